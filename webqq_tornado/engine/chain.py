@@ -1,0 +1,319 @@
+"""The life of a chain, and what a reader may return to carry it on.
+
+No loop and no socket in here: `stream` moves chains through these states.
+
+::
+
+    queued ----> sent ----> reading ----> sent, queued     the reader returned the next link
+      ^            |          |  |  '---> delayed ----> sent, queued
+      |            |          |  '------> waiting ----> done, failed     it returned several
+    (begin)        |          '---------> done                           it returned nothing
+                   '----> reading (the errback) ----> ... or failed
+    from any of them: cancelled, failed (the deadline)
+
+What a reader returns, and an errback likewise:
+
+=================================  =================================================
+None                               the chain ends
+(request, readback)                the next link
+(request, readback, delay)         the next link, begun `delay` seconds from now
+Next(request, readback, ...)       the same with names, and with an errback of its own
+a list, iterator or generator      several links: each becomes a chain below this one,
+  of the above, sync or async      which ends when all have ended
+an awaitable of any of these       it is awaited first (`async def` readers)
+=================================  =================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import functools
+import inspect
+import math
+import reprlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from .errors import LinkError, safe_url
+from .response import Response
+
+if TYPE_CHECKING:
+    from .session import Session
+
+__all__ = ["Chain", "Errback", "Link", "Next", "Readback", "State"]
+
+#: What a reader may return; too wide for a type checker to know, see the table above.
+Link: TypeAlias = object
+#: A reader: takes the response, returns what comes next. None: do not read.
+Readback: TypeAlias = Callable[[Response], Link] | None
+#: Takes the error that ended a link, returns what comes next like a reader.
+Errback: TypeAlias = Callable[[Exception], Link]
+
+
+class Next(NamedTuple):
+    """The next link of a chain, with all that can be said of it.
+
+    Args:
+        request: what `Request.of` takes: a URL, a `Request`, urllib's or Tornado's request.
+        readback: the reader of its response; None sends the request and drops the body.
+        delay: seconds from now until it is sent.
+        errback: gets the error if this link fails, and returns what comes next.
+        session: the `Session` in whose name it is sent; by default the chain's.
+        name: for the chain that it becomes when it is one of several.
+
+    Example:
+        >>> def retry(error):
+        ...     return Next("http://example.org/", print, delay=5, errback=retry)
+    """
+
+    request: object
+    readback: Readback = None
+    delay: float = 0
+    errback: Errback | None = None
+    session: Session | None = None
+    name: str | None = None
+
+
+class State(enum.Enum):
+    """Where a chain is in its life; see the picture at the top of this module."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    READING = "reading"
+    DELAYED = "delayed"
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """The chain has ended."""
+        return self in _FINAL
+
+
+_FINAL = frozenset({State.DONE, State.FAILED, State.CANCELLED})
+
+
+class Chain:
+    """A conversation under way: one request after the other.
+
+    Made by `HTTPStream.add_request`. Awaiting it waits for its end, gives its last response
+    (None if nothing was read) and raises the error that ended it; a cancelled chain raises
+    `asyncio.CancelledError`. To cancel who awaits does not cancel the chain.
+
+    Attributes:
+        name: for logs and errors; a number unless one was given.
+        state: a `State`.
+        steps: links begun so far.
+        response: the last one, once the chain has ended.
+        error: what ended it, if it failed.
+
+    Example:
+        >>> chain = stream.add_request("http://example.org/", read, name="example")
+        >>> response = await chain
+    """
+
+    __slots__ = (
+        "_below",
+        "_canceller",
+        "_deadline_timer",
+        "_delay_timer",
+        "_errback",
+        "_is_quiet",
+        "_lane",
+        "_name",
+        "_number",
+        "_outcome",
+        "_readback",
+        "_request",
+        "_task",
+        "_transfer",
+        "_waiters",
+        "error",
+        "parent",
+        "response",
+        "session",
+        "state",
+        "steps",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        name: str | None,
+        session: Session,
+        canceller: Callable[[Chain], bool],
+        parent: Chain | None = None,
+    ) -> None:
+        self._number = number
+        self._name = name
+        self._canceller = canceller
+        self._waiters: list[asyncio.Future[Response | None]] | None = None
+        self.state = State.QUEUED
+        self.steps = 0
+        self.response: Response | None = None
+        self.error: BaseException | None = None
+        self.session = session
+        self.parent = parent
+        #: Chains below this one that have not ended, and the feeder that makes them.
+        self._below: Below | None = None
+        #: The link under way.
+        self._request: Any = None
+        self._readback: Readback = None
+        self._errback: Errback | None = None
+        #: What the stream holds for it while it is in this state.
+        self._transfer: Any = None
+        self._lane: Any = None
+        self._outcome: Any = None
+        self._task: asyncio.Task[None] | None = None
+        self._delay_timer: object | None = None
+        self._deadline_timer: object | None = None
+        #: Its error goes to whoever awaits it and is not logged (`HTTPStream.fetch`).
+        self._is_quiet = False
+
+    def __repr__(self) -> str:
+        return f"<Chain {self.name} {self.state.value}, step {self.steps}>"
+
+    @property
+    def name(self) -> str:
+        """Its name, or its number on its stream."""
+        return self._name or f"chain-{self._number}"
+
+    @property
+    def done(self) -> bool:
+        """It has ended, one way or the other."""
+        return self.state.is_final
+
+    def cancel(self) -> bool:
+        """End it now: in flight, delayed, queued or in its reader; and the chains below it.
+
+        Returns:
+            False if it had ended already.
+        """
+        return self._canceller(self)
+
+    def __await__(self) -> Generator[Any, None, Response | None]:
+        if not self.done:
+            waiter: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
+            if self._waiters is None:
+                self._waiters = []
+            self._waiters.append(waiter)
+            yield from waiter
+        if self.state is State.CANCELLED and self.error is None:
+            raise asyncio.CancelledError(f"chain {self.name} was cancelled")
+        if self.error is not None:
+            raise self.error
+        return self.response
+
+    def _wake_waiters(self) -> None:
+        """Whoever awaits the chain may look at how it ended. Called by the stream."""
+        waiters, self._waiters = self._waiters or (), None
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class Below:
+    """The chains below one: those alive, the source of more, the first error."""
+
+    __slots__ = ("alive", "error", "made", "source")
+
+    def __init__(self, source: Iterator[object] | AsyncIterator[object]) -> None:
+        self.alive: set[Chain] = set()
+        self.made = 0
+        self.error: BaseException | None = None
+        #: None when it is exhausted.
+        self.source: Iterator[object] | AsyncIterator[object] | None = source
+
+
+def next_of(result: object, origin: object) -> Next | Below | Awaitable[object] | None:
+    """What a reader meant, checked.
+
+    Args:
+        result: what it returned.
+        origin: the reader, for the message.
+
+    Raises:
+        LinkError: it is no link; says what it is, and where the reader is defined.
+    """
+    if result is None or isinstance(result, Next):
+        return result
+    if isinstance(result, tuple) and not _is_link(result[:1]):
+        if len(result) in (2, 3):
+            return Next(*result)
+        raise _link_error(result, origin, "a link has 2 or 3 parts")
+    if isinstance(result, (list, tuple)):
+        return Below(iter(result))
+    if isinstance(result, Awaitable):
+        return result
+    if isinstance(result, (Iterator, AsyncIterator)):
+        return Below(result)
+    raise _link_error(result, origin, "it is none of these")
+
+
+def link_of(item: object, origin: object) -> Next:
+    """One of several links, checked.
+
+    Raises:
+        LinkError: it is not a single link.
+    """
+    link = None if isinstance(item, (list, Awaitable)) else next_of(item, origin)
+    if not isinstance(link, Next):
+        raise _link_error(item, origin, "several links hold single links only")
+    return link
+
+
+def check_link(link: Next, origin: object) -> None:
+    """Refuse a link whose reader or delay can not work.
+
+    Raises:
+        LinkError: names the part.
+    """
+    for part, name in ((link.readback, "readback"), (link.errback, "errback")):
+        if part is not None and not callable(part):
+            raise _link_error(link, origin, f"its {name} is not callable")
+    check_delay(link.delay)
+
+
+def check_delay(delay: object) -> float:
+    """The delay in seconds.
+
+    Raises:
+        LinkError: it is negative, not finite or not a number.
+    """
+    is_number = isinstance(delay, (int, float)) and not isinstance(delay, bool)
+    if not is_number or not math.isfinite(delay) or delay < 0:  # type: ignore[arg-type, operator]
+        raise LinkError(f"a delay is a number of seconds, 0 or more, not {delay!r}")
+    return delay  # type: ignore[return-value]
+
+
+def described(function: object) -> str:
+    """A function's name and where it is defined, for messages."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function) if callable(function) else function
+    name = getattr(function, "__qualname__", None) or repr(function)
+    code = getattr(function, "__code__", None)
+    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code else name
+
+
+def _shown(part: object) -> str:
+    # A URL may hold a secret; of the rest the beginning is enough to find the place.
+    return repr(safe_url(part)) if isinstance(part, str) else reprlib.repr(part)
+
+
+def _is_link(parts: tuple[object, ...]) -> bool:
+    return bool(parts) and isinstance(parts[0], tuple)
+
+
+def _link_error(result: object, origin: object, why: str) -> LinkError:
+    shown = _shown(result)
+    if isinstance(result, tuple):
+        shown = f"({', '.join(map(_shown, result))})"
+    return LinkError(
+        f"{described(origin)} returned {shown} of type {type(result).__name__}; a reader "
+        "returns None, (request, readback), (request, readback, delay), Next(...) or several "
+        f"of these: {why}"
+    )

@@ -1,0 +1,226 @@
+"""What can go wrong in a chain.
+
+::
+
+    StreamError                 everything the engine raises about a request or a chain
+    |-- ConnectError            no connection: refused, unreachable, reset before a byte was sent
+    |   |-- ResolveError        the host's name has no address
+    |   `-- ProxyError          the proxy is unreachable, or refused
+    |-- TLSError                no trust: certificate, host name, version, or a file of ours
+    |-- TimeoutError            a limit in seconds ran out (also a builtin TimeoutError)
+    |   `-- DeadlineError       ... that of the whole chain
+    |-- ProtocolError           the peer broke off, or what it sent is not HTTP
+    |-- TooLargeError           the body is over the request's `max_body_size`
+    |-- RedirectError           too many redirects, or one to a scheme that is not taken
+    |-- LinkError               a reader returned what is not a link (also a TypeError)
+    `-- ClosedError             the stream was closed before the chain had ended
+
+A child exists where a caller can do something else about it. A response with a status of
+400 or more is a response and none of these, as on a socket.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+__all__ = [
+    "ClosedError",
+    "ConnectError",
+    "DeadlineError",
+    "LinkError",
+    "ProtocolError",
+    "ProxyError",
+    "RedirectError",
+    "ResolveError",
+    "StreamError",
+    "TLSError",
+    "TimeoutError",
+    "TooLargeError",
+    "from_curl",
+    "safe_url",
+]
+
+#: Names of query parameters whose values never go into a message or a log line.
+_SECRET_NAME = re.compile(
+    r"pass|pwd|token|secret|sig|key|auth|sess|cred|hash|verif|cookie|code|webqq|^p$", re.IGNORECASE
+)
+
+
+def safe_url(url: str) -> str:
+    """The URL as it may be shown: without credentials, secrets in its query as dots.
+
+    Args:
+        url: an absolute URL; what can not be parsed is shown up to its host.
+
+    Example:
+        >>> safe_url("http://me:pw@example.org/poll?id=7&token=abc")
+        'http://example.org/poll?id=7&token=...'
+    """
+    try:
+        parts = urlsplit(url)
+        pairs = parse_qsl(parts.query, keep_blank_values=True)
+    except ValueError:
+        return url.partition("?")[0].rpartition("@")[2]
+    shown = "&".join(f"{name}={_shown(name, value)}" for name, value in pairs)
+    netloc = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=netloc, query=shown, fragment="").geturl()
+
+
+def _shown(name: str, value: str) -> str:
+    # A long value is more often a token under a name we do not know than a word to read.
+    return "..." if value and (len(value) > 32 or _SECRET_NAME.search(name)) else value
+
+
+class StreamError(Exception):
+    """A request or its chain failed.
+
+    Args:
+        message: what happened, in which phase, and what to do about it.
+        request: the `Request` it happened to, or None.
+        chain: the chain's name, or None outside a chain.
+        step: which link of the chain, counted from 1; 0 outside a chain.
+        code: libcurl's error number, 0 when libcurl had no part in it.
+
+    All are attributes too. `str()` names the URL without credentials. Errors can be pickled.
+
+    Example:
+        >>> print(StreamError("no answer", chain="watch", step=3))
+        no answer [chain watch, step 3]
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request: object = None,
+        chain: str | None = None,
+        step: int = 0,
+        code: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.request = request
+        self.chain = chain
+        self.step = step
+        self.code = code
+
+    def __str__(self) -> str:
+        where = f" [chain {self.chain}, step {self.step}]" if self.chain else ""
+        return self.message + where
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.message,), dict(self.__dict__)
+
+
+class ConnectError(StreamError):
+    """No connection to the server; nothing of the request was handled by it."""
+
+
+class ResolveError(ConnectError):
+    """The host's name has no address."""
+
+
+class ProxyError(ConnectError):
+    """The proxy could not be reached, or would not connect us."""
+
+
+class TLSError(StreamError):
+    """The TLS handshake failed, or the peer is not who it should be."""
+
+
+class TimeoutError(StreamError, builtins.TimeoutError):
+    """A limit in seconds ran out: connecting, in total, or between two bytes."""
+
+
+class DeadlineError(TimeoutError):
+    """The chain's own deadline passed."""
+
+
+class ProtocolError(StreamError):
+    """The connection broke in mid-exchange, or what came is not HTTP."""
+
+
+class TooLargeError(StreamError):
+    """The response is larger than the request's `max_body_size`."""
+
+
+class RedirectError(StreamError):
+    """More redirects than `max_redirects`, or one to a scheme other than http and https."""
+
+
+class LinkError(StreamError, TypeError):
+    """A reader returned something that is neither None nor a link."""
+
+
+class ClosedError(StreamError):
+    """The stream was closed while the chain was under way, or before it began."""
+
+
+class _Cause(NamedTuple):
+    """How libcurl's error number reads to a user."""
+
+    error: type[StreamError]
+    phase: str
+    remedy: str
+
+
+_CHECK_TLS = "check the server's certificate, or give ca_certs= a file with its CA"
+_CHECK_FILES = "check the files in ca_certs=, client_cert= and client_key="
+_CHECK_PROXY = "check proxy= and the proxy's log"
+_BROKE_OFF = "the server or something between broke off; send again if that is safe"
+_NOT_HTTP = "check that this port speaks HTTP in the version asked for"
+
+#: curl_easy_perform's CURLcode (libcurl-errors(3)) to class, phase, remedy.
+_CAUSES = {
+    1: _Cause(RedirectError, "choosing the scheme", "use an http or https URL"),
+    3: _Cause(StreamError, "reading the URL", "correct the URL"),
+    5: _Cause(ProxyError, "resolving the proxy", _CHECK_PROXY),
+    6: _Cause(ResolveError, "resolving the host", "check the host's name and the DNS"),
+    7: _Cause(ConnectError, "connecting", "check that the server runs and that the port is right"),
+    8: _Cause(ProtocolError, "reading the headers", _NOT_HTTP),
+    16: _Cause(ProtocolError, "framing HTTP/2", _NOT_HTTP),
+    18: _Cause(ProtocolError, "reading the body", _BROKE_OFF),
+    26: _Cause(StreamError, "reading the body to send", "check the file to upload"),
+    27: _Cause(StreamError, "allocating memory", "hold fewer transfers at once"),
+    28: _Cause(TimeoutError, "waiting", "raise request_timeout= or connect_timeout=, or try later"),
+    35: _Cause(TLSError, "the TLS handshake", "check that this port speaks TLS, and its versions"),
+    43: _Cause(StreamError, "setting options", "check the request's options"),
+    45: _Cause(ConnectError, "binding the interface", "check network_interface="),
+    47: _Cause(RedirectError, "following redirects", "raise max_redirects=, or mend the loop"),
+    52: _Cause(ProtocolError, "waiting for the headers", _BROKE_OFF),
+    55: _Cause(ProtocolError, "sending", _BROKE_OFF),
+    56: _Cause(ProtocolError, "receiving", _BROKE_OFF),
+    58: _Cause(TLSError, "loading the client certificate", _CHECK_FILES),
+    60: _Cause(TLSError, "verifying the server", _CHECK_TLS),
+    61: _Cause(ProtocolError, "decoding the body", "send decompress_response=False to see it raw"),
+    63: _Cause(TooLargeError, "reading the body", "raise max_body_size=, or ask for less"),
+    77: _Cause(TLSError, "loading the CA certificates", _CHECK_FILES),
+    90: _Cause(TLSError, "verifying the server's pinned key", _CHECK_TLS),
+    92: _Cause(ProtocolError, "an HTTP/2 stream", _BROKE_OFF),
+    95: _Cause(ProtocolError, "framing HTTP/3", _NOT_HTTP),
+    96: _Cause(ConnectError, "connecting by QUIC", _NOT_HTTP),
+    97: _Cause(ProxyError, "the handshake with the proxy", _CHECK_PROXY),
+}
+_UNKNOWN = _Cause(StreamError, "the transfer", "see libcurl-errors(3) for this code")
+
+
+def from_curl(code: int, text: str, *, method: str, url: str, request: object) -> StreamError:
+    """The error that libcurl's number stands for.
+
+    Args:
+        code: a CURLcode other than 0.
+        text: libcurl's own words for this transfer, may be empty.
+        method: of the request, for the message.
+        url: of the request; shown without credentials.
+        request: kept on the error.
+    """
+    cause = _CAUSES.get(code, _UNKNOWN)
+    # A tunnel refused by the proxy has no code of its own: it is "receiving" (56) or "connecting".
+    if (code in (7, 56) and "CONNECT" in text) or ("proxy" in text.lower() and code in (5, 7, 56)):
+        cause = _CAUSES[97]
+    why = f": {text.rstrip('. ')}" if text else ""
+    message = f"{method} {safe_url(url)}: {cause.phase} failed{why}; {cause.remedy}"
+    return cause.error(message, request=request, code=code)

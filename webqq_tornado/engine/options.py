@@ -1,0 +1,204 @@
+"""A request's settings as libcurl options: a table, and the few that need a rule.
+
+`compile_options` makes one dict of option to value; `transport` sets only what differs from
+what its easy handle already has. Nothing here touches a handle.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import certifi
+import pycurl
+
+from .request import Multipart, Request
+
+__all__ = ["DEFAULTS", "Options", "compile_options"]
+
+#: libcurl's option numbers and their values.
+Options = dict[int, Any]
+
+#: What holds where neither the request nor the stream says otherwise; see `Request`.
+DEFAULTS: Mapping[str, Any] = {
+    "connect_timeout": 20.0,
+    "request_timeout": 120.0,
+    "idle_timeout": 0.0,
+    "follow_redirects": True,
+    "max_redirects": 10,
+    "decompress_response": True,
+    "max_body_size": 100 * 2**20,
+    "validate_cert": True,
+    "ca_certs": None,
+    "auth_mode": "basic",
+    "user_agent": "webqq_tornado",
+    "expect_100_continue": False,
+}
+
+_HTTP_VERSIONS = {
+    "1.0": pycurl.CURL_HTTP_VERSION_1_0,
+    "1.1": pycurl.CURL_HTTP_VERSION_1_1,
+    "2": pycurl.CURL_HTTP_VERSION_2TLS,
+    "2-prior-knowledge": pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE,
+    "3": pycurl.CURL_HTTP_VERSION_3,
+}
+_AUTH_MODES = {"basic": pycurl.HTTPAUTH_BASIC, "digest": pycurl.HTTPAUTH_DIGEST}
+
+#: CURLOPT_FOLLOWLOCATION, "obey the code": 303 turns a custom method into GET as well, 307
+#: and 308 keep it (libcurl 8.16; before, a custom method was kept throughout: then 1).
+_FOLLOW = 2 if pycurl.version_info()[2] >= 0x081000 else 1
+
+
+class _Rule(NamedTuple):
+    """A setting that is one option: which, and how its value is written."""
+
+    option: int
+    convert: Callable[[Any], Any]
+
+
+def _milliseconds(seconds: float) -> int:
+    # 0 means "no limit" to libcurl too (but 300 s for connecting: see _connect_timeout).
+    return max(1, round(seconds * 1000)) if seconds else 0
+
+
+def _connect_timeout(seconds: float) -> int:
+    return _milliseconds(seconds) or 2**31 - 1
+
+
+def _known(table: Mapping[str, int], what: str) -> Callable[[str], int]:
+    def convert(name: str) -> int:
+        if name not in table:
+            raise ValueError(f"{what} {name!r} is not one of {', '.join(table)}")
+        return table[name]
+
+    return convert
+
+
+_RULES: Mapping[str, _Rule] = {
+    "connect_timeout": _Rule(pycurl.CONNECTTIMEOUT_MS, _connect_timeout),
+    "request_timeout": _Rule(pycurl.TIMEOUT_MS, _milliseconds),
+    "follow_redirects": _Rule(pycurl.FOLLOWLOCATION, lambda follow: _FOLLOW if follow else 0),
+    "max_redirects": _Rule(pycurl.MAXREDIRS, int),
+    "max_body_size": _Rule(pycurl.MAXFILESIZE_LARGE, int),
+    "client_cert": _Rule(pycurl.SSLCERT, os.fspath),
+    "client_key": _Rule(pycurl.SSLKEY, os.fspath),
+    "client_key_password": _Rule(pycurl.KEYPASSWD, str),
+    "proxy": _Rule(pycurl.PROXY, str),
+    "unix_socket": _Rule(pycurl.UNIX_SOCKET_PATH, os.fspath),
+    "http_version": _Rule(pycurl.HTTP_VERSION, _known(_HTTP_VERSIONS, "http_version")),
+    "auth_username": _Rule(pycurl.USERNAME, str),
+    "auth_password": _Rule(pycurl.PASSWORD, str),
+    "network_interface": _Rule(pycurl.INTERFACE, str),
+    "user_agent": _Rule(pycurl.USERAGENT, str),
+}
+
+
+def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
+    """All options of the request but its URL.
+
+    Args:
+        request: whose settings come first.
+        defaults: by the same names, for what the request leaves at None.
+
+    Raises:
+        ValueError: a setting has a value outside its table.
+    """
+
+    def setting(name: str) -> Any:
+        value = getattr(request, name)
+        return defaults.get(name) if value is None else value
+
+    options: Options = {}
+    for name, rule in _RULES.items():
+        value = setting(name)
+        if value is not None:
+            options[rule.option] = rule.convert(value)
+    if setting("auth_username") is not None:
+        options[pycurl.HTTPAUTH] = _known(_AUTH_MODES, "auth_mode")(setting("auth_mode"))
+    if setting("http_version") in ("2", "2-prior-knowledge", "3"):
+        # Wait for a connection that can take one more stream rather than open another.
+        options[pycurl.PIPEWAIT] = 1
+    if setting("decompress_response"):
+        options[pycurl.ENCODING] = ""  # all that this libcurl can undo
+    options.update(_idle(setting("idle_timeout")))
+    options.update(_trust(setting("validate_cert"), setting("ca_certs")))
+    options.update(_method_and_body(request))
+    headers = _header_lines(request, bool(setting("expect_100_continue")))
+    if headers:
+        options[pycurl.HTTPHEADER] = headers
+    return options
+
+
+def _idle(seconds: float) -> Options:
+    # libcurl looks once a second and counts whole seconds: half a second is not to be had.
+    if not seconds:
+        return {}
+    return {pycurl.LOW_SPEED_LIMIT: 1, pycurl.LOW_SPEED_TIME: max(1, round(seconds))}
+
+
+def _trust(validate: bool, ca_certs: str | None) -> Options:
+    verify = {pycurl.SSL_VERIFYPEER: int(validate), pycurl.SSL_VERIFYHOST: 2 * int(validate)}
+    ca_file = certifi.where() if ca_certs is None else os.fspath(ca_certs)
+    # The proxy's own certificate, if it is an https proxy, is verified by the same CAs.
+    return {**verify, pycurl.CAINFO: ca_file, pycurl.PROXY_CAINFO: ca_file}
+
+
+def _method_and_body(request: Request) -> Options:
+    method, body = request.method, request.body
+    if isinstance(body, Multipart):
+        options: Options = {pycurl.HTTPPOST: _form_parts(body)}
+        return options if method == "POST" else {**options, pycurl.CUSTOMREQUEST: method}
+    if body is None and method in _BODILESS:
+        return dict(_BODILESS[method])
+    if body is None and method != "POST":
+        return {pycurl.HTTPGET: 1, pycurl.CUSTOMREQUEST: method}
+    options = {pycurl.POST: 1, pycurl.POSTFIELDS: body or b""}
+    return options if method == "POST" else {**options, pycurl.CUSTOMREQUEST: method}
+
+
+_BODILESS: Mapping[str, Options] = {"GET": {pycurl.HTTPGET: 1}, "HEAD": {pycurl.NOBODY: 1}}
+
+
+def _form_parts(body: Multipart) -> list[tuple[str, tuple[Any, ...]]]:
+    """Fields and files as pycurl's HTTPPOST takes them; files by path are read when sent."""
+    parts: list[tuple[str, tuple[Any, ...]]] = [
+        (name, (pycurl.FORM_CONTENTS, value.encode())) for name, value in body.fields
+    ]
+    for name, file in body.files:
+        if isinstance(file.content, bytes):
+            source: tuple[Any, ...] = (
+                pycurl.FORM_BUFFER, file.filename or name, pycurl.FORM_BUFFERPTR, file.content,
+            )  # fmt: skip
+        else:
+            source = (pycurl.FORM_FILE, os.fspath(file.content))
+            if file.filename:
+                source += (pycurl.FORM_FILENAME, file.filename)
+        if file.content_type:
+            source += (pycurl.FORM_CONTENTTYPE, file.content_type)
+        parts.append((name, source))
+    return parts
+
+
+def _header_lines(request: Request, expect: bool) -> list[bytes]:
+    """The header lines that the caller asked for, and those that libcurl must not make up."""
+    names = {name.lower() for name, _ in request.header_pairs}
+    lines = [_header_line(name, value) for name, value in request.header_pairs]
+    if request.body is not None or request.method == "POST":
+        if expect:
+            lines.append(b"Expect: 100-continue")
+        elif "expect" not in names:
+            # libcurl adds it to bodies above 1 MiB and waits up to a second for the answer.
+            lines.append(b"Expect:")
+        if not isinstance(request.body, Multipart) and "content-type" not in names:
+            lines.append(b"Content-Type:")  # nobody said that it is a form
+    return lines
+
+
+def _header_line(name: str, value: str) -> bytes:
+    # "Name;" is how libcurl is told to send a header with no value; "Name:" would remove it.
+    text = f"{name}: {value}" if value.strip() else f"{name};"
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode()

@@ -1,0 +1,329 @@
+"""One request as a value, whatever form it came in.
+
+A `Request` says what to send and under which limits; it knows nothing of libcurl but what
+`options` calls its settings, and nothing of the loop. `Request.of` takes what `add_request`
+takes: an `urllib.request.Request` (as in 2013), a `tornado.httpclient.HTTPRequest`, a URL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import urllib.request
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+from tornado.httpclient import HTTPRequest
+
+from .errors import safe_url
+
+__all__ = ["FilePart", "Headers", "Multipart", "Request", "form_body", "json_body"]
+
+#: What headers may be given as: a mapping, or pairs where a name may come twice.
+Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
+_UNSAFE_VALUE = re.compile(r"[\r\n\0]")
+_UNSAFE_URL = re.compile(r"[\x00-\x20\x7f]")
+_SCHEME = re.compile(r"https?://[^/?#]", re.IGNORECASE)
+HTTP_VERSIONS = ("1.0", "1.1", "2", "2-prior-knowledge", "3")
+
+
+class FilePart(NamedTuple):
+    """A file in a multipart body.
+
+    Args:
+        content: bytes, or the path of a file that libcurl reads when it sends.
+        filename: the name that the server is told; by default the path's last part.
+        content_type: by default guessed by libcurl from the name.
+    """
+
+    content: bytes | os.PathLike[str]
+    filename: str = ""
+    content_type: str = ""
+
+
+class Multipart(NamedTuple):
+    """A multipart/form-data body: form fields first, then files.
+
+    Args:
+        fields: pairs of name and value.
+        files: pairs of name and `FilePart`.
+    """
+
+    fields: tuple[tuple[str, str], ...] = ()
+    files: tuple[tuple[str, FilePart], ...] = ()
+
+
+#: In `Request.compiled`: the request is nothing but a URL.
+PLAIN = object()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """What one link sends. A value: `dataclasses.replace` makes another.
+
+    Options left at None take the stream's `defaults`, then the default named here.
+
+    Args:
+        url: absolute http or https URL. Spaces and characters outside ASCII are escaped,
+            a host outside ASCII becomes its IDNA form. User and password in it are sent as
+            basic authentication and never shown.
+        method: a token such as "GET"; GET by default, POST when there is a body.
+        headers: a mapping or pairs. A value with CR, LF or NUL is refused.
+        body: bytes, text (sent as UTF-8), or `Multipart`.
+        connect_timeout: seconds for name, connection and TLS; 20. 0: no limit.
+        request_timeout: seconds in total; 120, which outlasts a long poll of 60. 0: no limit.
+        idle_timeout: seconds without a byte; 0, no limit.
+        follow_redirects: True. 301 and 302 turn POST into GET, 303 turns all but HEAD into
+            GET, 307 and 308 keep the method. Credentials do not pass to another origin.
+        max_redirects: 10.
+        decompress_response: ask for and undo gzip, deflate, br and what else this libcurl
+            knows; True.
+        max_body_size: bytes as transferred; 100 MiB.
+        validate_cert: verify the server's certificate and host name; True.
+        ca_certs: path of a PEM file of CAs to trust instead of certifi's.
+        client_cert: path of a PEM file to show to the server.
+        client_key: path of its key, when not in the same file.
+        client_key_password: of that key.
+        proxy: URL: http, https, socks4, socks4a, socks5 or socks5h, with user and password if
+            the proxy wants them. "" forbids any. By default what the environment names
+            (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`).
+        unix_socket: path of a unix socket to connect to instead of the URL's host.
+        http_version: "1.0", "1.1", "2" (by ALPN, else 1.1), "2-prior-knowledge", "3". By
+            default 2 for https and 1.1 for http.
+        auth_username: for HTTP authentication.
+        auth_password: for HTTP authentication.
+        auth_mode: "basic" or "digest"; "basic".
+        user_agent: "" sends none. By default this library's name and version.
+        network_interface: name or address to send from.
+        expect_100_continue: wait for the server's word before sending the body; False.
+
+    Raises:
+        ValueError: a part is malformed; the message names which and what is taken.
+
+    Example:
+        >>> Request("http://example.org/", headers={"Accept": "text/plain"}).method
+        'GET'
+    """
+
+    url: str
+    method: str = ""
+    headers: Headers = ()
+    body: bytes | str | Multipart | None = field(default=None, repr=False)
+    connect_timeout: float | None = None
+    request_timeout: float | None = None
+    idle_timeout: float | None = None
+    follow_redirects: bool | None = None
+    max_redirects: int | None = None
+    decompress_response: bool | None = None
+    max_body_size: int | None = None
+    validate_cert: bool | None = None
+    ca_certs: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    client_key_password: str | None = field(default=None, repr=False)
+    proxy: str | None = field(default=None, repr=False)
+    unix_socket: str | None = None
+    http_version: str | None = None
+    auth_username: str | None = field(default=None, repr=False)
+    auth_password: str | None = field(default=None, repr=False)
+    auth_mode: str | None = None
+    user_agent: str | None = None
+    network_interface: str | None = None
+    expect_100_continue: bool | None = None
+    #: Filled in by `options.compile_options`, which a repeated request then need not run again.
+    compiled: Any = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        if not (self.url.isascii() and _SCHEME.match(self.url)) or _UNSAFE_URL.search(self.url):
+            put(self, "url", _normal_url(self.url))
+        if isinstance(self.body, str):
+            put(self, "body", self.body.encode())
+        if not self.method:
+            put(self, "method", "GET" if self.body is None else "POST")
+        elif not _TOKEN.fullmatch(self.method):
+            raise ValueError(f"method {self.method!r} is not a token such as GET")
+        if self.headers:
+            put(self, "headers", _checked_headers(self.headers))
+        if self.http_version is not None and self.http_version not in HTTP_VERSIONS:
+            raise ValueError(f"http_version {self.http_version!r} is not one of {HTTP_VERSIONS}")
+        for name in ("connect_timeout", "request_timeout", "idle_timeout"):
+            seconds = getattr(self, name)
+            if seconds is not None and not 0 <= seconds < 10**6:
+                raise ValueError(f"{name} is seconds from 0 (no limit) to a million, not {seconds}")
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {safe_url(self.url)}>"
+
+    @property
+    def header_pairs(self) -> tuple[tuple[str, str], ...]:
+        """`headers` as pairs, whatever they were given as."""
+        return self.headers  # type: ignore[return-value]  # __post_init__ made them so
+
+    @property
+    def host(self) -> str:
+        """Host and port as in the URL, lower case, without credentials."""
+        return urlsplit(self.url).netloc.rpartition("@")[2].lower()
+
+    def replace(self, **changes: Any) -> Request:
+        """The same request with other arguments, as `dataclasses.replace`."""
+        return replace(self, **changes)
+
+    @classmethod
+    def of(cls, request: object) -> Request:
+        """The request that was meant.
+
+        Args:
+            request: a `Request`, a URL, an `urllib.request.Request` or a
+                `tornado.httpclient.HTTPRequest`.
+
+        Raises:
+            ValueError: it is none of these, or malformed.
+        """
+        if isinstance(request, Request):
+            return request
+        if isinstance(request, str):
+            plain = cls(request)
+            object.__setattr__(plain, "compiled", PLAIN)
+            return plain
+        if isinstance(request, urllib.request.Request):
+            return _of_urllib(request)
+        if isinstance(request, HTTPRequest):
+            return _of_tornado(request)
+        raise ValueError(
+            f"not a request: {request!r} of type {type(request).__name__}; give a URL, a Request, "
+            "an urllib.request.Request or a tornado.httpclient.HTTPRequest"
+        )
+
+
+def _normal_url(url: str) -> str:
+    """The URL in ASCII, or ValueError."""
+    shown = safe_url(url)
+    if not _SCHEME.match(url):
+        raise ValueError(f"URL {shown!r} is not absolute, or its scheme is not http or https")
+    if re.search(r"[\x00-\x1f\x7f]", url):
+        raise ValueError(f"URL {shown!r} has a control character in it")
+    parts = urlsplit(url)
+    userinfo, at, host = parts.netloc.rpartition("@")
+    try:
+        host = host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError as error:
+        raise ValueError(f"host in URL {shown!r} has no IDNA form: {error}") from error
+    safe = "!#$%&'()*+,/:;=?@[]~"
+    escaped = [quote(part, safe=safe) for part in (parts.path, parts.query, parts.fragment)]
+    return urlunsplit((parts.scheme, quote(userinfo, safe=safe) + at + host, *escaped))
+
+
+def _checked_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
+    items = headers.items() if isinstance(headers, Mapping) else headers
+    pairs = tuple((name, value) for name, value in items)
+    for name, value in pairs:
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            raise ValueError(f"header name {name!r} is not a token such as Accept")
+        if not isinstance(value, str):
+            raise ValueError(f"header {name} has a value of type {type(value).__name__}, not str")
+        if _UNSAFE_VALUE.search(value):
+            raise ValueError(f"header {name} has CR, LF or NUL in its value")
+    return pairs
+
+
+def _of_urllib(request: urllib.request.Request) -> Request:
+    data = request.data
+    if data is not None and not isinstance(data, bytes):
+        data = _all_of(data)
+    # urllib itself makes up this type for a body when it sends.
+    headers = dict(request.header_items())
+    if data is not None and not request.has_header("Content-type"):
+        headers["Content-type"] = "application/x-www-form-urlencoded"
+    timeout = getattr(request, "timeout", None)
+    return Request(
+        request.full_url.partition("#")[0],
+        method=request.get_method(),
+        headers=headers,
+        body=data,
+        request_timeout=timeout if isinstance(timeout, (int, float)) else None,
+    )
+
+
+def _all_of(data: Any) -> bytes:
+    """Urllib's other kinds of body: a file, an iterable of bytes, a buffer."""
+    if hasattr(data, "read"):
+        data = data.read()
+        return data.encode() if isinstance(data, str) else bytes(data)
+    return bytes(data) if isinstance(data, (bytearray, memoryview)) else b"".join(data)
+
+
+#: Arguments that mean the same in a `tornado.httpclient.HTTPRequest`.
+_SHARED_WITH_TORNADO = (
+    "connect_timeout",
+    "request_timeout",
+    "follow_redirects",
+    "max_redirects",
+    "decompress_response",
+    "validate_cert",
+    "ca_certs",
+    "client_cert",
+    "client_key",
+    "auth_username",
+    "auth_password",
+    "auth_mode",
+    "user_agent",
+    "network_interface",
+    "expect_100_continue",
+)
+
+
+def _of_tornado(request: HTTPRequest) -> Request:
+    # Left out by the caller, an argument is None here: HTTPRequest fills in its own defaults
+    # only when an AsyncHTTPClient fetches it. Ours apply then.
+    settings = {name: getattr(request, name, None) for name in _SHARED_WITH_TORNADO}
+    if getattr(request, "proxy_host", None):
+        settings["proxy"] = _tornado_proxy(request)
+    return Request(
+        request.url,
+        method=request.method,
+        headers=list(request.headers.get_all()),
+        body=request.body,
+        **settings,
+    )
+
+
+def _tornado_proxy(request: HTTPRequest) -> str:
+    user, password = request.proxy_username or "", request.proxy_password or ""
+    userinfo = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
+    return f"http://{userinfo}{request.proxy_host}:{request.proxy_port}"
+
+
+def form_body(
+    params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str | bytes,
+) -> tuple[bytes, str]:
+    """Form fields as a body and its content type. Values that are lists are sent repeatedly.
+
+    Bytes and text are taken as they are.
+    """
+    if isinstance(params, str):
+        params = params.encode()
+    if not isinstance(params, bytes):
+        pairs = params.items() if isinstance(params, Mapping) else params
+        params = urlencode(list(pairs), doseq=True).encode()
+    return params, "application/x-www-form-urlencoded"
+
+
+def json_body(value: object) -> tuple[bytes, str]:
+    """A value as JSON in UTF-8, and its content type.
+
+    Raises:
+        TypeError: the value has no JSON form.
+    """
+    return json.dumps(value, ensure_ascii=False).encode(), "application/json"
+
+
+def option_names() -> tuple[str, ...]:
+    """The names that a stream's `defaults` may use: all but what makes this one request."""
+    own = ("url", "method", "headers", "body", "compiled")
+    return tuple(f.name for f in fields(Request) if f.name not in own)

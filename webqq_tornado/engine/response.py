@@ -1,0 +1,254 @@
+"""What a reader gets: the whole response, as `urllib.request.urlopen` returns it.
+
+Nothing is parsed before somebody looks: most readers want the body or one header.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, NamedTuple
+from urllib.parse import urljoin
+
+from .errors import safe_url
+from .request import Request
+
+__all__ = ["Hop", "Response"]
+
+
+class Hop(NamedTuple):
+    """An answer on the way to the response: a redirect that was followed."""
+
+    url: str
+    status: int
+    headers: http.client.HTTPMessage
+
+
+class Response:
+    """A response with its body, for a reader.
+
+    It reads like the file that `urllib.request.urlopen` returns (`read`, `readline`,
+    iteration, `status`, `reason`, `headers`, `url`, `geturl`, `getcode`, `info`), and has
+    Tornado's names where they differ (`code`, `effective_url`, `request_time`).
+
+    Attributes:
+        request: the `Request` that was answered: return it again to send it again.
+        status: such as 200. 400 and more is a response like any other.
+        url: where the response came from, after redirects.
+        body: bytes, decompressed.
+        request_time: seconds from the start of the transfer to its last byte.
+
+    Example:
+        >>> def read(response):
+        ...     if response.json()["state"] != "done":
+        ...         return response.request, read, 5
+    """
+
+    __slots__ = (
+        "_header_lines",
+        "_headers",
+        "_reader",
+        "_times",
+        "body",
+        "request",
+        "status",
+        "url",
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        status: int,
+        url: str,
+        header_lines: list[bytes],
+        body: bytes,
+        times: tuple[float, ...] = (),
+    ) -> None:
+        self.request = request
+        self.status = status
+        self.url = url
+        self.body = body
+        self._header_lines = header_lines
+        self._times = times
+        self._headers: http.client.HTTPMessage | None = None
+        self._reader: io.BytesIO | None = None
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {safe_url(self.url)} {len(self.body)} bytes>"
+
+    # -- what it says --------------------------------------------------------------------
+
+    @property
+    def headers(self) -> http.client.HTTPMessage:
+        """The final answer's headers; names in any case; `get_all` for repeated ones."""
+        if self._headers is None:
+            self._headers = _parse_headers(self._blocks()[-1])
+        return self._headers
+
+    @property
+    def reason(self) -> str:
+        """The status line's own words, often empty since HTTP/2."""
+        return _status_line(self._blocks()[-1])[2]
+
+    @property
+    def version(self) -> int:
+        """As in http.client: 10, 11, 20 or 30."""
+        return _status_line(self._blocks()[-1])[0]
+
+    @property
+    def text(self) -> str:
+        """The body in the charset of its Content-Type, else UTF-8; invalid bytes become U+FFFD."""
+        charset = self.headers.get_content_charset() or "utf-8"
+        try:
+            return self.body.decode(charset, errors="replace")
+        except LookupError:
+            return self.body.decode(errors="replace")
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            ValueError: it is not JSON; the message says where it stops being so.
+        """
+        return json.loads(self.body)
+
+    @property
+    def history(self) -> list[Hop]:
+        """The redirects that were followed, oldest first."""
+        hops, url = [], self.request.url
+        for block in self._blocks()[:-1]:
+            status, headers = _status_line(block)[1], _parse_headers(block)
+            location = headers.get("Location")
+            if 300 <= status < 400 and location:
+                hops.append(Hop(url, status, headers))
+                url = urljoin(url, location)
+        return hops
+
+    @property
+    def time_info(self) -> Mapping[str, float]:
+        """Seconds from the start of the transfer, by phase, as `pycurl` counts them.
+
+        `namelookup`, `connect`, `appconnect` (TLS), `pretransfer`, `starttransfer` (first
+        byte), `total`, `redirect`.
+        """
+        return dict(zip(TIMES, self._times, strict=False))
+
+    @property
+    def request_time(self) -> float:
+        """Seconds from the start of the transfer to its last byte."""
+        return self._times[0] if self._times else 0.0
+
+    # -- as urlopen's file ---------------------------------------------------------------
+
+    @property
+    def _file(self) -> io.BytesIO:
+        if self._reader is None:
+            self._reader = io.BytesIO(self.body)
+        return self._reader
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to `size` bytes from where the last read stopped; all that is left by default."""
+        return self._file.read(size)
+
+    def readline(self, size: int = -1) -> bytes:
+        """The next line with its end, b"" after the last."""
+        return self._file.readline(size)
+
+    def readlines(self, hint: int = -1) -> list[bytes]:
+        """All lines that are left."""
+        return self._file.readlines(hint)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._file)
+
+    def geturl(self) -> str:
+        """`url`, by urllib's name."""
+        return self.url
+
+    def getcode(self) -> int:
+        """`status`, by urllib's name."""
+        return self.status
+
+    def info(self) -> http.client.HTTPMessage:
+        """`headers`, by urllib's name."""
+        return self.headers
+
+    def getheader(self, name: str, default: str | None = None) -> str | None:
+        """One header by name, repeated ones joined by a comma, as http.client does."""
+        values = self.headers.get_all(name)
+        return ", ".join(values) if values else default
+
+    def getheaders(self) -> list[tuple[str, str]]:
+        """All headers as pairs, in the order they came."""
+        return self.headers.items()
+
+    def close(self) -> None:
+        """Nothing is held open; here because a file has it."""
+
+    def __enter__(self) -> Response:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- by Tornado's names --------------------------------------------------------------
+
+    @property
+    def code(self) -> int:
+        """`status`, by Tornado's name."""
+        return self.status
+
+    @property
+    def effective_url(self) -> str:
+        """`url`, by Tornado's name."""
+        return self.url
+
+    def _blocks(self) -> list[list[bytes]]:
+        """The header lines by answer: interim ones, redirects, the final one."""
+        blocks: list[list[bytes]] = []
+        for line in self._header_lines:
+            if line.startswith(b"HTTP/"):
+                blocks.append([])
+            if blocks:
+                blocks[-1].append(line)
+        return blocks or [[b"HTTP/0.0 0\r\n"]]
+
+
+#: The names of `time_info`, in the order in which the transport reads them.
+TIMES = (
+    "total",
+    "namelookup",
+    "connect",
+    "appconnect",
+    "pretransfer",
+    "starttransfer",
+    "redirect",
+)
+
+
+def _status_line(block: list[bytes]) -> tuple[int, int, str]:
+    """Version as in http.client, status, reason."""
+    version, _, rest = block[0].decode("latin-1").strip().partition(" ")
+    status, _, reason = rest.partition(" ")
+    major, _, minor = version.removeprefix("HTTP/").partition(".")
+    return int(major) * 10 + int(minor or 0), int(status or 0), reason
+
+
+def _parse_headers(block: list[bytes]) -> http.client.HTTPMessage:
+    # libcurl has checked names and sizes; http.client.parse_headers would stop at 100 headers.
+    message = http.client.HTTPMessage()
+    for line in block[1:]:
+        text = line.decode("latin-1").rstrip("\r\n")
+        name, colon, value = text.partition(":")
+        if colon:
+            message[name] = value.strip()
+    return message

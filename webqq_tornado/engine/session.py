@@ -1,0 +1,226 @@
+"""A session: one identity on the web, with its own cookies and TLS tickets.
+
+Flows share a loop's transport and its connections; they share cookies only by sharing a
+session. The cookies live in libcurl, which knows the rules (domains, public suffixes, secure,
+expiry); `CookieJar` is the window on them.
+"""
+
+from __future__ import annotations
+
+import http.cookiejar
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pycurl
+
+__all__ = ["CookieJar", "Session"]
+
+_HEADER = "# Netscape HTTP Cookie File\n# Kept by webqq_tornado; one cookie a line.\n"
+_HTTP_ONLY = "#HttpOnly_"
+_FIELDS = 7
+
+
+class Session:
+    """One identity: what requests made in its name have in common.
+
+    Made by `HTTPStream.session`.
+
+    Attributes:
+        name: for logs; "" is the stream's own session.
+        cookiejar: its `CookieJar`.
+        share: libcurl's shared store, for the transport.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.share = pycurl.CurlShare()
+        for data in (pycurl.LOCK_DATA_COOKIE, pycurl.LOCK_DATA_SSL_SESSION, pycurl.LOCK_DATA_PSL):
+            self.share.setopt(pycurl.SH_SHARE, data)
+        self.cookiejar = CookieJar(self.share)
+
+    def __repr__(self) -> str:
+        return f"<Session {self.name or 'default'!r} {len(self.cookiejar)} cookies>"
+
+    def close(self) -> None:
+        """Forget it all. Only after every handle that used it is closed or has let it go."""
+        self.cookiejar.close()
+        self.share.close()
+
+
+class CookieJar:
+    """The cookies of a session: iterate, get, set, save and load.
+
+    Iteration gives `http.cookiejar.Cookie` objects. Files are in the Mozilla (Netscape) format
+    that curl, wget and `http.cookiejar.MozillaCookieJar` read too.
+
+    Example:
+        >>> jar = CookieJar()
+        >>> jar.set("skey", "@abc", domain="qq.com")
+        >>> jar.get("skey")
+        '@abc'
+    """
+
+    def __init__(self, share: pycurl.CurlShare | None = None) -> None:
+        self._easy = pycurl.Curl()
+        if share is not None:
+            self._easy.setopt(pycurl.SHARE, share)
+        self._easy.setopt(pycurl.COOKIEFILE, "")  # switches the cookie engine on
+
+    def __iter__(self) -> Iterator[http.cookiejar.Cookie]:
+        return map(_cookie_of_line, self._lines())
+
+    def __len__(self) -> int:
+        return len(self._lines())
+
+    def __repr__(self) -> str:
+        return f"<CookieJar {len(self)} cookies>"
+
+    def get(
+        self, name: str, default: str | None = None, *, domain: str | None = None
+    ) -> str | None:
+        """The value of the cookie with this name, of any domain unless one is given."""
+        for cookie in self:
+            if cookie.name == name and domain in (None, cookie.domain.lstrip(".")):
+                return cookie.value
+        return default
+
+    def set(
+        self,
+        name: str,
+        value: str,
+        *,
+        domain: str,
+        path: str = "/",
+        expires: int = 0,
+        secure: bool = False,
+        subdomains: bool = True,
+        http_only: bool = False,
+    ) -> None:
+        """Set a cookie; one of the same name, domain and path is replaced.
+
+        Args:
+            name: of the cookie.
+            value: of the cookie.
+            domain: host that it is sent to.
+            path: prefix that it is sent to.
+            expires: Unix time in seconds; 0: with the session.
+            secure: only over TLS.
+            subdomains: to hosts below the domain too.
+            http_only: as the server may have said; kept in files.
+
+        Raises:
+            ValueError: a part has a tab or a line break.
+        """
+        parts = (name, value, domain, path)
+        if any(mark in part for part in parts for mark in "\t\r\n\0"):
+            raise ValueError(f"cookie {name!r} has a tab or line break in it")
+        host = ("." if subdomains and not domain.startswith(".") else "") + domain
+        fields = (
+            (_HTTP_ONLY if http_only else "") + host,
+            _flag(subdomains),
+            path,
+            _flag(secure),
+            str(expires),
+            name,
+            value,
+        )
+        self._put("\t".join(fields))
+
+    def set_cookie(self, cookie: http.cookiejar.Cookie) -> None:
+        """Set one as `http.cookiejar` has it."""
+        self.set(
+            cookie.name,
+            cookie.value or "",
+            domain=cookie.domain,
+            path=cookie.path,
+            expires=cookie.expires or 0,
+            secure=cookie.secure,
+            subdomains=cookie.domain_initial_dot,
+            http_only=cookie.has_nonstandard_attr("HttpOnly"),
+        )
+
+    def clear(self) -> None:
+        """Forget all cookies."""
+        self._put("ALL")
+
+    def save(self, filename: str | os.PathLike[str]) -> None:
+        """Write all cookies, session cookies too, to a file that only its owner may read.
+
+        The file is replaced in one step: a crash leaves the old one or the new one.
+
+        Raises:
+            OSError: it can not be written.
+        """
+        path = Path(filename)
+        draft = path.with_name(path.name + ".new")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(_HEADER + "".join(line + "\n" for line in self._lines()))
+        draft.replace(path)
+
+    def load(self, filename: str | os.PathLike[str]) -> None:
+        """Add the cookies of a file in the Mozilla format; expired ones are left out.
+
+        Raises:
+            OSError: it can not be read.
+            ValueError: a line is not a cookie; names the file and the line. Nothing is added then.
+        """
+        text = Path(filename).read_text(encoding="utf-8")
+        lines = [
+            _checked_line(line, f"{filename}, line {number}")
+            for number, line in enumerate(text.splitlines(), 1)
+            if line.strip() and (not line.startswith("#") or line.startswith(_HTTP_ONLY))
+        ]
+        now = time.time()
+        for line in lines:
+            expires = int(line.split("\t")[4])
+            if not 0 < expires < now:
+                self._put(line)
+
+    def close(self) -> None:
+        """Let go of the shared store."""
+        self._easy.close()
+
+    def _lines(self) -> list[str]:
+        lines: list[str] = self._easy.getinfo(pycurl.INFO_COOKIELIST)
+        return lines
+
+    def _put(self, line: str) -> None:
+        self._easy.setopt(pycurl.COOKIELIST, line)
+
+
+def _flag(value: bool) -> str:
+    return "TRUE" if value else "FALSE"
+
+
+def _checked_line(line: str, where: str) -> str:
+    fields = line.rstrip("\r\n").split("\t")
+    if len(fields) != _FIELDS or not fields[4].lstrip("-").isdigit():
+        raise ValueError(f"{where}: not a cookie in the Mozilla format (7 fields, tab separated)")
+    return "\t".join(fields)
+
+
+def _cookie_of_line(line: str) -> http.cookiejar.Cookie:
+    domain, subdomains, path, secure, expires, name, value = line.split("\t")
+    http_only = domain.startswith(_HTTP_ONLY)
+    domain = domain.removeprefix(_HTTP_ONLY)
+    return http.cookiejar.Cookie(
+        version=0,
+        name=name,
+        value=value,
+        port=None,
+        port_specified=False,
+        domain=domain,
+        domain_specified=subdomains == "TRUE",
+        domain_initial_dot=domain.startswith("."),
+        path=path,
+        path_specified=True,
+        secure=secure == "TRUE",
+        expires=int(expires) or None,
+        discard=expires == "0",
+        comment=None,
+        comment_url=None,
+        rest={"HttpOnly": ""} if http_only else {},
+    )
