@@ -58,10 +58,9 @@ class Response:
         "url",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the transport makes one for each request, by position
         self,
         request: Request,
-        *,
         status: int,
         url: str,
         header_lines: list[bytes],
@@ -132,10 +131,10 @@ class Response:
     def time_info(self) -> Mapping[str, float]:
         """Seconds from the start of the transfer, by phase, as `pycurl` counts them.
 
-        `namelookup`, `connect`, `appconnect` (TLS), `pretransfer`, `starttransfer` (first
-        byte), `total`, `redirect`.
+        `namelookup`, `connect`, `appconnect` (TLS), `redirect`: 0 on a connection that was
+        there already; `pretransfer`, `starttransfer` (first byte), `total`.
         """
-        return dict(zip(TIMES, self._times, strict=False))
+        return {**dict.fromkeys(TIMES, 0.0), **dict(zip(TIMES, self._times, strict=False))}
 
     @property
     def request_time(self) -> float:
@@ -226,11 +225,11 @@ class Response:
 #: The names of `time_info`, in the order in which the transport reads them.
 TIMES = (
     "total",
+    "pretransfer",
+    "starttransfer",
     "namelookup",
     "connect",
     "appconnect",
-    "pretransfer",
-    "starttransfer",
     "redirect",
 )
 

@@ -363,14 +363,12 @@ class HTTPStream:
 
     @property
     def fd_map(self) -> Mapping[int, object]:
-        """The sockets that are registered on the loop now."""
+        """The sockets that are waited for now."""
         return self._transport.fd_map
 
     def _handle_events(self, fd: int, events: int) -> None:
-        """What `IOLoop.add_handler` calls when a socket is ready."""
-        known = self._transport.fd_map.get(fd)
-        if known is not None:
-            known[0].handle_events(fd, events)
+        """What `IOLoop.add_handler` calls when some of our sockets are ready."""
+        self._transport.handle_events()
 
     # -- sessions and numbers ---------------------------------------------------------------
 
@@ -507,9 +505,10 @@ class HTTPStream:
             return
         request: Request = chain._request
         try:
+            plain = request.compiled is PLAIN
             transfer = self._transport.submit(
                 request,
-                self._options_of(request),
+                self._plain_options if plain else self._options_of(request),
                 chain.session,
                 chain._outcome,
                 lane=chain._lane,
@@ -529,8 +528,6 @@ class HTTPStream:
     def _options_of(self, request: Request) -> Options:
         # Kept on the request, so that one sent again is neither compiled nor compared again.
         compiled = request.compiled
-        if compiled is PLAIN:
-            return self._plain_options
         if compiled is not None and compiled[0] is self._options_key:
             return compiled[1]  # type: ignore[no-any-return]
         options = compile_options(request, self.defaults)
@@ -539,7 +536,7 @@ class HTTPStream:
         object.__setattr__(request, "compiled", (self._options_key, options))
         return options
 
-    def _on_result(self, chain: Chain, result: Response | StreamError, lane: Lane) -> None:
+    def _on_result(self, chain: Chain, result: Response | StreamError, lane: Lane | None) -> None:
         self._in_flight -= 1
         chain._transfer = None
         chain._lane = lane

@@ -1,40 +1,30 @@
 """libcurl on the IOLoop: a request goes in, a response or an error comes out.
 
 Some facts about libcurl's multi interface on an event loop. Each was seen to break something
-(libcurl 8.23, pycurl 7.49, Linux), and each has its line below.
+or to cost time (libcurl 8.23, pycurl 7.49, Linux), and each has its line below.
 
 - *libcurl forgets sockets eagerly.* It says POLL_REMOVE when a transfer ends and asks for the
   same socket again when the next one starts. Obeyed, that is two epoll_ctl and two IOLoop
-  operations a request: 30 thousand requests a second instead of 50 (one core, 64 connections).
-  So a removal is only noted (`_removed`, then `_parked`) and carried out when the socket was
-  not asked for again by the end of the lane's next turn.
+  operations a request. So a removal only takes the socket off `fd_map`; it stays registered
+  with `Readiness` until it reports an event that nobody wants.
 
-- *A handler must not outlive its socket.* The kernel reuses fd numbers at once. If some other
-  code on the loop opened a file with the number of a socket that libcurl has closed while our
-  handler stood, its `add_handler` would raise. libcurl closes without telling. So the rule: a
-  noted removal survives the libcurl call in which it was made only if a transfer that ended in
-  this very call reports the socket as its live connection (ACTIVESOCKET; negative when the
-  connection is gone), and it survives a later call only if that call opened no connection (to
-  open one, libcurl may first prune dead ones). Application code runs after that, never before.
-
-- *CLOSESOCKETFUNCTION is no help*: pycurl runs it through the easy handle that opened the
+- *libcurl closes sockets without a word*, and the kernel reuses their numbers at once.
+  CLOSESOCKETFUNCTION is no help: pycurl runs it through the easy handle that opened the
   connection, and when the connection is closed while that handle is idle or gone, it is not
   run and the fd leaks. SOCKOPTFUNCTION is always run on a live handle, once for each new
-  connection: there a stale registration under the new socket's number is dropped.
+  connection: there we learn that what was known under the number is of the past.
 
 - *Not every fd is a connection.* The resolver's wake-up descriptors come through the socket
-  callback too and are closed right after their POLL_REMOVE. The rule above covers them: they
-  are nobody's ACTIVESOCKET.
-
-- *M_MAXCONNECTS evicts idle connections inside a lane* when a transfer ends. The oldest goes
-  first, so with room for several times the lane's transfers it is never one that ended this turn.
+  callback too, never through SOCKOPTFUNCTION, and are closed right after their POLL_REMOVE:
+  these are unregistered at once.
 
 - *libcurl is not re-entrant*: nothing here calls it from inside its callbacks; readers run
-  after `info_read`, outside. An exception in a callback must not pass into libcurl.
+  after `info_read`, outside. An exception must not pass into libcurl: the callbacks here only
+  take notes.
 
-- *One kick a turn.* A started transfer asks for a timeout of 0 ms. However many were started,
-  the lane calls `socket_action(SOCKET_TIMEOUT)` once, at the loop's next turn. Other timeouts
-  are one deadline a lane, moved lazily: a later one only changes a number.
+- *One kick a turn.* A started transfer asks for a timeout of 0 ms. However many were started
+  while the ready sockets were served, `socket_action(SOCKET_TIMEOUT)` is called once for each
+  lane. Other timeouts are one deadline a lane, moved lazily: a later one changes a number.
 
 - *A CurlMulti with thousands of connections to one host is slow*: its pool is searched
   linearly (7 thousand requests a second at 9,000 connections, 25 thousand in lanes). Hence
@@ -46,10 +36,12 @@ Some facts about libcurl's multi interface on an event loop. Each was seen to br
 
 from __future__ import annotations
 
+import asyncio
 import os
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from time import monotonic
 from typing import Protocol, cast
 
 import pycurl
@@ -57,6 +49,7 @@ from tornado.ioloop import IOLoop
 
 from .errors import StreamError, from_curl
 from .options import Options
+from .readiness import readiness_for
 from .request import Request
 from .response import Response
 from .session import Session
@@ -66,15 +59,13 @@ __all__ = ["Lane", "Outcome", "Transport"]
 #: Transfers in one CurlMulti before another is opened. Also nginx's and most servers' limit of
 #: streams on one HTTP/2 connection.
 LANE_TRANSFERS = 128
-#: Idle connections kept by a lane; more than can end in one turn (see "evicts" above).
+#: Connections kept by a lane, idle ones included.
 LANE_CONNECTIONS = 4 * LANE_TRANSFERS
 #: Idle easy handles kept for the next requests, about 6 KiB each.
 SPARE_HANDLES = 512
 #: Seconds after which a lane that nobody uses is closed, with its idle connections. Within
 #: nginx's and Apache's own keep-alive (75 s and 5 s), and what libcurl trusts (118 s).
 IDLE_SECONDS = 60.0
-#: A lane with no more transfers than this is kicked at once instead of at the next turn.
-EAGER_TRANSFERS = 2
 
 _EVENTS = {
     pycurl.POLL_IN: IOLoop.READ,
@@ -89,13 +80,13 @@ _BASE_OPTIONS: Options = {
     pycurl.REDIR_PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
     pycurl.COOKIEFILE: "",
 }
-_TIMES = (
-    pycurl.TOTAL_TIME,
+#: In the order of `response.TIMES`. On a connection that was there already the later ones are 0.
+_TIMES_OF_EACH = (pycurl.TOTAL_TIME, pycurl.PRETRANSFER_TIME, pycurl.STARTTRANSFER_TIME)
+_TIMES_OF_FIRST = (
+    *_TIMES_OF_EACH,
     pycurl.NAMELOOKUP_TIME,
     pycurl.CONNECT_TIME,
     pycurl.APPCONNECT_TIME,
-    pycurl.PRETRANSFER_TIME,
-    pycurl.STARTTRANSFER_TIME,
     pycurl.REDIRECT_TIME,
 )
 
@@ -103,7 +94,7 @@ _TIMES = (
 class Outcome(Protocol):
     """Who is told how a transfer ended: at most once, never from inside libcurl."""
 
-    def __call__(self, result: Response | StreamError, lane: Lane, /) -> None:
+    def __call__(self, result: Response | StreamError, lane: Lane | None, /) -> None:
         """Take the response or the error; the lane is where its connection now idles."""
 
 
@@ -117,12 +108,14 @@ class Transfer:
     """An easy handle and what is in flight on it. Pooled: its options stay set."""
 
     __slots__ = (
-        "_sockopt",
+        "_on_new_socket",
         "body",
         "discards",
         "easy",
         "header_lines",
+        "home",
         "lane",
+        "opened",
         "options",
         "outcome",
         "request",
@@ -130,14 +123,15 @@ class Transfer:
         "url",
     )
 
-    def __init__(self, sockopt: Callable[[int, int], int]) -> None:
-        self._sockopt = sockopt
+    def __init__(self, on_new_socket: Callable[[int], None]) -> None:
+        self._on_new_socket = on_new_socket
+        self.opened = False  # a connection, for the request in flight
         self.easy = _Easy()
         self.easy.transfer = self
         self.body: list[bytes] = []
         self.header_lines: list[bytes] = []
-        #: Where it is in flight; None when it ended, also if nobody was told yet.
-        self.lane: Lane | None = None
+        self.lane: Lane | None = None  # where it is in flight
+        self.home: Lane | None = None  # where it was last
         self.outcome: Outcome | None = None
         self.request: Request | None = None
         self._blank()
@@ -148,13 +142,18 @@ class Transfer:
         easy.reset()
         for option, value in _BASE_OPTIONS.items():
             easy.setopt(option, value)
-        easy.setopt(pycurl.SOCKOPTFUNCTION, self._sockopt)
+        easy.setopt(pycurl.SOCKOPTFUNCTION, self._on_sockopt)
         easy.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
         easy.setopt(pycurl.WRITEFUNCTION, self.body.append)
         self.discards = False
         self.options: Options = {}
         self.session: Session | None = None
         self.url = ""
+
+    def _on_sockopt(self, fd: int, _purpose: int) -> int:
+        self.opened = True
+        self._on_new_socket(fd)
+        return pycurl.SOCKOPT_OK
 
     def prepare(self, request: Request, options: Options, session: Session, discards: bool) -> None:
         """Set what differs from the last request on this handle.
@@ -177,6 +176,7 @@ class Transfer:
             easy.setopt(pycurl.WRITEFUNCTION, len if discards else self.body.append)
             self.discards = discards
         self.request = request
+        self.opened = False
 
     def _set_options(self, options: Options) -> None:
         old = self.options
@@ -192,254 +192,76 @@ class Transfer:
         """The response that has arrived."""
         easy, body = self.easy, self.body
         redirected = easy.getinfo(pycurl.REDIRECT_COUNT)
+        times = _TIMES_OF_FIRST if self.opened or redirected else _TIMES_OF_EACH
         return Response(
             request,
-            status=easy.getinfo(pycurl.RESPONSE_CODE),
-            url=easy.getinfo(pycurl.EFFECTIVE_URL) if redirected else self.url,
-            header_lines=self.header_lines[:],
-            body=body[0] if len(body) == 1 else b"".join(body),
-            times=tuple(map(easy.getinfo, _TIMES)),
+            easy.getinfo(pycurl.RESPONSE_CODE),
+            easy.getinfo(pycurl.EFFECTIVE_URL) if redirected else self.url,
+            self.header_lines[:],
+            body[0] if len(body) == 1 else b"".join(body),
+            tuple(map(easy.getinfo, times)),
         )
 
     def close(self) -> None:
         """Close the handle; it must not be in flight."""
-        del self.easy.transfer  # or the two would keep each other alive
+        # They keep each other alive: by the attribute, and by the callbacks.
         self.easy.close()
+        del self.easy.transfer
 
 
 class Lane:
-    """One CurlMulti: its transfers, its sockets on the loop, its timer."""
+    """One CurlMulti: its transfers, its timer, and whether it wants a kick.
+
+    Attributes:
+        active: transfers in flight.
+        idle_since: when it was last seen without any, in seconds of `time.monotonic`.
+        add_handle, remove_handle, socket_action, info_read: libcurl's own.
+    """
 
     __slots__ = (
-        "_busy",
         "_deadline",
-        "_ended",
-        "_kick_is_due",
+        "_fd_map",
         "_multi",
-        "_parked",
-        "_removed",
+        "_registered",
         "_timer",
         "_timer_at",
         "_transport",
-        "_turn_is_due",
         "active",
+        "add_handle",
         "idle_since",
+        "info_read",
+        "is_due",
+        "remove_handle",
+        "socket_action",
     )
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        #: Transfers in flight.
+        self._fd_map = transport.fd_map
+        self._registered = transport.registered
         self.active = 0
-        #: Loop time at which the last transfer ended, for `Transport._sweep`.
         self.idle_since = 0.0
-        self._removed: list[int] = []  # sockets let go in the libcurl call under way
-        self._parked: set[int] = set()  # let go, but alive and still registered on the loop
-        self._ended: deque[tuple[Transfer, int, str]] = deque()  # to be told to their outcomes
-        self._busy = False  # a turn is at work; `_rest` will see to the next one
-        self._turn_is_due = False
-        self._kick_is_due = False
-        self._deadline: float | None = None  # loop time at which libcurl wants to be kicked
-        self._timer: object | None = None
+        self.is_due = False  # libcurl asked for a kick, and did not get it yet
+        self._deadline: float | None = None  # when libcurl wants to be kicked
+        self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._multi = multi = pycurl.CurlMulti()
         multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         multi.setopt(pycurl.M_MAXCONNECTS, LANE_CONNECTIONS)
+        self.add_handle = multi.add_handle
+        self.remove_handle = multi.remove_handle
+        self.socket_action = multi.socket_action
+        self.info_read = multi.info_read
 
     def __repr__(self) -> str:
-        return f"<Lane {self.active} transfers, {len(self._parked)} parked sockets>"
-
-    # -- libcurl's callbacks: they take notes and change registrations, no more -------------
-
-    def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
-        if what == pycurl.POLL_REMOVE:
-            self._removed.append(fd)
-            return
-        if self._removed and fd in self._removed:
-            self._removed.remove(fd)
-        self._parked.discard(fd)
-        self._transport.watch(fd, _EVENTS[what], self)
-
-    def _on_timer(self, timeout_ms: int) -> None:
-        if timeout_ms == 0:
-            self._deadline = None
-            self._kick_is_due = True
-            if not self._busy:
-                self._schedule_turn()
-        elif timeout_ms < 0:
-            self._deadline = None
-        else:
-            self._deadline = at = self._transport.time() + timeout_ms / 1000
-            if self._timer is None or at < self._timer_at:
-                self._set_timer(at)
-
-    # -- turns ------------------------------------------------------------------------------
-
-    def handle_events(self, fd: int, events: int) -> None:
-        """The loop says that a socket of ours is ready."""
-        selected = _SELECTED.get(events)
-        self._busy = True
-        self._act(fd, _selected(events) if selected is None else selected)
-        if self._ended:
-            self._tell_outcomes()
-        if self._kick_is_due and self.active <= EAGER_TRANSFERS:
-            # Alone in its lane, a conversation need not wait for others to share its kick.
-            self._turn()
-        self._rest()
-
-    def _on_turn(self) -> None:
-        self._turn_is_due = False
-        self._busy = True
-        self._turn()
-        self._rest()
-
-    def _turn(self) -> None:
-        """Kick libcurl if it asked for it; drop the handlers of sockets left alone since."""
-        parked = tuple(self._parked)
-        if self._kick_is_due:
-            self._kick_is_due = False
-            self._act(pycurl.SOCKET_TIMEOUT, 0)
-        if parked:
-            self._drop(fd for fd in parked if fd in self._parked)
-        if self._ended:
-            self._tell_outcomes()
-
-    def _rest(self) -> None:
-        self._busy = False
-        if self._kick_is_due or self._parked:
-            self._schedule_turn()
-
-    def _schedule_turn(self) -> None:
-        if not self._turn_is_due:
-            self._turn_is_due = True
-            self._transport.call_soon(self._on_turn)
-
-    def _act(self, fd: int, selected: int) -> None:
-        """Let libcurl work on one socket, or on its timeouts; then bring order to the sockets."""
-        running = self._multi.socket_action(fd, selected)[1]
-        alive = self._collect() if running < self.active else ()
-        if self._removed or self._transport.opened:
-            self._settle(alive)
-
-    def _collect(self) -> Iterable[int]:
-        """Take the transfers that ended off the multi.
-
-        Returns:
-            The sockets of their connections, as far as these live on.
-        """
-        _, succeeded, failed = self._multi.info_read()
-        alive = []
-        for easy in succeeded:
-            alive.append(easy.getinfo(pycurl.ACTIVESOCKET))
-            self._detach(easy, 0, "")
-        for easy, code, text in failed:
-            alive.append(easy.getinfo(pycurl.ACTIVESOCKET))
-            self._detach(easy, code, text)
-        return alive
-
-    def _detach(self, easy: pycurl.Curl, code: int, text: str) -> None:
-        self._multi.remove_handle(easy)
-        self.active -= 1
-        transfer = cast(_Easy, easy).transfer
-        transfer.lane = None
-        self._ended.append((transfer, code, text))
-
-    def _settle(self, alive: Iterable[int]) -> None:
-        """Decide on the sockets that libcurl let go of; see "A handler must not outlive"."""
-        if self._transport.opened:
-            self._transport.opened = False
-            self._drop(self._parked)
-        for fd in self._removed:
-            if fd in alive:
-                self._parked.add(fd)
-            else:
-                self._transport.unwatch(fd, self)
-        self._removed.clear()
-
-    def _drop(self, fds: Iterable[int]) -> None:
-        for fd in tuple(fds):
-            self._parked.discard(fd)
-            self._transport.unwatch(fd, self)
-
-    def lose_socket(self, fd: int) -> None:
-        """The number now belongs to another socket: ours is closed."""
-        if fd in self._removed:
-            self._removed.remove(fd)
-        self._drop((fd,))
-
-    def _tell_outcomes(self) -> None:
-        ended, transport = self._ended, self._transport
-        try:
-            while ended:
-                transfer, code, text = ended.popleft()
-                outcome, request = transfer.outcome, transfer.request
-                if outcome is None or request is None:  # cancelled after it had ended
-                    transport.release(transfer)
-                    continue
-                result = (
-                    from_curl(code, text, method=request.method, url=request.url, request=request)
-                    if code
-                    else transfer.take_response(request)
-                )
-                transport.release(transfer)
-                outcome(result, self)
-        finally:
-            if ended:  # something like KeyboardInterrupt came through: the rest is not lost
-                self._schedule_turn()
-            if not self.active:
-                self.idle_since = transport.time()
-
-    def _on_deadline(self) -> None:
-        self._timer = None
-        if self._deadline is None:
-            return
-        # libcurl counts whole milliseconds; to come one early would only bring us back.
-        if self._deadline > self._transport.time() + 0.0005:
-            self._set_timer(self._deadline)
-            return
-        self._deadline = None
-        self._kick_is_due = True
-        self._on_turn()
-
-    def _set_timer(self, at: float) -> None:
-        ioloop = self._transport.ioloop
-        if self._timer is not None:
-            ioloop.remove_timeout(self._timer)
-        self._timer_at = at
-        self._timer = ioloop.call_at(at, self._on_deadline)
-
-    # -- the transport's side -----------------------------------------------------------------
-
-    @property
-    def is_idle(self) -> bool:
-        """Nothing in flight, and nobody still to be told."""
-        return not self.active and not self._ended
-
-    def start(self, transfer: Transfer) -> None:
-        """Put a prepared transfer into flight."""
-        self._multi.add_handle(transfer.easy)
-        transfer.lane = self
-        self.active += 1
-
-    def cancel(self, transfer: Transfer) -> None:
-        """Take a transfer out of flight; over HTTP/1 this closes its connection."""
-        self._multi.remove_handle(transfer.easy)
-        transfer.lane = None
-        self.active -= 1
-        if not self.active:
-            self.idle_since = self._transport.time()
-        if self._removed or self._transport.opened:
-            self._settle(())
+        return f"<Lane {self.active} transfers>"
 
     def close(self) -> None:
-        """Close the connections. Timer first, then handlers, then the multi."""
-        self._deadline = None
+        """Close the connections. First the timer goes, then the multi."""
         if self._timer is not None:
-            self._transport.ioloop.remove_timeout(self._timer)
+            self._timer.cancel()
             self._timer = None
-        self._transport.unwatch_lane(self)
-        self._parked.clear()
-        self._kick_is_due = False
         for option in (pycurl.M_SOCKETFUNCTION, pycurl.M_TIMERFUNCTION):
             self._multi.setopt(option, None)
         self._multi.close()
@@ -448,29 +270,82 @@ class Lane:
         """In a forked child: what must neither be used nor closed."""
         return self._multi
 
+    # -- libcurl's callbacks: they take notes, no more ----------------------------------------
+
+    def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
+        if what == pycurl.POLL_REMOVE:
+            self._fd_map.pop(fd, None)
+            if fd not in self._transport.lasting:
+                self._transport.unregister(fd)
+            return
+        self._fd_map[fd] = self
+        events = _EVENTS[what]
+        if self._registered.get(fd) != events:
+            self._transport.register(fd, events)
+
+    def _on_timer(self, timeout_ms: int) -> None:
+        if timeout_ms == 0:
+            if not self.is_due:
+                self.is_due = True
+                self._transport.kick_soon(self)
+        elif timeout_ms < 0:
+            self._deadline = None
+        else:
+            self._deadline = at = monotonic() + timeout_ms / 1000
+            if self._timer is None or at < self._timer_at:
+                self._set_timer(at)
+
+    def _set_timer(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._transport.call_later(at - monotonic(), self._on_deadline)
+
+    def _on_deadline(self) -> None:
+        self._timer = None
+        if self._deadline is None:
+            return
+        # libcurl counts whole milliseconds; to come one early would only bring us back.
+        if self._deadline > monotonic() + 0.0005:
+            self._set_timer(self._deadline)
+            return
+        self._deadline = None
+        if not self.is_due:
+            self.is_due = True
+            self._transport.kick_soon(self)
+
 
 class Transport:
     """Easy handles, lanes and sockets on one IOLoop.
 
     Not safe across threads: all calls belong to the loop's thread.
 
+    Args:
+        ioloop: to work on.
+        handler: what `IOLoop.add_handler` is to call; it calls `handle_events`.
+
     Attributes:
-        ioloop: whose `add_handler` is told of libcurl's sockets.
-        fd_map: what is registered there now: fd to (lane, events).
-        opened: a connection was opened in the libcurl call under way.
+        fd_map: the sockets that libcurl waits for now, and whose lane does.
+        registered: the sockets that the loop watches, and for what.
+        lasting: numbers of sockets that stay registered when libcurl lets them go.
     """
 
     def __init__(self, ioloop: IOLoop, handler: Callable[[int, int], None]) -> None:
-        self.ioloop = ioloop
-        self.fd_map: dict[int, tuple[Lane, int]] = {}
-        self.opened = False
-        self.time = ioloop.time
-        # IOLoop.add_callback would wrap each call; every loop of Tornado's is asyncio's.
-        self.call_soon = ioloop.asyncio_loop.call_soon  # type: ignore[attr-defined]
-        self._handler = handler
+        self.fd_map: dict[int, Lane] = {}
+        self.registered: dict[int, int] = {}
+        self.lasting: set[int] = set()
+        # IOLoop's own add_callback and call_later wrap each call; its loop is always asyncio's.
+        self._asyncio_loop: asyncio.AbstractEventLoop = ioloop.asyncio_loop  # type: ignore[attr-defined]
+        self.call_soon = self._asyncio_loop.call_soon
+        self.call_later = self._asyncio_loop.call_later
+        self._readiness = readiness_for(ioloop, handler)
         self._lanes: list[Lane] = []
         self._spare: list[Transfer] = []
-        self._sweep_timer: object | None = None
+        self._due: list[Lane] = []  # lanes to kick
+        self._ended: deque[tuple[Transfer, int, str]] = deque()  # to be told to their outcomes
+        self._is_turning = False  # a turn is at work and will see to what it leads to
+        self._turn_is_due = False
+        self._sweep_timer: asyncio.TimerHandle | None = None
         self._closed = False
         _living.add(self)
 
@@ -503,30 +378,24 @@ class Transport:
         try:
             transfer.prepare(request, options, session, discards)
         except (pycurl.error, TypeError, UnicodeError) as error:
-            transfer.easy.close()
+            transfer.close()
             raise ValueError(f"{request!r} has an option that libcurl refuses: {error}") from error
         transfer.outcome = outcome
         if lane is None or lane.active >= LANE_TRANSFERS:
             lane = self._lane_with_room()
-        lane.start(transfer)
+        transfer.lane = transfer.home = lane
+        lane.add_handle(transfer.easy)
+        lane.active += 1
         return transfer
 
     def cancel(self, transfer: Transfer) -> None:
         """Stop a transfer; its outcome will not be called."""
         transfer.outcome = None
-        if transfer.lane is not None:
-            transfer.lane.cancel(transfer)
-            self.release(transfer)
-
-    def release(self, transfer: Transfer) -> None:
-        """Take back a handle that is not in flight."""
-        transfer.body.clear()
-        transfer.header_lines.clear()
-        transfer.outcome = transfer.request = None
-        if len(self._spare) < SPARE_HANDLES and not self._closed:
-            self._spare.append(transfer)
-        else:
-            transfer.close()
+        lane = transfer.lane
+        if lane is not None:  # else it has ended and is about to be told
+            lane.remove_handle(transfer.easy)  # over HTTP/1 this closes its connection
+            lane.active -= 1
+            self._release(transfer)
 
     @property
     def active(self) -> int:
@@ -534,62 +403,132 @@ class Transport:
         return sum(lane.active for lane in self._lanes)
 
     def close(self) -> None:
-        """Close all: handlers and timers, then multis, then easy handles.
+        """Close all: timers, then handlers, then multis, then easy handles.
 
         Transfers in flight must have been cancelled.
         """
         self._closed = True
-        if self.ioloop.asyncio_loop.is_closed():  # type: ignore[attr-defined]
-            self.fd_map.clear()  # it went first, and its handlers with it
         if self._sweep_timer is not None:
-            self.ioloop.remove_timeout(self._sweep_timer)
+            self._sweep_timer.cancel()
             self._sweep_timer = None
+        if not self._asyncio_loop.is_closed():  # else it went first, and its handlers with it
+            self._readiness.close()
         for lane in self._lanes:
             lane.close()
-        self._lanes.clear()
         for transfer in self._spare:
             transfer.close()
-        self._spare.clear()
+        for forgotten in (self.fd_map, self.registered, self._lanes, self._spare, self._due):
+            forgotten.clear()
         _living.discard(self)
 
-    # -- for the lanes ----------------------------------------------------------------------
+    # -- turns ------------------------------------------------------------------------------
 
-    def watch(self, fd: int, events: int, lane: Lane) -> None:
-        """Have the loop tell us when the socket is ready."""
-        known = self.fd_map.get(fd)
-        if known == (lane, events):
-            return
-        self.fd_map[fd] = (lane, events)
-        if known is not None:
-            self.ioloop.update_handler(fd, events)
-            return
+    def handle_events(self) -> None:
+        """Some of our sockets are ready: serve them, then kick the lanes that ask for it."""
+        self._is_turning = True
+        lane_of, selected, finished = self.fd_map.get, _SELECTED, []
+        for fd, events in self._readiness.ready():
+            lane = lane_of(fd)
+            if lane is None:
+                self.unregister(fd)
+                continue
+            selection = selected.get(events) or _selected(events)
+            if lane.socket_action(fd, selection)[1] < lane.active and lane not in finished:
+                finished.append(lane)
+        for lane in finished:
+            self._collect(lane)
+        self._turn()
+
+    def kick_soon(self, lane: Lane) -> None:
+        """The lane is kicked when this turn ends, or else at the loop's next one."""
+        self._due.append(lane)
+        if not self._is_turning:
+            self._schedule_turn()
+
+    def _schedule_turn(self) -> None:
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            self.call_soon(self._on_turn)
+
+    def _on_turn(self) -> None:
+        self._turn_is_due = False
+        self._turn()
+
+    def _turn(self) -> None:
+        """Tell the outcomes, then start what they led to."""
+        self._is_turning = True
         try:
-            self.ioloop.add_handler(fd, self._handler, events)
-        except ValueError:
-            # Somebody else's handler stands under the number of a socket that libcurl has just
-            # opened: theirs has been closed without remove_handler, and can only confuse.
-            self.ioloop.remove_handler(fd)
-            self.ioloop.add_handler(fd, self._handler, events)
+            if self._ended:
+                self._tell_outcomes()
+            due, self._due = self._due, []
+            for lane in due:
+                lane.is_due = False
+                if lane.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1] < lane.active:
+                    self._collect(lane)
+        finally:
+            self._is_turning = False
+            if (self._ended or self._due) and not self._closed:
+                # What ended at once waits for the loop's next turn: others are to run too.
+                self._schedule_turn()
 
-    def unwatch(self, fd: int, lane: Lane) -> None:
-        """The loop is to forget a socket of the lane, which may be closed already."""
-        known = self.fd_map.get(fd)
-        if known is not None and known[0] is lane:
-            del self.fd_map[fd]
-            self.ioloop.remove_handler(fd)
+    def _collect(self, lane: Lane) -> None:
+        """Take the transfers that ended off their lane."""
+        _, succeeded, failed = lane.info_read()
+        lane.active -= len(succeeded) + len(failed)
+        ended = [(easy, 0, "") for easy in succeeded]
+        for easy, code, text in ended + failed if failed else ended:
+            lane.remove_handle(easy)
+            transfer = cast(_Easy, easy).transfer
+            transfer.lane = None
+            self._ended.append((transfer, code, text))
 
-    def unwatch_lane(self, lane: Lane) -> None:
-        """The loop is to forget all sockets of a lane."""
-        for fd in [fd for fd, (owner, _) in self.fd_map.items() if owner is lane]:
-            self.unwatch(fd, lane)
+    def _tell_outcomes(self) -> None:
+        ended = self._ended
+        while ended:
+            transfer, code, text = ended.popleft()
+            request, outcome, lane = transfer.request, transfer.outcome, transfer.home
+            if outcome is None or request is None:  # cancelled after it had ended
+                self._release(transfer)
+                continue
+            result = (
+                from_curl(code, text, method=request.method, url=request.url, request=request)
+                if code
+                else transfer.take_response(request)
+            )
+            self._release(transfer)
+            outcome(result, lane)
 
-    def _on_new_socket(self, fd: int, _purpose: int) -> int:
-        # In a libcurl callback. A registration under this number is of a socket that is gone.
-        self.opened = True
-        known = self.fd_map.get(fd)
-        if known is not None:
-            known[0].lose_socket(fd)
-        return pycurl.SOCKOPT_OK
+    def _release(self, transfer: Transfer) -> None:
+        """Take back a handle that is not in flight."""
+        transfer.body.clear()
+        transfer.header_lines.clear()
+        transfer.lane = transfer.outcome = transfer.request = None
+        if len(self._spare) < SPARE_HANDLES and not self._closed:
+            self._spare.append(transfer)
+        else:
+            transfer.close()
+
+    # -- sockets ------------------------------------------------------------------------------
+
+    def register(self, fd: int, events: int) -> None:
+        """Have the loop watch a socket, maybe watched for other events so far."""
+        known = fd in self.registered
+        self.registered[fd] = events
+        (self._readiness.modify if known else self._readiness.register)(fd, events)
+
+    def unregister(self, fd: int) -> None:
+        """Have the loop forget a socket, which may be closed already."""
+        if self.registered.pop(fd, None) is not None:
+            self._readiness.unregister(fd)
+
+    def _on_new_socket(self, fd: int) -> None:
+        """What is known under this number is of a socket that is gone. Called inside libcurl."""
+        self.fd_map.pop(fd, None)
+        if self._readiness.outlives_sockets:
+            self.lasting.add(fd)
+            self.registered.pop(fd, None)
+        else:
+            self.unregister(fd)
 
     # -- lanes --------------------------------------------------------------------------------
 
@@ -600,18 +539,23 @@ class Transport:
         lane = Lane(self)
         self._lanes.append(lane)
         if self._sweep_timer is None:
-            self._sweep_timer = self.ioloop.call_later(IDLE_SECONDS, self._sweep)
+            self._sweep_timer = self.call_later(IDLE_SECONDS, self._sweep)
         return lane
 
     def _sweep(self) -> None:
         """Close lanes that nobody has used for a while, and with them their connections."""
         self._sweep_timer = None
-        stale = self.time() - IDLE_SECONDS
-        for lane in [lane for lane in self._lanes if lane.is_idle and lane.idle_since < stale]:
-            self._lanes.remove(lane)
-            lane.close()
+        stale = monotonic() - IDLE_SECONDS
+        for lane in tuple(self._lanes):
+            if lane.active:
+                lane.idle_since = 0.0
+            elif not lane.idle_since:
+                lane.idle_since = monotonic()
+            elif lane.idle_since <= stale:
+                self._lanes.remove(lane)
+                lane.close()
         if self._lanes:
-            self._sweep_timer = self.ioloop.call_later(IDLE_SECONDS, self._sweep)
+            self._sweep_timer = self.call_later(IDLE_SECONDS, self._sweep)
 
     def _forget(self) -> list[object]:
         """In a forked child: what must neither be used nor closed, see the facts above."""

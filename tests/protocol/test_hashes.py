@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from webqq_tornado.protocol.hashes import (
+    FriendListHash,
+    bkn,
+    friend_list_hash,
+    hash33,
+    password_hash,
+    password_salt,
+)
+
+VECTORS = json.loads(Path(__file__).with_name("webqq_vectors.json").read_text("utf-8"))
+HASHES = VECTORS["friend_list_hash"]
+
+
+@pytest.mark.parametrize("kind", FriendListHash)
+def test_friend_list_hashes_are_those_of_the_clients(kind: FriendListHash) -> None:
+    assert HASHES[kind.value]
+    for uin, ptwebqq, expected in HASHES[kind.value]:
+        assert friend_list_hash(kind, uin, ptwebqq) == expected, (uin, ptwebqq)
+
+
+def test_every_kind_of_vector_has_a_hash() -> None:
+    assert set(HASHES) == {kind.value for kind in FriendListHash}
+
+
+@pytest.mark.parametrize("kind", FriendListHash)
+def test_a_friend_list_hash_of_nothing_is_still_a_text(kind: FriendListHash) -> None:
+    assert friend_list_hash(kind, 0, "")
+
+
+@pytest.mark.parametrize("vector", VECTORS["password_md5"], ids=lambda vector: str(vector["uin"]))
+def test_password_hashes_are_those_of_the_clients(vector: dict[str, str]) -> None:
+    salt = bytes.fromhex(vector["salt_bytes_hex"])
+    assert password_hash(vector["password"], salt, vector["verifycode"]) == vector["p"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["password_md5"], ids=lambda vector: str(vector["uin"]))
+def test_the_salt_is_the_number_in_eight_bytes(vector: dict[str, int]) -> None:
+    assert password_salt(vector["uin"]).hex() == vector["salt_bytes_hex"]
+
+
+def test_the_verify_code_counts_in_upper_case() -> None:
+    assert password_hash("x", b"12345678", "abcd") == password_hash("x", b"12345678", "ABCD")
+
+
+def test_a_password_hash_is_not_shown() -> None:
+    assert repr(password_hash("x", b"12345678", "abcd")) == "Secret('***')"
+
+
+@pytest.mark.parametrize(("text", "expected"), VECTORS["hash33_ptqrtoken"])
+def test_hash33_is_that_of_the_clients(text: str, expected: int) -> None:
+    assert hash33(text) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), VECTORS["bkn_g_tk"])
+def test_bkn_is_that_of_the_clients(text: str, expected: int) -> None:
+    assert bkn(text) == expected

@@ -1,0 +1,169 @@
+"""Which of libcurl's sockets are ready: one registration on the IOLoop for all of them.
+
+The sockets are registered with an epoll descriptor of our own, and only that descriptor with
+`IOLoop.add_handler` (epoll descriptors can be watched like any other). Compared with one
+`add_handler` for each socket this
+
+- saves a callback of the loop for each ready socket: 3 to 4 of about 21 microseconds a request
+  (64 connections, one core);
+- lets a registration outlive its socket in peace. libcurl closes sockets without a word, and
+  the kernel reuses their numbers at once: a handler left on the *loop* makes the next
+  `add_handler` of whoever gets the number raise. In a private epoll nobody else is met, and
+  the kernel drops a closed socket by itself. So nothing need be unregistered when a transfer
+  ends, and the next one on the same connection registers nothing.
+
+Where there is no epoll, `LoopHandlers` does it with `add_handler`, and obeys libcurl's removals
+to the letter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from tornado.ioloop import IOLoop
+
+__all__ = ["Epoll", "LoopHandlers", "Readiness", "readiness_for"]
+
+#: Events taken at once, about 2 ms of work: the loop's other callbacks come in between.
+_EVENTS_AT_ONCE = 128
+
+
+class Readiness(Protocol):
+    """What the transport needs; events are IOLoop's, which are epoll's."""
+
+    #: A socket may be left registered when libcurl has no more interest in it.
+    outlives_sockets: bool
+
+    def register(self, fd: int, events: int) -> None:
+        """Watch a socket."""
+
+    def modify(self, fd: int, events: int) -> None:
+        """Watch it for something else."""
+
+    def unregister(self, fd: int) -> None:
+        """Watch it no more; it may be closed already."""
+
+    def ready(self) -> Iterable[tuple[int, int]]:
+        """The sockets that are ready now, and for what."""
+
+    def close(self) -> None:
+        """Leave nothing on the loop."""
+
+
+class Epoll:
+    """One epoll descriptor on the loop."""
+
+    outlives_sockets = True
+
+    def __init__(self, ioloop: IOLoop, handler: Callable[[int, int], None]) -> None:
+        self._ioloop = ioloop
+        self._handler = handler
+        self._epoll = select.epoll()
+        self._events: dict[int, int] = {}
+        ioloop.add_handler(self._epoll.fileno(), handler, IOLoop.READ)
+
+    def register(self, fd: int, events: int) -> None:
+        """See `Readiness`."""
+        try:
+            self._epoll.register(fd, events)
+        except FileExistsError:
+            self._epoll.modify(fd, events)
+        self._events[fd] = events
+
+    def modify(self, fd: int, events: int) -> None:
+        """See `Readiness`."""
+        try:
+            self._epoll.modify(fd, events)
+        except FileNotFoundError:  # closed in between, and the number used again
+            self._epoll.register(fd, events)
+        self._events[fd] = events
+
+    def unregister(self, fd: int) -> None:
+        """See `Readiness`."""
+        self._events.pop(fd, None)
+        try:
+            self._epoll.unregister(fd)
+        except OSError:
+            # Closed here, but still open in a forked child: the kernel goes on reporting it
+            # and has no way to be told otherwise. A new epoll descriptor knows nothing of it.
+            self._replace()
+
+    def ready(self) -> Iterable[tuple[int, int]]:
+        """See `Readiness`."""
+        return self._epoll.poll(0, _EVENTS_AT_ONCE)
+
+    def close(self) -> None:
+        """See `Readiness`."""
+        self._ioloop.remove_handler(self._epoll.fileno())
+        self._epoll.close()
+
+    def _replace(self) -> None:
+        self.close()
+        self._epoll = select.epoll()
+        self._ioloop.add_handler(self._epoll.fileno(), self._handler, IOLoop.READ)
+        for fd, events in tuple(self._events.items()):
+            try:
+                self._epoll.register(fd, events)
+            except OSError:  # closed without a word, as libcurl does
+                del self._events[fd]
+
+
+class LoopHandlers:
+    """A handler on the loop for each socket, where there is no epoll."""
+
+    outlives_sockets = False
+
+    def __init__(self, ioloop: IOLoop, handler: Callable[[int, int], None]) -> None:
+        self._ioloop = ioloop
+        self._handler = handler
+        self._fds: set[int] = set()
+        self._ready: list[tuple[int, int]] = []
+
+    def register(self, fd: int, events: int) -> None:
+        """See `Readiness`."""
+        self._fds.add(fd)
+        try:
+            self._ioloop.add_handler(fd, self._on_ready, events)
+        except ValueError:
+            # libcurl has just opened it: what stands under its number is of a file that
+            # somebody closed without remove_handler, and can only confuse.
+            self._ioloop.remove_handler(fd)
+            self._ioloop.add_handler(fd, self._on_ready, events)
+
+    def modify(self, fd: int, events: int) -> None:
+        """See `Readiness`."""
+        self._ioloop.update_handler(fd, events)
+
+    def unregister(self, fd: int) -> None:
+        """See `Readiness`."""
+        if fd in self._fds:
+            self._fds.remove(fd)
+            self._ioloop.remove_handler(fd)
+
+    def ready(self) -> Iterable[tuple[int, int]]:
+        """See `Readiness`."""
+        ready, self._ready = self._ready, []
+        return ready
+
+    def close(self) -> None:
+        """See `Readiness`."""
+        for fd in tuple(self._fds):
+            with contextlib.suppress(OSError):
+                self.unregister(fd)
+
+    def _on_ready(self, fd: int, events: int) -> None:
+        self._ready.append((fd, events))
+        self._handler(fd, events)
+
+
+def readiness_for(ioloop: IOLoop, handler: Callable[[int, int], None]) -> Readiness:
+    """The best there is on this system.
+
+    Args:
+        ioloop: to register with.
+        handler: is called with (fd, events) when `ready` has something to say.
+    """
+    return (Epoll if hasattr(select, "epoll") else LoopHandlers)(ioloop, handler)

@@ -1,0 +1,1 @@
+"""WebQQ as values and pure functions; imports the standard library only."""

@@ -1,0 +1,129 @@
+"""The answers of ptlogin2: JSONP with single quotes, and the login page.
+
+The wording is exact, because clients of that time matched on it. Shared by both dialects.
+"""
+
+from __future__ import annotations
+
+import re
+
+from . import wire
+from .codes import LoginResult
+from .exchange import Reply
+from .models import CheckReply, LoginReply, Secret
+
+__all__ = ["CHECK_REPLY", "LOGIN_PAGE_REPLY", "LOGIN_REPLY", "LOGIN_TEXTS", "login_refusal"]
+
+LOGIN_TEXTS: dict[LoginResult, str] = {
+    LoginResult.OK: "登录成功!",
+    LoginResult.WRONG_PASSWORD: "您输入的帐号或密码不正确，请重新输入。",
+    LoginResult.WRONG_CAPTCHA: "您输入的验证码不正确，请重新输入。",
+    LoginResult.BAD_PARAMETER: "很遗憾，网络连接出现异常，请您稍后再试。",
+    LoginResult.REFUSED: "很遗憾，网络连接出现异常，请您检查是否禁用cookies。",
+}
+"""The server's words for each result (captures of 2013 and 2014)."""
+
+
+def login_refusal(result: LoginResult, account: int) -> LoginReply:
+    """The reply to a login that fails; the account stood where else the nick is.
+
+    Args:
+        result: Why.
+        account: QQ number.
+    """
+    return LoginReply(result.value, text=LOGIN_TEXTS[result], nick=str(account))
+
+
+def _arguments(text: str, name: str, least: int, most: int) -> list[str]:
+    """The arguments of a call as texts: `most` of them, empty where fewer came."""
+    call = wire.parse_call(text)
+    if call.name.rpartition(".")[2] != name:
+        raise ValueError(f"a call of {name} was expected")
+    if len(call.arguments) < least:
+        raise ValueError(f"{name} has {len(call.arguments)} arguments, not {least}")
+    texts = ["" if value is None else str(value) for value in call.arguments[:most]]
+    return texts + [""] * (most - len(texts))
+
+
+def _code(text: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,9}", text, re.ASCII):
+        raise ValueError("the first argument is not a number")
+    return int(text)
+
+
+# --- ptui_checkVC -----------------------------------------------------------------------------
+
+
+def _parse_check(_: str, text: str) -> CheckReply:
+    code, verify_code, salt, session, random_salt = _arguments(text, "ptui_checkVC", 3, 5)
+    if code not in {"0", "1"}:
+        raise ValueError("the first argument is neither 0 nor 1")
+    if len(salt) != 8 or not all(ord(character) < 0x100 for character in salt):
+        raise ValueError("the third argument is not 8 bytes")
+    return CheckReply(
+        needs_captcha=code == "1",
+        code=verify_code,
+        salt=salt.encode("latin-1"),
+        session=Secret(session),
+        is_random_salt=random_salt == "1",
+    )
+
+
+def _build_check(reply: CheckReply) -> str:
+    salt = "".join(f"\\x{byte:02x}" for byte in reply.salt)
+    late = [wire.quote(reply.session), wire.quote(str(int(reply.is_random_salt)))]
+    is_late = bool(reply.session) or reply.is_random_salt
+    return wire.build_call(
+        "ptui_checkVC",
+        wire.quote(str(int(reply.needs_captcha))),
+        wire.quote(reply.code),
+        f"'{salt}'",
+        *(late if is_late else ()),
+    )
+
+
+CHECK_REPLY = Reply(_parse_check, _build_check)
+r"""``ptui_checkVC('0','!PTH','\x00\x00\x00\x00\x64\x74\x8b\x05');``"""
+
+
+# --- ptuiCB -----------------------------------------------------------------------------------
+
+
+def _parse_login(_: str, text: str) -> LoginReply:
+    code, _second, url, _fourth, words, nick = _arguments(text, "ptuiCB", 5, 6)
+    return LoginReply(_code(code), Secret(url), words, nick)
+
+
+def _build_login(reply: LoginReply) -> str:
+    code, url, text, nick = map(wire.quote, (str(reply.code), reply.url, reply.text, reply.nick))
+    # The space before the nick is the server's (captures of 2013 to 2017).
+    return f"ptuiCB({code},'0',{url},'0',{text}, {nick});"
+
+
+LOGIN_REPLY = Reply(_parse_login, _build_login)
+"""``ptuiCB('0','0','URL','0','登录成功!', 'nick');``"""
+
+
+# --- the login page ---------------------------------------------------------------------------
+
+# The first form is what twqq 2014 looked for.
+_LOGIN_SIG = re.compile(r'g_login_sig\s*=\s*encodeURIComponent\("([^"<>&\\\s]{0,512})"\)')
+
+
+def _parse_page(_: str, text: str) -> Secret:
+    found = _LOGIN_SIG.search(text)
+    if not found:
+        raise ValueError("the page has no g_login_sig")
+    return Secret(found[1])
+
+
+def _build_page(login_sig: Secret) -> str:
+    return (
+        '<!DOCTYPE html><html><head><meta charset="utf-8"><title>登录</title><script>'
+        f'var g_login_sig=encodeURIComponent("{login_sig}");'
+        "</script></head><body></body></html>"
+    )
+
+
+LOGIN_PAGE_REPLY = Reply(_parse_page, _build_page)
+"""HTML with ``g_login_sig=encodeURIComponent("SIG")``: the login_sig."""
