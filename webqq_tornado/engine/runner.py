@@ -1,0 +1,492 @@
+"""Moves chains through their states: the engine room of `HTTPStream`.
+
+A link's way through this file: `begin` gives a chain its next link, `send` hands the request to
+the transport (or queues it), `_on_result` takes what came, `_read` runs the reader, and `follow`
+looks at what it returned: back to `begin`, or to `end`.
+
+Users' code is called from here only, and never while libcurl is at work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections import OrderedDict, deque
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+)
+from typing import Any, Protocol
+
+from tornado.ioloop import IOLoop
+
+from .chain import Below, Chain, Link, Next, State, check_delay, check_link, link_of, next_of
+from .errors import ClosedError, DeadlineError, StreamError
+from .options import Options, compile_options
+from .request import PLAIN, Request
+from .response import Response
+from .session import Session
+from .transport import Lane, Transport
+
+__all__ = ["Hooks", "Runner"]
+
+logger = logging.getLogger("webqq_tornado.engine")
+
+#: Links taken from one source of several before other callbacks of the loop get their turn.
+_FEED_AT_ONCE = 64
+
+
+class Hooks(Protocol):
+    """What the runner asks the stream."""
+
+    def on_response(self, response: Response) -> None:
+        """See a response before its reader does."""
+
+    def on_error(self, error: Exception) -> Link:
+        """Decide what follows an error that no errback takes."""
+
+    def begin(self) -> Link:
+        """Give the flow's first links."""
+
+
+class Runner:
+    """Chains under way on one transport.
+
+    Args:
+        ioloop: for delays and deadlines.
+        transport: for requests.
+        hooks: the stream.
+        defaults: of requests, complete.
+        max_clients: requests in flight at most.
+        hears_responses: `hooks.on_response` does something.
+
+    Attributes:
+        chains: those alive.
+        in_flight, delayed: requests sent and not answered; chains that wait for their time.
+        queue: chains that wait for room, first come first.
+        started, done, failed, cancelled: chains so far.
+        requests, responses, errors, received: so far; `received` in bytes.
+        idle_listeners: are called whenever the last chain has ended.
+    """
+
+    def __init__(
+        self,
+        ioloop: IOLoop,
+        transport: Transport,
+        hooks: Hooks,
+        *,
+        defaults: Mapping[str, Any],
+        max_clients: int,
+        hears_responses: bool,
+    ) -> None:
+        self._ioloop = ioloop
+        self._transport = transport
+        self._hooks = hooks
+        self._defaults = defaults
+        # Checks the defaults, and serves each request that is nothing but a URL.
+        self._plain_options = compile_options(Request("http://localhost"), defaults)
+        self._options_key = object()  # marks what this runner compiled for a request
+        self._max_clients = max_clients
+        self._hears_responses = hears_responses
+        self._feeders: deque[Callable[[], None]] = deque()  # sources of links, waiting for room
+        self._is_closed = False
+        self.chains: set[Chain] = set()
+        self.queue: OrderedDict[Chain, None] = OrderedDict()
+        self.in_flight = self.delayed = 0
+        self.started = self.done = self.failed = self.cancelled = 0
+        self.requests = self.responses = self.errors = self.received = 0
+        self.idle_listeners: list[Callable[[], None]] = []
+
+    def close(self) -> None:
+        """End all chains; whoever awaits one gets `ClosedError`."""
+        self._is_closed = True
+        for chain in tuple(self.chains):
+            if chain.parent is None:
+                self.end(chain, State.CANCELLED, ClosedError("the stream was closed"))
+
+    # -- a link's way -------------------------------------------------------------------------
+
+    def new_chain(self, name: str | None, session: Session, parent: Chain | None = None) -> Chain:
+        """A chain with no link yet.
+
+        Raises:
+            ClosedError: the stream is closed.
+        """
+        if self._is_closed:
+            raise ClosedError("the stream is closed: make another one")
+        self.started += 1
+        chain = Chain(self.started, name, session, self.cancel, parent)
+        chain._outcome = functools.partial(self._on_result, chain)
+        self.chains.add(chain)
+        return chain
+
+    def begin(self, chain: Chain, link: Next) -> None:
+        """Give the chain its next link. The link is checked, its request a `Request`."""
+        chain._request, chain._readback, delay, chain._errback, session, _ = link
+        if session is not None:
+            chain.session = session
+        chain.steps += 1
+        if not delay:
+            self.send(chain)
+            return
+        chain.state = State.DELAYED
+        self.delayed += 1
+        chain._delay_timer = self._ioloop.call_later(delay, self._on_time, chain)
+
+    def _on_time(self, chain: Chain) -> None:
+        chain._delay_timer = None
+        self.delayed -= 1
+        self.send(chain)
+
+    def send(self, chain: Chain) -> None:
+        """Send the chain's request now, or when there is room."""
+        if self.in_flight >= self._max_clients:
+            chain.state = State.QUEUED
+            self.queue[chain] = None
+            return
+        request: Request = chain._request
+        try:
+            plain = request.compiled is PLAIN
+            transfer = self._transport.submit(
+                request,
+                self._plain_options if plain else self._options_of(request),
+                chain.session,
+                chain._outcome,
+                lane=chain._lane,
+                discards=chain._readback is None,
+            )
+        except ValueError as error:
+            self.errors += 1
+            # Later, so that an errback which tries the same again is a loop and no recursion.
+            chain.state = State.QUEUED
+            self._transport.call_soon(self.fail, chain, error)
+            return
+        self.in_flight += 1
+        self.requests += 1
+        chain._transfer = transfer
+        chain.state = State.SENT
+
+    def _options_of(self, request: Request) -> Options:
+        # Kept on the request, so that one sent again is neither compiled nor compared again.
+        compiled = request.compiled
+        if compiled is not None and compiled[0] is self._options_key:
+            return compiled[1]  # type: ignore[no-any-return]
+        options = compile_options(request, self._defaults)
+        if options == self._plain_options:
+            options = self._plain_options
+        object.__setattr__(request, "compiled", (self._options_key, options))
+        return options
+
+    def _on_result(self, chain: Chain, result: Response | StreamError, lane: Lane | None) -> None:
+        self.in_flight -= 1
+        chain._transfer = None
+        chain._lane = lane
+        if self.queue or self._feeders:
+            self._use_room()
+        if isinstance(result, Response):
+            self.responses += 1
+            self.received += len(result.body)
+            self._read(chain, result)
+        else:
+            self.errors += 1
+            result.chain, result.step = chain.name, chain.steps
+            self.fail(chain, result)
+
+    def _use_room(self) -> None:
+        """A request ended: the first in the queue may go; when there is none, one is fetched."""
+        while self.queue and self.in_flight < self._max_clients and not self._is_closed:
+            self.send(self.queue.popitem(last=False)[0])
+        if self._feeders and not self.queue and not self._is_closed:
+            self._feeders.popleft()()
+
+    def _read(self, chain: Chain, response: Response) -> None:
+        """Run the reader, and follow what it returns."""
+        chain.state = State.READING
+        readback = chain._readback
+        try:
+            if self._hears_responses:
+                self._hooks.on_response(response)
+            result = None if readback is None else readback(response)
+        except asyncio.CancelledError:
+            self.cancel(chain)
+            return
+        except Exception as error:
+            self.fail(chain, error)
+            return
+        if chain.state is not State.READING:  # the reader has ended its own chain
+            return
+        if type(result) is tuple and len(result) == 2 and type(result[0]) is Request:
+            # What nearly all readers return, by the shortest way to the same end.
+            chain._request, next_readback = result
+            if callable(next_readback):
+                chain._readback, chain._errback = next_readback, None
+                chain.steps += 1
+                self.send(chain)
+                return
+        self.follow(chain, result, readback, response)
+
+    def follow(
+        self, chain: Chain, result: object, origin: object, response: Response | None
+    ) -> None:
+        """Do what a reader's result says.
+
+        Args:
+            chain: whose reader it was.
+            result: what it returned.
+            origin: the reader, for messages.
+            response: what it had read, if the chain should end here.
+        """
+        try:
+            link = next_of(result, origin)
+            if link is None:
+                chain.response = response
+                self.end(chain, State.DONE)
+            elif isinstance(link, Next):
+                check_link(link, origin)
+                self.begin(chain, link._replace(request=Request.of(link.request)))
+            elif isinstance(link, Below):
+                chain.state = State.WAITING
+                chain.response = response
+                chain._below = link
+                self.feed(chain)
+            else:
+                coroutine = self._await_reader(chain, link, origin, response)
+                chain._task = _start_task(self._ioloop, coroutine)
+        except Exception as error:
+            self.fail(chain, error)
+
+    def follow_call(self, chain: Chain, function: Any, *arguments: object) -> None:
+        """Call a hook or errback in the chain's name, and follow what it returns."""
+        chain.state = State.READING
+        try:
+            result = function(*arguments)
+        except Exception as error:
+            self.end(chain, State.FAILED, error)
+            return
+        if chain.state is State.READING:
+            self.follow(chain, result, function, None)
+
+    async def _await_reader(
+        self, chain: Chain, result: Awaitable[object], origin: object, response: Response | None
+    ) -> None:
+        try:
+            link = await result
+        except asyncio.CancelledError:
+            self.cancel(chain)
+            raise
+        except Exception as error:
+            chain._task = None
+            if chain.state is State.READING:
+                self.fail(chain, error)
+            return
+        chain._task = None
+        if chain.state is State.READING:
+            self.follow(chain, link, origin, response)
+
+    # -- several links ----------------------------------------------------------------------
+
+    def feed(self, chain: Chain) -> None:
+        """Take links from the source of a chain that became several, as far as there is room."""
+        below = chain._below
+        if below is None or below.source is None:
+            return
+        if isinstance(below.source, AsyncIterator):
+            if chain._task is None:
+                feeding = self._feed_async(chain, below, below.source)
+                chain._task = _start_task(self._ioloop, feeding)
+            return
+        for _ in range(_FEED_AT_ONCE):
+            if self.queue or chain.done:
+                break
+            if not self._feed_one(chain, below, below.source):
+                return
+        if not chain.done:
+            self._feed_later(chain)
+
+    def _feed_later(self, chain: Chain) -> None:
+        if self.queue:
+            self._feeders.append(functools.partial(self.feed, chain))
+        else:
+            self._transport.call_soon(self.feed, chain)
+
+    def _feed_one(self, chain: Chain, below: Below, source: Iterator[object]) -> bool:
+        try:
+            item = next(source)
+            self._add_below(chain, below, item)
+        except StopIteration:
+            below.source = None
+        except Exception as error:
+            below.source, below.error = None, below.error or error
+            self._log_error(chain, error)
+        if below.source is None:
+            self._end_if_all_ended(chain)
+        return below.source is not None
+
+    async def _feed_async(self, chain: Chain, below: Below, source: AsyncIterator[object]) -> None:
+        try:
+            async for item in source:
+                self._add_below(chain, below, item)
+                while self.queue and not chain.done:
+                    await self._room()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            below.error = below.error or error
+            self._log_error(chain, error)
+        finally:
+            below.source = chain._task = None
+            close = getattr(source, "aclose", None)
+            if close is not None and chain.done:
+                await close()
+        self._end_if_all_ended(chain)
+
+    async def _room(self) -> None:
+        """Wait until the queue is empty."""
+        room = asyncio.get_running_loop().create_future()
+        self._feeders.append(functools.partial(_wake, room))
+        await room
+
+    def _add_below(self, parent: Chain, below: Below, item: object) -> None:
+        link = link_of(item, parent._readback or self._hooks.begin)
+        check_link(link, parent._readback or self._hooks.begin)
+        link = link._replace(request=Request.of(link.request))
+        below.made += 1
+        chain = self.new_chain(link.name or f"{parent.name}.{below.made}", parent.session, parent)
+        chain._is_quiet = parent._is_quiet
+        below.alive.add(chain)
+        self.begin(chain, link)
+
+    def _end_if_all_ended(self, chain: Chain) -> None:
+        below = chain._below
+        if below is None or below.source is not None or below.alive or chain.done:
+            return
+        if below.error is not None:
+            self.end(chain, State.FAILED, below.error, is_logged=True)
+        else:
+            self.end(chain, State.DONE)
+
+    # -- ends -------------------------------------------------------------------------------
+
+    def fail(self, chain: Chain, error: Exception) -> None:
+        """A link ended with an error: ask the errback, else `on_error`."""
+        if chain.done:
+            return
+        errback, chain._errback = chain._errback or self._hooks.on_error, None
+        if isinstance(error, StreamError) and error.chain is None:
+            error.chain, error.step = chain.name, chain.steps
+        self.follow_call(chain, errback, error)
+
+    def set_deadline(self, chain: Chain, seconds: float) -> None:
+        """The chain fails if it has not ended in so many seconds."""
+        check_delay(seconds)
+        chain._deadline_timer = self._ioloop.call_later(seconds, self._on_deadline, chain, seconds)
+
+    def _on_deadline(self, chain: Chain, seconds: float) -> None:
+        chain._deadline_timer = None
+        error = DeadlineError(
+            f"the chain's deadline of {seconds:g} s has passed; raise deadline= or ask for less",
+            request=chain._request,
+            chain=chain.name,
+            step=chain.steps,
+        )
+        self.end(chain, State.FAILED, error)
+
+    def cancel(self, chain: Chain) -> bool:
+        """End the chain now; False if it had ended."""
+        if chain.done:
+            return False
+        self.end(chain, State.CANCELLED)
+        return True
+
+    def end(
+        self,
+        chain: Chain,
+        state: State,
+        error: BaseException | None = None,
+        *,
+        is_logged: bool = False,
+    ) -> None:
+        """The chain has ended: take back what it holds, tell whoever waits."""
+        if chain.done:
+            return
+        self._release(chain)
+        chain.state, chain.error = state, error
+        self.chains.discard(chain)
+        if state is State.DONE:
+            self.done += 1
+        elif state is State.CANCELLED:
+            self.cancelled += 1
+        else:
+            self.failed += 1
+            if not is_logged and error is not None:
+                self._log_error(chain, error)
+        chain._wake_waiters()
+        parent = chain.parent
+        if parent is not None and parent._below is not None:
+            parent._below.alive.discard(chain)
+            if state is State.FAILED:
+                parent._below.error = parent._below.error or error
+            self._end_if_all_ended(parent)
+        if not self.chains:
+            self._on_idle()
+
+    def _release(self, chain: Chain) -> None:
+        """Take back transfer, timers, task, place in the queue; end the chains below."""
+        if chain._deadline_timer is not None:
+            self._ioloop.remove_timeout(chain._deadline_timer)
+        if chain._delay_timer is not None:
+            self._ioloop.remove_timeout(chain._delay_timer)
+            self.delayed -= 1
+        if chain._transfer is not None:
+            self.in_flight -= 1
+            self._transport.cancel(chain._transfer)
+            self._transport.call_soon(self._use_room)
+        else:
+            self.queue.pop(chain, None)
+        below, chain._below = chain._below, None
+        if below is not None:
+            if isinstance(below.source, Iterator) and hasattr(below.source, "close"):
+                below.source.close()
+            for child in tuple(below.alive):
+                self.end(child, State.CANCELLED)
+        if chain._task is not None and chain._task is not _current_task():
+            chain._task.cancel()
+        # Readers often are methods of objects that hold their chain: let the circle go.
+        chain._transfer = chain._task = chain._lane = chain._outcome = None
+        chain._delay_timer = chain._deadline_timer = None
+        chain._request = chain._readback = chain._errback = None
+
+    def _log_error(self, chain: Chain, error: BaseException) -> None:
+        if chain._is_quiet:
+            return
+        # What the engine raises says it all; what a reader raised needs its traceback.
+        trace = None if isinstance(error, StreamError) else error
+        logger.error(
+            "chain %s failed at step %d: %s", chain.name, chain.steps, error, exc_info=trace
+        )
+
+    def _on_idle(self) -> None:
+        for listener in tuple(self.idle_listeners):
+            listener()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _start_task(ioloop: IOLoop, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task: asyncio.Task[None] = ioloop.asyncio_loop.create_task(coroutine)  # type: ignore[attr-defined]
+    return task
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
