@@ -146,38 +146,17 @@ def _trust(validate: bool, ca_certs: str | None) -> Options:
 
 def _method_and_body(request: Request) -> Options:
     method, body = request.method, request.body
-    if isinstance(body, Multipart):
-        options: Options = {pycurl.HTTPPOST: _form_parts(body)}
-        return options if method == "POST" else {**options, pycurl.CUSTOMREQUEST: method}
+    if isinstance(body, Multipart):  # the body itself is set by the transport, see `multipart`
+        return {} if method == "POST" else {pycurl.CUSTOMREQUEST: method}
     if body is None and method in _BODILESS:
         return dict(_BODILESS[method])
     if body is None and method != "POST":
         return {pycurl.HTTPGET: 1, pycurl.CUSTOMREQUEST: method}
-    options = {pycurl.POST: 1, pycurl.POSTFIELDS: body or b""}
+    options: Options = {pycurl.POST: 1, pycurl.POSTFIELDS: body or b""}
     return options if method == "POST" else {**options, pycurl.CUSTOMREQUEST: method}
 
 
 _BODILESS: Mapping[str, Options] = {"GET": {pycurl.HTTPGET: 1}, "HEAD": {pycurl.NOBODY: 1}}
-
-
-def _form_parts(body: Multipart) -> list[tuple[str, tuple[Any, ...]]]:
-    """Fields and files as pycurl's HTTPPOST takes them; files by path are read when sent."""
-    parts: list[tuple[str, tuple[Any, ...]]] = [
-        (name, (pycurl.FORM_CONTENTS, value.encode())) for name, value in body.fields
-    ]
-    for name, file in body.files:
-        if isinstance(file.content, bytes):
-            source: tuple[Any, ...] = (
-                pycurl.FORM_BUFFER, file.filename or name, pycurl.FORM_BUFFERPTR, file.content,
-            )  # fmt: skip
-        else:
-            source = (pycurl.FORM_FILE, os.fspath(file.content))
-            if file.filename:
-                source += (pycurl.FORM_FILENAME, file.filename)
-        if file.content_type:
-            source += (pycurl.FORM_CONTENTTYPE, file.content_type)
-        parts.append((name, source))
-    return parts
 
 
 def _header_lines(request: Request, expect: bool) -> list[bytes]:

@@ -466,8 +466,9 @@ class Runner:
             return
         # What the engine raises says it all; what a reader raised needs its traceback.
         trace = None if isinstance(error, StreamError) else error
+        message = error.message if isinstance(error, StreamError) else error
         logger.error(
-            "chain %s failed at step %d: %s", chain.name, chain.steps, error, exc_info=trace
+            "chain %s failed at step %d: %s", chain.name, chain.steps, message, exc_info=trace
         )
 
     def _on_idle(self) -> None:

@@ -48,9 +48,10 @@ import pycurl
 from tornado.ioloop import IOLoop
 
 from .errors import StreamError, from_curl
+from .multipart import build_mime
 from .options import Options
 from .readiness import readiness_for
-from .request import Request
+from .request import Multipart, Request
 from .response import Response
 from .session import Session
 
@@ -115,6 +116,7 @@ class Transfer:
         "header_lines",
         "home",
         "lane",
+        "mime",
         "opened",
         "options",
         "outcome",
@@ -132,14 +134,19 @@ class Transfer:
         self.header_lines: list[bytes] = []
         self.lane: Lane | None = None  # where it is in flight
         self.home: Lane | None = None  # where it was last
+        self.mime: pycurl.CurlMime | None = None  # a multipart body, which is set only once
         self.outcome: Outcome | None = None
         self.request: Request | None = None
+        self.session: Session | None = None  # its share is the one thing that reset() leaves
         self._blank()
 
     def _blank(self) -> None:
         """Bring the handle to the state that `options == {}` stands for."""
         easy = self.easy
         easy.reset()
+        if self.mime is not None:
+            self.mime.close()
+            self.mime = None
         for option, value in _BASE_OPTIONS.items():
             easy.setopt(option, value)
         easy.setopt(pycurl.SOCKOPTFUNCTION, self._on_sockopt)
@@ -147,7 +154,6 @@ class Transfer:
         easy.setopt(pycurl.WRITEFUNCTION, self.body.append)
         self.discards = False
         self.options: Options = {}
-        self.session: Session | None = None
         self.url = ""
 
     def _on_sockopt(self, fd: int, _purpose: int) -> int:
@@ -162,9 +168,16 @@ class Transfer:
             pycurl.error, TypeError, UnicodeError: a value is refused; the handle is in doubt.
         """
         easy = self.easy
+        if self.mime is not None:
+            self._blank()
         if options is not self.options:
             self._set_options(options)
+        if isinstance(request.body, Multipart):
+            self.mime = build_mime(easy, request.body)
+            easy.setopt(pycurl.MIMEPOST, self.mime)
         if session is not self.session:
+            if self.session is not None:
+                easy.unsetopt(pycurl.SHARE)
             easy.setopt(pycurl.SHARE, session.share)
             easy.setopt(pycurl.COOKIEFILE, "")  # taking part in a share forgets it
             self.session = session
@@ -205,6 +218,8 @@ class Transfer:
     def close(self) -> None:
         """Close the handle; it must not be in flight."""
         # They keep each other alive: by the attribute, and by the callbacks.
+        if self.mime is not None:
+            self.mime.close()
         self.easy.close()
         del self.easy.transfer
 

@@ -1,0 +1,41 @@
+"""A `Multipart` body in libcurl's form: files are read by libcurl when it sends them."""
+
+from __future__ import annotations
+
+import os
+
+import pycurl
+
+from .request import FilePart, Multipart
+
+__all__ = ["build_mime"]
+
+
+def build_mime(easy: pycurl.Curl, body: Multipart) -> pycurl.CurlMime:
+    """The body for one handle, to be set as MIMEPOST and closed when it was sent.
+
+    Raises:
+        pycurl.error: a file can not be read.
+    """
+    mime = pycurl.CurlMime(easy)
+    for name, value in body.fields:
+        part = mime.addpart()
+        part.name(name.encode())
+        part.data(value.encode())
+    for name, file in body.files:
+        part = mime.addpart()
+        part.name(name.encode())
+        _fill(part, name, file)
+    return mime
+
+
+def _fill(part: pycurl.CurlMimePart, name: str, file: FilePart) -> None:
+    if isinstance(file.content, bytes):
+        part.data(file.content)
+        part.filename((file.filename or name).encode())
+    else:
+        part.filedata(os.fsencode(file.content))
+        if file.filename:
+            part.filename(file.filename.encode())
+    if file.content_type:
+        part.type(file.content_type.encode())
