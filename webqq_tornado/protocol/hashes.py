@@ -15,6 +15,7 @@ from .models import Secret
 __all__ = [
     "FriendListHash",
     "bkn",
+    "digest_hash",
     "eqq_hash",
     "friend_list_hash",
     "hash33",
@@ -57,7 +58,18 @@ def password_hash(password: str, salt: bytes, verify_code: str) -> Secret:
         >>> str(password_hash("123456", password_salt(10001), "!PTH"))
         '177A6530961994D255540C16D59593DC'
     """
-    inner = md5(md5(password.encode()).digest() + salt).hexdigest().upper()
+    return digest_hash(md5(password.encode()).digest(), salt, verify_code)
+
+
+def digest_hash(digest: bytes, salt: bytes, verify_code: str) -> Secret:
+    """`password_hash` for who has only md5(password), like a server.
+
+    Args:
+        digest: md5 of the password, 16 bytes.
+        salt: 8 bytes; see `password_salt`.
+        verify_code: That the server gave out.
+    """
+    inner = md5(digest + salt).hexdigest().upper()
     return Secret(md5((inner + verify_code.upper()).encode()).hexdigest().upper())
 
 

@@ -1,0 +1,500 @@
+"""The page in a real browser, against the real server in a process of its own.
+
+Needs Debian's ``chromium`` and ``chromium-driver``. Everything stays on loopback.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+pytestmark = pytest.mark.slow
+
+DEADLINE = 15.0
+SERVER = Path(__file__).with_name("page_server.py")
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
+
+
+class Server:
+    """The server as a process that can be stopped and started again on the same port and data."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, str(SERVER), str(self.directory), str(self.port)]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        self.port = int(self._line())
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.communicate(timeout=DEADLINE)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    def sign_in_link(self, account: int) -> str:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{account}\n")
+        self.process.stdin.flush()
+        return f"{self.url}/signin?token={self._line()}"
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline().strip()
+        if not line:
+            self.stop()
+            pytest.fail("the server ended; its stderr says why")
+        return line
+
+
+class Person:
+    """Somebody who uses the page's API without a page."""
+
+    password = "correct horse"
+
+    def __init__(self, server: Server, nick: str) -> None:
+        self.server = server
+        self.nick = nick
+        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        registered = self.post("/page/register", nick=nick, password=self.password)
+        self.account: int = registered["self"]["account"]
+
+    def post(self, path: str, **fields: Any) -> Any:
+        request = urllib.request.Request(self.server.url + path, json.dumps(fields).encode())
+        request.add_header("Content-Type", "application/json")
+        with self.opener.open(request, timeout=DEADLINE) as reply:
+            return json.loads(reply.read() or b"null")
+
+    def befriend(self, other: Person) -> None:
+        self.post("/page/friends", account=other.account)
+
+    def say(self, conversation: str, *content: Any) -> None:
+        nonce = os.urandom(8).hex()
+        self.post("/page/messages", conversation=conversation, content=list(content), nonce=nonce)
+
+    def heard(self, conversation: str) -> list[Any]:
+        address = f"{self.server.url}/page/messages?conversation={conversation}&limit=50"
+        with self.opener.open(address, timeout=DEADLINE) as reply:
+            return [message["content"] for message in json.load(reply)["messages"]]
+
+
+class Browser:
+    """One Chromium with a profile of its own."""
+
+    def __init__(self, profile: Path) -> None:
+        options = ChromeOptions()
+        options.binary_location = _debian("chromium", "chromium")
+        for flag in [*FLAGS.split(), f"--user-data-dir={profile}", "--window-size=1200,800"]:
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        service = ChromeService(_debian("chromedriver", "chromium-driver"))
+        self.driver = Chrome(options=options, service=service)
+
+    def open(self, url: str) -> None:
+        """Open an address as somebody who was never here."""
+        self.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+        self.driver.get("about:blank")  # an address that differs in its #part alone loads nothing
+        self.driver.get(url)
+
+    def sign_in(self, person: Person, conversation: str = "") -> None:
+        self.open(person.server.sign_in_link(person.account) + f"#{conversation}")
+        self.wait_for("#my-nick", person.nick)
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def texts(self, selector: str) -> list[str]:
+        return [element.text for element in self.all(selector)]
+
+    def wait_until(self, holds: Callable[[], Any], why: str) -> Any:
+        wait = WebDriverWait(
+            self.driver,
+            DEADLINE,
+            poll_frequency=0.05,
+            ignored_exceptions=[StaleElementReferenceException],
+        )
+        return wait.until(lambda _driver: holds(), why)
+
+    def wait_for(self, selector: str, text: str = "") -> WebElement:
+        """The first visible element that matches and holds the text, as soon as there is one."""
+
+        def found() -> WebElement | None:
+            shown = (each for each in self.all(selector) if each.is_displayed())
+            return next((each for each in shown if text in each.text), None)
+
+        element = self.wait_until(found, f"{selector} with {text!r}; there is {self._seen()}")
+        assert isinstance(element, WebElement)
+        return element
+
+    def wait_gone(self, selector: str) -> None:
+        def is_gone() -> bool:
+            return not any(each.is_displayed() for each in self.all(selector))
+
+        self.wait_until(is_gone, f"{selector} stays")
+
+    def click(self, selector: str, text: str = "") -> None:
+        self.wait_for(selector, text).click()
+
+    def type(self, selector: str, *keys: str) -> None:
+        self.wait_for(selector).send_keys(*keys)
+
+    def say(self, text: str) -> None:
+        self.type("textarea", text, Keys.ENTER)
+
+    def complaints(self) -> list[str]:
+        """What the console says against the page itself; failed requests are in the tests' plan."""
+        entries: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [
+            entry["message"]
+            for entry in entries
+            if entry["source"] != "network" and "WebSocket connection" not in entry["message"]
+        ]
+
+    def resize(self, width: int, height: int) -> None:
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    @contextmanager
+    def offline(self) -> Iterator[None]:
+        usual = {"latency": 0, "throughput": -1}
+        self.driver.set_network_conditions(offline=True, **usual)
+        try:
+            yield
+        finally:
+            self.driver.set_network_conditions(offline=False, **usual)
+
+    def _seen(self) -> str:
+        return " | ".join(self.texts("body"))
+
+
+def _debian(program: str, package: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        pytest.fail(f"{program} is missing: apt-get install {package}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def browsers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Browser]]:
+    browsers = [Browser(tmp_path_factory.mktemp("profile")) for _ in range(2)]
+    yield browsers
+    for browser in browsers:
+        browser.driver.quit()
+
+
+@pytest.fixture
+def page(browsers: list[Browser]) -> Iterator[Browser]:
+    yield browsers[0]
+    assert browsers[0].complaints() == []
+
+
+@pytest.fixture
+def other_page(browsers: list[Browser]) -> Iterator[Browser]:
+    yield browsers[1]
+    assert browsers[1].complaints() == []
+
+
+@pytest.fixture
+def ada(server: Server) -> Person:
+    return Person(server, "Ada")
+
+
+@pytest.fixture
+def bo(server: Server, ada: Person) -> Person:
+    """A friend of Ada's."""
+    bo = Person(server, "Bo")
+    bo.befriend(ada)
+    return bo
+
+
+def with_(person: Person) -> str:
+    """The conversation with somebody, as their friends name it."""
+    return f"friend:{person.account}"
+
+
+def test_a_sign_in_link_opens_the_page_as_that_account(page: Browser, ada: Person) -> None:
+    page.open(ada.server.sign_in_link(ada.account))
+    page.wait_for("#my-nick", "Ada")
+    page.wait_for(".my-number", str(ada.account))
+
+
+def test_a_used_sign_in_link_says_so(page: Browser, ada: Person) -> None:
+    link = ada.server.sign_in_link(ada.account)
+    page.open(link)
+    page.wait_for("#my-nick", "Ada")
+    page.open(link)
+    page.wait_for("#notice", "already used")
+    page.wait_for("#sign-in")
+
+
+def test_a_wrong_password_says_so(page: Browser, ada: Person) -> None:
+    page.open(ada.server.url)
+    page.type("#sign-in [name=account]", str(ada.account))
+    page.type("#sign-in [name=password]", "wrong", Keys.ENTER)
+    page.wait_for("#sign-in [role=alert]", "password")
+    assert not page.driver.find_element(By.ID, "app").is_displayed()
+
+
+def test_number_and_password_sign_in(page: Browser, ada: Person) -> None:
+    page.open(ada.server.url)
+    page.type("#sign-in [name=account]", str(ada.account))
+    page.type("#sign-in [name=password]", ada.password, Keys.ENTER)
+    page.wait_for("#my-nick", "Ada")
+
+
+def test_signing_out_leaves_nothing_on_display(page: Browser, ada: Person, bo: Person) -> None:
+    bo.say(with_(ada), "secret")
+    page.sign_in(ada, with_(bo))
+    page.wait_for(".bubble", "secret")
+    page.click("#sign-out")
+    page.wait_for("#sign-in")
+    assert page.all(".bubble") == []
+    assert page.all("#contacts a") == []
+
+
+def test_a_message_reaches_the_other_page_live(
+    page: Browser, other_page: Browser, ada: Person, bo: Person
+) -> None:
+    page.sign_in(ada, with_(bo))
+    other_page.sign_in(bo, with_(ada))
+    page.say("Hello Bo")
+    page.wait_for(".mine:not(.pending) .text", "Hello Bo")
+    other_page.wait_for(".message:not(.mine) .text", "Hello Bo")
+    other_page.say("Hello Ada")
+    page.wait_for(".message:not(.mine) .text", "Hello Ada")
+    assert page.texts(".text") == ["Hello Bo", "Hello Ada"]
+
+
+def test_shift_enter_begins_a_new_line(page: Browser, ada: Person, bo: Person) -> None:
+    page.sign_in(ada, with_(bo))
+    page.type("textarea", "one", Keys.SHIFT, Keys.ENTER, Keys.NULL, "two", Keys.ENTER)
+    page.wait_for(".mine:not(.pending) .text", "one\ntwo")
+    assert bo.heard(with_(ada)) == [["one\ntwo"]]
+
+
+def test_unread_messages_are_counted_until_the_conversation_is_opened(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    page.sign_in(ada)
+    page.wait_for("#contacts .name", "Bo")
+    for text in ("one", "two"):
+        bo.say(with_(ada), text)
+    page.wait_for(".badge", "2")
+    page.wait_for(".preview", "two")
+    page.click("#contacts a")
+    page.wait_for(".bubble", "two")
+    page.wait_gone(".badge")
+
+
+def test_what_was_read_is_not_unread_after_a_reload(page: Browser, ada: Person, bo: Person) -> None:
+    bo.say(with_(ada), "one")
+    page.sign_in(ada, with_(bo))
+    page.wait_for(".bubble", "one")
+    page.wait_until(lambda: _unread(ada) == 0, "the server counts it still")
+    page.driver.get(ada.server.url)
+    page.wait_for(".preview", "one")
+    page.wait_gone(".badge")
+
+
+def _unread(person: Person) -> int:
+    with person.opener.open(f"{person.server.url}/page/state", timeout=DEADLINE) as reply:
+        return sum(conversation["unread"] for conversation in json.load(reply)["conversations"])
+
+
+def test_markup_is_shown_as_text(page: Browser, server: Server, ada: Person) -> None:
+    markup = '<img src=x onerror="document.title=1"><b>bold</b> &amp;'
+    mallory = Person(server, "<i>Mal</i>")
+    mallory.befriend(ada)
+    mallory.say(with_(ada), markup)
+    page.sign_in(ada, with_(mallory))
+    assert page.wait_for(".text").text == markup
+    page.wait_for("#contacts .name", "<i>Mal</i>")
+    assert page.all(".bubble img, .bubble b, #contacts i") == []
+
+
+def test_only_web_addresses_become_links(page: Browser, ada: Person, bo: Person) -> None:
+    bo.say(with_(ada), "see https://example.org/a?b=1, not javascript:alert(1)")
+    page.sign_in(ada, with_(bo))
+    page.wait_for(".text", "javascript:alert(1)")
+    links = [link.get_attribute("href") for link in page.all(".text a")]
+    assert links == ["https://example.org/a?b=1"]
+
+
+def test_a_picked_face_is_sent_as_a_face(page: Browser, ada: Person, bo: Person) -> None:
+    page.sign_in(ada, with_(bo))
+    page.type("textarea", "hi ")
+    page.click(".toggle-faces")
+    page.click(".picker button[aria-label=微笑]")
+    page.type("textarea", "!", Keys.ENTER)
+    page.wait_for(".mine:not(.pending) .face", "🙂")
+    assert bo.heard(with_(ada)) == [["hi ", ["face", 14], "!"]]
+
+
+def test_a_face_without_an_emoji_is_named(page: Browser, ada: Person, bo: Person) -> None:
+    bo.say(with_(ada), ["face", 133])
+    page.sign_in(ada, with_(bo))
+    page.wait_for(".face.chip", "[左太极]")
+
+
+def test_a_text_beyond_the_limit_is_not_sent(page: Browser, ada: Person, bo: Person) -> None:
+    page.sign_in(ada, with_(bo))
+    page.type("textarea", "x" * 721, Keys.ENTER)
+    page.wait_for(".counter.over", "1 bytes too long")
+    assert bo.heard(with_(ada)) == []
+
+
+def test_older_messages_come_on_scroll_up(page: Browser, ada: Person, bo: Person) -> None:
+    for number in range(60):
+        bo.say(with_(ada), f"number {number}")
+    page.sign_in(ada, with_(bo))
+    page.wait_for(".bubble", "number 59")
+    assert len(page.all(".bubble")) == 50
+    page.driver.execute_script("document.querySelector('.log').scrollTop = 0")
+    page.wait_until(lambda: len(page.all(".bubble")) == 60, "the older ten do not come")
+    assert page.texts(".text") == [f"number {number}" for number in range(60)]
+
+
+def test_a_new_message_does_not_pull_the_reader_away_from_older_ones(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    for number in range(30):
+        bo.say(with_(ada), f"number {number}")
+    page.sign_in(ada, with_(bo))
+    page.wait_for(".bubble", "number 29")
+    page.driver.execute_script("document.querySelector('.log').scrollTop = 200")
+    bo.say(with_(ada), "the newest")
+    page.click(".newest")
+    page.wait_gone(".newest")
+    assert page.driver.execute_script("return document.querySelector('.log').scrollTop") > 200
+
+
+def test_a_message_that_was_not_sent_is_retried(page: Browser, ada: Person, bo: Person) -> None:
+    page.sign_in(ada, with_(bo))
+    page.wait_for("textarea")
+    with page.offline():
+        page.say("from the tunnel")
+        page.wait_for(".failed .state", "Not sent")
+    page.click(".failed .retry")
+    page.wait_for(".mine:not(.pending) .text", "from the tunnel")
+    assert bo.heard(with_(ada)) == [["from the tunnel"]]
+
+
+def test_a_restarted_server_is_found_again(
+    page: Browser, server: Server, ada: Person, bo: Person
+) -> None:
+    page.sign_in(ada, with_(bo))
+    page.wait_for("textarea")
+    with server.away():
+        page.wait_for("#reconnecting", "Reconnecting")
+        page.say("written meanwhile")
+        page.wait_for(".failed .text", "written meanwhile")
+    page.wait_gone("#reconnecting")
+    page.wait_for(".mine:not(.pending) .text", "written meanwhile")
+    bo.say(with_(ada), "welcome back")
+    page.wait_for(".message:not(.mine) .text", "welcome back")
+    assert bo.heard(with_(ada)) == [["written meanwhile"], ["welcome back"]]
+
+
+def test_whoever_registers_learns_their_number_and_adds_a_friend(
+    page: Browser, other_page: Browser, ada: Person
+) -> None:
+    other_page.sign_in(ada)
+    page.open(ada.server.url)
+    page.click("[data-shows=register]")
+    page.type("#register [name=nick]", "Cleo")
+    page.type("#register [name=password]", "long enough", Keys.ENTER)
+    page.wait_for("#notice", page.wait_for("aside .my-number").text)
+    page.click("#notice-close")
+    page.wait_gone("#notice")
+    page.click("[data-opens=add-friend]")
+    page.type("#add-friend input", str(ada.account), Keys.ENTER)
+    page.wait_for(".conversation h2", "Ada")
+    other_page.wait_for("#contacts .name", "Cleo")
+
+
+def test_an_unknown_friend_says_so(page: Browser, ada: Person) -> None:
+    page.sign_in(ada)
+    page.click("[data-opens=add-friend]")
+    page.type("#add-friend input", "999999999", Keys.ENTER)
+    page.wait_for("#add-friend [role=alert]")
+    page.click("#add-friend .cancel")
+    page.wait_gone("#add-friend")
+
+
+def test_a_new_group_reaches_its_members(
+    page: Browser, other_page: Browser, ada: Person, bo: Person
+) -> None:
+    other_page.sign_in(bo)
+    page.sign_in(ada)
+    page.click("[data-opens=new-group]")
+    page.type("#new-group [name=name]", "Hikers")
+    page.click("#candidates .name", "Bo")
+    page.click("#new-group .primary")
+    page.wait_for(".conversation h2", "Hikers")
+    page.say("Saturday?")
+    other_page.click("#contacts .name", "Hikers")
+    other_page.wait_for(".in-group .author", "Ada")
+    other_page.click(".show-members")
+    other_page.wait_until(
+        lambda: sorted(other_page.texts("#member-list .name")) == ["Ada", "Bo"], "the two members"
+    )
+
+
+def test_the_search_box_narrows_the_list(page: Browser, server: Server, ada: Person) -> None:
+    for nick in ("Dmitri", "Dora", "Egon"):
+        Person(server, nick).befriend(ada)
+    page.sign_in(ada)
+    page.wait_for("#contacts .name", "Egon")
+    page.type("#search", "d")
+    page.wait_until(lambda: page.texts("#contacts .name") == ["Dmitri", "Dora"], "two are left")
+
+
+def test_a_narrow_window_shows_one_pane_at_a_time(page: Browser, ada: Person, bo: Person) -> None:
+    page.resize(360, 640)
+    try:
+        page.sign_in(ada)
+        page.click("#contacts .name", "Bo")
+        page.wait_for("textarea")
+        page.wait_gone("aside")
+        page.click(".back")
+        page.wait_for("aside")
+        page.wait_gone("#thread")
+        assert page.driver.execute_script("return document.documentElement.scrollWidth") == 360
+    finally:
+        page.resize(1200, 800)

@@ -1,0 +1,209 @@
+"""`WebQQServer`: a server that speaks WebQQ 3, with a page in the browser.
+
+It answers the historical hosts (`d.web2.qq.com` and its siblings, by the Host header) and its
+own address alike: no path of one host is a path of another. Nothing here knows the engine: a
+client of any make may talk to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import secrets
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+
+from ..protocol import webqq3
+from ..protocol.exchange import Call
+from ..protocol.models import Secret
+from . import contacts, messages, page_api, signin
+from .channel import Channel
+from .handlers import Answer, ExchangeHandler
+from .storage import Account, Storage
+
+if TYPE_CHECKING:
+    from .page_api import LiveHandler
+
+__all__ = ["PortTaken", "WebQQServer"]
+
+logger = logging.getLogger("webqq_tornado.server")
+
+#: Seconds for which a sign-in link is good.
+TOKEN_SECONDS = 600.0
+#: Bytes of a request at most.
+MAX_BODY = 256 * 1024
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class PortTaken(OSError):
+    """Somebody listens on the port already, or it may not be used."""
+
+
+class WebQQServer:
+    """A WebQQ-compatible server on the running loop.
+
+    Args:
+        storage: its memory; closed with it.
+        poll_timeout: seconds a poll2 is held when there is nothing new.
+        session_timeout: seconds without a poll after which an account counts as offline.
+        hosts: names to serve besides loopback's, the address listened on, and *.qq.com.
+
+    Example:
+        >>> server = WebQQServer(Storage("server.db"))
+        >>> port = server.listen(0)
+        >>> print(server.url)
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        poll_timeout: float = 60.0,
+        session_timeout: float = 180.0,
+        hosts: Iterable[str] = (),
+    ) -> None:
+        self.storage = storage
+        self.channel = Channel(storage, poll_timeout, session_timeout)
+        self.signin = signin.SignIn(storage)
+        #: Signatures for messages to strangers: (psessionid, uin) to signature.
+        self.strangers: signin.Recent[Secret] = signin.Recent()
+        self.pages: set[LiveHandler] = set()
+        self.url = ""
+        self._hosts = {host.lower() for host in hosts} | _LOOPBACK
+        self._tokens: signin.Recent[tuple[int, float]] = signin.Recent()
+        self._http = HTTPServer(
+            _application(self), max_body_size=MAX_BODY, max_buffer_size=4 * MAX_BODY
+        )
+
+    def __repr__(self) -> str:
+        return f"<WebQQServer {self.url or 'not listening'}>"
+
+    # -- listening --------------------------------------------------------------------------
+
+    def listen(self, port: int = 8100, address: str = "127.0.0.1") -> int:
+        """Serve on a port of one address.
+
+        Args:
+            port: 0 takes a free one.
+            address: nothing else is bound.
+
+        Returns:
+            The port.
+
+        Raises:
+            PortTaken: names the port and what to do.
+        """
+        try:
+            sockets = bind_sockets(port, address)
+        except OSError as error:
+            raise _port_error(error, port, address) from error
+        self._http.add_sockets(sockets)
+        port = sockets[0].getsockname()[1]
+        self._hosts.add(address.lower())
+        host = f"[{address}]" if ":" in address else address
+        self.url = f"http://{host}:{port}"
+        logger.info("serving on %s", self.url)
+        return int(port)
+
+    def listen_on_free_port(
+        self, first: int = 8100, tries: int = 20, address: str = "127.0.0.1"
+    ) -> int:
+        """Serve on a port, or on the next one that is free.
+
+        Raises:
+            PortTaken: none of them is.
+        """
+        for port in range(first, first + tries - 1):
+            try:
+                return self.listen(port, address)
+            except PortTaken:
+                continue
+        return self.listen(first + tries - 1, address)
+
+    def serves(self, host: str) -> bool:
+        """Whether a Host header names us."""
+        host = host.lower()
+        return host in self._hosts or host == "qq.com" or host.endswith(".qq.com")
+
+    async def close(self) -> None:
+        """Stop listening, let the polls go with nothing new, close pages and storage."""
+        self._http.stop()
+        self.channel.close()
+        for page in tuple(self.pages):
+            page.close(1001, "the server stops")
+        await asyncio.sleep(0)  # the polls that were let go write their answers
+        await self._http.close_all_connections()
+        self.storage.close()
+
+    # -- the page's sessions ----------------------------------------------------------------
+
+    def signin_url(self, account: int) -> str:
+        """A link that signs an account in on the page, once, for ten minutes."""
+        token = secrets.token_urlsafe(24)
+        expires = asyncio.get_running_loop().time() + TOKEN_SECONDS
+        self._tokens.put(token, (account, expires))
+        return f"{self.url}/signin?token={token}"
+
+    def use_token(self, token: str) -> Account | None:
+        """Whom a link's token signs in; it is used up by this."""
+        known = self._tokens.take(token)
+        if known is None or known[1] < asyncio.get_running_loop().time():
+            return None
+        return self.storage.account(known[0])
+
+    def new_page_session(self, account: int) -> str:
+        """A token for a browser's cookie."""
+        token = secrets.token_urlsafe(32)
+        self.storage.add_page_session(token, account)
+        return token
+
+    def page_account(self, token: str) -> Account | None:
+        """Who is signed in with this cookie."""
+        number = self.storage.page_account(token) if token else None
+        return None if number is None else self.storage.account(number)
+
+    def end_page_session(self, token: str) -> None:
+        """Sign a browser out."""
+        self.storage.remove_page_session(token)
+        for page in tuple(self.pages):
+            if page.token == token:
+                page.close(4401, "signed out")
+
+
+def _application(server: WebQQServer) -> Application:
+    answers: dict[object, Answer] = {**signin.ANSWERS, **contacts.ANSWERS, **messages.ANSWERS}
+    routes: list[tuple[str, type, dict[str, object]]] = []
+    exchange: Call[Any]
+    for exchange in webqq3.EXCHANGES:
+        if exchange.name in answers:
+            kind = messages.PollHandler if exchange is webqq3.POLL else ExchangeHandler
+            route = {"server": server, "exchange": exchange, "answer": answers[exchange.name]}
+            routes.append((exchange.path, kind, route))
+    routes.append((r"/check_sig", signin.CheckSigHandler, {"server": server}))
+    routes.append((r"/loginproxy\.html", signin.LoginProxyHandler, {"server": server}))
+    routes.extend((path, handler, {"server": server}) for path, handler in page_api.ROUTES)
+    return Application(
+        routes,
+        log_function=_log_request,
+        websocket_ping_interval=page_api.PING_SECONDS,
+    )
+
+
+def _log_request(handler: object) -> None:
+    request = handler.request  # type: ignore[attr-defined]
+    # The path only: queries carry secrets.
+    logger.debug("%s %s %d", request.method, request.path, handler.get_status())  # type: ignore[attr-defined]
+
+
+def _port_error(error: OSError, port: int, address: str) -> PortTaken:
+    why = {
+        errno.EADDRINUSE: "it is taken; give --port another one, or 0 for a free one",
+        errno.EACCES: "it is not allowed; give --port one above 1023",
+        errno.EADDRNOTAVAIL: "this machine has no such address",
+    }.get(error.errno or 0, error.strerror or str(error))
+    return PortTaken(error.errno, f"can not listen on {address} port {port}: {why}")

@@ -1,0 +1,115 @@
+"""What all handlers share: which hosts are served, cookies, and the answer to an exchange."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+
+from tornado.web import HTTPError, RequestHandler
+
+from ..protocol import wire
+from ..protocol.errors import ProtocolError
+from ..protocol.exchange import Call
+
+if TYPE_CHECKING:
+    from .app import WebQQServer
+
+__all__ = ["Answer", "ExchangeHandler", "Handler"]
+
+logger = logging.getLogger("webqq_tornado.server")
+
+#: Retcodes of refusals; their meanings are in `protocol.codes`.
+NOT_LOGGED_IN = 103
+SESSION_GONE = 100000
+BAD_REQUEST = 1
+UNKNOWN_CONTACT = 4
+
+
+class Handler(RequestHandler):
+    """A request to one of our hosts."""
+
+    server: WebQQServer
+
+    def initialize(self, server: WebQQServer) -> None:
+        """Called by Tornado with the route's arguments."""
+        self.server = server
+
+    def set_default_headers(self) -> None:
+        """Say nothing about ourselves; nothing here is for caches or other origins."""
+        self.clear_header("Server")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "no-store")
+
+    def prepare(self) -> None:
+        """Refuse hosts that are not ours: a page elsewhere may have rebound its name to us."""
+        host = urlsplit(f"//{self.request.host}").hostname or ""
+        if not self.server.serves(host):
+            raise HTTPError(403, reason="Host not served here")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """A short JSON text instead of a page."""
+        self.finish({"error": self._reason})
+
+    def log_exception(self, *error: Any) -> None:
+        """What a client did wrong is no news; what we did wrong is."""
+        if not isinstance(error[1], HTTPError):
+            logger.error("%s %s failed", self.request.method, self.request.path, exc_info=error)
+
+    def set_domain_cookie(self, name: str, value: str) -> None:
+        """A cookie for all historical hosts, or for the bare address."""
+        host = urlsplit(f"//{self.request.host}").hostname or ""
+        self.set_cookie(name, value, domain="qq.com" if host.endswith(".qq.com") else None)
+
+
+#: Answers one exchange: from the handler and the form to the body.
+Answer: TypeAlias = Callable[["ExchangeHandler", Any], "str | Awaitable[str]"]
+
+
+class ExchangeHandler(Handler):
+    """Serves one exchange of the protocol."""
+
+    def initialize(self, server: WebQQServer, **route: Any) -> None:
+        """Called by Tornado with the route's arguments."""
+        super().initialize(server)
+        self.exchange: Call[Any] = route["exchange"]
+        self.answer: Answer = route["answer"]
+
+    async def get(self) -> None:
+        """Answer a GET."""
+        await self._serve()
+
+    async def post(self) -> None:
+        """Answer a POST."""
+        await self._serve()
+
+    async def _serve(self) -> None:
+        if self.request.method != self.exchange.method:
+            raise HTTPError(405)
+        # As the historical server had it: clients must not depend on the type.
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.write(await self._body())
+
+    async def _body(self) -> str:
+        if self.exchange.host in _REFERER_CHECKED and not self._has_referer():
+            return wire.build_refusal(NOT_LOGGED_IN, "referer")
+        try:
+            form = self.exchange.read_form(self._arguments())
+        except ProtocolError as error:
+            logger.debug("%s", error)
+            return wire.build_refusal(BAD_REQUEST, "request")
+        answer = self.answer(self, form)
+        return answer if isinstance(answer, str) else await answer
+
+    def _arguments(self) -> Mapping[str, str]:
+        values = self.request.arguments
+        return {name: texts[-1].decode("utf-8", "replace") for name, texts in values.items()}
+
+    def _has_referer(self) -> bool:
+        referer = urlsplit(self.request.headers.get("Referer", "")).hostname or ""
+        return bool(referer) and self.server.serves(referer)
+
+
+#: Hosts that want to see where a request comes from (webqq.md, "Referer is checked").
+_REFERER_CHECKED = ("d", "s")

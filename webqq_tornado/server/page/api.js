@@ -1,0 +1,237 @@
+/**
+ * Everything that speaks with the server: the calls of the page API, the outbox, the live link.
+ * Knows no element of the page.
+ */
+
+/** No answer within this many milliseconds counts as "not reached". */
+const CALL_TIMEOUT_MS = 20_000;
+
+/** Waits between two attempts of the live link: first, factor, longest. */
+const BACKOFF_MS = { first: 400, factor: 1.7, longest: 15_000 };
+
+/** The server closes the live link with this code when the session has ended. */
+const CLOSED_SIGNED_OUT = 4401;
+
+/** The server said no; `status` is the HTTP status, or 0 when it was not reached at all. */
+export class ApiError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.name = "ApiError";
+    this.status = status;
+  }
+
+  /** Whether the same call may well succeed later, unchanged. */
+  get isTemporary() {
+    return this.status === 0 || this.status >= 500;
+  }
+}
+
+/** The calls of the page API, one method each; all of them throw `ApiError`. */
+export class Api {
+  #onSignedOut;
+
+  /** `onSignedOut()` runs whenever the server does not know our session (any more). */
+  constructor(onSignedOut) {
+    this.#onSignedOut = onSignedOut;
+  }
+
+  state = () => this.#call("GET", "/page/state");
+  signIn = (account, password) => this.#call("POST", "/page/signin", { account, password });
+  register = (nick, password) => this.#call("POST", "/page/register", { nick, password });
+  signOut = () => this.#call("POST", "/page/signout", {});
+  send = (conversation, content, nonce) =>
+    this.#call("POST", "/page/messages", { conversation, content, nonce });
+  read = (conversation, message) => this.#call("POST", "/page/read", { conversation, message });
+  addFriend = (account) => this.#call("POST", "/page/friends", { account });
+  createGroup = (name, members) => this.#call("POST", "/page/groups", { name, members });
+
+  /** One page of a conversation, oldest first: the newest, or those before message `before`. */
+  messages(conversation, before = null, limit = 50) {
+    const query = new URLSearchParams({ conversation, limit });
+    if (before !== null) query.set("before", before);
+    return this.#call("GET", `/page/messages?${query}`);
+  }
+
+  async #call(method, path, body) {
+    const response = await this.#fetch(method, path, body);
+    const data = response.status === 204 ? {} : await response.json().catch(() => ({}));
+    if (response.ok) return data;
+    if (response.status === 401) this.#onSignedOut();
+    throw new ApiError(response.status, data.error ?? `The server answered ${response.status}.`);
+  }
+
+  async #fetch(method, path, body) {
+    const init = { method, cache: "no-store", signal: AbortSignal.timeout(CALL_TIMEOUT_MS) };
+    if (body !== undefined) {
+      init.headers = { "Content-Type": "application/json" };
+      init.body = JSON.stringify(body);
+    }
+    try {
+      return await fetch(path, init);
+    } catch {
+      throw new ApiError(0, "The server can not be reached.");
+    }
+  }
+}
+
+/**
+ * Messages on their way out, sent one after the other in the order they were written.
+ *
+ * An entry is {nonce, conversation, content, time, state, error}; its state goes
+ * queued -> sending -> gone (it is a message now) | failed -> queued (retried, same nonce, so
+ * that a message whose answer was lost is not sent twice).
+ */
+export class Outbox {
+  #api;
+  #entries = [];
+  #held = [];
+  #isRunning = false;
+  #onChange;
+  #onMessage;
+
+  /** `onChange(conversation)`: entries changed; `onMessage(message)`: one was accepted. */
+  constructor(api, { onChange, onMessage }) {
+    this.#api = api;
+    this.#onChange = onChange;
+    this.#onMessage = onMessage;
+  }
+
+  of(conversation) {
+    return this.#entries.filter((entry) => entry.conversation === conversation);
+  }
+
+  add(conversation, content) {
+    const time = Math.floor(Date.now() / 1000);
+    const nonce = makeNonce();
+    this.#entries.push({ nonce, conversation, content, time, state: "queued", error: null });
+    this.#onChange(conversation);
+    this.#run();
+  }
+
+  retry(entry) {
+    Object.assign(entry, { state: "queued", error: null });
+    this.#onChange(entry.conversation);
+    this.#run();
+  }
+
+  discard(entry) {
+    this.#entries = this.#entries.filter((other) => other !== entry);
+    this.#onChange(entry.conversation);
+  }
+
+  clear() {
+    this.#entries = [];
+    this.#held = [];
+  }
+
+  /** The server is back: send again what did not reach it. */
+  resume() {
+    const unreached = this.#entries.filter((entry) => entry.error?.isTemporary);
+    unreached.filter((entry) => entry.state === "failed").forEach((entry) => this.retry(entry));
+  }
+
+  /**
+   * Keep back our own message that the live link brought while a send is in the air: it may be
+   * that very one, and would show twice until the send's answer is here. Returns whether kept.
+   */
+  hold(message) {
+    if (this.#isRunning) this.#held.push(message);
+    return this.#isRunning;
+  }
+
+  async #run() {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    for (let entry; (entry = this.#entries.find((each) => each.state === "queued")); ) {
+      await this.#send(entry);
+    }
+    this.#isRunning = false;
+    this.#held.splice(0).forEach((message) => this.#onMessage(message));
+  }
+
+  async #send(entry) {
+    const { conversation, content, nonce } = entry;
+    entry.state = "sending";
+    try {
+      const { message } = await this.#api.send(conversation, content, nonce);
+      this.discard(entry);
+      this.#onMessage(message);
+    } catch (error) {
+      Object.assign(entry, { state: "failed", error });
+      this.#onChange(conversation);
+    }
+  }
+}
+
+/** 32 hex digits; `crypto.randomUUID` is missing on plain http to another machine. */
+function makeNonce() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The WebSocket that brings what is new; comes back by itself, ever more slowly. */
+export class Live {
+  #handlers;
+  #socket = null;
+  #timer = null;
+  #wait = BACKOFF_MS.first;
+
+  /**
+   * Handlers: `onUp()` returns a promise, and the link counts as up when it is kept; `onDown()`;
+   * `onEvent(event)`; `onSignedOut()`.
+   */
+  constructor(handlers) {
+    this.#handlers = handlers;
+    addEventListener("online", () => this.#hurry());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
+  }
+
+  start() {
+    this.stop();
+    this.#wait = BACKOFF_MS.first;
+    this.#connect();
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+  }
+
+  #connect() {
+    this.#timer = null;
+    const socket = new WebSocket(new URL("/page/live", location.href.replace(/^http/, "ws")));
+    this.#socket = socket;
+    const whileOurs = (handler) => (event) => this.#socket === socket && handler(event);
+    socket.onopen = whileOurs(() => this.#opened(socket));
+    socket.onmessage = whileOurs(({ data }) => this.#handlers.onEvent(JSON.parse(data)));
+    socket.onclose = whileOurs(({ code }) => this.#closed(code));
+  }
+
+  async #opened(socket) {
+    try {
+      await this.#handlers.onUp();
+      this.#wait = BACKOFF_MS.first;
+    } catch {
+      socket.close();
+    }
+  }
+
+  #closed(code) {
+    this.#socket = null;
+    if (code === CLOSED_SIGNED_OUT) return this.#handlers.onSignedOut();
+    // Up to a third of chance, so that a restarted server does not meet all its pages at once.
+    this.#timer = setTimeout(() => this.#connect(), this.#wait * (1 + Math.random() / 3));
+    this.#wait = Math.min(this.#wait * BACKOFF_MS.factor, BACKOFF_MS.longest);
+    this.#handlers.onDown();
+  }
+
+  /** Somebody looks, or the network is back: do not sit out the wait. */
+  #hurry() {
+    if (this.#timer === null) return;
+    clearTimeout(this.#timer);
+    this.#connect();
+  }
+}

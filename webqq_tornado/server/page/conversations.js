@@ -1,0 +1,238 @@
+/**
+ * The contact list: conversations with their last message, unread count and status.
+ * Also the small pieces that the list and the open conversation draw alike.
+ */
+
+const HUES = 8;
+
+/** WebQQ's status words, for people. */
+const STATUS_TEXT = {
+  online: "Online",
+  callme: "Online, wants to chat",
+  away: "Away",
+  busy: "Busy",
+  silent: "Do not disturb",
+  offline: "Offline",
+};
+
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const weekday = new Intl.DateTimeFormat("en", { weekday: "long" });
+const shortDate = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const longDate = new Intl.DateTimeFormat("en-GB", { dateStyle: "long" });
+
+const statusText = (status) => STATUS_TEXT[status] ?? "Offline";
+export const timeText = (seconds) => clock.format(new Date(seconds * 1000));
+
+/** "Today", "Yesterday", "Tuesday", "3 November 2026". */
+export function dayText(seconds) {
+  const day = new Date(seconds * 1000);
+  const days = daysAgo(day);
+  if (days <= 0) return "Today";
+  if (days === 1) return "Yesterday";
+  return days < 7 ? weekday.format(day) : longDate.format(day);
+}
+
+/** Below a conversation's name: who or how many they are. */
+export const subtitle = ({ kind, members = [], number, status }) =>
+  kind === "group"
+    ? `Group ${number}, ${countText(members.length)}`
+    : `${statusText(status)}, QQ ${number}`;
+
+/** A member's name in their group: the card if they have one. */
+const memberName = ({ card, nick, account }) => card || nick || String(account);
+
+/** The author of a message, as its conversation knows them: {number, name}. */
+export function authorOf({ members = [] }, { mine, from }) {
+  if (mine) return { number: 0, name: "You" };
+  const member = members.find(({ account }) => account === from.account) ?? from;
+  return { number: from.account, name: memberName(member) };
+}
+
+/** Make `parent` hold exactly `nodes`, in order, and touch none that is in its place already. */
+export function arrange(parent, nodes) {
+  let next = parent.firstChild;
+  for (const node of nodes) {
+    if (node === next) next = next.nextSibling;
+    else parent.insertBefore(node, next);
+  }
+  while (next) {
+    const gone = next;
+    next = next.nextSibling;
+    gone.remove();
+  }
+}
+
+/** Draw somebody's avatar: the first letter of their name, the colour by their number. */
+export function drawAvatar(node, { kind = "friend", number, name }) {
+  const [letter = "?"] = name.trim();
+  node.className = `avatar ${kind} hue-${number % HUES}`;
+  node.textContent = letter.toUpperCase();
+}
+
+/** A copy of the one element in a template of the page. */
+export const fromTemplate = (id) =>
+  document.getElementById(id).content.firstElementChild.cloneNode(true);
+
+/** A friend who may be invited to a new group. */
+export function candidateRow({ name, number }) {
+  const row = fromTemplate("candidate-row");
+  row.querySelector("input").value = number;
+  row.querySelector(".name").textContent = name;
+  row.querySelector(".number").textContent = number;
+  return row;
+}
+
+/** A member of a group, with number and status. */
+export function memberRow(member) {
+  const row = fromTemplate("member-row");
+  const name = memberName(member);
+  drawAvatar(row.querySelector(".avatar"), { number: member.account, name });
+  row.querySelector(".name").textContent = name;
+  row.querySelector(".number").textContent = `${member.account}, ${statusText(member.status)}`;
+  return row;
+}
+
+/** The list of conversations on the left, and what is known about each. */
+export class ConversationList {
+  #byId = new Map();
+  #empty;
+  #faces;
+  #filter = "";
+  #node;
+  #rows = new Map();
+  #selected = null;
+
+  /** `node`: the list's element; `empty`: what to show instead of an empty list. */
+  constructor(node, empty, faces) {
+    this.#node = node;
+    this.#empty = empty;
+    this.#faces = faces;
+    node.addEventListener("keydown", (event) => this.#moveFocus(event));
+  }
+
+  get = (id) => this.#byId.get(id);
+  friends = () => [...this.#byId.values()].filter(({ kind }) => kind === "friend");
+
+  load(conversations) {
+    this.#byId = new Map(conversations.map((conversation) => [conversation.id, conversation]));
+    this.#rows.forEach((_, id) => this.#byId.has(id) || this.#rows.delete(id));
+    this.render();
+  }
+
+  add(conversation) {
+    this.#byId.set(conversation.id, conversation);
+    this.render();
+  }
+
+  select(id) {
+    this.#selected = id;
+    this.render();
+  }
+
+  filter(text) {
+    this.#filter = text.trim().toLowerCase();
+    this.render();
+  }
+
+  /** A message came: show it as the last one and, unless it is being read, count it. */
+  received(message, isBeingRead) {
+    const conversation = this.get(message.conversation);
+    if (!conversation || message.id <= (conversation.last?.id ?? 0)) return;
+    conversation.last = message;
+    if (!message.mine && !isBeingRead) conversation.unread += 1;
+    this.render();
+  }
+
+  /** Everything up to `message` was read. Returns whether that settles the count. */
+  read(id, message) {
+    const conversation = this.get(id);
+    const isSettled = !conversation || message >= (conversation.last?.id ?? 0);
+    if (conversation && isSettled) conversation.unread = 0;
+    this.render();
+    return isSettled;
+  }
+
+  status(account, status) {
+    for (const conversation of this.#byId.values()) {
+      if (conversation.id === `friend:${account}`) conversation.status = status;
+      const member = conversation.members?.find((each) => each.account === account);
+      if (member) member.status = status;
+    }
+    this.render();
+  }
+
+  render() {
+    const shown = [...this.#byId.values()].filter((each) => this.#matches(each)).sort(byRecency);
+    arrange(this.#node, shown.map((conversation) => this.#row(conversation)));
+    this.#empty.hidden = shown.length > 0;
+    this.#empty.textContent = this.#filter
+      ? "Nobody by that name or number."
+      : "No contacts yet. Add a friend by their QQ number.";
+    const unread = [...this.#byId.values()].reduce((sum, each) => sum + each.unread, 0);
+    document.title = unread ? `(${unread}) WebQQ` : "WebQQ";
+  }
+
+  #matches({ name, number }) {
+    return name.toLowerCase().includes(this.#filter) || String(number).includes(this.#filter);
+  }
+
+  #row(conversation) {
+    const { id, kind, unread, last } = conversation;
+    if (!this.#rows.has(id)) this.#rows.set(id, fromTemplate("contact-row"));
+    const row = this.#rows.get(id);
+    const part = (name) => row.querySelector(name);
+    const link = part("a");
+    link.href = `#${id}`;
+    link.setAttribute("aria-current", String(id === this.#selected));
+    link.classList.toggle("unread", unread > 0);
+    drawAvatar(part(".avatar"), conversation);
+    part(".dot").hidden = kind === "group";
+    part(".dot").dataset.status = conversation.status ?? "";
+    part(".dot").title = statusText(conversation.status);
+    part(".status").textContent = kind === "group" ? "group" : statusText(conversation.status);
+    part(".name").textContent = conversation.name;
+    part("time").textContent = last ? shortTime(last.time) : "";
+    part(".preview").textContent = last ? this.#preview(conversation) : hint(conversation);
+    part(".badge").hidden = unread === 0;
+    part(".count").textContent = unread > 99 ? "99+" : unread;
+    return row;
+  }
+
+  #preview(conversation) {
+    const { kind, last } = conversation;
+    const isNamed = last.mine || kind === "group";
+    const author = isNamed ? `${authorOf(conversation, last).name}: ` : "";
+    return author + this.#faces.plain(last.content);
+  }
+
+  #moveFocus(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const links = [...this.#node.querySelectorAll("a")];
+    links[links.indexOf(document.activeElement) + step]?.focus();
+  }
+}
+
+const hint = ({ kind, number, members = [] }) =>
+  kind === "group" ? countText(members.length) : `QQ ${number}`;
+
+const countText = (count) => (count === 1 ? "1 member" : `${count} members`);
+
+function byRecency(a, b) {
+  const recency = (b.last?.id ?? 0) - (a.last?.id ?? 0);
+  return recency || a.name.localeCompare(b.name);
+}
+
+function shortTime(seconds) {
+  const day = new Date(seconds * 1000);
+  const days = daysAgo(day);
+  if (days <= 0) return timeText(seconds);
+  return days < 7 ? weekday.format(day).slice(0, 3) : shortDate.format(day);
+}
+
+/** Whole days between the date and today, by the calendar. */
+function daysAgo(date) {
+  const midnight = (day) => Date.UTC(day.getFullYear(), day.getMonth(), day.getDate());
+  return Math.round((midnight(new Date()) - midnight(date)) / 86_400_000);
+}
