@@ -32,10 +32,12 @@ import functools
 import inspect
 import math
 import reprlib
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .errors import LinkError, safe_url
+from .request import Request
 from .response import Response
 
 if TYPE_CHECKING:
@@ -218,10 +220,14 @@ class Chain:
 class Below:
     """The chains below one: those alive, the source of more, the first error."""
 
-    __slots__ = ("alive", "error", "made", "source")
+    __slots__ = ("ahead", "alive", "error", "made", "origin", "source")
 
-    def __init__(self, source: Iterator[object] | AsyncIterator[object]) -> None:
+    def __init__(
+        self, source: Iterator[object] | AsyncIterator[object], origin: object = None
+    ) -> None:
         self.alive: set[Chain] = set()
+        self.ahead: deque[object] = deque()  # taken from the source, and not begun yet
+        self.origin = origin  # the reader whose source it is
         self.made = 0
         self.error: BaseException | None = None
         #: None when it is exhausted.
@@ -240,17 +246,17 @@ def next_of(result: object, origin: object) -> Next | Below | Awaitable[object] 
     """
     if result is None or isinstance(result, Next):
         return result
-    if isinstance(result, tuple) and not _is_link(result[:1]):
+    if isinstance(result, tuple) and not _is_several(result[:1]):
         if len(result) in (2, 3):
             return Next(*result)
         raise _link_error(result, origin, "a link has 2 or 3 parts")
     if isinstance(result, (list, tuple)):
-        return Below(iter(result))
+        return Below(iter(result), origin)
     if isinstance(result, Awaitable):
         return result
     if isinstance(result, (Iterator, AsyncIterator)):
-        return Below(result)
-    raise _link_error(result, origin, "it is none of these")
+        return Below(result, origin)
+    raise _link_error(result, origin, "that is no link")
 
 
 def link_of(item: object, origin: object) -> Next:
@@ -265,28 +271,32 @@ def link_of(item: object, origin: object) -> Next:
     return link
 
 
-def check_link(link: Next, origin: object) -> None:
-    """Refuse a link whose reader or delay can not work.
+def checked_link(link: Next, origin: object) -> Next:
+    """The link with its request as a `Request`.
+
+    Args:
+        link: what a reader returned.
+        origin: the reader, for the message.
 
     Raises:
-        LinkError: names the part.
+        LinkError: a part can not work; names it.
     """
     for part, name in ((link.readback, "readback"), (link.errback, "errback")):
         if part is not None and not callable(part):
             raise _link_error(link, origin, f"its {name} is not callable")
-    check_delay(link.delay)
+    if not is_delay(link.delay):
+        why = f"its delay {link.delay!r} is not a number of seconds, 0 or more"
+        raise _link_error(link, origin, why)
+    try:
+        return link._replace(request=Request.of(link.request))
+    except ValueError as error:
+        raise _link_error(link, origin, str(error)) from error
 
 
-def check_delay(delay: object) -> float:
-    """The delay in seconds.
-
-    Raises:
-        LinkError: it is negative, not finite or not a number.
-    """
+def is_delay(delay: object) -> bool:
+    """Whether it is a number of seconds that one can wait: finite, 0 or more."""
     is_number = isinstance(delay, (int, float)) and not isinstance(delay, bool)
-    if not is_number or not math.isfinite(delay) or delay < 0:  # type: ignore[arg-type, operator]
-        raise LinkError(f"a delay is a number of seconds, 0 or more, not {delay!r}")
-    return delay  # type: ignore[return-value]
+    return is_number and 0 <= delay < math.inf  # type: ignore[operator]
 
 
 def described(function: object) -> str:
@@ -304,16 +314,18 @@ def _shown(part: object) -> str:
     return repr(safe_url(part)) if isinstance(part, str) else reprlib.repr(part)
 
 
-def _is_link(parts: tuple[object, ...]) -> bool:
-    return bool(parts) and isinstance(parts[0], tuple)
+def _is_several(parts: tuple[object, ...]) -> bool:
+    return not parts or isinstance(parts[0], tuple)
 
 
 def _link_error(result: object, origin: object, why: str) -> LinkError:
+    if origin is None:
+        return LinkError(f"this can not be sent: {why}")
     shown = _shown(result)
     if isinstance(result, tuple):
         shown = f"({', '.join(map(_shown, result))})"
     return LinkError(
-        f"{described(origin)} returned {shown} of type {type(result).__name__}; a reader "
+        f"{described(origin)} returned {shown} of type {type(result).__name__}: {why}; a reader "
         "returns None, (request, readback), (request, readback, delay), Next(...) or several "
-        f"of these: {why}"
+        "of these"
     )

@@ -12,7 +12,7 @@
     |-- ProtocolError           the peer broke off, or what it sent is not HTTP
     |-- TooLargeError           the body is over the request's `max_body_size`
     |-- RedirectError           too many redirects, or one to a scheme that is not taken
-    |-- LinkError               a reader returned what is not a link (also a TypeError)
+    |-- LinkError               a reader returned what is no link (also TypeError, ValueError)
     `-- ClosedError             the stream was closed before the chain had ended
 
 A child exists where a caller can do something else about it. A response with a status of
@@ -151,7 +151,7 @@ class RedirectError(StreamError):
     """More redirects than `max_redirects`, or one to a scheme other than http and https."""
 
 
-class LinkError(StreamError, TypeError):
+class LinkError(StreamError, TypeError, ValueError):
     """A reader returned something that is neither None nor a link."""
 
 

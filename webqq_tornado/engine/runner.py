@@ -12,21 +12,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections import OrderedDict, deque
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Iterator,
-    Mapping,
-)
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any, Protocol
 
 from tornado.ioloop import IOLoop
 
-from .chain import Below, Chain, Link, Next, State, check_delay, check_link, link_of, next_of
+from .chain import Below, Chain, Link, Next, State, checked_link, next_of
 from .errors import ClosedError, DeadlineError, StreamError
+from .fanout import FanOut
 from .options import Options, compile_options
 from .request import PLAIN, Request
 from .response import Response
@@ -37,8 +31,8 @@ __all__ = ["Hooks", "Runner"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
-#: Links taken from one source of several before other callbacks of the loop get their turn.
-_FEED_AT_ONCE = 64
+#: Chains that may wait for their time before sources of links are asked to wait, too.
+_MAX_DELAYED = 100_000
 
 
 class Hooks(Protocol):
@@ -93,7 +87,8 @@ class Runner:
         self._options_key = object()  # marks what this runner compiled for a request
         self._max_clients = max_clients
         self._hears_responses = hears_responses
-        self._feeders: deque[Callable[[], None]] = deque()  # sources of links, waiting for room
+        self._fan_out = FanOut(self)
+        self.call_soon = transport.call_soon
         self._is_closed = False
         self.chains: set[Chain] = set()
         self.queue: OrderedDict[Chain, None] = OrderedDict()
@@ -108,6 +103,16 @@ class Runner:
         for chain in tuple(self.chains):
             if chain.parent is None:
                 self.end(chain, State.CANCELLED, ClosedError("the stream was closed"))
+
+    @property
+    def has_room(self) -> bool:
+        """One more link could be sent now, or timed."""
+        return (
+            not self.queue
+            and self.in_flight < self._max_clients
+            and self.delayed < _MAX_DELAYED
+            and not self._is_closed
+        )
 
     # -- a link's way -------------------------------------------------------------------------
 
@@ -145,10 +150,13 @@ class Runner:
 
     def send(self, chain: Chain) -> None:
         """Send the chain's request now, or when there is room."""
-        if self.in_flight >= self._max_clients:
+        if self.queue or self.in_flight >= self._max_clients:
             chain.state = State.QUEUED
             self.queue[chain] = None
-            return
+        else:
+            self._submit(chain)
+
+    def _submit(self, chain: Chain) -> None:
         request: Request = chain._request
         try:
             plain = request.compiled is PLAIN
@@ -164,7 +172,7 @@ class Runner:
             self.errors += 1
             # Later, so that an errback which tries the same again is a loop and no recursion.
             chain.state = State.QUEUED
-            self._transport.call_soon(self.fail, chain, error)
+            self.call_soon(self.fail, chain, error)
             return
         self.in_flight += 1
         self.requests += 1
@@ -186,7 +194,7 @@ class Runner:
         self.in_flight -= 1
         chain._transfer = None
         chain._lane = lane
-        if self.queue or self._feeders:
+        if self.queue or self._fan_out.waiting:
             self._use_room()
         if isinstance(result, Response):
             self.responses += 1
@@ -200,9 +208,8 @@ class Runner:
     def _use_room(self) -> None:
         """A request ended: the first in the queue may go; when there is none, one is fetched."""
         while self.queue and self.in_flight < self._max_clients and not self._is_closed:
-            self.send(self.queue.popitem(last=False)[0])
-        if self._feeders and not self.queue and not self._is_closed:
-            self._feeders.popleft()()
+            self._submit(self.queue.popitem(last=False)[0])
+        self._fan_out.use_room()
 
     def _read(self, chain: Chain, response: Response) -> None:
         """Run the reader, and follow what it returns."""
@@ -247,17 +254,14 @@ class Runner:
                 chain.response = response
                 self.end(chain, State.DONE)
             elif isinstance(link, Next):
-                check_link(link, origin)
-                self.begin(chain, link._replace(request=Request.of(link.request)))
+                self.begin(chain, checked_link(link, origin))
             elif isinstance(link, Below):
-                chain.state = State.WAITING
                 chain.response = response
-                chain._below = link
-                self.feed(chain)
+                self._fan_out.branch(chain, link)
             else:
-                coroutine = self._await_reader(chain, link, origin, response)
-                chain._task = _start_task(self._ioloop, coroutine)
+                self.start_task(chain, self._await_reader(chain, link, origin, response))
         except Exception as error:
+            chain._below = None
             self.fail(chain, error)
 
     def follow_call(self, chain: Chain, function: Any, *arguments: object) -> None:
@@ -288,102 +292,22 @@ class Runner:
         if chain.state is State.READING:
             self.follow(chain, link, origin, response)
 
-    # -- several links ----------------------------------------------------------------------
-
-    def feed(self, chain: Chain) -> None:
-        """Take links from the source of a chain that became several, as far as there is room."""
-        below = chain._below
-        if below is None or below.source is None:
-            return
-        if isinstance(below.source, AsyncIterator):
-            if chain._task is None:
-                feeding = self._feed_async(chain, below, below.source)
-                chain._task = _start_task(self._ioloop, feeding)
-            return
-        for _ in range(_FEED_AT_ONCE):
-            if self.queue or chain.done:
-                break
-            if not self._feed_one(chain, below, below.source):
-                return
-        if not chain.done:
-            self._feed_later(chain)
-
-    def _feed_later(self, chain: Chain) -> None:
-        if self.queue:
-            self._feeders.append(functools.partial(self.feed, chain))
-        else:
-            self._transport.call_soon(self.feed, chain)
-
-    def _feed_one(self, chain: Chain, below: Below, source: Iterator[object]) -> bool:
-        try:
-            item = next(source)
-            self._add_below(chain, below, item)
-        except StopIteration:
-            below.source = None
-        except Exception as error:
-            below.source, below.error = None, below.error or error
-            self._log_error(chain, error)
-        if below.source is None:
-            self._end_if_all_ended(chain)
-        return below.source is not None
-
-    async def _feed_async(self, chain: Chain, below: Below, source: AsyncIterator[object]) -> None:
-        try:
-            async for item in source:
-                self._add_below(chain, below, item)
-                while self.queue and not chain.done:
-                    await self._room()
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            below.error = below.error or error
-            self._log_error(chain, error)
-        finally:
-            below.source = chain._task = None
-            close = getattr(source, "aclose", None)
-            if close is not None and chain.done:
-                await close()
-        self._end_if_all_ended(chain)
-
-    async def _room(self) -> None:
-        """Wait until the queue is empty."""
-        room = asyncio.get_running_loop().create_future()
-        self._feeders.append(functools.partial(_wake, room))
-        await room
-
-    def _add_below(self, parent: Chain, below: Below, item: object) -> None:
-        link = link_of(item, parent._readback or self._hooks.begin)
-        check_link(link, parent._readback or self._hooks.begin)
-        link = link._replace(request=Request.of(link.request))
-        below.made += 1
-        chain = self.new_chain(link.name or f"{parent.name}.{below.made}", parent.session, parent)
-        chain._is_quiet = parent._is_quiet
-        below.alive.add(chain)
-        self.begin(chain, link)
-
-    def _end_if_all_ended(self, chain: Chain) -> None:
-        below = chain._below
-        if below is None or below.source is not None or below.alive or chain.done:
-            return
-        if below.error is not None:
-            self.end(chain, State.FAILED, below.error, is_logged=True)
-        else:
-            self.end(chain, State.DONE)
-
     # -- ends -------------------------------------------------------------------------------
 
     def fail(self, chain: Chain, error: Exception) -> None:
         """A link ended with an error: ask the errback, else `on_error`."""
-        if chain.done:
-            return
-        errback, chain._errback = chain._errback or self._hooks.on_error, None
+        if not chain.done:
+            self.follow_call(chain, functools.partial(self.handle_error, chain), error)
+
+    def handle_error(self, chain: Chain, error: Exception) -> Link:
+        """Ask the errback or `on_error`; raises what they raise."""
         if isinstance(error, StreamError) and error.chain is None:
             error.chain, error.step = chain.name, chain.steps
-        self.follow_call(chain, errback, error)
+        errback, chain._errback = chain._errback or self._hooks.on_error, None
+        return errback(error)
 
     def set_deadline(self, chain: Chain, seconds: float) -> None:
         """The chain fails if it has not ended in so many seconds."""
-        check_delay(seconds)
         chain._deadline_timer = self._ioloop.call_later(seconds, self._on_deadline, chain, seconds)
 
     def _on_deadline(self, chain: Chain, seconds: float) -> None:
@@ -403,40 +327,44 @@ class Runner:
         self.end(chain, State.CANCELLED)
         return True
 
-    def end(
-        self,
-        chain: Chain,
-        state: State,
-        error: BaseException | None = None,
-        *,
-        is_logged: bool = False,
-    ) -> None:
-        """The chain has ended: take back what it holds, tell whoever waits."""
+    def end(self, chain: Chain, state: State, error: BaseException | None = None) -> None:
+        """The chain has ended, and with it those below: take back what they hold, tell who waits.
+
+        Args:
+            chain: which; nothing happens if it had ended.
+            state: how; those below are cancelled.
+            error: why; those below get it if it was cancelled with one.
+        """
         if chain.done:
             return
-        self._release(chain)
-        chain.state, chain.error = state, error
+        if state is State.FAILED and error is not None:
+            self._log_error(chain, error)
+        ending, passed_on = [chain], error if state is State.CANCELLED else None
+        for one in ending:  # grows: those below, those below them
+            ending.extend(one._below.alive if one._below else ())
+        for one in ending:
+            is_top = one is chain
+            self._release(one)
+            one.state = state if is_top else State.CANCELLED
+            one.error = error if is_top else passed_on
+            self._count(one)
+            one._wake_waiters()
+        self._fan_out.on_branch_ended(chain)
+        if not self.chains:
+            for listener in tuple(self.idle_listeners):
+                listener()
+
+    def _count(self, chain: Chain) -> None:
         self.chains.discard(chain)
-        if state is State.DONE:
+        if chain.state is State.DONE:
             self.done += 1
-        elif state is State.CANCELLED:
+        elif chain.state is State.CANCELLED:
             self.cancelled += 1
         else:
             self.failed += 1
-            if not is_logged and error is not None:
-                self._log_error(chain, error)
-        chain._wake_waiters()
-        parent = chain.parent
-        if parent is not None and parent._below is not None:
-            parent._below.alive.discard(chain)
-            if state is State.FAILED:
-                parent._below.error = parent._below.error or error
-            self._end_if_all_ended(parent)
-        if not self.chains:
-            self._on_idle()
 
     def _release(self, chain: Chain) -> None:
-        """Take back transfer, timers, task, place in the queue; end the chains below."""
+        """Take back transfer, timers, task, place in the queue, source."""
         if chain._deadline_timer is not None:
             self._ioloop.remove_timeout(chain._deadline_timer)
         if chain._delay_timer is not None:
@@ -445,21 +373,33 @@ class Runner:
         if chain._transfer is not None:
             self.in_flight -= 1
             self._transport.cancel(chain._transfer)
-            self._transport.call_soon(self._use_room)
-        else:
-            self.queue.pop(chain, None)
+        self.queue.pop(chain, None)
+        if self.queue or self._fan_out.waiting:
+            self.call_soon(self._use_room)
         below, chain._below = chain._below, None
         if below is not None:
-            if isinstance(below.source, Iterator) and hasattr(below.source, "close"):
-                below.source.close()
-            for child in tuple(below.alive):
-                self.end(child, State.CANCELLED)
+            self._close_source(chain, below)
         if chain._task is not None and chain._task is not _current_task():
             chain._task.cancel()
         # Readers often are methods of objects that hold their chain: let the circle go.
         chain._transfer = chain._task = chain._lane = chain._outcome = None
         chain._delay_timer = chain._deadline_timer = None
         chain._request = chain._readback = chain._errback = None
+
+    def _close_source(self, chain: Chain, below: Below) -> None:
+        if not isinstance(below.source, Iterator) or not hasattr(below.source, "close"):
+            return
+        try:
+            below.source.close()
+        except ValueError:
+            return  # it is running: it has ended its own chain, and will not be asked again
+        except Exception as error:
+            self._log_error(chain, error)
+
+    def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine for the chain."""
+        loop: asyncio.AbstractEventLoop = self._ioloop.asyncio_loop  # type: ignore[attr-defined]
+        chain._task = loop.create_task(coroutine)
 
     def _log_error(self, chain: Chain, error: BaseException) -> None:
         if chain._is_quiet:
@@ -470,20 +410,6 @@ class Runner:
         logger.error(
             "chain %s failed at step %d: %s", chain.name, chain.steps, message, exc_info=trace
         )
-
-    def _on_idle(self) -> None:
-        for listener in tuple(self.idle_listeners):
-            listener()
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def _start_task(ioloop: IOLoop, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    task: asyncio.Task[None] = ioloop.asyncio_loop.create_task(coroutine)  # type: ignore[attr-defined]
-    return task
 
 
 def _current_task() -> asyncio.Task[Any] | None:

@@ -27,7 +27,8 @@ from .chain import (
     Link,
     Next,
     Readback,
-    check_link,
+    checked_link,
+    is_delay,
 )
 from .errors import ClosedError
 from .options import DEFAULTS
@@ -174,8 +175,9 @@ class HTTPStream:
         Example:
             >>> stream.add_request("http://example.org/", lambda response: print(response.text))
         """
-        link = Next(Request.of(request), readback, delay, errback)
-        check_link(link, self.add_request)
+        if deadline is not None and not is_delay(deadline):
+            raise ValueError(f"deadline is a number of seconds, 0 or more, not {deadline!r}")
+        link = checked_link(Next(Request.of(request), readback, delay, errback), None)
         chain = self._runner.new_chain(name, session or self._session)
         if deadline is not None:
             self._runner.set_deadline(chain, deadline)

@@ -23,7 +23,7 @@ from ..protocol.exchange import Call
 from ..protocol.models import Secret
 from . import contacts, messages, page_api, signin
 from .channel import Channel
-from .handlers import Answer, ExchangeHandler
+from .handlers import Answer, ExchangeHandler, Handler
 from .storage import Account, Storage
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class WebQQServer:
 
 def _application(server: WebQQServer) -> Application:
     answers: dict[object, Answer] = {**signin.ANSWERS, **contacts.ANSWERS, **messages.ANSWERS}
-    routes: list[tuple[str, type, dict[str, object]]] = []
+    routes: list[tuple[str, type[Handler], dict[str, Any]]] = []
     exchange: Call[Any]
     for exchange in webqq3.EXCHANGES:
         if exchange.name in answers:

@@ -1,0 +1,829 @@
+"""`HTTPStream`: the door to it all."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+import urllib.request
+
+import pytest
+from conftest import open_descriptors
+from servers.raw import raw_server, saying
+from servers.web import Web
+from tornado.httpclient import HTTPRequest
+
+from webqq_tornado import (
+    ClosedError,
+    ConnectError,
+    HTTPStream,
+    Next,
+    State,
+    Stats,
+    StreamError,
+    TimeoutError,
+)
+
+REFUSED = "http://127.0.0.1:1/"
+
+
+def _run_script(text: str, *arguments: str) -> str:
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(text), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+# -- as in 2013 -----------------------------------------------------------------------------
+
+
+def test_the_usage_of_2013_runs_as_a_script(web: Web):
+    out = _run_script(
+        """
+        import sys
+        import urllib.request
+        from webqq_tornado import HTTPStream
+
+        stream = HTTPStream.instance()
+        request = urllib.request.Request(sys.argv[1] + "/bytes/10")
+
+        def readback(resp):
+            print(resp.read())
+
+        stream.add_request(request, readback)
+        stream.start()
+        """,
+        web.http,
+    )
+    assert out == "b'0123456789'\n"
+
+
+def test_the_usage_of_2013_with_a_delay_and_stop_runs_as_a_script(web: Web):
+    out = _run_script(
+        """
+        import sys
+        from webqq_tornado import HTTPStream
+
+        http = HTTPStream.instance()
+        steps = []
+
+        def again(resp):
+            steps.append(resp.status)
+            if len(steps) == 3:
+                print(steps)
+                http.stop()
+            return http.make_get_request(sys.argv[1], {"step": len(steps)}), again, 0.01
+
+        http.add_delay_request(http.make_post_request(sys.argv[1], {"a": 1}), again, 0.01)
+        http.start()
+        """,
+        web.http,
+    )
+    assert out == "[200, 200, 200]\n"
+
+
+# -- what is a request ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["text", "urllib", "tornado", "own"])
+async def test_a_request_comes_in_four_forms(web: Web, kind):
+    url = f"{web.http}/echo/here"
+    async with HTTPStream() as stream:
+        request = {
+            "text": url,
+            "urllib": urllib.request.Request(url),
+            "tornado": HTTPRequest(url),
+            "own": stream.make_get_request(url),
+        }[kind]
+        response = await stream.fetch(request)
+    assert response.json()["uri"] == "/echo/here"
+
+
+NO_REQUESTS = [None, 5, 1.5, True, b"http://127.0.0.1/", [], {}, object(), print, ("http://x/",)]
+
+
+@pytest.mark.parametrize("thing", NO_REQUESTS, ids=lambda thing: type(thing).__name__)
+async def test_what_is_no_request_is_refused_by_its_type(thing):
+    async with HTTPStream() as stream:
+        with pytest.raises(ValueError, match=f"of type {type(thing).__name__};.*urllib"):
+            stream.add_request(thing, print)
+        with pytest.raises(ValueError, match="not a request"):
+            stream.add_delay_request(thing, print, 1)
+        assert not stream.chains
+
+
+NO_URLS = ["", "/path", "example.org", "ftp://example.org/", "file:///etc/passwd", "http://", "h:/x"]
+
+
+@pytest.mark.parametrize("url", NO_URLS)
+async def test_what_is_no_http_url_is_refused(url):
+    async with HTTPStream() as stream:
+        with pytest.raises(ValueError, match="http"):
+            stream.add_request(url, print)
+        assert not stream.chains
+
+
+@pytest.mark.parametrize("reader", [5, "print", object(), ("a", "b")])
+async def test_a_reader_that_can_not_be_called_is_refused(web: Web, reader):
+    async with HTTPStream() as stream:
+        with pytest.raises(TypeError, match="readback is not callable"):
+            stream.add_request(web.http, reader)
+        with pytest.raises(TypeError, match="errback is not callable"):
+            stream.add_request(web.http, None, errback=reader)
+        assert not stream.chains
+
+
+async def test_a_session_that_is_none_of_ours_is_refused_and_leaves_nothing(web: Web):
+    async with HTTPStream() as stream:
+        with pytest.raises((TypeError, ValueError)):
+            stream.add_request(web.http, None, session="mine")
+        assert not stream.chains
+        for chain in stream.chains:
+            chain.cancel()
+
+
+# -- making requests ------------------------------------------------------------------------
+
+
+async def test_a_get_request_has_its_parameters_in_the_query(web: Web):
+    async with HTTPStream() as stream:
+        request = stream.make_get_request(f"{web.http}/echo?z=0#end", {"a": "b c", "n": [1, 2]})
+        response = await stream.fetch(request)
+    assert response.json()["uri"] == "/echo?z=0&a=b+c&n=1&n=2"
+
+
+async def test_a_post_request_has_its_parameters_as_a_form(web: Web):
+    async with HTTPStream() as stream:
+        params = {"name": "名 &=", "n": [1, 2], "raw": b"\xe5\x90\x8d"}
+        response = await stream.fetch(stream.make_post_request(f"{web.http}/form", params))
+        pairs = stream.make_post_request(f"{web.http}/form", [("a", 1), ("a", 2)])
+        repeated = await stream.fetch(pairs)
+    fields = response.json()["fields"]
+    assert fields == [["name", "名 &="], ["n", "1"], ["n", "2"], ["raw", "名"]]
+    assert repeated.json()["fields"] == [["a", "1"], ["a", "2"]]
+
+
+async def test_a_post_request_with_bytes_sends_them_as_they_are(web: Web):
+    async with HTTPStream() as stream:
+        body = bytes(range(256))
+        response = await stream.fetch(stream.make_post_request(f"{web.http}/echo", body))
+    assert response.json()["body"].encode("latin-1") == body
+
+
+async def test_a_post_request_without_anything_has_an_empty_body(web: Web):
+    async with HTTPStream() as stream:
+        response = await stream.fetch(stream.make_post_request(f"{web.http}/echo"))
+    told = response.json()
+    assert (told["method"], told["body"]) == ("POST", "")
+    assert dict(told["headers"])["Content-Length"] == "0"
+
+
+async def test_a_post_request_with_json_says_so(web: Web):
+    async with HTTPStream() as stream:
+        request = stream.make_post_request(f"{web.http}/echo", json={"名": [1, None]})
+        told = (await stream.fetch(request)).json()
+    assert told["body"].encode("latin-1").decode() == '{"名": [1, null]}'
+    assert dict(told["headers"])["Content-Type"] == "application/json"
+
+
+async def test_a_post_request_may_say_its_own_content_type(web: Web):
+    async with HTTPStream() as stream:
+        request = stream.make_post_request(
+            f"{web.http}/echo", b"<a/>", headers={"content-type": "text/xml", "X-A": "b"}
+        )
+        told = (await stream.fetch(request)).json()
+    assert [value for name, value in told["headers"] if name == "Content-Type"] == ["text/xml"]
+    assert ["X-A", "b"] in told["headers"]
+
+
+@pytest.mark.parametrize("wrong", [{"params": {"a": 1}}, {"files": {"a": b""}}])
+async def test_json_goes_with_nothing_else(wrong):
+    async with HTTPStream() as stream:
+        with pytest.raises(ValueError, match="json is a body of its own"):
+            stream.make_post_request("http://127.0.0.1/", json={}, **wrong)
+
+
+async def test_files_do_not_go_with_a_body():
+    async with HTTPStream() as stream:
+        with pytest.raises(ValueError, match="form fields"):
+            stream.make_post_request("http://127.0.0.1/", b"body", files={"a": b""})
+
+
+# -- fetch ----------------------------------------------------------------------------------
+
+
+async def test_fetch_gives_the_response_whatever_its_status(web: Web):
+    async with HTTPStream() as stream:
+        response = await stream.fetch(f"{web.http}/status/503")
+    assert (response.status, response.code, response.reason) == (503, 503, "As Asked")
+    assert response.body == b"body"
+
+
+async def test_fetch_raises_and_logs_nothing():
+    async with HTTPStream() as stream:
+        with pytest.raises(ConnectError):
+            await stream.fetch(REFUSED)
+
+
+async def test_fetch_gives_up_in_time(web: Web):
+    async with HTTPStream() as stream:
+        with pytest.raises(TimeoutError):
+            await stream.fetch(f"{web.http}/hold/fetch", timeout=0.05)
+        assert not stream.chains
+
+
+async def test_a_cancelled_fetch_is_no_longer_in_flight(web: Web):
+    async with HTTPStream() as stream:
+        task = asyncio.ensure_future(stream.fetch(f"{web.http}/hold/gone"))
+        await stream.fetch(f"{web.http}/arrived/gone")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not stream.chains
+        await stream.fetch(f"{web.http}/left/gone")
+
+
+async def test_fetch_raises_also_where_on_error_deals_with_errors():
+    class Calm(HTTPStream):
+        def on_error(self, error):
+            return None
+
+    async with Calm() as stream:
+        with pytest.raises(StreamError):
+            await stream.fetch(REFUSED)
+
+
+# -- room -----------------------------------------------------------------------------------
+
+
+async def test_requests_beyond_max_clients_wait_in_order(web: Web):
+    order = []
+    async with HTTPStream(max_clients=1) as stream:
+        for n in range(10):
+            stream.add_request(web.http, lambda _, n=n: order.append(n))
+        assert stream.stats()[:3] == (10, 1, 9)
+    assert order == list(range(10))
+
+
+async def test_no_more_than_max_clients_are_in_flight(web: Web):
+    async with HTTPStream(max_clients=3) as stream:
+        for _ in range(10):
+            stream.add_request(f"{web.http}/hold/room", None)
+        other = HTTPStream()
+        while (await other.fetch(f"{web.http}/arrived/room")).text != "3":
+            pass
+        await other.fetch(web.http)
+        assert (await other.fetch(f"{web.http}/arrived/room")).text == "3"
+        other.close()
+        stream.close()
+
+
+@pytest.mark.parametrize("wrong", [0, -1])
+async def test_max_clients_is_one_or_more(wrong):
+    with pytest.raises(ValueError, match="max_clients"):
+        HTTPStream(max_clients=wrong)
+
+
+async def test_a_chain_takes_turns_with_those_that_wait(web: Web):
+    order = []
+
+    async with HTTPStream(max_clients=1) as stream:
+
+        def twice(response):
+            order.append("first")
+            return (web.http, lambda _: order.append("first again")) if order == ["first"] else None
+
+        stream.add_request(web.http, twice)
+        stream.add_request(web.http, lambda _: order.append("second"))
+    assert order == ["first", "second", "first again"]
+
+
+# -- defaults -------------------------------------------------------------------------------
+
+
+async def test_defaults_hold_where_a_request_says_nothing(web: Web):
+    async with HTTPStream(defaults={"user_agent": "tests"}) as stream:
+        plain = await stream.fetch(web.http)
+        other = await stream.fetch(stream.make_get_request(web.http, user_agent="mine"))
+        none = await stream.fetch(stream.make_get_request(web.http, user_agent=""))
+    agents = [dict(r.json()["headers"]).get("User-Agent") for r in (plain, other, none)]
+    assert agents == ["tests", "mine", None]
+
+
+WRONG_DEFAULTS = [
+    {"timeout": 5},
+    {"url": "http://127.0.0.1/"},
+    {"http_version": "9"},
+    {"connect_timeout": -1},
+    {"request_timeout": float("nan")},
+    {"user_agent": "a\r\nX-Injected: 1"},
+]
+
+
+@pytest.mark.parametrize("defaults", WRONG_DEFAULTS, ids=lambda d: next(iter(d)))
+async def test_defaults_that_can_not_be_are_refused_and_leave_nothing(defaults):
+    before = open_descriptors()
+    with pytest.raises(ValueError, match=next(iter(defaults))):
+        HTTPStream(defaults=defaults)
+    assert open_descriptors() == before
+
+
+# -- hooks ----------------------------------------------------------------------------------
+
+
+async def test_on_response_sees_each_response_before_its_reader(web: Web):
+    seen = []
+
+    class Flow(HTTPStream):
+        def on_response(self, response):
+            seen.append(("hook", response.status))
+
+    async with Flow() as stream:
+        stream.add_request(web.http, lambda response: seen.append(("reader", response.status)))
+    assert seen == [("hook", 200), ("reader", 200)]
+
+
+async def test_an_error_in_on_response_ends_the_chain(web: Web, caplog):
+    class Flow(HTTPStream):
+        def on_response(self, response):
+            raise RuntimeError("in a hook")
+
+    async with Flow() as stream:
+        with pytest.raises(RuntimeError, match="in a hook"):
+            await stream.add_request(web.http, print)
+
+
+async def test_a_chain_cancelled_in_on_response_is_not_read(web: Web):
+    class Flow(HTTPStream):
+        def on_response(self, response):
+            for chain in self.chains:
+                chain.cancel()
+
+    read = []
+    async with Flow() as stream:
+        chain = stream.add_request(web.http, read.append)
+    assert read == []
+    assert chain.state is State.CANCELLED
+
+
+async def test_on_error_may_return_the_next_link(web: Web):
+    read = []
+
+    class Flow(HTTPStream):
+        def on_error(self, error):
+            return web.http, read.append
+
+    async with Flow() as stream:
+        await stream.add_request(REFUSED)
+    assert len(read) == 1
+
+
+async def test_on_error_may_be_a_coroutine(web: Web):
+    read = []
+
+    class Flow(HTTPStream):
+        async def on_error(self, error):
+            await asyncio.sleep(0)
+            return web.http, read.append
+
+    async with Flow() as stream:
+        await stream.add_request(REFUSED)
+    assert len(read) == 1
+
+
+async def test_a_coroutine_on_error_that_raises_ends_the_chain_and_is_asked_once(caplog):
+    asked = []
+
+    class Flow(HTTPStream):
+        async def on_error(self, error):
+            asked.append(error)
+            if len(asked) > 10:
+                return None
+            raise error
+
+    async with Flow() as stream:
+        chain = stream.add_request(REFUSED)
+        assert await stream.drain(5)
+    assert len(asked) == 1
+    assert chain.state is State.FAILED
+
+
+async def test_an_on_error_that_returns_no_link_ends_the_chain_and_is_asked_once(caplog):
+    asked = []
+
+    class Flow(HTTPStream):
+        def on_error(self, error):
+            asked.append(error)
+            return 42
+
+    async with Flow() as stream:
+        chain = stream.add_request(REFUSED)
+        assert await stream.drain(5)
+    assert len(asked) == 1
+    assert chain.state is State.FAILED
+
+
+# -- flows ----------------------------------------------------------------------------------
+
+
+def test_run_runs_a_flow_and_says_what_was_done(web: Web):
+    class Flow(HTTPStream):
+        left = 3
+
+        def begin(self):
+            yield web.http, self.check
+
+        def check(self, response):
+            self.left -= 1
+            return (response.request, self.check, 0.01) if self.left else None
+
+    flow = Flow()
+    stats = flow.run()
+    assert isinstance(stats, Stats)
+    assert (stats.responses, stats.errors, stats.chains) == (3, 0, 0)
+    with pytest.raises(ClosedError):
+        flow.add_request(web.http)
+
+
+BEGINNINGS = ["none", "pair", "list", "generator", "coroutine", "async generator"]
+
+
+@pytest.mark.parametrize("form", BEGINNINGS)
+def test_begin_may_return_all_that_a_reader_may(web: Web, form):
+    read = []
+    link = (web.http, read.append)
+
+    def generator(self):
+        yield link
+
+    async def coroutine(self):
+        return link
+
+    async def async_generator(self):
+        yield link
+
+    forms = {
+        "none": lambda self: None,
+        "pair": lambda self: link,
+        "list": lambda self: [link],
+        "generator": generator,
+        "coroutine": coroutine,
+        "async generator": async_generator,
+    }
+    type("Flow", (HTTPStream,), {"begin": forms[form]})().run()
+    assert len(read) == (form != "none")
+
+
+def test_run_raises_what_begin_raises(caplog):
+    class Flow(HTTPStream):
+        def begin(self):
+            raise LookupError("no beginning")
+
+    with pytest.raises(LookupError, match="no beginning"):
+        Flow().run()
+
+
+def test_run_goes_on_when_a_chain_of_the_flow_fails(web: Web, caplog):
+    read = []
+
+    class Flow(HTTPStream):
+        def begin(self):
+            yield REFUSED, None
+            yield web.http, read.append
+
+    stats = Flow().run()
+    assert len(read) == 1
+    assert stats.errors == 1
+
+
+async def test_launch_runs_a_flow_on_a_loop_that_runs(web: Web):
+    read = []
+
+    class Flow(HTTPStream):
+        def begin(self):
+            yield web.http, read.append
+            yield web.http, read.append
+
+    async with Flow() as flow:
+        await flow.launch()
+        assert len(read) == 2
+
+
+@pytest.mark.parametrize("method", ["run", "start"])
+async def test_what_would_block_a_running_loop_is_refused(method):
+    async with HTTPStream() as stream:
+        with pytest.raises(RuntimeError, match="would block the loop"):
+            getattr(stream, method)()
+
+
+# -- start, stop, drain, close --------------------------------------------------------------
+
+
+def test_start_returns_when_the_last_chain_has_ended(web: Web):
+    stream = HTTPStream()
+    read = []
+    stream.add_request(web.http, lambda r: (r.request, read.append, 0.01))
+    stream.start()
+    stream.close()
+    assert len(read) == 1
+
+
+def test_start_returns_at_once_when_no_chain_is_alive(web: Web):
+    stream = HTTPStream()
+    chain = stream.add_request(web.http, None)
+    chain.cancel()
+    late = []
+    stream.ioloop.call_later(2, lambda: (late.append("hung"), stream.ioloop.stop()))
+    stream.start()
+    stream.close()
+    assert late == []
+
+
+def test_stop_leaves_chains_for_the_next_start(web: Web):
+    stream = HTTPStream()
+    read = []
+
+    def first(response):
+        stream.stop()
+        return web.http, read.append
+
+    chain = stream.add_request(web.http, first)
+    stream.start()
+    assert (read, chain.done) == ([], False)
+    stream.start()
+    stream.close()
+    assert (len(read), chain.state) == (1, State.DONE)
+
+
+def test_a_keyboard_interrupt_in_a_reader_passes_through_start(web: Web):
+    stream = HTTPStream()
+    read = []
+
+    def interrupted(response):
+        raise KeyboardInterrupt
+
+    stream.add_request(web.http, interrupted)
+    stream.add_request(web.http, read.append, delay=0.05)
+    with pytest.raises(KeyboardInterrupt):
+        stream.start()
+    assert read == []
+    stream.ioloop.call_later(5, stream.stop)
+    stream.start()
+    assert len(read) == 1
+    assert not stream.chains, "the chain whose reader was interrupted is neither here nor there"
+    stream.close()
+
+
+async def test_drain_says_whether_all_chains_have_ended(web: Web):
+    async with HTTPStream() as stream:
+        stream.add_request(f"{web.http}/hold/drained", None)
+        assert not await stream.drain(0.02)
+        assert not await stream.drain(0)
+        other = HTTPStream()
+        await other.fetch(f"{web.http}/release/drained")
+        other.close()
+        assert await stream.drain(5)
+        assert await stream.drain()
+
+
+async def test_drain_waits_for_chains_that_those_waiting_for_chains_start(web: Web):
+    stream = HTTPStream()
+    read = []
+
+    async def one_after_the_other():
+        await stream.add_request(web.http, None)
+        await stream.add_request(web.http, read.append)
+
+    task = asyncio.ensure_future(one_after_the_other())
+    await asyncio.sleep(0)
+    assert await stream.drain()
+    await task
+    stream.close()
+    assert len(read) == 1
+
+
+async def test_two_may_drain_at_once(web: Web):
+    async with HTTPStream() as stream:
+        stream.add_request(web.http, None)
+        assert await asyncio.gather(stream.drain(), stream.drain(5)) == [True, True]
+
+
+async def test_leaving_the_stream_drains_it(web: Web):
+    read = []
+    async with HTTPStream() as stream:
+        stream.add_request(web.http, read.append)
+    assert len(read) == 1
+
+
+async def test_leaving_the_stream_by_an_error_does_not_wait(web: Web):
+    with pytest.raises(KeyError):
+        async with HTTPStream() as stream:
+            chain = stream.add_request(f"{web.http}/hold/left-by-error", None)
+            raise KeyError
+    assert chain.state is State.CANCELLED
+
+
+async def test_close_may_be_called_twice(web: Web):
+    stream = HTTPStream()
+    await stream.fetch(web.http)
+    stream.close()
+    stream.close()
+    assert "closed" in repr(stream)
+
+
+async def test_close_in_a_reader_ends_all_chains(web: Web):
+    stream = HTTPStream()
+    other = stream.add_request(web.http, None, delay=60)
+
+    def read(response):
+        stream.close()
+        return web.http, print
+
+    chain = stream.add_request(web.http, read)
+    for each in (chain, other):
+        with pytest.raises(ClosedError):
+            await each
+    assert not stream.chains
+
+
+async def test_close_in_a_reader_when_other_responses_have_arrived_too(web: Web):
+    stream, read_by = HTTPStream(), []
+
+    def read(response):
+        read_by.append(response)
+        stream.close()
+
+    chains = [stream.add_request(f"{web.http}/hold/close-turn", read) for _ in range(20)]
+    async with HTTPStream() as other:
+        while (await other.fetch(f"{web.http}/arrived/close-turn")).text != "20":
+            pass
+        await other.fetch(f"{web.http}/release/close-turn")
+        results = await asyncio.gather(*map(_wait, chains), return_exceptions=True)
+        await other.fetch(web.http)
+    assert len(read_by) == 1
+    assert {type(result) for result in results} == {ClosedError}
+
+
+async def _wait(chain):
+    return await chain
+
+
+async def test_close_in_a_coroutine_reader(web: Web):
+    stream = HTTPStream()
+
+    async def read(response):
+        await asyncio.sleep(0)
+        stream.close()
+        return web.http, print
+
+    with pytest.raises(ClosedError):
+        await stream.add_request(web.http, read)
+
+
+async def test_close_in_a_generator_reader(web: Web):
+    stream = HTTPStream()
+
+    def read(response):
+        yield f"{web.http}/hold/close-generator", None
+        stream.close()
+        yield web.http, print
+
+    chain = stream.add_request(web.http, read)
+    with pytest.raises(ClosedError):
+        await asyncio.wait_for(asyncio.ensure_future(chain), 5)
+    stream.close()
+    assert not stream.chains
+
+
+async def test_close_in_an_errback():
+    stream = HTTPStream()
+    chain = stream.add_request(REFUSED, None, errback=lambda _: stream.close())
+    with pytest.raises(ClosedError):
+        await chain
+
+
+async def test_a_closed_stream_takes_no_requests(web: Web):
+    stream = HTTPStream()
+    stream.close()
+    with pytest.raises(ClosedError, match="closed"):
+        stream.add_request(web.http)
+    with pytest.raises(ClosedError):
+        stream.session("mine")
+    with pytest.raises(ClosedError):
+        await stream.fetch(web.http)
+
+
+def test_close_after_the_loop_was_closed_with_chains_in_flight(web: Web):
+    async def main():
+        stream = HTTPStream()
+        stream.add_request(f"{web.http}/hold/loop-closed", None)
+        stream.add_request(web.http, None, delay=60)
+        await stream.fetch(f"{web.http}/arrived/loop-closed")
+        return stream
+
+    before = open_descriptors()
+    stream = asyncio.run(main())
+    stream.close()
+    assert not stream.chains
+    assert open_descriptors() <= before
+
+
+def test_a_closed_session_can_still_be_shown(web: Web):
+    async def main():
+        async with HTTPStream() as stream:
+            session = stream.session("mine")
+            await stream.fetch(web.http, session=session)
+        return session
+
+    assert "mine" in repr(asyncio.run(main()))
+
+
+# -- numbers --------------------------------------------------------------------------------
+
+
+async def test_stats_count_what_was_done(web: Web, caplog):
+    async with HTTPStream() as stream:
+        stream.add_request(f"{web.http}/bytes/1000", lambda r: (f"{web.http}/bytes/24", lambda r: 0))
+        stream.add_request(REFUSED)
+        stream.add_request(f"{web.http}/bytes/5000", None)
+        stream.add_request(web.http).cancel()
+        await stream.drain()
+        stats = stream.stats()
+    assert (stats.started, stats.done, stats.failed, stats.cancelled) == (4, 1, 2, 1)
+    assert (stats.responses, stats.errors, stats.received) == (3, 1, 1024)
+    assert stats[:4] == (0, 0, 0, 0)
+    assert stats.elapsed > 0
+
+
+async def test_a_request_that_libcurl_refuses_is_an_error_of_its_chain_alone(web: Web, caplog):
+    async with HTTPStream(max_clients=1) as stream:
+        read = []
+        stream.add_request(web.http, read.append)
+        wrong = stream.make_get_request(web.http, unix_socket="a" * 5000)
+        chain = stream.add_request(wrong, None)
+        stream.add_request(web.http, read.append)
+        with pytest.raises((ValueError, StreamError)):
+            await chain
+    assert len(read) == 2
+
+
+async def test_next_may_name_a_session_for_one_of_several(web: Web):
+    async with HTTPStream() as stream:
+        told = []
+        links = []
+        for name in "ab":
+            session = stream.session(name)
+            session.cookiejar.set("who", name, domain="127.0.0.1")
+            links.append(Next(web.http, lambda r: told.append(r.json()), session=session))
+        await stream.add_request(web.http, lambda _: links)
+    cookies = sorted(dict(each["headers"])["Cookie"] for each in told)
+    assert cookies == ["who=a", "who=b"]
+
+
+async def test_the_map_of_sockets_names_what_is_in_flight(web: Web):
+    async with HTTPStream() as stream:
+        assert not stream.fd_map
+        chain = stream.add_request(f"{web.http}/hold/map", None)
+        await stream.fetch(f"{web.http}/arrived/map")
+        assert len(stream.fd_map) == 1
+        chain.cancel()
+        assert not stream.fd_map
+
+
+async def test_a_slow_answer_leaves_the_loop_idle(web: Web):
+    """No turn of the loop is taken for a socket that has nothing to say."""
+    handled = []
+
+    class Flow(HTTPStream):
+        def _handle_events(self, fd, events):
+            handled.append(fd)
+            super()._handle_events(fd, events)
+
+    async with Flow() as stream:
+        chain = stream.add_request(f"{web.http}/hold/idle", None)
+        await stream.fetch(f"{web.http}/arrived/idle")
+        before = len(handled)
+        await asyncio.wait_for(asyncio.shield(stream.drain(0.2)), 1)
+        assert len(handled) - before < 5
+        chain.cancel()
+
+
+async def test_a_server_that_closes_each_connection_is_no_trouble(web: Web):
+    steps = []
+
+    def read(response):
+        steps.append(response.status)
+        return (response.request, read) if len(steps) < 50 else None
+
+    async with HTTPStream() as stream:
+        await stream.add_request(f"{web.http}/close", read)
+    assert steps == [200] * 50
+
+
+async def test_a_keep_alive_connection_closed_before_its_next_use_is_replaced():
+    one = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    async with raw_server(saying(one)) as url, HTTPStream() as stream:
+        bodies = [(await stream.fetch(url)).body for _ in range(20)]
+    assert bodies == [b"ok"] * 20

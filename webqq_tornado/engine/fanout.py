@@ -1,0 +1,195 @@
+"""Several links out of one: a chain's branches, and the source they are taken from.
+
+A source (list, generator, async generator) is only taken as far as there is room, so that it may
+be endless. Each of its links becomes a chain below the one that has the source, which ends when
+the source is exhausted and all below have ended. A source with a single link does not branch: the
+chain goes on with it, however often that is repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, Protocol
+
+from .chain import Below, Chain, Link, Next, State, checked_link, link_of
+from .response import Response
+from .session import Session
+
+__all__ = ["FanOut", "Trunk"]
+
+#: Links taken from one source before other callbacks of the loop get their turn.
+_TAKEN_AT_ONCE = 64
+
+
+class Trunk(Protocol):
+    """What branching needs of the runner."""
+
+    @property
+    def has_room(self) -> bool:
+        """One more link could be sent now, or timed."""
+
+    def new_chain(self, name: str | None, session: Session, parent: Chain | None = None) -> Chain:
+        """A chain with no link yet."""
+
+    def begin(self, chain: Chain, link: Next) -> None:
+        """Give a chain its next link."""
+
+    def follow(
+        self, chain: Chain, result: object, origin: object, response: Response | None
+    ) -> None:
+        """Do what a reader's result says."""
+
+    def handle_error(self, chain: Chain, error: Exception) -> Link:
+        """Ask the errback or `on_error`; raises what they raise."""
+
+    def end(self, chain: Chain, state: State, error: BaseException | None = None) -> None:
+        """The chain has ended."""
+
+    def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine for the chain."""
+
+    def call_soon(self, function: Callable[..., object], *arguments: object) -> object:
+        """At the loop's next turn."""
+
+
+class FanOut:
+    """Feeds chains that have become several."""
+
+    def __init__(self, trunk: Trunk) -> None:
+        self._trunk = trunk
+        self.waiting: deque[Callable[[], None]] = deque()  # sources that wait for room
+
+    def use_room(self) -> None:
+        """There is room again: let the sources go on, in turn."""
+        while self.waiting and self._trunk.has_room:
+            self.waiting.popleft()()
+
+    def branch(self, chain: Chain, below: Below) -> None:
+        """The chain becomes as many as its source has links."""
+        chain.state = State.WAITING
+        chain._below = below
+        if isinstance(below.source, AsyncIterator):
+            self._trunk.start_task(chain, self._take_async(chain, below, below.source))
+        elif below.source is not None and not self._is_single(chain, below, below.source):
+            self._take(chain)
+
+    def _is_single(self, chain: Chain, below: Below, source: Iterator[object]) -> bool:
+        """Go on with the only link there is. Looks two links ahead."""
+        for item in source:
+            if chain.done:
+                return True
+            below.ahead.append(item)
+            if len(below.ahead) == 2:
+                return False
+        if chain.done or not below.ahead:
+            return chain.done
+        link = checked_link(link_of(below.ahead[0], below.origin), below.origin)
+        chain._below = None
+        self._trunk.begin(chain, link)
+        return True
+
+    def _take(self, chain: Chain) -> None:
+        below = chain._below
+        if below is None or not isinstance(below.source, Iterator):
+            return
+        for _ in range(_TAKEN_AT_ONCE):
+            if chain.done or not self._trunk.has_room:
+                break
+            if not self._take_one(chain, below, below.source):
+                self.end_if_all_ended(chain)
+                return
+        if chain.done:
+            return
+        if self._trunk.has_room:
+            self._trunk.call_soon(self._take, chain)
+        else:
+            self.waiting.append(functools.partial(self._take, chain))
+
+    def _take_one(self, chain: Chain, below: Below, source: Iterator[object]) -> bool:
+        """One link of the source; False when there are no more."""
+        try:
+            item = below.ahead.popleft() if below.ahead else next(source)
+            if not chain.done:  # the source may have ended its own chain
+                self._add(chain, below, item)
+            return True
+        except StopIteration:
+            below.source = None
+        except Exception as error:
+            below.source = None
+            self._on_error(chain, below, error)
+        return False
+
+    async def _take_async(self, chain: Chain, below: Below, source: AsyncIterator[object]) -> None:
+        try:
+            async for item in source:
+                if chain.done:
+                    break
+                self._add(chain, below, item)
+                while not self._trunk.has_room and not chain.done:
+                    await self._room()
+        except Exception as error:
+            self._on_error(chain, below, error)
+        finally:
+            below.source = chain._task = None
+            close = getattr(source, "aclose", None)
+            if close is not None and chain.done:
+                await close()
+        self.end_if_all_ended(chain)
+
+    async def _room(self) -> None:
+        room = asyncio.get_running_loop().create_future()
+        self.waiting.append(functools.partial(_wake, room))
+        await room
+
+    def _add(self, parent: Chain, below: Below, item: object) -> None:
+        link = checked_link(link_of(item, below.origin), below.origin)
+        self._trunk.begin(self._new_branch(parent, below, link.name), link)
+
+    def _new_branch(self, parent: Chain, below: Below, name: str | None) -> Chain:
+        below.made += 1
+        name = name or f"{parent.name}.{below.made}"
+        chain = self._trunk.new_chain(name, parent.session, parent)
+        chain._is_quiet = parent._is_quiet
+        below.alive.add(chain)
+        return chain
+
+    def _on_error(self, chain: Chain, below: Below, error: Exception) -> None:
+        """The source failed: what the errback makes of it is one more branch."""
+        if chain.done:
+            return
+        try:
+            result = self._trunk.handle_error(chain, error)
+        except Exception as final:
+            below.error = below.error or final
+            return
+        if result is not None:
+            branch = self._new_branch(chain, below, None)
+            branch.state = State.READING
+            self._trunk.follow(branch, result, chain._errback, None)
+
+    def on_branch_ended(self, branch: Chain) -> None:
+        """A chain below another has ended."""
+        parent = branch.parent
+        if parent is None or parent._below is None:
+            return
+        parent._below.alive.discard(branch)
+        if branch.state is State.FAILED:
+            parent._below.error = parent._below.error or branch.error
+        self.end_if_all_ended(parent)
+
+    def end_if_all_ended(self, chain: Chain) -> None:
+        """A chain that had become several ends when they all have."""
+        below = chain._below
+        if below is None or below.source is not None or below.alive or chain.done:
+            return
+        state = State.DONE if below.error is None else State.FAILED
+        # Not from here: chains may hang below chains deeper than Python's stack.
+        self._trunk.call_soon(self._trunk.end, chain, state, below.error)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
