@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 import subprocess
 import sys
 import textwrap
@@ -787,7 +789,8 @@ async def test_the_map_of_sockets_names_what_is_in_flight(web: Web):
         assert not stream.fd_map
         chain = stream.add_request(f"{web.http}/hold/map", None)
         await stream.fetch(f"{web.http}/arrived/map")
-        assert len(stream.fd_map) == 1
+        # libcurl may have it wait for an eventfd of its own besides.
+        assert sum(stat.S_ISSOCK(os.fstat(fd).st_mode) for fd in stream.fd_map) == 1
         chain.cancel()
         assert not stream.fd_map
 

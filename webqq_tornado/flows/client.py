@@ -92,6 +92,7 @@ class Client:
         account: QQ number.
         password: its password.
         endpoints: the server; Tencent's own addresses by default (they are gone).
+        name: for log lines; by default the QQ number.
 
     Attributes:
         state: a `State`.
@@ -111,8 +112,11 @@ class Client:
         account: int,
         password: str,
         endpoints: Endpoints | None = None,
+        *,
+        name: str = "",
     ) -> None:
         self.stream = stream
+        self.name = name or str(account)
         self.account = account
         self.endpoints = endpoints or Endpoints.historical()
         self.clientid = random.randrange(10**7, 10**8)  # noqa: S311 - a number, no secret
@@ -170,7 +174,7 @@ class Client:
             try:
                 await self.stream.fetch(request, session=self._identity, timeout=5)
             except StreamError as error:
-                logger.debug("%d: logout was not heard: %s", self.account, error)
+                logger.debug("%s: logout was not heard: %s", self.name, error)
         self._set_state(State.OFFLINE, "logged out")
 
     def send(self, contact: Contact, content: Content | str) -> asyncio.Future[Receipt]:
@@ -194,7 +198,7 @@ class Client:
         if outbox is None:
             outbox = self._outboxes[key] = Outbox(self, contact)
         receipt = outbox.put(content)
-        receipt.add_done_callback(self._log_unsent)
+        receipt.add_done_callback(self._log_sent)
         return receipt
 
     def sender_name(self, message: FriendMessage | GroupMessage | SessionMessage) -> str:
@@ -303,7 +307,7 @@ class Client:
                 outbox.fail(str(error))
         else:
             pause = self._next_pause()
-            logger.info("%d: no login yet (%s); again in %.1f s", self.account, error, pause)
+            logger.info("%s: no login yet (%s); again in %.1f s", self.name, error, pause)
             self._start_login(pause)
         return None
 
@@ -325,6 +329,7 @@ class Client:
     def _set_state(self, state: State, reason: str = "") -> None:
         if state is not self.state:
             self.state = state
+            logger.info("%s: %s%s", self.name, state.value, reason and f" ({reason})")
             self._tell(StateChange(state, reason))
 
     def _tell(self, happening: Happening) -> None:
@@ -332,11 +337,17 @@ class Client:
             try:
                 listener(happening)
             except Exception:
-                logger.exception("%d: a listener failed on %r", self.account, happening)
+                logger.exception("%s: a listener failed on %r", self.name, happening)
 
-    def _log_unsent(self, receipt: asyncio.Future[Receipt]) -> None:
-        if not receipt.cancelled() and receipt.exception() is not None:
-            logger.warning("%d: %s", self.account, receipt.exception())
+    def _log_sent(self, receipt: asyncio.Future[Receipt]) -> None:
+        if receipt.cancelled():
+            return
+        if receipt.exception() is not None:
+            logger.warning("%s: %s", self.name, receipt.exception())
+            return
+        contact, pieces, _ = receipt.result()
+        text = "".join(piece.text for piece in pieces)
+        logger.info("%s -> %s: %s", self.name, name_of(contact), text)
 
     # -- heartbeat and contacts ---------------------------------------------------------------
 
@@ -347,7 +358,7 @@ class Client:
         return Next(request, lambda response: self._heartbeat_link(), HEARTBEAT_SECONDS)
 
     def _on_heartbeat_error(self, error: Exception) -> Link:
-        logger.debug("%d: heartbeat: %s", self.account, error)
+        logger.debug("%s: heartbeat: %s", self.name, error)
         return self._heartbeat_link()  # whether one is online is for poll to say
 
     def _contacts_link(self) -> Next:
@@ -358,7 +369,7 @@ class Client:
         return self._contacts_link()
 
     def _on_contacts_error(self, error: Exception) -> Link:
-        logger.debug("%d: contacts stay as they are: %s", self.account, error)
+        logger.debug("%s: contacts stay as they are: %s", self.name, error)
         return self._contacts_link()
 
     # -- poll ---------------------------------------------------------------------------------
@@ -398,7 +409,7 @@ class Client:
 
     def _poll_after_nonsense(self, what: str) -> Link:
         self._senseless += 1
-        logger.debug("%d: poll: %s (%d in a row)", self.account, what, self._senseless)
+        logger.debug("%s: poll: %s (%d in a row)", self.name, what, self._senseless)
         if self._senseless < MAX_SENSELESS:
             return self._poll_link(delay=self._senseless)
         self.lose_session(what)
@@ -425,7 +436,16 @@ class Client:
             self._seen[key] = None
             if len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
+            self._log_received(event)
         self._tell(event)
+
+    def _log_received(self, event: FriendMessage | GroupMessage | SessionMessage) -> None:
+        where = ""
+        if isinstance(event, GroupMessage):
+            group = self.contacts.groups.get(event.gid)
+            where = f" in {name_of(group)}" if group else ""
+        name, text = self.sender_name(event), event.content.text
+        logger.info("%s <- %s%s: %s", self.name, name, where, text)
 
 
 def _prepared(link: Next, errback: Errback | None) -> Next:

@@ -1,0 +1,452 @@
+"""`Request`: what is taken, what is refused, and what a server then gets."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import urllib.request
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from servers.raw import answer, raw_server
+from servers.web import Web
+from tornado.httpclient import HTTPRequest
+from tornado.httputil import HTTPHeaders
+
+from webqq_tornado import FilePart, HTTPStream, Multipart, Request
+from webqq_tornado.engine.request import option_names
+
+URL = "http://127.0.0.1/"
+
+
+async def _told(request: object, **defaults) -> dict:
+    """What the server got of it."""
+    async with HTTPStream(defaults=defaults) as stream:
+        return (await stream.fetch(request)).json()
+
+
+def _headers(told: dict) -> dict[str, str]:
+    return dict(told["headers"])
+
+
+# -- methods --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PURGE"])
+@pytest.mark.parametrize("body", [None, b"body"])
+async def test_each_method_goes_with_and_without_a_body(web: Web, method, body):
+    told = await _told(Request(f"{web.http}/echo", method, body=body))
+    assert (told["method"], told["body"]) == (method, "body" if body else "")
+
+
+async def test_head_has_no_body(web: Web):
+    async with HTTPStream() as stream:
+        response = await stream.fetch(Request(f"{web.http}/echo", "HEAD"))
+    assert (response.status, response.body) == (200, b"")
+    assert int(response.headers["Content-Length"]) > 0
+
+
+async def test_one_handle_serves_all_methods_in_turn(web: Web):
+    methods = ["HEAD", "GET", "POST", "HEAD", "PUT", "GET", "DELETE", "POST", "OPTIONS", "GET"]
+    seen = []
+    async with HTTPStream(max_clients=1) as stream:
+        for method in methods:
+            body = b"b" if method in ("PUT", "POST") else None
+            response = await stream.fetch(Request(f"{web.http}/echo", method, body=body))
+            seen.append(response.headers["X-Method"])
+            if method != "HEAD":
+                assert response.json()["body"] == ("b" if body else "")
+    assert seen == methods
+
+
+@pytest.mark.parametrize("method", ["GET POST", "GET\r\nX: y", "G\0", "é", " "])
+def test_a_method_that_is_no_token_is_refused(method):
+    with pytest.raises(ValueError, match="method"):
+        Request(URL, method)
+
+
+def test_the_method_is_post_when_there_is_a_body():
+    assert [Request(URL).method, Request(URL, body=b"").method] == ["GET", "POST"]
+
+
+# -- headers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\r\nX-Injected: 1", "a\0b", "\n", "a\n"])
+def test_a_header_value_with_a_line_break_is_refused(value):
+    with pytest.raises(ValueError, match="X-A has CR, LF or NUL"):
+        Request(URL, headers={"X-A": value})
+
+
+@pytest.mark.parametrize("name", ["", "X A", "X:A", "X\r\nA", "X\0", "é", "X-A\n", "@"])
+def test_a_header_name_that_is_no_token_is_refused(name):
+    with pytest.raises(ValueError, match="header name"):
+        Request(URL, headers={name: "value"})
+
+
+@pytest.mark.parametrize("value", [5, None, b"bytes", ["a"]])
+def test_a_header_value_that_is_no_text_is_refused(value):
+    with pytest.raises(ValueError, match="X-A has a value of type"):
+        Request(URL, headers={"X-A": value})
+
+
+INJECTED = "a\r\nX-Injected: 1"
+DOORS = {
+    "user_agent": {"user_agent": INJECTED},
+    "auth_username": {"auth_username": INJECTED, "auth_password": "a"},
+    "auth_password": {"auth_username": "a", "auth_password": INJECTED},
+    "url": {"url": f"http://127.0.0.1/{INJECTED}"},
+    "userinfo": {"url": f"http://{INJECTED}@127.0.0.1/"},
+    "host": {"url": f"http://127.0.0.1{INJECTED}/"},
+    "encoded userinfo": {"url": "http://a%0d%0aX-Injected:%201@127.0.0.1/"},
+    "encoded host": {"url": "http://127.0.0.1%0d%0aX-Injected:%201/"},
+    "proxy": {"proxy": f"http://{INJECTED}:a@127.0.0.1:1"},
+    "file name": {"body": Multipart(files=(("f", FilePart(b"x", filename=INJECTED)),))},
+    "field name": {"body": Multipart(fields=((INJECTED, "x"),))},
+    "part type": {"body": Multipart(files=(("f", FilePart(b"x", "n", f"text/plain{INJECTED}")),))},
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_no_argument_smuggles_a_line_into_the_request(door, caplog):
+    """It is refused, or arrives as something else than a line of its own."""
+    seen = []
+
+    async def handler(reader, writer):
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer())
+        await writer.drain()
+        seen.append(await reader.read())
+
+    async with raw_server(handler) as url, HTTPStream() as stream:
+        arguments = dict(DOORS[door])
+        address = arguments.pop("url", URL).replace("127.0.0.1", url.removeprefix("http://"))
+        try:
+            stream.add_request(Request(address, **arguments))
+        except ValueError:
+            return
+        await stream.drain(5)
+    assert b"\r\nX-Injected" not in b"".join(seen)
+
+
+async def test_headers_arrive_as_they_were_given(web: Web):
+    pairs = [("X-Twice", "1"), ("X-Twice", "2"), ("X-Empty", ""), ("X-Space", " "), ("x-a", ";:,=")]
+    told = await _told(Request(f"{web.http}/echo", headers=pairs))
+    got = [pair for pair in told["headers"] if pair[0].startswith("X-")]
+    assert sorted(got) == [
+        ["X-A", ";:,="], ["X-Empty", ""], ["X-Space", ""], ["X-Twice", "1"], ["X-Twice", "2"],
+    ]  # fmt: skip
+
+
+async def test_headers_may_replace_what_is_sent_by_itself(web: Web):
+    headers = {"Host": "example.org", "User-Agent": "me", "Accept": "text/plain"}
+    told = _headers(await _told(Request(f"{web.http}/echo", headers=headers)))
+    assert [told[name] for name in headers] == list(headers.values())
+
+
+async def test_headers_of_one_request_are_not_those_of_the_next(web: Web):
+    async with HTTPStream(max_clients=1) as stream:
+        first = Request(f"{web.http}/echo", headers={"X-A": "1"}, auth_username="a", body=b"b")
+        await stream.fetch(first)
+        told = (await stream.fetch(f"{web.http}/echo")).json()
+    assert told["method"] == "GET"
+    assert {"X-A", "Authorization", "Content-Length", "Content-Type"}.isdisjoint(_headers(told))
+
+
+async def test_headers_outside_latin_1_are_sent_as_utf_8(web: Web):
+    told = _headers(await _told(Request(f"{web.http}/echo", headers={"X-A": "é", "X-B": "名"})))
+    assert told["X-A"] == "é"
+    assert told["X-B"].encode("latin-1").decode() == "名"
+
+
+async def test_a_body_says_nothing_that_nobody_said(web: Web):
+    told = _headers(await _told(Request(f"{web.http}/echo", body=b"x" * 2_000_000)))
+    assert {"Content-Type", "Expect"}.isdisjoint(told)
+    assert told["Content-Length"] == "2000000"
+
+
+async def test_a_body_waits_for_the_servers_word_when_asked_to(web: Web):
+    request = Request(f"{web.http}/echo", body=b"x" * 2000, expect_100_continue=True)
+    async with HTTPStream() as stream:
+        response = await stream.fetch(request)
+    assert _headers(response.json())["Expect"] == "100-continue"
+    assert (response.status, response.history) == (200, [])
+
+
+# -- addresses ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/echo/a b", "/echo/a%20b"),
+        ("/echo/é?q=名", "/echo/%C3%A9?q=%E5%90%8D"),
+        ("/echo/%20?a=%41&b", "/echo/%20?a=%41&b"),
+        ("/echo#part", "/echo"),
+        ("/echo?a=[1]&b={c}", "/echo?a=[1]&b={c}"),
+        ("/echo/a;b,c=d/~e", "/echo/a;b,c=d/~e"),
+        ("?q=1", "/?q=1"),
+        ("", "/"),
+    ],
+)
+async def test_the_path_that_is_asked_for(web: Web, path, sent):
+    assert (await _told(web.http + path))["uri"] == sent
+
+
+@pytest.mark.parametrize("mark", ["\0", "\r", "\n", "\t", "\x1f", "\x7f"])
+@pytest.mark.parametrize("where", ["http://{}a/", "http://a/{}", "http://a/?{}", "http://a/#{}"])
+def test_a_control_character_in_a_url_is_refused(mark, where):
+    with pytest.raises(ValueError, match="control character|URL"):
+        Request(where.format(mark))
+
+
+def test_a_host_outside_ascii_has_its_idna_form():
+    assert Request("http://bücher.example/ä").url == "http://xn--bcher-kva.example/%C3%A4"
+
+
+@pytest.mark.parametrize("url", [5, None, b"http://127.0.0.1/", ["http://127.0.0.1/"]])
+def test_a_url_that_is_no_text_is_refused(url):
+    with pytest.raises((ValueError, TypeError), match="(?i)url"):
+        Request(url)
+
+
+@given(st.text(max_size=40))
+def test_any_text_makes_a_request_or_a_value_error(text):
+    for url in (text, "http://" + text, "http://h/" + text):
+        try:
+            made = Request(url)
+        except ValueError:
+            continue
+        assert made.url.isascii()
+        assert not any(ord(mark) <= 0x20 or ord(mark) == 0x7F for mark in made.url)
+        assert repr(made)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"connect_timeout": -1},
+        {"request_timeout": float("nan")},
+        {"idle_timeout": float("inf")},
+        {"http_version": "0.9"},
+        {"max_redirects": -5},
+        {"max_body_size": -1},
+        {"auth_mode": "ntlm2", "auth_username": "a"},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_an_argument_out_of_range_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Request(URL, **wrong)
+
+
+def test_there_is_a_default_or_none_for_every_option():
+    request = Request(URL)
+    assert {getattr(request, name) for name in option_names()} == {None}
+
+
+# -- other people's requests ----------------------------------------------------------------
+
+
+async def test_an_urllib_request_is_sent_as_urllib_would(web: Web):
+    request = urllib.request.Request(
+        f"{web.http}/echo?a=b#part", b"c=d", {"X-A": "b", "User-agent": "old"}, method="PUT"
+    )
+    request.add_unredirected_header("X-Once", "1")
+    told = await _told(request)
+    assert (told["method"], told["uri"], told["body"]) == ("PUT", "/echo?a=b", "c=d")
+    expected = {
+        "X-A": "b",
+        "X-Once": "1",
+        "User-Agent": "old",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    assert expected.items() <= _headers(told).items()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"body", io.BytesIO(b"body"), io.StringIO("body"), [b"bo", b"dy"], bytearray(b"body")],
+    ids=lambda data: type(data).__name__,
+)
+async def test_an_urllib_request_has_its_body_in_any_form(web: Web, data):
+    told = await _told(urllib.request.Request(f"{web.http}/echo", data))
+    assert (told["method"], told["body"]) == ("POST", "body")
+
+
+def test_an_urllib_request_for_a_file_is_refused():
+    with pytest.raises(ValueError, match="http or https"):
+        Request.of(urllib.request.Request("file:///etc/passwd"))
+
+
+async def test_a_tornado_request_is_sent_as_tornado_would(web: Web):
+    headers = HTTPHeaders({"X-A": "1"})
+    headers.add("X-A", "2")
+    request = HTTPRequest(
+        f"{web.http}/echo", "POST", headers, "body é",
+        auth_username="me", auth_password="pw", user_agent="tests",
+    )  # fmt: skip
+    told = await _told(request)
+    assert told["body"].encode("latin-1").decode() == "body é"
+    values = [value for name, value in told["headers"] if name == "X-A"]
+    assert ",".join(values) == "1,2"
+    assert _headers(told)["Authorization"] == "Basic bWU6cHc="
+    assert _headers(told)["User-Agent"] == "tests"
+
+
+def test_a_tornado_request_keeps_its_limits():
+    request = HTTPRequest(URL, connect_timeout=3, request_timeout=4, follow_redirects=False)
+    made = Request.of(request)
+    assert (made.connect_timeout, made.request_timeout) == (3, 4)
+    assert made.follow_redirects is False
+    assert Request.of(HTTPRequest(URL)).request_timeout is None
+
+
+# -- bodies ---------------------------------------------------------------------------------
+
+
+async def test_a_text_body_is_sent_as_utf_8(web: Web):
+    told = await _told(Request(f"{web.http}/echo", body="名"))
+    assert told["body"].encode("latin-1").decode() == "名"
+
+
+async def test_a_multipart_body_has_fields_and_files(web: Web, tmp_path: Path):
+    by_path = tmp_path / "a.txt"
+    by_path.write_bytes(b"from \0 a file")
+    async with HTTPStream() as stream:
+        request = stream.make_post_request(
+            f"{web.http}/form",
+            {"name": "a", "empty": "", "number": 5},
+            files={
+                "raw": b"by\0tes",
+                "path": by_path,
+                "named": FilePart(b"x", "n.json", "application/json"),
+                "renamed": FilePart(by_path, "other.bin"),
+            },
+        )
+        told = (await stream.fetch(request)).json()
+    assert told["fields"] == [["name", "a"], ["number", "5"]]  # tornado drops empty ones
+    files = {name: (filename, kind, body) for name, filename, kind, body in told["files"]}
+    assert files["raw"][0] == "raw"
+    assert files["raw"][2] == "by\0tes"
+    assert files["path"] == ("a.txt", "text/plain", "from \0 a file")
+    assert files["named"] == ("n.json", "application/json", "x")
+    assert (files["renamed"][0], files["renamed"][2]) == ("other.bin", "from \0 a file")
+
+
+async def test_multipart_fields_are_encoded_like_form_fields(web: Web):
+    async with HTTPStream() as stream:
+        params = {"several": ["a", "b"], "bytes": b"\xe5\x90\x8d", "text": "名"}
+        request = stream.make_post_request(f"{web.http}/form", params, files={"f": b"x"})
+        told = (await stream.fetch(request)).json()
+    expected = [["several", "a"], ["several", "b"], ["bytes", "名"], ["text", "名"]]
+    assert told["fields"] == expected
+
+
+async def test_names_outside_ascii_are_fine_in_a_multipart_body(web: Web, tmp_path: Path):
+    by_path = tmp_path / "图.txt"
+    by_path.write_bytes(b"content")
+    files = {"附件": by_path, "b": FilePart(b"x", "图片.png")}
+    async with HTTPStream() as stream:
+        request = stream.make_post_request(f"{web.http}/form", {"字段": "值"}, files=files)
+        told = (await stream.fetch(request)).json()
+    assert told["fields"] == [["字段", "值"]]
+    assert [(name, filename) for name, filename, _, _ in told["files"]] == [
+        ("附件", "图.txt"),
+        ("b", "图片.png"),
+    ]
+
+
+async def test_a_multipart_body_can_be_sent_again(web: Web):
+    async with HTTPStream() as stream:
+        request = stream.make_post_request(f"{web.http}/form", {"a": 1}, files={"f": b"x" * 9999})
+        bodies = [(await stream.fetch(request)).json()["files"][0][3] for _ in range(3)]
+    assert bodies == ["x" * 9999] * 3
+
+
+async def test_a_file_that_is_not_there_is_an_error_of_the_request(web: Web, caplog):
+    async with HTTPStream() as stream:
+        files = {"a": Path("/nowhere/a")}
+        try:
+            chain = stream.add_request(stream.make_post_request(web.http, files=files))
+        except (OSError, ValueError):
+            return
+        with pytest.raises(Exception, match="(?i)read|file|/nowhere"):
+            await chain
+
+
+# -- options outside ASCII ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"user_agent": "机器人"},
+        {"auth_username": "имя", "auth_password": "пароль"},
+    ],
+    ids=lambda arguments: next(iter(arguments)),
+)
+async def test_options_may_be_outside_ascii(web: Web, arguments):
+    told = await _told(Request(f"{web.http}/echo", **arguments))
+    assert told["method"] == "GET"
+
+
+async def test_a_unix_socket_may_have_a_path_outside_ascii(web: Web, tmp_path: Path):
+    path = tmp_path / "套接字"
+    path.symlink_to(web.unix)
+    told = await _told(Request("http://localhost/echo/unix", unix_socket=str(path)))
+    assert told["uri"] == "/echo/unix"
+
+
+async def test_a_unix_socket_takes_the_place_of_the_host(web: Web):
+    async with HTTPStream() as stream:
+        request = Request("http://any.example/echo/unix", unix_socket=web.unix)
+        told = (await stream.fetch(request)).json()
+        again = (await stream.fetch(f"{web.http}/echo/tcp")).json()
+    assert (told["uri"], _headers(told)["Host"]) == ("/echo/unix", "any.example")
+    assert again["uri"] == "/echo/tcp"
+
+
+async def test_the_user_and_password_of_a_url_are_sent_as_basic_authentication(web: Web):
+    url = web.http.replace("//", "//me:p%40w@") + "/echo"
+    told = await _told(url)
+    assert _headers(told)["Authorization"] == "Basic bWU6cEB3"
+
+
+# -- as a value -----------------------------------------------------------------------------
+
+
+def test_a_request_shows_no_secret():
+    request = Request(
+        "http://me:swordfish@h/?token=swordfish", body=b"swordfish", auth_password="swordfish"
+    )
+    assert repr(request) == "<Request POST http://h/?token=...>"
+
+
+def test_replace_makes_another():
+    request = Request(URL, headers={"A": "b"})
+    other = request.replace(method="PUT", body=b"x")
+    assert (request.method, other.method, other.headers) == ("GET", "PUT", (("A", "b"),))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda r: pickle.loads(pickle.dumps(r))])
+@pytest.mark.parametrize("form", ["text", "request"])
+async def test_a_copy_of_a_request_can_be_sent(web: Web, copied, form):
+    async with HTTPStream() as stream:
+        request = web.http if form == "text" else Request(web.http, headers={"X-A": "b"})
+        first = await stream.fetch(request)
+        second = await stream.fetch(copied(first.request))
+    assert second.json()["headers"] == first.json()["headers"]
+
+
+async def test_one_request_serves_streams_with_different_defaults(web: Web):
+    request = Request(f"{web.http}/echo")
+    agents = []
+    async with HTTPStream(defaults={"user_agent": "a"}) as a:
+        async with HTTPStream(defaults={"user_agent": "b"}) as b:
+            for stream in (a, b, a, b):
+                agents.append(_headers((await stream.fetch(request)).json())["User-Agent"])
+    assert agents == ["a", "b", "a", "b"]

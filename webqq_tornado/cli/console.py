@@ -1,0 +1,92 @@
+"""What is shown: log lines and chat, in colour on a terminal, plainly in a pipe."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from rich.console import Console
+from rich.text import Text
+
+__all__ = ["Screen", "show_logs"]
+
+#: Colours by logger, so that one sees at a glance who speaks.
+_STYLES = {
+    "webqq_tornado.webqq": "cyan",
+    "webqq_tornado.server": "blue",
+    "webqq_tornado.engine": "dim",
+    "webqq_tornado.cli": "green",
+}
+
+
+class Screen:
+    """Standard output.
+
+    rich asks for `sys.stdout` with each line, so that the prompt can keep lines above itself.
+    """
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person is looking."""
+        return self.console.is_terminal
+
+    def say(self, *lines: str, style: str = "") -> None:
+        """Show lines of our own."""
+        for line in lines:
+            self.console.print(Text(line, style=style))
+
+    def chat(self, who: str, text: str, where: str = "") -> None:
+        """Show a message to the person at the terminal."""
+        line = Text.assemble((time.strftime("%H:%M:%S  "), "dim"), (who, "bold yellow"))
+        line.append(f" in {where}" if where else "", "dim")
+        line.append(f": {printable(text)}")
+        self.console.print(line)
+
+    def log(self, record: logging.LogRecord, text: str) -> None:
+        """Show a log line."""
+        when = time.strftime("%H:%M:%S  ", time.localtime(record.created))
+        style = _STYLES.get(record.name, "")
+        if record.levelno >= logging.WARNING:
+            style = "bold red" if record.levelno >= logging.ERROR else "yellow"
+        source = record.name.rpartition(".")[2]
+        line = Text.assemble((when, "dim"), (f"{source:<7} ", style), printable(text))
+        self.console.print(line)
+
+
+class _ScreenHandler(logging.Handler):
+    def __init__(self, screen: Screen) -> None:
+        super().__init__()
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._screen.log(record, self.format(record))
+        except Exception:
+            self.handleError(record)
+
+
+def show_logs(screen: Screen, verbose: bool) -> None:
+    """Have what is logged shown.
+
+    Args:
+        screen: where.
+        verbose: each request as well.
+    """
+    root = logging.getLogger("webqq_tornado")
+    root.handlers[:] = [_ScreenHandler(screen)]
+    root.propagate = False
+    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+    # What a reader sees of a failed handler or chain is its error; tornado's own is rare.
+    logging.getLogger("tornado").handlers[:] = [_ScreenHandler(screen)]
+    logging.getLogger("tornado").setLevel(logging.ERROR)
+
+
+def printable(text: str) -> str:
+    """The text without what would move a terminal's cursor or change its colours."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else "\ufffd"
+        for character in text
+    )

@@ -1,0 +1,106 @@
+"""`run package.module:Flow`: run an `HTTPStream` subclass, with progress and a summary."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+
+import click
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from tornado.ioloop import PeriodicCallback
+
+from ..engine.stats import Stats
+from ..engine.stream import HTTPStream
+from .console import Screen
+
+__all__ = ["find_flow", "run_flow"]
+
+#: Seconds between two looks at the progress.
+_LOOK = 0.2
+
+
+def find_flow(spec: str) -> type[HTTPStream]:
+    """The class that package.module:Name names; the working directory is searched first.
+
+    Raises:
+        click.ClickException: there is none such, or it is no flow.
+    """
+    module_name, _, name = spec.partition(":")
+    if not module_name or not name:
+        raise click.ClickException(f"{spec!r} is not of the form package.module:Flow")
+    sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        # Whatever a module can raise, in one line; a missing one names itself.
+        raise click.ClickException(
+            f"{module_name} can not be imported: {type(error).__name__}: {error}"
+        ) from None
+    flow = getattr(module, name, None)
+    if not isinstance(flow, type) or not issubclass(flow, HTTPStream):
+        what = "has no such name" if flow is None else "is not a subclass of HTTPStream"
+        raise click.ClickException(f"{spec}: {what}")
+    return flow
+
+
+async def run_flow(kind: type[HTTPStream], screen: Screen) -> Stats:
+    """Run a flow to its end, or to Ctrl-C.
+
+    Returns:
+        What it did.
+    """
+    flow = kind()
+    flow_ended = asyncio.ensure_future(_run(flow))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, flow_ended.cancel)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(
+        *columns, console=screen.console, transient=True, disable=not screen.is_terminal,
+        auto_refresh=False,
+    ) as progress:  # fmt: skip
+        task = progress.add_task(kind.__name__)
+
+        def look() -> None:
+            progress.update(task, description=describe(kind.__name__, flow.stats()))
+            progress.refresh()
+
+        ticks = PeriodicCallback(look, _LOOK * 1000)
+        ticks.start()
+        try:
+            await flow_ended
+        except asyncio.CancelledError:
+            screen.say("Interrupted.", style="yellow")
+        finally:
+            ticks.stop()
+            stats = flow.stats()
+            flow.close()
+    return stats
+
+
+async def _run(flow: HTTPStream) -> None:
+    root = flow.launch()
+    await flow.drain()
+    if root.error is not None and flow.stats().requests == 0:
+        raise click.ClickException(f"begin() failed: {type(root.error).__name__}: {root.error}")
+
+
+def describe(name: str, stats: Stats) -> str:
+    """One line of progress."""
+    return (
+        f"{name}: {stats.responses} responses, {stats.in_flight} in flight, "
+        f"{stats.delayed} delayed, {stats.failed} failed"
+    )
+
+
+def summary(name: str, stats: Stats) -> str:
+    """One line at the end."""
+    rate = stats.responses / stats.elapsed if stats.elapsed else 0.0
+    return (
+        f"{name}: {stats.done} chains done, {stats.failed} failed, {stats.cancelled} cancelled; "
+        f"{stats.responses} responses, {stats.received} bytes in {stats.elapsed:.2f} s "
+        f"({rate:.0f}/s)"
+    )
