@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-import subprocess
-import sys
-import textwrap
 import urllib.request
 
 import pytest
@@ -16,33 +13,20 @@ from servers.raw import raw_server, saying
 from servers.web import Web
 from tornado.httpclient import HTTPRequest
 
+from engine.readers import REFUSED, run_script
 from webqq_tornado import (
-    ClosedError,
     ConnectError,
     HTTPStream,
     Next,
-    State,
-    Stats,
     StreamError,
     TimeoutError,
 )
 
-REFUSED = "http://127.0.0.1:1/"
-
-
-def _run_script(text: str, *arguments: str) -> str:
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(text), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout
-
-
-# -- as in 2013 -----------------------------------------------------------------------------
+# -- as in 2013 -------------------------------------------------------------------------------
 
 
 def test_the_usage_of_2013_runs_as_a_script(web: Web):
-    out = _run_script(
+    out = run_script(
         """
         import sys
         import urllib.request
@@ -63,7 +47,7 @@ def test_the_usage_of_2013_runs_as_a_script(web: Web):
 
 
 def test_the_usage_of_2013_with_a_delay_and_stop_runs_as_a_script(web: Web):
-    out = _run_script(
+    out = run_script(
         """
         import sys
         from webqq_tornado import HTTPStream
@@ -86,7 +70,7 @@ def test_the_usage_of_2013_with_a_delay_and_stop_runs_as_a_script(web: Web):
     assert out == "[200, 200, 200]\n"
 
 
-# -- what is a request ----------------------------------------------------------------------
+# -- what is a request ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["text", "urllib", "tornado", "own"])
@@ -116,7 +100,15 @@ async def test_what_is_no_request_is_refused_by_its_type(thing):
         assert not stream.chains
 
 
-NO_URLS = ["", "/path", "example.org", "ftp://example.org/", "file:///etc/passwd", "http://", "h:/x"]
+NO_URLS = [
+    "",
+    "/path",
+    "example.org",
+    "ftp://example.org/",
+    "file:///etc/passwd",
+    "http://",
+    "h:/x",
+]
 
 
 @pytest.mark.parametrize("url", NO_URLS)
@@ -146,7 +138,7 @@ async def test_a_session_that_is_none_of_ours_is_refused_and_leaves_nothing(web:
             chain.cancel()
 
 
-# -- making requests ------------------------------------------------------------------------
+# -- making requests --------------------------------------------------------------------------
 
 
 async def test_a_get_request_has_its_parameters_in_the_query(web: Web):
@@ -213,7 +205,7 @@ async def test_files_do_not_go_with_a_body():
             stream.make_post_request("http://127.0.0.1/", b"body", files={"a": b""})
 
 
-# -- fetch ----------------------------------------------------------------------------------
+# -- fetch ------------------------------------------------------------------------------------
 
 
 async def test_fetch_gives_the_response_whatever_its_status(web: Web):
@@ -257,7 +249,7 @@ async def test_fetch_raises_also_where_on_error_deals_with_errors():
             await stream.fetch(REFUSED)
 
 
-# -- room -----------------------------------------------------------------------------------
+# -- room -------------------------------------------------------------------------------------
 
 
 async def test_requests_beyond_max_clients_wait_in_order(web: Web):
@@ -302,7 +294,7 @@ async def test_a_chain_takes_turns_with_those_that_wait(web: Web):
     assert order == ["first", "second", "first again"]
 
 
-# -- defaults -------------------------------------------------------------------------------
+# -- defaults ---------------------------------------------------------------------------------
 
 
 async def test_defaults_hold_where_a_request_says_nothing(web: Web):
@@ -332,428 +324,20 @@ async def test_defaults_that_can_not_be_are_refused_and_leave_nothing(defaults):
     assert open_descriptors() == before
 
 
-# -- hooks ----------------------------------------------------------------------------------
-
-
-async def test_on_response_sees_each_response_before_its_reader(web: Web):
-    seen = []
-
-    class Flow(HTTPStream):
-        def on_response(self, response):
-            seen.append(("hook", response.status))
-
-    async with Flow() as stream:
-        stream.add_request(web.http, lambda response: seen.append(("reader", response.status)))
-    assert seen == [("hook", 200), ("reader", 200)]
-
-
-async def test_an_error_in_on_response_ends_the_chain(web: Web, caplog):
-    class Flow(HTTPStream):
-        def on_response(self, response):
-            raise RuntimeError("in a hook")
-
-    async with Flow() as stream:
-        with pytest.raises(RuntimeError, match="in a hook"):
-            await stream.add_request(web.http, print)
-
-
-async def test_a_chain_cancelled_in_on_response_is_not_read(web: Web):
-    class Flow(HTTPStream):
-        def on_response(self, response):
-            for chain in self.chains:
-                chain.cancel()
-
-    read = []
-    async with Flow() as stream:
-        chain = stream.add_request(web.http, read.append)
-    assert read == []
-    assert chain.state is State.CANCELLED
-
-
-async def test_on_error_may_return_the_next_link(web: Web):
-    read = []
-
-    class Flow(HTTPStream):
-        def on_error(self, error):
-            return web.http, read.append
-
-    async with Flow() as stream:
-        await stream.add_request(REFUSED)
-    assert len(read) == 1
-
-
-async def test_on_error_may_be_a_coroutine(web: Web):
-    read = []
-
-    class Flow(HTTPStream):
-        async def on_error(self, error):
-            await asyncio.sleep(0)
-            return web.http, read.append
-
-    async with Flow() as stream:
-        await stream.add_request(REFUSED)
-    assert len(read) == 1
-
-
-async def test_a_coroutine_on_error_that_raises_ends_the_chain_and_is_asked_once(caplog):
-    asked = []
-
-    class Flow(HTTPStream):
-        async def on_error(self, error):
-            asked.append(error)
-            if len(asked) > 10:
-                return None
-            raise error
-
-    async with Flow() as stream:
-        chain = stream.add_request(REFUSED)
-        assert await stream.drain(5)
-    assert len(asked) == 1
-    assert chain.state is State.FAILED
-
-
-async def test_an_on_error_that_returns_no_link_ends_the_chain_and_is_asked_once(caplog):
-    asked = []
-
-    class Flow(HTTPStream):
-        def on_error(self, error):
-            asked.append(error)
-            return 42
-
-    async with Flow() as stream:
-        chain = stream.add_request(REFUSED)
-        assert await stream.drain(5)
-    assert len(asked) == 1
-    assert chain.state is State.FAILED
-
-
-# -- flows ----------------------------------------------------------------------------------
-
-
-def test_run_runs_a_flow_and_says_what_was_done(web: Web):
-    class Flow(HTTPStream):
-        left = 3
-
-        def begin(self):
-            yield web.http, self.check
-
-        def check(self, response):
-            self.left -= 1
-            return (response.request, self.check, 0.01) if self.left else None
-
-    flow = Flow()
-    stats = flow.run()
-    assert isinstance(stats, Stats)
-    assert (stats.responses, stats.errors, stats.chains) == (3, 0, 0)
-    with pytest.raises(ClosedError):
-        flow.add_request(web.http)
-
-
-BEGINNINGS = ["none", "pair", "list", "generator", "coroutine", "async generator"]
-
-
-@pytest.mark.parametrize("form", BEGINNINGS)
-def test_begin_may_return_all_that_a_reader_may(web: Web, form):
-    read = []
-    link = (web.http, read.append)
-
-    def generator(self):
-        yield link
-
-    async def coroutine(self):
-        return link
-
-    async def async_generator(self):
-        yield link
-
-    forms = {
-        "none": lambda self: None,
-        "pair": lambda self: link,
-        "list": lambda self: [link],
-        "generator": generator,
-        "coroutine": coroutine,
-        "async generator": async_generator,
-    }
-    type("Flow", (HTTPStream,), {"begin": forms[form]})().run()
-    assert len(read) == (form != "none")
-
-
-def test_run_raises_what_begin_raises(caplog):
-    class Flow(HTTPStream):
-        def begin(self):
-            raise LookupError("no beginning")
-
-    with pytest.raises(LookupError, match="no beginning"):
-        Flow().run()
-
-
-def test_run_goes_on_when_a_chain_of_the_flow_fails(web: Web, caplog):
-    read = []
-
-    class Flow(HTTPStream):
-        def begin(self):
-            yield REFUSED, None
-            yield web.http, read.append
-
-    stats = Flow().run()
-    assert len(read) == 1
-    assert stats.errors == 1
-
-
-async def test_launch_runs_a_flow_on_a_loop_that_runs(web: Web):
-    read = []
-
-    class Flow(HTTPStream):
-        def begin(self):
-            yield web.http, read.append
-            yield web.http, read.append
-
-    async with Flow() as flow:
-        await flow.launch()
-        assert len(read) == 2
-
-
-@pytest.mark.parametrize("method", ["run", "start"])
-async def test_what_would_block_a_running_loop_is_refused(method):
-    async with HTTPStream() as stream:
-        with pytest.raises(RuntimeError, match="would block the loop"):
-            getattr(stream, method)()
-
-
-# -- start, stop, drain, close --------------------------------------------------------------
-
-
-def test_start_returns_when_the_last_chain_has_ended(web: Web):
-    stream = HTTPStream()
-    read = []
-    stream.add_request(web.http, lambda r: (r.request, read.append, 0.01))
-    stream.start()
-    stream.close()
-    assert len(read) == 1
-
-
-def test_start_returns_at_once_when_no_chain_is_alive(web: Web):
-    stream = HTTPStream()
-    chain = stream.add_request(web.http, None)
-    chain.cancel()
-    late = []
-    stream.ioloop.call_later(2, lambda: (late.append("hung"), stream.ioloop.stop()))
-    stream.start()
-    stream.close()
-    assert late == []
-
-
-def test_stop_leaves_chains_for_the_next_start(web: Web):
-    stream = HTTPStream()
-    read = []
-
-    def first(response):
-        stream.stop()
-        return web.http, read.append
-
-    chain = stream.add_request(web.http, first)
-    stream.start()
-    assert (read, chain.done) == ([], False)
-    stream.start()
-    stream.close()
-    assert (len(read), chain.state) == (1, State.DONE)
-
-
-def test_a_keyboard_interrupt_in_a_reader_passes_through_start(web: Web):
-    stream = HTTPStream()
-    read = []
-
-    def interrupted(response):
-        raise KeyboardInterrupt
-
-    stream.add_request(web.http, interrupted)
-    stream.add_request(web.http, read.append, delay=0.05)
-    with pytest.raises(KeyboardInterrupt):
-        stream.start()
-    assert read == []
-    stream.ioloop.call_later(5, stream.stop)
-    stream.start()
-    assert len(read) == 1
-    assert not stream.chains, "the chain whose reader was interrupted is neither here nor there"
-    stream.close()
-
-
-async def test_drain_says_whether_all_chains_have_ended(web: Web):
-    async with HTTPStream() as stream:
-        stream.add_request(f"{web.http}/hold/drained", None)
-        assert not await stream.drain(0.02)
-        assert not await stream.drain(0)
-        other = HTTPStream()
-        await other.fetch(f"{web.http}/release/drained")
-        other.close()
-        assert await stream.drain(5)
-        assert await stream.drain()
-
-
-async def test_drain_waits_for_chains_that_those_waiting_for_chains_start(web: Web):
-    stream = HTTPStream()
-    read = []
-
-    async def one_after_the_other():
-        await stream.add_request(web.http, None)
-        await stream.add_request(web.http, read.append)
-
-    task = asyncio.ensure_future(one_after_the_other())
-    await asyncio.sleep(0)
-    assert await stream.drain()
-    await task
-    stream.close()
-    assert len(read) == 1
-
-
-async def test_two_may_drain_at_once(web: Web):
-    async with HTTPStream() as stream:
-        stream.add_request(web.http, None)
-        assert await asyncio.gather(stream.drain(), stream.drain(5)) == [True, True]
-
-
-async def test_leaving_the_stream_drains_it(web: Web):
-    read = []
-    async with HTTPStream() as stream:
-        stream.add_request(web.http, read.append)
-    assert len(read) == 1
-
-
-async def test_leaving_the_stream_by_an_error_does_not_wait(web: Web):
-    with pytest.raises(KeyError):
-        async with HTTPStream() as stream:
-            chain = stream.add_request(f"{web.http}/hold/left-by-error", None)
-            raise KeyError
-    assert chain.state is State.CANCELLED
-
-
-async def test_close_may_be_called_twice(web: Web):
-    stream = HTTPStream()
-    await stream.fetch(web.http)
-    stream.close()
-    stream.close()
-    assert "closed" in repr(stream)
-
-
-async def test_close_in_a_reader_ends_all_chains(web: Web):
-    stream = HTTPStream()
-    other = stream.add_request(web.http, None, delay=60)
-
-    def read(response):
-        stream.close()
-        return web.http, print
-
-    chain = stream.add_request(web.http, read)
-    for each in (chain, other):
-        with pytest.raises(ClosedError):
-            await each
-    assert not stream.chains
-
-
-async def test_close_in_a_reader_when_other_responses_have_arrived_too(web: Web):
-    stream, read_by = HTTPStream(), []
-
-    def read(response):
-        read_by.append(response)
-        stream.close()
-
-    chains = [stream.add_request(f"{web.http}/hold/close-turn", read) for _ in range(20)]
-    async with HTTPStream() as other:
-        while (await other.fetch(f"{web.http}/arrived/close-turn")).text != "20":
-            pass
-        await other.fetch(f"{web.http}/release/close-turn")
-        results = await asyncio.gather(*map(_wait, chains), return_exceptions=True)
-        await other.fetch(web.http)
-    assert len(read_by) == 1
-    assert {type(result) for result in results} == {ClosedError}
-
-
-async def _wait(chain):
-    return await chain
-
-
-async def test_close_in_a_coroutine_reader(web: Web):
-    stream = HTTPStream()
-
-    async def read(response):
-        await asyncio.sleep(0)
-        stream.close()
-        return web.http, print
-
-    with pytest.raises(ClosedError):
-        await stream.add_request(web.http, read)
-
-
-async def test_close_in_a_generator_reader(web: Web):
-    stream = HTTPStream()
-
-    def read(response):
-        yield f"{web.http}/hold/close-generator", None
-        stream.close()
-        yield web.http, print
-
-    chain = stream.add_request(web.http, read)
-    with pytest.raises(ClosedError):
-        await asyncio.wait_for(asyncio.ensure_future(chain), 5)
-    stream.close()
-    assert not stream.chains
-
-
-async def test_close_in_an_errback():
-    stream = HTTPStream()
-    chain = stream.add_request(REFUSED, None, errback=lambda _: stream.close())
-    with pytest.raises(ClosedError):
-        await chain
-
-
-async def test_a_closed_stream_takes_no_requests(web: Web):
-    stream = HTTPStream()
-    stream.close()
-    with pytest.raises(ClosedError, match="closed"):
-        stream.add_request(web.http)
-    with pytest.raises(ClosedError):
-        stream.session("mine")
-    with pytest.raises(ClosedError):
-        await stream.fetch(web.http)
-
-
-def test_close_after_the_loop_was_closed_with_chains_in_flight(web: Web):
-    async def main():
-        stream = HTTPStream()
-        stream.add_request(f"{web.http}/hold/loop-closed", None)
-        stream.add_request(web.http, None, delay=60)
-        await stream.fetch(f"{web.http}/arrived/loop-closed")
-        return stream
-
-    before = open_descriptors()
-    stream = asyncio.run(main())
-    stream.close()
-    assert not stream.chains
-    assert open_descriptors() <= before
-
-
-def test_a_closed_session_can_still_be_shown(web: Web):
-    async def main():
-        async with HTTPStream() as stream:
-            session = stream.session("mine")
-            await stream.fetch(web.http, session=session)
-        return session
-
-    assert "mine" in repr(asyncio.run(main()))
-
-
-# -- numbers --------------------------------------------------------------------------------
+# -- numbers ----------------------------------------------------------------------------------
 
 
 async def test_stats_count_what_was_done(web: Web, caplog):
     async with HTTPStream() as stream:
-        stream.add_request(f"{web.http}/bytes/1000", lambda r: (f"{web.http}/bytes/24", lambda r: 0))
+        stream.add_request(
+            f"{web.http}/bytes/1000", lambda r: (f"{web.http}/bytes/24", lambda r: 0)
+        )
         stream.add_request(REFUSED)
         stream.add_request(f"{web.http}/bytes/5000", None)
         stream.add_request(web.http).cancel()
         await stream.drain()
         stats = stream.stats()
-    assert (stats.started, stats.done, stats.failed, stats.cancelled) == (4, 1, 2, 1)
+    assert (stats.started, stats.done, stats.failed, stats.cancelled) == (4, 2, 1, 1)
     assert (stats.responses, stats.errors, stats.received) == (3, 1, 1024)
     assert stats[:4] == (0, 0, 0, 0)
     assert stats.elapsed > 0

@@ -81,9 +81,7 @@ def running(folder: Path, certificate: str, upstream: str) -> Iterator[Nginx]:
         # It takes over listening sockets as from an older nginx: no port is lost to others.
         inherited = {**os.environ, "NGINX": "".join(f"{fd};" for fd in fds)}
         command = [_binary(), "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]
-        process = subprocess.Popen(
-            command, env=inherited, pass_fds=fds, stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(command, env=inherited, pass_fds=fds, stderr=subprocess.DEVNULL)
     try:
         yield Nginx(f"http://127.0.0.1:{ports['h2c']}", f"https://127.0.0.1:{ports['https']}")
     finally:

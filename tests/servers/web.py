@@ -65,14 +65,16 @@ class Echo(RequestHandler):
         request = self.request
         address = request.connection.context.address  # type: ignore[union-attr]
         self.set_header("X-Method", request.method or "")
-        self.finish({
-            "method": request.method,
-            "uri": request.uri,
-            "headers": list(request.headers.get_all()),
-            "body": request.body.decode("latin-1"),
-            "peer": address[1] if isinstance(address, tuple) and address else 0,
-            "protocol": request.protocol,
-        })
+        self.finish(
+            {
+                "method": request.method,
+                "uri": request.uri,
+                "headers": list(request.headers.get_all()),
+                "body": request.body.decode("latin-1"),
+                "peer": address[1] if isinstance(address, tuple) and address else 0,
+                "protocol": request.protocol,
+            }
+        )
 
 
 class Form(RequestHandler):

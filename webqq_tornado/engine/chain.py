@@ -34,14 +34,12 @@ import math
 import reprlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .errors import LinkError, safe_url
 from .request import Request
 from .response import Response
-
-if TYPE_CHECKING:
-    from .session import Session
+from .session import Session
 
 __all__ = ["Chain", "Errback", "Link", "Next", "Readback", "State"]
 
@@ -123,6 +121,7 @@ class Chain:
         "_deadline_timer",
         "_delay_timer",
         "_errback",
+        "_is_failing",
         "_is_quiet",
         "_lane",
         "_name",
@@ -172,6 +171,8 @@ class Chain:
         self._task: asyncio.Task[None] | None = None
         self._delay_timer: object | None = None
         self._deadline_timer: object | None = None
+        #: Its errback or `on_error` was asked about this link.
+        self._is_failing = False
         #: Its error goes to whoever awaits it and is not logged (`HTTPStream.fetch`).
         self._is_quiet = False
 
@@ -213,7 +214,7 @@ class Chain:
         """Whoever awaits the chain may look at how it ended. Called by the stream."""
         waiters, self._waiters = self._waiters or (), None
         for waiter in waiters:
-            if not waiter.done():
+            if not waiter.done() and not waiter.get_loop().is_closed():
                 waiter.set_result(None)
 
 
@@ -284,6 +285,8 @@ def checked_link(link: Next, origin: object) -> Next:
     for part, name in ((link.readback, "readback"), (link.errback, "errback")):
         if part is not None and not callable(part):
             raise _link_error(link, origin, f"its {name} is not callable")
+    if link.session is not None and not isinstance(link.session, Session):
+        raise _link_error(link, origin, "its session is none that HTTPStream.session gave")
     if not is_delay(link.delay):
         why = f"its delay {link.delay!r} is not a number of seconds, 0 or more"
         raise _link_error(link, origin, why)
@@ -310,8 +313,12 @@ def described(function: object) -> str:
 
 
 def _shown(part: object) -> str:
-    # A URL may hold a secret; of the rest the beginning is enough to find the place.
-    return repr(safe_url(part)) if isinstance(part, str) else reprlib.repr(part)
+    """A value without the secrets that it may hold: containers and bytes by their type only."""
+    if isinstance(part, str):
+        return reprlib.repr(safe_url(part))
+    if part is None or isinstance(part, (bool, int, float, Request)):
+        return repr(part)
+    return described(part) if callable(part) else f"<{type(part).__name__}>"
 
 
 def _is_several(parts: tuple[object, ...]) -> bool:

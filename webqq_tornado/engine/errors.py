@@ -64,6 +64,8 @@ def safe_url(url: str) -> str:
         pairs = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError:
         return url.partition("?")[0].rpartition("@")[2]
+    if not parts.netloc and "@" in url:  # malformed: what stands before may be a password
+        return "...@" + url.rpartition("@")[2]
     shown = "&".join(f"{name}={_shown(name, value)}" for name, value in pairs)
     netloc = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=netloc, query=shown, fragment="").geturl()
@@ -207,7 +209,9 @@ _CAUSES = {
 _UNKNOWN = _Cause(StreamError, "the transfer", "see libcurl-errors(3) for this code")
 
 
-def from_curl(code: int, text: str, *, method: str, url: str, request: object) -> StreamError:
+def from_curl(
+    code: int, text: str, *, method: str, url: str, request: object, is_proxied: bool = False
+) -> StreamError:
     """The error that libcurl's number stands for.
 
     Args:
@@ -216,11 +220,18 @@ def from_curl(code: int, text: str, *, method: str, url: str, request: object) -
         method: of the request, for the message.
         url: of the request; shown without credentials.
         request: kept on the error.
+        is_proxied: it went by a proxy: then that is what could not be reached.
     """
     cause = _CAUSES.get(code, _UNKNOWN)
-    # A tunnel refused by the proxy has no code of its own: it is "receiving" (56) or "connecting".
-    if (code in (7, 56) and "CONNECT" in text) or ("proxy" in text.lower() and code in (5, 7, 56)):
+    if (is_proxied and code == _CONNECTING) or (code == _RECEIVING and "CONNECT" in text):
         cause = _CAUSES[97]
+    elif code in (_SENDING, _RECEIVING) and "alert" in text:  # TLS 1.3: after our handshake
+        cause = _CAUSES[35]
+    elif code == 1 and "HTTP/" in text:  # the answer's version, not the URL's scheme
+        cause = _CAUSES[8]
     why = f": {text.rstrip('. ')}" if text else ""
     message = f"{method} {safe_url(url)}: {cause.phase} failed{why}; {cause.remedy}"
     return cause.error(message, request=request, code=code)
+
+
+_CONNECTING, _SENDING, _RECEIVING = 7, 55, 56

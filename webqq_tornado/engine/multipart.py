@@ -21,7 +21,7 @@ def build_mime(easy: pycurl.Curl, body: Multipart) -> pycurl.CurlMime:
     for name, value in body.fields:
         part = mime.addpart()
         part.name(name.encode())
-        part.data(value.encode())
+        part.data(value if isinstance(value, bytes) else value.encode())
     for name, file in body.files:
         part = mime.addpart()
         part.name(name.encode())

@@ -66,6 +66,10 @@ def _connect_timeout(seconds: float) -> int:
     return _milliseconds(seconds) or 2**31 - 1
 
 
+def _text(value: str) -> bytes:
+    return value.encode()  # pycurl takes text only in ASCII
+
+
 def _known(table: Mapping[str, int], what: str) -> Callable[[str], int]:
     def convert(name: str) -> int:
         if name not in table:
@@ -81,16 +85,16 @@ _RULES: Mapping[str, _Rule] = {
     "follow_redirects": _Rule(pycurl.FOLLOWLOCATION, lambda follow: _FOLLOW if follow else 0),
     "max_redirects": _Rule(pycurl.MAXREDIRS, int),
     "max_body_size": _Rule(pycurl.MAXFILESIZE_LARGE, int),
-    "client_cert": _Rule(pycurl.SSLCERT, os.fspath),
-    "client_key": _Rule(pycurl.SSLKEY, os.fspath),
-    "client_key_password": _Rule(pycurl.KEYPASSWD, str),
-    "proxy": _Rule(pycurl.PROXY, str),
-    "unix_socket": _Rule(pycurl.UNIX_SOCKET_PATH, os.fspath),
+    "client_cert": _Rule(pycurl.SSLCERT, os.fsencode),
+    "client_key": _Rule(pycurl.SSLKEY, os.fsencode),
+    "client_key_password": _Rule(pycurl.KEYPASSWD, _text),
+    "proxy": _Rule(pycurl.PROXY, _text),
+    "unix_socket": _Rule(pycurl.UNIX_SOCKET_PATH, os.fsencode),
     "http_version": _Rule(pycurl.HTTP_VERSION, _known(_HTTP_VERSIONS, "http_version")),
-    "auth_username": _Rule(pycurl.USERNAME, str),
-    "auth_password": _Rule(pycurl.PASSWORD, str),
-    "network_interface": _Rule(pycurl.INTERFACE, str),
-    "user_agent": _Rule(pycurl.USERAGENT, str),
+    "auth_username": _Rule(pycurl.USERNAME, _text),
+    "auth_password": _Rule(pycurl.PASSWORD, _text),
+    "network_interface": _Rule(pycurl.INTERFACE, _text),
+    "user_agent": _Rule(pycurl.USERAGENT, _text),
 }
 
 
@@ -121,7 +125,6 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
         options[pycurl.PIPEWAIT] = 1
     if setting("decompress_response"):
         options[pycurl.ENCODING] = ""  # all that this libcurl can undo
-    options.update(_idle(setting("idle_timeout")))
     options.update(_trust(setting("validate_cert"), setting("ca_certs")))
     options.update(_method_and_body(request))
     headers = _header_lines(request, bool(setting("expect_100_continue")))
@@ -130,16 +133,9 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
     return options
 
 
-def _idle(seconds: float) -> Options:
-    # libcurl looks once a second and counts whole seconds: half a second is not to be had.
-    if not seconds:
-        return {}
-    return {pycurl.LOW_SPEED_LIMIT: 1, pycurl.LOW_SPEED_TIME: max(1, round(seconds))}
-
-
 def _trust(validate: bool, ca_certs: str | None) -> Options:
     verify = {pycurl.SSL_VERIFYPEER: int(validate), pycurl.SSL_VERIFYHOST: 2 * int(validate)}
-    ca_file = certifi.where() if ca_certs is None else os.fspath(ca_certs)
+    ca_file = certifi.where() if ca_certs is None else os.fsencode(ca_certs)
     # The proxy's own certificate, if it is an https proxy, is verified by the same CAs.
     return {**verify, pycurl.CAINFO: ca_file, pycurl.PROXY_CAINFO: ca_file}
 
@@ -153,7 +149,11 @@ def _method_and_body(request: Request) -> Options:
     if body is None and method != "POST":
         return {pycurl.HTTPGET: 1, pycurl.CUSTOMREQUEST: method}
     options: Options = {pycurl.POST: 1, pycurl.POSTFIELDS: body or b""}
-    return options if method == "POST" else {**options, pycurl.CUSTOMREQUEST: method}
+    if method == "POST":
+        return options
+    # To libcurl a body makes it a POST, which 301 and 302 would turn into GET.
+    keep = pycurl.REDIR_POST_301 | pycurl.REDIR_POST_302
+    return {**options, pycurl.CUSTOMREQUEST: method, pycurl.POSTREDIR: keep}
 
 
 _BODILESS: Mapping[str, Options] = {"GET": {pycurl.HTTPGET: 1}, "HEAD": {pycurl.NOBODY: 1}}

@@ -97,7 +97,8 @@ class Epoll:
 
     def close(self) -> None:
         """See `Readiness`."""
-        self._ioloop.remove_handler(self._epoll.fileno())
+        if not _is_closed(self._ioloop):  # else it went first, and its handlers with it
+            self._ioloop.remove_handler(self._epoll.fileno())
         self._epoll.close()
 
     def _replace(self) -> None:
@@ -150,13 +151,18 @@ class LoopHandlers:
 
     def close(self) -> None:
         """See `Readiness`."""
-        for fd in tuple(self._fds):
+        for fd in () if _is_closed(self._ioloop) else tuple(self._fds):
             with contextlib.suppress(OSError):
                 self.unregister(fd)
 
     def _on_ready(self, fd: int, events: int) -> None:
         self._ready.append((fd, events))
         self._handler(fd, events)
+
+
+def _is_closed(ioloop: IOLoop) -> bool:
+    closed: bool = ioloop.asyncio_loop.is_closed()  # type: ignore[attr-defined]
+    return closed
 
 
 def readiness_for(ioloop: IOLoop, handler: Callable[[int, int], None]) -> Readiness:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
@@ -54,7 +54,7 @@ class Multipart(NamedTuple):
         files: pairs of name and `FilePart`.
     """
 
-    fields: tuple[tuple[str, str], ...] = ()
+    fields: tuple[tuple[str, str | bytes], ...] = ()
     files: tuple[tuple[str, FilePart], ...] = ()
 
 
@@ -140,6 +140,8 @@ class Request:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
+        if not isinstance(self.url, str):
+            raise ValueError(f"a URL is text, not {type(self.url).__name__}")
         if not (self.url.isascii() and _SCHEME.match(self.url)) or _UNSAFE_URL.search(self.url):
             put(self, "url", _normal_url(self.url))
         if isinstance(self.body, str):
@@ -150,12 +152,14 @@ class Request:
             raise ValueError(f"method {self.method!r} is not a token such as GET")
         if self.headers:
             put(self, "headers", _checked_headers(self.headers))
-        if self.http_version is not None and self.http_version not in HTTP_VERSIONS:
-            raise ValueError(f"http_version {self.http_version!r} is not one of {HTTP_VERSIONS}")
-        for name in ("connect_timeout", "request_timeout", "idle_timeout"):
-            seconds = getattr(self, name)
-            if seconds is not None and not 0 <= seconds < 10**6:
-                raise ValueError(f"{name} is seconds from 0 (no limit) to a million, not {seconds}")
+        for name, check in _CHECKS:
+            value = getattr(self, name)
+            if value is not None:
+                check(name, value)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # What was compiled is of use to one stream only.
+        return _request_from, ({name: getattr(self, name) for name in _own_names()},)
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {safe_url(self.url)}>"
@@ -196,8 +200,8 @@ class Request:
         if isinstance(request, HTTPRequest):
             return _of_tornado(request)
         raise ValueError(
-            f"not a request: {request!r} of type {type(request).__name__}; give a URL, a Request, "
-            "an urllib.request.Request or a tornado.httpclient.HTTPRequest"
+            f"not a request: {_shown(request)} of type {type(request).__name__}; give a URL, a "
+            "Request, an urllib.request.Request or a tornado.httpclient.HTTPRequest"
         )
 
 
@@ -214,6 +218,8 @@ def _normal_url(url: str) -> str:
         host = host if host.isascii() else host.encode("idna").decode()
     except UnicodeError as error:
         raise ValueError(f"host in URL {shown!r} has no IDNA form: {error}") from error
+    if _UNSAFE_URL.search(host) or not host:
+        raise ValueError(f"URL {shown!r} has no host, or one with a space in it")
     safe = "!#$%&'()*+,/:;=?@[]~"
     escaped = [quote(part, safe=safe) for part in (parts.path, parts.query, parts.fragment)]
     return urlunsplit((parts.scheme, quote(userinfo, safe=safe) + at + host, *escaped))
@@ -248,6 +254,60 @@ def _of_urllib(request: urllib.request.Request) -> Request:
         body=data,
         request_timeout=timeout if isinstance(timeout, (int, float)) else None,
     )
+
+
+def _shown(value: object) -> str:
+    # Anything larger may hold a URL with a password.
+    return repr(value) if value is None or isinstance(value, (bool, int, float)) else "something"
+
+
+def _check_seconds(name: str, value: float) -> None:
+    if not 0 <= value < 10**6:
+        raise ValueError(f"{name} is seconds from 0 (no limit) to a million, not {value}")
+
+
+def _check_count(name: str, value: int) -> None:
+    if not 0 <= value < 2**62:
+        raise ValueError(f"{name} is 0 or more, not {value}")
+
+
+def _check_word(*words: str) -> Callable[[str, str], None]:
+    def check(name: str, value: str) -> None:
+        if value not in words:
+            raise ValueError(f"{name} {value!r} is not one of {', '.join(words)}")
+
+    return check
+
+
+def _check_line(name: str, value: object) -> None:
+    # Into a header line, or to a proxy as one.
+    if isinstance(value, str) and _UNSAFE_VALUE.search(value):
+        raise ValueError(f"{name} has CR, LF or NUL in it")
+
+
+_CHECKS: tuple[tuple[str, Callable[[str, Any], None]], ...] = (
+    ("connect_timeout", _check_seconds),
+    ("request_timeout", _check_seconds),
+    ("idle_timeout", _check_seconds),
+    ("max_redirects", _check_count),
+    ("max_body_size", _check_count),
+    ("http_version", _check_word(*HTTP_VERSIONS)),
+    ("auth_mode", _check_word("basic", "digest")),
+    ("user_agent", _check_line),
+    ("auth_username", _check_line),
+    ("auth_password", _check_line),
+    ("proxy", _check_line),
+    ("network_interface", _check_line),
+    ("unix_socket", _check_line),
+)
+
+
+def _own_names() -> tuple[str, ...]:
+    return tuple(f.name for f in fields(Request) if f.name != "compiled")
+
+
+def _request_from(values: dict[str, Any]) -> Request:
+    return Request(**values)
 
 
 def _all_of(data: Any) -> bytes:

@@ -104,7 +104,7 @@ class Response:
         charset = self.headers.get_content_charset() or "utf-8"
         try:
             return self.body.decode(charset, errors="replace")
-        except LookupError:
+        except (LookupError, UnicodeError):  # no codec of that name, or one of another kind
             return self.body.decode(errors="replace")
 
     def json(self) -> Any:
@@ -214,11 +214,13 @@ class Response:
     def _blocks(self) -> list[list[bytes]]:
         """The header lines by answer: interim ones, redirects, the final one."""
         blocks: list[list[bytes]] = []
+        ended = True
         for line in self._header_lines:
-            if line.startswith(b"HTTP/"):
+            if ended and line.startswith(b"HTTP/"):
                 blocks.append([])
-            if blocks:
+            if blocks:  # what follows the final answer's end are its trailers
                 blocks[-1].append(line)
+            ended = line in (b"\r\n", b"\n")
         return blocks or [[b"HTTP/0.0 0\r\n"]]
 
 

@@ -86,6 +86,7 @@ class Runner:
         self._plain_options = compile_options(Request("http://localhost"), defaults)
         self._options_key = object()  # marks what this runner compiled for a request
         self._max_clients = max_clients
+        self._idle_timeout: float = defaults["idle_timeout"]
         self._hears_responses = hears_responses
         self._fan_out = FanOut(self)
         self.call_soon = transport.call_soon
@@ -135,6 +136,7 @@ class Runner:
         chain._request, chain._readback, delay, chain._errback, session, _ = link
         if session is not None:
             chain.session = session
+        chain._is_failing = False
         chain.steps += 1
         if not delay:
             self.send(chain)
@@ -159,7 +161,7 @@ class Runner:
     def _submit(self, chain: Chain) -> None:
         request: Request = chain._request
         try:
-            plain = request.compiled is PLAIN
+            plain, idle = request.compiled is PLAIN, request.idle_timeout
             transfer = self._transport.submit(
                 request,
                 self._plain_options if plain else self._options_of(request),
@@ -167,6 +169,7 @@ class Runner:
                 chain._outcome,
                 lane=chain._lane,
                 discards=chain._readback is None,
+                idle_timeout=self._idle_timeout if idle is None else idle,
             )
         except ValueError as error:
             self.errors += 1
@@ -218,12 +221,14 @@ class Runner:
         try:
             if self._hears_responses:
                 self._hooks.on_response(response)
+                if chain.state is not State.READING:  # the hook has ended it
+                    return
             result = None if readback is None else readback(response)
-        except asyncio.CancelledError:
-            self.cancel(chain)
-            return
         except Exception as error:
             self.fail(chain, error)
+            return
+        except BaseException as error:
+            self._interrupt(chain, error)
             return
         if chain.state is not State.READING:  # the reader has ended its own chain
             return
@@ -264,6 +269,12 @@ class Runner:
             chain._below = None
             self.fail(chain, error)
 
+    def _interrupt(self, chain: Chain, error: BaseException) -> None:
+        """KeyboardInterrupt and the like end the chain and go on their way."""
+        self.end(chain, State.CANCELLED, None if _is_cancelled(error) else error)
+        if not _is_cancelled(error):
+            raise error
+
     def follow_call(self, chain: Chain, function: Any, *arguments: object) -> None:
         """Call a hook or errback in the chain's name, and follow what it returns."""
         chain.state = State.READING
@@ -271,6 +282,9 @@ class Runner:
             result = function(*arguments)
         except Exception as error:
             self.end(chain, State.FAILED, error)
+            return
+        except BaseException as error:
+            self._interrupt(chain, error)
             return
         if chain.state is State.READING:
             self.follow(chain, result, function, None)
@@ -295,12 +309,18 @@ class Runner:
     # -- ends -------------------------------------------------------------------------------
 
     def fail(self, chain: Chain, error: Exception) -> None:
-        """A link ended with an error: ask the errback, else `on_error`."""
-        if not chain.done:
+        """A link ended with an error: ask the errback, else `on_error`.
+
+        They are asked once for a link: what goes wrong with their answer ends the chain.
+        """
+        if chain._is_failing:
+            self.end(chain, State.FAILED, error)
+        elif not chain.done:
             self.follow_call(chain, functools.partial(self.handle_error, chain), error)
 
     def handle_error(self, chain: Chain, error: Exception) -> Link:
         """Ask the errback or `on_error`; raises what they raise."""
+        chain._is_failing = True
         if isinstance(error, StreamError) and error.chain is None:
             error.chain, error.step = chain.name, chain.steps
         errback, chain._errback = chain._errback or self._hooks.on_error, None
@@ -374,13 +394,14 @@ class Runner:
             self.in_flight -= 1
             self._transport.cancel(chain._transfer)
         self.queue.pop(chain, None)
-        if self.queue or self._fan_out.waiting:
+        if (self.queue or self._fan_out.waiting) and not self._is_closed:
             self.call_soon(self._use_room)
         below, chain._below = chain._below, None
         if below is not None:
             self._close_source(chain, below)
-        if chain._task is not None and chain._task is not _current_task():
-            chain._task.cancel()
+        task = chain._task
+        if task is not None and task is not _current_task() and not task.get_loop().is_closed():
+            task.cancel()
         # Readers often are methods of objects that hold their chain: let the circle go.
         chain._transfer = chain._task = chain._lane = chain._outcome = None
         chain._delay_timer = chain._deadline_timer = None
@@ -410,6 +431,10 @@ class Runner:
         logger.error(
             "chain %s failed at step %d: %s", chain.name, chain.steps, message, exc_info=trace
         )
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    return isinstance(error, asyncio.CancelledError)
 
 
 def _current_task() -> asyncio.Task[Any] | None:

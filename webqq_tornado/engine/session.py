@@ -41,7 +41,7 @@ class Session:
         self.cookiejar = CookieJar(self.share)
 
     def __repr__(self) -> str:
-        return f"<Session {self.name or 'default'!r} {len(self.cookiejar)} cookies>"
+        return f"<Session {self.name or 'default'!r} {self.cookiejar.summary}>"
 
     def close(self) -> None:
         """Forget it all. Only after every handle that used it is closed or has let it go."""
@@ -63,6 +63,7 @@ class CookieJar:
     """
 
     def __init__(self, share: pycurl.CurlShare | None = None) -> None:
+        self._is_closed = False
         self._easy = pycurl.Curl()
         if share is not None:
             self._easy.setopt(pycurl.SHARE, share)
@@ -75,7 +76,12 @@ class CookieJar:
         return len(self._lines())
 
     def __repr__(self) -> str:
-        return f"<CookieJar {len(self)} cookies>"
+        return f"<CookieJar {self.summary}>"
+
+    @property
+    def summary(self) -> str:
+        """How many cookies there are, for a repr: never which."""
+        return "closed" if self._is_closed else f"{len(self)} cookies"
 
     def get(
         self, name: str, default: str | None = None, *, domain: str | None = None
@@ -155,9 +161,10 @@ class CookieJar:
         """
         path = Path(filename)
         draft = path.with_name(path.name + ".new")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(_HEADER + "".join(line + "\n" for line in self._lines()))
+        draft.unlink(missing_ok=True)  # one that a crash left may have another mode
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(_HEADER + "".join(_file_line(line) + "\n" for line in self._lines()))
         draft.replace(path)
 
     def load(self, filename: str | os.PathLike[str]) -> None:
@@ -167,7 +174,7 @@ class CookieJar:
             OSError: it can not be read.
             ValueError: a line is not a cookie; names the file and the line. Nothing is added then.
         """
-        text = Path(filename).read_text(encoding="utf-8")
+        text = Path(filename).read_text(encoding="utf-8", errors="surrogateescape")
         lines = [
             _checked_line(line, f"{filename}, line {number}")
             for number, line in enumerate(text.splitlines(), 1)
@@ -181,14 +188,16 @@ class CookieJar:
 
     def close(self) -> None:
         """Let go of the shared store."""
+        self._is_closed = True
         self._easy.close()
 
     def _lines(self) -> list[str]:
-        lines: list[str] = self._easy.getinfo(pycurl.INFO_COOKIELIST)
-        return lines
+        # A server may have sent any bytes.
+        lines: list[bytes] = self._easy.getinfo_raw(pycurl.INFO_COOKIELIST)
+        return [line.decode("utf-8", "surrogateescape") for line in lines]
 
     def _put(self, line: str) -> None:
-        self._easy.setopt(pycurl.COOKIELIST, line)
+        self._easy.setopt(pycurl.COOKIELIST, line.encode("utf-8", "surrogateescape"))
 
 
 def _flag(value: bool) -> str:
@@ -197,8 +206,17 @@ def _flag(value: bool) -> str:
 
 def _checked_line(line: str, where: str) -> str:
     fields = line.rstrip("\r\n").split("\t")
+    if len(fields) == _FIELDS and not fields[4]:
+        fields[4] = "0"  # how Python's MozillaCookieJar writes "with the session"
     if len(fields) != _FIELDS or not fields[4].lstrip("-").isdigit():
         raise ValueError(f"{where}: not a cookie in the Mozilla format (7 fields, tab separated)")
+    return "\t".join(fields)
+
+
+def _file_line(line: str) -> str:
+    """A cookie for a file: libcurl's 0 for "with the session" would be 1970 to Python's jar."""
+    fields = line.split("\t")
+    fields[4] = "" if fields[4] == "0" else fields[4]
     return "\t".join(fields)
 
 

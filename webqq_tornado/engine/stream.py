@@ -31,7 +31,7 @@ from .chain import (
     is_delay,
 )
 from .errors import ClosedError
-from .options import DEFAULTS
+from .options import DEFAULTS, compile_options
 from .request import (
     FilePart,
     Headers,
@@ -109,6 +109,8 @@ class HTTPStream:
         self.ioloop = ioloop or _current_ioloop()
         #: What requests take that do not say otherwise.
         self.defaults: Mapping[str, Any] = {**DEFAULTS, **(defaults or {})}
+        # Wrong ones are to be refused here, before anything is opened.
+        compile_options(Request("http://localhost", **(defaults or {})), self.defaults)
         self._transport = Transport(self.ioloop, self._handle_events)
         self._runner = Runner(
             self.ioloop,
@@ -132,6 +134,7 @@ class HTTPStream:
     def instance(cls: type[_Self]) -> _Self:
         """The stream of this class on the current loop; the first call makes it."""
         ioloop = _current_ioloop()
+        _drop_streams_of_closed_loops()
         streams = _instances.setdefault(ioloop, {})
         stream = streams.get(cls)
         if stream is None or stream._closed:
@@ -177,7 +180,8 @@ class HTTPStream:
         """
         if deadline is not None and not is_delay(deadline):
             raise ValueError(f"deadline is a number of seconds, 0 or more, not {deadline!r}")
-        link = checked_link(Next(Request.of(request), readback, delay, errback), None)
+        link = Next(Request.of(request), readback, delay, errback, session)
+        link = checked_link(link, None)
         chain = self._runner.new_chain(name, session or self._session)
         if deadline is not None:
             self._runner.set_deadline(chain, deadline)
@@ -204,7 +208,7 @@ class HTTPStream:
         Example:
             >>> response = await stream.fetch("http://example.org/")
         """
-        chain = self.add_request(request, _keep, session=session, deadline=timeout)
+        chain = self.add_request(request, _keep, errback=_raise, session=session, deadline=timeout)
         chain._is_quiet = True
         try:
             response = await chain
@@ -283,6 +287,8 @@ class HTTPStream:
             RuntimeError: the loop runs already; then chains run without this.
         """
         _refuse_running_loop("start()", "chains as they are, they already run")
+        if self._runner.started and not self._runner.chains:
+            return
         self._runner.idle_listeners.append(self.ioloop.stop)
         try:
             self.ioloop.start()
@@ -302,16 +308,25 @@ class HTTPStream:
         Returns:
             True if none is left.
         """
-        if self._runner.chains:
-            is_idle = asyncio.Event()
-            self._runner.idle_listeners.append(is_idle.set)
-            try:
-                await asyncio.wait_for(is_idle.wait(), timeout)
-            except asyncio.TimeoutError:
+        loop = asyncio.get_running_loop()
+        until = None if timeout is None else loop.time() + timeout
+        while self._runner.chains:
+            if not await self._becomes_idle(until and until - loop.time()):
                 return False
-            finally:
-                self._runner.idle_listeners.remove(is_idle.set)
-        return not self._runner.chains
+            # Who awaited the last chain may start another one: their turn comes first.
+            await asyncio.sleep(0)
+        return True
+
+    async def _becomes_idle(self, timeout: float | None) -> bool:
+        is_idle = asyncio.Event()
+        self._runner.idle_listeners.append(is_idle.set)
+        try:
+            await asyncio.wait_for(is_idle.wait(), timeout)
+        except asyncio.TimeoutError:  # not the builtin one before Python 3.11
+            return False
+        finally:
+            self._runner.idle_listeners.remove(is_idle.set)
+        return True
 
     def close(self) -> None:
         """End all chains and give back every socket, handler, timer and handle.
@@ -323,6 +338,8 @@ class HTTPStream:
         self._closed = True
         self._runner.close()
         self._transport.close()
+        if self._transport.is_forgotten:
+            return
         for session in (self._session, *self._sessions.values()):
             session.close()
         self._sessions.clear()
@@ -457,6 +474,14 @@ class HTTPStream:
 _instances: weakref.WeakKeyDictionary[IOLoop, dict[type, HTTPStream]] = weakref.WeakKeyDictionary()
 
 
+def _drop_streams_of_closed_loops() -> None:
+    # Nothing else does: a stream holds its loop, so that no entry ever dies by itself.
+    for ioloop in tuple(_instances):
+        if ioloop.asyncio_loop.is_closed():  # type: ignore[attr-defined]
+            for stream in tuple(_instances.pop(ioloop).values()):
+                stream.close()
+
+
 def _current_ioloop() -> IOLoop:
     try:
         asyncio.get_running_loop()
@@ -487,6 +512,11 @@ def _descriptor_limit() -> int:
     return max(1, soft - _SPARE_DESCRIPTORS)
 
 
+def _raise(error: Exception) -> Link:
+    """The errback of `fetch`: the error is for who awaits it, whatever `on_error` would do."""
+    raise error
+
+
 def _keep(_response: Response) -> None:
     """The reader of `fetch`: the chain keeps the response for who awaits it."""
 
@@ -500,7 +530,11 @@ def _multipart(
             raise ValueError("with files, params are form fields: a mapping or pairs, not a body")
         params = ()
     pairs = params.items() if isinstance(params, Mapping) else params
-    fields = tuple((name, str(value)) for name, value in pairs)
+    fields = tuple(
+        (name, one if isinstance(one, bytes) else str(one))
+        for name, value in pairs
+        for one in (value if isinstance(value, (list, tuple)) else (value,))
+    )
     parts = tuple(
         (name, file if isinstance(file, FilePart) else FilePart(file))
         for name, file in files.items()

@@ -91,6 +91,8 @@ _TIMES_OF_FIRST = (
     pycurl.REDIRECT_TIME,
 )
 
+_BYTES = (pycurl.SIZE_UPLOAD_T, pycurl.SIZE_DOWNLOAD_T, pycurl.HEADER_SIZE, pycurl.REQUEST_SIZE)
+
 
 class Outcome(Protocol):
     """Who is told how a transfer ended: at most once, never from inside libcurl."""
@@ -201,9 +203,11 @@ class Transfer:
                 self.easy.setopt(option, value)
         self.options = options
 
-    def take_response(self, request: Request) -> Response:
+    def take(self, request: Request) -> Response | StreamError:
         """The response that has arrived."""
         easy, body = self.easy, self.body
+        if self.header_lines and self.header_lines[-1] != b"\r\n" and self._is_cut():
+            return self.take_error(request, 8, "The server broke off in the headers")
         redirected = easy.getinfo(pycurl.REDIRECT_COUNT)
         times = _TIMES_OF_FIRST if self.opened or redirected else _TIMES_OF_EACH
         return Response(
@@ -214,6 +218,28 @@ class Transfer:
             body[0] if len(body) == 1 else b"".join(body),
             tuple(map(easy.getinfo, times)),
         )
+
+    def take_error(self, request: Request, code: int, text: str) -> StreamError:
+        """What libcurl's number means for the request."""
+        is_proxied = bool(self.easy.getinfo(pycurl.USED_PROXY))
+        return from_curl(
+            code,
+            text,
+            method=request.method,
+            url=request.url,
+            request=request,
+            is_proxied=is_proxied,
+        )
+
+    def bytes_moved(self) -> int:
+        """Bytes sent and received so far; only good for telling whether there were more."""
+        moved: int = sum(map(self.easy.getinfo, _BYTES))
+        return moved
+
+    def _is_cut(self) -> bool:
+        """The headers have no end: libcurl takes that for a response without a body."""
+        # After the end there may be trailers.
+        return not any(line in (b"\r\n", b"\n") for line in self.header_lines)
 
     def close(self) -> None:
         """Close the handle; it must not be in flight."""
@@ -245,6 +271,7 @@ class Lane:
         "add_handle",
         "idle_since",
         "info_read",
+        "is_closed",
         "is_due",
         "remove_handle",
         "socket_action",
@@ -256,6 +283,7 @@ class Lane:
         self._registered = transport.registered
         self.active = 0
         self.idle_since = 0.0
+        self.is_closed = False
         self.is_due = False  # libcurl asked for a kick, and did not get it yet
         self._deadline: float | None = None  # when libcurl wants to be kicked
         self._timer: asyncio.TimerHandle | None = None
@@ -274,6 +302,7 @@ class Lane:
 
     def close(self) -> None:
         """Close the connections. First the timer goes, then the multi."""
+        self.is_closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -356,12 +385,13 @@ class Transport:
         self._readiness = readiness_for(ioloop, handler)
         self._lanes: list[Lane] = []
         self._spare: list[Transfer] = []
-        self._due: list[Lane] = []  # lanes to kick
+        self._due: deque[Lane] = deque()  # lanes to kick
         self._ended: deque[tuple[Transfer, int, str]] = deque()  # to be told to their outcomes
         self._is_turning = False  # a turn is at work and will see to what it leads to
         self._turn_is_due = False
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self.is_forgotten = False  # by a fork: it is the parent's
         _living.add(self)
 
     # -- for the stream ---------------------------------------------------------------------
@@ -375,6 +405,7 @@ class Transport:
         *,
         lane: Lane | None = None,
         discards: bool = False,
+        idle_timeout: float = 0,
     ) -> Transfer:
         """Start a transfer.
 
@@ -385,6 +416,7 @@ class Transport:
             outcome: is called once with what came of it, unless the transfer is cancelled.
             lane: where the last request of this conversation left its connection.
             discards: the body is not wanted.
+            idle_timeout: seconds without a byte in either direction; 0: no limit.
 
         Raises:
             ValueError: libcurl refuses an option or its value.
@@ -396,26 +428,55 @@ class Transport:
             transfer.close()
             raise ValueError(f"{request!r} has an option that libcurl refuses: {error}") from error
         transfer.outcome = outcome
-        if lane is None or lane.active >= LANE_TRANSFERS:
+        if lane is None or lane.is_closed or lane.active >= LANE_TRANSFERS:
             lane = self._lane_with_room()
         transfer.lane = transfer.home = lane
         lane.add_handle(transfer.easy)
         lane.active += 1
+        if idle_timeout:
+            self._watch_idle(transfer, request, idle_timeout)
         return transfer
 
     def cancel(self, transfer: Transfer) -> None:
         """Stop a transfer; its outcome will not be called."""
         transfer.outcome = None
         lane = transfer.lane
-        if lane is not None:  # else it has ended and is about to be told
+        if lane is not None and not self.is_forgotten:  # else it has ended and is about to be told
             lane.remove_handle(transfer.easy)  # over HTTP/1 this closes its connection
             lane.active -= 1
             self._release(transfer)
 
-    @property
-    def active(self) -> int:
-        """Transfers in flight."""
-        return sum(lane.active for lane in self._lanes)
+    def _watch_idle(self, transfer: Transfer, request: Request, seconds: float) -> None:
+        """End a transfer in which nothing moves.
+
+        Not by LOW_SPEED_TIME: libcurl looks at the mean of some seconds, once a second for each
+        transfer; a limit of 1 s took 7 s when a few bytes had come.
+        """
+        moved, since = transfer.bytes_moved(), monotonic()
+
+        def look() -> None:
+            nonlocal moved, since
+            if transfer.request is not request or transfer.lane is None:
+                return  # it has ended
+            now_moved, now = transfer.bytes_moved(), monotonic()
+            if now_moved != moved:
+                moved, since = now_moved, now
+            elif now - since >= seconds:
+                self._end_early(transfer, 28, f"No byte moved for {seconds:g} seconds")
+                return
+            self.call_later(min(seconds / 4, 5.0), look)
+
+        self.call_later(min(seconds / 4, 5.0), look)
+
+    def _end_early(self, transfer: Transfer, code: int, text: str) -> None:
+        """End a transfer as libcurl would have with this code."""
+        lane = transfer.lane
+        if lane is not None:
+            lane.remove_handle(transfer.easy)
+            lane.active -= 1
+            transfer.lane = None
+            self._ended.append((transfer, code, text))
+            self._schedule_turn()
 
     def close(self) -> None:
         """Close all: timers, then handlers, then multis, then easy handles.
@@ -423,11 +484,12 @@ class Transport:
         Transfers in flight must have been cancelled.
         """
         self._closed = True
+        if self.is_forgotten:
+            return
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
             self._sweep_timer = None
-        if not self._asyncio_loop.is_closed():  # else it went first, and its handlers with it
-            self._readiness.close()
+        self._readiness.close()
         for lane in self._lanes:
             lane.close()
         for transfer in self._spare:
@@ -442,17 +504,19 @@ class Transport:
         """Some of our sockets are ready: serve them, then kick the lanes that ask for it."""
         self._is_turning = True
         lane_of, selected, finished = self.fd_map.get, _SELECTED, []
-        for fd, events in self._readiness.ready():
-            lane = lane_of(fd)
-            if lane is None:
-                self.unregister(fd)
-                continue
-            selection = selected.get(events) or _selected(events)
-            if lane.socket_action(fd, selection)[1] < lane.active and lane not in finished:
-                finished.append(lane)
-        for lane in finished:
-            self._collect(lane)
-        self._turn()
+        try:
+            for fd, events in self._readiness.ready():
+                lane = lane_of(fd)
+                if lane is None:
+                    self.unregister(fd)
+                    continue
+                selection = selected.get(events) or _selected(events)
+                if lane.socket_action(fd, selection)[1] < lane.active and lane not in finished:
+                    finished.append(lane)
+            for lane in finished:
+                self._collect(lane)
+        finally:
+            self._turn()
 
     def kick_soon(self, lane: Lane) -> None:
         """The lane is kicked when this turn ends, or else at the loop's next one."""
@@ -475,8 +539,8 @@ class Transport:
         try:
             if self._ended:
                 self._tell_outcomes()
-            due, self._due = self._due, []
-            for lane in due:
+            for _ in range(len(self._due)):
+                lane = self._due.popleft()
                 lane.is_due = False
                 if lane.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1] < lane.active:
                     self._collect(lane)
@@ -505,11 +569,7 @@ class Transport:
             if outcome is None or request is None:  # cancelled after it had ended
                 self._release(transfer)
                 continue
-            result = (
-                from_curl(code, text, method=request.method, url=request.url, request=request)
-                if code
-                else transfer.take_response(request)
-            )
+            result = transfer.take_error(request, code, text) if code else transfer.take(request)
             self._release(transfer)
             outcome(result, lane)
 
@@ -574,7 +634,7 @@ class Transport:
 
     def _forget(self) -> list[object]:
         """In a forked child: what must neither be used nor closed, see the facts above."""
-        self._closed = True
+        self._closed = self.is_forgotten = True
         kept: list[object] = [lane.abandon() for lane in self._lanes]
         kept.extend(transfer.easy for transfer in self._spare)
         self._lanes.clear()

@@ -1,0 +1,75 @@
+"""Readers and other small things that tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+from typing import Any, NoReturn
+
+from webqq_tornado import Chain, Response
+
+#: Nothing listens there: tcpmux has been out of use for decades.
+REFUSED = "http://127.0.0.1:1/"
+
+
+class Reading:
+    """A reader that keeps what it read, and returns what it is told."""
+
+    def __init__(self, *results: object) -> None:
+        self.responses: list[Response] = []
+        self.results = list(results)
+
+    def __call__(self, response: Response) -> object:
+        self.responses.append(response)
+        return self.results.pop(0) if self.results else None
+
+    @property
+    def paths(self) -> list[str]:
+        """What the echo server was asked for."""
+        return [response.json()["uri"] for response in self.responses]
+
+
+class Oops(Exception):
+    """What the readers below raise."""
+
+
+def raising(*_: object) -> NoReturn:
+    """A reader that raises."""
+    raise Oops("in a reader")
+
+
+async def raising_later(*_: object) -> NoReturn:
+    """A coroutine reader that raises."""
+    await asyncio.sleep(0)
+    raise Oops("in a reader")
+
+
+def raising_in_a_generator(*_: object) -> Any:
+    """A generator that raises."""
+    raise Oops("in a reader")
+    yield
+
+
+async def raising_in_an_async_generator(*_: object) -> Any:
+    """An async generator that raises."""
+    raise Oops("in a reader")
+    yield
+
+
+RAISING = [raising, raising_later, raising_in_a_generator, raising_in_an_async_generator]
+
+
+async def wait(chain: Chain) -> Response | None:
+    """Await a chain; for `gather`, which takes no chains."""
+    return await chain
+
+
+def run_script(text: str, *arguments: str) -> str:
+    """Run a program of a user; gives what it prints. It must not warn."""
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(text), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout

@@ -1,0 +1,250 @@
+"""How a stream starts, stops, drains and closes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from conftest import open_descriptors
+from servers.web import Web
+
+from engine.readers import REFUSED, run_script, wait
+from webqq_tornado import (
+    ClosedError,
+    HTTPStream,
+    State,
+)
+
+# -- start, stop, drain, close ----------------------------------------------------------------
+
+
+def test_start_returns_when_the_last_chain_has_ended(web: Web):
+    stream = HTTPStream()
+    read = []
+    stream.add_request(web.http, lambda r: (r.request, read.append, 0.01))
+    stream.start()
+    stream.close()
+    assert len(read) == 1
+
+
+def test_start_returns_at_once_when_no_chain_is_alive(web: Web):
+    stream = HTTPStream()
+    chain = stream.add_request(web.http, None)
+    chain.cancel()
+    late = []
+    stream.ioloop.call_later(2, lambda: (late.append("hung"), stream.ioloop.stop()))
+    stream.start()
+    stream.close()
+    assert late == []
+
+
+def test_stop_leaves_chains_for_the_next_start(web: Web):
+    stream = HTTPStream()
+    read = []
+
+    def first(response):
+        stream.stop()
+        return web.http, read.append
+
+    chain = stream.add_request(web.http, first)
+    stream.start()
+    assert (read, chain.done) == ([], False)
+    stream.start()
+    stream.close()
+    assert (len(read), chain.state) == (1, State.DONE)
+
+
+def test_a_keyboard_interrupt_in_a_reader_passes_through_start(web: Web):
+    stream = HTTPStream()
+    read = []
+
+    def interrupted(response):
+        raise KeyboardInterrupt
+
+    stream.add_request(web.http, interrupted)
+    stream.add_request(web.http, read.append, delay=0.05)
+    with pytest.raises(KeyboardInterrupt):
+        stream.start()
+    assert read == []
+    stream.ioloop.call_later(5, stream.stop)
+    stream.start()
+    assert len(read) == 1
+    assert not stream.chains, "the chain whose reader was interrupted is neither here nor there"
+    stream.close()
+
+
+async def test_drain_says_whether_all_chains_have_ended(web: Web):
+    async with HTTPStream() as stream:
+        stream.add_request(f"{web.http}/hold/drained", None)
+        assert not await stream.drain(0.02)
+        assert not await stream.drain(0)
+        other = HTTPStream()
+        await other.fetch(f"{web.http}/release/drained")
+        other.close()
+        assert await stream.drain(5)
+        assert await stream.drain()
+
+
+async def test_drain_waits_for_chains_that_those_waiting_for_chains_start(web: Web):
+    stream = HTTPStream()
+    read = []
+
+    async def one_after_the_other():
+        await stream.add_request(web.http, None)
+        await stream.add_request(web.http, read.append)
+
+    task = asyncio.ensure_future(one_after_the_other())
+    await asyncio.sleep(0)
+    assert await stream.drain()
+    await task
+    stream.close()
+    assert len(read) == 1
+
+
+async def test_two_may_drain_at_once(web: Web):
+    async with HTTPStream() as stream:
+        stream.add_request(web.http, None)
+        assert await asyncio.gather(stream.drain(), stream.drain(5)) == [True, True]
+
+
+async def test_leaving_the_stream_drains_it(web: Web):
+    read = []
+    async with HTTPStream() as stream:
+        stream.add_request(web.http, read.append)
+    assert len(read) == 1
+
+
+async def test_leaving_the_stream_by_an_error_does_not_wait(web: Web):
+    with pytest.raises(KeyError):
+        async with HTTPStream() as stream:
+            chain = stream.add_request(f"{web.http}/hold/left-by-error", None)
+            raise KeyError
+    assert chain.state is State.CANCELLED
+
+
+async def test_close_may_be_called_twice(web: Web):
+    stream = HTTPStream()
+    await stream.fetch(web.http)
+    stream.close()
+    stream.close()
+    assert "closed" in repr(stream)
+
+
+async def test_close_in_a_reader_ends_all_chains(web: Web):
+    stream = HTTPStream()
+    other = stream.add_request(web.http, None, delay=60)
+
+    def read(response):
+        stream.close()
+        return web.http, print
+
+    chain = stream.add_request(web.http, read)
+    for each in (chain, other):
+        with pytest.raises(ClosedError):
+            await each
+    assert not stream.chains
+
+
+async def test_close_in_a_reader_when_other_responses_have_arrived_too(web: Web):
+    stream, read_by = HTTPStream(), []
+
+    def read(response):
+        read_by.append(response)
+        stream.close()
+
+    chains = [stream.add_request(f"{web.http}/hold/close-turn", read) for _ in range(20)]
+    async with HTTPStream() as other:
+        while (await other.fetch(f"{web.http}/arrived/close-turn")).text != "20":
+            pass
+        await other.fetch(f"{web.http}/release/close-turn")
+        results = await asyncio.gather(*map(wait, chains), return_exceptions=True)
+        await other.fetch(web.http)
+    assert len(read_by) == 1
+    assert {type(result) for result in results} == {ClosedError}
+
+
+async def test_close_in_a_coroutine_reader(web: Web):
+    stream = HTTPStream()
+
+    async def read(response):
+        await asyncio.sleep(0)
+        stream.close()
+        return web.http, print
+
+    with pytest.raises(ClosedError):
+        await stream.add_request(web.http, read)
+
+
+async def test_close_in_a_generator_reader(web: Web):
+    stream = HTTPStream()
+
+    def read(response):
+        yield f"{web.http}/hold/close-generator", None
+        stream.close()
+        yield web.http, print
+
+    chain = stream.add_request(web.http, read)
+    with pytest.raises(ClosedError):
+        await asyncio.wait_for(asyncio.ensure_future(chain), 5)
+    stream.close()
+    assert not stream.chains
+
+
+async def test_close_in_an_errback():
+    stream = HTTPStream()
+    chain = stream.add_request(REFUSED, None, errback=lambda _: stream.close())
+    with pytest.raises(ClosedError):
+        await chain
+
+
+async def test_a_closed_stream_takes_no_requests(web: Web):
+    stream = HTTPStream()
+    stream.close()
+    with pytest.raises(ClosedError, match="closed"):
+        stream.add_request(web.http)
+    with pytest.raises(ClosedError):
+        stream.session("mine")
+    with pytest.raises(ClosedError):
+        await stream.fetch(web.http)
+
+
+def test_close_after_the_loop_was_closed_with_chains_in_flight(web: Web):
+    async def main():
+        stream = HTTPStream()
+        stream.add_request(f"{web.http}/hold/loop-closed", None)
+        stream.add_request(web.http, None, delay=60)
+        await stream.fetch(f"{web.http}/arrived/loop-closed")
+        return stream
+
+    before = open_descriptors()
+    stream = asyncio.run(main())
+    stream.close()
+    assert not stream.chains
+    assert open_descriptors() <= before
+
+
+def test_a_closed_session_can_still_be_shown(web: Web):
+    async def main():
+        async with HTTPStream() as stream:
+            session = stream.session("mine")
+            await stream.fetch(web.http, session=session)
+        return session
+
+    assert "mine" in repr(asyncio.run(main()))
+
+
+def test_ctrl_c_in_a_script_reaches_its_caller_and_the_stream_closes(web: Web):
+    script = """
+        import os, signal, sys
+        from webqq_tornado import HTTPStream
+
+        stream = HTTPStream.instance()
+        stream.add_request(sys.argv[1], lambda resp: os.kill(os.getpid(), signal.SIGINT))
+        stream.add_request(sys.argv[1], None, delay=60)
+        try:
+            stream.start()
+        except KeyboardInterrupt:
+            stream.close()
+            print("closed", stream.stats().chains)
+    """
+    assert run_script(script, web.http) == "closed 0\n"

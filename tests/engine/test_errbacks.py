@@ -1,0 +1,166 @@
+"""Where errors go: to the errback, to `on_error`, to who awaits."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+
+import pytest
+from servers.web import Web
+
+from engine.readers import RAISING, REFUSED, Oops, Reading, raising, raising_later
+from webqq_tornado import (
+    HTTPStream,
+    LinkError,
+    Next,
+    State,
+    StreamError,
+)
+
+
+@pytest.mark.parametrize("reader", RAISING)
+async def test_what_a_reader_raises_ends_its_chain_and_reaches_who_awaits(web: Web, reader, caplog):
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, reader, name="unlucky")
+        with pytest.raises(Oops):
+            await chain
+    assert chain.state is State.FAILED
+    assert isinstance(chain.error, Oops)
+    (record,) = caplog.records
+    assert record.name == "webqq_tornado.engine"
+    assert "chain unlucky failed at step 1" in record.getMessage()
+
+
+@pytest.mark.parametrize("reader", RAISING)
+async def test_what_a_reader_raises_goes_to_the_links_errback(web: Web, reader):
+    errors = []
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, reader, errback=errors.append)
+        await chain
+    assert [type(error) for error in errors] == [Oops]
+    assert chain.state is State.DONE
+
+
+@pytest.mark.parametrize("reader", RAISING)
+async def test_what_a_reader_raises_goes_to_on_error(web: Web, reader):
+    errors = []
+
+    class Flow(HTTPStream):
+        def on_error(self, error):
+            errors.append(error)
+
+    async with Flow() as stream:
+        chain = stream.add_request(web.http, reader)
+        await chain
+    assert [type(error) for error in errors] == [Oops]
+    assert chain.state is State.DONE
+
+
+async def test_an_errback_takes_over_from_on_error():
+    class Flow(HTTPStream):
+        def on_error(self, error):
+            raise AssertionError("the errback should have it")
+
+    errors = []
+    async with Flow() as stream:
+        await stream.add_request(REFUSED, None, errback=errors.append)
+    assert isinstance(errors[0], StreamError)
+
+
+async def test_an_errback_may_return_the_next_link(web: Web):
+    read = Reading()
+    async with HTTPStream() as stream:
+        chain = stream.add_request(REFUSED, None, errback=lambda _: (web.http, read))
+        await chain
+    assert len(read.responses) == 1
+    assert (chain.steps, chain.state) == (2, State.DONE)
+
+
+async def test_an_errback_may_be_a_coroutine(web: Web):
+    read = Reading()
+
+    async def errback(error):
+        await asyncio.sleep(0)
+        return web.http, read
+
+    async with HTTPStream() as stream:
+        await stream.add_request(REFUSED, None, errback=errback)
+    assert len(read.responses) == 1
+
+
+async def test_an_errback_is_for_one_link_only(web: Web, caplog):
+    errors = []
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, lambda _: (REFUSED, None), errback=errors.append)
+        with pytest.raises(StreamError):
+            await chain
+    assert errors == []
+
+
+@pytest.mark.parametrize("errback", [raising, raising_later])
+async def test_an_errback_that_raises_ends_the_chain_with_that(errback, caplog):
+    async with HTTPStream() as stream:
+        chain = stream.add_request(REFUSED, None, errback=errback)
+        with pytest.raises(Oops):
+            await chain
+    assert chain.state is State.FAILED
+
+
+async def test_an_errback_that_returns_no_link_ends_the_chain(caplog):
+    async with HTTPStream() as stream:
+        with pytest.raises(LinkError):
+            await stream.add_request(REFUSED, None, errback=lambda _: 42)
+
+
+async def test_an_errback_can_try_the_same_again_until_it_works(web: Web):
+    left = itertools.count(3, -1)
+
+    async with HTTPStream() as stream:
+
+        def retry(error):
+            return Next(REFUSED if next(left) else web.http, None, errback=retry)
+
+        chain = stream.add_request(REFUSED, None, errback=retry)
+        await chain
+    assert chain.steps == 5
+
+
+async def test_the_error_knows_its_request_its_chain_and_its_step(web: Web):
+    errors = []
+    async with HTTPStream() as stream:
+        link = Next(REFUSED, None, errback=errors.append)
+        await stream.add_request(web.http, lambda _: link, name="lost")
+    (error,) = errors
+    assert (error.chain, error.step, error.request.url) == ("lost", 2, REFUSED)
+    assert str(error).endswith("[chain lost, step 2]")
+
+
+async def test_an_error_below_fails_the_chain_above_after_the_others_have_ended(web: Web, caplog):
+    read = Reading()
+    async with HTTPStream() as stream:
+        links = [(web.http, raising), (web.http, read), (web.http, read, 0.05)]
+        chain = stream.add_request(web.http, lambda _: links)
+        with pytest.raises(Oops):
+            await chain
+    assert len(read.responses) == 2
+    assert chain.state is State.FAILED
+
+
+async def test_an_error_is_logged_once(web: Web, caplog):
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, lambda _: [(web.http, raising)])
+        with pytest.raises(Oops):
+            await chain
+    assert len(caplog.records) == 1
+
+
+def test_engine_errors_are_logged_without_a_traceback(web: Web, caplog):
+    stream = HTTPStream()
+    stream.add_request(REFUSED)
+    stream.add_request(web.http, raising)
+    stream.start()
+    stream.close()
+    has_trace = {bool(record.exc_info) for record in caplog.records}
+    assert has_trace == {True, False}
+    assert all(record.levelno == logging.ERROR for record in caplog.records)

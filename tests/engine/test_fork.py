@@ -1,0 +1,124 @@
+"""A fork in mid-flight: the parent goes on, whatever the child does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from servers.web import Web
+
+from webqq_tornado import HTTPStream
+
+SCRIPT = """
+import asyncio, os, sys
+from webqq_tornado import HTTPStream
+
+http, https, ca, child = sys.argv[1:]
+
+async def main():
+    stream = HTTPStream(defaults={"ca_certs": ca})
+    for door in (http, https):
+        await stream.fetch(door)
+    held = [stream.add_request(f"{door}/hold/fork-{child[:3]}", print) for door in (http, https)]
+    other = HTTPStream(defaults={"ca_certs": ca})
+    while (await other.fetch(f"{http}/arrived/fork-{child[:3]}")).text != "2":
+        pass
+    pid = os.fork()
+    if not pid:
+        return stream
+    _, status = os.waitpid(pid, 0)
+    assert status == 0, status
+    await other.fetch(f"{http}/release/fork-{child[:3]}")
+    for chain in held:
+        assert (await asyncio.wait_for(asyncio.ensure_future(chain), 5)).body == b"released"
+    for door in (http, https, f"{http}/close"):
+        assert (await asyncio.wait_for(stream.fetch(door), 5)).status == 200
+    stream.close()
+    other.close()
+    print("parent is fine")
+
+async def run():
+    parent = os.getpid()
+    stream = await main()
+    if os.getpid() != parent:
+        CHILD
+"""
+
+CHILDREN = {
+    "exits at once": "os._exit(0)",
+    "closes its copy of the stream": "stream.close(); os._exit(0)",
+    "collects its garbage": "import gc; del stream; gc.collect(); os._exit(0)",
+    "runs a stream of its own": """
+        def work():
+            inner = HTTPStream()
+            inner.add_request(http, lambda r: os._exit(0))
+            inner.start()
+        import threading
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join(10)
+        os._exit(1)
+    """,
+}
+
+
+def _run(web: Web, child: str, name: str) -> subprocess.CompletedProcess[str]:
+    indented = textwrap.indent(textwrap.dedent(child).strip(), " " * 8).strip()
+    script = SCRIPT.replace("CHILD", indented) + "\nasyncio.run(run())\n"
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
+    arguments = [web.http, web.https, web.ca, name]
+    return subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+@pytest.mark.parametrize("child", CHILDREN)
+def test_the_parent_goes_on_when_its_child(web: Web, child):
+    name = f"{list(CHILDREN).index(child):03}"
+    done = _run(web, CHILDREN[child], name)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("parent is fine\n")
+    assert done.stderr == ""
+
+
+def test_the_parent_goes_on_when_its_child_ends_like_any_program(web: Web):
+    """With all of the interpreter's tidying up, where libcurl's handles are destroyed."""
+    done = _run(web, "sys.exit(0)", "900")
+    assert "parent is fine" in done.stdout, done.stderr
+
+
+async def test_a_subprocess_that_lives_on_keeps_the_parents_loop_idle(web: Web):
+    """It may hold copies of sockets that were closed here: epoll goes on reporting those."""
+    handled = []
+
+    class Flow(HTTPStream):
+        def _handle_events(self, fd, events):
+            handled.append(fd)
+            super()._handle_events(fd, events)
+
+    async with Flow() as stream:
+        await asyncio.gather(*(stream.fetch(web.http) for _ in range(8)))
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if not pid:
+            os.close(writer)
+            os.read(reader, 1)  # until the parent has closed its end
+            os._exit(0)
+        os.close(reader)
+        try:
+            # All eight connections are closed by the server, and their numbers used again.
+            await asyncio.gather(*(stream.fetch(f"{web.http}/close") for _ in range(8)))
+            held = [stream.add_request(f"{web.http}/hold/spin", None) for _ in range(8)]
+            await stream.fetch(f"{web.http}/arrived/spin")
+            before = len(handled)
+            await stream.drain(0.2)
+            assert len(handled) - before < 30
+            for chain in held:
+                chain.cancel()
+        finally:
+            os.close(writer)
+            os.waitpid(pid, 0)

@@ -1,0 +1,201 @@
+"""Flows: `begin`, `run`, `launch`, and the hooks to override."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from servers.web import Web
+
+from engine.readers import REFUSED
+from webqq_tornado import (
+    ClosedError,
+    HTTPStream,
+    State,
+    Stats,
+)
+
+
+async def test_on_response_sees_each_response_before_its_reader(web: Web):
+    seen = []
+
+    class Flow(HTTPStream):
+        def on_response(self, response):
+            seen.append(("hook", response.status))
+
+    async with Flow() as stream:
+        stream.add_request(web.http, lambda response: seen.append(("reader", response.status)))
+    assert seen == [("hook", 200), ("reader", 200)]
+
+
+async def test_an_error_in_on_response_ends_the_chain(web: Web, caplog):
+    class Flow(HTTPStream):
+        def on_response(self, response):
+            raise RuntimeError("in a hook")
+
+    async with Flow() as stream:
+        with pytest.raises(RuntimeError, match="in a hook"):
+            await stream.add_request(web.http, print)
+
+
+async def test_a_chain_cancelled_in_on_response_is_not_read(web: Web):
+    class Flow(HTTPStream):
+        def on_response(self, response):
+            for chain in self.chains:
+                chain.cancel()
+
+    read = []
+    async with Flow() as stream:
+        chain = stream.add_request(web.http, read.append)
+    assert read == []
+    assert chain.state is State.CANCELLED
+
+
+async def test_on_error_may_return_the_next_link(web: Web):
+    read = []
+
+    class Flow(HTTPStream):
+        def on_error(self, error):
+            return web.http, read.append
+
+    async with Flow() as stream:
+        await stream.add_request(REFUSED)
+    assert len(read) == 1
+
+
+async def test_on_error_may_be_a_coroutine(web: Web):
+    read = []
+
+    class Flow(HTTPStream):
+        async def on_error(self, error):
+            await asyncio.sleep(0)
+            return web.http, read.append
+
+    async with Flow() as stream:
+        await stream.add_request(REFUSED)
+    assert len(read) == 1
+
+
+async def test_a_coroutine_on_error_that_raises_ends_the_chain_and_is_asked_once(caplog):
+    asked = []
+
+    class Flow(HTTPStream):
+        async def on_error(self, error):
+            asked.append(error)
+            if len(asked) > 10:
+                return None
+            raise error
+
+    async with Flow() as stream:
+        chain = stream.add_request(REFUSED)
+        assert await stream.drain(5)
+    assert len(asked) == 1
+    assert chain.state is State.FAILED
+
+
+async def test_an_on_error_that_returns_no_link_ends_the_chain_and_is_asked_once(caplog):
+    asked = []
+
+    class Flow(HTTPStream):
+        def on_error(self, error):
+            asked.append(error)
+            return 42
+
+    async with Flow() as stream:
+        chain = stream.add_request(REFUSED)
+        assert await stream.drain(5)
+    assert len(asked) == 1
+    assert chain.state is State.FAILED
+
+
+# -- flows ------------------------------------------------------------------------------------
+
+
+def test_run_runs_a_flow_and_says_what_was_done(web: Web):
+    class Flow(HTTPStream):
+        left = 3
+
+        def begin(self):
+            yield web.http, self.check
+
+        def check(self, response):
+            self.left -= 1
+            return (response.request, self.check, 0.01) if self.left else None
+
+    flow = Flow()
+    stats = flow.run()
+    assert isinstance(stats, Stats)
+    assert (stats.responses, stats.errors, stats.chains) == (3, 0, 0)
+    with pytest.raises(ClosedError):
+        flow.add_request(web.http)
+
+
+BEGINNINGS = ["none", "pair", "list", "generator", "coroutine", "async generator"]
+
+
+@pytest.mark.parametrize("form", BEGINNINGS)
+def test_begin_may_return_all_that_a_reader_may(web: Web, form):
+    read = []
+    link = (web.http, read.append)
+
+    def generator(self):
+        yield link
+
+    async def coroutine(self):
+        return link
+
+    async def async_generator(self):
+        yield link
+
+    forms = {
+        "none": lambda self: None,
+        "pair": lambda self: link,
+        "list": lambda self: [link],
+        "generator": generator,
+        "coroutine": coroutine,
+        "async generator": async_generator,
+    }
+    type("Flow", (HTTPStream,), {"begin": forms[form]})().run()
+    assert len(read) == (form != "none")
+
+
+def test_run_raises_what_begin_raises(caplog):
+    class Flow(HTTPStream):
+        def begin(self):
+            raise LookupError("no beginning")
+
+    with pytest.raises(LookupError, match="no beginning"):
+        Flow().run()
+
+
+def test_run_goes_on_when_a_chain_of_the_flow_fails(web: Web, caplog):
+    read = []
+
+    class Flow(HTTPStream):
+        def begin(self):
+            yield REFUSED, None
+            yield web.http, read.append
+
+    stats = Flow().run()
+    assert len(read) == 1
+    assert stats.errors == 1
+
+
+async def test_launch_runs_a_flow_on_a_loop_that_runs(web: Web):
+    read = []
+
+    class Flow(HTTPStream):
+        def begin(self):
+            yield web.http, read.append
+            yield web.http, read.append
+
+    async with Flow() as flow:
+        await flow.launch()
+        assert len(read) == 2
+
+
+@pytest.mark.parametrize("method", ["run", "start"])
+async def test_what_would_block_a_running_loop_is_refused(method):
+    async with HTTPStream() as stream:
+        with pytest.raises(RuntimeError, match="would block the loop"):
+            getattr(stream, method)()

@@ -1,0 +1,296 @@
+"""Sessions and their cookies."""
+
+from __future__ import annotations
+
+import http.cookiejar
+import stat
+import time
+from pathlib import Path
+
+import pytest
+from servers.raw import answer, raw_server, saying
+from servers.web import Web
+
+from webqq_tornado import CookieJar, HTTPStream, Request
+from webqq_tornado.engine.session import Session
+
+
+async def _cookies(stream: HTTPStream, url: str, session: Session | None = None) -> str:
+    """The Cookie header that the server gets."""
+    told = (await stream.fetch(f"{url}/echo", session=session)).json()
+    return dict(told["headers"]).get("Cookie", "")
+
+
+async def test_cookies_are_kept_and_sent_again(web: Web):
+    async with HTTPStream() as stream:
+        await stream.fetch(f"{web.http}/set-cookie?line=a=1&line=b=2;path=/echo")
+        assert sorted((await _cookies(stream, web.http)).split("; ")) == ["a=1", "b=2"]
+        assert stream.cookiejar.get("a") == "1"
+        assert {cookie.name for cookie in stream.cookiejar} == {"a", "b"}
+        assert len(stream.cookiejar) == 2
+
+
+async def test_cookies_set_on_the_way_are_kept(web: Web):
+    """A redirect that sets one, and the chain's next link."""
+    read = []
+    async with HTTPStream() as stream:
+        url = f"{web.http}/set-cookie?line=a=1"
+        await stream.add_request(url, lambda _: (f"{web.http}/echo", read.append))
+    assert dict(read[0].json()["headers"])["Cookie"] == "a=1"
+
+
+async def test_sessions_keep_their_cookies_apart(web: Web):
+    async with HTTPStream(max_clients=1) as stream:
+        for name in ("a", "b"):
+            session = stream.session(name)
+            await stream.fetch(f"{web.http}/set-cookie?line=who={name}", session=session)
+        for name in ("a", "b", "a"):
+            assert await _cookies(stream, web.http, stream.session(name)) == f"who={name}"
+        assert await _cookies(stream, web.http) == ""
+        assert stream.session("a") is stream.session("a")
+
+
+async def test_many_sessions_in_flight_at_once_keep_their_cookies_apart(web: Web):
+    told = []
+    async with HTTPStream() as stream:
+        for n in range(50):
+            session = stream.session(str(n))
+
+            def read(response, n=n):
+                told.append((n, dict(response.json()["headers"]).get("Cookie")))
+
+            url = f"{web.http}/set-cookie?line=n={n}"
+            link = (f"{web.http}/echo", read)
+            stream.add_request(url, lambda _, link=link: link, session=session)
+    assert sorted(told) == [(n, f"n={n}") for n in range(50)]
+
+
+async def test_streams_keep_their_cookies_apart(web: Web):
+    async with HTTPStream() as one, HTTPStream() as other:
+        await one.fetch(f"{web.http}/set-cookie?line=a=1")
+        assert await _cookies(other, web.http) == ""
+        assert await _cookies(one, web.http) == "a=1"
+
+
+async def test_a_cookie_header_of_ones_own_joins_those_of_the_session(web: Web):
+    async with HTTPStream() as stream:
+        stream.cookiejar.set("a", "1", domain="127.0.0.1")
+        request = Request(f"{web.http}/echo", headers={"Cookie": "b=2"})
+        told = dict((await stream.fetch(request)).json()["headers"])
+    assert "b=2" in told["Cookie"]
+
+
+async def test_cookies_go_where_they_belong(web: Web):
+    jar_lines = [
+        ("here", {"domain": "example.org"}),
+        ("there", {"domain": "example.com"}),
+        ("path", {"domain": "example.org", "path": "/elsewhere"}),
+        ("secure", {"domain": "example.org", "secure": True}),
+        ("old", {"domain": "example.org", "expires": int(time.time()) - 10}),
+        ("new", {"domain": "example.org", "expires": int(time.time()) + 1000}),
+        ("exact", {"domain": "example.org", "subdomains": False}),
+    ]
+    # No name is looked up: the server is behind a unix socket, whatever it is called.
+    async with HTTPStream(defaults={"unix_socket": web.unix}) as stream:
+        for name, arguments in jar_lines:
+            stream.cookiejar.set(name, "x", **arguments)
+        exact = await _cookies(stream, "http://example.org")
+        below = await _cookies(stream, "http://w.example.org")
+    assert {part.split("=")[0] for part in exact.split("; ")} == {"here", "new", "exact"}
+    assert {part.split("=")[0] for part in below.split("; ")} == {"here", "new"}
+
+
+async def test_secure_cookies_go_over_tls_and_to_this_machine(web: Web):
+    async with HTTPStream(defaults={"ca_certs": web.ca}) as stream:
+        stream.cookiejar.set("secure", "x", domain="127.0.0.1", secure=True)
+        assert await _cookies(stream, web.https) == "secure=x"
+        assert await _cookies(stream, web.http) == "secure=x"
+
+
+@pytest.mark.parametrize("line", ["a=1; domain=example.org", "a=1; domain=com", "a=1; domain=1"])
+async def test_a_server_sets_no_cookies_for_others(web: Web, line):
+    async with HTTPStream() as stream:
+        await stream.fetch(f"{web.http}/set-cookie?line={line}".replace(" ", "%20"))
+        assert len(stream.cookiejar) == 0
+
+
+async def test_a_server_deletes_its_cookie(web: Web):
+    async with HTTPStream() as stream:
+        await stream.fetch(f"{web.http}/set-cookie?line=a=1")
+        await stream.fetch(f"{web.http}/set-cookie?line=a=%3Bmax-age=0")
+        assert await _cookies(stream, web.http) == ""
+
+
+@pytest.mark.parametrize("raw", [b"a=\xe5\x90\x8d", b"a=\xff\xfe", b"\xe5=1", b'a="quoted"', b"a="])
+async def test_a_cookie_of_any_bytes_can_be_looked_at(raw):
+    async with raw_server(saying(answer(b"", b"Set-Cookie: " + raw))) as url:
+        async with HTTPStream() as stream:
+            await stream.fetch(url)
+            assert len(stream.cookiejar) == 1
+            assert len(list(stream.cookiejar)) == 1
+            assert repr(stream.cookiejar) == "<CookieJar 1 cookies>"
+
+
+# -- the jar alone --------------------------------------------------------------------------
+
+
+def test_a_cookie_is_set_found_and_replaced():
+    jar = CookieJar()
+    jar.set("a", "1", domain="qq.com")
+    jar.set("a", "2", domain="qq.com")
+    jar.set("a", "3", domain="w.qq.com")
+    assert len(jar) == 2
+    assert jar.get("a", domain="qq.com") == "2"
+    assert jar.get("a", domain="w.qq.com") == "3"
+    assert jar.get("missing") is None
+    assert jar.get("missing", "x") == "x"
+    jar.clear()
+    assert len(jar) == 0
+    jar.close()
+
+
+@pytest.mark.parametrize("part", ["name", "value", "domain", "path"])
+@pytest.mark.parametrize("mark", ["\t", "\r", "\n", "\0"])
+def test_a_cookie_with_a_line_break_is_refused(part, mark):
+    jar = CookieJar()
+    parts = {"name": "a", "value": "1", "domain": "qq.com", "path": "/"}
+    parts[part] += mark + "x"
+    with pytest.raises(ValueError, match="tab or line break"):
+        jar.set(**parts)
+    assert len(jar) == 0
+
+
+def test_a_cookie_may_have_a_value_outside_ascii():
+    jar = CookieJar()
+    jar.set("nick", "名", domain="qq.com")
+    assert jar.get("nick") == "名"
+
+
+def test_a_cookie_may_have_an_empty_value():
+    jar = CookieJar()
+    jar.set("a", "", domain="qq.com")
+    assert jar.get("a") == ""
+
+
+def test_a_cookie_of_http_cookiejar_keeps_all_it_has():
+    theirs = _cookie("a", "1", "qq.com", expires=int(time.time()) + 1000, secure=True)
+    jar = CookieJar()
+    jar.set_cookie(theirs)
+    (ours,) = jar
+    for part in ("name", "value", "path", "expires", "secure"):
+        assert getattr(ours, part) == getattr(theirs, part)
+    assert ours.domain.lstrip(".") == "qq.com"
+    assert not ours.discard
+
+
+def _cookie(
+    name: str, value: str, domain: str, *, expires: int | None = None, secure: bool = False
+) -> http.cookiejar.Cookie:
+    return http.cookiejar.Cookie(
+        0, name, value, None, False, domain, False, domain.startswith("."), "/", True, secure,
+        expires, expires is None, None, None, {},
+    )  # fmt: skip
+
+
+# -- files ----------------------------------------------------------------------------------
+
+
+def _full_jar() -> CookieJar:
+    jar = CookieJar()
+    jar.set("session", "s", domain="qq.com")
+    jar.set("lasting", "l=1", domain="w.qq.com", expires=2_000_000_000, path="/p")
+    jar.set("hidden", "h", domain="qq.com", expires=2_000_000_000, http_only=True, secure=True)
+    jar.set("empty", "", domain="qq.com", expires=2_000_000_000)
+    jar.set("exact", "e", domain="qq.com", expires=2_000_000_000, subdomains=False)
+    return jar
+
+
+def _facts(jar) -> set:
+    return {
+        (c.name, c.value or "", c.domain, c.path, c.expires or 0, bool(c.secure))
+        for c in jar
+    }  # fmt: skip
+
+
+def test_cookies_are_saved_and_loaded(tmp_path: Path):
+    jar, copy = _full_jar(), CookieJar()
+    jar.save(tmp_path / "cookies.txt")
+    copy.load(tmp_path / "cookies.txt")
+    assert _facts(copy) == _facts(jar)
+    assert {c.name for c in copy if c.has_nonstandard_attr("HttpOnly")} == {"hidden"}
+
+
+def test_the_mozilla_jar_reads_what_is_saved(tmp_path: Path):
+    jar = _full_jar()
+    jar.save(tmp_path / "cookies.txt")
+    theirs = http.cookiejar.MozillaCookieJar()
+    theirs.load(str(tmp_path / "cookies.txt"), ignore_discard=True, ignore_expires=True)
+    assert _facts(theirs) == _facts(jar)
+
+
+def test_the_mozilla_jar_keeps_session_cookies_that_were_saved(tmp_path: Path):
+    jar = _full_jar()
+    jar.save(tmp_path / "cookies.txt")
+    theirs = http.cookiejar.MozillaCookieJar()
+    theirs.load(str(tmp_path / "cookies.txt"), ignore_discard=True)
+    assert "session" in {cookie.name for cookie in theirs}
+
+
+def test_what_the_mozilla_jar_saved_is_read(tmp_path: Path):
+    theirs = http.cookiejar.MozillaCookieJar()
+    theirs.set_cookie(_cookie("session", "s", ".qq.com"))
+    theirs.set_cookie(_cookie("lasting", "l", ".qq.com", expires=2_000_000_000, secure=True))
+    theirs.save(str(tmp_path / "cookies.txt"), ignore_discard=True)
+    jar = CookieJar()
+    jar.load(tmp_path / "cookies.txt")
+    assert _facts(jar) == _facts(theirs)
+
+
+async def test_a_round_trip_through_files_keeps_a_login(web: Web, tmp_path: Path):
+    async with HTTPStream() as stream:
+        await stream.fetch(f"{web.http}/set-cookie?line=a=1")
+        stream.cookiejar.save(tmp_path / "cookies.txt")
+    async with HTTPStream() as stream:
+        stream.cookiejar.load(tmp_path / "cookies.txt")
+        assert await _cookies(stream, web.http) == "a=1"
+
+
+def test_a_file_of_cookies_is_its_owners_alone(tmp_path: Path):
+    path = tmp_path / "cookies.txt"
+    for each in (path, tmp_path / "cookies.txt.new"):
+        each.write_text("old")
+        each.chmod(0o644)
+    _full_jar().save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert {each.name for each in tmp_path.iterdir()} == {"cookies.txt"}
+
+
+def test_a_file_that_is_no_cookie_file_is_refused_and_adds_nothing(tmp_path: Path):
+    path = tmp_path / "cookies.txt"
+    path.write_text("qq.com\tFALSE\t/\tFALSE\t0\ta\t1\nnonsense\n")
+    jar = CookieJar()
+    with pytest.raises(ValueError, match=r"cookies\.txt, line 2"):
+        jar.load(path)
+    assert len(jar) == 0
+
+
+def test_cookies_that_have_expired_are_not_loaded(tmp_path: Path):
+    path = tmp_path / "cookies.txt"
+    path.write_text("qq.com\tFALSE\t/\tFALSE\t1000\ta\t1\n")
+    jar = CookieJar()
+    jar.load(path)
+    assert len(jar) == 0
+
+
+def test_a_missing_file_is_an_os_error(tmp_path: Path):
+    with pytest.raises(FileNotFoundError):
+        CookieJar().load(tmp_path / "nothing")
+
+
+def test_it_shows_no_cookie():
+    jar = CookieJar()
+    jar.set("skey", "swordfish", domain="qq.com")
+    assert repr(jar) == "<CookieJar 1 cookies>"
+    session = Session("mine")
+    assert repr(session) == "<Session 'mine' 0 cookies>"
+    session.close()

@@ -1,0 +1,222 @@
+"""Several links at once: lists and generators, and the room they get."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import urllib.request
+
+import pytest
+from servers.web import Web
+from tornado.httpclient import HTTPRequest
+
+from engine.readers import Reading
+from webqq_tornado import (
+    HTTPStream,
+    Next,
+    State,
+)
+
+
+@pytest.mark.parametrize("form", [list, tuple, iter, lambda links: (link for link in links)])
+async def test_several_links_become_chains_below(web: Web, form):
+    read = Reading()
+    links = [(f"{web.http}/echo/{n}", read) for n in range(5)]
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, lambda _: form(links))
+        await chain
+    assert sorted(read.paths) == [f"/echo/{n}" for n in range(5)]
+    assert chain.state is State.DONE
+
+
+async def test_several_links_may_be_of_every_form(web: Web):
+    read = Reading()
+    links = [
+        (f"{web.http}/echo/1", read),
+        (f"{web.http}/echo/2", read, 0.01),
+        Next(f"{web.http}/echo/3", read),
+        (urllib.request.Request(f"{web.http}/echo/4"), read),
+        (HTTPRequest(f"{web.http}/echo/5"), read),
+        (f"{web.http}/echo/6", None),
+    ]
+    async with HTTPStream() as stream:
+        await stream.add_request(web.http, lambda _: links)
+        assert stream.stats().responses == 7
+    assert sorted(read.paths) == [f"/echo/{n}" for n in range(1, 6)]
+
+
+@pytest.mark.parametrize("empty", [[], (), iter(())], ids=["list", "tuple", "iterator"])
+async def test_several_links_may_be_none_at_all(web: Web, empty):
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, lambda _: empty)
+        await chain
+    assert chain.state is State.DONE
+
+
+async def test_a_chain_of_several_ends_after_all_below_it(web: Web):
+    ended = []
+    async with HTTPStream() as stream:
+        two = [Next(f"{web.http}/hold/below", print, name="held"), (f"{web.http}/", None)]
+        chain = stream.add_request(web.http, lambda _: two)
+        task = asyncio.ensure_future(chain)
+        task.add_done_callback(lambda _: ended.append("above"))
+        await stream.fetch(f"{web.http}/arrived/below")
+        assert chain.state is State.WAITING
+        (below,) = (each for each in stream.chains if each.name == "held")
+        assert below.parent is chain
+        await stream.fetch(f"{web.http}/release/below")
+        await below
+        ended.append("below")
+        await task
+    assert set(ended) == {"above", "below"}
+
+
+async def test_chains_below_are_named_after_the_one_above(web: Web):
+    names = []
+    async with HTTPStream() as stream:
+
+        def read(_):
+            names.extend(sorted(chain.name for chain in stream.chains))
+
+        links = [(web.http, read), Next(web.http, None, name="own name")]
+        await stream.add_request(web.http, lambda _: links, name="top")
+    assert {"top.1", "own name"} <= set(names) | {"own name"}
+    assert "top.1" in names
+
+
+async def test_a_generator_reader_is_a_source_of_links(web: Web):
+    read = Reading()
+
+    def several(response):
+        for n in range(3):
+            yield f"{web.http}/echo/{n}", read
+
+    async with HTTPStream() as stream:
+        await stream.add_request(web.http, several)
+    assert sorted(read.paths) == ["/echo/0", "/echo/1", "/echo/2"]
+
+
+async def test_an_async_generator_reader_is_a_source_of_links(web: Web):
+    read = Reading()
+
+    async with HTTPStream() as stream:
+
+        async def several(response):
+            for n in range(3):
+                await stream.fetch(web.http)
+                yield f"{web.http}/echo/{n}", read
+
+        chain = stream.add_request(web.http, several)
+        await chain
+    assert sorted(read.paths) == ["/echo/0", "/echo/1", "/echo/2"]
+    assert chain.state is State.DONE
+
+
+async def test_an_endless_generator_is_taken_as_far_as_there_is_room(web: Web):
+    taken = []
+    async with HTTPStream(max_clients=4) as stream:
+
+        def endless(_):
+            for n in itertools.count():
+                taken.append(n)
+                yield web.http, lambda _: None
+
+        chain = stream.add_request(web.http, endless)
+        while stream.stats().responses < 100:
+            await stream.ioloop.asyncio_loop.create_task(stream.fetch(web.http))
+        assert len(taken) < stream.stats().responses + 10
+        assert stream.stats().in_flight <= 4
+        chain.cancel()
+    assert chain.state is State.CANCELLED
+
+
+async def test_an_endless_async_generator_is_taken_as_far_as_there_is_room(web: Web):
+    taken = []
+    async with HTTPStream(max_clients=4) as stream:
+
+        async def endless(_):
+            for n in itertools.count():
+                taken.append(n)
+                yield web.http, lambda _: None
+
+        chain = stream.add_request(web.http, endless)
+        while stream.stats().responses < 100:
+            await stream.fetch(web.http)
+        assert len(taken) < stream.stats().responses + 10
+        chain.cancel()
+    assert chain.state is State.CANCELLED
+
+
+async def test_an_endless_generator_of_delayed_links_is_held_back(web: Web, monkeypatch):
+    monkeypatch.setattr("webqq_tornado.engine.runner._MAX_DELAYED", 100)
+    taken = []
+    async with HTTPStream(max_clients=4) as stream:
+
+        def endless(_):
+            for n in itertools.count():
+                taken.append(n)
+                yield web.http, None, 60
+
+        chain = stream.add_request(web.http, endless)
+        for _ in range(20):
+            await stream.fetch(web.http)
+        chain.cancel()
+    assert len(taken) <= 101, "nothing holds back links with a delay: memory grows without end"
+
+
+async def test_generators_take_turns_when_there_is_little_room(web: Web):
+    async with HTTPStream(max_clients=2) as stream:
+        reads = [Reading(), Reading()]
+        for read in reads:
+            links = iter([(web.http, read)] * 20)
+            stream.add_request(web.http, lambda _, links=links: links)
+        assert await stream.drain(10)
+    assert [len(read.responses) for read in reads] == [20, 20]
+
+
+async def test_a_generator_goes_on_when_the_one_before_it_in_the_line_is_cancelled(web: Web):
+    async with HTTPStream(max_clients=1) as stream:
+        key, read = "turns", Reading()
+        links = [(f"{web.http}/hold/{key}", None)] * 9
+        first = stream.add_request(web.http, lambda _: iter(links))
+        second = stream.add_request(web.http, lambda _: iter([(web.http, read)] * 3))
+        async with HTTPStream() as other:
+            while second.state is not State.WAITING:
+                await other.fetch(f"{web.http}/arrived/{key}")
+                await other.fetch(f"{web.http}/release/{key}")
+        first.cancel()
+        assert await stream.drain(5), "nobody fed the second generator"
+    assert len(read.responses) == 3
+
+
+async def test_generators_that_turn_out_empty_do_not_stop_those_behind_them(web: Web):
+    read = Reading()
+    sources = [iter(()), iter(()), iter(()), iter([(web.http, read)])]
+
+    class Flow(HTTPStream):
+        def begin(self):
+            return sources.pop(0)
+
+    async with Flow(max_clients=1) as stream, HTTPStream() as other:
+        # All four come while one request is in flight and one waits.
+        stream.add_request(f"{web.http}/hold/empty", None)
+        stream.add_request(web.http, None)
+        for _ in range(4):
+            stream.launch()
+        await other.fetch(f"{web.http}/arrived/empty")
+        await other.fetch(f"{web.http}/release/empty")
+        assert await stream.drain(5), "the generator behind the empty ones was forgotten"
+    assert len(read.responses) == 1
+
+
+async def test_a_generator_that_goes_on_link_by_link_may_be_long(web: Web):
+    left = itertools.count(1500, -1)
+    async with HTTPStream() as stream:
+
+        def read(response):
+            if next(left) > 0:
+                yield response.request, read
+
+        chain = stream.add_request(web.http, read)
+        await asyncio.wait_for(asyncio.ensure_future(chain), 20)
+    assert chain.state is State.DONE
