@@ -1,1 +1,1 @@
-"""Tests of the engine; one file for each of its modules, and some for what it promises as a whole."""
+"""Tests of the engine: a file for each module, and for each promise of the whole."""

@@ -115,10 +115,15 @@ async def test_leaving_the_stream_drains_it(web: Web):
 
 
 async def test_leaving_the_stream_by_an_error_does_not_wait(web: Web):
-    with pytest.raises(KeyError):
-        async with HTTPStream() as stream:
-            chain = stream.add_request(f"{web.http}/hold/left-by-error", None)
+    stream = HTTPStream()
+    chain = stream.add_request(f"{web.http}/hold/left-by-error", None)
+
+    async def leave():
+        async with stream:
             raise KeyError
+
+    with pytest.raises(KeyError):
+        await leave()
     assert chain.state is State.CANCELLED
 
 

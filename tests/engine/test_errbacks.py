@@ -107,10 +107,23 @@ async def test_an_errback_that_raises_ends_the_chain_with_that(errback, caplog):
     assert chain.state is State.FAILED
 
 
-async def test_an_errback_that_returns_no_link_ends_the_chain(caplog):
+async def test_an_errback_that_returns_no_link_is_named_and_ends_the_chain(caplog):
+    def errback_that_is_wrong(error):
+        return 42
+
     async with HTTPStream() as stream:
-        with pytest.raises(LinkError):
-            await stream.add_request(REFUSED, None, errback=lambda _: 42)
+        with pytest.raises(LinkError, match=r"errback_that_is_wrong \(.*test_errbacks\.py:\d+\)"):
+            await stream.add_request(REFUSED, None, errback=errback_that_is_wrong)
+
+
+async def test_an_on_error_that_returns_no_link_is_named(caplog):
+    class Flow(HTTPStream):
+        def on_error(self, error):
+            return 42
+
+    async with Flow() as stream:
+        with pytest.raises(LinkError, match=r"Flow\.on_error \(.*test_errbacks\.py:\d+\)"):
+            await stream.add_request(REFUSED)
 
 
 async def test_an_errback_can_try_the_same_again_until_it_works(web: Web):

@@ -230,7 +230,7 @@ async def test_no_secret_of_a_request_is_in_an_error_a_repr_or_a_log_line(where,
 )
 async def test_what_is_no_request_is_refused_without_its_secret(wrong):
     async with HTTPStream() as stream:
-        with pytest.raises(ValueError, match="URL|not a request") as caught:
+        with pytest.raises(ValueError, match=r"URL|not a request") as caught:
             stream.add_request(wrong)
     assert SECRET not in str(caught.value)
 

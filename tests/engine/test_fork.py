@@ -121,4 +121,4 @@ async def test_a_subprocess_that_lives_on_keeps_the_parents_loop_idle(web: Web):
                 chain.cancel()
         finally:
             os.close(writer)
-            os.waitpid(pid, 0)
+            await asyncio.get_running_loop().run_in_executor(None, os.waitpid, pid, 0)

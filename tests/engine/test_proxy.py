@@ -56,10 +56,10 @@ async def test_a_proxy_that_refuses_the_tunnel_is_a_proxy_error(web, proxies: Pr
 
 
 async def test_a_proxy_that_answers_a_tunnel_with_403_is_a_proxy_error(web: Web):
-    async with raw_server(saying(answer(b"no", status=b"403 Forbidden"))) as proxy:
-        async with HTTPStream(defaults={"proxy": proxy, "ca_certs": web.ca}) as stream:
-            with pytest.raises(ProxyError, match="403"):
-                await stream.fetch(web.https)
+    refusing = saying(answer(b"no", status=b"403 Forbidden"))
+    async with raw_server(refusing) as proxy, HTTPStream() as stream:
+        with pytest.raises(ProxyError, match="403"):
+            await stream.fetch(Request(web.https, proxy=proxy, ca_certs=web.ca))
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h", "socks5"])

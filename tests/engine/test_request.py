@@ -199,7 +199,7 @@ async def test_the_path_that_is_asked_for(web: Web, path, sent):
 @pytest.mark.parametrize("mark", ["\0", "\r", "\n", "\t", "\x1f", "\x7f"])
 @pytest.mark.parametrize("where", ["http://{}a/", "http://a/{}", "http://a/?{}", "http://a/#{}"])
 def test_a_control_character_in_a_url_is_refused(mark, where):
-    with pytest.raises(ValueError, match="control character|URL"):
+    with pytest.raises(ValueError, match=r"control character|URL"):
         Request(where.format(mark))
 
 
@@ -209,7 +209,7 @@ def test_a_host_outside_ascii_has_its_idna_form():
 
 @pytest.mark.parametrize("url", [5, None, b"http://127.0.0.1/", ["http://127.0.0.1/"]])
 def test_a_url_that_is_no_text_is_refused(url):
-    with pytest.raises((ValueError, TypeError), match="(?i)url"):
+    with pytest.raises((ValueError, TypeError), match=r"(?i)url"):
         Request(url)
 
 
@@ -374,7 +374,7 @@ async def test_a_file_that_is_not_there_is_an_error_of_the_request(web: Web, cap
             chain = stream.add_request(stream.make_post_request(web.http, files=files))
         except (OSError, ValueError):
             return
-        with pytest.raises(Exception, match="(?i)read|file|/nowhere"):
+        with pytest.raises(Exception, match=r"(?i)read|file|/nowhere"):
             await chain
 
 
@@ -447,8 +447,8 @@ async def test_a_copy_of_a_request_can_be_sent(web: Web, copied, form):
 async def test_one_request_serves_streams_with_different_defaults(web: Web):
     request = Request(f"{web.http}/echo")
     agents = []
-    async with HTTPStream(defaults={"user_agent": "a"}) as a:
-        async with HTTPStream(defaults={"user_agent": "b"}) as b:
-            for stream in (a, b, a, b):
-                agents.append(_headers((await stream.fetch(request)).json())["User-Agent"])
+    one, other = (HTTPStream(defaults={"user_agent": name}) for name in "ab")
+    async with one, other:
+        for stream in (one, other, one, other):
+            agents.append(_headers((await stream.fetch(request)).json())["User-Agent"])
     assert agents == ["a", "b", "a", "b"]

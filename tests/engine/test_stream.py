@@ -329,9 +329,8 @@ async def test_defaults_that_can_not_be_are_refused_and_leave_nothing(defaults):
 
 async def test_stats_count_what_was_done(web: Web, caplog):
     async with HTTPStream() as stream:
-        stream.add_request(
-            f"{web.http}/bytes/1000", lambda r: (f"{web.http}/bytes/24", lambda r: 0)
-        )
+        last = (f"{web.http}/bytes/24", lambda _: None)
+        stream.add_request(f"{web.http}/bytes/1000", lambda _: last)
         stream.add_request(REFUSED)
         stream.add_request(f"{web.http}/bytes/5000", None)
         stream.add_request(web.http).cancel()

@@ -51,7 +51,15 @@ async def chat_here(options: ServerOptions, plugins: Sequence[Path], screen: Scr
         endpoints = Endpoints.at(server.url)
         client = Client(stream, home.bot.account, home.bot.password, endpoints, name="bot")
         bot = _bot(client, home.bot.nick, plugins)
-        user = Client(stream, home.user.account, home.user.password, endpoints, name="you")
+        # What the user says and hears stands at the prompt already.
+        user = Client(
+            stream,
+            home.user.account,
+            home.user.password,
+            endpoints,
+            name="you",
+            log_level=logging.DEBUG,
+        )
         clients = [client, user] if screen.is_terminal else [client]
         try:
             for one in clients:

@@ -88,6 +88,7 @@ class Runner:
         self._max_clients = max_clients
         self._idle_timeout: float = defaults["idle_timeout"]
         self._hears_responses = hears_responses
+        self._shows_links = logger.isEnabledFor(logging.DEBUG)  # asked once: links are many
         self._fan_out = FanOut(self)
         self.call_soon = transport.call_soon
         self._is_closed = False
@@ -199,6 +200,8 @@ class Runner:
         chain._lane = lane
         if self.queue or self._fan_out.waiting:
             self._use_room()
+        if self._shows_links:
+            _show_link(chain, result)
         if isinstance(result, Response):
             self.responses += 1
             self.received += len(result.body)
@@ -431,6 +434,15 @@ class Runner:
         logger.error(
             "chain %s failed at step %d: %s", chain.name, chain.steps, message, exc_info=trace
         )
+
+
+def _show_link(chain: Chain, result: Response | StreamError) -> None:
+    request: Request = chain._request
+    if isinstance(result, Response):
+        what = f"{result.status}, {len(result.body)} bytes in {1000 * result.request_time:.0f} ms"
+    else:
+        what = result.message
+    logger.debug("%s, step %d: %r: %s", chain.name, chain.steps, request, what)
 
 
 def _is_cancelled(error: BaseException) -> bool:

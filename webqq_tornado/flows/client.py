@@ -93,6 +93,7 @@ class Client:
         password: its password.
         endpoints: the server; Tencent's own addresses by default (they are gone).
         name: for log lines; by default the QQ number.
+        log_level: of lines about states and messages.
 
     Attributes:
         state: a `State`.
@@ -114,8 +115,10 @@ class Client:
         endpoints: Endpoints | None = None,
         *,
         name: str = "",
+        log_level: int = logging.INFO,
     ) -> None:
         self.stream = stream
+        self.log_level = log_level
         self.name = name or str(account)
         self.account = account
         self.endpoints = endpoints or Endpoints.historical()
@@ -329,7 +332,9 @@ class Client:
     def _set_state(self, state: State, reason: str = "") -> None:
         if state is not self.state:
             self.state = state
-            logger.info("%s: %s%s", self.name, state.value, reason and f" ({reason})")
+            logger.log(
+                self.log_level, "%s: %s%s", self.name, state.value, reason and f" ({reason})"
+            )
             self._tell(StateChange(state, reason))
 
     def _tell(self, happening: Happening) -> None:
@@ -347,7 +352,7 @@ class Client:
             return
         contact, pieces, _ = receipt.result()
         text = "".join(piece.text for piece in pieces)
-        logger.info("%s -> %s: %s", self.name, name_of(contact), text)
+        logger.log(self.log_level, "%s -> %s: %s", self.name, name_of(contact), text)
 
     # -- heartbeat and contacts ---------------------------------------------------------------
 
@@ -445,7 +450,7 @@ class Client:
             group = self.contacts.groups.get(event.gid)
             where = f" in {name_of(group)}" if group else ""
         name, text = self.sender_name(event), event.content.text
-        logger.info("%s <- %s%s: %s", self.name, name, where, text)
+        logger.log(self.log_level, "%s <- %s%s: %s", self.name, name, where, text)
 
 
 def _prepared(link: Next, errback: Errback | None) -> Next:
