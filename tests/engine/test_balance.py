@@ -12,6 +12,7 @@ from conftest import open_descriptors
 from servers.web import Web
 from tornado.ioloop import IOLoop
 
+from engine.readers import run_script
 from webqq_tornado import HTTPStream, Request, StreamError
 
 REFUSED = "http://127.0.0.1:1/"
@@ -61,12 +62,13 @@ async def test_close_gives_back_descriptors_handlers_and_timers(web: Web):
 
 
 async def test_close_leaves_no_task(web: Web):
+    before = asyncio.all_tasks()
     stream = HTTPStream()
     await _busy(stream, web)
     stream.close()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert asyncio.all_tasks() == before
 
 
 async def test_a_closed_stream_is_collected(web: Web):
@@ -118,6 +120,33 @@ async def test_failures_give_back_what_they_took(web: Web, how):
         assert (open_descriptors(), _handlers()) == before
         assert not stream.chains
         assert stream.stats().in_flight == 0
+
+
+def test_more_requests_than_descriptors_end_one_by_one(web: Web):
+    """EMFILE: some fail, none is lost, and the stream goes on."""
+    script = """
+        import resource, sys
+        from webqq_tornado import HTTPStream
+
+        stream = HTTPStream(max_clients=200)
+        stream.add_request(sys.argv[1], None)
+        stream.start()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+        ends = []
+        for _ in range(200):
+            stream.add_request(sys.argv[1], ends.append, errback=ends.append)
+        stream.ioloop.call_later(10, stream.stop)
+        stream.start()
+        kinds = {type(each).__name__ for each in ends} - {"Response"}
+        late = []
+        stream.add_request(sys.argv[1], late.append)
+        stream.start()
+        stream.close()
+        print(len(ends), len(late), *kinds)
+    """
+    ended, late, *kinds = run_script(script, web.http).split()
+    assert (ended, late) == ("200", "1")
+    assert set(kinds) <= {"ConnectError", "StreamError"}
 
 
 @pytest.mark.slow

@@ -88,6 +88,22 @@ async def test_interim_answers_are_passed_over():
     assert response.history == []
 
 
+async def test_trailers_leave_the_headers_as_they_are():
+    response = await _answered(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\nTrailer: X-T\r\n\r\n"
+        b"4\r\nbody\r\n0\r\nX-T: late\r\n\r\n"
+    )
+    assert (response.status, response.reason, response.version) == (200, "OK", 11)
+    assert (response.body, response.headers["X-A"]) == (b"body", "b")
+    assert response.history == []
+
+
+async def test_a_folded_header_is_one():
+    response = await _answered(answer(b"", b"X-A: one\r\n  two", b"X-B: c"))
+    assert response.headers["X-A"].split() == ["one", "two"]
+    assert response.headers["X-B"] == "c"
+
+
 async def test_an_answer_without_a_reason_has_an_empty_one():
     response = await _answered(answer(b"", status=b"204"))
     assert (response.status, response.reason) == (204, "")

@@ -256,13 +256,13 @@ async def test_an_async_generator_that_waits_for_a_cancelled_chain_ends(web: Web
         other = stream.add_request(web.http, None, delay=60)
 
         async def several(_):
-            yield web.http, None
             other.cancel()
             await other
+            yield web.http, None
 
         chain = stream.add_request(web.http, several)
-        assert await stream.drain(5)
-    assert chain.state is State.CANCELLED
+        assert await stream.drain(5), "the chain waits for links that nobody brings"
+    assert chain.done
 
 
 async def test_a_generator_that_cancels_its_chain_while_it_is_closed_counts_once(web: Web):

@@ -138,6 +138,29 @@ async def test_a_session_that_is_none_of_ours_is_refused_and_leaves_nothing(web:
             chain.cancel()
 
 
+async def test_a_session_of_a_closed_stream_is_refused_and_leaves_nothing(web: Web, caplog):
+    async with HTTPStream() as other:
+        session = other.session("mine")
+    async with HTTPStream() as stream:
+        try:
+            chain = stream.add_request(web.http, None, session=session)
+        except (ValueError, ClosedError):
+            assert not stream.chains
+            return
+        with pytest.raises((ValueError, ClosedError)):
+            await chain
+
+
+async def test_the_session_of_another_stream_may_be_borrowed(web: Web):
+    async with HTTPStream() as owner, HTTPStream() as stream:
+        session = owner.session("mine")
+        session.cookiejar.set("a", "1", domain="127.0.0.1")
+        told = (await stream.fetch(web.http, session=session)).json()
+        stream.close()
+        again = (await owner.fetch(web.http, session=session)).json()
+    assert dict(told["headers"])["Cookie"] == dict(again["headers"])["Cookie"] == "a=1"
+
+
 # -- making requests --------------------------------------------------------------------------
 
 

@@ -7,31 +7,22 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.wait import WebDriverWait
+from servers.chromium import DEADLINE, Browser
 
 pytestmark = pytest.mark.slow
 
-DEADLINE = 15.0
 SERVER = Path(__file__).with_name("page_server.py")
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-)
 
 
 class Server:
@@ -107,100 +98,8 @@ class Person:
             return [message["content"] for message in json.load(reply)["messages"]]
 
 
-class Browser:
-    """One Chromium with a profile of its own."""
-
-    def __init__(self, profile: Path) -> None:
-        options = ChromeOptions()
-        options.binary_location = _debian("chromium", "chromium")
-        for flag in [*FLAGS.split(), f"--user-data-dir={profile}", "--window-size=1200,800"]:
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        service = ChromeService(_debian("chromedriver", "chromium-driver"))
-        self.driver = Chrome(options=options, service=service)
-
-    def open(self, url: str) -> None:
-        """Open an address as somebody who was never here."""
-        self.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
-        self.driver.get("about:blank")  # an address that differs in its #part alone loads nothing
-        self.driver.get(url)
-
-    def sign_in(self, person: Person, conversation: str = "") -> None:
-        self.open(person.server.sign_in_link(person.account) + f"#{conversation}")
-        self.wait_for("#my-nick", person.nick)
-
-    def all(self, selector: str) -> list[WebElement]:
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def texts(self, selector: str) -> list[str]:
-        return [element.text for element in self.all(selector)]
-
-    def wait_until(self, holds: Callable[[], Any], why: str) -> Any:
-        wait = WebDriverWait(
-            self.driver,
-            DEADLINE,
-            poll_frequency=0.05,
-            ignored_exceptions=[StaleElementReferenceException],
-        )
-        return wait.until(lambda _driver: holds(), why)
-
-    def wait_for(self, selector: str, text: str = "") -> WebElement:
-        """The first visible element that matches and holds the text, as soon as there is one."""
-
-        def found() -> WebElement | None:
-            shown = (each for each in self.all(selector) if each.is_displayed())
-            return next((each for each in shown if text in each.text), None)
-
-        element = self.wait_until(found, f"{selector} with {text!r}; there is {self._seen()}")
-        assert isinstance(element, WebElement)
-        return element
-
-    def wait_gone(self, selector: str) -> None:
-        def is_gone() -> bool:
-            return not any(each.is_displayed() for each in self.all(selector))
-
-        self.wait_until(is_gone, f"{selector} stays")
-
-    def click(self, selector: str, text: str = "") -> None:
-        self.wait_for(selector, text).click()
-
-    def type(self, selector: str, *keys: str) -> None:
-        self.wait_for(selector).send_keys(*keys)
-
-    def say(self, text: str) -> None:
-        self.type("textarea", text, Keys.ENTER)
-
-    def complaints(self) -> list[str]:
-        """What the console says against the page itself; failed requests are in the tests' plan."""
-        entries: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
-        return [
-            entry["message"]
-            for entry in entries
-            if entry["source"] != "network" and "WebSocket connection" not in entry["message"]
-        ]
-
-    def resize(self, width: int, height: int) -> None:
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-    @contextmanager
-    def offline(self) -> Iterator[None]:
-        usual = {"latency": 0, "throughput": -1}
-        self.driver.set_network_conditions(offline=True, **usual)
-        try:
-            yield
-        finally:
-            self.driver.set_network_conditions(offline=False, **usual)
-
-    def _seen(self) -> str:
-        return " | ".join(self.texts("body"))
-
-
-def _debian(program: str, package: str) -> str:
-    path = shutil.which(program)
-    if path is None:
-        pytest.fail(f"{program} is missing: apt-get install {package}")
-    return path
+def sign_in(page: Browser, person: Person, conversation: str = "") -> None:
+    page.sign_in(person.server.sign_in_link(person.account), person.nick, conversation)
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +179,7 @@ def test_number_and_password_sign_in(page: Browser, ada: Person) -> None:
 
 def test_signing_out_leaves_nothing_on_display(page: Browser, ada: Person, bo: Person) -> None:
     bo.say(with_(ada), "secret")
-    page.sign_in(ada, with_(bo))
+    sign_in(page, ada, with_(bo))
     page.wait_for(".bubble", "secret")
     page.click("#sign-out")
     page.wait_for("#sign-in")
@@ -291,8 +190,8 @@ def test_signing_out_leaves_nothing_on_display(page: Browser, ada: Person, bo: P
 def test_a_message_reaches_the_other_page_live(
     page: Browser, other_page: Browser, ada: Person, bo: Person
 ) -> None:
-    page.sign_in(ada, with_(bo))
-    other_page.sign_in(bo, with_(ada))
+    sign_in(page, ada, with_(bo))
+    sign_in(other_page, bo, with_(ada))
     page.say("Hello Bo")
     page.wait_for(".mine:not(.pending) .text", "Hello Bo")
     other_page.wait_for(".message:not(.mine) .text", "Hello Bo")
@@ -302,7 +201,7 @@ def test_a_message_reaches_the_other_page_live(
 
 
 def test_shift_enter_begins_a_new_line(page: Browser, ada: Person, bo: Person) -> None:
-    page.sign_in(ada, with_(bo))
+    sign_in(page, ada, with_(bo))
     page.type("textarea", "one", Keys.SHIFT, Keys.ENTER, Keys.NULL, "two", Keys.ENTER)
     page.wait_for(".mine:not(.pending) .text", "one\ntwo")
     assert bo.heard(with_(ada)) == [["one\ntwo"]]
@@ -311,7 +210,7 @@ def test_shift_enter_begins_a_new_line(page: Browser, ada: Person, bo: Person) -
 def test_unread_messages_are_counted_until_the_conversation_is_opened(
     page: Browser, ada: Person, bo: Person
 ) -> None:
-    page.sign_in(ada)
+    sign_in(page, ada)
     page.wait_for("#contacts .name", "Bo")
     for text in ("one", "two"):
         bo.say(with_(ada), text)
@@ -324,7 +223,7 @@ def test_unread_messages_are_counted_until_the_conversation_is_opened(
 
 def test_what_was_read_is_not_unread_after_a_reload(page: Browser, ada: Person, bo: Person) -> None:
     bo.say(with_(ada), "one")
-    page.sign_in(ada, with_(bo))
+    sign_in(page, ada, with_(bo))
     page.wait_for(".bubble", "one")
     page.wait_until(lambda: _unread(ada) == 0, "the server counts it still")
     page.driver.get(ada.server.url)
@@ -342,7 +241,7 @@ def test_markup_is_shown_as_text(page: Browser, server: Server, ada: Person) -> 
     mallory = Person(server, "<i>Mal</i>")
     mallory.befriend(ada)
     mallory.say(with_(ada), markup)
-    page.sign_in(ada, with_(mallory))
+    sign_in(page, ada, with_(mallory))
     assert page.wait_for(".text").text == markup
     page.wait_for("#contacts .name", "<i>Mal</i>")
     assert page.all(".bubble img, .bubble b, #contacts i") == []
@@ -350,14 +249,14 @@ def test_markup_is_shown_as_text(page: Browser, server: Server, ada: Person) -> 
 
 def test_only_web_addresses_become_links(page: Browser, ada: Person, bo: Person) -> None:
     bo.say(with_(ada), "see https://example.org/a?b=1, not javascript:alert(1)")
-    page.sign_in(ada, with_(bo))
+    sign_in(page, ada, with_(bo))
     page.wait_for(".text", "javascript:alert(1)")
     links = [link.get_attribute("href") for link in page.all(".text a")]
     assert links == ["https://example.org/a?b=1"]
 
 
 def test_a_picked_face_is_sent_as_a_face(page: Browser, ada: Person, bo: Person) -> None:
-    page.sign_in(ada, with_(bo))
+    sign_in(page, ada, with_(bo))
     page.type("textarea", "hi ")
     page.click(".toggle-faces")
     page.click(".picker button[aria-label=微笑]")
@@ -368,12 +267,12 @@ def test_a_picked_face_is_sent_as_a_face(page: Browser, ada: Person, bo: Person)
 
 def test_a_face_without_an_emoji_is_named(page: Browser, ada: Person, bo: Person) -> None:
     bo.say(with_(ada), ["face", 133])
-    page.sign_in(ada, with_(bo))
+    sign_in(page, ada, with_(bo))
     page.wait_for(".face.chip", "[左太极]")
 
 
 def test_a_text_beyond_the_limit_is_not_sent(page: Browser, ada: Person, bo: Person) -> None:
-    page.sign_in(ada, with_(bo))
+    sign_in(page, ada, with_(bo))
     page.type("textarea", "x" * 721, Keys.ENTER)
     page.wait_for(".counter.over", "1 bytes too long")
     assert bo.heard(with_(ada)) == []
@@ -382,7 +281,7 @@ def test_a_text_beyond_the_limit_is_not_sent(page: Browser, ada: Person, bo: Per
 def test_older_messages_come_on_scroll_up(page: Browser, ada: Person, bo: Person) -> None:
     for number in range(60):
         bo.say(with_(ada), f"number {number}")
-    page.sign_in(ada, with_(bo))
+    sign_in(page, ada, with_(bo))
     page.wait_for(".bubble", "number 59")
     assert len(page.all(".bubble")) == 50
     page.driver.execute_script("document.querySelector('.log').scrollTop = 0")
@@ -395,7 +294,7 @@ def test_a_new_message_does_not_pull_the_reader_away_from_older_ones(
 ) -> None:
     for number in range(30):
         bo.say(with_(ada), f"number {number}")
-    page.sign_in(ada, with_(bo))
+    sign_in(page, ada, with_(bo))
     page.wait_for(".bubble", "number 29")
     page.driver.execute_script("document.querySelector('.log').scrollTop = 200")
     bo.say(with_(ada), "the newest")
@@ -405,7 +304,7 @@ def test_a_new_message_does_not_pull_the_reader_away_from_older_ones(
 
 
 def test_a_message_that_was_not_sent_is_retried(page: Browser, ada: Person, bo: Person) -> None:
-    page.sign_in(ada, with_(bo))
+    sign_in(page, ada, with_(bo))
     page.wait_for("textarea")
     with page.offline():
         page.say("from the tunnel")
@@ -418,7 +317,7 @@ def test_a_message_that_was_not_sent_is_retried(page: Browser, ada: Person, bo: 
 def test_a_restarted_server_is_found_again(
     page: Browser, server: Server, ada: Person, bo: Person
 ) -> None:
-    page.sign_in(ada, with_(bo))
+    sign_in(page, ada, with_(bo))
     page.wait_for("textarea")
     with server.away():
         page.wait_for("#reconnecting", "Reconnecting")
@@ -434,7 +333,7 @@ def test_a_restarted_server_is_found_again(
 def test_whoever_registers_learns_their_number_and_adds_a_friend(
     page: Browser, other_page: Browser, ada: Person
 ) -> None:
-    other_page.sign_in(ada)
+    sign_in(other_page, ada)
     page.open(ada.server.url)
     page.click("[data-shows=register]")
     page.type("#register [name=nick]", "Cleo")
@@ -449,7 +348,7 @@ def test_whoever_registers_learns_their_number_and_adds_a_friend(
 
 
 def test_an_unknown_friend_says_so(page: Browser, ada: Person) -> None:
-    page.sign_in(ada)
+    sign_in(page, ada)
     page.click("[data-opens=add-friend]")
     page.type("#add-friend input", "999999999", Keys.ENTER)
     page.wait_for("#add-friend [role=alert]")
@@ -460,8 +359,8 @@ def test_an_unknown_friend_says_so(page: Browser, ada: Person) -> None:
 def test_a_new_group_reaches_its_members(
     page: Browser, other_page: Browser, ada: Person, bo: Person
 ) -> None:
-    other_page.sign_in(bo)
-    page.sign_in(ada)
+    sign_in(other_page, bo)
+    sign_in(page, ada)
     page.click("[data-opens=new-group]")
     page.type("#new-group [name=name]", "Hikers")
     page.click("#candidates .name", "Bo")
@@ -479,7 +378,7 @@ def test_a_new_group_reaches_its_members(
 def test_the_search_box_narrows_the_list(page: Browser, server: Server, ada: Person) -> None:
     for nick in ("Dmitri", "Dora", "Egon"):
         Person(server, nick).befriend(ada)
-    page.sign_in(ada)
+    sign_in(page, ada)
     page.wait_for("#contacts .name", "Egon")
     page.type("#search", "d")
     page.wait_until(lambda: page.texts("#contacts .name") == ["Dmitri", "Dora"], "two are left")
@@ -488,7 +387,7 @@ def test_the_search_box_narrows_the_list(page: Browser, server: Server, ada: Per
 def test_a_narrow_window_shows_one_pane_at_a_time(page: Browser, ada: Person, bo: Person) -> None:
     page.resize(360, 640)
     try:
-        page.sign_in(ada)
+        sign_in(page, ada)
         page.click("#contacts .name", "Bo")
         page.wait_for("textarea")
         page.wait_gone("aside")

@@ -10,8 +10,6 @@ import asyncio
 import socket
 from typing import Any, NamedTuple
 
-import pproxy
-
 from servers.processes import announce, wait_for_the_end
 
 USER, PASSWORD = "walker", "open sesame"
@@ -36,6 +34,8 @@ def _resolve(host: Any, *arguments: Any, **options: Any) -> Any:
 
 async def main() -> None:
     """Serve until standard input ends."""
+    import pproxy  # here: whoever only wants to know the ports need not have it
+
     socket.getaddrinfo = _resolve
     ports = []
     for uri in ("http://", "http://", "socks5://", "socks5://"):
