@@ -15,6 +15,7 @@ from tornado.httpclient import HTTPRequest
 
 from engine.readers import REFUSED, run_script
 from webqq_tornado import (
+    ClosedError,
     ConnectError,
     HTTPStream,
     Next,

@@ -287,6 +287,8 @@ def checked_link(link: Next, origin: object) -> Next:
             raise _link_error(link, origin, f"its {name} is not callable")
     if link.session is not None and not isinstance(link.session, Session):
         raise _link_error(link, origin, "its session is none that HTTPStream.session gave")
+    if link.session is not None and link.session.is_closed:
+        raise _link_error(link, origin, "its session belongs to a stream that was closed")
     if not is_delay(link.delay):
         why = f"its delay {link.delay!r} is not a number of seconds, 0 or more"
         raise _link_error(link, origin, why)

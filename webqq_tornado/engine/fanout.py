@@ -78,12 +78,18 @@ class FanOut:
 
     def _is_single(self, chain: Chain, below: Below, source: Iterator[object]) -> bool:
         """Go on with the only link there is. Looks two links ahead."""
-        for item in source:
-            if chain.done:
-                return True
-            below.ahead.append(item)
-            if len(below.ahead) == 2:
-                return False
+        try:
+            for item in source:
+                if chain.done:
+                    return True
+                below.ahead.append(item)
+                if len(below.ahead) == 2:
+                    return False
+        except Exception as error:
+            if not below.ahead:
+                raise
+            below.source = _raising(error)  # once the link that came before it is begun
+            return False
         if chain.done or not below.ahead:
             return chain.done
         link = checked_link(link_of(below.ahead[0], below.origin), below.origin)
@@ -130,6 +136,9 @@ class FanOut:
                 self._add(chain, below, item)
                 while not self._trunk.has_room and not chain.done:
                     await self._room()
+        except asyncio.CancelledError:
+            self._trunk.end(chain, State.CANCELLED)
+            raise
         except Exception as error:
             self._on_error(chain, below, error)
         finally:
@@ -188,6 +197,11 @@ class FanOut:
         state = State.DONE if below.error is None else State.FAILED
         # Not from here: chains may hang below chains deeper than Python's stack.
         self._trunk.call_soon(self._trunk.end, chain, state, below.error)
+
+
+def _raising(error: Exception) -> Iterator[object]:
+    raise error
+    yield  # makes it a generator
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

@@ -21,11 +21,12 @@ from tornado.ioloop import IOLoop
 from .chain import Below, Chain, Link, Next, State, checked_link, next_of
 from .errors import ClosedError, DeadlineError, StreamError
 from .fanout import FanOut
+from .lane import Lane
 from .options import Options, compile_options
 from .request import PLAIN, Request
 from .response import Response
 from .session import Session
-from .transport import Lane, Transport
+from .transport import Transport
 
 __all__ = ["Hooks", "Runner"]
 
@@ -278,8 +279,17 @@ class Runner:
         if not _is_cancelled(error):
             raise error
 
-    def follow_call(self, chain: Chain, function: Any, *arguments: object) -> None:
-        """Call a hook or errback in the chain's name, and follow what it returns."""
+    def follow_call(
+        self, chain: Chain, function: Any, *arguments: object, origin: object = None
+    ) -> None:
+        """Call a hook or errback in the chain's name, and follow what it returns.
+
+        Args:
+            chain: whose.
+            function: what to call.
+            arguments: with what.
+            origin: whose result it is, for messages, if not the function's own.
+        """
         chain.state = State.READING
         try:
             result = function(*arguments)
@@ -290,7 +300,7 @@ class Runner:
             self._interrupt(chain, error)
             return
         if chain.state is State.READING:
-            self.follow(chain, result, function, None)
+            self.follow(chain, result, origin or function, None)
 
     async def _await_reader(
         self, chain: Chain, result: Awaitable[object], origin: object, response: Response | None
@@ -319,7 +329,8 @@ class Runner:
         if chain._is_failing:
             self.end(chain, State.FAILED, error)
         elif not chain.done:
-            self.follow_call(chain, functools.partial(self.handle_error, chain), error)
+            origin = chain._errback or self._hooks.on_error
+            self.follow_call(chain, self.handle_error, chain, error, origin=origin)
 
     def handle_error(self, chain: Chain, error: Exception) -> Link:
         """Ask the errback or `on_error`; raises what they raise."""
@@ -365,11 +376,11 @@ class Runner:
         ending, passed_on = [chain], error if state is State.CANCELLED else None
         for one in ending:  # grows: those below, those below them
             ending.extend(one._below.alive if one._below else ())
+        for one in ending:  # all before any is released: that may run their generators' ends
+            one.state, one.error = State.CANCELLED, passed_on
+        chain.state, chain.error = state, error
         for one in ending:
-            is_top = one is chain
             self._release(one)
-            one.state = state if is_top else State.CANCELLED
-            one.error = error if is_top else passed_on
             self._count(one)
             one._wake_waiters()
         self._fan_out.on_branch_ended(chain)

@@ -30,11 +30,13 @@ class Session:
     Attributes:
         name: for logs; "" is the stream's own session.
         cookiejar: its `CookieJar`.
+        is_closed: its stream was closed.
         share: libcurl's shared store, for the transport.
     """
 
     def __init__(self, name: str = "") -> None:
         self.name = name
+        self.is_closed = False
         self.share = pycurl.CurlShare()
         for data in (pycurl.LOCK_DATA_COOKIE, pycurl.LOCK_DATA_SSL_SESSION, pycurl.LOCK_DATA_PSL):
             self.share.setopt(pycurl.SH_SHARE, data)
@@ -45,6 +47,7 @@ class Session:
 
     def close(self) -> None:
         """Forget it all. Only after every handle that used it is closed or has let it go."""
+        self.is_closed = True
         self.cookiejar.close()
         self.share.close()
 

@@ -42,321 +42,26 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Protocol, cast
+from typing import cast
 
 import pycurl
 from tornado.ioloop import IOLoop
 
-from .errors import StreamError, from_curl
-from .multipart import build_mime
+from .lane import LANE_TRANSFERS, Easy, Lane, Outcome, Transfer
 from .options import Options
 from .readiness import readiness_for
-from .request import Multipart, Request
-from .response import Response
+from .request import Request
 from .session import Session
 
-__all__ = ["Lane", "Outcome", "Transport"]
+__all__ = ["Transport"]
 
-#: Transfers in one CurlMulti before another is opened. Also nginx's and most servers' limit of
-#: streams on one HTTP/2 connection.
-LANE_TRANSFERS = 128
-#: Connections kept by a lane, idle ones included.
-LANE_CONNECTIONS = 4 * LANE_TRANSFERS
 #: Idle easy handles kept for the next requests, about 6 KiB each.
 SPARE_HANDLES = 512
 #: Seconds after which a lane that nobody uses is closed, with its idle connections. Within
 #: nginx's and Apache's own keep-alive (75 s and 5 s), and what libcurl trusts (118 s).
 IDLE_SECONDS = 60.0
 
-_EVENTS = {
-    pycurl.POLL_IN: IOLoop.READ,
-    pycurl.POLL_OUT: IOLoop.WRITE,
-    pycurl.POLL_INOUT: IOLoop.READ | IOLoop.WRITE,
-}
 _SELECTED = {IOLoop.READ: pycurl.CSELECT_IN, IOLoop.WRITE: pycurl.CSELECT_OUT}
-
-_BASE_OPTIONS: Options = {
-    pycurl.NOSIGNAL: 1,  # libcurl must not touch signals; its resolver has its own thread
-    pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
-    pycurl.REDIR_PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
-    pycurl.COOKIEFILE: "",
-}
-#: In the order of `response.TIMES`. On a connection that was there already the later ones are 0.
-_TIMES_OF_EACH = (pycurl.TOTAL_TIME, pycurl.PRETRANSFER_TIME, pycurl.STARTTRANSFER_TIME)
-_TIMES_OF_FIRST = (
-    *_TIMES_OF_EACH,
-    pycurl.NAMELOOKUP_TIME,
-    pycurl.CONNECT_TIME,
-    pycurl.APPCONNECT_TIME,
-    pycurl.REDIRECT_TIME,
-)
-
-_BYTES = (pycurl.SIZE_UPLOAD_T, pycurl.SIZE_DOWNLOAD_T, pycurl.HEADER_SIZE, pycurl.REQUEST_SIZE)
-
-
-class Outcome(Protocol):
-    """Who is told how a transfer ended: at most once, never from inside libcurl."""
-
-    def __call__(self, result: Response | StreamError, lane: Lane | None, /) -> None:
-        """Take the response or the error; the lane is where its connection now idles."""
-
-
-class _Easy(pycurl.Curl):
-    """An easy handle that knows its transfer."""
-
-    transfer: Transfer
-
-
-class Transfer:
-    """An easy handle and what is in flight on it. Pooled: its options stay set."""
-
-    __slots__ = (
-        "_on_new_socket",
-        "body",
-        "discards",
-        "easy",
-        "header_lines",
-        "home",
-        "lane",
-        "mime",
-        "opened",
-        "options",
-        "outcome",
-        "request",
-        "session",
-        "url",
-    )
-
-    def __init__(self, on_new_socket: Callable[[int], None]) -> None:
-        self._on_new_socket = on_new_socket
-        self.opened = False  # a connection, for the request in flight
-        self.easy = _Easy()
-        self.easy.transfer = self
-        self.body: list[bytes] = []
-        self.header_lines: list[bytes] = []
-        self.lane: Lane | None = None  # where it is in flight
-        self.home: Lane | None = None  # where it was last
-        self.mime: pycurl.CurlMime | None = None  # a multipart body, which is set only once
-        self.outcome: Outcome | None = None
-        self.request: Request | None = None
-        self.session: Session | None = None  # its share is the one thing that reset() leaves
-        self._blank()
-
-    def _blank(self) -> None:
-        """Bring the handle to the state that `options == {}` stands for."""
-        easy = self.easy
-        easy.reset()
-        if self.mime is not None:
-            self.mime.close()
-            self.mime = None
-        for option, value in _BASE_OPTIONS.items():
-            easy.setopt(option, value)
-        easy.setopt(pycurl.SOCKOPTFUNCTION, self._on_sockopt)
-        easy.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
-        easy.setopt(pycurl.WRITEFUNCTION, self.body.append)
-        self.discards = False
-        self.options: Options = {}
-        self.url = ""
-
-    def _on_sockopt(self, fd: int, _purpose: int) -> int:
-        self.opened = True
-        self._on_new_socket(fd)
-        return pycurl.SOCKOPT_OK
-
-    def prepare(self, request: Request, options: Options, session: Session, discards: bool) -> None:
-        """Set what differs from the last request on this handle.
-
-        Raises:
-            pycurl.error, TypeError, UnicodeError: a value is refused; the handle is in doubt.
-        """
-        easy = self.easy
-        if self.mime is not None:
-            self._blank()
-        if options is not self.options:
-            self._set_options(options)
-        if isinstance(request.body, Multipart):
-            self.mime = build_mime(easy, request.body)
-            easy.setopt(pycurl.MIMEPOST, self.mime)
-        if session is not self.session:
-            if self.session is not None:
-                easy.unsetopt(pycurl.SHARE)
-            easy.setopt(pycurl.SHARE, session.share)
-            easy.setopt(pycurl.COOKIEFILE, "")  # taking part in a share forgets it
-            self.session = session
-        if request.url != self.url:
-            easy.setopt(pycurl.URL, request.url)
-            self.url = request.url
-        if discards is not self.discards:
-            # len() answers "all taken" and keeps nothing: a body nobody reads costs nothing.
-            easy.setopt(pycurl.WRITEFUNCTION, len if discards else self.body.append)
-            self.discards = discards
-        self.request = request
-        self.opened = False
-
-    def _set_options(self, options: Options) -> None:
-        old = self.options
-        if not old.keys() <= options.keys():
-            self._blank()  # what is to be unset is not worth a table of its own
-            old = self.options
-        for option, value in options.items():
-            if old.get(option) != value:
-                self.easy.setopt(option, value)
-        self.options = options
-
-    def take(self, request: Request) -> Response | StreamError:
-        """The response that has arrived."""
-        easy, body = self.easy, self.body
-        if self.header_lines and self.header_lines[-1] != b"\r\n" and self._is_cut():
-            return self.take_error(request, 8, "The server broke off in the headers")
-        redirected = easy.getinfo(pycurl.REDIRECT_COUNT)
-        times = _TIMES_OF_FIRST if self.opened or redirected else _TIMES_OF_EACH
-        return Response(
-            request,
-            easy.getinfo(pycurl.RESPONSE_CODE),
-            easy.getinfo(pycurl.EFFECTIVE_URL) if redirected else self.url,
-            self.header_lines[:],
-            body[0] if len(body) == 1 else b"".join(body),
-            tuple(map(easy.getinfo, times)),
-        )
-
-    def take_error(self, request: Request, code: int, text: str) -> StreamError:
-        """What libcurl's number means for the request."""
-        is_proxied = bool(self.easy.getinfo(pycurl.USED_PROXY))
-        return from_curl(
-            code,
-            text,
-            method=request.method,
-            url=request.url,
-            request=request,
-            is_proxied=is_proxied,
-        )
-
-    def bytes_moved(self) -> int:
-        """Bytes sent and received so far; only good for telling whether there were more."""
-        moved: int = sum(map(self.easy.getinfo, _BYTES))
-        return moved
-
-    def _is_cut(self) -> bool:
-        """The headers have no end: libcurl takes that for a response without a body."""
-        # After the end there may be trailers.
-        return not any(line in (b"\r\n", b"\n") for line in self.header_lines)
-
-    def close(self) -> None:
-        """Close the handle; it must not be in flight."""
-        # They keep each other alive: by the attribute, and by the callbacks.
-        if self.mime is not None:
-            self.mime.close()
-        self.easy.close()
-        del self.easy.transfer
-
-
-class Lane:
-    """One CurlMulti: its transfers, its timer, and whether it wants a kick.
-
-    Attributes:
-        active: transfers in flight.
-        idle_since: when it was last seen without any, in seconds of `time.monotonic`.
-        add_handle, remove_handle, socket_action, info_read: libcurl's own.
-    """
-
-    __slots__ = (
-        "_deadline",
-        "_fd_map",
-        "_multi",
-        "_registered",
-        "_timer",
-        "_timer_at",
-        "_transport",
-        "active",
-        "add_handle",
-        "idle_since",
-        "info_read",
-        "is_closed",
-        "is_due",
-        "remove_handle",
-        "socket_action",
-    )
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self._fd_map = transport.fd_map
-        self._registered = transport.registered
-        self.active = 0
-        self.idle_since = 0.0
-        self.is_closed = False
-        self.is_due = False  # libcurl asked for a kick, and did not get it yet
-        self._deadline: float | None = None  # when libcurl wants to be kicked
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-        self._multi = multi = pycurl.CurlMulti()
-        multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
-        multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
-        multi.setopt(pycurl.M_MAXCONNECTS, LANE_CONNECTIONS)
-        self.add_handle = multi.add_handle
-        self.remove_handle = multi.remove_handle
-        self.socket_action = multi.socket_action
-        self.info_read = multi.info_read
-
-    def __repr__(self) -> str:
-        return f"<Lane {self.active} transfers>"
-
-    def close(self) -> None:
-        """Close the connections. First the timer goes, then the multi."""
-        self.is_closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for option in (pycurl.M_SOCKETFUNCTION, pycurl.M_TIMERFUNCTION):
-            self._multi.setopt(option, None)
-        self._multi.close()
-
-    def abandon(self) -> pycurl.CurlMulti:
-        """In a forked child: what must neither be used nor closed."""
-        return self._multi
-
-    # -- libcurl's callbacks: they take notes, no more ----------------------------------------
-
-    def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
-        if what == pycurl.POLL_REMOVE:
-            self._fd_map.pop(fd, None)
-            if fd not in self._transport.lasting:
-                self._transport.unregister(fd)
-            return
-        self._fd_map[fd] = self
-        events = _EVENTS[what]
-        if self._registered.get(fd) != events:
-            self._transport.register(fd, events)
-
-    def _on_timer(self, timeout_ms: int) -> None:
-        if timeout_ms == 0:
-            if not self.is_due:
-                self.is_due = True
-                self._transport.kick_soon(self)
-        elif timeout_ms < 0:
-            self._deadline = None
-        else:
-            self._deadline = at = monotonic() + timeout_ms / 1000
-            if self._timer is None or at < self._timer_at:
-                self._set_timer(at)
-
-    def _set_timer(self, at: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self._transport.call_later(at - monotonic(), self._on_deadline)
-
-    def _on_deadline(self) -> None:
-        self._timer = None
-        if self._deadline is None:
-            return
-        # libcurl counts whole milliseconds; to come one early would only bring us back.
-        if self._deadline > monotonic() + 0.0005:
-            self._set_timer(self._deadline)
-            return
-        self._deadline = None
-        if not self.is_due:
-            self.is_due = True
-            self._transport.kick_soon(self)
 
 
 class Transport:
@@ -557,7 +262,7 @@ class Transport:
         ended = [(easy, 0, "") for easy in succeeded]
         for easy, code, text in ended + failed if failed else ended:
             lane.remove_handle(easy)
-            transfer = cast(_Easy, easy).transfer
+            transfer = cast(Easy, easy).transfer
             transfer.lane = None
             self._ended.append((transfer, code, text))
 
