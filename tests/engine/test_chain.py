@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from servers.web import Web
@@ -175,6 +176,30 @@ async def test_cancel_stops_a_coroutine_reader(web: Web):
         assert chain.cancel()
         await asyncio.wait_for(stopped.wait(), 5)
         await _assert_cancelled(chain)
+
+
+async def test_a_coroutine_reader_cancelled_before_its_first_step_is_closed(web: Web):
+    """Else Python warns of a coroutine that was never awaited."""
+
+    async def read_later(response):
+        raise AssertionError("it was cancelled")
+
+    async with HTTPStream() as stream, HTTPStream() as other:
+
+        def cancel_those_that_read(response):
+            for chain in stream.chains:
+                if chain.state is State.READING and chain not in cancelling:
+                    chain.cancel()
+
+        url = f"{web.http}/hold/first-step"
+        for _ in range(8):
+            stream.add_request(url, read_later)
+        cancelling = {stream.add_request(url, cancel_those_that_read) for _ in range(8)}
+        while (await other.fetch(f"{web.http}/arrived/first-step")).text != "16":
+            pass
+        stream.on_error = lambda error: None  # one that was read in an earlier turn
+        await other.fetch(f"{web.http}/release/first-step")
+    gc.collect()
 
 
 async def test_cancel_reaches_the_chains_below(web: Web):
@@ -353,12 +378,9 @@ async def test_closing_raises_for_who_awaits_whatever_the_state(web: Web):
         stream.add_request(web.http, lambda _: asyncio.Event().wait(), name="reading")
         stream.add_request(web.http, lambda _: [(web.http, None, 60)] * 2, name="waiting")
         stream.add_request(web.http, None, delay=60, name="delayed")
+        states = {"reading", "waiting", "delayed"}
         async with HTTPStream() as other:
-            while {chain.state.value for chain in stream.chains} != {
-                "reading",
-                "waiting",
-                "delayed",
-            }:
+            while {each.state.value for each in stream.chains} != states:
                 await other.fetch(web.http)
         stream.add_request(f"{web.http}/hold/closed", None, name="sent")
         stream.add_request(f"{web.http}/hold/closed", None, name="sent too")

@@ -30,11 +30,8 @@ class Monkey(HTTPStream):
     def link(self) -> Next:
         chance = self.chance
         self.left -= 1
-        request = Request(
-            chance.choice(self.urls),
-            chance.choice(["GET", "GET", "POST", "HEAD"]),
-            request_timeout=chance.choice([0.02, 5, 5, 5]),
-        )
+        url, method = chance.choice(self.urls), chance.choice(["GET", "GET", "POST", "HEAD"])
+        request = Request(url, method, request_timeout=0.01 if "hold" in url else 5)
         readers = [self.read, self.read_later, self.several, self.several_later, None]
         errback = chance.choice([None, self.recover])
         return Next(request, chance.choice(readers), chance.choice([0, 0, 0, 0.005]), errback)
@@ -109,10 +106,7 @@ def _check_books(stream: HTTPStream) -> None:
     stats = stream.stats()
     assert stats[:4] == (0, 0, 0, 0)
     assert stats.started == stats.done + stats.failed + stats.cancelled
-    # What was cancelled has neither a response nor an error.
-    assert stats.responses + stats.errors <= stats.requests + stats.errors
     assert not stream.chains
-    assert not stream._transport.active
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -122,7 +116,7 @@ async def test_whatever_readers_do_the_books_balance(web: Web, seed, caplog):
         urls = [web.http, f"{web.http}/close", f"{web.http}/hold/monkey", REFUSED, url, url]
         stream = Monkey(urls, seed, max_clients=8)
         flow = stream.launch()
-        assert await stream.drain(15), stream.chains
+        assert await stream.drain(8), stream.chains
         _check_books(stream)
         assert flow.done
         assert all(chain.state.is_final for chain in stream.made)

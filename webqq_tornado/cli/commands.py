@@ -33,7 +33,7 @@ from .settings import SETTINGS, options
 __all__ = ["main"]
 
 #: What can go wrong without anybody's program being wrong.
-_EXPECTED = (LoginError, PluginError, PortTaken, ProtocolError, StorageError, StreamError)
+_EXPECTED = (LoginError, PluginError, PortTaken, StorageError, StreamError)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -108,7 +108,10 @@ def _checked_url(url: str) -> str:
 def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     try:
         return asyncio.run(coroutine)
+    except ProtocolError as error:
+        raise click.ClickException(f"that is no WebQQ server: {error}") from None
     except _EXPECTED as error:
-        raise click.ClickException(str(error)) from None
+        text = getattr(error, "message", None) or getattr(error, "strerror", None) or str(error)
+        raise click.ClickException(text) from None
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -12,6 +12,7 @@ import click
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from tornado.ioloop import PeriodicCallback
 
+from ..engine.chain import Chain
 from ..engine.stats import Stats
 from ..engine.stream import HTTPStream
 from .console import Screen
@@ -53,7 +54,8 @@ async def run_flow(kind: type[HTTPStream], screen: Screen) -> Stats:
         What it did.
     """
     flow = kind()
-    flow_ended = asyncio.ensure_future(_run(flow))
+    root = flow.launch()
+    flow_ended = asyncio.ensure_future(_until_ended(flow, root))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, flow_ended.cancel)
@@ -78,11 +80,18 @@ async def run_flow(kind: type[HTTPStream], screen: Screen) -> Stats:
             ticks.stop()
             stats = flow.stats()
             flow.close()
-    return stats
+    return _without(root, stats)
 
 
-async def _run(flow: HTTPStream) -> None:
-    root = flow.launch()
+def _without(root: Chain, stats: Stats) -> Stats:
+    """The numbers without the chain that only held the others together."""
+    if root.steps:
+        return stats
+    counted = root.state.value
+    return stats._replace(**{counted: getattr(stats, counted) - 1}) if root.done else stats
+
+
+async def _until_ended(flow: HTTPStream, root: Chain) -> None:
     await flow.drain()
     if root.error is not None and flow.stats().requests == 0:
         raise click.ClickException(f"begin() failed: {type(root.error).__name__}: {root.error}")

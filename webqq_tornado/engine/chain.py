@@ -116,6 +116,7 @@ class Chain:
     """
 
     __slots__ = (
+        "_awaited",
         "_below",
         "_canceller",
         "_deadline_timer",
@@ -168,6 +169,7 @@ class Chain:
         self._transfer: Any = None
         self._lane: Any = None
         self._outcome: Any = None
+        self._awaited: object = None  # what the task awaits for it
         self._task: asyncio.Task[None] | None = None
         self._delay_timer: object | None = None
         self._deadline_timer: object | None = None
@@ -221,7 +223,7 @@ class Chain:
 class Below:
     """The chains below one: those alive, the source of more, the first error."""
 
-    __slots__ = ("ahead", "alive", "error", "made", "origin", "source")
+    __slots__ = ("ahead", "alive", "error", "is_told", "made", "origin", "source")
 
     def __init__(
         self, source: Iterator[object] | AsyncIterator[object], origin: object = None
@@ -231,6 +233,7 @@ class Below:
         self.origin = origin  # the reader whose source it is
         self.made = 0
         self.error: BaseException | None = None
+        self.is_told = False  # the error was logged by the chain below that it is from
         #: None when it is exhausted.
         self.source: Iterator[object] | AsyncIterator[object] | None = source
 

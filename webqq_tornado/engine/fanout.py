@@ -185,8 +185,8 @@ class FanOut:
         if parent is None or parent._below is None:
             return
         parent._below.alive.discard(branch)
-        if branch.state is State.FAILED:
-            parent._below.error = parent._below.error or branch.error
+        if branch.state is State.FAILED and parent._below.error is None:
+            parent._below.error, parent._below.is_told = branch.error, True
         self.end_if_all_ended(parent)
 
     def end_if_all_ended(self, chain: Chain) -> None:

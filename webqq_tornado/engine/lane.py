@@ -217,7 +217,11 @@ class Traffic(Protocol):
     registered: dict[int, int]
     #: Numbers of sockets that stay registered when libcurl lets them go.
     lasting: set[int]
-    call_later: Callable[..., asyncio.TimerHandle]
+
+    def call_later(
+        self, delay: float, function: Callable[[], object]
+    ) -> asyncio.TimerHandle | None:
+        """As the loop's; None if that is closed."""
 
     def register(self, fd: int, events: int) -> None:
         """Have the loop watch a socket, maybe watched for other events so far."""

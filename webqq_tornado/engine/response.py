@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -240,8 +241,9 @@ def _status_line(block: list[bytes]) -> tuple[int, int, str]:
     """Version as in http.client, status, reason."""
     version, _, rest = block[0].decode("latin-1").strip().partition(" ")
     status, _, reason = rest.partition(" ")
-    major, _, minor = version.removeprefix("HTTP/").partition(".")
-    return int(major) * 10 + int(minor or 0), int(status or 0), reason
+    digits = re.sub(r"\D", "", version)  # "HTTP/1.1", "HTTP/2"
+    number = int(digits.ljust(2, "0")) if digits else 0
+    return number, int(status) if status.isdigit() else 0, reason
 
 
 def _parse_headers(block: list[bytes]) -> http.client.HTTPMessage:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
@@ -268,6 +269,7 @@ class Runner:
                 chain.response = response
                 self._fan_out.branch(chain, link)
             else:
+                chain._awaited = link
                 self.start_task(chain, self._await_reader(chain, link, origin, response))
         except Exception as error:
             chain._below = None
@@ -371,7 +373,7 @@ class Runner:
         """
         if chain.done:
             return
-        if state is State.FAILED and error is not None:
+        if state is State.FAILED and error and not (chain._below and chain._below.is_told):
             self._log_error(chain, error)
         ending, passed_on = [chain], error if state is State.CANCELLED else None
         for one in ending:  # grows: those below, those below them
@@ -416,8 +418,10 @@ class Runner:
         task = chain._task
         if task is not None and task is not _current_task() and not task.get_loop().is_closed():
             task.cancel()
+        if inspect.iscoroutine(chain._awaited):
+            _close_unstarted(chain._awaited)
         # Readers often are methods of objects that hold their chain: let the circle go.
-        chain._transfer = chain._task = chain._lane = chain._outcome = None
+        chain._transfer = chain._task = chain._awaited = chain._lane = chain._outcome = None
         chain._delay_timer = chain._deadline_timer = None
         chain._request = chain._readback = chain._errback = None
 
@@ -454,6 +458,12 @@ def _show_link(chain: Chain, result: Response | StreamError) -> None:
     else:
         what = result.message
     logger.debug("%s, step %d: %r: %s", chain.name, chain.steps, request, what)
+
+
+def _close_unstarted(coroutine: Coroutine[Any, Any, object]) -> None:
+    """Its task was cancelled before the first step: nobody will ever await it."""
+    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        coroutine.close()
 
 
 def _is_cancelled(error: BaseException) -> bool:

@@ -86,7 +86,6 @@ class Transport:
         # IOLoop's own add_callback and call_later wrap each call; its loop is always asyncio's.
         self._asyncio_loop: asyncio.AbstractEventLoop = ioloop.asyncio_loop  # type: ignore[attr-defined]
         self.call_soon = self._asyncio_loop.call_soon
-        self.call_later = self._asyncio_loop.call_later
         self._readiness = readiness_for(ioloop, handler)
         self._lanes: list[Lane] = []
         self._spare: list[Transfer] = []
@@ -151,6 +150,11 @@ class Transport:
             lane.active -= 1
             self._release(transfer)
 
+    @property
+    def active(self) -> int:
+        """Transfers in flight."""
+        return sum(lane.active for lane in self._lanes)
+
     def _watch_idle(self, transfer: Transfer, request: Request, seconds: float) -> None:
         """End a transfer in which nothing moves.
 
@@ -203,6 +207,14 @@ class Transport:
             forgotten.clear()
         _living.discard(self)
 
+    def call_later(
+        self, delay: float, function: Callable[[], object]
+    ) -> asyncio.TimerHandle | None:
+        """As the loop's; None if it is closed, which libcurl does not know when it is freed."""
+        if self._asyncio_loop.is_closed():
+            return None
+        return self._asyncio_loop.call_later(delay, function)
+
     # -- turns ------------------------------------------------------------------------------
 
     def handle_events(self) -> None:
@@ -230,7 +242,7 @@ class Transport:
             self._schedule_turn()
 
     def _schedule_turn(self) -> None:
-        if not self._turn_is_due:
+        if not self._turn_is_due and not self._asyncio_loop.is_closed():
             self._turn_is_due = True
             self.call_soon(self._on_turn)
 

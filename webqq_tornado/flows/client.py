@@ -178,7 +178,8 @@ class Client:
                 await self.stream.fetch(request, session=self._identity, timeout=5)
             except StreamError as error:
                 logger.debug("%s: logout was not heard: %s", self.name, error)
-        self._set_state(State.OFFLINE, "logged out")
+        if self.state is not State.REJECTED:
+            self._set_state(State.OFFLINE, "logged out")
 
     def send(self, contact: Contact, content: Content | str) -> asyncio.Future[Receipt]:
         """Send a message; messages to one contact arrive in the order of the calls.
@@ -300,7 +301,8 @@ class Client:
             raise error
         if self._ready is not None:  # the first login: whoever awaits it decides
             self._drop_session()
-            self._set_state(State.REJECTED if is_final else State.OFFLINE, str(error))
+            self.state = State.REJECTED if is_final else State.OFFLINE
+            self._tell(StateChange(self.state, str(error)))
             if not self._ready.done():
                 self._ready.set_exception(error)
         elif is_final:
