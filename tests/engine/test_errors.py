@@ -334,6 +334,9 @@ def test_every_code_of_libcurl_has_a_class_a_phase_and_a_remedy(code):
         (7, "Failed to connect to 127.0.0.1 port 1", ConnectError),
         (7, "Failed to connect to proxy.example port 80 after 0 ms", ConnectError),
         (56, "Recv failure: Connection reset by peer", ProtocolError),
+        (56, "SSL_read: error:0A00045C:SSL routines::tlsv13 alert certificate required", TLSError),
+        (1, "Received HTTP/0.9 when not allowed", ProtocolError),
+        (1, 'Protocol "file" not supported', RedirectError),
     ],
 )
 def test_whose_fault_it_was(code, text, kind):

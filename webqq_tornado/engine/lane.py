@@ -73,6 +73,7 @@ class Transfer:
         "body",
         "discards",
         "easy",
+        "failure",
         "header_lines",
         "home",
         "lane",
@@ -94,6 +95,7 @@ class Transfer:
         self.header_lines: list[bytes] = []
         self.lane: Lane | None = None  # where it is in flight
         self.home: Lane | None = None  # where it was last
+        self.failure: tuple[int, str] | None = None  # libcurl's number and words
         self.mime: pycurl.CurlMime | None = None  # a multipart body, which is set only once
         self.outcome: Outcome | None = None
         self.request: Request | None = None
@@ -162,10 +164,12 @@ class Transfer:
         self.options = options
 
     def take(self, request: Request) -> Response | StreamError:
-        """The response that has arrived."""
+        """The response that has arrived, or what came instead."""
         easy, body = self.easy, self.body
+        if self.failure is not None:
+            return self._error(request, *self.failure)
         if self.header_lines and self.header_lines[-1] != b"\r\n" and self._is_cut():
-            return self.take_error(request, 8, "The server broke off in the headers")
+            return self._error(request, 8, "The server broke off in the headers")
         redirected = easy.getinfo(pycurl.REDIRECT_COUNT)
         times = _TIMES_OF_FIRST if self.opened or redirected else _TIMES_OF_EACH
         return Response(
@@ -177,7 +181,7 @@ class Transfer:
             tuple(map(easy.getinfo, times)),
         )
 
-    def take_error(self, request: Request, code: int, text: str) -> StreamError:
+    def _error(self, request: Request, code: int, text: str) -> StreamError:
         """What libcurl's number means for the request."""
         is_proxied = bool(self.easy.getinfo(pycurl.USED_PROXY))
         return from_curl(

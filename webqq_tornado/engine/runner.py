@@ -243,7 +243,10 @@ class Runner:
             if callable(next_readback):
                 chain._readback, chain._errback = next_readback, None
                 chain.steps += 1
-                self.send(chain)
+                if self.queue or self.in_flight >= self._max_clients:
+                    self.send(chain)
+                else:
+                    self._submit(chain)
                 return
         self.follow(chain, result, readback, response)
 

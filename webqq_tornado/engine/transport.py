@@ -42,12 +42,11 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import cast
 
 import pycurl
 from tornado.ioloop import IOLoop
 
-from .lane import LANE_TRANSFERS, Easy, Lane, Outcome, Transfer
+from .lane import LANE_TRANSFERS, Lane, Outcome, Transfer
 from .options import Options
 from .readiness import readiness_for
 from .request import Request
@@ -90,7 +89,7 @@ class Transport:
         self._lanes: list[Lane] = []
         self._spare: list[Transfer] = []
         self._due: deque[Lane] = deque()  # lanes to kick
-        self._ended: deque[tuple[Transfer, int, str]] = deque()  # to be told to their outcomes
+        self._ended: deque[Transfer] = deque()  # to be told to their outcomes
         self._is_turning = False  # a turn is at work and will see to what it leads to
         self._turn_is_due = False
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -183,8 +182,8 @@ class Transport:
         if lane is not None:
             lane.remove_handle(transfer.easy)
             lane.active -= 1
-            transfer.lane = None
-            self._ended.append((transfer, code, text))
+            transfer.lane, transfer.failure = None, (code, text)
+            self._ended.append(transfer)
             self._schedule_turn()
 
     def close(self) -> None:
@@ -271,22 +270,27 @@ class Transport:
         """Take the transfers that ended off their lane."""
         _, succeeded, failed = lane.info_read()
         lane.active -= len(succeeded) + len(failed)
-        ended = [(easy, 0, "") for easy in succeeded]
-        for easy, code, text in ended + failed if failed else ended:
-            lane.remove_handle(easy)
-            transfer = cast(Easy, easy).transfer
-            transfer.lane = None
-            self._ended.append((transfer, code, text))
+        for easy in succeeded:
+            self._take_off(lane, easy)
+        for easy, code, text in failed:
+            self._take_off(lane, easy).failure = code, text
+
+    def _take_off(self, lane: Lane, easy: pycurl.Curl) -> Transfer:
+        lane.remove_handle(easy)
+        transfer: Transfer = easy.transfer  # type: ignore[attr-defined]  # it is an Easy
+        transfer.lane = None
+        self._ended.append(transfer)
+        return transfer
 
     def _tell_outcomes(self) -> None:
         ended = self._ended
         while ended:
-            transfer, code, text = ended.popleft()
+            transfer = ended.popleft()
             request, outcome, lane = transfer.request, transfer.outcome, transfer.home
             if outcome is None or request is None:  # cancelled after it had ended
                 self._release(transfer)
                 continue
-            result = transfer.take_error(request, code, text) if code else transfer.take(request)
+            result = transfer.take(request)
             self._release(transfer)
             outcome(result, lane)
 
@@ -294,7 +298,7 @@ class Transport:
         """Take back a handle that is not in flight."""
         transfer.body.clear()
         transfer.header_lines.clear()
-        transfer.lane = transfer.outcome = transfer.request = None
+        transfer.lane = transfer.outcome = transfer.request = transfer.failure = None
         if len(self._spare) < SPARE_HANDLES and not self._closed:
             self._spare.append(transfer)
         else:

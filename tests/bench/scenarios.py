@@ -1,0 +1,172 @@
+"""What is compared with what, and what we promise: a table, and how one of its lines is run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from .children import Cores, json_of, output_of, pinned, python
+from .nginx import Nginx
+
+#: Peers that are no Python.
+REFERENCE, H2LOAD = "reference", "h2load"
+#: Peers that open a connection for each request; they have no other way.
+_WITHOUT_KEEP_ALIVE = frozenset({"tornado_simple", "urllib_threads"})
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A closed loop by several clients.
+
+    Args:
+        name: for the command line.
+        title: for the table.
+        conversations: at once, each on a connection of its own, or in a stream of one.
+        peers: who runs it besides us.
+        promises: how many times as fast as a peer we say we are.
+        warm_up: seconds; longer where there are many connections to open.
+        http2: over one connection.
+    """
+
+    name: str
+    title: str
+    conversations: int
+    peers: tuple[str, ...]
+    promises: Mapping[str, float]
+    warm_up: float = 0.4
+    http2: bool = False
+
+    @property
+    def us(self) -> str:
+        """Our own client's name in this scenario."""
+        return "ours_http2" if self.http2 else "ours"
+
+
+_ALL = (
+    REFERENCE,
+    "pycurl_async",
+    "aiohttp_uvloop",
+    "aiohttp",
+    "tornado_curl",
+    "tornado_simple",
+    "urllib_threads",
+    "httpx",
+)
+
+SCENARIOS = (
+    Scenario(
+        "64", "64 connections", 64, _ALL, {REFERENCE: 0.75, "aiohttp": 3.5, "tornado_curl": 5.0}
+    ),
+    Scenario("1", "1 connection", 1, _ALL, {REFERENCE: 0.7}),
+    Scenario(
+        "1000",
+        "1,000 connections to one host",
+        1000,
+        (REFERENCE, "pycurl_async", "aiohttp"),
+        {REFERENCE: 0.9},
+        warm_up=1.0,
+    ),
+    Scenario(
+        "9000",
+        "9,000 connections to one host",
+        9000,
+        (REFERENCE, "aiohttp"),
+        {REFERENCE: 2.0},
+        warm_up=4.0,
+    ),
+    Scenario(
+        "http2",
+        "HTTP/2, 64 streams of one connection",
+        64,
+        (H2LOAD, REFERENCE),
+        {H2LOAD: 0.55},
+        http2=True,
+    ),
+)
+
+
+class Round(NamedTuple):
+    """What one client did once.
+
+    Args:
+        peer: its name.
+        count: answers in the time that counts.
+        total: all answers, warm-up included.
+        bad: of those, the ones that were no 200 with the whole body.
+        seconds: that count.
+        cpu: seconds of it that the client computed.
+        opened: connections that the server has seen.
+        served: requests that it has seen.
+    """
+
+    peer: str
+    count: int
+    total: int
+    bad: int
+    seconds: float
+    cpu: float
+    opened: int
+    served: int
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.count / self.seconds
+
+
+class Loops(NamedTuple):
+    """What closed loops need to run.
+
+    Args:
+        nginx: the server.
+        reference: the C program.
+        cores: where to run.
+        seconds: that count, each time.
+        repeats: of each client; they take turns, so that a slow spell of the machine hits all.
+    """
+
+    nginx: Nginx
+    reference: Path
+    cores: Cores
+    seconds: float
+    repeats: int
+
+    def run(self, scenario: Scenario) -> Iterator[Round]:
+        """Each client in turn, and again."""
+        for _ in range(self.repeats):
+            for peer in (scenario.us, *scenario.peers):
+                yield self.round(scenario, peer)
+
+    def round(self, scenario: Scenario, peer: str) -> Round:
+        """One client once."""
+        before = self.nginx.counters()
+        facts = self._facts(scenario, peer)
+        after = self.nginx.counters()
+        # The second look at the counters is counted by them.
+        opened = after.connections - before.connections - 1
+        served = after.requests - before.requests - 1
+        count, seconds, cpu = int(facts["count"]), facts["seconds"], facts["cpu"]
+        total = int(facts.get("total", served))
+        return Round(peer, count, total, int(facts["bad"]), seconds, cpu, opened, served)
+
+    def _facts(self, scenario: Scenario, peer: str) -> Mapping[str, float]:
+        url = self.nginx.h2c if scenario.http2 else self.nginx.http
+        times = (scenario.warm_up, self.seconds)
+        if peer == H2LOAD:
+            return self._h2load(scenario, url)
+        if peer == REFERENCE:
+            program = [str(self.reference), str(scenario.conversations), *map(str, times), url]
+            command = program + ["h2"] * scenario.http2
+        else:
+            command = python("peers", peer, scenario.conversations, *times, url)
+        facts: Mapping[str, float] = json_of(command, self.cores.client, sum(times))
+        return facts
+
+    def _h2load(self, scenario: Scenario, url: str) -> Mapping[str, float]:
+        # Its warm-up takes whole seconds only; without one it counts its first connection.
+        options = ["-c1", f"-m{scenario.conversations}", "-t1", f"-D{round(self.seconds)}"]
+        command = ["bash", "-c", 'time -p h2load "$@" 2>&1', "", *options, "--warm-up-time=1", url]
+        return _h2load_facts(output_of(pinned_time(command), self.cores.client, self.seconds))
