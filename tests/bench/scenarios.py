@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from .children import Cores, json_of, output_of, pinned, python
+from .children import Cores, json_of, output_of, python
 from .nginx import Nginx
 
 #: Peers that are no Python.
@@ -17,7 +17,7 @@ REFERENCE, H2LOAD = "reference", "h2load"
 _WITHOUT_KEEP_ALIVE = frozenset({"tornado_simple", "urllib_threads"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Scenario:
     """A closed loop by several clients.
 
@@ -43,6 +43,13 @@ class Scenario:
     def us(self) -> str:
         """Our own client's name in this scenario."""
         return "ours_http2" if self.http2 else "ours"
+
+    def within(self, sockets: int) -> Scenario:
+        """The same with as many conversations as one process may have sockets."""
+        if self.conversations <= sockets:
+            return self
+        title = f"{self.title}: {sockets:,}, as the limit on open files has it"
+        return dataclasses.replace(self, conversations=sockets, title=title)
 
 
 _ALL = (
@@ -166,7 +173,43 @@ class Loops(NamedTuple):
         return facts
 
     def _h2load(self, scenario: Scenario, url: str) -> Mapping[str, float]:
-        # Its warm-up takes whole seconds only; without one it counts its first connection.
-        options = ["-c1", f"-m{scenario.conversations}", "-t1", f"-D{round(self.seconds)}"]
-        command = ["bash", "-c", 'time -p h2load "$@" 2>&1', "", *options, "--warm-up-time=1", url]
-        return _h2load_facts(output_of(pinned_time(command), self.cores.client, self.seconds))
+        options = ["-c1", f"-m{scenario.conversations}", "-t1"]
+        times = [f"--warm-up-time={_in_ms(scenario.warm_up)}", f"-D{_in_ms(self.seconds)}"]
+        command = ["h2load", *options, *times, url]
+        shown = output_of(command, self.cores.client, self.seconds + scenario.warm_up)
+        return _h2load_facts(shown) | {"seconds": self.seconds}
+
+
+def problems_of(scenario: Scenario, one: Round) -> Iterator[str]:
+    """What shows that a round was not the work that it should be."""
+    if not one.count:
+        yield "no answer in the time that counts"
+    if one.bad:
+        yield f"{one.bad} answers that were no 200 with the whole body"
+    if one.served != one.total:
+        yield f"the client counts {one.total} answers, the server {one.served} requests"
+    low, high = _connections(scenario, one)
+    if not low <= one.opened <= high:
+        yield f"{one.opened} connections were opened, not {low} to {high}"
+
+
+def _connections(scenario: Scenario, one: Round) -> tuple[int, int]:
+    if one.peer in _WITHOUT_KEEP_ALIVE:
+        return one.total, one.total
+    if scenario.http2:
+        return 1, 2
+    # A little more is no fault: some clients open one while another is about to be free.
+    return scenario.conversations, scenario.conversations * 21 // 20 + 1
+
+
+def _in_ms(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"
+
+
+def _h2load_facts(shown: str) -> dict[str, float]:
+    answers = re.search(r"(\d+) done, \d+ succeeded, (\d+) failed", shown)
+    good = re.search(r"(\d+) 2xx", shown)
+    assert answers, shown
+    assert good, shown
+    done = int(answers[1])
+    return {"count": done, "bad": done - int(good[1]) + int(answers[2]), "cpu": 0.0}

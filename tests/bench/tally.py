@@ -26,8 +26,17 @@ class Tally:
         bad: those that were not as they should be.
     """
 
-    __slots__ = ("_begin", "_cpu_begin", "_cpu_end", "_end", "_warm_up", "bad", "count",
-                 "seconds", "total")
+    __slots__ = (
+        "_begin",
+        "_cpu_begin",
+        "_cpu_end",
+        "_end",
+        "_warm_up",
+        "bad",
+        "count",
+        "seconds",
+        "total",
+    )
 
     def __init__(self, warm_up: float, seconds: float) -> None:
         self.seconds = seconds

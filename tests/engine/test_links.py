@@ -266,3 +266,10 @@ async def test_a_wrong_return_goes_to_the_errback_first(web: Web):
         await chain
     assert isinstance(errors[0], LinkError)
     assert chain.state is State.DONE
+
+
+async def test_a_reader_that_returns_a_chain_is_told_to_return_nothing(web: Web, caplog):
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, lambda _: stream.add_request(web.http))
+        with pytest.raises(LinkError, match="needs no return"):
+            await chain

@@ -452,3 +452,16 @@ async def test_one_request_serves_streams_with_different_defaults(web: Web):
         for stream in (one, other, one, other):
             agents.append(_headers((await stream.fetch(request)).json())["User-Agent"])
     assert agents == ["a", "b", "a", "b"]
+
+
+def test_a_proxy_set_the_way_of_urllib_is_used():
+    request = urllib.request.Request("http://example.org/a")
+    request.set_proxy("127.0.0.1:3128", "http")
+    taken = Request.of(request)
+    assert (taken.url, taken.proxy) == ("http://example.org/a", "http://127.0.0.1:3128")
+
+
+@pytest.mark.parametrize("name", ["streaming_callback", "header_callback", "body_producer"])
+def test_what_a_chain_can_not_do_for_tornado_is_refused_by_name(name):
+    with pytest.raises(ValueError, match=name):
+        Request.of(HTTPRequest("http://example.org/", method="POST", **{name: print}))

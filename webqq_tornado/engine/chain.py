@@ -256,6 +256,8 @@ def next_of(result: object, origin: object) -> Next | Below | Awaitable[object] 
         raise _link_error(result, origin, "a link has 2 or 3 parts")
     if isinstance(result, (list, tuple)):
         return Below(iter(result), origin)
+    if isinstance(result, Chain):
+        raise _link_error(result, origin, "a chain that was begun needs no return")
     if isinstance(result, Awaitable):
         return result
     if isinstance(result, (Iterator, AsyncIterator)):
@@ -321,7 +323,7 @@ def _shown(part: object) -> str:
     """A value without the secrets that it may hold: containers and bytes by their type only."""
     if isinstance(part, str):
         return reprlib.repr(safe_url(part))
-    if part is None or isinstance(part, (bool, int, float, Request)):
+    if part is None or isinstance(part, (bool, int, float, Request, Chain)):
         return repr(part)
     return described(part) if callable(part) else f"<{type(part).__name__}>"
 

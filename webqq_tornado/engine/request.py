@@ -247,12 +247,15 @@ def _of_urllib(request: urllib.request.Request) -> Request:
     if data is not None and not request.has_header("Content-type"):
         headers["Content-type"] = "application/x-www-form-urlencoded"
     timeout = getattr(request, "timeout", None)
+    # set_proxy() put the proxy where the host was.
+    is_proxied = request.has_proxy() or getattr(request, "_tunnel_host", None)
     return Request(
         request.full_url.partition("#")[0],
         method=request.get_method(),
         headers=headers,
         body=data,
         request_timeout=timeout if isinstance(timeout, (int, float)) else None,
+        proxy=f"http://{request.host}" if is_proxied else None,
     )
 
 
@@ -338,9 +341,21 @@ _SHARED_WITH_TORNADO = (
 )
 
 
+_NOT_FROM_TORNADO = (
+    "body_producer",
+    "header_callback",
+    "prepare_curl_callback",
+    "ssl_options",
+    "streaming_callback",
+)
+
+
 def _of_tornado(request: HTTPRequest) -> Request:
     # Left out by the caller, an argument is None here: HTTPRequest fills in its own defaults
     # only when an AsyncHTTPClient fetches it. Ours apply then.
+    refused = [name for name in _NOT_FROM_TORNADO if getattr(request, name, None) is not None]
+    if refused:
+        raise ValueError(f"{', '.join(refused)} of an HTTPRequest is not supported in a chain")
     settings = {name: getattr(request, name, None) for name in _SHARED_WITH_TORNADO}
     if getattr(request, "proxy_host", None):
         settings["proxy"] = _tornado_proxy(request)

@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import secrets
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -20,31 +19,24 @@ from tornado.web import Application
 
 from ..protocol import webqq3
 from ..protocol.exchange import Call
-from ..protocol.models import Secret
 from . import contacts, messages, page_api, signin
-from .channel import Channel
 from .handlers import Answer, ExchangeHandler, Handler
-from .storage import Account, Storage
-
-if TYPE_CHECKING:
-    from .page_api import LiveHandler
+from .site import Site
+from .storage import Storage
 
 __all__ = ["PortTaken", "WebQQServer"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
-#: Seconds for which a sign-in link is good.
-TOKEN_SECONDS = 600.0
 #: Bytes of a request at most.
 MAX_BODY = 256 * 1024
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class PortTaken(OSError):
     """Somebody listens on the port already, or it may not be used."""
 
 
-class WebQQServer:
+class WebQQServer(Site):
     """A WebQQ-compatible server on the running loop.
 
     Args:
@@ -67,15 +59,7 @@ class WebQQServer:
         session_timeout: float = 180.0,
         hosts: Iterable[str] = (),
     ) -> None:
-        self.storage = storage
-        self.channel = Channel(storage, poll_timeout, session_timeout)
-        self.signin = signin.SignIn(storage)
-        #: Signatures for messages to strangers: (psessionid, uin) to signature.
-        self.strangers: signin.Recent[Secret] = signin.Recent()
-        self.pages: set[LiveHandler] = set()
-        self.url = ""
-        self._hosts = {host.lower() for host in hosts} | _LOOPBACK
-        self._tokens: signin.Recent[tuple[int, float]] = signin.Recent()
+        super().__init__(storage, poll_timeout, session_timeout, hosts)
         self._http = HTTPServer(
             _application(self), max_body_size=MAX_BODY, max_buffer_size=4 * MAX_BODY
         )
@@ -103,8 +87,8 @@ class WebQQServer:
         except OSError as error:
             raise _port_error(error, port, address) from error
         self._http.add_sockets(sockets)
-        port = sockets[0].getsockname()[1]
-        self._hosts.add(address.lower())
+        self.port = port = sockets[0].getsockname()[1]
+        self.add_host(address)
         host = f"[{address}]" if ":" in address else address
         self.url = f"http://{host}:{port}"
         logger.info("serving on %s", self.url)
@@ -125,11 +109,6 @@ class WebQQServer:
                 continue
         return self.listen(first + tries - 1, address)
 
-    def serves(self, host: str) -> bool:
-        """Whether a Host header names us."""
-        host = host.lower()
-        return host in self._hosts or host == "qq.com" or host.endswith(".qq.com")
-
     async def close(self) -> None:
         """Stop listening, let the polls go with nothing new, close pages and storage."""
         self._http.stop()
@@ -139,40 +118,6 @@ class WebQQServer:
         await asyncio.sleep(0)  # the polls that were let go write their answers
         await self._http.close_all_connections()
         self.storage.close()
-
-    # -- the page's sessions ----------------------------------------------------------------
-
-    def signin_url(self, account: int) -> str:
-        """A link that signs an account in on the page, once, for ten minutes."""
-        token = secrets.token_urlsafe(24)
-        expires = asyncio.get_running_loop().time() + TOKEN_SECONDS
-        self._tokens.put(token, (account, expires))
-        return f"{self.url}/signin?token={token}"
-
-    def use_token(self, token: str) -> Account | None:
-        """Whom a link's token signs in; it is used up by this."""
-        known = self._tokens.take(token)
-        if known is None or known[1] < asyncio.get_running_loop().time():
-            return None
-        return self.storage.account(known[0])
-
-    def new_page_session(self, account: int) -> str:
-        """A token for a browser's cookie."""
-        token = secrets.token_urlsafe(32)
-        self.storage.add_page_session(token, account)
-        return token
-
-    def page_account(self, token: str) -> Account | None:
-        """Who is signed in with this cookie."""
-        number = self.storage.page_account(token) if token else None
-        return None if number is None else self.storage.account(number)
-
-    def end_page_session(self, token: str) -> None:
-        """Sign a browser out."""
-        self.storage.remove_page_session(token)
-        for page in tuple(self.pages):
-            if page.token == token:
-                page.close(4401, "signed out")
 
 
 def _application(server: WebQQServer) -> Application:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from tornado.web import HTTPError, RequestHandler
@@ -12,9 +12,7 @@ from tornado.web import HTTPError, RequestHandler
 from ..protocol import wire
 from ..protocol.errors import ProtocolError
 from ..protocol.exchange import Call
-
-if TYPE_CHECKING:
-    from .app import WebQQServer
+from .site import Site
 
 __all__ = ["Answer", "ExchangeHandler", "Handler"]
 
@@ -30,9 +28,9 @@ UNKNOWN_CONTACT = 4
 class Handler(RequestHandler):
     """A request to one of our hosts."""
 
-    server: WebQQServer
+    server: Site
 
-    def initialize(self, server: WebQQServer) -> None:
+    def initialize(self, server: Site) -> None:
         """Called by Tornado with the route's arguments."""
         self.server = server
 
@@ -70,7 +68,7 @@ Answer: TypeAlias = Callable[["ExchangeHandler", Any], "str | Awaitable[str]"]
 class ExchangeHandler(Handler):
     """Serves one exchange of the protocol."""
 
-    def initialize(self, server: WebQQServer, **route: Any) -> None:
+    def initialize(self, server: Site, **route: Any) -> None:
         """Called by Tornado with the route's arguments."""
         super().initialize(server)
         self.exchange: Call[Any] = route["exchange"]

@@ -10,6 +10,7 @@ from tornado.iostream import StreamClosedError
 from ..protocol import forms, webqq3, wire
 from ..protocol.models import Content, PollReply, Secret, SendReply
 from .channel import PollSession, SessionOver
+from .gate import is_same
 from .handlers import BAD_REQUEST, NOT_LOGGED_IN, UNKNOWN_CONTACT, Answer, ExchangeHandler
 from .storage import Conversation
 
@@ -123,7 +124,7 @@ def _send_session(handler: ExchangeHandler, form: forms.SessionSendForm) -> str:
     session = handler.server.channel.find(form.psessionid)
     given = handler.server.strangers.get((form.psessionid, form.to))
     person = session.meaning_of(form.to, "person") if session else None
-    is_signed = given is not None and secrets.compare_digest(given, form.signature)
+    is_signed = given is not None and is_same(given, form.signature)
     conversation = Conversation("friend", person) if is_signed and person else None
     return _send(handler, form, conversation, webqq3.SEND_SESSION)
 

@@ -8,7 +8,7 @@ import json
 import logging
 import mimetypes
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from tornado.web import HTTPError
@@ -18,10 +18,8 @@ from ..protocol.codes import LoginResult, Status
 from ..protocol.faces import FACES
 from .handlers import Handler
 from .messages import is_too_long
+from .site import Site
 from .storage import Account, Conversation, StoredMessage, load_content, plain_parts
-
-if TYPE_CHECKING:
-    from .app import WebQQServer
 
 __all__ = ["ROUTES"]
 
@@ -159,7 +157,7 @@ class SignInHandler(PageHandler):
         body = self.json()
         number, password = self.field(body, "account", int), self.field(body, "password", str)
         digest = hashlib.md5(password.encode("utf-8", "replace")).digest()
-        outcome = self.server.signin.by_password(number, digest)
+        outcome = self.server.gate.by_password(number, digest)
         if outcome is LoginResult.REFUSED:
             _refuse(429, "Too many wrong passwords: wait a minute")
         if isinstance(outcome, LoginResult):
@@ -264,7 +262,7 @@ class MessagesHandler(PageHandler):
         except ValueError:
             _refuse(400, "before and limit are numbers")
         storage = self.server.storage
-        messages, more = storage.history(me.number, conversation, min(before, 2**62), limit)
+        messages, more = storage.history(me.number, conversation, min(max(before, 0), 2**62), limit)
         views = [message_view(storage, me.number, message) for message in messages]
         self.write({"messages": views, "more": more})
 
@@ -273,8 +271,8 @@ class MessagesHandler(PageHandler):
         me, body = self.me(), self.json()
         conversation = self.conversation(self.field(body, "conversation", str), me)
         nonce = self.field(body, "nonce", str) if "nonce" in body else None
-        if nonce is not None and len(nonce) > 64:
-            _refuse(400, "nonce is longer than 64 characters")
+        if nonce is not None and not (nonce.isascii() and len(nonce) <= 64):
+            _refuse(400, "nonce is at most 64 ASCII characters")
         try:
             content = load_content(body.get("content"))
         except ValueError as error:
@@ -354,7 +352,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
         """Only our own page."""
         return urlsplit(origin).netloc == self.request.host
 
-    def initialize(self, server: WebQQServer) -> None:
+    def initialize(self, server: Site) -> None:
         """Called by Tornado with the route's arguments."""
         super().initialize(server)
         self.writes: set[asyncio.Future[None]] = set()

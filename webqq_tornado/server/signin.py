@@ -3,118 +3,15 @@
 from __future__ import annotations
 
 import secrets
-import string
-import time
-from collections import OrderedDict
-from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
 from ..protocol import forms, hashes, webqq3, wire
 from ..protocol.codes import LoginResult
 from ..protocol.login import login_refusal
 from ..protocol.models import CheckReply, LoginReply, Secret, SendReply, Session
-from .handlers import BAD_REQUEST, NOT_LOGGED_IN, Answer, ExchangeHandler, Handler, logger
-from .storage import Account, Storage
+from .handlers import BAD_REQUEST, NOT_LOGGED_IN, Answer, ExchangeHandler, Handler
 
-__all__ = ["ANSWERS", "CheckSigHandler", "SignIn"]
-
-#: Wrong passwords in a row after which an account has to wait.
-FREE_TRIES = 10
-#: Seconds it has to wait at most.
-LONGEST_WAIT = 60.0
-
-V = TypeVar("V")
-
-
-class Recent(Generic[V]):
-    """The latest entries by key: nobody can fill the memory by asking again and again."""
-
-    def __init__(self, size: int = 10_000) -> None:
-        self._size = size
-        self._entries: OrderedDict[object, V] = OrderedDict()
-
-    def put(self, key: object, value: V) -> None:
-        """Remember a value, forgetting the oldest when there are too many."""
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)
-
-    def get(self, key: object) -> V | None:
-        """The value, if it is still known."""
-        return self._entries.get(key)
-
-    def take(self, key: object) -> V | None:
-        """The value, which is forgotten with this."""
-        return self._entries.pop(key, None)
-
-
-class SignIn:
-    """Who may come in: verify codes, failures, and logins that wait for their login2.
-
-    Args:
-        storage: knows the accounts.
-    """
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._codes: Recent[str] = Recent()
-        self._failures: Recent[tuple[int, float]] = Recent()  # how many, next try from
-        self.tickets: Recent[int] = Recent()  # ptwebqq to account
-
-    def new_code(self, account: int) -> str:
-        """A verify code for the next login: "!" and three characters, as without a captcha."""
-        alphabet = string.ascii_uppercase + string.digits
-        code = "!" + "".join(secrets.choice(alphabet) for _ in range(3))
-        self._codes.put(account, code)
-        return code
-
-    def by_hash(self, number: int, code: str, p: str) -> Account | LoginResult:
-        """The account, if the hash proves its password; else why not."""
-        account = self._storage.account(number)
-        expected = self._codes.take(number)
-        if self.must_wait(number):
-            return LoginResult.REFUSED
-        if expected is None or code.upper() != expected:
-            return LoginResult.WRONG_CAPTCHA
-        # The salt is the QQ number: the password itself is not needed, only its md5.
-        proof = account and hashes.digest_hash(
-            account.password, hashes.password_salt(number), expected
-        )
-        return self._judged(number, account, bool(proof) and _equal(str(proof), p))
-
-    def by_password(self, number: int, digest: bytes) -> Account | LoginResult:
-        """The account, if this is md5 of its password; for the page."""
-        if self.must_wait(number):
-            return LoginResult.REFUSED
-        account = self._storage.account(number)
-        is_right = account is not None and secrets.compare_digest(account.password, digest)
-        return self._judged(number, account, is_right)
-
-    def must_wait(self, number: int) -> bool:
-        """Whether too many wrong passwords came for it just now."""
-        failures = self._failures.get(number)
-        return failures is not None and failures[1] > time.monotonic()
-
-    def _judged(
-        self, number: int, account: Account | None, is_right: bool
-    ) -> Account | LoginResult:
-        if account is not None and is_right:
-            self._failures.take(number)
-            return account
-        count = (self._failures.get(number) or (0, 0.0))[0] + 1
-        # Doubles with each further one, and never locks the owner out for long.
-        wait = min(2.0 ** (count - FREE_TRIES), LONGEST_WAIT) if count >= FREE_TRIES else 0.0
-        self._failures.put(number, (count, time.monotonic() + wait))
-        logger.info("wrong password for %d", number)
-        return LoginResult.WRONG_PASSWORD
-
-
-def _equal(one: str, other: str) -> bool:
-    return secrets.compare_digest(one.upper().encode(), other.upper().encode())
-
-
-# -- the exchanges --------------------------------------------------------------------------
+__all__ = ["ANSWERS", "CheckSigHandler", "LoginProxyHandler"]
 
 
 def _login_page(handler: ExchangeHandler, _form: forms.LoginPageForm) -> str:
@@ -126,17 +23,17 @@ def _check(handler: ExchangeHandler, form: forms.CheckForm) -> str:
     if not 0 < form.account < 2**63:
         return wire.build_refusal(BAD_REQUEST, "uin")
     handler.set_domain_cookie("ptvfsession", secrets.token_hex(64))
-    code = handler.server.signin.new_code(form.account)
+    code = handler.server.gate.new_code(form.account)
     salt = hashes.password_salt(form.account)
     return webqq3.CHECK.answer(CheckReply(needs_captcha=False, code=code, salt=salt))
 
 
 def _login(handler: ExchangeHandler, form: forms.LoginForm) -> str:
-    outcome = handler.server.signin.by_hash(form.account, form.verify_code, form.p)
+    outcome = handler.server.gate.by_hash(form.account, form.verify_code, form.p)
     if isinstance(outcome, LoginResult):
         return webqq3.LOGIN.answer(login_refusal(outcome, form.account))
     ptwebqq = Secret(secrets.token_hex(32))
-    handler.server.signin.tickets.put(ptwebqq, outcome.number)
+    handler.server.gate.tickets.put(ptwebqq, outcome.number)
     cookies = {
         "ptwebqq": ptwebqq,
         "skey": "@" + secrets.token_urlsafe(7)[:9],
@@ -177,7 +74,7 @@ class LoginProxyHandler(Handler):
 def _login2(handler: ExchangeHandler, form: forms.Login2Form) -> str:
     server = handler.server
     ptwebqq = form.ptwebqq or handler.get_cookie("ptwebqq", "")
-    account = server.signin.tickets.get(ptwebqq)
+    account = server.gate.tickets.get(ptwebqq)
     if account is None:
         return wire.build_refusal(NOT_LOGGED_IN, "not login")
     session = server.channel.find(form.psessionid)
@@ -191,7 +88,7 @@ def _login2(handler: ExchangeHandler, form: forms.Login2Form) -> str:
             status=session.status,
             cip=2130706433,  # 127.0.0.1
             index=1075,
-            port=handler.request.connection.stream.socket.getsockname()[1],  # type: ignore[union-attr]
+            port=server.port,
         )
     )
 
@@ -207,7 +104,7 @@ def _change_status(handler: ExchangeHandler, form: forms.StatusForm) -> str:
 def _logout(handler: ExchangeHandler, form: forms.LogoutForm) -> str:
     session = handler.server.channel.find(form.psessionid)
     if session is not None:
-        handler.server.signin.tickets.take(session.ptwebqq)
+        handler.server.gate.tickets.take(session.ptwebqq)
         handler.server.channel.close_session(session)
     return webqq3.LOGOUT.answer(SendReply(0, "ok"))
 

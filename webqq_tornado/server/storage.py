@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from ..protocol import wire
 from ..protocol.models import Content, Face
 
 __all__ = ["Account", "Conversation", "GroupRow", "Storage", "StorageError", "StoredMessage"]
@@ -471,7 +472,7 @@ def load_content(parts: object) -> Content:
 def _load_part(part: object) -> str | Face:
     match part:
         case str():
-            return part
+            return wire.clean(part)  # JSON can hold what no text can: half of a pair
         case ["face", int(number)] if 0 <= number < 1000:
             return Face(number)
     raise ValueError('content is a list of texts and ["face", id]')

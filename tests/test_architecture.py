@@ -1,0 +1,133 @@
+"""The architecture, held: imports point down, each layer stands alone, the surface is a list."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import webqq_tornado
+
+PACKAGE = Path(webqq_tornado.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
+    for path in PACKAGE.rglob("*.py")
+}
+#: What each layer may import of ours, and of others.
+LAYERS = {
+    "engine": ({"engine"}, {"tornado", "pycurl", "certifi"}),
+    "protocol": ({"protocol"}, set()),
+    "flows": ({"flows", "engine", "protocol"}, {"tenacity"}),
+    "server": ({"server", "protocol"}, {"tornado"}),
+    "cli": (
+        {"cli", "flows", "server", "engine", "protocol"},
+        {"click", "rich", "prompt_toolkit", "platformdirs", "tomli", "tornado"},
+    ),
+}
+
+
+def imports_of(name: str) -> set[str]:
+    """Full names of the modules that one imports, whatever the condition."""
+    path = MODULES[name]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    package = package.removesuffix(".__init__")
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join(parts) if node.level else ""
+            module = ".".join(filter(None, (base, node.module)))
+            is_package = (PACKAGE.parent / Path(*module.split("."))).is_dir()
+            found.update(f"{module}.{a.name}" if is_package else module for a in node.names)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_point_down(name: str):
+    layer = name.split(".")[1] if name.count(".") > 1 else None
+    if layer not in LAYERS:
+        return
+    ours, others = LAYERS[layer]
+    for imported in imports_of(name):
+        top, _, rest = imported.partition(".")
+        if top == "webqq_tornado":
+            assert rest.split(".")[0] in ours | {"__version__"}, f"{name} imports {imported}"
+        elif top not in sys.stdlib_module_names:
+            assert top in others, f"{name} imports {imported}"
+
+
+def test_there_is_no_circle():
+    graph = {name: {i for i in imports_of(name) if i in MODULES} for name in MODULES}
+    seen: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path, name))
+        if name not in seen:
+            for other in sorted(graph[name]):
+                visit(other, (*path, name))
+            seen.add(name)
+
+    for name in sorted(graph):
+        visit(name, ())
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_nothing_sleeps_or_starts_threads(name: str):
+    refused = {"threading", "multiprocessing", "concurrent.futures", "requests", "http.client.HTTP"}
+    assert not imports_of(name) & refused
+    source = MODULES[name].read_text(encoding="utf-8")
+    assert "time.sleep" not in source
+    assert "run_in_executor" not in source
+
+
+def test_the_engine_brings_nothing_but_tornado_pycurl_and_certifi():
+    code = "import sys, webqq_tornado; print(*{m.split('.')[0] for m in sys.modules})"
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    for package in ("click", "rich", "prompt_toolkit", "platformdirs", "tenacity", "sqlite3"):
+        assert package not in output.stdout.split()
+
+
+def test_the_public_names_are_these():
+    assert sorted(webqq_tornado.__all__, key=str.lower) == [
+        "Chain",
+        "ClosedError",
+        "ConnectError",
+        "CookieJar",
+        "DeadlineError",
+        "FilePart",
+        "Hop",
+        "HTTPStream",
+        "LinkError",
+        "Multipart",
+        "Next",
+        "ProtocolError",
+        "ProxyError",
+        "RedirectError",
+        "Request",
+        "ResolveError",
+        "Response",
+        "Session",
+        "State",
+        "Stats",
+        "StreamError",
+        "TimeoutError",
+        "TLSError",
+        "TooLargeError",
+    ]
+
+
+@pytest.mark.parametrize("name", webqq_tornado.__all__)
+def test_a_public_name_is_documented(name: str):
+    thing = getattr(webqq_tornado, name)
+    assert inspect.getdoc(thing)
+    for attribute, value in vars(thing).items():
+        if inspect.isfunction(value) and not attribute.startswith("_"):
+            assert inspect.getdoc(value), f"{name}.{attribute}"

@@ -1,0 +1,107 @@
+"""What all handlers of one server share: storage, channel, gate, the page's sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterable
+from typing import Protocol
+
+from ..protocol.models import Secret
+from .channel import Channel, Listener
+from .gate import Gate, Recent
+from .storage import Account, Storage
+
+__all__ = ["Page", "Site"]
+
+#: Seconds for which a sign-in link is good.
+TOKEN_SECONDS = 600.0
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Page(Listener, Protocol):
+    """A page that is open in a browser."""
+
+    #: Of its cookie.
+    token: str
+
+    def push(self, value: dict[str, object]) -> None:
+        """Send it something."""
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Close its WebSocket."""
+
+
+class Site:
+    """The state behind the handlers; `app.WebQQServer` puts it on the network.
+
+    Args:
+        storage: its memory.
+        poll_timeout: seconds a poll2 is held when there is nothing new.
+        session_timeout: seconds without a poll after which an account counts as offline.
+        hosts: names to serve besides loopback's and *.qq.com.
+
+    Attributes:
+        storage, channel, gate: see their modules.
+        strangers: signatures for messages to strangers, by (psessionid, uin).
+        pages: those that are open.
+        url, port: where it listens; "" and 0 until then.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        poll_timeout: float,
+        session_timeout: float,
+        hosts: Iterable[str],
+    ) -> None:
+        self.storage = storage
+        self.channel = Channel(storage, poll_timeout, session_timeout)
+        self.gate = Gate(storage)
+        self.strangers: Recent[Secret] = Recent()
+        self.pages: set[Page] = set()
+        self.url = ""
+        self.port = 0
+        self._hosts = {host.lower() for host in hosts} | _LOOPBACK
+        self._tokens: Recent[tuple[int, float]] = Recent()
+
+    def add_host(self, host: str) -> None:
+        """Serve one more name."""
+        self._hosts.add(host.lower())
+
+    def serves(self, host: str) -> bool:
+        """Whether a Host header names us."""
+        host = host.lower()
+        return host in self._hosts or host == "qq.com" or host.endswith(".qq.com")
+
+    def signin_url(self, account: int) -> str:
+        """A link that signs an account in on the page, once, for ten minutes."""
+        token = secrets.token_urlsafe(24)
+        expires = asyncio.get_running_loop().time() + TOKEN_SECONDS
+        self._tokens.put(token, (account, expires))
+        return f"{self.url}/signin?token={token}"
+
+    def use_token(self, token: str) -> Account | None:
+        """Whom a link's token signs in; it is used up by this."""
+        known = self._tokens.take(token)
+        if known is None or known[1] < asyncio.get_running_loop().time():
+            return None
+        return self.storage.account(known[0])
+
+    def new_page_session(self, account: int) -> str:
+        """A token for a browser's cookie."""
+        token = secrets.token_urlsafe(32)
+        self.storage.add_page_session(token, account)
+        return token
+
+    def page_account(self, token: str) -> Account | None:
+        """Who is signed in with this cookie."""
+        number = self.storage.page_account(token) if token else None
+        return None if number is None else self.storage.account(number)
+
+    def end_page_session(self, token: str) -> None:
+        """Sign a browser out."""
+        self.storage.remove_page_session(token)
+        for page in tuple(self.pages):
+            if page.token == token:
+                page.close(4401, "signed out")
