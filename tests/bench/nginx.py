@@ -92,6 +92,8 @@ def running(folder: Path, core: int | None, files: int) -> Iterator[Nginx]:
         for listener in (http, h2c):
             listener.bind(("127.0.0.1", 0))
             listener.listen(16384)
+            # nginx takes it as it is, and would wait in accept() for the next one.
+            listener.setblocking(False)
         ports = {"http": http.getsockname()[1], "h2c": h2c.getsockname()[1]}
         # Else the worker is nobody, who may not enter the folder.
         user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""

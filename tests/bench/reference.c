@@ -91,7 +91,7 @@ static int act(CURLM *multi) {
 int main(int argc, char **argv) {
   if (argc < 5) return fprintf(stderr, "CONVERSATIONS WARM_UP SECONDS URL [h2]\n"), 2;
   long conversations = atol(argv[1]), count = 0, total = 0, bad = 0, received = 0;
-  double begin = 0, end = 0, cpu = 0, cpu_end = 0;
+  double begin = 0, end = 0, cpu = 0, from = 0, to = 0;
   curl_global_init(CURL_GLOBAL_DEFAULT);
   CURLM *multi = curl_multi_init();
   epoll_fd = epoll_create1(0);
@@ -117,17 +117,18 @@ int main(int argc, char **argv) {
       bad += result != CURLE_OK || status != 200;
       curl_multi_remove_handle(multi, easy);
       if (now >= end) {
-        if (!cpu_end) cpu_end = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+        if (!to) to = now, cpu += seconds_of(CLOCK_PROCESS_CPUTIME_ID);
         continue;
       }
-      if (now >= begin && !count++) cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+      if (now >= begin && !count++) from = now, cpu -= seconds_of(CLOCK_PROCESS_CPUTIME_ID);
       curl_multi_add_handle(multi, easy);
       running = 1;
     }
   }
   printf("{\"count\": %ld, \"total\": %ld, \"bad\": %ld, \"seconds\": %f, \"cpu\": %f,"
          " \"version\": \"%s\"}\n",
-         count, total, bad + (received != total * BODY), end - begin, cpu_end - cpu,
+         count, total, bad + (received != total * BODY), end - begin,
+         count ? cpu * (end - begin) / (to - from) : 0,
          curl_version());
   return 0;
 }

@@ -27,9 +27,9 @@ class Tally:
     """
 
     __slots__ = (
+        "_at_begin",
+        "_at_end",
         "_begin",
-        "_cpu_begin",
-        "_cpu_end",
         "_end",
         "_warm_up",
         "bad",
@@ -43,7 +43,8 @@ class Tally:
         self._warm_up = warm_up
         self._begin = self._end = math.inf
         self.count = self.total = self.bad = 0
-        self._cpu_begin = self._cpu_end = 0.0
+        #: Time and CPU time at the first answer that counts, and at the first that does not.
+        self._at_begin = self._at_end = (0.0, 0.0)
 
     def take(self, status: int, body: bytes) -> bool:
         """Count one answer.
@@ -61,20 +62,24 @@ class Tally:
                 self._end = self._begin + self.seconds
             return True
         if now >= self._end:
-            self._cpu_end = self._cpu_end or time.process_time()
+            if not self._at_end[0]:
+                self._at_end = (now, time.process_time())
             return False
         if not self.count:
-            self._cpu_begin = time.process_time()
+            self._at_begin = (now, time.process_time())
         self.count += 1
         return True
 
     def show(self) -> None:
         """Print it: see `Round` in scenarios.py."""
+        elapsed, cpu = (
+            end - begin for begin, end in zip(self._at_begin, self._at_end, strict=True)
+        )
         facts = {
             "count": self.count,
             "total": self.total,
             "bad": self.bad,
             "seconds": self.seconds,
-            "cpu": self._cpu_end - self._cpu_begin,
+            "cpu": cpu * self.seconds / elapsed,
         }
         sys.stdout.write(json.dumps(facts) + "\n")

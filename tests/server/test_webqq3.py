@@ -1,0 +1,263 @@
+"""The server as a client of 2013 meets it, request by request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from servers.town import Town, Visitor
+
+from webqq_tornado.protocol import forms, hashes, webqq3
+from webqq_tornado.protocol.models import Content, FriendMessage, GroupMessage, Kicked, Secret
+
+
+async def test_check_gives_a_code_and_the_number_as_salt():
+    async with Town() as town:
+        reply = await town.visitor(town.ann).get("/check", uin=town.ann, appid=1003903, r=0.5)
+        text = reply.body.decode()
+    assert text.startswith("ptui_checkVC('0','!")
+    assert text.endswith(r"'\x00\x00\x00\x00\x00\x00\x27\x11');")
+    assert "ptvfsession" in reply.headers["Set-Cookie"]
+
+
+async def test_login_answers_in_the_historical_words_and_sets_the_cookies():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        text = await visitor.login()
+    assert text.startswith("ptuiCB('0','0','http://127.0.0.1:")
+    assert text.endswith("','0','登录成功!', 'Ann');")
+    assert visitor.cookies["uin"] == "o0000010001"
+    assert len(visitor.cookies["ptwebqq"]) == 64
+    assert {"skey", "superuin", "ptcz"} <= set(visitor.cookies)
+
+
+async def test_the_link_of_a_login_redirects_and_sets_p_skey():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        url = webqq3.LOGIN.parse((await visitor.login()).encode()).url
+        reply = await visitor.get(url.removeprefix(town.server.url))
+    assert reply.code == 302
+    assert "p_skey" in visitor.cookies
+
+
+async def test_a_wrong_password_is_3():
+    async with Town() as town:
+        text = await town.visitor(town.ann).login("wrong")
+    assert text.startswith("ptuiCB('3','0','','0','您输入的帐号或密码不正确")
+
+
+async def test_an_unknown_account_is_3_too():
+    async with Town() as town:
+        assert (await town.visitor(999).login()).startswith("ptuiCB('3'")
+
+
+async def test_a_verify_code_is_good_once():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        form = await visitor.proof()
+        replies = [(await visitor.ask(webqq3.LOGIN, form)).body for _ in range(2)]
+    assert replies[0].startswith(b"ptuiCB('0'")
+    assert replies[1].startswith(b"ptuiCB('4'")
+
+
+async def test_after_ten_wrong_passwords_even_the_right_one_has_to_wait():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        for _ in range(10):
+            assert (await visitor.login("wrong")).startswith("ptuiCB('3'")
+        text = await visitor.login()
+    assert not text.startswith("ptuiCB('0'")
+
+
+async def test_friends_groups_and_members_carry_made_up_numbers():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        session = await visitor.enter()
+        reply = await visitor.ask(webqq3.FRIENDS, forms.FriendsForm(session.vfwebqq))
+        (bob,) = webqq3.FRIENDS.parse(reply.body).friends
+        reply = await visitor.ask(webqq3.GROUPS, forms.GroupsForm(session.vfwebqq))
+        (square,) = webqq3.GROUPS.parse(reply.body)
+        form = forms.GroupInfoForm(square.code, session.vfwebqq)
+        details = webqq3.GROUP_INFO.parse((await visitor.ask(webqq3.GROUP_INFO, form)).body)
+        form = forms.TranslateForm(bob.uin, 1, session.vfwebqq)
+        number = webqq3.TRANSLATE.parse((await visitor.ask(webqq3.TRANSLATE, form)).body).account
+    assert (bob.nick, number) == ("Bob", town.bob)
+    assert bob.uin != town.bob
+    assert square.gid not in {square.code, town.square}
+    assert [member.nick for member in details.members] == ["Ann", "Bob", "Eve"]
+    assert details.members[1].uin == bob.uin
+
+
+@pytest.mark.parametrize("kind", hashes.FriendListHash)
+async def test_each_hash_of_the_friend_list_is_taken(kind):
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        session = await visitor.enter()
+        given = hashes.friend_list_hash(kind, town.ann, visitor.cookies["ptwebqq"])
+        form = forms.FriendsForm(session.vfwebqq, Secret(given))
+        assert json.loads((await visitor.ask(webqq3.FRIENDS, form)).body)["retcode"] == 0
+
+
+async def test_a_wrong_hash_is_50():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        session = await visitor.enter()
+        form = forms.FriendsForm(session.vfwebqq, Secret("0123"))
+        assert json.loads((await visitor.ask(webqq3.FRIENDS, form)).body)["retcode"] == 50
+
+
+async def _first_friend(visitor: Visitor) -> int:
+    reply = await visitor.ask(webqq3.FRIENDS, forms.FriendsForm(visitor.session.vfwebqq))
+    return webqq3.FRIENDS.parse(reply.body).friends[0].uin
+
+
+async def _send(visitor: Visitor, to: int, text: str, msg_id: int = 0) -> bytes:
+    content = Content.of(text)
+    form = forms.SendForm(to, content, msg_id, 12345678, visitor.session.psessionid)
+    return (await visitor.ask(webqq3.SEND_FRIEND, form)).body
+
+
+async def test_a_poll_is_held_until_something_comes():
+    async with Town() as town:
+        ann, bob = town.visitor(town.ann), town.visitor(town.bob)
+        await ann.enter()
+        await bob.enter()
+        held = asyncio.ensure_future(bob.poll())
+        assert await _send(ann, await _first_friend(ann), "<hi> & bye") == (
+            b'{"retcode":0,"result":"ok"}'
+        )
+        (message,) = webqq3.POLL.parse(await held).events
+    assert isinstance(message, FriendMessage)
+    assert message.content.text == "<hi> & bye"
+
+
+async def test_with_nothing_new_a_poll_ends_with_102():
+    async with Town(poll_timeout=0.05) as town:
+        visitor = town.visitor(town.ann)
+        await visitor.enter()
+        assert json.loads(await visitor.poll())["retcode"] == 102
+
+
+async def test_what_was_given_and_not_confirmed_is_given_to_the_next_session_again():
+    async with Town(poll_timeout=0.05) as town:
+        ann, bob = town.visitor(town.ann), town.visitor(town.bob)
+        await ann.enter()
+        await bob.enter()
+        await _send(ann, await _first_friend(ann), "once")
+        first = webqq3.POLL.parse(await bob.poll()).events
+        again = town.visitor(town.bob)
+        await again.enter()
+        second = webqq3.POLL.parse(await again.poll()).events
+        third = webqq3.POLL.parse(await again.poll()).events
+    assert [message.content.text for message in (*first, *second)] == ["once", "once"]
+    assert first[0].msg_id == second[0].msg_id
+    assert third == ()
+
+
+async def test_a_message_waits_for_who_is_offline_over_a_restart(tmp_path: Path):
+    async with Town(tmp_path / "server.db") as town:
+        ann = town.visitor(town.ann)
+        await ann.enter()
+        await _send(ann, await _first_friend(ann), "later")
+        async with town.away():
+            pass
+        bob = town.visitor(town.bob)
+        await bob.enter()
+        (message,) = webqq3.POLL.parse(await bob.poll()).events
+    assert message.content.text == "later"
+
+
+async def test_the_same_msg_id_again_is_the_same_message():
+    async with Town(poll_timeout=0.05) as town:
+        ann, bob = town.visitor(town.ann), town.visitor(town.bob)
+        await ann.enter()
+        await bob.enter()
+        to = await _first_friend(ann)
+        for _ in range(2):
+            assert json.loads(await _send(ann, to, "once", 7000001))["retcode"] == 0
+        events = webqq3.POLL.parse(await bob.poll()).events
+    assert len(events) == 1
+
+
+async def test_a_group_message_reaches_the_others_only():
+    async with Town(poll_timeout=0.05) as town:
+        people = [town.visitor(number) for number in (town.ann, town.bob, town.eve)]
+        for person in people:
+            await person.enter()
+        ann = people[0]
+        reply = await ann.ask(webqq3.GROUPS, forms.GroupsForm(ann.session.vfwebqq))
+        gid = webqq3.GROUPS.parse(reply.body)[0].gid
+        form = forms.GroupSendForm(gid, Content.of("all"), 1, 12345678, ann.session.psessionid)
+        await ann.ask(webqq3.SEND_GROUP, form)
+        heard = [webqq3.POLL.parse(await person.poll()).events for person in people]
+    texts = [[e.content.text for e in events if isinstance(e, GroupMessage)] for events in heard]
+    assert texts == [[], ["all"], ["all"]]
+
+
+async def test_a_second_login_kicks_the_first():
+    async with Town() as town:
+        first, second = town.visitor(town.ann), town.visitor(town.ann)
+        await first.enter()
+        held = asyncio.ensure_future(first.poll())
+        await second.enter()
+        (event,) = webqq3.POLL.parse(await held).events
+        after = json.loads(await first.poll())
+    assert isinstance(event, Kicked)
+    assert after["retcode"] == 103
+
+
+async def test_without_a_referer_the_answer_is_a_refusal():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        session = await visitor.enter()
+        body = f'r={{"vfwebqq":"{session.vfwebqq}"}}'
+        reply = await visitor.post("/api/get_user_friends2", body, referer="http://evil.example/")
+    assert json.loads(reply.body)["retcode"] == 103
+
+
+async def test_a_foreign_host_is_not_served():
+    async with Town() as town:
+        reply = await town.visitor(town.ann).ask(
+            webqq3.CHECK, forms.CheckForm(town.ann), Host="evil.example"
+        )
+    assert reply.code == 403
+
+
+async def test_historical_hosts_get_cookies_for_all_of_them():
+    async with Town() as town:
+        reply = await town.visitor(town.ann).ask(
+            webqq3.CHECK, forms.CheckForm(town.ann), Host="check.ptlogin2.qq.com"
+        )
+    assert "Domain=qq.com" in reply.headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize(
+    "body", ["", "r=", "r={", "r=[1]", 'r={"to":"x"}', "r=" + "[" * 5000, "r=%ff%fe", "x" * 100_000]
+)
+@pytest.mark.parametrize("exchange", [webqq3.SEND_FRIEND, webqq3.POLL, webqq3.LOGIN2])
+async def test_garbage_is_refused_and_breaks_nothing(exchange, body):
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        await visitor.enter()
+        reply = await visitor.post(exchange.path, body)
+    assert reply.code == 200
+    assert json.loads(reply.body)["retcode"] != 0
+
+
+async def test_a_signature_outside_ascii_is_no_signature():
+    async with Town() as town:
+        ann = town.visitor(town.ann)
+        session = await ann.enter()
+        form = forms.SessionSendForm(1, Secret("é"), Content.of("x"), psessionid=session.psessionid)
+        reply = await ann.ask(webqq3.SEND_SESSION, form)
+    assert json.loads(reply.body)["retcode"] == 4
+
+
+async def test_after_logout_the_session_is_unknown():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        session = await visitor.enter()
+        await visitor.ask(webqq3.LOGOUT, forms.LogoutForm(12345678, session.psessionid))
+        assert json.loads(await visitor.poll())["retcode"] == 103
