@@ -64,9 +64,10 @@ async def chat_here(options: ServerOptions, plugins: Sequence[Path], screen: Scr
         try:
             for one in clients:
                 await one.login()
+            stopped = _catch_signals()
             _introduce(server, home, screen)
             prompt = Prompt(user, screen, bot.name) if screen.is_terminal else None
-            await _until_stopped(prompt)
+            await _until(stopped, prompt)
         finally:
             await _leave(stream, clients)
     finally:
@@ -82,10 +83,11 @@ async def chat_elsewhere(
     _bot(client, str(account), plugins)
     try:
         await client.login()
+        stopped = _catch_signals()
         screen.say(f"{account} is online at {url}.", style="bold")
         if screen.is_terminal:
             screen.say(*HELP, "", style="dim")
-        await _until_stopped(Prompt(client, screen) if screen.is_terminal else None)
+        await _until(stopped, Prompt(client, screen) if screen.is_terminal else None)
     finally:
         await _leave(stream, [client])
 
@@ -95,6 +97,7 @@ async def serve(options: ServerOptions, screen: Screen) -> None:
     server = start_server(options)
     try:
         home = household(server.storage, options.state_dir)
+        stopped = _catch_signals()
         _show_passwords(home, screen)
         screen.say(
             f"Serving WebQQ on {server.url}",
@@ -103,7 +106,7 @@ async def serve(options: ServerOptions, screen: Screen) -> None:
             "From another terminal:",
             f"  python -m webqq_tornado --server {server.url} --account {home.bot.account}",
         )
-        await _until_stopped(None)
+        await _until(stopped, None)
     finally:
         await server.close()
 
@@ -152,8 +155,8 @@ def _show_passwords(home: Household, screen: Screen) -> None:
         screen.say(f"  {login.nick:<4} account {login.account}  password {login.password}")
 
 
-async def _until_stopped(prompt: Prompt | None) -> None:
-    """Until Ctrl-C, SIGTERM, or the prompt's end. A second Ctrl-C ends the process at once."""
+def _catch_signals() -> asyncio.Event:
+    """Ctrl-C and SIGTERM set the event. The second one ends the process at once."""
     stopped = asyncio.Event()
 
     def stop() -> None:
@@ -165,6 +168,11 @@ async def _until_stopped(prompt: Prompt | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
+    return stopped
+
+
+async def _until(stopped: asyncio.Event, prompt: Prompt | None) -> None:
+    """Until somebody stops us, or the prompt ends."""
     waiting = [asyncio.ensure_future(stopped.wait())]
     if prompt is not None:
         waiting.append(asyncio.ensure_future(prompt.run()))  # type: ignore[arg-type]

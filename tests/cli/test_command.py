@@ -1,0 +1,259 @@
+"""The command as a user runs it: in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from servers.town import PASSWORD, Ear, Town
+
+from webqq_tornado import HTTPStream
+from webqq_tornado.flows.client import Client
+from webqq_tornado.protocol.endpoints import Endpoints
+from webqq_tornado.protocol.models import FriendMessage
+
+pytestmark = pytest.mark.slow
+
+
+class Command:
+    """`python -m webqq_tornado ...` under way."""
+
+    def __init__(self, process: asyncio.subprocess.Process, state: Path) -> None:
+        self.process, self.state, self.output = process, state, ""
+
+    async def until(self, pattern: str) -> re.Match[str]:
+        """Read on until the output has it."""
+        assert self.process.stdout is not None
+        while not (found := re.search(pattern, self.output)):
+            line = await self.process.stdout.readline()
+            assert line, f"it ended without {pattern!r}:\n{self.output}"
+            self.output += line.decode()
+        return found
+
+    async def end(self, number: int = signal.SIGINT) -> int | None:
+        self.process.send_signal(number)
+        rest, _ = await self.process.communicate()
+        self.output += rest.decode()
+        return self.process.returncode
+
+    @property
+    def accounts(self) -> dict[str, dict[str, object]]:
+        return json.loads((self.state / "accounts.json").read_text())
+
+
+@asynccontextmanager
+async def command(tmp_path: Path, *arguments: str, **environment: str) -> AsyncIterator[Command]:
+    state = tmp_path / "state"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "webqq_tornado", *arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "WEBQQ_STATE_DIR": str(state), "WEBQQ_PORT": "0", **environment},
+    )
+    try:
+        yield Command(process, state)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def failure(tmp_path: Path, *arguments: str, **environment: str) -> str:
+    """What a command that can not work says on stderr."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "webqq_tornado", *arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env={**os.environ, "WEBQQ_STATE_DIR": str(tmp_path / "state"), **environment},
+    )
+    output, errors = await process.communicate()
+    assert process.returncode in (1, 2)
+    assert "Traceback" not in output.decode() + errors.decode()
+    return errors.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_it_chats_and_leaves_in_peace(tmp_path: Path, number: int):
+    async with command(tmp_path) as running:
+        url = (await running.until(r"(http://127.0.0.1:\d+)/signin\?token=\S+\n"))[1]
+        user = running.accounts["user"]
+        async with HTTPStream() as stream:
+            client = Client(stream, user["account"], user["password"], Endpoints.at(url))
+            ear = Ear(client)
+            await client.login()
+            client.send(client.contacts.find("Bot"), "ping")
+            assert (await ear.next(FriendMessage)).content.text == "pong"
+            await client.logout()
+        assert await running.end(number) == 0
+    assert "bot <- You: ping" in running.output
+    assert "logged out" in running.output
+
+
+async def test_passwords_are_shown_by_the_first_start_only(tmp_path: Path):
+    async with command(tmp_path) as first:
+        await first.until("token=")
+        password = first.accounts["bot"]["password"]
+        await first.end()
+    async with command(tmp_path) as second:
+        await second.until("token=")
+        await second.end()
+    assert password in first.output
+    assert password not in second.output
+    assert (first.state / "accounts.json").stat().st_mode & 0o777 == 0o600
+    assert (first.state / "server.db").stat().st_mode & 0o777 == 0o600
+
+
+async def test_verbose_shows_links_without_secrets(tmp_path: Path):
+    async with command(tmp_path, "--verbose") as running:
+        await running.until("token=")
+        await running.end()
+    assert "/login?u=10001&p=...&verifycode=..." in running.output
+    assert not re.search(r"[0-9a-fA-F]{32}", running.output)
+    assert "\x1b[" not in running.output
+
+
+async def test_another_command_connects_to_a_server(tmp_path: Path):
+    async with Town() as town:
+        arguments = ("--server", town.server.url, "--account", str(town.ann))
+        async with command(tmp_path, *arguments, WEBQQ_PASSWORD=PASSWORD) as running:
+            await running.until(f"{town.ann} is online at")
+            bob, ear = town.client(town.bob)
+            await bob.login()
+            bob.send(bob.contacts.find("Ann"), "ping")
+            assert (await ear.next(FriendMessage)).content.text == "pong"
+            assert await running.end() == 0
+
+
+async def test_serve_runs_the_server_alone(tmp_path: Path):
+    async with command(tmp_path, "serve") as running:
+        await running.until(r"Serving WebQQ on http://127")
+        assert await running.end() == 0
+    assert "bot" not in running.output.split("First start")[0]
+
+
+async def test_option_before_variable_before_file(tmp_path: Path):
+    config = tmp_path / "webqq.toml"
+    config.write_text(f'state_dir = "{tmp_path}/file"\nverbose = true\nport = 0\n')
+    async with command(tmp_path, "--config", str(config)) as running:
+        await running.until("token=")
+        await running.end()
+    assert "GET /check 200" in running.output, "verbose comes from the file"
+    assert (tmp_path / "state").exists(), "the variable counts more than the file"
+    assert not (tmp_path / "file").exists()
+    option = ("--state-dir", str(tmp_path / "option"))
+    async with command(tmp_path, "--config", str(config), *option) as running:
+        await running.until("token=")
+        await running.end()
+    assert (tmp_path / "option").exists()
+
+
+async def test_a_plugin_answers(tmp_path: Path):
+    plugin = tmp_path / "hello.py"
+    plugin.write_text("@bot.on_message(text='^hi')\nasync def f(m): m.reply('hello')\n")
+    async with command(tmp_path, "--plugin", str(plugin)) as running:
+        url = (await running.until(r"(http://127.0.0.1:\d+)/signin\?token=\S+\n"))[1]
+        user = running.accounts["user"]
+        async with HTTPStream() as stream:
+            client = Client(stream, user["account"], user["password"], Endpoints.at(url))
+            ear = Ear(client)
+            await client.login()
+            client.send(client.contacts.find("Bot"), "hi")
+            assert (await ear.next(FriendMessage)).content.text == "hello"
+            await client.logout()
+        await running.end()
+
+
+async def test_errors_of_a_login_are_one_line(tmp_path: Path):
+    async with Town() as town:
+        there = ("--server", town.server.url, "--account")
+        wrong = await failure(tmp_path, *there, str(town.ann), WEBQQ_PASSWORD="wrong")
+        unknown = await failure(tmp_path, *there, "999", WEBQQ_PASSWORD="wrong")
+        nothing = await failure(tmp_path, *there, str(town.ann))
+    assert wrong.startswith("Error: wrong password")
+    assert unknown.startswith("Error: wrong password, or no such account: 999")
+    assert "WEBQQ_PASSWORD" in nothing
+    assert {text.count("\n") for text in (wrong, unknown, nothing)} == {1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "says"),
+    [
+        (("--server", "http://127.0.0.1:1", "--account", "1"), {}, "check that the server runs"),
+        (("--server", "nowhere", "--account", "1"), {}, "give a URL"),
+        (("--server", "http://127.0.0.1:1"), {}, "--account"),
+        (("--plugin", "none.py", "--port", "0"), {}, "plugin none.py: there is no such"),
+        (("--config", "none.toml"), {}, "config file none.toml: No such file"),
+        (("--config", "broken.toml"), {}, "is not TOML"),
+        (("--config", "unknown.toml"), {}, "unknown key 'prot'"),
+        (("--state-dir", "file/x"), {}, "can not be used"),
+        (("run", "nomodule"), {}, "not of the form"),
+        (("run", "no_such_module:Flow"), {}, "can not be imported"),
+        (("run", "json:JSONDecoder"), {}, "not a subclass of HTTPStream"),
+        (("run", "json:Nothing"), {}, "has no such name"),
+        ((), {"WEBQQ_PORT": "many"}, "WEBQQ_PORT"),
+    ],
+)
+async def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments, environment, says):
+    (tmp_path / "broken.toml").write_text("a = ")
+    (tmp_path / "unknown.toml").write_text("prot = 1")
+    (tmp_path / "file").write_text("")
+    environment = {"WEBQQ_PASSWORD": "x", **environment}
+    errors = await failure(tmp_path, *arguments, **environment)
+    error = errors[errors.index("Error:") :]  # wrong usage shows the usage first
+    assert says in error
+    assert error.count("\n") == 1
+
+
+async def test_a_port_that_is_taken_is_named(tmp_path: Path):
+    async with Town() as town:
+        errors = await failure(tmp_path, "--port", str(town.port))
+    assert errors == (
+        f"Error: can not listen on 127.0.0.1 port {town.port}: it is taken; "
+        "give --port another one, or 0 for a free one\n"
+    )
+
+
+FLOW = """
+from webqq_tornado import HTTPStream
+
+class Flow(HTTPStream):
+    def begin(self):
+        for _ in range(3):
+            yield "{url}/", self.read
+
+    def read(self, response):
+        {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "says"),
+    [
+        ("pass", 0, "3 chains done, 0 failed, 0 cancelled; 3 responses"),
+        ("raise KeyError('oops')", 1, "0 chains done, 3 failed, 0 cancelled; 3 responses"),
+    ],
+)
+async def test_run_ends_with_a_summary(tmp_path: Path, body: str, code: int, says: str):
+    async with Town() as town:
+        (tmp_path / "flows_of_mine.py").write_text(FLOW.format(url=town.server.url, body=body))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "webqq_tornado", "run", "flows_of_mine:Flow"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=tmp_path,
+        )
+        output, _ = await process.communicate()
+    assert process.returncode == code, output.decode()
+    assert f"Flow: {says}" in output.decode()

@@ -1,0 +1,223 @@
+"""The page's HTTP: what it gives, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from servers.town import PASSWORD, Town, Visitor
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+JSON = {"Content-Type": "application/json"}
+
+
+async def post(visitor: Visitor, path: str, headers: dict[str, str] = JSON, **body) -> HTTPResponse:
+    return await visitor._fetch(path, json.dumps(body), headers)
+
+
+async def signed_in(town: Town, account: int) -> Visitor:
+    visitor = town.visitor(account)
+    reply = await post(visitor, "/page/signin", account=account, password=PASSWORD)
+    assert reply.code == 200, reply.body
+    return visitor
+
+
+@asynccontextmanager
+async def live(visitor: Visitor) -> AsyncIterator[WebSocketClientConnection]:
+    url = visitor.server.url.replace("http", "ws") + "/page/live"
+    cookie = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+    page = await websocket_connect(HTTPRequest(url, headers={"Cookie": cookie}))
+    yield page
+    if page.close_code is None:  # the server has not closed it already
+        page.close()
+        while await page.read_message() is not None:
+            pass
+
+
+async def pushed(page: WebSocketClientConnection, kind: str) -> dict:
+    while True:
+        text = await page.read_message()
+        assert text is not None, "the server closed it"
+        if json.loads(text)["type"] == kind:
+            return json.loads(text)
+
+
+async def test_state_has_friends_and_groups():
+    async with Town() as town:
+        state = json.loads((await (await signed_in(town, town.ann)).get("/page/state")).body)
+    assert state["self"] == {"account": town.ann, "nick": "Ann"}
+    names = [(c["id"], c["name"]) for c in state["conversations"]]
+    assert names == [(f"friend:{town.bob}", "Bob"), (f"group:{town.square}", "Square")]
+    assert state["faces"]["14"] == "微笑"
+
+
+async def test_a_link_signs_in_once():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        path = town.server.signin_url(town.ann).removeprefix(town.server.url)
+        first, second = await visitor.get(path), await visitor.get(path)
+        assert (await visitor.get("/page/state")).code == 200
+    assert first.headers["Location"] == "/"
+    assert "HttpOnly" in first.headers["Set-Cookie"]
+    assert second.headers["Location"] == "/?notice=link-used"
+
+
+async def test_a_message_is_seen_live_on_both_sides_and_counts_as_unread():
+    async with Town() as town:
+        ann, bob = await signed_in(town, town.ann), await signed_in(town, town.bob)
+        content = ["hi ", ["face", 14]]
+        to = f"friend:{town.bob}"
+        async with live(ann) as one, live(bob) as other:
+            reply = await post(ann, "/page/messages", conversation=to, content=content, nonce="1")
+            seen = [(await pushed(page, "message"))["message"] for page in (one, other)]
+        state = json.loads((await bob.get("/page/state")).body)
+    assert json.loads(reply.body)["message"] == seen[0]
+    assert [(m["conversation"], m["mine"]) for m in seen] == [
+        (to, True),
+        (f"friend:{town.ann}", False),
+    ]
+    assert seen[1]["content"] == content
+    assert state["conversations"][0]["unread"] == 1
+
+
+async def test_the_same_nonce_is_the_same_message():
+    async with Town() as town:
+        ann = await signed_in(town, town.ann)
+        to = {"conversation": f"friend:{town.bob}", "content": ["x"], "nonce": "n"}
+        replies = [json.loads((await post(ann, "/page/messages", **to)).body) for _ in range(2)]
+    assert replies[0] == replies[1]
+
+
+async def test_history_comes_in_pieces_oldest_first():
+    async with Town() as town:
+        ann = await signed_in(town, town.ann)
+        to = f"group:{town.square}"
+        for n in range(5):
+            await post(ann, "/page/messages", conversation=to, content=[str(n)])
+        last = json.loads((await ann.get("/page/messages", conversation=to, limit=2)).body)
+        before = last["messages"][0]["id"]
+        rest = await ann.get("/page/messages", conversation=to, limit=9, before=before)
+        older = json.loads(rest.body)
+    assert [m["content"] for m in last["messages"]] == [["3"], ["4"]]
+    assert (last["more"], older["more"]) == (True, False)
+    assert [m["content"] for m in older["messages"]] == [["0"], ["1"], ["2"]]
+
+
+async def test_signing_out_closes_the_page_and_ends_the_session():
+    async with Town() as town:
+        ann = await signed_in(town, town.ann)
+        async with live(ann) as page:
+            assert (await post(ann, "/page/signout")).code == 204
+            while await page.read_message() is not None:
+                pass
+            assert page.close_code == 4401
+        assert (await ann.get("/page/state")).code == 401
+
+
+async def test_who_is_not_signed_in_gets_401():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        assert (await visitor.get("/page/state")).code == 401
+        assert (await visitor.get("/page/messages", conversation="friend:1")).code == 401
+        url = town.server.url + "/page/live"
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+        request = HTTPRequest(url, headers={**upgrade, **key})
+        reply = await AsyncHTTPClient().fetch(request, raise_error=False)
+    assert reply.code == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("/page/signin", {"account": 10001, "password": "wrong"}, 403),
+        ("/page/signin", {"account": "10001", "password": "x"}, 400),
+        ("/page/signin", {"account": True, "password": "x"}, 400),
+        ("/page/register", {"nick": "", "password": "x"}, 400),
+        ("/page/register", {"nick": "x" * 25, "password": "x"}, 400),
+        ("/page/register", {"nick": "\ud800", "password": "x"}, 400),
+        ("/page/register", {"nick": "x", "password": ""}, 400),
+        ("/page/messages", {"conversation": "friend:10003", "content": ["x"]}, 404),
+        ("/page/messages", {"conversation": "group:1", "content": ["x"]}, 404),
+        ("/page/messages", {"conversation": "friend:10002", "content": []}, 400),
+        ("/page/messages", {"conversation": "friend:10002", "content": [1]}, 400),
+        ("/page/messages", {"conversation": "friend:10002", "content": ["x" * 5000]}, 413),
+        ("/page/messages", {"conversation": "friend:10002", "content": ["x"], "nonce": "é"}, 400),
+        ("/page/friends", {"account": 999}, 404),
+        ("/page/friends", {"account": 10**30}, 404),
+        ("/page/friends", {"account": 10002}, 409),
+        ("/page/friends", {"account": 10001}, 400),
+        ("/page/groups", {"name": "x", "members": [999]}, 400),
+        ("/page/groups", {"name": "", "members": []}, 400),
+        ("/page/read", {"conversation": "friend:10002", "message": -1}, 400),
+    ],
+)
+async def test_what_can_not_be_is_refused_with_a_reason(path: str, body: dict, code: int):
+    async with Town() as town:
+        reply = await post(await signed_in(town, town.ann), path, **body)
+    assert reply.code == code
+    assert json.loads(reply.body)["error"]
+
+
+async def test_half_a_character_does_no_harm():
+    async with Town() as town:
+        ann = await signed_in(town, town.ann)
+        to = f"friend:{town.bob}"
+        reply = await post(ann, "/page/messages", conversation=to, content=["a\ud800b"])
+    assert json.loads(reply.body)["message"]["content"] == ["a\ufffdb"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({**JSON, "Origin": "http://evil.example"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+    ],
+)
+async def test_what_another_page_could_send_is_refused(headers: dict[str, str], code: int):
+    async with Town() as town:
+        ann = await signed_in(town, town.ann)
+        to = {"conversation": f"friend:{town.bob}", "content": ["x"]}
+        assert (await post(ann, "/page/messages", headers, **to)).code == code
+
+
+async def test_new_friends_and_groups_are_pushed_to_both():
+    async with Town() as town:
+        ann, eve = await signed_in(town, town.ann), await signed_in(town, town.eve)
+        async with live(eve) as page:
+            await post(ann, "/page/friends", account=town.eve)
+            await pushed(page, "state")
+            await post(ann, "/page/groups", name="Two", members=[town.eve])
+            await pushed(page, "state")
+
+
+async def test_a_friend_that_opens_the_page_is_online():
+    async with Town() as town:
+        ann, bob = await signed_in(town, town.ann), await signed_in(town, town.bob)
+        async with live(ann) as page:
+            async with live(bob):
+                await pushed(page, "status")
+            second = {"status": "online"}
+            while second["status"] == "online":
+                second = await asyncio.wait_for(pushed(page, "status"), 10)
+    assert (second["account"], second["status"]) == (town.bob, "offline")
+
+
+@pytest.mark.parametrize("name", ["..%2fapp.py", "nothing.js", "%2e%2e/app.py"])
+async def test_only_the_pages_own_files_are_served(name: str):
+    async with Town() as town:
+        assert (await town.visitor(1).get(f"/page/static/{name}")).code == 404
+
+
+async def test_the_page_has_its_security_headers():
+    async with Town() as town:
+        headers = (await town.visitor(1).get("/")).headers
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "Server" not in headers
