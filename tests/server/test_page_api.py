@@ -32,8 +32,9 @@ async def live(visitor: Visitor) -> AsyncIterator[WebSocketClientConnection]:
     cookie = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
     page = await websocket_connect(HTTPRequest(url, headers={"Cookie": cookie}))
     yield page
-    if page.close_code is None:  # the server has not closed it already
-        page.close()
+    is_open = page.close_code is None
+    page.close()
+    if is_open:  # else the server has closed it already
         while await page.read_message() is not None:
             pass
 
