@@ -437,7 +437,8 @@ class Client:
             self._set_state(State.KICKED, event.reason or "logged in elsewhere")
             return
         if isinstance(event, (FriendMessage, GroupMessage, SessionMessage)):
-            key = (type(event), event.sender, event.msg_id, event.msg_id2, event.time)
+            # Not the sender: its number is another one in the next session.
+            key = (type(event), event.msg_id, event.msg_id2, event.time, event.content)
             if key in self._seen:
                 return
             self._seen[key] = None

@@ -30,7 +30,7 @@ from ..protocol.models import (
     Secret,
     StatusChange,
 )
-from .storage import Conversation, Storage, StoredMessage
+from .storage import Conversation, Nonce, Storage, StoredMessage
 
 __all__ = ["Channel", "Listener", "PollSession", "SessionOver"]
 
@@ -300,7 +300,7 @@ class Channel:
         content: Content,
         *,
         origin: PollSession | None = None,
-        nonce: str | None = None,
+        nonce: Nonce | None = None,
     ) -> StoredMessage:
         """Accept a message and pass it on.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from typing import Any
 
@@ -12,12 +13,14 @@ from ..protocol.models import Content, PollReply, Secret, SendReply
 from .channel import PollSession, SessionOver
 from .gate import is_same
 from .handlers import BAD_REQUEST, NOT_LOGGED_IN, UNKNOWN_CONTACT, Answer, ExchangeHandler
-from .storage import Conversation
+from .storage import Conversation, Nonce
 
 __all__ = ["ANSWERS", "PollHandler"]
 
 #: Bytes of UTF-8 in one message. Clients cut theirs at 720 (qqbot 2017); more is no message.
 MAX_TEXT = 4096
+#: Seconds in which a message may come again (Mojo-Webqq 2018 tried three times).
+RESEND_SECONDS = 120
 #: retcode "nothing new" (webqq.md, E).
 NOTHING_NEW = 102
 
@@ -71,10 +74,19 @@ def _send(
         return wire.build_refusal(UNKNOWN_CONTACT)
     if not form.content.parts or is_too_long(form.content):
         return wire.build_refusal(BAD_REQUEST, "content")
-    # The same msg_id in the same session is the same message, sent again.
-    nonce = f"{session.psessionid[:32]}:{form.msg_id}" if form.msg_id else None
+    nonce = _nonce(form, conversation) if form.msg_id else None
     server.channel.send(session.account, conversation, form.content, origin=session, nonce=nonce)
     return str(exchange.answer(SendReply(0, "ok")))
+
+
+def _nonce(form: Any, conversation: Conversation) -> Nonce:
+    """The same words to the same contact under the same numbers are a message sent again.
+
+    Also in a new session: the answer may have been lost with the old one. Only for a while,
+    because there were clients that began with the same numbers whenever they started.
+    """
+    text = repr((form.clientid, form.msg_id, *conversation, form.content))
+    return Nonce(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), RESEND_SECONDS)
 
 
 def is_too_long(content: Content) -> bool:

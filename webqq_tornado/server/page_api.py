@@ -19,7 +19,7 @@ from ..protocol.faces import FACES
 from .handlers import Handler
 from .messages import is_too_long
 from .site import Site
-from .storage import Account, Conversation, StoredMessage, load_content, plain_parts
+from .storage import Account, Conversation, Nonce, StoredMessage, load_content, plain_parts
 
 __all__ = ["ROUTES"]
 
@@ -31,6 +31,8 @@ MAX_BACKLOG = 1000
 #: Seconds between two pings of a page; one that does not answer is closed.
 PING_SECONDS = 30
 TEXT_BYTES = 720
+#: Seconds for which a page may send a message again; its nonces are random.
+FOREVER = 2**40
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self' ws: wss:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -281,7 +283,7 @@ class MessagesHandler(PageHandler):
             _refuse(400, "A message has some content")
         if is_too_long(content):
             _refuse(413, "The message is too long")
-        marked = f"page:{nonce}" if nonce else None
+        marked = Nonce(f"page:{nonce}", FOREVER) if nonce else None
         message = self.server.channel.send(me.number, conversation, content, nonce=marked)
         self.write({"message": message_view(self.server.storage, me.number, message)})
 

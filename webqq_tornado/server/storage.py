@@ -23,7 +23,15 @@ from typing import NamedTuple
 from ..protocol import wire
 from ..protocol.models import Content, Face
 
-__all__ = ["Account", "Conversation", "GroupRow", "Storage", "StorageError", "StoredMessage"]
+__all__ = [
+    "Account",
+    "Conversation",
+    "GroupRow",
+    "Nonce",
+    "Storage",
+    "StorageError",
+    "StoredMessage",
+]
 
 #: The first QQ number given out: Tencent's own began there, too.
 FIRST_NUMBER = 10001
@@ -97,6 +105,18 @@ class Conversation(NamedTuple):
 
     kind: str
     number: int
+
+
+class Nonce(NamedTuple):
+    """The sender's own mark of a message, by which a resend is known.
+
+    Args:
+        mark: the same for the same message.
+        seconds: for how long.
+    """
+
+    mark: str
+    seconds: int
 
 
 class StoredMessage(NamedTuple):
@@ -349,7 +369,7 @@ class Storage:
         conversation: Conversation,
         content: Content,
         recipients: Iterable[int],
-        nonce: str | None = None,
+        nonce: Nonce | None = None,
     ) -> tuple[StoredMessage, bool]:
         """Accept a message, and remember for whom it is still to be delivered.
 
@@ -363,11 +383,15 @@ class Storage:
         Returns:
             The message, and whether it is new.
         """
-        known = self._by_nonce(sender, nonce) if nonce is not None else None
-        if known is not None:
+        now = int(time.time())
+        known = self._by_nonce(sender, nonce) if nonce else None
+        if known is not None and known.time >= now - (nonce.seconds if nonce else 0):
             return known, False
-        values = (sender, *conversation, dump_content(content), int(time.time()), nonce)
+        mark = nonce.mark if nonce else None
+        values = (sender, *conversation, dump_content(content), now, mark)
         with self._transaction():
+            if known is not None:
+                self._db.execute("UPDATE message SET nonce = NULL WHERE id = ?", (known.id,))
             number = self._db.execute(
                 "INSERT INTO message (sender, kind, target, content, time, nonce) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
@@ -425,9 +449,9 @@ class Storage:
         ).fetchone()
         return int(count)
 
-    def _by_nonce(self, sender: int, nonce: str) -> StoredMessage | None:
+    def _by_nonce(self, sender: int, nonce: Nonce) -> StoredMessage | None:
         row = self._db.execute(
-            f"SELECT {_MESSAGE} FROM message WHERE sender = ? AND nonce = ?", (sender, nonce)
+            f"SELECT {_MESSAGE} FROM message WHERE sender = ? AND nonce = ?", (sender, nonce.mark)
         ).fetchone()
         return _message(row) if row else None
 
