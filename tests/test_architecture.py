@@ -25,7 +25,7 @@ LAYERS = {
     "server": ({"server", "protocol"}, {"tornado"}),
     "cli": (
         {"cli", "flows", "server", "engine", "protocol"},
-        {"click", "rich", "prompt_toolkit", "platformdirs", "tomli", "tornado"},
+        {"click", "rich", "prompt_toolkit", "platformdirs", "tomli", "tomllib", "tornado"},
     ),
 }
 
@@ -91,7 +91,7 @@ def test_the_engine_brings_nothing_but_tornado_pycurl_and_certifi():
     output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    for package in ("click", "rich", "prompt_toolkit", "platformdirs", "tenacity", "sqlite3"):
+    for package in ("click", "rich", "prompt_toolkit", "platformdirs", "tenacity"):
         assert package not in output.stdout.split()
 
 

@@ -1,0 +1,98 @@
+"""The prompt, typed at through prompt_toolkit's own pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.document import Document
+from prompt_toolkit.input import PipeInput, create_pipe_input
+from prompt_toolkit.output import DummyOutput
+from rich.console import Console
+from servers.town import Ear, Town
+
+from webqq_tornado.cli.console import Screen
+from webqq_tornado.cli.prompt import Prompt
+from webqq_tornado.protocol.models import FriendMessage, GroupMessage
+
+
+class Typist:
+    """Somebody at the prompt as Ann, Bob who hears, and what the screen shows."""
+
+    def __init__(self, town: Town, keys: PipeInput) -> None:
+        self.town, self.keys = town, keys
+        self.shown = io.StringIO()
+        self.screen = Screen()
+        self.screen.console = Console(file=self.shown, width=200)
+        self.ann, self.own_ear = town.client(town.ann)
+        self.bob, ear = town.client(town.bob)
+        self.ear: Ear = ear
+
+    def type(self, *lines: str) -> None:
+        for line in lines:
+            self.keys.send_text(line + "\r")
+
+    async def heard(self, kind: type) -> str:
+        return (await self.ear.next(kind)).content.text
+
+
+@asynccontextmanager
+async def typing() -> AsyncIterator[Typist]:
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        async with Town() as town:
+            typist = Typist(town, keys)
+            await typist.ann.login()
+            await typist.bob.login()
+            prompt = Prompt(typist.ann, typist.screen, "Bob")
+            running = asyncio.ensure_future(prompt.run())
+            yield typist
+            typist.type("/quit")
+            await running
+
+
+async def test_what_is_typed_is_sent():
+    async with typing() as typist:
+        typist.type("hello there")
+        assert await typist.heard(FriendMessage) == "hello there"
+
+
+async def test_to_turns_to_a_group():
+    async with typing() as typist:
+        typist.type("/to Square", "hello all")
+        assert await typist.heard(GroupMessage) == "hello all"
+
+
+async def test_commands_are_explained_and_unknown_ones_named():
+    async with typing() as typist:
+        typist.type("/help", "/list", "/nonsense", "/to Nobody", "done")
+        await typist.heard(FriendMessage)
+        shown = typist.shown.getvalue()
+    for words in ("/quit   leave", "group   Square", "no /nonsense", "called 'Nobody'"):
+        assert words in shown
+
+
+async def test_what_comes_in_is_shown_without_control_characters():
+    async with typing() as typist:
+        typist.bob.send(typist.bob.contacts.find("Ann"), "evil \x1b[2J text")
+        await typist.own_ear.next(FriendMessage)
+        shown = typist.shown.getvalue()
+    assert "Bob: evil" in shown
+    assert "\x1b" not in shown
+
+
+async def test_the_end_of_input_ends_it():
+    async with typing() as typist:
+        typist.keys.send_text("\x04")
+
+
+async def test_names_are_completed():
+    async with Town() as town:
+        ann, _ = town.client(town.ann)
+        await ann.login()
+        prompt = Prompt(ann, Screen())
+        found = [c.text for c in prompt.get_completions(Document("/to S"), None)]
+        assert found == ["/to Square"]
+        assert [c.text for c in prompt.get_completions(Document("hello"), None)] == []
