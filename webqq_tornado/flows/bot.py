@@ -109,7 +109,8 @@ class Bot:
 
     Args:
         client: its account; the bot never answers that account's own messages.
-        name: by which it is addressed in groups, as in "@name ping"; "!ping" always works.
+        name: by which it is addressed in groups, as in "@name ping"; "!ping" always works. By
+            default the account's nick.
 
     Example:
         >>> bot = Bot(client, name="Robot")
@@ -120,11 +121,16 @@ class Bot:
 
     def __init__(self, client: Client, name: str = "") -> None:
         self.client = client
-        self.name = name
+        self._name = name
         self._started_at = time.monotonic()
         self._rules: list[_Rule] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         client.on_event(self._on_event)
+
+    @property
+    def name(self) -> str:
+        """By which it is addressed."""
+        return self._name or self.client.nick
 
     @property
     def stream(self) -> HTTPStream:
@@ -187,7 +193,7 @@ class Bot:
             PluginError: there is no such file, or it fails.
         """
         path = Path(path)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
+        spec = importlib.util.spec_from_file_location(path.stem, path.absolute())
         if spec is None or spec.loader is None or not path.is_file():
             raise PluginError(f"plugin {path}: there is no such Python file")
         module = importlib.util.module_from_spec(spec)
@@ -292,10 +298,12 @@ _COMMANDS: dict[str, Callable[[Bot, str], str]] = {
 
 def _where(error: Exception, path: Path) -> str:
     """File, line and error, in one line."""
-    if isinstance(error, SyntaxError):
-        return f"plugin {path}, line {error.lineno}: SyntaxError: {error.msg}"
-    own = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
-    ]
-    line = f", line {own[-1].lineno}" if own else ""
-    return f"plugin {path}{line}: {type(error).__name__}: {error}"
+    file = str(path.absolute())
+    what, lines = " ".join(str(error).split()), []
+    if isinstance(error, SyntaxError) and error.filename == file:
+        what, lines = error.msg, [error.lineno]
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == file]
+    line = f", line {lines[-1]}" if lines else ""
+    return f"plugin {path}{line}: {type(error).__name__}: {what}"

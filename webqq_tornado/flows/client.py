@@ -2,7 +2,7 @@
 
 - *login*: check, login, login2, friends, groups, members; again with growing pauses when the
   session is lost, until the server says that there is no use in it.
-- *poll*: poll2, and again, and again.
+- *poll*: poll2, and again, and again, see `poll`.
 - *heartbeat*: get_msg_tip every 60 s.
 - *contacts*: friends, groups, members every 300 s.
 - *send*: one for each contact that something is to be sent to, see `outbox`.
@@ -16,18 +16,17 @@ import logging
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from ..engine.chain import Chain, Errback, Link, Next
-from ..engine.errors import ConnectError, StreamError, TimeoutError
+from ..engine.errors import StreamError
 from ..engine.request import Request
 from ..engine.response import Response
 from ..engine.stream import HTTPStream
 from ..protocol import forms, webqq3
-from ..protocol.codes import Action, meaning_of
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError
 from ..protocol.models import (
@@ -35,9 +34,9 @@ from ..protocol.models import (
     Event,
     Friend,
     FriendMessage,
+    Group,
     GroupMessage,
     Kicked,
-    PollReply,
     Secret,
     Session,
     SessionMessage,
@@ -45,17 +44,16 @@ from ..protocol.models import (
 from .contacts import Contact, Contacts, Fetch, name_of
 from .login import Login, LoginError
 from .outbox import Outbox, Receipt, SendError
+from .poll import Poll
 
 __all__ = ["Client", "Happening", "LoginError", "SendError", "State", "StateChange"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
-#: Seconds for ordinary requests and for poll2 (qqbot 2017, Mojo-Webqq 2018).
-REQUEST_TIMEOUT, POLL_TIMEOUT = 30.0, 120.0
+#: Seconds for ordinary requests (qqbot 2017, Mojo-Webqq 2018).
+REQUEST_TIMEOUT = 30.0
 #: Seconds between heartbeats, and between fetches of the contacts (pual_bot 2013).
 HEARTBEAT_SECONDS, CONTACTS_SECONDS = 60.0, 300.0
-#: Polls in a row without sense after which one logs in again (Mojo-Webqq 2018).
-MAX_SENSELESS = 3
 #: Messages that are remembered to tell repetitions.
 REMEMBERED = 2000
 #: Seconds before the first, second, third ... try to be online again.
@@ -71,6 +69,11 @@ class State(enum.Enum):
     RECONNECTING = "reconnecting"
     KICKED = "kicked"
     REJECTED = "rejected"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether only `login` leads out of it."""
+        return self in (State.OFFLINE, State.KICKED, State.REJECTED)
 
 
 class StateChange(NamedTuple):
@@ -97,6 +100,7 @@ class Client:
 
     Attributes:
         state: a `State`.
+        nick: of the account, known from the login on.
         contacts: friends, groups, members: as of the last fetch.
         session: of the server, while there is one.
 
@@ -104,7 +108,7 @@ class Client:
         >>> client = Client(stream, 10001, "secret", Endpoints.at("http://127.0.0.1:8100"))
         >>> client.on_event(print)
         >>> await client.login()
-        >>> await client.send(client.contacts.find("Ann"), "hello")
+        >>> await client.send(client.find("Ann"), "hello")
     """
 
     def __init__(
@@ -124,6 +128,7 @@ class Client:
         self.endpoints = endpoints or Endpoints.historical()
         self.clientid = random.randrange(10**7, 10**8)  # noqa: S311 - a number, no secret
         self.state = State.OFFLINE
+        self.nick = ""
         self.contacts = Contacts()
         self.session: Session | None = None
         self._password = password
@@ -133,9 +138,10 @@ class Client:
         self._listeners: list[Callable[[Happening], object]] = []
         self._ready: asyncio.Future[None] | None = None
         self._chains: set[Chain] = set()
-        self._outboxes: dict[tuple[type, str], Outbox] = {}
+        self._outboxes: dict[object, Outbox] = {}
+        self._former = Contacts()  # of the session before
+        self._strangers: set[object] = set()  # whom the latest contacts do not explain
         self._attempt = 0
-        self._senseless = 0
         self._beats = 0
         self._seen: OrderedDict[tuple[object, ...], None] = OrderedDict()
 
@@ -144,33 +150,51 @@ class Client:
 
     # -- for its users ------------------------------------------------------------------------
 
+    @property
+    def friends(self) -> Mapping[int, Friend]:
+        """By uin, a number that means nothing in another session."""
+        return self.contacts.friends
+
+    @property
+    def groups(self) -> Mapping[int, Group]:
+        """By gid, of which the same is true."""
+        return self.contacts.groups
+
+    def find(self, name: str) -> Contact | None:
+        """A friend or group by its whole name, else by the beginning of one name only."""
+        return self.contacts.find(name)
+
     def on_event(self, listener: Callable[[Happening], object]) -> Callable[[Happening], object]:
         """Have a function called with each `StateChange` and each event of the server."""
         self._listeners.append(listener)
         return listener
 
     async def login(self) -> None:
-        """Get online, and stay so until `logout`.
+        """Get online, and stay so until `logout`. Cancelling it gives the login up.
 
         Raises:
             LoginError: the server does not let the account in.
             StreamError: the server is not there. (Later on the client tries again by itself.)
             ProtocolError: it is no WebQQ server.
         """
+        self._drop_session()
         self._ready = asyncio.get_running_loop().create_future()
         self._set_state(State.CONNECTING)
         self._start_login(0)
         try:
             await self._ready
+        except asyncio.CancelledError:
+            self._end(State.OFFLINE, "the login was given up")
+            raise
         finally:
             self._ready = None
 
     async def logout(self) -> None:
         """Say goodbye, and end all chains. What is not sent yet is not sent any more."""
         session = self.session
-        self._drop_session()
-        for outbox in self._outboxes.values():
-            outbox.fail("logged out")
+        self._end(State.REJECTED if self.state is State.REJECTED else State.OFFLINE, "logged out")
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(LoginError(f"{self.name} was logged out while logging in"))
         if session is not None:
             form = forms.LogoutForm(self.clientid, session.psessionid, _milliseconds())
             request = Request.of(webqq3.LOGOUT.request(self.endpoints, form))
@@ -178,14 +202,15 @@ class Client:
                 await self.stream.fetch(request, session=self._identity, timeout=5)
             except StreamError as error:
                 logger.debug("%s: logout was not heard: %s", self.name, error)
-        if self.state is not State.REJECTED:
-            self._set_state(State.OFFLINE, "logged out")
 
     def send(self, contact: Contact, content: Content | str) -> asyncio.Future[Receipt]:
         """Send a message; messages to one contact arrive in the order of the calls.
 
+        While the client is reconnecting they wait; they are sent once it is online again.
+
         Args:
-            contact: a friend or group out of `contacts`.
+            contact: a friend or group out of `contacts`. One of an earlier session is found
+                again by its name, if only one has it.
             content: a text, or text and faces. What is over 720 bytes goes in several.
 
         Returns:
@@ -197,11 +222,14 @@ class Client:
         content = Content.of(content) if isinstance(content, str) else content
         if not content.text.strip():
             raise ValueError("a message has some content")
-        key = (type(contact), name_of(contact))
+        contact = self.now_called(contact) or contact
+        key = _key(contact)
         outbox = self._outboxes.get(key)
         if outbox is None:
             outbox = self._outboxes[key] = Outbox(self, contact)
         receipt = outbox.put(content)
+        if self.state.is_over:
+            outbox.fail(f"{self.name} is {self.state.value}")
         receipt.add_done_callback(self._log_sent)
         return receipt
 
@@ -241,75 +269,88 @@ class Client:
         self._message_id += 1
         return self._message_id
 
-    def now_called(self, contact: Contact) -> Contact | None:
-        """The contact in the present session: numbers change with it, names do not."""
-        if isinstance(contact, Friend):
-            known: dict[int, Contact] = dict(self.contacts.friends)
-            same = known.get(contact.uin)
-        else:
-            known = dict(self.contacts.groups)
-            same = known.get(contact.gid)
-        if same is not None:
-            return same
-        name = name_of(contact)
-        return next((other for other in known.values() if name_of(other) == name), None)
+    @property
+    def is_online(self) -> bool:
+        """Whether what is sent now can arrive."""
+        return self.state is State.ONLINE
 
-    def lose_session(self, reason: str) -> None:
-        """The server does not know the session any more: log in again."""
+    def now_called(self, contact: Contact) -> Contact | None:
+        """The contact in the present session; None rather than a wrong one.
+
+        Numbers change with the session. Then the name must do, if no other friend, or group,
+        had the same one before, nor has it now.
+        """
+        same = self.contacts.same(contact)
+        if same is None and self._former.namesake(contact) is not None:
+            return self.contacts.namesake(contact)
+        return same
+
+    def lose_session(self, reason: str, *, relink: bool = False) -> None:
+        """The server does not know the session any more: log in again.
+
+        Args:
+            reason: for who listens.
+            relink: it may be possible to take the session up again.
+        """
         if self.state is State.ONLINE:
+            old = self.session.psessionid if self.session and relink else Secret()
             self._set_state(State.RECONNECTING, reason)
             self._drop_session()
-            self._start_login(self._next_pause())
+            self._start_login(self._next_pause(), old)
 
     # -- login --------------------------------------------------------------------------------
 
-    def _start_login(self, delay: float) -> None:
+    def _start_login(self, delay: float, psessionid: Secret | None = None) -> None:
         login = Login(
             self.account,
             self._password,
             self.endpoints,
             clientid=self.clientid,
             cookies=self._identity.cookiejar,
-            then=self._on_session,
+            then=lambda session, ptwebqq: self._on_session(login, session, ptwebqq),
         )
-        self.add_chain(login.first()._replace(delay=delay), "login", self._on_no_login)
+        # By cookies first, when one was online before; but once only, if it does not last.
+        is_known = psessionid is not None and self._attempt <= 1
+        first = login.again(psessionid or Secret()) if is_known else login.first()
+        self.add_chain(first._replace(delay=delay), "login", self._on_no_login)
 
-    def _on_session(self, session: Session, ptwebqq: Secret) -> Link:
+    def _on_session(self, login: Login, session: Session, ptwebqq: Secret) -> Link:
         self.session, self._ptwebqq = session, ptwebqq
-        return self._fetch(self._on_first_contacts).first()
-
-    def _fetch(self, then: Callable[[Contacts], Link]) -> Fetch:
-        assert self.session is not None  # noqa: S101 - callers have one
-        return Fetch(self.endpoints, self.session, self._ptwebqq, account=self.account, then=then)
+        self.nick = login.nick or self.nick
+        return self.fetch(self._on_first_contacts).first()
 
     def _on_first_contacts(self, contacts: Contacts) -> Link:
-        self.contacts = contacts
-        self._attempt = self._senseless = 0
+        assert self.session is not None  # noqa: S101 - they came in it
+        self._former = self.contacts
+        self.know(contacts)
         self._set_state(State.ONLINE)
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
-        self.add_chain(self._poll_link(), "poll", self._on_poll_error)
+        poll = Poll(self, self.session)
+        self.add_chain(poll.next_link(), "poll", poll.on_error)
         self.add_chain(self._heartbeat_link(), "heartbeat", self._on_heartbeat_error)
         self.add_chain(self._contacts_link(), "contacts", self._on_contacts_error)
-        for outbox in self._outboxes.values():
-            outbox.resume()
+        self._resume_outboxes()
         return None
+
+    def _resume_outboxes(self) -> None:
+        outboxes, self._outboxes = self._outboxes, {}
+        for outbox in outboxes.values():
+            if outbox.readdress():
+                self._outboxes[_key(outbox.contact)] = outbox
+                outbox.resume()
 
     def _on_no_login(self, error: Exception) -> Link:
         is_final = isinstance(error, LoginError)
         if not isinstance(error, (LoginError, StreamError, ProtocolError)):
             raise error
         if self._ready is not None:  # the first login: whoever awaits it decides
-            self._drop_session()
-            self.state = State.REJECTED if is_final else State.OFFLINE
-            self._tell(StateChange(self.state, str(error)))
+            state = State.REJECTED if is_final else State.OFFLINE
+            self._end(state, str(error), logging.DEBUG)
             if not self._ready.done():
                 self._ready.set_exception(error)
         elif is_final:
-            self._drop_session()
-            self._set_state(State.REJECTED, str(error))
-            for outbox in self._outboxes.values():
-                outbox.fail(str(error))
+            self._end(State.REJECTED, str(error))
         else:
             pause = self._next_pause()
             logger.info("%s: no login yet (%s); again in %.1f s", self.name, error, pause)
@@ -322,6 +363,13 @@ class Client:
         attempt.attempt_number = self._attempt
         return _PAUSES(attempt)
 
+    def _end(self, state: State, reason: str, level: int | None = None) -> None:
+        """No session, and none to come: receipts that are still open are told so."""
+        self._drop_session()
+        self._set_state(state, reason, level)
+        for outbox in self._outboxes.values():
+            outbox.fail(reason)
+
     def _drop_session(self) -> None:
         """End the chains of the session, all but the one whose reader is calling."""
         self.session = None
@@ -331,12 +379,11 @@ class Client:
         for chain in chains:
             chain.cancel()
 
-    def _set_state(self, state: State, reason: str = "") -> None:
+    def _set_state(self, state: State, reason: str = "", level: int | None = None) -> None:
         if state is not self.state:
             self.state = state
-            logger.log(
-                self.log_level, "%s: %s%s", self.name, state.value, reason and f" ({reason})"
-            )
+            why = reason and f" ({reason})"
+            logger.log(level or self.log_level, "%s: %s%s", self.name, state.value, why)
             self._tell(StateChange(state, reason))
 
     def _tell(self, happening: Happening) -> None:
@@ -369,72 +416,50 @@ class Client:
         return self._heartbeat_link()  # whether one is online is for poll to say
 
     def _contacts_link(self) -> Next:
-        return self._fetch(self._on_contacts).first(CONTACTS_SECONDS)
+        return self.fetch(self._on_contacts).first(CONTACTS_SECONDS)
 
     def _on_contacts(self, contacts: Contacts) -> Link:
-        self.contacts = contacts
+        self.know(contacts)
         return self._contacts_link()
 
     def _on_contacts_error(self, error: Exception) -> Link:
         logger.debug("%s: contacts stay as they are: %s", self.name, error)
         return self._contacts_link()
 
-    # -- poll ---------------------------------------------------------------------------------
+    # -- what poll needs ----------------------------------------------------------------------
 
-    def _poll_link(self, delay: float = 0) -> Next:
-        assert self.session is not None  # noqa: S101 - it ends with the session
-        form = forms.PollForm(self.clientid, self.session.psessionid)
-        request = Request.of(webqq3.POLL.request(self.endpoints, form))
-        request = request.replace(request_timeout=POLL_TIMEOUT)
-        return Next(request, self._on_poll, delay)
+    def is_from_stranger(self, event: Event) -> bool:
+        """Whether it comes from somebody who is not in the contacts, but may be by now."""
+        if not isinstance(event, (FriendMessage, GroupMessage)) or event.sender == self.account:
+            return False
+        return not self.contacts.knows(event) and _origin(event) not in self._strangers
 
-    def _on_poll(self, response: Response) -> Link:
-        if response.status != 200:
-            # A front server gave up waiting (502, 504), or there is trouble behind it.
-            return self._poll_after_nonsense(f"HTTP status {response.status}")
-        try:
-            reply = webqq3.POLL.parse(response.body)
-        except ProtocolError as error:
-            return self._poll_after_nonsense(str(error))
-        return self._after_poll(reply)
+    def fetch(self, then: Callable[[Contacts], Link]) -> Fetch:
+        """A fetch of the contacts in the open session."""
+        assert self.session is not None  # noqa: S101 - callers have one
+        return Fetch(self.endpoints, self.session, self._ptwebqq, account=self.account, then=then)
 
-    def _after_poll(self, reply: PollReply) -> Link:
-        action = reply.action
-        if action in (Action.GO_ON, Action.ASK_AGAIN):
-            self._senseless = 0
-            for event in reply.events:
-                self._take(event)
-            return self._poll_link() if self.session is not None else None
-        if action is Action.NEW_PTWEBQQ:
-            self._ptwebqq = reply.ptwebqq
-            return self._poll_link()
-        why = f"poll2 answered {reply.retcode} ({meaning_of(reply.retcode)})"
-        if action is Action.COUNT:
-            return self._poll_after_nonsense(why)
-        self.lose_session(why)
-        return None
+    def know(self, contacts: Contacts) -> None:
+        """These are the contacts now."""
+        self.contacts = contacts
+        self._strangers.clear()
 
-    def _poll_after_nonsense(self, what: str) -> Link:
-        self._senseless += 1
-        logger.debug("%s: poll: %s (%d in a row)", self.name, what, self._senseless)
-        if self._senseless < MAX_SENSELESS:
-            return self._poll_link(delay=self._senseless)
-        self.lose_session(what)
-        return None
+    def stay_online(self) -> None:
+        """The session works: the next trouble is the first again."""
+        self._attempt = 0
 
-    def _on_poll_error(self, error: Exception) -> Link:
-        if isinstance(error, TimeoutError) and not isinstance(error, ConnectError):
-            return self._poll_link()  # nobody answered in time: not unusual for a poll
-        if not isinstance(error, StreamError):
-            raise error
-        self.lose_session(str(error))
-        return None
+    def renew_ptwebqq(self, ptwebqq: Secret) -> None:
+        """The server has changed that cookie."""
+        self._ptwebqq = ptwebqq
+        jar = self._identity.cookiejar
+        for cookie in [cookie for cookie in jar if cookie.name == "ptwebqq"]:
+            cookie.value = str(ptwebqq)
+            jar.set_cookie(cookie)
 
-    def _take(self, event: Event) -> None:
+    def take(self, event: Event) -> None:
         """One event: told to the listeners, unless it is a message that came before."""
         if isinstance(event, Kicked):
-            self._drop_session()
-            self._set_state(State.KICKED, event.reason or "logged in elsewhere")
+            self._end(State.KICKED, event.reason or "logged in elsewhere")
             return
         if isinstance(event, (FriendMessage, GroupMessage, SessionMessage)):
             # Not the sender: its number is another one in the next session.
@@ -444,6 +469,8 @@ class Client:
             self._seen[key] = None
             if len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
+            if not isinstance(event, SessionMessage) and self.is_from_stranger(event):
+                self._strangers.add(_origin(event))
             self._log_received(event)
         self._tell(event)
 
@@ -454,6 +481,15 @@ class Client:
             where = f" in {name_of(group)}" if group else ""
         name, text = self.sender_name(event), event.content.text
         logger.log(self.log_level, "%s <- %s%s: %s", self.name, name, where, text)
+
+
+def _key(contact: Contact) -> object:
+    """What tells it from all others in one session: names do not."""
+    return ("friend", contact.uin) if isinstance(contact, Friend) else ("group", contact.gid)
+
+
+def _origin(event: FriendMessage | GroupMessage) -> object:
+    return event.sender if isinstance(event, FriendMessage) else (event.gid, event.sender)
 
 
 def _prepared(link: Next, errback: Errback | None) -> Next:

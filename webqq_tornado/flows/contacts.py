@@ -14,7 +14,17 @@ from ..protocol.codes import Action
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import RefusedError
 from ..protocol.hashes import FriendListHash, friend_list_hash
-from ..protocol.models import Friend, FriendList, Group, GroupDetails, Member, Secret, Session
+from ..protocol.models import (
+    Friend,
+    FriendList,
+    FriendMessage,
+    Group,
+    GroupDetails,
+    GroupMessage,
+    Member,
+    Secret,
+    Session,
+)
 
 __all__ = ["Contact", "Contacts", "Fetch"]
 
@@ -49,6 +59,26 @@ class Contacts:
             return exact[0]
         near = [contact for contact in everyone if name_of(contact).casefold().startswith(wanted)]
         return near[0] if wanted and len(near) == 1 else None
+
+    def same(self, contact: Contact) -> Contact | None:
+        """The contact with the same number, as it is known here."""
+        if isinstance(contact, Friend):
+            return self.friends.get(contact.uin)
+        return self.groups.get(contact.gid)
+
+    def namesake(self, contact: Contact) -> Contact | None:
+        """The one friend, or group, with the same name; None if there are several."""
+        alike = self.friends.values() if isinstance(contact, Friend) else self.groups.values()
+        found = [other for other in alike if name_of(other) == name_of(contact)]
+        return found[0] if len(found) == 1 else None
+
+    def knows(self, message: FriendMessage | GroupMessage) -> bool:
+        """Whether the sender of a message, and its group, are here."""
+        if isinstance(message, FriendMessage):
+            return message.sender in self.friends
+        if message.gid not in self.details:  # they may never come
+            return message.gid in self.groups
+        return self.member(message.gid, message.sender) is not None
 
     def member(self, gid: int, uin: int) -> Member | None:
         """A member of a group."""

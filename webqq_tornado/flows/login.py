@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import urllib.request
 from collections.abc import Callable
 
 from ..engine.chain import Link, Next
@@ -16,6 +17,9 @@ from ..protocol.hashes import password_hash
 from ..protocol.models import LoginReply, Secret, Session
 
 __all__ = ["Login", "LoginError"]
+
+
+_NEW = Secret()
 
 
 class LoginError(Exception):
@@ -32,6 +36,9 @@ class Login:
         clientid: number picked for this client.
         cookies: of the session; the server's cookie ptwebqq is read from here.
         then: gets the open session and the cookie ptwebqq, returns what comes next.
+
+    Attributes:
+        nick: of the account, as the server said; empty before, and after a login by cookies.
 
     Example:
         >>> login = Login(10001, "secret", Endpoints.at(url), 12345678, jar, print)
@@ -54,11 +61,23 @@ class Login:
         self._clientid = clientid
         self._cookies = cookies
         self._then = then
+        self.nick = ""
 
     def first(self) -> Next:
         """The chain's first link."""
         form = forms.CheckForm(self._account, r=str(random.random()))  # noqa: S311 - against caches
         return Next(webqq3.CHECK.request(self._endpoints, form), self._on_check)
+
+    def again(self, psessionid: Secret) -> Next:
+        """The first link of a login that tries login2 with the cookies it has.
+
+        A refusal leads on to `first` (qqbot 2017).
+
+        Args:
+            psessionid: of a session to take up again (Mojo-Webqq 2018); empty for a new one.
+        """
+        request, reader = self._open_session(psessionid)
+        return Next(request, reader, errback=lambda error: self.first())
 
     def _on_check(self, response: Response) -> Link:
         reply = webqq3.CHECK.parse(_body(response, "check"))
@@ -75,6 +94,7 @@ class Login:
         reply = webqq3.LOGIN.parse(_body(response, "login"))
         if reply.result is not LoginResult.OK:
             raise LoginError(self._refusal(reply))
+        self.nick = reply.nick
         if reply.url:
             return str(reply.url), self._on_signature
         return self._open_session()
@@ -83,9 +103,11 @@ class Login:
         # It was asked for its cookies only.
         return self._open_session()
 
-    def _open_session(self) -> Link:
+    def _open_session(
+        self, psessionid: Secret = _NEW
+    ) -> tuple[urllib.request.Request, Callable[[Response], Link]]:
         ptwebqq = Secret(self._cookies.get("ptwebqq", ""))
-        form = forms.Login2Form(self._clientid, ptwebqq)
+        form = forms.Login2Form(self._clientid, ptwebqq, psessionid)
         return webqq3.LOGIN2.request(self._endpoints, form), self._on_session
 
     def _on_session(self, response: Response) -> Link:

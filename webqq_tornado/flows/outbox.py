@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 from urllib.request import Request
 
@@ -16,7 +17,7 @@ from ..protocol.codes import Action
 from ..protocol.content import MAX_BYTES, split_text
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError
-from ..protocol.models import Content, Group, SendReply, Session
+from ..protocol.models import Content, Group, Part, Session
 from .contacts import Contact, name_of
 
 __all__ = ["Outbox", "Receipt", "SendError"]
@@ -26,8 +27,8 @@ __all__ = ["Outbox", "Receipt", "SendError"]
 GROUP_SPACING = 0.5
 #: Seconds more when the same text is repeated (the same).
 REPEAT_SPACING = 0.5
-#: Tries for one message (Mojo-Webqq 2018), and seconds between them.
-TRIES, TRY_AGAIN = 3, 1.0
+#: Times that a message is sent again (Mojo-Webqq 2018), and seconds before that.
+RESENDS, PAUSE = 3, 1.0
 
 
 class SendError(Exception):
@@ -55,6 +56,10 @@ class Sender(Protocol):
     clientid: int
     session: Session | None
 
+    @property
+    def is_online(self) -> bool:
+        """Whether what is sent now can arrive."""
+
     def add_chain(self, first: Next, name: str) -> Chain:
         """Start a chain in the account's name."""
 
@@ -64,7 +69,7 @@ class Sender(Protocol):
     def now_called(self, contact: Contact) -> Contact | None:
         """The contact as it is known in the session that is open now."""
 
-    def lose_session(self, reason: str) -> None:
+    def lose_session(self, reason: str, *, relink: bool = False) -> None:
         """The server does not know the session any more."""
 
 
@@ -74,11 +79,14 @@ class Outbox:
     Args:
         client: sends them.
         contact: to whom.
+
+    Attributes:
+        contact: as it is known in the session in which was sent last.
     """
 
     def __init__(self, client: Sender, contact: Contact) -> None:
         self._client = client
-        self._contact = contact
+        self.contact = contact
         self._waiting: deque[_Letter] = deque()
         self._chain: Chain | None = None
         self._last_time = 0.0
@@ -95,21 +103,26 @@ class Outbox:
         """
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         pieces = _pieces(content)
-        for piece in pieces:
-            done = (
-                _Done(receipt, Receipt(self._contact, pieces, 0)) if piece is pieces[-1] else None
-            )
-            self._waiting.append(_Letter(piece, receipt, done))
+        self._waiting.extend(_Letter(piece, pieces, receipt) for piece in pieces)
         self.resume()
         return receipt
 
     def resume(self) -> None:
         """Go on sending, if there is a session and something to send."""
-        if self._client.session is None or self._chain is not None or not self._waiting:
+        if not self._client.is_online or self._chain is not None or not self._waiting:
             return
         link = self._next_link()
         if link is not None:
-            self._chain = self._client.add_chain(link, f"send to {name_of(self._contact)}")
+            self._chain = self._client.add_chain(link, f"send to {self._name}")
+
+    def readdress(self) -> bool:
+        """Find the contact in a new session; what waits fails if it is not there."""
+        contact = self._client.now_called(self.contact)
+        if contact is None:
+            self.fail("there is no such contact any more, or there are several of that name")
+            return False
+        self.contact = contact
+        return True
 
     def pause(self) -> None:
         """The session is gone: what is under way is sent again in the next one."""
@@ -121,21 +134,18 @@ class Outbox:
         """Nothing will be sent any more."""
         self.pause()
         while self._waiting:
-            self._waiting.popleft().fail(SendError(f"not sent to {self._name}: {reason}"))
+            self._waiting.popleft().settle(SendError(f"not sent to {self._name}: {reason}"))
 
     @property
     def _name(self) -> str:
-        return name_of(self._contact)
+        return name_of(self.contact)
 
     def _next_link(self) -> Next | None:
-        contact = self._client.now_called(self._contact)
-        if contact is None:
-            self.fail("no such contact any more")
+        if not self.readdress():
             return None
-        self._contact = contact
         letter = self._waiting[0]
         letter.message_id = letter.message_id or self._client.next_message_id()
-        request = self._request(contact, letter)
+        request = self._request(self.contact, letter)
         return Next(request, self._on_reply, self._pause_before(letter), self._on_error)
 
     def _request(self, contact: Contact, letter: _Letter) -> Request:
@@ -149,7 +159,7 @@ class Outbox:
         return webqq3.SEND_FRIEND.request(client.endpoints, forms.SendForm(contact.uin, *rest))
 
     def _pause_before(self, letter: _Letter) -> float:
-        if not isinstance(self._contact, Group):
+        if not isinstance(self.contact, Group):
             return 0.0
         repeat = REPEAT_SPACING if letter.content.text == self._last_text else 0.0
         return max(0.0, self._last_time + GROUP_SPACING + repeat - time.monotonic())
@@ -159,28 +169,42 @@ class Outbox:
         if reply.is_accepted:
             letter = self._waiting.popleft()
             self._last_time, self._last_text = time.monotonic(), letter.content.text
-            letter.succeed()
+            if letter.is_last:
+                letter.settle(Receipt(self.contact, letter.pieces, time.time()))
             return self._after()
-        if reply.action in (Action.LOG_IN_AGAIN, Action.RELINK, Action.CHECK_ONLINE):
-            self._chain = None
-            self._client.lose_session(f"sending was refused with retcode {reply.retcode}")
-            return None
-        return self._give_up_or_again(_words(reply))
+        why = f"the server refused it with retcode {reply.retcode} ({reply.text})"
+        if reply.action not in _LOST:
+            return self._again_or_give_up(why)
+        # Of a message that the server refuses in every session, one is rid in the end.
+        self._chain = None
+        self._count_try(why)
+        self._client.lose_session(
+            f"sending was refused with retcode {reply.retcode}",
+            relink=reply.action is Action.RELINK,
+        )
+        return None
 
     def _on_error(self, error: Exception) -> Link:
         if not isinstance(error, (StreamError, ProtocolError)):
             raise error
-        return self._give_up_or_again(str(error))
+        return self._again_or_give_up(str(error))
 
-    def _give_up_or_again(self, reason: str) -> Link:
+    def _again_or_give_up(self, why: str) -> Link:
+        if not self._count_try(why):
+            return self._after()
+        link = self._next_link()
+        return link and link._replace(delay=PAUSE)
+
+    def _count_try(self, why: str) -> bool:
+        """One try of the first letter has failed; after the last, all of its message does."""
         letter = self._waiting[0]
         letter.tries += 1
-        if letter.tries < TRIES:
-            link = self._next_link()
-            return link and link._replace(delay=TRY_AGAIN)
-        self._waiting.popleft()
-        letter.fail(SendError(f"not sent to {self._name}: {reason}"))
-        return self._after()
+        if letter.tries <= RESENDS:
+            return True
+        while self._waiting and self._waiting[0].receipt is letter.receipt:
+            self._waiting.popleft()
+        letter.settle(SendError(f"not sent to {self._name}: {why}"))
+        return False
 
     def _after(self) -> Link:
         link = self._next_link() if self._waiting else None
@@ -189,51 +213,52 @@ class Outbox:
         return link
 
 
+#: Codes that say that the session is what is wrong.
+_LOST = frozenset({Action.LOG_IN_AGAIN, Action.RELINK, Action.CHECK_ONLINE})
+
+
 class _Letter:
     """One piece on its way; a long content is several."""
 
-    __slots__ = ("_done", "_receipt", "content", "message_id", "tries")
+    __slots__ = ("content", "message_id", "pieces", "receipt", "tries")
 
     def __init__(
-        self, content: Content, receipt: asyncio.Future[Receipt], done: _Done | None
+        self, content: Content, pieces: tuple[Content, ...], receipt: asyncio.Future[Receipt]
     ) -> None:
         self.content = content
+        self.pieces = pieces
+        self.receipt = receipt
         self.message_id = 0
         self.tries = 0
-        self._receipt = receipt
-        self._done = done
 
-    def succeed(self) -> None:
-        if self._done is not None:
-            self._done()
+    @property
+    def is_last(self) -> bool:
+        """Whether the whole is delivered with it."""
+        return self.content is self.pieces[-1]
 
-    def fail(self, error: SendError) -> None:
-        if not self._receipt.done():
-            self._receipt.set_exception(error)
-
-
-class _Done(NamedTuple):
-    """The last piece was taken: so was the whole."""
-
-    future: asyncio.Future[Receipt]
-    receipt: Receipt
-
-    def __call__(self) -> None:
-        if not self.future.done():
-            self.future.set_result(self.receipt._replace(time=time.time()))
+    def settle(self, outcome: Receipt | SendError) -> None:
+        if self.receipt.done():
+            return
+        if isinstance(outcome, SendError):
+            self.receipt.set_exception(outcome)
+        else:
+            self.receipt.set_result(outcome)
 
 
 def _pieces(content: Content) -> tuple[Content, ...]:
-    """The content in pieces the server takes; only texts are ever too long."""
-    pieces: list[Content] = []
+    """The content in pieces that the server takes, as few as keep it in order."""
+    if _size(content.parts) <= MAX_BYTES:
+        return (content,)
+    pieces: list[list[Part]] = [[]]
     for part in content.parts:
-        if isinstance(part, str):
-            pieces.extend(Content.of(text, font=content.font) for text in split_text(part))
-        else:
-            pieces.append(Content.of(part, font=content.font))
-    whole = len(content.text.encode("utf-8", "replace")) <= MAX_BYTES
-    return (content,) if whole or not pieces else tuple(pieces)
+        bits: Sequence[Part] = split_text(part) if isinstance(part, str) else (part,)
+        for number, bit in enumerate(bits):
+            # What was cut apart stays apart: the white space between is gone.
+            if number or _size([*pieces[-1], bit]) > MAX_BYTES:
+                pieces.append([])
+            pieces[-1].append(bit)
+    return tuple(Content(tuple(parts), content.font) for parts in pieces if parts)
 
 
-def _words(reply: SendReply) -> str:
-    return f"the server refused it with retcode {reply.retcode} ({reply.text})"
+def _size(parts: Sequence[Part]) -> int:
+    return len(Content(tuple(parts)).text.encode("utf-8", "replace"))

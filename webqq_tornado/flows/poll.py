@@ -1,0 +1,151 @@
+"""The poll chain of WebQQ 3: poll2, and again, and again; what each answer means for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from ..engine.chain import Link, Next
+from ..engine.errors import ConnectError, StreamError, TimeoutError
+from ..engine.request import Request
+from ..engine.response import Response
+from ..protocol import forms, webqq3
+from ..protocol.codes import Action, meaning_of
+from ..protocol.endpoints import Endpoints
+from ..protocol.errors import ProtocolError
+from ..protocol.models import Event, PollReply, Secret, Session
+from .contacts import Contacts, Fetch
+
+__all__ = ["Poll"]
+
+logger = logging.getLogger("webqq_tornado.webqq")
+
+#: Seconds for a poll (qqbot 2017, Mojo-Webqq 2018).
+POLL_TIMEOUT = 120.0
+#: Answers in a row without sense after which one logs in again (Mojo-Webqq 2018).
+MAX_SENSELESS = 3
+#: The same for pages of a front server that gave up waiting (qqbot 2017): on a quiet day they
+#: are how every poll ends, and no reason to log in again.
+MAX_TIMED_OUT = 20
+TIMED_OUT = frozenset({404, 502, 504})
+#: Seconds to the next poll after an answer without news that came at once, so that a server
+#: which does not hold polls is not asked a thousand times a second; and how quick that is.
+PAUSE, AT_ONCE = 1.0, 0.5
+#: Pauses after senseless answers grow to so many times that.
+MAX_PAUSES = 5
+
+
+class Poller(Protocol):
+    """What the chain needs of its client."""
+
+    name: str
+    endpoints: Endpoints
+    clientid: int
+    session: Session | None
+
+    def take(self, event: Event) -> None:
+        """Tell an event to who listens."""
+
+    def is_from_stranger(self, event: Event) -> bool:
+        """Whether it comes from somebody who is not in the contacts, but may be by now."""
+
+    def fetch(self, then: Callable[[Contacts], Link]) -> Fetch:
+        """A fetch of the contacts in the open session."""
+
+    def know(self, contacts: Contacts) -> None:
+        """These are the contacts now."""
+
+    def stay_online(self) -> None:
+        """The session works."""
+
+    def renew_ptwebqq(self, ptwebqq: Secret) -> None:
+        """The server has changed that cookie."""
+
+    def lose_session(self, reason: str, *, relink: bool = False) -> None:
+        """The server does not know the session any more."""
+
+
+class Poll:
+    """The poll chain of one session.
+
+    Args:
+        client: whose it is.
+        session: which is polled.
+
+    Example:
+        >>> poll = Poll(client, session)
+        >>> client.add_chain(poll.next_link(), "poll", poll.on_error)
+    """
+
+    def __init__(self, client: Poller, session: Session) -> None:
+        self._client = client
+        self._session = session
+        self._senseless = 0
+        self._events: tuple[Event, ...] = ()
+
+    def next_link(self, delay: float = 0) -> Next:
+        """One more poll."""
+        form = forms.PollForm(self._client.clientid, self._session.psessionid)
+        request = Request.of(webqq3.POLL.request(self._client.endpoints, form))
+        return Next(request.replace(request_timeout=POLL_TIMEOUT), self._on_poll, delay)
+
+    def on_error(self, error: Exception) -> Link:
+        """Errback of the chain."""
+        if isinstance(error, ProtocolError):
+            return self._deliver()  # of the contacts; polls that make no sense are counted
+        if not isinstance(error, StreamError):
+            raise error
+        if isinstance(error, TimeoutError) and not isinstance(error, ConnectError):
+            return self._deliver()  # nobody answered in time: not unusual for a poll
+        self._deliver()
+        self._client.lose_session(str(error))
+        return None
+
+    def _on_poll(self, response: Response) -> Link:
+        if response.status != 200:
+            limit = MAX_TIMED_OUT if response.status in TIMED_OUT else MAX_SENSELESS
+            return self._after_nonsense(f"HTTP status {response.status}", limit)
+        try:
+            reply = webqq3.POLL.parse(response.body)
+        except ProtocolError as error:
+            return self._after_nonsense(str(error))
+        return self._after(reply, response.request_time < AT_ONCE)
+
+    def _after(self, reply: PollReply, is_quick: bool) -> Link:
+        action = reply.action
+        why = f"poll2 answered {reply.retcode} ({meaning_of(reply.retcode)})"
+        if action is Action.COUNT:
+            return self._after_nonsense(why)
+        if action not in (Action.GO_ON, Action.ASK_AGAIN, Action.NEW_PTWEBQQ):
+            self._client.lose_session(why, relink=action is Action.RELINK)
+            return None
+        self._senseless = 0
+        self._client.stay_online()
+        if action is Action.NEW_PTWEBQQ:
+            self._client.renew_ptwebqq(reply.ptwebqq)
+        if not reply.events:
+            return self.next_link(PAUSE if is_quick else 0)
+        self._events = reply.events
+        if any(self._client.is_from_stranger(event) for event in reply.events):
+            # A friend or group that is new: who it is comes first, the message then.
+            return self._client.fetch(self._introduce).first()
+        return self._deliver()
+
+    def _introduce(self, contacts: Contacts) -> Link:
+        self._client.know(contacts)
+        return self._deliver()
+
+    def _deliver(self) -> Link:
+        events, self._events = self._events, ()
+        for event in events:
+            self._client.take(event)
+        return self.next_link() if self._client.session is self._session else None
+
+    def _after_nonsense(self, what: str, limit: int = MAX_SENSELESS) -> Link:
+        self._senseless += 1
+        logger.debug("%s: poll: %s (%d in a row)", self._client.name, what, self._senseless)
+        if self._senseless < limit:
+            return self.next_link(PAUSE * min(self._senseless, MAX_PAUSES))
+        self._client.lose_session(what)
+        return None
