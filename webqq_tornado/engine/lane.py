@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import pycurl
 from tornado.ioloop import IOLoop
@@ -40,9 +40,10 @@ _BASE_OPTIONS: Options = {
     pycurl.COOKIEFILE: "",
 }
 #: In the order of `response.TIMES`. On a connection that was there already the later ones are 0.
-_TIMES_OF_EACH = (pycurl.TOTAL_TIME, pycurl.PRETRANSFER_TIME, pycurl.STARTTRANSFER_TIME)
+_TIMES_OF_EACH = (pycurl.TOTAL_TIME, pycurl.STARTTRANSFER_TIME)
 _TIMES_OF_FIRST = (
     *_TIMES_OF_EACH,
+    pycurl.PRETRANSFER_TIME,
     pycurl.NAMELOOKUP_TIME,
     pycurl.CONNECT_TIME,
     pycurl.APPCONNECT_TIME,
@@ -168,15 +169,18 @@ class Transfer:
         easy, body = self.easy, self.body
         if self.failure is not None:
             return self._error(request, *self.failure)
-        if self.header_lines and self.header_lines[-1] != b"\r\n" and self._is_cut():
-            return self._error(request, 8, "The server broke off in the headers")
-        redirected = easy.getinfo(pycurl.REDIRECT_COUNT)
+        lines, redirected = self.header_lines, 0
+        # Of nearly all the first empty line is the last line: one answer, and all of it.
+        if not lines or lines[-1] != b"\r\n" or lines.index(b"\r\n") != len(lines) - 1:
+            if lines and self._is_cut():
+                return self._error(request, 8, "The server broke off in the headers")
+            redirected = easy.getinfo(pycurl.REDIRECT_COUNT)
         times = _TIMES_OF_FIRST if self.opened or redirected else _TIMES_OF_EACH
         return Response(
             request,
             easy.getinfo(pycurl.RESPONSE_CODE),
             easy.getinfo(pycurl.EFFECTIVE_URL) if redirected else self.url,
-            self.header_lines[:],
+            lines[:],
             body[0] if len(body) == 1 else b"".join(body),
             tuple(map(easy.getinfo, times)),
         )
@@ -212,6 +216,10 @@ class Transfer:
         del self.easy.transfer
 
 
+#: What libcurl says: how much it did not say yet, and which handles are through, how.
+_Ended: TypeAlias = "tuple[int, list[Easy], list[tuple[Easy, int, str]]]"
+
+
 class Traffic(Protocol):
     """What a lane needs of the transport that it belongs to."""
 
@@ -243,7 +251,8 @@ class Lane:
     Attributes:
         active: transfers in flight.
         idle_since: when it was last seen without any, in seconds of `time.monotonic`.
-        add_handle, remove_handle, socket_action, info_read: libcurl's own.
+        is_due: it is to be kicked, and was not yet.
+        add_handle, remove_handle, socket_action, info_read, timeout: libcurl's own.
     """
 
     __slots__ = (
@@ -262,6 +271,7 @@ class Lane:
         "is_due",
         "remove_handle",
         "socket_action",
+        "timeout",
     )
 
     def __init__(self, transport: Traffic) -> None:
@@ -271,18 +281,19 @@ class Lane:
         self.active = 0
         self.idle_since = 0.0
         self.is_closed = False
-        self.is_due = False  # libcurl asked for a kick, and did not get it yet
+        self.is_due = False
         self._deadline: float | None = None  # when libcurl wants to be kicked
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._multi = multi = pycurl.CurlMulti()
         multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
-        multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         multi.setopt(pycurl.M_MAXCONNECTS, LANE_CONNECTIONS)
         self.add_handle = multi.add_handle
         self.remove_handle = multi.remove_handle
         self.socket_action = multi.socket_action
-        self.info_read = multi.info_read
+        # All handles that it is given are `Easy`.
+        self.info_read: Callable[[], _Ended] = multi.info_read  # type: ignore[assignment]
+        self.timeout = multi.timeout
 
     def __repr__(self) -> str:
         return f"<Lane {self.active} transfers>"
@@ -293,15 +304,12 @@ class Lane:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for option in (pycurl.M_SOCKETFUNCTION, pycurl.M_TIMERFUNCTION):
-            self._multi.setopt(option, None)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, None)
         self._multi.close()
 
     def abandon(self) -> pycurl.CurlMulti:
         """In a forked child: what must neither be used nor closed."""
         return self._multi
-
-    # -- libcurl's callbacks: they take notes, no more ----------------------------------------
 
     def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
         if what == pycurl.POLL_REMOVE:
@@ -314,17 +322,19 @@ class Lane:
         if self._registered.get(fd) != events:
             self._transport.register(fd, events)
 
-    def _on_timer(self, timeout_ms: int) -> None:
-        if timeout_ms == 0:
-            if not self.is_due:
-                self.is_due = True
-                self._transport.kick_soon(self)
-        elif timeout_ms < 0:
-            self._deadline = None
-        else:
+    # -- time ---------------------------------------------------------------------------------
+
+    def see_time(self) -> None:
+        """Ask libcurl when it wants to be kicked: after each thing that was done with it."""
+        timeout_ms = self.timeout()
+        if timeout_ms > 0:
             self._deadline = at = monotonic() + timeout_ms / 1000
             if self._timer is None or at < self._timer_at:
                 self._set_timer(at)
+        elif timeout_ms == 0:
+            self._transport.kick_soon(self)
+        else:
+            self._deadline = None
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:
@@ -341,6 +351,4 @@ class Lane:
             self._set_timer(self._deadline)
             return
         self._deadline = None
-        if not self.is_due:
-            self.is_due = True
-            self._transport.kick_soon(self)
+        self._transport.kick_soon(self)

@@ -132,8 +132,8 @@ class Response:
     def time_info(self) -> Mapping[str, float]:
         """Seconds from the start of the transfer, by phase, as `pycurl` counts them.
 
-        `namelookup`, `connect`, `appconnect` (TLS), `redirect`: 0 on a connection that was
-        there already; `pretransfer`, `starttransfer` (first byte), `total`.
+        `namelookup`, `connect`, `appconnect` (TLS), `pretransfer`, `redirect`: 0 on a connection
+        that was there already; `starttransfer` (first byte), `total`.
         """
         return {**dict.fromkeys(TIMES, 0.0), **dict(zip(TIMES, self._times, strict=False))}
 
@@ -228,8 +228,8 @@ class Response:
 #: The names of `time_info`, in the order in which the transport reads them.
 TIMES = (
     "total",
-    "pretransfer",
     "starttransfer",
+    "pretransfer",
     "namelookup",
     "connect",
     "appconnect",

@@ -22,9 +22,10 @@ or to cost time (libcurl 8.23, pycurl 7.49, Linux), and each has its line below.
   after `info_read`, outside. An exception must not pass into libcurl: the callbacks here only
   take notes.
 
-- *One kick a turn.* A started transfer asks for a timeout of 0 ms. However many were started
-  while the ready sockets were served, `socket_action(SOCKET_TIMEOUT)` is called once for each
-  lane. Other timeouts are one deadline a lane, moved lazily: a later one changes a number.
+- *One kick a turn.* However many transfers were started while the ready sockets were served,
+  `socket_action(SOCKET_TIMEOUT)` is called once for each lane, and once for each lane libcurl is
+  asked when it wants the next. (Its timer callback would say so 1.6 times a request: 0.6 of 18
+  microseconds.) That is one deadline a lane, moved lazily: a later one changes a number.
 
 - *A CurlMulti with thousands of connections to one host is slow*: its pool is searched
   linearly (7 thousand requests a second at 9,000 connections, 25 thousand in lanes). Hence
@@ -89,6 +90,7 @@ class Transport:
         self._lanes: list[Lane] = []
         self._spare: list[Transfer] = []
         self._due: deque[Lane] = deque()  # lanes to kick
+        self._touched: set[Lane] = set()  # lanes to ask when they want the next kick
         self._ended: deque[Transfer] = deque()  # to be told to their outcomes
         self._is_turning = False  # a turn is at work and will see to what it leads to
         self._turn_is_due = False
@@ -136,6 +138,8 @@ class Transport:
         transfer.lane = transfer.home = lane
         lane.add_handle(transfer.easy)
         lane.active += 1
+        if not lane.is_due:
+            self.kick_soon(lane)
         if idle_timeout:
             self._watch_idle(transfer, request, idle_timeout)
         return transfer
@@ -147,6 +151,7 @@ class Transport:
         if lane is not None and not self.is_forgotten:  # else it has ended and is about to be told
             lane.remove_handle(transfer.easy)  # over HTTP/1 this closes its connection
             lane.active -= 1
+            self.kick_soon(lane)  # others may have waited for it
             self._release(transfer)
 
     @property
@@ -184,7 +189,7 @@ class Transport:
             lane.active -= 1
             transfer.lane, transfer.failure = None, (code, text)
             self._ended.append(transfer)
-            self._schedule_turn()
+            self.kick_soon(lane)
 
     def close(self) -> None:
         """Close all: timers, then handlers, then multis, then easy handles.
@@ -202,7 +207,8 @@ class Transport:
             lane.close()
         for transfer in self._spare:
             transfer.close()
-        for forgotten in (self.fd_map, self.registered, self._lanes, self._spare, self._due):
+        kept = (self.fd_map, self.registered, self._lanes, self._spare, self._due, self._touched)
+        for forgotten in kept:
             forgotten.clear()
         _living.discard(self)
 
@@ -220,12 +226,14 @@ class Transport:
         """Some of our sockets are ready: serve them, then kick the lanes that ask for it."""
         self._is_turning = True
         lane_of, selected, finished = self.fd_map.get, _SELECTED, []
+        touch = self._touched.add
         try:
             for fd, events in self._readiness.ready():
                 lane = lane_of(fd)
                 if lane is None:
                     self.unregister(fd)
                     continue
+                touch(lane)
                 selection = selected.get(events) or _selected(events)
                 if lane.socket_action(fd, selection)[1] < lane.active and lane not in finished:
                     finished.append(lane)
@@ -236,6 +244,9 @@ class Transport:
 
     def kick_soon(self, lane: Lane) -> None:
         """The lane is kicked when this turn ends, or else at the loop's next one."""
+        if lane.is_due:
+            return
+        lane.is_due = True
         self._due.append(lane)
         if not self._is_turning:
             self._schedule_turn()
@@ -258,11 +269,14 @@ class Transport:
             for _ in range(len(self._due)):
                 lane = self._due.popleft()
                 lane.is_due = False
+                self._touched.add(lane)
                 if lane.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1] < lane.active:
                     self._collect(lane)
+            while self._touched:
+                self._touched.pop().see_time()
         finally:
             self._is_turning = False
-            if (self._ended or self._due) and not self._closed:
+            if (self._ended or self._due or self._touched) and not self._closed:
                 # What ended at once waits for the loop's next turn: others are to run too.
                 self._schedule_turn()
 
@@ -270,17 +284,14 @@ class Transport:
         """Take the transfers that ended off their lane."""
         _, succeeded, failed = lane.info_read()
         lane.active -= len(succeeded) + len(failed)
-        for easy in succeeded:
-            self._take_off(lane, easy)
         for easy, code, text in failed:
-            self._take_off(lane, easy).failure = code, text
-
-    def _take_off(self, lane: Lane, easy: pycurl.Curl) -> Transfer:
-        lane.remove_handle(easy)
-        transfer: Transfer = easy.transfer  # type: ignore[attr-defined]  # it is an Easy
-        transfer.lane = None
-        self._ended.append(transfer)
-        return transfer
+            easy.transfer.failure = code, text
+            succeeded.append(easy)
+        for easy in succeeded:
+            lane.remove_handle(easy)
+            transfer = easy.transfer
+            transfer.lane = None
+            self._ended.append(transfer)
 
     def _tell_outcomes(self) -> None:
         ended = self._ended
