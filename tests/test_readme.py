@@ -46,7 +46,7 @@ async def test_an_example_runs(program: str, tmp_path: Path):
     path = tmp_path / "example.py"
     path.write_text(program.replace(ADDRESS, server.url), encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        sys.executable, path, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     output, errors = await process.communicate()
     await server.close()

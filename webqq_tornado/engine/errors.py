@@ -173,6 +173,7 @@ _CHECK_TLS = "check the server's certificate, or give ca_certs= a file with its 
 _CHECK_FILES = "check the files in ca_certs=, client_cert= and client_key="
 _CHECK_PROXY = "check proxy= and the proxy's log"
 _BROKE_OFF = "the server or something between broke off; send again if that is safe"
+_SEND_AGAIN = "give body= a function that returns a new iterator each time, or a path"
 _NOT_HTTP = "check that this port speaks HTTP in the version asked for"
 
 #: curl_easy_perform's CURLcode (libcurl-errors(3)) to class, phase, remedy.
@@ -199,6 +200,7 @@ _CAUSES = {
     60: _Cause(TLSError, "verifying the server", _CHECK_TLS),
     61: _Cause(ProtocolError, "decoding the body", "send decompress_response=False to see it raw"),
     63: _Cause(TooLargeError, "reading the body", "raise max_body_size=, or ask for less"),
+    65: _Cause(StreamError, "sending the body again", _SEND_AGAIN),
     77: _Cause(TLSError, "loading the CA certificates", _CHECK_FILES),
     90: _Cause(TLSError, "verifying the server's pinned key", _CHECK_TLS),
     92: _Cause(ProtocolError, "an HTTP/2 stream", _BROKE_OFF),

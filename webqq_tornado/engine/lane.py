@@ -6,6 +6,7 @@ What libcurl's callbacks may do here, and why, is told in `transport`.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from time import monotonic
 from typing import Protocol, TypeAlias
@@ -14,9 +15,9 @@ import pycurl
 from tornado.ioloop import IOLoop
 
 from .errors import StreamError, from_curl
-from .multipart import build_mime
 from .options import Options
-from .request import Multipart, Request
+from .pipes import Pipes
+from .request import Request
 from .response import Response
 from .session import Session
 
@@ -56,7 +57,7 @@ _BYTES = (pycurl.SIZE_UPLOAD_T, pycurl.SIZE_DOWNLOAD_T, pycurl.HEADER_SIZE, pycu
 class Outcome(Protocol):
     """Who is told how a transfer ended: at most once, never from inside libcurl."""
 
-    def __call__(self, result: Response | StreamError, lane: Lane | None, /) -> None:
+    def __call__(self, result: Response | Exception, lane: Lane | None, /) -> None:
         """Take the response or the error; the lane is where its connection now idles."""
 
 
@@ -67,28 +68,40 @@ class Easy(pycurl.Curl):
 
 
 class Transfer:
-    """An easy handle and what is in flight on it. Pooled: its options stay set."""
+    """An easy handle and what is in flight on it. Pooled: its options stay set.
+
+    Args:
+        transport: to tell of new sockets, and of what is to be done outside libcurl.
+    """
 
     __slots__ = (
-        "_on_new_socket",
+        "_room",
+        "_transport",
         "body",
         "discards",
         "easy",
         "failure",
         "header_lines",
         "home",
+        "is_attended",
+        "is_marked",
+        "is_waiting",
         "lane",
-        "mime",
+        "limit",
         "opened",
         "options",
         "outcome",
+        "pipes",
         "request",
         "session",
         "url",
     )
 
-    def __init__(self, on_new_socket: Callable[[int], None]) -> None:
-        self._on_new_socket = on_new_socket
+    def __init__(self, transport: Traffic) -> None:
+        self._transport = transport
+        self._room = self.limit = sys.maxsize  # bytes of body that may still come
+        self.is_attended = False  # the transport is to serve its pipes
+        self.is_waiting = False  # it has ended, but what came was not taken yet
         self.opened = False  # a connection, for the request in flight
         self.easy = Easy()
         self.easy.transfer = self
@@ -96,8 +109,8 @@ class Transfer:
         self.header_lines: list[bytes] = []
         self.lane: Lane | None = None  # where it is in flight
         self.home: Lane | None = None  # where it was last
-        self.failure: tuple[int, str] | None = None  # libcurl's number and words
-        self.mime: pycurl.CurlMime | None = None  # a multipart body, which is set only once
+        self.failure: tuple[int, str] | Exception | None = None  # libcurl's number and words
+        self.pipes: Pipes | None = None  # what goes through the caller's hands: set only once
         self.outcome: Outcome | None = None
         self.request: Request | None = None
         self.session: Session | None = None  # its share is the one thing that reset() leaves
@@ -107,37 +120,40 @@ class Transfer:
         """Bring the handle to the state that `options == {}` stands for."""
         easy = self.easy
         easy.reset()
-        if self.mime is not None:
-            self.mime.close()
-            self.mime = None
         for option, value in _BASE_OPTIONS.items():
             easy.setopt(option, value)
         easy.setopt(pycurl.SOCKOPTFUNCTION, self._on_sockopt)
         easy.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
-        easy.setopt(pycurl.WRITEFUNCTION, self.body.append)
-        self.discards = False
+        easy.setopt(pycurl.WRITEFUNCTION, self._on_body)
+        self.discards = self.is_marked = False
         self.options: Options = {}
         self.url = ""
 
     def _on_sockopt(self, fd: int, _purpose: int) -> int:
         self.opened = True
-        self._on_new_socket(fd)
+        self._transport.on_new_socket(fd)
         return pycurl.SOCKOPT_OK
+
+    def _on_body(self, chunk: bytes) -> int | None:
+        # Counted as decompressed: a few KiB may become some GiB, in one call of libcurl.
+        self._room -= len(chunk)
+        if self._room < 0:
+            return 0
+        self.body.append(chunk)
+        return None
 
     def prepare(self, request: Request, options: Options, session: Session, discards: bool) -> None:
         """Set what differs from the last request on this handle.
 
         Raises:
             pycurl.error, TypeError, UnicodeError: a value is refused; the handle is in doubt.
+            OSError, ValueError: of the body or sink; likewise.
         """
         easy = self.easy
-        if self.mime is not None:
+        if self.is_marked:
             self._blank()
         if options is not self.options:
             self._set_options(options)
-        if isinstance(request.body, Multipart):
-            self.mime = build_mime(easy, request.body)
-            easy.setopt(pycurl.MIMEPOST, self.mime)
         if session is not self.session:
             if self.session is not None:
                 easy.unsetopt(pycurl.SHARE)
@@ -149,10 +165,15 @@ class Transfer:
             self.url = request.url
         if discards is not self.discards:
             # len() answers "all taken" and keeps nothing: a body nobody reads costs nothing.
-            easy.setopt(pycurl.WRITEFUNCTION, len if discards else self.body.append)
+            easy.setopt(pycurl.WRITEFUNCTION, len if discards else self._on_body)
             self.discards = discards
+        if request.is_special:
+            self.is_marked = True
+            self.pipes = Pipes(self, request)
+            self.pipes.set_callbacks()
         self.request = request
         self.opened = False
+        self._room = self.limit
 
     def _set_options(self, options: Options) -> None:
         old = self.options
@@ -163,12 +184,37 @@ class Transfer:
             if old.get(option) != value:
                 self.easy.setopt(option, value)
         self.options = options
+        self.limit = options.get(pycurl.MAXFILESIZE_LARGE) or sys.maxsize
 
-    def take(self, request: Request) -> Response | StreamError:
+    # -- for its pipes --------------------------------------------------------------------------
+
+    @property
+    def is_in_flight(self) -> bool:
+        """It has not ended."""
+        return self.lane is not None
+
+    def attend(self) -> None:
+        """Have the pipes served outside libcurl."""
+        if not self.is_attended:
+            self.is_attended = True
+            self._transport.attend(self)
+
+    def resumed(self) -> None:
+        """Have libcurl go on with it."""
+        if self.lane is not None:
+            self._transport.kick_soon(self.lane)
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def take(self, request: Request) -> Response | Exception:
         """The response that has arrived, or what came instead."""
-        easy, body = self.easy, self.body
         if self.failure is not None:
-            return self._error(request, *self.failure)
+            return self._failure(request)
+        return self.response(request)
+
+    def response(self, request: Request) -> Response | StreamError:
+        """What has arrived so far, as a response."""
+        easy, body = self.easy, self.body
         lines, redirected = self.header_lines, 0
         # Of nearly all the first empty line is the last line: one answer, and all of it.
         if not lines or lines[-1] != b"\r\n" or lines.index(b"\r\n") != len(lines) - 1:
@@ -184,6 +230,16 @@ class Transfer:
             body[0] if len(body) == 1 else b"".join(body),
             tuple(map(easy.getinfo, times)),
         )
+
+    def _failure(self, request: Request) -> Exception:
+        if isinstance(self.failure, Exception):
+            return self.failure
+        assert self.failure is not None  # noqa: S101 - for the type checker
+        if self.pipes is not None and self.pipes.refusal is not None:
+            return self.pipes.refusal
+        if self._room < 0:
+            return self._error(request, 63, f"More than {self.limit} bytes")
+        return self._error(request, *self.failure)
 
     def _error(self, request: Request, code: int, text: str) -> StreamError:
         """What libcurl's number means for the request."""
@@ -207,11 +263,16 @@ class Transfer:
         # After the end there may be trailers.
         return not any(line in (b"\r\n", b"\n") for line in self.header_lines)
 
+    def drop_pipes(self) -> None:
+        """The transfer has ended, one way or another."""
+        pipes, self.pipes = self.pipes, None
+        if pipes is not None:
+            pipes.close()
+
     def close(self) -> None:
         """Close the handle; it must not be in flight."""
         # They keep each other alive: by the attribute, and by the callbacks.
-        if self.mime is not None:
-            self.mime.close()
+        self.drop_pipes()
         self.easy.close()
         del self.easy.transfer
 
@@ -243,6 +304,12 @@ class Traffic(Protocol):
 
     def kick_soon(self, lane: Lane) -> None:
         """The lane is to be kicked."""
+
+    def on_new_socket(self, fd: int) -> None:
+        """What is known under this number is of a socket that is gone."""
+
+    def attend(self, transfer: Transfer) -> None:
+        """The transfer's pipes are to be served outside libcurl."""
 
 
 class Lane:

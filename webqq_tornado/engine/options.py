@@ -126,6 +126,12 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
     if setting("decompress_response"):
         options[pycurl.ENCODING] = ""  # all that this libcurl can undo
     options.update(_trust(setting("validate_cert"), setting("ca_certs")))
+    if request.is_streamed:
+        # Limits for what is held in memory: they count only if the request itself has them.
+        if request.request_timeout is None:
+            options[pycurl.TIMEOUT_MS] = 0
+        if request.max_body_size is None:
+            options[pycurl.MAXFILESIZE_LARGE] = 0
     options.update(_method_and_body(request))
     headers = _header_lines(request, bool(setting("expect_100_continue")))
     if headers:
@@ -142,7 +148,7 @@ def _trust(validate: bool, ca_certs: str | None) -> Options:
 
 def _method_and_body(request: Request) -> Options:
     method, body = request.method, request.body
-    if isinstance(body, Multipart):  # the body itself is set by the transport, see `multipart`
+    if isinstance(body, Multipart) or request.is_piped:  # the body itself is set by `pipes`
         return {} if method == "POST" else {pycurl.CUSTOMREQUEST: method}
     if body is None and method in _BODILESS:
         return dict(_BODILESS[method])

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
@@ -19,6 +19,8 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from tornado.httpclient import HTTPRequest
 
 from .errors import safe_url
+from .inflow import Sink
+from .outflow import Source, is_source
 
 __all__ = ["FilePart", "Headers", "Multipart", "Request", "form_body", "json_body"]
 
@@ -74,16 +76,20 @@ class Request:
             basic authentication and never shown.
         method: a token such as "GET"; GET by default, POST when there is a body.
         headers: a mapping or pairs. A value with CR, LF or NUL is refused.
-        body: bytes, text (sent as UTF-8), or `Multipart`.
+        body: bytes, text (sent as UTF-8), or `Multipart`; or what is sent piece by piece: a path,
+            an open binary file, an iterable of bytes (sync or async, also a generator), or a
+            function that gives one of these each time the body is to be sent.
         connect_timeout: seconds for name, connection and TLS; 20. 0: no limit.
-        request_timeout: seconds in total; 120, which outlasts a long poll of 60. 0: no limit.
-        idle_timeout: seconds without a byte; 0, no limit.
+        request_timeout: seconds in total; 120, which outlasts a long poll of 60. 0: no limit,
+            as for `sink` and `stream`.
+        idle_timeout: seconds without a byte; 0, no limit; 60 for `sink` and `stream`.
         follow_redirects: True. 301 and 302 turn POST into GET, 303 turns all but HEAD into
             GET, 307 and 308 keep the method. Credentials do not pass to another origin.
         max_redirects: 10.
         decompress_response: ask for and undo gzip, deflate, br and what else this libcurl
             knows; True.
-        max_body_size: bytes as transferred; 100 MiB.
+        max_body_size: bytes, as sent and as decompressed; 100 MiB, no limit for `sink` and
+            `stream`.
         validate_cert: verify the server's certificate and host name; True.
         ca_certs: path of a PEM file of CAs to trust instead of certifi's.
         client_cert: path of a PEM file to show to the server.
@@ -101,6 +107,18 @@ class Request:
         user_agent: "" sends none. By default this library's name and version.
         network_interface: name or address to send from.
         expect_100_continue: wait for the server's word before sending the body; False.
+        body_size: bytes in a body that comes from an iterable; else it is sent chunked.
+        sink: where the body of the response goes, piece by piece, instead of into memory: a
+            function of bytes, whose awaitable result makes the sender wait; an open binary file;
+            or a path, where the file appears when it is whole (until then it ends in `.part`).
+            To files go bodies of success (2xx) only.
+        stream: call the reader when the headers are there; the body is in `Response.stream`.
+        on_progress: a function of `Progress`, at most once a turn of the loop.
+        on_header_line: a function of each header line as it comes, status lines and the empty
+            ones at the end included.
+        prepare_curl: a function of the `pycurl.Curl` handle, the last word on its options.
+        max_header_size: bytes of all header lines; libcurl's own limit is 300 KiB.
+        max_header_count: header lines, those of redirects included; libcurl's limit is 5,000.
 
     Raises:
         ValueError: a part is malformed; the message names which and what is taken.
@@ -113,7 +131,7 @@ class Request:
     url: str
     method: str = ""
     headers: Headers = ()
-    body: bytes | str | Multipart | None = field(default=None, repr=False)
+    body: bytes | str | Multipart | Source | None = field(default=None, repr=False)
     connect_timeout: float | None = None
     request_timeout: float | None = None
     idle_timeout: float | None = None
@@ -135,6 +153,16 @@ class Request:
     user_agent: str | None = None
     network_interface: str | None = None
     expect_100_continue: bool | None = None
+    body_size: int | None = None
+    sink: Sink | None = field(default=None, repr=False)
+    stream: bool = False
+    on_progress: Callable[[Any], object] | None = field(default=None, repr=False)
+    on_header_line: Callable[[str], object] | None = field(default=None, repr=False)
+    prepare_curl: Callable[[Any], object] | None = field(default=None, repr=False)
+    max_header_size: int | None = None
+    max_header_count: int | None = None
+    #: Whether something of it goes through the caller's hands, see `pipes`.
+    is_special: bool = field(default=False, init=False, repr=False)
     #: Filled in by `options.compile_options`, which a repeated request then need not run again.
     compiled: Any = field(default=None, init=False, repr=False)
 
@@ -146,6 +174,9 @@ class Request:
             put(self, "url", _normal_url(self.url))
         if isinstance(self.body, str):
             put(self, "body", self.body.encode())
+        elif self.body is not None and not isinstance(self.body, (bytes, Multipart)):
+            _check_source(self.body)
+        put(self, "is_special", self.is_piped or isinstance(self.body, Multipart) or self._has_pipe)
         if not self.method:
             put(self, "method", "GET" if self.body is None else "POST")
         elif not _TOKEN.fullmatch(self.method):
@@ -168,6 +199,34 @@ class Request:
     def header_pairs(self) -> tuple[tuple[str, str], ...]:
         """`headers` as pairs, whatever they were given as."""
         return self.headers  # type: ignore[return-value]  # __post_init__ made them so
+
+    @property
+    def is_piped(self) -> bool:
+        """The body comes from a file or an iterator."""
+        return self.body is not None and not isinstance(self.body, (bytes, Multipart))
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether it can be sent again: not if its body is an iterator, which is used up."""
+        body = self.body
+        is_file = isinstance(body, os.PathLike) or hasattr(body, "seek")
+        return not self.is_piped or is_file or callable(body) or isinstance(body, Sequence)
+
+    @property
+    def is_streamed(self) -> bool:
+        """The response's body is not held in memory."""
+        return self.stream or self.sink is not None
+
+    @property
+    def hears_headers(self) -> bool:
+        """Each header line is to be looked at when it comes."""
+        limits = (self.max_header_size, self.max_header_count, self.on_header_line)
+        return self.stream or any(one is not None for one in limits)
+
+    @property
+    def _has_pipe(self) -> bool:
+        given = (self.sink, self.on_progress, self.prepare_curl)
+        return self.hears_headers or any(one is not None for one in given)
 
     @property
     def host(self) -> str:
@@ -223,6 +282,14 @@ def _normal_url(url: str) -> str:
     safe = "!#$%&'()*+,/:;=?@[]~"
     escaped = [quote(part, safe=safe) for part in (parts.path, parts.query, parts.fragment)]
     return urlunsplit((parts.scheme, quote(userinfo, safe=safe) + at + host, *escaped))
+
+
+def _check_source(body: object) -> None:
+    if not is_source(body):
+        raise ValueError(
+            f"a body is bytes, text, a path, a file, an iterable of bytes or a Multipart, not "
+            f"{type(body).__name__}"
+        )
 
 
 def _checked_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
@@ -294,6 +361,9 @@ _CHECKS: tuple[tuple[str, Callable[[str, Any], None]], ...] = (
     ("idle_timeout", _check_seconds),
     ("max_redirects", _check_count),
     ("max_body_size", _check_count),
+    ("max_header_size", _check_count),
+    ("max_header_count", _check_count),
+    ("body_size", _check_count),
     ("http_version", _check_word(*HTTP_VERSIONS)),
     ("auth_mode", _check_word("basic", "digest")),
     ("user_agent", _check_line),
@@ -306,7 +376,7 @@ _CHECKS: tuple[tuple[str, Callable[[str, Any], None]], ...] = (
 
 
 def _own_names() -> tuple[str, ...]:
-    return tuple(f.name for f in fields(Request) if f.name != "compiled")
+    return tuple(f.name for f in fields(Request) if f.init)
 
 
 def _request_from(values: dict[str, Any]) -> Request:
@@ -356,7 +426,7 @@ def _of_tornado(request: HTTPRequest) -> Request:
     refused = [name for name in _NOT_FROM_TORNADO if getattr(request, name, None) is not None]
     if refused:
         raise ValueError(f"{', '.join(refused)} of an HTTPRequest is not supported in a chain")
-    settings = {name: getattr(request, name, None) for name in _SHARED_WITH_TORNADO}
+    settings: dict[str, Any] = {name: getattr(request, name, None) for name in _SHARED_WITH_TORNADO}
     if getattr(request, "proxy_host", None):
         settings["proxy"] = _tornado_proxy(request)
     return Request(
@@ -400,5 +470,23 @@ def json_body(value: object) -> tuple[bytes, str]:
 
 def option_names() -> tuple[str, ...]:
     """The names that a stream's `defaults` may use: all but what makes this one request."""
-    own = ("url", "method", "headers", "body", "compiled")
-    return tuple(f.name for f in fields(Request) if f.name not in own)
+    return tuple(f.name for f in fields(Request) if f.init and f.name not in _OWN)
+
+
+#: Arguments that make it this one request, or go through its caller's hands.
+_OWN = frozenset(
+    {
+        "url",
+        "method",
+        "headers",
+        "body",
+        "body_size",
+        "sink",
+        "stream",
+        "on_progress",
+        "on_header_line",
+        "prepare_curl",
+        "max_header_size",
+        "max_header_count",
+    }
+)

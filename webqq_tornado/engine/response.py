@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from .errors import safe_url
+from .inflow import BodyStream
 from .request import Request
 
-__all__ = ["Hop", "Response"]
+__all__ = ["Hop", "Response", "StreamedResponse"]
 
 
 class Hop(NamedTuple):
@@ -142,6 +143,15 @@ class Response:
         """Seconds from the start of the transfer to its last byte."""
         return self._times[0] if self._times else 0.0
 
+    @property
+    def stream(self) -> BodyStream:
+        """The body as it comes, of a request with `stream=True`.
+
+        Raises:
+            ValueError: the request had it not.
+        """
+        raise ValueError("the whole body is in .body: to have it piecemeal, give stream=True")
+
     # -- as urlopen's file ---------------------------------------------------------------
 
     @property
@@ -223,6 +233,33 @@ class Response:
                 blocks[-1].append(line)
             ended = line in (b"\r\n", b"\n")
         return blocks or [[b"HTTP/0.0 0\r\n"]]
+
+
+class StreamedResponse(Response):
+    """A response whose body is still to come: in `stream`.
+
+    Args:
+        response: with the headers.
+        stream: its body.
+    """
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, response: Response, stream: BodyStream) -> None:
+        super().__init__(
+            response.request,
+            response.status,
+            response.url,
+            response._header_lines,
+            b"",
+            response._times,
+        )
+        self._stream = stream
+
+    @property
+    def stream(self) -> BodyStream:
+        """The body as it comes."""
+        return self._stream
 
 
 #: The names of `time_info`, in the order in which the transport reads them.

@@ -27,12 +27,16 @@ from .options import Options, compile_options
 from .request import PLAIN, Request
 from .response import Response
 from .session import Session
+from .streamed import Streamed
 from .transport import Transport
 
 __all__ = ["Hooks", "Runner"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
+#: Seconds without a byte after which a body that is not held in memory is given up: it has no
+#: limit in total.
+_STREAM_IDLE_TIMEOUT = 60.0
 #: Chains that may wait for their time before sources of links are asked to wait, too.
 _MAX_DELAYED = 100_000
 
@@ -164,12 +168,15 @@ class Runner:
     def _submit(self, chain: Chain) -> None:
         request: Request = chain._request
         try:
-            plain, idle = request.compiled is PLAIN, request.idle_timeout
+            plain, idle, outcome = request.compiled is PLAIN, request.idle_timeout, chain._outcome
+            if request.is_special and request.is_streamed:
+                idle = _STREAM_IDLE_TIMEOUT if idle is None else idle
+                outcome = Streamed(self, chain) if request.stream else outcome
             transfer = self._transport.submit(
                 request,
                 self._plain_options if plain else self._options_of(request),
                 chain.session,
-                chain._outcome,
+                outcome,
                 lane=chain._lane,
                 discards=chain._readback is None,
                 idle_timeout=self._idle_timeout if idle is None else idle,
@@ -196,12 +203,24 @@ class Runner:
         object.__setattr__(request, "compiled", (self._options_key, options))
         return options
 
-    def _on_result(self, chain: Chain, result: Response | StreamError, lane: Lane | None) -> None:
+    def leave_flight(self, chain: Chain, lane: Lane | None) -> None:
+        """The chain's transfer has ended."""
         self.in_flight -= 1
         chain._transfer = None
         chain._lane = lane
         if self.queue or self._fan_out.waiting:
             self._use_room()
+
+    def _on_result(self, chain: Chain, result: Response | Exception, lane: Lane | None) -> None:
+        self.in_flight -= 1
+        chain._transfer = None
+        chain._lane = lane
+        if self.queue or self._fan_out.waiting:
+            self._use_room()
+        self.take(chain, result)
+
+    def take(self, chain: Chain, result: Response | Exception) -> None:
+        """Read the response, or deal with the error."""
         if self._shows_links:
             _show_link(chain, result)
         if isinstance(result, Response):
@@ -210,7 +229,8 @@ class Runner:
             self._read(chain, result)
         else:
             self.errors += 1
-            result.chain, result.step = chain.name, chain.steps
+            if isinstance(result, StreamError):
+                result.chain, result.step = chain.name, chain.steps
             self.fail(chain, result)
 
     def _use_room(self) -> None:
@@ -241,6 +261,8 @@ class Runner:
             # What nearly all readers return, by the shortest way to the same end.
             chain._request, next_readback = result
             if callable(next_readback):
+                if chain._transfer is not None:
+                    self._drop_transfer(chain)
                 chain._readback, chain._errback = next_readback, None
                 chain.steps += 1
                 if self.queue or self.in_flight >= self._max_clients:
@@ -267,8 +289,12 @@ class Runner:
                 chain.response = response
                 self.end(chain, State.DONE)
             elif isinstance(link, Next):
+                if chain._transfer is not None:
+                    self._drop_transfer(chain)
                 self.begin(chain, checked_link(link, origin))
             elif isinstance(link, Below):
+                if chain._transfer is not None:
+                    self._drop_transfer(chain)
                 chain.response = response
                 self._fan_out.branch(chain, link)
             else:
@@ -277,6 +303,11 @@ class Runner:
         except Exception as error:
             chain._below = None
             self.fail(chain, error)
+
+    def _drop_transfer(self, chain: Chain) -> None:
+        """The reader of a streamed response went on before its end."""
+        self._transport.cancel(chain._transfer)
+        self.leave_flight(chain, chain._lane)
 
     def _interrupt(self, chain: Chain, error: BaseException) -> None:
         """KeyboardInterrupt and the like end the chain and go on their way."""
@@ -454,12 +485,12 @@ class Runner:
         )
 
 
-def _show_link(chain: Chain, result: Response | StreamError) -> None:
+def _show_link(chain: Chain, result: Response | Exception) -> None:
     request: Request = chain._request
     if isinstance(result, Response):
         what = f"{result.status}, {len(result.body)} bytes in {1000 * result.request_time:.0f} ms"
     else:
-        what = result.message
+        what = result.message if isinstance(result, StreamError) else repr(result)
     logger.debug("%s, step %d: %r: %s", chain.name, chain.steps, request, what)
 
 

@@ -7,29 +7,19 @@ chain; `runner` moves it through its states and calls its readers; `transport` s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import warnings
 import weakref
-from collections.abc import (
-    Iterable,
-    Mapping,
-)
+from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from tornado.ioloop import IOLoop
 
-from .chain import (
-    Chain,
-    Errback,
-    Link,
-    Next,
-    Readback,
-    checked_link,
-    is_delay,
-)
+from .chain import Chain, Errback, Link, Next, Readback, checked_link, is_delay
 from .errors import ClosedError
 from .options import DEFAULTS, compile_options
 from .request import (
@@ -217,6 +207,49 @@ class HTTPStream:
             raise
         assert response is not None  # noqa: S101 - _keep has read it
         return response
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self, request: object, *, session: Session | None = None
+    ) -> AsyncIterator[Response]:
+        """A response whose body comes piece by piece, awaited when its headers are there.
+
+        Leaving the block gives up what was not read.
+
+        Args:
+            request: as for `add_request`.
+            session: in whose name.
+
+        Raises:
+            StreamError: there was no response; in the block: the body broke off.
+
+        Example:
+            >>> async with stream.open("http://example.org/large") as response:
+            ...     async for chunk in response.stream:
+            ...         print(len(chunk))
+        """
+        loop = asyncio.get_running_loop()
+        opened: asyncio.Future[Response] = loop.create_future()
+        closed = asyncio.Event()
+
+        async def read(response: Response) -> None:
+            opened.set_result(response)
+            await closed.wait()
+
+        request = Request.of(request).replace(stream=True)
+        chain = self.add_request(request, read, errback=_raise, session=session)
+        chain._is_quiet = True
+        ended = asyncio.ensure_future(_error_of(chain))
+        try:
+            await asyncio.wait((opened, ended), return_when=asyncio.FIRST_COMPLETED)
+            error = ended.result() if ended.done() else None
+            if error is not None and not opened.done():
+                raise error
+            yield opened.result()
+        finally:
+            closed.set()
+            chain.cancel()
+            ended.cancel()
 
     def begin(self) -> Link:
         """The first links of the flow: override it; any form of several links will do.
@@ -515,6 +548,15 @@ def _descriptor_limit() -> int:
 def _raise(error: Exception) -> Link:
     """The errback of `fetch`: the error is for who awaits it, whatever `on_error` would do."""
     raise error
+
+
+async def _error_of(chain: Chain) -> BaseException | None:
+    """How it has ended, as a value."""
+    try:
+        await chain
+    except (Exception, asyncio.CancelledError) as error:
+        return error
+    return None
 
 
 def _keep(_response: Response) -> None:

@@ -49,8 +49,10 @@ from tornado.ioloop import IOLoop
 
 from .lane import LANE_TRANSFERS, Lane, Outcome, Transfer
 from .options import Options
+from .pipes import Pipes
 from .readiness import readiness_for
 from .request import Request
+from .response import Response, StreamedResponse
 from .session import Session
 
 __all__ = ["Transport"]
@@ -61,6 +63,7 @@ SPARE_HANDLES = 512
 #: nginx's and Apache's own keep-alive (75 s and 5 s), and what libcurl trusts (118 s).
 IDLE_SECONDS = 60.0
 
+_TIMED_OUT = 28  # of libcurl's errors
 _SELECTED = {IOLoop.READ: pycurl.CSELECT_IN, IOLoop.WRITE: pycurl.CSELECT_OUT}
 
 
@@ -92,6 +95,7 @@ class Transport:
         self._due: deque[Lane] = deque()  # lanes to kick
         self._touched: set[Lane] = set()  # lanes to ask when they want the next kick
         self._ended: deque[Transfer] = deque()  # to be told to their outcomes
+        self._attended: deque[Transfer] = deque()  # whose pipes are to be served
         self._is_turning = False  # a turn is at work and will see to what it leads to
         self._turn_is_due = False
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -126,12 +130,15 @@ class Transport:
         Raises:
             ValueError: libcurl refuses an option or its value.
         """
-        transfer = self._spare.pop() if self._spare else Transfer(self._on_new_socket)
+        transfer = self._spare.pop() if self._spare else Transfer(self)
         try:
             transfer.prepare(request, options, session, discards)
         except (pycurl.error, TypeError, UnicodeError) as error:
             transfer.close()
             raise ValueError(f"{request!r} has an option that libcurl refuses: {error}") from error
+        except Exception as error:
+            transfer.close()
+            raise ValueError(f"{request!r} can not be sent: {error}") from error
         transfer.outcome = outcome
         if lane is None or lane.is_closed or lane.active >= LANE_TRANSFERS:
             lane = self._lane_with_room()
@@ -148,11 +155,16 @@ class Transport:
         """Stop a transfer; its outcome will not be called."""
         transfer.outcome = None
         lane = transfer.lane
-        if lane is not None and not self.is_forgotten:  # else it has ended and is about to be told
+        if self.is_forgotten:
+            return
+        if lane is not None:
             lane.remove_handle(transfer.easy)  # over HTTP/1 this closes its connection
             lane.active -= 1
             self.kick_soon(lane)  # others may have waited for it
             self._release(transfer)
+        elif transfer.is_waiting:
+            self._release(transfer)
+        # Else it has ended and is about to be told.
 
     @property
     def active(self) -> int:
@@ -172,24 +184,28 @@ class Transport:
             if transfer.request is not request or transfer.lane is None:
                 return  # it has ended
             now_moved, now = transfer.bytes_moved(), monotonic()
-            if now_moved != moved:
+            if now_moved != moved or (transfer.pipes and transfer.pipes.is_paused):
                 moved, since = now_moved, now
             elif now - since >= seconds:
-                self._end_early(transfer, 28, f"No byte moved for {seconds:g} seconds")
+                self._end_early(transfer, (_TIMED_OUT, f"No byte moved for {seconds:g} seconds"))
                 return
             self.call_later(min(seconds / 4, 5.0), look)
 
         self.call_later(min(seconds / 4, 5.0), look)
 
-    def _end_early(self, transfer: Transfer, code: int, text: str) -> None:
-        """End a transfer as libcurl would have with this code."""
+    def _end_early(self, transfer: Transfer, failure: tuple[int, str] | Exception) -> None:
+        """End a transfer, as libcurl would have with such a code, or with an error of ours."""
         lane = transfer.lane
+        transfer.failure = failure
         if lane is not None:
             lane.remove_handle(transfer.easy)
             lane.active -= 1
-            transfer.lane, transfer.failure = None, (code, text)
-            self._ended.append(transfer)
+            transfer.lane = None
             self.kick_soon(lane)
+        if lane is not None or transfer.is_waiting:
+            transfer.is_waiting = False
+            self._ended.append(transfer)
+            self._schedule_turn()
 
     def close(self) -> None:
         """Close all: timers, then handlers, then multis, then easy handles.
@@ -264,6 +280,8 @@ class Transport:
         """Tell the outcomes, then start what they led to."""
         self._is_turning = True
         try:
+            if self._attended:
+                self._serve_pipes()
             if self._ended:
                 self._tell_outcomes()
             for _ in range(len(self._due)):
@@ -276,7 +294,8 @@ class Transport:
                 self._touched.pop().see_time()
         finally:
             self._is_turning = False
-            if (self._ended or self._due or self._touched) and not self._closed:
+            is_done = not (self._ended or self._due or self._touched or self._attended)
+            if not is_done and not self._closed:
                 # What ended at once waits for the loop's next turn: others are to run too.
                 self._schedule_turn()
 
@@ -301,12 +320,75 @@ class Transport:
             if outcome is None or request is None:  # cancelled after it had ended
                 self._release(transfer)
                 continue
+            if transfer.pipes is not None:
+                if not self._is_finished(transfer, transfer.pipes):
+                    continue
+                if transfer.outcome is None:  # cancelled by what ran there
+                    self._release(transfer)
+                    continue
             result = transfer.take(request)
+            if transfer.pipes is not None:
+                transfer.pipes.end(result)
             self._release(transfer)
             outcome(result, lane)
 
+    # -- pipes --------------------------------------------------------------------------------
+
+    def attend(self, transfer: Transfer) -> None:
+        """The pipes of a transfer are served in this turn, or else in the loop's next one."""
+        self._attended.append(transfer)
+        if not self._is_turning:
+            self._schedule_turn()
+
+    def _serve_pipes(self) -> None:
+        """Run what the users of transfers have in them, outside libcurl."""
+        for _ in range(len(self._attended)):
+            transfer = self._attended.popleft()
+            transfer.is_attended = False
+            pipes = transfer.pipes
+            if pipes is None:
+                continue  # it has ended
+            try:
+                if pipes.has_headers and not pipes.is_told:
+                    self._tell_headers(transfer, pipes)
+                pipes.serve()
+            except Exception as error:
+                if transfer.pipes is pipes:
+                    self._end_early(transfer, error)
+                continue
+            if transfer.pipes is pipes and transfer.is_waiting and pipes.is_drained:
+                transfer.is_waiting = False
+                self._ended.append(transfer)
+
+    def _tell_headers(self, transfer: Transfer, pipes: Pipes) -> None:
+        """The reader of a streamed response need not wait for the body."""
+        pipes.is_told = True
+        request, outcome = transfer.request, transfer.outcome
+        if request is not None and outcome is not None and pipes.stream is not None:
+            response = transfer.response(request)
+            if isinstance(response, Response):
+                response = StreamedResponse(response, pipes.stream)
+            outcome(response, transfer.home)
+
+    def _is_finished(self, transfer: Transfer, pipes: Pipes) -> bool:
+        """Whether all that came was taken; if not, it is told when that is so."""
+        if not pipes.is_drained and _leaves_time(transfer.failure):
+            transfer.is_waiting = True
+            return False
+        if transfer.failure is None:
+            try:
+                pipes.finish(transfer.easy.getinfo(pycurl.RESPONSE_CODE))
+            except OSError as error:
+                transfer.failure = error
+        if transfer.failure is None and pipes.stream is not None and not pipes.is_told:
+            self._tell_headers(transfer, pipes)
+        return True
+
     def _release(self, transfer: Transfer) -> None:
         """Take back a handle that is not in flight."""
+        if transfer.pipes is not None:
+            transfer.drop_pipes()
+            transfer.is_waiting = False
         transfer.body.clear()
         transfer.header_lines.clear()
         transfer.lane = transfer.outcome = transfer.request = transfer.failure = None
@@ -328,7 +410,7 @@ class Transport:
         if self.registered.pop(fd, None) is not None:
             self._readiness.unregister(fd)
 
-    def _on_new_socket(self, fd: int) -> None:
+    def on_new_socket(self, fd: int) -> None:
         """What is known under this number is of a socket that is gone. Called inside libcurl."""
         self.fd_map.pop(fd, None)
         if self._readiness.outlives_sockets:
@@ -372,6 +454,11 @@ class Transport:
         self._lanes.clear()
         self._spare.clear()
         return kept
+
+
+def _leaves_time(failure: tuple[int, str] | Exception | None) -> bool:
+    """Whether a sink may take what has come before its link ends."""
+    return failure is None or (isinstance(failure, tuple) and failure[0] != _TIMED_OUT)
 
 
 def _selected(events: int) -> int:

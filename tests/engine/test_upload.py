@@ -1,0 +1,168 @@
+"""Bodies of requests that come from files and iterators."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from servers.web import Web
+
+from engine.readers import Oops, Reading
+from webqq_tornado import HTTPStream, Request, StreamError
+
+TEXT = b"one two three"
+
+
+async def pieces():
+    """The text from an async generator."""
+    for word in (b"one ", b"", b"two ", b"three"):
+        yield word
+
+
+def words():
+    """The text from a generator."""
+    yield from (b"one ", b"", b"two ", b"three")
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "body"
+    path.write_bytes(TEXT)
+    return path
+
+
+async def sent(web: Web, body, method="POST", **options) -> dict:
+    """What the server got."""
+    async with HTTPStream() as stream:
+        request = Request(f"{web.http}/echo", method, body=body, **options)
+        response = await stream.fetch(request)
+        seen = response.json()
+        seen["headers"] = dict(seen["headers"])
+        plain = await stream.fetch(f"{web.http}/echo")
+        assert plain.json()["method"] == "GET"
+        assert plain.json()["body"] == ""
+        return seen
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+async def test_a_file_is_sent_with_its_length(web: Web, path, method):
+    seen = await sent(web, path, method)
+    assert (seen["method"], seen["body"]) == (method, TEXT.decode())
+    assert seen["headers"]["Content-Length"] == str(len(TEXT))
+
+
+async def test_an_open_file_is_sent_from_where_it_stands(web: Web):
+    file = io.BytesIO(TEXT)
+    file.seek(4)
+    assert (await sent(web, file))["body"] == "two three"
+
+
+@pytest.mark.parametrize("source", [words, pieces])
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_a_generator_is_sent_chunked(web: Web, source, method):
+    seen = await sent(web, source(), method)
+    assert (seen["method"], seen["body"]) == (method, TEXT.decode())
+    assert seen["headers"]["Transfer-Encoding"] == "chunked"
+    assert "Expect" not in seen["headers"]
+
+
+@pytest.mark.parametrize("source", [words, pieces])
+async def test_a_generator_of_known_size_is_sent_with_it(web: Web, source):
+    seen = await sent(web, source(), body_size=len(TEXT))
+    assert seen["body"] == TEXT.decode()
+    assert seen["headers"]["Content-Length"] == str(len(TEXT))
+    assert "Transfer-Encoding" not in seen["headers"]
+
+
+async def test_a_large_body_arrives_whole(web: Web):
+    blocks = [bytes([number]) * 100_000 for number in range(50)]
+    seen = await sent(web, iter(blocks))
+    assert seen["body"].encode("latin-1") == b"".join(blocks)
+
+
+@pytest.mark.parametrize("source", [words, pieces])
+async def test_a_function_gives_the_body_anew_after_a_redirect(web: Web, source):
+    async with HTTPStream() as stream:
+        url = f"{web.http}/redirect?status=307&to={web.http}/echo"
+        response = await stream.fetch(Request(url, "POST", body=source))
+    assert response.json()["body"] == TEXT.decode()
+
+
+async def test_a_file_is_sent_again_after_a_redirect(web: Web, path):
+    async with HTTPStream() as stream:
+        url = f"{web.http}/redirect?status=307&to={web.http}/echo"
+        response = await stream.fetch(Request(url, "POST", body=path))
+    assert response.json()["body"] == TEXT.decode()
+
+
+async def test_an_iterator_can_not_be_sent_again(web: Web):
+    async with HTTPStream() as stream:
+        url = f"{web.http}/redirect?status=307&to={web.http}/echo"
+        with pytest.raises(StreamError, match="function"):
+            await stream.fetch(Request(url, "POST", body=words()))
+
+
+async def test_what_an_iterator_raises_ends_its_chain_only(web: Web):
+    def breaking():
+        yield b"one"
+        raise Oops("in a generator")
+
+    async def breaking_later():
+        yield b"one"
+        raise Oops("in an async generator")
+
+    async with HTTPStream() as stream:
+        for body in (breaking(), breaking_later()):
+            with pytest.raises(Oops):
+                await stream.fetch(Request(f"{web.http}/echo", "POST", body=body))
+        assert (await stream.fetch(web.http)).status == 200
+
+
+async def test_an_iterator_may_start_requests(web: Web):
+    reader = Reading()
+    async with HTTPStream() as stream:
+
+        def body():
+            stream.add_request(web.http, reader)
+            yield TEXT
+
+        await stream.fetch(Request(f"{web.http}/echo", "POST", body=body()))
+        await stream.drain()
+    assert reader.paths == ["/"]
+
+
+@pytest.mark.parametrize("body", [[1], iter(["text"]), io.StringIO("text")])
+async def test_what_is_not_bytes_is_refused(web: Web, body):
+    async with HTTPStream() as stream:
+        with pytest.raises((TypeError, StreamError)):
+            await stream.fetch(Request(f"{web.http}/echo", "POST", body=body))
+        assert (await stream.fetch(web.http)).status == 200
+
+
+async def test_a_file_that_is_not_there_is_named(web: Web, tmp_path):
+    async with HTTPStream() as stream:
+        with pytest.raises(ValueError, match="not-there"):
+            await stream.fetch(Request(web.http, "POST", body=tmp_path / "not-there"))
+
+
+@pytest.mark.parametrize("body", [7, object()])
+def test_a_body_of_another_kind_is_refused(body):
+    with pytest.raises(ValueError, match="a body is bytes, text, a path"):
+        Request("http://example.org/", body=body)
+
+
+async def test_progress_of_an_upload_is_told(web: Web):
+    heard = []
+    body = bytes(2_000_000)
+    async with HTTPStream() as stream:
+        request = Request(f"{web.http}/status/200", "POST", body=body, on_progress=heard.append)
+        await stream.fetch(request)
+    assert heard[-1].sent == heard[-1].to_send == 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("body", "is_replayable"),
+    [(b"x", True), (words, True), (words(), False), ([b"x"], True), (io.BytesIO(), True)],
+)
+def test_a_request_knows_whether_it_can_be_sent_again(body, is_replayable):
+    assert Request("http://example.org/", body=body).is_replayable is is_replayable

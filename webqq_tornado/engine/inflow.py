@@ -1,0 +1,204 @@
+"""A response's body on its way to a sink, as it comes, no faster than the sink takes it.
+
+libcurl's write callback only puts chunks aside: the sink is the user's code, and may start
+requests, which must not happen inside libcurl. It runs in the turn that follows. While the
+sink's awaitable is pending the transfer is paused: its connection is not read, the sender has
+to wait, and no more is held in memory than libcurl had read already (some 100 KiB).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import IO, Any, Protocol, TypeAlias, Union
+
+__all__ = ["BodyStream", "Inflow", "Sink", "part_path"]
+
+#: Where a body goes: a function of each chunk, whose awaitable result makes the sender wait; a
+#: binary file; the path of a file to be.
+Sink: TypeAlias = Union[
+    Callable[[bytes], "Awaitable[object] | object"], IO[bytes], "os.PathLike[str]"
+]
+
+#: Bytes that a reader of a `BodyStream` may be behind before the sender has to wait.
+_AHEAD = 64 * 1024
+
+
+def part_path(path: os.PathLike[str]) -> Path:
+    """Where a body is kept until it is whole."""
+    path = Path(path)
+    return path.with_name(path.name + ".part")
+
+
+class Pausable(Protocol):
+    """What an inflow needs of its transfer."""
+
+    def pause_receiving(self) -> None:
+        """Let the sender wait."""
+
+    def resume_receiving(self) -> None:
+        """Go on; may bring chunks at once."""
+
+    def attend(self) -> None:
+        """Have `serve` called outside libcurl."""
+
+
+class Inflow:
+    """The chunks of one body, and who gets them.
+
+    Args:
+        transfer: that receives them.
+        sink: where they go.
+    """
+
+    def __init__(self, transfer: Pausable, sink: Callable[[bytes], object]) -> None:
+        self._transfer = transfer
+        self._sink = sink
+        self._chunks: deque[bytes] = deque()
+        self._pending: asyncio.Future[Any] | None = None  # what the sink wants to be waited for
+        self.error: BaseException | None = None  # the sink's own
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether the sink has taken all that came."""
+        return not self._chunks and self._pending is None
+
+    def write(self, chunk: bytes) -> None:
+        """One more; called inside libcurl."""
+        if not self._chunks:
+            self._transfer.attend()
+        self._chunks.append(chunk)
+
+    def serve(self) -> None:
+        """Hand the chunks over, as far as the sink takes them.
+
+        Raises:
+            Exception: the sink's own.
+        """
+        while self._chunks and self._pending is None:
+            result = self._sink(self._chunks.popleft())
+            if inspect.isawaitable(result):
+                self._wait(asyncio.ensure_future(result))
+        if self.error is not None:
+            raise self.error
+
+    def _wait(self, future: asyncio.Future[Any]) -> None:
+        if future.done():
+            self._note_error(future)
+            return
+        self._pending = future
+        self._transfer.pause_receiving()
+        future.add_done_callback(self._on_taken)
+
+    def _on_taken(self, future: asyncio.Future[Any]) -> None:
+        self._pending = None
+        self._note_error(future)
+        self._transfer.resume_receiving()
+        self._transfer.attend()
+
+    def _note_error(self, future: asyncio.Future[Any]) -> None:
+        if future.cancelled():
+            self.error = asyncio.CancelledError("the sink's awaitable was cancelled")
+        else:
+            self.error = future.exception()
+
+    def close(self) -> None:
+        """Nothing more will be handed over."""
+        self._chunks.clear()
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.remove_done_callback(self._on_taken)
+            pending.cancel()
+
+
+class BodyStream:
+    """The body of a response that was asked for with `stream=True`: chunks as they come.
+
+    The sender waits while the reader is more than 64 KiB behind.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._error: BaseException | None = None
+        self.is_complete = False
+
+    def put(self, chunk: bytes) -> Awaitable[None] | None:
+        """One more chunk: this is the sink."""
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        _wake(self._reader)
+        if self._size <= _AHEAD:
+            return None
+        self._writer = asyncio.get_running_loop().create_future()
+        return self._writer
+
+    def end(self, error: BaseException | None = None) -> None:
+        """No more will come; why, if it should have."""
+        if not self.is_complete:
+            self.is_complete, self._error = True, error
+            _wake(self._reader)
+
+    async def read(self) -> bytes:
+        """The next chunk; b"" after the last.
+
+        Raises:
+            StreamError: the body broke off.
+        """
+        while not self._chunks:
+            if self.is_complete:
+                if self._error is not None:
+                    raise self._error
+                return b""
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        chunk = self._chunks.popleft()
+        self._size -= len(chunk)
+        if self._size <= _AHEAD:
+            _wake(self._writer)
+        return chunk
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self.read():
+            yield chunk
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Line by line, without their ends; the last one may have had none."""
+        rest = b""
+        async for chunk in self:
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield line.removesuffix(b"\r")
+        if rest:
+            yield rest
+
+    async def save(self, path: os.PathLike[str]) -> int:
+        """Write what is left to a file, which gets its name when it is whole.
+
+        Returns:
+            Bytes written.
+
+        Raises:
+            StreamError: the body broke off; what came is in a file of that name and `.part`.
+            OSError: the file can not be written.
+        """
+        size = 0
+        with part_path(path).open("wb") as file:
+            async for chunk in self:
+                size += file.write(chunk)
+        part_path(path).replace(path)
+        return size
+
+
+def _wake(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)

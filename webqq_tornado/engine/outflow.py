@@ -1,0 +1,237 @@
+"""A request's body on its way from a file or an iterator, as fast as the server takes it.
+
+libcurl asks for bytes by a callback. Files are read right there. Iterators are the user's code
+and run outside libcurl, in the turn that follows: until they have something the transfer is
+paused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import io
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, Protocol, TypeAlias, Union
+
+import pycurl
+
+__all__ = ["FileOutflow", "IteratorOutflow", "Outflow", "Source", "is_source", "outflow_of"]
+
+#: Where a body comes from: the path of a file, an open binary file, an iterable of bytes, sync
+#: or async, or a function that gives one of these for each time the body is sent.
+Source: TypeAlias = Union[
+    "os.PathLike[str]", IO[bytes], Iterable[bytes], AsyncIterable[bytes], Callable[[], Any]
+]
+
+
+class Pausable(Protocol):
+    """What an outflow needs of its transfer."""
+
+    def resume_sending(self) -> None:
+        """There is more to send; libcurl asks for it at once."""
+
+    def attend(self) -> None:
+        """Have `serve` called outside libcurl."""
+
+
+class Outflow(Protocol):
+    """What the transfer needs of a body."""
+
+    #: Bytes; None if nobody knows before the end.
+    size: int | None
+
+    def read(self, size: int) -> bytes | int:
+        """READFUNCTION: some bytes, b"" at the end, or READFUNC_PAUSE."""
+
+    def seek(self, offset: int, origin: int) -> int:
+        """SEEKFUNCTION: the body is sent again, after a redirect or for authentication."""
+
+    def serve(self) -> None:
+        """Fetch what libcurl asked for and was not there."""
+
+    def close(self) -> None:
+        """It is sent, or will not be."""
+
+
+def is_source(body: object) -> bool:
+    """Whether it is a body that is not held in memory."""
+    kinds = (os.PathLike, io.IOBase, Iterable, AsyncIterable)
+    return isinstance(body, kinds) or hasattr(body, "read") or callable(body)
+
+
+def outflow_of(source: Any, size: int | None, transfer: Pausable) -> Outflow:
+    """The outflow for one transfer.
+
+    Args:
+        source: see `Source`.
+        size: bytes in it, if the caller knows; else asked of a file.
+        transfer: that sends it.
+
+    Raises:
+        OSError: the file can not be opened.
+        ValueError: it is no source, or not of bytes.
+    """
+    again = source if callable(source) and not hasattr(source, "read") else None
+    body = again() if again is not None else source
+    if isinstance(body, os.PathLike):
+        return FileOutflow(Path(body).open("rb"), size, closes=True)
+    if hasattr(body, "read"):
+        return FileOutflow(body, size)
+    if isinstance(body, (Iterable, AsyncIterable)):
+        return IteratorOutflow(body, size, transfer, again)
+    raise ValueError(f"a body can not come from {type(body).__name__}; give bytes, text, ...")
+
+
+class FileOutflow:
+    """From a binary file, from where it stands.
+
+    Args:
+        file: read in blocks of libcurl's size, on the loop: a local file.
+        size: bytes to announce; by default to the file's end, if that can be known.
+        closes: the file is ours.
+    """
+
+    def __init__(self, file: IO[bytes], size: int | None = None, *, closes: bool = False) -> None:
+        self._file = file
+        self._closes = closes
+        self._start = file.tell() if _is_seekable(file) else None
+        if size is None and self._start is not None:
+            size = file.seek(0, os.SEEK_END) - self._start
+            file.seek(self._start)
+        self.size = size
+
+    def read(self, size: int) -> bytes | int:
+        """See `Outflow`."""
+        data = self._file.read(size)
+        if not isinstance(data, bytes):
+            raise TypeError("a file to upload is opened in binary mode ('rb')")
+        return data
+
+    def seek(self, offset: int, origin: int) -> int:
+        """See `Outflow`."""
+        if self._start is None or origin != os.SEEK_SET:
+            return pycurl.SEEKFUNC_CANTSEEK
+        self._file.seek(self._start + offset)
+        return pycurl.SEEKFUNC_OK
+
+    def serve(self) -> None:
+        """Nothing to do: files are read when libcurl asks."""
+
+    def close(self) -> None:
+        """Close the file if it is ours."""
+        if self._closes:
+            self._file.close()
+
+
+class IteratorOutflow:
+    """From an iterable of bytes, sync or async.
+
+    Args:
+        body: the iterable.
+        size: bytes in it, None if nobody knows: then it is sent chunked.
+        transfer: that sends it.
+        again: gives it anew, when it is to be sent a second time.
+    """
+
+    def __init__(
+        self,
+        body: Iterable[bytes] | AsyncIterable[bytes],
+        size: int | None,
+        transfer: Pausable,
+        again: Callable[[], Any] | None = None,
+    ) -> None:
+        self.size = size
+        self._again = again
+        self._transfer = transfer
+        self._buffer = memoryview(b"")
+        self._has_ended = False
+        self._is_wanted = False
+        self._task: asyncio.Task[bytes | None] | None = None
+        self._error: BaseException | None = None
+        self._begin(body)
+
+    def _begin(self, body: Iterable[bytes] | AsyncIterable[bytes]) -> None:
+        is_async = isinstance(body, AsyncIterable)
+        self._iterator: Iterator[bytes] | AsyncIterator[bytes] = (
+            body.__aiter__() if is_async else iter(body)  # type: ignore[union-attr,arg-type]
+        )
+
+    def read(self, size: int) -> bytes | int:
+        """See `Outflow`."""
+        if not self._buffer and not self._has_ended:
+            self._is_wanted = True
+            self._transfer.attend()
+            return int(pycurl.READFUNC_PAUSE)
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        return bytes(data)
+
+    def seek(self, offset: int, origin: int) -> int:
+        """See `Outflow`."""
+        if self._again is None or offset or origin != os.SEEK_SET:
+            return pycurl.SEEKFUNC_CANTSEEK
+        self.close()
+        self._buffer, self._has_ended = memoryview(b""), False
+        self._begin(self._again())
+        return pycurl.SEEKFUNC_OK
+
+    def serve(self) -> None:
+        """Take the next chunk and have it sent.
+
+        Raises:
+            Exception: the iterator's own.
+        """
+        if self._error is not None:
+            raise self._error
+        if not self._is_wanted or self._task is not None:
+            return
+        if isinstance(self._iterator, AsyncIterator):
+            self._task = asyncio.ensure_future(_next_of(self._iterator))
+            self._task.add_done_callback(self._on_chunk)
+        else:
+            self._take(next(self._iterator, None))
+
+    def _on_chunk(self, task: asyncio.Task[bytes | None]) -> None:
+        self._task = None
+        if task.cancelled():
+            self._error = asyncio.CancelledError("the body's iterator was cancelled")
+        elif task.exception() is not None:
+            self._error = task.exception()
+        else:
+            try:
+                self._take(task.result())
+                return
+            except TypeError as error:
+                self._error = error
+        self._transfer.attend()
+
+    def _take(self, chunk: bytes | None) -> None:
+        if chunk is not None and not isinstance(chunk, (bytes, bytearray, memoryview)):
+            raise TypeError(f"a body's iterator gave {type(chunk).__name__} where bytes go")
+        if chunk is None:
+            self._has_ended = True
+        else:
+            self._buffer = memoryview(bytes(chunk))
+            if not self._buffer:
+                self._transfer.attend()  # an empty chunk is no end: ask again
+                return
+        self._is_wanted = False
+        self._transfer.resume_sending()
+
+    def close(self) -> None:
+        """Have the iterator end, if it is a generator (asyncio sees to async ones)."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.remove_done_callback(self._on_chunk)
+            task.cancel()
+        elif inspect.isgenerator(self._iterator):
+            self._iterator.close()
+
+
+async def _next_of(iterator: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(iterator, None)
+
+
+def _is_seekable(file: IO[bytes]) -> bool:
+    return bool(getattr(file, "seekable", lambda: False)())

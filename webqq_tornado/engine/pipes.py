@@ -1,0 +1,329 @@
+"""What of one transfer goes through the user's hands: bodies by pieces, header lines, progress.
+
+Most transfers have none of it. Those that have get a `Pipes`: it sets libcurl's callbacks, which
+only put things aside, and `serve` hands them on outside libcurl, in the order they came.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import IO, NamedTuple, Protocol
+
+import pycurl
+
+from .errors import ClosedError, TooLargeError, safe_url
+from .inflow import BodyStream, Inflow, part_path
+from .multipart import build_mime
+from .outflow import Outflow, outflow_of
+from .request import Multipart, Request
+
+__all__ = ["Pipes", "Progress"]
+
+#: Bytes of an answer that is no success, kept for the reader instead of going to a file.
+_MAX_ERROR_PAGE = 16 * 2**20
+_PAUSES = {
+    (False, False): pycurl.PAUSE_CONT,
+    (True, False): pycurl.PAUSE_RECV,
+    (False, True): pycurl.PAUSE_SEND,
+    (True, True): pycurl.PAUSE_ALL,
+}
+
+
+class Progress(NamedTuple):
+    """How far a transfer is, in bytes. Totals are 0 as long as nobody knows them."""
+
+    received: int
+    to_receive: int
+    sent: int
+    to_send: int
+
+
+class Piped(Protocol):
+    """What the pipes need of their transfer."""
+
+    body: list[bytes]
+    header_lines: list[bytes]
+
+    @property
+    def easy(self) -> pycurl.Curl:
+        """Its handle."""
+
+    @property
+    def is_in_flight(self) -> bool:
+        """It has not ended."""
+
+    def attend(self) -> None:
+        """Have `Pipes.serve` called outside libcurl."""
+
+    def resumed(self) -> None:
+        """It was paused and is not any more."""
+
+
+class Pipes:
+    """The callbacks of one transfer.
+
+    Args:
+        transfer: whose.
+        request: that is special.
+
+    Raises:
+        OSError: the file to upload can not be opened.
+        ValueError: the body is no source.
+
+    Attributes:
+        stream: the body for the reader of a request with `stream=True`.
+        received: bytes of the body so far, decompressed.
+        has_headers: the final answer's headers are all there.
+        is_told: the reader has been called for them.
+        refusal: why libcurl was told to stop.
+    """
+
+    def __init__(self, transfer: Piped, request: Request) -> None:
+        self._transfer = transfer
+        self._request = request
+        self._easy = transfer.easy
+        self._lines: deque[bytes] = deque()
+        self._header_size = self._header_count = 0
+        self._progress: Progress | None = None
+        self._reported: Progress | None = None
+        self._receiving_is_paused = self._sending_is_paused = False
+        self._is_closed = False
+        self._file: _FileSink | None = None
+        self._mime: pycurl.CurlMime | None = None
+        self._outflow: Outflow | None = None
+        self._inflow: Inflow | None = None
+        self.stream = BodyStream() if request.stream else None
+        self.received = 0
+        self.has_headers = False
+        self.is_told = False
+        self.refusal: TooLargeError | None = None
+        if isinstance(request.body, Multipart):
+            self._mime = build_mime(self._easy, request.body)
+        elif request.is_piped:
+            self._outflow = outflow_of(request.body, request.body_size, self)
+        sink = self._sink()
+        if sink is not None:
+            self._inflow = Inflow(self, sink)
+
+    def _sink(self) -> Callable[[bytes], object] | None:
+        if self.stream is not None:
+            return self.stream.put
+        sink = self._request.sink
+        if sink is None or callable(sink):
+            return sink
+        self._file = _FileSink(sink, self._transfer)
+        return self._file.write
+
+    def set_callbacks(self) -> None:
+        """Set them on the handle, which must be blank, but for the request's plain options."""
+        easy, request = self._easy, self._request
+        if self._mime is not None:
+            easy.setopt(pycurl.MIMEPOST, self._mime)
+        if self._outflow is not None:
+            self._set_outflow(self._outflow)
+        if self._inflow is not None:
+            easy.setopt(pycurl.WRITEFUNCTION, self._on_chunk)
+        if request.hears_headers:
+            easy.setopt(pycurl.HEADERFUNCTION, self._on_header)
+        if request.on_progress is not None:
+            easy.setopt(pycurl.NOPROGRESS, 0)
+            easy.setopt(pycurl.XFERINFOFUNCTION, self._on_progress)
+        if request.prepare_curl is not None:
+            request.prepare_curl(easy)
+
+    def _set_outflow(self, outflow: Outflow) -> None:
+        easy = self._easy
+        if self._request.method == "POST":
+            easy.setopt(pycurl.POST, 1)
+            easy.setopt(pycurl.POSTFIELDSIZE_LARGE, -1 if outflow.size is None else outflow.size)
+        else:
+            easy.setopt(pycurl.UPLOAD, 1)
+            easy.setopt(pycurl.INFILESIZE_LARGE, -1 if outflow.size is None else outflow.size)
+        easy.setopt(pycurl.READFUNCTION, self._on_read)
+        easy.setopt(pycurl.SEEKFUNCTION, outflow.seek)
+
+    # -- libcurl's callbacks --------------------------------------------------------------------
+
+    def _on_read(self, size: int) -> bytes | int:
+        assert self._outflow is not None  # noqa: S101 - else it is not set
+        data = self._outflow.read(size)
+        if data == pycurl.READFUNC_PAUSE:
+            self._sending_is_paused = True
+        return data
+
+    def _on_header(self, line: bytes) -> int | None:
+        request = self._request
+        self._transfer.header_lines.append(line)
+        self._header_size += len(line)
+        self._header_count += 1
+        for name, number in (
+            ("max_header_size", self._header_size),
+            ("max_header_count", self._header_count),
+        ):
+            limit = getattr(request, name)
+            if limit is not None and number > limit:
+                self.refusal = self._too_large("the headers", name, limit)
+                return 0
+        if request.on_header_line is not None:
+            self._lines.append(line)
+            self._transfer.attend()
+        if self.stream is not None and line in (b"\r\n", b"\n"):
+            self.has_headers = self._is_final()
+            if self.has_headers:
+                self._transfer.attend()
+        return None
+
+    def _on_chunk(self, chunk: bytes) -> int | None:
+        assert self._inflow is not None  # noqa: S101 - else it is not set
+        self.received += len(chunk)
+        limit = self._request.max_body_size
+        if limit and self.received > limit:
+            self.refusal = self._too_large("the body", "max_body_size", limit)
+            return 0
+        self.has_headers = self.stream is not None
+        self._inflow.write(chunk)
+        return None
+
+    def _too_large(self, what: str, name: str, limit: int) -> TooLargeError:
+        request = self._request
+        message = (
+            f"{request.method} {safe_url(request.url)}: reading {what} stopped at {name}={limit}; "
+            "raise it, or ask for less"
+        )
+        return TooLargeError(message, request=request)
+
+    def _is_final(self) -> bool:
+        """Whether these headers are the answer, or libcurl may go on to another."""
+        # With a redirect or a challenge it may: then the first byte of the body tells, or the
+        # end. (getinfo can not be asked from a callback.)
+        lines = self._transfer.header_lines
+        start = next((line for line in reversed(lines) if line.startswith(b"HTTP/")), b"")
+        status = start.split(None, 2)[1:2]
+        return bool(status) and status[0][:1] in b"245" and status[0] not in (b"401", b"407")
+
+    def _on_progress(self, to_receive: int, received: int, to_send: int, sent: int) -> None:
+        progress = Progress(received, to_receive, sent, to_send)
+        if progress != self._progress:
+            self._progress = progress
+            self._transfer.attend()
+
+    # -- outside libcurl ------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Hand on what came and fetch what is wanted.
+
+        Raises:
+            Exception: of the user's functions.
+        """
+        if self._outflow is not None:
+            self._outflow.serve()
+        on_header_line = self._request.on_header_line
+        while self._lines and on_header_line is not None:
+            on_header_line(self._lines.popleft().decode("latin-1"))
+        if self._inflow is not None:
+            self._inflow.serve()
+        self._report()
+
+    def _report(self) -> None:
+        progress, on_progress = self._progress, self._request.on_progress
+        if on_progress is not None and progress is not None and progress != self._reported:
+            self._reported = progress
+            on_progress(progress)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether all that came was taken."""
+        return self._inflow is None or self._inflow.is_drained
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it stands still because of us."""
+        return self._receiving_is_paused or self._sending_is_paused
+
+    def attend(self) -> None:
+        """See `Piped`; nothing once it is over: the handle may be in other hands."""
+        if not self._is_closed:
+            self._transfer.attend()
+
+    def pause_receiving(self) -> None:
+        """Let the sender wait."""
+        self._set_pauses(True, self._sending_is_paused)
+
+    def resume_receiving(self) -> None:
+        """Read on; may call the write callback at once."""
+        self._set_pauses(False, self._sending_is_paused)
+
+    def resume_sending(self) -> None:
+        """Send on; calls the read callback at once."""
+        self._set_pauses(self._receiving_is_paused, False)
+
+    def _set_pauses(self, receiving: bool, sending: bool) -> None:
+        if self._is_closed:
+            return
+        self._receiving_is_paused, self._sending_is_paused = receiving, sending
+        if not self._transfer.is_in_flight:
+            return
+        self._easy.pause(_PAUSES[receiving, sending])
+        self._transfer.resumed()
+
+    def finish(self, status: int) -> None:
+        """The whole answer is there and taken.
+
+        Raises:
+            OSError: its file can not be written.
+        """
+        if self._file is not None:
+            self._file.finish(status)
+
+    def end(self, result: object) -> None:
+        """What came of it; for the reader of a stream."""
+        if self.stream is not None:
+            self.stream.end(result if isinstance(result, Exception) else None)
+
+    def close(self) -> None:
+        """It has ended, one way or another."""
+        self._is_closed = True
+        if self.stream is not None:
+            self.stream.end(ClosedError("the body was given up: its chain went on or has ended"))
+        for held in (self._inflow, self._outflow, self._mime, self._file):
+            if held is not None:
+                held.close()
+
+
+class _FileSink:
+    """To a file, if the answer is a success; else its body is kept for the reader."""
+
+    def __init__(self, sink: IO[bytes] | os.PathLike[str], transfer: Piped) -> None:
+        self._transfer = transfer
+        self._path = sink if isinstance(sink, os.PathLike) else None
+        self._file: IO[bytes] | None = None if isinstance(sink, os.PathLike) else sink
+        self._kept = 0
+
+    def write(self, chunk: bytes) -> None:
+        status: int = self._transfer.easy.getinfo(pycurl.RESPONSE_CODE)
+        if 200 <= status < 300:
+            self._opened().write(chunk)
+            return
+        self._kept += len(chunk)
+        if self._kept > _MAX_ERROR_PAGE:
+            raise TooLargeError(f"an answer of status {status} with more than {_MAX_ERROR_PAGE} B")
+        self._transfer.body.append(chunk)
+
+    def _opened(self) -> IO[bytes]:
+        if self._file is None:
+            assert self._path is not None  # noqa: S101 - one of both
+            self._file = part_path(self._path).open("wb")
+        return self._file
+
+    def finish(self, status: int) -> None:
+        if 200 <= status < 300 and self._path is not None:
+            self._opened().close()
+            part_path(self._path).replace(self._path)
+        elif self._file is not None:
+            self._file.flush()
+
+    def close(self) -> None:
+        if self._path is not None and self._file is not None:
+            self._file.close()
