@@ -2,8 +2,9 @@
 
 libcurl's write callback only puts chunks aside: the sink is the user's code, and may start
 requests, which must not happen inside libcurl. It runs in the turn that follows. While the
-sink's awaitable is pending the transfer is paused: its connection is not read, the sender has
-to wait, and no more is held in memory than libcurl had read already (some 100 KiB).
+sink's awaitable is pending the transfer is paused: its connection is not read, and the sender
+has to wait. Of a body that inflates a thousandfold libcurl would bring all that it has read in
+one call: more than is put aside at once is refused, and comes again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ Sink: TypeAlias = Union[
     Callable[[bytes], "Awaitable[object] | object"], IO[bytes], "os.PathLike[str]"
 ]
 
+#: Bytes that are put aside before libcurl has to wait.
+_ASIDE = 256 * 1024
 #: Bytes that a reader of a `BodyStream` may be behind before the sender has to wait.
 _AHEAD = 64 * 1024
 
@@ -59,6 +62,7 @@ class Inflow:
         self._transfer = transfer
         self._sink = sink
         self._chunks: deque[bytes] = deque()
+        self._size = 0
         self._pending: asyncio.Future[Any] | None = None  # what the sink wants to be waited for
         self.error: BaseException | None = None  # the sink's own
 
@@ -67,11 +71,17 @@ class Inflow:
         """Whether the sink has taken all that came."""
         return not self._chunks and self._pending is None
 
+    @property
+    def is_full(self) -> bool:
+        """Whether enough was put aside."""
+        return self._size >= _ASIDE
+
     def write(self, chunk: bytes) -> None:
         """One more; called inside libcurl."""
         if not self._chunks:
             self._transfer.attend()
         self._chunks.append(chunk)
+        self._size += len(chunk)
 
     def serve(self) -> None:
         """Hand the chunks over, as far as the sink takes them.
@@ -80,7 +90,9 @@ class Inflow:
             Exception: the sink's own.
         """
         while self._chunks and self._pending is None:
-            result = self._sink(self._chunks.popleft())
+            chunk = self._chunks.popleft()
+            self._size -= len(chunk)
+            result = self._sink(chunk)
             if inspect.isawaitable(result):
                 self._wait(asyncio.ensure_future(result))
         if self.error is not None:

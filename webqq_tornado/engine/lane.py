@@ -38,7 +38,6 @@ _BASE_OPTIONS: Options = {
     pycurl.NOSIGNAL: 1,  # libcurl must not touch signals; its resolver has its own thread
     pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
     pycurl.REDIR_PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
-    pycurl.COOKIEFILE: "",
 }
 #: In the order of `response.TIMES`. On a connection that was there already the later ones are 0.
 _TIMES_OF_EACH = (pycurl.TOTAL_TIME, pycurl.STARTTRANSFER_TIME)
@@ -122,12 +121,17 @@ class Transfer:
         easy.reset()
         for option, value in _BASE_OPTIONS.items():
             easy.setopt(option, value)
+        self._mind_cookies()
         easy.setopt(pycurl.SOCKOPTFUNCTION, self._on_sockopt)
         easy.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
         easy.setopt(pycurl.WRITEFUNCTION, self._on_body)
         self.discards = self.is_marked = False
         self.options: Options = {}
         self.url = ""
+
+    def _mind_cookies(self) -> None:
+        if self.session is not None and self.session.keeps_cookies:
+            self.easy.setopt(pycurl.COOKIEFILE, "")  # how libcurl is told to mind them
 
     def _on_sockopt(self, fd: int, _purpose: int) -> int:
         self.opened = True
@@ -158,8 +162,8 @@ class Transfer:
             if self.session is not None:
                 easy.unsetopt(pycurl.SHARE)
             easy.setopt(pycurl.SHARE, session.share)
-            easy.setopt(pycurl.COOKIEFILE, "")  # taking part in a share forgets it
             self.session = session
+            self._mind_cookies()  # taking part in a share forgets it
         if request.url != self.url:
             easy.setopt(pycurl.URL, request.url)
             self.url = request.url

@@ -44,6 +44,7 @@ _HTTP_VERSIONS = {
     "3": pycurl.CURL_HTTP_VERSION_3,
 }
 _AUTH_MODES = {"basic": pycurl.HTTPAUTH_BASIC, "digest": pycurl.HTTPAUTH_DIGEST}
+_IP_VERSIONS = {4: pycurl.IPRESOLVE_V4, 6: pycurl.IPRESOLVE_V6}
 
 #: CURLOPT_FOLLOWLOCATION, "obey the code": 303 turns a custom method into GET as well, 307
 #: and 308 keep it (libcurl 8.16; before, a custom method was kept throughout: then 1).
@@ -70,10 +71,10 @@ def _text(value: str) -> bytes:
     return value.encode()  # pycurl takes text only in ASCII
 
 
-def _known(table: Mapping[str, int], what: str) -> Callable[[str], int]:
-    def convert(name: str) -> int:
+def _known(table: Mapping[Any, int], what: str) -> Callable[[Any], int]:
+    def convert(name: Any) -> int:
         if name not in table:
-            raise ValueError(f"{what} {name!r} is not one of {', '.join(table)}")
+            raise ValueError(f"{what} {name!r} is not one of {', '.join(map(str, table))}")
         return table[name]
 
     return convert
@@ -94,6 +95,8 @@ _RULES: Mapping[str, _Rule] = {
     "auth_username": _Rule(pycurl.USERNAME, _text),
     "auth_password": _Rule(pycurl.PASSWORD, _text),
     "network_interface": _Rule(pycurl.INTERFACE, _text),
+    "proxy_auth_mode": _Rule(pycurl.PROXYAUTH, _known(_AUTH_MODES, "proxy_auth_mode")),
+    "ip_version": _Rule(pycurl.IPRESOLVE, _known(_IP_VERSIONS, "ip_version")),
     "user_agent": _Rule(pycurl.USERAGENT, _text),
 }
 

@@ -13,7 +13,7 @@ from typing import IO, NamedTuple, Protocol
 
 import pycurl
 
-from .errors import ClosedError, TooLargeError, safe_url
+from .errors import ClosedError, StreamError, TooLargeError, from_curl, safe_url
 from .inflow import BodyStream, Inflow, part_path
 from .multipart import build_mime
 from .outflow import Outflow, outflow_of
@@ -99,6 +99,7 @@ class Pipes:
         self.has_headers = False
         self.is_told = False
         self.refusal: TooLargeError | None = None
+        self._broken: StreamError | None = None  # what ended it when it was to go on
         if isinstance(request.body, Multipart):
             self._mime = build_mime(self._easy, request.body)
         elif request.is_piped:
@@ -177,6 +178,9 @@ class Pipes:
 
     def _on_chunk(self, chunk: bytes) -> int | None:
         assert self._inflow is not None  # noqa: S101 - else it is not set
+        if self._inflow.is_full:
+            self._receiving_is_paused = True
+            return int(pycurl.WRITEFUNC_PAUSE)
         self.received += len(chunk)
         limit = self._request.max_body_size
         if limit and self.received > limit:
@@ -215,8 +219,10 @@ class Pipes:
         """Hand on what came and fetch what is wanted.
 
         Raises:
-            Exception: of the user's functions.
+            Exception: of the user's functions, or what ended it when it was to go on.
         """
+        if self._broken is not None:
+            raise self._broken
         if self._outflow is not None:
             self._outflow.serve()
         on_header_line = self._request.on_header_line
@@ -224,6 +230,8 @@ class Pipes:
             on_header_line(self._lines.popleft().decode("latin-1"))
         if self._inflow is not None:
             self._inflow.serve()
+            if self._receiving_is_paused and self._inflow.is_drained:
+                self.resume_receiving()
         self._report()
 
     def _report(self) -> None:
@@ -265,8 +273,17 @@ class Pipes:
         self._receiving_is_paused, self._sending_is_paused = receiving, sending
         if not self._transfer.is_in_flight:
             return
-        self._easy.pause(_PAUSES[receiving, sending])
+        try:
+            self._easy.pause(_PAUSES[receiving, sending])
+        except pycurl.error as error:  # what had waited was refused, or is corrupt
+            self._broken = self.refusal or self._error(*error.args)
+            self._transfer.attend()
+            return
         self._transfer.resumed()
+
+    def _error(self, code: int, text: str) -> StreamError:
+        request = self._request
+        return from_curl(code, text, method=request.method, url=request.url, request=request)
 
     def finish(self, status: int) -> None:
         """The whole answer is there and taken.

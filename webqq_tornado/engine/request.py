@@ -119,6 +119,8 @@ class Request:
         prepare_curl: a function of the `pycurl.Curl` handle, the last word on its options.
         max_header_size: bytes of all header lines; libcurl's own limit is 300 KiB.
         max_header_count: header lines, those of redirects included; libcurl's limit is 5,000.
+        proxy_auth_mode: "basic" or "digest"; "basic".
+        ip_version: 4 or 6, to use no other; by default both are tried.
 
     Raises:
         ValueError: a part is malformed; the message names which and what is taken.
@@ -161,6 +163,8 @@ class Request:
     prepare_curl: Callable[[Any], object] | None = field(default=None, repr=False)
     max_header_size: int | None = None
     max_header_count: int | None = None
+    proxy_auth_mode: str | None = None
+    ip_version: int | None = None
     #: Whether something of it goes through the caller's hands, see `pipes`.
     is_special: bool = field(default=False, init=False, repr=False)
     #: Filled in by `options.compile_options`, which a repeated request then need not run again.
@@ -341,10 +345,10 @@ def _check_count(name: str, value: int) -> None:
         raise ValueError(f"{name} is 0 or more, not {value}")
 
 
-def _check_word(*words: str) -> Callable[[str, str], None]:
-    def check(name: str, value: str) -> None:
+def _check_word(*words: object) -> Callable[[str, object], None]:
+    def check(name: str, value: object) -> None:
         if value not in words:
-            raise ValueError(f"{name} {value!r} is not one of {', '.join(words)}")
+            raise ValueError(f"{name} {value!r} is not one of {', '.join(map(str, words))}")
 
     return check
 
@@ -366,6 +370,8 @@ _CHECKS: tuple[tuple[str, Callable[[str, Any], None]], ...] = (
     ("body_size", _check_count),
     ("http_version", _check_word(*HTTP_VERSIONS)),
     ("auth_mode", _check_word("basic", "digest")),
+    ("proxy_auth_mode", _check_word("basic", "digest")),
+    ("ip_version", _check_word(4, 6)),
     ("user_agent", _check_line),
     ("auth_username", _check_line),
     ("auth_password", _check_line),

@@ -27,15 +27,20 @@ class Session:
 
     Made by `HTTPStream.session`.
 
-    Attributes:
+    Args:
         name: for logs; "" is the stream's own session.
+        keeps_cookies: False: what servers set is forgotten at once.
+
+    Attributes:
+        name, keeps_cookies: as given.
         cookiejar: its `CookieJar`.
         is_closed: its stream was closed.
         share: libcurl's shared store, for the transport.
     """
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", *, keeps_cookies: bool = True) -> None:
         self.name = name
+        self.keeps_cookies = keeps_cookies
         self.is_closed = False
         self.share = pycurl.CurlShare()
         for data in (pycurl.LOCK_DATA_COOKIE, pycurl.LOCK_DATA_SSL_SESSION, pycurl.LOCK_DATA_PSL):

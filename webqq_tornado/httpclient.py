@@ -1,0 +1,562 @@
+"""`HTTPStreamClient`: Tornado's `AsyncHTTPClient` on our transport.
+
+    AsyncHTTPClient.configure("webqq_tornado.httpclient.HTTPStreamClient")
+
+and an existing app goes by it. What a request may say, what a response has and which errors are
+raised is Tornado's (6.6); where its two clients differ, this one does what its documentation
+says, else what `curl_httpclient` does. Like both it keeps no cookies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import http.client
+import logging
+import time
+import unicodedata
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from io import BytesIO
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import tornado
+from tornado.concurrent import future_set_exception_unless_cancelled
+from tornado.escape import native_str, utf8
+from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest, HTTPResponse
+from tornado.httputil import HTTPHeaders
+from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
+
+from .engine.errors import StreamError, TimeoutError
+from .engine.lane import Lane
+from .engine.options import DEFAULTS, Options, compile_options
+from .engine.request import Request
+from .engine.response import Response
+from .engine.session import Session
+from .engine.transport import Transport
+
+__all__ = ["HTTPStreamClient", "HTTPStreamError"]
+
+app_log = logging.getLogger("tornado.application")
+
+#: Bytes of a body, decompressed, unless the client is made with another number.
+MAX_BODY_SIZE = 100 * 2**20
+_USER_AGENT = f"Tornado/{tornado.version}"
+#: Methods that Tornado knows, and whether they come with a body.
+_METHODS = {
+    "GET": False,
+    "HEAD": False,
+    "POST": True,
+    "DELETE": False,
+    "PATCH": True,
+    "PUT": True,
+    "OPTIONS": False,
+}
+
+
+class HTTPStreamError(HTTPError):
+    """No response: `code` is 599.
+
+    Attributes:
+        errno: libcurl's number, as `CurlError` has it.
+        message: what happened, in which phase, and what to do about it.
+    """
+
+    def __init__(self, errno: int, message: str) -> None:
+        super().__init__(599, message)
+        self.errno = errno
+
+
+class _TimeoutError(HTTPStreamError, HTTPTimeoutError):
+    """Also what `simple_httpclient` raises."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class _ClosedError(HTTPStreamError, HTTPStreamClosedError):
+    """Also what `simple_httpclient` raises."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class _Waiting(NamedTuple):
+    """A request that waits for one of `max_clients`, or has stopped to."""
+
+    fetch: _Fetch
+    timeout: asyncio.TimerHandle | None
+
+
+class HTTPStreamClient(AsyncHTTPClient):
+    """Tornado's HTTP client on libcurl, as fast as `HTTPStream`.
+
+    Args:
+        max_clients: requests in flight at most; others wait, no longer than their
+            `connect_timeout` and `request_timeout` allow.
+        defaults: of `HTTPRequest` arguments.
+        max_body_size: bytes of a body, decompressed; more is an error.
+        max_header_size: bytes of a response's header lines; by default libcurl's 300 KiB.
+
+    Example:
+        >>> AsyncHTTPClient.configure(HTTPStreamClient, max_clients=100)
+        >>> response = await AsyncHTTPClient().fetch("http://example.org/")
+    """
+
+    def initialize(  # type: ignore[override]
+        self,
+        max_clients: int = 10,
+        defaults: dict[str, Any] | None = None,
+        max_body_size: int | None = None,
+        max_header_size: int | None = None,
+    ) -> None:
+        """See the class; `AsyncHTTPClient` calls it in place of `__init__`."""
+        super().initialize(defaults=defaults)
+        self.max_clients = max_clients
+        self.max_body_size = MAX_BODY_SIZE if max_body_size is None else max_body_size
+        self.max_header_size = max_header_size
+        loop: asyncio.AbstractEventLoop = self.io_loop.asyncio_loop  # type: ignore[attr-defined]
+        self._create_future = loop.create_future
+        self._transport = Transport(self.io_loop, self._handle_events)
+        self._session = Session(keeps_cookies=False)
+        self._waiting: deque[_Waiting] = deque()
+        self._in_flight = 0
+        self._active: set[_Fetch] = set()
+        settings = {"max_body_size": self.max_body_size, "user_agent": _USER_AGENT}
+        self._defaults = {**DEFAULTS, **settings}
+        self._plain_options = self._options_of(HTTPRequest("http://localhost"))
+
+    def _options_of(self, request: HTTPRequest) -> Options:
+        return compile_options(_request_of(_Merged(request, self.defaults), self), self._defaults)
+
+    def close(self) -> None:
+        """Give back every socket and handle. What is in flight fails."""
+        if self._closed:
+            return
+        super().close()
+        for waiting in self._waiting:
+            if waiting.timeout is not None:
+                waiting.timeout.cancel()
+        for fetch in tuple(self._active):
+            fetch.abandon()
+        self._waiting.clear()
+        self._transport.close()
+        if not self._transport.is_forgotten:
+            self._session.close()
+
+    def fetch(
+        self, request: str | HTTPRequest, raise_error: bool = True, **kwargs: Any
+    ) -> asyncio.Future[HTTPResponse]:
+        """See `AsyncHTTPClient.fetch`."""
+        is_plain = type(request) is str and not kwargs and request.startswith(("http:", "https:"))
+        if not is_plain or self.max_header_size is not None:
+            return super().fetch(request, raise_error, **kwargs)
+        # What most apps fetch, without what they do not use of it.
+        if self._closed:
+            raise RuntimeError("fetch() called on closed AsyncHTTPClient")
+        future: asyncio.Future[HTTPResponse] = self._create_future()
+        try:
+            ours = Request.of(request)
+        except ValueError as error:
+            future.set_exception(error)
+            return future
+        fetch = _PlainFetch(self, ours, self._plain_options, future, raise_error)
+        self._begin(fetch)
+        return future
+
+    def fetch_impl(self, request: HTTPRequest, callback: Callable[[HTTPResponse], None]) -> None:
+        """See `AsyncHTTPClient`: what `fetch` calls with the request and its defaults."""
+        original: HTTPRequest = getattr(request, "request", request)
+        try:
+            _check_method(request)
+            ours = _request_of(request, self)
+            fetch = _Fetch(self, ours, compile_options(ours, self._defaults), original, callback)
+        except Exception as error:
+            callback(HTTPResponse(original, 599, error=error, request_time=0))
+            return
+        fetch.queue_seconds = _shortest(request.connect_timeout, request.request_timeout)
+        self._begin(fetch)
+
+    def _begin(self, fetch: _Fetch) -> None:
+        if self._in_flight < self.max_clients:
+            self._submit(fetch)
+            return
+        timeout = None
+        if fetch.queue_seconds:
+            timeout = self._transport.call_later(
+                fetch.queue_seconds, functools.partial(self._on_queue_timeout, fetch)
+            )
+        self._waiting.append(_Waiting(fetch, timeout))
+
+    def _on_queue_timeout(self, fetch: _Fetch) -> None:
+        self._waiting = deque(one for one in self._waiting if one.fetch is not fetch)
+        fetch(_TimeoutError(28, "Timeout in request queue"), None)
+
+    def _submit(self, fetch: _Fetch) -> None:
+        self._in_flight += 1
+        self._active.add(fetch)
+        fetch.start_time = time.time()
+        try:
+            fetch.transfer = self._transport.submit(fetch.ours, fetch.options, self._session, fetch)
+        except ValueError as error:
+            fetch(error, None)
+
+    def leave(self, fetch: _Fetch) -> None:
+        """It has ended; the next in the queue may go."""
+        if fetch in self._active:
+            self._active.discard(fetch)
+            self._in_flight -= 1
+        while self._waiting and self._in_flight < self.max_clients and not self._closed:
+            waiting = self._waiting.popleft()
+            if waiting.timeout is not None:
+                waiting.timeout.cancel()
+            self._submit(waiting.fetch)
+
+    def cancel(self, fetch: _Fetch) -> None:
+        """Take it off the wire."""
+        if fetch.transfer is not None:
+            self._transport.cancel(fetch.transfer)
+
+    def _handle_events(self, fd: int, events: int) -> None:
+        self._transport.handle_events()
+
+
+class _Merged:
+    """A request and the client's defaults, as Tornado's own proxy of them."""
+
+    def __init__(self, request: HTTPRequest, defaults: Mapping[str, Any]) -> None:
+        self.request = request
+        self._defaults = defaults
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.request, name)
+        return self._defaults.get(name) if value is None else value
+
+
+class _Fetch:
+    """One request under way: an `Outcome` for the transport."""
+
+    __slots__ = (
+        "_callback",
+        "_client",
+        "_created",
+        "_original",
+        "options",
+        "ours",
+        "queue_seconds",
+        "start_time",
+        "transfer",
+    )
+
+    def __init__(
+        self,
+        client: HTTPStreamClient,
+        ours: Request,
+        options: Options,
+        original: HTTPRequest | None,
+        callback: Callable[[HTTPResponse], None] | None,
+    ) -> None:
+        self._client = client
+        self._callback = callback
+        self._original = original
+        self._created = time.time()
+        self.ours = ours
+        self.options = options
+        self.queue_seconds: float | None = 20.0
+        self.start_time: float | None = None
+        self.transfer: Any = None
+
+    def __call__(self, result: Response | Exception, lane: Lane | None) -> None:
+        self.transfer = None
+        self._client.leave(self)
+        if isinstance(result, Response):
+            waited = self.start_time - self._created if self.start_time else 0.0
+            self._deliver(_Response(self._original, result, self.start_time, waited))
+        else:
+            request = self._original or HTTPRequest(self.ours.url)
+            error = _error_of(result, request)
+            seconds = time.time() - (self.start_time or self._created)
+            self._deliver(HTTPResponse(request, 599, error=error, request_time=seconds))
+
+    def _deliver(self, response: HTTPResponse) -> None:
+        assert self._callback is not None  # noqa: S101 - only _PlainFetch has none
+        try:
+            self._callback(response)
+        except Exception:
+            app_log.error("Exception in callback %r", self._callback, exc_info=True)
+
+    def abandon(self) -> None:
+        """The client is closed: whoever waits is not left waiting."""
+        self._client.cancel(self)
+        self(_ClosedError(0, "the client was closed"), None)
+
+
+class _PlainFetch(_Fetch):
+    """One of a URL alone: by a shorter way to its future."""
+
+    __slots__ = ("_future", "_raises")
+
+    def __init__(
+        self,
+        client: HTTPStreamClient,
+        ours: Request,
+        options: Options,
+        future: asyncio.Future[HTTPResponse],
+        raises: bool,
+    ) -> None:
+        super().__init__(client, ours, options, None, None)
+        self._future = future
+        self._raises = raises
+
+    def _deliver(self, response: HTTPResponse) -> None:
+        error = response.error
+        if error is not None and (self._raises or not response._error_is_response_code):
+            future_set_exception_unless_cancelled(self._future, error)
+        elif not self._future.cancelled():
+            self._future.set_result(response)
+
+
+class _Response(HTTPResponse):
+    """An `HTTPResponse` that makes of itself what somebody looks at."""
+
+    def __init__(
+        self,
+        request: HTTPRequest | None,
+        response: Response,
+        start_time: float | None,
+        waited: float,
+    ) -> None:
+        self._response = response
+        self._waited = waited
+        self._body = response.body
+        self.code = response.status
+        self.effective_url = response.url
+        self.request_time = response.request_time
+        self.start_time = start_time
+        if request is not None:
+            self.request = request
+        if not 200 <= self.code < 300:
+            self._error_is_response_code = True
+            self.error = HTTPError(self.code, message=self.reason, response=self)
+
+    @functools.cached_property
+    def request(self) -> HTTPRequest:  # type: ignore[override]
+        return HTTPRequest(self._response.request.url)
+
+    @functools.cached_property
+    def headers(self) -> HTTPHeaders:  # type: ignore[override]
+        headers = HTTPHeaders()
+        for name, value in self._response.headers.items():
+            headers.add(name, value)
+        headers["X-Http-Reason"] = self._response.reason
+        return headers
+
+    @functools.cached_property
+    def buffer(self) -> BytesIO:  # type: ignore[override]
+        return BytesIO(self._response.body)
+
+    @functools.cached_property
+    def reason(self) -> str:  # type: ignore[override]
+        return self._response.reason or http.client.responses.get(self.code, "Unknown")
+
+    @functools.cached_property
+    def time_info(self) -> dict[str, float]:  # type: ignore[override]
+        return {**self._response.time_info, "queue": self._waited}
+
+    @property
+    def body(self) -> bytes:
+        return self._response.body
+
+    def __repr__(self) -> str:
+        return f"<HTTPResponse {self.code} {self._response!r}>"
+
+
+# -- from Tornado's words to ours --------------------------------------------------------------
+
+
+def _check_method(request: HTTPRequest) -> None:
+    """Tornado's rules for methods and bodies.
+
+    Raises:
+        KeyError, ValueError: they are broken, and `allow_nonstandard_methods` is not set.
+    """
+    has_body = request.body is not None or request.body_producer is not None
+    if request.body is not None and request.body_producer is not None:
+        raise ValueError("body and body_producer are two bodies: give one of them")
+    if request.allow_nonstandard_methods:
+        return
+    if request.method not in _METHODS:
+        raise KeyError("unknown method " + request.method)
+    if has_body is not _METHODS[request.method]:
+        raise ValueError(
+            f"Body must {'not ' if _METHODS[request.method] else ''}be None for method "
+            f"{request.method} (unless allow_nonstandard_methods is true)"
+        )
+
+
+#: Arguments that mean the same to us.
+_SAME = (
+    "connect_timeout",
+    "request_timeout",
+    "follow_redirects",
+    "max_redirects",
+    "decompress_response",
+    "validate_cert",
+    "ca_certs",
+    "client_cert",
+    "client_key",
+    "auth_username",
+    "auth_password",
+    "auth_mode",
+    "user_agent",
+    "network_interface",
+    "expect_100_continue",
+)
+#: Keys of an `ssl_options` dict, which are `ssl.wrap_socket`'s, and our names for them.
+_SSL_OPTIONS = {"certfile": "client_cert", "keyfile": "client_key", "ca_certs": "ca_certs"}
+
+
+def _request_of(request: Any, client: HTTPStreamClient) -> Request:
+    """Our request for Tornado's.
+
+    Raises:
+        ValueError: libcurl has nothing of the kind.
+    """
+    settings = {name: getattr(request, name) for name in _SAME}
+    settings.update(_proxy_of(request), **_ssl_of(request.ssl_options))
+    for name in ("auth_username", "auth_password"):
+        settings[name] = _normal(settings[name])
+    headers = [(name, native_str(value)) for name, value in HTTPHeaders.get_all(request.headers)]
+    names = {name.lower() for name, _ in headers}
+    if request.method == "POST" and "content-type" not in names:
+        headers.append(("Content-Type", "application/x-www-form-urlencoded"))
+    body: Any = request.body
+    if request.body_producer is not None:
+        body = functools.partial(_produced, request.body_producer)
+        lengths = [int(value) for name, value in headers if name.lower() == "content-length"]
+        headers = [one for one in headers if one[0].lower() != "content-length"]
+        settings["body_size"] = lengths[0] if lengths else None
+    if request.streaming_callback is not None:
+        settings.update(sink=request.streaming_callback, max_body_size=client.max_body_size)
+    if request.header_callback is not None:
+        settings["on_header_line"] = _FinalHeaders(
+            request.header_callback, bool(request.follow_redirects)
+        )
+    if client.max_header_size is not None:
+        settings["max_header_size"] = client.max_header_size
+    return Request(
+        request.url,
+        request.method,
+        headers,
+        body,
+        ip_version=4 if request.allow_ipv6 is False else None,
+        prepare_curl=request.prepare_curl_callback,
+        **settings,
+    )
+
+
+def _proxy_of(request: Any) -> dict[str, Any]:
+    if not request.proxy_host or not request.proxy_port:
+        return {}
+    user = _normal(request.proxy_username) or ""
+    password = _normal(request.proxy_password) or ""
+    userinfo = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
+    scheme, _, host = request.proxy_host.rpartition("://")
+    return {
+        "proxy": f"{scheme or 'http'}://{userinfo}{host}:{request.proxy_port}",
+        "proxy_auth_mode": request.proxy_auth_mode,
+    }
+
+
+def _ssl_of(options: Any) -> dict[str, Any]:
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping) or not options.keys() <= _SSL_OPTIONS.keys():
+        raise ValueError(
+            "ssl_options can be a dict of certfile, keyfile and ca_certs here: libcurl has no "
+            "ssl.SSLContext; see also client_cert, client_key, ca_certs and validate_cert"
+        )
+    return {_SSL_OPTIONS[name]: value for name, value in options.items()}
+
+
+def _normal(text: str | None) -> str | None:
+    # As tornado.httputil.encode_username_password: so that servers can compare (RFC 7617).
+    return text if text is None else unicodedata.normalize("NFC", text)
+
+
+class _FinalHeaders:
+    """Hands on the header lines of the final response only, as Tornado documents."""
+
+    def __init__(self, callback: Callable[[str], None], follows: bool) -> None:
+        self._callback = callback
+        self._follows = follows
+        self._lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        if line.startswith("HTTP/"):
+            self._lines.clear()
+        self._lines.append(line)
+        if line in ("\r\n", "\n"):
+            lines, self._lines = self._lines, []
+            if not self._goes_on(lines):
+                for one in lines:
+                    self._callback(one)
+
+    def _goes_on(self, lines: list[str]) -> bool:
+        status = lines[0].split(None, 2)[1][:1]
+        has_location = any(line.lower().startswith("location:") for line in lines)
+        return status == "1" or (status == "3" and has_location and self._follows)
+
+
+async def _produced(
+    producer: Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[None] | None],
+) -> AsyncIterator[bytes]:
+    """What a `body_producer` writes, as an iterator: each write waits until it is sent."""
+    chunks: asyncio.Queue[tuple[bytes, asyncio.Future[None]] | None] = asyncio.Queue()
+
+    def write(chunk: bytes) -> asyncio.Future[None]:
+        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        chunks.put_nowait((utf8(chunk), sent))
+        return sent
+
+    async def produce() -> None:
+        try:
+            done = producer(write)
+            if done is not None:
+                await done
+        finally:
+            chunks.put_nowait(None)
+
+    task = asyncio.ensure_future(produce())
+    try:
+        while (item := await chunks.get()) is not None:
+            chunk, sent = item
+            yield chunk
+            if not sent.done():
+                sent.set_result(None)
+        await task
+    finally:
+        task.cancel()
+
+
+# -- and back ----------------------------------------------------------------------------------
+
+
+def _error_of(error: Exception, request: HTTPRequest) -> Exception:
+    """Tornado's error for ours."""
+    if isinstance(error, HTTPError):
+        return error
+    if isinstance(error, TimeoutError):
+        return _TimeoutError(error.code, error.message)
+    if isinstance(error, StreamError):
+        return HTTPStreamError(error.code, error.message)
+    if isinstance(error, ValueError):
+        return error.__cause__ if isinstance(error.__cause__, KeyError) else error
+    # Raised by a callback of the app.
+    app_log.error("Uncaught exception in a callback of %s", request.url, exc_info=error)
+    return _ClosedError(0, "a callback raised an exception")
+
+
+def _shortest(*seconds: float | None) -> float | None:
+    return min((one for one in seconds if one), default=None)
