@@ -28,7 +28,15 @@ from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest, HTTPResp
 from tornado.httputil import HTTPHeaders
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
 
-from .engine.errors import StreamError, TimeoutError
+from .engine.errors import (
+    ClosedError,
+    ConnectError,
+    ProtocolError,
+    RedirectError,
+    StreamError,
+    TimeoutError,
+    TooLargeError,
+)
 from .engine.lane import Lane
 from .engine.options import DEFAULTS, Options, compile_options
 from .engine.request import Request
@@ -64,22 +72,33 @@ class HTTPStreamError(HTTPError):
     """
 
     def __init__(self, errno: int, message: str) -> None:
-        super().__init__(599, message)
+        HTTPError.__init__(self, 599, message)  # the classes below have a base that takes less
         self.errno = errno
+
+    def __str__(self) -> str:
+        return HTTPError.__str__(self)
+
+
+# Apps on `simple_httpclient` catch what that raises: these are of both kinds.
 
 
 class _TimeoutError(HTTPStreamError, HTTPTimeoutError):
-    """Also what `simple_httpclient` raises."""
-
     def __str__(self) -> str:
-        return self.message
+        return str(self.message)
 
 
 class _ClosedError(HTTPStreamError, HTTPStreamClosedError):
-    """Also what `simple_httpclient` raises."""
-
     def __str__(self) -> str:
-        return self.message
+        return str(self.message)
+
+
+class _ConnectError(HTTPStreamError, OSError):  # type: ignore[misc]  # errno stays libcurl's
+    pass
+
+
+class _SchemeError(HTTPStreamError, ValueError):
+    def __init__(self, errno: int, message: str) -> None:
+        super().__init__(errno, f"Unsupported url scheme in a redirect: {message}")
 
 
 class _Waiting(NamedTuple):
@@ -98,6 +117,9 @@ class HTTPStreamClient(AsyncHTTPClient):
         defaults: of `HTTPRequest` arguments.
         max_body_size: bytes of a body, decompressed; more is an error.
         max_header_size: bytes of a response's header lines; by default libcurl's 300 KiB.
+
+    Attributes:
+        queue: requests that wait for others to end.
 
     Example:
         >>> AsyncHTTPClient.configure(HTTPStreamClient, max_clients=100)
@@ -120,8 +142,7 @@ class HTTPStreamClient(AsyncHTTPClient):
         self._create_future = loop.create_future
         self._transport = Transport(self.io_loop, self._handle_events)
         self._session = Session(keeps_cookies=False)
-        self._waiting: deque[_Waiting] = deque()
-        self._in_flight = 0
+        self.queue: deque[_Waiting] = deque()
         self._active: set[_Fetch] = set()
         settings = {"max_body_size": self.max_body_size, "user_agent": _USER_AGENT}
         self._defaults = {**DEFAULTS, **settings}
@@ -135,12 +156,12 @@ class HTTPStreamClient(AsyncHTTPClient):
         if self._closed:
             return
         super().close()
-        for waiting in self._waiting:
-            if waiting.timeout is not None:
-                waiting.timeout.cancel()
-        for fetch in tuple(self._active):
+        waiting, self.queue = self.queue, deque()
+        for one in waiting:
+            if one.timeout is not None:
+                one.timeout.cancel()
+        for fetch in (*self._active, *(one.fetch for one in waiting)):
             fetch.abandon()
-        self._waiting.clear()
         self._transport.close()
         if not self._transport.is_forgotten:
             self._session.close()
@@ -149,8 +170,7 @@ class HTTPStreamClient(AsyncHTTPClient):
         self, request: str | HTTPRequest, raise_error: bool = True, **kwargs: Any
     ) -> asyncio.Future[HTTPResponse]:
         """See `AsyncHTTPClient.fetch`."""
-        is_plain = type(request) is str and not kwargs and request.startswith(("http:", "https:"))
-        if not is_plain or self.max_header_size is not None:
+        if type(request) is not str or kwargs or self.max_header_size is not None:
             return super().fetch(request, raise_error, **kwargs)
         # What most apps fetch, without what they do not use of it.
         if self._closed:
@@ -179,7 +199,7 @@ class HTTPStreamClient(AsyncHTTPClient):
         self._begin(fetch)
 
     def _begin(self, fetch: _Fetch) -> None:
-        if self._in_flight < self.max_clients:
+        if len(self._active) < self.max_clients:
             self._submit(fetch)
             return
         timeout = None
@@ -187,28 +207,26 @@ class HTTPStreamClient(AsyncHTTPClient):
             timeout = self._transport.call_later(
                 fetch.queue_seconds, functools.partial(self._on_queue_timeout, fetch)
             )
-        self._waiting.append(_Waiting(fetch, timeout))
+        self.queue.append(_Waiting(fetch, timeout))
 
     def _on_queue_timeout(self, fetch: _Fetch) -> None:
-        self._waiting = deque(one for one in self._waiting if one.fetch is not fetch)
-        fetch(_TimeoutError(28, "Timeout in request queue"), None)
+        self.queue = deque(one for one in self.queue if one.fetch is not fetch)
+        fetch.fail(_TimeoutError(28, "Timeout in request queue"))
 
     def _submit(self, fetch: _Fetch) -> None:
-        self._in_flight += 1
         self._active.add(fetch)
         fetch.start_time = time.time()
         try:
             fetch.transfer = self._transport.submit(fetch.ours, fetch.options, self._session, fetch)
         except ValueError as error:
-            fetch(error, None)
+            cause = error.__cause__
+            fetch.fail(cause if isinstance(cause, KeyError) else error)
 
     def leave(self, fetch: _Fetch) -> None:
         """It has ended; the next in the queue may go."""
-        if fetch in self._active:
-            self._active.discard(fetch)
-            self._in_flight -= 1
-        while self._waiting and self._in_flight < self.max_clients and not self._closed:
-            waiting = self._waiting.popleft()
+        self._active.discard(fetch)
+        while self.queue and len(self._active) < self.max_clients and not self._closed:
+            waiting = self.queue.popleft()
             if waiting.timeout is not None:
                 waiting.timeout.cancel()
             self._submit(waiting.fetch)
@@ -218,7 +236,7 @@ class HTTPStreamClient(AsyncHTTPClient):
         if fetch.transfer is not None:
             self._transport.cancel(fetch.transfer)
 
-    def _handle_events(self, fd: int, events: int) -> None:
+    def _handle_events(self, fd: object, events: int) -> None:
         self._transport.handle_events()
 
 
@@ -264,20 +282,29 @@ class _Fetch:
         self.ours = ours
         self.options = options
         self.queue_seconds: float | None = 20.0
-        self.start_time: float | None = None
+        self.start_time = 0.0
         self.transfer: Any = None
 
     def __call__(self, result: Response | Exception, lane: Lane | None) -> None:
         self.transfer = None
         self._client.leave(self)
         if isinstance(result, Response):
-            waited = self.start_time - self._created if self.start_time else 0.0
+            waited = self.start_time - self._created
             self._deliver(_Response(self._original, result, self.start_time, waited))
+        elif isinstance(result, RedirectError) and isinstance(result.response, Response):
+            self(result.response, lane)  # the redirect that was one too many is the answer
         else:
-            request = self._original or HTTPRequest(self.ours.url)
-            error = _error_of(result, request)
-            seconds = time.time() - (self.start_time or self._created)
-            self._deliver(HTTPResponse(request, 599, error=error, request_time=seconds))
+            self._fail(_error_of(result, self.ours))
+
+    def fail(self, error: Exception) -> None:
+        """It ends without a transfer."""
+        self._client.leave(self)
+        self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        request = self._original or HTTPRequest(self.ours.url)
+        seconds = time.time() - (self.start_time or self._created)
+        self._deliver(HTTPResponse(request, 599, error=error, request_time=seconds))
 
     def _deliver(self, response: HTTPResponse) -> None:
         assert self._callback is not None  # noqa: S101 - only _PlainFetch has none
@@ -289,7 +316,7 @@ class _Fetch:
     def abandon(self) -> None:
         """The client is closed: whoever waits is not left waiting."""
         self._client.cancel(self)
-        self(_ClosedError(0, "the client was closed"), None)
+        self.fail(_ClosedError(0, "the client was closed"))
 
 
 class _PlainFetch(_Fetch):
@@ -305,9 +332,16 @@ class _PlainFetch(_Fetch):
         future: asyncio.Future[HTTPResponse],
         raises: bool,
     ) -> None:
-        super().__init__(client, ours, options, None, None)
+        self._client = client
+        self._original = None
         self._future = future
         self._raises = raises
+        self._created = time.time()
+        self.ours = ours
+        self.options = options
+        self.queue_seconds = 20.0
+        self.start_time = 0.0
+        self.transfer = None
 
     def _deliver(self, response: HTTPResponse) -> None:
         error = response.error
@@ -329,10 +363,7 @@ class _Response(HTTPResponse):
     ) -> None:
         self._response = response
         self._waited = waited
-        self._body = response.body
         self.code = response.status
-        self.effective_url = response.url
-        self.request_time = response.request_time
         self.start_time = start_time
         if request is not None:
             self.request = request
@@ -363,6 +394,14 @@ class _Response(HTTPResponse):
     @functools.cached_property
     def time_info(self) -> dict[str, float]:  # type: ignore[override]
         return {**self._response.time_info, "queue": self._waited}
+
+    @functools.cached_property
+    def effective_url(self) -> str:  # type: ignore[override]
+        return self._response.url
+
+    @functools.cached_property
+    def request_time(self) -> float:  # type: ignore[override]
+        return self._response.request_time
 
     @property
     def body(self) -> bytes:
@@ -543,19 +582,24 @@ async def _produced(
 # -- and back ----------------------------------------------------------------------------------
 
 
-def _error_of(error: Exception, request: HTTPRequest) -> Exception:
+def _error_of(error: Exception, request: Request) -> Exception:
     """Tornado's error for ours."""
-    if isinstance(error, HTTPError):
-        return error
-    if isinstance(error, TimeoutError):
-        return _TimeoutError(error.code, error.message)
     if isinstance(error, StreamError):
-        return HTTPStreamError(error.code, error.message)
-    if isinstance(error, ValueError):
-        return error.__cause__ if isinstance(error.__cause__, KeyError) else error
+        kinds = (kind for ours, kind in _KINDS if isinstance(error, ours))
+        return next(kinds, HTTPStreamError)(error.code, error.message)
     # Raised by a callback of the app.
-    app_log.error("Uncaught exception in a callback of %s", request.url, exc_info=error)
+    app_log.error("Uncaught exception in a callback of %r", request, exc_info=error)
     return _ClosedError(0, "a callback raised an exception")
+
+
+_KINDS: tuple[tuple[type[StreamError], type[HTTPStreamError]], ...] = (
+    (TimeoutError, _TimeoutError),
+    (ConnectError, _ConnectError),
+    (ProtocolError, _ClosedError),
+    (RedirectError, _SchemeError),
+    (ClosedError, _ClosedError),
+    (TooLargeError, _ClosedError),
+)
 
 
 def _shortest(*seconds: float | None) -> float | None:

@@ -92,6 +92,11 @@ def httpx(url: str, number: int, tally: Tally) -> None:
     asyncio.run(run())
 
 
+def ours_tornado(url: str, number: int, tally: Tally) -> None:
+    """HTTPStreamClient, as Tornado's AsyncHTTPClient."""
+    asyncio.run(_tornado("webqq_tornado.httpclient.HTTPStreamClient", url, number, tally))
+
+
 def tornado_curl(url: str, number: int, tally: Tally) -> None:
     """tornado.curl_httpclient."""
     asyncio.run(_tornado("tornado.curl_httpclient.CurlAsyncHTTPClient", url, number, tally))
@@ -187,6 +192,7 @@ LOOPS: dict[str, Callable[[str, int, Tally], None]] = {
     for loop in (
         ours,
         ours_http2,
+        ours_tornado,
         aiohttp,
         aiohttp_uvloop,
         httpx,

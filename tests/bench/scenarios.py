@@ -29,6 +29,7 @@ class Scenario:
         promises: how many times as fast as a peer we say we are.
         warm_up: seconds; longer where there are many connections to open.
         http2: over one connection.
+        us: our own client's name among the peers.
     """
 
     name: str
@@ -38,11 +39,7 @@ class Scenario:
     promises: Mapping[str, float]
     warm_up: float = 0.4
     http2: bool = False
-
-    @property
-    def us(self) -> str:
-        """Our own client's name in this scenario."""
-        return "ours_http2" if self.http2 else "ours"
+    us: str = "ours"
 
     def within(self, sockets: int) -> Scenario:
         """The same with as many conversations as one process may have sockets."""
@@ -91,6 +88,15 @@ SCENARIOS = (
         (H2LOAD, REFERENCE),
         {H2LOAD: 0.55},
         http2=True,
+        us="ours_http2",
+    ),
+    Scenario(
+        "tornado",
+        "Tornado's own client interface, 64 connections",
+        64,
+        ("tornado_curl", "tornado_simple"),
+        {"tornado_curl": 4.0},
+        us="ours_tornado",
     ),
 )
 

@@ -150,7 +150,13 @@ class TooLargeError(StreamError):
 
 
 class RedirectError(StreamError):
-    """More redirects than `max_redirects`, or one to a scheme other than http and https."""
+    """More redirects than `max_redirects`, or one to a scheme other than http and https.
+
+    Attributes:
+        response: the redirect at which it stopped, when there were too many; else None.
+    """
+
+    response: object = None
 
 
 class LinkError(StreamError, TypeError, ValueError):
@@ -174,6 +180,7 @@ _CHECK_FILES = "check the files in ca_certs=, client_cert= and client_key="
 _CHECK_PROXY = "check proxy= and the proxy's log"
 _BROKE_OFF = "the server or something between broke off; send again if that is safe"
 _SEND_AGAIN = "give body= a function that returns a new iterator each time, or a path"
+_RAW = "send decompress_response=False to see it raw"
 _NOT_HTTP = "check that this port speaks HTTP in the version asked for"
 
 #: curl_easy_perform's CURLcode (libcurl-errors(3)) to class, phase, remedy.
@@ -186,6 +193,7 @@ _CAUSES = {
     8: _Cause(ProtocolError, "reading the headers", _NOT_HTTP),
     16: _Cause(ProtocolError, "framing HTTP/2", _NOT_HTTP),
     18: _Cause(ProtocolError, "reading the body", _BROKE_OFF),
+    23: _Cause(ProtocolError, "decoding the body", _RAW),
     26: _Cause(StreamError, "reading the body to send", "check the file to upload"),
     27: _Cause(StreamError, "allocating memory", "hold fewer transfers at once"),
     28: _Cause(TimeoutError, "waiting", "raise request_timeout= or connect_timeout=, or try later"),
@@ -198,7 +206,7 @@ _CAUSES = {
     56: _Cause(ProtocolError, "receiving", _BROKE_OFF),
     58: _Cause(TLSError, "loading the client certificate", _CHECK_FILES),
     60: _Cause(TLSError, "verifying the server", _CHECK_TLS),
-    61: _Cause(ProtocolError, "decoding the body", "send decompress_response=False to see it raw"),
+    61: _Cause(ProtocolError, "decoding the body", _RAW),
     63: _Cause(TooLargeError, "reading the body", "raise max_body_size=, or ask for less"),
     65: _Cause(StreamError, "sending the body again", _SEND_AGAIN),
     77: _Cause(TLSError, "loading the CA certificates", _CHECK_FILES),

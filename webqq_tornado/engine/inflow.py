@@ -114,7 +114,7 @@ class Inflow:
 
     def _note_error(self, future: asyncio.Future[Any]) -> None:
         if future.cancelled():
-            self.error = asyncio.CancelledError("the sink's awaitable was cancelled")
+            self.error = RuntimeError("the sink's awaitable was cancelled")
         else:
             self.error = future.exception()
 

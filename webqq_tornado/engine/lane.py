@@ -6,6 +6,7 @@ What libcurl's callbacks may do here, and why, is told in `transport`.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from time import monotonic
@@ -14,7 +15,7 @@ from typing import Protocol, TypeAlias
 import pycurl
 from tornado.ioloop import IOLoop
 
-from .errors import StreamError, from_curl
+from .errors import RedirectError, StreamError, from_curl
 from .options import Options
 from .pipes import Pipes
 from .request import Request
@@ -50,6 +51,7 @@ _TIMES_OF_FIRST = (
     pycurl.REDIRECT_TIME,
 )
 
+_NOT_CONNECTED, _REDIRECTED_TOO_OFTEN = 7, 47  # of libcurl's errors
 _BYTES = (pycurl.SIZE_UPLOAD_T, pycurl.SIZE_DOWNLOAD_T, pycurl.HEADER_SIZE, pycurl.REQUEST_SIZE)
 
 
@@ -248,7 +250,10 @@ class Transfer:
     def _error(self, request: Request, code: int, text: str) -> StreamError:
         """What libcurl's number means for the request."""
         is_proxied = bool(self.easy.getinfo(pycurl.USED_PROXY))
-        return from_curl(
+        number = self.easy.getinfo(pycurl.OS_ERRNO) if code == _NOT_CONNECTED else 0
+        if number:
+            text = f"{text.rstrip('. ')}: [Errno {number}] {os.strerror(number)}"
+        error = from_curl(
             code,
             text,
             method=request.method,
@@ -256,6 +261,10 @@ class Transfer:
             request=request,
             is_proxied=is_proxied,
         )
+        if code == _REDIRECTED_TOO_OFTEN and isinstance(error, RedirectError):
+            response = self.response(request)
+            error.response = response if isinstance(response, Response) else None
+        return error
 
     def bytes_moved(self) -> int:
         """Bytes sent and received so far; only good for telling whether there were more."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 import contextlib
 import select
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from tornado.ioloop import IOLoop
 
@@ -58,12 +58,17 @@ class Epoll:
 
     outlives_sockets = True
 
-    def __init__(self, ioloop: IOLoop, handler: Callable[[int, int], None]) -> None:
+    def __init__(self, ioloop: IOLoop, handler: Callable[[Any, int], None]) -> None:
         self._ioloop = ioloop
         self._handler = handler
         self._epoll = select.epoll()
         self._events: dict[int, int] = {}
-        ioloop.add_handler(self._epoll.fileno(), handler, IOLoop.READ)
+        self._watch()
+
+    def _watch(self) -> None:
+        # By the object and not by its number: `IOLoop.close(all_fds=True)`, which Tornado's test
+        # cases use, closes what it finds, and a number would later be closed once more.
+        self._ioloop.add_handler(self._epoll, self._handler, IOLoop.READ)
 
     def register(self, fd: int, events: int) -> None:
         """See `Readiness`."""
@@ -98,13 +103,13 @@ class Epoll:
     def close(self) -> None:
         """See `Readiness`."""
         if not _is_closed(self._ioloop):  # else it went first, and its handlers with it
-            self._ioloop.remove_handler(self._epoll.fileno())
+            self._ioloop.remove_handler(self._epoll)
         self._epoll.close()
 
     def _replace(self) -> None:
         self.close()
         self._epoll = select.epoll()
-        self._ioloop.add_handler(self._epoll.fileno(), self._handler, IOLoop.READ)
+        self._watch()
         for fd, events in tuple(self._events.items()):
             try:
                 self._epoll.register(fd, events)
@@ -112,12 +117,25 @@ class Epoll:
                 del self._events[fd]
 
 
+class _Borrowed:
+    """A socket of libcurl's: `IOLoop.close(all_fds=True)` is not to close it."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def close(self) -> None:
+        """Libcurl does."""
+
+
 class LoopHandlers:
     """A handler on the loop for each socket, where there is no epoll."""
 
     outlives_sockets = False
 
-    def __init__(self, ioloop: IOLoop, handler: Callable[[int, int], None]) -> None:
+    def __init__(self, ioloop: IOLoop, handler: Callable[[Any, int], None]) -> None:
         self._ioloop = ioloop
         self._handler = handler
         self._fds: set[int] = set()
@@ -127,12 +145,12 @@ class LoopHandlers:
         """See `Readiness`."""
         self._fds.add(fd)
         try:
-            self._ioloop.add_handler(fd, self._on_ready, events)
+            self._ioloop.add_handler(_Borrowed(fd), self._on_ready, events)
         except ValueError:
             # libcurl has just opened it: what stands under its number is of a file that
             # somebody closed without remove_handler, and can only confuse.
             self._ioloop.remove_handler(fd)
-            self._ioloop.add_handler(fd, self._on_ready, events)
+            self._ioloop.add_handler(_Borrowed(fd), self._on_ready, events)
 
     def modify(self, fd: int, events: int) -> None:
         """See `Readiness`."""
@@ -155,9 +173,9 @@ class LoopHandlers:
             with contextlib.suppress(OSError):
                 self.unregister(fd)
 
-    def _on_ready(self, fd: int, events: int) -> None:
-        self._ready.append((fd, events))
-        self._handler(fd, events)
+    def _on_ready(self, borrowed: _Borrowed, events: int) -> None:
+        self._ready.append((borrowed.fileno(), events))
+        self._handler(borrowed, events)
 
 
 def _is_closed(ioloop: IOLoop) -> bool:
@@ -165,11 +183,11 @@ def _is_closed(ioloop: IOLoop) -> bool:
     return closed
 
 
-def readiness_for(ioloop: IOLoop, handler: Callable[[int, int], None]) -> Readiness:
+def readiness_for(ioloop: IOLoop, handler: Callable[[Any, int], None]) -> Readiness:
     """The best there is on this system.
 
     Args:
         ioloop: to register with.
-        handler: is called with (fd, events) when `ready` has something to say.
+        handler: is called as by `IOLoop`, when `ready` has something to say.
     """
     return (Epoll if hasattr(select, "epoll") else LoopHandlers)(ioloop, handler)

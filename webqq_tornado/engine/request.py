@@ -30,6 +30,7 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _UNSAFE_VALUE = re.compile(r"[\r\n\0]")
 _UNSAFE_URL = re.compile(r"[\x00-\x20\x7f]")
+_NORMAL_URL = re.compile(r"https?://(?![/?#])[!-~]+", re.IGNORECASE | re.ASCII)
 _SCHEME = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 HTTP_VERSIONS = ("1.0", "1.1", "2", "2-prior-knowledge", "3")
 
@@ -64,7 +65,7 @@ class Multipart(NamedTuple):
 PLAIN = object()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Request:
     """What one link sends. A value: `dataclasses.replace` makes another.
 
@@ -171,26 +172,40 @@ class Request:
     compiled: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        put = object.__setattr__
+        given = self._keep_what_was_given()
         if not isinstance(self.url, str):
             raise ValueError(f"a URL is text, not {type(self.url).__name__}")
-        if not (self.url.isascii() and _SCHEME.match(self.url)) or _UNSAFE_URL.search(self.url):
-            put(self, "url", _normal_url(self.url))
+        if not _NORMAL_URL.fullmatch(self.url):
+            given["url"] = _normal_url(self.url)
         if isinstance(self.body, str):
-            put(self, "body", self.body.encode())
-        elif self.body is not None and not isinstance(self.body, (bytes, Multipart)):
-            _check_source(self.body)
-        put(self, "is_special", self.is_piped or isinstance(self.body, Multipart) or self._has_pipe)
+            given["body"] = self.body.encode()
+        elif self.body is not None and not isinstance(self.body, bytes):
+            if not isinstance(self.body, Multipart):
+                _check_source(self.body)
+            given["is_special"] = True
         if not self.method:
-            put(self, "method", "GET" if self.body is None else "POST")
+            given["method"] = "GET" if self.body is None else "POST"
         elif not _TOKEN.fullmatch(self.method):
             raise ValueError(f"method {self.method!r} is not a token such as GET")
         if self.headers:
-            put(self, "headers", _checked_headers(self.headers))
-        for name, check in _CHECKS:
-            value = getattr(self, name)
-            if value is not None:
-                check(name, value)
+            given["headers"] = _checked_headers(self.headers)
+        for name in given.keys() & _CHECKS.keys():
+            _CHECKS[name](name, given[name])
+        if not _PIPED.isdisjoint(given):
+            given["is_special"] = True
+        if self.ip_version == 4 and "[" in self.host:
+            raise ValueError(f"ip_version is 4, and {self.host} is an address of version 6")
+
+    def _keep_what_was_given(self) -> dict[str, Any]:
+        """Leave the other arguments to the class, which has their defaults: most are others."""
+        default = type(self).__dict__
+        given = {
+            name: value
+            for name, value in self.__dict__.items()
+            if name == "url" or value is not default[name]
+        }
+        object.__setattr__(self, "__dict__", given)
+        return given
 
     def __reduce__(self) -> tuple[object, ...]:
         # What was compiled is of use to one stream only.
@@ -228,11 +243,6 @@ class Request:
         return self.stream or any(one is not None for one in limits)
 
     @property
-    def _has_pipe(self) -> bool:
-        given = (self.sink, self.on_progress, self.prepare_curl)
-        return self.hears_headers or any(one is not None for one in given)
-
-    @property
     def host(self) -> str:
         """Host and port as in the URL, lower case, without credentials."""
         return urlsplit(self.url).netloc.rpartition("@")[2].lower()
@@ -255,8 +265,11 @@ class Request:
         if isinstance(request, Request):
             return request
         if isinstance(request, str):
-            plain = cls(request)
-            object.__setattr__(plain, "compiled", PLAIN)
+            # By a short way: this is what most links are.
+            plain, put = object.__new__(cls), object.__setattr__
+            put(plain, "url", request if _NORMAL_URL.fullmatch(request) else _normal_url(request))
+            put(plain, "method", "GET")
+            put(plain, "compiled", PLAIN)
             return plain
         if isinstance(request, urllib.request.Request):
             return _of_urllib(request)
@@ -359,26 +372,26 @@ def _check_line(name: str, value: object) -> None:
         raise ValueError(f"{name} has CR, LF or NUL in it")
 
 
-_CHECKS: tuple[tuple[str, Callable[[str, Any], None]], ...] = (
-    ("connect_timeout", _check_seconds),
-    ("request_timeout", _check_seconds),
-    ("idle_timeout", _check_seconds),
-    ("max_redirects", _check_count),
-    ("max_body_size", _check_count),
-    ("max_header_size", _check_count),
-    ("max_header_count", _check_count),
-    ("body_size", _check_count),
-    ("http_version", _check_word(*HTTP_VERSIONS)),
-    ("auth_mode", _check_word("basic", "digest")),
-    ("proxy_auth_mode", _check_word("basic", "digest")),
-    ("ip_version", _check_word(4, 6)),
-    ("user_agent", _check_line),
-    ("auth_username", _check_line),
-    ("auth_password", _check_line),
-    ("proxy", _check_line),
-    ("network_interface", _check_line),
-    ("unix_socket", _check_line),
-)
+_CHECKS: dict[str, Callable[[str, Any], None]] = {
+    "connect_timeout": _check_seconds,
+    "request_timeout": _check_seconds,
+    "idle_timeout": _check_seconds,
+    "max_redirects": _check_count,
+    "max_body_size": _check_count,
+    "max_header_size": _check_count,
+    "max_header_count": _check_count,
+    "body_size": _check_count,
+    "http_version": _check_word(*HTTP_VERSIONS),
+    "auth_mode": _check_word("basic", "digest"),
+    "proxy_auth_mode": _check_word("basic", "digest"),
+    "ip_version": _check_word(4, 6),
+    "user_agent": _check_line,
+    "auth_username": _check_line,
+    "auth_password": _check_line,
+    "proxy": _check_line,
+    "network_interface": _check_line,
+    "unix_socket": _check_line,
+}
 
 
 def _own_names() -> tuple[str, ...]:
@@ -479,14 +492,9 @@ def option_names() -> tuple[str, ...]:
     return tuple(f.name for f in fields(Request) if f.init and f.name not in _OWN)
 
 
-#: Arguments that make it this one request, or go through its caller's hands.
-_OWN = frozenset(
+#: Arguments that take the answer through the caller's hands, see `pipes`.
+_PIPED = frozenset(
     {
-        "url",
-        "method",
-        "headers",
-        "body",
-        "body_size",
         "sink",
         "stream",
         "on_progress",
@@ -496,3 +504,5 @@ _OWN = frozenset(
         "max_header_count",
     }
 )
+#: Arguments that make it this one request, or go through its caller's hands.
+_OWN = _PIPED | {"url", "method", "headers", "body", "body_size"}

@@ -398,7 +398,7 @@ class HTTPStream:
         """The sockets that are waited for now."""
         return self._transport.fd_map
 
-    def _handle_events(self, fd: int, events: int) -> None:
+    def _handle_events(self, fd: object, events: int) -> None:
         """What `IOLoop.add_handler` calls when some of our sockets are ready."""
         self._transport.handle_events()
 

@@ -82,7 +82,7 @@ class Transport:
         lasting: numbers of sockets that stay registered when libcurl lets them go.
     """
 
-    def __init__(self, ioloop: IOLoop, handler: Callable[[int, int], None]) -> None:
+    def __init__(self, ioloop: IOLoop, handler: Callable[[object, int], None]) -> None:
         self.fd_map: dict[int, Lane] = {}
         self.registered: dict[int, int] = {}
         self.lasting: set[int] = set()

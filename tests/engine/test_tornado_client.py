@@ -1,0 +1,242 @@
+"""`HTTPStreamClient` beyond what Tornado's own suites ask of it (`test_tornado_suites.py`)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import ssl
+
+import pytest
+from conftest import open_descriptors
+from servers.proxies import PASSWORD, USER, Proxies
+from servers.raw import raw_server
+from servers.web import Web
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from tornado.ioloop import IOLoop
+from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
+
+from webqq_tornado.httpclient import HTTPStreamClient, HTTPStreamError
+
+
+def client(**arguments: object) -> HTTPStreamClient:
+    return HTTPStreamClient(force_instance=True, **arguments)
+
+
+async def test_configured_it_is_the_client_of_an_app(web: Web):
+    AsyncHTTPClient.configure("webqq_tornado.httpclient.HTTPStreamClient", max_clients=7)
+    try:
+        http = AsyncHTTPClient()
+        assert type(http) is HTTPStreamClient
+        assert http.max_clients == 7
+        assert AsyncHTTPClient() is http
+        response = await http.fetch(f"{web.http}/bytes/3")
+        assert response.body == b"012"
+        http.close()
+    finally:
+        AsyncHTTPClient.configure(None)
+
+
+def test_each_loop_has_its_own():
+    async def instance() -> HTTPStreamClient:
+        return HTTPStreamClient()
+
+    loops = [IOLoop(make_current=False) for _ in range(2)]
+    first, second = (loop.run_sync(instance) for loop in loops)
+    assert first is not second
+    for one, loop in zip((first, second), loops, strict=True):
+        one.close()
+        loop.close()
+
+
+async def test_the_short_way_and_the_long_one_answer_alike(web: Web):
+    http = client()
+    url = f"{web.http}/status/404"
+    short = await http.fetch(url, raise_error=False)
+    long = await http.fetch(HTTPRequest(url), raise_error=False)
+    for name in ("code", "reason", "body", "effective_url"):
+        assert getattr(short, name) == getattr(long, name)
+    assert short.request.url == long.request.url == url
+    assert short.headers["Content-Type"] == long.headers["Content-Type"]
+    assert short.time_info.keys() == long.time_info.keys()
+    assert short.buffer.read() == short.body
+    assert type(short.error) is type(long.error) is HTTPClientError
+    http.close()
+
+
+async def test_a_bad_status_raises_with_the_response(web: Web):
+    http = client()
+    with pytest.raises(HTTPClientError) as caught:
+        await http.fetch(f"{web.http}/status/418")
+    assert caught.value.code == 418
+    assert caught.value.response.code == 418
+    http.close()
+
+
+async def test_time_info_is_that_of_curl_httpclient(web: Web):
+    http = client()
+    response = await http.fetch(web.http)
+    phases = {"queue", "namelookup", "connect", "appconnect", "pretransfer", "starttransfer"}
+    assert phases <= response.time_info.keys()
+    assert 0 < response.time_info["total"] == pytest.approx(response.request_time)
+    http.close()
+
+
+async def test_it_keeps_no_cookies(web: Web):
+    http = client()
+    await http.fetch(f"{web.http}/set-cookie?a=1", raise_error=False)
+    names = [name for name, _ in json.loads((await http.fetch(f"{web.http}/echo")).body)["headers"]]
+    assert "Cookie" not in names
+    http.close()
+
+
+async def test_max_clients_wait_in_order(web: Web):
+    http = client(max_clients=1)
+    order: list[str] = []
+
+    async def fetch(name: str) -> None:
+        await http.fetch(f"{web.http}/echo?{name}")
+        order.append(name)
+
+    await asyncio.gather(*(fetch(name) for name in "abcd"))
+    assert order == list("abcd")
+    http.close()
+
+
+async def test_the_queue_has_the_shorter_of_both_timeouts(web: Web):
+    http = client(max_clients=1)
+    held = asyncio.ensure_future(http.fetch(f"{web.http}/hold/queue"))
+    with pytest.raises(HTTPTimeoutError, match="queue"):
+        await http.fetch(HTTPRequest(web.http, request_timeout=0.05))
+    assert len(http.queue) == 0
+    other = client()
+    await other.fetch(f"{web.http}/release/queue")
+    assert (await held).code == 200
+    http.close()
+    other.close()
+
+
+async def test_close_fails_what_is_in_flight_and_what_waits(web: Web):
+    http = client(max_clients=1)
+    futures = [http.fetch(f"{web.http}/hold/closing") for _ in range(3)]
+    http.close()
+    for future in futures:
+        with pytest.raises(HTTPStreamClosedError, match="closed"):
+            await future
+    with pytest.raises(RuntimeError, match="closed"):
+        await http.fetch(web.http)
+
+
+async def test_a_refused_connection_is_an_oserror_too():
+    http = client()
+    with pytest.raises(OSError, match=r"\[Errno 111\] Connection refused") as caught:
+        await http.fetch("http://127.0.0.1:1/")
+    assert isinstance(caught.value, HTTPStreamError)
+    assert (caught.value.code, caught.value.errno) == (599, 7)
+    http.close()
+
+
+async def test_the_last_of_too_many_redirects_is_the_answer(web: Web):
+    http = client()
+    request = HTTPRequest(f"{web.http}/hops/5", max_redirects=2)
+    response = await http.fetch(request, raise_error=False)
+    assert response.code == 302
+    assert response.effective_url.endswith("/hops/3")
+    http.close()
+
+
+async def test_a_proxy_with_a_password(web: Web, proxies: Proxies):
+    http = client()
+    proxy = {"proxy_host": "127.0.0.1", "proxy_port": proxies.http_auth}
+    url = web.http.replace("127.0.0.1", "somewhere.test")
+    with pytest.raises(HTTPClientError, match="407"):
+        await http.fetch(url, proxy_username="nobody", proxy_password="x", **proxy)
+    response = await http.fetch(url, proxy_username=USER, proxy_password=PASSWORD, **proxy)
+    assert response.code == 200
+    http.close()
+
+
+async def test_a_client_certificate_by_ssl_options(web: Web):
+    http = client()
+    options = {"certfile": web.client, "ca_certs": web.ca}
+    assert (await http.fetch(web.mutual, ssl_options=options)).code == 200
+    http.close()
+
+
+async def test_an_ssl_context_is_refused_with_what_to_give_instead(web: Web):
+    http = client()
+    with pytest.raises(ValueError, match="client_cert"):
+        await http.fetch(web.https, ssl_options=ssl.create_default_context())
+    http.close()
+
+
+async def test_a_coroutine_as_streaming_callback_holds_the_sender(web: Web):
+    http = client()
+    taken = 0
+
+    async def take(chunk: bytes) -> None:
+        nonlocal taken
+        await asyncio.sleep(0)
+        taken += len(chunk)
+
+    response = await http.fetch(f"{web.http}/bytes/3000000", streaming_callback=take)
+    assert taken == 3_000_000
+    assert response.body == b""
+    http.close()
+
+
+async def test_prepare_curl_callback_has_the_last_word(web: Web):
+    http = client()
+
+    def prepare(curl):
+        curl.setopt(curl.USERAGENT, "prepared")
+
+    response = await http.fetch(f"{web.http}/echo", prepare_curl_callback=prepare)
+    assert ["User-Agent", "prepared"] in json.loads(response.body)["headers"]
+    plain = await http.fetch(HTTPRequest(f"{web.http}/echo"))
+    assert b"prepared" not in plain.body
+    http.close()
+
+
+async def test_what_broke_off_is_a_closed_stream():
+    async def hang_up(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    http = client()
+    async with raw_server(hang_up) as url:
+        with pytest.raises(HTTPStreamClosedError):
+            await http.fetch(url)
+    http.close()
+
+
+async def test_a_cancelled_fetch_leaves_nothing(web: Web):
+    http = client()
+    await http.fetch(web.http)
+    before = open_descriptors()
+    future = http.fetch(f"{web.http}/bytes/5")
+    future.cancel()
+    await http.fetch(web.http)
+    assert open_descriptors() <= before + 1
+    http.close()
+
+
+def test_closing_a_loop_with_all_its_files_takes_nobody_elses_number(web: Web):
+    """A client that nobody closed must not close, when it goes, what has its number by then."""
+    loop = IOLoop(make_current=False)
+
+    async def make() -> HTTPStreamClient:
+        http = client()
+        await http.fetch(web.http)
+        return http
+
+    http = loop.run_sync(make)
+    number = http._transport._readiness._epoll.fileno()
+    loop.close(all_fds=True)
+    heir = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(heir, number)
+    del http, make
+    gc.collect()
+    os.close(number)  # raises if it is closed already
+    os.close(heir)
