@@ -106,6 +106,7 @@ def test_the_public_names_are_these():
         "FilePart",
         "Hop",
         "HTTPStream",
+        "Limits",
         "LinkError",
         "Multipart",
         "Next",

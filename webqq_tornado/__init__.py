@@ -21,6 +21,7 @@ from .engine.errors import (
     TLSError,
     TooLargeError,
 )
+from .engine.limits import Limits
 from .engine.request import FilePart, Multipart, Request
 from .engine.response import Hop, Response
 from .engine.session import CookieJar, Session
@@ -38,6 +39,7 @@ __all__ = [
     "FilePart",
     "HTTPStream",
     "Hop",
+    "Limits",
     "LinkError",
     "Multipart",
     "Next",

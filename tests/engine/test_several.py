@@ -326,3 +326,24 @@ async def test_chains_deep_below_others_end_from_the_bottom(web: Web):
         chain = stream.add_request(web.http, read)
         assert await stream.drain(20)
     assert chain.state is State.DONE
+
+
+async def test_a_source_whose_end_cancels_the_chains_above_is_counted_once(web: Web):
+    """Ending a chain runs the end of its generator, which may end the chains above it."""
+    held = asyncio.Event()
+
+    def source():
+        try:
+            for _ in range(100):
+                held.set()
+                yield f"{web.http}/hold/counted-once", None
+        finally:
+            top.cancel()
+
+    async with HTTPStream(max_clients=2) as stream:
+        top = stream.add_request(web.http, lambda _: [(web.http, lambda _: source())] * 2)
+        await held.wait()
+        next(chain for chain in stream.chains if chain.parent is top and chain._below).cancel()
+        await stream.drain()
+        stats = stream.stats()
+        assert stats.started == stats.done + stats.failed + stats.cancelled

@@ -34,7 +34,7 @@ import math
 import reprlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from .errors import LinkError, safe_url
 from .request import Request
@@ -61,6 +61,7 @@ class Next(NamedTuple):
         errback: gets the error if this link fails, and returns what comes next.
         session: the `Session` in whose name it is sent; by default the chain's.
         name: for the chain that it becomes when it is one of several.
+        priority: links that wait for their turn go by it, higher first; by default the chain's.
 
     Example:
         >>> def retry(error):
@@ -73,6 +74,7 @@ class Next(NamedTuple):
     errback: Errback | None = None
     session: Session | None = None
     name: str | None = None
+    priority: int | None = None
 
 
 class State(enum.Enum):
@@ -96,6 +98,19 @@ class State(enum.Enum):
 _FINAL = frozenset({State.DONE, State.FAILED, State.CANCELLED})
 
 
+class Keeper(Protocol):
+    """Who moves chains through their states."""
+
+    def cancel(self, chain: Chain) -> bool:
+        """End it now; False if it had ended."""
+
+    def pause(self, chain: Chain) -> None:
+        """Send nothing more for it."""
+
+    def resume(self, chain: Chain) -> None:
+        """Send again."""
+
+
 class Chain:
     """A conversation under way: one request after the other.
 
@@ -109,6 +124,7 @@ class Chain:
         steps: links begun so far.
         response: the last one, once the chain has ended.
         error: what ended it, if it failed.
+        is_paused: see `pause`; chains below a paused one are held, too.
 
     Example:
         >>> chain = stream.add_request("http://example.org/", read, name="example")
@@ -118,22 +134,24 @@ class Chain:
     __slots__ = (
         "_awaited",
         "_below",
-        "_canceller",
         "_deadline_timer",
         "_delay_timer",
         "_errback",
         "_is_failing",
         "_is_quiet",
+        "_keeper",
         "_lane",
         "_name",
         "_number",
         "_outcome",
+        "_priority",
         "_readback",
         "_request",
         "_task",
         "_transfer",
         "_waiters",
         "error",
+        "is_paused",
         "parent",
         "response",
         "session",
@@ -146,12 +164,14 @@ class Chain:
         number: int,
         name: str | None,
         session: Session,
-        canceller: Callable[[Chain], bool],
+        keeper: Keeper,
         parent: Chain | None = None,
     ) -> None:
         self._number = number
         self._name = name
-        self._canceller = canceller
+        self._keeper = keeper
+        self._priority: int = 0 if parent is None else parent._priority
+        self.is_paused = False
         self._waiters: list[asyncio.Future[Response | None]] | None = None
         self.state = State.QUEUED
         self.steps = 0
@@ -197,7 +217,19 @@ class Chain:
         Returns:
             False if it had ended already.
         """
-        return self._canceller(self)
+        return self._keeper.cancel(self)
+
+    def pause(self) -> None:
+        """Send nothing more for it and the chains below it, until `resume`.
+
+        What is in flight ends, and its reader runs; the link that follows waits. Delays go on
+        counting, and so does the deadline.
+        """
+        self._keeper.pause(self)
+
+    def resume(self) -> None:
+        """Go on where `pause` has stopped it."""
+        self._keeper.resume(self)
 
     def __await__(self) -> Generator[Any, None, Response | None]:
         if not self.done:
@@ -223,7 +255,7 @@ class Chain:
 class Below:
     """The chains below one: those alive, the source of more, the first error."""
 
-    __slots__ = ("ahead", "alive", "error", "is_told", "made", "origin", "source")
+    __slots__ = ("ahead", "alive", "error", "is_told", "made", "origin", "queued", "source")
 
     def __init__(
         self, source: Iterator[object] | AsyncIterator[object], origin: object = None
@@ -232,6 +264,7 @@ class Below:
         self.ahead: deque[object] = deque()  # taken from the source, and not begun yet
         self.origin = origin  # the reader whose source it is
         self.made = 0
+        self.queued = 0  # of those alive, where there are limits
         self.error: BaseException | None = None
         self.is_told = False  # the error was logged by the chain below that it is from
         #: None when it is exhausted.
@@ -294,6 +327,8 @@ def checked_link(link: Next, origin: object) -> Next:
         raise _link_error(link, origin, "its session is none that HTTPStream.session gave")
     if link.session is not None and link.session.is_closed:
         raise _link_error(link, origin, "its session belongs to a stream that was closed")
+    if link.priority is not None and type(link.priority) is not int:
+        raise _link_error(link, origin, f"its priority {link.priority!r} is not a whole number")
     if not is_delay(link.delay):
         why = f"its delay {link.delay!r} is not a number of seconds, 0 or more"
         raise _link_error(link, origin, why)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections import deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
@@ -28,8 +28,11 @@ class Trunk(Protocol):
     """What branching needs of the runner."""
 
     @property
-    def has_room(self) -> bool:
-        """One more link could be sent now, or timed."""
+    def is_full(self) -> bool:
+        """No link at all could be sent or timed now."""
+
+    def has_room(self, chain: Chain) -> bool:
+        """One more link below the chain could be sent now, or timed."""
 
     def new_chain(self, name: str | None, session: Session, parent: Chain | None = None) -> Chain:
         """A chain with no link yet."""
@@ -60,12 +63,23 @@ class FanOut:
 
     def __init__(self, trunk: Trunk) -> None:
         self._trunk = trunk
-        self.waiting: deque[Callable[[], None]] = deque()  # sources that wait for room
+        self.waiting: OrderedDict[Chain, Callable[[], None]] = OrderedDict()  # sources, for room
 
     def use_room(self) -> None:
-        """There is room again: let the sources go on, in turn."""
-        while self.waiting and self._trunk.has_room:
-            self.waiting.popleft()()
+        """There may be room again: let the sources go on, in turn."""
+        for _ in range(len(self.waiting)):
+            if self._trunk.is_full or not self.waiting:
+                return
+            chain, take = self.waiting.popitem(last=False)
+            if self._trunk.has_room(chain):
+                take()
+            else:
+                self.waiting[chain] = take
+
+    def wake(self, chain: Chain) -> None:
+        """There may be room again for one source."""
+        if chain in self.waiting and self._trunk.has_room(chain):
+            self._trunk.call_soon(self.waiting.pop(chain))
 
     def branch(self, chain: Chain, below: Below) -> None:
         """The chain becomes as many as its source has links."""
@@ -102,17 +116,17 @@ class FanOut:
         if below is None or not isinstance(below.source, Iterator):
             return
         for _ in range(_TAKEN_AT_ONCE):
-            if chain.done or not self._trunk.has_room:
+            if chain.done or not self._trunk.has_room(chain):
                 break
             if not self._take_one(chain, below, below.source):
                 self.end_if_all_ended(chain)
                 return
         if chain.done:
             return
-        if self._trunk.has_room:
+        if self._trunk.has_room(chain):
             self._trunk.call_soon(self._take, chain)
         else:
-            self.waiting.append(functools.partial(self._take, chain))
+            self.waiting[chain] = functools.partial(self._take, chain)
 
     def _take_one(self, chain: Chain, below: Below, source: Iterator[object]) -> bool:
         """One link of the source; False when there are no more."""
@@ -134,8 +148,8 @@ class FanOut:
                 if chain.done:
                     break
                 self._add(chain, below, item)
-                while not self._trunk.has_room and not chain.done:
-                    await self._room()
+                while not self._trunk.has_room(chain) and not chain.done:
+                    await self._room(chain)
         except asyncio.CancelledError:
             self._trunk.end(chain, State.CANCELLED)
             raise
@@ -148,9 +162,9 @@ class FanOut:
                 await close()
         self.end_if_all_ended(chain)
 
-    async def _room(self) -> None:
+    async def _room(self, chain: Chain) -> None:
         room = asyncio.get_running_loop().create_future()
-        self.waiting.append(functools.partial(_wake, room))
+        self.waiting[chain] = functools.partial(_wake, room)
         await room
 
     def _add(self, parent: Chain, below: Below, item: object) -> None:

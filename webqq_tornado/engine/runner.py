@@ -13,8 +13,7 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from tornado.ioloop import IOLoop
@@ -23,7 +22,9 @@ from .chain import Below, Chain, Link, Next, State, checked_link, next_of
 from .errors import ClosedError, DeadlineError, StreamError
 from .fanout import FanOut
 from .lane import Lane
+from .limits import Limits
 from .options import Options, compile_options
+from .queue import FairQueue
 from .request import PLAIN, Request
 from .response import Response
 from .session import Session
@@ -39,6 +40,8 @@ logger = logging.getLogger("webqq_tornado.engine")
 _STREAM_IDLE_TIMEOUT = 60.0
 #: Chains that may wait for their time before sources of links are asked to wait, too.
 _MAX_DELAYED = 100_000
+#: Links of one source that wait in a queue with limits before the source is asked to wait, too.
+_QUEUED_AHEAD = 16
 
 
 class Hooks(Protocol):
@@ -63,12 +66,15 @@ class Runner:
         hooks: the stream.
         defaults: of requests, complete.
         max_clients: requests in flight at most.
+        limits: of hosts and sessions.
         hears_responses: `hooks.on_response` does something.
 
     Attributes:
         chains: those alive.
         in_flight, delayed: requests sent and not answered; chains that wait for their time.
-        queue: chains that wait for room, first come first.
+        queue: chains that wait for their turn.
+        held: chains with a link to send that are paused.
+        is_paused: the whole flow is.
         started, done, failed, cancelled: chains so far.
         requests, responses, errors, received: so far; `received` in bytes.
         idle_listeners: are called whenever the last chain has ended.
@@ -82,6 +88,7 @@ class Runner:
         *,
         defaults: Mapping[str, Any],
         max_clients: int,
+        limits: Limits | None,
         hears_responses: bool,
     ) -> None:
         self._ioloop = ioloop
@@ -92,6 +99,13 @@ class Runner:
         self._plain_options = compile_options(Request("http://localhost"), defaults)
         self._options_key = object()  # marks what this runner compiled for a request
         self._max_clients = max_clients
+        # What a link need not ask for its turn below: 0 while some have to, for what reason ever.
+        self._quick_clients = max_clients
+        self._is_limited = bool(limits)
+        self._fair = FairQueue[Chain](limits)
+        self._queue_timer: object | None = None
+        self._is_using_room = False
+        self._paused: set[Chain] = set()
         self._idle_timeout: float = defaults["idle_timeout"]
         self._hears_responses = hears_responses
         self._shows_links = logger.isEnabledFor(logging.DEBUG)  # asked once: links are many
@@ -99,28 +113,37 @@ class Runner:
         self.call_soon = transport.call_soon
         self._is_closed = False
         self.chains: set[Chain] = set()
-        self.queue: OrderedDict[Chain, None] = OrderedDict()
+        self.queue: Mapping[Chain, object] = self._fair.members
+        self.held: dict[Chain, None] = {}
+        self.is_paused = False
         self.in_flight = self.delayed = 0
         self.started = self.done = self.failed = self.cancelled = 0
         self.requests = self.responses = self.errors = self.received = 0
         self.idle_listeners: list[Callable[[], None]] = []
+        self._heed_gates()
 
     def close(self) -> None:
         """End all chains; whoever awaits one gets `ClosedError`."""
         self._is_closed = True
+        if self._queue_timer is not None:
+            self._ioloop.remove_timeout(self._queue_timer)
         for chain in tuple(self.chains):
             if chain.parent is None:
                 self.end(chain, State.CANCELLED, ClosedError("the stream was closed"))
 
     @property
-    def has_room(self) -> bool:
-        """One more link could be sent now, or timed."""
-        return (
-            not self.queue
-            and self.in_flight < self._max_clients
-            and self.delayed < _MAX_DELAYED
-            and not self._is_closed
-        )
+    def is_full(self) -> bool:
+        """No link at all could be sent or timed now."""
+        if self._is_closed or self.is_paused or self.delayed >= _MAX_DELAYED:
+            return True
+        return not self._is_limited and (bool(self.queue) or self._has_no_slot)
+
+    def has_room(self, chain: Chain) -> bool:
+        """One more link below the chain could be sent or timed now, or soon have its turn."""
+        if self.is_full or (self._paused and _is_held(chain)):
+            return False
+        # With limits, hosts differ: each source has a few links in the queue.
+        return chain._below is None or chain._below.queued < _QUEUED_AHEAD
 
     # -- a link's way -------------------------------------------------------------------------
 
@@ -133,16 +156,18 @@ class Runner:
         if self._is_closed:
             raise ClosedError("the stream is closed: make another one")
         self.started += 1
-        chain = Chain(self.started, name, session, self.cancel, parent)
+        chain = Chain(self.started, name, session, self, parent)
         chain._outcome = functools.partial(self._on_result, chain)
         self.chains.add(chain)
         return chain
 
     def begin(self, chain: Chain, link: Next) -> None:
         """Give the chain its next link. The link is checked, its request a `Request`."""
-        chain._request, chain._readback, delay, chain._errback, session, _ = link
+        chain._request, chain._readback, delay, chain._errback, session, _, priority = link
         if session is not None:
             chain.session = session
+        if priority is not None:
+            chain._priority = priority
         chain._is_failing = False
         chain.steps += 1
         if not delay:
@@ -156,14 +181,30 @@ class Runner:
         chain._delay_timer = None
         self.delayed -= 1
         self.send(chain)
+        if self.delayed == _MAX_DELAYED - 1:
+            self._fan_out.use_room()
 
     def send(self, chain: Chain) -> None:
-        """Send the chain's request now, or when there is room."""
-        if self.queue or self.in_flight >= self._max_clients:
+        """Send the chain's request now, or when it has its turn."""
+        if self._paused and _is_held(chain):
             chain.state = State.QUEUED
-            self.queue[chain] = None
+            self.held[chain] = None
+        elif self._is_limited or self.is_paused or self.queue or self._has_no_slot:
+            self._enqueue(chain)
         else:
             self._submit(chain)
+
+    @property
+    def _has_no_slot(self) -> bool:
+        return self.in_flight >= self._max_clients
+
+    def _enqueue(self, chain: Chain) -> None:
+        chain.state = State.QUEUED
+        self._fair.push(chain, chain.session, chain._request.host, chain._priority)
+        if self._is_limited:
+            if chain.parent is not None and chain.parent._below is not None:
+                chain.parent._below.queued += 1
+            self._use_room()
 
     def _submit(self, chain: Chain) -> None:
         request: Request = chain._request
@@ -183,6 +224,7 @@ class Runner:
             )
         except ValueError as error:
             self.errors += 1
+            self._fair.end(chain, self._ioloop.time())
             # Later, so that an errback which tries the same again is a loop and no recursion.
             chain.state = State.QUEUED
             self.call_soon(self.fail, chain, error)
@@ -208,6 +250,7 @@ class Runner:
         self.in_flight -= 1
         chain._transfer = None
         chain._lane = lane
+        self._fair.end(chain, self._ioloop.time())
         if self.queue or self._fan_out.waiting:
             self._use_room()
 
@@ -215,6 +258,8 @@ class Runner:
         self.in_flight -= 1
         chain._transfer = None
         chain._lane = lane
+        if self._is_limited:
+            self._fair.end(chain, self._ioloop.time())
         if self.queue or self._fan_out.waiting:
             self._use_room()
         self.take(chain, result)
@@ -234,10 +279,78 @@ class Runner:
             self.fail(chain, result)
 
     def _use_room(self) -> None:
-        """A request ended: the first in the queue may go; when there is none, one is fetched."""
-        while self.queue and self.in_flight < self._max_clients and not self._is_closed:
-            self._submit(self.queue.popitem(last=False)[0])
+        """Whose turn it is may go; when nobody waits any more, sources are asked for more."""
+        if self._is_using_room:
+            return  # called by what was sent here
+        self._is_using_room = True
+        try:
+            while (
+                self.queue and not self._has_no_slot and not self._is_closed and not self.is_paused
+            ):
+                chain = self._fair.pop(self._ioloop.time())
+                if chain is None:
+                    break
+                self._left_queue(chain)
+                self._submit(chain)
+        finally:
+            self._is_using_room = False
+        if self._is_limited:
+            self._set_queue_timer()  # sources wait for links of their own: see _left_queue
+        else:
+            self._fan_out.use_room()
+
+    def _left_queue(self, chain: Chain) -> None:
+        parent = chain.parent
+        if self._is_limited and parent is not None and parent._below is not None:
+            parent._below.queued -= 1
+            self._fan_out.wake(parent)
+
+    def _set_queue_timer(self) -> None:
+        """For when a rate or a spacing lets the next one go."""
+        if self._queue_timer is not None:
+            self._ioloop.remove_timeout(self._queue_timer)
+            self._queue_timer = None
+        at = self._fair.next_time
+        if at is not None and self.queue and not self._is_closed:
+            self._queue_timer = self._ioloop.call_at(at, self._on_queue_time)
+
+    def _on_queue_time(self) -> None:
+        self._queue_timer = None
+        self._use_room()
+
+    # -- pauses -------------------------------------------------------------------------------
+
+    def pause(self, chain: Chain | None) -> None:
+        """Send nothing more for a chain and those below it, or for the whole flow."""
+        if chain is None:
+            self.is_paused = True
+        elif not chain.done:
+            chain.is_paused = True
+            self._paused.add(chain)
+            for queued in tuple(self.queue):
+                if _is_held(queued) and self._fair.remove(queued):
+                    self._left_queue(queued)
+                    self.held[queued] = None
+        self._heed_gates()
+
+    def resume(self, chain: Chain | None) -> None:
+        """Go on where `pause` had stopped it."""
+        if chain is None:
+            self.is_paused = False
+        else:
+            chain.is_paused = False
+            self._paused.discard(chain)
+        self._heed_gates()
+        for held in tuple(self.held):
+            if not _is_held(held):
+                del self.held[held]
+                self.send(held)
+        self._use_room()
         self._fan_out.use_room()
+
+    def _heed_gates(self) -> None:
+        is_gated = self._is_limited or self.is_paused or self._paused
+        self._quick_clients = 0 if is_gated else self._max_clients
 
     def _read(self, chain: Chain, response: Response) -> None:
         """Run the reader, and follow what it returns."""
@@ -265,7 +378,7 @@ class Runner:
                     self._drop_transfer(chain)
                 chain._readback, chain._errback = next_readback, None
                 chain.steps += 1
-                if self.queue or self.in_flight >= self._max_clients:
+                if self.queue or self.in_flight >= self._quick_clients:
                     self.send(chain)
                 else:
                     self._submit(chain)
@@ -411,7 +524,8 @@ class Runner:
             self._log_error(chain, error)
         ending, passed_on = [chain], error if state is State.CANCELLED else None
         for one in ending:  # grows: those below, those below them
-            ending.extend(one._below.alive if one._below else ())
+            # One that is done is being ended now, and its source's end has led here.
+            ending.extend(below for below in _alive_below(one) if not below.done)
         for one in ending:  # all before any is released: that may run their generators' ends
             one.state, one.error = State.CANCELLED, passed_on
         chain.state, chain.error = state, error
@@ -443,7 +557,13 @@ class Runner:
         if chain._transfer is not None:
             self.in_flight -= 1
             self._transport.cancel(chain._transfer)
-        self.queue.pop(chain, None)
+            self._fair.end(chain, self._ioloop.time())
+        if self._fair.remove(chain):
+            self._left_queue(chain)
+        self.held.pop(chain, None)
+        if chain.is_paused:
+            self._paused.discard(chain)
+            self._heed_gates()
         if (self.queue or self._fan_out.waiting) and not self._is_closed:
             self.call_soon(self._use_room)
         below, chain._below = chain._below, None
@@ -483,6 +603,19 @@ class Runner:
         logger.error(
             "chain %s failed at step %d: %s", chain.name, chain.steps, message, exc_info=trace
         )
+
+
+def _alive_below(chain: Chain) -> Iterable[Chain]:
+    return chain._below.alive if chain._below else ()
+
+
+def _is_held(chain: Chain | None) -> bool:
+    """Whether it or one above it is paused."""
+    while chain is not None:
+        if chain.is_paused:
+            return True
+        chain = chain.parent
+    return False
 
 
 def _show_link(chain: Chain, result: Response | Exception) -> None:

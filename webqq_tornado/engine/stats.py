@@ -13,7 +13,8 @@ class Stats(NamedTuple):
     Args:
         chains: alive now.
         in_flight: requests sent and not answered yet.
-        queued: requests that wait for one of `max_clients`.
+        queued: requests that wait for their turn.
+        paused: requests that wait because their chain is paused.
         delayed: chains that wait for their next link's time.
         started: chains begun.
         done: chains that ended by themselves.
@@ -29,6 +30,7 @@ class Stats(NamedTuple):
     chains: int = 0
     in_flight: int = 0
     queued: int = 0
+    paused: int = 0
     delayed: int = 0
     started: int = 0
     done: int = 0

@@ -21,6 +21,7 @@ from tornado.ioloop import IOLoop
 
 from .chain import Chain, Errback, Link, Next, Readback, checked_link, is_delay
 from .errors import ClosedError
+from .limits import Limits
 from .options import DEFAULTS, compile_options
 from .request import (
     FilePart,
@@ -62,8 +63,9 @@ class HTTPStream:
 
     Args:
         ioloop: the loop to work on; by default the running one, else the thread's current one.
-        max_clients: requests in flight at most, others wait in order; by default what the
-            limit on file descriptors allows.
+        max_clients: requests in flight at most; by default what the limit on file descriptors
+            allows. Others wait for their turn, see `Limits`.
+        limits: how much may be asked of one host and by one session, and how fast.
         defaults: arguments of `Request`, from `connect_timeout` on, for requests that do not
             give them.
 
@@ -89,6 +91,7 @@ class HTTPStream:
         ioloop: IOLoop | None = None,
         *,
         max_clients: int | None = None,
+        limits: Limits | None = None,
         defaults: Mapping[str, Any] | None = None,
     ) -> None:
         if max_clients is not None and max_clients < 1:
@@ -108,6 +111,7 @@ class HTTPStream:
             self,
             defaults=self.defaults,
             max_clients=max_clients or _descriptor_limit(),
+            limits=limits,
             # A hook that nobody overrode costs nothing.
             hears_responses=type(self).on_response is not HTTPStream.on_response,
         )
@@ -143,6 +147,7 @@ class HTTPStream:
         name: str | None = None,
         session: Session | None = None,
         deadline: float | None = None,
+        priority: int = 0,
     ) -> Chain:
         """Start a chain.
 
@@ -156,6 +161,7 @@ class HTTPStream:
             name: of the chain, for logs and errors.
             session: in whose name (cookies); by default the stream's own.
             deadline: seconds for the whole chain; it then fails with `DeadlineError`.
+            priority: links that wait for their turn go by it, higher first.
 
         Returns:
             The chain: await it, watch it, cancel it.
@@ -170,7 +176,7 @@ class HTTPStream:
         """
         if deadline is not None and not is_delay(deadline):
             raise ValueError(f"deadline is a number of seconds, 0 or more, not {deadline!r}")
-        link = Next(Request.of(request), readback, delay, errback, session)
+        link = Next(Request.of(request), readback, delay, errback, session, None, priority)
         link = checked_link(link, None)
         chain = self._runner.new_chain(name, session or self._session)
         if deadline is not None:
@@ -332,6 +338,14 @@ class HTTPStream:
         """Make `start` return; chains stay as they are and go on with the next `start`."""
         self.ioloop.stop()
 
+    def pause(self) -> None:
+        """Send nothing more until `resume`: as `Chain.pause`, for all chains."""
+        self._runner.pause(None)
+
+    def resume(self) -> None:
+        """Go on where `pause` has stopped."""
+        self._runner.resume(None)
+
     async def drain(self, timeout: float | None = None) -> bool:
         """Wait until all chains have ended, those they start included.
 
@@ -430,6 +444,7 @@ class HTTPStream:
             chains=len(runner.chains),
             in_flight=runner.in_flight,
             queued=len(runner.queue),
+            paused=len(runner.held),
             delayed=runner.delayed,
             started=runner.started,
             done=runner.done,

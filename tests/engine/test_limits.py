@@ -1,0 +1,200 @@
+"""The arithmetic of limits and the fair queue, with times as numbers."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webqq_tornado import Limits
+from webqq_tornado.engine.limits import Allowance
+from webqq_tornado.engine.queue import FairQueue
+
+
+def starts(allowance: Allowance, number: int, now: float = 0.0) -> list[float]:
+    """When so many go that all want to go at once, and end at once."""
+    times = []
+    for _ in range(number):
+        now = max(now, allowance.opens_at(now))
+        allowance.start(now)
+        allowance.end()
+        times.append(now)
+    return times
+
+
+def drained(queue: FairQueue[str], now: float = 0.0) -> str:
+    """What may go now, in order."""
+    return "".join(iter(lambda: queue.pop(now) or "", ""))
+
+
+def test_an_unlimited_allowance_is_always_open():
+    assert starts(Allowance(), 5) == [0.0] * 5
+
+
+def test_a_rate_spaces_evenly():
+    assert starts(Allowance(rate=4), 4) == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_a_burst_goes_at_once_and_comes_back_with_time():
+    allowance = Allowance(rate=2, burst=3)
+    assert starts(allowance, 5) == [0.0, 0.0, 0.0, 0.5, 1.0]
+    assert starts(allowance, 4, now=10.0) == [10.0, 10.0, 10.0, 10.5]
+
+
+def test_a_spacing_is_from_start_to_start():
+    assert starts(Allowance(spacing=2), 3) == [0.0, 2.0, 4.0]
+
+
+def test_spacing_and_rate_hold_both():
+    assert starts(Allowance(rate=10, burst=9, spacing=0.5), 3) == [0.0, 0.5, 1.0]
+
+
+def test_a_count_opens_when_one_has_ended():
+    allowance = Allowance(limit=1)
+    allowance.start(0.0)
+    assert allowance.opens_at(100.0) == math.inf
+    allowance.end()
+    assert allowance.opens_at(100.0) <= 100.0
+
+
+@given(st.floats(0.1, 100), st.integers(1, 10), st.integers(2, 60))
+def test_no_window_has_more_than_rate_and_burst_allow(rate, burst, number):
+    times = starts(Allowance(rate=rate, burst=burst), number)
+    for first in range(number):
+        for last in range(first, number):
+            allowed = (times[last] - times[first]) * rate + burst
+            assert last - first + 1 <= allowed + 1e-6
+
+
+def test_first_come_first_served_within_a_host():
+    queue = FairQueue[str]()
+    for item in "abc":
+        queue.push(item, "s", "h")
+    assert drained(queue) == "abc"
+
+
+def test_hosts_of_a_session_take_turns():
+    queue = FairQueue[str]()
+    for item in "aaaa1234":
+        queue.push(f"{item}{len(queue)}", "s", "flooded" if item == "a" else "other")
+    assert drained(queue)[::2] == "a1a2a3a4"
+
+
+def test_sessions_take_turns_however_many_hosts_one_has():
+    queue = FairQueue[str]()
+    for host in "abcdef":
+        queue.push(host, "crawler", host)
+    queue.push("1", "user", "a")
+    queue.push("2", "user", "a")
+    assert drained(queue) == "a1b2cdef"
+
+
+def test_a_higher_priority_goes_first():
+    queue = FairQueue[str]()
+    queue.push("c", "s", "h")
+    queue.push("a", "t", "g", priority=2)
+    queue.push("b", "s", "h", priority=1)
+    assert drained(queue) == "abc"
+
+
+def test_a_host_at_its_limit_is_passed_over():
+    queue = FairQueue[str](Limits(per_host=1))
+    for item in "aab":
+        queue.push(item + str(len(queue)), "s", item)
+    assert drained(queue) == "a0b2"
+    queue.end("a0", 0.0)
+    assert drained(queue) == "a1"
+
+
+def test_a_session_at_its_limit_is_passed_over():
+    queue = FairQueue[str](Limits(per_session=2))
+    for number, session in enumerate("ssstt"):
+        queue.push(f"{session}{number}", session, "h")
+    assert drained(queue) == "s0t3s1t4"
+    queue.end("s1", 0.0)
+    assert drained(queue) == "s2"
+
+
+def test_a_spaced_host_says_when_it_is_its_time():
+    queue = FairQueue[str](Limits(spacing=3))
+    for item in "abc":
+        queue.push(item, "s", "h")
+    assert drained(queue, 10.0) == "a"
+    assert queue.next_time == 13.0
+    queue.end("a", 11.0)
+    assert drained(queue, 12.9) == ""
+    assert drained(queue, 13.0) == "b"
+    assert queue.next_time == 16.0
+
+
+def test_a_host_may_have_limits_of_its_own():
+    queue = FairQueue[str](Limits(spacing=3, hosts={"free": Limits()}))
+    for number in range(4):
+        queue.push(str(number), "s", "free")
+    assert drained(queue) == "0123"
+
+
+def test_what_is_removed_does_not_go():
+    queue = FairQueue[str](Limits(per_host=1))
+    for item in "abc":
+        queue.push(item, "s", "h")
+    assert queue.remove("b")
+    assert not queue.remove("b")
+    assert drained(queue) == "a"
+    assert queue.remove("c")  # it was parked
+    queue.end("a", 0.0)
+    assert drained(queue) == ""
+    assert len(queue) == 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 3)), max_size=60),
+    st.integers(1, 3),
+)
+def test_all_that_is_pushed_goes_once_in_the_order_of_its_line(places, per_host):
+    queue = FairQueue[int](Limits(per_host=per_host, rate_per_session=5))
+    for number, (priority, session, host) in enumerate(places):
+        queue.push(number, session, f"h{host}", priority)
+    gone: list[int] = []
+    now = 0.0
+    while len(gone) < len(places):
+        item = queue.pop(now)
+        if item is not None:
+            gone.append(item)
+            queue.end(item, now)
+        else:
+            assert queue.next_time is not None
+            now = queue.next_time
+    for place in set(places):
+        of_line = [number for number in gone if places[number] == place]
+        assert all(first < second for first, second in pairwise(of_line))
+    assert sorted(gone) == list(range(len(places)))
+
+
+def test_hosts_seen_once_are_forgotten():
+    queue = FairQueue[int](Limits(per_host=1))
+    for number in range(5000):
+        queue.push(number, "s", f"host-{number}")
+        assert queue.pop(number) == number
+        queue.end(number, number)
+    assert len(queue._gates) < 2500
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"per_host": 0}, "per_host"),
+        ({"per_session": -1}, "per_session"),
+        ({"burst": 0}, "burst"),
+        ({"rate_per_host": 0}, "rate_per_host"),
+        ({"rate_per_session": math.nan}, "rate_per_session"),
+        ({"spacing": -1}, "spacing"),
+        ({"hosts": {"a": 3}}, "hosts"),
+    ],
+)
+def test_a_limit_out_of_range_is_refused_by_name(arguments, named):
+    with pytest.raises(ValueError, match=named):
+        Limits(**arguments)

@@ -1,0 +1,134 @@
+"""How much at once, and how fast: `Limits` as a value, and the arithmetic of one that is held.
+
+Times are numbers of seconds on any clock that does not go back; nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+__all__ = ["Allowance", "Limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How hard a stream may work, on whom.
+
+    Links that may not go yet wait in a fair queue: sessions take turns, within a session its
+    hosts, and within these it is first come, first served; see also `priority` in
+    `HTTPStream.add_request`. A host is what stands in the URL, port included.
+
+    Args:
+        per_host: requests in flight to one host.
+        per_session: requests in flight in one session.
+        rate_per_host: requests a second to one host, on the average.
+        rate_per_session: requests a second of one session, on the average.
+        burst: requests that may go at once before a rate is felt; 1 spaces them evenly.
+        spacing: seconds at least from one request to the next to one host, like the
+            `Crawl-delay` of a robots.txt.
+        hosts: other limits for some hosts, by host as in the URL (`"example.org"`,
+            `"127.0.0.1:8100"`). Of these only `per_host`, `rate_per_host`, `burst` and `spacing`
+            count.
+
+    Raises:
+        ValueError: a number is out of range; names it.
+
+    Example:
+        >>> polite = Limits(per_host=2, spacing=1, hosts={"127.0.0.1:8100": Limits()})
+    """
+
+    per_host: int | None = None
+    per_session: int | None = None
+    rate_per_host: float | None = None
+    rate_per_session: float | None = None
+    burst: int = 1
+    spacing: float = 0.0
+    hosts: Mapping[str, Limits] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("per_host", "per_session", "burst"):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value < math.inf:
+                raise ValueError(f"{name} is 1 or more, not {value!r}")
+        for name in ("rate_per_host", "rate_per_session"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} is requests a second, more than 0, not {value!r}")
+        if not 0 <= self.spacing < math.inf:
+            raise ValueError(f"spacing is seconds, 0 or more, not {self.spacing!r}")
+        for host, limits in self.hosts.items():
+            if not isinstance(limits, Limits):
+                raise ValueError(f"hosts[{host!r}] is no Limits, but {type(limits).__name__}")
+
+    def __bool__(self) -> bool:
+        """Whether it limits anything."""
+        return any(getattr(self, f.name) for f in fields(self) if f.name != "burst")
+
+    def of_host(self, host: str) -> Allowance:
+        """What one host may be asked for."""
+        own = self.hosts.get(host, self)
+        return Allowance(own.per_host, own.rate_per_host, own.burst, own.spacing)
+
+    def of_session(self) -> Allowance:
+        """What one session may ask for."""
+        return Allowance(self.per_session, self.rate_per_session, self.burst)
+
+
+class Allowance:
+    """What is left of one limit: counts what is in flight, and when the next may go.
+
+    The rate is kept by the generic cell rate algorithm (ITU-T I.371): a theoretical arrival time
+    moves on by 1/rate with each request, and may be ahead of the clock by burst - 1 of these.
+
+    Args:
+        limit: in flight at most.
+        rate: a second.
+        burst: at once.
+        spacing: seconds from one to the next.
+
+    Attributes:
+        active: in flight.
+    """
+
+    __slots__ = ("_arrival", "_interval", "_limit", "_next", "_spacing", "_tolerance", "active")
+
+    def __init__(
+        self,
+        limit: int | None = None,
+        rate: float | None = None,
+        burst: int = 1,
+        spacing: float = 0.0,
+    ) -> None:
+        self._limit = math.inf if limit is None else limit
+        self._interval = 1 / rate if rate else 0.0
+        self._tolerance = (burst - 1) * self._interval
+        self._spacing = spacing
+        self._arrival = self._next = -math.inf
+        self.active = 0
+
+    def opens_at(self, now: float) -> float:
+        """When the next may go: not after `now` if it may at once, infinite if one must end first.
+
+        Args:
+            now: seconds.
+        """
+        if self.active >= self._limit:
+            return math.inf
+        return max(self._arrival - self._tolerance, self._next)
+
+    def start(self, now: float) -> None:
+        """One goes."""
+        self.active += 1
+        if self._interval:
+            self._arrival = max(now, self._arrival) + self._interval
+        self._next = now + self._spacing if self._spacing else self._next
+
+    def end(self) -> None:
+        """One has ended."""
+        self.active -= 1
+
+    def is_idle(self, now: float) -> bool:
+        """Whether a new one would be the same."""
+        return not self.active and max(self._arrival, self._next) <= now
