@@ -6,12 +6,16 @@
 >>> stream.start()
 """
 
-from .engine.chain import Chain, Next, State
+from .engine.chain import Chain, Gather, Next, State
+from .engine.conduct import Attempt
 from .engine.errors import (
+    AuthError,
+    CircuitOpenError,
     ClosedError,
     ConnectError,
     DeadlineError,
     LinkError,
+    LoggedOut,
     ProtocolError,
     ProxyError,
     RedirectError,
@@ -21,7 +25,9 @@ from .engine.errors import (
     TLSError,
     TooLargeError,
 )
+from .engine.inflow import BodyStream
 from .engine.limits import Limits
+from .engine.pipes import Progress
 from .engine.request import FilePart, Multipart, Request
 from .engine.response import Hop, Response
 from .engine.session import CookieJar, Session
@@ -31,18 +37,25 @@ from .engine.stream import HTTPStream
 __version__ = "1.0.0.dev0"
 
 __all__ = [
+    "Attempt",
+    "AuthError",
+    "BodyStream",
     "Chain",
+    "CircuitOpenError",
     "ClosedError",
     "ConnectError",
     "CookieJar",
     "DeadlineError",
     "FilePart",
+    "Gather",
     "HTTPStream",
     "Hop",
     "Limits",
     "LinkError",
+    "LoggedOut",
     "Multipart",
     "Next",
+    "Progress",
     "ProtocolError",
     "ProxyError",
     "RedirectError",

@@ -18,6 +18,7 @@ None                               the chain ends
 (request, readback)                the next link
 (request, readback, delay)         the next link, begun `delay` seconds from now
 Next(request, readback, ...)       the same with names, and with an errback of its own
+Gather(links, readback)            several links; the reader gets all their responses
 a list, iterator or generator      several links: each becomes a chain below this one,
   of the above, sync or async      which ends when all have ended
 an awaitable of any of these       it is awaited first (`async def` readers)
@@ -33,7 +34,7 @@ import inspect
 import math
 import reprlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from .errors import LinkError, safe_url
@@ -41,7 +42,7 @@ from .request import Request
 from .response import Response
 from .session import Session
 
-__all__ = ["Chain", "Errback", "Link", "Next", "Readback", "State"]
+__all__ = ["Chain", "Errback", "Gather", "Link", "Next", "Readback", "State"]
 
 #: What a reader may return; too wide for a type checker to know, see the table above.
 Link: TypeAlias = object
@@ -75,6 +76,30 @@ class Next(NamedTuple):
     session: Session | None = None
     name: str | None = None
     priority: int | None = None
+
+
+class Gather(NamedTuple):
+    """Several links, and a reader of what all of them came to: what `asyncio.gather` is to tasks.
+
+    Args:
+        links: any form of several links; a request alone stands for a link that keeps its
+            response.
+        readback: gets the list of the last responses of their chains, in the order of the links
+            (None of a chain that has read none), and returns what comes next, like any reader.
+        errback: gets the first error; the other chains are cancelled then.
+        return_exceptions: errors are put in the list instead, in the place of the response.
+
+    Example:
+        >>> def read(response):
+        ...     return Gather([f"{base}/a", f"{base}/b"], join)
+        >>> def join(responses):
+        ...     print([response.status for response in responses])
+    """
+
+    links: object
+    readback: Callable[[list[Any]], Link] | None = None
+    errback: Errback | None = None
+    return_exceptions: bool = False
 
 
 class State(enum.Enum):
@@ -122,6 +147,7 @@ class Chain:
         name: for logs and errors; a number unless one was given.
         state: a `State`.
         steps: links begun so far.
+        retries: tries of links that were not the last one.
         response: the last one, once the chain has ended.
         error: what ended it, if it failed.
         is_paused: see `pause`; chains below a paused one are held, too.
@@ -147,6 +173,7 @@ class Chain:
         "_priority",
         "_readback",
         "_request",
+        "_retry",
         "_task",
         "_transfer",
         "_waiters",
@@ -154,6 +181,7 @@ class Chain:
         "is_paused",
         "parent",
         "response",
+        "retries",
         "session",
         "state",
         "steps",
@@ -174,7 +202,8 @@ class Chain:
         self.is_paused = False
         self._waiters: list[asyncio.Future[Response | None]] | None = None
         self.state = State.QUEUED
-        self.steps = 0
+        self.steps = self.retries = 0
+        self._retry: Any = None if parent is None else parent._retry
         self.response: Response | None = None
         self.error: BaseException | None = None
         self.session = session
@@ -255,11 +284,27 @@ class Chain:
 class Below:
     """The chains below one: those alive, the source of more, the first error."""
 
-    __slots__ = ("ahead", "alive", "error", "is_told", "made", "origin", "queued", "source")
+    __slots__ = (
+        "ahead",
+        "alive",
+        "branches",
+        "error",
+        "is_told",
+        "joint",
+        "made",
+        "origin",
+        "queued",
+        "source",
+    )
 
     def __init__(
-        self, source: Iterator[object] | AsyncIterator[object], origin: object = None
+        self,
+        source: Iterator[object] | AsyncIterator[object],
+        origin: object = None,
+        joint: Gather | None = None,
     ) -> None:
+        self.joint = joint
+        self.branches: list[Chain] = []  # all of them, if somebody is to read what they came to
         self.alive: set[Chain] = set()
         self.ahead: deque[object] = deque()  # taken from the source, and not begun yet
         self.origin = origin  # the reader whose source it is
@@ -283,6 +328,8 @@ def next_of(result: object, origin: object) -> Next | Below | Awaitable[object] 
     """
     if result is None or isinstance(result, Next):
         return result
+    if isinstance(result, Gather):
+        return _several_to_join(result, origin)
     if isinstance(result, tuple) and not _is_several(result[:1]):
         if len(result) in (2, 3):
             return Next(*result)
@@ -298,12 +345,31 @@ def next_of(result: object, origin: object) -> Next | Below | Awaitable[object] 
     raise _link_error(result, origin, "that is no link")
 
 
-def link_of(item: object, origin: object) -> Next:
+def _several_to_join(gather: Gather, origin: object) -> Below:
+    for function, name in ((gather.readback, "readback"), (gather.errback, "errback")):
+        if function is not None and not callable(function):
+            raise _link_error(gather, origin, f"its {name} is not callable")
+    links = gather.links
+    if isinstance(links, (AsyncIterator, Iterator)):
+        return Below(links, origin, gather)
+    if isinstance(links, Iterable) and not isinstance(links, (str, bytes)):
+        return Below(iter(links), origin, gather)
+    raise _link_error(gather, origin, "its links are not several")
+
+
+def link_of(item: object, origin: object, takes_requests: bool = False) -> Next:
     """One of several links, checked.
+
+    Args:
+        item: what the source gave.
+        origin: the reader, for the message.
+        takes_requests: a request alone will do: all that is wanted of it is the response.
 
     Raises:
         LinkError: it is not a single link.
     """
+    if takes_requests and isinstance(item, (str, Request)):
+        return Next(item, keep)
     link = None if isinstance(item, (list, Awaitable)) else next_of(item, origin)
     if not isinstance(link, Next):
         raise _link_error(item, origin, "several links hold single links only")
@@ -336,6 +402,10 @@ def checked_link(link: Next, origin: object) -> Next:
         return link._replace(request=Request.of(link.request))
     except ValueError as error:
         raise _link_error(link, origin, str(error)) from error
+
+
+def keep(_response: Response) -> None:
+    """A reader that does nothing: the chain keeps the response for who awaits it."""
 
 
 def is_delay(delay: object) -> bool:

@@ -4,6 +4,7 @@
 
     StreamError                 everything the engine raises about a request or a chain
     |-- ConnectError            no connection: refused, unreachable, reset before a byte was sent
+    |   |-- CircuitOpenError    not even tried: the host has failed too often
     |   |-- ResolveError        the host's name has no address
     |   `-- ProxyError          the proxy is unreachable, or refused
     |-- TLSError                no trust: certificate, host name, version, or a file of ours
@@ -12,6 +13,8 @@
     |-- ProtocolError           the peer broke off, or what it sent is not HTTP
     |-- TooLargeError           the body is over the request's `max_body_size`
     |-- RedirectError           too many redirects, or one to a scheme that is not taken
+    |-- AuthError               no credentials, or none that are good enough
+    |   `-- LoggedOut           raised by readers: log in again, then send the link again
     |-- LinkError               a reader returned what is no link (also TypeError, ValueError)
     `-- ClosedError             the stream was closed before the chain had ended
 
@@ -23,14 +26,17 @@ from __future__ import annotations
 
 import builtins
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 __all__ = [
+    "AuthError",
+    "CircuitOpenError",
     "ClosedError",
     "ConnectError",
     "DeadlineError",
     "LinkError",
+    "LoggedOut",
     "ProtocolError",
     "ProxyError",
     "RedirectError",
@@ -86,12 +92,15 @@ class StreamError(Exception):
         step: which link of the chain, counted from 1; 0 outside a chain.
         code: libcurl's error number, 0 when libcurl had no part in it.
 
-    All are attributes too. `str()` names the URL without credentials. Errors can be pickled.
+    All are attributes too; `retried` is the tuple of `Attempt`s before this one. `str()` names
+    the URL without credentials. Errors can be pickled.
 
     Example:
         >>> print(StreamError("no answer", chain="watch", step=3))
         no answer [chain watch, step 3]
     """
+
+    retried: tuple[Any, ...] = ()
 
     def __init__(
         self,
@@ -119,6 +128,10 @@ class StreamError(Exception):
 
 class ConnectError(StreamError):
     """No connection to the server; nothing of the request was handled by it."""
+
+
+class CircuitOpenError(ConnectError):
+    """The request was not sent: its host has failed too often, see `CircuitBreaker`."""
 
 
 class ResolveError(ConnectError):
@@ -157,6 +170,23 @@ class RedirectError(StreamError):
     """
 
     response: object = None
+
+
+class AuthError(StreamError):
+    """There are no credentials to send a request with: their renewal failed."""
+
+
+class LoggedOut(AuthError):
+    """Raised by a reader: its session is not logged in (any more).
+
+    The session's `auth` is renewed, once for all who ask for it, and the link sent again. It is
+    an error like any other where the session has no `auth`, or when the reader says so again.
+
+    Example:
+        >>> def read(response):
+        ...     if response.url.endswith("/login"):
+        ...         raise LoggedOut("redirected to the login page")
+    """
 
 
 class LinkError(StreamError, TypeError, ValueError):

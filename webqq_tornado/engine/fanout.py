@@ -45,6 +45,9 @@ class Trunk(Protocol):
     ) -> None:
         """Do what a reader's result says."""
 
+    def join(self, chain: Chain, function: Any, *arguments: object) -> None:
+        """Run a reader or errback of a `Gather`, and follow what it returns."""
+
     def handle_error(self, chain: Chain, error: Exception) -> Link:
         """Ask the errback or `on_error`; raises what they raise."""
 
@@ -87,7 +90,9 @@ class FanOut:
         chain._below = below
         if isinstance(below.source, AsyncIterator):
             self._trunk.start_task(chain, self._take_async(chain, below, below.source))
-        elif below.source is not None and not self._is_single(chain, below, below.source):
+        elif below.source is None:
+            return
+        elif below.joint is not None or not self._is_single(chain, below, below.source):
             self._take(chain)
 
     def _is_single(self, chain: Chain, below: Below, source: Iterator[object]) -> bool:
@@ -168,15 +173,18 @@ class FanOut:
         await room
 
     def _add(self, parent: Chain, below: Below, item: object) -> None:
-        link = checked_link(link_of(item, below.origin), below.origin)
+        link = link_of(item, below.origin, below.joint is not None)
+        link = checked_link(link, below.origin)
         self._trunk.begin(self._new_branch(parent, below, link.name), link)
 
     def _new_branch(self, parent: Chain, below: Below, name: str | None) -> Chain:
         below.made += 1
         name = name or f"{parent.name}.{below.made}"
         chain = self._trunk.new_chain(name, parent.session, parent)
-        chain._is_quiet = parent._is_quiet
+        chain._is_quiet = parent._is_quiet or below.joint is not None  # the error is read there
         below.alive.add(chain)
+        if below.joint is not None:
+            below.branches.append(chain)
         return chain
 
     def _on_error(self, chain: Chain, below: Below, error: Exception) -> None:
@@ -198,9 +206,13 @@ class FanOut:
         parent = branch.parent
         if parent is None or parent._below is None:
             return
-        parent._below.alive.discard(branch)
-        if branch.state is State.FAILED and parent._below.error is None:
-            parent._below.error, parent._below.is_told = branch.error, True
+        below = parent._below
+        below.alive.discard(branch)
+        if branch.state is State.FAILED and below.error is None:
+            below.error, below.is_told = branch.error, below.joint is None
+            if below.joint is not None and not below.joint.return_exceptions:
+                self._trunk.call_soon(self._join, parent, below)
+                return
         self.end_if_all_ended(parent)
 
     def end_if_all_ended(self, chain: Chain) -> None:
@@ -208,9 +220,42 @@ class FanOut:
         below = chain._below
         if below is None or below.source is not None or below.alive or chain.done:
             return
+        if below.joint is not None:
+            self._trunk.call_soon(self._join, chain, below)
+            return
         state = State.DONE if below.error is None else State.FAILED
         # Not from here: chains may hang below chains deeper than Python's stack.
         self._trunk.call_soon(self._trunk.end, chain, state, below.error)
+
+    def _join(self, chain: Chain, below: Below) -> None:
+        """All have ended, or one has failed: on with the chain."""
+        joint = below.joint
+        if chain._below is not below or joint is None:
+            return  # it has ended, or gone on
+        for branch in tuple(below.alive):  # where one has failed, the others are not asked
+            branch.cancel()
+        chain._below = None
+        self.waiting.pop(chain, None)
+        chain._errback = joint.errback
+        if below.error is not None and not joint.return_exceptions:
+            self._trunk.join(chain, _raiser(below.error))
+        elif joint.readback is not None:
+            self._trunk.join(chain, joint.readback, [_came_to(one) for one in below.branches])
+        else:
+            self._trunk.end(chain, State.DONE)
+
+
+def _came_to(branch: Chain) -> object:
+    if branch.state is State.CANCELLED and branch.error is None:
+        return asyncio.CancelledError(f"chain {branch.name} was cancelled")
+    return branch.response if branch.error is None else branch.error
+
+
+def _raiser(error: BaseException) -> Callable[[], object]:
+    def throw() -> object:
+        raise error
+
+    return throw
 
 
 def _raising(error: Exception) -> Iterator[object]:

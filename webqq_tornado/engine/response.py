@@ -53,6 +53,7 @@ class Response:
         "_header_lines",
         "_headers",
         "_reader",
+        "_retried",
         "_times",
         "body",
         "request",
@@ -128,6 +129,15 @@ class Response:
                 hops.append(Hop(url, status, headers))
                 url = urljoin(url, location)
         return hops
+
+    @property
+    def retried(self) -> tuple[Any, ...]:
+        """The `Attempt`s that came before this one, oldest first."""
+        return getattr(self, "_retried", ())  # most have no such thing, and never set it
+
+    @retried.setter
+    def retried(self, attempts: tuple[Any, ...]) -> None:
+        self._retried = attempts
 
     @property
     def time_info(self) -> Mapping[str, float]:

@@ -18,8 +18,10 @@ from typing import Any, Protocol
 
 from tornado.ioloop import IOLoop
 
+from . import conduct
 from .chain import Below, Chain, Link, Next, State, checked_link, next_of
-from .errors import ClosedError, DeadlineError, StreamError
+from .conduct import Breaker, Conduct, Retry
+from .errors import ClosedError, DeadlineError, LoggedOut, StreamError
 from .fanout import FanOut
 from .lane import Lane
 from .limits import Limits
@@ -44,7 +46,7 @@ _MAX_DELAYED = 100_000
 _QUEUED_AHEAD = 16
 
 
-class Hooks(Protocol):
+class Hooks(conduct.Hooks, Protocol):
     """What the runner asks the stream."""
 
     def on_response(self, response: Response) -> None:
@@ -68,6 +70,9 @@ class Runner:
         max_clients: requests in flight at most.
         limits: of hosts and sessions.
         hears_responses: `hooks.on_response` does something.
+        hears_requests: `hooks.on_request` does something.
+        retry: of chains that have no policy of their own.
+        breaker: of hosts.
 
     Attributes:
         chains: those alive.
@@ -90,6 +95,9 @@ class Runner:
         max_clients: int,
         limits: Limits | None,
         hears_responses: bool,
+        hears_requests: bool,
+        retry: Retry | None,
+        breaker: Breaker | None,
     ) -> None:
         self._ioloop = ioloop
         self._transport = transport
@@ -110,7 +118,14 @@ class Runner:
         self._hears_responses = hears_responses
         self._shows_links = logger.isEnabledFor(logging.DEBUG)  # asked once: links are many
         self._fan_out = FanOut(self)
+        self._waiting = self._fan_out.waiting  # sources
         self.call_soon = transport.call_soon
+        self._retry = retry
+        self._breaker = breaker
+        self._hears_requests = hears_requests
+        self._conduct: Conduct | None = None
+        if hears_requests or retry is not None or breaker is not None:
+            self.watch_conduct()
         self._is_closed = False
         self.chains: set[Chain] = set()
         self.queue: Mapping[Chain, object] = self._fair.members
@@ -121,6 +136,22 @@ class Runner:
         self.requests = self.responses = self.errors = self.received = 0
         self.idle_listeners: list[Callable[[], None]] = []
         self._heed_gates()
+
+    def watch_conduct(self) -> None:
+        """Some links have retries or credentials."""
+        if self._conduct is None:
+            self._conduct = Conduct(
+                self, self._hooks, self._breaker, hears_requests=self._hears_requests
+            )
+
+    @property
+    def retries(self) -> int:
+        """Tries of links that were not the last one."""
+        return 0 if self._conduct is None else self._conduct.retries
+
+    def time(self) -> float:
+        """Seconds, of the loop's clock."""
+        return self._ioloop.time()
 
     def close(self) -> None:
         """End all chains; whoever awaits one gets `ClosedError`."""
@@ -159,6 +190,10 @@ class Runner:
         chain = Chain(self.started, name, session, self, parent)
         chain._outcome = functools.partial(self._on_result, chain)
         self.chains.add(chain)
+        if self._conduct is not None:
+            if parent is None:
+                chain._retry = self._retry
+            self._conduct.on_new(chain)
         return chain
 
     def begin(self, chain: Chain, link: Next) -> None:
@@ -172,7 +207,12 @@ class Runner:
         chain.steps += 1
         if not delay:
             self.send(chain)
-            return
+        else:
+            self.send_later(chain, delay)
+
+    def send_later(self, chain: Chain, delay: float) -> None:
+        """Send the chain's request in so many seconds."""
+        self.drop_transfer(chain)
         chain.state = State.DELAYED
         self.delayed += 1
         chain._delay_timer = self._ioloop.call_later(delay, self._on_time, chain)
@@ -207,6 +247,9 @@ class Runner:
             self._use_room()
 
     def _submit(self, chain: Chain) -> None:
+        if self._conduct is not None and not self._conduct.allows(chain):
+            self._fair.end(chain, self._ioloop.time())
+            return
         request: Request = chain._request
         try:
             plain, idle, outcome = request.compiled is PLAIN, request.idle_timeout, chain._outcome
@@ -251,7 +294,7 @@ class Runner:
         chain._transfer = None
         chain._lane = lane
         self._fair.end(chain, self._ioloop.time())
-        if self.queue or self._fan_out.waiting:
+        if self.queue or self._waiting:
             self._use_room()
 
     def _on_result(self, chain: Chain, result: Response | Exception, lane: Lane | None) -> None:
@@ -260,7 +303,7 @@ class Runner:
         chain._lane = lane
         if self._is_limited:
             self._fair.end(chain, self._ioloop.time())
-        if self.queue or self._fan_out.waiting:
+        if self.queue or self._waiting:
             self._use_room()
         self.take(chain, result)
 
@@ -271,12 +314,14 @@ class Runner:
         if isinstance(result, Response):
             self.responses += 1
             self.received += len(result.body)
-            self._read(chain, result)
+            if self._conduct is None or not self._conduct.retakes(chain, result):
+                self._read(chain, result)
         else:
             self.errors += 1
             if isinstance(result, StreamError):
                 result.chain, result.step = chain.name, chain.steps
-            self.fail(chain, result)
+            if self._conduct is None or not self._conduct.retakes(chain, result):
+                self.fail(chain, result)
 
     def _use_room(self) -> None:
         """Whose turn it is may go; when nobody waits any more, sources are asked for more."""
@@ -375,7 +420,7 @@ class Runner:
             chain._request, next_readback = result
             if callable(next_readback):
                 if chain._transfer is not None:
-                    self._drop_transfer(chain)
+                    self.drop_transfer(chain)
                 chain._readback, chain._errback = next_readback, None
                 chain.steps += 1
                 if self.queue or self.in_flight >= self._quick_clients:
@@ -402,12 +447,10 @@ class Runner:
                 chain.response = response
                 self.end(chain, State.DONE)
             elif isinstance(link, Next):
-                if chain._transfer is not None:
-                    self._drop_transfer(chain)
+                self.drop_transfer(chain)
                 self.begin(chain, checked_link(link, origin))
             elif isinstance(link, Below):
-                if chain._transfer is not None:
-                    self._drop_transfer(chain)
+                self.drop_transfer(chain)
                 chain.response = response
                 self._fan_out.branch(chain, link)
             else:
@@ -417,10 +460,11 @@ class Runner:
             chain._below = None
             self.fail(chain, error)
 
-    def _drop_transfer(self, chain: Chain) -> None:
+    def drop_transfer(self, chain: Chain) -> None:
         """The reader of a streamed response went on before its end."""
-        self._transport.cancel(chain._transfer)
-        self.leave_flight(chain, chain._lane)
+        if chain._transfer is not None:
+            self._transport.cancel(chain._transfer)
+            self.leave_flight(chain, chain._lane)
 
     def _interrupt(self, chain: Chain, error: BaseException) -> None:
         """KeyboardInterrupt and the like end the chain and go on their way."""
@@ -451,6 +495,21 @@ class Runner:
         if chain.state is State.READING:
             self.follow(chain, result, origin or function, None)
 
+    def join(self, chain: Chain, function: Any, *arguments: object) -> None:
+        """Run a reader or errback of a `Gather`, and follow what it returns."""
+        chain.state = State.READING
+        chain._is_failing = False
+        try:
+            result = function(*arguments)
+        except Exception as error:
+            self.fail(chain, error)
+            return
+        except BaseException as error:
+            self._interrupt(chain, error)
+            return
+        if chain.state is State.READING:
+            self.follow(chain, result, function, None)
+
     async def _await_reader(
         self, chain: Chain, result: Awaitable[object], origin: object, response: Response | None
     ) -> None:
@@ -477,6 +536,8 @@ class Runner:
         """
         if chain._is_failing:
             self.end(chain, State.FAILED, error)
+        elif isinstance(error, LoggedOut) and self._conduct and self._conduct.renews(chain):
+            pass  # it goes on there
         elif not chain.done:
             origin = chain._errback or self._hooks.on_error
             self.follow_call(chain, self.handle_error, chain, error, origin=origin)
@@ -530,6 +591,8 @@ class Runner:
             one.state, one.error = State.CANCELLED, passed_on
         chain.state, chain.error = state, error
         for one in ending:
+            if self._conduct is not None:
+                self._conduct.on_end(one, one._request)
             self._release(one)
             self._count(one)
             one._wake_waiters()
@@ -564,7 +627,7 @@ class Runner:
         if chain.is_paused:
             self._paused.discard(chain)
             self._heed_gates()
-        if (self.queue or self._fan_out.waiting) and not self._is_closed:
+        if (self.queue or self._waiting) and not self._is_closed:
             self.call_soon(self._use_room)
         below, chain._below = chain._below, None
         if below is not None:

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pycurl
 
@@ -36,12 +37,14 @@ class Session:
         cookiejar: its `CookieJar`.
         is_closed: its stream was closed.
         share: libcurl's shared store, for the transport.
+        auth: its credentials: `HTTPStream.session(name, auth=...)` gives it some.
     """
 
     def __init__(self, name: str = "", *, keeps_cookies: bool = True) -> None:
         self.name = name
         self.keeps_cookies = keeps_cookies
         self.is_closed = False
+        self.auth: Any = None
         self.share = pycurl.CurlShare()
         for data in (pycurl.LOCK_DATA_COOKIE, pycurl.LOCK_DATA_SSL_SESSION, pycurl.LOCK_DATA_PSL):
             self.share.setopt(pycurl.SH_SHARE, data)

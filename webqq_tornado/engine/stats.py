@@ -23,6 +23,7 @@ class Stats(NamedTuple):
         requests: sent.
         responses: received, of any status.
         errors: requests that ended without a response.
+        retries: links that were tried again.
         received: bytes of bodies, decompressed, that were kept for a reader.
         elapsed: seconds since the stream was made.
     """
@@ -39,5 +40,6 @@ class Stats(NamedTuple):
     requests: int = 0
     responses: int = 0
     errors: int = 0
+    retries: int = 0
     received: int = 0
     elapsed: float = 0.0

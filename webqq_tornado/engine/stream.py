@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import os
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from tornado.ioloop import IOLoop
 
-from .chain import Chain, Errback, Link, Next, Readback, checked_link, is_delay
+from .chain import Chain, Errback, Link, Next, Readback, checked_link, is_delay, keep
+from .conduct import Attempt, Auth, Breaker, Retry
 from .errors import ClosedError
 from .limits import Limits
 from .options import DEFAULTS, compile_options
@@ -66,6 +68,10 @@ class HTTPStream:
         max_clients: requests in flight at most; by default what the limit on file descriptors
             allows. Others wait for their turn, see `Limits`.
         limits: how much may be asked of one host and by one session, and how fast.
+        retry: whether a link that came to nothing is tried again, and when: see
+            `webqq_tornado.retry`. By default none is.
+        breaker: stops asking hosts that fail, see `webqq_tornado.retry.CircuitBreaker`.
+        auth: credentials of the stream's own session, see `webqq_tornado.auth`.
         defaults: arguments of `Request`, from `connect_timeout` on, for requests that do not
             give them.
 
@@ -92,6 +98,9 @@ class HTTPStream:
         *,
         max_clients: int | None = None,
         limits: Limits | None = None,
+        retry: Retry | None = None,
+        breaker: Breaker | None = None,
+        auth: Auth | None = None,
         defaults: Mapping[str, Any] | None = None,
     ) -> None:
         if max_clients is not None and max_clients < 1:
@@ -114,8 +123,16 @@ class HTTPStream:
             limits=limits,
             # A hook that nobody overrode costs nothing.
             hears_responses=type(self).on_response is not HTTPStream.on_response,
+            hears_requests=type(self).on_request is not HTTPStream.on_request,
+            retry=retry,
+            breaker=breaker,
         )
+        if type(self).on_idle is not HTTPStream.on_idle:
+            self._runner.idle_listeners.append(self._on_idle)
         self._session = Session()
+        if auth is not None:
+            self._session.auth = auth
+            self._runner.watch_conduct()
         self._sessions: dict[str, Session] = {}
         self._started_at = self.ioloop.time()
         self._closed = False
@@ -148,6 +165,7 @@ class HTTPStream:
         session: Session | None = None,
         deadline: float | None = None,
         priority: int = 0,
+        retry: Retry | None = None,
     ) -> Chain:
         """Start a chain.
 
@@ -162,6 +180,7 @@ class HTTPStream:
             session: in whose name (cookies); by default the stream's own.
             deadline: seconds for the whole chain; it then fails with `DeadlineError`.
             priority: links that wait for their turn go by it, higher first.
+            retry: of all links of the chain, and of those below it; by default the stream's.
 
         Returns:
             The chain: await it, watch it, cancel it.
@@ -178,7 +197,11 @@ class HTTPStream:
             raise ValueError(f"deadline is a number of seconds, 0 or more, not {deadline!r}")
         link = Next(Request.of(request), readback, delay, errback, session, None, priority)
         link = checked_link(link, None)
+        if retry is not None:
+            self._runner.watch_conduct()
         chain = self._runner.new_chain(name, session or self._session)
+        if retry is not None:
+            chain._retry = retry
         if deadline is not None:
             self._runner.set_deadline(chain, deadline)
         self._runner.begin(chain, link)
@@ -189,14 +212,24 @@ class HTTPStream:
         return self.add_request(request, readback, delay=delay)
 
     async def fetch(
-        self, request: object, *, session: Session | None = None, timeout: float | None = None
+        self,
+        request: object,
+        *,
+        session: Session | None = None,
+        timeout: float | None = None,
+        delay: float = 0,
+        priority: int = 0,
+        retry: Retry | None = None,
     ) -> Response:
         """One request, awaited.
 
         Args:
             request: as for `add_request`.
             session: in whose name.
-            timeout: seconds in all, queueing included.
+            timeout: seconds in all: queueing, delay and retries included.
+            delay: seconds until it is sent.
+            priority: as for `add_request`.
+            retry: as for `add_request`.
 
         Raises:
             StreamError: there was no response. A status of 400 or more is a response.
@@ -204,15 +237,53 @@ class HTTPStream:
         Example:
             >>> response = await stream.fetch("http://example.org/")
         """
-        chain = self.add_request(request, _keep, errback=_raise, session=session, deadline=timeout)
+        chain = self.add_request(
+            request,
+            keep,
+            delay=delay,
+            errback=_raise,
+            session=session,
+            deadline=timeout,
+            priority=priority,
+            retry=retry,
+        )
         chain._is_quiet = True
         try:
             response = await chain
         except asyncio.CancelledError:
             chain.cancel()
             raise
-        assert response is not None  # noqa: S101 - _keep has read it
+        assert response is not None  # noqa: S101 - keep() has read it
         return response
+
+    async def follow(
+        self, first: object, next_link: Callable[[Response], object], **options: Any
+    ) -> AsyncIterator[Response]:
+        """Responses of which each leads to the next: the pages of a list, say.
+
+        The next one is asked for when the caller asks for it.
+
+        Args:
+            first: a request, as for `add_request`.
+            next_link: gets a response, gives the next request, or a request and a delay in
+                seconds, or None after the last; may be a coroutine function.
+            options: of each `fetch`: session, timeout, priority, retry.
+
+        Raises:
+            StreamError: there was no response.
+
+        Example:
+            >>> async for page in stream.follow(url, lambda page: page.json()["next"]):
+            ...     print(len(page.json()["items"]))
+        """
+        link: object = first
+        while link is not None:
+            request, delay = link if isinstance(link, tuple) else (link, 0)
+            response = await self.fetch(request, delay=delay, **options)
+            yield response
+            link = next_link(response)
+            if inspect.isawaitable(link):
+                link = await link
 
     @contextlib.asynccontextmanager
     async def open(
@@ -301,6 +372,24 @@ class HTTPStream:
             raise flow.error  # begin() itself failed: there was no flow
 
     # -- hooks ------------------------------------------------------------------------------
+
+    def on_request(self, request: Request) -> Request | None:
+        """Override to see each link's request before it is sent, or to send another one instead.
+
+        Called once for a link, however often that is tried. What it raises is the link's error.
+        """
+
+    def on_retry(self, attempt: Attempt) -> None:
+        """Override to see that a link is going to be tried again, in `attempt.delay` seconds."""
+
+    def on_idle(self) -> None:
+        """Override to be told whenever the last chain has ended; more may be started here."""
+
+    def _on_idle(self) -> None:
+        try:
+            self.on_idle()
+        except Exception:
+            logger.exception("on_idle() of %r raised", self)
 
     def on_response(self, response: Response) -> None:
         """Override to see each response before its reader does."""
@@ -423,13 +512,21 @@ class HTTPStream:
         """The cookies of the stream's own session."""
         return self._session.cookiejar
 
-    def session(self, name: str) -> Session:
-        """The session of this name: an identity with cookies of its own, made when first named."""
+    def session(self, name: str, *, auth: Auth | None = None) -> Session:
+        """The session of this name: an identity with cookies of its own, made when first named.
+
+        Args:
+            name: of it.
+            auth: its credentials from now on, see `webqq_tornado.auth`.
+        """
         if self._closed:
             raise ClosedError("the stream is closed")
         session = self._sessions.get(name)
         if session is None:
             session = self._sessions[name] = Session(name)
+        if auth is not None:
+            session.auth = auth
+            self._runner.watch_conduct()
         return session
 
     @property
@@ -453,6 +550,7 @@ class HTTPStream:
             requests=runner.requests,
             responses=runner.responses,
             errors=runner.errors,
+            retries=runner.retries,
             received=runner.received,
             elapsed=self.ioloop.time() - self._started_at,
         )
@@ -572,10 +670,6 @@ async def _error_of(chain: Chain) -> BaseException | None:
     except (Exception, asyncio.CancelledError) as error:
         return error
     return None
-
-
-def _keep(_response: Response) -> None:
-    """The reader of `fetch`: the chain keeps the response for who awaits it."""
 
 
 def _multipart(

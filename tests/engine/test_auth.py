@@ -1,0 +1,292 @@
+"""Credentials: carried, refused, renewed once for all who wait."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+
+import pytest
+from servers.scripted import Asked, Say, Scripted, scripted
+from servers.web import Web
+from tenacity import wait_none
+
+from webqq_tornado import AuthError, HTTPStream, LoggedOut, Next, Request
+from webqq_tornado.auth import Auth, BasicAuth, BearerAuth, DigestAuth, LoginAuth
+from webqq_tornado.retry import Retry
+
+
+class Tokens:
+    """Wants the newest token, which `/token` gives."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.held: asyncio.Event | None = None
+
+    async def __call__(self, asked: Asked) -> Say:
+        if asked.path == "/token":
+            if self.held is not None:
+                await self.held.wait()
+            self.given += 1
+            return Say(200, b"token-%d" % self.given)
+        is_good = asked.headers["Authorization"] == f"Bearer token-{self.given}"
+        return Say(200, b"welcome") if is_good else Say(401, b"who?")
+
+
+def bearer(stream: HTTPStream, server: Scripted, token: str | None = None) -> BearerAuth:
+    async def renew() -> str:
+        return (await stream.fetch(f"{server.url}/token")).text
+
+    return BearerAuth(token, renew=renew)
+
+
+async def test_basic_authentication(web: Web):
+    async with HTTPStream(auth=BasicAuth("ann", "secret")) as stream:
+        answer = await stream.fetch(f"{web.http}/echo")
+    login = base64.b64encode(b"ann:secret").decode()
+    assert ["Authorization", f"Basic {login}"] in answer.json()["headers"]
+
+
+async def test_digest_authentication():
+    def script(asked: Asked) -> Say:
+        if "Authorization" in asked.headers:
+            return Say(200, asked.headers["Authorization"].encode())
+        return Say(401, b"", {"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth"'})
+
+    async with scripted(script) as server, HTTPStream(auth=DigestAuth("ann", "pw")) as stream:
+        assert 'username="ann"' in (await stream.fetch(server.url)).text
+
+
+async def test_each_session_has_its_own(web: Web):
+    async with HTTPStream() as stream:
+        ann = stream.session("ann", auth=BasicAuth("ann", "a"))
+        bob = stream.session("bob", auth=BasicAuth("bob", "b"))
+        seen = []
+        for session in (ann, bob, None):
+            answer = await stream.fetch(f"{web.http}/echo", session=session)
+            seen.append(dict(answer.json()["headers"]).get("Authorization", ""))
+    assert [base64.b64decode(one[6:]) for one in seen] == [b"ann:a", b"bob:b", b""]
+
+
+async def test_credentials_stay_with_their_origin(web: Web):
+    async with HTTPStream(auth=BearerAuth("t", origin=web.http)) as stream:
+        theirs = await stream.fetch(f"{web.other}/echo")
+        ours = await stream.fetch(f"{web.http}/echo")
+        led_away = await stream.fetch(f"{web.http}/redirect?to={web.other}/echo")
+    assert "Authorization" in dict(ours.json()["headers"])
+    assert "Authorization" not in dict(theirs.json()["headers"])
+    assert "Authorization" not in dict(led_away.json()["headers"])
+
+
+async def test_a_token_is_fetched_before_the_first_request_goes():
+    async with scripted(Tokens()) as server, HTTPStream() as stream:
+        session = stream.session("api", auth=bearer(stream, server))
+        assert (await stream.fetch(server.url, session=session)).text == "welcome"
+        assert server.paths == ["/token", "/"]
+
+
+async def test_a_token_that_is_refused_is_renewed_and_the_link_sent_again():
+    async with scripted(Tokens()) as server, HTTPStream() as stream:
+        session = stream.session("api", auth=bearer(stream, server, "stale"))
+        assert (await stream.fetch(server.url, session=session)).text == "welcome"
+        assert server.paths == ["/", "/token", "/"]
+
+
+async def test_one_renewal_serves_all_who_wait():
+    tokens = Tokens()
+    tokens.held = asyncio.Event()
+    async with scripted(tokens) as server, HTTPStream() as stream:
+        session = stream.session("api", auth=bearer(stream, server, "stale"))
+        fetches = [stream.fetch(f"{server.url}/{n}", session=session) for n in range(20)]
+        waiting = asyncio.gather(*fetches)
+        while server.paths.count("/token") == 0:
+            await stream.fetch(f"{server.url}/other")
+        tokens.held.set()
+        assert {answer.text for answer in await waiting} == {"welcome"}
+        assert server.paths.count("/token") == 1
+
+
+async def test_a_fetch_in_the_same_session_does_not_wait_for_its_own_end():
+    async with scripted(Tokens()) as server:
+
+        async def renew() -> str:
+            return (await stream.fetch(f"{server.url}/token")).text
+
+        stream = HTTPStream(auth=BearerAuth(renew=renew))
+        assert (await stream.fetch(server.url, timeout=5)).text == "welcome"
+        stream.close()
+
+
+async def test_a_token_may_come_by_a_chain():
+    async with scripted(Tokens()) as server:
+
+        def renew():
+            return f"{server.url}/token", read
+
+        def read(response):
+            auth.token = response.text
+
+        auth = BearerAuth(renew=renew)
+        async with HTTPStream(auth=auth) as stream:
+            assert (await stream.fetch(server.url)).text == "welcome"
+
+
+async def test_refused_again_with_a_new_token_the_response_stands():
+    refusing = Say(401, b"never")
+    async with (
+        scripted(lambda asked: refusing) as server,
+        HTTPStream(auth=BearerAuth(renew=lambda: "new")) as stream,
+    ):
+        answer = await stream.fetch(server.url)
+        assert (answer.status, answer.text) == (401, "never")
+        assert len(server.asked) == 2
+
+
+async def test_a_renewal_that_fails_fails_all_who_wait_and_is_tried_for_the_next():
+    results = iter([ValueError("no such client"), "good"])
+
+    async def renew() -> str:
+        result = next(results)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async with (
+        scripted(lambda asked: Say()) as server,
+        HTTPStream(auth=BearerAuth(renew=renew)) as stream,
+    ):
+        both = await asyncio.gather(
+            stream.fetch(server.url), stream.fetch(server.url), return_exceptions=True
+        )
+        assert [type(one) for one in both] == [AuthError, AuthError]
+        assert "no such client" in str(both[0])
+        assert not server.asked
+        assert (await stream.fetch(server.url)).status == 200
+
+
+async def test_a_renewal_without_a_token_is_an_error():
+    async with HTTPStream(auth=BearerAuth(renew=lambda: None)) as stream:
+        with pytest.raises(AuthError, match="without any"):
+            await stream.fetch("http://127.0.0.1:1/")
+
+
+async def test_a_cancelled_link_does_not_come_back_after_the_renewal():
+    tokens = Tokens()
+    tokens.held = asyncio.Event()
+    async with scripted(tokens) as server, HTTPStream() as stream:
+        session = stream.session("api", auth=bearer(stream, server))
+        chain = stream.add_request(f"{server.url}/gone", print, session=session)
+        assert chain.cancel()
+        tokens.held.set()
+        await stream.drain()
+        assert "/gone" not in server.paths
+
+
+async def test_a_streamed_response_that_is_refused_is_renewed_too():
+    async with scripted(Tokens()) as server, HTTPStream() as stream:
+        session = stream.session("api", auth=bearer(stream, server, "stale"))
+        async with stream.open(server.url, session=session) as answer:
+            assert [chunk async for chunk in answer.stream] == [b"welcome"]
+
+
+async def test_renewal_and_retries_get_along():
+    tokens = Tokens()
+
+    async def script(asked: Asked) -> Say:
+        return Say(503) if asked.number in (0, 3) else await tokens(asked)
+
+    async with scripted(script) as server, HTTPStream(retry=Retry(wait=wait_none())) as stream:
+        session = stream.session("api", auth=bearer(stream, server, "stale"))
+        answer = await stream.fetch(server.url, session=session)
+        assert answer.text == "welcome"
+        assert len(answer.retried) == 2
+
+
+# -- logins by cookies --------------------------------------------------------------------------
+
+
+class Portal:
+    """Lets in who has the cookie of the last login."""
+
+    def __init__(self) -> None:
+        self.logins = 0
+
+    def __call__(self, asked: Asked) -> Say:
+        if asked.path == "/login":
+            self.logins += 1
+            return Say(200, b"", {"Set-Cookie": f"sid={self.logins}"})
+        is_in = asked.headers["Cookie"] == f"sid={self.logins}"
+        return Say(200, b"inside" if is_in else b"please log in")
+
+
+def read(response):
+    if response.text == "please log in":
+        raise LoggedOut("the page says so")
+
+
+async def test_the_login_is_a_chain_that_runs_first_and_when_a_reader_says_so():
+    portal = Portal()
+    async with scripted(portal) as server, HTTPStream() as stream:
+        auth = LoginAuth(lambda: (f"{server.url}/login", None))
+        session = stream.session("ann", auth=auth)
+        await stream.add_request(f"{server.url}/1", read, session=session)
+        portal.logins += 1  # the server forgets
+        chains = [stream.add_request(f"{server.url}/2", read, session=session) for _ in range(5)]
+        for answer in await asyncio.gather(*chains):
+            assert answer.text == "inside"
+        assert server.paths.count("/login") == 2
+
+
+async def test_a_reader_that_says_it_again_gets_its_error(caplog):
+    async with scripted(lambda asked: Say(200, b"please log in")) as server:
+        stream = HTTPStream(auth=LoginAuth(lambda: (f"{server.url}/login", None)))
+        chain = stream.add_request(server.url, read)
+        with pytest.raises(LoggedOut):
+            await chain
+        stream.close()
+        assert server.paths == ["/login", "/", "/login", "/"]
+
+
+async def test_without_credentials_logged_out_is_an_error_like_any_other(caplog):
+    async with scripted(lambda asked: Say(200, b"please log in")) as server, HTTPStream() as stream:
+        seen = []
+        await stream.add_request(server.url, read, errback=seen.append)
+        assert isinstance(seen[0], LoggedOut)
+
+
+async def test_an_async_reader_may_say_so_too():
+    async def read_later(response):
+        await asyncio.sleep(0)
+        read(response)
+
+    async with scripted(Portal()) as server:
+        auth = LoginAuth(lambda: Next(f"{server.url}/login"), is_logged_in=True)
+        async with HTTPStream(auth=auth) as stream:
+            assert (await stream.add_request(server.url, read_later)).text == "inside"
+
+
+async def test_a_login_of_several_steps():
+    async with scripted(Portal()) as server:
+
+        def login():
+            return f"{server.url}/form", lambda _: (f"{server.url}/login", None)
+
+        async with HTTPStream(auth=LoginAuth(login)) as stream:
+            assert (await stream.add_request(server.url, read)).text == "inside"
+            assert server.paths == ["/form", "/login", "/"]
+
+
+async def test_credentials_of_ones_own_kind():
+    class Signed(Auth):
+        def sign(self, request: Request) -> Request:
+            return request.replace(headers=[*request.header_pairs, ("X-Signature", "abc")])
+
+    async with (
+        scripted(lambda asked: Say(200, asked.headers["X-Signature"].encode())) as server,
+        HTTPStream(auth=Signed()) as stream,
+    ):
+        assert (await stream.fetch(server.url)).text == "abc"
+
+
+def test_a_bearer_without_a_token_and_a_way_to_get_one_is_refused():
+    with pytest.raises(ValueError, match="token"):
+        BearerAuth()

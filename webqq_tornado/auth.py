@@ -1,0 +1,224 @@
+"""Credentials that a session's requests carry, and how to get new ones.
+
+    stream = HTTPStream(auth=BearerAuth(renew=log_in))
+    ann = stream.session("ann", auth=BasicAuth("ann", password))
+
+Where credentials are refused or missing they are renewed once, for all links that wait for it;
+then these are sent. A link that is refused with new ones, too, gets its response as it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+
+from .engine.chain import Link
+from .engine.errors import AuthError
+from .engine.request import Request
+from .engine.response import Response
+
+__all__ = ["Auth", "BasicAuth", "BearerAuth", "DigestAuth", "LoginAuth"]
+
+_UNAUTHORIZED = 401
+
+
+class Auth:
+    """Base of all: override what differs.
+
+    Args:
+        origin: only requests to URLs that begin with it carry the credentials, such as
+            "https://api.example.org/". By default all requests of the session do; when a
+            redirect leads elsewhere, libcurl does not take them along.
+    """
+
+    def __init__(self, *, origin: str = "") -> None:
+        self._origin = origin
+
+    @property
+    def needs_renewal(self) -> bool:
+        """There are none to send with: `renew` is called before the first request goes."""
+        return False
+
+    def apply(self, request: Request) -> Request:
+        """The request with credentials, if it is to have them."""
+        return self.sign(request) if request.url.startswith(self._origin) else request
+
+    def sign(self, request: Request) -> Request:
+        """The request with credentials."""
+        return request
+
+    def is_refused(self, response: Response) -> bool:
+        """Whether they were not good enough: by default with status 401."""
+        return response.status == _UNAUTHORIZED
+
+    def renew(self) -> Link:
+        """Get new ones: returns what a reader may return, and may be a coroutine function.
+
+        Its chain ends when they are there. Requests that it makes are not held up for them.
+        """
+        raise AuthError("these credentials were refused, and there is no way to get new ones")
+
+    def on_renewed(self, is_good: bool) -> None:
+        """The chain of `renew` has ended.
+
+        Args:
+            is_good: without an error.
+        """
+
+
+class _Password(Auth):
+    """A name and a password, sent by libcurl."""
+
+    _mode: str
+
+    def __init__(self, username: str, password: str, *, origin: str = "") -> None:
+        super().__init__(origin=origin)
+        self._username = username
+        self._password = password
+
+    def sign(self, request: Request) -> Request:
+        """See `Auth`."""
+        if request.auth_username is not None:
+            return request
+        return request.replace(
+            auth_username=self._username, auth_password=self._password, auth_mode=self._mode
+        )
+
+    def is_refused(self, response: Response) -> bool:
+        """There are no others."""
+        return False
+
+
+class BasicAuth(_Password):
+    """HTTP's basic authentication (RFC 7617).
+
+    Args:
+        username: of the user.
+        password: of the user.
+        origin: see `Auth`.
+    """
+
+    _mode = "basic"
+
+
+class DigestAuth(_Password):
+    """HTTP's digest authentication (RFC 7616). Arguments as of `BasicAuth`."""
+
+    _mode = "digest"
+
+
+class BearerAuth(Auth):
+    """A token in the `Authorization` header (RFC 6750).
+
+    Args:
+        token: to begin with; by default `renew` is asked for one before the first request goes.
+        renew: gets a new one: a function that returns the token, or a link whose reader sets
+            `token`; may be a coroutine function.
+        scheme: the word before the token.
+        origin: see `Auth`.
+
+    Attributes:
+        token: the one that is sent; None: there is none.
+
+    Example:
+        >>> async def renew():
+        ...     response = await stream.fetch(Request(f"{base}/token", body=secret))
+        ...     return response.json()["access_token"]
+        >>> stream = HTTPStream(auth=BearerAuth(renew=renew, origin=base))
+    """
+
+    def __init__(
+        self,
+        token: str | None = None,
+        *,
+        renew: Callable[[], Link | Awaitable[Link]] | None = None,
+        scheme: str = "Bearer",
+        origin: str = "",
+    ) -> None:
+        super().__init__(origin=origin)
+        if token is None and renew is None:
+            raise ValueError("BearerAuth needs a token, or a function that gets one")
+        self.token = token
+        self._renew = renew
+        self._scheme = scheme
+
+    @property
+    def needs_renewal(self) -> bool:
+        """See `Auth`."""
+        return self.token is None
+
+    def sign(self, request: Request) -> Request:
+        """See `Auth`."""
+        line = ("Authorization", f"{self._scheme} {self.token}")
+        if line in request.header_pairs:
+            return request  # it was sent before, and is sent again
+        others = [pair for pair in request.header_pairs if pair[0].lower() != "authorization"]
+        return request.replace(headers=[*others, line])
+
+    def is_refused(self, response: Response) -> bool:
+        """See `Auth`; nothing to be done without `renew`."""
+        return self._renew is not None and super().is_refused(response)
+
+    def renew(self) -> Link:
+        """See `Auth`."""
+        if self._renew is None:
+            return super().renew()
+        self.token = None
+        result = self._renew()
+        return self._await_token(result) if inspect.isawaitable(result) else self._keep(result)
+
+    async def _await_token(self, result: Awaitable[Link]) -> Link:
+        return self._keep(await result)
+
+    def _keep(self, result: Link) -> Link:
+        if not isinstance(result, str):
+            return result
+        self.token = result
+        return None
+
+
+class LoginAuth(Auth):
+    """Cookies, from a login that is a chain of its own.
+
+    It is run before the first request of the session goes, and again when a response or a reader
+    (`raise LoggedOut`) says that the session is not logged in.
+
+    Args:
+        login: returns the first link of the login; may be a coroutine function.
+        is_logged_in: the session's cookies are good already.
+        is_refused: whether a response says that they are not; by default one of status 401.
+
+    Example:
+        >>> def login():
+        ...     return stream.make_post_request(f"{base}/login", {"user": "ann"}), check
+        >>> session = stream.session("ann", auth=LoginAuth(login))
+    """
+
+    def __init__(
+        self,
+        login: Callable[[], Link],
+        *,
+        is_logged_in: bool = False,
+        is_refused: Callable[[Response], bool] | None = None,
+    ) -> None:
+        super().__init__()
+        self._login = login
+        self._is_refused = is_refused
+        self._needs_renewal = not is_logged_in
+
+    @property
+    def needs_renewal(self) -> bool:
+        """See `Auth`."""
+        return self._needs_renewal
+
+    def is_refused(self, response: Response) -> bool:
+        """See `Auth`."""
+        return (self._is_refused or super().is_refused)(response)
+
+    def renew(self) -> Link:
+        """See `Auth`."""
+        return self._login()
+
+    def on_renewed(self, is_good: bool) -> None:
+        """See `Auth`."""
+        self._needs_renewal = not is_good

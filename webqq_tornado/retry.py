@@ -1,0 +1,253 @@
+"""Retries in tenacity's vocabulary, and a circuit breaker for each host.
+
+    stream = HTTPStream(retry=Retry(stop=stop_after_attempt(5)), breaker=CircuitBreaker())
+
+`Retry` takes tenacity's `stop` and `wait` as they are; how often and how long is tenacity's
+arithmetic, the states of the breaker are pybreaker's. Waiting is the loop's: no coroutine sleeps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+import pybreaker
+import tenacity
+from tenacity import RetryCallState, Retrying
+
+from .engine.conduct import Attempt
+from .engine.errors import (
+    CircuitOpenError,
+    ConnectError,
+    ProtocolError,
+    StreamError,
+    TimeoutError,
+    safe_url,
+)
+from .engine.request import Request
+from .engine.response import Response
+
+__all__ = ["IDEMPOTENT", "CircuitBreaker", "Retry", "retry_after"]
+
+#: Methods that may be sent again without asking: to do it twice is to do it once (RFC 9110, 9.2.2).
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+#: Statuses that may be another one a little later (RFC 9110; 425: RFC 8470, 429: RFC 6585).
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_ERRORS = (ConnectError, TimeoutError, ProtocolError)
+#: Nothing of such a request has been worked on: any method may be sent again.
+_UNTOUCHED = frozenset({429, 503})
+
+
+class Retry:
+    """Whether a link is tried again, and when: for `HTTPStream` or `add_request`.
+
+    Tried again is what came to an error in the network (refused, reset, timed out, broken off) or
+    to a status that may be another one later, with a method that is idempotent. A request whose
+    body is an iterator, or whose answer has gone to a function in part, is not.
+
+    Args:
+        stop: tenacity's, such as `stop_after_attempt(5) | stop_after_delay(60)`. By default 4
+            attempts.
+        wait: tenacity's, seconds. By default exponential from 0.5 s with full jitter, at most 30 s.
+        statuses: of responses that are tried again.
+        errors: classes of errors that are.
+        methods: that may be sent again; give more where the server knows doubles by a key of
+            their own. Of other methods a request is tried again only if it can not have been
+            worked on: no connection, or status 429 or 503 with a `Retry-After`.
+        when: gets the `Attempt`, and decides instead of `statuses` and `errors`.
+        max_retry_after: seconds; where the server asks for more with `Retry-After` what came
+            stands. Else it is waited at least as long as the server asks for.
+
+    Example:
+        >>> from tenacity import stop_after_delay, wait_fixed
+        >>> patient = Retry(stop=stop_after_delay(3600), wait=wait_fixed(10))
+        >>> stream.add_request("http://example.org/", read, retry=patient)
+    """
+
+    def __init__(
+        self,
+        *,
+        stop: Callable[[RetryCallState], bool] | None = None,
+        wait: Callable[[RetryCallState], float] | None = None,
+        statuses: Collection[int] = TRANSIENT,
+        errors: tuple[type[Exception], ...] = _ERRORS,
+        methods: Collection[str] = IDEMPOTENT,
+        when: Callable[[Attempt], bool] | None = None,
+        max_retry_after: float = 120.0,
+    ) -> None:
+        self._stop = stop or tenacity.stop_after_attempt(4)
+        self._wait = wait or tenacity.wait_random_exponential(multiplier=0.5, max=30)
+        self._statuses = frozenset(statuses)
+        self._errors = errors
+        self._methods = frozenset(methods)
+        self._when = when
+        self._max_retry_after = max_retry_after
+
+    def __call__(self, attempt: Attempt) -> float | None:
+        """See `engine.conduct.Retry`."""
+        if not (self._when or self._is_worth_it)(attempt):
+            return None
+        asked = 0.0
+        if isinstance(attempt.outcome, Response):
+            asked = retry_after(attempt.outcome, time.time()) or 0.0
+            if asked > self._max_retry_after:
+                return None
+        state = _state_of(attempt)
+        state.upcoming_sleep = max(asked, self._wait(state))
+        return None if self._stop(state) else state.upcoming_sleep
+
+    def _is_worth_it(self, attempt: Attempt) -> bool:
+        outcome = attempt.outcome
+        may_be_sent_again = attempt.request.method in self._methods
+        if isinstance(outcome, Response):
+            is_untouched = outcome.status in _UNTOUCHED and "Retry-After" in outcome.headers
+            return outcome.status in self._statuses and (may_be_sent_again or is_untouched)
+        is_untouched = isinstance(outcome, ConnectError)
+        return isinstance(outcome, self._errors) and (may_be_sent_again or is_untouched)
+
+
+def _state_of(attempt: Attempt) -> RetryCallState:
+    """The attempt as tenacity has it, for its `stop` and `wait`."""
+    state = RetryCallState(Retrying(), None, (attempt.request,), {})
+    state.attempt_number = attempt.number
+    state.outcome_timestamp = state.start_time + attempt.elapsed
+    outcome = tenacity.Future(attempt.number)
+    if isinstance(attempt.outcome, Exception):
+        outcome.set_exception(attempt.outcome)
+    else:
+        outcome.set_result(attempt.outcome)
+    state.outcome = outcome
+    return state
+
+
+def retry_after(response: Response, now: float) -> float | None:
+    """Seconds that the server asks to wait: its `Retry-After`, as seconds or as a date.
+
+    Args:
+        response: of any status.
+        now: Unix time, seconds.
+
+    Returns:
+        None if it does not say, or not in a way that can be read (RFC 9110, 10.2.3).
+    """
+    text = (response.headers.get("Retry-After") or "").strip()
+    if text.isdecimal() and text.isascii():
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+class CircuitBreaker:
+    """Stops asking a host that fails, for a while: for `HTTPStream`.
+
+    When `fail_max` requests in a row to one host (with its port) have come to nothing, the circuit
+    is open: further ones end at once with `CircuitOpenError`. After `reset_timeout` one is let
+    through: if it comes to something the circuit is closed again, else it stays open as long again.
+
+    Args:
+        fail_max: requests in a row.
+        reset_timeout: seconds.
+        is_failure: gets the `Response` or the error. By default errors of the network count, and
+            statuses from 500 on.
+
+    Example:
+        >>> stream = HTTPStream(breaker=CircuitBreaker(fail_max=3, reset_timeout=10))
+    """
+
+    def __init__(
+        self,
+        fail_max: int = 5,
+        reset_timeout: float = 30.0,
+        *,
+        is_failure: Callable[[Response | Exception], bool] | None = None,
+    ) -> None:
+        if fail_max < 1 or not reset_timeout > 0:
+            raise ValueError("fail_max is 1 or more, and reset_timeout more than 0 seconds")
+        self._fail_max = fail_max
+        self._reset_timeout = reset_timeout
+        self._is_failure = is_failure or _is_failure
+        self._circuits: dict[str, _Circuit] = {}
+
+    def admit(self, request: Request) -> StreamError | None:
+        """See `engine.conduct.Breaker`."""
+        circuit = self._circuits.get(request.host)
+        if circuit is None or circuit.lets_through(time.time()):
+            return None
+        return CircuitOpenError(
+            f"{request.method} {safe_url(request.url)}: not sent: {self._fail_max} requests in a "
+            f"row to {request.host} have failed; one is tried every {self._reset_timeout:g} s",
+            request=request,
+        )
+
+    def record(self, request: Request, outcome: Response | Exception) -> None:
+        """See `engine.conduct.Breaker`."""
+        host = request.host
+        circuit = self._circuits.get(host)
+        is_failure = self._is_failure(outcome)
+        if circuit is None and is_failure:
+            circuit = self._circuits[host] = _Circuit(self._fail_max, self._reset_timeout)
+        if circuit is not None:
+            circuit.record(is_failure)
+            if circuit.is_closed and not is_failure:
+                del self._circuits[host]  # a crawler sees many hosts
+
+    def give_up(self, request: Request) -> None:
+        """See `engine.conduct.Breaker`."""
+        circuit = self._circuits.get(request.host)
+        if circuit is not None:
+            circuit.is_probed = False
+
+
+class _Circuit:
+    """That of one host."""
+
+    def __init__(self, fail_max: int, reset_timeout: float) -> None:
+        self._storage = pybreaker.CircuitMemoryStorage(pybreaker.STATE_CLOSED)
+        self._breaker: Any = pybreaker.CircuitBreaker(
+            fail_max,
+            reset_timeout,
+            state_storage=self._storage,
+        )
+        self._reset_timeout = reset_timeout
+        self.is_probed = False  # one was let through and has not come back
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self._breaker.current_state == pybreaker.STATE_CLOSED)
+
+    def lets_through(self, now: float) -> bool:
+        if self.is_closed:
+            return True
+        opened_at = self._storage.opened_at
+        if self.is_probed or (opened_at and now < opened_at.timestamp() + self._reset_timeout):
+            return False
+        self.is_probed = True
+        return True
+
+    def record(self, is_failure: bool) -> None:
+        self.is_probed = False
+        with contextlib.suppress(pybreaker.CircuitBreakerError, _NothingError):  # it is counted
+            self._breaker.call(_come_to_nothing if is_failure else _come_to_something)
+
+
+class _NothingError(Exception):
+    pass
+
+
+def _come_to_nothing() -> None:
+    raise _NothingError
+
+
+def _come_to_something() -> None:
+    pass
+
+
+def _is_failure(outcome: Response | Exception) -> bool:
+    if isinstance(outcome, Response):
+        return outcome.status >= 500
+    return isinstance(outcome, _ERRORS) and not isinstance(outcome, CircuitOpenError)
