@@ -22,6 +22,7 @@ LAYERS = {
     "engine": ({"engine"}, {"tornado", "pycurl", "certifi"}),
     "httpclient": ({"engine"}, {"tornado"}),
     "auth": ({"engine"}, set()),
+    "events": ({"engine"}, set()),
     "retry": ({"engine"}, {"tenacity", "pybreaker"}),
     "protocol": ({"protocol"}, set()),
     "flows": ({"flows", "engine", "protocol"}, {"tenacity"}),

@@ -69,6 +69,8 @@ async def scripted(script: Script) -> AsyncIterator[Scripted]:
             writer.write(f"HTTP/1.1 {say.status} X\r\n{length}{given}\r\n".encode())
             writer.write(b"" if method == "HEAD" else say.body)
             await writer.drain()
+            if len(say.body) < int(say.headers.get("Content-Length", 0)):
+                return  # it was cut short on purpose
 
     async with raw_server(serve) as url:
         server = Scripted(url)

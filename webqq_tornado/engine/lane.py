@@ -210,6 +210,17 @@ class Transfer:
         if self.lane is not None:
             self._transport.kick_soon(self.lane)
 
+    @property
+    def own_headers(self) -> list[bytes]:
+        """The header lines that were set on it."""
+        return self.options.get(pycurl.HTTPHEADER) or []
+
+    def answer(self) -> Response:
+        """Status and headers of the final answer; not to be called inside libcurl."""
+        assert self.request is not None  # noqa: S101 - it has one while it lasts
+        status = self.easy.getinfo(pycurl.RESPONSE_CODE)
+        return Response(self.request, status, self.url, self.header_lines[:], b"")
+
     # -- the end --------------------------------------------------------------------------------
 
     def take(self, request: Request) -> Response | Exception:

@@ -126,7 +126,7 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
     if setting("http_version") in ("2", "2-prior-knowledge", "3"):
         # Wait for a connection that can take one more stream rather than open another.
         options[pycurl.PIPEWAIT] = 1
-    if setting("decompress_response"):
+    if setting("decompress_response") and not request.resume:
         options[pycurl.ENCODING] = ""  # all that this libcurl can undo
     options.update(_trust(setting("validate_cert"), setting("ca_certs")))
     if request.is_streamed:

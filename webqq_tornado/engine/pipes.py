@@ -6,23 +6,22 @@ only put things aside, and `serve` hands them on outside libcurl, in the order t
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
-from typing import IO, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import pycurl
 
 from .errors import ClosedError, StreamError, TooLargeError, from_curl, safe_url
-from .inflow import BodyStream, Inflow, part_path
+from .filesink import FileSink
+from .inflow import BodyStream, Inflow
 from .multipart import build_mime
 from .outflow import Outflow, outflow_of
 from .request import Multipart, Request
+from .response import Response
 
 __all__ = ["Pipes", "Progress"]
 
-#: Bytes of an answer that is no success, kept for the reader instead of going to a file.
-_MAX_ERROR_PAGE = 16 * 2**20
 _PAUSES = {
     (False, False): pycurl.PAUSE_CONT,
     (True, False): pycurl.PAUSE_RECV,
@@ -53,6 +52,13 @@ class Piped(Protocol):
     @property
     def is_in_flight(self) -> bool:
         """It has not ended."""
+
+    @property
+    def own_headers(self) -> list[bytes]:
+        """The header lines that were set on it."""
+
+    def answer(self) -> Response:
+        """Status and headers of the final answer."""
 
     def attend(self) -> None:
         """Have `Pipes.serve` called outside libcurl."""
@@ -90,7 +96,7 @@ class Pipes:
         self._reported: Progress | None = None
         self._receiving_is_paused = self._sending_is_paused = False
         self._is_closed = False
-        self._file: _FileSink | None = None
+        self._file: FileSink | None = None
         self._mime: pycurl.CurlMime | None = None
         self._outflow: Outflow | None = None
         self._inflow: Inflow | None = None
@@ -114,7 +120,7 @@ class Pipes:
         sink = self._request.sink
         if sink is None or callable(sink):
             return sink
-        self._file = _FileSink(sink, self._transfer)
+        self._file = FileSink(self._request, self._transfer)
         return self._file.write
 
     def set_callbacks(self) -> None:
@@ -128,6 +134,9 @@ class Pipes:
             easy.setopt(pycurl.WRITEFUNCTION, self._on_chunk)
         if request.hears_headers:
             easy.setopt(pycurl.HEADERFUNCTION, self._on_header)
+        if self._file is not None and self._file.headers:
+            lines = [f"{name}: {value}".encode() for name, value in self._file.headers]
+            easy.setopt(pycurl.HTTPHEADER, [*self._transfer.own_headers, *lines])
         if request.on_progress is not None:
             easy.setopt(pycurl.NOPROGRESS, 0)
             easy.setopt(pycurl.XFERINFOFUNCTION, self._on_progress)
@@ -285,14 +294,15 @@ class Pipes:
         request = self._request
         return from_curl(code, text, method=request.method, url=request.url, request=request)
 
-    def finish(self, status: int) -> None:
+    def finish(self) -> None:
         """The whole answer is there and taken.
 
         Raises:
             OSError: its file can not be written.
+            ProtocolError: it is not the part that was asked for.
         """
         if self._file is not None:
-            self._file.finish(status)
+            self._file.finish(self._transfer.answer())
 
     def end(self, result: object) -> None:
         """What came of it; for the reader of a stream."""
@@ -307,40 +317,3 @@ class Pipes:
         for held in (self._inflow, self._outflow, self._mime, self._file):
             if held is not None:
                 held.close()
-
-
-class _FileSink:
-    """To a file, if the answer is a success; else its body is kept for the reader."""
-
-    def __init__(self, sink: IO[bytes] | os.PathLike[str], transfer: Piped) -> None:
-        self._transfer = transfer
-        self._path = sink if isinstance(sink, os.PathLike) else None
-        self._file: IO[bytes] | None = None if isinstance(sink, os.PathLike) else sink
-        self._kept = 0
-
-    def write(self, chunk: bytes) -> None:
-        status: int = self._transfer.easy.getinfo(pycurl.RESPONSE_CODE)
-        if 200 <= status < 300:
-            self._opened().write(chunk)
-            return
-        self._kept += len(chunk)
-        if self._kept > _MAX_ERROR_PAGE:
-            raise TooLargeError(f"an answer of status {status} with more than {_MAX_ERROR_PAGE} B")
-        self._transfer.body.append(chunk)
-
-    def _opened(self) -> IO[bytes]:
-        if self._file is None:
-            assert self._path is not None  # noqa: S101 - one of both
-            self._file = part_path(self._path).open("wb")
-        return self._file
-
-    def finish(self, status: int) -> None:
-        if 200 <= status < 300 and self._path is not None:
-            self._opened().close()
-            part_path(self._path).replace(self._path)
-        elif self._file is not None:
-            self._file.flush()
-
-    def close(self) -> None:
-        if self._path is not None and self._file is not None:
-            self._file.close()

@@ -122,6 +122,9 @@ class Request:
         max_header_count: header lines, those of redirects included; libcurl's limit is 5,000.
         proxy_auth_mode: "basic" or "digest"; "basic".
         ip_version: 4 or 6, to use no other; by default both are tried.
+        resume: with a path as `sink`: ask for what is not there yet of the file, if the server
+            still has the same version of it; else for all of it. The answer is read as it is
+            sent, not decompressed. The response has status 206 then.
 
     Raises:
         ValueError: a part is malformed; the message names which and what is taken.
@@ -166,6 +169,7 @@ class Request:
     max_header_count: int | None = None
     proxy_auth_mode: str | None = None
     ip_version: int | None = None
+    resume: bool = False
     #: Whether something of it goes through the caller's hands, see `pipes`.
     is_special: bool = field(default=False, init=False, repr=False)
     #: Filled in by `options.compile_options`, which a repeated request then need not run again.
@@ -193,6 +197,8 @@ class Request:
             _CHECKS[name](name, given[name])
         if not _PIPED.isdisjoint(given):
             given["is_special"] = True
+        if self.resume and not isinstance(self.sink, os.PathLike):
+            raise ValueError("resume=True is for a sink that is a path: there the rest goes")
         if self.ip_version == 4 and "[" in self.host:
             raise ValueError(f"ip_version is 4, and {self.host} is an address of version 6")
 
@@ -505,4 +511,4 @@ _PIPED = frozenset(
     }
 )
 #: Arguments that make it this one request, or go through its caller's hands.
-_OWN = _PIPED | {"url", "method", "headers", "body", "body_size"}
+_OWN = _PIPED | {"url", "method", "headers", "body", "body_size", "resume"}

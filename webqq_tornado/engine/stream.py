@@ -171,7 +171,8 @@ class HTTPStream:
 
         Args:
             request: a URL, a `Request`, an `urllib.request.Request` or a
-                `tornado.httpclient.HTTPRequest`.
+                `tornado.httpclient.HTTPRequest`; or a `Next`, which says it all but deadline and
+                retry.
             readback: gets the `Response`, returns what comes next: see `chain`. None sends
                 the request and drops the body.
             delay: seconds until the request is sent.
@@ -195,7 +196,11 @@ class HTTPStream:
         """
         if deadline is not None and not is_delay(deadline):
             raise ValueError(f"deadline is a number of seconds, 0 or more, not {deadline!r}")
-        link = Next(Request.of(request), readback, delay, errback, session, None, priority)
+        if isinstance(request, Next):
+            link = request
+            name, session = name or link.name, session or link.session
+        else:
+            link = Next(Request.of(request), readback, delay, errback, session, None, priority)
         link = checked_link(link, None)
         if retry is not None:
             self._runner.watch_conduct()

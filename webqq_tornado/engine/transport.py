@@ -47,6 +47,7 @@ from time import monotonic
 import pycurl
 from tornado.ioloop import IOLoop
 
+from .errors import ProtocolError
 from .lane import LANE_TRANSFERS, Lane, Outcome, Transfer
 from .options import Options
 from .pipes import Pipes
@@ -377,8 +378,8 @@ class Transport:
             return False
         if transfer.failure is None:
             try:
-                pipes.finish(transfer.easy.getinfo(pycurl.RESPONSE_CODE))
-            except OSError as error:
+                pipes.finish()
+            except (OSError, ProtocolError) as error:
                 transfer.failure = error
         if transfer.failure is None and pipes.stream is not None and not pipes.is_told:
             self._tell_headers(transfer, pipes)

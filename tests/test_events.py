@@ -1,0 +1,260 @@
+"""Server-sent events and JSON lines: the format, and over real connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from servers.raw import raw_server
+from servers.scripted import Asked, Say, scripted
+
+from webqq_tornado import HTTPStream, ProtocolError, Request
+from webqq_tornado.events import Event, EventParser, EventSource, JSONLines, each
+
+STREAM = {"Content-Type": "text/event-stream; charset=utf-8"}
+
+
+# -- the format -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "events"),
+    [
+        # The examples of the HTML standard, 9.2.6.
+        (
+            "data: This is the first message.\n\ndata: This is the second message, it\n"
+            "data: has two lines.\n\n",
+            [
+                Event("This is the first message."),
+                Event("This is the second message, it\nhas two lines."),
+            ],
+        ),
+        (
+            "event: add\ndata: 73857293\n\nevent: remove\ndata: 2153\n\n",
+            [
+                Event("73857293", "add"),
+                Event("2153", "remove"),
+            ],
+        ),
+        ("data: YHOO\ndata: +2\ndata: 10\n\n", [Event("YHOO\n+2\n10")]),
+        (
+            ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\n"
+            "data:  third event\n\n",
+            [Event("first event", id="1"), Event("second event"), Event(" third event")],
+        ),
+        ("data\n\ndata\ndata\n\ndata:", [Event(""), Event("\n")]),
+        ("data:test\n\ndata: test\n\n", [Event("test"), Event("test")]),
+        # And its rules.
+        ("\ufeffdata: x\n\n", [Event("x")]),
+        ("data: a\rdata: b\r\ndata: c\n\r", [Event("a\nb\nc")]),
+        ("data: a\r\n\n\ndata: b\r\n\r\n", [Event("a"), Event("b")]),
+        ("id: 7\n\ndata: x\n\n", [Event("x", id="7")]),
+        ("id: a\0b\ndata: x\n\n", [Event("x")]),
+        ("unknown: y\ndata: x\n\n", [Event("x")]),
+        ("event: only\n\ndata: x\n\n", [Event("x")]),
+        ("data: never ended\n", []),
+        ("data: ü€😀\n\n", [Event("ü€😀")]),
+    ],
+)
+def test_events_as_the_standard_has_them(text, events):
+    data = text.encode()
+    assert EventParser().feed(data) == events
+    parser = EventParser()
+    assert [event for byte in data for event in parser.feed(bytes([byte]))] == events
+
+
+def test_bytes_that_are_no_utf8_are_replaced():
+    assert EventParser().feed(b"data: \xff\n\n") == [Event("\ufffd")]
+
+
+@pytest.mark.parametrize(("line", "seconds"), [("1500", 1.5), ("0", 0.0), ("x", None), ("٣", None)])
+def test_the_pause_that_the_server_wants(line, seconds):
+    parser = EventParser()
+    parser.feed(f"retry: {line}\n\n".encode())
+    assert parser.retry == seconds
+
+
+def test_an_event_without_end_is_an_error():
+    parser = EventParser(max_event_size=100)
+    parser.feed(b"data: 12345678\n" * 7)
+    with pytest.raises(ValueError, match="100 characters"):
+        parser.feed(b"data: 12345678\n")
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5))
+def test_any_bytes_in_any_pieces_are_the_same_events(data, cuts):
+    whole, pieces = EventParser(), EventParser()
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    found = [e for a, b in pairwise(edges) for e in pieces.feed(data[a:b])]
+    assert found == whole.feed(data)
+
+
+@given(st.lists(st.tuples(st.text(), st.from_regex(r"[a-z]{1,9}", fullmatch=True)), max_size=5))
+def test_what_is_written_is_read(items):
+    written = [(text.replace("\r", "").replace("\ufeff", ""), kind) for text, kind in items]
+    lines = "".join(
+        f"event: {kind}\n" + "".join(f"data: {line}\n" for line in text.split("\n")) + "\n"
+        for text, kind in written
+    )
+    data = lines.encode(errors="replace")
+    assert [(e.data, e.event) for e in EventParser().feed(data)] == [
+        (text.encode(errors="replace").decode(), kind) for text, kind in written
+    ]
+
+
+# -- over connections -------------------------------------------------------------------------
+
+
+def ticking(asked: Asked) -> Say:
+    """Three events after the last that the client has, then the end."""
+    first = int(asked.headers["Last-Event-ID"] or 0) + 1
+    text = "".join(f"id: {n}\ndata: {n}\n\n" for n in range(first, first + 3))
+    return Say(200, ("retry: 1\n\n" + text).encode(), STREAM)
+
+
+async def test_events_come_one_by_one_and_go_on_after_the_last():
+    seen: list[int] = []
+
+    async def take(event: Event):
+        await asyncio.sleep(0)
+        seen.append(int(event.data))
+        return ("http://127.0.0.1:1/", None) if len(seen) == 8 else None
+
+    async with scripted(ticking) as server, HTTPStream() as stream:
+        link = EventSource(server.url, take).link()
+        with contextlib.suppress(Exception):
+            chain = stream.add_request(link)
+            chain._is_quiet = True
+            await chain
+        assert seen == [1, 2, 3, 4, 5, 6, 7, 8]
+        assert [asked.headers["Last-Event-ID"] for asked in server.asked] == [None, "3", "6"]
+        assert server.asked[0].headers["Accept"] == "text/event-stream"
+
+
+async def test_what_the_reader_returns_is_followed():
+    async with scripted(ticking) as server, HTTPStream() as stream:
+        after = f"{server.url}/after"
+        source = EventSource(server.url, lambda _: (after, lambda _: None))
+        assert (await stream.add_request(source.link())).url == after
+
+
+async def test_events_as_an_async_iterator():
+    async with scripted(ticking) as server, HTTPStream() as stream:
+        seen = []
+        async for event in each(stream, lambda take: EventSource(server.url, take)):
+            seen.append(event.data)
+            if len(seen) == 5:
+                break
+        assert seen == list("12345")
+        await asyncio.sleep(0)
+    assert not stream.chains
+
+
+async def test_a_connection_that_breaks_is_taken_up_again():
+    def script(asked: Asked) -> Say:
+        if asked.number == 0:
+            return Say(
+                200, b"id: 5\ndata: a\n\nid: 6\ndata: half", {**STREAM, "Content-Length": "999"}
+            )
+        return Say(200, b"data: b\n\n", STREAM) if asked.number == 1 else Say(204)
+
+    async with scripted(script) as server, HTTPStream() as stream:
+        seen = []
+        source = EventSource(server.url, lambda e: seen.append(e.data), retry=0.001)
+        await stream.add_request(source.link())
+        assert seen == ["a", "b"]
+        assert server.asked[1].headers["Last-Event-ID"] == "5"
+
+
+async def test_a_server_that_is_away_for_a_while_is_asked_again():
+    class Told(HTTPStream):
+        tries = 0
+
+        def on_request(self, request):
+            self.tries += 1
+            return Request(server.url) if self.tries == 3 else None
+
+    async with scripted(lambda asked: Say(204)) as server, Told() as stream:
+        await stream.add_request(EventSource("http://127.0.0.1:1/", print, retry=0.001).link())
+        assert stream.tries == 3
+
+
+@pytest.mark.parametrize("say", [Say(404), Say(200, b"<html>", {"Content-Type": "text/html"})])
+async def test_what_is_no_event_stream_is_an_error(say, caplog):
+    async with scripted(lambda asked: say) as server, HTTPStream() as stream:
+        with pytest.raises(ProtocolError, match="no event stream"):
+            await stream.add_request(EventSource(server.url, print).link())
+        assert len(server.asked) == 1
+
+
+async def test_an_error_of_the_reader_is_its_own(caplog):
+    def take(event):
+        raise ZeroDivisionError
+
+    async with scripted(ticking) as server, HTTPStream() as stream:
+        with pytest.raises(ZeroDivisionError):
+            await stream.add_request(EventSource(server.url, take).link())
+
+
+async def test_a_slow_reader_holds_the_sender():
+    sent = 0
+    is_held = asyncio.Event()
+
+    async def flood(reader, writer):
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        while True:
+            writer.write(b"data: " + b"x" * 65536 + b"\n\n")
+            try:
+                await asyncio.wait_for(writer.drain(), 0.2)
+            except asyncio.TimeoutError:
+                is_held.set()
+                return
+            sent += 65536
+
+    async def take(event):
+        await asyncio.Event().wait()
+
+    async with raw_server(flood) as url, HTTPStream() as stream:
+        chain = stream.add_request(EventSource(url, take).link())
+        await is_held.wait()
+        chain.cancel()
+    assert sent < 2**24
+
+
+async def test_json_lines_come_one_by_one():
+    body = b'{"a": 1}\n\n[2]\r\n"\xc3\xbc"'
+    async with scripted(lambda asked: Say(200, body)) as server, HTTPStream() as stream:
+        seen = []
+        await stream.add_request(JSONLines(server.url, seen.append).link())
+        assert seen == [{"a": 1}, [2], "ü"]
+        assert len(server.asked) == 1
+
+
+async def test_json_lines_may_go_on_with_the_next_answer():
+    def script(asked: Asked) -> Say:
+        return Say(200, b"%d\n" % asked.number) if asked.number < 3 else Say(204)
+
+    async with scripted(script) as server, HTTPStream() as stream:
+        seen = []
+        await stream.add_request(JSONLines(server.url, seen.append, retry=0.001).link())
+        assert seen == [0, 1, 2]
+
+
+async def test_a_line_that_is_no_json_is_named(caplog):
+    async with scripted(lambda asked: Say(200, b"1\nnope\n")) as server, HTTPStream() as stream:
+        with pytest.raises(ProtocolError, match="line 2"):
+            await stream.add_request(JSONLines(server.url, print).link())
+
+
+async def test_json_lines_that_break_off_are_an_error(caplog):
+    say = Say(200, b"1\n", {"Content-Length": "99"})
+    async with scripted(lambda asked: say) as server, HTTPStream() as stream:
+        with pytest.raises(ProtocolError):
+            async for _ in each(stream, lambda take: JSONLines(server.url, take)):
+                pass

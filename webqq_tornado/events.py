@@ -1,0 +1,326 @@
+"""Responses that never end: server-sent events and JSON lines, one at a time to a reader.
+
+    stream.add_request(EventSource("http://example.org/events", print).link())
+
+Each is a chain like any other: its connection is read no faster than the reader is done with what
+it has got, a break leads to a new link after a pause, and what the reader returns is followed.
+The format of server-sent events is that of the HTML standard, section 9.2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import inspect
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, NamedTuple
+
+from .engine.chain import Chain, Link, Next
+from .engine.errors import ProtocolError, StreamError, safe_url
+from .engine.request import Request
+from .engine.response import Response
+from .engine.stream import HTTPStream
+
+__all__ = ["Event", "EventParser", "EventSource", "JSONLines", "each"]
+
+_EVENT_STREAM = "text/event-stream"
+_NO_CONTENT = 204
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+class Event(NamedTuple):
+    """A server-sent event.
+
+    Args:
+        data: its text, lines joined by LF.
+        event: its type.
+        id: the last one that the server has given.
+    """
+
+    data: str
+    event: str = "message"
+    id: str = ""
+
+    def json(self) -> Any:
+        """The data as JSON.
+
+        Raises:
+            ValueError: it is not.
+        """
+        return json.loads(self.data)
+
+
+class EventParser:
+    r"""Bytes of an event stream to events; no network in here.
+
+    Args:
+        last_event_id: where an earlier stream has ended.
+        max_event_size: characters of one event, its lines' names included.
+
+    Attributes:
+        last_event_id: to ask for what comes after it.
+        retry: seconds to wait before asking again, if the server has said so.
+
+    Example:
+        >>> EventParser().feed(b"event: tick\ndata: 1\n\n")
+        [Event(data='1', event='tick', id='')]
+    """
+
+    def __init__(self, last_event_id: str = "", max_event_size: int = 2**20) -> None:
+        self.last_event_id = last_event_id
+        self.retry: float | None = None
+        self._max_event_size = max_event_size
+        # A byte order mark at the start is no part of it; invalid bytes become U+FFFD.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._is_begun = self._is_after_cr = False
+        self._rest = ""  # of a line
+        self._size = 0
+        self._data: list[str] = []
+        self._event = ""
+        self._id = last_event_id
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that these bytes complete.
+
+        Raises:
+            ValueError: one is larger than `max_event_size`.
+        """
+        return [event for line in self._lines(chunk) if (event := self._take(line)) is not None]
+
+    def _lines(self, chunk: bytes) -> Iterator[str]:
+        text = self._decoder.decode(chunk)
+        if text and not self._is_begun:
+            self._is_begun = True
+            text = text.removeprefix("\ufeff")
+        if text:
+            # A CR ends its line at once; a LF that comes later may belong to it.
+            was_after_cr, self._is_after_cr = self._is_after_cr, text.endswith("\r")
+            text = text.removeprefix("\n") if was_after_cr else text
+        *lines, self._rest = _LINE_END.split(self._rest + text)
+        self._size += sum(map(len, lines))
+        if self._size + len(self._rest) > self._max_event_size:
+            raise ValueError(f"an event has more than {self._max_event_size} characters")
+        yield from lines
+
+    def _take(self, line: str) -> Event | None:
+        if not line:
+            return self._dispatch()
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._data.append(value)
+        elif name == "event":
+            self._event = value
+        elif name == "id" and "\0" not in value:
+            self._id = value
+        elif name == "retry" and value.isascii() and value.isdigit():
+            self.retry = int(value) / 1000
+        return None
+
+    def _dispatch(self) -> Event | None:
+        data, event = self._data, self._event
+        self._data, self._event, self._size = [], "", 0
+        self.last_event_id = self._id
+        return Event("\n".join(data), event or "message", self._id) if data else None
+
+
+class _Source:
+    """What both kinds have in common: a link, and another one when it breaks."""
+
+    def __init__(
+        self, request: object, on_item: Callable[[Any], Link], retry: float | None
+    ) -> None:
+        self.request = Request.of(request)
+        self.retry = retry
+        self._on_item = on_item
+
+    def link(self) -> Next:
+        """The link that begins it: for `add_request`, `begin`, or a reader to return."""
+        return Next(self._next_request(), self._read, errback=self._on_error)
+
+    def _next_request(self) -> Request:
+        raise NotImplementedError
+
+    def _items(self, response: Response) -> AsyncIterator[Any]:
+        raise NotImplementedError
+
+    def _check(self, response: Response) -> bool:
+        """Whether it is to be read; False ends it. Raises if it is not what was asked for."""
+        raise NotImplementedError
+
+    async def _read(self, response: Response) -> Link:
+        if not self._check(response):
+            return None
+        try:
+            async for item in self._items(response):
+                result = self._on_item(item)
+                if inspect.isawaitable(result):
+                    result = await result
+                if result is not None:
+                    return result
+        except StreamError as error:
+            return self._on_error(error)
+        return self._again()
+
+    def _on_error(self, error: Exception) -> Link:
+        is_ours = isinstance(error, StreamError) and not isinstance(error, _UnfitError)
+        if self.retry is None or not is_ours:
+            raise error
+        return self._again()
+
+    def _again(self) -> Link:
+        return None if self.retry is None else self.link()._replace(delay=self.retry)
+
+    def _unfit(self, response: Response, why: str) -> StreamError:
+        request = response.request
+        return _UnfitError(f"{request.method} {safe_url(request.url)}: {why}", request=request)
+
+
+class _UnfitError(ProtocolError):
+    """It would not be better the next time."""
+
+
+class EventSource(_Source):
+    """Server-sent events, from one connection after the other.
+
+    When the connection ends or breaks it asks again after a pause, for what comes after the last
+    event (`Last-Event-ID`). It ends when the reader returns a link, which is followed; when the
+    server answers 204; and with an error when the answer is no event stream.
+
+    Args:
+        request: a URL or `Request`. Its `idle_timeout` (60 s) is when a silent connection is given
+            up for a new one.
+        on_event: gets each `Event`. While what it returns is awaited no more is read. A link that
+            it returns ends this and is followed.
+        retry: seconds until it asks again, unless the server says otherwise; None: it does not.
+        last_event_id: to begin after.
+        max_event_size: characters.
+
+    Attributes:
+        last_event_id: of the last event that the reader was given.
+
+    Example:
+        >>> source = EventSource("http://example.org/events", lambda event: print(event.data))
+        >>> stream.add_request(source.link())
+    """
+
+    def __init__(
+        self,
+        request: object,
+        on_event: Callable[[Event], Link],
+        *,
+        retry: float | None = 3.0,
+        last_event_id: str = "",
+        max_event_size: int = 2**20,
+    ) -> None:
+        super().__init__(request, on_event, retry)
+        self.last_event_id = last_event_id
+        self._max_event_size = max_event_size
+
+    def _next_request(self) -> Request:
+        own = [("Accept", _EVENT_STREAM), ("Cache-Control", "no-store")]
+        if self.last_event_id:
+            own.append(("Last-Event-ID", self.last_event_id))
+        names = {name.lower() for name, _ in own}
+        given = [pair for pair in self.request.header_pairs if pair[0].lower() not in names]
+        return self.request.replace(headers=[*given, *own], stream=True)
+
+    def _check(self, response: Response) -> bool:
+        if response.status == _NO_CONTENT:
+            return False
+        kind = response.headers.get_content_type()
+        if response.status != 200 or kind != _EVENT_STREAM:
+            raise self._unfit(response, f"no event stream, but status {response.status}, {kind}")
+        return True
+
+    async def _items(self, response: Response) -> AsyncIterator[Event]:
+        parser = EventParser(self.last_event_id, self._max_event_size)
+        async for chunk in response.stream:
+            try:
+                events = parser.feed(chunk)
+            except ValueError as error:
+                raise self._unfit(response, str(error)) from error
+            for event in events:
+                yield event
+                self.last_event_id = event.id
+            self.last_event_id = parser.last_event_id
+            self.retry = self.retry if parser.retry is None else parser.retry
+
+
+class JSONLines(_Source):
+    """JSON lines (one JSON value a line, as of ndjson), one value at a time.
+
+    Args:
+        request: a URL or `Request`.
+        on_value: gets each value; as `on_event` of `EventSource`.
+        retry: seconds until it asks again when the answer ends or breaks off; None: it ends then,
+            with the error if there was one.
+
+    Example:
+        >>> stream.add_request(JSONLines("http://example.org/log", print).link())
+    """
+
+    def __init__(
+        self, request: object, on_value: Callable[[Any], Link], *, retry: float | None = None
+    ) -> None:
+        super().__init__(request, on_value, retry)
+
+    def _next_request(self) -> Request:
+        return self.request.replace(stream=True)
+
+    def _check(self, response: Response) -> bool:
+        if not 200 <= response.status < 300:
+            raise self._unfit(response, f"no JSON lines, but status {response.status}")
+        return response.status != _NO_CONTENT
+
+    async def _items(self, response: Response) -> AsyncIterator[Any]:
+        number = 0
+        async for line in response.stream.lines():
+            number += 1
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line)
+            except ValueError as error:
+                raise self._unfit(response, f"line {number} is not JSON: {error}") from error
+            yield value
+
+
+async def each(
+    stream: HTTPStream, source: Callable[[Callable[[Any], Link]], EventSource | JSONLines]
+) -> AsyncIterator[Any]:
+    """The items of a source, for `async for`.
+
+    Args:
+        stream: to run it on.
+        source: makes the source, given the function that takes its items.
+
+    Raises:
+        StreamError: it ended with one.
+
+    Example:
+        >>> async for event in each(stream, lambda take: EventSource(url, take)):
+        ...     print(event.data)
+    """
+    items: asyncio.Queue[Any] = asyncio.Queue(maxsize=1)  # the sender waits for the loop's body
+    chain = stream.add_request(source(items.put).link())
+    chain._is_quiet = True
+    ended = asyncio.ensure_future(_end_of(chain))
+    try:
+        while True:
+            item = asyncio.ensure_future(items.get())
+            await asyncio.wait((item, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not item.done():
+                item.cancel()
+                ended.result()
+                return
+            yield item.result()
+    finally:
+        chain.cancel()
+        ended.cancel()
+
+
+async def _end_of(chain: Chain) -> None:
+    await chain
