@@ -33,6 +33,7 @@ from .engine.response import Hop, Response
 from .engine.session import CookieJar, Session
 from .engine.stats import Stats
 from .engine.stream import HTTPStream
+from .engine.websocket import SocketMessage
 
 __version__ = "1.0.0.dev0"
 
@@ -63,6 +64,7 @@ __all__ = [
     "ResolveError",
     "Response",
     "Session",
+    "SocketMessage",
     "State",
     "Stats",
     "StreamError",

@@ -37,7 +37,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from .errors import LinkError, safe_url
+from .errors import ClosedError, LinkError, safe_url
 from .request import Request
 from .response import Response
 from .session import Session
@@ -136,6 +136,19 @@ class Keeper(Protocol):
         """Send again."""
 
 
+class Socket(Protocol):
+    """An open web socket."""
+
+    def send(self, data: str | bytes) -> asyncio.Future[None]:
+        """Send a message."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye."""
+
+    def abandon(self) -> None:
+        """Its chain has ended."""
+
+
 class Chain:
     """A conversation under way: one request after the other.
 
@@ -174,6 +187,7 @@ class Chain:
         "_readback",
         "_request",
         "_retry",
+        "_socket",
         "_task",
         "_transfer",
         "_waiters",
@@ -219,6 +233,7 @@ class Chain:
         self._lane: Any = None
         self._outcome: Any = None
         self._awaited: object = None  # what the task awaits for it
+        self._socket: Socket | None = None
         self._task: asyncio.Task[None] | None = None
         self._delay_timer: object | None = None
         self._deadline_timer: object | None = None
@@ -259,6 +274,31 @@ class Chain:
     def resume(self) -> None:
         """Go on where `pause` has stopped it."""
         self._keeper.resume(self)
+
+    def send(self, data: str | bytes) -> asyncio.Future[None]:
+        """Send a message over its web socket: text, or bytes as a binary message.
+
+        Before the handshake is done messages wait for it, in order.
+
+        Returns:
+            Done when it was handed to the network. To wait for it is to go no faster than that.
+
+        Raises:
+            ClosedError: the chain has no open web socket.
+        """
+        if self._socket is None:
+            raise ClosedError(f"chain {self.name} has no open web socket", chain=self.name)
+        return self._socket.send(data)
+
+    def close_socket(self, code: int = 1000, reason: str = "") -> None:
+        """Close its web socket; the chain ends when the server has answered.
+
+        Args:
+            code: 1000 to 4999, see RFC 6455, 7.4.
+            reason: up to 123 bytes.
+        """
+        if self._socket is not None:
+            self._socket.close(code, reason)
 
     def __await__(self) -> Generator[Any, None, Response | None]:
         if not self.done:

@@ -31,7 +31,8 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _UNSAFE_VALUE = re.compile(r"[\r\n\0]")
 _UNSAFE_URL = re.compile(r"[\x00-\x20\x7f]")
 _NORMAL_URL = re.compile(r"https?://(?![/?#])[!-~]+", re.IGNORECASE | re.ASCII)
-_SCHEME = re.compile(r"https?://[^/?#]", re.IGNORECASE)
+_SCHEME = re.compile(r"(http|ws)s?://[^/?#]", re.IGNORECASE)
+_SOCKET_SCHEME = re.compile(r"wss?:", re.IGNORECASE)
 HTTP_VERSIONS = ("1.0", "1.1", "2", "2-prior-knowledge", "3")
 
 
@@ -72,7 +73,8 @@ class Request:
     Options left at None take the stream's `defaults`, then the default named here.
 
     Args:
-        url: absolute http or https URL. Spaces and characters outside ASCII are escaped,
+        url: absolute http or https URL; ws or wss for a web socket, whose messages the reader gets
+            one by one, see `SocketMessage`. Spaces and characters outside ASCII are escaped,
             a host outside ASCII becomes its IDNA form. User and password in it are sent as
             basic authentication and never shown.
         method: a token such as "GET"; GET by default, POST when there is a body.
@@ -125,6 +127,9 @@ class Request:
         resume: with a path as `sink`: ask for what is not there yet of the file, if the server
             still has the same version of it; else for all of it. The answer is read as it is
             sent, not decompressed. The response has status 206 then.
+        ping_interval: of a web socket: seconds between pings, and to wait for their answer; 30.
+            0: none.
+        subprotocols: of a web socket, in the order of preference.
 
     Raises:
         ValueError: a part is malformed; the message names which and what is taken.
@@ -170,6 +175,8 @@ class Request:
     proxy_auth_mode: str | None = None
     ip_version: int | None = None
     resume: bool = False
+    ping_interval: float | None = None
+    subprotocols: Sequence[str] = ()
     #: Whether something of it goes through the caller's hands, see `pipes`.
     is_special: bool = field(default=False, init=False, repr=False)
     #: Filled in by `options.compile_options`, which a repeated request then need not run again.
@@ -195,7 +202,7 @@ class Request:
             given["headers"] = _checked_headers(self.headers)
         for name in given.keys() & _CHECKS.keys():
             _CHECKS[name](name, given[name])
-        if not _PIPED.isdisjoint(given):
+        if not _PIPED.isdisjoint(given) or self.is_socket:
             given["is_special"] = True
         if self.resume and not isinstance(self.sink, os.PathLike):
             raise ValueError("resume=True is for a sink that is a path: there the rest goes")
@@ -224,6 +231,11 @@ class Request:
     def header_pairs(self) -> tuple[tuple[str, str], ...]:
         """`headers` as pairs, whatever they were given as."""
         return self.headers  # type: ignore[return-value]  # __post_init__ made them so
+
+    @property
+    def is_socket(self) -> bool:
+        """It is for a web socket."""
+        return _SOCKET_SCHEME.match(self.url) is not None
 
     @property
     def is_piped(self) -> bool:
@@ -271,6 +283,8 @@ class Request:
         if isinstance(request, Request):
             return request
         if isinstance(request, str):
+            if _SOCKET_SCHEME.match(request):
+                return cls(request)
             # By a short way: this is what most links are.
             plain, put = object.__new__(cls), object.__setattr__
             put(plain, "url", request if _NORMAL_URL.fullmatch(request) else _normal_url(request))
@@ -291,7 +305,9 @@ def _normal_url(url: str) -> str:
     """The URL in ASCII, or ValueError."""
     shown = safe_url(url)
     if not _SCHEME.match(url):
-        raise ValueError(f"URL {shown!r} is not absolute, or its scheme is not http or https")
+        raise ValueError(
+            f"URL {shown!r} is not absolute, or its scheme is not http, https, ws or wss"
+        )
     if re.search(r"[\x00-\x1f\x7f]", url):
         raise ValueError(f"URL {shown!r} has a control character in it")
     parts = urlsplit(url)
@@ -382,6 +398,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "connect_timeout": _check_seconds,
     "request_timeout": _check_seconds,
     "idle_timeout": _check_seconds,
+    "ping_interval": _check_seconds,
     "max_redirects": _check_count,
     "max_body_size": _check_count,
     "max_header_size": _check_count,

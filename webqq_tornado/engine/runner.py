@@ -32,6 +32,7 @@ from .response import Response
 from .session import Session
 from .streamed import Streamed
 from .transport import Transport
+from .websocket import Partings, Talk
 
 __all__ = ["Hooks", "Runner"]
 
@@ -126,6 +127,7 @@ class Runner:
         self._conduct: Conduct | None = None
         if hears_requests or retry is not None or breaker is not None:
             self.watch_conduct()
+        self._partings = Partings()
         self._is_closed = False
         self.chains: set[Chain] = set()
         self.queue: Mapping[Chain, object] = self._fair.members
@@ -161,6 +163,7 @@ class Runner:
         for chain in tuple(self.chains):
             if chain.parent is None:
                 self.end(chain, State.CANCELLED, ClosedError("the stream was closed"))
+        self._partings.cut_short()
 
     @property
     def is_full(self) -> bool:
@@ -253,6 +256,9 @@ class Runner:
         request: Request = chain._request
         try:
             plain, idle, outcome = request.compiled is PLAIN, request.idle_timeout, chain._outcome
+            if request.is_special and request.is_socket:
+                self._open_socket(chain)
+                return
             if request.is_special and request.is_streamed:
                 idle = _STREAM_IDLE_TIMEOUT if idle is None else idle
                 outcome = Streamed(self, chain) if request.stream else outcome
@@ -276,6 +282,20 @@ class Runner:
         self.requests += 1
         chain._transfer = transfer
         chain.state = State.SENT
+
+    def _open_socket(self, chain: Chain) -> None:
+        self.in_flight += 1
+        self.requests += 1
+        chain.state = State.SENT
+        talk = Talk(self, chain, self._defaults, self._partings)
+        chain._socket = talk
+        self.start_task(chain, talk.run())
+
+    def leave_socket(self, chain: Chain) -> None:
+        """The chain's web socket is closed."""
+        if chain._socket is not None:
+            chain._socket = None
+            self.leave_flight(chain, chain._lane)
 
     def _options_of(self, request: Request) -> Options:
         # Kept on the request, so that one sent again is neither compiled nor compared again.
@@ -620,6 +640,11 @@ class Runner:
         if chain._transfer is not None:
             self.in_flight -= 1
             self._transport.cancel(chain._transfer)
+            self._fair.end(chain, self._ioloop.time())
+        if chain._socket is not None:
+            chain._socket.abandon()
+            chain._socket = None
+            self.in_flight -= 1
             self._fair.end(chain, self._ioloop.time())
         if self._fair.remove(chain):
             self._left_queue(chain)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pycurl
 
@@ -158,6 +159,25 @@ class CookieJar:
             http_only=cookie.has_nonstandard_attr("HttpOnly"),
         )
 
+    def header_for(self, url: str) -> str:
+        """What the `Cookie` header of a request to a URL says (RFC 6265, 5.4); "" without any.
+
+        For requests that libcurl does not make; those that it makes have theirs already.
+        """
+        parts = urlsplit(url)
+        host, path = (parts.hostname or "").lower(), parts.path or "/"
+        is_secure = parts.scheme in {"https", "wss"}
+        fitting = [
+            cookie
+            for cookie in self
+            if _domain_fits(cookie, host)
+            and _path_fits(cookie.path, path)
+            and (is_secure or not cookie.secure)
+            and not cookie.is_expired()
+        ]
+        fitting.sort(key=lambda cookie: -len(cookie.path))
+        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in fitting)
+
     def clear(self) -> None:
         """Forget all cookies."""
         self._put("ALL")
@@ -209,6 +229,15 @@ class CookieJar:
 
     def _put(self, line: str) -> None:
         self._easy.setopt(pycurl.COOKIELIST, line.encode("utf-8", "surrogateescape"))
+
+
+def _domain_fits(cookie: http.cookiejar.Cookie, host: str) -> bool:
+    domain = cookie.domain.lower().lstrip(".")
+    return host == domain or (cookie.domain_specified and host.endswith("." + domain))
+
+
+def _path_fits(prefix: str, path: str) -> bool:
+    return path == prefix or path.startswith(prefix.rstrip("/") + "/")
 
 
 def _flag(value: bool) -> str:

@@ -1,0 +1,318 @@
+"""Web sockets as links: `ws://` and `wss://`, each message to the reader.
+
+The protocol (RFC 6455, with permessage-deflate and pings) is Tornado's, on the same loop; it has
+its own connections, and no proxies. A reader that has not finished holds the sender.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import socket
+import ssl
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import certifi
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.iostream import StreamClosedError
+from tornado.simple_httpclient import HTTPTimeoutError
+from tornado.websocket import (
+    WebSocketClientConnection,
+    WebSocketClosedError,
+    WebSocketError,
+    WebSocketProtocol,
+    websocket_connect,
+)
+
+from .chain import Chain, Link, State
+from .errors import (
+    ClosedError,
+    ConnectError,
+    ProtocolError,
+    ResolveError,
+    StreamError,
+    TimeoutError,
+    TLSError,
+    safe_url,
+)
+from .request import Request
+from .response import Response
+from .session import Session
+
+__all__ = ["Partings", "SocketMessage", "Talk"]
+
+#: Close codes of a conversation that has ended as it should (RFC 6455, 7.4.1).
+_PEACEFUL = frozenset({1000, 1001, 1005})
+_GOING_AWAY = 1001
+#: Seconds between pings, unless the request says otherwise; as long to wait for the answer.
+_PING_INTERVAL = 30.0
+
+
+class SocketMessage(NamedTuple):
+    """What the reader of a web socket's link gets.
+
+    Args:
+        data: text, or bytes of a binary message.
+        chain: whose it is: `chain.send` answers.
+    """
+
+    data: str | bytes
+    chain: Chain
+
+    def json(self) -> Any:
+        """The data as JSON.
+
+        Raises:
+            ValueError: it is not.
+        """
+        return json.loads(self.data)
+
+    def reply(self, data: str | bytes) -> asyncio.Future[None]:
+        """`Chain.send` of its chain."""
+        return self.chain.send(data)
+
+
+class Sender(Protocol):
+    """What it needs of the runner."""
+
+    def take(self, chain: Chain, result: Response | Exception) -> None:
+        """Read the response, or deal with the error."""
+
+    def fail(self, chain: Chain, error: Exception) -> None:
+        """The link ended with an error."""
+
+    def follow(
+        self, chain: Chain, result: object, origin: object, response: Response | None
+    ) -> None:
+        """Do what a reader's result says."""
+
+    def leave_socket(self, chain: Chain) -> None:
+        """The chain's socket is closed."""
+
+    def cancel(self, chain: Chain) -> bool:
+        """End the chain now."""
+
+
+class Partings:
+    """Web sockets that wait for the server's goodbye: for 5 s, says Tornado."""
+
+    def __init__(self) -> None:
+        self._protocols: list[WebSocketProtocol] = []
+
+    def begin(self, connection: WebSocketClientConnection) -> None:
+        """Say goodbye."""
+        protocol = connection.protocol
+        connection.close(_GOING_AWAY)
+        self._protocols = [one for one in self._protocols if not _is_closed(one)]
+        if protocol is not None and not _is_closed(protocol):
+            self._protocols.append(protocol)
+
+    def cut_short(self) -> None:
+        """Wait no longer."""
+        for protocol in self._protocols:
+            if protocol.stream is not None:
+                protocol.stream.close()
+        self._protocols.clear()
+
+
+def _is_closed(protocol: WebSocketProtocol) -> bool:
+    return protocol.stream is None or protocol.stream.closed()
+
+
+class Talk:
+    """One web socket: the link of a chain, from its handshake to its close.
+
+    Args:
+        runner: of the chain.
+        chain: whose link it is.
+        defaults: of requests.
+        partings: where it goes in the end.
+    """
+
+    def __init__(
+        self, runner: Sender, chain: Chain, defaults: Mapping[str, Any], partings: Partings
+    ) -> None:
+        self._runner = runner
+        self._partings = partings
+        self._chain = chain
+        self._request: Request = chain._request
+        self._readback = chain._readback
+        self._defaults = defaults
+        self._connection: WebSocketClientConnection | None = None
+        self._unsent: deque[tuple[str | bytes, asyncio.Future[None]]] = deque()
+        self._closing: tuple[int, str] | None = None
+
+    # -- for the chain --------------------------------------------------------------------------
+
+    def send(self, data: str | bytes) -> asyncio.Future[None]:
+        """Send a message, or keep it until the handshake is done."""
+        if self._closing is not None:
+            raise self._closed("it is being closed")
+        if self._connection is None:
+            sent = asyncio.get_running_loop().create_future()
+            self._unsent.append((data, sent))
+            return sent
+        try:
+            # Tornado's own future is a task's: whoever does not wait for it need not hear of it.
+            return asyncio.ensure_future(self._send(self._connection, data))
+        except WebSocketClosedError as error:
+            raise self._closed("the server has closed it") from error
+
+    async def _send(self, connection: WebSocketClientConnection, data: str | bytes) -> None:
+        try:
+            await connection.write_message(data, binary=isinstance(data, bytes))
+        except (WebSocketClosedError, StreamClosedError) as error:
+            raise self._closed("the server has closed it") from error
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye; the chain ends, or goes on, when the server has answered."""
+        self._closing = code, reason
+        if self._connection is not None:
+            self._connection.close(code, reason)
+
+    def abandon(self) -> None:
+        """The chain has ended."""
+        if self._connection is not None:
+            self._partings.begin(self._connection)
+        while self._unsent:
+            self._unsent.popleft()[1].cancel()
+
+    # -- its life -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Handshake, messages, close."""
+        chain = self._chain
+        try:
+            self._connection = await self._connect()
+        except asyncio.CancelledError:
+            self._runner.cancel(chain)
+            raise
+        except Exception as error:
+            self._leave()
+            if not chain.done:
+                self._runner.take(chain, self._error(error))
+            return
+        chain.state = State.READING
+        try:
+            link = await self._converse(self._connection)
+        except asyncio.CancelledError:
+            self._runner.cancel(chain)
+            raise
+        except Exception as error:
+            self._leave()
+            if chain.state is State.READING:
+                self._runner.fail(chain, error)
+            return
+        self._leave()
+        if chain.state is State.READING:
+            self._runner.follow(chain, link, self._readback, None)
+
+    def _leave(self) -> None:
+        self.abandon()
+        self._chain._task = None
+        self._runner.leave_socket(self._chain)
+
+    async def _connect(self) -> WebSocketClientConnection:
+        limit = self._setting("max_body_size") or 2**62
+        deflates = self._setting("decompress_response")
+        interval = self._request.ping_interval
+        connecting = asyncio.ensure_future(
+            websocket_connect(
+                self._http_request(self._chain.session),
+                compression_options={} if deflates else None,
+                ping_interval=_PING_INTERVAL if interval is None else interval or None,
+                max_message_size=limit,
+                subprotocols=list(self._request.subprotocols) or None,
+            )
+        )
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            connecting.add_done_callback(_close_late)  # there is no way to call it off
+            raise
+
+    def _setting(self, name: str) -> Any:
+        value = getattr(self._request, name)
+        return self._defaults.get(name) if value is None else value
+
+    def _http_request(self, session: Session) -> HTTPRequest:
+        request = self._request
+        headers = dict(request.header_pairs)
+        headers.setdefault("User-Agent", self._setting("user_agent"))
+        cookies = session.cookiejar.header_for(request.url)
+        if cookies:
+            headers.setdefault("Cookie", cookies)
+        same = ("connect_timeout", "validate_cert", "auth_username", "auth_password")
+        return HTTPRequest(
+            request.url,
+            headers=headers,
+            request_timeout=self._setting("connect_timeout"),  # of the handshake
+            ca_certs=self._setting("ca_certs") or certifi.where(),
+            client_cert=self._setting("client_cert"),
+            client_key=self._setting("client_key"),
+            **{name: self._setting(name) for name in same},
+        )
+
+    async def _converse(self, connection: WebSocketClientConnection) -> Link:
+        while self._unsent:
+            data, sent = self._unsent.popleft()
+            await connection.write_message(data, binary=isinstance(data, bytes))
+            if not sent.done():
+                sent.set_result(None)
+        if self._closing is not None:
+            connection.close(*self._closing)
+        while (message := await connection.read_message()) is not None:
+            if self._readback is None:
+                continue
+            result: Any = self._readback(SocketMessage(message, self._chain))  # type: ignore[arg-type]
+            if inspect.isawaitable(result):
+                result = await result
+            if result is not None:
+                return result
+        if connection.close_code not in _PEACEFUL and self._closing is None:
+            why = f"code {connection.close_code or 1006} {connection.close_reason or ''}".rstrip()
+            raise ProtocolError(f"{self._shown}: the web socket broke off ({why})", **self._where)
+        return None
+
+    # -- errors ---------------------------------------------------------------------------------
+
+    @property
+    def _shown(self) -> str:
+        return f"GET {safe_url(self._request.url)}"
+
+    @property
+    def _where(self) -> dict[str, Any]:
+        return {"request": self._request}
+
+    def _closed(self, why: str) -> ClosedError:
+        return ClosedError(f"{self._shown}: nothing can be sent: {why}", **self._where)
+
+    def _error(self, error: Exception) -> Exception:
+        """Ours for Tornado's."""
+        if isinstance(error, HTTPTimeoutError):
+            return TimeoutError(f"{self._shown}: {error}; raise connect_timeout=", **self._where)
+        if isinstance(error, HTTPClientError):
+            why = f"the server refused the web socket: {error}"
+            return ProtocolError(f"{self._shown}: {why}", **self._where)
+        for theirs, ours in _ERRORS:
+            if isinstance(error, theirs):
+                return ours(f"{self._shown}: no web socket: {error}", **self._where)
+        return error
+
+
+#: Subclasses before their bases.
+_ERRORS: tuple[tuple[type[Exception], type[StreamError]], ...] = (
+    (ssl.SSLError, TLSError),
+    (socket.gaierror, ResolveError),
+    (StreamClosedError, ProtocolError),
+    (WebSocketError, ProtocolError),
+    (OSError, ConnectError),
+)
+
+
+def _close_late(connecting: asyncio.Future[WebSocketClientConnection]) -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().close()
