@@ -306,7 +306,7 @@ def _normal_url(url: str) -> str:
     shown = safe_url(url)
     if not _SCHEME.match(url):
         raise ValueError(
-            f"URL {shown!r} is not absolute, or its scheme is not http, https, ws or wss"
+            f"URL {shown!r} is not absolute, or its scheme is not http or https (or ws, wss)"
         )
     if re.search(r"[\x00-\x1f\x7f]", url):
         raise ValueError(f"URL {shown!r} has a control character in it")
@@ -528,4 +528,4 @@ _PIPED = frozenset(
     }
 )
 #: Arguments that make it this one request, or go through its caller's hands.
-_OWN = _PIPED | {"url", "method", "headers", "body", "body_size", "resume"}
+_OWN = _PIPED | {"url", "method", "headers", "body", "body_size", "resume", "subprotocols"}
