@@ -347,3 +347,20 @@ async def test_a_source_whose_end_cancels_the_chains_above_is_counted_once(web: 
         await stream.drain()
         stats = stream.stats()
         assert stats.started == stats.done + stats.failed + stats.cancelled
+
+
+async def test_a_source_that_cancels_the_chain_whose_answer_made_room_for_it(web: Web):
+    """Its reader is not called any more, and it is counted once."""
+    read = []
+
+    def source():
+        for name in ("one", "two"):
+            yield Next(f"{web.http}/bytes/3", lambda _, name=name: read.append(name), name=name)
+        next(chain for chain in stream.chains if chain.name == "two").cancel()
+        yield Next(web.http, lambda _: read.append("three"))
+
+    async with HTTPStream(max_clients=1) as stream:
+        await stream.add_request(web.http, lambda _: source())
+        assert read == ["one", "three"]
+        stats = stream.stats()
+        assert (stats.started, stats.done, stats.cancelled) == (4, 3, 1)

@@ -315,7 +315,7 @@ class Runner:
         chain._lane = lane
         self._fair.end(chain, self._ioloop.time())
         if self.queue or self._waiting:
-            self._use_room()
+            self.call_soon(self._use_room)
 
     def _on_result(self, chain: Chain, result: Response | Exception, lane: Lane | None) -> None:
         self.in_flight -= 1
@@ -325,6 +325,8 @@ class Runner:
             self._fair.end(chain, self._ioloop.time())
         if self.queue or self._waiting:
             self._use_room()
+            if chain.done:  # a source that got the room has ended it
+                return
         self.take(chain, result)
 
     def take(self, chain: Chain, result: Response | Exception) -> None:
