@@ -25,10 +25,11 @@ from .engine.errors import (
     TLSError,
     TooLargeError,
 )
+from .engine.forms import FilePart, Multipart
 from .engine.inflow import BodyStream
 from .engine.limits import Limits
 from .engine.pipes import Progress
-from .engine.request import FilePart, Multipart, Request
+from .engine.request import Request
 from .engine.response import Hop, Response
 from .engine.session import CookieJar, Session
 from .engine.stats import Stats

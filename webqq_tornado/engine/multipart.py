@@ -6,7 +6,7 @@ import os
 
 import pycurl
 
-from .request import FilePart, Multipart
+from .forms import FilePart, Multipart
 
 __all__ = ["build_mime"]
 

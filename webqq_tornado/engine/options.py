@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import certifi
 import pycurl
 
-from .request import Multipart, Request
+from .forms import Multipart
+from .request import Request
 
 __all__ = ["DEFAULTS", "Options", "compile_options"]
 
@@ -43,12 +44,30 @@ _HTTP_VERSIONS = {
     "2-prior-knowledge": pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE,
     "3": pycurl.CURL_HTTP_VERSION_3,
 }
+_TLS_MIN = {
+    "1.0": pycurl.SSLVERSION_TLSv1_0,
+    "1.1": pycurl.SSLVERSION_TLSv1_1,
+    "1.2": pycurl.SSLVERSION_TLSv1_2,
+    "1.3": pycurl.SSLVERSION_TLSv1_3,
+}
+_TLS_MAX = {
+    "1.0": pycurl.SSLVERSION_MAX_TLSv1_0,
+    "1.1": pycurl.SSLVERSION_MAX_TLSv1_1,
+    "1.2": pycurl.SSLVERSION_MAX_TLSv1_2,
+    "1.3": pycurl.SSLVERSION_MAX_TLSv1_3,
+}
+#: CURLOPT_HAPPY_EYEBALLS_TIMEOUT_MS and CURLOPT_STREAM_WEIGHT, which pycurl has no names for.
+_HAPPY_EYEBALLS_TIMEOUT_MS, _STREAM_WEIGHT = 271, 239
 _AUTH_MODES = {"basic": pycurl.HTTPAUTH_BASIC, "digest": pycurl.HTTPAUTH_DIGEST}
 _IP_VERSIONS = {4: pycurl.IPRESOLVE_V4, 6: pycurl.IPRESOLVE_V6}
 
 #: CURLOPT_FOLLOWLOCATION, "obey the code": 303 turns a custom method into GET as well, 307
 #: and 308 keep it (libcurl 8.16; before, a custom method was kept throughout: then 1).
 _FOLLOW = 2 if pycurl.version_info()[2] >= 0x081000 else 1
+
+
+#: CURL_VERSION_HTTP3, by its number: older pycurl has no name for it.
+_HAS_HTTP_3 = bool(pycurl.version_info()[4] & 1 << 25)
 
 
 class _Rule(NamedTuple):
@@ -69,6 +88,23 @@ def _connect_timeout(seconds: float) -> int:
 
 def _text(value: str) -> bytes:
     return value.encode()  # pycurl takes text only in ASCII
+
+
+def _connections(addresses: Mapping[str, str]) -> list[bytes]:
+    # Not CURLOPT_RESOLVE: what it says goes into a cache that all transfers of a multi share.
+    return [_connection(*one).encode() for one in addresses.items()]
+
+
+def _connection(host: str, address: str) -> str:
+    """CURLOPT_CONNECT_TO's HOST:PORT:HOST:PORT, from and to; empty is any, and the same."""
+    name, port = _split_port(host)
+    target, target_port = _split_port(address)
+    return f"{name}:{port}:{target}:{target_port}"
+
+
+def _split_port(host: str) -> tuple[str, str]:
+    name, colon, port = host.rpartition(":")
+    return (name, port) if colon and not host.endswith("]") else (host, "")
 
 
 def _known(table: Mapping[Any, int], what: str) -> Callable[[Any], int]:
@@ -98,6 +134,15 @@ _RULES: Mapping[str, _Rule] = {
     "proxy_auth_mode": _Rule(pycurl.PROXYAUTH, _known(_AUTH_MODES, "proxy_auth_mode")),
     "ip_version": _Rule(pycurl.IPRESOLVE, _known(_IP_VERSIONS, "ip_version")),
     "user_agent": _Rule(pycurl.USERAGENT, _text),
+    "happy_eyeballs_delay": _Rule(_HAPPY_EYEBALLS_TIMEOUT_MS, _milliseconds),
+    "resolve": _Rule(pycurl.CONNECT_TO, _connections),
+    "doh_url": _Rule(pycurl.DOH_URL, _text),
+    "no_proxy": _Rule(pycurl.NOPROXY, _text),
+    "tls_ciphers": _Rule(pycurl.SSL_CIPHER_LIST, _text),
+    "tls13_ciphers": _Rule(pycurl.TLS13_CIPHERS, _text),
+    "pinned_public_key": _Rule(pycurl.PINNEDPUBLICKEY, os.fsencode),
+    "aws_sigv4": _Rule(pycurl.AWS_SIGV4, _text),
+    "stream_weight": _Rule(_STREAM_WEIGHT, int),
 }
 
 
@@ -121,14 +166,16 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
         value = setting(name)
         if value is not None:
             options[rule.option] = rule.convert(value)
-    if setting("auth_username") is not None:
+    if setting("auth_username") is not None and setting("aws_sigv4") is None:
         options[pycurl.HTTPAUTH] = _known(_AUTH_MODES, "auth_mode")(setting("auth_mode"))
-    if setting("http_version") in ("2", "2-prior-knowledge", "3"):
-        # Wait for a connection that can take one more stream rather than open another.
-        options[pycurl.PIPEWAIT] = 1
+    options.update(_multiplexing(setting("http_version")))
     if setting("decompress_response") and not request.resume:
         options[pycurl.ENCODING] = ""  # all that this libcurl can undo
     options.update(_trust(setting("validate_cert"), setting("ca_certs")))
+    options.update(_tls_versions(setting("tls_min_version"), setting("tls_max_version")))
+    options.update(_for_the_proxy(setting("proxy_validate_cert"), setting("proxy_headers")))
+    if setting("local_port") is not None:
+        options.update(_local_ports(setting("local_port")))
     if request.is_streamed:
         # Limits for what is held in memory: they count only if the request itself has them.
         if request.request_timeout is None:
@@ -140,6 +187,42 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
     if headers:
         options[pycurl.HTTPHEADER] = headers
     return options
+
+
+def _multiplexing(version: str | None) -> Options:
+    if version == "3" and not _HAS_HTTP_3:
+        raise ValueError('http_version "3": this libcurl has no HTTP/3; take "2", or another build')
+    # Wait for a connection that can take one more stream rather than open another.
+    return {pycurl.PIPEWAIT: 1} if version in _MULTIPLEXED else {}
+
+
+_MULTIPLEXED = frozenset({"2", "2-prior-knowledge", "3"})
+
+
+def _for_the_proxy(validates: bool | None, headers: Any) -> Options:
+    options: Options = {}
+    if validates is not None:
+        options[pycurl.PROXY_SSL_VERIFYPEER] = int(validates)
+        options[pycurl.PROXY_SSL_VERIFYHOST] = 2 * int(validates)
+    if headers:
+        options[pycurl.HEADEROPT] = pycurl.HEADER_SEPARATE
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
+        options[pycurl.PROXYHEADER] = [_header_line(*pair) for pair in pairs]
+    return options
+
+
+def _tls_versions(lowest: str | None, highest: str | None) -> Options:
+    if lowest is None and highest is None:
+        return {}
+    if lowest and highest and lowest > highest:
+        raise ValueError(f"tls_min_version {lowest} is above tls_max_version {highest}")
+    low = _TLS_MIN[lowest] if lowest else pycurl.SSLVERSION_DEFAULT
+    return {pycurl.SSLVERSION: low | (_TLS_MAX[highest] if highest else 0)}
+
+
+def _local_ports(ports: int | tuple[int, int]) -> Options:
+    first, last = ports if isinstance(ports, tuple) else (ports, ports)
+    return {pycurl.LOCALPORT: first, pycurl.LOCALPORTRANGE: last - first + 1}
 
 
 def _trust(validate: bool, ca_certs: str | None) -> Options:

@@ -14,10 +14,11 @@ import pycurl
 
 from .errors import ClosedError, StreamError, TooLargeError, from_curl, safe_url
 from .filesink import FileSink
+from .forms import Multipart
 from .inflow import BodyStream, Inflow
 from .multipart import build_mime
 from .outflow import Outflow, outflow_of
-from .request import Multipart, Request
+from .request import Request
 from .response import Response
 
 __all__ = ["Pipes", "Progress"]

@@ -7,22 +7,23 @@ takes: an `urllib.request.Request` (as in 2013), a `tornado.httpclient.HTTPReque
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from tornado.httpclient import HTTPRequest
 
 from .errors import safe_url
+from .foreign import from_tornado, from_urllib
+from .forms import Multipart
 from .inflow import Sink
 from .outflow import Source, is_source
 
-__all__ = ["FilePart", "Headers", "Multipart", "Request", "form_body", "json_body"]
+__all__ = ["Headers", "Request"]
 
 #: What headers may be given as: a mapping, or pairs where a name may come twice.
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -33,33 +34,11 @@ _UNSAFE_URL = re.compile(r"[\x00-\x20\x7f]")
 _NORMAL_URL = re.compile(r"https?://(?![/?#])[!-~]+", re.IGNORECASE | re.ASCII)
 _SCHEME = re.compile(r"(http|ws)s?://[^/?#]", re.IGNORECASE)
 _SOCKET_SCHEME = re.compile(r"wss?:", re.IGNORECASE)
+#: A name or address (of IPv6 in brackets), and maybe a port.
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]@,]+)(:\d{1,5})?")
+_SIGNATURE = re.compile(r"\w+(:[\w-]+){0,3}")
+TLS_VERSIONS = ("1.0", "1.1", "1.2", "1.3")
 HTTP_VERSIONS = ("1.0", "1.1", "2", "2-prior-knowledge", "3")
-
-
-class FilePart(NamedTuple):
-    """A file in a multipart body.
-
-    Args:
-        content: bytes, or the path of a file that libcurl reads when it sends.
-        filename: the name that the server is told; by default the path's last part.
-        content_type: by default guessed by libcurl from the name.
-    """
-
-    content: bytes | os.PathLike[str]
-    filename: str = ""
-    content_type: str = ""
-
-
-class Multipart(NamedTuple):
-    """A multipart/form-data body: form fields first, then files.
-
-    Args:
-        fields: pairs of name and value.
-        files: pairs of name and `FilePart`.
-    """
-
-    fields: tuple[tuple[str, str | bytes], ...] = ()
-    files: tuple[tuple[str, FilePart], ...] = ()
 
 
 #: In `Request.compiled`: the request is nothing but a URL.
@@ -127,6 +106,26 @@ class Request:
         resume: with a path as `sink`: ask for what is not there yet of the file, if the server
             still has the same version of it; else for all of it. The answer is read as it is
             sent, not decompressed. The response has status 206 then.
+        local_port: number of the port to send from, or the first and the last of a range.
+        happy_eyeballs_delay: seconds that IPv6 gets before IPv4 is tried as well; 0.2.
+        resolve: own addresses: of `host` or `host:port` to `address` or `address:port`. The
+            name in the URL remains what TLS verifies and the server is told.
+        doh_url: https URL of a DNS-over-HTTPS resolver (RFC 8484) to ask instead of the system.
+        no_proxy: hosts that need no proxy, as in the variable: names with their subdomains,
+            addresses, networks, separated by commas; "*" for all.
+        proxy_headers: for the proxy alone, not the server behind it.
+        proxy_validate_cert: verify an https proxy's certificate; True.
+        tls_min_version: "1.0" to "1.3"; "1.2".
+        tls_max_version: "1.0" to "1.3".
+        tls_ciphers: OpenSSL's list of ciphers up to TLS 1.2.
+        tls13_ciphers: list of cipher suites of TLS 1.3.
+        pinned_public_key: path of a PEM or DER file with the server's public key, or
+            "sha256//" and its digest in base64, several separated by ";". Nothing is sent to a
+            server with another one.
+        aws_sigv4: sign for AWS, Signature Version 4: "aws:amz:REGION:SERVICE", or
+            "aws:amz" to take these from the host. `auth_username` is the access key's id,
+            `auth_password` the key.
+        stream_weight: of an HTTP/2 stream among those of its connection, 1 to 256.
         ping_interval: of a web socket: seconds between pings, and to wait for their answer; 30.
             0: none.
         subprotocols: of a web socket, in the order of preference.
@@ -175,6 +174,20 @@ class Request:
     proxy_auth_mode: str | None = None
     ip_version: int | None = None
     resume: bool = False
+    local_port: int | tuple[int, int] | None = None
+    happy_eyeballs_delay: float | None = None
+    resolve: Mapping[str, str] | None = None
+    doh_url: str | None = None
+    no_proxy: str | None = None
+    proxy_headers: Headers | None = field(default=None, repr=False)
+    proxy_validate_cert: bool | None = None
+    tls_min_version: str | None = None
+    tls_max_version: str | None = None
+    tls_ciphers: str | None = None
+    tls13_ciphers: str | None = None
+    pinned_public_key: str | None = None
+    aws_sigv4: str | None = None
+    stream_weight: int | None = None
     ping_interval: float | None = None
     subprotocols: Sequence[str] = ()
     #: Whether something of it goes through the caller's hands, see `pipes`.
@@ -200,10 +213,15 @@ class Request:
             raise ValueError(f"method {self.method!r} is not a token such as GET")
         if self.headers:
             given["headers"] = _checked_headers(self.headers)
+        if self.proxy_headers is not None:
+            given["proxy_headers"] = _checked_headers(self.proxy_headers)
         for name in given.keys() & _CHECKS.keys():
             _CHECKS[name](name, given[name])
         if not _PIPED.isdisjoint(given) or self.is_socket:
             given["is_special"] = True
+        self._check_what_excludes_each_other()
+
+    def _check_what_excludes_each_other(self) -> None:
         if self.resume and not isinstance(self.sink, os.PathLike):
             raise ValueError("resume=True is for a sink that is a path: there the rest goes")
         if self.ip_version == 4 and "[" in self.host:
@@ -292,9 +310,9 @@ class Request:
             put(plain, "compiled", PLAIN)
             return plain
         if isinstance(request, urllib.request.Request):
-            return _of_urllib(request)
+            return cls(**from_urllib(request))
         if isinstance(request, HTTPRequest):
-            return _of_tornado(request)
+            return cls(**from_tornado(request))
         raise ValueError(
             f"not a request: {_shown(request)} of type {type(request).__name__}; give a URL, a "
             "Request, an urllib.request.Request or a tornado.httpclient.HTTPRequest"
@@ -344,27 +362,6 @@ def _checked_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
     return pairs
 
 
-def _of_urllib(request: urllib.request.Request) -> Request:
-    data = request.data
-    if data is not None and not isinstance(data, bytes):
-        data = _all_of(data)
-    # urllib itself makes up this type for a body when it sends.
-    headers = dict(request.header_items())
-    if data is not None and not request.has_header("Content-type"):
-        headers["Content-type"] = "application/x-www-form-urlencoded"
-    timeout = getattr(request, "timeout", None)
-    # set_proxy() put the proxy where the host was.
-    is_proxied = request.has_proxy() or getattr(request, "_tunnel_host", None)
-    return Request(
-        request.full_url.partition("#")[0],
-        method=request.get_method(),
-        headers=headers,
-        body=data,
-        request_timeout=timeout if isinstance(timeout, (int, float)) else None,
-        proxy=f"http://{request.host}" if is_proxied else None,
-    )
-
-
 def _shown(value: object) -> str:
     # Anything larger may hold a URL with a password.
     return repr(value) if value is None or isinstance(value, (bool, int, float)) else "something"
@@ -394,6 +391,36 @@ def _check_line(name: str, value: object) -> None:
         raise ValueError(f"{name} has CR, LF or NUL in it")
 
 
+def _check_ports(name: str, value: int | tuple[int, int]) -> None:
+    ports = value if isinstance(value, tuple) else (value, value)
+    if len(ports) != 2 or not 0 < ports[0] <= ports[1] < 65536:
+        raise ValueError(f"{name} is a port, or the first and the last of a range, not {value!r}")
+
+
+def _check_addresses(name: str, value: Mapping[str, str]) -> None:
+    for host, address in value.items():
+        if not _HOST.fullmatch(host) or not _HOST.fullmatch(address):
+            raise ValueError(
+                f"{name} is of host or host:port to address or address:port (of IPv6 in "
+                f"brackets), not {host!r} to {address!r}"
+            )
+
+
+def _check_https(name: str, value: str) -> None:
+    if not value.lower().startswith("https://"):
+        raise ValueError(f"{name} is an https URL, not {safe_url(value)!r}")
+
+
+def _check_signature(name: str, value: str) -> None:
+    if not _SIGNATURE.fullmatch(value):
+        raise ValueError(f"{name} is PROVIDER:PROVIDER[:REGION[:SERVICE]], not {value!r}")
+
+
+def _check_weight(name: str, value: int) -> None:
+    if not 1 <= value <= 256:
+        raise ValueError(f"{name} is from 1 to 256, not {value}")
+
+
 _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "connect_timeout": _check_seconds,
     "request_timeout": _check_seconds,
@@ -408,6 +435,18 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "auth_mode": _check_word("basic", "digest"),
     "proxy_auth_mode": _check_word("basic", "digest"),
     "ip_version": _check_word(4, 6),
+    "local_port": _check_ports,
+    "happy_eyeballs_delay": _check_seconds,
+    "resolve": _check_addresses,
+    "doh_url": _check_https,
+    "tls_min_version": _check_word(*TLS_VERSIONS),
+    "tls_max_version": _check_word(*TLS_VERSIONS),
+    "aws_sigv4": _check_signature,
+    "stream_weight": _check_weight,
+    "no_proxy": _check_line,
+    "tls_ciphers": _check_line,
+    "tls13_ciphers": _check_line,
+    "pinned_public_key": _check_line,
     "user_agent": _check_line,
     "auth_username": _check_line,
     "auth_password": _check_line,
@@ -423,91 +462,6 @@ def _own_names() -> tuple[str, ...]:
 
 def _request_from(values: dict[str, Any]) -> Request:
     return Request(**values)
-
-
-def _all_of(data: Any) -> bytes:
-    """Urllib's other kinds of body: a file, an iterable of bytes, a buffer."""
-    if hasattr(data, "read"):
-        data = data.read()
-        return data.encode() if isinstance(data, str) else bytes(data)
-    return bytes(data) if isinstance(data, (bytearray, memoryview)) else b"".join(data)
-
-
-#: Arguments that mean the same in a `tornado.httpclient.HTTPRequest`.
-_SHARED_WITH_TORNADO = (
-    "connect_timeout",
-    "request_timeout",
-    "follow_redirects",
-    "max_redirects",
-    "decompress_response",
-    "validate_cert",
-    "ca_certs",
-    "client_cert",
-    "client_key",
-    "auth_username",
-    "auth_password",
-    "auth_mode",
-    "user_agent",
-    "network_interface",
-    "expect_100_continue",
-)
-
-
-_NOT_FROM_TORNADO = (
-    "body_producer",
-    "header_callback",
-    "prepare_curl_callback",
-    "ssl_options",
-    "streaming_callback",
-)
-
-
-def _of_tornado(request: HTTPRequest) -> Request:
-    # Left out by the caller, an argument is None here: HTTPRequest fills in its own defaults
-    # only when an AsyncHTTPClient fetches it. Ours apply then.
-    refused = [name for name in _NOT_FROM_TORNADO if getattr(request, name, None) is not None]
-    if refused:
-        raise ValueError(f"{', '.join(refused)} of an HTTPRequest is not supported in a chain")
-    settings: dict[str, Any] = {name: getattr(request, name, None) for name in _SHARED_WITH_TORNADO}
-    if getattr(request, "proxy_host", None):
-        settings["proxy"] = _tornado_proxy(request)
-    return Request(
-        request.url,
-        method=request.method,
-        headers=list(request.headers.get_all()),
-        body=request.body,
-        **settings,
-    )
-
-
-def _tornado_proxy(request: HTTPRequest) -> str:
-    user, password = request.proxy_username or "", request.proxy_password or ""
-    userinfo = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
-    return f"http://{userinfo}{request.proxy_host}:{request.proxy_port}"
-
-
-def form_body(
-    params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str | bytes,
-) -> tuple[bytes, str]:
-    """Form fields as a body and its content type. Values that are lists are sent repeatedly.
-
-    Bytes and text are taken as they are.
-    """
-    if isinstance(params, str):
-        params = params.encode()
-    if not isinstance(params, bytes):
-        pairs = params.items() if isinstance(params, Mapping) else params
-        params = urlencode(list(pairs), doseq=True).encode()
-    return params, "application/x-www-form-urlencoded"
-
-
-def json_body(value: object) -> tuple[bytes, str]:
-    """A value as JSON in UTF-8, and its content type.
-
-    Raises:
-        TypeError: the value has no JSON form.
-    """
-    return json.dumps(value, ensure_ascii=False).encode(), "application/json"
 
 
 def option_names() -> tuple[str, ...]:

@@ -23,17 +23,10 @@ from tornado.ioloop import IOLoop
 from .chain import Chain, Errback, Link, Next, Readback, checked_link, is_delay, keep
 from .conduct import Attempt, Auth, Breaker, Retry
 from .errors import ClosedError
+from .forms import FilePart, Multipart, form_body, json_body
 from .limits import Limits
 from .options import DEFAULTS, compile_options
-from .request import (
-    FilePart,
-    Headers,
-    Multipart,
-    Request,
-    form_body,
-    json_body,
-    option_names,
-)
+from .request import Headers, Request, option_names
 from .response import Response
 from .runner import Runner
 from .session import CookieJar, Session
