@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextvars
 import os
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from .chain import Chain, Link, State
 from .errors import AuthError, ConnectError, StreamError
@@ -18,7 +18,7 @@ from .request import Request
 from .response import Response
 from .session import Session
 
-__all__ = ["Attempt", "Auth", "Breaker", "Conduct", "Retry"]
+__all__ = ["Attempt", "Auth", "Breaker", "Conduct", "Observer", "Retry"]
 
 
 class Attempt(NamedTuple):
@@ -77,6 +77,10 @@ class Auth(Protocol):
 
     def on_renewed(self, is_good: bool) -> None:
         """The chain of `renew` has ended, without an error or with one."""
+
+
+#: Is told of each request what came of it: the chain, the request, and the outcome.
+Observer: TypeAlias = Callable[[Chain, Request, "Response | Exception"], None]
 
 
 class _Care:
@@ -161,6 +165,7 @@ class Conduct:
 
     Attributes:
         retries: so far.
+        observers: are told of each request what came of it, before anything is done about it.
     """
 
     def __init__(
@@ -174,6 +179,7 @@ class Conduct:
         self._renewals: dict[Auth, _Renewal] = {}
         self._renewing: dict[Chain, Auth] = {}  # chains that renew, and those they lead to
         self.retries = 0
+        self.observers: list[Observer] = []
 
     def on_new(self, chain: Chain) -> None:
         """A chain was made."""
@@ -217,6 +223,8 @@ class Conduct:
 
     def retakes(self, chain: Chain, outcome: Response | Exception) -> bool:
         """What came of a request. True: that is not the end of it, the link goes on here."""
+        for observer in tuple(self.observers):
+            observer(chain, chain._request, outcome)
         care = self._cares.get(chain)
         if care is None:
             return False

@@ -16,6 +16,7 @@
     |-- AuthError               no credentials, or none that are good enough
     |   `-- LoggedOut           raised by readers: log in again, then send the link again
     |-- LinkError               a reader returned what is no link (also TypeError, ValueError)
+    |-- ReplayError             a replay has no answer to this request
     `-- ClosedError             the stream was closed before the chain had ended
 
 A child exists where a caller can do something else about it. A response with a status of
@@ -40,6 +41,7 @@ __all__ = [
     "ProtocolError",
     "ProxyError",
     "RedirectError",
+    "ReplayError",
     "ResolveError",
     "StreamError",
     "TLSError",
@@ -191,6 +193,10 @@ class LoggedOut(AuthError):
 
 class LinkError(StreamError, TypeError, ValueError):
     """A reader returned something that is neither None nor a link."""
+
+
+class ReplayError(StreamError):
+    """What is played has no answer to this request, see `HARReplay`."""
 
 
 class ClosedError(StreamError):

@@ -27,6 +27,7 @@ from .lane import Lane
 from .limits import Limits
 from .options import Options, compile_options
 from .queue import FairQueue
+from .replay import ReplayTransport
 from .request import PLAIN, Request
 from .response import Response
 from .session import Session
@@ -89,7 +90,7 @@ class Runner:
     def __init__(
         self,
         ioloop: IOLoop,
-        transport: Transport,
+        transport: Transport | ReplayTransport,
         hooks: Hooks,
         *,
         defaults: Mapping[str, Any],
@@ -139,12 +140,13 @@ class Runner:
         self.idle_listeners: list[Callable[[], None]] = []
         self._heed_gates()
 
-    def watch_conduct(self) -> None:
-        """Some links have retries or credentials."""
+    def watch_conduct(self) -> Conduct:
+        """Some links have retries or credentials, or somebody looks on."""
         if self._conduct is None:
             self._conduct = Conduct(
                 self, self._hooks, self._breaker, hears_requests=self._hears_requests
             )
+        return self._conduct
 
     @property
     def retries(self) -> int:

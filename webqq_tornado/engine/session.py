@@ -146,6 +146,14 @@ class CookieJar:
         )
         self._put("\t".join(fields))
 
+    def take(self, header: str, url: str) -> None:
+        """Set what a `Set-Cookie` header of a response from a URL says."""
+        parts = urlsplit(url)
+        attributes = {part.partition("=")[0].strip().lower() for part in header.split(";")[1:]}
+        host = "" if "domain" in attributes else f"; domain={parts.hostname}"
+        path = "" if "path" in attributes else f"; path={parts.path.rpartition('/')[0] or '/'}"
+        self._put(f"Set-Cookie: {header}{host}{path}")
+
     def set_cookie(self, cookie: http.cookiejar.Cookie) -> None:
         """Set one as `http.cookiejar` has it."""
         self.set(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import logging
 import os
@@ -21,11 +22,12 @@ from urllib.parse import urlencode
 from tornado.ioloop import IOLoop
 
 from .chain import Chain, Errback, Link, Next, Readback, checked_link, is_delay, keep
-from .conduct import Attempt, Auth, Breaker, Retry
+from .conduct import Attempt, Auth, Breaker, Observer, Retry
 from .errors import ClosedError
 from .forms import FilePart, Multipart, form_body, json_body
 from .limits import Limits
 from .options import DEFAULTS, compile_options
+from .replay import Recording, ReplayTransport
 from .request import Headers, Request, option_names
 from .response import Response
 from .runner import Runner
@@ -65,6 +67,7 @@ class HTTPStream:
             `webqq_tornado.retry`. By default none is.
         breaker: stops asking hosts that fail, see `webqq_tornado.retry.CircuitBreaker`.
         auth: credentials of the stream's own session, see `webqq_tornado.auth`.
+        replay: answers instead of the network, see `webqq_tornado.har`.
         defaults: arguments of `Request`, from `connect_timeout` on, for requests that do not
             give them.
 
@@ -94,6 +97,7 @@ class HTTPStream:
         retry: Retry | None = None,
         breaker: Breaker | None = None,
         auth: Auth | None = None,
+        replay: Recording | None = None,
         defaults: Mapping[str, Any] | None = None,
     ) -> None:
         if max_clients is not None and max_clients < 1:
@@ -106,7 +110,7 @@ class HTTPStream:
         self.defaults: Mapping[str, Any] = {**DEFAULTS, **(defaults or {})}
         # Wrong ones are to be refused here, before anything is opened.
         compile_options(Request("http://localhost", **(defaults or {})), self.defaults)
-        self._transport = Transport(self.ioloop, self._handle_events)
+        self._transport = _transport(self.ioloop, self._handle_events, replay)
         self._runner = Runner(
             self.ioloop,
             self._transport,
@@ -325,6 +329,20 @@ class HTTPStream:
             closed.set()
             chain.cancel()
             ended.cancel()
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Tell a function of each request what came of it, retries included.
+
+        Args:
+            observer: gets the chain, the request as sent, and the `Response` or the error, before
+                anybody else does.
+
+        Returns:
+            A function that ends it.
+        """
+        observers = self._runner.watch_conduct().observers
+        observers.append(observer)
+        return functools.partial(observers.remove, observer)
 
     def begin(self) -> Link:
         """The first links of the flow: override it; any form of several links will do.
@@ -612,6 +630,14 @@ class HTTPStream:
         if not any(name.lower() == "content-type" for name, _ in items):
             items.append(("Content-Type", kind))
         return Request(url, "POST", items, body, **options)
+
+
+def _transport(
+    ioloop: IOLoop, handler: Callable[[object, int], None], replay: Recording | None
+) -> Transport | ReplayTransport:
+    if replay is None:
+        return Transport(ioloop, handler)
+    return ReplayTransport(ioloop.asyncio_loop, replay)  # type: ignore[attr-defined]
 
 
 #: The streams that `instance` made, by loop and class.

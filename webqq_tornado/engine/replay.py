@@ -1,0 +1,167 @@
+"""A transport without a network: answers come from what was recorded, see `webqq_tornado.har`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from .errors import StreamError
+from .inflow import BodyStream
+from .lane import Lane, Outcome
+from .options import Options
+from .request import Request
+from .response import Response, StreamedResponse
+from .session import Session
+
+__all__ = ["Answer", "Recording", "ReplayTransport"]
+
+
+class Answer(NamedTuple):
+    """What a recorded server has said.
+
+    Args:
+        status: such as 200.
+        headers: as pairs.
+        body: decompressed.
+        url: where it came from, after redirects.
+        delay: seconds until it comes.
+        reason: the status line's own words.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    url: str = ""
+    delay: float = 0.0
+    reason: str = ""
+
+
+class Recording(Protocol):
+    """Who answers; `webqq_tornado.har.HARReplay` does."""
+
+    def answer(self, request: Request) -> Answer | StreamError:
+        """What came of this request when it was recorded."""
+
+
+class _Played:
+    """A transfer that is none."""
+
+    def __init__(self) -> None:
+        self.timer: asyncio.TimerHandle | None = None
+        self.stream: BodyStream | None = None
+
+
+class ReplayTransport:
+    """Has the calls of `Transport` that a runner makes.
+
+    Args:
+        loop: to answer on.
+        recording: what is answered.
+    """
+
+    is_forgotten = False
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, recording: Recording) -> None:
+        self._loop = loop
+        self._recording = recording
+        self.call_soon = loop.call_soon
+        self.fd_map: Mapping[int, object] = {}
+
+    def submit(
+        self,
+        request: Request,
+        options: Options,
+        session: Session,
+        outcome: Outcome,
+        *,
+        lane: Lane | None = None,
+        discards: bool = False,
+        idle_timeout: float = 0,
+    ) -> Any:
+        """See `Transport.submit`."""
+        played = _Played()
+        answer = self._recording.answer(request)
+        delay = answer.delay if isinstance(answer, Answer) else 0.0
+        played.timer = self._loop.call_later(
+            delay, self._tell, played, request, session, outcome, answer
+        )
+        return played
+
+    def _tell(
+        self,
+        played: _Played,
+        request: Request,
+        session: Session,
+        outcome: Outcome,
+        answer: Answer | StreamError,
+    ) -> None:
+        played.timer = None
+        if isinstance(answer, StreamError):
+            outcome(answer, None)
+            return
+        _keep_cookies(session, request, answer)
+        response = _response(request, answer)
+        try:
+            response = _sink(response)
+        except Exception as error:
+            outcome(error, None)
+            return
+        if request.stream:
+            played.stream = BodyStream()
+            if answer.body:
+                played.stream.put(answer.body)
+            played.stream.end()
+            outcome(StreamedResponse(response, played.stream), None)
+        outcome(response, None)
+
+    def cancel(self, transfer: Any) -> None:
+        """See `Transport.cancel`."""
+        if transfer.timer is not None:
+            transfer.timer.cancel()
+
+    def handle_events(self) -> None:
+        """There are none."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def _response(request: Request, answer: Answer) -> Response:
+    start = f"HTTP/1.1 {answer.status} {answer.reason}\r\n"
+    lines = [f"{name}: {value}\r\n" for name, value in answer.headers]
+    header_lines = [line.encode("latin-1", "replace") for line in (start, *lines, "\r\n")]
+    url = answer.url or request.url
+    return Response(request, answer.status, url, header_lines, answer.body, (answer.delay,))
+
+
+def _sink(response: Response) -> Response:
+    """The body where the request wants it."""
+    sink: Any = response.request.sink
+    if sink is None:
+        return response
+    if callable(sink):
+        _refuse_awaitable(sink(response.body))
+    elif 200 <= response.status < 300:
+        if isinstance(sink, os.PathLike):
+            Path(sink).write_bytes(response.body)
+        else:
+            sink.write(response.body)
+    else:
+        return response
+    response.body = b""
+    return response
+
+
+def _refuse_awaitable(result: object) -> None:
+    if asyncio.iscoroutine(result):
+        result.close()
+        raise TypeError("a replay has no sender to hold: give it a sink that is a plain function")
+
+
+def _keep_cookies(session: Session, request: Request, answer: Answer) -> None:
+    for name, value in answer.headers:
+        if name.lower() == "set-cookie":
+            session.cookiejar.take(value, answer.url or request.url)
