@@ -26,7 +26,7 @@ LAYERS = {
     "har": ({"engine"}, set()),
     "retry": ({"engine"}, {"tenacity", "pybreaker"}),
     "protocol": ({"protocol"}, set()),
-    "flows": ({"flows", "engine", "protocol"}, {"tenacity"}),
+    "flows": ({"flows", "engine", "protocol", "retry", "auth"}, {"tenacity"}),
     "server": ({"server", "protocol"}, {"tornado"}),
     "cli": (
         {"cli", "flows", "server", "engine", "protocol"},

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import click
 
 from .. import __version__
-from ..engine.errors import StreamError
-from ..flows.bot import PluginError
-from ..flows.client import LoginError
-from ..protocol.errors import ProtocolError
-from ..server.app import PortTaken
-from ..server.storage import StorageError
 from .chat import (
-    INTERRUPTED,
     ServerOptions,
     chat_elsewhere,
     chat_here,
@@ -28,12 +19,11 @@ from .chat import (
 from .chat import serve as serve_alone
 from .console import Screen, show_logs
 from .flow import find_flow, run_flow, summary
+from .ready import job, mirror, monitor, sync
+from .running import run_coroutine
 from .settings import SETTINGS, options
 
 __all__ = ["main"]
-
-#: What can go wrong without anybody's program being wrong.
-_EXPECTED = (LoginError, PluginError, PortTaken, StorageError, StreamError)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,12 +53,12 @@ def main(
     plugins = list(rest["plugin"])
     if server is None:
         here = ServerOptions(rest["port"], rest["address"], rest["state_dir"])
-        _run(chat_here(here, plugins, screen))
+        run_coroutine(chat_here(here, plugins, screen))
         return
     if account is None:
         raise click.UsageError("--server needs --account: whom to log in as")
     password = read_password(account, password_file, _password(context))
-    _run(chat_elsewhere(_checked_url(server), account, password, plugins, screen))
+    run_coroutine(chat_elsewhere(_checked_url(server), account, password, plugins, screen))
 
 
 @main.command()
@@ -77,7 +67,7 @@ def serve(state_dir: Path, port: int | None, address: str, verbose: bool) -> Non
     """Run the server alone. Accounts are made on its page."""
     screen = Screen()
     show_logs(screen, verbose)
-    _run(serve_alone(ServerOptions(port, address, state_dir), screen))
+    run_coroutine(serve_alone(ServerOptions(port, address, state_dir), screen))
 
 
 @main.command()
@@ -88,7 +78,7 @@ def run(flow: str, verbose: bool) -> None:
     screen = Screen()
     show_logs(screen, verbose)
     kind = find_flow(flow)
-    stats = _run(run_flow(kind, screen))
+    stats = run_coroutine(run_flow(kind, screen))
     screen.say(summary(kind.__name__, stats))
     sys.exit(1 if stats.failed or stats.cancelled else 0)
 
@@ -105,13 +95,5 @@ def _checked_url(url: str) -> str:
     return url
 
 
-def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    try:
-        return asyncio.run(coroutine)
-    except ProtocolError as error:
-        raise click.ClickException(f"that is no WebQQ server: {error}") from None
-    except _EXPECTED as error:
-        text = getattr(error, "message", None) or getattr(error, "strerror", None) or str(error)
-        raise click.ClickException(text) from None
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+for command in (monitor, sync, job, mirror):
+    main.add_command(command)

@@ -7,14 +7,24 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 import click
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from tornado.ioloop import PeriodicCallback
 
 from ..engine.chain import Chain
 from ..engine.stats import Stats
 from ..engine.stream import HTTPStream
+from ..flows.ready import ReadyFlow
 from .console import Screen
 
 __all__ = ["find_flow", "run_flow"]
@@ -47,27 +57,33 @@ def find_flow(spec: str) -> type[HTTPStream]:
     return flow
 
 
-async def run_flow(kind: type[HTTPStream], screen: Screen) -> Stats:
+async def run_flow(make: Callable[[], HTTPStream], screen: Screen) -> Stats:
     """Run a flow to its end, or to Ctrl-C.
+
+    Args:
+        make: makes it, on the loop.
+        screen: shows how far it is.
 
     Returns:
         What it did.
     """
-    flow = kind()
+    flow = make()
+    name = type(flow).__name__
     root = flow.launch()
     flow_ended = asyncio.ensure_future(_until_ended(flow, root))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, flow_ended.cancel)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(
-        *columns, console=screen.console, transient=True, disable=not screen.is_terminal,
+        *_columns(flow), console=screen.console, transient=True, disable=not screen.is_terminal,
         auto_refresh=False,
     ) as progress:  # fmt: skip
-        task = progress.add_task(kind.__name__)
+        task = progress.add_task(name)
 
         def look() -> None:
-            progress.update(task, description=describe(kind.__name__, flow.stats()))
+            if isinstance(flow, ReadyFlow):
+                progress.update(task, completed=flow.done, total=flow.total)
+            progress.update(task, description=describe(name, flow.stats()))
             progress.refresh()
 
         ticks = PeriodicCallback(look, _LOOK * 1000)
@@ -81,6 +97,13 @@ async def run_flow(kind: type[HTTPStream], screen: Screen) -> Stats:
             stats = flow.stats()
             flow.close()
     return _without(root, stats)
+
+
+def _columns(flow: HTTPStream) -> tuple[ProgressColumn, ...]:
+    what = (SpinnerColumn(), TextColumn("{task.description}"))
+    if not isinstance(flow, ReadyFlow):
+        return (*what, TimeElapsedColumn())
+    return (*what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
 def _without(root: Chain, stats: Stats) -> Stats:

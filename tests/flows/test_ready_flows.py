@@ -1,0 +1,268 @@
+"""The flows for everyday work, as classes and as commands, against servers that behave as told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from servers.scripted import Asked, Say, scripted
+from tenacity import wait_none
+
+from webqq_tornado import ProtocolError
+from webqq_tornado.flows.job import Job
+from webqq_tornado.flows.mirror import Mirror, path_of
+from webqq_tornado.flows.monitor import Monitor
+from webqq_tornado.flows.sync import Sync
+from webqq_tornado.retry import Retry
+
+AT_ONCE = Retry(wait=wait_none())
+
+
+async def command(*arguments: object) -> tuple[int, str]:
+    """Exit code and output of `python -m webqq_tornado ...`."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "webqq_tornado", *map(str, arguments)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
+
+
+# -- monitor ----------------------------------------------------------------------------------
+
+
+async def test_a_monitor_tells_changes_and_sums_up():
+    def script(asked: Asked) -> Say:
+        return Say(500 if asked.path == "/shaky" and 2 <= asked.number < 4 else 200)
+
+    async with scripted(script) as server:
+        lines: list[str] = []
+        urls = [f"{server.url}/good", f"{server.url}/shaky", "http://127.0.0.1:1/"]
+        async with Monitor(urls, interval=0.01, rounds=3, say=lines.append) as flow:
+            await flow.launch()
+            report = flow.report()
+    good, shaky, gone = flow.watches
+    assert (good.checks, good.failures, good.is_up) == (3, 0, True)
+    assert (shaky.checks, shaky.failures, shaky.is_up) == (3, 1, True)
+    assert (gone.checks, gone.failures, gone.last) == (3, 3, "ConnectError")
+    told = [line.split()[0] for line in lines if "shaky" in line]
+    assert told == ["up", "DOWN", "up"]
+    assert not report.is_good
+    assert (flow.done, flow.total) == (9, 9)
+
+
+async def test_a_slow_endpoint_is_down():
+    async def script(asked: Asked) -> Say:
+        await asyncio.Event().wait()
+        return Say()
+
+    async with scripted(script) as server:
+        async with Monitor([server.url], timeout=0.05, rounds=1, say=print) as flow:
+            await flow.launch()
+        assert flow.watches[0].last == "TimeoutError"
+
+
+async def test_monitor_as_a_command():
+    async with scripted(lambda asked: Say()) as server:
+        code, output = await command("monitor", server.url, "--rounds", 2, "--interval", 0.01)
+        assert code == 0, output
+        assert f"up    {server.url}" in output
+        code, output = await command("monitor", server.url, "http://127.0.0.1:1/", "--rounds", 1)
+        assert code == 1
+        assert "DOWN" in output
+        code, output = await command("monitor", "ftp://x/")
+        assert (code, "not http or https" in output) == (1, True)
+
+
+# -- sync -------------------------------------------------------------------------------------
+
+
+def pages(asked: Asked) -> Say:
+    """Three pages by `next`, relative; the second fails once."""
+    number = int(asked.path.rpartition("=")[2])
+    if number == 2 and asked.number == 1:
+        return Say(503)
+    document = {"items": [{"n": number}, {"n": -number}], "next": f"?page={number + 1}"}
+    if number == 3:
+        del document["next"]
+    return Say(200, json.dumps(document).encode())
+
+
+async def test_a_sync_writes_all_items_of_all_pages(tmp_path: Path):
+    path = tmp_path / "items.jsonl"
+    async with scripted(pages) as server:
+        async with Sync(f"{server.url}/?page=1", path, retry=AT_ONCE, say=print) as flow:
+            await flow.launch()
+    items = [json.loads(line)["n"] for line in path.read_text().splitlines()]
+    assert items == [1, -1, 2, -2, 3, -3]
+    assert (flow.pages, flow.items_written) == (3, 6)
+    assert flow.report().is_good
+
+
+async def test_pages_may_be_lists_with_a_link_header(tmp_path: Path):
+    def script(asked: Asked) -> Say:
+        link = {"Link": '</?p=0>; rel="prev", </?p=2>; rel="next"'} if asked.number == 0 else {}
+        return Say(200, b"[%d]" % asked.number, link)
+
+    async with scripted(script) as server:
+        async with Sync(f"{server.url}/?p=1", tmp_path / "x", say=print) as flow:
+            await flow.launch()
+        assert server.paths == ["/?p=1", "/?p=2"]
+    assert (tmp_path / "x").read_text() == "0\n1\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [(b'{"items": 3}', "no list"), (b'{"items": [], "next": "/"}', "circle"), (b"[", "Expecting")],
+)
+async def test_a_sync_that_can_not_go_on_says_why_and_leaves_the_part(tmp_path, body, why, caplog):
+    path = tmp_path / "items.jsonl"
+    async with scripted(lambda asked: Say(200, body)) as server:
+        async with Sync(f"{server.url}/", path, say=print) as flow:
+            with pytest.raises((ProtocolError, ValueError), match=why):
+                await flow.launch()
+        assert not flow.report().is_good
+    assert not path.exists()
+
+
+async def test_sync_as_a_command(tmp_path: Path):
+    async with scripted(lambda asked: Say(200, b'{"rows": [1, 2]}')) as server:
+        path = tmp_path / "rows.jsonl"
+        code, output = await command("sync", server.url, path, "--items", "rows")
+    assert code == 0, output
+    assert path.read_text() == "1\n2\n"
+    assert str(path) in output
+
+
+# -- job --------------------------------------------------------------------------------------
+
+
+class Worker:
+    """Takes a job; it is done at the third question."""
+
+    def __init__(self, end: str = "done") -> None:
+        self.end = end
+        self.questions = 0
+
+    def __call__(self, asked: Asked) -> Say:
+        if asked.method == "POST":
+            self.data = json.loads(asked.body)
+            return Say(202, b"", {"Location": "/jobs/7", "Retry-After": "0"})
+        self.questions += 1
+        state = self.end if self.questions == 3 else "running"
+        return Say(200, json.dumps({"state": state, "answer": 42}).encode(), {"Retry-After": "0"})
+
+
+async def test_a_job_is_asked_about_until_it_is_done():
+    worker = Worker()
+    async with scripted(worker) as server:
+        lines: list[str] = []
+        async with Job(f"{server.url}/jobs", {"n": 3}, say=lines.append) as flow:
+            await flow.launch()
+        assert server.paths == ["/jobs", *["/jobs/7"] * 3]
+    assert worker.data == {"n": 3}
+    assert flow.result == {"state": "done", "answer": 42}
+    assert lines[1:] == ["state: running", "state: done"]
+
+
+async def test_a_job_that_fails_is_an_error(caplog):
+    async with scripted(Worker("failed")) as server:
+        async with Job(f"{server.url}/jobs", None, say=print) as flow:
+            with pytest.raises(ProtocolError, match="'failed'"):
+                await flow.launch()
+    assert not flow.report().is_good
+
+
+@pytest.mark.parametrize(("say", "why"), [(Say(400), "refused: 400"), (Say(202), "where the job")])
+async def test_a_job_that_is_not_taken_is_an_error(say, why, caplog):
+    async with scripted(lambda asked: say) as server:
+        async with Job(server.url, {}, say=print) as flow:
+            with pytest.raises(ProtocolError, match=why):
+                await flow.launch()
+
+
+async def test_job_as_a_command(tmp_path: Path):
+    data = tmp_path / "job.json"
+    data.write_text('{"n": 9}')
+    worker = Worker()
+    async with scripted(worker) as server:
+        code, output = await command("job", f"{server.url}/jobs", "--data", f"@{data}")
+    assert code == 0, output
+    assert worker.data == {"n": 9}
+    assert '"answer": 42' in output
+    code, output = await command("job", "http://127.0.0.1:1/", "--data", "{")
+    assert (code, "--data" in output) == (2, True)
+
+
+# -- mirror -----------------------------------------------------------------------------------
+
+
+class Files:
+    """Serves files that were changed in 2015; `/cut` breaks off once."""
+
+    def __init__(self) -> None:
+        self.has_cut = False
+
+    def __call__(self, asked: Asked) -> Say:
+        changed = "Wed, 21 Oct 2015 07:28:00 GMT"
+        if asked.path == "/missing":
+            return Say(404, b"no")
+        if asked.headers["If-Modified-Since"] == changed:
+            return Say(304)
+        body, headers = asked.path.encode() * 1000, {"Last-Modified": changed, "ETag": '"1"'}
+        if asked.headers["Range"]:
+            start = int(asked.headers["Range"][6:-1])
+            span = f"bytes {start}-{len(body) - 1}/{len(body)}"
+            return Say(206, body[start:], {**headers, "Content-Range": span})
+        if asked.path == "/cut" and not self.has_cut:
+            self.has_cut = True
+            return Say(200, body[:1500], {**headers, "Content-Length": str(len(body))})
+        return Say(200, body, headers)
+
+
+async def test_a_mirror_fetches_goes_on_and_asks_only_for_what_has_changed(tmp_path: Path):
+    async with scripted(Files()) as server:
+        urls = [f"{server.url}{path}" for path in ("/a", "/b/c", "/cut", "/missing", "/a")]
+        async with Mirror(urls, tmp_path, retry=AT_ONCE, say=print) as flow:
+            await flow.launch()
+        assert (flow.fetched, flow.unchanged, flow.total) == (3, 0, 4)
+        assert list(flow.missed.values()) == ["status 404"]
+        assert any(asked.headers["Range"] for asked in server.asked)
+        host = server.url.removeprefix("http://").replace(":", "_")
+        assert (tmp_path / host / "cut").read_bytes() == b"/cut" * 1000
+        assert (tmp_path / host / "b" / "c").stat().st_mtime == 1445412480
+        async with Mirror(urls[:3], tmp_path, say=print) as again:
+            await again.launch()
+        assert (again.fetched, again.unchanged, again.report().is_good) == (0, 3, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("http://a.test/x/y.txt", "a.test/x/y.txt"),
+        ("http://me:pw@a.test:8/", "a.test_8/index.html"),
+        ("http://a.test/x/", "a.test/x/index.html"),
+        ("http://a.test/../../etc/passwd", "a.test/__/__/etc/passwd"),
+        ("http://a.test/%2e%2e/%2Fetc", "a.test/__/_etc"),
+        ("http://a.test/x?id=1&b=/../y", "a.test/x@id=1&b=%2F..%2Fy"),
+        ("http://a.test/a%00b", "a.test/a_b"),
+    ],
+)
+def test_copies_stay_below_their_folder(url, path):
+    assert path_of(url).as_posix() == path
+
+
+async def test_mirror_as_a_command(tmp_path: Path):
+    async with scripted(Files()) as server:
+        wanted = tmp_path / "list"
+        wanted.write_text(f"# files\n{server.url}/a\n\n{server.url}/missing\n")
+        code, output = await command("mirror", wanted, tmp_path / "copies")
+    assert code == 1
+    assert "missed" in output
+    assert len([path for path in (tmp_path / "copies").rglob("*") if path.is_file()]) == 1

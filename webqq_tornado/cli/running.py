@@ -1,0 +1,36 @@
+"""Run a command's coroutine, and tell its expected errors in one line."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import click
+
+from ..engine.errors import StreamError
+from ..flows.bot import PluginError
+from ..flows.client import LoginError
+from ..protocol.errors import ProtocolError
+from ..server.app import PortTaken
+from ..server.storage import StorageError
+from .chat import INTERRUPTED
+
+__all__ = ["run_coroutine"]
+
+#: What can go wrong without anybody's program being wrong.
+_EXPECTED = (LoginError, PluginError, PortTaken, StorageError, StreamError)
+
+
+def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What it returns; an error that nobody's program is to blame for ends the command."""
+    try:
+        return asyncio.run(coroutine)
+    except ProtocolError as error:
+        raise click.ClickException(f"that is no WebQQ server: {error}") from None
+    except _EXPECTED as error:
+        text = getattr(error, "message", None) or getattr(error, "strerror", None) or str(error)
+        raise click.ClickException(text) from None
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

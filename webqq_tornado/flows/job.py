@@ -1,0 +1,116 @@
+"""Submit a job to a server and wait until it is done.
+
+    Job("http://example.org/jobs", {"input": 3}).run()
+
+An example of the engine: one chain, whose reader returns its own request after a pause, as long as
+the server wants it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Iterator
+from typing import Any
+from urllib.parse import urljoin
+
+from ..engine.chain import Link
+from ..engine.errors import ProtocolError, safe_url
+from ..engine.forms import json_body
+from ..engine.request import Request
+from ..engine.response import Response
+from ..retry import Retry, retry_after
+from .ready import ReadyFlow, Report
+
+__all__ = ["Job"]
+
+_ACCEPTED = frozenset({200, 201, 202})
+
+
+class Job(ReadyFlow):
+    """Submits JSON, and asks for the state until that is final.
+
+    The server answers with 200, 201 or 202 and says where the job is: by `Location`, or under
+    "url" in JSON. There it tells the state, under `state`; a `Retry-After` says when to ask again.
+
+    Args:
+        url: to submit to.
+        data: of the job, any JSON value.
+        state: key of the state in the answers.
+        done: states of a job that has come to something.
+        failed: states of one that has not.
+        interval: seconds between two questions, where the server does not say.
+        arguments: of `ReadyFlow`.
+
+    Attributes:
+        result: the last answer as JSON, once the job is done.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        data: object,
+        *,
+        state: str = "state",
+        done: Collection[str] = ("done", "succeeded", "completed", "finished"),
+        failed: Collection[str] = ("failed", "error", "cancelled"),
+        interval: float = 2.0,
+        **arguments: Any,
+    ) -> None:
+        arguments.setdefault("retry", Retry())
+        super().__init__(**arguments)
+        body, kind = json_body(data)
+        self._submission = Request(url, "POST", {"Content-Type": kind}, body)
+        self._state_key = state
+        self._done_states = frozenset(done)
+        self._failed_states = frozenset(failed)
+        self._interval = interval
+        self._state = "not submitted"
+        self.result: Any = None
+
+    def begin(self) -> Iterator[Link]:
+        """Submit it."""
+        yield self._submission, self._submitted
+
+    def _submitted(self, response: Response) -> Link:
+        if response.status not in _ACCEPTED:
+            raise ProtocolError(f"{safe_url(response.url)}: the job was refused: {response.status}")
+        where = response.headers.get("Location") or _document(response).get("url")
+        if not where:
+            raise ProtocolError(f"{safe_url(response.url)}: it does not say where the job is")
+        url = urljoin(response.url, where)
+        self.say(f"submitted: {safe_url(url)}")
+        return Request(url), self._told, self._pause(response)
+
+    def _told(self, response: Response) -> Link:
+        document = _document(response)
+        state = str(document.get(self._state_key, ""))
+        if response.status >= 400 or not state:
+            raise ProtocolError(f"{safe_url(response.url)}: status {response.status}, and no state")
+        if state != self._state:
+            self.say(f"state: {state}")
+        self._state = state
+        self.done += 1
+        if state in self._failed_states:
+            raise ProtocolError(f"{safe_url(response.url)}: the job has come to {state!r}")
+        if state in self._done_states:
+            self.result = document
+            return None
+        return response.request, self._told, self._pause(response)
+
+    def _pause(self, response: Response) -> float:
+        asked = retry_after(response, time.time())
+        return self._interval if asked is None else asked
+
+    def report(self) -> Report:
+        """State and result."""
+        row = (self._state, str(self.done), json.dumps(self.result, ensure_ascii=False))
+        return Report(("state", "questions", "result"), [row], self.result is not None)
+
+
+def _document(response: Response) -> dict[str, Any]:
+    try:
+        document = response.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,154 @@
+"""Keep copies of files: fetch what is new or changed, go on with what broke off.
+
+    Mirror(["http://example.org/a.iso"], "copies").run()
+
+An example of the engine: a generator of links that is taken only as far as there is room, bodies
+that go to files, limits for each host.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import functools
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from ..engine.chain import Link, Next
+from ..engine.errors import StreamError, safe_url
+from ..engine.limits import Limits
+from ..engine.pipes import Progress
+from ..engine.request import Request
+from ..engine.response import Response
+from ..retry import Retry
+from .ready import ReadyFlow, Report
+
+__all__ = ["Mirror", "path_of"]
+
+_NOT_MODIFIED, _NOT_SATISFIABLE = 304, 416
+
+
+class Mirror(ReadyFlow):
+    """Copies of files in a folder, by host and path.
+
+    A copy that is there is asked for with `If-Modified-Since`; one that broke off is gone on with.
+
+    Args:
+        urls: of the files.
+        folder: where the copies go.
+        per_host: files at once from one host.
+        arguments: of `ReadyFlow`.
+
+    Attributes:
+        fetched, unchanged: numbers of files.
+        missed: what was not to be had, and why.
+        received: bytes.
+    """
+
+    def __init__(
+        self,
+        urls: Iterable[str],
+        folder: str | os.PathLike[str],
+        *,
+        per_host: int = 4,
+        **arguments: Any,
+    ) -> None:
+        arguments.setdefault("retry", Retry())
+        super().__init__(limits=Limits(per_host=per_host), **arguments)
+        self._urls = list(dict.fromkeys(urls))
+        self._folder = Path(folder)
+        self._received: dict[str, int] = {}
+        self.fetched = self.unchanged = 0
+        self.missed: dict[str, str] = {}
+        self.total = len(self._urls)
+
+    @property
+    def received(self) -> int:
+        """Bytes so far."""
+        return sum(self._received.values())
+
+    def begin(self) -> Iterator[Link]:
+        """A chain for each file."""
+        for url in self._urls:
+            path = self._folder / path_of(url)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            request = Request(
+                url,
+                headers=_condition(path),
+                sink=path,
+                resume=True,
+                on_progress=functools.partial(self._on_progress, url),
+            )
+            read = functools.partial(self._saved, path)
+            yield Next(request, read, errback=functools.partial(self._failed, url))
+
+    def _on_progress(self, url: str, progress: Progress) -> None:
+        self._received[url] = progress.received
+
+    def _saved(self, path: Path, response: Response) -> None:
+        url = response.request.url
+        if response.status == _NOT_MODIFIED:
+            self.unchanged += 1
+        elif response.status < 300 or (response.status == _NOT_SATISFIABLE and path.exists()):
+            self.fetched += 1
+            self.say(f"{path}  {path.stat().st_size:,} bytes")
+            _set_time(path, response)
+        else:
+            self._miss(url, f"status {response.status}")
+        self.done += 1
+
+    def _failed(self, url: str, error: Exception) -> None:
+        if not isinstance(error, (StreamError, OSError)):
+            raise error
+        self._miss(url, getattr(error, "message", str(error)))
+        self.done += 1
+
+    def _miss(self, url: str, why: str) -> None:
+        self.missed[url] = why
+        self.say(f"missed {safe_url(url)}: {why}")
+
+    def report(self) -> Report:
+        """Numbers of files, and bytes."""
+        columns = ("files", "fetched", "unchanged", "missed", "bytes")
+        numbers = (self.total or 0, self.fetched, self.unchanged, len(self.missed), self.received)
+        is_good = not self.missed and self.done == self.total
+        return Report(columns, [tuple(f"{number:,}" for number in numbers)], is_good)
+
+
+def path_of(url: str) -> Path:
+    """Where the copy of a URL goes, below the folder: never above it.
+
+    Args:
+        url: absolute.
+    """
+    parts = urlsplit(url)
+    names = [_safe(unquote(name)) for name in parts.path.split("/") if name]
+    if not names or parts.path.endswith("/"):
+        names.append("index.html")
+    if parts.query:
+        names[-1] += "@" + quote(parts.query, safe="=&")
+    return Path(_safe(parts.netloc.rpartition("@")[2]), *names)
+
+
+def _safe(name: str) -> str:
+    kept = "".join("_" if character in '/\\:*?"<>|\0' else character for character in name)
+    return kept.replace(".", "_") if set(kept) <= {"."} else kept
+
+
+def _condition(path: Path) -> dict[str, str]:
+    try:
+        changed = path.stat().st_mtime
+    except OSError:
+        return {}
+    return {"If-Modified-Since": email.utils.formatdate(changed, usegmt=True)}
+
+
+def _set_time(path: Path, response: Response) -> None:
+    """The copy is as old as what it is a copy of: that is what the next run asks about."""
+    try:
+        date = email.utils.parsedate_to_datetime(str(response.headers.get("Last-Modified", "")))
+    except (ValueError, TypeError):
+        return
+    os.utime(path, (date.timestamp(), date.timestamp()))

@@ -1,0 +1,47 @@
+"""What flows for everyday work have in common: how far they are, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from ..engine.stream import HTTPStream
+
+__all__ = ["ReadyFlow", "Report"]
+
+
+class Report(NamedTuple):
+    """What came of a flow.
+
+    Args:
+        columns: titles of a table.
+        rows: of it.
+        is_good: all went well.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    is_good: bool
+
+
+class ReadyFlow(HTTPStream):
+    """A flow that the command line can run.
+
+    Args:
+        say: gets a line about what happens, when something does.
+        arguments: of `HTTPStream`.
+
+    Attributes:
+        done: how much is done, in units of the flow's own.
+        total: of how much; None if nobody knows.
+    """
+
+    def __init__(self, *, say: Callable[[str], object] = print, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.say = say
+        self.done = 0
+        self.total: int | None = None
+
+    def report(self) -> Report:
+        """What came of it so far."""
+        raise NotImplementedError

@@ -1,0 +1,113 @@
+"""Fetch a list that comes in pages into a file of JSON lines.
+
+    Sync("http://example.org/api/items", "items.jsonl").run()
+
+An example of the engine: one chain, each page's reader returns the next page's link; what fails is
+tried again by the flow's policy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from ..engine.chain import Link
+from ..engine.errors import ProtocolError, safe_url
+from ..engine.limits import Limits
+from ..engine.response import Response
+from ..retry import Retry
+from .ready import ReadyFlow, Report
+
+__all__ = ["Sync"]
+
+_NEXT = re.compile(r'<([^>]*)>[^,]*;\s*rel="?next\b', re.IGNORECASE)  # RFC 8288
+
+
+class Sync(ReadyFlow):
+    """All items of a list in pages.
+
+    A page is JSON: a list, or an object with the list under `items`. The next page is where the
+    `Link` header's rel="next" leads (RFC 8288), or the URL under `following`; relative ones will
+    do. The file gets its name when the last page is in it.
+
+    Args:
+        url: of the first page.
+        path: of the file, one item a line.
+        items: key of the list in a page.
+        following: key of the next page's URL.
+        spacing: seconds at least from one page to the next.
+        arguments: of `ReadyFlow`.
+
+    Attributes:
+        pages: so far.
+        items_written: so far.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        path: str | os.PathLike[str],
+        *,
+        items: str = "items",
+        following: str = "next",
+        spacing: float = 0.0,
+        **arguments: Any,
+    ) -> None:
+        arguments.setdefault("retry", Retry())
+        super().__init__(limits=Limits(spacing=spacing), **arguments)
+        self._url = url
+        self._path = Path(path)
+        self._part = self._path.with_name(self._path.name + ".part")
+        self._items = items
+        self._following = following
+        self._seen: set[str] = set()
+        self._is_whole = False
+        self.pages = self.items_written = 0
+
+    def begin(self) -> Iterator[Link]:
+        """The first page."""
+        self._part.write_bytes(b"")
+        yield self._link(self._url)
+
+    def _link(self, url: str) -> Link:
+        if url in self._seen:
+            raise ProtocolError(f"the pages lead in a circle, back to {safe_url(url)}")
+        self._seen.add(url)
+        return url, self._read
+
+    def _read(self, response: Response) -> Link:
+        if response.status != 200:
+            raise ProtocolError(f"{safe_url(response.url)}: status {response.status}, no page")
+        document = response.json()
+        items = document.get(self._items) if isinstance(document, dict) else document
+        if not isinstance(items, list):
+            raise ProtocolError(f"{safe_url(response.url)}: there is no list at {self._items!r}")
+        with self._part.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
+        self.pages += 1
+        self.items_written += len(items)
+        self.done = self.items_written
+        following = self._next_url(response, document)
+        if following is not None:
+            return self._link(following)
+        self._part.replace(self._path)
+        self._is_whole = True
+        return None
+
+    def _next_url(self, response: Response, document: Any) -> str | None:
+        linked = _NEXT.search(", ".join(response.headers.get_all("Link", [])))
+        url = linked[1] if linked else None
+        if url is None and isinstance(document, dict):
+            url = document.get(self._following)
+        return urljoin(response.url, url) if url else None
+
+    def report(self) -> Report:
+        """Pages, items, and where they are."""
+        where = self._path if self._is_whole else self._part
+        row = (str(self.pages), str(self.items_written), str(where))
+        return Report(("pages", "items", "file"), [row], self._is_whole)
