@@ -11,13 +11,22 @@
     |-- TimeoutError            a limit in seconds ran out (also a builtin TimeoutError)
     |   `-- DeadlineError       ... that of the whole chain
     |-- ProtocolError           the peer broke off, or what it sent is not HTTP
-    |-- TooLargeError           the body is over the request's `max_body_size`
+    |-- TooLargeError           the body or the headers are over a limit
     |-- RedirectError           too many redirects, or one to a scheme that is not taken
     |-- AuthError               no credentials, or none that are good enough
     |   `-- LoggedOut           raised by readers: log in again, then send the link again
     |-- LinkError               a reader returned what is no link (also TypeError, ValueError)
     |-- ReplayError             a replay has no answer to this request
     `-- ClosedError             the stream was closed before the chain had ended
+
+What a peer does wrong is a `ProtocolError`: it resets or closes before the end of headers, body or
+chunks, sends no HTTP, HTTP/0.9, a status that is no number, lengths that conflict, chunks without a
+size, an encoding that is corrupt. What it does not do in time is a `TimeoutError`: `idle_timeout`
+for silence, `request_timeout` for a trickle. Too much of it is a `TooLargeError`. Made good without
+a word are: a kept connection that turns out to be closed (the request goes out on a new one, as
+nothing was answered), interim answers, an answer that comes before the upload has ended, bytes
+after the body's end. libcurl does not tell when a compressed body of full length ends in the middle
+of its encoding: then the response has what could be decoded. `tests/engine/test_faults.py` has all.
 
 A child exists where a caller can do something else about it. A response with a status of
 400 or more is a response and none of these, as on a socket.
@@ -161,7 +170,10 @@ class ProtocolError(StreamError):
 
 
 class TooLargeError(StreamError):
-    """The response is larger than the request's `max_body_size`."""
+    """The body is over the request's `max_body_size`, or the headers are over a limit.
+
+    That is the request's own, or libcurl's: 100 KiB for a line, 300 KiB and 5,000 lines for all.
+    """
 
 
 class RedirectError(StreamError):
@@ -250,6 +262,7 @@ _CAUSES = {
     92: _Cause(ProtocolError, "an HTTP/2 stream", _BROKE_OFF),
     95: _Cause(ProtocolError, "framing HTTP/3", _NOT_HTTP),
     96: _Cause(ConnectError, "connecting by QUIC", _NOT_HTTP),
+    100: _Cause(TooLargeError, "reading the headers", "see to it that the server sends fewer"),
     97: _Cause(ProxyError, "the handshake with the proxy", _CHECK_PROXY),
 }
 _UNKNOWN = _Cause(StreamError, "the transfer", "see libcurl-errors(3) for this code")
@@ -273,7 +286,7 @@ def from_curl(
         cause = _CAUSES[97]
     elif code in (_SENDING, _RECEIVING) and "alert" in text:  # TLS 1.3: after our handshake
         cause = _CAUSES[35]
-    elif code == 1 and "HTTP/" in text:  # the answer's version, not the URL's scheme
+    elif code == 1 and "HTTP" in text:  # the answer's version, not the URL's scheme
         cause = _CAUSES[8]
     why = f": {text.rstrip('. ')}" if text else ""
     message = f"{method} {safe_url(url)}: {cause.phase} failed{why}; {cause.remedy}"
