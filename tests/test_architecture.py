@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import inspect
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -146,3 +149,37 @@ def test_a_public_name_is_documented(name: str):
     for attribute, value in vars(thing).items():
         if inspect.isfunction(value) and not attribute.startswith("_"):
             assert inspect.getdoc(value), f"{name}.{attribute}"
+
+
+DOCUMENTED = (
+    *("", ".retry", ".auth", ".events", ".har", ".httpclient"),
+    *(".flows.monitor", ".flows.sync", ".flows.job", ".flows.mirror"),
+)
+
+
+def public_things() -> list[tuple[str, object]]:
+    """What users import, by full name."""
+    modules = [importlib.import_module(f"webqq_tornado{name}") for name in DOCUMENTED]
+    names = [(module, name) for module in modules for name in module.__all__]
+    things = [(f"{module.__name__}.{name}", getattr(module, name)) for module, name in names]
+    return [(name, thing) for name, thing in things if callable(thing)]
+
+
+@pytest.mark.parametrize(("name", "thing"), public_things())
+def test_what_users_import_has_an_example_that_is_python(name: str, thing: object):
+    examples = doctest.DocTestParser().get_examples(inspect.getdoc(thing) or "")
+    if not (isinstance(thing, type) and issubclass(thing, Exception)):
+        assert examples, f"{name} has no example"
+    for example in examples:
+        ast.parse(textwrap.dedent(example.source))
+
+
+@pytest.mark.parametrize(("name", "thing"), public_things())
+def test_what_users_call_has_its_arguments_documented(name: str, thing: object):
+    for attribute, value in vars(thing).items() if isinstance(thing, type) else ():
+        function = getattr(value, "__func__", value)
+        if attribute.startswith("_") or not inspect.isfunction(function):
+            continue
+        documentation = inspect.getdoc(function) or ""
+        given = set(inspect.signature(function).parameters) - {"self", "cls"}
+        assert not given or "Args:" in documentation or "See `" in documentation, attribute

@@ -29,6 +29,11 @@ class Auth:
         origin: only requests to URLs that begin with it carry the credentials, such as
             "https://api.example.org/". By default all requests of the session do; when a
             redirect leads elsewhere, libcurl does not take them along.
+
+    Example:
+        >>> class Signed(Auth):
+        ...     def sign(self, request):
+        ...         return request.replace(headers=[*request.header_pairs, ("X-Key", key)])
     """
 
     def __init__(self, *, origin: str = "") -> None:
@@ -40,15 +45,27 @@ class Auth:
         return False
 
     def apply(self, request: Request) -> Request:
-        """The request with credentials, if it is to have them."""
+        """The request with credentials, if it is to have them.
+
+        Args:
+            request: about to be sent.
+        """
         return self.sign(request) if request.url.startswith(self._origin) else request
 
     def sign(self, request: Request) -> Request:
-        """The request with credentials."""
+        """The request with credentials.
+
+        Args:
+            request: to an address that may have them.
+        """
         return request
 
     def is_refused(self, response: Response) -> bool:
-        """Whether they were not good enough: by default with status 401."""
+        """Whether they were not good enough: by default with status 401.
+
+        Args:
+            response: to a request that had them.
+        """
         return response.status == _UNAUTHORIZED
 
     def renew(self) -> Link:
@@ -96,13 +113,20 @@ class BasicAuth(_Password):
         username: of the user.
         password: of the user.
         origin: see `Auth`.
+
+    Example:
+        >>> stream = HTTPStream(auth=BasicAuth("ann", password, origin="https://example.org/"))
     """
 
     _mode = "basic"
 
 
 class DigestAuth(_Password):
-    """HTTP's digest authentication (RFC 7616). Arguments as of `BasicAuth`."""
+    """HTTP's digest authentication (RFC 7616). Arguments as of `BasicAuth`.
+
+    Example:
+        >>> stream = HTTPStream(auth=DigestAuth("ann", password))
+    """
 
     _mode = "digest"
 

@@ -37,6 +37,10 @@ class Event(NamedTuple):
         data: its text, lines joined by LF.
         event: its type.
         id: the last one that the server has given.
+
+    Example:
+        >>> Event('{"n": 1}').json()
+        {'n': 1}
     """
 
     data: str
@@ -83,6 +87,9 @@ class EventParser:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that these bytes complete.
+
+        Args:
+            chunk: the next bytes of the stream, cut anywhere.
 
         Raises:
             ValueError: one is larger than `max_event_size`.

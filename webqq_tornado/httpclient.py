@@ -133,7 +133,7 @@ class HTTPStreamClient(AsyncHTTPClient):
         max_body_size: int | None = None,
         max_header_size: int | None = None,
     ) -> None:
-        """See the class; `AsyncHTTPClient` calls it in place of `__init__`."""
+        """See `HTTPStreamClient`; `AsyncHTTPClient` calls it in place of `__init__`."""
         super().initialize(defaults=defaults)
         self.max_clients = max_clients
         self.max_body_size = MAX_BODY_SIZE if max_body_size is None else max_body_size
@@ -223,7 +223,7 @@ class HTTPStreamClient(AsyncHTTPClient):
             fetch.fail(cause if isinstance(cause, KeyError) else error)
 
     def leave(self, fetch: _Fetch) -> None:
-        """It has ended; the next in the queue may go."""
+        """See `_Fetch`: it has ended; the next in the queue may go."""
         self._active.discard(fetch)
         while self.queue and len(self._active) < self.max_clients and not self._closed:
             waiting = self.queue.popleft()
@@ -232,7 +232,7 @@ class HTTPStreamClient(AsyncHTTPClient):
             self._submit(waiting.fetch)
 
     def cancel(self, fetch: _Fetch) -> None:
-        """Take it off the wire."""
+        """See `_Fetch`: take it off the wire."""
         if fetch.transfer is not None:
             self._transport.cancel(fetch.transfer)
 

@@ -132,6 +132,10 @@ def retry_after(response: Response, now: float) -> float | None:
 
     Returns:
         None if it does not say, or not in a way that can be read (RFC 9110, 10.2.3).
+
+    Example:
+        >>> retry_after(response, time.time())
+        120.0
     """
     text = (response.headers.get("Retry-After") or "").strip()
     if text.isdecimal() and text.isascii():

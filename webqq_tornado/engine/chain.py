@@ -103,7 +103,12 @@ class Gather(NamedTuple):
 
 
 class State(enum.Enum):
-    """Where a chain is in its life; see the picture at the top of this module."""
+    """Where a chain is in its life; see the picture at the top of this module.
+
+    Example:
+        >>> chain.state is State.DELAYED
+        True
+    """
 
     QUEUED = "queued"
     SENT = "sent"
@@ -279,6 +284,9 @@ class Chain:
         """Send a message over its web socket: text, or bytes as a binary message.
 
         Before the handshake is done messages wait for it, in order.
+
+        Args:
+            data: the message.
 
         Returns:
             Done when it was handed to the network. To wait for it is to go no faster than that.

@@ -30,6 +30,10 @@ class Attempt(NamedTuple):
         outcome: the `Response`, of any status, or the `StreamError`.
         elapsed: seconds since the first try was begun.
         delay: seconds that were waited before the next one.
+
+    Example:
+        >>> for attempt in response.retried:
+        ...     print(attempt.number, attempt.outcome, attempt.delay)
     """
 
     number: int

@@ -18,6 +18,10 @@ class FilePart(NamedTuple):
         content: bytes, or the path of a file that libcurl reads when it sends.
         filename: the name that the server is told; by default the path's last part.
         content_type: by default guessed by libcurl from the name.
+
+    Example:
+        >>> FilePart(b"a,b", "table.csv", "text/csv").filename
+        'table.csv'
     """
 
     content: bytes | os.PathLike[str]
@@ -31,6 +35,10 @@ class Multipart(NamedTuple):
     Args:
         fields: pairs of name and value.
         files: pairs of name and `FilePart`.
+
+    Example:
+        >>> body = Multipart((("user", "ann"),), (("file", FilePart(b"x", "x.txt")),))
+        >>> request = Request("http://example.org/", body=body)
     """
 
     fields: tuple[tuple[str, str | bytes], ...] = ()

@@ -131,6 +131,11 @@ class BodyStream:
     """The body of a response that was asked for with `stream=True`: chunks as they come.
 
     The sender waits while the reader is more than 64 KiB behind.
+
+    Example:
+        >>> async with stream.open(url) as response:
+        ...     async for chunk in response.stream:
+        ...         print(len(chunk))
     """
 
     def __init__(self) -> None:
@@ -142,7 +147,14 @@ class BodyStream:
         self.is_complete = False
 
     def put(self, chunk: bytes) -> Awaitable[None] | None:
-        """One more chunk: this is the sink."""
+        """One more chunk: this is the sink.
+
+        Args:
+            chunk: bytes as they came, decompressed.
+
+        Returns:
+            What the sender has to wait for, if the reader is too far behind.
+        """
         self._chunks.append(chunk)
         self._size += len(chunk)
         _wake(self._reader)
@@ -152,7 +164,11 @@ class BodyStream:
         return self._writer
 
     def end(self, error: BaseException | None = None) -> None:
-        """No more will come; why, if it should have."""
+        """No more will come.
+
+        Args:
+            error: why, if more should have.
+        """
         if not self.is_complete:
             self.is_complete, self._error = True, error
             _wake(self._reader)
@@ -195,6 +211,9 @@ class BodyStream:
 
     async def save(self, path: os.PathLike[str]) -> int:
         """Write what is left to a file, which gets its name when it is whole.
+
+        Args:
+            path: of the file.
 
         Returns:
             Bytes written.

@@ -67,7 +67,11 @@ class Limits:
         return any(getattr(self, f.name) for f in fields(self) if f.name != "burst")
 
     def of_host(self, host: str) -> Allowance:
-        """What one host may be asked for."""
+        """What one host may be asked for.
+
+        Args:
+            host: as in the URL, port included.
+        """
         own = self.hosts.get(host, self)
         return Allowance(own.per_host, own.rate_per_host, own.burst, own.spacing)
 

@@ -32,7 +32,13 @@ _PAUSES = {
 
 
 class Progress(NamedTuple):
-    """How far a transfer is, in bytes. Totals are 0 as long as nobody knows them."""
+    """How far a transfer is, in bytes. Totals are 0 as long as nobody knows them.
+
+    Example:
+        >>> def show(progress):
+        ...     print(progress.received, "of", progress.to_receive)
+        >>> Request(url, sink=path, on_progress=show)
+    """
 
     received: int
     to_receive: int

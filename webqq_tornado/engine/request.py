@@ -284,7 +284,11 @@ class Request:
         return urlsplit(self.url).netloc.rpartition("@")[2].lower()
 
     def replace(self, **changes: Any) -> Request:
-        """The same request with other arguments, as `dataclasses.replace`."""
+        """The same request with other arguments, as `dataclasses.replace`.
+
+        Args:
+            changes: arguments of `Request`.
+        """
         return replace(self, **changes)
 
     @classmethod

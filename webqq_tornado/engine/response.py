@@ -22,7 +22,12 @@ __all__ = ["Hop", "Response", "StreamedResponse"]
 
 
 class Hop(NamedTuple):
-    """An answer on the way to the response: a redirect that was followed."""
+    """An answer on the way to the response: a redirect that was followed.
+
+    Example:
+        >>> [hop.status for hop in response.history]
+        [301, 302]
+    """
 
     url: str
     status: int
@@ -171,15 +176,27 @@ class Response:
         return self._reader
 
     def read(self, size: int | None = -1) -> bytes:
-        """Up to `size` bytes from where the last read stopped; all that is left by default."""
+        """Up to `size` bytes from where the last read stopped; all that is left by default.
+
+        Args:
+            size: bytes; -1: all that is left.
+        """
         return self._file.read(size)
 
     def readline(self, size: int = -1) -> bytes:
-        """The next line with its end, b"" after the last."""
+        """The next line with its end, b"" after the last.
+
+        Args:
+            size: bytes at most; -1: no limit.
+        """
         return self._file.readline(size)
 
     def readlines(self, hint: int = -1) -> list[bytes]:
-        """All lines that are left."""
+        """All lines that are left.
+
+        Args:
+            hint: bytes after which no further line is begun; -1: no limit.
+        """
         return self._file.readlines(hint)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -198,7 +215,12 @@ class Response:
         return self.headers
 
     def getheader(self, name: str, default: str | None = None) -> str | None:
-        """One header by name, repeated ones joined by a comma, as http.client does."""
+        """One header by name, repeated ones joined by a comma, as http.client does.
+
+        Args:
+            name: of the header, in any case.
+            default: what to return if there is none.
+        """
         values = self.headers.get_all(name)
         return ", ".join(values) if values else default
 

@@ -39,6 +39,10 @@ class Session:
         is_closed: its stream was closed.
         share: libcurl's shared store, for the transport.
         auth: its credentials: `HTTPStream.session(name, auth=...)` gives it some.
+
+    Example:
+        >>> ann, bob = stream.session("ann"), stream.session("bob")
+        >>> stream.add_request(url, read, session=ann)
     """
 
     def __init__(self, name: str = "", *, keeps_cookies: bool = True) -> None:
@@ -98,7 +102,13 @@ class CookieJar:
     def get(
         self, name: str, default: str | None = None, *, domain: str | None = None
     ) -> str | None:
-        """The value of the cookie with this name, of any domain unless one is given."""
+        """The value of a cookie.
+
+        Args:
+            name: of the cookie.
+            default: what to return if there is none.
+            domain: that it is of; by default any.
+        """
         for cookie in self:
             if cookie.name == name and domain in (None, cookie.domain.lstrip(".")):
                 return cookie.value
@@ -147,7 +157,12 @@ class CookieJar:
         self._put("\t".join(fields))
 
     def take(self, header: str, url: str) -> None:
-        """Set what a `Set-Cookie` header of a response from a URL says."""
+        """Set what a response says.
+
+        Args:
+            header: the value of its `Set-Cookie`.
+            url: where it came from.
+        """
         parts = urlsplit(url)
         attributes = {part.partition("=")[0].strip().lower() for part in header.split(";")[1:]}
         host = "" if "domain" in attributes else f"; domain={parts.hostname}"
@@ -155,7 +170,11 @@ class CookieJar:
         self._put(f"Set-Cookie: {header}{host}{path}")
 
     def set_cookie(self, cookie: http.cookiejar.Cookie) -> None:
-        """Set one as `http.cookiejar` has it."""
+        """Set one as `http.cookiejar` has it.
+
+        Args:
+            cookie: the cookie.
+        """
         self.set(
             cookie.name,
             cookie.value or "",
@@ -171,6 +190,9 @@ class CookieJar:
         """What the `Cookie` header of a request to a URL says (RFC 6265, 5.4); "" without any.
 
         For requests that libcurl does not make; those that it makes have theirs already.
+
+        Args:
+            url: absolute.
         """
         parts = urlsplit(url)
         host, path = (parts.hostname or "").lower(), parts.path or "/"
@@ -195,6 +217,9 @@ class CookieJar:
 
         The file is replaced in one step: a crash leaves the old one or the new one.
 
+        Args:
+            filename: of the file.
+
         Raises:
             OSError: it can not be written.
         """
@@ -208,6 +233,9 @@ class CookieJar:
 
     def load(self, filename: str | os.PathLike[str]) -> None:
         """Add the cookies of a file in the Mozilla format; expired ones are left out.
+
+        Args:
+            filename: of the file.
 
         Raises:
             OSError: it can not be read.

@@ -26,6 +26,10 @@ class Stats(NamedTuple):
         retries: links that were tried again.
         received: bytes of bodies, decompressed, that were kept for a reader.
         elapsed: seconds since the stream was made.
+
+    Example:
+        >>> stream.stats().in_flight
+        3
     """
 
     chains: int = 0

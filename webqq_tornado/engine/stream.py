@@ -210,7 +210,13 @@ class HTTPStream:
         return chain
 
     def add_delay_request(self, request: object, readback: Readback, delay: float) -> Chain:
-        """`add_request` with a delay in seconds, as in 2013."""
+        """`add_request` with a delay, as in 2013.
+
+        Args:
+            request: as for `add_request`.
+            readback: as for `add_request`.
+            delay: seconds until it is sent.
+        """
         return self.add_request(request, readback, delay=delay)
 
     async def fetch(
@@ -393,10 +399,20 @@ class HTTPStream:
         """Override to see each link's request before it is sent, or to send another one instead.
 
         Called once for a link, however often that is tried. What it raises is the link's error.
+
+        Args:
+            request: about to be sent.
+
+        Returns:
+            Another one, or None.
         """
 
     def on_retry(self, attempt: Attempt) -> None:
-        """Override to see that a link is going to be tried again, in `attempt.delay` seconds."""
+        """Override to see that a link is going to be tried again.
+
+        Args:
+            attempt: what came of the last try, and in `delay` the seconds until the next.
+        """
 
     def on_idle(self) -> None:
         """Override to be told whenever the last chain has ended; more may be started here."""
@@ -408,7 +424,11 @@ class HTTPStream:
             logger.exception("on_idle() of %r raised", self)
 
     def on_response(self, response: Response) -> None:
-        """Override to see each response before its reader does."""
+        """Override to see each response before its reader does.
+
+        Args:
+            response: of any status.
+        """
 
     def on_error(self, error: Exception) -> Link:
         """Override to decide what follows an error in a chain whose link has no errback.
@@ -574,7 +594,12 @@ class HTTPStream:
     # -- requests, by the names of 2013 -----------------------------------------------------
 
     def make_get_url(self, url: str, params: Mapping[str, Any] | None = None) -> str:
-        """The URL with the parameters in its query, after those it has."""
+        """The URL with the parameters in its query, after those it has.
+
+        Args:
+            url: absolute.
+            params: names and values; a list stands for several of one name.
+        """
         if not params:
             return url
         base, mark, fragment = url.partition("#")

@@ -57,6 +57,11 @@ class SocketMessage(NamedTuple):
     Args:
         data: text, or bytes of a binary message.
         chain: whose it is: `chain.send` answers.
+
+    Example:
+        >>> def read(message):
+        ...     message.reply(message.data.upper())
+        >>> stream.add_request("ws://example.org/chat", read)
     """
 
     data: str | bytes
@@ -71,7 +76,11 @@ class SocketMessage(NamedTuple):
         return json.loads(self.data)
 
     def reply(self, data: str | bytes) -> asyncio.Future[None]:
-        """`Chain.send` of its chain."""
+        """`Chain.send` of its chain.
+
+        Args:
+            data: the message.
+        """
         return self.chain.send(data)
 
 

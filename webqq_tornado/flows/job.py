@@ -44,6 +44,11 @@ class Job(ReadyFlow):
 
     Attributes:
         result: the last answer as JSON, once the job is done.
+
+    Example:
+        >>> job = Job("http://example.org/jobs", {"input": 3})
+        >>> job.run()
+        >>> job.result
     """
 
     def __init__(

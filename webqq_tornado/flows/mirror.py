@@ -45,6 +45,9 @@ class Mirror(ReadyFlow):
         fetched, unchanged: numbers of files.
         missed: what was not to be had, and why.
         received: bytes.
+
+    Example:
+        >>> Mirror(["http://example.org/a.iso"], "copies").run()
     """
 
     def __init__(
@@ -122,6 +125,10 @@ def path_of(url: str) -> Path:
 
     Args:
         url: absolute.
+
+    Example:
+        >>> str(path_of("http://example.org/a/b?c=1"))
+        'example.org/a/b@c=1'
     """
     parts = urlsplit(url)
     names = [_safe(unquote(name)) for name in parts.path.split("/") if name]

@@ -31,6 +31,10 @@ class Watch:
         seconds: that the successful ones took together; `slowest` the longest.
         is_up: at the last check; None before the first.
         last: what came of that, in words.
+
+    Example:
+        >>> monitor.watches[0].is_up
+        True
     """
 
     request: Request
@@ -54,6 +58,9 @@ class Monitor(ReadyFlow):
 
     Attributes:
         watches: a `Watch` for each URL, in their order.
+
+    Example:
+        >>> Monitor(["http://example.org/health"], interval=10, rounds=6).run()
     """
 
     def __init__(

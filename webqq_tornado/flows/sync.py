@@ -46,6 +46,9 @@ class Sync(ReadyFlow):
     Attributes:
         pages: so far.
         items_written: so far.
+
+    Example:
+        >>> Sync("http://example.org/api/items", "items.jsonl").run()
     """
 
     def __init__(
