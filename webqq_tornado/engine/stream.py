@@ -11,24 +11,23 @@ import contextlib
 import functools
 import inspect
 import logging
-import os
-import warnings
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
-from urllib.parse import urlencode
 
 from tornado.ioloop import IOLoop
 
 from .chain import Chain, Errback, Link, Next, Readback, checked_link, is_delay, keep
-from .conduct import Attempt, Auth, Breaker, Observer, Retry
+from .conduct import Auth, Breaker, Observer, Retry
 from .errors import ClosedError
-from .forms import FilePart, Multipart, form_body, json_body
+from .hooks import Hooks
 from .limits import Limits
+from .loops import current_ioloop, descriptor_limit, refuse_running_loop
+from .making import RequestMaker
 from .options import DEFAULTS, compile_options
 from .replay import Recording, ReplayTransport
-from .request import Headers, Request, option_names
+from .request import Request, option_names
 from .response import Response
 from .runner import Runner
 from .session import CookieJar, Session
@@ -37,21 +36,12 @@ from .transport import Transport
 
 __all__ = ["HTTPStream"]
 
-try:
-    import resource
-except ImportError:  # on Windows
-    resource = None  # type: ignore[assignment]
-
 logger = logging.getLogger("webqq_tornado.engine")
 
 _Self = TypeVar("_Self", bound="HTTPStream")
-#: Links taken from one source of several before other callbacks of the loop get their turn.
-_FEED_AT_ONCE = 64
-#: File descriptors left to the rest of the process.
-_SPARE_DESCRIPTORS = 64
 
 
-class HTTPStream:
+class HTTPStream(Hooks, RequestMaker):
     """Chains of HTTP requests on a Tornado IOLoop.
 
     `add_request(request, readback)` starts a chain; the readback gets the response and
@@ -105,7 +95,7 @@ class HTTPStream:
         unknown = set(defaults or ()) - set(option_names())
         if unknown:
             raise ValueError(f"defaults has no {', '.join(sorted(unknown))}; see Request")
-        self.ioloop = ioloop or _current_ioloop()
+        self.ioloop = ioloop or current_ioloop()
         #: What requests take that do not say otherwise.
         self.defaults: Mapping[str, Any] = {**DEFAULTS, **(defaults or {})}
         # Wrong ones are to be refused here, before anything is opened.
@@ -116,7 +106,7 @@ class HTTPStream:
             self._transport,
             self,
             defaults=self.defaults,
-            max_clients=max_clients or _descriptor_limit(),
+            max_clients=max_clients or descriptor_limit(),
             limits=limits,
             # A hook that nobody overrode costs nothing.
             hears_responses=type(self).on_response is not HTTPStream.on_response,
@@ -141,7 +131,7 @@ class HTTPStream:
     @classmethod
     def instance(cls: type[_Self]) -> _Self:
         """The stream of this class on the current loop; the first call makes it."""
-        ioloop = _current_ioloop()
+        ioloop = current_ioloop()
         _drop_streams_of_closed_loops()
         streams = _instances.setdefault(ioloop, {})
         stream = streams.get(cls)
@@ -350,14 +340,6 @@ class HTTPStream:
         observers.append(observer)
         return functools.partial(observers.remove, observer)
 
-    def begin(self) -> Link:
-        """The first links of the flow: override it; any form of several links will do.
-
-        Each becomes a chain of its own. A generator is only taken as far as there is room
-        (`max_clients`), so that it may be endless.
-        """
-        return None
-
     def launch(self) -> Chain:
         """Start what `begin` gives on a loop that runs already.
 
@@ -380,7 +362,7 @@ class HTTPStream:
         Raises:
             RuntimeError: the loop runs already; use `await stream.launch()` then.
         """
-        _refuse_running_loop("run()", "await stream.launch()")
+        refuse_running_loop("run()", "await stream.launch()")
         try:
             self.ioloop.run_sync(self._run)
             return self.stats()
@@ -393,54 +375,11 @@ class HTTPStream:
         if flow.error is not None and self._runner.started == 1 and not flow.steps:
             raise flow.error  # begin() itself failed: there was no flow
 
-    # -- hooks ------------------------------------------------------------------------------
-
-    def on_request(self, request: Request) -> Request | None:
-        """Override to see each link's request before it is sent, or to send another one instead.
-
-        Called once for a link, however often that is tried. What it raises is the link's error.
-
-        Args:
-            request: about to be sent.
-
-        Returns:
-            Another one, or None.
-        """
-
-    def on_retry(self, attempt: Attempt) -> None:
-        """Override to see that a link is going to be tried again.
-
-        Args:
-            attempt: what came of the last try, and in `delay` the seconds until the next.
-        """
-
-    def on_idle(self) -> None:
-        """Override to be told whenever the last chain has ended; more may be started here."""
-
     def _on_idle(self) -> None:
         try:
             self.on_idle()
         except Exception:
             logger.exception("on_idle() of %r raised", self)
-
-    def on_response(self, response: Response) -> None:
-        """Override to see each response before its reader does.
-
-        Args:
-            response: of any status.
-        """
-
-    def on_error(self, error: Exception) -> Link:
-        """Override to decide what follows an error in a chain whose link has no errback.
-
-        Args:
-            error: a `StreamError`, which knows its request and chain, or what a reader raised.
-
-        Returns:
-            As a reader; None: it is dealt with, the chain ends in peace. Raise to end the
-            chain with an error, as this default does.
-        """
-        raise error
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -450,7 +389,7 @@ class HTTPStream:
         Raises:
             RuntimeError: the loop runs already; then chains run without this.
         """
-        _refuse_running_loop("start()", "chains as they are, they already run")
+        refuse_running_loop("start()", "chains as they are, they already run")
         if self._runner.started and not self._runner.chains:
             return
         self._runner.idle_listeners.append(self.ioloop.stop)
@@ -591,71 +530,6 @@ class HTTPStream:
             elapsed=self.ioloop.time() - self._started_at,
         )
 
-    # -- requests, by the names of 2013 -----------------------------------------------------
-
-    def make_get_url(self, url: str, params: Mapping[str, Any] | None = None) -> str:
-        """The URL with the parameters in its query, after those it has.
-
-        Args:
-            url: absolute.
-            params: names and values; a list stands for several of one name.
-        """
-        if not params:
-            return url
-        base, mark, fragment = url.partition("#")
-        joint = "&" if "?" in base else "?"
-        return base + joint + urlencode(params, doseq=True) + mark + fragment
-
-    def make_get_request(
-        self, url: str, params: Mapping[str, Any] | None = None, **options: Any
-    ) -> Request:
-        """A GET request.
-
-        Args:
-            url: absolute.
-            params: for the query.
-            options: further arguments of `Request`.
-        """
-        return Request(self.make_get_url(url, params), **options)
-
-    def make_post_request(
-        self,
-        url: str,
-        params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str | bytes = b"",
-        *,
-        json: object = None,
-        files: Mapping[str, FilePart | bytes | os.PathLike[str]] | None = None,
-        headers: Headers = (),
-        **options: Any,
-    ) -> Request:
-        """A POST request.
-
-        Args:
-            url: absolute.
-            params: form fields, or a body as bytes or text.
-            json: instead of params, a value to send as JSON.
-            files: by field name: bytes, a path, or a `FilePart`; makes it multipart/form-data,
-                with `params` as its fields. A file by path is read when it is sent.
-            headers: as of `Request`; one may change the content type.
-            options: further arguments of `Request`.
-
-        Raises:
-            ValueError: json goes with neither params nor files; files not with a bytes body.
-
-        Example:
-            >>> stream.make_post_request(url, {"name": "a"}, files={"picture": Path("a.png")})
-        """
-        if json is not None and (params or files):
-            raise ValueError("json is a body of its own: give it without params and files")
-        if files:
-            body: bytes | Multipart = _multipart(params, files)
-            return Request(url, "POST", headers, body, **options)
-        body, kind = json_body(json) if json is not None else form_body(params)
-        items = list(headers.items() if isinstance(headers, Mapping) else headers)
-        if not any(name.lower() == "content-type" for name, _ in items):
-            items.append(("Content-Type", kind))
-        return Request(url, "POST", items, body, **options)
-
 
 def _transport(
     ioloop: IOLoop, handler: Callable[[object, int], None], replay: Recording | None
@@ -677,36 +551,6 @@ def _drop_streams_of_closed_loops() -> None:
                 stream.close()
 
 
-def _current_ioloop() -> IOLoop:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        # A script that has not started its loop yet, as in 2013. asyncio would rather not
-        # know of current loops that do not run, and warns from Python 3.12 on.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return IOLoop.current()
-    return IOLoop.current()
-
-
-def _refuse_running_loop(what: str, instead: str) -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise RuntimeError(f"{what} would block the loop that is running: use {instead}")
-
-
-def _descriptor_limit() -> int:
-    """Requests that can be in flight before the process runs out of file descriptors."""
-    if resource is None:
-        return 512 - _SPARE_DESCRIPTORS
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return 2**20
-    return max(1, soft - _SPARE_DESCRIPTORS)
-
-
 def _raise(error: Exception) -> Link:
     """The errback of `fetch`: the error is for who awaits it, whatever `on_error` would do."""
     raise error
@@ -719,24 +563,3 @@ async def _error_of(chain: Chain) -> BaseException | None:
     except (Exception, asyncio.CancelledError) as error:
         return error
     return None
-
-
-def _multipart(
-    params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str | bytes,
-    files: Mapping[str, FilePart | bytes | os.PathLike[str]],
-) -> Multipart:
-    if isinstance(params, (str, bytes)):
-        if params:
-            raise ValueError("with files, params are form fields: a mapping or pairs, not a body")
-        params = ()
-    pairs = params.items() if isinstance(params, Mapping) else params
-    fields = tuple(
-        (name, one if isinstance(one, bytes) else str(one))
-        for name, value in pairs
-        for one in (value if isinstance(value, (list, tuple)) else (value,))
-    )
-    parts = tuple(
-        (name, file if isinstance(file, FilePart) else FilePart(file))
-        for name, file in files.items()
-    )
-    return Multipart(fields, parts)

@@ -1,0 +1,50 @@
+"""Which loop there is, and how many descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+
+from tornado.ioloop import IOLoop
+
+__all__ = ["current_ioloop", "descriptor_limit", "refuse_running_loop"]
+
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None  # type: ignore[assignment]
+
+#: File descriptors left to the rest of the process.
+_SPARE_DESCRIPTORS = 64
+
+
+def current_ioloop() -> IOLoop:
+    """The running loop, else the thread's current one."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        # A script that has not started its loop yet, as in 2013. asyncio would rather not
+        # know of current loops that do not run, and warns from Python 3.12 on.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return IOLoop.current()
+    return IOLoop.current()
+
+
+def refuse_running_loop(what: str, instead: str) -> None:
+    """Raise `RuntimeError` if a loop runs: `what` would block it, `instead` would not."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(f"{what} would block the loop that is running: use {instead}")
+
+
+def descriptor_limit() -> int:
+    """Requests that can be in flight before the process runs out of file descriptors."""
+    if resource is None:
+        return 512 - _SPARE_DESCRIPTORS
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return 2**20
+    return max(1, soft - _SPARE_DESCRIPTORS)
