@@ -1,0 +1,130 @@
+"""What the arguments of a `Request` may be: a table of names and functions that refuse the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from .errors import safe_url
+
+__all__ = ["CHECKS", "TOKEN", "Headers", "checked_headers"]
+
+#: What headers may be given as: a mapping, or pairs where a name may come twice.
+Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
+_UNSAFE_VALUE = re.compile(r"[\r\n\0]")
+#: A name or address (of IPv6 in brackets), and maybe a port.
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]@,]+)(:\d{1,5})?")
+_SIGNATURE = re.compile(r"\w+(:[\w-]+){0,3}")
+TLS_VERSIONS = ("1.0", "1.1", "1.2", "1.3")
+HTTP_VERSIONS = ("1.0", "1.1", "2", "2-prior-knowledge", "3")
+
+
+def _check_seconds(name: str, value: float) -> None:
+    if not 0 <= value < 10**6:
+        raise ValueError(f"{name} is seconds from 0 (no limit) to a million, not {value}")
+
+
+def _check_count(name: str, value: int) -> None:
+    if not 0 <= value < 2**62:
+        raise ValueError(f"{name} is 0 or more, not {value}")
+
+
+def _check_word(*words: object) -> Callable[[str, object], None]:
+    def check(name: str, value: object) -> None:
+        if value not in words:
+            raise ValueError(f"{name} {value!r} is not one of {', '.join(map(str, words))}")
+
+    return check
+
+
+def _check_line(name: str, value: object) -> None:
+    # Into a header line, or to a proxy as one.
+    if isinstance(value, str) and _UNSAFE_VALUE.search(value):
+        raise ValueError(f"{name} has CR, LF or NUL in it")
+
+
+def _check_ports(name: str, value: int | tuple[int, int]) -> None:
+    ports = value if isinstance(value, tuple) else (value, value)
+    if len(ports) != 2 or not 0 < ports[0] <= ports[1] < 65536:
+        raise ValueError(f"{name} is a port, or the first and the last of a range, not {value!r}")
+
+
+def _check_addresses(name: str, value: Mapping[str, str]) -> None:
+    for host, address in value.items():
+        if not _HOST.fullmatch(host) or not _HOST.fullmatch(address):
+            raise ValueError(
+                f"{name} is of host or host:port to address or address:port (of IPv6 in "
+                f"brackets), not {host!r} to {address!r}"
+            )
+
+
+def _check_https(name: str, value: str) -> None:
+    if not value.lower().startswith("https://"):
+        raise ValueError(f"{name} is an https URL, not {safe_url(value)!r}")
+
+
+def _check_signature(name: str, value: str) -> None:
+    if not _SIGNATURE.fullmatch(value):
+        raise ValueError(f"{name} is PROVIDER:PROVIDER[:REGION[:SERVICE]], not {value!r}")
+
+
+def _check_weight(name: str, value: int) -> None:
+    if not 1 <= value <= 256:
+        raise ValueError(f"{name} is from 1 to 256, not {value}")
+
+
+#: By the names of the arguments.
+CHECKS: dict[str, Callable[[str, Any], None]] = {
+    "connect_timeout": _check_seconds,
+    "request_timeout": _check_seconds,
+    "idle_timeout": _check_seconds,
+    "ping_interval": _check_seconds,
+    "max_redirects": _check_count,
+    "max_body_size": _check_count,
+    "max_header_size": _check_count,
+    "max_header_count": _check_count,
+    "body_size": _check_count,
+    "http_version": _check_word(*HTTP_VERSIONS),
+    "auth_mode": _check_word("basic", "digest"),
+    "proxy_auth_mode": _check_word("basic", "digest"),
+    "ip_version": _check_word(4, 6),
+    "local_port": _check_ports,
+    "happy_eyeballs_delay": _check_seconds,
+    "resolve": _check_addresses,
+    "doh_url": _check_https,
+    "tls_min_version": _check_word(*TLS_VERSIONS),
+    "tls_max_version": _check_word(*TLS_VERSIONS),
+    "aws_sigv4": _check_signature,
+    "stream_weight": _check_weight,
+    "no_proxy": _check_line,
+    "tls_ciphers": _check_line,
+    "tls13_ciphers": _check_line,
+    "pinned_public_key": _check_line,
+    "user_agent": _check_line,
+    "auth_username": _check_line,
+    "auth_password": _check_line,
+    "proxy": _check_line,
+    "network_interface": _check_line,
+    "unix_socket": _check_line,
+}
+
+
+def checked_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
+    """Headers as pairs.
+
+    Raises:
+        ValueError: one is none that can be sent; names it.
+    """
+    items = headers.items() if isinstance(headers, Mapping) else headers
+    pairs = tuple((name, value) for name, value in items)
+    for name, value in pairs:
+        if not isinstance(name, str) or not TOKEN.fullmatch(name):
+            raise ValueError(f"header name {name!r} is not a token such as Accept")
+        if not isinstance(value, str):
+            raise ValueError(f"header {name} has a value of type {type(value).__name__}, not str")
+        if _UNSAFE_VALUE.search(value):
+            raise ValueError(f"header {name} has CR, LF or NUL in its value")
+    return pairs
