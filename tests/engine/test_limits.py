@@ -174,6 +174,137 @@ def test_all_that_is_pushed_goes_once_in_the_order_of_its_line(places, per_host)
     assert sorted(gone) == list(range(len(places)))
 
 
+#: What may be done with a queue: the first says what, the others with whom.
+_steps = st.lists(
+    st.tuples(
+        st.sampled_from(["push", "push", "pop", "pop", "end", "remove", "wait"]),
+        st.integers(0, 3),
+        st.integers(0, 3),
+        st.integers(0, 1),
+    ),
+    max_size=120,
+)
+_limits = st.builds(
+    Limits,
+    per_host=st.sampled_from([None, 1, 2]),
+    per_session=st.sampled_from([None, 1, 2]),
+    rate_per_session=st.sampled_from([None, 2]),
+    spacing=st.sampled_from([0, 1]),
+    burst=st.integers(1, 2),
+)
+
+
+@given(_limits, _steps)
+def test_who_may_go_goes_whatever_came_before(limits, steps):
+    queue = FairQueue[int](limits)
+    gone: list[int] = []
+    now = 0.0
+    for number, (what, session, host, priority) in enumerate(steps):
+        if what == "push":
+            queue.push(number, session, f"h{host}", priority)
+        elif what == "end" and gone:
+            queue.end(gone.pop(0), now)
+        elif what == "remove" and len(queue):
+            queue.remove(list(queue)[session % len(queue)])
+        elif what == "wait":
+            now += 0.25
+        elif what == "pop":
+            item = queue.pop(now)
+            if item is not None:
+                gone.append(item)
+                continue
+            for line in queue._lines.values():
+                assert any(gate.allowance.opens_at(now) > now for gate in line.gates)
+    while len(queue):
+        item = queue.pop(now)
+        if item is not None:
+            gone.append(item)
+        elif gone:
+            queue.end(gone.pop(0), now)
+        else:
+            assert queue.next_time is not None, "somebody was forgotten"
+            now = max(now, queue.next_time)
+
+
+@pytest.mark.parametrize("limits", [Limits(per_host=8), Limits(per_session=8)])
+def test_many_that_wait_at_one_gate_are_not_all_looked_at_for_each_that_goes(limits):
+    looks = 0
+
+    class Looks(FairQueue[int]):
+        def _make_ready(self, line):
+            nonlocal looks
+            looks += 1
+            super()._make_ready(line)
+
+    queue = Looks(limits)
+    for number in range(500):
+        one = limits.per_host is not None
+        queue.push(number, number if one else 0, "h" if one else f"h{number}")
+    gone = 0
+    while (item := queue.pop(0.0)) is not None:
+        queue.end(item, 0.0)
+        gone += 1
+    assert gone == 500
+    assert looks < 4 * 500
+
+
+def test_sessions_that_wait_for_one_host_take_turns():
+    queue = FairQueue[str](Limits(per_host=1))
+    for item in ("f0", "f1", "f2", "f3", "u0", "u1", "v0"):
+        queue.push(item, item[0], "h")
+    order = []
+    while (item := queue.pop(0.0)) is not None:
+        order.append(item)
+        queue.end(item, 0.0)
+    assert order == ["f0", "u0", "v0", "f1", "u1", "f2", "f3"]
+
+
+def test_a_host_without_its_port_stands_for_all_of_its_ports():
+    limits = Limits(per_host=9, hosts={"Example.org": Limits(per_host=1), "b:81": Limits()})
+    limit_of = {host: limits.of_host(host)._limit for host in ("example.org:8443", "b:81", "b:82")}
+    assert limit_of == {"example.org:8443": 1, "b:81": math.inf, "b:82": 9}
+
+
+def test_limits_in_total_alone_need_no_turns_by_host():
+    assert not Limits(clients=3, burst=2).is_selective
+    assert Limits(hosts={"a": Limits(spacing=1)}).is_selective
+
+
+def test_the_next_goes_when_the_one_whose_turn_it_was_is_removed():
+    queue = FairQueue[str](Limits(per_host=1))
+    for item in "abc":
+        queue.push(item, item, "h")
+    assert drained(queue) == "a"
+    queue.end("a", 0.0)  # it is b's turn now
+    queue.remove("b")
+    assert drained(queue) == "c"
+
+
+def test_those_who_wait_for_a_spaced_host_go_though_nothing_ends():
+    queue = FairQueue[str](Limits(spacing=1))
+    for item in "abcd":
+        queue.push(item, item, "h")
+    assert [drained(queue, now) for now in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)] == [
+        "a",
+        "",
+        "b",
+        "",
+        "c",
+        "d",
+    ]
+
+
+def test_one_who_may_not_go_for_its_session_lets_the_next_to_the_host():
+    queue = FairQueue[str](Limits(per_host=1, per_session=1))
+    for item, session, host in (("x", "a", "h"), ("y", "b", "h"), ("z", "c", "h")):
+        queue.push(item, session, host)
+    assert drained(queue) == "x"
+    queue.push("w", "b", "other")
+    assert drained(queue) == "w"
+    queue.end("x", 0.0)  # it is y's turn, whose session is busy now
+    assert drained(queue) == "z"
+
+
 def test_hosts_seen_once_are_forgotten():
     queue = FairQueue[int](Limits(per_host=1))
     for number in range(5000):
@@ -186,6 +317,7 @@ def test_hosts_seen_once_are_forgotten():
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
+        ({"clients": 0}, "clients"),
         ({"per_host": 0}, "per_host"),
         ({"per_session": -1}, "per_session"),
         ({"burst": 0}, "burst"),
@@ -193,6 +325,7 @@ def test_hosts_seen_once_are_forgotten():
         ({"rate_per_session": math.nan}, "rate_per_session"),
         ({"spacing": -1}, "spacing"),
         ({"hosts": {"a": 3}}, "hosts"),
+        ({"hosts": {"http://a": Limits()}}, "host alone"),
     ],
 )
 def test_a_limit_out_of_range_is_refused_by_name(arguments, named):

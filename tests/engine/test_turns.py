@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ import pytest
 from servers.web import Web
 
 from webqq_tornado import ClosedError, DeadlineError, HTTPStream, Limits, LinkError, Next, State
+from webqq_tornado.engine import turns
 
 
 class Door:
@@ -52,13 +54,15 @@ class Door:
 
 
 @contextlib.asynccontextmanager
-async def a_door() -> AsyncIterator[Door]:
+async def a_door(address: str = "127.0.0.1") -> AsyncIterator[Door]:
     door = Door()
-    server = await asyncio.start_server(door.serve, None, 0, family=2)
+    server = await asyncio.start_server(door.serve, address, 0)
     door.port = server.sockets[0].getsockname()[1]
-    yield door
-    door.open()
-    server.close()
+    try:
+        yield door
+    finally:
+        door.open()
+        server.close()
 
 
 async def test_no_more_than_per_host_are_in_flight_to_one():
@@ -114,33 +118,159 @@ async def test_a_spaced_host_does_not_hold_up_another():
         stream.close()
 
 
-async def test_a_flooding_chain_leaves_others_their_share():
-    """An endless source for one host in one session, against one chain elsewhere."""
+def floods_between(paths: list[str]) -> int:
+    """The most that came between one arrival of the user's and the next."""
+    places = [place for place, path in enumerate(paths) if path == "user"]
+    return max(later - earlier - 1 for earlier, later in pairwise(places))
+
+
+@pytest.mark.parametrize("where", ["another host", "another session"])
+@pytest.mark.parametrize("limits", [None, Limits(per_host=100)], ids=["unlimited", "limited"])
+async def test_an_endless_source_leaves_others_their_share(where, limits):
+    """It floods one host in one session, against one chain elsewhere."""
 
     def flood():
         while True:
             yield door.url("flood"), None
 
     async with a_door() as door:
-        stream = HTTPStream(max_clients=4, limits=Limits(per_host=100))
+        stream = HTTPStream(max_clients=4, limits=limits)
         stream.add_request(door.url("first"), lambda _: flood())
-        await door.has_seen(1)
         door.open(1)
         await door.has_seen(5)  # it has taken all there is
-        seen = 0
+        await user_of(stream, door, where)
+        # A share of one half of the turns, and one turn lost by who comes back each time.
+        assert floods_between(door.paths) <= 2 * 4
+        stream.close()
 
-        def read(response):
-            nonlocal seen
-            seen += 1
-            return (response.request, read) if seen < 20 else None
 
-        user = stream.add_request(door.url("user"), read, session=stream.session("user"))
+@pytest.mark.parametrize("where", ["another host", "another session"])
+@pytest.mark.parametrize("limits", [None, Limits(per_host=3)], ids=["unlimited", "limited"])
+async def test_a_crowd_of_chains_leaves_others_their_share(where, limits):
+    async with a_door() as door:
+        stream = HTTPStream(max_clients=4, limits=limits)
+        for _ in range(500):
+            stream.add_request(door.url("flood"))
+        await door.has_seen(3)
+        await user_of(stream, door, where)
+        assert floods_between(door.paths) <= 2 * 4
+        stream.close()
+
+
+async def user_of(stream: HTTPStream, door: Door, where: str) -> None:
+    """One chain of 20 links, begun while the flood has all there is."""
+    url = door.url("user", "localhost" if where == "another host" else "127.0.0.1")
+    session = stream.session("user") if where == "another session" else None
+    seen = 0
+
+    def read(response):
+        nonlocal seen
+        seen += 1
+        return (response.request, read) if seen < 20 else None
+
+    user = stream.add_request(url, read, session=session)
+    begun = len(door.paths)
+    door.open()
+    await user
+    assert door.paths.index("user") - begun <= 2 * 4
+    assert door.paths.count("user") == 20
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+async def test_an_endless_source_for_a_slow_host_is_held_back(depth, monkeypatch):
+    """However many links lead from what it gives to what waits."""
+    monkeypatch.setattr(turns, "_AHEAD_OF_ALL", 40)
+
+    def read(depth):
+        if depth == 0:
+            return [(slow, None), (slow, None)]
+        return [(quick, lambda _: read(depth - 1))] * 2
+
+    def source():
+        while True:
+            yield (quick, lambda _: read(depth))
+
+    async with a_door() as door:
+        door.open(100_000)
+        slow, quick = door.url("slow"), door.url("quick", "localhost")
+        limits = Limits(hosts={"127.0.0.1": Limits(spacing=300)})
+        stream = HTTPStream(max_clients=8, limits=limits)
+        flood = stream.add_request(quick, lambda _: source())
+        while flood not in stream._runner._waiting or stream.stats().in_flight:
+            await stream.fetch(door.url("beside", "localhost"))  # nobody else is kept waiting
+        before = len(stream.chains)
+        await stream.fetch(door.url("beside", "localhost"))
+        assert len(stream.chains) == before < 1000
+        stream.close()
+
+
+async def test_what_is_cancelled_holds_its_source_back_no_more(monkeypatch):
+    monkeypatch.setattr(turns, "_AHEAD_OF_ALL", 0)
+    monkeypatch.setattr(turns, "_AHEAD", 2)
+
+    def source():
+        for number in range(10):
+            yield Next(quick, lambda _: [(slow, None), (slow, None)], name=f"n{number}")
+
+    async with a_door() as door:
         door.open()
-        await user
-        since = door.paths[door.paths.index("user") :]
-        # Three slots are the flood's while the user has one, and every other turn of that one.
-        assert since.count("flood") <= 6 * since.count("user")
-        assert len(stream.chains) < 40, "the endless source was taken ahead"
+        slow, quick = door.url("slow"), door.url("quick", "localhost")
+        stream = HTTPStream(max_clients=1, limits=Limits(hosts={"127.0.0.1": Limits(spacing=300)}))
+        await stream.fetch(slow)
+        flood = stream.add_request(quick, lambda _: source())
+        held = stream._runner._waiting
+        cancelled = 0
+        while flood._below is None or flood._below.source is not None:
+            await stream.fetch(door.url("beside", "localhost"))
+            if flood in held and not stream.stats().in_flight:
+                assert flood._below.queued >= 2, "it is held back for nothing"
+                cancelled += next(iter(flood._below.alive)).cancel()
+        assert cancelled >= 6
+        flood.cancel()
+        assert not stream.stats().queued
+        stream.close()
+
+
+async def test_a_source_goes_on_when_the_queue_is_short_again(monkeypatch):
+    """Though nothing moves of what it has there itself."""
+    monkeypatch.setattr(turns, "_AHEAD_OF_ALL", 10)
+    monkeypatch.setattr(turns, "_AHEAD", 2)
+
+    def source():
+        for _ in range(4):
+            yield door.url("slow", "127.0.0.2"), None
+        yield door.url("goes on", "127.0.0.3"), None
+
+    limits = Limits(per_host=1, hosts={"127.0.0.2": Limits(spacing=300)})
+    async with a_door("0.0.0.0") as door:
+        stream = HTTPStream(limits=limits)
+        for _ in range(12):
+            stream.add_request(door.url("crowd"))
+        held = stream.add_request(door.url("begin", "127.0.0.4"), lambda _: source())
+        await door.has_seen(2)
+        door.open(2)
+        await door.has_seen(4)
+        assert held in stream._runner._waiting
+        door.open()
+        await door.has_seen(15)
+        assert door.paths.count("goes%20on") == 1
+        stream.close()
+
+
+async def test_one_source_keeps_many_slow_hosts_busy():
+    """More than what each source has ahead in any case."""
+
+    def source():
+        for _ in range(2):
+            for number in range(100):
+                yield door.url(f"{number}", f"127.0.0.{number + 1}"), None
+
+    async with a_door("0.0.0.0") as door:
+        door.open()
+        stream = HTTPStream(limits=Limits(spacing=300))
+        stream.add_request(door.url("begin", "localhost"), lambda _: source())
+        await door.has_seen(101)
+        assert stream.stats().queued == 100
         stream.close()
 
 
@@ -149,7 +279,6 @@ async def test_sources_of_slow_hosts_do_not_starve_those_of_others():
         for _ in range(number):
             yield url, None
 
-    limits = Limits(hosts={"HOST": Limits(spacing=30)})
     async with a_door() as door:
         door.open()
         slow, quick = door.url("slow"), door.url("quick", "localhost")
@@ -160,6 +289,33 @@ async def test_sources_of_slow_hosts_do_not_starve_those_of_others():
         await done
         assert door.paths.count("quick") == 202
         stream.close()
+
+
+async def test_a_clock_set_back_stops_nobody(monkeypatch):
+    async with a_door() as door, HTTPStream(limits=Limits(spacing=0.01)) as stream:
+        door.open()
+        await stream.fetch(door.url("before"))
+        right = time.time
+        monkeypatch.setattr(time, "time", lambda: right() - 3600)
+        await stream.fetch(door.url("after"))
+        assert door.paths == ["before", "after"]
+
+
+@pytest.mark.parametrize(
+    ("given", "limits", "most"), [(None, 3, 3), (5, 3, 3), (2, 3, 2), (2, None, 2)]
+)
+async def test_the_lower_limit_in_total_counts(given, limits, most):
+    async with (
+        a_door() as door,
+        HTTPStream(max_clients=given, limits=Limits(clients=limits)) as stream,
+    ):
+        for _ in range(8):
+            stream.add_request(door.url("x"))
+        await door.has_seen(most)
+        assert stream.stats().queued == 8 - most
+        door.open()
+        await stream.drain()
+        assert door.most == most
 
 
 async def test_higher_priority_goes_first():
@@ -250,6 +406,69 @@ async def test_a_paused_chain_in_the_queue_lets_others_by():
         await held
 
 
+async def test_priorities_hold_among_those_that_go_on():
+    async with a_door() as door, HTTPStream(max_clients=1) as stream:
+        busy = stream.add_request(door.url("busy"))
+        chains = [stream.add_request(door.url(str(n)), priority=n) for n in range(3)]
+        stream.pause()
+        for chain in chains:
+            chain.pause()
+        door.open()
+        await busy
+        for chain in chains:
+            chain.resume()
+        stream.resume()
+        await stream.drain()
+        assert door.paths == ["busy", "2", "1", "0"]
+
+
+async def test_a_hook_may_end_others_that_are_to_go_on():
+    class Ends(HTTPStream):
+        def on_request(self, request):
+            for chain in self.chains:
+                if chain.name == "other":
+                    chain.cancel()
+
+    async with a_door() as door, Ends() as stream, HTTPStream() as beside:
+        door.open()
+        parent = stream.add_request(
+            door.url("p"),
+            lambda _: [
+                Next(door.url("c"), delay=0.001),
+                Next(door.url("c"), None, 0.001, name="other"),
+            ],
+        )
+        while stream.stats().delayed < 2:
+            await beside.fetch(door.url("beside"))
+        parent.pause()
+        while stream.stats().paused < 2:
+            await beside.fetch(door.url("beside"))
+        parent.resume()
+        await parent
+        assert door.paths.count("c") == 1
+        assert stream.stats().cancelled == 1
+
+
+@pytest.mark.parametrize("raises", [False, True])
+@pytest.mark.parametrize("limits", [None, Limits(per_host=1)], ids=["unlimited", "limited"])
+async def test_a_hook_that_ends_the_chain_it_sees_leaves_the_place_to_others(limits, raises):
+    class Ends(HTTPStream):
+        def on_request(self, request):
+            for chain in self.chains:
+                if chain.name == "it":
+                    chain.cancel()
+                    if raises:
+                        raise ValueError("not this one")
+
+    async with a_door() as door, Ends(limits=limits) as stream:
+        door.open()
+        chain = stream.add_request(door.url("it"), name="it", delay=0.001)
+        with pytest.raises(asyncio.CancelledError):
+            await chain
+        await stream.fetch(door.url("next"))
+        assert door.paths == ["next"]
+
+
 async def test_a_delay_goes_on_while_paused(web: Web):
     async with HTTPStream() as stream:
         chain = stream.add_request(web.http, None, delay=0.01)
@@ -285,18 +504,46 @@ async def test_the_deadline_goes_on_while_paused(web: Web, caplog):
         assert not stream.stats().paused
 
 
-@pytest.mark.parametrize("how", ["cancel", "close"])
-async def test_paused_chains_can_end(web: Web, how):
-    stream = HTTPStream()
-    chains = [stream.add_request(web.http, None, delay=delay) for delay in (0, 0.01)]
-    for chain in chains:
-        chain.pause()
-    if how == "cancel":
+#: Ways to make a chain wait, as (limits of the stream, what is done to it).
+WAITS = {
+    "spaced": (Limits(spacing=300), lambda chain: None),
+    "rated": (Limits(rate_per_session=0.01), lambda chain: None),
+    "full": (Limits(per_host=1), lambda chain: None),
+    "in total": (Limits(clients=1), lambda chain: None),
+    "paused": (None, lambda chain: chain.pause()),
+    "paused in the queue": (Limits(spacing=300), lambda chain: chain.pause()),
+    "all paused": (None, lambda chain: chain._keeper.pause(None)),
+}
+
+
+@pytest.mark.parametrize("how", ["cancel", "close", "deadline"])
+@pytest.mark.parametrize("wait", WAITS)
+async def test_who_waits_can_end_and_leaves_nothing(wait, how, caplog):
+    limits, hold = WAITS[wait]
+    ends = {"cancel": asyncio.CancelledError, "close": ClosedError, "deadline": DeadlineError}
+    async with a_door() as door:
+        stream = HTTPStream(limits=limits)
+        first = stream.add_request(door.url("first"), lambda _: (door.url("second"), None))
+        await door.has_seen(1)
+        deadline = 0.02 if how == "deadline" else None
+        chains = [stream.add_request(door.url("x"), deadline=deadline) for _ in range(3)]
+        for chain in (first, *chains):
+            hold(chain)
         for chain in chains:
-            assert chain.cancel()
-    stream.close()
-    for chain in chains:
-        with pytest.raises(asyncio.CancelledError if how == "cancel" else ClosedError):
-            await chain
-    assert not stream._runner.held
-    assert not stream._runner._paused
+            if how == "cancel":
+                assert chain.cancel()
+            elif how == "close":
+                stream.close()
+            with pytest.raises(ends[how]):
+                await chain
+        first.cancel()
+        assert not stream.chains
+        turns_of = stream._runner._turns
+        queue = turns_of._fair
+        left = (turns_of.held, turns_of._paused, queue._lines, queue._active, queue._rings)
+        assert not any(left)
+        assert not any(gate.parked or gate.allowance.active for gate in queue._gates.values())
+        stats = stream.stats()
+        assert (stats.queued, stats.paused, stats.delayed, stats.in_flight) == (0, 0, 0, 0)
+        stream.close()
+        assert turns_of._timer is None

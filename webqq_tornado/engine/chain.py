@@ -11,6 +11,9 @@ No loop and no socket in here: `stream` moves chains through these states.
                    '----> reading (the errback) ----> ... or failed
     from any of them: cancelled, failed (the deadline)
 
+A chain that is paused has no state of its own: it stays `queued` when it has a link to send, and
+`Chain.is_paused` tells why. Sent, it ends and is read; delayed, it goes on counting first.
+
 What a reader returns, and an errback likewise:
 
 =================================  =================================================
@@ -357,7 +360,7 @@ class Below:
         self.ahead: deque[object] = deque()  # taken from the source, and not begun yet
         self.origin = origin  # the reader whose source it is
         self.made = 0
-        self.queued = 0  # of those alive, where there are limits
+        self.queued = 0  # of those alive, themselves or something below them; counted with limits
         self.error: BaseException | None = None
         self.is_told = False  # the error was logged by the chain below that it is from
         #: None when it is exhausted.

@@ -201,12 +201,8 @@ class Conduct:
         care = self._cares.get(chain)
         if care is None or care.step != chain.steps:
             care = self._cares[chain] = _Care(chain.steps, self._sender.time())
-            if self._hears_requests:
-                try:
-                    chain._request = self._hooks.on_request(chain._request) or chain._request
-                except Exception as error:
-                    self._later(chain, self._sender.fail, error)
-                    return False
+            if self._hears_requests and not self._shows(chain):
+                return False
         auth = self._auth_of(chain)
         if auth is not None and not self._is_authorized(chain, care, auth):
             return False
@@ -216,6 +212,19 @@ class Conduct:
                 self._later(chain, self._sender.take, refusal)
                 return False
             care.is_admitted = True
+        return True
+
+    def _shows(self, chain: Chain) -> bool:
+        """Show the request to the hook; False if it is not to be sent then."""
+        try:
+            changed = self._hooks.on_request(chain._request)
+        except Exception as error:
+            if not chain.done:
+                self._later(chain, self._sender.fail, error)
+            return False
+        if chain.done:  # the hook has ended it
+            return False
+        chain._request = changed or chain._request
         return True
 
     def _later(

@@ -84,6 +84,39 @@ class FanOut:
         if chain in self.waiting and self._trunk.has_room(chain):
             self._trunk.call_soon(self.waiting.pop(chain))
 
+    def wake_next(self) -> None:
+        """There may be room again for one source more, whichever has waited longest."""
+        if not self.waiting:
+            return
+        chain, take = self.waiting.popitem(last=False)
+        if self._trunk.has_room(chain):
+            self._trunk.call_soon(take)
+        else:
+            self.waiting[chain] = take
+
+    def on_queued(self, chain: Chain) -> None:
+        """One of a source's links waits for its turn, where there are limits.
+
+        A chain below counts for its source as one that waits as long as something does anywhere
+        below it: else an endless source of links that each lead to some more would never wait.
+        """
+        parent = chain.parent
+        while parent is not None and parent._below is not None:
+            parent._below.queued += 1
+            if parent._below.queued > 1:
+                return
+            parent = parent.parent
+
+    def on_left_queue(self, chain: Chain) -> None:
+        """It waits no more, and nothing below it."""
+        parent = chain.parent
+        while parent is not None and parent._below is not None:
+            parent._below.queued -= 1
+            self.wake(parent)
+            if parent._below.queued:
+                return
+            parent = parent.parent
+
     def branch(self, chain: Chain, below: Below) -> None:
         """The chain becomes as many as its source has links."""
         chain.state = State.WAITING

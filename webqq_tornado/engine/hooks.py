@@ -20,7 +20,8 @@ class Hooks:
         """The first links of the flow: override it; any form of several links will do.
 
         Each becomes a chain of its own. A generator is only taken as far as there is room
-        (`max_clients`), so that it may be endless.
+        (`max_clients`), so that it may be endless; with limits on hosts or sessions, as far as
+        `Limits` says.
         """
         return None
 

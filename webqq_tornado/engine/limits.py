@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, fields
 
 __all__ = ["Allowance", "Limits"]
 
+#: What is not of hosts or sessions, or says nothing alone.
+_OF_ALL = ("clients", "burst")
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -20,7 +23,14 @@ class Limits:
     hosts, and within these it is first come, first served; see also `priority` in
     `HTTPStream.add_request`. A host is what stands in the URL, port included.
 
+    Sources of links (generators and the like) are asked for more while less than 16 of their own
+    links wait in the queue, or less than 1,024 of all; so they may be endless, and one whose host
+    is slow holds up no other. Where one source has the links of many hosts, mix these: it is held
+    up by a long run of links to one.
+
     Args:
+        clients: requests in flight in total, as `HTTPStream(max_clients=...)`; the lower one of
+            the two counts.
         per_host: requests in flight to one host.
         per_session: requests in flight in one session.
         rate_per_host: requests a second to one host, on the average.
@@ -28,9 +38,9 @@ class Limits:
         burst: requests that may go at once before a rate is felt; 1 spaces them evenly.
         spacing: seconds at least from one request to the next to one host, like the
             `Crawl-delay` of a robots.txt.
-        hosts: other limits for some hosts, by host as in the URL (`"example.org"`,
-            `"127.0.0.1:8100"`). Of these only `per_host`, `rate_per_host`, `burst` and `spacing`
-            count.
+        hosts: other limits for some hosts: `"127.0.0.1:8100"` as in the URL, or `"example.org"`
+            for those of its ports (each for itself) that have none of their own. Of these only
+            `per_host`, `rate_per_host`, `burst` and `spacing` count.
 
     Raises:
         ValueError: a number is out of range; names it.
@@ -39,16 +49,17 @@ class Limits:
         >>> polite = Limits(per_host=2, spacing=1, hosts={"127.0.0.1:8100": Limits()})
     """
 
+    clients: int | None = None
     per_host: int | None = None
     per_session: int | None = None
     rate_per_host: float | None = None
     rate_per_session: float | None = None
     burst: int = 1
     spacing: float = 0.0
-    hosts: Mapping[str, Limits] = field(default_factory=dict)
+    hosts: Mapping[str, Limits] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        for name in ("per_host", "per_session", "burst"):
+        for name in ("clients", "per_host", "per_session", "burst"):
             value = getattr(self, name)
             if value is not None and not 1 <= value < math.inf:
                 raise ValueError(f"{name} is 1 or more, not {value!r}")
@@ -61,10 +72,15 @@ class Limits:
         for host, limits in self.hosts.items():
             if not isinstance(limits, Limits):
                 raise ValueError(f"hosts[{host!r}] is no Limits, but {type(limits).__name__}")
+            if "/" in host or "@" in host:
+                raise ValueError(f"hosts has {host!r}: give the host alone, with its port if any")
+        by_host = {host.lower(): limits for host, limits in self.hosts.items()}
+        object.__setattr__(self, "hosts", by_host)
 
-    def __bool__(self) -> bool:
-        """Whether it limits anything."""
-        return any(getattr(self, f.name) for f in fields(self) if f.name != "burst")
+    @property
+    def is_selective(self) -> bool:
+        """Whether hosts or sessions are limited, not only all together."""
+        return any(getattr(self, f.name) for f in fields(self) if f.name not in _OF_ALL)
 
     def of_host(self, host: str) -> Allowance:
         """What one host may be asked for.
@@ -72,7 +88,7 @@ class Limits:
         Args:
             host: as in the URL, port included.
         """
-        own = self.hosts.get(host, self)
+        own = self.hosts.get(host) or self.hosts.get(host.rpartition(":")[0]) or self
         return Allowance(own.per_host, own.rate_per_host, own.burst, own.spacing)
 
     def of_session(self) -> Allowance:

@@ -26,13 +26,13 @@ from .fanout import FanOut
 from .lane import Lane
 from .limits import Limits
 from .options import Options, compile_options
-from .queue import FairQueue
 from .replay import ReplayTransport
 from .request import PLAIN, Request
 from .response import Response
 from .session import Session
 from .streamed import Streamed
 from .transport import Transport
+from .turns import Turns
 from .websocket import Partings, Talk
 
 __all__ = ["Hooks", "Runner"]
@@ -42,10 +42,6 @@ logger = logging.getLogger("webqq_tornado.engine")
 #: Seconds without a byte after which a body that is not held in memory is given up: it has no
 #: limit in total.
 _STREAM_IDLE_TIMEOUT = 60.0
-#: Chains that may wait for their time before sources of links are asked to wait, too.
-_MAX_DELAYED = 100_000
-#: Links of one source that wait in a queue with limits before the source is asked to wait, too.
-_QUEUED_AHEAD = 16
 
 
 class Hooks(conduct.Hooks, Protocol):
@@ -79,9 +75,7 @@ class Runner:
     Attributes:
         chains: those alive.
         in_flight, delayed: requests sent and not answered; chains that wait for their time.
-        queue: chains that wait for their turn.
-        held: chains with a link to send that are paused.
-        is_paused: the whole flow is.
+        queue, held: chains that wait for their turn, see `Turns`; or because they are paused.
         started, done, failed, cancelled: chains so far.
         requests, responses, errors, received: so far; `received` in bytes.
         idle_listeners: are called whenever the last chain has ended.
@@ -108,20 +102,21 @@ class Runner:
         # Checks the defaults, and serves each request that is nothing but a URL.
         self._plain_options = compile_options(Request("http://localhost"), defaults)
         self._options_key = object()  # marks what this runner compiled for a request
-        self._max_clients = max_clients
-        # What a link need not ask for its turn below: 0 while some have to, for what reason ever.
-        self._quick_clients = max_clients
-        self._is_limited = bool(limits)
-        self._fair = FairQueue[Chain](limits)
-        self._queue_timer: object | None = None
-        self._is_using_room = False
-        self._paused: set[Chain] = set()
         self._idle_timeout: float = defaults["idle_timeout"]
         self._hears_responses = hears_responses
         self._shows_links = logger.isEnabledFor(logging.DEBUG)  # asked once: links are many
         self._fan_out = FanOut(self)
         self._waiting = self._fan_out.waiting  # sources
+        self._turns = Turns(self, self._fan_out, max_clients=max_clients, limits=limits)
+        self._quick_clients = self._turns.quick_clients
+        self._is_limited = self._turns.is_limited
+        self._use_room = self._turns.use_room
+        self.has_room = self._turns.has_room
         self.call_soon = transport.call_soon
+        self.call_later = ioloop.call_later
+        self.remove_timeout = ioloop.remove_timeout
+        # Not ioloop.time(), which is the wall clock: set back, it would stop who waits for it.
+        self.time: Callable[[], float] = ioloop.asyncio_loop.time  # type: ignore[attr-defined]
         self._retry = retry
         self._breaker = breaker
         self._hears_requests = hears_requests
@@ -131,14 +126,12 @@ class Runner:
         self._partings = Partings()
         self._is_closed = False
         self.chains: set[Chain] = set()
-        self.queue: Mapping[Chain, object] = self._fair.members
-        self.held: dict[Chain, None] = {}
-        self.is_paused = False
+        self.queue = self._turns.queue
+        self.held = self._turns.held
         self.in_flight = self.delayed = 0
         self.started = self.done = self.failed = self.cancelled = 0
         self.requests = self.responses = self.errors = self.received = 0
         self.idle_listeners: list[Callable[[], None]] = []
-        self._heed_gates()
 
     def watch_conduct(self) -> Conduct:
         """Some links have retries or credentials, or somebody looks on."""
@@ -153,15 +146,10 @@ class Runner:
         """Tries of links that were not the last one."""
         return 0 if self._conduct is None else self._conduct.retries
 
-    def time(self) -> float:
-        """Seconds, of the loop's clock."""
-        return self._ioloop.time()
-
     def close(self) -> None:
         """End all chains; whoever awaits one gets `ClosedError`."""
         self._is_closed = True
-        if self._queue_timer is not None:
-            self._ioloop.remove_timeout(self._queue_timer)
+        self._turns.close()
         for chain in tuple(self.chains):
             if chain.parent is None:
                 self.end(chain, State.CANCELLED, ClosedError("the stream was closed"))
@@ -170,16 +158,17 @@ class Runner:
     @property
     def is_full(self) -> bool:
         """No link at all could be sent or timed now."""
-        if self._is_closed or self.is_paused or self.delayed >= _MAX_DELAYED:
-            return True
-        return not self._is_limited and (bool(self.queue) or self._has_no_slot)
+        return self._turns.is_full
 
-    def has_room(self, chain: Chain) -> bool:
-        """One more link below the chain could be sent or timed now, or soon have its turn."""
-        if self.is_full or (self._paused and _is_held(chain)):
-            return False
-        # With limits, hosts differ: each source has a few links in the queue.
-        return chain._below is None or chain._below.queued < _QUEUED_AHEAD
+    def pause(self, chain: Chain | None) -> None:
+        """Send nothing more for a chain and those below it, or for the whole flow."""
+        self._turns.pause(chain)
+        self._quick_clients = self._turns.quick_clients
+
+    def resume(self, chain: Chain | None) -> None:
+        """Go on where `pause` had stopped it."""
+        self._turns.resume(chain)
+        self._quick_clients = self._turns.quick_clients
 
     # -- a link's way -------------------------------------------------------------------------
 
@@ -226,34 +215,19 @@ class Runner:
         chain._delay_timer = None
         self.delayed -= 1
         self.send(chain)
-        if self.delayed == _MAX_DELAYED - 1:
-            self._fan_out.use_room()
+        self._turns.on_time_come()
 
     def send(self, chain: Chain) -> None:
         """Send the chain's request now, or when it has its turn."""
-        if self._paused and _is_held(chain):
-            chain.state = State.QUEUED
-            self.held[chain] = None
-        elif self._is_limited or self.is_paused or self.queue or self._has_no_slot:
-            self._enqueue(chain)
+        if self.queue or self.in_flight >= self._quick_clients:
+            self._turns.enter(chain)
         else:
-            self._submit(chain)
+            self.submit(chain)
 
-    @property
-    def _has_no_slot(self) -> bool:
-        return self.in_flight >= self._max_clients
-
-    def _enqueue(self, chain: Chain) -> None:
-        chain.state = State.QUEUED
-        self._fair.push(chain, chain.session, chain._request.host, chain._priority)
-        if self._is_limited:
-            if chain.parent is not None and chain.parent._below is not None:
-                chain.parent._below.queued += 1
-            self._use_room()
-
-    def _submit(self, chain: Chain) -> None:
+    def submit(self, chain: Chain) -> None:
+        """Send the chain's request now."""
         if self._conduct is not None and not self._conduct.allows(chain):
-            self._fair.end(chain, self._ioloop.time())
+            self._turns.end(chain)
             return
         request: Request = chain._request
         try:
@@ -275,7 +249,7 @@ class Runner:
             )
         except ValueError as error:
             self.errors += 1
-            self._fair.end(chain, self._ioloop.time())
+            self._turns.end(chain)
             # Later, so that an errback which tries the same again is a loop and no recursion.
             chain.state = State.QUEUED
             self.call_soon(self.fail, chain, error)
@@ -315,7 +289,7 @@ class Runner:
         self.in_flight -= 1
         chain._transfer = None
         chain._lane = lane
-        self._fair.end(chain, self._ioloop.time())
+        self._turns.end(chain)
         if self.queue or self._waiting:
             self.call_soon(self._use_room)
 
@@ -324,7 +298,7 @@ class Runner:
         chain._transfer = None
         chain._lane = lane
         if self._is_limited:
-            self._fair.end(chain, self._ioloop.time())
+            self._turns.end(chain)
         if self.queue or self._waiting:
             self._use_room()
             if chain.done:  # a source that got the room has ended it
@@ -346,80 +320,6 @@ class Runner:
                 result.chain, result.step = chain.name, chain.steps
             if self._conduct is None or not self._conduct.retakes(chain, result):
                 self.fail(chain, result)
-
-    def _use_room(self) -> None:
-        """Whose turn it is may go; when nobody waits any more, sources are asked for more."""
-        if self._is_using_room:
-            return  # called by what was sent here
-        self._is_using_room = True
-        try:
-            while (
-                self.queue and not self._has_no_slot and not self._is_closed and not self.is_paused
-            ):
-                chain = self._fair.pop(self._ioloop.time())
-                if chain is None:
-                    break
-                self._left_queue(chain)
-                self._submit(chain)
-        finally:
-            self._is_using_room = False
-        if self._is_limited:
-            self._set_queue_timer()  # sources wait for links of their own: see _left_queue
-        else:
-            self._fan_out.use_room()
-
-    def _left_queue(self, chain: Chain) -> None:
-        parent = chain.parent
-        if self._is_limited and parent is not None and parent._below is not None:
-            parent._below.queued -= 1
-            self._fan_out.wake(parent)
-
-    def _set_queue_timer(self) -> None:
-        """For when a rate or a spacing lets the next one go."""
-        if self._queue_timer is not None:
-            self._ioloop.remove_timeout(self._queue_timer)
-            self._queue_timer = None
-        at = self._fair.next_time
-        if at is not None and self.queue and not self._is_closed:
-            self._queue_timer = self._ioloop.call_at(at, self._on_queue_time)
-
-    def _on_queue_time(self) -> None:
-        self._queue_timer = None
-        self._use_room()
-
-    # -- pauses -------------------------------------------------------------------------------
-
-    def pause(self, chain: Chain | None) -> None:
-        """Send nothing more for a chain and those below it, or for the whole flow."""
-        if chain is None:
-            self.is_paused = True
-        elif not chain.done:
-            chain.is_paused = True
-            self._paused.add(chain)
-            for queued in tuple(self.queue):
-                if _is_held(queued) and self._fair.remove(queued):
-                    self._left_queue(queued)
-                    self.held[queued] = None
-        self._heed_gates()
-
-    def resume(self, chain: Chain | None) -> None:
-        """Go on where `pause` had stopped it."""
-        if chain is None:
-            self.is_paused = False
-        else:
-            chain.is_paused = False
-            self._paused.discard(chain)
-        self._heed_gates()
-        for held in tuple(self.held):
-            if not _is_held(held):
-                del self.held[held]
-                self.send(held)
-        self._use_room()
-        self._fan_out.use_room()
-
-    def _heed_gates(self) -> None:
-        is_gated = self._is_limited or self.is_paused or self._paused
-        self._quick_clients = 0 if is_gated else self._max_clients
 
     def _read(self, chain: Chain, response: Response) -> None:
         """Run the reader, and follow what it returns."""
@@ -450,7 +350,7 @@ class Runner:
                 if self.queue or self.in_flight >= self._quick_clients:
                     self.send(chain)
                 else:
-                    self._submit(chain)
+                    self.submit(chain)
                 return
         self.follow(chain, result, readback, response)
 
@@ -644,22 +544,21 @@ class Runner:
         if chain._transfer is not None:
             self.in_flight -= 1
             self._transport.cancel(chain._transfer)
-            self._fair.end(chain, self._ioloop.time())
+            self._turns.end(chain)
         if chain._socket is not None:
             chain._socket.abandon()
             chain._socket = None
             self.in_flight -= 1
-            self._fair.end(chain, self._ioloop.time())
-        if self._fair.remove(chain):
-            self._left_queue(chain)
-        self.held.pop(chain, None)
+            self._turns.end(chain)
+        self._turns.leave(chain)
         if chain.is_paused:
-            self._paused.discard(chain)
-            self._heed_gates()
+            self._quick_clients = self._turns.quick_clients
         if (self.queue or self._waiting) and not self._is_closed:
             self.call_soon(self._use_room)
         below, chain._below = chain._below, None
         if below is not None:
+            if below.queued:
+                self._fan_out.on_left_queue(chain)
             self._close_source(chain, below)
         task = chain._task
         if task is not None and task is not _current_task() and not task.get_loop().is_closed():
@@ -699,15 +598,6 @@ class Runner:
 
 def _alive_below(chain: Chain) -> Iterable[Chain]:
     return chain._below.alive if chain._below else ()
-
-
-def _is_held(chain: Chain | None) -> bool:
-    """Whether it or one above it is paused."""
-    while chain is not None:
-        if chain.is_paused:
-            return True
-        chain = chain.parent
-    return False
 
 
 def _show_link(chain: Chain, result: Response | Exception) -> None:

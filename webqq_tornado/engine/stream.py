@@ -52,7 +52,7 @@ class HTTPStream(Hooks, RequestMaker):
         ioloop: the loop to work on; by default the running one, else the thread's current one.
         max_clients: requests in flight at most; by default what the limit on file descriptors
             allows. Others wait for their turn, see `Limits`.
-        limits: how much may be asked of one host and by one session, and how fast.
+        limits: how much may be asked of one host and by one session, and how fast, see `Limits`.
         retry: whether a link that came to nothing is tried again, and when: see
             `webqq_tornado.retry`. By default none is.
         breaker: stops asking hosts that fail, see `webqq_tornado.retry.CircuitBreaker`.
@@ -106,7 +106,7 @@ class HTTPStream(Hooks, RequestMaker):
             self._transport,
             self,
             defaults=self.defaults,
-            max_clients=max_clients or descriptor_limit(),
+            max_clients=_clients(max_clients, limits),
             limits=limits,
             # A hook that nobody overrode costs nothing.
             hears_responses=type(self).on_response is not HTTPStream.on_response,
@@ -121,7 +121,7 @@ class HTTPStream(Hooks, RequestMaker):
             self._session.auth = auth
             self._runner.watch_conduct()
         self._sessions: dict[str, Session] = {}
-        self._started_at = self.ioloop.time()
+        self._started_at = self._runner.time()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -167,7 +167,8 @@ class HTTPStream(Hooks, RequestMaker):
             name: of the chain, for logs and errors.
             session: in whose name (cookies); by default the stream's own.
             deadline: seconds for the whole chain; it then fails with `DeadlineError`.
-            priority: links that wait for their turn go by it, higher first.
+            priority: a whole number; links that wait for their turn go by it, higher first, and
+                lower ones not before. Chains below this one have it, too.
             retry: of all links of the chain, and of those below it; by default the stream's.
 
         Returns:
@@ -527,7 +528,7 @@ class HTTPStream(Hooks, RequestMaker):
             errors=runner.errors,
             retries=runner.retries,
             received=runner.received,
-            elapsed=self.ioloop.time() - self._started_at,
+            elapsed=runner.time() - self._started_at,
         )
 
 
@@ -549,6 +550,12 @@ def _drop_streams_of_closed_loops() -> None:
         if ioloop.asyncio_loop.is_closed():  # type: ignore[attr-defined]
             for stream in tuple(_instances.pop(ioloop).values()):
                 stream.close()
+
+
+def _clients(max_clients: int | None, limits: Limits | None) -> int:
+    """Requests that may be in flight, by what was given."""
+    given = (max_clients, None if limits is None else limits.clients)
+    return min((one for one in given if one is not None), default=0) or descriptor_limit()
 
 
 def _raise(error: Exception) -> Link:
