@@ -305,6 +305,29 @@ def test_one_who_may_not_go_for_its_session_lets_the_next_to_the_host():
     assert drained(queue) == "z"
 
 
+def test_what_was_not_sent_after_all_took_nothing():
+    queue = FairQueue[str](Limits(per_host=1, rate_per_session=0.1, burst=2, spacing=5))
+    for item in "abc":
+        queue.push(item, item, "h")
+    assert drained(queue, 7.0) == "a"
+    queue.take_back("a", 7.0)
+    assert drained(queue, 7.0) == "b"
+    queue.end("b", 8.0)
+    assert drained(queue, 11.9) == ""
+    assert drained(queue, 12.0) == "c"
+
+
+@given(st.floats(0.1, 100), st.integers(1, 4), st.floats(0, 1000), st.integers(0, 4))
+def test_to_undo_a_start_gives_all_of_it_back(rate, burst, now, before):
+    allowance = Allowance(rate=rate, burst=burst, spacing=1 / rate)
+    starts(allowance, before, now)
+    now = max(now, allowance.opens_at(now))
+    allowance.start(now)
+    allowance.undo(now)
+    assert allowance.active == 0
+    assert allowance.opens_at(now) <= now + 1e-6
+
+
 def test_hosts_seen_once_are_forgotten():
     queue = FairQueue[int](Limits(per_host=1))
     for number in range(5000):

@@ -11,8 +11,19 @@ from itertools import pairwise
 import pytest
 from servers.web import Web
 
-from webqq_tornado import ClosedError, DeadlineError, HTTPStream, Limits, LinkError, Next, State
+from webqq_tornado import (
+    ClosedError,
+    ConnectError,
+    DeadlineError,
+    HTTPStream,
+    Limits,
+    LinkError,
+    Next,
+    State,
+)
+from webqq_tornado.auth import BearerAuth
 from webqq_tornado.engine import turns
+from webqq_tornado.retry import CircuitBreaker
 
 
 class Door:
@@ -355,6 +366,30 @@ async def test_a_cancelled_chain_gives_its_place_to_the_next():
         assert door.paths == ["0", "2"]
         door.open()
         await chains[2]
+
+
+async def test_a_login_need_not_wait_for_the_time_of_those_who_wait_for_it():
+    async def renew():
+        return (await stream.fetch(door.url("login"))).text
+
+    limits = Limits(rate_per_host=0.001, burst=3)
+    async with a_door() as door, HTTPStream(auth=BearerAuth(renew=renew), limits=limits) as stream:
+        door.open()
+        await asyncio.gather(*(stream.fetch(door.url(str(number))) for number in range(2)))
+        assert door.paths == ["login", "0", "1"]
+
+
+async def test_what_the_breaker_refuses_takes_nothing_of_its_hosts_rate():
+    async with a_door() as door:
+        port = door.port
+    breaker = CircuitBreaker(fail_max=1, reset_timeout=3600)
+    limits = Limits(
+        spacing=0.001, hosts={f"127.0.0.1:{port}": Limits(rate_per_host=0.001, burst=2)}
+    )
+    async with HTTPStream(breaker=breaker, limits=limits) as stream:
+        for _ in range(10):
+            with pytest.raises(ConnectError):
+                await stream.fetch(f"http://127.0.0.1:{port}/")
 
 
 # -- pauses -------------------------------------------------------------------------------------

@@ -149,6 +149,16 @@ class Allowance:
         """One has ended."""
         self.active -= 1
 
+    def undo(self, now: float) -> None:
+        """One that has just started did not go after all.
+
+        Args:
+            now: seconds, as when it started; none has started since.
+        """
+        self.active -= 1
+        self._arrival -= self._interval
+        self._next = now if self._spacing else self._next
+
     def is_idle(self, now: float) -> bool:
         """Whether a new one would be the same."""
         return not self.active and max(self._arrival, self._next) <= now

@@ -140,6 +140,12 @@ class FairQueue(Generic[Item]):
         if len(self._gates) > self._gates_kept:
             self._forget_idle_gates(now)
 
+    def take_back(self, item: Item, now: float) -> None:
+        """The one that `pop` gave last did not go after all, and has taken nothing."""
+        for gate in self._active.pop(item, ()):
+            gate.allowance.undo(now)
+            self._heed(gate, now)
+
     @property
     def next_time(self) -> float | None:
         """When something may go that may not now, in seconds; None: when something has ended."""

@@ -227,7 +227,7 @@ class Runner:
     def submit(self, chain: Chain) -> None:
         """Send the chain's request now."""
         if self._conduct is not None and not self._conduct.allows(chain):
-            self._turns.end(chain)
+            self._turns.take_back(chain)
             return
         request: Request = chain._request
         try:
@@ -249,7 +249,7 @@ class Runner:
             )
         except ValueError as error:
             self.errors += 1
-            self._turns.end(chain)
+            self._turns.take_back(chain)
             # Later, so that an errback which tries the same again is a loop and no recursion.
             chain.state = State.QUEUED
             self.call_soon(self.fail, chain, error)

@@ -77,6 +77,7 @@ class Turns:
         self._fair = FairQueue[Chain](limits)
         self._paused: set[Chain] = set()
         self._is_letting_go = False
+        self._now = 0.0  # when somebody had a turn
         self._is_closed = False
         self._timer: object | None = None
         self._timer_at: float | None = None
@@ -114,8 +115,15 @@ class Turns:
         self._paused.discard(chain)
 
     def end(self, chain: Chain) -> None:
-        """What the chain had sent has ended, or came to nothing."""
+        """What the chain had sent has ended."""
         self._fair.end(chain, self._sender.time())
+
+    def take_back(self, chain: Chain) -> None:
+        """The chain has its turn, and nothing to send.
+
+        It may have to wait for a login, whose own links go to the same host.
+        """
+        self._fair.take_back(chain, self._now)
 
     def use_room(self) -> None:
         """Whose turn it is may go; when nobody waits any more, sources are asked for more."""
@@ -140,7 +148,8 @@ class Turns:
         self._is_letting_go = True
         try:
             while self.queue and self._may_send:
-                chain = self._fair.pop(self._sender.time())
+                self._now = self._sender.time()
+                chain = self._fair.pop(self._now)
                 if chain is None:
                     break
                 self._left_queue(chain)
