@@ -38,7 +38,7 @@ from .engine.errors import (
     TooLargeError,
 )
 from .engine.lane import Lane
-from .engine.options import DEFAULTS, Options, compile_options
+from .engine.options import DEFAULTS, Compiler, Options, compile_options
 from .engine.request import Request
 from .engine.response import Response
 from .engine.session import Session
@@ -50,6 +50,8 @@ app_log = logging.getLogger("tornado.application")
 
 #: Bytes of a body, decompressed, unless the client is made with another number.
 MAX_BODY_SIZE = 100 * 2**20
+#: Of our requests: what no default can say.
+_OF_EACH = frozenset({"url", "method", "headers", "body", "is_special", "compiled"})
 _USER_AGENT = f"Tornado/{tornado.version}"
 #: Methods that Tornado knows, and whether they come with a body.
 _METHODS = {
@@ -146,10 +148,12 @@ class HTTPStreamClient(AsyncHTTPClient):
         self._active: set[_Fetch] = set()
         settings = {"max_body_size": self.max_body_size, "user_agent": _USER_AGENT}
         self._defaults = {**DEFAULTS, **settings}
-        self._plain_options = self._options_of(HTTPRequest("http://localhost"))
-
-    def _options_of(self, request: HTTPRequest) -> Options:
-        return compile_options(_request_of(_Merged(request, self.defaults), self), self._defaults)
+        plain = _request_of(_Merged(HTTPRequest("http://localhost"), self.defaults), self)
+        said = {name: value for name, value in vars(plain).items() if name not in _OF_EACH}
+        # By the short way there are no callbacks, limits on headers, or headers by default.
+        self._has_short_way = not plain.is_special and not plain.headers
+        self._compile_plain = Compiler({**self._defaults, **said})
+        self._plain_options = self._compile_plain.plain
 
     def close(self) -> None:
         """Give back every socket and handle. What is in flight fails."""
@@ -170,20 +174,35 @@ class HTTPStreamClient(AsyncHTTPClient):
         self, request: str | HTTPRequest, raise_error: bool = True, **kwargs: Any
     ) -> asyncio.Future[HTTPResponse]:
         """See `AsyncHTTPClient.fetch`."""
-        if type(request) is not str or kwargs or self.max_header_size is not None:
+        is_plain = type(request) is str or (type(request) is HTTPRequest and _is_plain(request))
+        if not is_plain or kwargs or not self._has_short_way:
             return super().fetch(request, raise_error, **kwargs)
         # What most apps fetch, without what they do not use of it.
         if self._closed:
             raise RuntimeError("fetch() called on closed AsyncHTTPClient")
         future: asyncio.Future[HTTPResponse] = self._create_future()
         try:
-            ours = Request.of(request)
+            ours, options = self._plain(request)
         except ValueError as error:
             future.set_exception(error)
             return future
-        fetch = _PlainFetch(self, ours, self._plain_options, future, raise_error)
+        fetch = _PlainFetch(self, ours, options, future, raise_error)
+        if not isinstance(request, str):
+            fetch.original = request
         self._begin(fetch)
         return future
+
+    def _plain(self, request: str | HTTPRequest) -> tuple[Request, Options]:
+        """Ours for a request of a URL and headers."""
+        if isinstance(request, str):
+            return Request.of(request), self._plain_options
+        headers: Any = request.headers  # or a dict, as the caller has given it
+        items = headers.get_all() if isinstance(headers, HTTPHeaders) else headers.items()
+        pairs = [(name, native_str(value)) for name, value in items]
+        if not pairs:
+            return Request.of(request.url), self._plain_options
+        ours = Request(request.url, headers=pairs)
+        return ours, self._compile_plain(ours)
 
     def fetch_impl(self, request: HTTPRequest, callback: Callable[[HTTPResponse], None]) -> None:
         """See `AsyncHTTPClient`: what `fetch` calls with the request and its defaults."""
@@ -240,6 +259,16 @@ class HTTPStreamClient(AsyncHTTPClient):
         self._transport.handle_events()
 
 
+#: What makes requests different from each other, and yet plain.
+_OWN: dict[str, Any] = {"url": None, "_headers": None, "start_time": None}
+_PLAIN = {**vars(HTTPRequest("http://localhost")), **_OWN}
+
+
+def _is_plain(request: HTTPRequest) -> bool:
+    """Whether it says nothing but a URL and headers."""
+    return {**vars(request), **_OWN} == _PLAIN
+
+
 class _Merged:
     """A request and the client's defaults, as Tornado's own proxy of them."""
 
@@ -259,8 +288,8 @@ class _Fetch:
         "_callback",
         "_client",
         "_created",
-        "_original",
         "options",
+        "original",
         "ours",
         "queue_seconds",
         "start_time",
@@ -277,7 +306,7 @@ class _Fetch:
     ) -> None:
         self._client = client
         self._callback = callback
-        self._original = original
+        self.original = original
         self._created = time.time()
         self.ours = ours
         self.options = options
@@ -290,7 +319,7 @@ class _Fetch:
         self._client.leave(self)
         if isinstance(result, Response):
             waited = self.start_time - self._created
-            self._deliver(_Response(self._original, result, self.start_time, waited))
+            self._deliver(_Response(self.original, result, self.start_time, waited))
         elif isinstance(result, RedirectError) and isinstance(result.response, Response):
             self(result.response, lane)  # the redirect that was one too many is the answer
         else:
@@ -302,7 +331,7 @@ class _Fetch:
         self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        request = self._original or HTTPRequest(self.ours.url)
+        request = self.original or HTTPRequest(self.ours.url)
         seconds = time.time() - (self.start_time or self._created)
         self._deliver(HTTPResponse(request, 599, error=error, request_time=seconds))
 
@@ -320,7 +349,7 @@ class _Fetch:
 
 
 class _PlainFetch(_Fetch):
-    """One of a URL alone: by a shorter way to its future."""
+    """One of a URL, or of a URL and headers: by a shorter way to its future."""
 
     __slots__ = ("_future", "_raises")
 
@@ -333,7 +362,7 @@ class _PlainFetch(_Fetch):
         raises: bool,
     ) -> None:
         self._client = client
-        self._original = None
+        self.original = None
         self._future = future
         self._raises = raises
         self._created = time.time()

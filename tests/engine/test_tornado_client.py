@@ -14,6 +14,7 @@ from servers.proxies import PASSWORD, USER, Proxies
 from servers.raw import raw_server
 from servers.web import Web
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from tornado.httputil import HTTPHeaders
 from tornado.ioloop import IOLoop
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
 
@@ -63,6 +64,40 @@ async def test_the_short_way_and_the_long_one_answer_alike(web: Web):
     assert short.buffer.read() == short.body
     assert type(short.error) is type(long.error) is HTTPClientError
     http.close()
+
+
+@pytest.mark.parametrize("headers", [{"X-A": "b"}, HTTPHeaders({"X-A": "b"})])
+async def test_headers_of_either_kind_are_sent_by_the_short_way_too(web: Web, headers):
+    http = client(defaults={"user_agent": "mine"})
+    request = HTTPRequest(f"{web.http}/echo", headers=headers)
+    response = await http.fetch(request)
+    told = dict(json.loads(response.body)["headers"])
+    assert (told["X-A"], told["User-Agent"]) == ("b", "mine")
+    assert response.request is request
+    plain = await http.fetch(f"{web.http}/echo")
+    assert "X-A" not in dict(json.loads(plain.body)["headers"])
+    http.close()
+
+
+async def test_the_clients_own_defaults_hold_by_both_ways(web: Web):
+    def prepare(curl):
+        curl.setopt(curl.USERAGENT, "prepared")
+
+    url = f"{web.http}/echo"
+    settings = {"auth_username": "ann", "auth_password": "pw", "allow_ipv6": False}
+    for defaults, name, value in (
+        (settings, "Authorization", "Basic YW5uOnB3"),
+        ({"prepare_curl_callback": prepare}, "User-Agent", "prepared"),
+    ):
+        http = client(defaults=defaults)
+        for request in (
+            url,
+            HTTPRequest(url),
+            HTTPRequest(url, headers={"X": "y"}, method="POST", body=""),
+        ):
+            told = dict(json.loads((await http.fetch(request)).body)["headers"])
+            assert told[name] == value
+        http.close()
 
 
 async def test_a_bad_status_raises_with_the_response(web: Web):

@@ -11,6 +11,9 @@ No loop and no socket in here: `stream` moves chains through these states.
                    '----> reading (the errback) ----> ... or failed
     from any of them: cancelled, failed (the deadline)
 
+A paused chain is moved like any other until it has a link to send: that stays queued. A link that
+is tried again is delayed; one that waits for credentials is queued.
+
 A chain that is paused has no state of its own: it stays `queued` when it has a link to send, and
 `Chain.is_paused` tells why. Sent, it ends and is read; delayed, it goes on counting first.
 

@@ -25,7 +25,7 @@ from .errors import ClosedError, DeadlineError, LoggedOut, StreamError
 from .fanout import FanOut
 from .lane import Lane
 from .limits import Limits
-from .options import Options, compile_options
+from .options import Compiler, Options
 from .replay import ReplayTransport
 from .request import PLAIN, Request
 from .response import Response
@@ -100,7 +100,8 @@ class Runner:
         self._hooks = hooks
         self._defaults = defaults
         # Checks the defaults, and serves each request that is nothing but a URL.
-        self._plain_options = compile_options(Request("http://localhost"), defaults)
+        self._compile = Compiler(defaults)
+        self._plain_options = self._compile.plain
         self._options_key = object()  # marks what this runner compiled for a request
         self._idle_timeout: float = defaults["idle_timeout"]
         self._hears_responses = hears_responses
@@ -278,7 +279,7 @@ class Runner:
         compiled = request.compiled
         if compiled is not None and compiled[0] is self._options_key:
             return compiled[1]  # type: ignore[no-any-return]
-        options = compile_options(request, self._defaults)
+        options = self._compile(request)
         if options == self._plain_options:
             options = self._plain_options
         object.__setattr__(request, "compiled", (self._options_key, options))
