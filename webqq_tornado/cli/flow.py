@@ -78,12 +78,15 @@ async def run_flow(make: Callable[[], HTTPStream], screen: Screen) -> Stats:
         *_columns(flow), console=screen.console, transient=True, disable=not screen.is_terminal,
         auto_refresh=False,
     ) as progress:  # fmt: skip
-        task = progress.add_task(name)
+        task = progress.add_task(name, total=getattr(flow, "total", None))
 
         def look() -> None:
             if isinstance(flow, ReadyFlow):
-                progress.update(task, completed=flow.done, total=flow.total)
-            progress.update(task, description=describe(name, flow.stats()))
+                progress.update(
+                    task, completed=flow.done, total=flow.total, description=flow.describe()
+                )
+            else:
+                progress.update(task, description=describe(name, flow.stats()))
             progress.refresh()
 
         ticks = PeriodicCallback(look, _LOOK * 1000)

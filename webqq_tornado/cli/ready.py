@@ -92,9 +92,9 @@ def _run(make: Callable[[Callable[[str], None]], ReadyFlow], verbose: bool) -> N
 
     run_coroutine(run_flow(begin, screen))
     report = made[0].report()
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in report.columns:
-        table.add_column(title, overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for number, title in enumerate(report.columns):
+        table.add_column(title, overflow="fold", no_wrap=number > 0 and len(report.columns) > 3)
     for row in report.rows:
         table.add_row(*map(printable, row))
     screen.console.print(table)

@@ -112,6 +112,11 @@ class Mirror(ReadyFlow):
         self.missed[url] = why
         self.say(f"missed {safe_url(url)}: {why}")
 
+    def describe(self) -> str:
+        """How much has come."""
+        megabytes = self.received / 1e6
+        return f"Mirror: {megabytes:,.1f} MB, {len(self.missed)} missed"
+
     def report(self) -> Report:
         """Numbers of files, and bytes."""
         columns = ("files", "fetched", "unchanged", "missed", "bytes")

@@ -116,7 +116,7 @@ class Monitor(ReadyFlow):
 
     def report(self) -> Report:
         """A row for each URL."""
-        columns = ("URL", "now", "checks", "failed", "mean ms", "slowest ms", "last")
+        columns = ("URL", "now", "checks", "failed", "mean ms", "max ms", "last")
         return Report(columns, [_row(watch) for watch in self.watches], self._are_all_up)
 
     @property

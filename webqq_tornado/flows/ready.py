@@ -42,6 +42,11 @@ class ReadyFlow(HTTPStream):
         self.done = 0
         self.total: int | None = None
 
+    def describe(self) -> str:
+        """What it is doing, in some words."""
+        stats = self.stats()
+        return f"{type(self).__name__}: {stats.in_flight} in flight, {stats.delayed} waiting"
+
     def report(self) -> Report:
         """What came of it so far."""
         raise NotImplementedError
