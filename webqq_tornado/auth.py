@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from .engine.chain import Link
 from .engine.errors import AuthError
@@ -20,15 +22,24 @@ from .engine.response import Response
 __all__ = ["Auth", "BasicAuth", "BearerAuth", "DigestAuth", "LoginAuth"]
 
 _UNAUTHORIZED = 401
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 class Auth:
     """Base of all: override what differs.
 
     Args:
-        origin: only requests to URLs that begin with it carry the credentials, such as
-            "https://api.example.org/". By default all requests of the session do; when a
-            redirect leads elsewhere, libcurl does not take them along.
+        origin: only requests to this scheme, host and port, and below this path, carry the
+            credentials, such as "https://api.example.org/v1/". By default all requests of the
+            session do. When a redirect leads elsewhere, libcurl does not take `Authorization`
+            and `Cookie` along; headers of other names it does.
+
+    Attributes:
+        renew_timeout: seconds that `renew` and the chain that follows it may take, 120 by default;
+            then all who wait get an `AuthError`. None: no limit.
+
+    Raises:
+        ValueError: the origin has no scheme or no host.
 
     Example:
         >>> class Signed(Auth):
@@ -36,8 +47,20 @@ class Auth:
         ...         return request.replace(headers=[*request.header_pairs, ("X-Key", key)])
     """
 
+    renew_timeout: float | None = 120.0
+
     def __init__(self, *, origin: str = "") -> None:
-        self._origin = origin
+        self._origin = _Place.of(origin) if origin else None
+        if self._origin is not None and not (self._origin.scheme and self._origin.host):
+            raise ValueError("origin is a URL with scheme and host, such as https://example.org/")
+
+    def covers(self, request: Request) -> bool:
+        """Whether the credentials are for this request: it is in their origin.
+
+        Args:
+            request: about to be sent.
+        """
+        return self._origin is None or _Place.of(request.url).is_in(self._origin)
 
     @property
     def needs_renewal(self) -> bool:
@@ -50,7 +73,7 @@ class Auth:
         Args:
             request: about to be sent.
         """
-        return self.sign(request) if request.url.startswith(self._origin) else request
+        return self.sign(request) if self.covers(request) else request
 
     def sign(self, request: Request) -> Request:
         """The request with credentials.
@@ -81,6 +104,28 @@ class Auth:
         Args:
             is_good: without an error.
         """
+
+
+class _Place(NamedTuple):
+    """Where a URL leads: a prefix of its text alone would be one of other hosts' URLs, too."""
+
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> _Place:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme)
+        return cls(parts.scheme, parts.hostname or "", port, parts.path.rstrip("/"))
+
+    def is_in(self, other: _Place) -> bool:
+        if self[:3] != other[:3]:
+            return False
+        steps = self.path.lower().replace("%2e", ".").split("/")
+        is_below = f"{self.path}/".startswith(f"{other.path}/")
+        return not other.path or (is_below and ".." not in steps)
 
 
 class _Password(Auth):
@@ -211,6 +256,7 @@ class LoginAuth(Auth):
         login: returns the first link of the login; may be a coroutine function.
         is_logged_in: the session's cookies are good already.
         is_refused: whether a response says that they are not; by default one of status 401.
+        origin: see `Auth`.
 
     Example:
         >>> def login():
@@ -224,8 +270,9 @@ class LoginAuth(Auth):
         *,
         is_logged_in: bool = False,
         is_refused: Callable[[Response], bool] | None = None,
+        origin: str = "",
     ) -> None:
-        super().__init__()
+        super().__init__(origin=origin)
         self._login = login
         self._is_refused = is_refused
         self._needs_renewal = not is_logged_in

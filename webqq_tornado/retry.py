@@ -12,6 +12,7 @@ import contextlib
 import email.utils
 import time
 from collections.abc import Callable, Collection
+from datetime import datetime, timezone
 from typing import Any
 
 import pybreaker
@@ -180,7 +181,7 @@ class CircuitBreaker:
     def admit(self, request: Request) -> StreamError | None:
         """See `engine.conduct.Breaker`."""
         circuit = self._circuits.get(request.host)
-        if circuit is None or circuit.lets_through(time.time()):
+        if circuit is None or circuit.lets_through(request, time.time()):
             return None
         return CircuitOpenError(
             f"{request.method} {safe_url(request.url)}: not sent: {self._fail_max} requests in a "
@@ -196,15 +197,15 @@ class CircuitBreaker:
         if circuit is None and is_failure:
             circuit = self._circuits[host] = _Circuit(self._fail_max, self._reset_timeout)
         if circuit is not None:
-            circuit.record(is_failure)
+            circuit.record(request, is_failure)
             if circuit.is_closed and not is_failure:
                 del self._circuits[host]  # a crawler sees many hosts
 
     def give_up(self, request: Request) -> None:
         """See `engine.conduct.Breaker`."""
         circuit = self._circuits.get(request.host)
-        if circuit is not None:
-            circuit.is_probed = False
+        if circuit is not None and circuit.probe is request:
+            circuit.probe = None
 
 
 class _Circuit:
@@ -218,23 +219,27 @@ class _Circuit:
             state_storage=self._storage,
         )
         self._reset_timeout = reset_timeout
-        self.is_probed = False  # one was let through and has not come back
+        self.probe: Request | None = None  # was let through, and has not come back
 
     @property
     def is_closed(self) -> bool:
         return bool(self._breaker.current_state == pybreaker.STATE_CLOSED)
 
-    def lets_through(self, now: float) -> bool:
+    def lets_through(self, request: Request, now: float) -> bool:
         if self.is_closed:
             return True
         opened_at = self._storage.opened_at
-        if self.is_probed or (opened_at and now < opened_at.timestamp() + self._reset_timeout):
+        if opened_at and now < opened_at.timestamp():  # the clock was set back
+            self._storage.opened_at = opened_at = datetime.fromtimestamp(now, timezone.utc)
+        if self.probe or (opened_at and now < opened_at.timestamp() + self._reset_timeout):
             return False
-        self.is_probed = True
+        self.probe = request
         return True
 
-    def record(self, is_failure: bool) -> None:
-        self.is_probed = False
+    def record(self, request: Request, is_failure: bool) -> None:
+        if not self.is_closed and request is not self.probe:
+            return  # it was sent before the circuit opened: that is no news
+        self.probe = None
         with contextlib.suppress(pybreaker.CircuitBreakerError, _NothingError):  # it is counted
             self._breaker.call(_come_to_nothing if is_failure else _come_to_something)
 

@@ -7,25 +7,36 @@ token comes from: that is for the policies, see `webqq_tornado.retry` and `webqq
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
+import logging
 import os
+from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
-from .chain import Chain, Link, State
-from .errors import AuthError, ConnectError, StreamError
+from .chain import Chain, Link, State, is_delay
+from .errors import AuthError, ConnectError, DeadlineError, StreamError
 from .request import Request
 from .response import Response
 from .session import Session
 
 __all__ = ["Attempt", "Auth", "Breaker", "Conduct", "Observer", "Retry"]
 
+logger = logging.getLogger("webqq_tornado.engine")
+
+_T = TypeVar("_T")
+_Result = TypeVar("_Result")
+
+#: Attempts of one link that are remembered, the last ones: each holds a response with its body.
+_KEPT = 16
+
 
 class Attempt(NamedTuple):
     """A try of a link, and what came of it.
 
     Args:
-        number: 1 for the first.
+        number: 1 for the first. Of a link with very many the last 16 are kept.
         request: that was sent.
         outcome: the `Response`, of any status, or the `StreamError`.
         elapsed: seconds since the first try was begun.
@@ -67,6 +78,13 @@ class Auth(Protocol):
     """Credentials of a session, see `webqq_tornado.auth`."""
 
     @property
+    def renew_timeout(self) -> float | None:
+        """Seconds that `renew` and what follows it may take."""
+
+    def covers(self, request: Request) -> bool:
+        """Whether they are for this request."""
+
+    @property
     def needs_renewal(self) -> bool:
         """There are none to send with."""
 
@@ -90,15 +108,25 @@ Observer: TypeAlias = Callable[[Chain, Request, "Response | Exception"], None]
 class _Care:
     """What is to be known of a chain's link while it is tried."""
 
-    __slots__ = ("attempts", "awaits", "generation", "is_admitted", "is_renewed", "since", "step")
+    __slots__ = (
+        "admitted",
+        "attempts",
+        "awaits",
+        "generation",
+        "is_renewed",
+        "since",
+        "step",
+        "tries",
+    )
 
     def __init__(self, step: int, since: float) -> None:
         self.step = step
         self.since = since
-        self.attempts: list[Attempt] = []
+        self.tries = 0  # that came to nothing
+        self.attempts: deque[Attempt] = deque(maxlen=_KEPT)  # the last of them
         self.generation = 0  # of the credentials that it was sent with
-        self.is_renewed = False  # credentials, for this link
-        self.is_admitted = False  # by the breaker, which waits to hear of it
+        self.is_renewed = False  # credentials, since this link was refused
+        self.admitted: Request | None = None  # by the breaker, which waits to hear of it
         self.awaits: _Renewal | None = None
 
 
@@ -113,8 +141,15 @@ class _Renewal:
         self.waiting: dict[Chain, None] = {}
 
 
-#: Set in the task of a renewal: what it sends must not wait for its own end.
-_renewing: contextvars.ContextVar[Auth | None] = contextvars.ContextVar("renewing", default=None)
+class _Part(NamedTuple):
+    """What belongs to a renewal, and sends without what that is to bring."""
+
+    auth: Auth
+    renewal: Chain
+
+
+#: Set in the tasks of a renewal: what they send must not wait for its end.
+_renewing: contextvars.ContextVar[_Part | None] = contextvars.ContextVar("renewing", default=None)
 
 
 class Sender(Protocol):
@@ -123,8 +158,13 @@ class Sender(Protocol):
     def new_chain(self, name: str | None, session: Session, parent: Chain | None = None) -> Chain:
         """A chain with no link yet."""
 
-    def follow_call(self, chain: Chain, function: Callable[..., object]) -> None:
+    def follow_call(
+        self, chain: Chain, function: Callable[..., object], *arguments: object, origin: object
+    ) -> None:
         """Call it in the chain's name, and follow what it returns."""
+
+    def set_deadline(self, chain: Chain, seconds: float) -> None:
+        """The chain fails if it has not ended in so many seconds."""
 
     def send(self, chain: Chain) -> None:
         """Send the chain's request."""
@@ -169,7 +209,8 @@ class Conduct:
 
     Attributes:
         retries: so far.
-        observers: are told of each request what came of it, before anything is done about it.
+
+    What a policy, credentials or a hook raise is the error of the link that they were asked about.
     """
 
     def __init__(
@@ -181,89 +222,145 @@ class Conduct:
         self._hears_requests = hears_requests
         self._cares: dict[Chain, _Care] = {}
         self._renewals: dict[Auth, _Renewal] = {}
-        self._renewing: dict[Chain, Auth] = {}  # chains that renew, and those they lead to
+        self._parts: dict[Chain, _Part] = {}  # chains that renew, and those they lead to
+        self._calls_renew = False
+        self._observers: dict[object, Observer] = {}
         self.retries = 0
-        self.observers: list[Observer] = []
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Tell it of each request what came of it; gives a function that ends this."""
+        key = object()
+        self._observers[key] = observer
+
+        def stop() -> None:
+            self._observers.pop(key, None)
+
+        return stop
 
     def on_new(self, chain: Chain) -> None:
         """A chain was made."""
-        auth = _renewing.get()
-        if chain.parent is not None:
-            auth = auth or self._renewing.get(chain.parent)
-        if auth is not None:
-            self._renewing[chain] = auth
+        part = self._part_here()
+        if part is None and chain.parent is not None:
+            part = self._parts.get(chain.parent)
+        if part is not None:
+            self._parts[chain] = part
+
+    def _part_here(self) -> _Part | None:
+        # A callback of the loop has the context of whoever opened a connection or asked for a
+        # turn, be it a renewal; it serves all chains. Tasks have a context of their own.
+        part = _renewing.get()
+        return part if part is not None and (self._calls_renew or _is_in_task()) else None
+
+    def in_its_name(self, chain: Chain, function: Callable[[_T], _Result], argument: _T) -> _Result:
+        """Call what makes a task, so that the task is part of a renewal if the chain is."""
+        part = self._parts.get(chain)
+        if _renewing.get() is part:
+            return function(argument)
+        context = contextvars.copy_context()
+        context.run(_renewing.set, part)
+        return context.run(function, argument)
+
+    # -- before a request is sent ---------------------------------------------------------------
 
     def allows(self, chain: Chain) -> bool:
         """Whether the chain's request may be sent now; if not, it is seen to here.
 
         The request may be another one when it does.
         """
-        care = self._cares.get(chain)
-        if care is None or care.step != chain.steps:
-            care = self._cares[chain] = _Care(chain.steps, self._sender.time())
-            if self._hears_requests and not self._shows(chain):
-                return False
-        auth = self._auth_of(chain)
-        if auth is not None and not self._is_authorized(chain, care, auth):
+        try:
+            return self._is_shown(chain) and self._has_credentials(chain) and self._goes_out(chain)
+        except Exception as error:
+            self._later(chain, self._sender.fail, error)
             return False
+
+    def _is_shown(self, chain: Chain) -> bool:
+        """Show the request of a new link to the hook; False if it is not to be sent then."""
+        care = self._cares.get(chain)
+        if care is not None and care.step == chain.steps:
+            return True
+        if care is not None:
+            self._give_up(care)
+        self._cares[chain] = _Care(chain.steps, self._sender.time())
+        if self._hears_requests:
+            changed = self._hooks.on_request(chain._request)
+            if changed is not None and not chain.done:
+                chain._request = Request.of(changed)
+        return not chain.done  # the hook may have ended it
+
+    def _has_credentials(self, chain: Chain) -> bool:
+        auth = self._auth_of(chain)
+        return auth is None or self._is_authorized(chain, self._cares[chain], auth)
+
+    def _goes_out(self, chain: Chain) -> bool:
         if self._breaker is not None:
             refusal = self._breaker.admit(chain._request)
             if refusal is not None:
                 self._later(chain, self._sender.take, refusal)
                 return False
-            care.is_admitted = True
-        return True
-
-    def _shows(self, chain: Chain) -> bool:
-        """Show the request to the hook; False if it is not to be sent then."""
-        try:
-            changed = self._hooks.on_request(chain._request)
-        except Exception as error:
-            if not chain.done:
-                self._later(chain, self._sender.fail, error)
-            return False
-        if chain.done:  # the hook has ended it
-            return False
-        chain._request = changed or chain._request
+            self._cares[chain].admitted = chain._request
         return True
 
     def _later(
         self, chain: Chain, function: Callable[[Chain, Exception], None], error: Exception
     ) -> None:
         # So that an errback which tries the same again is a loop and no recursion.
-        chain.state = State.QUEUED
-        self._sender.call_soon(function, chain, error)
+        if not chain.done:
+            chain.state = State.QUEUED
+            self._sender.call_soon(_unless_done, chain, function, error)
+
+    # -- what came of it ------------------------------------------------------------------------
 
     def retakes(self, chain: Chain, outcome: Response | Exception) -> bool:
         """What came of a request. True: that is not the end of it, the link goes on here."""
-        for observer in tuple(self.observers):
-            observer(chain, chain._request, outcome)
+        if self._observers:
+            self._tell_observers(chain, outcome)
+            if chain.done:
+                return True
         care = self._cares.get(chain)
         if care is None:
             return False
-        if self._breaker is not None and care.is_admitted:
-            care.is_admitted = False
-            self._breaker.record(chain._request, outcome)
+        try:
+            return self._goes_on(chain, care, outcome)
+        except Exception as error:
+            if not chain.done:
+                self._sender.fail(chain, error)
+            return True
+
+    def _tell_observers(self, chain: Chain, outcome: Response | Exception) -> None:
+        request = chain._request
+        for observer in tuple(self._observers.values()):
+            try:
+                observer(chain, request, outcome)
+            except Exception:
+                logger.exception("an observer raised, of chain %s: %r", chain.name, observer)
+
+    def _goes_on(self, chain: Chain, care: _Care, outcome: Response | Exception) -> bool:
+        if self._breaker is not None and care.admitted is not None:
+            admitted, care.admitted = care.admitted, None
+            self._breaker.record(admitted, outcome)
         if not isinstance(outcome, (Response, StreamError)):
             return False
         auth = self._auth_of(chain)
         is_refused = auth is not None and isinstance(outcome, Response) and auth.is_refused(outcome)
-        if is_refused and auth is not None and self._renews(chain, care, auth):
+        if is_refused and auth is not None and self._renews(chain, care, auth, outcome):
             return True
-        return self._retries(chain, care, outcome)
+        return self._retries(chain, care, outcome) or chain.done
 
     # -- retries --------------------------------------------------------------------------------
 
     def _retries(self, chain: Chain, care: _Care, outcome: Response | StreamError) -> bool:
         if chain._retry is None:
             return False
-        number, elapsed = len(care.attempts) + 1, self._sender.time() - care.since
-        attempt = Attempt(number, chain._request, outcome, elapsed)
+        elapsed = self._sender.time() - care.since
+        attempt = Attempt(care.tries + 1, chain._request, outcome, elapsed)
         delay = chain._retry(attempt) if _can_repeat(chain._request, outcome) else None
         if delay is None:
             outcome.retried = tuple(care.attempts)
             return False
+        if not is_delay(delay):
+            raise ValueError(f"retry gave {delay!r}, which is no number of seconds, 0 or more")
         attempt = attempt._replace(delay=delay)
+        care.tries += 1
         care.attempts.append(attempt)
         self.retries += 1
         chain.retries += 1
@@ -275,8 +372,13 @@ class Conduct:
     # -- credentials ----------------------------------------------------------------------------
 
     def _auth_of(self, chain: Chain) -> Auth | None:
-        auth = chain.session.auth
-        return None if auth is None or self._renewing.get(chain) is auth else auth
+        """The credentials that the chain's request needs."""
+        auth, part = chain.session.auth, self._parts.get(chain)
+        if auth is None or chain.done:
+            return None
+        if part is not None and part.auth is auth and not part.renewal.done:
+            return None
+        return auth if auth.covers(chain._request) else None
 
     def _is_authorized(self, chain: Chain, care: _Care, auth: Auth) -> bool:
         renewal = self._renewals.setdefault(auth, _Renewal())
@@ -284,22 +386,30 @@ class Conduct:
             self._await_renewal(chain, care, auth, renewal)
             return False
         care.generation = renewal.generation
-        chain._request = auth.apply(chain._request)
-        return True
+        request = auth.apply(chain._request)
+        if not chain.done:
+            chain._request = request
+        return not chain.done
 
     def renews(self, chain: Chain) -> bool:
         """A reader says that its session is logged out: send the link again when it is not."""
-        care, auth = self._cares.get(chain), self._auth_of(chain)
-        return care is not None and auth is not None and self._renews(chain, care, auth)
+        care = self._cares.get(chain)
+        auth = None if care is None else self._auth_of(chain)
+        return care is not None and auth is not None and self._renews(chain, care, auth, None)
 
-    def _renews(self, chain: Chain, care: _Care, auth: Auth) -> bool:
+    def _renews(
+        self, chain: Chain, care: _Care, auth: Auth, outcome: Response | StreamError | None
+    ) -> bool:
         renewal = self._renewals.setdefault(auth, _Renewal())
-        if not chain._request.is_replayable:
+        if care.is_renewed:
+            return False  # the new ones are not good enough either, whoever has renewed them
+        care.is_renewed = True
+        is_news = care.generation == renewal.generation and renewal.chain is None
+        if not _can_repeat(chain._request, outcome):
+            if is_news:  # the next link is to have better ones
+                self._begin_renewal(chain, auth, renewal)
             return False
-        if care.generation == renewal.generation and renewal.chain is None:
-            if care.is_renewed:
-                return False  # the new ones are not good enough either
-            care.is_renewed = True
+        if is_news:
             self._await_renewal(chain, care, auth, renewal)
         else:  # meanwhile somebody else has seen to it
             self._sender.send_later(chain, 0)
@@ -311,52 +421,106 @@ class Conduct:
         renewal.waiting[chain] = None
         care.awaits = renewal
         if renewal.chain is None:
-            renewing = self._sender.new_chain("auth", chain.session)
-            renewing._is_quiet = True
-            renewal.chain = renewing
-            self._renewing[renewing] = auth
-            token = _renewing.set(auth)  # for the tasks that it starts
-            try:
-                self._sender.follow_call(renewing, auth.renew)
-            finally:
-                _renewing.reset(token)
+            self._begin_renewal(chain, auth, renewal)
+
+    def _begin_renewal(self, chain: Chain, auth: Auth, renewal: _Renewal) -> None:
+        renewing = self._sender.new_chain("auth", chain.session)
+        renewing._is_quiet = True
+        renewing._priority = chain._priority
+        renewal.chain = renewing
+        self._parts[renewing] = _Part(auth, renewing)
+        if auth.renew_timeout is not None:
+            self._sender.set_deadline(renewing, auth.renew_timeout)
+        self._sender.follow_call(renewing, self._renew, renewing, auth, origin=auth.renew)
+
+    def _renew(self, renewing: Chain, auth: Auth) -> Link:
+        """Chains and tasks that are begun in here are part of the renewal."""
+        token = _renewing.set(self._parts[renewing])
+        self._calls_renew = True
+        try:
+            return auth.renew()
+        finally:
+            self._calls_renew = False
+            _renewing.reset(token)
 
     def _on_renewed(self, auth: Auth, renewal: _Renewal, chain: Chain) -> None:
         renewal.chain = None
         waiting, renewal.waiting = renewal.waiting, {}
-        auth.on_renewed(chain.state is State.DONE)
-        error: AuthError | None = None
-        if chain.state is not State.DONE:
-            error = AuthError(f"no new credentials: {chain.error or 'cancelled'}")
-            error.__cause__ = chain.error
-        elif auth.needs_renewal:
-            error = AuthError("no new credentials: renew() has ended without any")
-        else:
+        lack = _lack_of(auth, chain)
+        if lack is None:
             renewal.generation += 1
         for one in waiting:
             if one.done:
                 continue
-            if error is None:
+            if lack is None:
                 self._sender.send(one)
-            else:
-                self._later(one, self._sender.fail, error)
+                continue
+            # Each has its own: an error knows its chain, and gathers tracebacks.
+            error = AuthError(f"no new credentials: {lack.why}", request=one._request)
+            error.__cause__ = lack.cause
+            self._later(one, self._sender.fail, error)
 
     # -- ends -----------------------------------------------------------------------------------
 
-    def on_end(self, chain: Chain, request: Request | None) -> None:
+    def on_end(self, chain: Chain) -> None:
         """A chain has ended."""
         care = self._cares.pop(chain, None)
-        if care is not None and care.is_admitted and self._breaker is not None and request:
-            self._breaker.give_up(request)
-        if care is not None and care.awaits is not None:
-            care.awaits.waiting.pop(chain, None)
-        auth = self._renewing.pop(chain, None)
-        if auth is not None and self._renewals[auth].chain is chain:
-            self._on_renewed(auth, self._renewals[auth], chain)
+        if care is not None:
+            self._give_up(care)
+            if care.awaits is not None:
+                care.awaits.waiting.pop(chain, None)
+        part = self._parts.pop(chain, None)
+        if part is not None and part.renewal is chain:
+            self._on_renewed(part.auth, self._renewals[part.auth], chain)
+
+    def _give_up(self, care: _Care) -> None:
+        if care.admitted is not None and self._breaker is not None:
+            self._breaker.give_up(care.admitted)
+            care.admitted = None
 
 
-def _can_repeat(request: Request, outcome: Response | StreamError) -> bool:
+class _Lack(NamedTuple):
+    """Why there are no new credentials."""
+
+    why: str
+    cause: BaseException | None = None
+
+
+def _lack_of(auth: Auth, renewing: Chain) -> _Lack | None:
+    try:
+        auth.on_renewed(renewing.state is State.DONE)
+        if renewing.state is State.DONE:
+            return _Lack("renew() has ended without any") if auth.needs_renewal else None
+    except Exception as error:
+        return _Lack(str(error), error)
+    cause = renewing.error
+    if isinstance(cause, DeadlineError):
+        return _Lack(f"renew() took more than {auth.renew_timeout:g} s, see renew_timeout", cause)
+    return _Lack(str(cause or "cancelled"), cause)
+
+
+def _unless_done(
+    chain: Chain, function: Callable[[Chain, Exception], None], error: Exception
+) -> None:
+    if not chain.done:
+        function(chain, error)
+
+
+def _is_in_task() -> bool:
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:  # the loop does not run
+        return False
+
+
+def _can_repeat(request: Request, outcome: Response | StreamError | None) -> bool:
     """Whether to send it again can do no harm to its own body and sink."""
-    is_file = isinstance(request.sink, os.PathLike)  # which is begun anew
-    is_untouched = request.sink is None or is_file or isinstance(outcome, ConnectError)
-    return request.is_replayable and is_untouched
+    return request.is_replayable and _is_untouched(request.sink, outcome)
+
+
+def _is_untouched(sink: object, outcome: Response | StreamError | None) -> bool:
+    if sink is None or isinstance(sink, os.PathLike):  # which is begun anew
+        return True
+    if isinstance(outcome, Response) and not callable(sink):  # a file gets no error pages
+        return not 200 <= outcome.status < 300
+    return isinstance(outcome, ConnectError)

@@ -517,7 +517,7 @@ class Runner:
         chain.state, chain.error = state, error
         for one in ending:
             if self._conduct is not None:
-                self._conduct.on_end(one, one._request)
+                self._conduct.on_end(one)
             self._release(one)
             self._count(one)
             one._wake_waiters()
@@ -584,7 +584,10 @@ class Runner:
     def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the chain."""
         loop: asyncio.AbstractEventLoop = self._ioloop.asyncio_loop  # type: ignore[attr-defined]
-        chain._task = loop.create_task(coroutine)
+        if self._conduct is None:
+            chain._task = loop.create_task(coroutine)
+        else:
+            chain._task = self._conduct.in_its_name(chain, loop.create_task, coroutine)
 
     def _log_error(self, chain: Chain, error: BaseException) -> None:
         if chain._is_quiet:

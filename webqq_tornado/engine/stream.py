@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import inspect
 import logging
 import weakref
@@ -332,14 +331,12 @@ class HTTPStream(Hooks, RequestMaker):
 
         Args:
             observer: gets the chain, the request as sent, and the `Response` or the error, before
-                anybody else does.
+                anybody else does. What it raises is logged.
 
         Returns:
-            A function that ends it.
+            A function that ends it; may be called twice.
         """
-        observers = self._runner.watch_conduct().observers
-        observers.append(observer)
-        return functools.partial(observers.remove, observer)
+        return self._runner.watch_conduct().observe(observer)
 
     def launch(self) -> Chain:
         """Start what `begin` gives on a loop that runs already.
