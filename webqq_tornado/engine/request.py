@@ -304,6 +304,7 @@ class Request:
             put(plain, "url", request if _NORMAL_URL.fullmatch(request) else _normal_url(request))
             put(plain, "method", "GET")
             put(plain, "compiled", PLAIN)
+            put(plain, "is_special", False)  # where it is found sooner than on the class
             return plain
         if isinstance(request, urllib.request.Request):
             return cls(**from_urllib(request))

@@ -231,22 +231,25 @@ class Runner:
             self._turns.take_back(chain)
             return
         request: Request = chain._request
+        options, outcome, idle = self._plain_options, chain._outcome, self._idle_timeout
         try:
-            plain, idle, outcome = request.compiled is PLAIN, request.idle_timeout, chain._outcome
-            if request.is_special and request.is_socket:
-                self._open_socket(chain)
-                return
-            if request.is_special and request.is_streamed:
-                idle = _STREAM_IDLE_TIMEOUT if idle is None else idle
-                outcome = Streamed(self, chain) if request.stream else outcome
+            if request.compiled is not PLAIN:  # it says more than a URL
+                if request.is_socket:
+                    self._open_socket(chain)
+                    return
+                options = self._options_of(request)
+                if request.is_streamed:
+                    idle = _STREAM_IDLE_TIMEOUT
+                    outcome = Streamed(self, chain) if request.stream else outcome
+                idle = idle if request.idle_timeout is None else request.idle_timeout
             transfer = self._transport.submit(
                 request,
-                self._plain_options if plain else self._options_of(request),
+                options,
                 chain.session,
                 outcome,
                 lane=chain._lane,
                 discards=chain._readback is None,
-                idle_timeout=self._idle_timeout if idle is None else idle,
+                idle_timeout=idle,
             )
         except ValueError as error:
             self.errors += 1
