@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import textwrap
+from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
-from webqq_tornado import Chain, Response
+from servers.web import Web
+
+from webqq_tornado import Chain, HTTPStream, Response
 
 #: Nothing listens there: tcpmux has been out of use for decades.
 REFUSED = "http://127.0.0.1:1/"
@@ -73,3 +77,22 @@ def run_script(text: str, *arguments: str) -> str:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout
+
+
+@contextlib.asynccontextmanager
+async def polling(stream: HTTPStream, web: Web) -> AsyncIterator[None]:
+    """Another chain of the stream, in good health all the while, and with a link after it."""
+    links, is_over = 0, False
+
+    def read(response: Response) -> object:
+        nonlocal links
+        assert (response.status, response.body) == (200, b"01234")
+        links += 1
+        return None if is_over else (response.request, read, 0.005)
+
+    chain = stream.add_request(f"{web.http}/bytes/5", read)
+    yield
+    is_over, before = True, links
+    await chain
+    assert links > before
+    assert stream.stats().in_flight == 0

@@ -1,4 +1,7 @@
-"""A server that misbehaves as it is asked to: `/NAME` is a function below, one fault each."""
+"""A server that misbehaves as it is asked to: `/NAME` is an answer or a method below.
+
+One fault each. An answer is said, then the connection is closed.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,96 @@ from servers.raw import raw_server
 
 OK = b"HTTP/1.1 200 OK\r\n"
 BODY = b"Content-Length: 100\r\n\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+HALF = b"Content-Length: 4\r\n\r\nhalf"  # a whole body of that word, as it happens
 _ZIPPED = gzip.compress(bytes(range(256)) * 400)
+
+
+def _encoded(how: bytes, body: bytes) -> bytes:
+    """An answer whose body is said to be encoded so."""
+    head = b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (how, len(body))
+    return OK + head + body
+
+
+def _moved(*to: bytes) -> bytes:
+    """A redirect."""
+    lines = b"".join(b"Location: %s\r\n" % one for one in to)
+    return b"HTTP/1.1 302 Found\r\n" + lines + HALF
+
+
+#: What is wrong from the start to the end of an answer.
+ANSWERS: dict[str, bytes] = {
+    # the status line
+    "no_number_for_a_status": b"HTTP/1.1 fine\r\n\r\n",
+    "status_of_two_digits": b"HTTP/1.1 20 OK\r\n" + HALF,
+    "status_below_100": b"HTTP/1.1 099 OK\r\n" + HALF,
+    "unknown_version": b"HTTP/7.3 200 OK\r\n\r\n",
+    "version_of_another_connection": b"HTTP/2 200 OK\r\n" + HALF,
+    "http_0_9": b"<html>hello</html>",
+    "another_protocol": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "tls_where_none_was_asked_for": b"\x15\x03\x01\x00\x02\x02\x28",
+    "giant_status_line": b"HTTP/1.1 200 " + b"O" * 2_000_000 + b"\r\n\r\n",
+    # interim answers
+    "some_1xx": b"HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n" * 3 + OK + HALF,
+    "flood_of_1xx": b"HTTP/1.1 102 Wait\r\n\r\n" * 50_000 + OK + BODY,
+    "interim_answer_and_close": b"HTTP/1.1 100 Continue\r\n\r\n",
+    # the headers
+    "close_in_the_status_line": b"HTTP/1.1 20",
+    "close_in_headers": OK + b"Content-Type: text/",
+    "header_without_a_colon": OK + b"no colon here\r\n" + HALF,
+    "header_with_a_nul": OK + b"X: a\0b\r\n" + HALF,
+    "header_with_a_bare_cr": OK + b"X: a\rSet-Cookie: b=c\r\n" + HALF,
+    "lines_that_end_in_lf": b"HTTP/1.1 200 OK\nContent-Length: 4\n\nhalf",
+    "giant_header": OK + b"X-Giant: " + b"x" * 2_000_000 + b"\r\n\r\n",
+    "many_headers": OK + b"X: y\r\n" * 50_000 + b"\r\n",
+    # the length
+    "short_body": OK + BODY + b"half",
+    "conflicting_lengths": OK + b"Content-Length: 4\r\nContent-Length: 8\r\n\r\nhalfhalf",
+    "conflicting_lengths_in_a_list": OK + b"Content-Length: 4, 8\r\n\r\nhalfhalf",
+    "the_same_length_twice": OK + b"Content-Length: 4\r\n" + HALF,
+    "length_and_chunks": OK + b"Content-Length: 99\r\n" + CHUNKED + b"4\r\nhalf\r\n0\r\n\r\n",
+    "negative_length": OK + b"Content-Length: -5\r\n\r\nhalf",
+    "length_in_words": OK + b"Content-Length: four\r\n\r\nhalf",
+    "huge_length": OK + b"Content-Length: 99999999999999999999999\r\n\r\nhalf",
+    "body_without_a_length": OK + b"\r\nhalf",
+    "body_that_can_not_be": b"HTTP/1.1 204 No Content\r\n" + HALF,
+    # chunks
+    "close_in_a_chunk": OK + CHUNKED + b"64\r\nhalf",
+    "close_before_the_last_chunk": OK + CHUNKED + b"4\r\nhalf\r\n",
+    "close_in_the_trailers": OK + CHUNKED + b"4\r\nhalf\r\n0\r\nX: y\r\n",
+    "bad_chunk_size": OK + CHUNKED + b"zz\r\nhalf\r\n0\r\n\r\n",
+    "chunk_size_that_overflows": OK + CHUNKED + b"f" * 17 + b"\r\nhalf",
+    "chunk_longer_than_its_size": OK + CHUNKED + b"4\r\nhalf and more\r\n0\r\n\r\n",
+    "many_trailers": OK + CHUNKED + b"0\r\n" + b"X: y\r\n" * 50_000 + b"\r\n",
+    "giant_trailer": OK + CHUNKED + b"0\r\nX: " + b"y" * 2_000_000 + b"\r\n\r\n",
+    "transfer_encoding_nobody_asked_for": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
+    # the encoding
+    "corrupt_gzip": _encoded(b"gzip", _ZIPPED[:100] + b"\0\xff" * 50 + _ZIPPED[200:]),
+    "gzip_with_another_checksum": _encoded(b"gzip", _ZIPPED[:-8] + b"\1\2\3\4" + _ZIPPED[-4:]),
+    "gzip_with_something_after_it": _encoded(b"gzip", _ZIPPED + b"and more"),
+    "two_gzips": _encoded(b"gzip", _ZIPPED + _ZIPPED),
+    "no_gzip_at_all": _encoded(b"gzip", b"this was never compressed"),
+    "truncated_gzip": _encoded(b"gzip", _ZIPPED[: len(_ZIPPED) // 2]),
+    "truncated_gzip_without_a_length": OK
+    + b"Content-Encoding: gzip\r\n\r\n"
+    + _ZIPPED[: len(_ZIPPED) // 2],
+    "corrupt_deflate": _encoded(b"deflate", b"\xff\xff\xff\xff this is none"),
+    "corrupt_brotli": _encoded(b"br", b"\xff\xff\xff\xff this is none"),
+    "truncated_brotli": _encoded(b"br", b"\x0b\x05\x80hello"),
+    "corrupt_zstd": _encoded(b"zstd", b"\x28\xb5\x2f\xfd\xff\xff\xff\xff this is none"),
+    "unknown_encoding": _encoded(b"rot13", b"unys"),
+    "too_many_encodings": _encoded(b", ".join([b"gzip"] * 20), _ZIPPED),
+    # redirects
+    "redirect_to_itself": _moved(b"/redirect_to_itself"),
+    "redirect_to_a_file": _moved(b"file:///etc/passwd"),
+    "redirect_to_a_script": _moved(b"javascript:alert(1)"),
+    "redirect_to_no_host": _moved(b"http:///"),
+    "redirect_to_no_port": _moved(b"http://127.0.0.1:99999/"),
+    "redirect_to_no_url": _moved(b"http://a b/"),
+    "redirect_to_nowhere": _moved(b"http://127.0.0.1:1/"),
+    "redirect_to_two_places": _moved(b"http://127.0.0.1:1/", b"http://127.0.0.1:2/"),
+    "redirect_without_a_place": _moved(),
+}
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
@@ -36,7 +128,7 @@ async def _for_ever(reader: Reader) -> None:
 
 
 class Faults:
-    """One method for each fault; gets the connection once the request's head has come."""
+    """Faults in time, or of the connection: a method gets it once the request's head has come."""
 
     async def reset_before_headers(self, reader: Reader, writer: Writer) -> None:
         _reset(writer)
@@ -45,24 +137,16 @@ class Faults:
         await _say(writer, OK, b"Content-")
         _reset(writer)
 
+    async def reset_in_a_chunk(self, reader: Reader, writer: Writer) -> None:
+        await _say(writer, OK, CHUNKED, b"64\r\nhalf")
+        _reset(writer)
+
     async def reset_in_body(self, reader: Reader, writer: Writer) -> None:
         await _say(writer, OK, BODY, b"half")
         _reset(writer)
 
     async def close_before_headers(self, reader: Reader, writer: Writer) -> None:
         pass
-
-    async def close_in_headers(self, reader: Reader, writer: Writer) -> None:
-        await _say(writer, OK, b"Content-Type: text/")
-
-    async def close_in_a_chunk(self, reader: Reader, writer: Writer) -> None:
-        await _say(writer, OK, b"Transfer-Encoding: chunked\r\n\r\n", b"64\r\nhalf")
-
-    async def close_before_the_last_chunk(self, reader: Reader, writer: Writer) -> None:
-        await _say(writer, OK, b"Transfer-Encoding: chunked\r\n\r\n", b"4\r\nhalf\r\n")
-
-    async def short_body(self, reader: Reader, writer: Writer) -> None:
-        await _say(writer, OK, BODY, b"half")
 
     async def long_body(self, reader: Reader, writer: Writer) -> None:
         await _say(writer, OK, b"Content-Length: 4\r\n\r\n", b"halfHTTP/1.1 200 OK\r\n\r\nsmuggled")
@@ -91,101 +175,25 @@ class Faults:
             await _say(writer, b"X: y\r\n")
             await asyncio.sleep(0.01)  # this is the fault
 
-    async def no_number_for_a_status(self, reader: Reader, writer: Writer) -> None:
-        await _say(writer, b"HTTP/1.1 fine\r\n\r\n")
-
-    async def unknown_version(self, reader: Reader, writer: Writer) -> None:
-        await _say(writer, b"HTTP/7.3 200 OK\r\n\r\n")
-
-    async def http_0_9(self, reader: Reader, writer: Writer) -> None:
-        await _say(writer, b"<html>hello</html>")
-
-    async def giant_header(self, reader: Reader, writer: Writer) -> None:
-        await _say(writer, OK, b"X-Giant: " + b"x" * 2_000_000 + b"\r\n\r\n")
-
-    async def many_headers(self, reader: Reader, writer: Writer) -> None:
-        await _say(writer, OK, b"X: y\r\n" * 50_000, b"\r\n")
-
     async def endless_headers(self, reader: Reader, writer: Writer) -> None:
         await _say(writer, OK)
         while True:
             await _say(writer, b"X-More: and more\r\n" * 100)
-
-    async def conflicting_lengths(self, reader: Reader, writer: Writer) -> None:
-        await _say(writer, OK, b"Content-Length: 4\r\nContent-Length: 8\r\n\r\n", b"halfhalf")
-
-    async def length_and_chunks(self, reader: Reader, writer: Writer) -> None:
-        await _say(
-            writer,
-            OK,
-            b"Content-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n\r\n",
-        )
-
-    async def negative_length(self, reader: Reader, writer: Writer) -> None:
-        await _say(writer, OK, b"Content-Length: -5\r\n\r\n", b"half")
-
-    async def huge_length(self, reader: Reader, writer: Writer) -> None:
-        await _say(writer, OK, b"Content-Length: 99999999999999999999999\r\n\r\n", b"half")
-
-    async def bad_chunk_size(self, reader: Reader, writer: Writer) -> None:
-        await _say(writer, OK, b"Transfer-Encoding: chunked\r\n\r\n", b"zz\r\nhalf\r\n0\r\n\r\n")
-
-    async def corrupt_gzip(self, reader: Reader, writer: Writer) -> None:
-        body = _ZIPPED[:100] + b"\0\xff" * 50 + _ZIPPED[200:]
-        await self._encoded(writer, b"gzip", body)
-
-    async def no_gzip_at_all(self, reader: Reader, writer: Writer) -> None:
-        await self._encoded(writer, b"gzip", b"this was never compressed")
-
-    async def truncated_gzip(self, reader: Reader, writer: Writer) -> None:
-        await self._encoded(writer, b"gzip", _ZIPPED[: len(_ZIPPED) // 2])
-
-    async def corrupt_brotli(self, reader: Reader, writer: Writer) -> None:
-        await self._encoded(writer, b"br", b"\xff\xff\xff\xff this is none")
-
-    async def truncated_brotli(self, reader: Reader, writer: Writer) -> None:
-        await self._encoded(writer, b"br", b"\x0b\x05\x80hello")
-
-    async def _encoded(self, writer: Writer, how: bytes, body: bytes) -> None:
-        head = b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (how, len(body))
-        await _say(writer, OK, head, body)
-
-    async def redirect_to_itself(self, reader: Reader, writer: Writer) -> None:
-        await _say(
-            writer, b"HTTP/1.1 302 F\r\nLocation: /redirect_to_itself\r\nContent-Length: 0\r\n\r\n"
-        )
-
-    async def redirect_to_a_file(self, reader: Reader, writer: Writer) -> None:
-        await _say(
-            writer, b"HTTP/1.1 302 F\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"
-        )
-
-    async def redirect_to_nowhere(self, reader: Reader, writer: Writer) -> None:
-        await _say(
-            writer, b"HTTP/1.1 302 F\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
-        )
-
-    async def flood_of_1xx(self, reader: Reader, writer: Writer) -> None:
-        await _say(writer, b"HTTP/1.1 102 Wait\r\n\r\n" * 50_000, OK, BODY)
-
-    async def some_1xx(self, reader: Reader, writer: Writer) -> None:
-        await _say(
-            writer,
-            b"HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n" * 3,
-            OK,
-            b"Content-Length: 4\r\n\r\nhalf",
-        )
 
     async def refusal_during_upload(self, reader: Reader, writer: Writer) -> None:
         await _say(
             writer, b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"
         )
         writer.write_eof()
-        await asyncio.wait({asyncio.ensure_future(_for_ever(reader))}, timeout=1)
+        await _for_ever(reader)
 
     async def refusal_and_reset_during_upload(self, reader: Reader, writer: Writer) -> None:
         await _say(writer, b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
         await reader.read(1)
+
+
+#: All faults there are.
+NAMES = frozenset(ANSWERS) | {name for name in vars(Faults) if not name.startswith("_")}
 
 
 @contextlib.asynccontextmanager
@@ -197,7 +205,10 @@ async def misbehaving() -> AsyncIterator[str]:
         while not reader.at_eof():
             head = await reader.readuntil(b"\r\n\r\n")
             name = head.split(b" ")[1].decode().strip("/")
-            await getattr(faults, name)(reader, writer)
+            if name in ANSWERS:
+                await _say(writer, ANSWERS[name])
+            else:
+                await getattr(faults, name)(reader, writer)
             if "redirect" not in name:
                 return
 

@@ -229,11 +229,12 @@ _CHECK_PROXY = "check proxy= and the proxy's log"
 _BROKE_OFF = "the server or something between broke off; send again if that is safe"
 _SEND_AGAIN = "give body= a function that returns a new iterator each time, or a path"
 _RAW = "send decompress_response=False to see it raw"
+_LOOK = "send follow_redirects=False to look at where it leads"
 _NOT_HTTP = "check that this port speaks HTTP in the version asked for"
 
 #: curl_easy_perform's CURLcode (libcurl-errors(3)) to class, phase, remedy.
 _CAUSES = {
-    1: _Cause(RedirectError, "choosing the scheme", "use an http or https URL"),
+    1: _Cause(RedirectError, "choosing the scheme", _LOOK),
     3: _Cause(StreamError, "reading the URL", "correct the URL"),
     5: _Cause(ProxyError, "resolving the proxy", _CHECK_PROXY),
     6: _Cause(ResolveError, "resolving the host", "check the host's name and the DNS"),
@@ -265,11 +266,19 @@ _CAUSES = {
     100: _Cause(TooLargeError, "reading the headers", "see to it that the server sends fewer"),
     97: _Cause(ProxyError, "the handshake with the proxy", _CHECK_PROXY),
 }
+_BAD_REDIRECT = _Cause(RedirectError, "following the redirect", _LOOK)
 _UNKNOWN = _Cause(StreamError, "the transfer", "see libcurl-errors(3) for this code")
 
 
 def from_curl(
-    code: int, text: str, *, method: str, url: str, request: object, is_proxied: bool = False
+    code: int,
+    text: str,
+    *,
+    method: str,
+    url: str,
+    request: object,
+    is_proxied: bool = False,
+    is_tunnelling: bool = False,
 ) -> StreamError:
     """The error that libcurl's number stands for.
 
@@ -280,14 +289,18 @@ def from_curl(
         url: of the request; shown without credentials.
         request: kept on the error.
         is_proxied: it went by a proxy: then that is what could not be reached.
+        is_tunnelling: the proxy had not made the connection yet: what came is its own.
     """
     cause = _CAUSES.get(code, _UNKNOWN)
-    if (is_proxied and code == _CONNECTING) or (code == _RECEIVING and "CONNECT" in text):
+    is_proxys = is_tunnelling or (is_proxied and code == _CONNECTING)
+    if is_proxys or (code == _RECEIVING and "CONNECT" in text):
         cause = _CAUSES[97]
     elif code in (_SENDING, _RECEIVING) and "alert" in text:  # TLS 1.3: after our handshake
         cause = _CAUSES[35]
-    elif code == 1 and "HTTP" in text:  # the answer's version, not the URL's scheme
-        cause = _CAUSES[8]
+    elif code in (1, 3) and "redirect" in text:  # what is wrong is not the URL we were given
+        cause = _BAD_REDIRECT
+    elif (code == 1 and "HTTP" in text) or (code == 61 and "Transfer-Encoding" in text):
+        cause = _CAUSES[8]  # the answer's version, and the way that its body is framed
     why = f": {text.rstrip('. ')}" if text else ""
     message = f"{method} {safe_url(url)}: {cause.phase} failed{why}; {cause.remedy}"
     return cause.error(message, request=request, code=code)

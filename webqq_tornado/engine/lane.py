@@ -52,6 +52,7 @@ _TIMES_OF_FIRST = (
 )
 
 _NOT_CONNECTED, _REDIRECTED_TOO_OFTEN = 7, 47  # of libcurl's errors
+_IN_HEADERS = frozenset({1, 8, 100})
 _BYTES = (pycurl.SIZE_UPLOAD_T, pycurl.SIZE_DOWNLOAD_T, pycurl.HEADER_SIZE, pycurl.REQUEST_SIZE)
 
 
@@ -271,11 +272,18 @@ class Transfer:
             url=request.url,
             request=request,
             is_proxied=is_proxied,
+            is_tunnelling=is_proxied and code in _IN_HEADERS and self._is_tunnelling(request),
         )
         if code == _REDIRECTED_TOO_OFTEN and isinstance(error, RedirectError):
             response = self.response(request)
             error.response = response if isinstance(response, Response) else None
         return error
+
+    def _is_tunnelling(self, request: Request) -> bool:
+        """What came was the proxy's: the server has not been reached."""
+        if not self.opened or not request.url.startswith("https:"):
+            return False
+        return not self.easy.getinfo(pycurl.APPCONNECT_TIME)
 
     def bytes_moved(self) -> int:
         """Bytes sent and received so far; only good for telling whether there were more."""

@@ -8,10 +8,18 @@ paused.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import io
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+)
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeAlias, Union
 
@@ -149,6 +157,7 @@ class IteratorOutflow:
         self._has_ended = False
         self._is_wanted = False
         self._task: asyncio.Task[bytes | None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
         self._begin(body)
 
@@ -220,13 +229,22 @@ class IteratorOutflow:
         self._transfer.resume_sending()
 
     def close(self) -> None:
-        """Have the iterator end, if it is a generator (asyncio sees to async ones)."""
+        """Have the iterator end, if it is a generator."""
         task, self._task = self._task, None
         if task is not None:
             task.remove_done_callback(self._on_chunk)
             task.cancel()
         elif inspect.isgenerator(self._iterator):
             self._iterator.close()
+        elif inspect.isasyncgen(self._iterator) and not self._has_ended:
+            # The request holds it, and who reads the response the request: to leave it to the
+            # garbage collector may take for ever.
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and asyncio saw to it
+                self._closing = asyncio.get_running_loop().create_task(_close(self._iterator))
+
+
+async def _close(generator: AsyncGenerator[object, Any]) -> None:
+    await generator.aclose()
 
 
 async def _next_of(iterator: AsyncIterator[bytes]) -> bytes | None:

@@ -179,10 +179,11 @@ class Transport:
         transfer; a limit of 1 s took 7 s when a few bytes had come.
         """
         moved, since = transfer.bytes_moved(), monotonic()
+        watched = weakref.ref(request)  # it may hold a large body, and the timer outlives it
 
         def look() -> None:
             nonlocal moved, since
-            if transfer.request is not request or transfer.lane is None:
+            if transfer.request is not watched() or transfer.lane is None:
                 return  # it has ended
             now_moved, now = transfer.bytes_moved(), monotonic()
             if now_moved != moved or (transfer.pipes and transfer.pipes.is_paused):
