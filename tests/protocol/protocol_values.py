@@ -13,6 +13,7 @@ from webqq_tornado.protocol.models import (
     Birthday,
     CheckReply,
     Content,
+    DiscussionDetails,
     Face,
     Font,
     FriendList,
@@ -82,6 +83,10 @@ def several(model: Any) -> st.SearchStrategy[Any]:
 
 def details(members: st.SearchStrategy[Any]) -> st.SearchStrategy[GroupDetails]:
     return any_of(GroupDetails, members=members, is_complete=st.just(True))
+
+
+def discussions(members: st.SearchStrategy[Any]) -> st.SearchStrategy[DiscussionDetails]:
+    return any_of(DiscussionDetails, members=members)
 
 
 def friend_lists(

@@ -11,14 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protocol_values import quickly
 
-from webqq_tornado.protocol import webqq3
+from webqq_tornado.protocol import smartqq, webqq3
 from webqq_tornado.protocol.errors import ProtocolError
 from webqq_tornado.protocol.exchange import Exchange
 
-CALLS = [pytest.param(call, id=call.name) for call in webqq3.EXCHANGES]
-EXCHANGES: list[Any] = [
-    pytest.param(call, id=call.name) for call in webqq3.EXCHANGES if isinstance(call, Exchange)
+CALLS = [
+    pytest.param(call, id=f"{dialect}-{call.name}")
+    for dialect, calls in (("webqq3", webqq3.EXCHANGES), ("smartqq", smartqq.EXCHANGES))
+    for call in calls
 ]
+EXCHANGES: list[Any] = [param for param in CALLS if isinstance(param.values[0], Exchange)]
 NAMES = [
     "retcode",
     "errCode",
@@ -57,6 +59,18 @@ NAMES = [
     "psessionid",
     "account",
     "flags",
+    "dnamelist",
+    "dmasklist",
+    "info",
+    "mem_list",
+    "mem_info",
+    "mem_status",
+    "mem_uin",
+    "ruin",
+    "vfwebqq",
+    "added_friends",
+    "removed_friends",
+    "session_id",
 ]
 WORDS = [
     "message",
@@ -67,6 +81,9 @@ WORDS = [
     "face",
     "offpic",
     "cface",
+    "input_notify",
+    "file_message",
+    "buddylist_change",
     "online",
     "\ud83d",
     "\udc00\ud800",

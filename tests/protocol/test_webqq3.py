@@ -15,6 +15,7 @@ from protocol_values import (
     TEXTS,
     any_of,
     details,
+    discussions,
     distinct,
     friend_lists,
     polls,
@@ -40,6 +41,8 @@ EVENTS = [
     models.Kicked,
     models.SystemMessage,
     models.GroupSystemMessage,
+    models.Typing,
+    models.FileOffer,
 ]
 REPLIES: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (webqq3.LOGIN_PAGE, SECRETS),
@@ -57,6 +60,11 @@ REPLIES: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (webqq3.SELF_INFO, any_of(models.SelfInfo)),
     (webqq3.FRIEND_INFO, any_of(models.FriendInfo)),
     (webqq3.LONG_NICK, several(models.Signature)),
+    (webqq3.SET_LONG_NICK, SENDS),
+    (webqq3.ACCEPT_FRIEND, SENDS),
+    (webqq3.DISCUSSIONS, distinct(models.Discussion, "did")),
+    (webqq3.DISCUSSION_INFO, discussions(distinct(models.DiscussionMember, "uin"))),
+    (webqq3.RECENT, several(models.Recent)),
     (webqq3.POLL, polls(EVENTS)),
     (webqq3.SEND_FRIEND, SENDS),
     (webqq3.SIGNATURE, SECRETS),
@@ -78,6 +86,13 @@ FORMS: list[tuple[Any, Any]] = [
     (webqq3.SELF_INFO, forms.SelfInfoForm),
     (webqq3.FRIEND_INFO, forms.FriendInfoForm),
     (webqq3.LONG_NICK, forms.LongNickForm),
+    (webqq3.SET_LONG_NICK, forms.SetLongNickForm),
+    (webqq3.ACCEPT_FRIEND, forms.AcceptFriendForm),
+    (webqq3.DISCUSSIONS, forms.DiscussionsForm),
+    (webqq3.DISCUSSION_INFO, forms.DiscussionInfoForm),
+    (webqq3.RECENT, forms.RecentForm),
+    (webqq3.SEND_DISCUSSION, forms.DiscussionSendForm),
+    (webqq3.FILE, forms.FileForm),
     (webqq3.POLL, forms.PollForm),
     (webqq3.SEND_FRIEND, forms.SendForm),
     (webqq3.SEND_GROUP, forms.GroupSendForm),
@@ -120,7 +135,7 @@ def test_a_server_reads_what_a_client_sent(call: Any, model: Any, data: Any) -> 
 def test_every_exchange_is_tested_both_ways() -> None:
     assert {call for call, _ in FORMS} == set(webqq3.EXCHANGES)
     with_reply = {call.name for call in webqq3.EXCHANGES if isinstance(call, Exchange)}
-    shared = {webqq3.SEND_GROUP.name, webqq3.SEND_SESSION.name}
+    shared = {webqq3.SEND_GROUP.name, webqq3.SEND_SESSION.name, webqq3.SEND_DISCUSSION.name}
     assert {call.name for call, _ in REPLIES} == with_reply - shared
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "LoginResult",
     "Mask",
     "PollType",
+    "QRState",
     "Retcode",
     "Status",
     "action_of",
@@ -190,4 +191,21 @@ class LoginResult(Enum):
         return _LOGIN_RESULTS.get(code, cls.REFUSED)
 
 
+class QRState(Enum):
+    """The first value of a ``ptuiCB`` answer to a login by QR code (SmartQQ)."""
+
+    DONE = 0
+    EXPIRED = 65
+    WAITING = 66
+    SCANNED = 67
+    REFUSED = -1
+    """Any other number: refused for the reason given in the text."""
+
+    @classmethod
+    def of_code(cls, code: int) -> QRState:
+        """The state of a number, `REFUSED` if the clients did not know it."""
+        return _QR_STATES.get(code, cls.REFUSED)
+
+
+_QR_STATES = {state.value: state for state in QRState}
 _LOGIN_RESULTS = {result.value: result for result in LoginResult}

@@ -24,6 +24,9 @@ from .fields import (
 from .models import (
     Birthday,
     Category,
+    Discussion,
+    DiscussionDetails,
+    DiscussionMember,
     Friend,
     FriendInfo,
     FriendList,
@@ -31,6 +34,7 @@ from .models import (
     GroupDetails,
     Member,
     Presence,
+    Recent,
     SelfInfo,
     Session,
     Signature,
@@ -41,13 +45,18 @@ __all__ = [
     "FRIEND_INFO",
     "PRESENCE",
     "PRESENCE_FIELDS",
+    "RECENT",
     "SELF_INFO",
     "SESSION",
     "SIGNATURE",
     "TRANSLATION",
+    "build_discussion_details",
+    "build_discussions",
     "build_friend_list",
     "build_group_details",
     "build_groups",
+    "parse_discussion_details",
+    "parse_discussions",
     "parse_friend_list",
     "parse_group_details",
     "parse_groups",
@@ -141,6 +150,9 @@ SIGNATURE = Record(Signature, Field("uin", INTEGER), Field("lnick", TEXT))
 TRANSLATION = Record(Translation, Field("uin", INTEGER), Field("account", INTEGER))
 """Result of get_friend_uin2."""
 
+RECENT = Record(Recent, Field("uin", INTEGER), Field("type", INTEGER))
+"""One line of the result of get_recent_list2."""
+
 # --- profiles ---------------------------------------------------------------------------------
 
 _BIRTHDAY = Record(Birthday, Field("year", INTEGER), Field("month", INTEGER), Field("day", INTEGER))
@@ -180,7 +192,7 @@ def _is_marked(group: Group) -> bool:
     return bool(group.mark)
 
 
-def _is_masked(group: Group) -> bool:
+def _is_masked(group: Group | Discussion) -> bool:
     return group.mask != Mask.NOTIFY
 
 
@@ -217,7 +229,7 @@ def _has_card(member: Member) -> bool:
     return bool(member.card)
 
 
-def _is_seen(member: Member) -> bool:
+def _is_seen(member: Member | DiscussionMember) -> bool:
     return member.status != Status.OFFLINE or member.client_type != 0
 
 
@@ -289,3 +301,67 @@ def build_group_details(details: GroupDetails) -> object:
     is_sent = {"minfo": details.is_complete, "cards": bool(lists["cards"])}
     order = ("stats", "minfo", "cards", "vipinfo")
     return {"ginfo": ginfo, **{name: lists[name] for name in order if is_sent.get(name, True)}}
+
+
+# --- discussions ------------------------------------------------------------------------------
+
+_DISCUSSIONS = Joined(
+    Discussion,
+    "did",
+    Rows("dnamelist", "did", (Field("name", TEXT),), adds=True),
+    Rows("dmasklist", "did", (Field("mask", INTEGER),), has_row=_is_masked),
+)
+
+
+def parse_discussions(result: object) -> tuple[Discussion, ...]:
+    """Result of get_discus_list.
+
+    Raises:
+        ValueError: It is not as described.
+    """
+    return _DISCUSSIONS.parse(as_object(result))
+
+
+def build_discussions(discussions: tuple[Discussion, ...]) -> object:
+    """The reverse of `parse_discussions`."""
+    lists = _DISCUSSIONS.build(discussions)
+    return {name: lists[name] for name in ("dmasklist", "dnamelist")}
+
+
+_DISCUSSION_MEMBERS = Joined(
+    DiscussionMember,
+    "uin",
+    Rows("mem_list", "mem_uin", (Field("ruin", INTEGER, "account"),), adds=True),
+    Rows("mem_info", "uin", (Field("nick", TEXT),), adds=True),
+    Rows(
+        "mem_status",
+        "uin",
+        (Field("status", STATUS), Field("client_type", INTEGER)),
+        has_row=_is_seen,
+    ),
+)
+_DISCUSSION = Record(
+    DiscussionDetails,
+    Field("did", INTEGER),
+    Field("discu_name", TEXT, "name"),
+    Field("discu_owner", INTEGER, "owner"),
+)
+
+
+def parse_discussion_details(result: object) -> DiscussionDetails:
+    """Result of get_discu_info.
+
+    Raises:
+        ValueError: It is not as described.
+    """
+    lists = as_object(result)
+    info = as_object(lists.get("info"))
+    members = _DISCUSSION_MEMBERS.parse({**lists, "mem_list": info.get("mem_list")})
+    return DiscussionDetails(**_DISCUSSION.values(info), members=members)  # type: ignore[arg-type]  # by the table above
+
+
+def build_discussion_details(details: DiscussionDetails) -> object:
+    """The reverse of `parse_discussion_details`."""
+    lists = _DISCUSSION_MEMBERS.build(details.members)
+    info = {**_DISCUSSION.build(details), "mem_list": lists["mem_list"]}
+    return {"info": info, "mem_info": lists["mem_info"], "mem_status": lists["mem_status"]}

@@ -22,11 +22,12 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 
 from . import wire
-from .fields import FLAG, INTEGER, RAW, Field, Record, raw_json
+from .fields import FLAG, INTEGER, RAW, Field, Kind, Record, raw_json
 from .models import Content, Face, Font, GroupPicture, Part, Picture, UnknownPart
 
 __all__ = [
     "MAX_BYTES",
+    "MESSAGE_CONTENT",
     "build_received",
     "build_sent",
     "parse_received",
@@ -190,6 +191,10 @@ def build_sent(content: Content) -> str:
     """The reverse of `parse_sent`: what a client puts into a message."""
     parts = [_build_part(part) for part in content.parts]
     return wire.dump([*parts, ["font", _build_font(content.font)]])
+
+
+MESSAGE_CONTENT = Field("content", Kind(parse_sent, build_sent))
+"""The field of every message that a client sends."""
 
 
 # --- length -----------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ __all__ = [
     "Rows",
     "as_object",
     "constant",
+    "fixed",
     "raw_json",
 ]
 
@@ -190,6 +191,11 @@ class Field(NamedTuple):
     def target(self) -> str:
         """The attribute of the model."""
         return self.attribute or self.name
+
+
+def fixed(name: str, value: object) -> Field:
+    """A parameter that is always the same, and never read."""
+    return Field(name, constant(value), is_read=False)
 
 
 def _required(model: Callable[..., object]) -> frozenset[str]:

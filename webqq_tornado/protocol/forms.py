@@ -13,8 +13,13 @@ from .codes import Status
 from .models import Content, Secret
 
 __all__ = [
+    "AcceptFriendForm",
     "CaptchaForm",
     "CheckForm",
+    "DiscussionInfoForm",
+    "DiscussionSendForm",
+    "DiscussionsForm",
+    "FileForm",
     "FriendInfoForm",
     "FriendsForm",
     "GroupInfoForm",
@@ -28,12 +33,18 @@ __all__ = [
     "LongNickForm",
     "OnlineForm",
     "PollForm",
+    "QRCodeForm",
+    "QRStateForm",
+    "RecentForm",
     "SelfInfoForm",
     "SendForm",
     "SessionSendForm",
+    "SetLongNickForm",
+    "SignOutForm",
     "SignatureForm",
     "StatusForm",
     "TranslateForm",
+    "VfwebqqForm",
 ]
 
 _NONE = Secret()
@@ -378,3 +389,181 @@ class LogoutForm:
     clientid: int = 0
     psessionid: Secret = _NONE
     t: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DiscussionsForm:
+    """The list of discussions.
+
+    Args:
+        clientid: Number that the client picked.
+        psessionid: From login2.
+        vfwebqq: From login2.
+        t: Milliseconds.
+    """
+
+    clientid: int = 0
+    psessionid: Secret = _NONE
+    vfwebqq: Secret = _NONE
+    t: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DiscussionInfoForm:
+    """One discussion's details.
+
+    Args:
+        did: Of the discussion.
+        vfwebqq: From login2.
+        clientid: Number that the client picked.
+        psessionid: From login2.
+        t: Milliseconds.
+    """
+
+    did: int
+    vfwebqq: Secret = _NONE
+    clientid: int = 0
+    psessionid: Secret = _NONE
+    t: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecentForm:
+    """Whom one has lately written with.
+
+    Args:
+        vfwebqq: From login2.
+        clientid: Number that the client picked.
+        psessionid: From login2.
+    """
+
+    vfwebqq: Secret = _NONE
+    clientid: int = 0
+    psessionid: Secret = _NONE
+
+
+@dataclass(frozen=True, slots=True)
+class DiscussionSendForm:
+    """A message to a discussion.
+
+    Args:
+        did: Of the discussion.
+        content: What.
+        msg_id: One more for each message.
+        clientid: Number that the client picked.
+        psessionid: From login2.
+        face: Number of one's portrait.
+    """
+
+    did: int
+    content: Content
+    msg_id: int = 0
+    clientid: int = 0
+    psessionid: Secret = _NONE
+    face: int = 564
+
+
+@dataclass(frozen=True, slots=True)
+class SetLongNickForm:
+    """Change one's signature.
+
+    Args:
+        text: The new one.
+        vfwebqq: From login2.
+    """
+
+    text: str
+    vfwebqq: Secret = _NONE
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptFriendForm:
+    """Accept a friend request, and add who made it.
+
+    Args:
+        account: QQ number of who asked.
+        mark: One's own name for them.
+        vfwebqq: From login2.
+    """
+
+    account: int
+    mark: str = ""
+    vfwebqq: Secret = _NONE
+
+
+@dataclass(frozen=True, slots=True)
+class FileForm:
+    """A file that a friend offers.
+
+    Args:
+        to: uin of the friend.
+        name: Of the file (``guid``).
+        session_id: From the offer (``lcid``).
+        clientid: Number that the client picked.
+        psessionid: From login2.
+        time: Milliseconds.
+    """
+
+    to: int
+    name: str = ""
+    session_id: int = 0
+    clientid: int = 0
+    psessionid: Secret = _NONE
+    time: int = 0
+
+
+# --- SmartQQ only -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class QRCodeForm:
+    """A QR code to log in with.
+
+    Args:
+        t: A random number below 1, as text.
+    """
+
+    t: str = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class QRStateForm:
+    """Has the QR code been scanned?
+
+    Args:
+        token: `webqq_tornado.protocol.hashes.hash33` of the cookie qrsig.
+        action: ``0-0-N`` with the milliseconds since the page was opened.
+        login_sig: The cookie pt_login_sig; most clients left it empty.
+    """
+
+    token: int
+    action: str = "0-0-1000"
+    login_sig: Secret = _NONE
+
+
+@dataclass(frozen=True, slots=True)
+class VfwebqqForm:
+    """The vfwebqq for the s host.
+
+    Args:
+        ptwebqq: The cookie.
+        clientid: Number that the client picked.
+        t: Milliseconds.
+    """
+
+    ptwebqq: Secret = _NONE
+    clientid: int = 0
+    t: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SignOutForm:
+    """Sign out of the account.
+
+    Args:
+        pt4_token: The cookie.
+        ptcz: The cookie.
+    """
+
+    pt4_token: Secret = _NONE
+    ptcz: Secret = _NONE

@@ -8,11 +8,19 @@ from __future__ import annotations
 import re
 
 from . import wire
-from .codes import LoginResult
+from .codes import LoginResult, QRState
 from .exchange import Reply
 from .models import CheckReply, LoginReply, Secret
 
-__all__ = ["CHECK_REPLY", "LOGIN_PAGE_REPLY", "LOGIN_REPLY", "LOGIN_TEXTS", "login_refusal"]
+__all__ = [
+    "CHECK_REPLY",
+    "LOGIN_PAGE_REPLY",
+    "LOGIN_REPLY",
+    "LOGIN_TEXTS",
+    "QR_TEXTS",
+    "login_refusal",
+    "qr_reply",
+]
 
 LOGIN_TEXTS: dict[LoginResult, str] = {
     LoginResult.OK: "登录成功!",
@@ -22,6 +30,32 @@ LOGIN_TEXTS: dict[LoginResult, str] = {
     LoginResult.REFUSED: "很遗憾，网络连接出现异常，请您检查是否禁用cookies。",
 }
 """The server's words for each result (captures of 2013 and 2014)."""
+
+
+QR_TEXTS: dict[QRState, str] = {
+    QRState.DONE: "登录成功！",
+    QRState.EXPIRED: "二维码已失效。({elapsed})",
+    QRState.WAITING: "二维码未失效。({elapsed})",
+    QRState.SCANNED: "二维码认证中。({elapsed})",
+    QRState.REFUSED: "本次登录已被拒绝",
+}
+"""The server's words while a QR code is shown; clients look for them (qqbot 2017).
+
+The number is an id of the request's log line, made of digits (captures of 2016 and 2017).
+"""
+
+
+def qr_reply(state: QRState, elapsed: int = 0, url: str = "", nick: str = "") -> LoginReply:
+    """The reply to ptqrlogin.
+
+    Args:
+        state: Of the QR code.
+        elapsed: The number behind the server's words.
+        url: Where to go next, once it is confirmed.
+        nick: Of the account, the same.
+    """
+    text = QR_TEXTS[state].format(elapsed=elapsed)
+    return LoginReply(state.value, Secret(url), text, nick)
 
 
 def login_refusal(result: LoginResult, account: int) -> LoginReply:

@@ -13,6 +13,8 @@ from .fields import FLAG, INTEGER, RAW, TEXT, Field, Kind, Record, as_object, co
 from .models import (
     DiscussionMessage,
     Event,
+    FileOffer,
+    FriendListChange,
     FriendMessage,
     GroupMessage,
     GroupSystemMessage,
@@ -24,10 +26,12 @@ from .models import (
     SessionMessage,
     StatusChange,
     SystemMessage,
+    Typing,
 )
 
 __all__ = [
     "build_event",
+    "build_late_send_reply",
     "build_poll",
     "build_send_reply",
     "parse_event",
@@ -49,6 +53,16 @@ def _head(sender: str) -> tuple[Field, ...]:
         Field("reply_ip", INTEGER),
     )
 
+
+def _parse_uins(raw: object) -> tuple[int, ...]:
+    rows = _FRIEND.parse_all(raw)
+    if not all(rows):
+        raise ValueError("uin is missing")
+    return tuple(row["uin"] for row in rows)
+
+
+_FRIEND: Record[dict[str, int]] = Record(dict[str, int], Field("uin", INTEGER))
+_UINS = Kind(_parse_uins, lambda uins: [{"uin": uin, "groupid": 0} for uin in uins])
 
 _RECORDS: dict[str, Record[Event]] = {
     PollType.MESSAGE.value: Record(
@@ -111,6 +125,21 @@ _RECORDS: dict[str, Record[Event]] = {
         Field("new_member", INTEGER, "joined", is_sparse=True),
         Field("admin_uin", INTEGER, "admin", is_sparse=True),
         Field("msg", TEXT, "text", is_sparse=True),
+    ),
+    PollType.INPUT_NOTIFY.value: Record(Typing, *_head("sender")),
+    PollType.FILE_MESSAGE.value: Record(
+        FileOffer,
+        *_head("sender"),
+        Field("mode", RAW),
+        Field("type", INTEGER),
+        Field("name", TEXT),
+        Field("session_id", INTEGER),
+        Field("time", INTEGER),
+    ),
+    PollType.BUDDYLIST_CHANGE.value: Record(
+        FriendListChange,
+        Field("added_friends", _UINS, "added"),
+        Field("removed_friends", _UINS, "removed"),
     ),
 }
 _TYPES = {record.model: poll_type for poll_type, record in _RECORDS.items()}
@@ -181,6 +210,13 @@ def parse_send_reply(text: str) -> SendReply:
     reply = wire.parse_envelope(text)
     words = wire.clean(reply.result) if isinstance(reply.result, str) else reply.text
     return SendReply(reply.retcode, words)
+
+
+def build_late_send_reply(reply: SendReply) -> str:
+    """The reverse of `parse_send_reply`, as SmartQQ answered to a message from 2016 on."""
+    if reply.retcode == 0:
+        return wire.dump({"errCode": 0, "msg": reply.text})
+    return wire.build_refusal(reply.retcode, reply.text)
 
 
 def build_send_reply(reply: SendReply) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from .codes import ACCEPTED, Action, LoginResult, Mask, Status, action_of
+from .codes import ACCEPTED, Action, LoginResult, Mask, QRState, Status, action_of
 from .faces import FACES
 
 __all__ = [
@@ -21,13 +21,18 @@ __all__ = [
     "Category",
     "CheckReply",
     "Content",
+    "Discussion",
+    "DiscussionDetails",
+    "DiscussionMember",
     "DiscussionMessage",
     "Event",
     "Face",
+    "FileOffer",
     "Font",
     "Friend",
     "FriendInfo",
     "FriendList",
+    "FriendListChange",
     "FriendMessage",
     "Group",
     "GroupDetails",
@@ -43,6 +48,7 @@ __all__ = [
     "PollReply",
     "Presence",
     "Profile",
+    "Recent",
     "Secret",
     "SelfInfo",
     "SendReply",
@@ -52,6 +58,7 @@ __all__ = [
     "StatusChange",
     "SystemMessage",
     "Translation",
+    "Typing",
     "UnknownPart",
 ]
 
@@ -254,8 +261,13 @@ class LoginReply:
 
     @property
     def result(self) -> LoginResult:
-        """The code's meaning."""
+        """The code's meaning after a login by password."""
         return LoginResult.of_code(self.code)
+
+    @property
+    def qr_state(self) -> QRState:
+        """The code's meaning while one waits for a QR code to be scanned."""
+        return QRState.of_code(self.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -578,6 +590,75 @@ class Translation:
     account: int
 
 
+@dataclass(frozen=True, slots=True)
+class Discussion:
+    """A discussion: a small group without a number of its own.
+
+    Args:
+        did: Its number in this session.
+        name: Its name.
+        mask: What the account wants of its messages.
+    """
+
+    did: int
+    name: str = ""
+    mask: int = Mask.NOTIFY
+
+
+@dataclass(frozen=True, slots=True)
+class DiscussionMember:
+    """A member of a discussion.
+
+    Args:
+        uin: Number in this session (``mem_uin``).
+        account: QQ number (``ruin``), 0 if the server kept it back.
+        nick: Own name.
+        status: How to be reached.
+        client_type: See `webqq_tornado.protocol.codes.CLIENT_TYPES`.
+    """
+
+    uin: int
+    account: int = 0
+    nick: str = ""
+    status: Status = Status.OFFLINE
+    client_type: int = 0
+
+    @property
+    def name(self) -> str:
+        """What to call the member."""
+        return self.nick or str(self.uin)
+
+
+@dataclass(frozen=True, slots=True)
+class DiscussionDetails:
+    """A discussion with its members (``get_discu_info``).
+
+    Args:
+        did: Its number in this session.
+        name: ``discu_name``.
+        owner: ``discu_owner``, a uin.
+        members: All of them.
+    """
+
+    did: int
+    name: str = ""
+    owner: int = 0
+    members: tuple[DiscussionMember, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """Somebody one has lately written with (``get_recent_list2``).
+
+    Args:
+        uin: uin, gid or did.
+        type: 0 a friend, 1 a group, 2 a discussion.
+    """
+
+    uin: int
+    type: int = 0
+
+
 # --- what poll2 brings ------------------------------------------------------------------------
 
 
@@ -780,6 +861,71 @@ class GroupSystemMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Typing:
+    """A friend is writing (``input_notify``).
+
+    Args:
+        sender: uin.
+        recipient: One's own uin.
+        msg_id: A number that tells nothing.
+        msg_id2: The same.
+        msg_type: 121.
+        reply_ip: A number that goes back to nobody.
+    """
+
+    sender: int
+    recipient: int = 0
+    msg_id: int = 0
+    msg_id2: int = 0
+    msg_type: int = 121
+    reply_ip: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileOffer:
+    """A friend offers a file (``file_message``), or takes the offer back.
+
+    Args:
+        sender: uin.
+        name: Of the file.
+        session_id: Goes into get_file2 as ``lcid``.
+        mode: ``recv`` for an offer, ``refuse`` when it is over.
+        recipient: One's own uin.
+        time: Seconds since 1970.
+        type: 101 for an offer.
+        msg_id: Tells repetitions.
+        msg_id2: Tells repetitions.
+        msg_type: 9.
+        reply_ip: A number that goes back to nobody.
+    """
+
+    sender: int
+    name: str = ""
+    session_id: int = 0
+    mode: str = "recv"
+    recipient: int = 0
+    time: int = 0
+    type: int = 101
+    msg_id: int = 0
+    msg_id2: int = 0
+    msg_type: int = 9
+    reply_ip: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FriendListChange:
+    """Friends came or went (``buddylist_change``): time to fetch the list again.
+
+    Args:
+        added: uins of new friends.
+        removed: uins of friends that are none any more.
+    """
+
+    added: tuple[int, ...] = ()
+    removed: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Other:
     """An event that we have no name for, or one whose fields are not as they should be.
 
@@ -796,7 +942,7 @@ class Other:
 
 Event: TypeAlias = (
     "FriendMessage | GroupMessage | DiscussionMessage | SessionMessage | StatusChange | Kicked"
-    " | SystemMessage | GroupSystemMessage | Other"
+    " | SystemMessage | GroupSystemMessage | Typing | FileOffer | FriendListChange | Other"
 )
 
 

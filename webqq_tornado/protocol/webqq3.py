@@ -21,7 +21,8 @@ Sources: pual_bot 2013 and twqq 2014, where not said otherwise.
 
 from __future__ import annotations
 
-from . import contacts, content, forms, messages
+from . import contacts, forms, messages
+from .content import MESSAGE_CONTENT
 from .endpoints import (
     APP_ID,
     LOGIN_REFERER,
@@ -42,18 +43,21 @@ from .fields import (
     SECRET_OR_NULL,
     STATUS,
     Field,
-    Kind,
     as_object,
-    constant,
+    fixed,
 )
 from .login import CHECK_REPLY, LOGIN_PAGE_REPLY, LOGIN_REPLY
 from .models import Secret
 
 __all__ = [
+    "ACCEPT_FRIEND",
     "CAPTCHA",
     "CHANGE_STATUS",
     "CHECK",
+    "DISCUSSIONS",
+    "DISCUSSION_INFO",
     "EXCHANGES",
+    "FILE",
     "FRIENDS",
     "FRIEND_INFO",
     "GROUPS",
@@ -66,17 +70,16 @@ __all__ = [
     "LONG_NICK",
     "ONLINE",
     "POLL",
+    "RECENT",
     "SELF_INFO",
+    "SEND_DISCUSSION",
     "SEND_FRIEND",
     "SEND_GROUP",
     "SEND_SESSION",
+    "SET_LONG_NICK",
     "SIGNATURE",
     "TRANSLATE",
 ]
-
-
-def _fixed(name: str, value: object) -> Field:
-    return Field(name, constant(value), is_read=False)
 
 
 # --- signing in -------------------------------------------------------------------------------
@@ -88,17 +91,17 @@ LOGIN_PAGE = Exchange(
     "/cgi-bin/login",
     Form(
         forms.LoginPageForm,
-        _fixed("daid", 164),
-        _fixed("target", "self"),
-        _fixed("style", 5),
-        _fixed("mibao_css", "m_webqq"),
-        _fixed("appid", APP_ID),
-        _fixed("enable_qlogin", 0),
-        _fixed("no_verifyimg", 1),
-        _fixed("s_url", "http://web2.qq.com/loginproxy.html"),
-        _fixed("f_url", "loginerroralert"),
-        _fixed("strong_login", 1),
-        _fixed("login_state", 10),
+        fixed("daid", 164),
+        fixed("target", "self"),
+        fixed("style", 5),
+        fixed("mibao_css", "m_webqq"),
+        fixed("appid", APP_ID),
+        fixed("enable_qlogin", 0),
+        fixed("no_verifyimg", 1),
+        fixed("s_url", "http://web2.qq.com/loginproxy.html"),
+        fixed("f_url", "loginerroralert"),
+        fixed("strong_login", 1),
+        fixed("login_state", 10),
         Field("t", RAW),
     ),
     LOGIN_PAGE_REPLY,
@@ -115,7 +118,7 @@ CHECK = Exchange(
     Form(
         forms.CheckForm,
         Field("uin", INTEGER, "account"),
-        _fixed("appid", APP_ID),
+        fixed("appid", APP_ID),
         _LOGIN_SIG,
         Field("r", RAW),
     ),
@@ -131,7 +134,7 @@ CAPTCHA = Call(
     "/getimage",
     Form(
         forms.CaptchaForm,
-        _fixed("aid", APP_ID),
+        fixed("aid", APP_ID),
         Field("r", RAW),
         Field("uin", INTEGER, "account"),
     ),
@@ -148,23 +151,23 @@ LOGIN = Exchange(
         Field("u", INTEGER, "account"),
         Field("p", SECRET),
         Field("verifycode", RAW, "verify_code"),
-        _fixed("webqq_type", 10),
-        _fixed("remember_uin", 1),
-        _fixed("login2qq", 1),
-        _fixed("aid", APP_ID),
-        _fixed("u1", "http://web.qq.com/loginproxy.html?login2qq=1&webqq_type=10"),
-        _fixed("h", 1),
-        _fixed("ptredirect", 0),
-        _fixed("ptlang", 2052),
-        _fixed("from_ui", 1),
-        _fixed("pttype", 1),
-        _fixed("dumy", ""),
-        _fixed("fp", "loginerroralert"),
-        _fixed("mibao_css", "m_webqq"),
-        _fixed("t", 1),
-        _fixed("g", 1),
-        _fixed("js_type", 0),
-        _fixed("js_ver", 10040),
+        fixed("webqq_type", 10),
+        fixed("remember_uin", 1),
+        fixed("login2qq", 1),
+        fixed("aid", APP_ID),
+        fixed("u1", "http://web.qq.com/loginproxy.html?login2qq=1&webqq_type=10"),
+        fixed("h", 1),
+        fixed("ptredirect", 0),
+        fixed("ptlang", 2052),
+        fixed("from_ui", 1),
+        fixed("pttype", 1),
+        fixed("dumy", ""),
+        fixed("fp", "loginerroralert"),
+        fixed("mibao_css", "m_webqq"),
+        fixed("t", 1),
+        fixed("g", 1),
+        fixed("js_type", 0),
+        fixed("js_ver", 10040),
         _LOGIN_SIG,
     ),
     LOGIN_REPLY,
@@ -190,7 +193,7 @@ LOGIN2 = Exchange(
         inner=(
             Field("status", STATUS),
             Field("ptwebqq", SECRET),
-            _fixed("passwd_sig", ""),
+            fixed("passwd_sig", ""),
             _CLIENT_ID,
             Field("psessionid", SECRET_OR_NULL),
         ),
@@ -210,7 +213,7 @@ FRIENDS = Exchange(
     "/api/get_user_friends2",
     Form(
         forms.FriendsForm,
-        inner=(_fixed("h", "hello"), Field("hash", SECRET, is_sparse=True), _VFWEBQQ),
+        inner=(fixed("h", "hello"), Field("hash", SECRET, is_sparse=True), _VFWEBQQ),
     ),
     json_reply(contacts.parse_friend_list, contacts.build_friend_list),
     referer=REFERER_S,
@@ -238,7 +241,7 @@ GROUP_INFO = Exchange(
     Form(
         forms.GroupInfoForm,
         Field("gcode", INTEGER),
-        _fixed("cb", "undefined"),
+        fixed("cb", "undefined"),
         _VFWEBQQ,
         _TIME,
     ),
@@ -255,9 +258,9 @@ TRANSLATE = Exchange(
     Form(
         forms.TranslateForm,
         Field("tuin", INTEGER, "uin"),
-        _fixed("verifysession", ""),
+        fixed("verifysession", ""),
         Field("type", INTEGER),
-        _fixed("code", ""),
+        fixed("code", ""),
         _VFWEBQQ,
         _TIME,
     ),
@@ -310,6 +313,74 @@ LONG_NICK = Exchange(
 )
 """A friend's signature."""
 
+DISCUSSIONS = Exchange(
+    "get_discus_list",
+    "GET",
+    "s",
+    "/api/get_discus_list",
+    Form(forms.DiscussionsForm, *_SESSION, _VFWEBQQ, _TIME),
+    json_reply(contacts.parse_discussions, contacts.build_discussions),
+    referer=REFERER_S,
+)
+"""Discussions with their masks."""
+
+DISCUSSION_INFO = Exchange(
+    "get_discu_info",
+    "GET",
+    "d",
+    "/channel/get_discu_info",
+    Form(forms.DiscussionInfoForm, Field("did", INTEGER), _VFWEBQQ, *_SESSION, _TIME),
+    json_reply(contacts.parse_discussion_details, contacts.build_discussion_details),
+    referer=REFERER_D,
+)
+"""One discussion with its members."""
+
+RECENT = Exchange(
+    "get_recent_list2",
+    "POST",
+    "d",
+    "/channel/get_recent_list2",
+    Form(forms.RecentForm, *_SESSION, inner=(_VFWEBQQ, *_SESSION)),
+    list_reply(contacts.RECENT),
+    referer=REFERER_D,
+    origin=ORIGIN_D,
+)
+"""Whom one has lately written with."""
+
+_DONE = Reply(lambda _, text: messages.parse_send_reply(text), messages.build_send_reply)
+
+SET_LONG_NICK = Exchange(
+    "set_long_nick2",
+    "POST",
+    "s",
+    "/api/set_long_nick2",
+    Form(forms.SetLongNickForm, inner=(Field("nlk", RAW, "text"), _VFWEBQQ)),
+    _DONE,
+    referer=REFERER_S,
+    origin=ORIGIN_S,
+)
+"""Change one's signature."""
+
+ACCEPT_FRIEND = Exchange(
+    "allow_and_add2",
+    "POST",
+    "s",
+    "/api/allow_and_add2",
+    Form(
+        forms.AcceptFriendForm,
+        inner=(
+            Field("account", INTEGER),
+            fixed("gid", 0),
+            Field("mname", RAW, "mark"),
+            _VFWEBQQ,
+        ),
+    ),
+    _DONE,
+    referer=REFERER_S,
+    origin=ORIGIN_S,
+)
+"""Accept a friend request."""
+
 # --- messages ---------------------------------------------------------------------------------
 
 POLL = Exchange(
@@ -323,8 +394,8 @@ POLL = Exchange(
         inner=(
             Field("ptwebqq", SECRET, is_sparse=True),
             *_SESSION,
-            _fixed("key", 0),
-            _fixed("ids", []),
+            fixed("key", 0),
+            fixed("ids", []),
         ),
     ),
     Reply(lambda _, text: messages.parse_poll(text), messages.build_poll),
@@ -333,10 +404,8 @@ POLL = Exchange(
 )
 """What is new; held by the server for up to about 60 s."""
 
-_CONTENT = Field("content", Kind(content.parse_sent, content.build_sent))
-_MESSAGE = (_CONTENT, Field("msg_id", INTEGER), *_SESSION)
+_MESSAGE = (MESSAGE_CONTENT, Field("msg_id", INTEGER), *_SESSION)
 _FACE = Field("face", INTEGER)
-_SEND_REPLY = Reply(lambda _, text: messages.parse_send_reply(text), messages.build_send_reply)
 
 SEND_FRIEND = Exchange(
     "send_buddy_msg2",
@@ -344,7 +413,7 @@ SEND_FRIEND = Exchange(
     "d",
     "/channel/send_buddy_msg2",
     Form(forms.SendForm, *_SESSION, inner=(Field("to", INTEGER), _FACE, *_MESSAGE)),
-    _SEND_REPLY,
+    _DONE,
     referer=REFERER_D,
     origin=ORIGIN_D,
 )
@@ -360,7 +429,7 @@ SEND_GROUP = Exchange(
         *_SESSION,
         inner=(Field("group_uin", INTEGER, "gid"), _FACE, *_MESSAGE),
     ),
-    _SEND_REPLY,
+    _DONE,
     referer=REFERER_D,
     origin=ORIGIN_D,
 )
@@ -382,11 +451,46 @@ SEND_SESSION = Exchange(
             Field("service_type", INTEGER),
         ),
     ),
-    _SEND_REPLY,
+    _DONE,
     referer=REFERER_D,
     origin=ORIGIN_D,
 )
 """A message to a stranger."""
+
+
+SEND_DISCUSSION = Exchange(
+    "send_discu_msg2",
+    "POST",
+    "d",
+    "/channel/send_discu_msg2",
+    Form(
+        forms.DiscussionSendForm,
+        *_SESSION,
+        inner=(Field("did", INTEGER), _FACE, *_MESSAGE),
+    ),
+    _DONE,
+    referer=REFERER_D,
+    origin=ORIGIN_D,
+)
+"""A message to a discussion."""
+
+FILE = Call(
+    "get_file2",
+    "GET",
+    "d",
+    "/channel/get_file2",
+    Form(
+        forms.FileForm,
+        Field("lcid", INTEGER, "session_id"),
+        Field("guid", RAW, "name"),
+        Field("to", INTEGER),
+        *_SESSION,
+        fixed("count", 1),
+        Field("time", LENIENT),
+    ),
+    referer=REFERER_D,
+)
+"""A file that a friend offers (twqq 2014)."""
 
 
 def _parse_value(result: object) -> Secret:
@@ -422,7 +526,7 @@ CHANGE_STATUS = Exchange(
     "d",
     "/channel/change_status2",
     Form(forms.StatusForm, Field("newstatus", STATUS, "status"), *_SESSION, _TIME),
-    _SEND_REPLY,
+    _DONE,
     referer=REFERER_D,
 )
 """Change one's status."""
@@ -434,12 +538,12 @@ HEARTBEAT = Exchange(
     "/web2/get_msg_tip",
     Form(
         forms.HeartbeatForm,
-        _fixed("uin", ""),
-        _fixed("tp", 1),
-        _fixed("id", 0),
-        _fixed("retype", 1),
+        fixed("uin", ""),
+        fixed("tp", 1),
+        fixed("id", 0),
+        fixed("retype", 1),
         Field("rc", LENIENT),
-        _fixed("lv", 3),
+        fixed("lv", 3),
         _TIME,
     ),
     # No client read the reply, and no source shows it: whatever comes is taken.
@@ -453,8 +557,8 @@ LOGOUT = Exchange(
     "GET",
     "d",
     "/channel/logout2",
-    Form(forms.LogoutForm, _fixed("ids", ""), *_SESSION, _TIME),
-    _SEND_REPLY,
+    Form(forms.LogoutForm, fixed("ids", ""), *_SESSION, _TIME),
+    _DONE,
     referer=REFERER_D,
 )
 """The end of the session."""
@@ -473,10 +577,17 @@ EXCHANGES = (
     SELF_INFO,
     FRIEND_INFO,
     LONG_NICK,
+    SET_LONG_NICK,
+    ACCEPT_FRIEND,
+    DISCUSSIONS,
+    DISCUSSION_INFO,
+    RECENT,
     POLL,
     SEND_FRIEND,
     SEND_GROUP,
+    SEND_DISCUSSION,
     SEND_SESSION,
+    FILE,
     SIGNATURE,
     CHANGE_STATUS,
     HEARTBEAT,
