@@ -1,9 +1,9 @@
-"""`Client`: one account by WebQQ 3, as chains on a stream.
+"""`Client`: one account by WebQQ 3 or SmartQQ, as chains on a stream.
 
-- *login*: check, login, login2, friends, groups, members; again with growing pauses when the
+- *login*: see `login`, then friends, groups, members; again with growing pauses when the
   session is lost, until the server says that there is no use in it.
 - *poll*: poll2, and again, and again, see `poll`.
-- *heartbeat*: get_msg_tip every 60 s.
+- *heartbeat*: get_msg_tip every 60 s (WebQQ 3 only).
 - *contacts*: friends, groups, members every 300 s.
 - *send*: one for each contact that something is to be sent to, see `outbox`.
 """
@@ -17,6 +17,7 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from tenacity import RetryCallState, Retrying, wait_random_exponential
@@ -26,7 +27,9 @@ from ..engine.errors import StreamError
 from ..engine.request import Request
 from ..engine.response import Response
 from ..engine.stream import HTTPStream
-from ..protocol import forms, webqq3
+from ..protocol import forms, smartqq, webqq3
+from ..protocol.codes import Status
+from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError
 from ..protocol.models import (
@@ -42,7 +45,8 @@ from ..protocol.models import (
     SessionMessage,
 )
 from .contacts import Contact, Contacts, Fetch, name_of
-from .login import Login, LoginError
+from .kept import KeptSession, cookies_of
+from .login import Login, LoginError, OnCaptcha, OnQR, PasswordLogin, QRLogin
 from .outbox import Outbox, Receipt, SendError
 from .poll import Poll
 
@@ -92,17 +96,25 @@ class Client:
 
     Args:
         stream: carries all its chains; several clients may share one.
-        account: QQ number.
-        password: its password.
+        account: QQ number; with SmartQQ 0 is whoever scans the QR code.
+        password: its password; SmartQQ has none.
         endpoints: the server; Tencent's own addresses by default (they are gone).
+        dialect: `WEBQQ3`, which logs in by password, or `SMARTQQ`, by QR code.
         name: for log lines; by default the QQ number.
         log_level: of lines about states and messages.
+        session_file: where the session is kept, mode 0600: a client that starts again goes on
+            with it, and needs no login.
+        on_captcha: gets a captcha's picture (bytes of a JPEG), returns its characters; may be
+            `async def`. It is asked again when they were wrong.
+        on_qr: gets a QR code's picture (bytes of a PNG) to show; a new one when it has expired.
 
     Attributes:
+        account: as above; known for certain from the login on.
         state: a `State`.
         nick: of the account, known from the login on.
         contacts: friends, groups, members: as of the last fetch.
         session: of the server, while there is one.
+        ptwebqq: the cookie, as the server gave it last.
 
     Example:
         >>> client = Client(stream, 10001, "secret", Endpoints.at("http://127.0.0.1:8100"))
@@ -114,26 +126,38 @@ class Client:
     def __init__(
         self,
         stream: HTTPStream,
-        account: int,
-        password: str,
+        account: int = 0,
+        password: str = "",
         endpoints: Endpoints | None = None,
         *,
+        dialect: Dialect = WEBQQ3,
         name: str = "",
         log_level: int = logging.INFO,
+        session_file: Path | None = None,
+        on_captcha: OnCaptcha | None = None,
+        on_qr: OnQR | None = None,
     ) -> None:
+        if not account and dialect is not SMARTQQ:
+            raise ValueError("account=0: only a login by QR code (dialect=SMARTQQ) finds out whose")
         self.stream = stream
         self.log_level = log_level
-        self.name = name or str(account)
+        self.name = name or str(account or "new account")
         self.account = account
-        self.endpoints = endpoints or Endpoints.historical()
+        self.endpoints = endpoints or dialect.endpoints
+        self.dialect = dialect
+        self.session_file = session_file
         self.clientid = random.randrange(10**7, 10**8)  # noqa: S311 - a number, no secret
         self.state = State.OFFLINE
         self.nick = ""
         self.contacts = Contacts()
         self.session: Session | None = None
         self._password = password
+        self._on_captcha, self._on_qr = on_captcha, on_qr
         self._identity = stream.session(f"webqq {account} {id(self)}")
-        self._ptwebqq = Secret()
+        self.ptwebqq = Secret()
+        self._taken_up: Secret | None = None  # psessionid that a login by cookies may take up
+        self._is_by_cookies = False  # the session was opened so, and nothing has shown it works
+        self._have_cookies_failed = False
         self._message_id = random.randrange(10**7, 10**8)  # noqa: S311 - the same
         self._listeners: list[Callable[[Happening], object]] = []
         self._ready: asyncio.Future[None] | None = None
@@ -180,7 +204,7 @@ class Client:
         self._drop_session()
         self._ready = asyncio.get_running_loop().create_future()
         self._set_state(State.CONNECTING)
-        self._start_login(0)
+        self._start_login(0, self._restored())
         try:
             await self._ready
         except asyncio.CancelledError:
@@ -189,19 +213,51 @@ class Client:
         finally:
             self._ready = None
 
+    def leave(self) -> None:
+        """End all chains, but stay logged in: a client with the same `session_file` goes on."""
+        self._keep_session()
+        self._end(State.REJECTED if self.state is State.REJECTED else State.OFFLINE, "left")
+
     async def logout(self) -> None:
         """Say goodbye, and end all chains. What is not sent yet is not sent any more."""
         session = self.session
+        self._forget_session()
         self._end(State.REJECTED if self.state is State.REJECTED else State.OFFLINE, "logged out")
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(LoginError(f"{self.name} was logged out while logging in"))
         if session is not None:
-            form = forms.LogoutForm(self.clientid, session.psessionid, _milliseconds())
-            request = Request.of(webqq3.LOGOUT.request(self.endpoints, form))
             try:
-                await self.stream.fetch(request, session=self._identity, timeout=5)
+                await self.stream.fetch(self._goodbye(session), session=self._identity, timeout=5)
             except StreamError as error:
                 logger.debug("%s: logout was not heard: %s", self.name, error)
+            self._identity.cookiejar.clear()
+
+    def _goodbye(self, session: Session) -> Request:
+        if self.dialect is SMARTQQ:
+            token, ptcz = (self._identity.cookiejar.get(name) for name in ("pt4_token", "ptcz"))
+            out = forms.SignOutForm(Secret(token or ""), Secret(ptcz or ""))
+            return Request.of(smartqq.SIGN_OUT.request(self.endpoints, out))
+        form = forms.LogoutForm(self.clientid, session.psessionid, _milliseconds())
+        return Request.of(webqq3.LOGOUT.request(self.endpoints, form))
+
+    async def set_status(self, status: Status) -> None:
+        """Be online, away, busy, hidden ... to others.
+
+        Args:
+            status: the new one.
+
+        Raises:
+            SendError: the client is not online, or the server refuses it.
+            StreamError: the server is not there.
+        """
+        if self.session is None:
+            raise SendError(f"{self.name} is {self.state.value}: log in first")
+        form = forms.StatusForm(status, self.clientid, self.session.psessionid, _milliseconds())
+        request = Request.of(self.dialect.change_status.request(self.endpoints, form))
+        response = await self.stream.fetch(request, session=self._identity, timeout=REQUEST_TIMEOUT)
+        reply = self.dialect.change_status.parse(response.body)
+        if not reply.is_accepted:
+            raise SendError(f"the server refused the status with retcode {reply.retcode}")
 
     def send(self, contact: Contact, content: Content | str) -> asyncio.Future[Receipt]:
         """Send a message; messages to one contact arrive in the order of the calls.
@@ -293,6 +349,7 @@ class Client:
             relink: it may be possible to take the session up again.
         """
         if self.state is State.ONLINE:
+            self._have_cookies_failed = self._is_by_cookies
             old = self.session.psessionid if self.session and relink else Secret()
             self._set_state(State.RECONNECTING, reason)
             self._drop_session()
@@ -301,23 +358,79 @@ class Client:
     # -- login --------------------------------------------------------------------------------
 
     def _start_login(self, delay: float, psessionid: Secret | None = None) -> None:
-        login = Login(
-            self.account,
-            self._password,
-            self.endpoints,
-            clientid=self.clientid,
-            cookies=self._identity.cookiejar,
-            then=lambda session, ptwebqq: self._on_session(login, session, ptwebqq),
-        )
-        # By cookies first, when one was online before; but once only, if it does not last.
-        is_known = psessionid is not None and self._attempt <= 1
-        first = login.again(psessionid or Secret()) if is_known else login.first()
+        login = self._new_login()
+        # By cookies first, when one was online before; but not if that does not last.
+        self._taken_up = psessionid
+        self._is_by_cookies = psessionid is not None and not self._have_cookies_failed
+        first = login.again(psessionid or Secret()) if self._is_by_cookies else login.first()
         self.add_chain(first._replace(delay=delay), "login", self._on_no_login)
 
+    def _new_login(self) -> Login:
+        def then(session: Session, ptwebqq: Secret) -> Link:
+            return self._on_session(login, session, ptwebqq)
+
+        login: Login
+        cookies = self._identity.cookiejar
+        if self.dialect is SMARTQQ:
+            login = QRLogin(
+                self.account,
+                self.endpoints,
+                on_qr=self._on_qr,
+                clientid=self.clientid,
+                cookies=cookies,
+                then=then,
+            )
+        else:
+            login = PasswordLogin(
+                self.account,
+                self._password,
+                self.endpoints,
+                on_captcha=self._on_captcha,
+                clientid=self.clientid,
+                cookies=cookies,
+                then=then,
+            )
+        return login
+
     def _on_session(self, login: Login, session: Session, ptwebqq: Secret) -> Link:
-        self.session, self._ptwebqq = session, ptwebqq
+        self.session, self.ptwebqq = session, ptwebqq
         self.nick = login.nick or self.nick
+        if login.account != self.account:
+            self.name = str(login.account) if self.name == "new account" else self.name
+            self.account = login.account
+        self._keep_session()
         return self.fetch(self._on_first_contacts).first()
+
+    def _restored(self) -> Secret | None:
+        """Take up the session in the file; its psessionid, if it is this account's."""
+        kept = KeptSession.load(self.session_file) if self.session_file else None
+        if kept is None or kept.dialect != self.dialect.name:
+            return None
+        if self.account not in (0, kept.account):
+            return None
+        self.account, self.clientid, self.nick = kept.account, kept.clientid, kept.nick
+        kept.restore(self._identity.cookiejar)
+        return kept.psessionid
+
+    def _keep_session(self) -> None:
+        if self.session is None or self.session_file is None:
+            return
+        kept = KeptSession(
+            self.account,
+            self.dialect.name,
+            self.clientid,
+            self.session.psessionid,
+            self.nick,
+            cookies_of(self._identity.cookiejar),
+        )
+        try:
+            kept.save(self.session_file)
+        except OSError as error:
+            logger.warning("%s: the session can not be kept: %s", self.name, error)
+
+    def _forget_session(self) -> None:
+        if self.session_file is not None:
+            self.session_file.unlink(missing_ok=True)
 
     def _on_first_contacts(self, contacts: Contacts) -> Link:
         assert self.session is not None  # noqa: S101 - they came in it
@@ -328,7 +441,8 @@ class Client:
             self._ready.set_result(None)
         poll = Poll(self, self.session)
         self.add_chain(poll.next_link(), "poll", poll.on_error)
-        self.add_chain(self._heartbeat_link(), "heartbeat", self._on_heartbeat_error)
+        if self.dialect.heartbeat is not None:
+            self.add_chain(self._heartbeat_link(), "heartbeat", self._on_heartbeat_error)
         self.add_chain(self._contacts_link(), "contacts", self._on_contacts_error)
         self._resume_outboxes()
         return None
@@ -354,7 +468,7 @@ class Client:
         else:
             pause = self._next_pause()
             logger.info("%s: no login yet (%s); again in %.1f s", self.name, error, pause)
-            self._start_login(pause)
+            self._start_login(pause, self._taken_up)
         return None
 
     def _next_pause(self) -> float:
@@ -408,7 +522,7 @@ class Client:
     def _heartbeat_link(self) -> Next:
         self._beats += 1
         form = forms.HeartbeatForm(self._beats, _milliseconds())
-        request = webqq3.HEARTBEAT.request(self.endpoints, form)
+        request = webqq3.HEARTBEAT.request(self.endpoints, form)  # of that dialect alone
         return Next(request, lambda response: self._heartbeat_link(), HEARTBEAT_SECONDS)
 
     def _on_heartbeat_error(self, error: Exception) -> Link:
@@ -437,7 +551,14 @@ class Client:
     def fetch(self, then: Callable[[Contacts], Link]) -> Fetch:
         """A fetch of the contacts in the open session."""
         assert self.session is not None  # noqa: S101 - callers have one
-        return Fetch(self.endpoints, self.session, self._ptwebqq, account=self.account, then=then)
+        return Fetch(
+            self.endpoints,
+            self.session,
+            self.ptwebqq,
+            account=self.account,
+            then=then,
+            dialect=self.dialect,
+        )
 
     def know(self, contacts: Contacts) -> None:
         """These are the contacts now."""
@@ -447,14 +568,16 @@ class Client:
     def stay_online(self) -> None:
         """The session works: the next trouble is the first again."""
         self._attempt = 0
+        self._is_by_cookies = self._have_cookies_failed = False
 
     def renew_ptwebqq(self, ptwebqq: Secret) -> None:
         """The server has changed that cookie."""
-        self._ptwebqq = ptwebqq
+        self.ptwebqq = ptwebqq
         jar = self._identity.cookiejar
         for cookie in [cookie for cookie in jar if cookie.name == "ptwebqq"]:
             cookie.value = str(ptwebqq)
             jar.set_cookie(cookie)
+        self._keep_session()
 
     def take(self, event: Event) -> None:
         """One event: told to the listeners, unless it is a message that came before."""
@@ -503,10 +626,14 @@ def _prepared(link: Next, errback: Errback | None) -> Next:
         return _prepared_next(readback(response) if readback else None, errback)
 
     def fail(error: Exception) -> Link:
-        handler = link.errback or errback
-        if handler is None:
+        if link.errback is not None:
+            try:
+                return _prepared_next(link.errback(error), errback)
+            except Exception as raised:
+                error = raised  # what it does not know how to handle, the account's may
+        if errback is None:
             raise error
-        return _prepared_next(handler(error), errback)
+        return _prepared_next(errback(error), errback)
 
     return link._replace(request=request, readback=read, errback=fail)
 

@@ -9,11 +9,12 @@ from typing import TypeAlias
 
 from ..engine.chain import Link, Next
 from ..engine.response import Response
-from ..protocol import forms, webqq3
+from ..protocol import forms
 from ..protocol.codes import Action
+from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import RefusedError
-from ..protocol.hashes import FriendListHash, friend_list_hash
+from ..protocol.hashes import friend_list_hash
 from ..protocol.models import (
     Friend,
     FriendList,
@@ -101,6 +102,7 @@ class Fetch:
         ptwebqq: for the friend list's hash.
         account: QQ number, for the same.
         then: gets the contacts, returns what comes next.
+        dialect: that the server is spoken to in.
     """
 
     def __init__(
@@ -111,11 +113,15 @@ class Fetch:
         *,
         account: int,
         then: Callable[[Contacts], Link],
+        dialect: Dialect = WEBQQ3,
     ) -> None:
+        self._dialect = dialect
         self._endpoints = endpoints
         self._session = session
         self._hashes = [
-            friend_list_hash(kind, account, ptwebqq) for kind in _HASHES if ptwebqq
+            friend_list_hash(kind, account, ptwebqq)
+            for kind in dialect.hashes
+            if ptwebqq or dialect is SMARTQQ  # late SmartQQ had an empty one, and its hash
         ] or [""]
         self._then = then
         self._list = FriendList()
@@ -126,21 +132,22 @@ class Fetch:
     def first(self, delay: float = 0) -> Next:
         """The chain's first link."""
         form = forms.FriendsForm(self._session.vfwebqq, Secret(self._hashes[0]))
-        return Next(webqq3.FRIENDS.request(self._endpoints, form), self._on_friends, delay)
+        return Next(self._dialect.friends.request(self._endpoints, form), self._on_friends, delay)
 
     def _on_friends(self, response: Response) -> Link:
         try:
-            self._list = webqq3.FRIENDS.parse(response.body)
+            self._list = self._dialect.friends.parse(response.body)
         except RefusedError as error:
             if error.action is not Action.RECOMPUTE_HASH or len(self._hashes) < 2:
                 raise
             self._hashes.pop(0)  # which kind a server wants is only known by trying
             return self.first()
-        form = forms.GroupsForm(self._session.vfwebqq)
-        return webqq3.GROUPS.request(self._endpoints, form), self._on_groups
+        hash_ = self._hashes[0] if self._dialect is SMARTQQ else ""
+        form = forms.GroupsForm(self._session.vfwebqq, Secret(hash_))
+        return self._dialect.groups.request(self._endpoints, form), self._on_groups
 
     def _on_groups(self, response: Response) -> Link:
-        self._groups = list(webqq3.GROUPS.parse(response.body))
+        self._groups = list(self._dialect.groups.parse(response.body))
         self._waiting = [(group, DETAIL_TRIES) for group in self._groups]
         return self._next_group()
 
@@ -149,12 +156,12 @@ class Fetch:
             return self._then(self._contacts())
         group = self._waiting[0][0]
         form = forms.GroupInfoForm(group.code, self._session.vfwebqq, int(time.time() * 1000))
-        return webqq3.GROUP_INFO.request(self._endpoints, form), self._on_details
+        return self._dialect.group_info.request(self._endpoints, form), self._on_details
 
     def _on_details(self, response: Response) -> Link:
         group, tries = self._waiting.pop(0)
         try:
-            details = webqq3.GROUP_INFO.parse(response.body)
+            details = self._dialect.group_info.parse(response.body)
         except RefusedError as error:
             if error.action is not Action.ASK_AGAIN:
                 return self._next_group()  # no member's name is worth a login
@@ -172,11 +179,3 @@ class Fetch:
             self._details,
             {category.index: category.name for category in self._list.categories},
         )
-
-
-#: In the order in which they are tried: the latest that WebQQ 3 wanted first.
-_HASHES = (
-    FriendListHash.PASSWORD_ERROR_2014,
-    FriendListHash.QUICKSORT_2013,
-    FriendListHash.EQQ_2012,
-)

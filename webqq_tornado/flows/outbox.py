@@ -12,9 +12,10 @@ from urllib.request import Request
 from ..engine.chain import Chain, Link, Next
 from ..engine.errors import StreamError
 from ..engine.response import Response
-from ..protocol import forms, webqq3
+from ..protocol import forms
 from ..protocol.codes import Action
 from ..protocol.content import MAX_BYTES, split_text
+from ..protocol.dialect import Dialect
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError
 from ..protocol.models import Content, Group, Part, Session
@@ -53,6 +54,7 @@ class Sender(Protocol):
     """What the outbox needs of its client."""
 
     endpoints: Endpoints
+    dialect: Dialect
     clientid: int
     session: Session | None
 
@@ -153,10 +155,12 @@ class Outbox:
         assert session is not None  # noqa: S101 - resume() looked
         rest = (letter.content, letter.message_id, client.clientid, session.psessionid)
         if isinstance(contact, Group):
-            return webqq3.SEND_GROUP.request(
+            return client.dialect.send_group.request(
                 client.endpoints, forms.GroupSendForm(contact.gid, *rest)
             )
-        return webqq3.SEND_FRIEND.request(client.endpoints, forms.SendForm(contact.uin, *rest))
+        return client.dialect.send_friend.request(
+            client.endpoints, forms.SendForm(contact.uin, *rest)
+        )
 
     def _pause_before(self, letter: _Letter) -> float:
         if not isinstance(self.contact, Group):
@@ -165,7 +169,7 @@ class Outbox:
         return max(0.0, self._last_time + GROUP_SPACING + repeat - time.monotonic())
 
     def _on_reply(self, response: Response) -> Link:
-        reply = webqq3.SEND_FRIEND.parse(response.body)  # the same answer for groups
+        reply = self._client.dialect.send_friend.parse(response.body)  # the same answer for groups
         if reply.is_accepted:
             letter = self._waiting.popleft()
             self._last_time, self._last_text = time.monotonic(), letter.content.text

@@ -1,4 +1,4 @@
-"""The poll chain of WebQQ 3: poll2, and again, and again; what each answer means for it."""
+"""The poll chain: poll2, and again, and again; what each answer means for it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from ..engine.chain import Link, Next
 from ..engine.errors import ConnectError, StreamError, TimeoutError
 from ..engine.request import Request
 from ..engine.response import Response
-from ..protocol import forms, webqq3
+from ..protocol import forms
 from ..protocol.codes import Action, meaning_of
+from ..protocol.dialect import SMARTQQ, Dialect
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError
 from ..protocol.models import Event, PollReply, Secret, Session
@@ -41,6 +42,8 @@ class Poller(Protocol):
 
     name: str
     endpoints: Endpoints
+    dialect: Dialect
+    ptwebqq: Secret
     clientid: int
     session: Session | None
 
@@ -82,12 +85,16 @@ class Poll:
         self._client = client
         self._session = session
         self._senseless = 0
+        self._was_checked = False
         self._events: tuple[Event, ...] = ()
 
     def next_link(self, delay: float = 0) -> Next:
         """One more poll."""
-        form = forms.PollForm(self._client.clientid, self._session.psessionid)
-        request = Request.of(webqq3.POLL.request(self._client.endpoints, form))
+        client = self._client
+        # WebQQ 3 did not say ptwebqq here.
+        ptwebqq = client.ptwebqq if client.dialect is SMARTQQ else Secret()
+        form = forms.PollForm(client.clientid, self._session.psessionid, ptwebqq)
+        request = Request.of(client.dialect.poll.request(client.endpoints, form))
         return Next(request.replace(request_timeout=POLL_TIMEOUT), self._on_poll, delay)
 
     def on_error(self, error: Exception) -> Link:
@@ -107,7 +114,7 @@ class Poll:
             limit = MAX_TIMED_OUT if response.status in TIMED_OUT else MAX_SENSELESS
             return self._after_nonsense(f"HTTP status {response.status}", limit)
         try:
-            reply = webqq3.POLL.parse(response.body)
+            reply = self._client.dialect.poll.parse(response.body)
         except ProtocolError as error:
             return self._after_nonsense(str(error))
         return self._after(reply, response.request_time < AT_ONCE)
@@ -117,10 +124,12 @@ class Poll:
         why = f"poll2 answered {reply.retcode} ({meaning_of(reply.retcode)})"
         if action is Action.COUNT:
             return self._after_nonsense(why)
+        if action is Action.CHECK_ONLINE and not self._was_checked:
+            return self._check_online(why)
         if action not in (Action.GO_ON, Action.ASK_AGAIN, Action.NEW_PTWEBQQ):
             self._client.lose_session(why, relink=action is Action.RELINK)
             return None
-        self._senseless = 0
+        self._senseless, self._was_checked = 0, False
         self._client.stay_online()
         if action is Action.NEW_PTWEBQQ:
             self._client.renew_ptwebqq(reply.ptwebqq)
@@ -131,6 +140,22 @@ class Poll:
             # A friend or group that is new: who it is comes first, the message then.
             return self._client.fetch(self._introduce).first()
         return self._deliver()
+
+    def _check_online(self, why: str) -> Link:
+        """Asking who is online brought some sessions back (qqbot 2017); once, else log in."""
+        client = self._client
+        self._was_checked = True
+        form = forms.OnlineForm(client.clientid, self._session.psessionid, self._session.vfwebqq)
+        request = client.dialect.online.request(client.endpoints, form)
+        return Next(request, lambda response: self._on_online(response, why))
+
+    def _on_online(self, response: Response, why: str) -> Link:
+        try:
+            self._client.dialect.online.parse(response.body)
+        except ProtocolError:
+            self._client.lose_session(why)
+            return None
+        return self.next_link()
 
     def _introduce(self, contacts: Contacts) -> Link:
         self._client.know(contacts)

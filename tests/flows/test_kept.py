@@ -1,0 +1,118 @@
+"""A session in a file: a client that starts again goes on with it."""
+
+from __future__ import annotations
+
+import logging
+import stat
+from pathlib import Path
+
+import pytest
+from servers.town import Town
+
+from webqq_tornado.flows.client import Client, LoginError, State
+from webqq_tornado.flows.kept import KeptSession
+from webqq_tornado.protocol.endpoints import Endpoints
+from webqq_tornado.protocol.models import FriendMessage
+
+
+def _client(town: Town, file: Path, password: str = "no longer known") -> Client:
+    client = Client(
+        town.stream, town.ann, password, Endpoints.at(town.server.url), session_file=file
+    )
+    town.clients.append(client)
+    return client
+
+
+async def test_a_client_that_starts_again_needs_no_password(tmp_path):
+    file = tmp_path / "sessions" / "ann.json"
+    async with Town() as town:
+        first = _client(town, file, "correct horse")
+        await first.login()
+        before = first.session
+        first.leave()
+        assert first.state is State.OFFLINE
+        again = _client(town, file)
+        await again.login()
+        assert again.session.psessionid == before.psessionid
+        assert again.nick == "Ann"
+
+
+async def test_its_contacts_have_the_same_numbers_as_before(tmp_path):
+    async with Town() as town:
+        first = _client(town, tmp_path / "ann", "correct horse")
+        await first.login()
+        first.leave()
+        again = _client(town, tmp_path / "ann")
+        await again.login()
+        assert set(again.friends) == set(first.friends)
+
+
+async def test_what_came_in_between_is_not_lost(tmp_path):
+    async with Town() as town:
+        first = _client(town, tmp_path / "ann", "correct horse")
+        await first.login()
+        first.leave()
+        bob, _ = town.client(town.bob)
+        await bob.login()
+        await bob.send(bob.find("Ann"), "are you there?")
+        again = _client(town, tmp_path / "ann")
+        heard = []
+        again.on_event(heard.append)
+        await again.login()
+        while not any(isinstance(event, FriendMessage) for event in heard):
+            await again.stream.fetch(f"{town.server.url}/loginproxy.html")
+        (message,) = [event for event in heard if isinstance(event, FriendMessage)]
+        assert message.content.text == "are you there?"
+
+
+async def test_only_its_owner_may_read_the_file(tmp_path):
+    async with Town() as town:
+        client = _client(town, tmp_path / "ann", "correct horse")
+        await client.login()
+        assert stat.S_IMODE((tmp_path / "ann").stat().st_mode) == 0o600
+
+
+async def test_who_logs_out_needs_the_password_again(tmp_path):
+    async with Town() as town:
+        first = _client(town, tmp_path / "ann", "correct horse")
+        await first.login()
+        await first.logout()
+        assert not (tmp_path / "ann").exists()
+        with pytest.raises(LoginError, match="wrong password"):
+            await _client(town, tmp_path / "ann").login()
+
+
+async def test_a_session_that_the_server_has_forgotten_is_no_hindrance(tmp_path):
+    async with Town() as town:
+        client = _client(town, tmp_path / "ann", "correct horse")
+        KeptSession(town.ann, "webqq3", 1, "gone", "Ann", ()).save(tmp_path / "ann")
+        await client.login()
+        assert client.state is State.ONLINE
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", '{"account": 1}', "\0"])
+async def test_a_damaged_file_is_told_of_and_passed_over(tmp_path, caplog, damaged):
+    (tmp_path / "ann").write_text(damaged)
+    async with Town() as town:
+        await _client(town, tmp_path / "ann", "correct horse").login()
+    record = next(record for record in caplog.records if "holds no session" in record.message)
+    assert record.levelno == logging.WARNING
+    assert str(tmp_path / "ann") in record.message
+    caplog.clear()
+
+
+async def test_the_session_of_another_account_is_not_taken(tmp_path):
+    async with Town() as town:
+        bob, _ = town.client(town.bob)
+        bob.session_file = tmp_path / "one"
+        await bob.login()
+        bob.leave()
+        ann = _client(town, tmp_path / "one", "correct horse")
+        await ann.login()
+        assert ann.account == town.ann
+        assert ann.nick == "Ann"
+
+
+async def test_no_secret_of_a_kept_session_is_shown(tmp_path):
+    kept = KeptSession(1, "webqq3", 1, "geheim", "Ann", ({"name": "skey", "value": "geheim"},))
+    assert "geheim" not in repr(kept)
