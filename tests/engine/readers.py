@@ -72,7 +72,9 @@ async def wait(chain: Chain) -> Response | None:
 
 def run_script(text: str, *arguments: str) -> str:
     """Run a program of a user; gives what it prints. It must not warn."""
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(text), *arguments]
+    # One that hangs says where before the deadline.
+    watched = "import faulthandler; faulthandler.dump_traceback_later(15, exit=True)\n"
+    command = [sys.executable, "-W", "error", "-c", watched + textwrap.dedent(text), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

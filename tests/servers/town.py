@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from webqq_tornado import HTTPStream
 from webqq_tornado.flows.client import Client, Happening
 from webqq_tornado.protocol import forms, hashes, webqq3
+from webqq_tornado.protocol.dialect import SMARTQQ
 from webqq_tornado.protocol.endpoints import REFERER_D, Endpoints
 from webqq_tornado.protocol.exchange import Call
 from webqq_tornado.protocol.models import Secret, Session
@@ -67,6 +68,29 @@ class Town:
         client = Client(self.stream, account, password, Endpoints.at(self.server.url))
         self.clients.append(client)
         return client, Ear(client)
+
+    def smart_client(
+        self, show: Callable[[bytes], object], account: int = 0, file: Path | None = None
+    ) -> tuple[Client, Ear]:
+        """A client of ours that speaks SmartQQ, not logged in; `show` gets its QR codes."""
+        client = Client(
+            self.stream,
+            account,
+            endpoints=Endpoints.at(self.server.url),
+            dialect=SMARTQQ,
+            on_qr=show,
+            session_file=file,
+        )
+        self.clients.append(client)
+        return client, Ear(client)
+
+    def confirm_as(self, account: int) -> Callable[[bytes], object]:
+        """Shows a QR code to somebody who confirms it at once."""
+
+        def show(_png: bytes) -> None:
+            self.server.qr.confirm(self.server.qr.all_waiting()[0].id, account)
+
+        return show
 
     def visitor(self, account: int) -> Visitor:
         """A client by hand."""

@@ -17,9 +17,9 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
-from ..protocol import webqq3
+from ..protocol import smartqq, webqq3
 from ..protocol.exchange import Call
-from . import contacts, messages, page_api, signin
+from . import contacts, messages, page_api, qr, signin
 from .handlers import Answer, ExchangeHandler, Handler
 from .site import Site
 from .storage import Storage
@@ -121,16 +121,26 @@ class WebQQServer(Site):
 
 
 def _application(server: WebQQServer) -> Application:
-    answers: dict[object, Answer] = {**signin.ANSWERS, **contacts.ANSWERS, **messages.ANSWERS}
+    answers: dict[object, Answer] = {
+        **signin.ANSWERS,
+        **qr.ANSWERS,
+        **contacts.ANSWERS,
+        **messages.ANSWERS,
+    }
     routes: list[tuple[str, type[Handler], dict[str, Any]]] = []
     exchange: Call[Any]
-    for exchange in webqq3.EXCHANGES:
+    # Where both dialects have a path, the table of WebQQ 3 reads the requests of either.
+    exchanges = {one.path: one for one in (*smartqq.EXCHANGES, *webqq3.EXCHANGES)}
+    for exchange in exchanges.values():
         if exchange.name in answers:
             kind = messages.PollHandler if exchange is webqq3.POLL else ExchangeHandler
             route = {"server": server, "exchange": exchange, "answer": answers[exchange.name]}
             routes.append((exchange.path, kind, route))
     routes.append((r"/check_sig", signin.CheckSigHandler, {"server": server}))
-    routes.append((r"/loginproxy\.html", signin.LoginProxyHandler, {"server": server}))
+    for page in (r"/loginproxy\.html", r"/proxy\.html"):
+        routes.append((page, signin.LoginProxyHandler, {"server": server}))
+    late = {"exchange": webqq3.LOGIN_PAGE, "answer": answers[webqq3.LOGIN_PAGE.name]}
+    routes.append((r"/cgi-bin/xlogin", ExchangeHandler, {"server": server, **late}))
     routes.extend((path, handler, {"server": server}) for path, handler in page_api.ROUTES)
     return Application(
         routes,

@@ -88,14 +88,23 @@ class PollSession:
 
     Attributes:
         account: QQ number.
+        dialect: "webqq3" or "smartqq".
         psessionid, vfwebqq, ptwebqq: its secrets.
         status: as the client set it.
     """
 
-    def __init__(self, account: int, ptwebqq: Secret, status: Status) -> None:
+    def __init__(
+        self,
+        account: int,
+        ptwebqq: Secret,
+        status: Status,
+        dialect: str = "webqq3",
+        vfwebqq: Secret | None = None,
+    ) -> None:
         self.account = account
+        self.dialect = dialect
         self.psessionid = Secret(secrets.token_hex(64))
-        self.vfwebqq = Secret(secrets.token_hex(40))
+        self.vfwebqq = vfwebqq or Secret(secrets.token_hex(40))
         self.ptwebqq = ptwebqq
         self.status = status
         self.events: list[Event] = []  # to be told with the next answer
@@ -108,6 +117,11 @@ class PollSession:
 
     def __repr__(self) -> str:
         return f"<PollSession of {self.account} {self.status.value}>"
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Each of them names the session; the s host takes no psessionid, the d host no vfwebqq."""
+        return (self.psessionid, self.vfwebqq, self.ptwebqq)
 
     def uin_of(self, account: int) -> int:
         """The uin that stands for an account."""
@@ -151,17 +165,32 @@ class Channel:
 
     # -- sessions ---------------------------------------------------------------------------
 
-    def open_session(self, account: int, ptwebqq: Secret, status: Status) -> PollSession:
-        """A new session; the account's former one is told that it is over."""
+    def open_session(
+        self,
+        account: int,
+        ptwebqq: Secret,
+        status: Status,
+        *,
+        dialect: str = "webqq3",
+        vfwebqq: Secret | None = None,
+    ) -> PollSession:
+        """A new session; the account's former one is told that it is over.
+
+        Args:
+            account: QQ number.
+            ptwebqq: cookie that proved the login.
+            status: to begin with.
+            dialect: that the client speaks.
+            vfwebqq: that it has already (SmartQQ).
+        """
         former = self._by_account.get(account)
         if former is not None:
             logger.info("%d signed in elsewhere: the former session is over", account)
             reason = "您的帐号在另一地点登录，您已被迫下线。"  # Tencent's words, captures of 2013
             self._end(former, Kicked(reason=reason))
-        session = PollSession(account, ptwebqq, status)
+        session = PollSession(account, ptwebqq, status, dialect, vfwebqq)
         self._by_account[account] = session
-        for secret in (session.psessionid, session.vfwebqq, session.ptwebqq):
-            self._by_secret[secret] = session
+        self._by_secret.update(dict.fromkeys(session.secrets, session))
         self._touch(session)
         self._announce(account)
         logger.info("%d is online by WebQQ", account)
@@ -204,7 +233,7 @@ class Channel:
     def _forget(self, session: PollSession) -> None:
         if session.expiry is not None:
             session.expiry.cancel()
-        for secret in (session.psessionid, session.vfwebqq, session.ptwebqq):
+        for secret in session.secrets:
             if self._by_secret.get(secret) is session:
                 del self._by_secret[secret]
 

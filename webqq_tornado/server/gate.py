@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 
 from ..protocol import hashes
 from ..protocol.codes import LoginResult
-from .storage import Account, Storage
+from ..protocol.models import Secret
+from .storage import Account, Storage, Ticket
 
 __all__ = ["Gate", "Recent", "is_same"]
 
@@ -43,6 +44,10 @@ class Recent(Generic[V]):
         """The value, if it is still known."""
         return self._entries.get(key)
 
+    def keys(self) -> list[str]:
+        """All keys, the oldest first."""
+        return [str(key) for key in self._entries]
+
     def take(self, key: object) -> V | None:
         """The value, which is forgotten with this."""
         return self._entries.pop(key, None)
@@ -59,7 +64,34 @@ class Gate:
         self._storage = storage
         self._codes: Recent[str] = Recent()
         self._failures: Recent[tuple[int, float]] = Recent()  # how many, next try from
-        self.tickets: Recent[int] = Recent()  # ptwebqq to account
+        self._vfwebqq: Recent[Secret] = Recent()  # by ptwebqq
+
+    # -- tickets ------------------------------------------------------------------------------
+
+    def new_ticket(self, account: int, dialect: str) -> Secret:
+        """A login was granted: the cookie ptwebqq that proves it."""
+        ptwebqq = Secret(secrets.token_hex(32))
+        self._storage.add_ticket(ptwebqq, Ticket(account, dialect))
+        return ptwebqq
+
+    def ticket(self, ptwebqq: str) -> Ticket | None:
+        """The login that a cookie proves."""
+        return self._storage.ticket(ptwebqq) if ptwebqq else None
+
+    def end_ticket(self, ptwebqq: str) -> None:
+        """The client has logged out."""
+        self._storage.remove_ticket(ptwebqq)
+        self._vfwebqq.take(ptwebqq)
+
+    def vfwebqq(self, ptwebqq: str) -> Secret:
+        """The vfwebqq of a SmartQQ login: it has one before its session is open."""
+        known = self._vfwebqq.get(ptwebqq)
+        if known is None:
+            known = Secret(secrets.token_hex(40))
+            self._vfwebqq.put(ptwebqq, known)
+        return known
+
+    # -- passwords ----------------------------------------------------------------------------
 
     def new_code(self, account: int) -> str:
         """A verify code for the next login: "!" and three characters, as without a captcha."""

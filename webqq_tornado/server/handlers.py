@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -42,8 +43,7 @@ class Handler(RequestHandler):
 
     def prepare(self) -> None:
         """Refuse hosts that are not ours: a page elsewhere may have rebound its name to us."""
-        host = urlsplit(f"//{self.request.host}").hostname or ""
-        if not self.server.serves(host):
+        if not self.server.serves(self._host):
             raise HTTPError(403, reason="Host not served here")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
@@ -57,8 +57,36 @@ class Handler(RequestHandler):
 
     def set_domain_cookie(self, name: str, value: str) -> None:
         """A cookie for all historical hosts, or for the bare address."""
-        host = urlsplit(f"//{self.request.host}").hostname or ""
-        self.set_cookie(name, value, domain="qq.com" if host.endswith(".qq.com") else None)
+        is_historical = self._host.endswith(".qq.com")
+        self.set_cookie(name, value, domain="qq.com" if is_historical else None)
+
+    def set_ptlogin_cookie(self, name: str, value: str) -> None:
+        """A cookie for the hosts that one logs in at, or for the bare address."""
+        is_historical = self._host.endswith(".qq.com")
+        self.set_cookie(name, value, domain="ptlogin2.qq.com" if is_historical else None)
+
+    def set_account_cookies(self, account: int, ptwebqq: str) -> None:
+        """The cookies of a login that was granted (webqq.md, A3 and B2)."""
+        cookies = {
+            "ptwebqq": ptwebqq,
+            "skey": "@" + secrets.token_urlsafe(7)[:9],
+            "uin": f"o{account:010d}",
+            "superuin": f"o{account:010d}",
+            "RK": secrets.token_urlsafe(8)[:10],
+            "ptcz": secrets.token_hex(32),
+        }
+        for name, value in cookies.items():
+            self.set_domain_cookie(name, value)
+
+    def address_of(self, host: str, path: str) -> str:
+        """The address of a historical host, or the bare address for who came by that."""
+        if not self._host.endswith(".qq.com"):
+            host = self.request.host
+        return f"{self.request.protocol}://{host}{path}"
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(f"//{self.request.host}").hostname or ""
 
 
 #: Answers one exchange: from the handler and the form to the body.

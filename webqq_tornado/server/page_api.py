@@ -90,7 +90,7 @@ class PageHandler(Handler):
             HTTPError: 400, it is missing or of another kind.
         """
         value = body.get(name)
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             _refuse(400, f"{name} is missing or malformed")
         return value
 
@@ -327,6 +327,32 @@ class FriendsHandler(PageHandler):
         self.write({"conversation": friend_view(self, me, friend)})
 
 
+class QRHandler(PageHandler):
+    """Clients that show a QR code, and wait for somebody who lets them in."""
+
+    def get(self) -> None:
+        """All that wait, the newest first; with ?id= that one alone, which counts as scanned."""
+        me, identifier = self.me(), self.get_query_argument("id", "")
+        waiting = self.server.qr.all_waiting()
+        if identifier:
+            waiting = [code for code in waiting if code.id == identifier]
+            if not waiting:
+                _refuse(404, "This QR code has expired, or was used already: scan the new one")
+            self.server.qr.scan(identifier, me.number)
+        self.write({"waiting": [{"id": code.id, "address": code.address} for code in waiting]})
+
+    def post(self) -> None:
+        """Let one in as oneself, or do not."""
+        me, body = self.me(), self.json()
+        identifier = self.field(body, "id", str)
+        is_confirmed = self.field(body, "confirm", bool)
+        decide = self.server.qr.confirm if is_confirmed else self.server.qr.refuse
+        if not decide(identifier, me.number):
+            _refuse(404, "This QR code has expired, or was used already: scan the new one")
+        logger.info("%d %s a QR code", me.number, "confirmed" if is_confirmed else "refused")
+        self.set_status(204)
+
+
 class GroupsHandler(PageHandler):
     """Makes groups."""
 
@@ -445,5 +471,6 @@ ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (
     (r"/page/read", ReadHandler),
     (r"/page/friends", FriendsHandler),
     (r"/page/groups", GroupsHandler),
+    (r"/page/qr", QRHandler),
     (r"/page/live", LiveHandler),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from ..protocol import forms, hashes, webqq3, wire
 from ..protocol.codes import LoginResult
@@ -16,7 +16,10 @@ __all__ = ["ANSWERS", "CheckSigHandler", "LoginProxyHandler"]
 
 def _login_page(handler: ExchangeHandler, _form: forms.LoginPageForm) -> str:
     handler.set_header("Content-Type", "text/html; charset=utf-8")
-    return webqq3.LOGIN_PAGE.answer(Secret(secrets.token_urlsafe(48)))
+    login_sig = Secret(secrets.token_urlsafe(48))
+    handler.set_ptlogin_cookie("pt_login_sig", login_sig)  # where Mojo-Webqq 2018 reads it
+    handler.set_ptlogin_cookie("pt_clientip", secrets.token_hex(8))
+    return webqq3.LOGIN_PAGE.answer(login_sig)
 
 
 def _check(handler: ExchangeHandler, form: forms.CheckForm) -> str:
@@ -32,21 +35,10 @@ def _login(handler: ExchangeHandler, form: forms.LoginForm) -> str:
     outcome = handler.server.gate.by_hash(form.account, form.verify_code, form.p)
     if isinstance(outcome, LoginResult):
         return webqq3.LOGIN.answer(login_refusal(outcome, form.account))
-    ptwebqq = Secret(secrets.token_hex(32))
-    handler.server.gate.tickets.put(ptwebqq, outcome.number)
-    cookies = {
-        "ptwebqq": ptwebqq,
-        "skey": "@" + secrets.token_urlsafe(7)[:9],
-        "uin": f"o{outcome.number:010d}",
-        "superuin": f"o{outcome.number:010d}",
-        "ptcz": secrets.token_hex(32),
-    }
-    for name, value in cookies.items():
-        handler.set_domain_cookie(name, value)
-    host = handler.request.host
-    base = f"{handler.request.protocol}://{host}"
+    ptwebqq = handler.server.gate.new_ticket(outcome.number, "webqq3")
+    handler.set_account_cookies(outcome.number, ptwebqq)
     query = urlencode({"pttype": 1, "uin": outcome.number, "ptsig": secrets.token_urlsafe(16)})
-    url = Secret(f"{base}/check_sig?{query}")
+    url = Secret(handler.address_of("ptlogin4.web2.qq.com", f"/check_sig?{query}"))
     text = login_refusal(LoginResult.OK, 0).text
     return webqq3.LOGIN.answer(LoginReply(0, url, text, outcome.nick))
 
@@ -56,11 +48,21 @@ class CheckSigHandler(Handler):
 
     def get(self) -> None:
         """302 to the page that the login was for."""
-        self.set_domain_cookie("p_skey", secrets.token_urlsafe(32))
-        self.set_domain_cookie("pt4_token", secrets.token_urlsafe(16))
-        host = self.request.host
-        target = "http://web2.qq.com" if host.endswith(".qq.com") else ""
-        self.redirect(f"{target}/loginproxy.html?login2qq=1&webqq_type=10")
+        uin = self.get_cookie("uin", "") or ""
+        own = {"p_skey": secrets.token_urlsafe(32), "p_uin": uin}
+        own |= {"pt4_token": secrets.token_urlsafe(16)}
+        # Clients of SmartQQ read ptwebqq after this, and go without if it is not set anew.
+        own |= {"ptwebqq": self.get_cookie("ptwebqq", "") or ""}
+        for name, value in own.items():
+            self.set_domain_cookie(name, value)
+        self.redirect(self._target())
+
+    def _target(self) -> str:
+        """s_url of SmartQQ, if it is one of ours; else WebQQ 3's page."""
+        wanted = self.get_query_argument("s_url", "")
+        if wanted and self.server.serves(urlsplit(wanted).hostname or ""):
+            return wanted
+        return self.address_of("web2.qq.com", "/loginproxy.html?login2qq=1&webqq_type=10")
 
 
 class LoginProxyHandler(Handler):
@@ -73,13 +75,21 @@ class LoginProxyHandler(Handler):
 
 def _login2(handler: ExchangeHandler, form: forms.Login2Form) -> str:
     server = handler.server
-    ptwebqq = form.ptwebqq or handler.get_cookie("ptwebqq", "")
-    account = server.gate.tickets.get(ptwebqq)
-    if account is None:
+    ptwebqq = form.ptwebqq or Secret(handler.get_cookie("ptwebqq", "") or "")
+    ticket = server.gate.ticket(ptwebqq)
+    if ticket is None:
         return wire.build_refusal(NOT_LOGGED_IN, "not login")
+    account = ticket.account
     session = server.channel.find(form.psessionid)
     if session is None or session.account != account or session.kicked is not None:
-        session = server.channel.open_session(account, Secret(ptwebqq), form.status)
+        is_smart = ticket.dialect == "smartqq"
+        session = server.channel.open_session(
+            account,
+            ptwebqq,
+            form.status,
+            dialect=ticket.dialect,
+            vfwebqq=server.gate.vfwebqq(ptwebqq) if is_smart else None,
+        )
     return webqq3.LOGIN2.answer(
         Session(
             uin=account,
@@ -104,7 +114,7 @@ def _change_status(handler: ExchangeHandler, form: forms.StatusForm) -> str:
 def _logout(handler: ExchangeHandler, form: forms.LogoutForm) -> str:
     session = handler.server.channel.find(form.psessionid)
     if session is not None:
-        handler.server.gate.tickets.take(session.ptwebqq)
+        handler.server.gate.end_ticket(session.ptwebqq)
         handler.server.channel.close_session(session)
     return webqq3.LOGOUT.answer(SendReply(0, "ok"))
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from ..protocol.models import Secret
 from .channel import Channel, Listener
 from .gate import Gate, Recent
+from .qrcodes import QRCodes
 from .storage import Account, Storage
 
 __all__ = ["Page", "Site"]
@@ -42,7 +43,7 @@ class Site:
         hosts: names to serve besides loopback's and *.qq.com.
 
     Attributes:
-        storage, channel, gate: see their modules.
+        storage, channel, gate, qr: see their modules.
         strangers: signatures for messages to strangers, by (psessionid, uin).
         pages: those that are open.
         url, port: where it listens; "" and 0 until then.
@@ -58,6 +59,7 @@ class Site:
         self.storage = storage
         self.channel = Channel(storage, poll_timeout, session_timeout)
         self.gate = Gate(storage)
+        self.qr = QRCodes()
         self.strangers: Recent[Secret] = Recent()
         self.pages: set[Page] = set()
         self.url = ""

@@ -31,6 +31,7 @@ __all__ = [
     "Storage",
     "StorageError",
     "StoredMessage",
+    "Ticket",
 ]
 
 #: The first QQ number given out: Tencent's own began there, too.
@@ -38,6 +39,8 @@ FIRST_NUMBER = 10001
 NICK_LENGTH = 24
 #: A browser that was away for longer signs in again: 30 days.
 PAGE_SESSION_SECONDS = 30 * 86400
+#: The same for a client of the protocol, by its cookie ptwebqq.
+TICKET_SECONDS = 30 * 86400
 
 #: One step a version; `user_version` in the file says how many were taken.
 _MIGRATIONS = (
@@ -70,6 +73,11 @@ _MIGRATIONS = (
     CREATE TABLE page_session (
         token BLOB PRIMARY KEY, account INTEGER NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE ticket (
+        ptwebqq BLOB PRIMARY KEY, account INTEGER NOT NULL, dialect TEXT NOT NULL,
+        used INTEGER NOT NULL) WITHOUT ROWID;
+    """,
 )
 
 
@@ -84,6 +92,18 @@ class Account(NamedTuple):
     nick: str
     password: bytes
     lnick: str = ""
+
+
+class Ticket(NamedTuple):
+    """A login that was granted; its cookie ptwebqq proves it until the client logs out.
+
+    Args:
+        account: QQ number.
+        dialect: "webqq3" or "smartqq".
+    """
+
+    account: int
+    dialect: str
 
 
 class GroupRow(NamedTuple):
@@ -269,6 +289,30 @@ class Storage:
     def remove_page_session(self, token: str) -> None:
         """The browser has signed out."""
         self._db.execute("DELETE FROM page_session WHERE token = ?", (_digest(token),))
+
+    # -- tickets: after a restart of the server clients go on by their cookies ----------------
+
+    def add_ticket(self, ptwebqq: str, ticket: Ticket) -> None:
+        """A login was granted. Only a digest of the cookie is kept."""
+        now = int(time.time())
+        self._db.execute("DELETE FROM ticket WHERE used < ?", (now - TICKET_SECONDS,))
+        self._db.execute("INSERT INTO ticket VALUES (?, ?, ?, ?)", (_digest(ptwebqq), *ticket, now))
+
+    def ticket(self, ptwebqq: str) -> Ticket | None:
+        """The login that a cookie proves; using it keeps it alive."""
+        now, digest = int(time.time()), _digest(ptwebqq)
+        row = self._db.execute(
+            "SELECT account, dialect FROM ticket WHERE ptwebqq = ? AND used >= ?",
+            (digest, now - TICKET_SECONDS),
+        ).fetchone()
+        if row is None:
+            return None
+        self._db.execute("UPDATE ticket SET used = ? WHERE ptwebqq = ?", (now, digest))
+        return Ticket(*row)
+
+    def remove_ticket(self, ptwebqq: str) -> None:
+        """The client has logged out."""
+        self._db.execute("DELETE FROM ticket WHERE ptwebqq = ?", (_digest(ptwebqq),))
 
     # -- friends and groups -----------------------------------------------------------------
 

@@ -1,0 +1,219 @@
+"""Signing in by QR code, as the clients of 2015 to 2018 did it."""
+
+from __future__ import annotations
+
+import json
+import re
+from http.cookies import SimpleCookie
+
+import pytest
+from servers.town import PASSWORD, Town, Visitor
+
+from webqq_tornado.protocol import forms, smartqq
+from webqq_tornado.protocol.codes import QRState
+from webqq_tornado.protocol.hashes import hash33
+from webqq_tornado.protocol.models import Secret
+from webqq_tornado.server.storage import Storage
+
+
+async def _code(visitor: Visitor) -> bytes:
+    return (await visitor.ask(smartqq.QR_CODE, forms.QRCodeForm())).body
+
+
+async def _state(visitor: Visitor, token: int | None = None) -> str:
+    token = hash33(visitor.cookies["qrsig"]) if token is None else token
+    return (await visitor.ask(smartqq.QR_STATE, forms.QRStateForm(token))).body.decode()
+
+
+def _id(town: Town) -> str:
+    return town.server.qr.all_waiting()[0].id
+
+
+async def _let_in(town: Town, visitor: Visitor) -> str:
+    """All the way to check_sig; its address."""
+    await _code(visitor)
+    town.server.qr.confirm(_id(town), visitor.account)
+    return re.search(r"'(http[^']*)'", await _state(visitor))[1]
+
+
+async def test_a_code_is_a_picture_and_a_cookie():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        reply = await visitor.ask(smartqq.QR_CODE, forms.QRCodeForm())
+        assert reply.headers["Content-Type"] == "image/png"
+        assert reply.body.startswith(b"\x89PNG")
+        assert len(visitor.cookies["qrsig"]) == 64
+
+
+async def test_a_code_says_how_far_it_is_in_the_historical_words():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        await _code(visitor)
+        assert re.fullmatch(
+            r"ptuiCB\('66','0','','0','二维码未失效。\(\d{10}\)', ''\);", await _state(visitor)
+        )
+        town.server.qr.scan(_id(town), town.ann)
+        assert "'67','0','','0','二维码认证中。(" in await _state(visitor)
+
+
+async def test_a_code_that_has_expired_says_so():
+    async with Town() as town:
+        town.server.qr.seconds = 0.0
+        visitor = town.visitor(town.ann)
+        await _code(visitor)
+        assert "ptuiCB('65','0','','0','二维码已失效。(" in await _state(visitor)
+
+
+async def test_a_code_that_was_refused_has_expired():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        await _code(visitor)
+        assert town.server.qr.refuse(_id(town), town.ann)
+        assert (await _state(visitor)).startswith("ptuiCB('65'")
+        assert not town.server.qr.all_waiting()
+
+
+async def test_a_token_that_is_not_of_the_cookie_gets_nobody_in():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        await _code(visitor)
+        town.server.qr.confirm(_id(town), town.ann)
+        assert (await _state(visitor, token=1)).startswith("ptuiCB('65'")
+
+
+async def test_a_confirmed_code_sets_the_cookies_of_the_account_and_leads_to_check_sig():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        url = await _let_in(town, visitor)
+        assert url.startswith(f"{town.server.url}/check_sig?")
+        assert visitor.cookies["uin"] == visitor.cookies["superuin"] == "o0000010001"
+        assert {"ptwebqq", "skey", "RK", "ptcz"} <= set(visitor.cookies)
+
+
+async def test_a_confirmed_code_lets_in_once():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        await _let_in(town, visitor)
+        assert (await _state(visitor)).startswith("ptuiCB('65'")
+
+
+async def test_check_sig_sets_its_cookies_and_redirects_to_where_the_login_was_for():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        url = await _let_in(town, visitor)
+        reply = await visitor.get(url.removeprefix(town.server.url))
+        assert reply.code == 302
+        assert reply.headers["Location"] == (
+            f"{town.server.url}/proxy.html?login2qq=1&webqq_type=10"
+        )
+        set_now = SimpleCookie()
+        for line in reply.headers.get_list("Set-Cookie"):
+            set_now.load(line)
+        assert {"p_skey", "p_uin", "pt4_token", "ptwebqq"} <= set(set_now)
+        assert set_now["p_uin"].value == "o0000010001"
+
+
+@pytest.mark.parametrize("elsewhere", ["http://evil.example/", "//evil.example", "javascript:0"])
+async def test_check_sig_leads_nowhere_else(elsewhere):
+    async with Town() as town:
+        reply = await town.visitor(town.ann).get("/check_sig", s_url=elsewhere)
+        assert reply.headers["Location"].startswith(f"{town.server.url}/loginproxy.html?")
+
+
+async def test_getvfwebqq_login2_and_contacts_follow():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        await _let_in(town, visitor)
+        ptwebqq = Secret(visitor.cookies["ptwebqq"])
+        reply = await visitor.ask(smartqq.VFWEBQQ, forms.VfwebqqForm(ptwebqq, 53999199))
+        vfwebqq = smartqq.VFWEBQQ.parse(reply.body)
+        reply = await visitor.ask(smartqq.LOGIN2, forms.Login2Form(53999199, ptwebqq))
+        session = smartqq.LOGIN2.parse(reply.body)
+        assert session.uin == town.ann
+        reply = await visitor.ask(smartqq.FRIENDS, forms.FriendsForm(vfwebqq))
+        assert [friend.nick for friend in smartqq.FRIENDS.parse(reply.body).friends] == ["Bob"]
+
+
+async def test_who_is_not_signed_in_gets_no_vfwebqq():
+    async with Town() as town:
+        reply = await town.visitor(town.ann).ask(smartqq.VFWEBQQ, forms.VfwebqqForm(Secret("x")))
+        assert reply.body == b'{"retcode":103,"errmsg":""}'
+
+
+async def test_the_cookies_are_good_after_a_restart_of_the_server(tmp_path):
+    async with Town(tmp_path / "server.db") as town:
+        visitor = town.visitor(town.ann)
+        await _let_in(town, visitor)
+        async with town.away():
+            pass
+        visitor.server = town.server
+        ptwebqq = Secret(visitor.cookies["ptwebqq"])
+        reply = await visitor.ask(smartqq.LOGIN2, forms.Login2Form(1, ptwebqq))
+        assert smartqq.LOGIN2.parse(reply.body).uin == town.ann
+
+
+async def test_who_signs_out_has_no_use_of_the_cookies_any_more():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        await _let_in(town, visitor)
+        ptwebqq = Secret(visitor.cookies["ptwebqq"])
+        await visitor.ask(smartqq.SIGN_OUT, forms.SignOutForm())
+        reply = await visitor.ask(smartqq.LOGIN2, forms.Login2Form(1, ptwebqq))
+        assert b'"retcode":103' in reply.body
+
+
+def test_no_cookie_is_kept_as_it_is(tmp_path):
+    storage = Storage(tmp_path / "server.db")
+    storage.create_account("Ann", PASSWORD)
+    storage.add_ticket("geheim" * 5, storage.ticket("none") or (10001, "smartqq"))
+    storage.close()
+    assert b"geheim" not in (tmp_path / "server.db").read_bytes()
+
+
+# -- who confirms it ----------------------------------------------------------------------------
+
+
+async def _sign_in(visitor: Visitor) -> None:
+    body = f'{{"account":{visitor.account},"password":"{PASSWORD}"}}'
+    await visitor._fetch("/page/signin", body, {"Content-Type": "application/json"})
+
+
+async def _decide(visitor: Visitor, identifier: str, confirm: str) -> int:
+    body = f'{{"id":"{identifier}","confirm":{confirm}}}'
+    return (await visitor._fetch("/page/qr", body, {"Content-Type": "application/json"})).code
+
+
+async def test_the_page_lists_who_waits_and_lets_them_in():
+    async with Town() as town:
+        phone, visitor = town.visitor(town.bob), town.visitor(town.bob)
+        await _sign_in(phone)
+        await _code(visitor)
+        reply = await phone.get("/page/qr")
+        assert json.loads(reply.body) == {"waiting": [{"id": _id(town), "address": "127.0.0.1"}]}
+        assert await _decide(phone, _id(town), "true") == 204
+        assert "'登录成功！', 'Bob');" in await _state(visitor)
+
+
+async def test_a_code_that_is_looked_at_counts_as_scanned():
+    async with Town() as town:
+        phone, visitor = town.visitor(town.bob), town.visitor(town.bob)
+        await _sign_in(phone)
+        await _code(visitor)
+        assert (await phone.get("/page/qr", id=_id(town))).code == 200
+        (code,) = town.server.qr.all_waiting()
+        assert code.state is QRState.SCANNED
+
+
+async def test_nobody_confirms_without_being_signed_in():
+    async with Town() as town:
+        visitor = town.visitor(town.bob)
+        await _code(visitor)
+        assert await _decide(visitor, _id(town), "true") == 401
+
+
+@pytest.mark.parametrize("confirm", ["true", "false"])
+async def test_a_code_that_nobody_shows_can_not_be_decided(confirm):
+    async with Town() as town:
+        phone = town.visitor(town.bob)
+        await _sign_in(phone)
+        assert await _decide(phone, "unknown", confirm) == 404
