@@ -29,11 +29,11 @@ LAYERS = {
     "har": ({"engine"}, set()),
     "retry": ({"engine"}, {"tenacity", "pybreaker"}),
     "protocol": ({"protocol"}, set()),
-    "flows": ({"flows", "engine", "protocol", "retry", "auth"}, {"tenacity"}),
-    "server": ({"server", "protocol"}, {"tornado"}),
+    "flows": ({"flows", "engine", "protocol", "retry", "auth"}, {"tenacity", "cronsim"}),
+    "server": ({"server", "protocol"}, {"tornado", "segno", "captcha", "cryptography"}),
     "cli": (
         {"cli", "flows", "server", "engine", "protocol"},
-        {"click", "rich", "prompt_toolkit", "platformdirs", "tomli", "tomllib", "tornado"},
+        {"click", "rich", "prompt_toolkit", "platformdirs", "tomli", "tomllib", "tornado", "PIL"},
     ),
 }
 

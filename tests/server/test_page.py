@@ -5,6 +5,8 @@ Needs Debian's ``chromium`` and ``chromium-driver``. Everything stays on loopbac
 
 from __future__ import annotations
 
+import http.cookiejar
+import io
 import json
 import os
 import subprocess
@@ -16,9 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zxingcpp
+from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from servers.chromium import DEADLINE, Browser
+
+from webqq_tornado.protocol.hashes import hash33
 
 pytestmark = pytest.mark.slow
 
@@ -151,6 +157,73 @@ def test_a_sign_in_link_opens_the_page_as_that_account(page: Browser, ada: Perso
     page.open(ada.server.sign_in_link(ada.account))
     page.wait_for("#my-nick", "Ada")
     page.wait_for(".my-number", str(ada.account))
+
+
+# -- clients that show a QR code ----------------------------------------------------------------
+
+
+class QRClient:
+    """A program that shows a QR code."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.jar = http.cookiejar.CookieJar()
+        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
+        self.picture = self._get("/ptqrshow?appid=501004106&t=0.1")
+
+    @property
+    def state(self) -> str:
+        (qrsig,) = [cookie.value for cookie in self.jar if cookie.name == "qrsig"]
+        return self._get(f"/ptqrlogin?ptqrtoken={hash33(qrsig or '')}&action=0-0-1").decode()
+
+    def _get(self, path: str) -> bytes:
+        reply: bytes
+        with self.opener.open(self.server.url + path, timeout=DEADLINE) as answer:
+            reply = answer.read()
+        return reply
+
+
+def test_a_client_that_shows_a_qr_code_is_let_in_on_the_page(page: Browser, ada: Person) -> None:
+    sign_in(page, ada)
+    client = QRClient(ada.server)
+    page.click("[data-opens=let-in]")
+    page.wait_for("#waiting-clients .name", "127.0.0.1")
+    page.click("#waiting-clients .confirm")
+    page.wait_for("#notice-text", "signed in as Ada")
+    assert "'登录成功！', 'Ada');" in client.state
+
+
+def test_a_client_can_be_refused(page: Browser, ada: Person) -> None:
+    sign_in(page, ada)
+    client = QRClient(ada.server)
+    page.click("[data-opens=let-in]")
+    page.click("#waiting-clients .refuse")
+    page.wait_for("#notice-text", "refused")
+    assert client.state.startswith("ptuiCB('65'")
+
+
+def test_the_address_in_a_qr_code_asks_once_one_has_signed_in(page: Browser, ada: Person) -> None:
+    client = QRClient(ada.server)
+    address = address_in(client.picture)
+    page.open(address)
+    page.type("#sign-in [name=account]", str(ada.account))
+    page.type("#sign-in [name=password]", ada.password, Keys.ENTER)
+    page.wait_for("#waiting-clients .name", "127.0.0.1")
+    assert client.state.startswith("ptuiCB('67'")
+    page.click("#waiting-clients .confirm")
+    page.wait_for("#notice-text", "signed in as Ada")
+
+
+def test_a_qr_code_that_is_over_says_so(page: Browser, ada: Person) -> None:
+    sign_in(page, ada)
+    page.driver.get(f"{ada.server.url}/?qr=over")
+    page.wait_for("#let-in [role=alert]", "expired")
+    page.click("#let-in .cancel")
+
+
+def address_in(picture: bytes) -> str:
+    found = zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)))
+    return found[0].text
 
 
 def test_a_used_sign_in_link_says_so(page: Browser, ada: Person) -> None:

@@ -43,6 +43,8 @@ export class Api {
     this.#call("POST", "/page/messages", { conversation, content, nonce });
   read = (conversation, message) => this.#call("POST", "/page/read", { conversation, message });
   addFriend = (account) => this.#call("POST", "/page/friends", { account });
+  waitingClients = (id) => this.#call("GET", id ? `/page/qr?${new URLSearchParams({ id })}` : "/page/qr");
+  decideClient = (id, confirm) => this.#call("POST", "/page/qr", { id, confirm });
   createGroup = (name, members) => this.#call("POST", "/page/groups", { name, members });
 
   /** One page of a conversation, oldest first: the newest, or those before message `before`. */

@@ -17,6 +17,9 @@ const $ = (id) => document.getElementById(id);
 
 let self = null;
 
+/** The QR code that the page was opened with; it is asked about once somebody is signed in. */
+let scanned = null;
+
 const faces = new Faces();
 const api = new Api(() => showWelcome());
 const outbox = new Outbox(api, {
@@ -51,7 +54,9 @@ const EVENTS = {
 start();
 
 async function start() {
-  const notice = NOTICES[new URLSearchParams(location.search).get("notice")];
+  const asked = new URLSearchParams(location.search);
+  const notice = NOTICES[asked.get("notice")];
+  scanned = asked.get("qr");
   if (location.search) history.replaceState(null, "", location.pathname + location.hash);
   listen();
   try {
@@ -70,6 +75,7 @@ async function enter() {
   $("app").hidden = false;
   openFromAddress();
   live.start();
+  if (scanned) openDialog("let-in");
 }
 
 async function loadState() {
@@ -79,6 +85,7 @@ async function loadState() {
   drawAvatar($("my-avatar"), { number: self.account, name: self.nick });
   $("my-nick").textContent = self.nick;
   for (const node of document.querySelectorAll(".my-number")) node.textContent = self.account;
+  for (const node of document.querySelectorAll(".my-nick")) node.textContent = self.nick;
   for (const each of state.conversations) if (thread.isReading(each.id)) each.unread = 0;
   list.load(state.conversations);
   if (thread.conversation) thread.refresh(list.get(thread.conversation.id));
@@ -209,8 +216,42 @@ const FILL = {
     arrange($("candidates"), list.friends().map(candidateRow));
     $("no-candidates").hidden = list.friends().length > 0;
   },
+  "let-in": () => listClients(),
   members: () => arrange($("member-list"), thread.conversation.members.map(memberRow)),
 };
+
+/** Who shows a QR code: the one that was scanned, or all of them. */
+async function listClients() {
+  const [id, dialog] = [scanned, $("let-in")];
+  scanned = null;
+  arrange($("waiting-clients"), []);
+  $("no-clients").hidden = true;
+  try {
+    const { waiting } = await api.waitingClients(id);
+    arrange($("waiting-clients"), waiting.map(clientRow));
+    $("no-clients").hidden = waiting.length > 0;
+  } catch (error) {
+    dialog.querySelector("[role=alert]").textContent = `${error.message}.`;
+  }
+}
+
+function clientRow({ id, address }) {
+  const row = $("client-row").content.firstElementChild.cloneNode(true);
+  row.querySelector(".name").textContent = address;
+  row.querySelector(".confirm").addEventListener("click", () => decideClient(id, true));
+  row.querySelector(".refuse").addEventListener("click", () => decideClient(id, false));
+  return row;
+}
+
+async function decideClient(id, isLetIn) {
+  try {
+    await api.decideClient(id, isLetIn);
+    $("let-in").close();
+    showNotice(isLetIn ? `The program is signed in as ${self.nick} now.` : "The program was refused.");
+  } catch (error) {
+    $("let-in").querySelector("[role=alert]").textContent = `${error.message}.`;
+  }
+}
 
 async function signIn({ account, password }) {
   await api.signIn(Number(account.value), password.value);
