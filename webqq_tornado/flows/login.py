@@ -241,16 +241,18 @@ class QRLogin(Login):
         self._began = time.monotonic()
         self._state = QRState.WAITING
         self._vfwebqq = Secret()
+        self._is_by_cookies = False
 
     def first(self) -> Next:
         """The first link of a login from the beginning."""
+        self._is_by_cookies = False
         form = forms.LoginPageForm(t="20131024001")
         return Next(smartqq.LOGIN_PAGE.request(self._endpoints, form), self._on_page)
 
     def again(self, psessionid: Secret) -> Next:
         """See `Login.again`; getvfwebqq comes first here."""
-        link = self._ask_vfwebqq(psessionid)
-        return link._replace(errback=self._on_refusal)
+        self._is_by_cookies = True
+        return self._ask_vfwebqq(psessionid)._replace(errback=self._on_refusal)
 
     def _on_page(self, _response: Response) -> Link:
         # It was asked for its cookies only.
@@ -315,7 +317,8 @@ class QRLogin(Login):
 
     def _on_vfwebqq(self, response: Response, psessionid: Secret) -> Link:
         self._vfwebqq = smartqq.VFWEBQQ.parse(_body(response, "getvfwebqq"))
-        return self._open_session(psessionid)
+        link = self._open_session(psessionid)
+        return link._replace(errback=self._on_refusal) if self._is_by_cookies else link
 
     def _on_login2(self, response: Response) -> Link:
         session = smartqq.LOGIN2.parse(_body(response, "login2"))

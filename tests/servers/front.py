@@ -1,0 +1,118 @@
+"""A front server before the real one: it passes everything on, but for what it is told to say."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPResponse
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+
+class Say(NamedTuple):
+    """An answer in place of the server's."""
+
+    body: bytes = b""
+    status: int = 200
+
+
+#: In place of an answer: the connection is closed, or nothing ever comes.
+CLOSE, HANG = object(), object()
+
+
+class Front:
+    """Where it is, what it is to say, and what came."""
+
+    def __init__(self, behind: str) -> None:
+        self.behind = behind
+        self.url = ""
+        self.asked: dict[str, int] = defaultdict(int)
+        self.bodies: dict[str, list[bytes]] = defaultdict(list)
+        self._scripts: dict[str, deque[object]] = defaultdict(deque)
+        self._said: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    def say(self, path: str, *answers: object) -> asyncio.Event:
+        """Answer the next requests for a path so; the event is set when all is said."""
+        self._scripts[path].extend(answers)
+        return self._said[path]
+
+    def next_answer(self, path: str, body: bytes) -> object | None:
+        self.asked[path] += 1
+        self.bodies[path].append(body)
+        if not self._scripts[path]:
+            return None
+        answer = self._scripts[path].popleft()
+        if not self._scripts[path]:
+            self._said[path].set()
+        return answer
+
+
+class _Handler(RequestHandler):
+    def initialize(self, front: Front) -> None:
+        self.front = front
+
+    async def get(self) -> None:
+        answer = self.front.next_answer(self.request.path, self.request.body)
+        if answer is None:
+            await self._pass_on()
+        elif answer is HANG:
+            await asyncio.Event().wait()
+        elif answer is CLOSE:
+            self.request.connection.stream.close()
+        else:
+            assert isinstance(answer, Say)
+            self.set_status(answer.status)
+            self.write(answer.body)
+
+    post = get
+
+    async def _pass_on(self) -> None:
+        headers = {
+            name: value for name, value in self.request.headers.items() if name != "Connection"
+        }
+        try:
+            reply = await self._reply(headers)
+        except (OSError, HTTPError):  # it has gone
+            self.set_status(502)
+            return
+        self.set_status(reply.code if reply.code < 599 else 502)
+        for name in ("Content-Type", "Location"):
+            if name in reply.headers:
+                self.set_header(name, reply.headers[name])
+        for line in reply.headers.get_list("Set-Cookie"):
+            self.add_header("Set-Cookie", re.sub(r"; Domain=[^;]*", "", line))
+        self.write(reply.body)
+
+    async def _reply(self, headers: dict[str, str]) -> HTTPResponse:
+        request = self.request
+        return await AsyncHTTPClient().fetch(
+            self.front.behind + request.uri,
+            method=request.method,
+            body=request.body if request.method == "POST" else None,
+            headers=headers,
+            follow_redirects=False,
+            raise_error=False,
+            request_timeout=60,
+            decompress_response=False,
+        )
+
+
+@asynccontextmanager
+async def front_of(url: str) -> AsyncIterator[Front]:
+    """A front server before the one at an address."""
+    front = Front(url)
+    server = HTTPServer(
+        Application([(r".*", _Handler, {"front": front})], log_function=lambda handler: None)
+    )
+    (socket,) = bind_sockets(0, "127.0.0.1")
+    server.add_sockets([socket])
+    front.url = f"http://127.0.0.1:{socket.getsockname()[1]}"
+    yield front
+    server.stop()
+    await server.close_all_connections()
