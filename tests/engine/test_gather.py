@@ -240,3 +240,129 @@ async def test_an_on_idle_that_raises_is_logged(web: Web, caplog):
     async with Idle() as stream:
         await stream.fetch(web.http)
     assert "on_idle" in caplog.text
+
+
+# -- sources and chains that fail in between ----------------------------------------------------
+
+
+async def test_an_async_source_is_closed_when_one_of_its_links_has_failed(web: Web):
+    given = []
+    is_closed = asyncio.Event()
+
+    async def source():
+        try:
+            yield REFUSED
+            while True:
+                given.append(1)
+                yield f"{web.http}/hold/source"
+                await asyncio.sleep(0.01)
+        finally:
+            is_closed.set()
+
+    async def errback(error):
+        await asyncio.wait_for(is_closed.wait(), 5)
+        given.clear()
+        return f"{web.http}/delay/0.1", lambda _: None
+
+    async with HTTPStream() as stream:
+        gather = Gather(source(), print, errback=errback)
+        chain = stream.add_request(web.http, lambda _: gather)
+        assert (await asyncio.wait_for(chain, 10)).request.url.endswith("/delay/0.1")
+        assert given == []
+
+
+async def test_an_async_source_that_waits_for_room_is_closed_too(web: Web):
+    is_closed = asyncio.Event()
+
+    async def source():
+        try:
+            yield f"{web.http}/delay/0.05", failing
+            while True:
+                yield f"{web.http}/hold/gather-room"
+        finally:
+            is_closed.set()
+
+    def failing(_response):
+        raise ValueError("no")
+
+    async with HTTPStream(max_clients=2) as stream:
+        seen = []
+        await stream.add_request(web.http, lambda _: Gather(source(), print, errback=seen.append))
+        await asyncio.wait_for(is_closed.wait(), 5)
+    assert [type(one) for one in seen] == [ValueError]
+
+
+@pytest.mark.parametrize("return_exceptions", [False, True])
+async def test_the_error_of_a_source_is_the_gathers(web: Web, return_exceptions):
+    def source():
+        yield f"{web.http}/hold/never-2"
+        yield REFUSED
+        raise LookupError("the source is broken")
+
+    async def source_later():
+        for link in source():
+            yield link
+
+    async with HTTPStream() as stream:
+        for links in (source(), source_later()):
+            seen = []
+            gather = Gather(links, print, seen.append, return_exceptions)
+            await asyncio.wait_for(stream.add_request(web.http, lambda _, g=gather: g), 5)
+            assert [type(one) for one in seen] in ([LookupError], [ConnectError])
+            if return_exceptions:
+                assert isinstance(seen[0], LookupError)
+
+
+async def test_a_failing_child_deep_below_ends_its_own_gather_first(web: Web):
+    seen = []
+
+    def inner(_response):
+        return Gather([f"{web.http}/hold/inner", REFUSED], print, errback=caught)
+
+    def caught(error):
+        seen.append("inner")
+        raise error
+
+    async with HTTPStream() as stream:
+        links = [(web.http, inner), f"{web.http}/hold/outer"]
+        gather = Gather(links, print, errback=lambda error: seen.append(type(error)))
+        await asyncio.wait_for(stream.add_request(web.http, lambda _: gather), 5)
+        assert not stream.chains
+    assert seen == ["inner", ConnectError]
+
+
+async def test_thousands_that_fail_at_once_end_the_gather_once(web: Web):
+    seen = []
+    async with HTTPStream(max_clients=50) as stream:
+        gather = Gather([REFUSED] * 3000, print, errback=seen.append)
+        await stream.add_request(web.http, lambda _: gather)
+        assert not stream.chains
+        assert stream.stats().in_flight == 0
+    assert len(seen) == 1
+
+
+# -- follow -------------------------------------------------------------------------------------
+
+
+async def test_pages_may_come_by_a_next_with_a_delay(web: Web):
+    async with HTTPStream() as stream:
+        links = iter([Next(f"{web.http}/bytes/3", delay=0.001), None])
+        seen = [
+            len(page.body)
+            async for page in stream.follow(Next(f"{web.http}/bytes/2"), lambda _: next(links))
+        ]
+    assert seen == [2, 3]
+
+
+async def test_a_page_link_of_a_wrong_shape_says_so(web: Web):
+    async with HTTPStream() as stream:
+        with pytest.raises(LinkError, match="request and a delay"):
+            async for _ in stream.follow(web.http, lambda _: (web.http, 1, 2)):
+                pass
+
+
+async def test_a_fetch_of_a_next_reads_its_body_and_raises_its_error(web: Web):
+    async with HTTPStream() as stream:
+        assert (await stream.fetch(Next(f"{web.http}/bytes/3"))).body == b"012"
+        with pytest.raises(ConnectError):
+            await stream.fetch(Next(REFUSED, errback=lambda error: None))

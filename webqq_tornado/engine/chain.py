@@ -131,6 +131,13 @@ class State(enum.Enum):
         return self in _FINAL
 
 
+#: What messages say that a function had better return.
+_READERS = (
+    "; a reader returns None, (request, readback), (request, readback, delay), Next(...) or "
+    "several of these"
+)
+_PAGES = "the next page is a request, a request and a delay in seconds, Next(...), or None"
+
 _FINAL = frozenset({State.DONE, State.FAILED, State.CANCELLED})
 
 
@@ -430,6 +437,23 @@ def link_of(item: object, origin: object, takes_requests: bool = False) -> Next:
     return link
 
 
+def page_of(result: object, origin: object) -> object:
+    """The link to the next page, see `HTTPStream.follow`: a request, a `Next`, or None.
+
+    Args:
+        result: what the user gave.
+        origin: the function that gave it, for the message.
+
+    Raises:
+        LinkError: it is of no such form.
+    """
+    if isinstance(result, tuple) and not isinstance(result, Next):
+        if len(result) != 2:
+            raise _link_error(result, origin, _PAGES, hint="")
+        return Next(result[0], delay=result[1])
+    return result
+
+
 def checked_link(link: Next, origin: object) -> Next:
     """The link with its request as a `Request`.
 
@@ -491,14 +515,12 @@ def _is_several(parts: tuple[object, ...]) -> bool:
     return not parts or isinstance(parts[0], tuple)
 
 
-def _link_error(result: object, origin: object, why: str) -> LinkError:
+def _link_error(result: object, origin: object, why: str, hint: str = _READERS) -> LinkError:
     if origin is None:
         return LinkError(f"this can not be sent: {why}")
     shown = _shown(result)
     if isinstance(result, tuple):
         shown = f"({', '.join(map(_shown, result))})"
     return LinkError(
-        f"{described(origin)} returned {shown} of type {type(result).__name__}: {why}; a reader "
-        "returns None, (request, readback), (request, readback, delay), Next(...) or several "
-        "of these"
+        f"{described(origin)} returned {shown} of type {type(result).__name__}: {why}{hint}"
     )

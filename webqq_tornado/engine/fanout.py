@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
-from .chain import Below, Chain, Link, Next, State, checked_link, link_of
+from .chain import Below, Chain, Errback, Link, Next, State, checked_link, link_of
 from .response import Response
 from .session import Session
 
@@ -48,14 +48,26 @@ class Trunk(Protocol):
     def join(self, chain: Chain, function: Any, *arguments: object) -> None:
         """Run a reader or errback of a `Gather`, and follow what it returns."""
 
+    def errback_of(self, chain: Chain) -> Errback:
+        """Who is asked about an error of the chain's link."""
+
     def handle_error(self, chain: Chain, error: Exception) -> Link:
         """Ask the errback or `on_error`; raises what they raise."""
 
     def end(self, chain: Chain, state: State, error: BaseException | None = None) -> None:
         """The chain has ended."""
 
+    def interrupt(self, chain: Chain, error: BaseException) -> None:
+        """KeyboardInterrupt and the like end the chain and go on their way."""
+
+    def log_error(self, chain: Chain, error: BaseException) -> None:
+        """Say that something of the chain's has failed."""
+
     def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the chain."""
+
+    def stop_task(self, chain: Chain) -> None:
+        """Cancel what runs for the chain, unless it is that which asks for it."""
 
     def call_soon(self, function: Callable[..., object], *arguments: object) -> object:
         """At the loop's next turn."""
@@ -126,7 +138,34 @@ class FanOut:
         elif below.source is None:
             return
         elif below.joint is not None or not self._is_single(chain, below, below.source):
-            self._take(chain)
+            self._take(chain, below)
+
+    def leave(self, chain: Chain, below: Below) -> None:
+        """The chain has ended, or goes on from what was below it: close the source."""
+        self.waiting.pop(chain, None)
+        source, below.source = below.source, None
+        if isinstance(source, AsyncIterator):
+            self._trunk.stop_task(chain)  # which closes it
+        elif source is not None:
+            self._close(chain, source)
+
+    def _close(self, chain: Chain, source: Iterator[object]) -> None:
+        close = getattr(source, "close", None)
+        if close is None or getattr(source, "gi_running", False):
+            return  # if it is running, it has ended its own chain, and will not be asked again
+        try:
+            close()
+        except Exception as error:
+            self._trunk.log_error(chain, error)
+
+    async def _close_async(self, chain: Chain, source: AsyncIterator[object]) -> None:
+        close = getattr(source, "aclose", None)
+        if close is None:
+            return
+        try:
+            await close()
+        except Exception as error:
+            self._trunk.log_error(chain, error)
 
     def _is_single(self, chain: Chain, below: Below, source: Iterator[object]) -> bool:
         """Go on with the only link there is. Looks two links ahead."""
@@ -149,56 +188,47 @@ class FanOut:
         self._trunk.begin(chain, link)
         return True
 
-    def _take(self, chain: Chain) -> None:
-        below = chain._below
-        if below is None or not isinstance(below.source, Iterator):
-            return
+    def _take(self, chain: Chain, below: Below) -> None:
         for _ in range(_TAKEN_AT_ONCE):
-            if chain.done or not self._trunk.has_room(chain):
-                break
-            if not self._take_one(chain, below, below.source):
-                self.end_if_all_ended(chain)
+            if chain._below is not below or not isinstance(below.source, Iterator):
+                return  # it has ended, or gone on
+            if not self._trunk.has_room(chain):
+                self.waiting[chain] = functools.partial(self._take, chain, below)
                 return
-        if chain.done:
-            return
-        if self._trunk.has_room(chain):
-            self._trunk.call_soon(self._take, chain)
-        else:
-            self.waiting[chain] = functools.partial(self._take, chain)
+            self._take_one(chain, below, below.source)
+        self._trunk.call_soon(self._take, chain, below)
 
-    def _take_one(self, chain: Chain, below: Below, source: Iterator[object]) -> bool:
-        """One link of the source; False when there are no more."""
+    def _take_one(self, chain: Chain, below: Below, source: Iterator[object]) -> None:
         try:
             item = below.ahead.popleft() if below.ahead else next(source)
             if not chain.done:  # the source may have ended its own chain
                 self._add(chain, below, item)
-            return True
         except StopIteration:
-            below.source = None
+            self._on_exhausted(chain, below)
         except Exception as error:
-            below.source = None
             self._on_error(chain, below, error)
-        return False
+            self._close(chain, source)
+        except BaseException as error:
+            self._trunk.interrupt(chain, error)
 
     async def _take_async(self, chain: Chain, below: Below, source: AsyncIterator[object]) -> None:
         try:
             async for item in source:
-                if chain.done:
-                    break
-                self._add(chain, below, item)
-                while not self._trunk.has_room(chain) and not chain.done:
+                if chain._below is below:
+                    self._add(chain, below, item)
+                while chain._below is below and not self._trunk.has_room(chain):
                     await self._room(chain)
+                if chain._below is not below:
+                    break  # it has ended, or gone on
+            self._on_exhausted(chain, below)
         except asyncio.CancelledError:
-            self._trunk.end(chain, State.CANCELLED)
+            if chain._below is below:
+                self._trunk.end(chain, State.CANCELLED)
             raise
         except Exception as error:
             self._on_error(chain, below, error)
         finally:
-            below.source = chain._task = None
-            close = getattr(source, "aclose", None)
-            if close is not None and chain.done:
-                await close()
-        self.end_if_all_ended(chain)
+            await self._close_async(chain, source)
 
     async def _room(self, chain: Chain) -> None:
         room = asyncio.get_running_loop().create_future()
@@ -220,19 +250,33 @@ class FanOut:
             below.branches.append(chain)
         return chain
 
+    def _on_exhausted(self, chain: Chain, below: Below) -> None:
+        if chain._below is below:
+            below.source = chain._task = None
+            self.end_if_all_ended(chain)
+
     def _on_error(self, chain: Chain, below: Below, error: Exception) -> None:
         """The source failed: what the errback makes of it is one more branch."""
-        if chain.done:
+        if chain._below is not below:
             return
+        below.source = chain._task = None
+        if below.joint is not None:
+            self._break_off(chain, below, error)
+            return
+        origin = self._trunk.errback_of(chain)
         try:
             result = self._trunk.handle_error(chain, error)
         except Exception as final:
-            below.error = below.error or final
-            return
-        if result is not None:
-            branch = self._new_branch(chain, below, None)
-            branch.state = State.READING
-            self._trunk.follow(branch, result, chain._errback, None)
+            # Now: the others below may have no end.
+            self._trunk.log_error(chain, final)
+            below.error, below.is_told = below.error or final, True
+        else:
+            if result is not None and not chain.done:
+                branch = self._new_branch(chain, below, None)
+                branch.state = State.READING
+                branch._is_failing = True
+                self._trunk.follow(branch, result, origin, None)
+        self.end_if_all_ended(chain)
 
     def on_branch_ended(self, branch: Chain) -> None:
         """A chain below another has ended."""
@@ -241,12 +285,18 @@ class FanOut:
             return
         below = parent._below
         below.alive.discard(branch)
-        if branch.state is State.FAILED and below.error is None:
-            below.error, below.is_told = branch.error, below.joint is None
-            if below.joint is not None and not below.joint.return_exceptions:
-                self._trunk.call_soon(self._join, parent, below)
-                return
+        if branch.state is State.FAILED and branch.error is not None:
+            if below.joint is None:
+                below.error, below.is_told = below.error or branch.error, True
+            elif not below.joint.return_exceptions:
+                self._break_off(parent, below, branch.error)
         self.end_if_all_ended(parent)
+
+    def _break_off(self, chain: Chain, below: Below, error: BaseException) -> None:
+        """A `Gather` goes on to its errback, with the first error."""
+        if below.error is None:
+            below.error = error
+            self._trunk.call_soon(self._join, chain, below)
 
     def end_if_all_ended(self, chain: Chain) -> None:
         """A chain that had become several ends when they all have."""
@@ -256,21 +306,27 @@ class FanOut:
         if below.joint is not None:
             self._trunk.call_soon(self._join, chain, below)
             return
-        state = State.DONE if below.error is None else State.FAILED
         # Not from here: chains may hang below chains deeper than Python's stack.
-        self._trunk.call_soon(self._trunk.end, chain, state, below.error)
+        self._trunk.call_soon(self._end, chain, below)
+
+    def _end(self, chain: Chain, below: Below) -> None:
+        if chain._below is below and not below.alive:
+            state = State.DONE if below.error is None else State.FAILED
+            self._trunk.end(chain, state, below.error)
 
     def _join(self, chain: Chain, below: Below) -> None:
-        """All have ended, or one has failed: on with the chain."""
+        """All have ended, or something has failed: on with the chain."""
         joint = below.joint
         if chain._below is not below or joint is None:
             return  # it has ended, or gone on
         for branch in tuple(below.alive):  # where one has failed, the others are not asked
             branch.cancel()
+        self.leave(chain, below)
+        if chain.done:  # by what a source does when it is closed
+            return
         chain._below = None
-        self.waiting.pop(chain, None)
         chain._errback = joint.errback
-        if below.error is not None and not joint.return_exceptions:
+        if below.error is not None:
             self._trunk.join(chain, _raiser(below.error))
         elif joint.readback is not None:
             self._trunk.join(chain, joint.readback, [_came_to(one) for one in below.branches])

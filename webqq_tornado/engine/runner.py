@@ -13,13 +13,13 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, Protocol
 
 from tornado.ioloop import IOLoop
 
 from . import conduct
-from .chain import Below, Chain, Link, Next, State, checked_link, next_of
+from .chain import Below, Chain, Errback, Link, Next, State, checked_link, next_of
 from .conduct import Breaker, Conduct, Retry
 from .errors import ClosedError, DeadlineError, LoggedOut, StreamError
 from .fanout import FanOut
@@ -339,7 +339,7 @@ class Runner:
             self.fail(chain, error)
             return
         except BaseException as error:
-            self._interrupt(chain, error)
+            self.interrupt(chain, error)
             return
         if chain.state is not State.READING:  # the reader has ended its own chain
             return
@@ -387,6 +387,8 @@ class Runner:
         except Exception as error:
             chain._below = None
             self.fail(chain, error)
+        except BaseException as error:
+            self.interrupt(chain, error)
 
     def drop_transfer(self, chain: Chain) -> None:
         """The reader of a streamed response went on before its end."""
@@ -394,7 +396,7 @@ class Runner:
             self._transport.cancel(chain._transfer)
             self.leave_flight(chain, chain._lane)
 
-    def _interrupt(self, chain: Chain, error: BaseException) -> None:
+    def interrupt(self, chain: Chain, error: BaseException) -> None:
         """KeyboardInterrupt and the like end the chain and go on their way."""
         self.end(chain, State.CANCELLED, None if _is_cancelled(error) else error)
         if not _is_cancelled(error):
@@ -418,7 +420,7 @@ class Runner:
             self.end(chain, State.FAILED, error)
             return
         except BaseException as error:
-            self._interrupt(chain, error)
+            self.interrupt(chain, error)
             return
         if chain.state is State.READING:
             self.follow(chain, result, origin or function, None)
@@ -433,10 +435,10 @@ class Runner:
             self.fail(chain, error)
             return
         except BaseException as error:
-            self._interrupt(chain, error)
+            self.interrupt(chain, error)
             return
         if chain.state is State.READING:
-            self.follow(chain, result, function, None)
+            self.follow(chain, result, function, chain.response)
 
     async def _await_reader(
         self, chain: Chain, result: Awaitable[object], origin: object, response: Response | None
@@ -467,15 +469,19 @@ class Runner:
         elif isinstance(error, LoggedOut) and self._conduct and self._conduct.renews(chain):
             pass  # it goes on there
         elif not chain.done:
-            origin = chain._errback or self._hooks.on_error
+            origin = self.errback_of(chain)
             self.follow_call(chain, self.handle_error, chain, error, origin=origin)
+
+    def errback_of(self, chain: Chain) -> Errback:
+        """Who is asked about an error of the chain's link."""
+        return chain._errback or self._hooks.on_error
 
     def handle_error(self, chain: Chain, error: Exception) -> Link:
         """Ask the errback or `on_error`; raises what they raise."""
         chain._is_failing = True
         if isinstance(error, StreamError) and error.chain is None:
             error.chain, error.step = chain.name, chain.steps
-        errback, chain._errback = chain._errback or self._hooks.on_error, None
+        errback, chain._errback = self.errback_of(chain), None
         return errback(error)
 
     def set_deadline(self, chain: Chain, seconds: float) -> None:
@@ -509,8 +515,8 @@ class Runner:
         """
         if chain.done:
             return
-        if state is State.FAILED and error and not (chain._below and chain._below.is_told):
-            self._log_error(chain, error)
+        if state is State.FAILED and error and not _is_told(chain, error):
+            self.log_error(chain, error)
         ending, passed_on = [chain], error if state is State.CANCELLED else None
         for one in ending:  # grows: those below, those below them
             # One that is done is being ended now, and its source's end has led here.
@@ -563,26 +569,15 @@ class Runner:
         if below is not None:
             if below.queued:
                 self._fan_out.on_left_queue(chain)
-            self._close_source(chain, below)
-        task = chain._task
-        if task is not None and task is not _current_task() and not task.get_loop().is_closed():
-            task.cancel()
+            self._fan_out.leave(chain, below)
+        if chain._task is not None:
+            self.stop_task(chain)
         if inspect.iscoroutine(chain._awaited):
             _close_unstarted(chain._awaited)
         # Readers often are methods of objects that hold their chain: let the circle go.
-        chain._transfer = chain._task = chain._awaited = chain._lane = chain._outcome = None
+        chain._transfer = chain._awaited = chain._lane = chain._outcome = None
         chain._delay_timer = chain._deadline_timer = None
         chain._request = chain._readback = chain._errback = None
-
-    def _close_source(self, chain: Chain, below: Below) -> None:
-        if not isinstance(below.source, Iterator) or not hasattr(below.source, "close"):
-            return
-        try:
-            below.source.close()
-        except ValueError:
-            return  # it is running: it has ended its own chain, and will not be asked again
-        except Exception as error:
-            self._log_error(chain, error)
 
     def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the chain."""
@@ -592,7 +587,14 @@ class Runner:
         else:
             chain._task = self._conduct.in_its_name(chain, loop.create_task, coroutine)
 
-    def _log_error(self, chain: Chain, error: BaseException) -> None:
+    def stop_task(self, chain: Chain) -> None:
+        """Cancel what runs for the chain, unless it is that which asks for it."""
+        task, chain._task = chain._task, None
+        if task is not None and task is not _current_task() and not task.get_loop().is_closed():
+            task.cancel()
+
+    def log_error(self, chain: Chain, error: BaseException) -> None:
+        """Say that something of the chain's has failed, unless somebody is told by other ways."""
         if chain._is_quiet:
             return
         # What the engine raises says it all; what a reader raised needs its traceback.
@@ -601,6 +603,12 @@ class Runner:
         logger.error(
             "chain %s failed at step %d: %s", chain.name, chain.steps, message, exc_info=trace
         )
+
+
+def _is_told(chain: Chain, error: BaseException) -> bool:
+    """A chain below, whose error it is, has logged it."""
+    below = chain._below
+    return below is not None and below.is_told and below.error is error
 
 
 def _alive_below(chain: Chain) -> Iterable[Chain]:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from tornado.ioloop import IOLoop
 
-from .chain import Chain, Errback, Link, Next, Readback, checked_link, is_delay, keep
+from .chain import Chain, Errback, Link, Next, Readback, checked_link, is_delay, keep, page_of
 from .conduct import Auth, Breaker, Observer, Retry
 from .errors import ClosedError
 from .hooks import Hooks
@@ -222,7 +222,7 @@ class HTTPStream(Hooks, RequestMaker):
         """One request, awaited.
 
         Args:
-            request: as for `add_request`.
+            request: as for `add_request`; the readers of a `Next` are not asked.
             session: in whose name.
             timeout: seconds in all: queueing, delay and retries included.
             delay: seconds until it is sent.
@@ -235,6 +235,8 @@ class HTTPStream(Hooks, RequestMaker):
         Example:
             >>> response = await stream.fetch("http://example.org/")
         """
+        if isinstance(request, Next):
+            request = request._replace(readback=keep, errback=_raise)
         chain = self.add_request(
             request,
             keep,
@@ -263,25 +265,26 @@ class HTTPStream(Hooks, RequestMaker):
 
         Args:
             first: a request, as for `add_request`.
-            next_link: gets a response, gives the next request, or a request and a delay in
-                seconds, or None after the last; may be a coroutine function.
+            next_link: gets a response, gives the next request, a request and a delay in
+                seconds, a `Next`, or None after the last; may be a coroutine function.
             options: of each `fetch`: session, timeout, priority, retry.
 
         Raises:
             StreamError: there was no response.
+            LinkError: `next_link` gave something else.
 
         Example:
             >>> async for page in stream.follow(url, lambda page: page.json()["next"]):
             ...     print(len(page.json()["items"]))
         """
-        link: object = first
+        link = page_of(first, None)
         while link is not None:
-            request, delay = link if isinstance(link, tuple) else (link, 0)
-            response = await self.fetch(request, delay=delay, **options)
+            response = await self.fetch(link, **options)
             yield response
-            link = next_link(response)
-            if inspect.isawaitable(link):
-                link = await link
+            result = next_link(response)
+            if inspect.isawaitable(result):
+                result = await result
+            link = page_of(result, next_link)
 
     @contextlib.asynccontextmanager
     async def open(
