@@ -134,6 +134,22 @@ async def test_getvfwebqq_login2_and_contacts_follow():
         assert [friend.nick for friend in smartqq.FRIENDS.parse(reply.body).friends] == ["Bob"]
 
 
+async def test_a_poll_brings_one_event_at_a_time():
+    """qqbot 2017 looks at the first one only."""
+    async with Town() as town:
+        ann, bob = town.visitor(town.ann), town.client(town.bob)[0]
+        await bob.login()
+        await _let_in(town, ann)
+        form = forms.Login2Form(1, Secret(ann.cookies["ptwebqq"]))
+        session = smartqq.LOGIN2.parse((await ann.ask(smartqq.LOGIN2, form)).body)
+        for text in ("one", "two"):
+            await bob.send(bob.find("Ann"), text)
+        poll = forms.PollForm(1, session.psessionid)
+        for text in ("one", "two"):
+            (event,) = smartqq.POLL.parse((await ann.ask(smartqq.POLL, poll)).body).events
+            assert event.content.text == text
+
+
 async def test_who_is_not_signed_in_gets_no_vfwebqq():
     async with Town() as town:
         reply = await town.visitor(town.ann).ask(smartqq.VFWEBQQ, forms.VfwebqqForm(Secret("x")))

@@ -38,6 +38,8 @@ logger = logging.getLogger("webqq_tornado.server")
 
 #: uins of one session are drawn from here: 32 bits, as they were.
 _FIRST_UIN, _UINS = 10**8, 4 * 10**9
+#: Events in one answer to poll2: clients of SmartQQ look at the first only (qqbot 2017).
+_MOST_AT_ONCE = {"webqq3": 50, "smartqq": 1}
 
 
 class SessionOver(Exception):
@@ -307,9 +309,10 @@ class Channel:
         if session.kicked is not None:
             self._forget(session)
             raise SessionOver(session.kicked)
-        messages = self.storage.undelivered(session.account)
+        limit = _MOST_AT_ONCE[session.dialect]
+        events, session.events = session.events[:limit], session.events[limit:]
+        messages = self.storage.undelivered(session.account, limit - len(events))
         session.given = [message.id for message in messages]
-        events, session.events = session.events, []
         return events + [event_for(session, message) for message in messages]
 
     def close(self) -> None:
