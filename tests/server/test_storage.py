@@ -64,8 +64,8 @@ def test_what_was_delivered_is_gone(storage: Storage):
     one, other = (storage.create_account(n, "x").number for n in "AB")
     for text in "abc":
         storage.add_message(one, Conversation("friend", other), Content.of(text), [other])
-    first, second, _ = storage.undelivered(other)
-    storage.mark_delivered(other, [first.id, second.id])
+    _, second, _ = storage.undelivered(other)
+    storage.mark_delivered(other, second.id)
     assert [message.content.text for message in storage.undelivered(other)] == ["c"]
 
 
@@ -90,3 +90,94 @@ def test_friends_must_exist_and_differ(storage: Storage):
         storage.befriend(one, 999)
     with pytest.raises(ValueError, match="own friend"):
         storage.befriend(one, one)
+
+
+# -- friends ------------------------------------------------------------------------------------
+
+
+def pair(storage: Storage) -> tuple[int, int]:
+    one, other = (storage.create_account(n, "x").number for n in "AB")
+    storage.befriend(one, other)
+    return one, other
+
+
+def test_headings_and_marks_are_ones_own(storage: Storage):
+    one, other = pair(storage)
+    heading = storage.add_heading(one, "Work")
+    storage.set_category(one, other, heading.number)
+    storage.set_mark(one, other, "Bee")
+    (mine,), (theirs,) = storage.friend_rows(one), storage.friend_rows(other)
+    assert (mine.category, mine.mark) == (heading.number, "Bee")
+    assert (theirs.category, theirs.mark) == (0, "")
+
+
+def test_who_was_under_a_heading_that_is_gone_is_under_the_default_one(storage: Storage):
+    one, other = pair(storage)
+    heading = storage.add_heading(one, "Work")
+    storage.set_category(one, other, heading.number)
+    storage.remove_heading(one, heading.number)
+    assert storage.friend_rows(one)[0].category == 0
+    assert storage.headings(one) == []
+
+
+def test_a_request_is_settled_by_friendship(storage: Storage):
+    one, other = (storage.create_account(n, "x").number for n in "AB")
+    storage.add_request(one, other, "let me in")
+    assert [request.text for request in storage.requests(other)] == ["let me in"]
+    storage.befriend(other, one)
+    assert storage.requests(other) == []
+
+
+def test_a_profile_is_kept_and_the_signs_follow_from_the_birthday(storage: Storage):
+    one = storage.create_account("A", "x").number
+    storage.change_profile(one, {"city": "青岛", "birthday": [1989, 1, 30], "lnick": "hm"})
+    storage.change_profile(one, {"nick": "B", "gender": "male"})
+    profile = storage.profile(one)
+    assert profile
+    assert (profile.nick, profile.city, profile.lnick) == ("B", "青岛", "hm")
+    assert (profile.gender, profile.constel, profile.shengxiao) == (
+        "male",
+        1,
+        5,
+    )  # as in a capture of 2016
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"number": 1}, {"city": 5}, {"gender": "x"}, {"birthday": [1, 2]}, {"face": 10**6}],
+)
+def test_a_profile_takes_only_what_it_can_have(storage: Storage, changes: dict[str, object]):
+    one = storage.create_account("A", "x").number
+    with pytest.raises(ValueError, match=r"profile|birthday"):
+        storage.change_profile(one, changes)
+
+
+# -- rooms --------------------------------------------------------------------------------------
+
+
+def test_a_group_whose_owner_leaves_goes_to_an_administrator(storage: Storage):
+    one, two, three = (storage.create_account(n, "x").number for n in "ABC")
+    room = storage.create_group("G", one, [two, three]).number
+    storage.set_admin(room, three, True)
+    storage.remove_member(room, one)
+    group = storage.group(room)
+    assert group
+    assert group.owner == three
+    assert storage.member_numbers(room) == {two, three}
+
+
+def test_a_discussion_is_no_group(storage: Storage):
+    one, other = pair(storage)
+    discussion = storage.create_discussion("D", one, [other])
+    assert storage.group(discussion.number) is None
+    assert storage.groups(one) == []
+    assert [room for room, _, _ in storage.rooms(other, "discussion")] == [discussion]
+
+
+def test_whom_one_wrote_with_last_comes_first(storage: Storage):
+    one, other = pair(storage)
+    room = storage.create_group("G", one, [other]).number
+    storage.add_message(other, Conversation("friend", one), Content.of("hi"), [])
+    storage.add_message(one, Conversation("group", room), Content.of("all"), [])
+    threads = [Conversation("group", room), Conversation("friend", other)]
+    assert storage.recent(one) == threads

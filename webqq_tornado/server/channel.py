@@ -274,7 +274,7 @@ class Channel:
         """
         self._touch(session)
         if session.given:
-            self.storage.mark_delivered(session.account, session.given)
+            self.storage.mark_delivered(session.account, session.given[-1])
             session.given = []
         session.poll = turn
         session.news.set()  # a poll that is held yields to this one

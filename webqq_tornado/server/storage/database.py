@@ -1,0 +1,155 @@
+"""The file: opening, schema, transactions.
+
+It is used on the loop's own thread: statements are short, the file is local and in WAL mode, so
+that a commit is an append (`synchronous=NORMAL`: a power cut may lose the last moments, a crash
+of the process nothing).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .rows import StorageError
+
+__all__ = ["Database", "checked_name"]
+
+NICK_LENGTH = 24
+#: Statements that sqlite3 keeps prepared: more than there are in this package.
+_STATEMENTS = 256
+
+#: One step a version; `user_version` in the file says how many were taken.
+_MIGRATIONS = (
+    """
+    CREATE TABLE account (
+        number INTEGER PRIMARY KEY, nick TEXT NOT NULL, password BLOB NOT NULL,
+        lnick TEXT NOT NULL DEFAULT '', created INTEGER NOT NULL);
+    CREATE TABLE friend (
+        owner INTEGER NOT NULL REFERENCES account, friend INTEGER NOT NULL REFERENCES account,
+        category INTEGER NOT NULL DEFAULT 0, mark TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (owner, friend)) WITHOUT ROWID;
+    CREATE TABLE room (
+        number INTEGER PRIMARY KEY, name TEXT NOT NULL,
+        owner INTEGER NOT NULL REFERENCES account, created INTEGER NOT NULL);
+    CREATE TABLE member (
+        room INTEGER NOT NULL REFERENCES room, account INTEGER NOT NULL REFERENCES account,
+        card TEXT NOT NULL DEFAULT '', PRIMARY KEY (room, account)) WITHOUT ROWID;
+    CREATE TABLE message (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, sender INTEGER NOT NULL, kind TEXT NOT NULL,
+        target INTEGER NOT NULL, content TEXT NOT NULL, time INTEGER NOT NULL, nonce TEXT,
+        UNIQUE (sender, nonce));
+    CREATE INDEX message_to ON message (kind, target, id);
+    CREATE INDEX message_from ON message (kind, sender, id);
+    CREATE TABLE undelivered (
+        account INTEGER NOT NULL, message INTEGER NOT NULL REFERENCES message,
+        PRIMARY KEY (account, message)) WITHOUT ROWID;
+    CREATE TABLE seen (
+        account INTEGER NOT NULL, kind TEXT NOT NULL, number INTEGER NOT NULL,
+        message INTEGER NOT NULL, PRIMARY KEY (account, kind, number)) WITHOUT ROWID;
+    CREATE TABLE page_session (
+        token BLOB PRIMARY KEY, account INTEGER NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE ticket (
+        ptwebqq BLOB PRIMARY KEY, account INTEGER NOT NULL, dialect TEXT NOT NULL,
+        used INTEGER NOT NULL) WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE account ADD COLUMN face INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE account ADD COLUMN vip_level INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE account ADD COLUMN allow INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE account ADD COLUMN profile TEXT NOT NULL DEFAULT '{}';
+    CREATE TABLE heading (
+        owner INTEGER NOT NULL REFERENCES account, number INTEGER NOT NULL, name TEXT NOT NULL,
+        PRIMARY KEY (owner, number)) WITHOUT ROWID;
+    CREATE TABLE request (
+        asked INTEGER NOT NULL REFERENCES account, asker INTEGER NOT NULL REFERENCES account,
+        text TEXT NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (asked, asker)) WITHOUT ROWID;
+    ALTER TABLE room ADD COLUMN kind TEXT NOT NULL DEFAULT 'group';
+    ALTER TABLE room ADD COLUMN memo TEXT NOT NULL DEFAULT '';
+    ALTER TABLE member ADD COLUMN mark TEXT NOT NULL DEFAULT '';
+    ALTER TABLE member ADD COLUMN mask INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE member ADD COLUMN is_admin INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE member ADD COLUMN joined INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX member_of ON member (account);
+    ALTER TABLE message ADD COLUMN origin INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE session (
+        account INTEGER PRIMARY KEY, psessionid TEXT NOT NULL UNIQUE,
+        vfwebqq TEXT NOT NULL UNIQUE, ptwebqq TEXT NOT NULL UNIQUE, dialect TEXT NOT NULL,
+        status TEXT NOT NULL, seed BLOB NOT NULL);
+    """,
+)
+
+
+class Database:
+    """The open file.
+
+    Args:
+        path: the database file; made with its folder if it is not there. ":memory:" keeps
+            nothing.
+
+    Raises:
+        StorageError: it is no such database, of a newer version, or can not be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            if str(path) != ":memory:":
+                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._db = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS)
+            self._open()
+        except (OSError, sqlite3.Error) as error:
+            raise StorageError(
+                f"{path}: can not be used as the server's database ({error}); "
+                "name another state directory, or move the file away"
+            ) from error
+
+    def _open(self) -> None:
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._migrate()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _migrate(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > len(_MIGRATIONS):
+            raise StorageError(
+                f"{self.path}: written by a newer version of webqq_tornado (schema {version}); "
+                "upgrade, or name another state directory"
+            )
+        for number, script in enumerate(_MIGRATIONS[version:], version + 1):
+            self._db.executescript(f"BEGIN; {script} PRAGMA user_version={number}; COMMIT;")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def checked_name(name: str, what: str, longest: int = NICK_LENGTH, shortest: int = 1) -> str:
+    """A name with single spaces.
+
+    Raises:
+        ValueError: it is too short, too long, or has characters that can not be shown.
+    """
+    name = " ".join(name.split())
+    if not shortest <= len(name) <= longest or not name.isprintable():
+        raise ValueError(f"a {what} has {shortest} to {longest} characters")
+    return name

@@ -1,0 +1,106 @@
+"""Who is signed in: browsers, tickets of logins, open sessions. A restart signs nobody out."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+from .database import Database
+from .rows import SessionRow, Ticket
+
+__all__ = ["SessionTable"]
+
+#: A browser that was away for longer signs in again: 30 days.
+PAGE_SESSION_SECONDS = 30 * 86400
+#: The same for a client of the protocol, by its cookie ptwebqq.
+TICKET_SECONDS = 30 * 86400
+
+
+class SessionTable(Database):
+    """Sessions of the page, tickets and sessions of the protocol."""
+
+    # -- browsers -----------------------------------------------------------------------------
+
+    def add_page_session(self, token: str, account: int) -> None:
+        """A browser has signed in. Only a digest of its token is kept."""
+        now = int(time.time())
+        self._db.execute("DELETE FROM page_session WHERE used < ?", (now - PAGE_SESSION_SECONDS,))
+        self._db.execute(
+            "INSERT INTO page_session VALUES (?, ?, ?)", (_digest(token), account, now)
+        )
+
+    def page_account(self, token: str) -> int | None:
+        """Whose browser this is; using it keeps the session alive."""
+        now, digest = int(time.time()), _digest(token)
+        row = self._db.execute(
+            "SELECT account, used FROM page_session WHERE token = ? AND used >= ?",
+            (digest, now - PAGE_SESSION_SECONDS),
+        ).fetchone()
+        if row is None:
+            return None
+        if row[1] < now - 3600:  # not a write for each request
+            self._db.execute("UPDATE page_session SET used = ? WHERE token = ?", (now, digest))
+        return int(row[0])
+
+    def remove_page_session(self, token: str) -> None:
+        """The browser has signed out."""
+        self._db.execute("DELETE FROM page_session WHERE token = ?", (_digest(token),))
+
+    # -- tickets: after a restart of the server clients go on by their cookies ----------------
+
+    def add_ticket(self, ptwebqq: str, ticket: Ticket) -> None:
+        """A login was granted. Only a digest of the cookie is kept."""
+        now = int(time.time())
+        self._db.execute("DELETE FROM ticket WHERE used < ?", (now - TICKET_SECONDS,))
+        self._db.execute("INSERT INTO ticket VALUES (?, ?, ?, ?)", (_digest(ptwebqq), *ticket, now))
+
+    def ticket(self, ptwebqq: str) -> Ticket | None:
+        """The login that a cookie proves; using it keeps it alive."""
+        now, digest = int(time.time()), _digest(ptwebqq)
+        row = self._db.execute(
+            "SELECT account, dialect FROM ticket WHERE ptwebqq = ? AND used >= ?",
+            (digest, now - TICKET_SECONDS),
+        ).fetchone()
+        if row is None:
+            return None
+        self._db.execute("UPDATE ticket SET used = ? WHERE ptwebqq = ?", (now, digest))
+        return Ticket(*row)
+
+    def remove_ticket(self, ptwebqq: str) -> None:
+        """The client has logged out."""
+        self._db.execute("DELETE FROM ticket WHERE ptwebqq = ?", (_digest(ptwebqq),))
+
+    # -- sessions of the protocol -------------------------------------------------------------
+
+    def put_session(self, session: SessionRow) -> None:
+        """An account has opened a session; it has one at most."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO session (psessionid, vfwebqq, ptwebqq, account, dialect, "
+            "status, seed) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            session,
+        )
+
+    def session_by(self, secret: str) -> SessionRow | None:
+        """The open session that one of its three secrets names."""
+        row = self._db.execute(
+            f"SELECT {_SESSION} FROM session WHERE psessionid = ? "
+            f"UNION SELECT {_SESSION} FROM session WHERE vfwebqq = ? "
+            f"UNION SELECT {_SESSION} FROM session WHERE ptwebqq = ?",
+            (secret, secret, secret),
+        ).fetchone()
+        return SessionRow(*row) if row else None
+
+    def set_session_status(self, psessionid: str, status: str) -> None:
+        """The client has changed its status."""
+        self._db.execute("UPDATE session SET status = ? WHERE psessionid = ?", (status, psessionid))
+
+    def remove_session(self, psessionid: str) -> None:
+        """The session is over."""
+        self._db.execute("DELETE FROM session WHERE psessionid = ?", (psessionid,))
+
+
+_SESSION = "psessionid, vfwebqq, ptwebqq, account, dialect, status, seed"
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
