@@ -63,12 +63,12 @@ async def test_a_verify_code_is_good_once():
 
 
 async def test_after_ten_wrong_passwords_even_the_right_one_has_to_wait():
-    async with Town() as town:
+    async with Town(captcha_after=99) as town:
         visitor = town.visitor(town.ann)
         for _ in range(10):
             assert (await visitor.login("wrong")).startswith("ptuiCB('3'")
         text = await visitor.login()
-    assert not text.startswith("ptuiCB('0'")
+    assert text.startswith("ptuiCB('19','0','','0','您的帐号暂时无法登录")
 
 
 async def test_friends_groups_and_members_carry_made_up_numbers():
@@ -228,7 +228,7 @@ async def test_a_foreign_host_is_not_served():
 async def test_historical_hosts_get_cookies_for_all_of_them():
     async with Town() as town:
         reply = await town.visitor(town.ann).ask(
-            webqq3.CHECK, forms.CheckForm(town.ann), Host="check.ptlogin2.qq.com"
+            webqq3.CAPTCHA, forms.CaptchaForm(town.ann), Host="ssl.captcha.qq.com"
         )
     assert "Domain=qq.com" in reply.headers["Set-Cookie"]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from http.cookies import SimpleCookie
 
 import pytest
+import zxingcpp
+from PIL import Image
 from servers.town import PASSWORD, Town, Visitor
 
 from webqq_tornado.protocol import forms, smartqq
@@ -57,8 +60,7 @@ async def test_a_code_says_how_far_it_is_in_the_historical_words():
 
 
 async def test_a_code_that_has_expired_says_so():
-    async with Town() as town:
-        town.server.qr.seconds = 0.0
+    async with Town(qr_timeout=0.0) as town:
         visitor = town.visitor(town.ann)
         await _code(visitor)
         assert "ptuiCB('65','0','','0','二维码已失效。(" in await _state(visitor)
@@ -73,12 +75,79 @@ async def test_a_code_that_was_refused_has_expired():
         assert not town.server.qr.all_waiting()
 
 
-async def test_a_token_that_is_not_of_the_cookie_gets_nobody_in():
+async def test_a_token_that_is_not_of_the_cookie_is_forbidden():
     async with Town() as town:
         visitor = town.visitor(town.ann)
         await _code(visitor)
         town.server.qr.confirm(_id(town), town.ann)
-        assert (await _state(visitor, token=1)).startswith("ptuiCB('65'")
+        reply = await visitor.ask(smartqq.QR_STATE, forms.QRStateForm(1))
+    assert reply.code == 403
+    assert b"<center>Tencent Login Server</center>" in reply.body
+
+
+async def test_clients_of_before_2017_send_no_token():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        await _code(visitor)
+        reply = await visitor.get("/ptqrlogin", aid=501004106, action="0-0-157510")
+    assert reply.body.startswith(b"ptuiCB('66'")
+
+
+async def test_a_cookie_that_was_never_given_out_has_expired():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        visitor.cookies["qrsig"] = "hJ9GvNx*oIvLjP5I5dQ19KPa3zwxNI"
+        assert (await _state(visitor)).startswith("ptuiCB('65'")
+
+
+@pytest.mark.parametrize(("scale", "pixels"), [("5", 5), ("8", 8), ("99", 5), ("x", 5)])
+async def test_a_picture_is_as_large_as_the_client_asked(scale, pixels):
+    async with Town() as town:
+        reply = await town.visitor(town.ann).get("/ptqrshow", s=scale, l="L")
+    picture = Image.open(io.BytesIO(reply.body))
+    (found,) = zxingcpp.read_barcodes(picture)
+    assert picture.width % pixels == 0
+    assert found.text.startswith(f"{town.server.url}/?qr=")
+
+
+async def test_who_came_by_a_historical_host_gets_a_code_for_our_own_address():
+    async with Town() as town:
+        reply = await town.visitor(town.ann).ask(
+            smartqq.QR_CODE, forms.QRCodeForm(), Host="ssl.ptlogin2.qq.com"
+        )
+        (found,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(reply.body)))
+    assert found.text.startswith(f"{town.server.url}/?qr=")
+    assert "Domain=ptlogin2.qq.com" in reply.headers["Set-Cookie"]
+
+
+async def test_a_login_leads_to_the_address_that_the_client_asked_for():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        await _code(visitor)
+        town.server.qr.confirm(_id(town), town.ann)
+        token, u1 = hash33(visitor.cookies["qrsig"]), "http://w.qq.com/proxy.html?a=1"
+        reply = await visitor.get("/ptqrlogin", ptqrtoken=token, u1=u1)
+        url = re.search(r"'(http[^']*)'", reply.body.decode())[1]
+        reply = await visitor.get(url.removeprefix(town.server.url))
+    assert reply.headers["Location"] == f"{town.server.url}/proxy.html?a=1"
+
+
+async def test_signing_out_ends_the_cookies():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        await _let_in(town, visitor)
+        await visitor.ask(smartqq.SIGN_OUT, forms.SignOutForm())
+    assert not visitor.cookies["ptwebqq"].strip('"')
+
+
+async def test_a_signed_in_client_is_told_where_to_go_on_without_a_code():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        before = await visitor.get("/pt4_auth", daid=164, appid=501004106)
+        await _let_in(town, visitor)
+        after = await visitor.get("/pt4_auth", daid=164, appid=501004106)
+    assert before.body == b"ptui_auth_CB('1','');"
+    assert after.body.startswith(f"ptui_auth_CB('0','{town.server.url}/check_sig?".encode())
 
 
 async def test_a_confirmed_code_sets_the_cookies_of_the_account_and_leads_to_check_sig():

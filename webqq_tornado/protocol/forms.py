@@ -531,12 +531,13 @@ class QRStateForm:
     """Has the QR code been scanned?
 
     Args:
-        token: `webqq_tornado.protocol.hashes.hash33` of the cookie qrsig.
+        token: `webqq_tornado.protocol.hashes.hash33` of the cookie qrsig; -1 where a client
+            sent none, as all did before February 2017.
         action: ``0-0-N`` with the milliseconds since the page was opened.
         login_sig: The cookie pt_login_sig; most clients left it empty.
     """
 
-    token: int
+    token: int = -1
     action: str = "0-0-1000"
     login_sig: Secret = _NONE
 

@@ -18,6 +18,7 @@ __all__ = [
     "LOGIN_REPLY",
     "LOGIN_TEXTS",
     "QR_TEXTS",
+    "build_check",
     "login_refusal",
     "qr_reply",
 ]
@@ -103,10 +104,17 @@ def _parse_check(_: str, text: str) -> CheckReply:
     )
 
 
-def _build_check(reply: CheckReply) -> str:
+def build_check(reply: CheckReply, *, is_late: bool = False) -> str:
+    """The reply to check.
+
+    Args:
+        reply: The values.
+        is_late: Five of them, as clients of 2015 and later expect it, also if the last two are
+            empty; those of 2013 took no more than three.
+    """
     salt = "".join(f"\\x{byte:02x}" for byte in reply.salt)
     late = [wire.quote(reply.session), wire.quote(str(int(reply.is_random_salt)))]
-    is_late = bool(reply.session) or reply.is_random_salt
+    is_late = is_late or bool(reply.session) or reply.is_random_salt
     return wire.build_call(
         "ptui_checkVC",
         wire.quote(str(int(reply.needs_captcha))),
@@ -116,7 +124,7 @@ def _build_check(reply: CheckReply) -> str:
     )
 
 
-CHECK_REPLY = Reply(_parse_check, _build_check)
+CHECK_REPLY = Reply(_parse_check, build_check)
 r"""``ptui_checkVC('0','!PTH','\x00\x00\x00\x00\x64\x74\x8b\x05');``"""
 
 

@@ -19,8 +19,10 @@ from tornado.web import Application
 
 from ..protocol import smartqq, webqq3
 from ..protocol.exchange import Call
-from . import contacts, messages, page_api, qr, signin
+from . import contacts, loginpages, messages, page_api, qr, signin
+from .gate import CAPTCHA_AFTER
 from .handlers import Answer, ExchangeHandler, Handler
+from .qrcodes import QR_SECONDS
 from .site import Site
 from .storage import Storage
 
@@ -44,6 +46,8 @@ class WebQQServer(Site):
         poll_timeout: seconds a poll2 is held when there is nothing new.
         session_timeout: seconds without a poll after which an account counts as offline.
         hosts: names to serve besides loopback's, the address listened on, and *.qq.com.
+        captcha_after: wrong passwords in a row after which a login by password needs a captcha.
+        qr_timeout: seconds for which a QR code is good.
 
     Example:
         >>> server = WebQQServer(Storage("server.db"))
@@ -58,8 +62,17 @@ class WebQQServer(Site):
         poll_timeout: float = 60.0,
         session_timeout: float = 180.0,
         hosts: Iterable[str] = (),
+        captcha_after: int = CAPTCHA_AFTER,
+        qr_timeout: float = QR_SECONDS,
     ) -> None:
-        super().__init__(storage, poll_timeout, session_timeout, hosts)
+        super().__init__(
+            storage,
+            poll_timeout=poll_timeout,
+            session_timeout=session_timeout,
+            hosts=hosts,
+            captcha_after=captcha_after,
+            qr_timeout=qr_timeout,
+        )
         self._http = HTTPServer(
             _application(self), max_body_size=MAX_BODY, max_buffer_size=4 * MAX_BODY
         )
@@ -136,9 +149,7 @@ def _application(server: WebQQServer) -> Application:
             kind = messages.PollHandler if exchange is webqq3.POLL else ExchangeHandler
             route = {"server": server, "exchange": exchange, "answer": answers[exchange.name]}
             routes.append((exchange.path, kind, route))
-    routes.append((r"/check_sig", signin.CheckSigHandler, {"server": server}))
-    for page in (r"/loginproxy\.html", r"/proxy\.html"):
-        routes.append((page, signin.LoginProxyHandler, {"server": server}))
+    routes.extend((path, handler, {"server": server}) for path, handler in _WAY_IN)
     late = {"exchange": webqq3.LOGIN_PAGE, "answer": answers[webqq3.LOGIN_PAGE.name]}
     routes.append((r"/cgi-bin/xlogin", ExchangeHandler, {"server": server, **late}))
     routes.extend((path, handler, {"server": server}) for path, handler in page_api.ROUTES)
@@ -147,6 +158,16 @@ def _application(server: WebQQServer) -> Application:
         log_function=_log_request,
         websocket_ping_interval=page_api.PING_SECONDS,
     )
+
+
+#: What is asked for on the way in, besides the exchanges of the protocol.
+_WAY_IN: tuple[tuple[str, type[Handler]], ...] = (
+    (r"/check_sig", signin.CheckSigHandler),
+    (r"/pt4_auth", signin.Pt4AuthHandler),
+    (r"/(?:login|cf)?proxy\.html", loginpages.LoginProxyHandler),
+    (r"/login\.html", loginpages.LoginFrameHandler),
+    (r"/cgi-bin/ver|/ptui_ver\.js", loginpages.VersionHandler),
+)
 
 
 def _log_request(handler: object) -> None:

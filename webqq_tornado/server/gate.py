@@ -1,4 +1,4 @@
-"""Who may come in: verify codes, wrong passwords, logins that wait for their login2."""
+"""Who may come in: verify codes, captchas, wrong passwords, tickets of logins."""
 
 from __future__ import annotations
 
@@ -6,51 +6,38 @@ import logging
 import secrets
 import string
 import time
-from collections import OrderedDict
-from typing import Generic, TypeVar
+from typing import NamedTuple
 
 from ..protocol import hashes
 from ..protocol.codes import LoginResult
 from ..protocol.models import Secret
+from .captchas import Captchas
+from .recent import Recent
 from .storage import Account, Storage, Ticket
 
-__all__ = ["Gate", "Recent", "is_same"]
+__all__ = ["Gate", "is_same"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
+#: Wrong passwords in a row after which a login of WebQQ 3 needs a captcha.
+CAPTCHA_AFTER = 3
 #: Wrong passwords in a row after which an account has to wait.
 FREE_TRIES = 10
 #: Seconds it has to wait at most.
 LONGEST_WAIT = 60.0
+#: Seconds after which wrong passwords are forgotten: nobody can lock an owner's bots out for good.
+FORGET_SECONDS = 900.0
 
-V = TypeVar("V")
 
+class _Failures(NamedTuple):
+    """Wrong passwords in a row: how many, when the last came, from when another try is looked at.
 
-class Recent(Generic[V]):
-    """The latest entries by key: nobody can fill the memory by asking again and again."""
+    Times are of the monotonic clock.
+    """
 
-    def __init__(self, size: int = 10_000) -> None:
-        self._size = size
-        self._entries: OrderedDict[object, V] = OrderedDict()
-
-    def put(self, key: object, value: V) -> None:
-        """Remember a value, forgetting the oldest when there are too many."""
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)
-
-    def get(self, key: object) -> V | None:
-        """The value, if it is still known."""
-        return self._entries.get(key)
-
-    def keys(self) -> list[str]:
-        """All keys, the oldest first."""
-        return [str(key) for key in self._entries]
-
-    def take(self, key: object) -> V | None:
-        """The value, which is forgotten with this."""
-        return self._entries.pop(key, None)
+    tries: int = 0
+    last: float = 0.0
+    open_from: float = 0.0
 
 
 class Gate:
@@ -58,12 +45,18 @@ class Gate:
 
     Args:
         storage: knows the accounts.
+        captcha_after: wrong passwords in a row after which a login needs a captcha.
+
+    Attributes:
+        captchas: the pictures that were given out.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, captcha_after: int = CAPTCHA_AFTER) -> None:
+        self.captchas = Captchas()
         self._storage = storage
+        self._captcha_after = captcha_after
         self._codes: Recent[str] = Recent()
-        self._failures: Recent[tuple[int, float]] = Recent()  # how many, next try from
+        self._failures: Recent[_Failures] = Recent()
         self._vfwebqq: Recent[Secret] = Recent()  # by ptwebqq
 
     # -- tickets ------------------------------------------------------------------------------
@@ -100,19 +93,37 @@ class Gate:
         self._codes.put(account, code)
         return code
 
-    def by_hash(self, number: int, code: str, p: str) -> Account | LoginResult:
-        """The account, if the hash proves its password; else why not."""
+    def needs_captcha(self, number: int) -> bool:
+        """Whether the next login of an account has to show that somebody reads."""
+        return self._failures_of(number).tries >= self._captcha_after
+
+    def by_hash(self, number: int, code: str, p: str, captcha: str = "") -> Account | LoginResult:
+        """The account, if the hash proves its password; else why not.
+
+        Args:
+            number: QQ number.
+            code: verify code, or what was read on the captcha.
+            p: the hash.
+            captcha: cookie verifysession.
+        """
         account = self._storage.account(number)
-        expected = self._codes.take(number)
+        expected = self._expected(number, code, captcha)
         if self.must_wait(number):
             return LoginResult.REFUSED
-        if expected is None or code.upper() != expected:
+        if not expected or not is_same(code.upper(), expected):
             return LoginResult.WRONG_CAPTCHA
         # The salt is the QQ number: the password itself is not needed, only its md5.
         proof = account and hashes.digest_hash(
             account.password, hashes.password_salt(number), expected
         )
         return self._judged(number, account, bool(proof) and is_same(str(proof), p.upper()))
+
+    def _expected(self, number: int, code: str, captcha: str) -> str:
+        """The one code that is good now; it is used up by this."""
+        if not code.startswith("!"):
+            return self.captchas.take(captcha)
+        given_out = self._codes.take(number) or ""
+        return "" if self.needs_captcha(number) else given_out
 
     def by_password(self, number: int, digest: bytes) -> Account | LoginResult:
         """The account, if this is md5 of its password; for the page."""
@@ -124,8 +135,13 @@ class Gate:
 
     def must_wait(self, number: int) -> bool:
         """Whether too many wrong passwords came for it just now."""
+        return self._failures_of(number).open_from > time.monotonic()
+
+    def _failures_of(self, number: int) -> _Failures:
         failures = self._failures.get(number)
-        return failures is not None and failures[1] > time.monotonic()
+        if failures is None or failures.last + FORGET_SECONDS < time.monotonic():
+            return _Failures()
+        return failures
 
     def _judged(
         self, number: int, account: Account | None, is_right: bool
@@ -133,10 +149,10 @@ class Gate:
         if account is not None and is_right:
             self._failures.take(number)
             return account
-        count = (self._failures.get(number) or (0, 0.0))[0] + 1
+        tries, now = self._failures_of(number).tries + 1, time.monotonic()
         # Doubles with each further one, and never locks the owner out for long.
-        wait = min(2.0 ** (count - FREE_TRIES), LONGEST_WAIT) if count >= FREE_TRIES else 0.0
-        self._failures.put(number, (count, time.monotonic() + wait))
+        wait = min(2.0 ** (tries - FREE_TRIES), LONGEST_WAIT) if tries >= FREE_TRIES else 0.0
+        self._failures.put(number, _Failures(tries, now, now + wait))
         logger.info("wrong password for %d", number)
         return LoginResult.WRONG_PASSWORD
 

@@ -55,38 +55,74 @@ class Handler(RequestHandler):
         if not isinstance(error[1], HTTPError):
             logger.error("%s %s failed", self.request.method, self.request.path, exc_info=error)
 
-    def set_domain_cookie(self, name: str, value: str) -> None:
-        """A cookie for all historical hosts, or for the bare address."""
-        is_historical = self._host.endswith(".qq.com")
-        self.set_cookie(name, value, domain="qq.com" if is_historical else None)
+    def set_domain_cookie(self, name: str, value: str, domain: str = "qq.com") -> None:
+        """A cookie for the historical hosts of a domain, or for the bare address.
 
-    def set_ptlogin_cookie(self, name: str, value: str) -> None:
-        """A cookie for the hosts that one logs in at, or for the bare address."""
-        is_historical = self._host.endswith(".qq.com")
-        self.set_cookie(name, value, domain="ptlogin2.qq.com" if is_historical else None)
+        Args:
+            name: of the cookie.
+            value: of the cookie.
+            domain: "qq.com" is taken in its place where a client would refuse it.
+        """
+        self.set_cookie(name, value, domain=self._cookie_domain(domain))
 
-    def set_account_cookies(self, account: int, ptwebqq: str) -> None:
-        """The cookies of a login that was granted (webqq.md, A3 and B2)."""
-        cookies = {
-            "ptwebqq": ptwebqq,
-            "skey": "@" + secrets.token_urlsafe(7)[:9],
-            "uin": f"o{account:010d}",
-            "superuin": f"o{account:010d}",
-            "RK": secrets.token_urlsafe(8)[:10],
-            "ptcz": secrets.token_hex(32),
-        }
-        for name, value in cookies.items():
+    def clear_domain_cookie(self, name: str, domain: str = "qq.com") -> None:
+        """The end of a cookie set by `set_domain_cookie`."""
+        self.clear_cookie(name, domain=self._cookie_domain(domain))
+
+    def _cookie_domain(self, domain: str) -> str | None:
+        if not self.is_historical:
+            return None
+        return domain if f".{self._host}".endswith(f".{domain}") else "qq.com"
+
+    def set_account_cookies(self, account: int, nick: str, ptwebqq: str) -> None:
+        """The cookies of a login that was granted (webqq.md, A3 and B2; captures of 2015)."""
+        uin = f"o{account:010d}"
+        for name, value in (
+            ("ptwebqq", ptwebqq),
+            ("skey", "@" + secrets.token_urlsafe(7)[:9]),
+            ("uin", uin),
+            ("pt2gguin", uin),
+            ("RK", secrets.token_urlsafe(8)[:10]),
+            ("ptcz", secrets.token_hex(32)),
+            (f"ptnick_{account}", nick.encode().hex()),
+        ):
             self.set_domain_cookie(name, value)
+        # qqbot 2017 fails when a name is there for two domains: each is set for one only.
+        for name, value in (
+            ("superuin", uin),
+            ("superkey", secrets.token_urlsafe(32)),
+            ("supertoken", str(secrets.randbelow(2**32))),
+        ):
+            self.set_domain_cookie(name, value, "ptlogin2.qq.com")
 
     def address_of(self, host: str, path: str) -> str:
-        """The address of a historical host, or the bare address for who came by that."""
-        if not self._host.endswith(".qq.com"):
-            host = self.request.host
-        return f"{self.request.protocol}://{host}{path}"
+        """The address of a historical host, or the bare address for who came by that.
+
+        Args:
+            host: historical.
+            path: with its query.
+        """
+        name = host if self.is_historical else self._host
+        if ":" in name:
+            name = f"[{name}]"
+        port = f":{self._port}" if self._port else ""
+        return f"{self.request.protocol}://{name}{port}{path}"
+
+    @property
+    def is_historical(self) -> bool:
+        """Whether the client came by a historical host, not by the bare address."""
+        return self._host.endswith(".qq.com")
 
     @property
     def _host(self) -> str:
         return urlsplit(f"//{self.request.host}").hostname or ""
+
+    @property
+    def _port(self) -> int | None:
+        try:
+            return urlsplit(f"//{self.request.host}").port
+        except ValueError:
+            return None
 
 
 #: Answers one exchange: from the handler and the form to the body.

@@ -7,6 +7,7 @@ may act for them. What follows (check_sig, getvfwebqq, login2) is in `signin`.
 from __future__ import annotations
 
 import io
+import re
 import secrets
 from urllib.parse import urlencode
 
@@ -17,68 +18,70 @@ from ..protocol.codes import QRState
 from ..protocol.hashes import hash33
 from ..protocol.login import qr_reply
 from .handlers import NOT_LOGGED_IN, Answer, ExchangeHandler
-from .storage import Account
+from .signin import grant
 
 __all__ = ["ANSWERS"]
 
-#: Pixels of a module: the PNG is as large as the historical one, within a few pixels.
-_SCALE = 5
+#: Characters of a client's name for itself that are shown to who is asked.
+_PROGRAM_LENGTH = 200
 
 
 def _code(handler: ExchangeHandler, _form: forms.QRCodeForm) -> str:
-    code = handler.server.qr.new(handler.request.remote_ip or "")
-    handler.set_ptlogin_cookie("qrsig", code.qrsig)
+    server, request = handler.server, handler.request
+    program = request.headers.get("User-Agent", "")
+    code = server.qr.new(request.remote_ip or "", program[:_PROGRAM_LENGTH])
+    handler.set_domain_cookie("qrsig", code.qrsig, "ptlogin2.qq.com")
+    # Who came by a historical host was pointed here by a hosts file: a telephone was not.
+    base = server.url if handler.is_historical else handler.address_of("", "")
     picture = io.BytesIO()
-    address = f"{handler.server.url}/?{urlencode({'qr': code.id})}"
-    segno.make_qr(address, error="m").save(picture, kind="png", scale=_SCALE, border=3)
+    segno.make_qr(f"{base}/?{urlencode({'qr': code.id})}", error=_level(handler)).save(
+        picture, kind="png", scale=_scale(handler), border=3
+    )
     handler.set_header("Content-Type", "image/png")
     handler.write(picture.getvalue())
     return ""
 
 
+def _level(handler: ExchangeHandler) -> str:
+    """Of error correction."""
+    asked = handler.get_query_argument("l", "M").upper()
+    return asked if asked in {"L", "M", "Q", "H"} else "M"
+
+
+def _scale(handler: ExchangeHandler) -> int:
+    """Pixels of a module: SmartQQBot 2016 asked for 8, the others for 5."""
+    asked = handler.get_query_argument("s", "5")
+    return int(asked) if re.fullmatch(r"[1-9]|1[0-6]", asked) else 5
+
+
 def _state(handler: ExchangeHandler, form: forms.QRStateForm) -> str:
     qrsig = handler.get_cookie("qrsig", "") or ""
+    if form.token not in (-1, hash33(qrsig)):
+        # What the server said to clients of before February 2017 who sent another one.
+        handler.set_status(403)
+        handler.set_header("Content-Type", "text/html")
+        return _FORBIDDEN
     code = handler.server.qr.of_cookie(qrsig)
-    if code is None or hash33(qrsig) != form.token:
+    if code is None:
         # As the historical server: a cookie that it does not know is a code that has expired.
         return smartqq.QR_STATE.answer(qr_reply(QRState.EXPIRED, _number()))
     account = handler.server.storage.account(code.account) if code.account else None
     if code.state is not QRState.DONE or account is None:
         return smartqq.QR_STATE.answer(qr_reply(code.state, _number()))
     handler.server.qr.use(code)
-    return smartqq.QR_STATE.answer(
-        qr_reply(QRState.DONE, url=_grant(handler, account), nick=account.nick)
-    )
+    url = grant(handler, account, smartqq.QR_STATE.name)
+    return smartqq.QR_STATE.answer(qr_reply(QRState.DONE, url=url, nick=account.nick))
 
 
-def _grant(handler: ExchangeHandler, account: Account) -> str:
-    """The cookies of who is let in, and where to go next."""
-    ptwebqq = handler.server.gate.new_ticket(account.number, "smartqq")
-    handler.set_account_cookies(account.number, ptwebqq)
-    query = urlencode(
-        {
-            "pttype": 1,
-            "uin": account.number,
-            "service": "ptqrlogin",
-            "nodirect": 0,
-            "ptsigx": secrets.token_hex(48),
-            "s_url": handler.address_of("w.qq.com", "/proxy.html?login2qq=1&webqq_type=10"),
-            "f_url": "",
-            "ptlang": 2052,
-            "ptredirect": 100,
-            "aid": 501004106,
-            "daid": 164,
-            "j_later": 0,
-            "low_login_hour": 0,
-            "regmaster": 0,
-            "pt_login_type": 3,
-            "pt_aid": 0,
-            "pt_aaid": 16,
-            "pt_light": 0,
-            "pt_3rd_aid": 0,
-        }
-    )
-    return handler.address_of("ptlogin4.web2.qq.com", f"/check_sig?{query}")
+#: As reported to the authors of b3log/xiaov in February 2017.
+_FORBIDDEN = """<html>
+<head><title>403 Forbidden</title></head>
+<body bgcolor="white">
+<center><h1>403 Forbidden</h1></center>
+<hr><center>Tencent Login Server</center>
+</body>
+</html>
+"""
 
 
 def _number() -> int:
@@ -100,6 +103,10 @@ def _sign_out(handler: ExchangeHandler, _form: forms.SignOutForm) -> str:
         server.channel.close_session(session)
     if ptwebqq:
         server.gate.end_ticket(ptwebqq)
+    for name in ("ptwebqq", "skey", "uin"):
+        handler.clear_domain_cookie(name)
+    for name in ("superuin", "superkey", "supertoken"):
+        handler.clear_domain_cookie(name, "ptlogin2.qq.com")
     return smartqq.SIGN_OUT.answer("")
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..protocol.codes import QRState
 from ..protocol.models import Secret
-from .gate import Recent
+from .recent import Recent
 
 __all__ = ["QRCode", "QRCodes"]
 
@@ -23,6 +23,7 @@ class QRCode(NamedTuple):
         id: in the address that it shows; tells nothing of the cookie.
         qrsig: cookie of the client that shows it.
         address: of that client.
+        program: what it calls itself.
         expires: time of the loop.
         state: what its client is told.
         account: who has confirmed it, or looks at it.
@@ -31,9 +32,15 @@ class QRCode(NamedTuple):
     id: str
     qrsig: Secret
     address: str
+    program: str
     expires: float
     state: QRState = QRState.WAITING
     account: int = 0
+
+    @property
+    def seconds_left(self) -> float:
+        """For which it is good still."""
+        return max(0.0, self.expires - asyncio.get_running_loop().time())
 
     def __repr__(self) -> str:
         return f"<QRCode {self.state.name.lower()} for {self.address}>"
@@ -51,14 +58,16 @@ class QRCodes:
         self._by_id: Recent[QRCode] = Recent(1000)
         self._ids: Recent[str] = Recent(1000)  # by qrsig
 
-    def new(self, address: str) -> QRCode:
+    def new(self, address: str, program: str = "") -> QRCode:
         """A code for a client.
 
         Args:
             address: of the client, for who is asked to confirm it.
+            program: what it calls itself, the same.
         """
         expires = asyncio.get_running_loop().time() + self.seconds
-        code = QRCode(secrets.token_urlsafe(9), Secret(secrets.token_hex(32)), address, expires)
+        qrsig = Secret(secrets.token_hex(32))
+        code = QRCode(secrets.token_urlsafe(9), qrsig, address, program, expires)
         self._by_id.put(code.id, code)
         self._ids.put(code.qrsig, code.id)
         return code

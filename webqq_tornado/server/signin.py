@@ -3,44 +3,141 @@
 from __future__ import annotations
 
 import secrets
+from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from ..protocol import forms, hashes, webqq3, wire
 from ..protocol.codes import LoginResult
-from ..protocol.login import login_refusal
+from ..protocol.endpoints import APP_ID, DAID, SMARTQQ_APP_ID
+from ..protocol.login import build_check, login_refusal
 from ..protocol.models import CheckReply, LoginReply, Secret, SendReply, Session
 from .handlers import BAD_REQUEST, NOT_LOGGED_IN, Answer, ExchangeHandler, Handler
+from .loginpages import login_page
+from .storage import Account
 
-__all__ = ["ANSWERS", "CheckSigHandler", "LoginProxyHandler"]
+__all__ = ["ANSWERS", "CheckSigHandler", "Pt4AuthHandler", "grant"]
 
 
-def _login_page(handler: ExchangeHandler, _form: forms.LoginPageForm) -> str:
-    handler.set_header("Content-Type", "text/html; charset=utf-8")
-    login_sig = Secret(secrets.token_urlsafe(48))
-    handler.set_ptlogin_cookie("pt_login_sig", login_sig)  # where Mojo-Webqq 2018 reads it
-    handler.set_ptlogin_cookie("pt_clientip", secrets.token_hex(8))
-    return webqq3.LOGIN_PAGE.answer(login_sig)
+#: What only the requests of late clients carry (Mojo-Webqq 2018).
+_LATE_CHECK = frozenset({"pt_tea", "pt_vcode"})
 
 
 def _check(handler: ExchangeHandler, form: forms.CheckForm) -> str:
     if not 0 < form.account < 2**63:
         return wire.build_refusal(BAD_REQUEST, "uin")
-    handler.set_domain_cookie("ptvfsession", secrets.token_hex(64))
-    code = handler.server.gate.new_code(form.account)
+    gate, is_late = handler.server.gate, bool(_LATE_CHECK & set(handler.request.arguments))
     salt = hashes.password_salt(form.account)
-    return webqq3.CHECK.answer(CheckReply(needs_captcha=False, code=code, salt=salt))
+    if gate.needs_captcha(form.account):
+        handle = secrets.token_urlsafe(24)
+        return build_check(CheckReply(True, handle, salt), is_late=is_late)
+    session = Secret(secrets.token_hex(48))
+    handler.set_domain_cookie("ptvfsession", session, "ptlogin2.qq.com")
+    code = gate.new_code(form.account)
+    given = session if is_late else Secret()
+    return build_check(CheckReply(False, code, salt, given), is_late=is_late)
+
+
+def _captcha(handler: ExchangeHandler, _form: forms.CaptchaForm) -> str:
+    captcha = handler.server.gate.captchas.new()
+    handler.set_domain_cookie("verifysession", captcha.session)
+    handler.set_header("Content-Type", "image/jpeg")
+    handler.write(captcha.picture)
+    return ""
 
 
 def _login(handler: ExchangeHandler, form: forms.LoginForm) -> str:
-    outcome = handler.server.gate.by_hash(form.account, form.verify_code, form.p)
+    # Late clients name the session of their captcha beside the cookie.
+    named = handler.get_query_argument("pt_verifysession_v1", "")
+    captcha = handler.get_cookie("verifysession", "") or named
+    outcome = handler.server.gate.by_hash(form.account, form.verify_code, form.p, captcha)
+    if outcome is LoginResult.REFUSED:
+        return webqq3.LOGIN.answer(_BLOCKED)
     if isinstance(outcome, LoginResult):
         return webqq3.LOGIN.answer(login_refusal(outcome, form.account))
-    ptwebqq = handler.server.gate.new_ticket(outcome.number, "webqq3")
-    handler.set_account_cookies(outcome.number, ptwebqq)
-    query = urlencode({"pttype": 1, "uin": outcome.number, "ptsig": secrets.token_urlsafe(16)})
-    url = Secret(handler.address_of("ptlogin4.web2.qq.com", f"/check_sig?{query}"))
+    url = Secret(grant(handler, outcome, webqq3.LOGIN.name))
     text = login_refusal(LoginResult.OK, 0).text
     return webqq3.LOGIN.answer(LoginReply(0, url, text, outcome.nick))
+
+
+#: The server's words for an account that may not log in for now (a capture of 2014).
+_BLOCKED = LoginReply(
+    19,
+    text='您的帐号暂时无法登录，请<a href="http://aq.qq.com/007" target="_blank">点击这里</a>'
+    "恢复正常使用。",
+)
+
+
+def grant(handler: Handler, account: Account, service: str) -> str:
+    """Let an account in: the cookies of its login, and where the client goes next.
+
+    Args:
+        handler: answers the login.
+        account: who.
+        service: "login" (by password, WebQQ 3) or "ptqrlogin" (by QR code, SmartQQ).
+
+    Returns:
+        The address of check_sig, with the arguments and in the order of the captures.
+    """
+    way = _WAYS[service]
+    ptwebqq = handler.server.gate.new_ticket(account.number, way.dialect)
+    handler.set_account_cookies(account.number, account.nick, ptwebqq)
+    wanted = handler.get_query_argument("u1", "")
+    query = {
+        "pttype": 1,
+        "uin": account.number,
+        "service": service,
+        "nodirect": 0,
+        way.signature: secrets.token_hex(48),
+        "s_url": _own(handler, wanted) or handler.address_of(way.host, way.path),
+        "f_url": "",
+        "ptlang": 2052,
+        "ptredirect": 100,
+        "aid": way.appid,
+        "daid": DAID,
+        "j_later": 0,
+        "low_login_hour": 0,
+        "regmaster": 0,
+        "pt_login_type": way.login_type,
+        "pt_aid": 0,
+        "pt_aaid": way.aaid,
+        "pt_light": 0,
+        "pt_3rd_aid": 0,
+    }
+    return handler.address_of("ptlogin4.web2.qq.com", f"/check_sig?{urlencode(query)}")
+
+
+class _Way(NamedTuple):
+    """What two ways of signing in do differently."""
+
+    dialect: str
+    signature: str
+    host: str
+    path: str
+    appid: int
+    login_type: int
+    aaid: int
+
+
+_PROXY = "proxy.html?login2qq=1&webqq_type=10"
+_WAYS = {
+    "login": _Way("webqq3", "ptsig", "web2.qq.com", f"/login{_PROXY}", APP_ID, 1, 0),
+    "ptqrlogin": _Way("smartqq", "ptsigx", "w.qq.com", f"/{_PROXY}", SMARTQQ_APP_ID, 3, 16),
+}
+
+
+def _own(handler: Handler, url: str) -> str:
+    """An address that a client wants to be led to, if it is one of ours; else ""."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return ""
+    if parts.scheme not in {"http", "https"} or not handler.server.serves(host):
+        return ""
+    if host.endswith("qq.com") and not handler.is_historical:
+        # Who came by the bare address has no way to the historical hosts.
+        return handler.address_of(host, parts._replace(scheme="", netloc="").geturl())
+    return url
 
 
 class CheckSigHandler(Handler):
@@ -51,26 +148,29 @@ class CheckSigHandler(Handler):
         uin = self.get_cookie("uin", "") or ""
         own = {"p_skey": secrets.token_urlsafe(32), "p_uin": uin}
         own |= {"pt4_token": secrets.token_urlsafe(16)}
-        # Clients of SmartQQ read ptwebqq after this, and go without if it is not set anew.
-        own |= {"ptwebqq": self.get_cookie("ptwebqq", "") or ""}
         for name, value in own.items():
-            self.set_domain_cookie(name, value)
-        self.redirect(self._target())
-
-    def _target(self) -> str:
-        """s_url of SmartQQ, if it is one of ours; else WebQQ 3's page."""
-        wanted = self.get_query_argument("s_url", "")
-        if wanted and self.server.serves(urlsplit(wanted).hostname or ""):
-            return wanted
-        return self.address_of("web2.qq.com", "/loginproxy.html?login2qq=1&webqq_type=10")
+            self.set_domain_cookie(name, value, "web2.qq.com")
+        # Clients of SmartQQ read ptwebqq after this, and go without if it is not set anew. For
+        # the same domain as before: qqbot 2017 fails when a name is there twice.
+        self.set_domain_cookie("ptwebqq", self.get_cookie("ptwebqq", "") or "")
+        default = "/loginproxy.html?login2qq=1&webqq_type=10"
+        target = _own(self, self.get_query_argument("s_url", ""))
+        self.redirect(target or self.address_of("web2.qq.com", default))
 
 
-class LoginProxyHandler(Handler):
-    """The end of the redirect; nobody reads it."""
+class Pt4AuthHandler(Handler):
+    """Is the account signed in still? Mojo-Webqq 2018 asked before it showed a QR code."""
 
     def get(self) -> None:
-        """An empty page."""
-        self.set_header("Content-Type", "text/html; charset=utf-8")
+        """The address of check_sig, or that it is not."""
+        ticket = self.server.gate.ticket(self.get_cookie("ptwebqq", "") or "")
+        account = self.server.storage.account(ticket.account) if ticket else None
+        self.set_header("Content-Type", "application/x-javascript; charset=utf-8")
+        if account is None:
+            self.write("ptui_auth_CB('1','');")
+            return
+        address = self.address_of("ptlogin4.web2.qq.com", f"/check_sig?uin={account.number}")
+        self.write(f"ptui_auth_CB('0','{address}');")
 
 
 def _login2(handler: ExchangeHandler, form: forms.Login2Form) -> str:
@@ -124,8 +224,9 @@ def _heartbeat(_handler: ExchangeHandler, _form: forms.HeartbeatForm) -> str:
 
 
 ANSWERS: dict[object, Answer] = {
-    webqq3.LOGIN_PAGE.name: _login_page,
+    webqq3.LOGIN_PAGE.name: login_page,
     webqq3.CHECK.name: _check,
+    webqq3.CAPTCHA.name: _captcha,
     webqq3.LOGIN.name: _login,
     webqq3.LOGIN2.name: _login2,
     webqq3.CHANGE_STATUS.name: _change_status,

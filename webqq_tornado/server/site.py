@@ -9,8 +9,9 @@ from typing import Protocol
 
 from ..protocol.models import Secret
 from .channel import Channel, Listener
-from .gate import Gate, Recent
-from .qrcodes import QRCodes
+from .gate import CAPTCHA_AFTER, Gate
+from .qrcodes import QR_SECONDS, QRCodes
+from .recent import Recent
 from .storage import Account, Storage
 
 __all__ = ["Page", "Site"]
@@ -41,6 +42,8 @@ class Site:
         poll_timeout: seconds a poll2 is held when there is nothing new.
         session_timeout: seconds without a poll after which an account counts as offline.
         hosts: names to serve besides loopback's and *.qq.com.
+        captcha_after: wrong passwords in a row after which a login needs a captcha.
+        qr_timeout: seconds for which a QR code is good.
 
     Attributes:
         storage, channel, gate, qr: see their modules.
@@ -52,14 +55,17 @@ class Site:
     def __init__(
         self,
         storage: Storage,
+        *,
         poll_timeout: float,
         session_timeout: float,
         hosts: Iterable[str],
+        captcha_after: int = CAPTCHA_AFTER,
+        qr_timeout: float = QR_SECONDS,
     ) -> None:
         self.storage = storage
         self.channel = Channel(storage, poll_timeout, session_timeout)
-        self.gate = Gate(storage)
-        self.qr = QRCodes()
+        self.gate = Gate(storage, captcha_after)
+        self.qr = QRCodes(qr_timeout)
         self.strangers: Recent[Secret] = Recent()
         self.pages: set[Page] = set()
         self.url = ""

@@ -1,0 +1,165 @@
+"""Clients of 2013 to 2018 sign in at the historical hosts, which lead to our server."""
+
+from __future__ import annotations
+
+import io
+import json
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+import urllib3.util.connection
+import zxingcpp
+from PIL import Image
+from servers.oldclients import MojoWebqq, Pual, QQBot, SmartQQBot, SmartQQJava
+from servers.processes import running
+from servers.town import PASSWORD
+
+ANN, BOB = 10001, 10002
+
+
+class Hosts(requests.adapters.HTTPAdapter):
+    """What a hosts file, and ports 80 and 443, do: all hosts are the server.
+
+    https is http here: `test_tls` has the certificates.
+    """
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
+        real = request.url or ""
+        request.url = real.replace("https://", "http://", 1)
+        response = super().send(request, *args, **options)
+        response.url = request.url = real
+        return response
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with running("servers.webqq") as server:
+        yield f"http://127.0.0.1:{server['port']}"
+
+
+@pytest.fixture
+def session(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[requests.Session]:
+    connect = urllib3.util.connection.create_connection
+    monkeypatch.setattr(
+        urllib3.util.connection,
+        "create_connection",
+        lambda _, *args, **options: connect(("127.0.0.1", urlsplit(url).port), *args, **options),
+    )
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("http://", Hosts())
+        session.mount("https://", Hosts())
+        yield session
+
+
+class Phone:
+    """Scans QR codes for somebody who is signed in on the page."""
+
+    def __init__(self, url: str, account: int = ANN) -> None:
+        self.url = url
+        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        self._post("/page/signin", {"account": account, "password": PASSWORD})
+
+    def scan(self, picture: bytes) -> str:
+        (found,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)))
+        (identifier,) = parse_qs(urlsplit(found.text).query)["qr"]
+        self.opener.open(f"{self.url}/page/qr?id={identifier}", timeout=30).close()
+        return identifier
+
+    def decide(self, identifier: str, confirm: bool = True) -> None:
+        self._post("/page/qr", {"id": identifier, "confirm": confirm})
+
+    def _post(self, path: str, body: object) -> None:
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode())
+        request.add_header("Content-Type", "application/json")
+        self.opener.open(request, timeout=30).close()
+
+
+@pytest.fixture
+def phone(url: str) -> Phone:
+    return Phone(url)
+
+
+def test_qqbot_of_2017_signs_in(session: requests.Session, phone: Phone) -> None:
+    client = QQBot(session)
+    client.prepare()
+    picture = client.show()
+    assert "二维码未失效" in client.state()
+    identifier = phone.scan(picture)
+    assert "二维码认证中" in client.state()
+    phone.decide(identifier)
+    assert client.enter() == {"qq": ANN, "nick": "Ann", "friends": ["Bob"]}
+
+
+def test_qqbot_shows_a_new_code_when_it_was_refused(
+    session: requests.Session, phone: Phone
+) -> None:
+    client = QQBot(session)
+    client.prepare()
+    phone.decide(phone.scan(client.show()), confirm=False)
+    assert "二维码已失效" in client.state()
+    phone.decide(phone.scan(client.show()))
+    assert client.enter()["qq"] == ANN
+
+
+def test_smartqqbot_of_2016_signs_in_and_again_by_its_cookies(
+    session: requests.Session, phone: Phone
+) -> None:
+    client = SmartQQBot(session)
+    picture = client.show()
+    assert client.state() == (66, [])
+    identifier = phone.scan(picture)
+    assert client.state() == (67, [])
+    phone.decide(identifier)
+    code, urls = client.state()
+    assert code == 0
+    client.get(urls[0])
+    for _ in range(2):
+        assert client.enter_by_cookies() == {"qq": ANN, "friends": ["Bob"]}
+
+
+def test_mojo_webqq_of_2018_signs_in_and_again_by_its_cookies(
+    session: requests.Session, phone: Phone
+) -> None:
+    client = MojoWebqq(session)
+    identifier = phone.scan(client.show())
+    assert client.state()[0] == "67"
+    phone.decide(identifier)
+    code, _, check_sig, _, _, nick = client.state()
+    assert (code, nick) == ("0", "Ann")
+    for _ in range(2):
+        assert client.enter(check_sig) == {"qq": ANN, "friends": ["Bob"]}
+    assert client.enter_again() == {"qq": ANN, "friends": ["Bob"]}
+
+
+def test_smartqq_in_java_signs_in(session: requests.Session, phone: Phone) -> None:
+    client = SmartQQJava(session)
+    identifier = phone.scan(client.show())
+    assert "成功" not in client.state()
+    phone.decide(identifier)
+    assert client.enter(client.state()) == {"qq": ANN, "friends": ["Bob"]}
+
+
+def test_pual_bot_of_2013_signs_in_by_password(session: requests.Session) -> None:
+    assert Pual(session).enter(ANN, PASSWORD) == {"qq": ANN, "friends": ["Bob"]}
+
+
+def test_twqq_of_2014_meets_a_captcha_and_reads_it_wrong(session: requests.Session) -> None:
+    client = Pual(session)
+    for _ in range(3):
+        _, vcode, _ = client.check(BOB)
+        assert client.login(BOB, "0" * 32, vcode).startswith("ptuiCB('3'")
+    assert client.check(BOB)[0] == "1"
+    assert client.picture(BOB).startswith(b"\xff\xd8\xff")
+    assert client.login(BOB, "0" * 32, "xxxx").startswith("ptuiCB('4','0','','0','您输入的验证码")
+
+
+def test_the_page_at_w_qq_com_leads_to_the_login_page(session: requests.Session) -> None:
+    client = SmartQQBot(session)
+    (address,) = [client._find(r'\.src = "(.+?)"', client.get("http://w.qq.com/login.html").text)]
+    page = client.get(f"{address}0").text
+    assert client._find(r'var g_appid =encodeURIComponent\("(\d+)"\);', page) == "501004106"

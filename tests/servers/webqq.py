@@ -1,0 +1,31 @@
+"""A WebQQ server in a process of its own: ``python -m servers.webqq [DIRECTORY]``.
+
+Ann (10001) and Bob (10002) are friends; their password is `town.PASSWORD`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from servers.processes import announce, wait_for_the_end
+from servers.town import PASSWORD
+from webqq_tornado.server.app import WebQQServer
+from webqq_tornado.server.storage import Storage
+
+
+async def main() -> None:
+    directory = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    storage = Storage(directory / "server.db" if directory else ":memory:")
+    if not storage.accounts():
+        ann, bob = (storage.create_account(nick, PASSWORD) for nick in ("Ann", "Bob"))
+        storage.befriend(ann.number, bob.number)
+    server = WebQQServer(storage, poll_timeout=0.2)
+    announce(port=server.listen(0))
+    await asyncio.get_running_loop().run_in_executor(None, wait_for_the_end)
+    await server.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
