@@ -29,7 +29,11 @@ LAYERS = {
     "har": ({"engine"}, set()),
     "retry": ({"engine"}, {"tenacity", "pybreaker"}),
     "protocol": ({"protocol"}, set()),
-    "flows": ({"flows", "engine", "protocol", "retry", "auth"}, {"tenacity", "cronsim"}),
+    "database": (set(), set()),
+    "flows": (
+        {"flows", "engine", "protocol", "retry", "auth", "database"},
+        {"tenacity", "cronsim"},
+    ),
     "server": ({"server", "protocol"}, {"tornado", "segno", "captcha", "cryptography"}),
     "cli": (
         {"cli", "flows", "server", "engine", "protocol"},

@@ -1,0 +1,89 @@
+"""SQLite files of our own: private, migrated, safe against a crash of the process.
+
+They are used on the loop's own thread: statements are short, the file is local and in WAL mode, so
+that a commit is an append (`synchronous=NORMAL`: a power cut may lose the last moments, a crash
+of the process nothing).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["DatabaseError", "open_database", "transaction"]
+
+
+class DatabaseError(Exception):
+    """A file can not be used; the message says which, why, and what to do."""
+
+
+def open_database(
+    path: str | os.PathLike[str], migrations: Sequence[str], *, role: str, remedy: str
+) -> sqlite3.Connection:
+    """Open a file of mode 0600 in which every statement commits at once.
+
+    Args:
+        path: the file; made with its folder if it is not there. ":memory:" keeps nothing.
+        migrations: SQL, one script a version; `user_version` in the file says how many were
+            taken.
+        role: what the file is, for messages: "the server's database".
+        remedy: what one can do when it can not be used.
+
+    Raises:
+        DatabaseError: it is no such database, of a newer version, or can not be written.
+
+    Example:
+        >>> db = open_database(":memory:", ["CREATE TABLE a (b);"], role="a list", remedy="none")
+        >>> db.execute("PRAGMA user_version").fetchone()
+        (1,)
+    """
+    try:
+        if str(path) != ":memory:":
+            file = Path(path)
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        db = sqlite3.connect(path, isolation_level=None)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            _migrate(db, migrations, path, remedy)
+        except BaseException:
+            db.close()
+            raise
+    except (OSError, sqlite3.Error) as error:
+        raise DatabaseError(f"{path}: can not be used as {role} ({error}); {remedy}") from error
+    return db
+
+
+def _migrate(
+    db: sqlite3.Connection,
+    migrations: Sequence[str],
+    path: str | os.PathLike[str],
+    remedy: str,
+) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(migrations):
+        raise DatabaseError(
+            f"{path}: written by a newer version of webqq_tornado (schema {version}); "
+            f"upgrade, or {remedy}"
+        )
+    for number, script in enumerate(migrations[version:], version + 1):
+        db.executescript(f"BEGIN; {script} PRAGMA user_version={number}; COMMIT;")
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All statements of the block, or none; inside another transaction a part of it."""
+    if db.in_transaction:
+        yield
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
