@@ -159,6 +159,20 @@ async def test_a_confirmed_code_sets_the_cookies_of_the_account_and_leads_to_che
         assert {"ptwebqq", "skey", "RK", "ptcz"} <= set(visitor.cookies)
 
 
+async def test_no_cookie_is_in_quotes_and_ptwebqq_is_the_last_of_its_domain():
+    """libcurl's clients keep quotes; twqq 2014 finds the last one of a domain only."""
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        await _code(visitor)
+        town.server.qr.confirm(_id(town), town.ann)
+        form = forms.QRStateForm(hash33(visitor.cookies["qrsig"]))
+        reply = await visitor.ask(smartqq.QR_STATE, form, Host="ssl.ptlogin2.qq.com")
+        lines = reply.headers.get_list("Set-Cookie")
+        assert not any('"' in line for line in lines)
+        assert any(re.fullmatch(r"skey=@[\w-]{9};Path=/;Domain=qq.com;", line) for line in lines)
+        assert [line for line in lines if "Domain=qq.com" in line][-1].startswith("ptwebqq=")
+
+
 async def test_a_confirmed_code_lets_in_once():
     async with Town() as town:
         visitor = town.visitor(town.ann)

@@ -63,28 +63,32 @@ class Handler(RequestHandler):
             value: of the cookie.
             domain: "qq.com" is taken in its place where a client would refuse it.
         """
-        self.set_cookie(name, value, domain=self._cookie_domain(domain))
+        # Not by `set_cookie`: it puts an empty value, or one with an "@", in quotes, which were
+        # never there, and which libcurl's clients keep (twqq 2014).
+        where = self._cookie_domain(domain)
+        self.add_header("Set-Cookie", f"{name}={value};Path=/;" + (where and f"Domain={where};"))
 
     def clear_domain_cookie(self, name: str, domain: str = "qq.com") -> None:
         """The end of a cookie set by `set_domain_cookie`."""
-        self.clear_cookie(name, domain=self._cookie_domain(domain))
+        self.clear_cookie(name, domain=self._cookie_domain(domain) or None)
 
-    def _cookie_domain(self, domain: str) -> str | None:
+    def _cookie_domain(self, domain: str) -> str:
         if not self.is_historical:
-            return None
+            return ""
         return domain if f".{self._host}".endswith(f".{domain}") else "qq.com"
 
     def set_account_cookies(self, account: int, nick: str, ptwebqq: str) -> None:
         """The cookies of a login that was granted (webqq.md, A3 and B2; captures of 2015)."""
         uin = f"o{account:010d}"
         for name, value in (
-            ("ptwebqq", ptwebqq),
             ("skey", "@" + secrets.token_urlsafe(7)[:9]),
             ("uin", uin),
             ("pt2gguin", uin),
             ("RK", secrets.token_urlsafe(8)[:10]),
             ("ptcz", secrets.token_hex(32)),
             (f"ptnick_{account}", nick.encode().hex()),
+            # The last of its domain: the only one that twqq 2014 finds in its jar.
+            ("ptwebqq", ptwebqq),
         ):
             self.set_domain_cookie(name, value)
         # qqbot 2017 fails when a name is there for two domains: each is set for one only.
