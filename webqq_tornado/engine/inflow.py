@@ -178,7 +178,10 @@ class BodyStream:
 
         Raises:
             StreamError: the body broke off.
+            RuntimeError: somebody else is reading it.
         """
+        if self._reader is not None:
+            raise RuntimeError("a body has one reader at a time: this one is being read already")
         while not self._chunks:
             if self.is_complete:
                 if self._error is not None:

@@ -155,7 +155,7 @@ class IteratorOutflow:
         self._transfer = transfer
         self._buffer = memoryview(b"")
         self._has_ended = False
-        self._is_wanted = False
+        self._is_wanted = self._is_rewound = False
         self._task: asyncio.Task[bytes | None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
@@ -180,9 +180,9 @@ class IteratorOutflow:
         """See `Outflow`."""
         if self._again is None or offset or origin != os.SEEK_SET:
             return pycurl.SEEKFUNC_CANTSEEK
-        self.close()
+        self._stop_task()
         self._buffer, self._has_ended = memoryview(b""), False
-        self._begin(self._again())
+        self._is_rewound = True  # `serve` asks for it anew: that is the user's code
         return pycurl.SEEKFUNC_OK
 
     def serve(self) -> None:
@@ -193,6 +193,10 @@ class IteratorOutflow:
         """
         if self._error is not None:
             raise self._error
+        if self._is_rewound and self._again is not None:
+            self._is_rewound = False
+            self.close()
+            self._begin(self._again())
         if not self._is_wanted or self._task is not None:
             return
         if isinstance(self._iterator, AsyncIterator):
@@ -230,17 +234,22 @@ class IteratorOutflow:
 
     def close(self) -> None:
         """Have the iterator end, if it is a generator."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.remove_done_callback(self._on_chunk)
-            task.cancel()
-        elif inspect.isgenerator(self._iterator):
+        if self._stop_task():
+            return  # and that ends it
+        if inspect.isgenerator(self._iterator):
             self._iterator.close()
         elif inspect.isasyncgen(self._iterator) and not self._has_ended:
             # The request holds it, and who reads the response the request: to leave it to the
             # garbage collector may take for ever.
             with contextlib.suppress(RuntimeError):  # the loop is gone, and asyncio saw to it
                 self._closing = asyncio.get_running_loop().create_task(_close(self._iterator))
+
+    def _stop_task(self) -> bool:
+        task, self._task = self._task, None
+        if task is not None:
+            task.remove_done_callback(self._on_chunk)
+            task.cancel()
+        return task is not None
 
 
 async def _close(generator: AsyncGenerator[object, Any]) -> None:

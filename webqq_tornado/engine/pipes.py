@@ -6,6 +6,7 @@ only put things aside, and `serve` hands them on outside libcurl, in the order t
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -22,6 +23,8 @@ from .request import Request
 from .response import Response
 
 __all__ = ["Pipes", "Progress"]
+
+logger = logging.getLogger("webqq_tornado.engine")
 
 _PAUSES = {
     (False, False): pycurl.PAUSE_CONT,
@@ -112,7 +115,7 @@ class Pipes:
         self.has_headers = False
         self.is_told = False
         self.refusal: TooLargeError | None = None
-        self._broken: StreamError | None = None  # what ended it when it was to go on
+        self._broken: Exception | None = None  # what ended it when it was to go on
         if isinstance(request.body, Multipart):
             self._mime = build_mime(self._easy, request.body)
         elif request.is_piped:
@@ -159,16 +162,33 @@ class Pipes:
             easy.setopt(pycurl.UPLOAD, 1)
             easy.setopt(pycurl.INFILESIZE_LARGE, -1 if outflow.size is None else outflow.size)
         easy.setopt(pycurl.READFUNCTION, self._on_read)
-        easy.setopt(pycurl.SEEKFUNCTION, outflow.seek)
+        easy.setopt(pycurl.SEEKFUNCTION, self._on_seek)
 
     # -- libcurl's callbacks --------------------------------------------------------------------
 
     def _on_read(self, size: int) -> bytes | int:
         assert self._outflow is not None  # noqa: S101 - else it is not set
-        data = self._outflow.read(size)
+        try:
+            data = self._outflow.read(size)
+        except Exception as error:
+            self._break(error)
+            return int(pycurl.READFUNC_ABORT)
         if data == pycurl.READFUNC_PAUSE:
             self._sending_is_paused = True
         return data
+
+    def _on_seek(self, offset: int, origin: int) -> int:
+        assert self._outflow is not None  # noqa: S101 - else it is not set
+        try:
+            return self._outflow.seek(offset, origin)
+        except Exception as error:
+            self._break(error)
+            return int(pycurl.SEEKFUNC_FAIL)
+
+    def _break(self, error: Exception) -> None:
+        # Not raised: pycurl would print it, and libcurl's own words for it say nothing.
+        self._broken = error
+        self._transfer.attend()
 
     def _on_header(self, line: bytes) -> int | None:
         request = self._request
@@ -292,8 +312,7 @@ class Pipes:
         try:
             self._easy.pause(_PAUSES[receiving, sending])
         except pycurl.error as error:  # what had waited was refused, or is corrupt
-            self._broken = self.refusal or self._error(*error.args)
-            self._transfer.attend()
+            self._break(self.refusal or self._error(*error.args))
             return
         self._transfer.resumed()
 
@@ -305,7 +324,7 @@ class Pipes:
         """The whole answer is there and taken.
 
         Raises:
-            OSError: its file can not be written.
+            Exception: of its file, which can not be written, or is none.
             ProtocolError: it is not the part that was asked for.
         """
         if self._file is not None:
@@ -322,5 +341,9 @@ class Pipes:
         if self.stream is not None:
             self.stream.end(ClosedError("the body was given up: its chain went on or has ended"))
         for held in (self._inflow, self._outflow, self._mime, self._file):
-            if held is not None:
-                held.close()
+            try:
+                if held is not None:
+                    held.close()
+            except Exception:
+                # Of a full disk, or a generator of the user's: the link has its outcome without.
+                logger.exception("what %r held could not be closed", self._request)

@@ -47,7 +47,6 @@ from time import monotonic
 import pycurl
 from tornado.ioloop import IOLoop
 
-from .errors import ProtocolError
 from .lane import LANE_TRANSFERS, Lane, Outcome, Transfer
 from .options import Options
 from .pipes import Pipes
@@ -380,7 +379,7 @@ class Transport:
         if transfer.failure is None:
             try:
                 pipes.finish()
-            except (OSError, ProtocolError) as error:
+            except Exception as error:  # the file may be any object with a `write`
                 transfer.failure = error
         if transfer.failure is None and pipes.stream is not None and not pipes.is_told:
             self._tell_headers(transfer, pipes)
