@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from itertools import pairwise
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from servers.raw import raw_server
 from servers.scripted import Asked, Say, scripted
 
-from webqq_tornado import HTTPStream, ProtocolError, Request
+from webqq_tornado import ConnectError, HTTPStream, ProtocolError, Request
 from webqq_tornado.events import Event, EventParser, EventSource, JSONLines, each
 
 STREAM = {"Content-Type": "text/event-stream; charset=utf-8"}
@@ -258,3 +259,93 @@ async def test_json_lines_that_break_off_are_an_error(caplog):
         with pytest.raises(ProtocolError):
             async for _ in each(stream, lambda take: JSONLines(server.url, take)):
                 pass
+
+
+# -- streams and readers that go wrong ----------------------------------------------------------
+
+
+def test_many_small_events_at_once_are_no_large_one():
+    assert len(EventParser(max_event_size=20).feed(b"data: 1\n\n" * 1000)) == 1000
+
+
+def test_comments_that_keep_a_connection_alive_are_no_event_without_end():
+    parser = EventParser(max_event_size=20)
+    for _ in range(100):
+        assert parser.feed(b": still here\n") == []
+
+
+@pytest.mark.parametrize("digits", [20, 400, 5000])
+def test_a_pause_beyond_all_reason_is_ignored(digits):
+    parser = EventParser()
+    parser.feed(b"retry: " + b"9" * digits + b"\n\n")
+    assert parser.retry is None
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_an_error_of_the_network_in_the_reader_is_the_readers(is_async, caplog):
+    seen = []
+
+    def take(event):
+        seen.append(event.data)
+        raise ConnectError("of what the reader did")
+
+    async def take_later(event):
+        take(event)
+
+    async with scripted(ticking) as server, HTTPStream() as stream:
+        source = EventSource(server.url, take_later if is_async else take, retry=0.001)
+        with pytest.raises(ConnectError, match="of what the reader did"):
+            await asyncio.wait_for(stream.add_request(source.link()), 5)
+    assert seen == ["1"]
+
+
+async def test_the_event_that_was_answered_with_a_link_is_the_last():
+    async with scripted(ticking) as server, HTTPStream() as stream:
+        source = EventSource(server.url, lambda event: (f"{server.url}/after", None))
+        await stream.add_request(source.link())
+        assert source.last_event_id == "1"
+
+
+async def test_an_id_that_is_no_ascii_is_sent_back_as_it_came():
+    def script(asked: Asked) -> Say:
+        return Say(200, "id: naïve\ndata: 1\n\n".encode(), STREAM) if not asked.number else Say(204)
+
+    async with scripted(script) as server, HTTPStream() as stream:
+        await stream.add_request(EventSource(server.url, lambda _: None, retry=0.001).link())
+        sent = server.asked[1].headers["Last-Event-ID"]
+    assert sent.encode("latin-1").decode() == "naïve"
+
+
+async def test_an_iteration_that_is_cancelled_leaves_no_task():
+    is_asked = asyncio.Event()
+
+    async def never(asked: Asked) -> Say:
+        is_asked.set()
+        return await asyncio.Event().wait()
+
+    async def iterate(stream, url):
+        async for _ in each(stream, lambda take: EventSource(url, take)):
+            pass
+
+    async with scripted(never) as server, HTTPStream() as stream:
+        task = asyncio.ensure_future(iterate(stream, server.url))
+        await is_asked.wait()
+        task.cancel()
+        await asyncio.wait({task})
+        await asyncio.sleep(0)
+        assert not [one for one in asyncio.all_tasks() if "Queue.get" in repr(one)]
+
+
+async def test_a_line_without_end_is_given_up(caplog):
+    async with scripted(lambda _: Say(200, b"1" * 1000)) as server, HTTPStream() as stream:
+        source = JSONLines(server.url, print, retry=0.001, max_line_size=100)
+        with pytest.raises(ProtocolError, match="100 bytes"):
+            await stream.add_request(source.link())
+
+
+async def test_a_long_line_arrives_whole():
+    line = json.dumps("x" * 2**22).encode()
+    async with scripted(lambda _: Say(200, line + b"\n1\n")) as server, HTTPStream() as stream:
+        seen = []
+        await stream.add_request(JSONLines(server.url, seen.append).link())
+    assert [len(str(one)) for one in seen] == [2**22, 1]

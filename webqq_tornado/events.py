@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
 import inspect
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any, NamedTuple
 
 from .engine.chain import Chain, Link, Next
@@ -28,6 +29,8 @@ __all__ = ["Event", "EventParser", "EventSource", "JSONLines", "each"]
 _EVENT_STREAM = "text/event-stream"
 _NO_CONTENT = 204
 _LINE_END = re.compile(r"\r\n|\n|\r")
+#: Milliseconds; what has more digits is no pause (115 days have ten).
+_PAUSE = re.compile(r"[0-9]{1,10}")
 
 
 class Event(NamedTuple):
@@ -106,10 +109,16 @@ class EventParser:
             was_after_cr, self._is_after_cr = self._is_after_cr, text.endswith("\r")
             text = text.removeprefix("\n") if was_after_cr else text
         *lines, self._rest = _LINE_END.split(self._rest + text)
-        self._size += sum(map(len, lines))
-        if self._size + len(self._rest) > self._max_event_size:
+        for line in lines:
+            if not line.startswith(":"):  # a comment, to keep the connection alive
+                self._size += len(line)
+                self._check(self._size)
+                yield line
+        self._check(self._size + len(self._rest))
+
+    def _check(self, size: int) -> None:
+        if size > self._max_event_size:
             raise ValueError(f"an event has more than {self._max_event_size} characters")
-        yield from lines
 
     def _take(self, line: str) -> Event | None:
         if not line:
@@ -122,7 +131,7 @@ class EventParser:
             self._event = value
         elif name == "id" and "\0" not in value:
             self._id = value
-        elif name == "retry" and value.isascii() and value.isdigit():
+        elif name == "retry" and _PAUSE.fullmatch(value):
             self.retry = int(value) / 1000
         return None
 
@@ -142,6 +151,7 @@ class _Source:
         self.request = Request.of(request)
         self.retry = retry
         self._on_item = on_item
+        self._raised: Exception | None = None  # by the reader, on its way to the errback
 
     def link(self) -> Next:
         """The link that begins it: for `add_request`, `begin`, or a reader to return."""
@@ -150,7 +160,7 @@ class _Source:
     def _next_request(self) -> Request:
         raise NotImplementedError
 
-    def _items(self, response: Response) -> AsyncIterator[Any]:
+    def _items(self, response: Response) -> AsyncGenerator[Any, None]:
         raise NotImplementedError
 
     def _check(self, response: Response) -> bool:
@@ -160,20 +170,27 @@ class _Source:
     async def _read(self, response: Response) -> Link:
         if not self._check(response):
             return None
-        try:
-            async for item in self._items(response):
-                result = self._on_item(item)
-                if inspect.isawaitable(result):
-                    result = await result
-                if result is not None:
-                    return result
-        except StreamError as error:
-            return self._on_error(error)
+        async with contextlib.aclosing(self._items(response)) as items:
+            async for item in items:
+                link = await self._given(item)
+                if link is not None:
+                    return link
         return self._again()
 
+    async def _given(self, item: object) -> Link:
+        """What the reader makes of an item."""
+        try:
+            result = self._on_item(item)
+            return await result if inspect.isawaitable(result) else result
+        except Exception as error:
+            self._raised = error
+            raise
+
     def _on_error(self, error: Exception) -> Link:
+        # What the reader raises may be of the network, too: of another conversation.
+        is_raised, self._raised = error is self._raised, None
         is_ours = isinstance(error, StreamError) and not isinstance(error, _UnfitError)
-        if self.retry is None or not is_ours:
+        if self.retry is None or is_raised or not is_ours:
             raise error
         return self._again()
 
@@ -229,7 +246,8 @@ class EventSource(_Source):
     def _next_request(self) -> Request:
         own = [("Accept", _EVENT_STREAM), ("Cache-Control", "no-store")]
         if self.last_event_id:
-            own.append(("Last-Event-ID", self.last_event_id))
+            # In UTF-8, says the standard; header values are taken for Latin-1.
+            own.append(("Last-Event-ID", self.last_event_id.encode().decode("latin-1")))
         names = {name.lower() for name, _ in own}
         given = [pair for pair in self.request.header_pairs if pair[0].lower() not in names]
         return self.request.replace(headers=[*given, *own], stream=True)
@@ -242,7 +260,7 @@ class EventSource(_Source):
             raise self._unfit(response, f"no event stream, but status {response.status}, {kind}")
         return True
 
-    async def _items(self, response: Response) -> AsyncIterator[Event]:
+    async def _items(self, response: Response) -> AsyncGenerator[Event, None]:
         parser = EventParser(self.last_event_id, self._max_event_size)
         async for chunk in response.stream:
             try:
@@ -250,8 +268,8 @@ class EventSource(_Source):
             except ValueError as error:
                 raise self._unfit(response, str(error)) from error
             for event in events:
-                yield event
                 self.last_event_id = event.id
+                yield event
             self.last_event_id = parser.last_event_id
             self.retry = self.retry if parser.retry is None else parser.retry
 
@@ -264,15 +282,22 @@ class JSONLines(_Source):
         on_value: gets each value; as `on_event` of `EventSource`.
         retry: seconds until it asks again when the answer ends or breaks off; None: it ends then,
             with the error if there was one.
+        max_line_size: bytes.
 
     Example:
         >>> stream.add_request(JSONLines("http://example.org/log", print).link())
     """
 
     def __init__(
-        self, request: object, on_value: Callable[[Any], Link], *, retry: float | None = None
+        self,
+        request: object,
+        on_value: Callable[[Any], Link],
+        *,
+        retry: float | None = None,
+        max_line_size: int = 64 * 2**20,
     ) -> None:
         super().__init__(request, on_value, retry)
+        self._max_line_size = max_line_size
 
     def _next_request(self) -> Request:
         return self.request.replace(stream=True)
@@ -282,9 +307,9 @@ class JSONLines(_Source):
             raise self._unfit(response, f"no JSON lines, but status {response.status}")
         return response.status != _NO_CONTENT
 
-    async def _items(self, response: Response) -> AsyncIterator[Any]:
+    async def _items(self, response: Response) -> AsyncGenerator[Any, None]:
         number = 0
-        async for line in response.stream.lines():
+        async for line in self._lines(response):
             number += 1
             if not line.strip():
                 continue
@@ -293,6 +318,13 @@ class JSONLines(_Source):
             except ValueError as error:
                 raise self._unfit(response, f"line {number} is not JSON: {error}") from error
             yield value
+
+    async def _lines(self, response: Response) -> AsyncIterator[bytes]:
+        try:
+            async for line in response.stream.lines(self._max_line_size):
+                yield line
+        except ValueError as error:
+            raise self._unfit(response, str(error)) from error
 
 
 async def each(
@@ -318,16 +350,26 @@ async def each(
     try:
         while True:
             item = asyncio.ensure_future(items.get())
-            await asyncio.wait((item, ended), return_when=asyncio.FIRST_COMPLETED)
+            try:
+                await asyncio.wait((item, ended), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not item.done():
+                    item.cancel()
             if not item.done():
-                item.cancel()
-                ended.result()
-                return
+                break
             yield item.result()
+        error = ended.result()
+        if error is not None:
+            raise error
     finally:
         chain.cancel()
         ended.cancel()
 
 
-async def _end_of(chain: Chain) -> None:
-    await chain
+async def _end_of(chain: Chain) -> BaseException | None:
+    """How it has ended, as a value: whoever stops early need not hear of it."""
+    try:
+        await chain
+    except (Exception, asyncio.CancelledError) as error:
+        return error
+    return None

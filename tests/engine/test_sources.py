@@ -9,29 +9,33 @@ import pytest
 from servers.web import Web
 
 from engine.readers import REFUSED
-from webqq_tornado import ConnectError, DeadlineError, Gather, HTTPStream, LinkError, State
+from webqq_tornado import ConnectError, DeadlineError, Gather, HTTPStream, LinkError, Next, State
 
 
-def failing_source(url: str):
+def failing_source(url: str, has_failed: asyncio.Event | None = None):
     yield url, None
     yield url, None
+    if has_failed is not None:
+        has_failed.set()
     raise LookupError("the list is broken")
 
 
 async def test_a_source_that_fails_is_told_while_others_are_under_way(web: Web, caplog):
+    has_failed = asyncio.Event()
     async with HTTPStream() as stream:
-        held = f"{web.http}/hold/source-told"
-        chain = stream.add_request(web.http, lambda _: failing_source(held))
-        await stream.fetch(f"{web.http}/delay/0.05")
+        links = failing_source(f"{web.http}/hold/source-told", has_failed)
+        chain = stream.add_request(web.http, lambda _: links)
+        await has_failed.wait()
         assert [record.exc_info[0] for record in caplog.records] == [LookupError]
         chain.cancel()
 
 
 async def test_a_source_that_fails_after_one_of_its_links_is_told_too(web: Web, caplog):
     async def source():
-        yield REFUSED, None
-        yield web.http, None
-        await stream.fetch(f"{web.http}/delay/0.05")
+        yield Next(REFUSED, name="first")
+        first = next(chain for chain in stream.chains if chain.name == "first")
+        with contextlib.suppress(ConnectError):
+            await first
         raise LookupError("the list is broken")
 
     async with HTTPStream() as stream:
@@ -77,24 +81,28 @@ async def test_an_errback_may_end_the_chain_whose_source_has_failed(web: Web):
 
 
 async def test_what_a_source_raises_when_it_is_closed_is_logged(web: Web, caplog):
-    held = f"{web.http}/delay/5", None
+    held = f"{web.http}/hold/closed-source", None
+    is_begun = asyncio.Event()
 
     def source():
         with contextlib.suppress(GeneratorExit):
             while True:
+                is_begun.set()
                 yield held
         raise ValueError("no way to close")
 
     async def source_later():
         with contextlib.suppress(GeneratorExit):
             while True:
+                is_begun.set()
                 yield held
         raise ValueError("no way to close later")
 
-    async with HTTPStream(max_clients=3) as stream, HTTPStream() as other:
+    async with HTTPStream(max_clients=3) as stream:
         for links in (source(), source_later()):
             chain = stream.add_request(web.http, lambda _, links=links: links)
-            await other.fetch(f"{web.http}/delay/0.05")
+            await is_begun.wait()
+            is_begun.clear()
             chain.cancel()
         await stream.fetch(web.http)
     assert [str(record.exc_info[1])[:15] for record in caplog.records] == ["no way to close"] * 2

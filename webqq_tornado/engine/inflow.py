@@ -202,15 +202,27 @@ class BodyStream:
         while chunk := await self.read():
             yield chunk
 
-    async def lines(self) -> AsyncIterator[bytes]:
-        """Line by line, without their ends; the last one may have had none."""
-        rest = b""
+    async def lines(self, max_size: int | None = None) -> AsyncIterator[bytes]:
+        """Line by line, without their ends; the last one may have had none.
+
+        Args:
+            max_size: bytes of a line; by default there is no limit.
+
+        Raises:
+            ValueError: one is longer.
+        """
+        rest = bytearray()  # joined once: of a line in many chunks each would be copied each time
         async for chunk in self:
-            *lines, rest = (rest + chunk).split(b"\n")
+            *lines, last = chunk.split(b"\n")
             for line in lines:
-                yield line.removesuffix(b"\r")
+                rest += line
+                _check_line(rest, max_size)
+                yield bytes(rest).removesuffix(b"\r")
+                rest.clear()
+            rest += last
+            _check_line(rest, max_size)
         if rest:
-            yield rest
+            yield bytes(rest)
 
     async def save(self, path: os.PathLike[str]) -> int:
         """Write what is left to a file, which gets its name when it is whole.
@@ -231,6 +243,11 @@ class BodyStream:
                 size += file.write(chunk)
         part_path(path).replace(path)
         return size
+
+
+def _check_line(line: bytearray, max_size: int | None) -> None:
+    if max_size is not None and len(line) > max_size:
+        raise ValueError(f"a line has more than {max_size} bytes")
 
 
 def _wake(future: asyncio.Future[None] | None) -> None:
