@@ -288,7 +288,13 @@ async def test_the_page_lists_who_waits_and_lets_them_in():
         await _sign_in(phone)
         await _code(visitor)
         reply = await phone.get("/page/qr")
-        assert json.loads(reply.body) == {"waiting": [{"id": _id(town), "address": "127.0.0.1"}]}
+        (client,) = json.loads(reply.body)["waiting"]
+        assert (client["id"], client["address"], client["scanned"]) == (
+            _id(town),
+            "127.0.0.1",
+            False,
+        )
+        assert 140 < client["seconds_left"] <= 150
         assert await _decide(phone, _id(town), "true") == 204
         assert "'登录成功！', 'Bob');" in await _state(visitor)
 

@@ -17,6 +17,7 @@ from .chat import (
     read_password,
 )
 from .chat import serve as serve_alone
+from .confirm import confirm
 from .console import Screen, show_logs
 from .flow import find_flow, run_flow, summary
 from .ready import job, mirror, monitor, sync
@@ -95,5 +96,5 @@ def _checked_url(url: str) -> str:
     return url
 
 
-for command in (monitor, sync, job, mirror):
+for command in (confirm, monitor, sync, job, mirror):
     main.add_command(command)

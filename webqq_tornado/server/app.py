@@ -19,7 +19,7 @@ from tornado.web import Application
 
 from ..protocol import smartqq, webqq3
 from ..protocol.exchange import Call
-from . import contacts, loginpages, messages, page_api, qr, signin
+from . import contacts, loginpages, messages, page_api, qr, qr_page, signin
 from .gate import CAPTCHA_AFTER
 from .handlers import Answer, ExchangeHandler, Handler
 from .qrcodes import QR_SECONDS
@@ -152,7 +152,8 @@ def _application(server: WebQQServer) -> Application:
     routes.extend((path, handler, {"server": server}) for path, handler in _WAY_IN)
     late = {"exchange": webqq3.LOGIN_PAGE, "answer": answers[webqq3.LOGIN_PAGE.name]}
     routes.append((r"/cgi-bin/xlogin", ExchangeHandler, {"server": server, **late}))
-    routes.extend((path, handler, {"server": server}) for path, handler in page_api.ROUTES)
+    pages = (*page_api.ROUTES, *qr_page.ROUTES)
+    routes.extend((path, handler, {"server": server}) for path, handler in pages)
     return Application(
         routes,
         log_function=_log_request,

@@ -21,7 +21,7 @@ from .messages import is_too_long
 from .site import Site
 from .storage import Account, Conversation, Nonce, StoredMessage, load_content, plain_parts
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "PageHandler", "refuse"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
@@ -40,7 +40,8 @@ _CSP = (
 _PAGE = resources.files(__package__).joinpath("page")
 
 
-def _refuse(status: int, why: str) -> NoReturn:
+def refuse(status: int, why: str) -> NoReturn:
+    """End a request of the page with a status and the reason that the page shows."""
     raise HTTPError(status, reason=why)
 
 
@@ -61,7 +62,7 @@ class PageHandler(Handler):
         """
         account = self.server.page_account(self.get_cookie(COOKIE) or "")
         if account is None:
-            _refuse(401, "Sign in first")
+            refuse(401, "Sign in first")
         return account
 
     def json(self) -> dict[str, Any]:
@@ -72,15 +73,15 @@ class PageHandler(Handler):
         """
         origin = self.request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != self.request.host:
-            _refuse(403, "Requests from other pages are refused")
+            refuse(403, "Requests from other pages are refused")
         if not self.request.headers.get("Content-Type", "").startswith("application/json"):
-            _refuse(415, "Send JSON with Content-Type application/json")
+            refuse(415, "Send JSON with Content-Type application/json")
         try:
             value = json.loads(self.request.body)
         except (ValueError, RecursionError):
-            _refuse(400, "The body is not JSON")
+            refuse(400, "The body is not JSON")
         if not isinstance(value, dict):
-            _refuse(400, "The body is not a JSON object")
+            refuse(400, "The body is not a JSON object")
         return value
 
     def field(self, body: dict[str, Any], name: str, kind: type) -> Any:
@@ -91,7 +92,7 @@ class PageHandler(Handler):
         """
         value = body.get(name)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            _refuse(400, f"{name} is missing or malformed")
+            refuse(400, f"{name} is missing or malformed")
         return value
 
     def sign_in(self, account: Account) -> None:
@@ -112,7 +113,7 @@ class PageHandler(Handler):
             return Conversation(kind, number)
         if kind == "group" and storage.is_member(number, me.number):
             return Conversation(kind, number)
-        _refuse(404, "There is no such conversation")
+        refuse(404, "There is no such conversation")
 
 
 class IndexHandler(PageHandler):
@@ -131,7 +132,7 @@ class StaticHandler(PageHandler):
         """One file of the package."""
         names = {entry.name for entry in _PAGE.iterdir()}
         if name not in names:
-            _refuse(404, "There is no such file")
+            refuse(404, "There is no such file")
         self.set_header("Content-Type", mimetypes.guess_type(name)[0] or "text/plain")
         self.set_header("Cache-Control", "no-cache")
         self.write(_PAGE.joinpath(name).read_bytes())
@@ -161,9 +162,9 @@ class SignInHandler(PageHandler):
         digest = hashlib.md5(password.encode("utf-8", "replace")).digest()
         outcome = self.server.gate.by_password(number, digest)
         if outcome is LoginResult.REFUSED:
-            _refuse(429, "Too many wrong passwords: wait a minute")
+            refuse(429, "Too many wrong passwords: wait a minute")
         if isinstance(outcome, LoginResult):
-            _refuse(403, "Wrong account or password")
+            refuse(403, "Wrong account or password")
         self.sign_in(outcome)
         logger.info("%d signed in on the page", outcome.number)
         self.write({"self": person(outcome)})
@@ -179,7 +180,7 @@ class RegisterHandler(PageHandler):
         try:
             account = self.server.storage.create_account(nick, password)
         except ValueError as error:
-            _refuse(400, str(error))
+            refuse(400, str(error))
         self.sign_in(account)
         logger.info("%d (%s) registered", account.number, account.nick)
         self.write({"self": person(account)})
@@ -262,7 +263,7 @@ class MessagesHandler(PageHandler):
             before = int(self.get_query_argument("before", str(2**62)))
             limit = min(max(int(self.get_query_argument("limit", "50")), 1), 200)
         except ValueError:
-            _refuse(400, "before and limit are numbers")
+            refuse(400, "before and limit are numbers")
         storage = self.server.storage
         messages, more = storage.history(me.number, conversation, min(max(before, 0), 2**62), limit)
         views = [message_view(storage, me.number, message) for message in messages]
@@ -274,15 +275,15 @@ class MessagesHandler(PageHandler):
         conversation = self.conversation(self.field(body, "conversation", str), me)
         nonce = self.field(body, "nonce", str) if "nonce" in body else None
         if nonce is not None and not (nonce.isascii() and len(nonce) <= 64):
-            _refuse(400, "nonce is at most 64 ASCII characters")
+            refuse(400, "nonce is at most 64 ASCII characters")
         try:
             content = load_content(body.get("content"))
         except ValueError as error:
-            _refuse(400, str(error))
+            refuse(400, str(error))
         if not content.parts or not content.text.strip():
-            _refuse(400, "A message has some content")
+            refuse(400, "A message has some content")
         if is_too_long(content):
-            _refuse(413, "The message is too long")
+            refuse(413, "The message is too long")
         marked = Nonce(f"page:{nonce}", FOREVER) if nonce else None
         message = self.server.channel.send(me.number, conversation, content, nonce=marked)
         self.write({"message": message_view(self.server.storage, me.number, message)})
@@ -297,7 +298,7 @@ class ReadHandler(PageHandler):
         conversation = self.conversation(self.field(body, "conversation", str), me)
         message = self.field(body, "message", int)
         if not 0 <= message < 2**62:
-            _refuse(400, "message is the number of a message")
+            refuse(400, "message is the number of a message")
         self.server.storage.mark_seen(me.number, conversation, message)
         for page in tuple(self.server.pages):
             if page.account == me.number:
@@ -316,41 +317,15 @@ class FriendsHandler(PageHandler):
         number = self.field(body, "account", int)
         friend = self.server.storage.account(number)
         if friend is None:
-            _refuse(404, f"There is no account {number}")
+            refuse(404, f"There is no account {number}")
         try:
             is_new = self.server.storage.befriend(me.number, number)
         except ValueError as error:
-            _refuse(400, str(error))
+            refuse(400, str(error))
         if not is_new:
-            _refuse(409, f"{friend.nick} is a friend already")
+            refuse(409, f"{friend.nick} is a friend already")
         self.server.channel.contacts_changed({me.number, number})
         self.write({"conversation": friend_view(self, me, friend)})
-
-
-class QRHandler(PageHandler):
-    """Clients that show a QR code, and wait for somebody who lets them in."""
-
-    def get(self) -> None:
-        """All that wait, the newest first; with ?id= that one alone, which counts as scanned."""
-        me, identifier = self.me(), self.get_query_argument("id", "")
-        waiting = self.server.qr.all_waiting()
-        if identifier:
-            waiting = [code for code in waiting if code.id == identifier]
-            if not waiting:
-                _refuse(404, "This QR code has expired, or was used already: scan the new one")
-            self.server.qr.scan(identifier, me.number)
-        self.write({"waiting": [{"id": code.id, "address": code.address} for code in waiting]})
-
-    def post(self) -> None:
-        """Let one in as oneself, or do not."""
-        me, body = self.me(), self.json()
-        identifier = self.field(body, "id", str)
-        is_confirmed = self.field(body, "confirm", bool)
-        decide = self.server.qr.confirm if is_confirmed else self.server.qr.refuse
-        if not decide(identifier, me.number):
-            _refuse(404, "This QR code has expired, or was used already: scan the new one")
-        logger.info("%d %s a QR code", me.number, "confirmed" if is_confirmed else "refused")
-        self.set_status(204)
 
 
 class GroupsHandler(PageHandler):
@@ -361,11 +336,11 @@ class GroupsHandler(PageHandler):
         me, body = self.me(), self.json()
         name, members = self.field(body, "name", str), self.field(body, "members", list)
         if not all(type(member) is int for member in members) or len(members) > 500:
-            _refuse(400, "members is a list of at most 500 QQ numbers")
+            refuse(400, "members is a list of at most 500 QQ numbers")
         try:
             group = self.server.storage.create_group(name, me.number, members)
         except ValueError as error:
-            _refuse(400, str(error))
+            refuse(400, str(error))
         self.server.channel.contacts_changed({me.number, *members})
         self.write({"conversation": group_view(self, me, group.number)})
 
@@ -375,6 +350,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
 
     account = 0
     token = ""
+    remote_ip = ""
 
     def check_origin(self, origin: str) -> bool:
         """Only our own page."""
@@ -394,6 +370,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
         """Listen."""
         self.token = self.get_cookie(COOKIE) or ""
         self.account = self.me().number
+        self.remote_ip = self.request.remote_ip or ""
         self.server.pages.add(self)
         self.server.channel.add_listener(self)
 
@@ -471,6 +448,5 @@ ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (
     (r"/page/read", ReadHandler),
     (r"/page/friends", FriendsHandler),
     (r"/page/groups", GroupsHandler),
-    (r"/page/qr", QRHandler),
     (r"/page/live", LiveHandler),
 )

@@ -30,6 +30,7 @@ def _code(handler: ExchangeHandler, _form: forms.QRCodeForm) -> str:
     server, request = handler.server, handler.request
     program = request.headers.get("User-Agent", "")
     code = server.qr.new(request.remote_ip or "", program[:_PROGRAM_LENGTH])
+    server.tell_client(code)
     handler.set_domain_cookie("qrsig", code.qrsig, "ptlogin2.qq.com")
     # Who came by a historical host was pointed here by a hosts file: a telephone was not.
     base = server.url if handler.is_historical else handler.address_of("", "")

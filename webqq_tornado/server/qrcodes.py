@@ -87,8 +87,8 @@ class QRCodes:
 
     def all_waiting(self) -> list[QRCode]:
         """The codes that can be confirmed, the newest first."""
-        found = (self.waiting(identifier) for identifier in reversed(self._by_id.keys()))
-        return [code for code in found if code is not None]
+        codes = [code for code in self._by_id.values() if self.waiting(code.id) is not None]
+        return sorted(codes, key=lambda code: code.expires, reverse=True)
 
     def scan(self, identifier: str, account: int) -> None:
         """Somebody looks at it: its client is told so."""

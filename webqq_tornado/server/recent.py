@@ -28,9 +28,9 @@ class Recent(Generic[V]):
         """The value, if it is still known."""
         return self._entries.get(key)
 
-    def keys(self) -> list[str]:
-        """All keys, the oldest first."""
-        return [str(key) for key in self._entries]
+    def values(self) -> list[V]:
+        """All of them, the oldest first."""
+        return list(self._entries.values())
 
     def take(self, key: object) -> V | None:
         """The value, which is forgotten with this."""

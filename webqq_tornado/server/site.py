@@ -10,7 +10,7 @@ from typing import Protocol
 from ..protocol.models import Secret
 from .channel import Channel, Listener
 from .gate import CAPTCHA_AFTER, Gate
-from .qrcodes import QR_SECONDS, QRCodes
+from .qrcodes import QR_SECONDS, QRCode, QRCodes
 from .recent import Recent
 from .storage import Account, Storage
 
@@ -26,6 +26,8 @@ class Page(Listener, Protocol):
 
     #: Of its cookie.
     token: str
+    #: Of the browser, as an address.
+    remote_ip: str
 
     def push(self, value: dict[str, object]) -> None:
         """Send it something."""
@@ -106,6 +108,15 @@ class Site:
         """Who is signed in with this cookie."""
         number = self.storage.page_account(token) if token else None
         return None if number is None else self.storage.account(number)
+
+    def tell_client(self, code: QRCode) -> None:
+        """A client shows a QR code: pages in browsers on the same machine or network say so.
+
+        Others find it in their list: nobody is to be asked by strangers unasked.
+        """
+        for page in tuple(self.pages):
+            if page.remote_ip == code.address:
+                page.push({"type": "client"})
 
     def end_page_session(self, token: str) -> None:
         """Sign a browser out."""
