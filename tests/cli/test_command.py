@@ -257,3 +257,19 @@ async def test_run_ends_with_a_summary(tmp_path: Path, body: str, code: int, say
         output, _ = await process.communicate()
     assert process.returncode == code, output.decode()
     assert f"Flow: {says}" in output.decode()
+
+
+async def test_serve_serves_https_with_a_ca_that_is_kept(tmp_path: Path) -> None:
+    found = []
+    for _ in range(2):
+        async with command(tmp_path, "serve", "--tls-port", "0") as server:
+            port = int((await server.until(r"https is served on port (\d+)"))[1])
+            authority = Path((await server.until(r"trust\n +(\S+ca\.pem)"))[1])
+            stream = HTTPStream()
+            url = f"https://localhost:{port}/page/static/icon.svg"
+            request = stream.make_get_request(url, ca_certs=str(authority))
+            assert (await stream.fetch(request)).status == 200
+            stream.close()
+            assert await server.end() == 0
+        found.append(authority.read_bytes())
+    assert found[0] == found[1]

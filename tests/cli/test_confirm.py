@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with running("servers.webqq") as server:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running("servers.webqq", str(tmp_path_factory.mktemp("server"))) as server:
         yield f"http://127.0.0.1:{server['port']}"
 
 

@@ -21,38 +21,30 @@ from servers.town import PASSWORD
 ANN, BOB = 10001, 10002
 
 
-class Hosts(requests.adapters.HTTPAdapter):
-    """What a hosts file, and ports 80 and 443, do: all hosts are the server.
-
-    https is http here: `test_tls` has the certificates.
-    """
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
-        real = request.url or ""
-        request.url = real.replace("https://", "http://", 1)
-        response = super().send(request, *args, **options)
-        response.url = request.url = real
-        return response
-
-
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with running("servers.webqq") as server:
-        yield f"http://127.0.0.1:{server['port']}"
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with running("servers.webqq", str(tmp_path_factory.mktemp("server"))) as server:
+        yield server
 
 
 @pytest.fixture
-def session(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[requests.Session]:
+def url(server: dict[str, Any]) -> str:
+    return f"http://127.0.0.1:{server['port']}"
+
+
+@pytest.fixture
+def session(server: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[requests.Session]:
+    """What a hosts file, ports 80 and 443, and the CA do: all hosts are the server."""
+    ports = {80: server["port"], 443: server["tls_port"]}
     connect = urllib3.util.connection.create_connection
-    monkeypatch.setattr(
-        urllib3.util.connection,
-        "create_connection",
-        lambda _, *args, **options: connect(("127.0.0.1", urlsplit(url).port), *args, **options),
-    )
+
+    def connect_to_server(address: tuple[str, int], *args: Any, **options: Any) -> Any:
+        return connect(("127.0.0.1", ports[address[1]]), *args, **options)
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", connect_to_server)
     with requests.Session() as session:
         session.trust_env = False
-        session.mount("http://", Hosts())
-        session.mount("https://", Hosts())
+        session.verify = server["authority"]
         yield session
 
 

@@ -1,4 +1,6 @@
-"""A WebQQ server in a process of its own: ``python -m servers.webqq [DIRECTORY]``.
+"""A WebQQ server in a process of its own: ``python -m servers.webqq DIRECTORY``.
+
+It serves https as well, with certificates in DIRECTORY/tls.
 
 Ann (10001) and Bob (10002) are friends; their password is `town.PASSWORD`.
 """
@@ -13,16 +15,19 @@ from servers.processes import announce, wait_for_the_end
 from servers.town import PASSWORD
 from webqq_tornado.server.app import WebQQServer
 from webqq_tornado.server.storage import Storage
+from webqq_tornado.server.tls import certificates
 
 
 async def main() -> None:
-    directory = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    storage = Storage(directory / "server.db" if directory else ":memory:")
+    directory = Path(sys.argv[1])
+    storage = Storage(directory / "server.db")
     if not storage.accounts():
         ann, bob = (storage.create_account(nick, PASSWORD) for nick in ("Ann", "Bob"))
         storage.befriend(ann.number, bob.number)
     server = WebQQServer(storage, poll_timeout=0.2)
-    announce(port=server.listen(0))
+    files = certificates(directory / "tls")
+    port, tls_port = server.listen(0), server.listen_tls(0, files)
+    announce(port=port, tls_port=tls_port, authority=str(files.authority))
     await asyncio.get_running_loop().run_in_executor(None, wait_for_the_end)
     await server.close()
 

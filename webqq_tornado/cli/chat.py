@@ -21,6 +21,7 @@ from ..server.storage import Storage
 from .accounts import Household, household
 from .console import Screen
 from .prompt import HELP, Prompt
+from .serving import serve_tls, show_tls
 
 __all__ = ["ServerOptions", "chat_elsewhere", "chat_here", "serve"]
 
@@ -35,11 +36,21 @@ INTERRUPTED = 130
 
 
 class ServerOptions(NamedTuple):
-    """How to start a server: port (None takes 8100 or the next free one), address, folder."""
+    """How to start a server.
+
+    Args:
+        port: None takes 8100 or the next free one.
+        address: that it listens on.
+        state_dir: its folder.
+        has_tls: https as well.
+        tls_port: None takes 8443 or the next free one.
+    """
 
     port: int | None
     address: str
     state_dir: Path
+    has_tls: bool = False
+    tls_port: int | None = None
 
 
 async def chat_here(options: ServerOptions, plugins: Sequence[Path], screen: Screen) -> None:
@@ -99,6 +110,9 @@ async def serve(options: ServerOptions, screen: Screen) -> None:
         home = household(server.storage, options.state_dir)
         stopped = _catch_signals()
         _show_passwords(home, screen)
+        if options.has_tls:
+            place = (options.state_dir, options.address, options.tls_port)
+            show_tls(serve_tls(server, *place), server, screen)
         screen.say(
             f"Serving WebQQ on {server.url}",
             f"Open {server.signin_url(home.user.account)} to be signed in as {home.user.nick},",

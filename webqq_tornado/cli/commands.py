@@ -22,6 +22,7 @@ from .console import Screen, show_logs
 from .flow import find_flow, run_flow, summary
 from .ready import job, mirror, monitor, sync
 from .running import run_coroutine
+from .serving import SERVE_HELP
 from .settings import SETTINGS, options
 
 __all__ = ["main"]
@@ -62,13 +63,14 @@ def main(
     run_coroutine(chat_elsewhere(_checked_url(server), account, password, plugins, screen))
 
 
-@main.command()
-@options("state_dir", "port", "address", "verbose")
-def serve(state_dir: Path, port: int | None, address: str, verbose: bool) -> None:
-    """Run the server alone. Accounts are made on its page."""
+@main.command(help=SERVE_HELP)
+@options("state_dir", "port", "address", "tls", "tls_port", "verbose")
+def serve(state_dir: Path, port: int | None, address: str, **rest: Any) -> None:
     screen = Screen()
-    show_logs(screen, verbose)
-    run_coroutine(serve_alone(ServerOptions(port, address, state_dir), screen))
+    show_logs(screen, rest["verbose"])
+    has_tls = rest["tls"] or rest["tls_port"] is not None
+    wanted = ServerOptions(port, address, state_dir, has_tls, rest["tls_port"])
+    run_coroutine(serve_alone(wanted, screen))
 
 
 @main.command()

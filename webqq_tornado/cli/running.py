@@ -15,12 +15,13 @@ from ..flows.client import LoginError
 from ..protocol.errors import ProtocolError
 from ..server.app import PortTaken
 from ..server.storage import StorageError
+from ..server.tls import CertificateError
 from .chat import INTERRUPTED
 
 __all__ = ["run_coroutine"]
 
 #: What can go wrong without anybody's program being wrong.
-_EXPECTED = (LoginError, PluginError, PortTaken, StorageError, StreamError)
+_EXPECTED = (CertificateError, LoginError, PluginError, PortTaken, StorageError, StreamError)
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:

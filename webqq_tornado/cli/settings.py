@@ -78,6 +78,8 @@ SETTINGS = {
         ),
         Setting("port", "Port of the server started here; 8100 or the next free one.", int),
         Setting("address", "Address that it listens on.", default="127.0.0.1"),
+        Setting("tls", "Serve https as well, with certificates of a local CA.", bool, False),
+        Setting("tls_port", "Port for https; 8443 or the next free one.", int),
         Setting("verbose", "Show each request, without secrets.", bool, False),
     )
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -25,6 +25,7 @@ from .handlers import Answer, ExchangeHandler, Handler
 from .qrcodes import QR_SECONDS
 from .site import Site
 from .storage import Storage
+from .tls import Certificates, server_context
 
 __all__ = ["PortTaken", "WebQQServer"]
 
@@ -73,9 +74,9 @@ class WebQQServer(Site):
             captcha_after=captcha_after,
             qr_timeout=qr_timeout,
         )
-        self._http = HTTPServer(
-            _application(self), max_body_size=MAX_BODY, max_buffer_size=4 * MAX_BODY
-        )
+        self._application = _application(self)
+        self._http = self._http_server()
+        self._https: HTTPServer | None = None
 
     def __repr__(self) -> str:
         return f"<WebQQServer {self.url or 'not listening'}>"
@@ -107,6 +108,38 @@ class WebQQServer(Site):
         logger.info("serving on %s", self.url)
         return int(port)
 
+    def listen_tls(self, port: int, files: Certificates, address: str = "127.0.0.1") -> int:
+        """Serve https as well, beside `listen`.
+
+        Args:
+            port: 0 takes a free one.
+            files: see `webqq_tornado.server.tls.certificates`.
+            address: nothing else is bound.
+
+        Returns:
+            The port.
+
+        Raises:
+            PortTaken: names the port and what to do.
+            CertificateError: the files can not be used.
+        """
+        https = self._http_server(ssl_options=server_context(files))
+        try:
+            sockets = bind_sockets(port, address)
+        except OSError as error:
+            raise _port_error(error, port, address, "--tls-port") from error
+        https.add_sockets(sockets)
+        self._https = https
+        self.add_host(address)
+        self.tls_port = port = sockets[0].getsockname()[1]
+        logger.info("serving https on %s port %d", address, port)
+        return int(port)
+
+    def _http_server(self, **options: Any) -> HTTPServer:
+        return HTTPServer(
+            self._application, max_body_size=MAX_BODY, max_buffer_size=4 * MAX_BODY, **options
+        )
+
     def listen_on_free_port(
         self, first: int = 8100, tries: int = 20, address: str = "127.0.0.1"
     ) -> int:
@@ -115,21 +148,30 @@ class WebQQServer(Site):
         Raises:
             PortTaken: none of them is.
         """
-        for port in range(first, first + tries - 1):
-            try:
-                return self.listen(port, address)
-            except PortTaken:
-                continue
-        return self.listen(first + tries - 1, address)
+        return _first_free(lambda port: self.listen(port, address), first, tries)
+
+    def listen_tls_on_free_port(
+        self, first: int, files: Certificates, tries: int = 20, address: str = "127.0.0.1"
+    ) -> int:
+        """`listen_tls` on a port, or on the next one that is free.
+
+        Raises:
+            PortTaken: none of them is.
+            CertificateError: the files can not be used.
+        """
+        return _first_free(lambda port: self.listen_tls(port, files, address), first, tries)
 
     async def close(self) -> None:
         """Stop listening, let the polls go with nothing new, close pages and storage."""
-        self._http.stop()
+        servers = [server for server in (self._http, self._https) if server is not None]
+        for server in servers:
+            server.stop()
         self.channel.close()
         for page in tuple(self.pages):
             page.close(1001, "the server stops")
         await asyncio.sleep(0)  # the polls that were let go write their answers
-        await self._http.close_all_connections()
+        for server in servers:
+            await server.close_all_connections()
         self.storage.close()
 
 
@@ -177,10 +219,20 @@ def _log_request(handler: object) -> None:
     logger.debug("%s %s %d", request.method, request.path, handler.get_status())  # type: ignore[attr-defined]
 
 
-def _port_error(error: OSError, port: int, address: str) -> PortTaken:
+def _first_free(listen: Callable[[int], int], first: int, tries: int) -> int:
+    for port in range(first, first + tries - 1):
+        try:
+            return listen(port)
+        except PortTaken:
+            continue
+    return listen(first + tries - 1)
+
+
+def _port_error(error: OSError, port: int, address: str, option: str = "--port") -> PortTaken:
     why = {
-        errno.EADDRINUSE: "it is taken; give --port another one, or 0 for a free one",
-        errno.EACCES: "it is not allowed; give --port one above 1023",
+        errno.EADDRINUSE: f"it is taken; give {option} another one, or 0 for a free one",
+        errno.EACCES: f"it is not allowed; give {option} one above 1023, or see `serve --help` on "
+        "ports 80 and 443",
         errno.EADDRNOTAVAIL: "this machine has no such address",
     }.get(error.errno or 0, error.strerror or str(error))
     return PortTaken(error.errno, f"can not listen on {address} port {port}: {why}")

@@ -52,6 +52,7 @@ class Site:
         strangers: signatures for messages to strangers, by (psessionid, uin).
         pages: those that are open.
         url, port: where it listens; "" and 0 until then.
+        tls_port: where it listens for https; 0 if it does not.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Site:
         self.strangers: Recent[Secret] = Recent()
         self.pages: set[Page] = set()
         self.url = ""
-        self.port = 0
+        self.port = self.tls_port = 0
         self._hosts = {host.lower() for host in hosts} | _LOOPBACK
         self._tokens: Recent[tuple[int, float]] = Recent()
 

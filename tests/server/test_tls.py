@@ -1,0 +1,210 @@
+"""https with the certificates of a local CA, for clients that ask for the historical hosts."""
+
+from __future__ import annotations
+
+import http.client
+import http.cookiejar
+import json
+import socket
+import ssl
+import stat
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from servers.processes import running
+from servers.town import PASSWORD, Town
+
+from webqq_tornado.protocol import endpoints, hashes
+from webqq_tornado.server import tls
+from webqq_tornado.server.app import PortTaken
+from webqq_tornado.server.hosts import HISTORICAL_HOSTS, hosts_lines
+from webqq_tornado.server.tls import CertificateError, certificates, server_context
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_authority_is_made_once_and_its_key_is_nobody_elses(tmp_path):
+    first = certificates(tmp_path / "tls")
+    before = [path.read_bytes() for path in first]
+    second = certificates(tmp_path / "tls")
+    assert [path.read_bytes() for path in second] == before
+    assert _mode(tmp_path / "tls" / "ca.key") == _mode(first.server) == 0o600
+
+
+def test_a_new_address_needs_a_new_certificate_of_the_same_authority(tmp_path):
+    first = certificates(tmp_path)
+    authority, server = (path.read_bytes() for path in first)
+    certificates(tmp_path, ["192.0.2.7", "localhost"])
+    assert first.authority.read_bytes() == authority
+    assert first.server.read_bytes() != server
+    renewed = first.server.read_bytes()
+    certificates(tmp_path)
+    assert first.server.read_bytes() == renewed
+
+
+def test_a_certificate_that_is_about_to_end_is_made_anew(tmp_path, monkeypatch):
+    files = certificates(tmp_path)
+    authority, server = (path.read_bytes() for path in files)
+    monkeypatch.setattr(tls, "_RENEW_DAYS", 400)
+    certificates(tmp_path)
+    assert files.authority.read_bytes() == authority
+    assert files.server.read_bytes() != server
+
+
+@pytest.mark.parametrize("name", ["ca.key", "ca.pem", "server.pem"])
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path, name):
+    certificates(tmp_path)
+    (tmp_path / name).write_text("nonsense")
+    with pytest.raises(CertificateError, match="move the folder away"):
+        certificates(tmp_path)
+
+
+def test_a_lost_key_of_the_authority_means_a_new_authority(tmp_path):
+    files = certificates(tmp_path)
+    authority = files.authority.read_bytes()
+    (tmp_path / "ca.key").unlink()
+    certificates(tmp_path)
+    assert files.authority.read_bytes() != authority
+    assert _handshake(files, "d1.web2.qq.com")
+
+
+@pytest.mark.parametrize("host", [*HISTORICAL_HOSTS, "localhost", "127.0.0.1", "::1"])
+def test_the_certificate_is_good_for_each_host(tmp_path_factory, host):
+    assert _handshake(_shared(tmp_path_factory), host)
+
+
+def test_the_certificate_is_good_for_no_other_host(tmp_path_factory):
+    with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        _handshake(_shared(tmp_path_factory), "example.org")
+
+
+def test_the_authority_can_not_sign_for_the_rest_of_the_web(tmp_path, monkeypatch):
+    monkeypatch.setattr(tls, "_HOSTS", ("bank.example",))
+    with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree"):
+        _handshake(certificates(tmp_path), "bank.example")
+
+
+_FILES: list[tls.Certificates] = []
+
+
+def _shared(factory: pytest.TempPathFactory) -> tls.Certificates:
+    if not _FILES:
+        _FILES.append(certificates(factory.mktemp("tls")))
+    return _FILES[0]
+
+
+def _handshake(files: tls.Certificates, host: str) -> bool:
+    """A client that trusts the authority meets the server in memory."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    trusting = ssl.create_default_context(cafile=files.authority)
+    client = trusting.wrap_bio(to_client, to_server, server_hostname=host)
+    server = server_context(files).wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(3):
+        for side in (client, server):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+    return bool(client.cipher())
+
+
+# -- the server ---------------------------------------------------------------------------------
+
+
+async def test_our_engine_speaks_to_the_historical_hosts_with_their_own_addresses(tmp_path):
+    files = certificates(tmp_path)
+    async with Town() as town:
+        port = town.server.listen_tls(0, files)
+        request = town.stream.make_post_request(
+            "https://d1.web2.qq.com/channel/poll2",
+            {"r": "{}"},
+            headers={"Referer": endpoints.SMARTQQ_REFERER_D},
+            resolve={"d1.web2.qq.com:443": f"127.0.0.1:{port}"},
+            ca_certs=str(files.authority),
+        )
+        response = await town.stream.fetch(request)
+    assert response.json()["retcode"] == 103
+
+
+async def test_a_link_of_https_leads_to_https(tmp_path):
+    files = certificates(tmp_path)
+    async with Town() as town:
+        port = town.server.listen_tls(0, files)
+        response = await town.stream.fetch(
+            town.stream.make_get_request(
+                "https://ptlogin4.web2.qq.com/check_sig",
+                resolve={"ptlogin4.web2.qq.com": f"127.0.0.1:{port}"},
+                ca_certs=str(files.authority),
+                follow_redirects=False,
+            )
+        )
+    assert response.headers["Location"].startswith("https://web2.qq.com/loginproxy.html")
+
+
+#: Tornado's `bind_sockets` leaves the socket that could not be bound to the collector.
+_left_by_tornado = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@_left_by_tornado
+async def test_a_port_for_https_that_is_taken_is_named(tmp_path):
+    async with Town() as town:
+        with pytest.raises(PortTaken, match="give --tls-port another one"):
+            town.server.listen_tls(town.port, certificates(tmp_path))
+
+
+@_left_by_tornado
+async def test_a_port_for_https_that_is_taken_can_be_passed_over(tmp_path):
+    async with Town() as town:
+        port = town.server.listen_tls_on_free_port(town.port, certificates(tmp_path))
+        assert port == town.server.tls_port > town.port
+
+
+def test_hosts_lines_lead_every_host_to_the_address():
+    lines = hosts_lines("192.0.2.7")
+    assert all(line.startswith("192.0.2.7 ") for line in lines)
+    assert [host for line in lines for host in line.split()[1:]] == list(HISTORICAL_HOSTS)
+
+
+class _Connection(http.client.HTTPSConnection):
+    """What a hosts file and port 443 do."""
+
+    port_of_server = 0
+
+    def connect(self) -> None:
+        plain = socket.create_connection(("127.0.0.1", self.port_of_server), 30)
+        context: ssl.SSLContext = self._context  # type: ignore[attr-defined]
+        self.sock = context.wrap_socket(plain, server_hostname=self.host)
+
+
+class _Handler(urllib.request.HTTPSHandler):
+    def https_open(self, request: urllib.request.Request) -> Any:
+        return self.do_open(_Connection, request, context=self._context)  # type: ignore[attr-defined]
+
+
+def test_the_standard_library_signs_in_over_https_with_its_cookies(tmp_path, monkeypatch):
+    with running("servers.webqq", str(tmp_path)) as server:
+        monkeypatch.setattr(_Connection, "port_of_server", server["tls_port"])
+        jar = http.cookiejar.CookieJar()
+        opener = urllib.request.build_opener(
+            _Handler(context=ssl.create_default_context(cafile=server["authority"])),
+            urllib.request.HTTPCookieProcessor(jar),
+        )
+        with opener.open("https://ssl.ptlogin2.qq.com/check?uin=10001&appid=1003903") as reply:
+            code = reply.read().decode().split("'")[3]
+        p = hashes.password_hash(PASSWORD, hashes.password_salt(10001), code)
+        query = urlencode({"u": 10001, "p": p, "verifycode": code, "aid": 1003903})
+        opener.open(f"https://ssl.ptlogin2.qq.com/login?{query}").close()
+        (ptwebqq,) = [cookie for cookie in jar if cookie.name == "ptwebqq"]
+        assert ptwebqq.domain == ".qq.com"
+        r = json.dumps({"ptwebqq": "", "clientid": 1, "psessionid": "", "status": "online"})
+        request = urllib.request.Request(
+            "https://d1.web2.qq.com/channel/login2", urlencode({"r": r}).encode()
+        )
+        request.add_header("Referer", endpoints.SMARTQQ_REFERER_D)
+        with opener.open(request) as reply:
+            assert json.load(reply)["result"]["uin"] == 10001

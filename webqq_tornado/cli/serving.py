@@ -1,0 +1,74 @@
+"""What `serve` says and does about old clients: hosts, ports, the certificate authority."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..server.app import WebQQServer
+from ..server.hosts import hosts_lines
+from ..server.tls import Certificates, certificates
+from .console import Screen
+
+__all__ = ["SERVE_HELP", "serve_tls", "show_tls"]
+
+#: The port for https that the server likes best.
+FIRST_TLS_PORT = 8443
+
+SERVE_HELP = f"""Run the server alone. Accounts are made on its page.
+
+A client that can be given an address takes the one that is shown. One of 2012 to 2018 that has
+Tencent's hosts built in is pointed here in three steps:
+
+1. Let its hosts file (/etc/hosts) lead there:
+
+\b
+{chr(10).join("  " + line for line in hosts_lines())}
+
+2. Serve on the ports that it asks for:
+
+\b
+  python -m webqq_tornado serve --port 80 --tls --tls-port 443
+
+Linux gives these to everybody after `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`.
+
+3. Let it trust tls/ca.pem in the state directory, the certificate of a CA that --tls makes once
+and that can sign for *.qq.com and local names alone:
+
+\b
+  Python, requests  REQUESTS_CA_BUNDLE=ca.pem
+  Python, Perl      SSL_CERT_FILE=ca.pem      (Mojolicious: MOJO_CA_FILE)
+  curl              CURL_CA_BUNDLE=ca.pem
+  Java              keytool -importcert -cacerts -alias webqq -file ca.pem
+
+QR codes are confirmed on the page, or with `python -m webqq_tornado confirm --account N`.
+"""
+
+
+def serve_tls(server: WebQQServer, state_dir: Path, address: str, port: int | None) -> Certificates:
+    """Serve https as well; its certificates are made when they are not there.
+
+    Args:
+        server: that listens already.
+        state_dir: its folder.
+        address: that it listens on.
+        port: None takes 8443 or the next free one.
+
+    Raises:
+        CertificateError: the certificates can not be made or used.
+        PortTaken: the port, or all that were tried, are taken.
+    """
+    files = certificates(state_dir / "tls", [address])
+    if port is None:
+        server.listen_tls_on_free_port(FIRST_TLS_PORT, files, address=address)
+    else:
+        server.listen_tls(port, files, address)
+    return files
+
+
+def show_tls(files: Certificates, server: WebQQServer, screen: Screen) -> None:
+    """Say where https is served, and what a client has to trust."""
+    screen.say(
+        f"https is served on port {server.tls_port}; a client has to trust",
+        f"  {files.authority}",
+        "How an old client is pointed here: python -m webqq_tornado serve --help",
+    )

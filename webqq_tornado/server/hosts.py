@@ -1,0 +1,37 @@
+"""The historical hosts: what an old client asks for, and a hosts file leads here."""
+
+from __future__ import annotations
+
+__all__ = ["HISTORICAL_HOSTS", "hosts_lines"]
+
+#: Those that the clients of 2012 to 2018 have built in.
+HISTORICAL_HOSTS = (
+    "w.qq.com",
+    "web.qq.com",
+    "web2.qq.com",
+    "d.web2.qq.com",
+    "d1.web2.qq.com",
+    "s.web2.qq.com",
+    "ptlogin2.qq.com",
+    "check.ptlogin2.qq.com",
+    "ssl.ptlogin2.qq.com",
+    "ui.ptlogin2.qq.com",
+    "xui.ptlogin2.qq.com",
+    "ptlogin2.web2.qq.com",
+    "ptlogin4.web2.qq.com",
+    "captcha.qq.com",
+    "ssl.captcha.qq.com",
+    "pinghot.qq.com",
+)
+
+
+def hosts_lines(address: str = "127.0.0.1") -> list[str]:
+    """The lines of a hosts file that lead them all to an address.
+
+    Example:
+        >>> hosts_lines()[0]
+        '127.0.0.1 w.qq.com web.qq.com web2.qq.com d.web2.qq.com'
+    """
+    # Some systems take no long lines.
+    names = HISTORICAL_HOSTS
+    return [f"{address} {' '.join(names[at : at + 4])}" for at in range(0, len(names), 4)]

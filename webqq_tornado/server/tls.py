@@ -1,0 +1,211 @@
+"""A local certificate authority, and the certificate of the historical hosts that it signs.
+
+The authority is made once and kept: who trusts it has done so for as long as it lives (ten
+years). It can sign for *.qq.com, localhost and addresses alone, so that a stolen key does not
+open the rest of the web (name constraints, RFC 5280, 4.2.1.10). What it signs is made anew when
+it is about to end or an address is missing in it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import ssl
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from .hosts import HISTORICAL_HOSTS
+
+__all__ = ["CertificateError", "Certificates", "certificates", "server_context"]
+
+_AUTHORITY_DAYS, _SERVER_DAYS = 3650, 397  # what clients take at most of a server: 398
+#: A certificate that ends within this time is made anew.
+_RENEW_DAYS = 30
+_HOSTS = (*HISTORICAL_HOSTS, "*.qq.com", "*.web2.qq.com", "*.ptlogin2.qq.com", "localhost")
+_ADDRESSES = ("127.0.0.1", "::1")
+#: RSA, which the clients of 2013 know.
+_KEY_BITS = 2048
+
+
+class CertificateError(Exception):
+    """The certificates can not be made, read or used; the message says which, and what to do."""
+
+
+class Certificates(NamedTuple):
+    """Where they are.
+
+    Args:
+        authority: certificate that a client is to trust; for everybody to read.
+        server: the server's certificate and key; mode 0600, as is the authority's key.
+    """
+
+    authority: Path
+    server: Path
+
+
+class _Pair(NamedTuple):
+    certificate: x509.Certificate
+    key: rsa.RSAPrivateKey
+
+
+def certificates(directory: Path, addresses: Iterable[str] = ()) -> Certificates:
+    """The certificates of a server; those that are missing are made.
+
+    Args:
+        directory: where they are kept; made if it is not there.
+        addresses: IP addresses that the server has besides loopback's.
+
+    Raises:
+        CertificateError: a file can not be written or read.
+    """
+    paths = Certificates(directory / "ca.pem", directory / "server.pem")
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        authority = _authority(paths.authority, directory / "ca.key")
+        wanted = {*_ADDRESSES, *filter(_is_address, addresses)}
+        if not _is_good(paths.server, authority, wanted):
+            _write(paths.server, _signed(authority, wanted), 0o600)
+    except (OSError, ValueError) as error:
+        raise CertificateError(
+            f"{directory}: the certificates can not be used ({error}); move the folder away to "
+            "have them made anew (clients have to trust the new ca.pem then)"
+        ) from error
+    return paths
+
+
+def server_context(files: Certificates) -> ssl.SSLContext:
+    """What a server listens with.
+
+    Raises:
+        CertificateError: the certificate and its key do not belong together.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(files.server)
+    except (OSError, ssl.SSLError) as error:
+        raise CertificateError(f"{files.server}: {error}; remove it: it is made anew") from error
+    return context
+
+
+def _authority(certificate: Path, key: Path) -> _Pair:
+    if not (certificate.exists() and key.exists()):
+        made = _new_authority()
+        _write(key, _key_bytes(made.key), 0o600)
+        _write(certificate, made.certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    private = serialization.load_pem_private_key(key.read_bytes(), None)
+    if not isinstance(private, rsa.RSAPrivateKey):
+        raise ValueError(f"{key.name} is no RSA key")
+    return _Pair(x509.load_pem_x509_certificate(certificate.read_bytes()), private)
+
+
+def _new_authority() -> _Pair:
+    key = rsa.generate_private_key(65537, _KEY_BITS)
+    name = _name("webqq_tornado local CA")
+    constraints = x509.NameConstraints([x509.DNSName("qq.com"), x509.DNSName("localhost")], None)
+    builder = (
+        _builder(name, name, key, _AUTHORITY_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        # Not critical: there are clients that refuse what they do not know.
+        .add_extension(constraints, critical=False)
+    )
+    return _Pair(builder.sign(key, hashes.SHA256()), key)
+
+
+def _signed(authority: _Pair, addresses: Iterable[str]) -> bytes:
+    """A new certificate and its key."""
+    key = rsa.generate_private_key(65537, _KEY_BITS)
+    names: list[x509.GeneralName] = [x509.DNSName(host) for host in _HOSTS]
+    names += [x509.IPAddress(ipaddress.ip_address(each)) for each in sorted(addresses)]
+    issuer = authority.certificate
+    by = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
+    builder = (
+        _builder(_name("webqq_tornado"), issuer.subject, key, _SERVER_DAYS)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(by, critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(digital_signature=True, key_encipherment=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    )
+    certificate = builder.sign(authority.key, hashes.SHA256())
+    return certificate.public_bytes(serialization.Encoding.PEM) + _key_bytes(key)
+
+
+def _builder(
+    name: x509.Name, issuer: x509.Name, key: rsa.RSAPrivateKey, days: int
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    public = key.public_key()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))  # clocks differ
+        .not_valid_after(now + datetime.timedelta(days=days - 1))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _usage(**allowed: bool) -> x509.KeyUsage:
+    all_of_them = (
+        "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
+        "key_cert_sign crl_sign encipher_only decipher_only"
+    )
+    return x509.KeyUsage(**{name: allowed.get(name, False) for name in all_of_them.split()})
+
+
+def _is_good(server: Path, authority: _Pair, addresses: set[str]) -> bool:
+    """Whether a certificate is of this authority, lasts, and has all names and addresses."""
+    if not server.exists():
+        return False
+    certificate = x509.load_pem_x509_certificate(server.read_bytes())
+    now = datetime.datetime.now(datetime.timezone.utc)
+    lasts = certificate.not_valid_after_utc - now > datetime.timedelta(days=_RENEW_DAYS)
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    names = set(extension.value.get_values_for_type(x509.DNSName))
+    has = {str(each) for each in extension.value.get_values_for_type(x509.IPAddress)}
+    return lasts and names >= set(_HOSTS) and has >= addresses and _is_by(certificate, authority)
+
+
+def _is_by(certificate: x509.Certificate, authority: _Pair) -> bool:
+    identifier = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    wanted = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
+    return identifier.value == wanted
+
+
+def _key_bytes(key: rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Whole or not at all; never readable by others on the way."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+    part.replace(path)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
