@@ -305,7 +305,8 @@ class Chain:
             Done when it was handed to the network. To wait for it is to go no faster than that.
 
         Raises:
-            ClosedError: the chain has no open web socket.
+            ClosedError: the chain has no open web socket; awaited: it closed before.
+            TypeError: it is neither text nor bytes.
         """
         if self._socket is None:
             raise ClosedError(f"chain {self.name} has no open web socket", chain=self.name)
@@ -317,6 +318,9 @@ class Chain:
         Args:
             code: 1000 to 4999, see RFC 6455, 7.4.
             reason: up to 123 bytes.
+
+        Raises:
+            ValueError: that can not be said.
         """
         if self._socket is not None:
             self._socket.close(code, reason)

@@ -326,6 +326,13 @@ class Conduct:
                 self._sender.fail(chain, error)
             return True
 
+    def on_socket_open(self, chain: Chain, response: Response) -> None:
+        """That is what came of the request for it; messages are no outcomes."""
+        self._tell_observers(chain, response)
+        care = self._cares.get(chain)
+        if care is not None:
+            self._record(care, response)
+
     def _tell_observers(self, chain: Chain, outcome: Response | Exception) -> None:
         request = chain._request
         for observer in tuple(self._observers.values()):
@@ -335,9 +342,7 @@ class Conduct:
                 logger.exception("an observer raised, of chain %s: %r", chain.name, observer)
 
     def _goes_on(self, chain: Chain, care: _Care, outcome: Response | Exception) -> bool:
-        if self._breaker is not None and care.admitted is not None:
-            admitted, care.admitted = care.admitted, None
-            self._breaker.record(admitted, outcome)
+        self._record(care, outcome)
         if not isinstance(outcome, (Response, StreamError)):
             return False
         auth = self._auth_of(chain)
@@ -345,6 +350,11 @@ class Conduct:
         if is_refused and auth is not None and self._renews(chain, care, auth, outcome):
             return True
         return self._retries(chain, care, outcome) or chain.done
+
+    def _record(self, care: _Care, outcome: Response | Exception) -> None:
+        if self._breaker is not None and care.admitted is not None:
+            admitted, care.admitted = care.admitted, None
+            self._breaker.record(admitted, outcome)
 
     # -- retries --------------------------------------------------------------------------------
 
@@ -474,9 +484,13 @@ class Conduct:
             self._on_renewed(part.auth, self._renewals[part.auth], chain)
 
     def _give_up(self, care: _Care) -> None:
-        if care.admitted is not None and self._breaker is not None:
-            self._breaker.give_up(care.admitted)
-            care.admitted = None
+        admitted, care.admitted = care.admitted, None
+        if admitted is not None and self._breaker is not None:
+            try:
+                self._breaker.give_up(admitted)
+            except Exception:
+                # There is no link any more whose error it could be.
+                logger.exception("the breaker raised in give_up() of %r", admitted)
 
 
 class _Lack(NamedTuple):

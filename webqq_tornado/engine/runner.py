@@ -271,6 +271,11 @@ class Runner:
         chain._socket = talk
         self.start_task(chain, talk.run())
 
+    def on_socket_open(self, chain: Chain, response: Response) -> None:
+        """The handshake of the chain's web socket is done."""
+        if self._conduct is not None:
+            self._conduct.on_socket_open(chain, response)
+
     def leave_socket(self, chain: Chain) -> None:
         """The chain's web socket is closed."""
         if chain._socket is not None:

@@ -157,15 +157,19 @@ class CookieJar:
         self._put("\t".join(fields))
 
     def take(self, header: str, url: str) -> None:
-        """Set what a response says.
+        """Set what a response says, if it is for that host (RFC 6265, 5.3).
 
         Args:
             header: the value of its `Set-Cookie`.
             url: where it came from.
         """
         parts = urlsplit(url)
-        attributes = {part.partition("=")[0].strip().lower() for part in header.split(";")[1:]}
-        host = "" if "domain" in attributes else f"; domain={parts.hostname}"
+        pairs = (part.partition("=") for part in header.split(";")[1:])
+        attributes = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        domain = attributes.get("domain", "").lstrip(".").lower()
+        if domain and not f".{parts.hostname}".endswith(f".{domain}"):
+            return
+        host = "" if domain else f"; domain={parts.hostname}"
         path = "" if "path" in attributes else f"; path={parts.path.rpartition('/')[0] or '/'}"
         self._put(f"Set-Cookie: {header}{host}{path}")
 

@@ -47,8 +47,27 @@ __all__ = ["Partings", "SocketMessage", "Talk"]
 #: Close codes of a conversation that has ended as it should (RFC 6455, 7.4.1).
 _PEACEFUL = frozenset({1000, 1001, 1005})
 _GOING_AWAY = 1001
+#: Codes that stand for what was not said, and can not be.
+_NEVER_SENT = frozenset({1004, 1005, 1006, 1015})
+_MAX_REASON = 123  # bytes
 #: Seconds between pings, unless the request says otherwise; as long to wait for the answer.
 _PING_INTERVAL = 30.0
+#: What Tornado's web sockets have not, and a request must not be sent without.
+_LACKING = (
+    "proxy",
+    "unix_socket",
+    "network_interface",
+    "local_port",
+    "resolve",
+    "doh_url",
+    "tls_min_version",
+    "tls_max_version",
+    "tls_ciphers",
+    "tls13_ciphers",
+    "pinned_public_key",
+    "client_key_password",
+    "prepare_curl",
+)
 
 
 class SocketMessage(NamedTuple):
@@ -104,6 +123,9 @@ class Sender(Protocol):
     def cancel(self, chain: Chain) -> bool:
         """End the chain now."""
 
+    def on_socket_open(self, chain: Chain, response: Response) -> None:
+        """The handshake is done."""
+
 
 class Partings:
     """Web sockets that wait for the server's goodbye: for 5 s, says Tornado."""
@@ -151,35 +173,49 @@ class Talk:
         self._readback = chain._readback
         self._defaults = defaults
         self._connection: WebSocketClientConnection | None = None
-        self._unsent: deque[tuple[str | bytes, asyncio.Future[None]]] = deque()
+        #: Payloads, whether they are binary, and who waits; until the last of them is sent all
+        #: others get in line, too.
+        self._unsent: deque[tuple[bytes, bool, asyncio.Future[None]]] = deque()
         self._closing: tuple[int, str] | None = None
 
     # -- for the chain --------------------------------------------------------------------------
 
     def send(self, data: str | bytes) -> asyncio.Future[None]:
         """Send a message, or keep it until the handshake is done."""
+        if not isinstance(data, (str, bytes)):
+            raise TypeError(f"a message is text or bytes, not {type(data).__name__}")
         if self._closing is not None:
             raise self._closed("it is being closed")
-        if self._connection is None:
+        payload, is_binary = (data.encode(), False) if isinstance(data, str) else (data, True)
+        sent: asyncio.Future[None]
+        if self._connection is None or self._unsent:
             sent = asyncio.get_running_loop().create_future()
-            self._unsent.append((data, sent))
-            return sent
-        try:
-            # Tornado's own future is a task's: whoever does not wait for it need not hear of it.
-            return asyncio.ensure_future(self._send(self._connection, data))
-        except WebSocketClosedError as error:
-            raise self._closed("the server has closed it") from error
+            self._unsent.append((payload, is_binary, sent))
+        else:
+            sent = asyncio.ensure_future(self._send(self._connection, payload, is_binary))
+        sent.add_done_callback(_hear)
+        return sent
 
-    async def _send(self, connection: WebSocketClientConnection, data: str | bytes) -> None:
+    async def _send(
+        self, connection: WebSocketClientConnection, payload: bytes, is_binary: bool
+    ) -> None:
         try:
-            await connection.write_message(data, binary=isinstance(data, bytes))
+            await connection.write_message(payload, binary=is_binary)
         except (WebSocketClosedError, StreamClosedError) as error:
             raise self._closed("the server has closed it") from error
 
     def close(self, code: int, reason: str) -> None:
-        """Say goodbye; the chain ends, or goes on, when the server has answered."""
+        """Say goodbye; the chain ends, or goes on, when the server has answered.
+
+        Raises:
+            ValueError: that can not be said.
+        """
+        if not 1000 <= code <= 4999 or code in _NEVER_SENT:
+            raise ValueError(f"a web socket is not closed with {code}, but with 1000 to 4999")
+        if len(reason.encode()) > _MAX_REASON:
+            raise ValueError(f"the reason for closing has more than {_MAX_REASON} bytes")
         self._closing = code, reason
-        if self._connection is not None:
+        if self._connection is not None and not self._unsent:
             self._connection.close(code, reason)
 
     def abandon(self) -> None:
@@ -187,7 +223,9 @@ class Talk:
         if self._connection is not None:
             self._partings.begin(self._connection)
         while self._unsent:
-            self._unsent.popleft()[1].cancel()
+            _, _, sent = self._unsent.popleft()
+            if not sent.done():
+                sent.set_exception(self._closed("its chain went on or has ended"))
 
     # -- its life -------------------------------------------------------------------------------
 
@@ -206,7 +244,9 @@ class Talk:
             return
         chain.state = State.READING
         try:
-            link = await self._converse(self._connection)
+            self._note_handshake(self._connection)
+            # Who is told of that may have ended it.
+            link = None if chain.done else await self._converse(self._connection)
         except asyncio.CancelledError:
             self._runner.cancel(chain)
             raise
@@ -225,6 +265,11 @@ class Talk:
         self._runner.leave_socket(self._chain)
 
     async def _connect(self) -> WebSocketClientConnection:
+        lacking = [name for name in _LACKING if self._setting(name) not in (None, "")]
+        if self._setting("auth_mode") != "basic":  # the password would go in clear
+            lacking.append("auth_mode")
+        if lacking:
+            raise ValueError(f"{self._shown}: a web socket can not have {', '.join(lacking)}")
         limit = self._setting("max_body_size") or 2**62
         deflates = self._setting("decompress_response")
         interval = self._request.ping_interval
@@ -242,6 +287,17 @@ class Talk:
         except asyncio.CancelledError:
             connecting.add_done_callback(_close_late)  # there is no way to call it off
             raise
+
+    def _note_handshake(self, connection: WebSocketClientConnection) -> None:
+        session, url = self._chain.session, self._request.url
+        pairs = [] if connection.headers is None else list(connection.headers.get_all())
+        if session.keeps_cookies:
+            for name, value in pairs:
+                if name.lower() == "set-cookie":
+                    session.cookiejar.take(value, url)
+        lines = [f"{name}: {value}\r\n".encode("latin-1", "replace") for name, value in pairs]
+        head = [b"HTTP/1.1 101 Switching Protocols\r\n", *lines, b"\r\n"]
+        self._runner.on_socket_open(self._chain, Response(self._request, 101, url, head, b"", ()))
 
     def _setting(self, name: str) -> Any:
         value = getattr(self._request, name)
@@ -266,13 +322,28 @@ class Talk:
         )
 
     async def _converse(self, connection: WebSocketClientConnection) -> Link:
+        # Beside the reader: a server may take no more until what it says is heard.
+        sending = asyncio.ensure_future(self._send_waiting(connection))
+        try:
+            return await self._read(connection)
+        finally:
+            sending.cancel()
+
+    async def _send_waiting(self, connection: WebSocketClientConnection) -> None:
+        """Send what had to wait for the handshake, and what came behind it."""
         while self._unsent:
-            data, sent = self._unsent.popleft()
-            await connection.write_message(data, binary=isinstance(data, bytes))
+            payload, is_binary, sent = self._unsent[0]
+            try:
+                await self._send(connection, payload, is_binary)
+            except ClosedError:
+                return  # the reader hears more of why; `abandon` tells who waits
+            self._unsent.popleft()
             if not sent.done():
                 sent.set_result(None)
         if self._closing is not None:
             connection.close(*self._closing)
+
+    async def _read(self, connection: WebSocketClientConnection) -> Link:
         while (message := await connection.read_message()) is not None:
             if self._readback is None:
                 continue
@@ -320,6 +391,12 @@ _ERRORS: tuple[tuple[type[Exception], type[StreamError]], ...] = (
     (WebSocketError, ProtocolError),
     (OSError, ConnectError),
 )
+
+
+def _hear(sent: asyncio.Future[None]) -> None:
+    """Whoever does not wait for what was sent need not hear what became of it."""
+    if not sent.cancelled():
+        sent.exception()
 
 
 def _close_late(connecting: asyncio.Future[WebSocketClientConnection]) -> None:

@@ -1,0 +1,200 @@
+"""Web sockets that go wrong: what waits for them is told, nothing hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncIterator
+
+import pytest
+from servers.raw import raw_server
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+from tornado.websocket import WebSocketHandler
+
+from engine.test_websocket import house, taking
+from webqq_tornado import ClosedError, ConnectError, HTTPStream, Request
+from webqq_tornado.retry import CircuitBreaker
+
+
+@contextlib.asynccontextmanager
+async def serving(handler: type[WebSocketHandler]) -> AsyncIterator[str]:
+    """A server of one kind of sockets; its URL."""
+    sockets = bind_sockets(0, "127.0.0.1")
+    server = HTTPServer(Application([("/", handler)]))
+    server.add_sockets(sockets)
+    yield f"ws://127.0.0.1:{sockets[0].getsockname()[1]}/"
+    server.stop()
+    await server.close_all_connections()
+
+
+async def silent(reader, writer):
+    await reader.read()
+
+
+async def test_what_waits_to_be_sent_is_told_that_it_will_not_be():
+    async with raw_server(silent) as url, HTTPStream() as stream:
+        chain = stream.add_request(url.replace("http", "ws"), print)
+        waiting = asyncio.ensure_future(wait_for_sent(chain))
+        await asyncio.sleep(0)
+        chain.cancel()
+        with pytest.raises(ClosedError, match="nothing can be sent"):
+            await waiting
+
+
+async def wait_for_sent(chain):
+    await chain.send("x")
+
+
+async def test_what_is_sent_as_the_server_leaves_is_told_so(caplog):
+    async with house() as app, HTTPStream() as stream:
+        chain = stream.add_request(app.url, print, errback=lambda _: None)
+        sent = [chain.send("drop"), *(chain.send("x" * 100_000) for _ in range(200))]
+        results = await asyncio.wait_for(asyncio.gather(*sent, return_exceptions=True), 5)
+        assert all(one is None or isinstance(one, ClosedError) for one in results)
+        assert isinstance(results[-1], ClosedError)
+        await chain
+
+
+async def test_who_does_not_wait_for_what_it_sends_need_not_hear_of_it(caplog):
+    told = []
+    async with house() as app, HTTPStream() as stream:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        chain = stream.add_request(app.url, lambda _: None, errback=lambda _: None)
+        await chain.send("hello")
+        chain.send("drop")
+        for _ in range(200):
+            try:
+                chain.send("x" * 100_000)
+            except ClosedError:
+                break
+        await chain
+        gc.collect()
+        await asyncio.sleep(0)
+    gc.collect()
+    assert told == []
+
+
+@pytest.mark.parametrize(("code", "reason"), [(1000, "x" * 124), (999, ""), (1005, ""), (5000, "")])
+async def test_a_goodbye_that_can_not_be_said_is_refused(code, reason):
+    async with house() as app, HTTPStream() as stream:
+        seen = []
+        chain = stream.add_request(app.url, taking(2, seen))
+        for message in ("before the handshake", "after it"):
+            with pytest.raises(ValueError, match=r"123 bytes|1000 to 4999"):
+                chain.close_socket(code, reason)
+            await chain.send(message)
+        await chain
+        assert seen == ["before the handshake", "after it"]
+
+
+@pytest.mark.parametrize("message", [1, None, {"a": 1}])
+async def test_what_is_no_message_is_refused(message):
+    async with house() as app, HTTPStream() as stream:
+        chain = stream.add_request(app.url, taking(1, []))
+        with pytest.raises(TypeError, match="text or bytes"):
+            chain.send(message)
+        chain.send("x")
+        await chain
+
+
+async def test_messages_stay_in_order_around_the_handshake():
+    class Told(HTTPStream):
+        def tell(self, chain, request, response):
+            asyncio.get_running_loop().call_soon(chain.send, "second")
+
+    async with house() as app, Told() as stream:
+        stream.observe(stream.tell)
+        seen = []
+        chain = stream.add_request(app.url, taking(3, seen))
+        chain.send("x" * 2**24)
+        chain.send("first")
+        await chain
+        assert seen[1:] == ["first", "second"]
+
+
+class Echo(WebSocketHandler):
+    """Takes no more until what it says is taken."""
+
+    async def on_message(self, message):
+        await self.write_message(message)
+
+
+async def test_what_the_server_says_is_heard_while_much_is_sent():
+    seen = []
+    async with serving(Echo) as url, HTTPStream() as stream:
+        chain = stream.add_request(url, taking(40, seen))
+        for _ in range(40):
+            chain.send("x" * 2**20)
+        await asyncio.wait_for(chain, 10)
+    assert len(seen) == 40
+
+
+async def test_an_open_socket_closes_the_circuit_of_its_host():
+    breaker = CircuitBreaker(fail_max=1, reset_timeout=0.01)
+    async with house() as app, HTTPStream(breaker=breaker) as stream:
+        request = Request(app.url)
+        breaker.record(request, ConnectError("made up"))
+        await asyncio.sleep(0.02)
+        chains = [stream.add_request(request, taking(2, []))]
+        await chains[0].send("x")
+        chains.append(stream.add_request(request, taking(1, [])))
+        await chains[1].send("x")
+        await chains[1]
+        chains[0].cancel()
+
+
+async def test_who_observes_is_told_of_an_open_socket():
+    async with house() as app, HTTPStream() as stream:
+        told = []
+        stream.observe(lambda chain, request, outcome: told.append(outcome))
+        chain = stream.add_request(app.url, taking(1, []))
+        chain.send("x")
+        await chain
+        assert [one.status for one in told] == [101]
+        assert told[0].headers["Upgrade"] == "websocket"
+
+
+async def test_who_observes_may_end_it():
+    async with house() as app, HTTPStream() as stream:
+        stream.observe(lambda chain, request, outcome: chain.cancel())
+        with pytest.raises(asyncio.CancelledError):
+            await stream.add_request(app.url, print)
+        assert stream.stats().in_flight == 0
+
+
+class Greeting(WebSocketHandler):
+    def prepare(self):
+        self.set_cookie("sid", "from-the-handshake")
+        self.set_cookie("evil", "1", domain="other.test")
+
+    def on_message(self, message):
+        pass
+
+
+async def test_cookies_of_the_handshake_are_kept():
+    async with serving(Greeting) as url, HTTPStream() as stream:
+        chain = stream.add_request(url, print)
+        await chain.send("x")
+        kept = [(one.name, one.value) for one in stream.cookiejar]
+        assert kept == [("sid", "from-the-handshake")]
+        chain.cancel()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"proxy": "http://127.0.0.1:1"},
+        {"pinned_public_key": "sha256//" + "A" * 43 + "="},
+        {"auth_username": "ann", "auth_password": "x", "auth_mode": "digest"},
+    ],
+)
+async def test_what_a_socket_can_not_have_is_no_less_than_said(options):
+    async with house() as app, HTTPStream() as stream:
+        with pytest.raises(ValueError, match="a web socket can not have"):
+            await stream.fetch(Request(app.url, **options))
+    async with house() as app, HTTPStream(defaults=options) as stream:
+        with pytest.raises(ValueError, match="a web socket can not have"):
+            await stream.fetch(app.url)
