@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 from pathlib import Path
@@ -253,3 +254,69 @@ async def test_large_and_streamed_bodies_are_left_out(har: Path):
             await stream.fetch(server.url)
     content = json.loads(har.read_text())["log"]["entries"][0]["response"]["content"]
     assert (content["size"], "text" in content) == (100, False)
+
+
+# -- recordings and readers that go wrong ---------------------------------------------------------
+
+
+async def test_a_reader_may_go_on_from_a_streamed_answer(har: Path):
+    first = await recorded(har)
+    async with HTTPStream(replay=HARReplay(har, repeats=True)) as stream:
+        request = Request(f"{first.base}/list", stream=True)
+        chain = stream.add_request(request, lambda _: (f"{first.base}/picture", lambda _: None))
+        assert (await chain).body == b"\x89PNG\xff"
+        assert stream.stats().in_flight == 0
+
+
+async def test_a_chain_may_be_cancelled_in_a_streamed_answer(har: Path):
+    first = await recorded(har)
+    async with HTTPStream(replay=HARReplay(har, repeats=True)) as stream:
+        request = Request(f"{first.base}/list", stream=True)
+        chain = stream.add_request(request, lambda _: chain.cancel())
+        with pytest.raises(asyncio.CancelledError):
+            await chain
+        assert stream.stats().in_flight == 0
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda entry: entry.pop("response"),
+        lambda entry: entry["response"].pop("headers"),
+        lambda entry: entry["response"].pop("content"),
+        lambda entry: entry["response"].update(status="OK"),
+        lambda entry: entry["response"]["content"].update(text="A", encoding="base64"),
+        lambda entry: entry.update(time=None),
+        lambda entry: entry["request"].update(url=None),
+        lambda entry: entry["response"]["headers"].append({"name": "X"}),
+    ],
+)
+async def test_an_entry_that_can_not_be_played_is_told_before_it_is(har: Path, spoil):
+    await recorded(har)
+    log = json.loads(har.read_text())
+    spoil(log["log"]["entries"][1])
+    har.write_text(json.dumps(log))
+    with pytest.raises(ValueError, match=r"no HAR.*entry 2"):
+        HARReplay(har)
+
+
+async def test_a_recording_that_raises_is_the_error_of_its_link():
+    class Broken:
+        def answer(self, request):
+            raise LookupError("nothing was recorded")
+
+    async with HTTPStream(replay=Broken()) as stream:
+        with pytest.raises(LookupError):
+            await asyncio.wait_for(stream.fetch("http://a.test/"), 5)
+        assert stream.stats().in_flight == 0
+
+
+async def test_a_recording_that_can_not_be_written_is_not_lost(har: Path):
+    async with scripted(shop) as server, HTTPStream() as stream:
+        recorder = HARRecorder(stream, har.parent / "none" / "flow.har")
+        await stream.fetch(f"{server.url}/list")
+        with pytest.raises(OSError, match="none"):
+            recorder.save()
+        (har.parent / "none").mkdir()
+        recorder.save()
+    assert len(json.loads((har.parent / "none" / "flow.har").read_text())["log"]["entries"]) == 1

@@ -24,7 +24,7 @@ from collections.abc import Collection, Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from .engine.chain import Chain
@@ -313,46 +313,40 @@ class HARReplay:
         self._repeats = repeats
         self._path = path
         self._found: defaultdict[tuple[str, str, bytes], int] = defaultdict(int)
-        self._entries: defaultdict[tuple[str, str, bytes], list[Mapping[str, Any]]]
-        self._entries = defaultdict(list)
+        self._answers: defaultdict[tuple[str, str, bytes], list[Answer | _Failure]]
+        self._answers = defaultdict(list)
         try:
-            entries = json.loads(Path(path).read_text(encoding="utf-8-sig"))["log"]["entries"]
-            for entry in entries:
-                self._entries[self._key_of_entry(entry["request"])].append(entry)
+            entries = list(json.loads(Path(path).read_text(encoding="utf-8-sig"))["log"]["entries"])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no HAR file: {error!r}") from error
+        for number, entry in enumerate(entries, 1):
+            try:
+                self._answers[self._key_of_entry(entry["request"])].append(_outcome(entry))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"{path} is no HAR file: entry {number}: {error!r}") from error
 
     @property
     def unasked(self) -> list[str]:
         """Methods and addresses that were recorded, and not asked for again."""
         return [
             f"{method} {url}"
-            for (method, url, body), entries in self._entries.items()
-            for _ in entries[self._found[method, url, body] :]
+            for (method, url, body), answers in self._answers.items()
+            for _ in answers[self._found[method, url, body] :]
         ]
 
     def answer(self, request: Request) -> Answer | StreamError:
         """See `engine.replay.Recording`."""
         key = self._key(request)
-        entries, number = self._entries.get(key, []), self._found[key]
-        if self._repeats and entries:
-            number = min(number, len(entries) - 1)
-        if number >= len(entries):
-            return self._unknown(request, key, len(entries))
+        answers, number = self._answers.get(key, []), self._found[key]
+        if self._repeats and answers:
+            number = min(number, len(answers) - 1)
+        if number >= len(answers):
+            return self._unknown(request, key, len(answers))
         self._found[key] = number + 1
-        entry = entries[number]
-        response = entry["response"]
-        if not response["status"]:
-            kind = _ERRORS.get(response.get("_kind", ""), StreamError)
-            return kind(str(response.get("_error", "no answer was recorded")), request=request)
-        return Answer(
-            response["status"],
-            tuple((str(one["name"]), str(one["value"])) for one in response["headers"]),
-            _body(response["content"]),
-            str(entry.get("_url", "")) or request.url,
-            float(entry.get("time", 0.0)) / 1000 * self._pace,
-            str(response.get("statusText", "")),
-        )
+        answer = answers[number]
+        if isinstance(answer, _Failure):
+            return answer.kind(answer.message, request=request)
+        return answer._replace(url=answer.url or request.url, delay=answer.delay * self._pace)
 
     def _key(self, request: Request) -> tuple[str, str, bytes]:
         kind = _kind(dict(_lowered(request.header_pairs)).get("content-type", ""))
@@ -368,9 +362,33 @@ class HARReplay:
     def _unknown(self, request: Request, key: tuple[str, str, bytes], known: int) -> ReplayError:
         method, url, _ = key
         why = f"it was asked {known} times only" if known else "it was never asked"
-        others = [f"{m} {u}" for m, u, _ in self._entries if m == method][:3]
+        others = [f"{m} {u}" for m, u, _ in self._answers if m == method][:3]
         hint = f"; there is {', '.join(others)}" if others and not known else ""
         return ReplayError(f"{method} {url} is not in {self._path}: {why}{hint}", request=request)
+
+
+class _Failure(NamedTuple):
+    """That there was no answer."""
+
+    kind: type[StreamError]
+    message: str
+
+
+def _outcome(entry: Mapping[str, Any]) -> Answer | _Failure:
+    """What came of a recorded request."""
+    response = entry["response"]
+    status = int(response["status"])
+    if not status:
+        kind = _ERRORS.get(response.get("_kind", ""), StreamError)
+        return _Failure(kind, str(response.get("_error", "no answer was recorded")))
+    return Answer(
+        status,
+        tuple((str(one["name"]), str(one["value"])) for one in response["headers"]),
+        _body(response["content"]),
+        str(entry.get("_url", "")),
+        max(0.0, float(entry.get("time", 0.0))) / 1000,
+        str(response.get("statusText", "")),
+    )
 
 
 def _pair(name: str, value: str) -> dict[str, str]:

@@ -52,6 +52,7 @@ class _Played:
     def __init__(self) -> None:
         self.timer: asyncio.TimerHandle | None = None
         self.stream: BodyStream | None = None
+        self.is_cancelled = False
 
 
 class ReplayTransport:
@@ -83,7 +84,11 @@ class ReplayTransport:
     ) -> Any:
         """See `Transport.submit`."""
         played = _Played()
-        answer = self._recording.answer(request)
+        answer: Answer | Exception
+        try:
+            answer = self._recording.answer(request)
+        except Exception as error:
+            answer = error
         delay = answer.delay if isinstance(answer, Answer) else 0.0
         played.timer = self._loop.call_later(
             delay, self._tell, played, request, session, outcome, answer
@@ -96,10 +101,10 @@ class ReplayTransport:
         request: Request,
         session: Session,
         outcome: Outcome,
-        answer: Answer | StreamError,
+        answer: Answer | Exception,
     ) -> None:
         played.timer = None
-        if isinstance(answer, StreamError):
+        if isinstance(answer, Exception):
             outcome(answer, None)
             return
         _keep_cookies(session, request, answer)
@@ -115,10 +120,12 @@ class ReplayTransport:
                 played.stream.put(answer.body)
             played.stream.end()
             outcome(StreamedResponse(response, played.stream), None)
-        outcome(response, None)
+        if not played.is_cancelled:
+            outcome(response, None)
 
     def cancel(self, transfer: Any) -> None:
         """See `Transport.cancel`."""
+        transfer.is_cancelled = True
         if transfer.timer is not None:
             transfer.timer.cancel()
 
