@@ -13,9 +13,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-import random
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -34,21 +32,31 @@ from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError
 from ..protocol.models import (
     Content,
+    Discussion,
     Event,
     Friend,
-    FriendMessage,
+    FriendListChange,
     Group,
-    GroupMessage,
+    GroupSystemMessage,
     Kicked,
     Secret,
     Session,
-    SessionMessage,
+    SystemMessage,
 )
-from .contacts import Contact, Contacts, Fetch, name_of
+from ..protocol.models import StatusChange as FriendStatusChange
+from .contacts import Contact, Contacts, name_of
+from .contacts import Message as AnyMessage
+from .directory import Directory
+from .fetch import Fetch
+from .inbox import Inbox
 from .kept import KeptSession, cookies_of
 from .login import Login, LoginError, OnCaptcha, OnQR, PasswordLogin, QRLogin
-from .outbox import Outbox, Receipt, SendError
+from .outbox import Receipt, SendError
 from .poll import Poll
+from .post import Post
+from .records import Kept, Records, Unkept
+from .signatures import Signatures
+from .store import Store
 
 __all__ = ["Client", "Happening", "LoginError", "SendError", "State", "StateChange"]
 
@@ -58,8 +66,6 @@ logger = logging.getLogger("webqq_tornado.webqq")
 REQUEST_TIMEOUT = 30.0
 #: Seconds between heartbeats, and between fetches of the contacts (pual_bot 2013).
 HEARTBEAT_SECONDS, CONTACTS_SECONDS = 60.0, 300.0
-#: Messages that are remembered to tell repetitions.
-REMEMBERED = 2000
 #: Seconds before the first, second, third ... try to be online again.
 _PAUSES = wait_random_exponential(multiplier=0.5, max=60)
 
@@ -102,6 +108,8 @@ class Client:
         dialect: `WEBQQ3`, which logs in by password, or `SMARTQQ`, by QR code.
         name: for log lines; by default the QQ number.
         log_level: of lines about states and messages.
+        store: keeps what was accepted for sending until it is delivered, the history, and what
+            came in already; by default all that is in memory, and there is no history.
         session_file: where the session is kept, mode 0600: a client that starts again goes on
             with it, and needs no login.
         on_captcha: gets a captcha's picture (bytes of a JPEG), returns its characters; may be
@@ -112,7 +120,7 @@ class Client:
         account: as above; known for certain from the login on.
         state: a `State`.
         nick: of the account, known from the login on.
-        contacts: friends, groups, members: as of the last fetch.
+        store: as above.
         session: of the server, while there is one.
         ptwebqq: the cookie, as the server gave it last.
 
@@ -133,6 +141,7 @@ class Client:
         dialect: Dialect = WEBQQ3,
         name: str = "",
         log_level: int = logging.INFO,
+        store: Store | None = None,
         session_file: Path | None = None,
         on_captcha: OnCaptcha | None = None,
         on_qr: OnQR | None = None,
@@ -146,11 +155,14 @@ class Client:
         self.endpoints = endpoints or dialect.endpoints
         self.dialect = dialect
         self.session_file = session_file
-        self.clientid = random.randrange(10**7, 10**8)  # noqa: S311 - a number, no secret
+        self.store = store
+        self.records: Records = Unkept() if store is None or not account else Kept(store, account)
+        self.clientid = self.records.clientid
         self.state = State.OFFLINE
         self.nick = ""
-        self.contacts = Contacts()
         self.session: Session | None = None
+        self.directory = Directory(self)
+        self.signatures = Signatures(self)
         self._password = password
         self._on_captcha, self._on_qr = on_captcha, on_qr
         self._identity = stream.session(f"webqq {account} {id(self)}")
@@ -158,21 +170,24 @@ class Client:
         self._taken_up: Secret | None = None  # psessionid that a login by cookies may take up
         self._is_by_cookies = False  # the session was opened so, and nothing has shown it works
         self._have_cookies_failed = False
-        self._message_id = random.randrange(10**7, 10**8)  # noqa: S311 - the same
         self._listeners: list[Callable[[Happening], object]] = []
         self._ready: asyncio.Future[None] | None = None
         self._chains: set[Chain] = set()
-        self._outboxes: dict[object, Outbox] = {}
-        self._former = Contacts()  # of the session before
-        self._strangers: set[object] = set()  # whom the latest contacts do not explain
+        self._inbox = Inbox(self)
+        self._post = Post(self)
+        self._is_refreshing = self._is_stale = False  # the contacts
         self._attempt = 0
         self._beats = 0
-        self._seen: OrderedDict[tuple[object, ...], None] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"<Client {self.account} {self.state.value}>"
 
     # -- for its users ------------------------------------------------------------------------
+
+    @property
+    def contacts(self) -> Contacts:
+        """Friends, groups, discussions and their members, as of the last fetch."""
+        return self.directory.contacts
 
     @property
     def friends(self) -> Mapping[int, Friend]:
@@ -185,8 +200,43 @@ class Client:
         return self.contacts.groups
 
     def find(self, name: str) -> Contact | None:
-        """A friend or group by its whole name, else by the beginning of one name only."""
+        """The one that a user means by a name or a number; see `Contacts.find`."""
         return self.contacts.find(name)
+
+    def search(self, word: str) -> list[Contact]:
+        """All who have a word in one of their names; see `Contacts.search`."""
+        return self.contacts.search(word)
+
+    @property
+    def outbox_size(self) -> int:
+        """Messages that were accepted and are not delivered; a long one counts as several."""
+        return len(self._post)
+
+    async def number_of(self, contact: Contact) -> int:
+        """The QQ number of a friend or stranger, or a group's; asked for once a session.
+
+        Args:
+            contact: out of `contacts`.
+
+        Returns:
+            The number; 0 for a discussion, and where the server does not tell.
+
+        Raises:
+            SendError: the client is not online.
+            StreamError: the server is not there.
+            ProtocolError: it does not answer with sense.
+        """
+        link = self.directory.ask(contact, lambda _number: None)
+        if isinstance(link, Next):
+            request = Request.of(link.request)
+            response = await self.stream.fetch(
+                request, session=self._identity, timeout=REQUEST_TIMEOUT
+            )
+            if link.readback is not None:
+                link.readback(response)
+        elif self.session is None and not self.directory.is_asked(contact):
+            raise SendError(f"{self.name} is {self.state.value}: log in first")
+        return self.contacts.number(contact)
 
     def on_event(self, listener: Callable[[Happening], object]) -> Callable[[Happening], object]:
         """Have a function called with each `StateChange` and each event of the server."""
@@ -262,11 +312,13 @@ class Client:
     def send(self, contact: Contact, content: Content | str) -> asyncio.Future[Receipt]:
         """Send a message; messages to one contact arrive in the order of the calls.
 
-        While the client is reconnecting they wait; they are sent once it is online again.
+        While the client is reconnecting they wait; they are sent once it is online again. With
+        a `store` what was accepted survives the process: the next one sends it.
 
         Args:
-            contact: a friend or group out of `contacts`. One of an earlier session is found
-                again by its name, if only one has it.
+            contact: out of `contacts`: a friend, group or discussion, or a stranger (see
+                `Contacts.person`). One of an earlier session is found again by its number if
+                that is known, else by its name if only one has it.
             content: a text, or text and faces. What is over 720 bytes goes in several.
 
         Returns:
@@ -278,25 +330,27 @@ class Client:
         content = Content.of(content) if isinstance(content, str) else content
         if not content.text.strip():
             raise ValueError("a message has some content")
-        contact = self.now_called(contact) or contact
-        key = _key(contact)
-        outbox = self._outboxes.get(key)
-        if outbox is None:
-            outbox = self._outboxes[key] = Outbox(self, contact)
-        receipt = outbox.put(content)
+        receipt: asyncio.Future[Receipt]
         if self.state.is_over:
-            outbox.fail(f"{self.name} is {self.state.value}")
+            receipt = asyncio.get_running_loop().create_future()
+            why = f"{self.name} is {self.state.value}: log in first"
+            receipt.set_exception(SendError(f"not sent to {name_of(contact)}: {why}"))
+        else:
+            receipt = self._post.put(contact, content)
         receipt.add_done_callback(self._log_sent)
         return receipt
 
-    def sender_name(self, message: FriendMessage | GroupMessage | SessionMessage) -> str:
+    def sender_name(self, message: AnyMessage) -> str:
         """Who wrote, as one calls them."""
-        if isinstance(message, GroupMessage):
-            member = self.contacts.member(message.gid, message.sender)
-            if member is not None:
-                return member.name
-        friend = self.contacts.friends.get(message.sender)
-        return friend.name if friend else str(message.sender)
+        return self._inbox.sender_name(message)
+
+    def contact_of(self, message: AnyMessage) -> Contact:
+        """The conversation that a message belongs to, and an answer goes to."""
+        return self._inbox.contact_of(message)
+
+    def is_own(self, message: AnyMessage) -> bool:
+        """Whether the account itself wrote it, elsewhere."""
+        return self._inbox.is_own(message)
 
     # -- what the outbox needs ----------------------------------------------------------------
 
@@ -320,26 +374,10 @@ class Client:
         self._chains = {known for known in self._chains if not known.done} | {chain}
         return chain
 
-    def next_message_id(self) -> int:
-        """One more for each message."""
-        self._message_id += 1
-        return self._message_id
-
     @property
     def is_online(self) -> bool:
         """Whether what is sent now can arrive."""
         return self.state is State.ONLINE
-
-    def now_called(self, contact: Contact) -> Contact | None:
-        """The contact in the present session; None rather than a wrong one.
-
-        Numbers change with the session. Then the name must do, if no other friend, or group,
-        had the same one before, nor has it now.
-        """
-        same = self.contacts.same(contact)
-        if same is None and self._former.namesake(contact) is not None:
-            return self.contacts.namesake(contact)
-        return same
 
     def lose_session(self, reason: str, *, relink: bool = False) -> None:
         """The server does not know the session any more: log in again.
@@ -398,6 +436,8 @@ class Client:
         if login.account != self.account:
             self.name = str(login.account) if self.name == "new account" else self.name
             self.account = login.account
+            if self.store is not None:
+                self.records = Kept(self.store, self.account)
         self._keep_session()
         return self.fetch(self._on_first_contacts).first()
 
@@ -434,7 +474,6 @@ class Client:
 
     def _on_first_contacts(self, contacts: Contacts) -> Link:
         assert self.session is not None  # noqa: S101 - they came in it
-        self._former = self.contacts
         self.know(contacts)
         self._set_state(State.ONLINE)
         if self._ready is not None and not self._ready.done():
@@ -444,15 +483,10 @@ class Client:
         if self.dialect.heartbeat is not None:
             self.add_chain(self._heartbeat_link(), "heartbeat", self._on_heartbeat_error)
         self.add_chain(self._contacts_link(), "contacts", self._on_contacts_error)
-        self._resume_outboxes()
+        for receipt in self._post.restore():
+            receipt.add_done_callback(self._log_sent)
+        self._post.resume()
         return None
-
-    def _resume_outboxes(self) -> None:
-        outboxes, self._outboxes = self._outboxes, {}
-        for outbox in outboxes.values():
-            if outbox.readdress():
-                self._outboxes[_key(outbox.contact)] = outbox
-                outbox.resume()
 
     def _on_no_login(self, error: Exception) -> Link:
         is_final = isinstance(error, LoginError)
@@ -481,14 +515,12 @@ class Client:
         """No session, and none to come: receipts that are still open are told so."""
         self._drop_session()
         self._set_state(state, reason, level)
-        for outbox in self._outboxes.values():
-            outbox.fail(reason)
+        self._post.abandon(f"{self.name} is {state.value}" + (reason and f" ({reason})"))
 
     def _drop_session(self) -> None:
         """End the chains of the session, all but the one whose reader is calling."""
         self.session = None
-        for outbox in self._outboxes.values():
-            outbox.pause()
+        self._post.pause()
         chains, self._chains = self._chains, set()
         for chain in chains:
             chain.cancel()
@@ -529,6 +561,26 @@ class Client:
         logger.debug("%s: heartbeat: %s", self.name, error)
         return self._heartbeat_link()  # whether one is online is for poll to say
 
+    def _refresh_contacts(self) -> None:
+        """Fetch them now, and once more if they change meanwhile."""
+        self._is_stale = True
+        if not self._is_refreshing and self.session is not None:
+            self._is_refreshing, self._is_stale = True, False
+            first = self.fetch(self._on_refreshed).first()
+            self.add_chain(first, "refresh contacts", self._on_not_refreshed)
+
+    def _on_refreshed(self, contacts: Contacts) -> Link:
+        self.know(contacts)
+        self._is_refreshing = False
+        if self._is_stale:
+            self._refresh_contacts()
+        return None
+
+    def _on_not_refreshed(self, error: Exception) -> Link:
+        self._is_refreshing = False
+        logger.debug("%s: contacts stay as they are: %s", self.name, error)
+        return None
+
     def _contacts_link(self) -> Next:
         return self.fetch(self._on_contacts).first(CONTACTS_SECONDS)
 
@@ -544,9 +596,7 @@ class Client:
 
     def is_from_stranger(self, event: Event) -> bool:
         """Whether it comes from somebody who is not in the contacts, but may be by now."""
-        if not isinstance(event, (FriendMessage, GroupMessage)) or event.sender == self.account:
-            return False
-        return not self.contacts.knows(event) and _origin(event) not in self._strangers
+        return isinstance(event, AnyMessage) and self._inbox.is_from_stranger(event)
 
     def fetch(self, then: Callable[[Contacts], Link]) -> Fetch:
         """A fetch of the contacts in the open session."""
@@ -556,14 +606,16 @@ class Client:
             self.session,
             self.ptwebqq,
             account=self.account,
+            clientid=self.clientid,
             then=then,
             dialect=self.dialect,
         )
 
     def know(self, contacts: Contacts) -> None:
         """These are the contacts now."""
-        self.contacts = contacts
-        self._strangers.clear()
+        if self.session is not None:
+            self.directory.update(contacts, self.session)
+            self._inbox.on_contacts()
 
     def stay_online(self) -> None:
         """The session works: the next trouble is the first again."""
@@ -584,35 +636,21 @@ class Client:
         if isinstance(event, Kicked):
             self._end(State.KICKED, event.reason or "logged in elsewhere")
             return
-        if isinstance(event, (FriendMessage, GroupMessage, SessionMessage)):
-            # Not the sender: its number is another one in the next session.
-            key = (type(event), event.msg_id, event.msg_id2, event.time, event.content)
-            if key in self._seen:
+        if isinstance(event, AnyMessage):
+            if not self._inbox.take(event):
                 return
-            self._seen[key] = None
-            if len(self._seen) > REMEMBERED:
-                self._seen.popitem(last=False)
-            if not isinstance(event, SessionMessage) and self.is_from_stranger(event):
-                self._strangers.add(_origin(event))
             self._log_received(event)
+        elif isinstance(event, FriendStatusChange):
+            self.contacts.note(event)
+        elif isinstance(event, (FriendListChange, GroupSystemMessage, SystemMessage)):
+            self._refresh_contacts()
         self._tell(event)
 
-    def _log_received(self, event: FriendMessage | GroupMessage | SessionMessage) -> None:
-        where = ""
-        if isinstance(event, GroupMessage):
-            group = self.contacts.groups.get(event.gid)
-            where = f" in {name_of(group)}" if group else ""
+    def _log_received(self, event: AnyMessage) -> None:
+        contact = self._inbox.contact_of(event)
+        where = f" in {name_of(contact)}" if isinstance(contact, (Group, Discussion)) else ""
         name, text = self.sender_name(event), event.content.text
         logger.log(self.log_level, "%s <- %s%s: %s", self.name, name, where, text)
-
-
-def _key(contact: Contact) -> object:
-    """What tells it from all others in one session: names do not."""
-    return ("friend", contact.uin) if isinstance(contact, Friend) else ("group", contact.gid)
-
-
-def _origin(event: FriendMessage | GroupMessage) -> object:
-    return event.sender if isinstance(event, FriendMessage) else (event.gid, event.sender)
 
 
 def _prepared(link: Next, errback: Errback | None) -> Next:

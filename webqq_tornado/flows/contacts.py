@@ -1,38 +1,88 @@
-"""Friends, groups and members: the chain that fetches them, and what it brings."""
+"""Whom an account can write to, in one session, and how they are found by name."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ..engine.chain import Link, Next
-from ..engine.response import Response
-from ..protocol import forms
-from ..protocol.codes import Action
-from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
-from ..protocol.endpoints import Endpoints
-from ..protocol.errors import RefusedError
-from ..protocol.hashes import friend_list_hash
+from ..protocol.codes import Status
 from ..protocol.models import (
+    Discussion,
+    DiscussionDetails,
+    DiscussionMember,
+    DiscussionMessage,
     Friend,
-    FriendList,
     FriendMessage,
     Group,
     GroupDetails,
     GroupMessage,
     Member,
-    Secret,
-    Session,
+    Presence,
+    Recent,
+    SessionMessage,
+    StatusChange,
 )
+from .address import Kind
 
-__all__ = ["Contact", "Contacts", "Fetch"]
+__all__ = ["Contact", "Contacts", "Message", "Stranger", "kind_of", "name_of", "uin_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Somebody who is no friend, to be reached by way of a group or a discussion.
+
+    Args:
+        uin: number in this session.
+        origin: gid or did that brought the two together.
+        service_type: 0 for a group, 1 for a discussion.
+        nick: the card in that group, else the nick.
+        account: QQ number, 0 if not known.
+    """
+
+    uin: int
+    origin: int
+    service_type: int = 0
+    nick: str = ""
+    account: int = 0
+
+    @property
+    def name(self) -> str:
+        """What to call the stranger."""
+        return self.nick or str(self.account or self.uin)
+
 
 #: Whom one can write to.
-Contact: TypeAlias = Friend | Group
-#: Tries for details of a group that are not ready (Mojo-Webqq 2018 asked three times).
-DETAIL_TRIES = 3
+Contact: TypeAlias = Friend | Group | Discussion | Stranger
+#: What they write.
+Message: TypeAlias = FriendMessage | GroupMessage | DiscussionMessage | SessionMessage
+
+_KINDS: dict[type, Kind] = {
+    Friend: Kind.FRIEND,
+    Group: Kind.GROUP,
+    Discussion: Kind.DISCUSSION,
+    Stranger: Kind.STRANGER,
+}
+
+
+def kind_of(contact: Contact) -> Kind:
+    """What it is."""
+    return _KINDS[type(contact)]
+
+
+def uin_of(contact: Contact) -> int:
+    """Its number in this session: uin, gid or did."""
+    match contact:
+        case Group():
+            return contact.gid
+        case Discussion():
+            return contact.did
+    return contact.uin
+
+
+def name_of(contact: Contact) -> str:
+    """What to call it: one's own mark for it, else its name."""
+    return contact.mark or contact.name if isinstance(contact, Group) else contact.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,42 +94,197 @@ class Contacts:
         groups: by gid.
         details: of groups, by gid; a group whose details never came is missing.
         categories: names of the friend list's headings by index.
+        discussions: by did.
+        discussion_details: of discussions, by did, as `details`.
+        presences: of the friends that are not offline, by uin; kept up to date.
+        recents: with whom one has lately written, as the server has it.
+        numbers: QQ numbers that are known, by kind and uin; see `Client.number_of`.
+        own: uin of the account itself.
     """
 
     friends: dict[int, Friend] = field(default_factory=dict)
     groups: dict[int, Group] = field(default_factory=dict)
     details: dict[int, GroupDetails] = field(default_factory=dict)
     categories: dict[int, str] = field(default_factory=dict)
+    discussions: dict[int, Discussion] = field(default_factory=dict)
+    discussion_details: dict[int, DiscussionDetails] = field(default_factory=dict)
+    presences: dict[int, Presence] = field(default_factory=dict)
+    recents: tuple[Recent, ...] = ()
+    numbers: Mapping[tuple[Kind, int], int] = field(default_factory=dict)
+    own: int = 0
+
+    def __iter__(self) -> Iterator[Contact]:
+        """Friends, groups, discussions; not the strangers in them."""
+        yield from self.friends.values()
+        yield from self.groups.values()
+        yield from self.discussions.values()
+
+    # -- by name ------------------------------------------------------------------------------
 
     def find(self, name: str) -> Contact | None:
-        """A friend or group by its whole name, else by the beginning of one name only."""
-        everyone: list[Contact] = [*self.friends.values(), *self.groups.values()]
+        """The one that a user means.
+
+        That is who has the name or mark, else the QQ number, nick or the group's own name, else
+        who alone has a name with this beginning, else who alone has the card or nick among the
+        members of groups and discussions.
+
+        Args:
+            name: in any case.
+        """
         wanted = name.casefold().strip()
+        if not wanted:
+            return None
+        everyone = tuple(self)
         exact = [contact for contact in everyone if name_of(contact).casefold() == wanted]
         if exact:
             return exact[0]
-        near = [contact for contact in everyone if name_of(contact).casefold().startswith(wanted)]
-        return near[0] if wanted and len(near) == 1 else None
+        others = (
+            [contact for contact in everyone if wanted in self._names(contact)],
+            [contact for contact in everyone if name_of(contact).casefold().startswith(wanted)],
+        )
+        for found in others:
+            if found:
+                return found[0] if len(found) == 1 else None
+        members = {stranger.uin: stranger for stranger in self._called(wanted)}
+        return next(iter(members.values())) if len(members) == 1 else None
+
+    def search(self, word: str) -> list[Contact]:
+        """All who have a word in name, mark, nick, card or QQ number.
+
+        Args:
+            word: in any case. Friends come first, members of groups who are no friends last.
+        """
+        wanted = word.casefold().strip()
+        found: list[Contact] = [
+            contact for contact in self if any(wanted in name for name in self._names(contact))
+        ]
+        strangers = {
+            stranger.uin: stranger
+            for stranger, names in self._strangers()
+            if any(wanted in name for name in (*names, self._number(stranger)))
+        }
+        return [*found, *strangers.values()]
+
+    def _names(self, contact: Contact) -> set[str]:
+        names = {name_of(contact), contact.name, self._number(contact)}
+        if isinstance(contact, Friend):
+            names.add(contact.nick)
+        return {name.casefold() for name in names if name}
+
+    def _number(self, contact: Contact) -> str:
+        return str(self.number(contact) or "")
+
+    def number(self, contact: Contact) -> int:
+        """The QQ or group number of a contact; 0 as long as nobody has asked the server."""
+        kind = kind_of(contact)
+        if isinstance(contact, Stranger):
+            if contact.account:
+                return contact.account
+            kind = Kind.FRIEND  # a person as well
+        return self.numbers.get((kind, uin_of(contact)), 0)
+
+    def _called(self, wanted: str) -> Iterator[Stranger]:
+        for stranger, names in self._strangers():
+            if wanted in (*names, self._number(stranger)):
+                yield stranger
+
+    def _strangers(self) -> Iterator[tuple[Stranger, tuple[str, str]]]:
+        """Members who are no friends, with card and nick for comparison."""
+        origins: list[Group | Discussion] = [*self.groups.values(), *self.discussions.values()]
+        for origin in origins:
+            for member in self.members(origin):
+                if member.uin not in self.friends and member.uin != self.own:
+                    card = member.card if isinstance(member, Member) else ""
+                    yield _stranger(origin, member), (card.casefold(), member.nick.casefold())
+
+    # -- by number of this session ------------------------------------------------------------
 
     def same(self, contact: Contact) -> Contact | None:
         """The contact with the same number, as it is known here."""
-        if isinstance(contact, Friend):
-            return self.friends.get(contact.uin)
-        return self.groups.get(contact.gid)
+        match contact:
+            case Friend():
+                return self.friends.get(contact.uin)
+            case Group():
+                return self.groups.get(contact.gid)
+            case Discussion():
+                return self.discussions.get(contact.did)
+        friend = self.friends.get(contact.uin)
+        if friend is not None:
+            return friend
+        origin = self.origin_of(contact)
+        if origin is None:
+            return None
+        members = self.members(origin)  # nobody, if they never came
+        is_there = not members or any(member.uin == contact.uin for member in members)
+        return contact if is_there else None
 
-    def namesake(self, contact: Contact) -> Contact | None:
-        """The one friend, or group, with the same name; None if there are several."""
-        alike = self.friends.values() if isinstance(contact, Friend) else self.groups.values()
-        found = [other for other in alike if name_of(other) == name_of(contact)]
-        return found[0] if len(found) == 1 else None
+    def origin_of(self, stranger: Stranger) -> Group | Discussion | None:
+        """The group or discussion that a stranger is a member of."""
+        if stranger.service_type:
+            return self.discussions.get(stranger.origin)
+        return self.groups.get(stranger.origin)
 
-    def knows(self, message: FriendMessage | GroupMessage) -> bool:
+    def members(self, origin: Group | Discussion) -> tuple[Member | DiscussionMember, ...]:
+        """Who is in a group or discussion; nobody as long as the server does not say."""
+        if isinstance(origin, Group):
+            group = self.details.get(origin.gid)
+            return group.members if group else ()
+        discussion = self.discussion_details.get(origin.did)
+        return discussion.members if discussion else ()
+
+    def person(self, origin: Group | Discussion, uin: int) -> Friend | Stranger:
+        """A member of a group or discussion, to write to.
+
+        Args:
+            origin: which.
+            uin: of the member.
+        """
+        friend = self.friends.get(uin)
+        if friend is not None:
+            return friend
+        found = next((one for one in self.members(origin) if one.uin == uin), None)
+        return _stranger(origin, found or DiscussionMember(uin))
+
+    def people(self, origin: Group | Discussion) -> list[Friend | Stranger]:
+        """All members of a group or discussion, to write to; not the account itself."""
+        return [
+            self.friends.get(member.uin) or _stranger(origin, member)
+            for member in self.members(origin)
+            if member.uin != self.own
+        ]
+
+    def has_namesake(self, contact: Contact) -> bool:
+        """Whether another of its kind (of its group, for a stranger) has the same name."""
+        return sum(name_of(other) == name_of(contact) for other in self.alike(contact)) > 1
+
+    def alike(self, contact: Contact) -> list[Contact]:
+        """All of its kind; of a stranger, all of the same group or discussion."""
+        match contact:
+            case Friend():
+                return [*self.friends.values()]
+            case Group():
+                return [*self.groups.values()]
+            case Discussion():
+                return [*self.discussions.values()]
+        origin = self.origin_of(contact)
+        return [*self.people(origin)] if origin else []
+
+    def knows(self, message: Message) -> bool:
         """Whether the sender of a message, and its group, are here."""
-        if isinstance(message, FriendMessage):
-            return message.sender in self.friends
-        if message.gid not in self.details:  # they may never come
-            return message.gid in self.groups
-        return self.member(message.gid, message.sender) is not None
+        match message:
+            case FriendMessage():
+                return message.sender in self.friends
+            case GroupMessage():
+                if message.gid not in self.details:  # they may never come
+                    return message.gid in self.groups
+                return self.member(message.gid, message.sender) is not None
+            case DiscussionMessage():
+                discussion = self.discussions.get(message.did)
+                members = self.members(discussion) if discussion else ()
+                return discussion is not None and (
+                    not members or any(member.uin == message.sender for member in members)
+                )
+        return True  # a stranger is one
 
     def member(self, gid: int, uin: int) -> Member | None:
         """A member of a group."""
@@ -87,95 +292,23 @@ class Contacts:
         members = details.members if details else ()
         return next((member for member in members if member.uin == uin), None)
 
+    # -- who is online ------------------------------------------------------------------------
 
-def name_of(contact: Contact) -> str:
-    """What to call a friend or a group: one's own mark for it, else its name."""
-    return contact.name if isinstance(contact, Friend) else contact.mark or contact.name
+    def status_of(self, friend: Friend) -> Status:
+        """How a friend is to be reached now."""
+        presence = self.presences.get(friend.uin)
+        return presence.status if presence else Status.OFFLINE
+
+    def note(self, change: StatusChange) -> None:
+        """A friend came, went or changed status."""
+        if change.status is Status.OFFLINE:
+            self.presences.pop(change.uin, None)
+        else:
+            self.presences[change.uin] = Presence(change.uin, change.status, change.client_type)
 
 
-class Fetch:
-    """A chain that fetches friends, then groups, then the members of each.
-
-    Args:
-        endpoints: the server.
-        session: in which.
-        ptwebqq: for the friend list's hash.
-        account: QQ number, for the same.
-        then: gets the contacts, returns what comes next.
-        dialect: that the server is spoken to in.
-    """
-
-    def __init__(
-        self,
-        endpoints: Endpoints,
-        session: Session,
-        ptwebqq: Secret,
-        *,
-        account: int,
-        then: Callable[[Contacts], Link],
-        dialect: Dialect = WEBQQ3,
-    ) -> None:
-        self._dialect = dialect
-        self._endpoints = endpoints
-        self._session = session
-        self._hashes = [
-            friend_list_hash(kind, account, ptwebqq)
-            for kind in dialect.hashes
-            if ptwebqq or dialect is SMARTQQ  # late SmartQQ had an empty one, and its hash
-        ] or [""]
-        self._then = then
-        self._list = FriendList()
-        self._groups: list[Group] = []
-        self._waiting: list[tuple[Group, int]] = []  # groups without details, and tries left
-        self._details: dict[int, GroupDetails] = {}
-
-    def first(self, delay: float = 0) -> Next:
-        """The chain's first link."""
-        form = forms.FriendsForm(self._session.vfwebqq, Secret(self._hashes[0]))
-        return Next(self._dialect.friends.request(self._endpoints, form), self._on_friends, delay)
-
-    def _on_friends(self, response: Response) -> Link:
-        try:
-            self._list = self._dialect.friends.parse(response.body)
-        except RefusedError as error:
-            if error.action is not Action.RECOMPUTE_HASH or len(self._hashes) < 2:
-                raise
-            self._hashes.pop(0)  # which kind a server wants is only known by trying
-            return self.first()
-        hash_ = self._hashes[0] if self._dialect is SMARTQQ else ""
-        form = forms.GroupsForm(self._session.vfwebqq, Secret(hash_))
-        return self._dialect.groups.request(self._endpoints, form), self._on_groups
-
-    def _on_groups(self, response: Response) -> Link:
-        self._groups = list(self._dialect.groups.parse(response.body))
-        self._waiting = [(group, DETAIL_TRIES) for group in self._groups]
-        return self._next_group()
-
-    def _next_group(self) -> Link:
-        if not self._waiting:
-            return self._then(self._contacts())
-        group = self._waiting[0][0]
-        form = forms.GroupInfoForm(group.code, self._session.vfwebqq, int(time.time() * 1000))
-        return self._dialect.group_info.request(self._endpoints, form), self._on_details
-
-    def _on_details(self, response: Response) -> Link:
-        group, tries = self._waiting.pop(0)
-        try:
-            details = self._dialect.group_info.parse(response.body)
-        except RefusedError as error:
-            if error.action is not Action.ASK_AGAIN:
-                return self._next_group()  # no member's name is worth a login
-            details = None
-        if details is not None:
-            self._details[group.gid] = details
-        if (details is None or not details.is_complete) and tries > 1:
-            self._waiting.append((group, tries - 1))
-        return self._next_group()
-
-    def _contacts(self) -> Contacts:
-        return Contacts(
-            {friend.uin: friend for friend in self._list.friends},
-            {group.gid: group for group in self._groups},
-            self._details,
-            {category.index: category.name for category in self._list.categories},
-        )
+def _stranger(origin: Group | Discussion, member: Member | DiscussionMember) -> Stranger:
+    if isinstance(origin, Group):
+        return Stranger(member.uin, origin.gid, 0, member.name)
+    account = member.account if isinstance(member, DiscussionMember) else 0
+    return Stranger(member.uin, origin.did, 1, member.nick, account)

@@ -1,4 +1,4 @@
-"""Sending: in order for each contact, at the pace the servers bore, resent when in doubt."""
+"""Sending to one contact: in order, at the pace the servers bore, resent when in doubt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 from urllib.request import Request
 
-from ..engine.chain import Chain, Link, Next
+from ..engine.chain import Chain, Errback, Link, Next
 from ..engine.errors import StreamError
 from ..engine.response import Response
 from ..protocol import forms
@@ -17,19 +17,28 @@ from ..protocol.codes import Action
 from ..protocol.content import MAX_BYTES, split_text
 from ..protocol.dialect import Dialect
 from ..protocol.endpoints import Endpoints
-from ..protocol.errors import ProtocolError
-from ..protocol.models import Content, Group, Part, Session
-from .contacts import Contact, name_of
+from ..protocol.errors import ProtocolError, RefusedError
+from ..protocol.models import Content, Discussion, Group, Part, Secret, SendReply, Session
+from .address import Address, Kind
+from .contacts import Contact, Stranger, name_of
+from .directory import LOST, Directory
+from .history import Entry
+from .records import Records
+from .signatures import Signatures
+from .store import Letter
 
-__all__ = ["Outbox", "Receipt", "SendError"]
+__all__ = ["Outbox", "Receipt", "SendError", "Slip", "in_pieces"]
 
-#: Seconds between two messages to one group; the server dropped what came faster
+#: Seconds between two messages to one group or discussion; the server dropped what came faster
 #: (pual_bot 2013, twqq 2014).
 GROUP_SPACING = 0.5
 #: Seconds more when the same text is repeated (the same).
 REPEAT_SPACING = 0.5
 #: Times that a message is sent again (Mojo-Webqq 2018), and seconds before that.
 RESENDS, PAUSE = 3, 1.0
+#: When nobody answers with sense, that is no refusal of the message: so many times one logs in
+#: again and goes on with it.
+LOGINS = 3
 
 
 class SendError(Exception):
@@ -50,26 +59,53 @@ class Receipt(NamedTuple):
     time: float
 
 
+class Slip:
+    """A letter on its way, and the receipt that somebody waits for.
+
+    Args:
+        letter: what is to be sent, one piece.
+        pieces: all of its content.
+        receipt: of the whole content.
+    """
+
+    __slots__ = ("letter", "logins", "pieces", "receipt", "tries")
+
+    def __init__(
+        self, letter: Letter, pieces: tuple[Content, ...], receipt: asyncio.Future[Receipt]
+    ) -> None:
+        self.letter = letter
+        self.pieces = pieces
+        self.receipt = receipt
+        self.tries = self.logins = 0
+
+    def settle(self, outcome: Receipt | SendError) -> None:
+        """Tell who waits."""
+        if self.receipt.done():
+            return
+        if isinstance(outcome, SendError):
+            self.receipt.set_exception(outcome)
+        else:
+            self.receipt.set_result(outcome)
+
+
 class Sender(Protocol):
     """What the outbox needs of its client."""
 
+    account: int
+    nick: str
     endpoints: Endpoints
     dialect: Dialect
-    clientid: int
     session: Session | None
+    records: Records
+    directory: Directory
+    signatures: Signatures
 
     @property
     def is_online(self) -> bool:
         """Whether what is sent now can arrive."""
 
-    def add_chain(self, first: Next, name: str) -> Chain:
+    def add_chain(self, first: Next, name: str, errback: Errback | None = None) -> Chain:
         """Start a chain in the account's name."""
-
-    def next_message_id(self) -> int:
-        """One more for each message."""
-
-    def now_called(self, contact: Contact) -> Contact | None:
-        """The contact as it is known in the session that is open now."""
 
     def lose_session(self, reason: str, *, relink: bool = False) -> None:
         """The server does not know the session any more."""
@@ -80,16 +116,18 @@ class Outbox:
 
     Args:
         client: sends them.
-        contact: to whom.
+        address: to whom.
 
     Attributes:
-        contact: as it is known in the session in which was sent last.
+        address: as above, as of the session in which it was found last.
+        contact: in the present session; None as long as it was not found there.
     """
 
-    def __init__(self, client: Sender, contact: Contact) -> None:
+    def __init__(self, client: Sender, address: Address) -> None:
         self._client = client
-        self.contact = contact
-        self._waiting: deque[_Letter] = deque()
+        self.address = address
+        self.contact: Contact | None = None
+        self._waiting: deque[Slip] = deque()
         self._chain: Chain | None = None
         self._last_time = 0.0
         self._last_text = ""
@@ -97,159 +135,189 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, content: Content) -> asyncio.Future[Receipt]:
-        """Send a content when its turn comes.
+    @property
+    def letters(self) -> list[Letter]:
+        """What waits, in order."""
+        return [slip.letter for slip in self._waiting]
 
-        Returns:
-            A future: the receipt, or `SendError`.
-        """
-        receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        pieces = _pieces(content)
-        self._waiting.extend(_Letter(piece, pieces, receipt) for piece in pieces)
-        self.resume()
-        return receipt
+    def add(self, slips: Sequence[Slip]) -> None:
+        """Have letters wait for their turn, which is that of their acceptance."""
+        is_late = bool(self._waiting) and self._waiting[-1].letter.id > slips[0].letter.id
+        self._waiting.extend(slips)
+        if is_late:
+            self._waiting = deque(sorted(self._waiting, key=lambda slip: slip.letter.id))
+
+    def absorb(self, other: Outbox) -> None:
+        """Take over what waits for the same contact elsewhere."""
+        slips, other._waiting = other._waiting, deque()
+        if slips:
+            self.add(slips)
+
+    def move(self, address: Address, contact: Contact) -> None:
+        """The contact was found in the present session."""
+        self.address, self.contact = address, contact
+        records = self._client.records
+        for slip in [slip for slip in self._waiting if not records.is_waiting(slip.letter)]:
+            self._waiting.remove(slip)  # another process with the same store has sent it
+            slip.settle(Receipt(contact, slip.pieces, time.time()))
 
     def resume(self) -> None:
         """Go on sending, if there is a session and something to send."""
-        if not self._client.is_online or self._chain is not None or not self._waiting:
-            return
-        link = self._next_link()
-        if link is not None:
-            self._chain = self._client.add_chain(link, f"send to {self._name}")
-
-    def readdress(self) -> bool:
-        """Find the contact in a new session; what waits fails if it is not there."""
-        contact = self._client.now_called(self.contact)
-        if contact is None:
-            self.fail("there is no such contact any more, or there are several of that name")
-            return False
-        self.contact = contact
-        return True
+        if self._client.is_online and self._chain is None and self._waiting and self.contact:
+            link = self._next_link()
+            if isinstance(link, Next):
+                name = f"send to {name_of(self.contact)}"
+                self._chain = self._client.add_chain(link, name, self._on_error)
 
     def pause(self) -> None:
         """The session is gone: what is under way is sent again in the next one."""
+        if self.contact is not None:  # its number may have been looked up meanwhile
+            self.address = self._client.directory.address_of(self.contact) or self.address
+        self.contact = None
         chain, self._chain = self._chain, None
         if chain is not None:
             chain.cancel()
 
     def fail(self, reason: str) -> None:
-        """Nothing will be sent any more."""
+        """Nothing of it will ever be sent."""
+        for letter in self.letters:
+            self._client.records.drop(letter)
+        self.abandon(f"not sent to {self.address.name}: {reason}")
+
+    def abandon(self, message: str) -> None:
+        """Nothing will be sent any more by this client."""
         self.pause()
         while self._waiting:
-            self._waiting.popleft().settle(SendError(f"not sent to {self._name}: {reason}"))
+            self._waiting.popleft().settle(SendError(message))
 
-    @property
-    def _name(self) -> str:
-        return name_of(self.contact)
+    # -- the chain ----------------------------------------------------------------------------
 
-    def _next_link(self) -> Next | None:
-        if not self.readdress():
+    def _next_link(self, delay: float = 0) -> Link:
+        """Send the first letter; before that, what has to be known for it."""
+        if not self._waiting or self.contact is None:
+            self._chain = None
             return None
-        letter = self._waiting[0]
-        letter.message_id = letter.message_id or self._client.next_message_id()
-        request = self._request(self.contact, letter)
-        return Next(request, self._on_reply, self._pause_before(letter), self._on_error)
+        contact = self.contact
+        directory = self._client.directory
+        if self._client.records.is_kept and not directory.is_asked(contact):
+            # By its number it is found in a later session, whatever its name is then.
+            return directory.ask(contact, lambda _number: self._letter_link(contact), delay)
+        return self._letter_link(contact, delay)
 
-    def _request(self, contact: Contact, letter: _Letter) -> Request:
-        session, client = self._client.session, self._client
-        assert session is not None  # noqa: S101 - resume() looked
-        rest = (letter.content, letter.message_id, client.clientid, session.psessionid)
+    def _letter_link(self, contact: Contact, delay: float = 0) -> Link:
+        if not isinstance(contact, Stranger):
+            return self._send(self._request(contact), delay)
+
+        def sign(signature: Secret) -> Link:
+            return self._send(self._session_request(contact, signature), delay)
+
+        return self._client.signatures.ask(contact, sign)
+
+    def _send(self, request: Request, delay: float) -> Next:
+        return Next(request, self._on_reply, max(delay, self._pause_before()))
+
+    def _request(self, contact: Contact) -> Request:
+        client, rest = self._client, self._message()
         if isinstance(contact, Group):
-            return client.dialect.send_group.request(
-                client.endpoints, forms.GroupSendForm(contact.gid, *rest)
-            )
-        return client.dialect.send_friend.request(
-            client.endpoints, forms.SendForm(contact.uin, *rest)
-        )
+            form = forms.GroupSendForm(contact.gid, *rest)
+            return client.dialect.send_group.request(client.endpoints, form)
+        if isinstance(contact, Discussion):
+            to_discussion = forms.DiscussionSendForm(contact.did, *rest)
+            return client.dialect.send_discussion.request(client.endpoints, to_discussion)
+        to_friend = forms.SendForm(contact.uin, *rest)
+        return client.dialect.send_friend.request(client.endpoints, to_friend)
 
-    def _pause_before(self, letter: _Letter) -> float:
-        if not isinstance(self.contact, Group):
+    def _session_request(self, stranger: Stranger, signature: Secret) -> Request:
+        content, message_id, clientid, psessionid = self._message()
+        form = forms.SessionSendForm(
+            *(stranger.uin, signature, content, stranger.service_type),
+            *(message_id, clientid, psessionid),
+        )
+        return self._client.dialect.send_session.request(self._client.endpoints, form)
+
+    def _message(self) -> tuple[Content, int, int, Secret]:
+        session, letter = self._client.session, self._waiting[0].letter
+        assert session is not None  # noqa: S101 - its end cancels the chain
+        return letter.content, letter.message_id, letter.clientid, session.psessionid
+
+    def _pause_before(self) -> float:
+        if self.address.kind not in (Kind.GROUP, Kind.DISCUSSION):
             return 0.0
-        repeat = REPEAT_SPACING if letter.content.text == self._last_text else 0.0
+        is_repeated = self._waiting[0].letter.content.text == self._last_text
+        repeat = REPEAT_SPACING if is_repeated else 0.0
         return max(0.0, self._last_time + GROUP_SPACING + repeat - time.monotonic())
 
     def _on_reply(self, response: Response) -> Link:
-        reply = self._client.dialect.send_friend.parse(response.body)  # the same answer for groups
+        reply = self._client.dialect.send_friend.parse(response.body)  # the same answer for all
         if reply.is_accepted:
-            letter = self._waiting.popleft()
-            self._last_time, self._last_text = time.monotonic(), letter.content.text
-            if letter.is_last:
-                letter.settle(Receipt(self.contact, letter.pieces, time.time()))
-            return self._after()
+            self._deliver()
+            return self._next_link()
         why = f"the server refused it with retcode {reply.retcode} ({reply.text})"
-        if reply.action not in _LOST:
-            return self._again_or_give_up(why)
-        # Of a message that the server refuses in every session, one is rid in the end.
+        if reply.action in LOST:
+            self._lose(reply, why)
+            return None
+        if isinstance(self.contact, Stranger):
+            self._client.signatures.forget(self.contact)
+        return self._again(why)
+
+    def _deliver(self) -> None:
+        slip = self._waiting.popleft()
+        letter = slip.letter
+        self._last_time, self._last_text = time.monotonic(), letter.content.text
+        client = self._client
+        client.records.sent(
+            letter,
+            Entry(
+                *(0, client.account, self.address.kind, self.address.number, self.address.name),
+                *(client.nick, client.account, True, time.time(), letter.content),
+            ),
+        )
+        if letter.content is slip.pieces[-1] and self.contact is not None:
+            slip.settle(Receipt(self.contact, slip.pieces, time.time()))
+
+    def _lose(self, reply: SendReply, why: str) -> None:
+        """Of a message that the server refuses in every session, one is rid in the end."""
         self._chain = None
-        self._count_try(why)
+        self._count(why)
         self._client.lose_session(
             f"sending was refused with retcode {reply.retcode}",
             relink=reply.action is Action.RELINK,
         )
-        return None
 
     def _on_error(self, error: Exception) -> Link:
+        """Errback of the chain: no answer, or none with sense."""
+        if isinstance(error, RefusedError):  # asking for a number, or for a signature
+            if error.action in LOST:
+                self._chain = None
+                self._client.lose_session(str(error), relink=error.action is Action.RELINK)
+                return None
+            return self._again(str(error))
         if not isinstance(error, (StreamError, ProtocolError)):
             raise error
-        return self._again_or_give_up(str(error))
+        slip = self._waiting[0]
+        if slip.tries < RESENDS or slip.logins == LOGINS:
+            return self._again(str(error))
+        slip.tries, slip.logins = 0, slip.logins + 1
+        self._chain = None
+        self._client.lose_session(f"sending does not work: {error}")
+        return None
 
-    def _again_or_give_up(self, why: str) -> Link:
-        if not self._count_try(why):
-            return self._after()
-        link = self._next_link()
-        return link and link._replace(delay=PAUSE)
+    def _again(self, why: str) -> Link:
+        return self._next_link(PAUSE) if self._count(why) else self._next_link()
 
-    def _count_try(self, why: str) -> bool:
-        """One try of the first letter has failed; after the last, all of its message does."""
-        letter = self._waiting[0]
-        letter.tries += 1
-        if letter.tries <= RESENDS:
+    def _count(self, why: str) -> bool:
+        """One try of the first letter has failed; after the last, all of its content does."""
+        slip = self._waiting[0]
+        slip.tries += 1
+        if slip.tries <= RESENDS:
             return True
-        while self._waiting and self._waiting[0].receipt is letter.receipt:
-            self._waiting.popleft()
-        letter.settle(SendError(f"not sent to {self._name}: {why}"))
+        while self._waiting and self._waiting[0].receipt is slip.receipt:
+            self._client.records.drop(self._waiting.popleft().letter)
+        slip.settle(SendError(f"not sent to {self.address.name}: {why}"))
         return False
 
-    def _after(self) -> Link:
-        link = self._next_link() if self._waiting else None
-        if link is None:
-            self._chain = None
-        return link
 
-
-#: Codes that say that the session is what is wrong.
-_LOST = frozenset({Action.LOG_IN_AGAIN, Action.RELINK, Action.CHECK_ONLINE})
-
-
-class _Letter:
-    """One piece on its way; a long content is several."""
-
-    __slots__ = ("content", "message_id", "pieces", "receipt", "tries")
-
-    def __init__(
-        self, content: Content, pieces: tuple[Content, ...], receipt: asyncio.Future[Receipt]
-    ) -> None:
-        self.content = content
-        self.pieces = pieces
-        self.receipt = receipt
-        self.message_id = 0
-        self.tries = 0
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the whole is delivered with it."""
-        return self.content is self.pieces[-1]
-
-    def settle(self, outcome: Receipt | SendError) -> None:
-        if self.receipt.done():
-            return
-        if isinstance(outcome, SendError):
-            self.receipt.set_exception(outcome)
-        else:
-            self.receipt.set_result(outcome)
-
-
-def _pieces(content: Content) -> tuple[Content, ...]:
+def in_pieces(content: Content) -> tuple[Content, ...]:
     """The content in pieces that the server takes, as few as keep it in order."""
     if _size(content.parts) <= MAX_BYTES:
         return (content,)

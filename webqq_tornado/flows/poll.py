@@ -16,7 +16,8 @@ from ..protocol.dialect import SMARTQQ, Dialect
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError
 from ..protocol.models import Event, PollReply, Secret, Session
-from .contacts import Contacts, Fetch
+from .contacts import Contacts
+from .fetch import Fetch
 
 __all__ = ["Poll"]
 

@@ -1,0 +1,150 @@
+"""What a client remembers of its messages: in a `Store`, or, without one, while it runs."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..protocol.models import Content
+from .address import Address, Kind
+from .history import Entry
+from .store import Letter, Store
+
+__all__ = ["Kept", "Records", "Unkept"]
+
+#: Messages that are remembered to tell repetitions.
+REMEMBERED = 2000
+
+
+class Records(Protocol):
+    """The part of a `Store` that is an account's own; see there."""
+
+    clientid: int
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it outlives the process."""
+
+    def know(self, address: Address) -> None:
+        """Note who somebody is."""
+
+    def numbers_in(self, session: str) -> dict[tuple[Kind, int], int]:
+        """QQ numbers that were looked up in a session."""
+
+    def accept(self, address: Address, contents: Sequence[Content]) -> list[Letter]:
+        """Put the pieces of one content into the outbox."""
+
+    def outbox(self) -> list[Letter]:
+        """What earlier runs have left to deliver."""
+
+    def is_waiting(self, letter: Letter) -> bool:
+        """Whether a message is still to be delivered."""
+
+    def sent(self, letter: Letter, entry: Entry) -> None:
+        """A message is delivered."""
+
+    def drop(self, letter: Letter) -> None:
+        """A message is not to be delivered any more."""
+
+    def receive(self, mark: bytes, entry: Entry, address: Address) -> bool:
+        """Note a message that came in; whether it is new."""
+
+
+class Kept:
+    """The records of one account in a store.
+
+    Args:
+        store: which.
+        account: whose.
+    """
+
+    is_kept = True
+
+    def __init__(self, store: Store, account: int) -> None:
+        self._store, self._account = store, account
+        self.clientid, _ = store.numbers_of(account)
+
+    def know(self, address: Address) -> None:
+        """See `Store.know`."""
+        self._store.know(self._account, address)
+
+    def numbers_in(self, session: str) -> dict[tuple[Kind, int], int]:
+        """See `Store.numbers_in`."""
+        return self._store.numbers_in(self._account, session)
+
+    def accept(self, address: Address, contents: Sequence[Content]) -> list[Letter]:
+        """See `Store.accept`."""
+        return self._store.accept(self._account, address, contents, time.time())
+
+    def outbox(self) -> list[Letter]:
+        """See `Store.outbox`."""
+        return self._store.outbox(self._account)
+
+    def is_waiting(self, letter: Letter) -> bool:
+        """See `Store.is_waiting`."""
+        return self._store.is_waiting(letter.id)
+
+    def sent(self, letter: Letter, entry: Entry) -> None:
+        """See `Store.sent`."""
+        self._store.sent(letter.id, entry)
+
+    def drop(self, letter: Letter) -> None:
+        """See `Store.drop`."""
+        self._store.drop(letter.id)
+
+    def receive(self, mark: bytes, entry: Entry, address: Address) -> bool:
+        """See `Store.receive`."""
+        return self._store.receive(mark, entry, address)
+
+
+class Unkept:
+    """The same in memory, without a history."""
+
+    is_kept = False
+
+    def __init__(self) -> None:
+        self.clientid = random.randrange(10**7, 10**8)  # noqa: S311 - a number, no secret
+        self._message_ids = itertools.count(random.randrange(10**7, 10**8))  # noqa: S311
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
+
+    def know(self, address: Address) -> None:
+        """Nothing asks for it later."""
+
+    def numbers_in(self, _session: str) -> dict[tuple[Kind, int], int]:
+        """None: it is the first session of the process."""
+        return {}
+
+    def accept(self, address: Address, contents: Sequence[Content]) -> list[Letter]:
+        """The letters; who sends them holds them."""
+        ids = [next(self._message_ids) for _ in contents]
+        return [
+            Letter(id_, address, self.clientid, id_, content, ids[0], time.time())
+            for id_, content in zip(ids, contents, strict=True)
+        ]
+
+    def outbox(self) -> list[Letter]:
+        """Nothing is left of an earlier run."""
+        return []
+
+    def is_waiting(self, _letter: Letter) -> bool:
+        """Nobody else can have sent it."""
+        return True
+
+    def sent(self, letter: Letter, entry: Entry) -> None:
+        """Nothing keeps it."""
+
+    def drop(self, letter: Letter) -> None:
+        """Nothing keeps it."""
+
+    def receive(self, mark: bytes, _entry: Entry, _address: Address) -> bool:
+        """Whether the mark is new."""
+        if mark in self._seen:
+            return False
+        self._seen[mark] = None
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        return True
