@@ -111,6 +111,10 @@ class Ear:
             if isinstance(happening, kind):
                 return happening
 
+    def rest(self) -> list[Happening]:
+        """What was heard and not asked for."""
+        return [self.heard.get_nowait() for _ in range(self.heard.qsize())]
+
 
 class Visitor:
     """Requests one by one, as an old client would send them, with Tornado's own HTTP client."""

@@ -212,6 +212,11 @@ class Client:
         """Messages that were accepted and are not delivered; a long one counts as several."""
         return len(self._post)
 
+    async def flush(self) -> None:
+        """Wait until nothing is in the outbox, be it delivered or given up."""
+        while receipts := self._post.receipts:
+            await asyncio.wait(receipts)
+
     async def number_of(self, contact: Contact) -> int:
         """The QQ number of a friend or stranger, or a group's; asked for once a session.
 

@@ -140,6 +140,11 @@ class Outbox:
         """What waits, in order."""
         return [slip.letter for slip in self._waiting]
 
+    @property
+    def receipts(self) -> list[asyncio.Future[Receipt]]:
+        """Of what waits, in order."""
+        return [slip.receipt for slip in self._waiting]
+
     def add(self, slips: Sequence[Slip]) -> None:
         """Have letters wait for their turn, which is that of their acceptance."""
         is_late = bool(self._waiting) and self._waiting[-1].letter.id > slips[0].letter.id

@@ -42,6 +42,12 @@ class Post:
     def __len__(self) -> int:
         return sum(map(len, (*self._found.values(), *self._lost)))
 
+    @property
+    def receipts(self) -> set[asyncio.Future[Receipt]]:
+        """Of all that waits."""
+        outboxes = (*self._found.values(), *self._lost)
+        return {receipt for outbox in outboxes for receipt in outbox.receipts}
+
     def put(self, contact: Contact, content: Content) -> asyncio.Future[Receipt]:
         """Accept a message; from here on it is in the records.
 
