@@ -15,10 +15,10 @@ import http.client
 import logging
 import time
 import unicodedata
-from collections import deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import tornado
@@ -103,13 +103,6 @@ class _SchemeError(HTTPStreamError, ValueError):
         super().__init__(errno, f"Unsupported url scheme in a redirect: {message}")
 
 
-class _Waiting(NamedTuple):
-    """A request that waits for one of `max_clients`, or has stopped to."""
-
-    fetch: _Fetch
-    timeout: asyncio.TimerHandle | None
-
-
 class HTTPStreamClient(AsyncHTTPClient):
     """Tornado's HTTP client on libcurl, as fast as `HTTPStream`.
 
@@ -121,7 +114,7 @@ class HTTPStreamClient(AsyncHTTPClient):
         max_header_size: bytes of a response's header lines; by default libcurl's 300 KiB.
 
     Attributes:
-        queue: requests that wait for others to end.
+        queue: requests that wait for others to end, and their timers.
 
     Example:
         >>> AsyncHTTPClient.configure(HTTPStreamClient, max_clients=100)
@@ -144,7 +137,7 @@ class HTTPStreamClient(AsyncHTTPClient):
         self._create_future = loop.create_future
         self._transport = Transport(self.io_loop, self._handle_events)
         self._session = Session(keeps_cookies=False)
-        self.queue: deque[_Waiting] = deque()
+        self.queue: OrderedDict[_Fetch, asyncio.TimerHandle | None] = OrderedDict()
         self._active: set[_Fetch] = set()
         settings = {"max_body_size": self.max_body_size, "user_agent": _USER_AGENT}
         self._defaults = {**DEFAULTS, **settings}
@@ -160,11 +153,11 @@ class HTTPStreamClient(AsyncHTTPClient):
         if self._closed:
             return
         super().close()
-        waiting, self.queue = self.queue, deque()
-        for one in waiting:
-            if one.timeout is not None:
-                one.timeout.cancel()
-        for fetch in (*self._active, *(one.fetch for one in waiting)):
+        waiting, self.queue = self.queue, OrderedDict()
+        for timeout in waiting.values():
+            if timeout is not None:
+                timeout.cancel()
+        for fetch in (*self._active, *waiting):
             fetch.abandon()
         self._transport.close()
         if not self._transport.is_forgotten:
@@ -226,10 +219,10 @@ class HTTPStreamClient(AsyncHTTPClient):
             timeout = self._transport.call_later(
                 fetch.queue_seconds, functools.partial(self._on_queue_timeout, fetch)
             )
-        self.queue.append(_Waiting(fetch, timeout))
+        self.queue[fetch] = timeout
 
     def _on_queue_timeout(self, fetch: _Fetch) -> None:
-        self.queue = deque(one for one in self.queue if one.fetch is not fetch)
+        del self.queue[fetch]
         fetch.fail(_TimeoutError(28, "Timeout in request queue"))
 
     def _submit(self, fetch: _Fetch) -> None:
@@ -239,16 +232,23 @@ class HTTPStreamClient(AsyncHTTPClient):
             fetch.transfer = self._transport.submit(fetch.ours, fetch.options, self._session, fetch)
         except ValueError as error:
             cause = error.__cause__
-            fetch.fail(cause if isinstance(cause, KeyError) else error)
+            # Later: the next in the queue may be no better, and the one after that.
+            self._transport.call_soon(
+                self._on_refused, fetch, cause if isinstance(cause, KeyError) else error
+            )
+
+    def _on_refused(self, fetch: _Fetch, error: Exception) -> None:
+        if fetch in self._active:
+            fetch.fail(error)
 
     def leave(self, fetch: _Fetch) -> None:
         """See `_Fetch`: it has ended; the next in the queue may go."""
         self._active.discard(fetch)
         while self.queue and len(self._active) < self.max_clients and not self._closed:
-            waiting = self.queue.popleft()
-            if waiting.timeout is not None:
-                waiting.timeout.cancel()
-            self._submit(waiting.fetch)
+            following, timeout = self.queue.popitem(last=False)
+            if timeout is not None:
+                timeout.cancel()
+            self._submit(following)
 
     def cancel(self, fetch: _Fetch) -> None:
         """See `_Fetch`: take it off the wire."""

@@ -262,12 +262,12 @@ async def test_an_async_source_is_closed_when_one_of_its_links_has_failed(web: W
     async def errback(error):
         await asyncio.wait_for(is_closed.wait(), 5)
         given.clear()
-        return f"{web.http}/delay/0.1", lambda _: None
+        return f"{web.http}/bytes/7", lambda _: None
 
     async with HTTPStream() as stream:
         gather = Gather(source(), print, errback=errback)
         chain = stream.add_request(web.http, lambda _: gather)
-        assert (await asyncio.wait_for(chain, 10)).request.url.endswith("/delay/0.1")
+        assert (await asyncio.wait_for(chain, 10)).request.url.endswith("/bytes/7")
         assert given == []
 
 
@@ -276,7 +276,7 @@ async def test_an_async_source_that_waits_for_room_is_closed_too(web: Web):
 
     async def source():
         try:
-            yield f"{web.http}/delay/0.05", failing
+            yield web.http, failing
             while True:
                 yield f"{web.http}/hold/gather-room"
         finally:

@@ -275,3 +275,71 @@ def test_closing_a_loop_with_all_its_files_takes_nobody_elses_number(web: Web):
     gc.collect()
     os.close(number)  # raises if it is closed already
     os.close(heir)
+
+
+async def test_thousands_that_can_not_be_sent_leave_the_queue_one_by_one(web: Web):
+    http = client(max_clients=1)
+
+    def refuse(curl):
+        raise ZeroDivisionError("no")
+
+    held = http.fetch(f"{web.http}/hold/refused")
+    futures = [http.fetch(web.http, prepare_curl_callback=refuse) for _ in range(3000)]
+    last = http.fetch(f"{web.http}/bytes/3")
+    other = client()
+    await other.fetch(f"{web.http}/release/refused")
+    other.close()
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    assert {type(one) for one in results} == {ValueError}
+    assert (await held).code == 200
+    assert (await last).body == b"012"
+    http.close()
+
+
+@pytest.mark.slow
+async def test_thousands_that_time_out_in_the_queue_do_not_hold_up_the_loop(web: Web):
+    http = client(max_clients=1)
+    held = http.fetch(f"{web.http}/hold/queue-timeouts")
+    futures = [http.fetch(HTTPRequest(web.http, request_timeout=0.1)) for _ in range(20_000)]
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    assert {type(one).__name__ for one in results} == {"_TimeoutError"}
+    assert loop.time() - started < 5
+    http.close()
+    with pytest.raises(HTTPStreamClosedError):
+        await held
+
+
+async def test_a_body_producer_that_fails_is_the_error_of_its_fetch(web: Web, caplog):
+    async def producer(write):
+        await write(b"some")
+        raise ZeroDivisionError("no more")
+
+    http = client()
+    with pytest.raises(HTTPStreamClosedError):
+        await asyncio.wait_for(
+            http.fetch(f"{web.http}/echo", method="POST", body_producer=producer), 5
+        )
+    assert "no more" in caplog.text
+    assert (await http.fetch(web.http)).code == 200
+    http.close()
+
+
+async def test_a_body_producer_is_cancelled_with_its_client(web: Web):
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def producer(write):
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    http = client()
+    future = http.fetch(f"{web.http}/echo", method="POST", body_producer=producer)
+    await begun.wait()
+    http.close()
+    await asyncio.wait_for(ended.wait(), 5)
+    with pytest.raises(HTTPStreamClosedError):
+        await future
