@@ -342,3 +342,18 @@ def test_a_clock_that_is_set_back_does_not_keep_a_circuit_open():
     circuit, now = breaker._circuits[request.host], time.time()
     assert not circuit.lets_through(request, now - 3600)
     assert circuit.lets_through(request, now - 3600 + 31)
+
+
+async def test_a_breaker_that_raises_when_it_is_given_up_strands_no_chain(web: Web, caplog):
+    class Broken(CircuitBreaker):
+        def give_up(self, request):
+            raise ZeroDivisionError
+
+    async with HTTPStream(breaker=Broken()) as stream:
+        links = [(f"{web.http}/hold/given-up", None)] * 2
+        chain = stream.add_request(web.http, lambda _: links)
+        await stream.fetch(f"{web.http}/arrived/given-up")
+        chain.cancel()
+        assert not stream.chains
+        assert stream.stats().in_flight == 0
+    assert "give_up" in caplog.text

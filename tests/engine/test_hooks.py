@@ -199,3 +199,13 @@ async def test_what_would_block_a_running_loop_is_refused(method):
     async with HTTPStream() as stream:
         with pytest.raises(RuntimeError, match="would block the loop"):
             getattr(stream, method)()
+
+
+@pytest.mark.parametrize("name", ["on_request", "on_response", "on_retry", "on_idle"])
+def test_a_hook_that_nobody_would_await_is_refused(name):
+    async def hook(self, *_):
+        pass
+
+    flow = type("Flow", (HTTPStream,), {name: hook})
+    with pytest.raises(TypeError, match=rf"Flow\.{name}\(\) is called and not awaited"):
+        flow()

@@ -155,3 +155,9 @@ async def test_a_disk_that_is_full_when_the_download_is_cancelled(tmp_path, capl
         assert chain.cancel()
         assert not stream.chains
         assert stream.stats().in_flight == 0
+
+
+async def test_a_fetch_of_a_stream_is_refused_with_what_to_use():
+    async with HTTPStream() as stream:
+        with pytest.raises(ValueError, match=r"open\(\)"):
+            await stream.fetch(Request("http://a.test/", stream=True))

@@ -91,7 +91,8 @@ class Gather(NamedTuple):
         links: any form of several links; a request alone stands for a link that keeps its
             response.
         readback: gets the list of the last responses of their chains, in the order of the links
-            (None of a chain that has read none), and returns what comes next, like any reader.
+            (None of a chain that has read none, an `asyncio.CancelledError` of one that was
+            cancelled), and returns what comes next, like any reader.
         errback: gets the first error; the other chains are cancelled then.
         return_exceptions: errors are put in the list instead, in the place of the response.
 

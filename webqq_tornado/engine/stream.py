@@ -19,7 +19,7 @@ from tornado.ioloop import IOLoop
 
 from .chain import Chain, Errback, Link, Next, Readback, checked_link, is_delay, keep, page_of
 from .conduct import Auth, Breaker, Observer, Retry
-from .errors import ClosedError
+from .errors import ClosedError, StreamError
 from .hooks import Hooks
 from .limits import Limits
 from .loops import current_ioloop, descriptor_limit, refuse_running_loop
@@ -36,6 +36,9 @@ from .transport import Transport
 __all__ = ["HTTPStream"]
 
 logger = logging.getLogger("webqq_tornado.engine")
+
+#: Hooks whose result is not awaited.
+_PLAIN_HOOKS = ("on_request", "on_response", "on_retry", "on_idle")
 
 _Self = TypeVar("_Self", bound="HTTPStream")
 
@@ -62,6 +65,7 @@ class HTTPStream(Hooks, RequestMaker):
 
     Raises:
         ValueError: an argument is out of range, or `defaults` has an unknown name.
+        TypeError: a hook is a coroutine function that can be none.
 
     All methods belong to the loop's thread; from another one use
     `ioloop.add_callback(stream.add_request, ...)`.
@@ -94,6 +98,12 @@ class HTTPStream(Hooks, RequestMaker):
         unknown = set(defaults or ()) - set(option_names())
         if unknown:
             raise ValueError(f"defaults has no {', '.join(sorted(unknown))}; see Request")
+        for name in _PLAIN_HOOKS:
+            if inspect.iscoroutinefunction(getattr(self, name)):
+                raise TypeError(
+                    f"{type(self).__name__}.{name}() is called and not awaited: make it a plain "
+                    "function, which may start a task or a chain"
+                )
         self.ioloop = ioloop or current_ioloop()
         #: What requests take that do not say otherwise.
         self.defaults: Mapping[str, Any] = {**DEFAULTS, **(defaults or {})}
@@ -231,12 +241,17 @@ class HTTPStream(Hooks, RequestMaker):
 
         Raises:
             StreamError: there was no response. A status of 400 or more is a response.
+            ValueError: it is no request, or one with `stream=True`: see `open`.
 
         Example:
             >>> response = await stream.fetch("http://example.org/")
         """
         if isinstance(request, Next):
-            request = request._replace(readback=keep, errback=_raise)
+            request = request._replace(
+                request=_whole(request.request), readback=keep, errback=_raise
+            )
+        else:
+            request = _whole(request)
         chain = self.add_request(
             request,
             keep,
@@ -253,7 +268,11 @@ class HTTPStream(Hooks, RequestMaker):
         except asyncio.CancelledError:
             chain.cancel()
             raise
-        assert response is not None  # noqa: S101 - keep() has read it
+        if response is None:
+            raise StreamError(
+                "a web socket has messages and no response: give add_request a reader of them",
+                chain=chain.name,
+            )
         return response
 
     async def follow(
@@ -556,6 +575,16 @@ def _clients(max_clients: int | None, limits: Limits | None) -> int:
     """Requests that may be in flight, by what was given."""
     given = (max_clients, None if limits is None else limits.clients)
     return min((one for one in given if one is not None), default=0) or descriptor_limit()
+
+
+def _whole(request: object) -> Request:
+    """A request whose response is complete when it is read."""
+    request = Request.of(request)
+    if request.stream:
+        raise ValueError(
+            "fetch() gives a response that is complete: use open() for a request with stream=True"
+        )
+    return request
 
 
 def _raise(error: Exception) -> Link:
