@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import inspect
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -494,9 +495,9 @@ class Client:
         return None
 
     def _on_no_login(self, error: Exception) -> Link:
-        is_final = isinstance(error, LoginError)
-        if not isinstance(error, (LoginError, StreamError, ProtocolError)):
-            raise error
+        is_final = not isinstance(error, (StreamError, ProtocolError))
+        if is_final and not isinstance(error, LoginError) and self._ready is None:
+            logger.error("%s: login failed", self.name, exc_info=error)  # ours, or on_captcha's
         if self._ready is not None:  # the first login: whoever awaits it decides
             state = State.REJECTED if is_final else State.OFFLINE
             self._end(state, str(error), logging.DEBUG)
@@ -665,8 +666,11 @@ def _prepared(link: Next, errback: Errback | None) -> Next:
         request = request.replace(request_timeout=REQUEST_TIMEOUT)
     readback = link.readback
 
-    def read(response: Response) -> Link:
-        return _prepared_next(readback(response) if readback else None, errback)
+    def read(response: Response) -> object:
+        result = readback(response) if readback else None
+        if inspect.isawaitable(result):
+            return _prepared_later(result, errback)
+        return _prepared_next(result, errback)
 
     def fail(error: Exception) -> Link:
         if link.errback is not None:
@@ -679,6 +683,10 @@ def _prepared(link: Next, errback: Errback | None) -> Next:
         return _prepared_next(errback(error), errback)
 
     return link._replace(request=request, readback=read, errback=fail)
+
+
+async def _prepared_later(link: Awaitable[Link], errback: Errback | None) -> Link:
+    return _prepared_next(await link, errback)
 
 
 def _prepared_next(link: Link, errback: Errback | None) -> Link:
