@@ -98,6 +98,13 @@ class Person:
         nonce = os.urandom(8).hex()
         self.post("/page/messages", conversation=conversation, content=list(content), nonce=nonce)
 
+    def sees(self, friend: Person) -> str:
+        """How a friend is to be reached."""
+        with self.opener.open(f"{self.server.url}/page/state", timeout=DEADLINE) as reply:
+            threads = json.load(reply)["conversations"]
+        (status,) = [each["status"] for each in threads if each["number"] == friend.account]
+        return str(status)
+
     def heard(self, conversation: str) -> list[Any]:
         address = f"{self.server.url}/page/messages?conversation={conversation}&limit=50"
         with self.opener.open(address, timeout=DEADLINE) as reply:
@@ -187,10 +194,35 @@ def test_a_client_that_shows_a_qr_code_is_let_in_on_the_page(page: Browser, ada:
     sign_in(page, ada)
     client = QRClient(ada.server)
     page.click("[data-opens=let-in]")
-    page.wait_for("#waiting-clients .name", "127.0.0.1")
+    page.wait_for("#waiting-clients .address", "127.0.0.1")
     page.click("#waiting-clients .confirm")
     page.wait_for("#notice-text", "signed in as Ada")
     assert "'登录成功！', 'Ada');" in client.state
+
+
+def test_a_client_that_shows_a_qr_code_is_announced_and_named(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    sign_in(page, ada)
+    page.wait_until(lambda: bo.sees(ada) == "online", "the page is live")
+    QRClient(ada.server)
+    page.click(".is-called[data-opens=let-in]")
+    page.wait_for("#waiting-clients .name", "Python-urllib")
+    page.wait_for("#waiting-clients .left", "2:")
+    page.wait_gone(".is-called")
+
+
+def test_a_code_that_is_shown_while_the_list_is_open_appears_in_it(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    sign_in(page, ada)
+    page.wait_until(lambda: bo.sees(ada) == "online", "the page is live")
+    page.click("[data-opens=let-in]")
+    page.wait_for("#let-in h2")
+    before = len(page.all("#waiting-clients li"))
+    QRClient(ada.server)
+    page.wait_until(lambda: len(page.all("#waiting-clients li")) > before, "another row")
+    page.click("#let-in .cancel")
 
 
 def test_a_client_can_be_refused(page: Browser, ada: Person) -> None:
@@ -208,7 +240,7 @@ def test_the_address_in_a_qr_code_asks_once_one_has_signed_in(page: Browser, ada
     page.open(address)
     page.type("#sign-in [name=account]", str(ada.account))
     page.type("#sign-in [name=password]", ada.password, Keys.ENTER)
-    page.wait_for("#waiting-clients .name", "127.0.0.1")
+    page.wait_for("#waiting-clients .address", "127.0.0.1")
     assert client.state.startswith("ptuiCB('67'")
     page.click("#waiting-clients .confirm")
     page.wait_for("#notice-text", "signed in as Ada")

@@ -12,10 +12,12 @@ from .recent import Recent
 __all__ = ["Captcha", "Captchas"]
 
 #: Letters that can be told apart when they are bent.
-_LETTERS = "ABCDEFGHJKMNPRSTUVWXYZ"
+_LETTERS = "ABCEFGHJKPRSTUXYZ"
 _LENGTH = 4
 #: Pixels, as the historical picture had them.
 _WIDTH, _HEIGHT = 130, 53
+#: Of which the letters fit in it.
+_FONT_SIZES = (34, 38, 42)
 
 
 class Captcha(NamedTuple):
@@ -35,7 +37,7 @@ class Captchas:
 
     def __init__(self) -> None:
         self._texts: Recent[str] = Recent()
-        self._maker = ImageCaptcha(width=_WIDTH, height=_HEIGHT)
+        self._maker = ImageCaptcha(width=_WIDTH, height=_HEIGHT, font_sizes=_FONT_SIZES)
 
     def new(self) -> Captcha:
         """A picture, and the cookie by which its answer is known."""

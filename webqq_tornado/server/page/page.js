@@ -6,6 +6,7 @@ import { Api, Live, Outbox } from "./api.js";
 import { Composer } from "./composer.js";
 import { ConversationList, arrange, candidateRow, drawAvatar, memberRow } from "./conversations.js";
 import { Faces } from "./faces.js";
+import { LetIn } from "./letin.js";
 import { Thread } from "./thread.js";
 
 const NOTICES = {
@@ -17,9 +18,6 @@ const $ = (id) => document.getElementById(id);
 
 let self = null;
 
-/** The QR code that the page was opened with; it is asked about once somebody is signed in. */
-let scanned = null;
-
 const faces = new Faces();
 const api = new Api(() => showWelcome());
 const outbox = new Outbox(api, {
@@ -29,6 +27,9 @@ const outbox = new Outbox(api, {
 const composer = new Composer($("composer"), faces, (content) => thread.send(content));
 const list = new ConversationList($("contacts"), $("no-contacts"), faces);
 const thread = new Thread($("thread"), { api, composer, faces, onRead: markRead, outbox });
+const letIn = new LetIn($("let-in"), document.querySelector("[data-opens=let-in]"), api, {
+  onDone: (isLetIn) => showNotice(isLetIn ? `The program is signed in as ${self.nick} now.` : "The program was refused."),
+});
 const live = new Live({
   onUp: () => sync().then(() => showReconnecting(false)),
   onDown: () => {
@@ -47,6 +48,7 @@ const EVENTS = {
     thread.render();
   },
   state: () => loadState().catch(ignoreAway),
+  client: () => letIn.called(),
   read: ({ conversation, message }) =>
     list.read(conversation, message) || loadState().catch(ignoreAway),
 };
@@ -56,7 +58,7 @@ start();
 async function start() {
   const asked = new URLSearchParams(location.search);
   const notice = NOTICES[asked.get("notice")];
-  scanned = asked.get("qr");
+  letIn.scanned = asked.get("qr");
   if (location.search) history.replaceState(null, "", location.pathname + location.hash);
   listen();
   try {
@@ -75,7 +77,7 @@ async function enter() {
   $("app").hidden = false;
   openFromAddress();
   live.start();
-  if (scanned) openDialog("let-in");
+  if (letIn.scanned) openDialog("let-in");
 }
 
 async function loadState() {
@@ -216,42 +218,9 @@ const FILL = {
     arrange($("candidates"), list.friends().map(candidateRow));
     $("no-candidates").hidden = list.friends().length > 0;
   },
-  "let-in": () => listClients(),
+  "let-in": () => letIn.fill(),
   members: () => arrange($("member-list"), thread.conversation.members.map(memberRow)),
 };
-
-/** Who shows a QR code: the one that was scanned, or all of them. */
-async function listClients() {
-  const [id, dialog] = [scanned, $("let-in")];
-  scanned = null;
-  arrange($("waiting-clients"), []);
-  $("no-clients").hidden = true;
-  try {
-    const { waiting } = await api.waitingClients(id);
-    arrange($("waiting-clients"), waiting.map(clientRow));
-    $("no-clients").hidden = waiting.length > 0;
-  } catch (error) {
-    dialog.querySelector("[role=alert]").textContent = `${error.message}.`;
-  }
-}
-
-function clientRow({ id, address }) {
-  const row = $("client-row").content.firstElementChild.cloneNode(true);
-  row.querySelector(".name").textContent = address;
-  row.querySelector(".confirm").addEventListener("click", () => decideClient(id, true));
-  row.querySelector(".refuse").addEventListener("click", () => decideClient(id, false));
-  return row;
-}
-
-async function decideClient(id, isLetIn) {
-  try {
-    await api.decideClient(id, isLetIn);
-    $("let-in").close();
-    showNotice(isLetIn ? `The program is signed in as ${self.nick} now.` : "The program was refused.");
-  } catch (error) {
-    $("let-in").querySelector("[role=alert]").textContent = `${error.message}.`;
-  }
-}
 
 async function signIn({ account, password }) {
   await api.signIn(Number(account.value), password.value);
