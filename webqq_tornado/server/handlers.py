@@ -15,7 +15,7 @@ from ..protocol.errors import ProtocolError
 from ..protocol.exchange import Call
 from .site import Site
 
-__all__ = ["Answer", "ExchangeHandler", "Handler"]
+__all__ = ["Answer", "ExchangeHandler", "Handler", "host_of"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
@@ -113,13 +113,22 @@ class Handler(RequestHandler):
         return f"{self.request.protocol}://{name}{port}{path}"
 
     @property
+    def plain_address(self) -> str:
+        """The server by http and without a name: where the client's connection has ended."""
+        stream = getattr(self.request.connection, "stream", None)
+        if stream is None or stream.socket is None:
+            return self.server.url
+        host = stream.socket.getsockname()[0]
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.server.port}"
+
+    @property
     def is_historical(self) -> bool:
         """Whether the client came by a historical host, not by the bare address."""
         return self._host.endswith(".qq.com")
 
     @property
     def _host(self) -> str:
-        return urlsplit(f"//{self.request.host}").hostname or ""
+        return host_of(f"//{self.request.host}")
 
     @property
     def _port(self) -> int | None:
@@ -127,6 +136,14 @@ class Handler(RequestHandler):
             return urlsplit(f"//{self.request.host}").port
         except ValueError:
             return None
+
+
+def host_of(url: str) -> str:
+    """The host that a URL names; "" if it names none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 #: Answers one exchange: from the handler and the form to the body.
@@ -173,7 +190,7 @@ class ExchangeHandler(Handler):
         return {name: texts[-1].decode("utf-8", "replace") for name, texts in values.items()}
 
     def _has_referer(self) -> bool:
-        referer = urlsplit(self.request.headers.get("Referer", "")).hostname or ""
+        referer = host_of(self.request.headers.get("Referer", ""))
         return bool(referer) and self.server.serves(referer)
 
 

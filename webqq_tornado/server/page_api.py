@@ -9,7 +9,6 @@ import logging
 import mimetypes
 from importlib import resources
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
@@ -72,7 +71,7 @@ class PageHandler(Handler):
             HTTPError: 400, 403 or 415.
         """
         origin = self.request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != self.request.host:
+        if origin is not None and not self.is_own(origin):
             refuse(403, "Requests from other pages are refused")
         if not self.request.headers.get("Content-Type", "").startswith("application/json"):
             refuse(415, "Send JSON with Content-Type application/json")
@@ -83,6 +82,10 @@ class PageHandler(Handler):
         if not isinstance(value, dict):
             refuse(400, "The body is not a JSON object")
         return value
+
+    def is_own(self, origin: str) -> bool:
+        """Whether a page of ours asks."""
+        return origin in {f"{scheme}://{self.request.host}" for scheme in ("http", "https")}
 
     def field(self, body: dict[str, Any], name: str, kind: type) -> Any:
         """A part of the body.
@@ -354,7 +357,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
 
     def check_origin(self, origin: str) -> bool:
         """Only our own page."""
-        return urlsplit(origin).netloc == self.request.host
+        return self.is_own(origin)
 
     def initialize(self, server: Site) -> None:
         """Called by Tornado with the route's arguments."""

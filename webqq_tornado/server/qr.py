@@ -33,7 +33,7 @@ def _code(handler: ExchangeHandler, _form: forms.QRCodeForm) -> str:
     server.tell_client(code)
     handler.set_domain_cookie("qrsig", code.qrsig, "ptlogin2.qq.com")
     # Who came by a historical host was pointed here by a hosts file: a telephone was not.
-    base = server.url if handler.is_historical else handler.address_of("", "")
+    base = handler.plain_address if handler.is_historical else handler.address_of("", "")
     picture = io.BytesIO()
     segno.make_qr(f"{base}/?{urlencode({'qr': code.id})}", error=_level(handler)).save(
         picture, kind="png", scale=_scale(handler), border=3

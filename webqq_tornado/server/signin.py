@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -145,17 +146,21 @@ class CheckSigHandler(Handler):
 
     def get(self) -> None:
         """302 to the page that the login was for."""
-        uin = self.get_cookie("uin", "") or ""
-        own = {"p_skey": secrets.token_urlsafe(32), "p_uin": uin}
+        own = {"p_skey": secrets.token_urlsafe(32), "p_uin": self._own_cookie("uin")}
         own |= {"pt4_token": secrets.token_urlsafe(16)}
         for name, value in own.items():
             self.set_domain_cookie(name, value, "web2.qq.com")
         # Clients of SmartQQ read ptwebqq after this, and go without if it is not set anew. For
         # the same domain as before: qqbot 2017 fails when a name is there twice.
-        self.set_domain_cookie("ptwebqq", self.get_cookie("ptwebqq", "") or "")
+        self.set_domain_cookie("ptwebqq", self._own_cookie("ptwebqq"))
         default = "/loginproxy.html?login2qq=1&webqq_type=10"
         target = _own(self, self.get_query_argument("s_url", ""))
         self.redirect(target or self.address_of("web2.qq.com", default))
+
+    def _own_cookie(self, name: str) -> str:
+        """A cookie that we have set; "" if it is none of ours, and not fit for a header."""
+        value = self.get_cookie(name, "") or ""
+        return value if re.fullmatch(r"\w{0,64}", value, re.ASCII) else ""
 
 
 class Pt4AuthHandler(Handler):
