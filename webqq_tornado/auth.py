@@ -233,11 +233,15 @@ class BearerAuth(Auth):
         if self._renew is None:
             return super().renew()
         self.token = None
+        if inspect.iscoroutinefunction(self._renew):
+            return self._ask(self._renew)
         result = self._renew()
-        return self._await_token(result) if inspect.isawaitable(result) else self._keep(result)
+        return self._ask(lambda: result) if inspect.isawaitable(result) else self._keep(result)
 
-    async def _await_token(self, result: Awaitable[Link]) -> Link:
-        return self._keep(await result)
+    async def _ask(self, renew: Callable[[], Link | Awaitable[Link]]) -> Link:
+        # A coroutine is made in here: it would stay unawaited if the chain ended before.
+        result = renew()
+        return self._keep(await result if inspect.isawaitable(result) else result)
 
     def _keep(self, result: Link) -> Link:
         if not isinstance(result, str):

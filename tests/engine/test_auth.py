@@ -10,7 +10,7 @@ from servers.scripted import Asked, Say, Scripted, scripted
 from servers.web import Web
 from tenacity import wait_none
 
-from webqq_tornado import AuthError, HTTPStream, LoggedOut, Next, Request
+from webqq_tornado import AuthError, ClosedError, HTTPStream, LoggedOut, Next, Request
 from webqq_tornado.auth import Auth, BasicAuth, BearerAuth, DigestAuth, LoginAuth
 from webqq_tornado.retry import Retry
 
@@ -290,3 +290,14 @@ async def test_credentials_of_ones_own_kind():
 def test_a_bearer_without_a_token_and_a_way_to_get_one_is_refused():
     with pytest.raises(ValueError, match="token"):
         BearerAuth()
+
+
+async def test_a_renewal_that_is_closed_before_it_begins_leaves_no_coroutine(web: Web):
+    async def renew():
+        return "never"
+
+    stream = HTTPStream(auth=BearerAuth(renew=renew))
+    chain = stream.add_request(web.http, print)
+    stream.close()  # a warning, that the coroutine was never awaited, would fail the test
+    with pytest.raises(ClosedError):
+        await chain
