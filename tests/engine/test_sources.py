@@ -163,3 +163,24 @@ async def test_the_errback_of_a_gather_may_gather_again(web: Web):
     async with HTTPStream(max_clients=4) as stream:
         await stream.add_request(web.http, lambda _: Gather(source(), print, again))
     assert [len(one.body) for one in joined] == list(range(9))
+
+
+@pytest.mark.parametrize("before", [0, 5])
+async def test_a_source_that_ends_its_own_chain_is_closed(web: Web, before, caplog):
+    closed = []
+
+    def source():
+        try:
+            for _ in range(before):
+                yield f"{web.http}/hold/own-end", None
+            chain.cancel()
+            yield f"{web.http}/hold/own-end", None
+        finally:
+            closed.append(True)
+
+    kept = source()  # who holds it: the garbage collector does not close it
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, lambda _: kept)
+        with pytest.raises(asyncio.CancelledError):
+            await chain
+    assert closed == [True]

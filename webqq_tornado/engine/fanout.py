@@ -152,7 +152,7 @@ class FanOut:
     def _close(self, chain: Chain, source: Iterator[object]) -> None:
         close = getattr(source, "close", None)
         if close is None or getattr(source, "gi_running", False):
-            return  # if it is running, it has ended its own chain, and will not be asked again
+            return  # if it is running, it has ended its own chain: it is closed when it returns
         try:
             close()
         except Exception as error:
@@ -172,6 +172,7 @@ class FanOut:
         try:
             for item in source:
                 if chain.done:
+                    self._close(chain, source)
                     return True
                 below.ahead.append(item)
                 if len(below.ahead) == 2:
@@ -201,8 +202,10 @@ class FanOut:
     def _take_one(self, chain: Chain, below: Below, source: Iterator[object]) -> None:
         try:
             item = below.ahead.popleft() if below.ahead else next(source)
-            if not chain.done:  # the source may have ended its own chain
+            if chain._below is below:
                 self._add(chain, below, item)
+            else:  # the source has ended its own chain
+                self._close(chain, source)
         except StopIteration:
             self._on_exhausted(chain, below)
         except Exception as error:
