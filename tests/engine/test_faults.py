@@ -156,9 +156,13 @@ def _held() -> tuple[int, int]:
 async def test_a_fault_leaves_neither_descriptor_nor_memory_behind(name):
     async def meet_five() -> None:
         await asyncio.gather(*[_meet(stream, url, name) for _ in range(5)])
-        await asyncio.sleep(0.01)  # the server closes its ends, too
+        for _ in range(5):  # the server closes its ends, too, when it has heard
+            if len(asyncio.all_tasks()) == tasks:
+                break
+            await asyncio.sleep(0.01)
 
     async with misbehaving() as url, HTTPStream() as stream:
+        tasks = len(asyncio.all_tasks())
         await meet_five()
         descriptors, objects = _held()
         for _ in range(2):
