@@ -70,7 +70,7 @@ async def test_commands_are_explained_and_unknown_ones_named():
         typist.type("/help", "/list", "/nonsense", "/to Nobody", "done")
         await typist.heard(FriendMessage)
         shown = typist.shown.getvalue()
-    for words in ("/quit   leave", "group   Square", "no /nonsense", "called 'Nobody'"):
+    for words in ("/quit   leave", "group      Square", "no /nonsense", "called 'Nobody'"):
         assert words in shown
 
 

@@ -12,7 +12,7 @@ import click
 
 from ..server.storage import Storage
 
-__all__ = ["Household", "Login", "household"]
+__all__ = ["Household", "Login", "household", "known_logins"]
 
 #: No letters or digits that look alike.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -58,6 +58,15 @@ def household(storage: Storage, state_dir: Path) -> Household:
     storage.create_group("Playground", user.account, [bot.account])
     _write(path, {"bot": bot._asdict(), "user": user._asdict()})
     return Household(bot, user, is_new=True)
+
+
+def known_logins(state_dir: Path) -> dict[str, Login]:
+    """The accounts that the first start made, "bot" and "user"; empty without a first start."""
+    try:
+        values = json.loads((state_dir / "accounts.json").read_text(encoding="utf-8"))
+        return {name: Login(**values[name]) for name in ("bot", "user")}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
 
 
 def _create(storage: Storage, nick: str) -> Login:

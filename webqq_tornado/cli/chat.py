@@ -6,33 +6,39 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
-
-import click
 
 from ..engine.stream import HTTPStream
 from ..flows.bot import Bot
 from ..flows.client import Client
+from ..flows.store import Store
+from ..protocol.dialect import WEBQQ3
 from ..protocol.endpoints import Endpoints
 from ..server.app import WebQQServer
 from ..server.storage import Storage
 from .accounts import Household, household
 from .console import Screen
 from .prompt import HELP, Prompt
+from .running import INTERRUPTED
 from .serving import serve_tls, show_tls
+from .who import ADDRESS_FILE, DRAIN_SECONDS, Who, online, server_here, session_file
 
-__all__ = ["ServerOptions", "chat_elsewhere", "chat_here", "serve"]
+__all__ = [
+    "ServerOptions",
+    "catch_signals",
+    "chat_elsewhere",
+    "chat_here",
+    "serve",
+    "until_stopped",
+]
 
 logger = logging.getLogger("webqq_tornado.cli")
 
 #: The port that the embedded server likes best.
 FIRST_PORT = 8100
-#: Seconds for chains under way when leaving.
-DRAIN_SECONDS = 3.0
-#: What a shell says of a process that Ctrl-C has ended.
-INTERRUPTED = 130
 
 
 class ServerOptions(NamedTuple):
@@ -55,60 +61,76 @@ class ServerOptions(NamedTuple):
 
 async def chat_here(options: ServerOptions, plugins: Sequence[Path], screen: Screen) -> None:
     """Start a server, a bot on it, and a prompt for the user."""
-    server = start_server(options)
-    try:
+    async with running(options) as server:
         home = household(server.storage, options.state_dir)
-        stream = HTTPStream()
-        endpoints = Endpoints.at(server.url)
-        client = Client(stream, home.bot.account, home.bot.password, endpoints, name="bot")
-        bot = _bot(client, home.bot.nick, plugins)
+        folder = options.state_dir / "clients" / "here"
+        stream, store = HTTPStream(), Store(folder / "client.db")
         # What the user says and hears stands at the prompt already.
-        user = Client(
-            stream,
-            home.user.account,
-            home.user.password,
-            endpoints,
-            name="you",
-            log_level=logging.DEBUG,
+        levels = {"bot": logging.INFO, "you": logging.DEBUG}
+        client, user = (
+            Client(
+                stream,
+                login.account,
+                login.password,
+                Endpoints.at(server.url),
+                name=name,
+                log_level=levels[name],
+                store=store,
+                session_file=session_file(folder, login.account, WEBQQ3),
+            )
+            for name, login in (("bot", home.bot), ("you", home.user))
         )
+        bot = _bot(client, home.bot.nick, plugins)
         clients = [client, user] if screen.is_terminal else [client]
         try:
             for one in clients:
                 await one.login()
-            stopped = _catch_signals()
+            stopped = catch_signals()
             _introduce(server, home, screen)
             prompt = Prompt(user, screen, bot.name) if screen.is_terminal else None
-            await _until(stopped, prompt)
+            await until_stopped(stopped, prompt)
         finally:
-            await _leave(stream, clients)
-    finally:
-        await server.close()
+            await asyncio.gather(*(one.logout() for one in clients))
+            await stream.drain(DRAIN_SECONDS)
+            stream.close()
+            store.close()
 
 
-async def chat_elsewhere(
-    url: str, account: int, password: str, plugins: Sequence[Path], screen: Screen
-) -> None:
+async def chat_elsewhere(who: Who, plugins: Sequence[Path], screen: Screen) -> None:
     """A bot on a server elsewhere, and a prompt in the name of its account."""
-    stream = HTTPStream()
-    client = Client(stream, account, password, Endpoints.at(url), name=str(account))
-    _bot(client, str(account), plugins)
-    try:
-        await client.login()
-        stopped = _catch_signals()
-        screen.say(f"{account} is online at {url}.", style="bold")
+    async with online(who, screen, listens=True, log_level=logging.INFO) as client:
+        _bot(client, client.nick or str(client.account), plugins)
+        stopped = catch_signals()
+        screen.say(f"{client.account} is online at {who.url}.", style="bold")
         if screen.is_terminal:
             screen.say(*HELP, "", style="dim")
-        await _until(stopped, Prompt(client, screen) if screen.is_terminal else None)
+        await until_stopped(stopped, Prompt(client, screen) if screen.is_terminal else None)
+
+
+@asynccontextmanager
+async def running(options: ServerOptions) -> AsyncIterator[WebQQServer]:
+    """A server that listens; other commands find it by the state directory.
+
+    Raises:
+        StorageError: its folder can not be used.
+        PortTaken: the port, or all that were tried, are taken.
+    """
+    server = start_server(options)
+    address = options.state_dir / ADDRESS_FILE
+    try:
+        address.write_text(server.url, encoding="utf-8")
+        yield server
     finally:
-        await _leave(stream, [client])
+        if server_here(options.state_dir) == server.url:
+            address.unlink(missing_ok=True)
+        await server.close()
 
 
 async def serve(options: ServerOptions, screen: Screen) -> None:
     """Run the server alone."""
-    server = start_server(options)
-    try:
+    async with running(options) as server:
         home = household(server.storage, options.state_dir)
-        stopped = _catch_signals()
+        stopped = catch_signals()
         _show_passwords(home, screen)
         if options.has_tls:
             place = (options.state_dir, options.address, options.tls_port)
@@ -118,11 +140,10 @@ async def serve(options: ServerOptions, screen: Screen) -> None:
             f"Open {server.signin_url(home.user.account)} to be signed in as {home.user.nick},",
             f"or {server.url} to sign in or register.",
             "From another terminal:",
+            "  python -m webqq_tornado chat",
             f"  python -m webqq_tornado --server {server.url} --account {home.bot.account}",
         )
-        await _until(stopped, None)
-    finally:
-        await server.close()
+        await until_stopped(stopped, None)
 
 
 def start_server(options: ServerOptions) -> WebQQServer:
@@ -169,7 +190,7 @@ def _show_passwords(home: Household, screen: Screen) -> None:
         screen.say(f"  {login.nick:<4} account {login.account}  password {login.password}")
 
 
-def _catch_signals() -> asyncio.Event:
+def catch_signals() -> asyncio.Event:
     """Ctrl-C and SIGTERM set the event. The second one ends the process at once."""
     stopped = asyncio.Event()
 
@@ -185,7 +206,7 @@ def _catch_signals() -> asyncio.Event:
     return stopped
 
 
-async def _until(stopped: asyncio.Event, prompt: Prompt | None) -> None:
+async def until_stopped(stopped: asyncio.Event, prompt: Prompt | None) -> None:
     """Until somebody stops us, or the prompt ends."""
     waiting = [asyncio.ensure_future(stopped.wait())]
     if prompt is not None:
@@ -195,30 +216,3 @@ async def _until(stopped: asyncio.Event, prompt: Prompt | None) -> None:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     stopped.set()
-
-
-async def _leave(stream: HTTPStream, clients: Sequence[Client]) -> None:
-    await asyncio.gather(*(client.logout() for client in clients))
-    await stream.drain(DRAIN_SECONDS)
-    stream.close()
-
-
-def read_password(account: int, path: Path | None, given: str | None) -> str:
-    """The password from where it was given, else asked for.
-
-    Raises:
-        click.ClickException: the file can not be read, or there is nobody to ask.
-    """
-    if given:
-        return given
-    if path is not None:
-        try:
-            return path.read_text(encoding="utf-8").split("\n")[0].rstrip("\r")
-        except (OSError, UnicodeDecodeError) as error:
-            raise click.ClickException(f"password file {path}: {error}") from None
-    if not os.isatty(0):
-        raise click.ClickException(
-            "no password: set WEBQQ_PASSWORD, give --password-file, or start it on a terminal"
-        )
-    password: str = click.prompt(f"Password of {account}", hide_input=True)
-    return password

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,8 @@ from typing import Any
 import click
 
 from .. import __version__
-from .chat import (
-    ServerOptions,
-    chat_elsewhere,
-    chat_here,
-    read_password,
-)
+from .account import COMMANDS
+from .chat import ServerOptions, chat_elsewhere, chat_here
 from .chat import serve as serve_alone
 from .confirm import confirm
 from .console import Screen, show_logs
@@ -23,13 +18,17 @@ from .flow import find_flow, run_flow, summary
 from .ready import job, mirror, monitor, sync
 from .running import run_coroutine
 from .serving import SERVE_HELP
-from .settings import SETTINGS, options
+from .settings import options
+from .who import who_is_meant
 
 __all__ = ["main"]
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@options("server", "account", "password_file", "plugin", "state_dir", "port", "address", "verbose")
+@options(
+    *("server", "account", "password_file", "qr", "plugin"),
+    *("state_dir", "port", "address", "verbose"),
+)
 @click.version_option(__version__, prog_name="webqq_tornado")
 @click.pass_context
 def main(
@@ -57,10 +56,17 @@ def main(
         here = ServerOptions(rest["port"], rest["address"], rest["state_dir"])
         run_coroutine(chat_here(here, plugins, screen))
         return
-    if account is None:
-        raise click.UsageError("--server needs --account: whom to log in as")
-    password = read_password(account, password_file, _password(context))
-    run_coroutine(chat_elsewhere(_checked_url(server), account, password, plugins, screen))
+    if account is None and not rest["qr"]:
+        raise click.UsageError("--server needs --account, or --qr: whom to log in as")
+    who = who_is_meant(
+        context,
+        server=server,
+        account=account,
+        password_file=password_file,
+        qr=rest["qr"],
+        state_dir=rest["state_dir"],
+    )
+    run_coroutine(chat_elsewhere(who, plugins, screen))
 
 
 @main.command(help=SERVE_HELP)
@@ -86,17 +92,5 @@ def run(flow: str, verbose: bool) -> None:
     sys.exit(1 if stats.failed or stats.cancelled else 0)
 
 
-def _password(context: click.Context) -> str | None:
-    setting = SETTINGS["password"]
-    given: str | None = (context.default_map or {}).get(setting.key)
-    return os.environ.get(setting.variable) or given
-
-
-def _checked_url(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise click.UsageError(f"--server {url}: give a URL such as http://127.0.0.1:8100")
-    return url
-
-
-for command in (confirm, monitor, sync, job, mirror):
+for command in (*COMMANDS, confirm, monitor, sync, job, mirror):
     main.add_command(command)

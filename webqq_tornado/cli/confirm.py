@@ -13,8 +13,8 @@ import click
 from ..engine.errors import StreamError
 from ..engine.response import Response
 from ..engine.stream import HTTPStream
-from .chat import read_password
 from .console import Screen, printable, show_logs
+from .passwords import read_password
 from .running import run_coroutine
 from .settings import SETTINGS, options
 

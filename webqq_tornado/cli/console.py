@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["Screen", "show_logs"]
+from ..flows.history import Entry
+
+__all__ = ["Screen", "printable", "show_entries", "show_logs"]
 
 #: Colours by logger, so that one sees at a glance who speaks.
 _STYLES = {
@@ -37,6 +40,10 @@ class Screen:
         """Show lines of our own."""
         for line in lines:
             self.console.print(Text(line, style=style))
+
+    def pieces(self, *pieces: str | tuple[str, str]) -> None:
+        """Show one line of pieces, some with a style of their own."""
+        self.console.print(Text.assemble(*pieces))
 
     def chat(self, who: str, text: str, where: str = "") -> None:
         """Show a message to the person at the terminal."""
@@ -90,3 +97,20 @@ def printable(text: str) -> str:
         character if character.isprintable() or character in "\n\t" else "\ufffd"
         for character in text
     )
+
+
+def show_entries(screen: Screen, entries: Iterable[Entry]) -> None:
+    """Messages as lines, with the day wherever it changes."""
+    day = ""
+    for entry in entries:
+        when = time.localtime(entry.time)
+        if time.strftime("%Y-%m-%d", when) != day:
+            day = time.strftime("%Y-%m-%d", when)
+            screen.say(day, style="dim")
+        line = Text.assemble((time.strftime("%H:%M  ", when), "dim"))
+        line.append(printable(entry.sender), "bold cyan" if entry.is_own else "bold yellow")
+        where = entry.name if entry.is_own or entry.name != entry.sender else ""
+        arrow = " -> " if entry.is_own else " in "
+        line.append(f"{arrow}{printable(where)}" if where else "", "dim")
+        line.append(f": {printable(entry.text)}")
+        screen.console.print(line)

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import HTML
 from prompt_toolkit.patch_stdout import patch_stdout
 
-from ..flows.client import Client, Happening, SendError
-from ..flows.contacts import Contact, name_of
+from ..flows.client import Client, Happening, SendError, State, StateChange
+from ..flows.contacts import Contact, Message, kind_of, name_of
 from ..flows.outbox import Receipt
-from ..protocol.models import FriendMessage, Group, GroupMessage
-from .console import Screen, printable
+from ..protocol.codes import Status
+from ..protocol.models import Content, Discussion, Friend, Group
+from .console import Screen, printable, show_entries
+from .faces import with_faces
 
-__all__ = ["Prompt"]
+__all__ = ["HELP", "Prompt"]
 
 HELP = (
-    "Type a message and press Enter. Besides:",
-    "  /to NAME   write to another friend or group    /list   who there is",
-    "  /help      this                                /quit   leave",
+    "Type a message and press Enter; [微笑] and the like become faces. Besides:",
+    "  /to NAME      write to another friend, group or discussion (Tab completes)",
+    "  /list         who there is       /who          the members of this group",
+    "  /history [N]  what was said      /help         this      /quit   leave",
 )
+#: Earlier messages that are shown when one turns to somebody.
+_SHOWN = 8
+_DOTS = {Status.ONLINE: ("● ", "green"), Status.OFFLINE: ("○ ", "dim")}
 
 
 class Prompt(Completer):
@@ -32,19 +40,27 @@ class Prompt(Completer):
         client: in whose name.
         screen: where what comes in is shown.
         to: name of whom to write to first.
+        has_bell: whether each message rings.
     """
 
-    def __init__(self, client: Client, screen: Screen, to: str = "") -> None:
+    def __init__(
+        self, client: Client, screen: Screen, to: str = "", *, has_bell: bool = False
+    ) -> None:
         self._client = client
         self._screen = screen
+        self._has_bell = has_bell
+        self._unread: Counter[str] = Counter()
         self._target: Contact | None = client.contacts.find(to) if to else None
         if self._target is None:
-            self._target = next(iter(client.contacts.friends.values()), None)
+            self._target = next(iter(client.contacts), None)
         client.on_event(self._on_event)
 
     async def run(self) -> None:
         """Read lines until /quit, the end of input, or Ctrl-C."""
-        session: PromptSession[str] = PromptSession(completer=self, complete_while_typing=False)
+        session: PromptSession[str] = PromptSession(
+            completer=self, complete_while_typing=False, bottom_toolbar=self._toolbar
+        )
+        self._show_history(_SHOWN)
         with patch_stdout(raw=True):
             while True:
                 try:
@@ -58,46 +74,92 @@ class Prompt(Completer):
     def get_completions(self, document: Document, _event: object) -> Iterable[Completion]:
         """Names after /to, and the commands."""
         text = document.text_before_cursor
-        names = [name_of(contact) for contact in self._contacts()]
+        names = [name_of(contact) for contact in self._client.contacts]
         choices = (
             [f"/to {name}" for name in names]
             if text.startswith("/to ")
-            else ["/to ", "/list", "/help", "/quit"]
+            else ["/to ", "/list", "/who", "/history", "/help", "/quit"]
         )
         for choice in choices:
-            if text.startswith("/") and choice.startswith(text):
+            if text.startswith("/") and choice.casefold().startswith(text.casefold()):
                 yield Completion(choice, start_position=-len(text))
+
+    # -- what is shown beside the line ----------------------------------------------------------
 
     def _label(self) -> str:
         return f"{printable(name_of(self._target)) if self._target else 'nobody'} > "
 
-    def _contacts(self) -> list[Contact]:
-        contacts = self._client.contacts
-        return [*contacts.friends.values(), *contacts.groups.values()]
+    def _toolbar(self) -> HTML | None:
+        """Who has written meanwhile, and whether one is cut off; nothing on a calm day."""
+        parts = [f"{name} ({count})" for name, count in self._unread.most_common()]
+        shown = ["unread: " + ", ".join(map(printable, parts))] if parts else []
+        if self._client.state is not State.ONLINE:
+            shown.append(self._client.state.value)
+        if self._client.outbox_size:
+            shown.append(f"{self._client.outbox_size} to be sent")
+        return HTML("{}").format("   ".join(shown)) if shown else None
+
+    # -- what is typed --------------------------------------------------------------------------
 
     def _obey(self, line: str) -> None:
         word, _, rest = line.partition(" ")
         if not line:
             return
-        if word == "/to":
-            self._turn_to(rest)
-        elif word == "/list":
-            for contact in self._contacts():
-                kind = "group " if isinstance(contact, Group) else "friend"
-                self._screen.say(f"  {kind}  {printable(name_of(contact))}")
-        elif word == "/help":
-            self._screen.say(*HELP)
+        command = _COMMANDS.get(word)
+        if command is not None:
+            command(self, rest.strip())
         elif word.startswith("/"):
-            self._screen.say(f"There is no {word}; try /help", style="yellow")
+            self._screen.say(f"There is no {printable(word)}; try /help", style="yellow")
         else:
             self._send(line)
 
     def _turn_to(self, name: str) -> None:
-        found = self._client.contacts.find(name)
+        found = self._client.find(name)
         if found is None:
-            self._screen.say(f"Nobody is called {name!r}; see /list", style="yellow")
-        else:
-            self._target = found
+            near = ", ".join(printable(name_of(one)) for one in self._client.search(name)[:8])
+            hint = f"did you mean {near}?" if name and near else "see /list"
+            self._screen.say(f"Nobody is called {printable(name)!r}; {hint}", style="yellow")
+            return
+        self._target = found
+        self._unread.pop(name_of(found), None)
+        self._show_history(_SHOWN)
+
+    def _list(self, word: str) -> None:
+        found = self._client.search(word) if word else list(self._client.contacts)
+        for contact in found:
+            dot, style = "  ", ""
+            if isinstance(contact, Friend):
+                status = self._client.contacts.status_of(contact)
+                dot, style = _DOTS.get(status, ("◐ ", "yellow"))
+            unread = self._unread[name_of(contact)]
+            count = f"  ({unread} unread)" if unread else ""
+            kind = f"{kind_of(contact).value:<10} "
+            self._screen.pieces("  ", (dot, style), kind, printable(name_of(contact)), count)
+        if not found:
+            self._screen.say("Nobody.", style="dim")
+
+    def _who(self, _rest: str) -> None:
+        target = self._target
+        if not isinstance(target, (Group, Discussion)):
+            self._screen.say("That is for groups and discussions.", style="yellow")
+            return
+        names = [printable(member.name) for member in self._client.contacts.members(target)]
+        self._screen.say(f"  {', '.join(names)}")
+
+    def _history(self, rest: str) -> None:
+        self._show_history(int(rest) if rest.isdecimal() and int(rest) else 30)
+
+    def _help(self, _rest: str) -> None:
+        self._screen.say(*HELP)
+
+    def _show_history(self, limit: int) -> None:
+        store, target = self._client.store, self._target
+        if store is None or target is None:
+            return
+        with_ = self._client.contacts.number(target) or name_of(target)
+        show_entries(
+            self._screen, store.history(self._client.account, with_=with_, limit=min(limit, 1000))
+        )
 
     def _send(self, text: str) -> None:
         if self._target is None:
@@ -105,17 +167,38 @@ class Prompt(Completer):
                 "There is nobody to write to; add a friend on the page", style="yellow"
             )
             return
-        self._client.send(self._target, text).add_done_callback(self._report)
+        content: Content = with_faces(text)
+        self._client.send(self._target, content).add_done_callback(self._report)
 
     def _report(self, receipt: asyncio.Future[Receipt]) -> None:
         error = None if receipt.cancelled() else receipt.exception()
         if isinstance(error, SendError):
-            self._screen.say(str(error), style="bold red")
+            self._screen.say(printable(str(error)), style="bold red")
+
+    # -- what comes in --------------------------------------------------------------------------
 
     def _on_event(self, event: Happening) -> None:
-        if isinstance(event, FriendMessage) and event.sender != self._client.account:
-            self._screen.chat(self._client.sender_name(event), event.content.text)
-        elif isinstance(event, GroupMessage) and event.sender != self._client.account:
-            group = self._client.contacts.groups.get(event.gid)
-            where = name_of(group) if group else str(event.gid)
-            self._screen.chat(self._client.sender_name(event), event.content.text, where)
+        if isinstance(event, StateChange):
+            if event.state.is_over and event.state is not State.OFFLINE:
+                why = printable(event.reason)
+                self._screen.say(f"You are {event.state.value}: {why}", style="bold red")
+            return
+        if not isinstance(event, Message) or self._client.is_own(event):
+            return
+        contact = self._client.contact_of(event)
+        name, is_shared = name_of(contact), isinstance(contact, (Group, Discussion))
+        if self._target is None or name != name_of(self._target):
+            self._unread[name] += 1
+        who = printable(self._client.sender_name(event))
+        self._screen.chat(who, event.content.text, printable(name) if is_shared else "")
+        if self._has_bell:
+            self._screen.console.bell()
+
+
+_COMMANDS: dict[str, Callable[[Prompt, str], None]] = {
+    "/to": Prompt._turn_to,
+    "/list": Prompt._list,
+    "/who": Prompt._who,
+    "/history": Prompt._history,
+    "/help": Prompt._help,
+}

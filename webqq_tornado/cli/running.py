@@ -12,16 +12,27 @@ import click
 from ..engine.errors import StreamError
 from ..flows.bot import PluginError
 from ..flows.client import LoginError
+from ..flows.store import StoreError
 from ..protocol.errors import ProtocolError
 from ..server.app import PortTaken
 from ..server.storage import StorageError
 from ..server.tls import CertificateError
-from .chat import INTERRUPTED
 
-__all__ = ["run_coroutine"]
+__all__ = ["INTERRUPTED", "run_coroutine"]
+
+#: What a shell says of a process that Ctrl-C has ended.
+INTERRUPTED = 130
 
 #: What can go wrong without anybody's program being wrong.
-_EXPECTED = (CertificateError, LoginError, PluginError, PortTaken, StorageError, StreamError)
+_EXPECTED = (
+    CertificateError,
+    LoginError,
+    PluginError,
+    PortTaken,
+    StorageError,
+    StoreError,
+    StreamError,
+)
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:

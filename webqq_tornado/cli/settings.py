@@ -62,6 +62,7 @@ SETTINGS = {
             click.Path(path_type=Path),
             metavar="FILE",
         ),
+        Setting("qr", "Log in by QR code, as SmartQQ did, not by password.", bool, False),
         Setting(
             "plugin",
             "Python file with handlers for the bot; may be given more than once.",

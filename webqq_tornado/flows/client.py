@@ -51,7 +51,15 @@ from .directory import Directory
 from .fetch import Fetch
 from .inbox import Inbox
 from .kept import KeptSession, cookies_of
-from .login import Login, LoginError, OnCaptcha, OnQR, PasswordLogin, QRLogin
+from .login import (
+    Login,
+    LoginError,
+    OnCaptcha,
+    OnQR,
+    PasswordLogin,
+    PasswordNeeded,
+    QRLogin,
+)
 from .outbox import Receipt, SendError
 from .poll import Poll
 from .post import Post
@@ -59,7 +67,15 @@ from .records import Kept, Records, Unkept
 from .signatures import Signatures
 from .store import Store
 
-__all__ = ["Client", "Happening", "LoginError", "SendError", "State", "StateChange"]
+__all__ = [
+    "Client",
+    "Happening",
+    "LoginError",
+    "PasswordNeeded",
+    "SendError",
+    "State",
+    "StateChange",
+]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
@@ -113,6 +129,8 @@ class Client:
             came in already; by default all that is in memory, and there is no history.
         session_file: where the session is kept, mode 0600: a client that starts again goes on
             with it, and needs no login.
+        listens: whether it polls; one that does not can send, and leaves what comes in to another
+            client with the same session.
         on_captcha: gets a captcha's picture (bytes of a JPEG), returns its characters; may be
             `async def`. It is asked again when they were wrong.
         on_qr: gets a QR code's picture (bytes of a PNG) to show; a new one when it has expired.
@@ -144,6 +162,7 @@ class Client:
         log_level: int = logging.INFO,
         store: Store | None = None,
         session_file: Path | None = None,
+        listens: bool = True,
         on_captcha: OnCaptcha | None = None,
         on_qr: OnQR | None = None,
     ) -> None:
@@ -164,6 +183,7 @@ class Client:
         self.session: Session | None = None
         self.directory = Directory(self)
         self.signatures = Signatures(self)
+        self.listens = listens
         self._password = password
         self._on_captcha, self._on_qr = on_captcha, on_qr
         self._identity = stream.session(f"webqq {account} {id(self)}")
@@ -249,14 +269,19 @@ class Client:
         self._listeners.append(listener)
         return listener
 
-    async def login(self) -> None:
+    async def login(self, password: str = "") -> None:
         """Get online, and stay so until `logout`. Cancelling it gives the login up.
 
+        Args:
+            password: in place of the one from the beginning.
+
         Raises:
+            PasswordNeeded: there is none, and no session that one could go on with.
             LoginError: the server does not let the account in.
             StreamError: the server is not there. (Later on the client tries again by itself.)
             ProtocolError: it is no WebQQ server.
         """
+        self._password = password or self._password
         self._drop_session()
         self._ready = asyncio.get_running_loop().create_future()
         self._set_state(State.CONNECTING)
@@ -484,15 +509,19 @@ class Client:
         self._set_state(State.ONLINE)
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
-        poll = Poll(self, self.session)
-        self.add_chain(poll.next_link(), "poll", poll.on_error)
-        if self.dialect.heartbeat is not None:
-            self.add_chain(self._heartbeat_link(), "heartbeat", self._on_heartbeat_error)
-        self.add_chain(self._contacts_link(), "contacts", self._on_contacts_error)
+        if self.listens:
+            self._listen(self.session)
         for receipt in self._post.restore():
             receipt.add_done_callback(self._log_sent)
         self._post.resume()
         return None
+
+    def _listen(self, session: Session) -> None:
+        poll = Poll(self, session)
+        self.add_chain(poll.next_link(), "poll", poll.on_error)
+        if self.dialect.heartbeat is not None:
+            self.add_chain(self._heartbeat_link(), "heartbeat", self._on_heartbeat_error)
+        self.add_chain(self._contacts_link(), "contacts", self._on_contacts_error)
 
     def _on_no_login(self, error: Exception) -> Link:
         is_final = not isinstance(error, (StreamError, ProtocolError))
@@ -526,6 +555,7 @@ class Client:
     def _drop_session(self) -> None:
         """End the chains of the session, all but the one whose reader is calling."""
         self.session = None
+        self._is_refreshing = self._is_stale = False  # its chain ends here, too
         self._post.pause()
         chains, self._chains = self._chains, set()
         for chain in chains:

@@ -29,7 +29,7 @@ from ..protocol.errors import ProtocolError
 from ..protocol.hashes import hash33, password_hash
 from ..protocol.models import CheckReply, LoginReply, Secret, Session
 
-__all__ = ["Login", "LoginError", "OnCaptcha", "OnQR", "PasswordLogin", "QRLogin"]
+__all__ = ["Login", "LoginError", "OnCaptcha", "OnQR", "PasswordLogin", "PasswordNeeded", "QRLogin"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
@@ -49,6 +49,10 @@ _NEW = Secret()
 
 class LoginError(Exception):
     """The server does not let this account in; trying again will not change that."""
+
+
+class PasswordNeeded(LoginError):
+    """No password was given, and the session that was kept is over."""
 
 
 class Login(ABC):
@@ -166,6 +170,10 @@ class PasswordLogin(Login):
         return Next(webqq3.CHECK.request(self._endpoints, form), self._on_check)
 
     def _on_check(self, response: Response) -> Link:
+        if not self._password:
+            raise PasswordNeeded(
+                f"there is no session of {self.account} to go on with: give its password"
+            )
         reply = webqq3.CHECK.parse(_body(response, "check"))
         self._salt = reply.salt
         return self._picture(reply) if reply.needs_captcha else self._proof(reply.code)

@@ -1,0 +1,199 @@
+"""send, contacts, history, status, login and logout, as processes against a server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from servers.town import PASSWORD, Ear, Town
+
+from webqq_tornado.flows.client import Client
+from webqq_tornado.protocol.models import FriendMessage, GroupMessage, StatusChange
+
+pytestmark = pytest.mark.slow
+
+
+class Shell:
+    """Ann at a shell, and Bob online elsewhere."""
+
+    def __init__(self, town: Town, state: Path) -> None:
+        self.town, self.state = town, state
+        self.bob: Client
+        self.ear: Ear
+        self.bob, self.ear = town.client(town.bob)
+        self.environment = {
+            **os.environ,
+            "WEBQQ_STATE_DIR": str(state),
+            "WEBQQ_SERVER": town.server.url,
+            "WEBQQ_ACCOUNT": str(town.ann),
+            "WEBQQ_PASSWORD": PASSWORD,
+        }
+
+    async def run(self, *words: str, given: str = "", code: int = 0, **changes: str) -> str:
+        """What a command prints; its exit code is looked at."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "webqq_tornado", *words),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={name: value for name, value in {**self.environment, **changes}.items() if value},
+        )
+        output, _ = await process.communicate(given.encode())
+        assert process.returncode == code, output.decode()
+        return output.decode()
+
+
+@asynccontextmanager
+async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
+    async with Town(tmp_path / "server.db") as town:
+        one = Shell(town, tmp_path / "state")
+        await one.bob.login()
+        yield one
+
+
+async def test_send_sends_and_says_so(tmp_path):
+    async with shell(tmp_path) as one:
+        assert await one.run("send", "Bob", "hello", "there [微笑]") == "Sent to Bob.\n"
+        content = (await one.ear.next(FriendMessage)).content
+        assert content.text == "hello there [微笑]"
+        assert len(content.parts) == 2  # the face is one
+
+
+async def test_send_reads_standard_input(tmp_path):
+    async with shell(tmp_path) as one:
+        await one.run("send", "Square", "-", given="two\nlines\n")
+        assert (await one.ear.next(GroupMessage)).content.text == "two\nlines"
+
+
+async def test_send_says_as_json_what_it_did(tmp_path):
+    async with shell(tmp_path) as one:
+        said = json.loads(await one.run("send", "10002", "x" * 1500, "--json"))
+        assert (said["to"], said["kind"], said["messages"]) == ("Bob", "friend", 3)
+
+
+async def test_send_to_nobody_names_who_there_is(tmp_path):
+    async with shell(tmp_path) as one:
+        said = await one.run("send", "Carl", "hello", code=1)
+        assert said == "Error: 'Carl': nobody is called so; there are: Bob, Square\n"
+
+
+async def test_nothing_is_not_sent(tmp_path):
+    async with shell(tmp_path) as one:
+        assert "nothing to send" in await one.run("send", "Bob", "-", given=" \n", code=2)
+
+
+async def test_what_the_server_does_not_take_waits_in_the_outbox(tmp_path):
+    async with shell(tmp_path) as one:
+        await one.run("login")
+        async with one.town.away():
+            said = await one.run("send", "Bob", "later", code=1)
+            assert "connecting failed" in said
+
+
+async def test_a_kept_session_needs_no_password(tmp_path):
+    async with shell(tmp_path) as one:
+        assert await one.run("login") == f"Ann (10001) is logged in at {one.town.server.url}.\n"
+        await one.run("send", "Bob", "hello", WEBQQ_PASSWORD="")
+        assert (await one.ear.next(FriendMessage)).content.text == "hello"
+        (file,) = one.state.rglob("*.session")
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+async def test_after_logout_the_password_is_needed(tmp_path):
+    async with shell(tmp_path) as one:
+        await one.run("login")
+        assert "logged out" in await one.run("logout")
+        said = await one.run("send", "Bob", "hello", code=1, WEBQQ_PASSWORD="")
+        assert said.startswith("Error: no password: set WEBQQ_PASSWORD")
+        assert "no session" in await one.run("logout", code=1)
+
+
+async def test_sending_leaves_the_program_that_listens_online(tmp_path):
+    async with shell(tmp_path) as one:
+        bot = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "webqq_tornado"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=one.environment,
+        )
+        try:
+            while b"10001 is online at" not in await bot.stdout.readline():
+                pass
+            await one.run("send", "Bob", "hello")
+            one.bob.send(one.bob.find("Ann"), "ping")
+            heard = [(await one.ear.next(FriendMessage)).content.text for _ in range(2)]
+        finally:
+            bot.terminate()
+            await bot.communicate()
+    assert heard == ["hello", "pong"]
+
+
+async def test_contacts_lists_who_there_is(tmp_path):
+    async with shell(tmp_path) as one:
+        rows = [json.loads(line) for line in (await one.run("contacts", "--json")).splitlines()]
+        assert [(row["kind"], row["number"], row["name"]) for row in rows] == [
+            ("friend", 10002, "Bob"),
+            ("group", one.town.square, "Square"),
+        ]
+        assert (rows[0]["status"], rows[1]["members"]) == ("online", 3)
+        assert "Square" not in await one.run("contacts", "--search", "bo")
+
+
+async def test_history_shows_searches_and_exports_without_the_server(tmp_path):
+    async with shell(tmp_path) as one:
+        for text in ("the weather is fine", "so it is"):
+            await one.run("send", "Bob", text)
+        async with one.town.away():
+            found = await one.run("history", "--with", "Bob", "--search", "weather")
+            assert "Ann -> Bob: the weather is fine" in found
+            assert "so it is" not in found
+            lines = (await one.run("history", "--all", "--json")).splitlines()
+        assert [json.loads(line)["text"] for line in lines] == ["the weather is fine", "so it is"]
+
+
+async def test_history_of_nothing_says_so(tmp_path):
+    async with shell(tmp_path) as one:
+        assert "nothing was written or read yet" in await one.run("history", code=1)
+        await one.run("login")
+        assert await one.run("history") == "Nothing found.\n"
+
+
+async def test_status_is_changed_for_others(tmp_path):
+    async with shell(tmp_path) as one:
+        assert "busy" in await one.run("status", "busy")
+        while (await one.ear.next(StatusChange)).status.value != "busy":
+            pass
+        assert "Invalid value" in await one.run("status", "asleep", code=2)
+
+
+async def test_whom_to_log_in_as_is_asked_for(tmp_path):
+    async with shell(tmp_path) as one:
+        said = await one.run("contacts", code=2, WEBQQ_ACCOUNT="")
+        assert "give --account N" in said
+
+
+async def test_a_wrong_address_is_told_in_one_line(tmp_path):
+    async with shell(tmp_path) as one:
+        said = await one.run("send", "Bob", "x", code=2, WEBQQ_SERVER="ftp://x")
+        assert "give a URL such as http://127.0.0.1:8100" in said
+
+
+async def test_a_qr_code_is_saved_and_can_be_confirmed(tmp_path):
+    async with shell(tmp_path) as one:
+        running = asyncio.ensure_future(one.run("login", "--qr", WEBQQ_ACCOUNT=""))
+        while not (waiting := one.town.server.qr.all_waiting()):
+            await one.town.stream.fetch(f"{one.town.server.url}/proxy.html")
+        one.town.server.qr.confirm(waiting[0].id, one.town.bob)
+        said = await running
+        assert "login.png" in said
+        assert "Bob (10002) is logged in" in said
+        (picture,) = one.state.rglob("login.png")
+        assert picture.read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,345 @@
+"""The commands about one account: login, logout, send, contacts, history, status, chat."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ..flows.client import Client, SendError
+from ..flows.contacts import Contact, kind_of, name_of
+from ..flows.outbox import Receipt
+from ..flows.store import Store
+from ..protocol.codes import Status
+from ..protocol.models import Discussion, Friend, Group
+from .chat import catch_signals, until_stopped
+from .console import Screen, printable, show_entries, show_logs
+from .faces import with_faces
+from .prompt import HELP, Prompt
+from .running import run_coroutine
+from .who import Who, account_options, as_json, online, who_is_meant
+
+__all__ = ["COMMANDS"]
+
+_STATUSES = [status.value for status in Status if status is not Status.UNKNOWN]
+_json_option = click.option("--json", "is_json", is_flag=True, help="Lines of JSON, for programs.")
+
+
+def _who(context: click.Context, choices: dict[str, Any]) -> tuple[Who, Screen]:
+    """Whom the options mean, and the screen; takes its options out of `choices`."""
+    screen = Screen()
+    show_logs(screen, choices.pop("verbose"))
+    names = ("server", "account", "password_file", "qr", "state_dir")
+    return who_is_meant(context, **{name: choices.pop(name) for name in names}), screen
+
+
+@click.command()
+@account_options
+@click.pass_context
+def login(context: click.Context, /, **choices: Any) -> None:
+    """Log in, and keep the session: other commands need no password then."""
+    who, screen = _who(context, choices)
+
+    async def run() -> str:
+        async with online(who, screen) as client:
+            return f"{client.nick or client.account} ({client.account}) is logged in at {who.url}."
+
+    screen.say(printable(run_coroutine(run())))
+
+
+@click.command()
+@account_options
+@click.pass_context
+def logout(context: click.Context, /, **choices: Any) -> None:
+    """End the session that was kept."""
+    who, screen = _who(context, choices)
+    if not who.session_file.exists():
+        raise click.ClickException(f"no session of {who.account} is kept for {who.url}")
+
+    async def run() -> None:
+        async with online(who, screen) as client:
+            await client.logout()
+
+    run_coroutine(run())
+    screen.say(f"{who.account} is logged out of {who.url}.")
+
+
+# -- send ---------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("target")
+@click.argument("words", nargs=-1, required=True, metavar="TEXT...")
+@click.option(
+    "--timeout", default=30.0, show_default=True, help="Seconds for the server to take it."
+)
+@_json_option
+@account_options
+@click.pass_context
+def send(context: click.Context, /, target: str, words: tuple[str, ...], **choices: Any) -> None:
+    """Send TEXT to TARGET: the name or QQ number of a friend, group or discussion.
+
+    TEXT of - is read from standard input. The exit code is 0 once the server has taken the
+    message.
+
+    \b
+    Example:
+      python -m webqq_tornado send Bot "how are you?"
+    """  # noqa: D301 - click reads the backspace
+    timeout, is_json = choices.pop("timeout"), choices.pop("is_json")
+    who, screen = _who(context, choices)
+    text = sys.stdin.read().rstrip("\n") if words == ("-",) else " ".join(words)
+    if not text.strip():
+        raise click.UsageError("there is nothing to send")
+
+    async def run() -> Receipt:
+        async with online(who, screen) as client:
+            contact = await contact_meant(client, target)
+            return await asyncio.wait_for(client.send(contact, with_faces(text)), timeout)
+
+    receipt = run_coroutine(_sent(run(), target, timeout))
+    if is_json:
+        screen.say(as_json(_receipt_json(receipt)))
+    else:
+        pieces = f" in {len(receipt.content)} messages" if len(receipt.content) > 1 else ""
+        screen.say(printable(f"Sent to {name_of(receipt.contact)}{pieces}."))
+
+
+async def _sent(sending: Any, target: str, timeout: float) -> Receipt:
+    try:
+        receipt: Receipt = await sending
+    except asyncio.TimeoutError:
+        raise click.ClickException(
+            f"not sent to {target} within {timeout:g} s; it waits in the outbox, and is sent the "
+            "next time that this account is online"
+        ) from None
+    except SendError as error:
+        raise click.ClickException(printable(str(error))) from None
+    return receipt
+
+
+def _receipt_json(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "to": name_of(receipt.contact),
+        "kind": kind_of(receipt.contact).value,
+        "messages": len(receipt.content),
+        "time": receipt.time,
+    }
+
+
+async def contact_meant(client: Client, target: str) -> Contact:
+    """Whom a word means; who has a number is only known when it was asked for.
+
+    Raises:
+        click.ClickException: nobody, or several.
+    """
+    found = client.find(target)
+    if found is None and target.isdecimal():
+        for contact in client.contacts:
+            await client.number_of(contact)
+        found = client.find(target)
+    if found is not None:
+        return found
+    near = [name_of(contact) for contact in client.search(target)] if target.strip() else []
+    everyone = near or [name_of(contact) for contact in client.contacts]
+    names = ", ".join(map(printable, everyone[:10])) + (", ..." if len(everyone) > 10 else "")
+    why = "several are called so" if near else "nobody is called so"
+    raise click.ClickException(f"{target!r}: {why}; there are: {names or 'none yet'}")
+
+
+# -- contacts -----------------------------------------------------------------------------------
+
+
+@click.command()
+@click.option("--search", default="", metavar="WORD", help="Only who has it in a name or number.")
+@_json_option
+@account_options
+@click.pass_context
+def contacts(context: click.Context, /, search: str, **choices: Any) -> None:
+    """List friends, groups and discussions."""
+    is_json = choices.pop("is_json")
+    who, screen = _who(context, choices)
+
+    async def run() -> list[dict[str, Any]]:
+        async with online(who, screen) as client:
+            found = client.search(search) if search else list(client.contacts)
+            for contact in found:
+                await client.number_of(contact)
+            return [_contact_json(client, contact) for contact in found]
+
+    rows = run_coroutine(run())
+    if is_json:
+        screen.say(*map(as_json, rows))
+        return
+    table = _table("Kind", "Number", "Name", "Status", "Heading or members")
+    for row in rows:
+        last = row["category"] if row["kind"] == "friend" else row["members"]
+        shown = (row["kind"], row["number"] or "", row["name"], row["status"], last)
+        table.add_row(*(printable(str("" if value is None else value)) for value in shown))
+    _show(screen, table, rows, "Nobody yet: add friends on the server's page.")
+
+
+def _contact_json(client: Client, contact: Contact) -> dict[str, Any]:
+    known = client.contacts
+    row: dict[str, Any] = {
+        "kind": kind_of(contact).value,
+        "number": known.number(contact),
+        "name": name_of(contact),
+        "status": None,
+        "category": None,
+        "members": None,
+    }
+    if isinstance(contact, Friend):
+        row["status"] = known.status_of(contact).value
+        row["category"] = known.categories.get(contact.category, "我的好友")
+    elif isinstance(contact, (Group, Discussion)):
+        row["members"] = len(known.members(contact))
+    return row
+
+
+# -- history ------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.option("--with", "with_", metavar="NAME", help="Only with this contact: name or number.")
+@click.option("--search", default="", metavar="WORD", help="Only with this word in it.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The latest.")
+@click.option("--all", "is_all", is_flag=True, help="All from the beginning, not the latest.")
+@_json_option
+@account_options
+@click.pass_context
+def history(context: click.Context, /, **choices: Any) -> None:
+    """Show what was written and read; works without the server.
+
+    \b
+    Examples:
+      python -m webqq_tornado history --with Bot --search weather
+      python -m webqq_tornado history --all --json > messages.jsonl
+    """  # noqa: D301 - the same
+    keys = ("with_", "search", "limit", "is_all", "is_json")
+    with_, search, limit, is_all, is_json = (choices.pop(key) for key in keys)
+    who, screen = _who(context, choices)
+    file = who.folder / "client.db"
+    if not file.exists():
+        raise click.ClickException(f"nothing was written or read yet: there is no {file}")
+    with Store(file) as store:
+        whose = who.account or None
+        if is_json and is_all:
+            for line in store.export(whose, with_=with_, search=search):
+                click.echo(line)
+            return
+        most = 2**31 if is_all else limit
+        entries = store.history(whose, with_=with_, search=search, limit=most)
+    if is_json:
+        for entry in entries:
+            click.echo(as_json(entry.as_json()))
+    else:
+        show_entries(screen, entries)
+    if not entries and not is_json:
+        screen.say("Nothing found.", style="dim")
+
+
+# -- status -------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("new_status", required=False, type=click.Choice(_STATUSES), metavar="[STATUS]")
+@_json_option
+@account_options
+@click.pass_context
+def status(context: click.Context, /, new_status: str | None, **choices: Any) -> None:
+    """Show who is logged in and what waits to be sent; or be STATUS to others.
+
+    STATUS is online, away, busy, callme, silent, hidden or offline. It lasts as long as the
+    session.
+    """
+    is_json = choices.pop("is_json")
+    who, screen = _who(context, choices)
+
+    async def run() -> dict[str, Any]:
+        async with online(who, screen) as client:
+            if new_status:
+                await client.set_status(Status.of_word(new_status))
+            return _status_json(who, client, new_status)
+
+    try:
+        found = run_coroutine(run())
+    except SendError as error:
+        raise click.ClickException(str(error)) from None
+    if is_json:
+        screen.say(as_json(found))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in found.items():
+        table.add_row(Text(name.replace("_", " "), "dim"), printable(str(value)))
+    screen.console.print(table)
+
+
+def _status_json(who: Who, client: Client, new_status: str | None) -> dict[str, Any]:
+    current = new_status or (client.session.status.value if client.session else "offline")
+    online_now = [friend for friend in client.friends.values() if _is_there(client, friend)]
+    return {
+        "account": client.account,
+        "nick": client.nick,
+        "server": who.url,
+        "dialect": who.dialect.name,
+        "status": current,
+        "friends": len(client.friends),
+        "friends_online": len(online_now),
+        "groups": len(client.groups),
+        "discussions": len(client.contacts.discussions),
+        "waiting_to_be_sent": client.outbox_size,
+    }
+
+
+def _is_there(client: Client, friend: Friend) -> bool:
+    return client.contacts.status_of(friend) is not Status.OFFLINE
+
+
+# -- chat ---------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("target", required=False, default="")
+@account_options
+@click.option("--bell", is_flag=True, help="Ring the terminal's bell for each message.")
+@click.pass_context
+def chat(context: click.Context, /, target: str, bell: bool, **choices: Any) -> None:
+    """Chat at the prompt, with TARGET to begin with."""
+    who, screen = _who(context, choices)
+    if not screen.is_terminal:
+        raise click.ClickException("chat needs a terminal; in a pipe use send and history")
+
+    async def run() -> None:
+        async with online(who, screen, listens=True) as client:
+            if target:
+                await contact_meant(client, target)
+            stopped = catch_signals()
+            screen.say(*HELP, "", style="dim")
+            await until_stopped(stopped, Prompt(client, screen, target, has_bell=bell))
+
+    run_coroutine(run())
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for number, title in enumerate(titles):
+        table.add_column(title, overflow="fold", justify="right" if number == 1 else "left")
+    return table
+
+
+def _show(screen: Screen, table: Table, rows: Sequence[object], otherwise: str) -> None:
+    if rows:
+        screen.console.print(table)
+    else:
+        screen.say(otherwise, style="dim")
+
+
+COMMANDS = (login, logout, send, contacts, history, status, chat)
+"""All of them."""

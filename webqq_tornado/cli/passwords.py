@@ -1,0 +1,31 @@
+"""Where a password comes from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+__all__ = ["read_password"]
+
+
+def read_password(account: int, path: Path | None, given: str | None) -> str:
+    """The password from where it was given, else asked for.
+
+    Raises:
+        click.ClickException: the file can not be read, or there is nobody to ask.
+    """
+    if given:
+        return given
+    if path is not None:
+        try:
+            return path.read_text(encoding="utf-8").split("\n")[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.ClickException(f"password file {path}: {error}") from None
+    if not os.isatty(0):
+        raise click.ClickException(
+            "no password: set WEBQQ_PASSWORD, give --password-file, or start it on a terminal"
+        )
+    password: str = click.prompt(f"Password of {account}", hide_input=True)
+    return password

@@ -1,0 +1,101 @@
+"""Pictures on a terminal: QR codes to scan, captchas to read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image
+from rich.color import Color
+from rich.style import Style
+from rich.text import Text
+
+__all__ = ["captcha_text", "qr_modules", "qr_text"]
+
+#: Light modules around a QR code; scanners want four, most do with two.
+_MARGIN = 2
+#: Dark on light whatever the terminal's colours are: inverted codes are not read by all.
+_CODE = Style(color=Color.from_rgb(0, 0, 0), bgcolor=Color.from_rgb(255, 255, 255))
+#: Modules of a finder pattern's outer line, at the top left corner.
+_FINDER = 7
+
+
+def qr_modules(picture: bytes) -> list[list[bool]]:
+    """The modules of a QR code, True where it is dark.
+
+    Args:
+        picture: a PNG of it alone, not turned.
+
+    Raises:
+        ValueError: it is no such picture.
+    """
+    image = _opened(picture).convert("L").point(lambda shade: 255 if shade < 128 else 0)
+    box = image.getbbox()
+    if box is None:
+        raise ValueError("the picture is empty")
+    left, top, right, bottom = box
+    run = 0
+    while left + run < right and image.getpixel((left + run, top)):
+        run += 1
+    size = run / _FINDER
+    count = round((right - left) / size)
+    if not 21 <= count <= 177 or round((bottom - top) / size) != count:
+        raise ValueError("the picture is no QR code")
+    centres = [int((number + 0.5) * size) for number in range(count)]
+    return [[bool(image.getpixel((left + x, top + y))) for x in centres] for y in centres]
+
+
+def qr_text(picture: bytes) -> Text:
+    """A QR code in half blocks, as small as it can be read.
+
+    Raises:
+        ValueError: the picture is no QR code.
+    """
+    modules = qr_modules(picture)
+    width = len(modules) + 2 * _MARGIN
+    empty = [False] * width
+    rows = [empty] * _MARGIN
+    rows += [[False] * _MARGIN + row + [False] * _MARGIN for row in modules]
+    rows += [empty] * (_MARGIN + (len(rows) + _MARGIN) % 2)
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    return Text("\n").join(Text(_half_blocks(*pair), style=_CODE) for pair in pairs)
+
+
+def _half_blocks(upper: Sequence[bool], lower: Sequence[bool]) -> str:
+    return "".join(" ▄▀█"[2 * above + below] for above, below in zip(upper, lower, strict=True))
+
+
+def captcha_text(picture: bytes, width: int = 64) -> Text:
+    """A captcha's picture, two pixels in each character.
+
+    Args:
+        picture: in any format that is usual.
+        width: in characters.
+
+    Raises:
+        ValueError: it is no picture.
+    """
+    image = _opened(picture).convert("RGB")
+    height = max(2, round(image.height * width / image.width / 2) * 2)
+    image = image.resize((width, height))
+    text = Text()
+    for y in range(0, height, 2):
+        for x in range(width):
+            above, below = (_color(image.getpixel((x, y + down))) for down in (0, 1))
+            text.append("▀", Style(color=above, bgcolor=below))
+        text.append("\n")
+    return text
+
+
+def _color(pixel: Any) -> Color:
+    return Color.from_rgb(*pixel)
+
+
+def _opened(picture: bytes) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(picture))
+        image.load()
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"that is no picture: {error}") from None
+    return image
