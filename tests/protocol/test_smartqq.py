@@ -153,9 +153,9 @@ def test_a_message_to_a_discussion_is_sent_with_its_font_last() -> None:
 @pytest.mark.parametrize(
     ("state", "written"),
     [
-        (QRState.WAITING, "ptuiCB('66','0','','0','二维码未失效。(3437897390)', '');"),
-        (QRState.SCANNED, "ptuiCB('67','0','','0','二维码认证中。(3437897390)', '');"),
-        (QRState.EXPIRED, "ptuiCB('65','0','','0','二维码已失效。(3437897390)', '');"),
+        (QRState.WAITING, "ptuiCB('66','0','','0','二维码未失效。(3437897390)', '');\r\n"),
+        (QRState.SCANNED, "ptuiCB('67','0','','0','二维码认证中。(3437897390)', '');\r\n"),
+        (QRState.EXPIRED, "ptuiCB('65','0','','0','二维码已失效。(3437897390)', '');\r\n"),
     ],
 )
 def test_the_state_of_a_qr_code_is_answered_word_for_word(state: QRState, written: str) -> None:
@@ -167,7 +167,7 @@ def test_the_state_of_a_qr_code_is_answered_word_for_word(state: QRState, writte
 def test_a_confirmed_qr_code_leads_on() -> None:
     reply = qr_reply(QRState.DONE, url="http://ptlogin4.web2.qq.com/check_sig?a=1", nick="nick")
     assert smartqq.QR_STATE.answer(reply) == (
-        "ptuiCB('0','0','http://ptlogin4.web2.qq.com/check_sig?a=1','0','登录成功！', 'nick');"
+        "ptuiCB('0','0','http://ptlogin4.web2.qq.com/check_sig?a=1','0','登录成功！', 'nick');\r\n"
     )
 
 

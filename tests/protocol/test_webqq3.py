@@ -279,13 +279,13 @@ def test_the_late_check_has_five_values() -> None:
 
 def test_login_is_answered_word_for_word() -> None:
     reply = models.LoginReply(0, Secret("http://u/"), LOGIN_TEXTS[LoginResult.OK], "nick")
-    assert webqq3.LOGIN.answer(reply) == "ptuiCB('0','0','http://u/','0','登录成功!', 'nick');"
+    assert webqq3.LOGIN.answer(reply) == "ptuiCB('0','0','http://u/','0','登录成功!', 'nick');\r\n"
 
 
 def test_a_wrong_password_is_answered_word_for_word() -> None:
     reply = login_refusal(LoginResult.WRONG_PASSWORD, 10000)
     assert webqq3.LOGIN.answer(reply) == (
-        "ptuiCB('3','0','','0','您输入的帐号或密码不正确，请重新输入。', '10000');"
+        "ptuiCB('3','0','','0','您输入的帐号或密码不正确，请重新输入。', '10000');\r\n"
     )
     assert reply.result is LoginResult.WRONG_PASSWORD
 

@@ -27,7 +27,7 @@ async def test_login_answers_in_the_historical_words_and_sets_the_cookies():
         visitor = town.visitor(town.ann)
         text = await visitor.login()
     assert text.startswith("ptuiCB('0','0','http://127.0.0.1:")
-    assert text.endswith("','0','登录成功!', 'Ann');")
+    assert text.endswith("','0','登录成功!', 'Ann');\r\n")
     assert visitor.cookies["uin"] == "o0000010001"
     assert len(visitor.cookies["ptwebqq"]) == 64
     assert {"skey", "superuin", "ptcz"} <= set(visitor.cookies)

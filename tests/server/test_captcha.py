@@ -83,7 +83,8 @@ async def test_a_captcha_read_wrong_is_4_and_used_up():
         await _picture(visitor)
         right = _read(town, visitor)
         replies = [await _login(visitor, code) for code in ("ABCDE", right)]
-    assert replies == ["ptuiCB('4','0','','0','您输入的验证码不正确，请重新输入。', '10001');"] * 2
+    refusal = "ptuiCB('4','0','','0','您输入的验证码不正确，请重新输入。', '10001');\r\n"
+    assert replies == [refusal] * 2
 
 
 async def test_a_captcha_read_right_with_a_wrong_password_is_3():

@@ -14,7 +14,15 @@ import requests
 import urllib3.util.connection
 import zxingcpp
 from PIL import Image
-from servers.oldclients import MojoWebqq, Pual, QQBot, SmartQQBot, SmartQQJava
+from servers.oldclients import (
+    MojoWebqq,
+    Pual,
+    PyWebQQ,
+    QQBot,
+    SmartQQBot,
+    SmartQQClient,
+    SmartQQJava,
+)
 from servers.processes import running
 from servers.town import PASSWORD
 
@@ -138,6 +146,16 @@ def test_smartqq_in_java_signs_in(session: requests.Session, phone: Phone) -> No
 
 def test_pual_bot_of_2013_signs_in_by_password(session: requests.Session) -> None:
     assert Pual(session).enter(ANN, PASSWORD) == {"qq": ANN, "friends": ["Bob"]}
+
+
+def test_pywebqq_of_2014_signs_in_by_password(session: requests.Session) -> None:
+    assert PyWebQQ(session).enter(ANN, PASSWORD) == {"qq": ANN, "nick": "Ann"}
+
+
+def test_python_smartqq_client_of_2017_signs_in(session: requests.Session, phone: Phone) -> None:
+    client = SmartQQClient(session)
+    phone.decide(phone.scan(client.show()))
+    assert client.enter() == {"qq": ANN, "nick": "Ann", "friends": ["Bob"]}
 
 
 def test_twqq_of_2014_meets_a_captcha_and_reads_it_wrong(session: requests.Session) -> None:

@@ -53,7 +53,7 @@ async def test_a_code_says_how_far_it_is_in_the_historical_words():
         visitor = town.visitor(town.ann)
         await _code(visitor)
         assert re.fullmatch(
-            r"ptuiCB\('66','0','','0','二维码未失效。\(\d{10}\)', ''\);", await _state(visitor)
+            r"ptuiCB\('66','0','','0','二维码未失效。\(\d{10}\)', ''\);\r\n", await _state(visitor)
         )
         town.server.qr.scan(_id(town), town.ann)
         assert "'67','0','','0','二维码认证中。(" in await _state(visitor)

@@ -217,6 +217,61 @@ class SmartQQJava(OldClient):
         return {"qq": session["uin"], "friends": self.friends(session["uin"], ptwebqq, vfwebqq)}
 
 
+class SmartQQClient(OldClient):
+    """python-smartqq-client 2017: it cuts answers at fixed places, and forgot an ampersand."""
+
+    def show(self) -> bytes:
+        url = "https://ssl.ptlogin2.qq.com/ptqrshow?appid=501004106&e=0&l=M&s=5&d=72&v=4&t=0.1"
+        return self.session.get(url, timeout=30).content
+
+    def enter(self) -> dict[str, Any]:
+        """After the confirmation."""
+        token = f"ptqrtoken={hashes.hash33(self.session.cookies['qrsig'])}&"
+        data = self.get(STATE.format(token=token, action=1e6, version=10141, login_sig="")).content
+        values = data.decode().split(",")
+        self.session.get(values[2][1:-1], timeout=30)
+        ptwebqq = self.session.cookies.get("ptwebqq")
+        url = "http://s.web2.qq.com/api/getvfwebqq?ptwebqq="
+        tail = "&clientid=53999199psessionid=&t=0.1"
+        vfwebqq = self.result(f"{url}{ptwebqq}{tail}", referer=REFERER_S)["vfwebqq"]
+        session = self.login2(ptwebqq)
+        friends = self.friends(session["uin"], ptwebqq, vfwebqq)
+        return {"qq": session["uin"], "nick": values[-1][2:-5], "friends": friends}
+
+
+class PyWebQQ(OldClient):
+    """pywebqq 2014: a password; it evaluates what is between fixed places."""
+
+    page = LOGIN_PAGE.replace("style=16", "style=5").replace("501004106", "1003903")
+
+    def enter(self, account: int, password: str) -> dict[str, Any]:
+        url = (
+            f"https://ssl.ptlogin2.qq.com/check?uin={account}&appid=1003903&js_ver=10079&js_type=0"
+            "&login_sig=x&u1=http%3A%2F%2Fweb2.qq.com%2Floginproxy.html&r=0.3"
+        )
+        values = self.get(url, self.page).text.split(",")
+        assert values[0][-2:-1] == "0"
+        code, salt = values[1][1:-1], values[2].split("'")[1]
+        p = hashes.password_hash(password, bytes.fromhex(salt.replace("\\x", "")), code)
+        url = (
+            f"https://ssl.ptlogin2.qq.com/login?u={account}&p={p}&verifycode={code}&webqq_type=10"
+            "&remember_uin=1&login2qq=0&aid=1003903&h=1&ptredirect=0&ptlang=2052&daid=164"
+            "&u1=http%3A%2F%2Fweb2.qq.com%2Floginproxy.html%3Flogin2qq%3D0%26webqq_type%3D10"
+            "&from_ui=1&pttype=1&dumy=&fp=loginerroralert&action=4-19-23387&mibao_css=m_webqq&t=1"
+            "&g=1&js_type=0&js_ver=10079&login_sig=x&pt_uistyle=5"
+        )
+        text = self.get(url, self.page).content.decode()
+        retcode, _, check_sig, _, _, nick = eval(text[6:-3])
+        assert retcode == "0"
+        answer = self.get(check_sig, self.page, allow_redirects=False)
+        assert answer.text.strip() == "0"
+        r = {"status": "online", "passwd_sig": "", "clientid": "12345678", "psessionid": None}
+        r["ptwebqq"] = self.session.cookies["ptwebqq"]
+        referer = "http://d.web2.qq.com/proxy.html?v=20110331002&callback=1&id=3"
+        session = self.result("http://d.web2.qq.com/channel/login2", r, referer)
+        return {"qq": session["uin"], "nick": nick}
+
+
 class Pual(OldClient):
     """pual_bot 2013 and twqq 2014: a password, and three values from check."""
 

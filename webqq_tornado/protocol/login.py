@@ -138,8 +138,9 @@ def _parse_login(_: str, text: str) -> LoginReply:
 
 def _build_login(reply: LoginReply) -> str:
     code, url, text, nick = map(wire.quote, (str(reply.code), reply.url, reply.text, reply.nick))
-    # The space before the nick is the server's (captures of 2013 to 2017).
-    return f"ptuiCB({code},'0',{url},'0',{text}, {nick});"
+    # The space before the nick is the server's (captures of 2013 to 2017), and so is the line's
+    # end: pywebqq 2014 cuts the last three characters off, python-smartqq-client 2017 five.
+    return f"ptuiCB({code},'0',{url},'0',{text}, {nick});\r\n"
 
 
 LOGIN_REPLY = Reply(_parse_login, _build_login)

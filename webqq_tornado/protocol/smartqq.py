@@ -166,7 +166,14 @@ VFWEBQQ = Exchange(
     "GET",
     "s",
     "/api/getvfwebqq",
-    Form(forms.VfwebqqForm, _PTWEBQQ, _CLIENT_ID, fixed("psessionid", ""), _TIME),
+    # python-smartqq-client 2017 forgot an ampersand: it sent clientid=53999199psessionid=.
+    Form(
+        forms.VfwebqqForm,
+        _PTWEBQQ,
+        Field("clientid", LENIENT),
+        fixed("psessionid", ""),
+        _TIME,
+    ),
     json_reply(_parse_vfwebqq, lambda value: {"vfwebqq": str(value)}),
     referer=SMARTQQ_REFERER_S,
     origin=ORIGIN_S,

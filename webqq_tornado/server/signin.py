@@ -155,7 +155,9 @@ class CheckSigHandler(Handler):
         self.set_domain_cookie("ptwebqq", self._own_cookie("ptwebqq"))
         default = "/loginproxy.html?login2qq=1&webqq_type=10"
         target = _own(self, self.get_query_argument("s_url", ""))
-        self.redirect(target or self.address_of("web2.qq.com", default))
+        self.set_status(302)
+        self.set_header("Location", target or self.address_of("web2.qq.com", default))
+        self.write("0")  # pywebqq 2014 follows no redirect, but looks for this
 
     def _own_cookie(self, name: str) -> str:
         """A cookie that we have set; "" if it is none of ours, and not fit for a header."""
