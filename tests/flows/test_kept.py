@@ -11,6 +11,7 @@ from servers.town import Town
 
 from webqq_tornado.flows.client import Client, LoginError, State
 from webqq_tornado.flows.kept import KeptSession
+from webqq_tornado.flows.store import Store
 from webqq_tornado.protocol.endpoints import Endpoints
 from webqq_tornado.protocol.models import FriendMessage
 
@@ -116,3 +117,22 @@ async def test_the_session_of_another_account_is_not_taken(tmp_path):
 async def test_no_secret_of_a_kept_session_is_shown(tmp_path):
     kept = KeptSession(1, "webqq3", 1, "geheim", "Ann", ({"name": "skey", "value": "geheim"},))
     assert "geheim" not in repr(kept)
+
+
+async def test_a_store_keeps_the_session_as_well(tmp_path):
+    with Store(tmp_path / "store.db") as store:
+        async with Town() as town:
+            first, again = (_stored(town, store, word) for word in ("correct horse", "forgotten"))
+            await first.login()
+            before = first.session
+            first.leave()
+            await again.login()
+            assert again.session.psessionid == before.psessionid
+            await again.logout()
+            assert store.load_session(town.ann) is None
+
+
+def _stored(town: Town, store: Store, password: str) -> Client:
+    client = Client(town.stream, town.ann, password, Endpoints.at(town.server.url), store=store)
+    town.clients.append(client)
+    return client

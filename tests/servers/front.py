@@ -24,6 +24,8 @@ class Say(NamedTuple):
 
 #: In place of an answer: the connection is closed, or nothing ever comes.
 CLOSE, HANG = object(), object()
+#: The request is passed on, but its answer is lost on the way back.
+LOSE = object()
 
 
 class Front:
@@ -63,6 +65,9 @@ class _Handler(RequestHandler):
             await self._pass_on()
         elif answer is HANG:
             await asyncio.Event().wait()
+        elif answer is LOSE:
+            await self._pass_on()
+            self.request.connection.stream.close()
         elif answer is CLOSE:
             self.request.connection.stream.close()
         else:

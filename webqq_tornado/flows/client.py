@@ -126,7 +126,8 @@ class Client:
         name: for log lines; by default the QQ number.
         log_level: of lines about states and messages.
         store: keeps what was accepted for sending until it is delivered, the history, and what
-            came in already; by default all that is in memory, and there is no history.
+            came in already, and the session unless there is a `session_file`; by default all
+            that is in memory, and there is no history.
         session_file: where the session is kept, mode 0600: a client that starts again goes on
             with it, and needs no login.
         listens: whether it polls; one that does not can send, and leaves what comes in to another
@@ -474,7 +475,7 @@ class Client:
 
     def _restored(self) -> Secret | None:
         """Take up the session in the file; its psessionid, if it is this account's."""
-        kept = KeptSession.load(self.session_file) if self.session_file else None
+        kept = self._kept_session()
         if kept is None or kept.dialect != self.dialect.name:
             return None
         if self.account not in (0, kept.account):
@@ -483,8 +484,14 @@ class Client:
         kept.restore(self._identity.cookiejar)
         return kept.psessionid
 
+    def _kept_session(self) -> KeptSession | None:
+        if self.session_file is not None:
+            return KeptSession.load(self.session_file)
+        text = self.store.load_session(self.account) if self.store is not None else None
+        return KeptSession.parse(text, f"the store, of {self.account},") if text else None
+
     def _keep_session(self) -> None:
-        if self.session is None or self.session_file is None:
+        if self.session is None or (self.session_file is None and self.store is None):
             return
         kept = KeptSession(
             self.account,
@@ -495,13 +502,18 @@ class Client:
             cookies_of(self._identity.cookiejar),
         )
         try:
-            kept.save(self.session_file)
+            if self.session_file is not None:
+                kept.save(self.session_file)
+            elif self.store is not None:
+                self.store.save_session(self.account, kept.text)
         except OSError as error:
             logger.warning("%s: the session can not be kept: %s", self.name, error)
 
     def _forget_session(self) -> None:
         if self.session_file is not None:
             self.session_file.unlink(missing_ok=True)
+        elif self.store is not None:
+            self.store.forget_session(self.account)
 
     def _on_first_contacts(self, contacts: Contacts) -> Link:
         assert self.session is not None  # noqa: S101 - they came in it

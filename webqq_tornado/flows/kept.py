@@ -1,4 +1,4 @@
-"""A session kept in a file, so that a program that starts again need not log in again."""
+"""A session kept in a file or a store: a program that starts again need not log in again."""
 
 from __future__ import annotations
 
@@ -47,7 +47,23 @@ class KeptSession(NamedTuple):
     def load(cls, path: Path) -> KeptSession | None:
         """The session in a file; None if there is none, or it is damaged (which is logged)."""
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            return cls.parse(path.read_text(encoding="utf-8"), str(path))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            _warn(str(path), error)
+            return None
+
+    @classmethod
+    def parse(cls, text: str, place: str) -> KeptSession | None:
+        """The session in a text; None if it is damaged (which is logged).
+
+        Args:
+            text: as `text` has it.
+            place: where it was, for the log.
+        """
+        try:
+            values = json.loads(text)
             return cls(
                 int(values["account"]),
                 str(values["dialect"]),
@@ -56,11 +72,14 @@ class KeptSession(NamedTuple):
                 str(values["nick"]),
                 tuple(map(dict, values["cookies"])),
             )
-        except FileNotFoundError:
+        except (ValueError, TypeError, KeyError) as error:
+            _warn(place, error)
             return None
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            logger.warning("%s holds no session (%s): logging in anew", path, type(error).__name__)
-            return None
+
+    @property
+    def text(self) -> str:
+        """All of it as JSON: a secret."""
+        return json.dumps(self._asdict())
 
     def save(self, path: Path) -> None:
         """Write it to a file that only its owner may read, in one step.
@@ -73,13 +92,17 @@ class KeptSession(NamedTuple):
         draft.unlink(missing_ok=True)  # one that a crash left may have another mode
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(self._asdict(), file)
+            file.write(self.text)
         draft.replace(path)
 
     def restore(self, jar: CookieJar) -> None:
         """Put its cookies into a jar."""
         for cookie in self.cookies:
             jar.set(**cookie)
+
+
+def _warn(place: str, error: Exception) -> None:
+    logger.warning("%s holds no session (%s): logging in anew", place, type(error).__name__)
 
 
 def cookies_of(jar: CookieJar) -> tuple[dict[str, Any], ...]:
