@@ -197,6 +197,9 @@ def _login2(handler: ExchangeHandler, form: forms.Login2Form) -> str:
             dialect=ticket.dialect,
             vfwebqq=server.gate.vfwebqq(ptwebqq) if is_smart else None,
         )
+    else:
+        # Who takes a session up again may have lost the last answer, or died with it.
+        server.channel.take_back(session)
     return webqq3.LOGIN2.answer(
         Session(
             uin=account,
