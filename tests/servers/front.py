@@ -34,6 +34,9 @@ class Front:
     def __init__(self, behind: str) -> None:
         self.behind = behind
         self.url = ""
+        self.is_open = True
+        # Polls are held for long: others must not wait for them.
+        self.client = AsyncHTTPClient(force_instance=True, defaults={}, max_clients=1000)
         self.asked: dict[str, int] = defaultdict(int)
         self.bodies: dict[str, list[bytes]] = defaultdict(list)
         self._scripts: dict[str, deque[object]] = defaultdict(deque)
@@ -78,6 +81,8 @@ class _Handler(RequestHandler):
     post = get
 
     async def _pass_on(self) -> None:
+        if not self.front.is_open:
+            return
         headers = {
             name: value for name, value in self.request.headers.items() if name != "Connection"
         }
@@ -96,7 +101,7 @@ class _Handler(RequestHandler):
 
     async def _reply(self, headers: dict[str, str]) -> HTTPResponse:
         request = self.request
-        return await AsyncHTTPClient().fetch(
+        return await self.front.client.fetch(
             self.front.behind + request.uri,
             method=request.method,
             body=request.body if request.method == "POST" else None,
@@ -119,5 +124,7 @@ async def front_of(url: str) -> AsyncIterator[Front]:
     server.add_sockets([socket])
     front.url = f"http://127.0.0.1:{socket.getsockname()[1]}"
     yield front
+    front.is_open = False
     server.stop()
     await server.close_all_connections()
+    front.client.close()
