@@ -146,8 +146,9 @@ class CheckSigHandler(Handler):
 
     def get(self) -> None:
         """302 to the page that the login was for."""
-        own = {"p_skey": secrets.token_urlsafe(32), "p_uin": self._own_cookie("uin")}
-        own |= {"pt4_token": secrets.token_urlsafe(16)}
+        # 44 characters that end so, as captured in 2015: there were clients that counted them.
+        own = {name: f"{secrets.token_urlsafe(32)}_" for name in ("p_skey", "pt4_token")}
+        own |= {"p_uin": self._own_cookie("uin")}
         for name, value in own.items():
             self.set_domain_cookie(name, value, "web2.qq.com")
         # Clients of SmartQQ read ptwebqq after this, and go without if it is not set anew. For
