@@ -11,8 +11,7 @@ from servers.front import CLOSE, LOSE, Front, Say, front_of
 from servers.town import PASSWORD, Ear, Town
 from tenacity import wait_none
 
-from webqq_tornado.flows import client as client_module
-from webqq_tornado.flows import outbox
+from webqq_tornado.flows import outbox, signing
 from webqq_tornado.flows.client import Client, SendError, State, StateChange
 from webqq_tornado.flows.contacts import Stranger
 from webqq_tornado.flows.store import Store
@@ -26,7 +25,7 @@ SEND = "/channel/send_buddy_msg2"
 def _impatient(monkeypatch):
     monkeypatch.setattr(outbox, "PAUSE", 0.01)
     monkeypatch.setattr(outbox, "GROUP_SPACING", 0.01)
-    monkeypatch.setattr(client_module, "_PAUSES", wait_none())
+    monkeypatch.setattr(signing, "_PAUSES", wait_none())
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from servers.front import CLOSE, HANG, Front, Say, front_of
 from servers.town import Ear, Town
 from tenacity import wait_none
 
-from webqq_tornado.flows import client as client_module
-from webqq_tornado.flows import login, poll
+from webqq_tornado.flows import login, poll, signing
 from webqq_tornado.flows.client import Client, State, StateChange
 from webqq_tornado.protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from webqq_tornado.protocol.endpoints import Endpoints
@@ -25,7 +24,7 @@ POLL = "/channel/poll2"
 def _impatient(monkeypatch):
     monkeypatch.setattr(login, "QR_SECONDS", 0.01)
     monkeypatch.setattr(poll, "PAUSE", 0.01)
-    monkeypatch.setattr(client_module, "_PAUSES", wait_none())
+    monkeypatch.setattr(signing, "_PAUSES", wait_none())
 
 
 @pytest.fixture(params=[WEBQQ3, SMARTQQ], ids=lambda dialect: dialect.name)

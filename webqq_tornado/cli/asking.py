@@ -40,8 +40,9 @@ class Asking:
         if self._screen.is_terminal:
             self._screen.console.print(qr_text(picture))
         self._screen.say(
-            f"Scan it, or open {path}; then confirm. Without a camera: sign in on the server's",
-            "page and press the button with the QR code, or run",
+            "Scan it and confirm. It is saved as",
+            f"  {path}",
+            "Without a camera: sign in on the server's page and press the QR button, or run",
             "  python -m webqq_tornado confirm --account N",
         )
 

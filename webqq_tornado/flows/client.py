@@ -12,21 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
-
-from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from ..engine.chain import Chain, Errback, Link, Next
 from ..engine.errors import StreamError
 from ..engine.request import Request
-from ..engine.response import Response
 from ..engine.stream import HTTPStream
-from ..protocol import forms, smartqq, webqq3
+from ..protocol import forms
 from ..protocol.codes import Status
 from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from ..protocol.endpoints import Endpoints
@@ -50,22 +46,16 @@ from .contacts import Message as AnyMessage
 from .directory import Directory
 from .fetch import Fetch
 from .inbox import Inbox
-from .kept import KeptSession, cookies_of
-from .login import (
-    Login,
-    LoginError,
-    OnCaptcha,
-    OnQR,
-    PasswordLogin,
-    PasswordNeeded,
-    QRLogin,
-)
+from .links import REQUEST_TIMEOUT, prepared
+from .login import Login, LoginError, OnCaptcha, OnQR, PasswordNeeded
 from .outbox import Receipt, SendError
 from .poll import Poll
 from .post import Post
 from .records import Kept, Records, Unkept
 from .signatures import Signatures
+from .signing import Signing
 from .store import Store
+from .upkeep import Upkeep
 
 __all__ = [
     "Client",
@@ -78,13 +68,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger("webqq_tornado.webqq")
-
-#: Seconds for ordinary requests (qqbot 2017, Mojo-Webqq 2018).
-REQUEST_TIMEOUT = 30.0
-#: Seconds between heartbeats, and between fetches of the contacts (pual_bot 2013).
-HEARTBEAT_SECONDS, CONTACTS_SECONDS = 60.0, 300.0
-#: Seconds before the first, second, third ... try to be online again.
-_PAUSES = wait_random_exponential(multiplier=0.5, max=60)
 
 
 class State(enum.Enum):
@@ -185,21 +168,15 @@ class Client:
         self.directory = Directory(self)
         self.signatures = Signatures(self)
         self.listens = listens
-        self._password = password
-        self._on_captcha, self._on_qr = on_captcha, on_qr
         self._identity = stream.session(f"webqq {account} {id(self)}")
         self.ptwebqq = Secret()
-        self._taken_up: Secret | None = None  # psessionid that a login by cookies may take up
-        self._is_by_cookies = False  # the session was opened so, and nothing has shown it works
-        self._have_cookies_failed = False
+        self._signing = Signing(self, self._identity.cookiejar, password, on_captcha, on_qr)
         self._listeners: list[Callable[[Happening], object]] = []
         self._ready: asyncio.Future[None] | None = None
         self._chains: set[Chain] = set()
         self._inbox = Inbox(self)
         self._post = Post(self)
-        self._is_refreshing = self._is_stale = False  # the contacts
-        self._attempt = 0
-        self._beats = 0
+        self._upkeep = Upkeep(self)
 
     def __repr__(self) -> str:
         return f"<Client {self.account} {self.state.value}>"
@@ -282,11 +259,10 @@ class Client:
             StreamError: the server is not there. (Later on the client tries again by itself.)
             ProtocolError: it is no WebQQ server.
         """
-        self._password = password or self._password
         self._drop_session()
         self._ready = asyncio.get_running_loop().create_future()
         self._set_state(State.CONNECTING)
-        self._start_login(0, self._restored())
+        self._signing.begin(password)
         try:
             await self._ready
         except asyncio.CancelledError:
@@ -297,30 +273,23 @@ class Client:
 
     def leave(self) -> None:
         """End all chains, but stay logged in: a client with the same `session_file` goes on."""
-        self._keep_session()
+        self._signing.keep()
         self._end(State.REJECTED if self.state is State.REJECTED else State.OFFLINE, "left")
 
     async def logout(self) -> None:
         """Say goodbye, and end all chains. What is not sent yet is not sent any more."""
         session = self.session
-        self._forget_session()
+        self._signing.forget()
         self._end(State.REJECTED if self.state is State.REJECTED else State.OFFLINE, "logged out")
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(LoginError(f"{self.name} was logged out while logging in"))
         if session is not None:
             try:
-                await self.stream.fetch(self._goodbye(session), session=self._identity, timeout=5)
+                goodbye = self._signing.goodbye(session)
+                await self.stream.fetch(goodbye, session=self._identity, timeout=5)
             except StreamError as error:
                 logger.debug("%s: logout was not heard: %s", self.name, error)
             self._identity.cookiejar.clear()
-
-    def _goodbye(self, session: Session) -> Request:
-        if self.dialect is SMARTQQ:
-            token, ptcz = (self._identity.cookiejar.get(name) for name in ("pt4_token", "ptcz"))
-            out = forms.SignOutForm(Secret(token or ""), Secret(ptcz or ""))
-            return Request.of(smartqq.SIGN_OUT.request(self.endpoints, out))
-        form = forms.LogoutForm(self.clientid, session.psessionid, _milliseconds())
-        return Request.of(webqq3.LOGOUT.request(self.endpoints, form))
 
     async def set_status(self, status: Status) -> None:
         """Be online, away, busy, hidden ... to others.
@@ -394,7 +363,7 @@ class Client:
             name: what it does, for logs.
             errback: for all its links that have none of their own.
         """
-        link = _prepared(first, errback)
+        link = prepared(first, errback)
         chain = self.stream.add_request(
             link.request,
             link.readback,
@@ -419,50 +388,15 @@ class Client:
             relink: it may be possible to take the session up again.
         """
         if self.state is State.ONLINE:
-            self._have_cookies_failed = self._is_by_cookies
             old = self.session.psessionid if self.session and relink else Secret()
             self._set_state(State.RECONNECTING, reason)
             self._drop_session()
-            self._start_login(self._next_pause(), old)
+            self._signing.after_loss(old)
 
     # -- login --------------------------------------------------------------------------------
 
-    def _start_login(self, delay: float, psessionid: Secret | None = None) -> None:
-        login = self._new_login()
-        # By cookies first, when one was online before; but not if that does not last.
-        self._taken_up = psessionid
-        self._is_by_cookies = psessionid is not None and not self._have_cookies_failed
-        first = login.again(psessionid or Secret()) if self._is_by_cookies else login.first()
-        self.add_chain(first._replace(delay=delay), "login", self._on_no_login)
-
-    def _new_login(self) -> Login:
-        def then(session: Session, ptwebqq: Secret) -> Link:
-            return self._on_session(login, session, ptwebqq)
-
-        login: Login
-        cookies = self._identity.cookiejar
-        if self.dialect is SMARTQQ:
-            login = QRLogin(
-                self.account,
-                self.endpoints,
-                on_qr=self._on_qr,
-                clientid=self.clientid,
-                cookies=cookies,
-                then=then,
-            )
-        else:
-            login = PasswordLogin(
-                self.account,
-                self._password,
-                self.endpoints,
-                on_captcha=self._on_captcha,
-                clientid=self.clientid,
-                cookies=cookies,
-                then=then,
-            )
-        return login
-
-    def _on_session(self, login: Login, session: Session, ptwebqq: Secret) -> Link:
+    def on_session(self, login: Login, session: Session, ptwebqq: Secret) -> Link:
+        """A login has led to a session: the contacts come first."""
         self.session, self.ptwebqq = session, ptwebqq
         self.nick = login.nick or self.nick
         if login.account != self.account:
@@ -470,50 +404,8 @@ class Client:
             self.account = login.account
             if self.store is not None:
                 self.records = Kept(self.store, self.account)
-        self._keep_session()
+        self._signing.keep()
         return self.fetch(self._on_first_contacts).first()
-
-    def _restored(self) -> Secret | None:
-        """Take up the session in the file; its psessionid, if it is this account's."""
-        kept = self._kept_session()
-        if kept is None or kept.dialect != self.dialect.name:
-            return None
-        if self.account not in (0, kept.account):
-            return None
-        self.account, self.clientid, self.nick = kept.account, kept.clientid, kept.nick
-        kept.restore(self._identity.cookiejar)
-        return kept.psessionid
-
-    def _kept_session(self) -> KeptSession | None:
-        if self.session_file is not None:
-            return KeptSession.load(self.session_file)
-        text = self.store.load_session(self.account) if self.store is not None else None
-        return KeptSession.parse(text, f"the store, of {self.account},") if text else None
-
-    def _keep_session(self) -> None:
-        if self.session is None or (self.session_file is None and self.store is None):
-            return
-        kept = KeptSession(
-            self.account,
-            self.dialect.name,
-            self.clientid,
-            self.session.psessionid,
-            self.nick,
-            cookies_of(self._identity.cookiejar),
-        )
-        try:
-            if self.session_file is not None:
-                kept.save(self.session_file)
-            elif self.store is not None:
-                self.store.save_session(self.account, kept.text)
-        except OSError as error:
-            logger.warning("%s: the session can not be kept: %s", self.name, error)
-
-    def _forget_session(self) -> None:
-        if self.session_file is not None:
-            self.session_file.unlink(missing_ok=True)
-        elif self.store is not None:
-            self.store.forget_session(self.account)
 
     def _on_first_contacts(self, contacts: Contacts) -> Link:
         assert self.session is not None  # noqa: S101 - they came in it
@@ -531,15 +423,14 @@ class Client:
     def _listen(self, session: Session) -> None:
         poll = Poll(self, session)
         self.add_chain(poll.next_link(), "poll", poll.on_error)
-        if self.dialect.heartbeat is not None:
-            self.add_chain(self._heartbeat_link(), "heartbeat", self._on_heartbeat_error)
-        self.add_chain(self._contacts_link(), "contacts", self._on_contacts_error)
+        self._upkeep.start()
 
-    def _on_no_login(self, error: Exception) -> Link:
+    def on_no_login(self, error: Exception) -> Link:
+        """A login has failed: whoever awaits the first one decides; later ones try again."""
         is_final = not isinstance(error, (StreamError, ProtocolError))
         if is_final and not isinstance(error, LoginError) and self._ready is None:
             logger.error("%s: login failed", self.name, exc_info=error)  # ours, or on_captcha's
-        if self._ready is not None:  # the first login: whoever awaits it decides
+        if self._ready is not None:
             state = State.REJECTED if is_final else State.OFFLINE
             self._end(state, str(error), logging.DEBUG)
             if not self._ready.done():
@@ -547,16 +438,9 @@ class Client:
         elif is_final:
             self._end(State.REJECTED, str(error))
         else:
-            pause = self._next_pause()
+            pause = self._signing.again()
             logger.info("%s: no login yet (%s); again in %.1f s", self.name, error, pause)
-            self._start_login(pause, self._taken_up)
         return None
-
-    def _next_pause(self) -> float:
-        self._attempt += 1
-        attempt = RetryCallState(Retrying(), None, (), {})
-        attempt.attempt_number = self._attempt
-        return _PAUSES(attempt)
 
     def _end(self, state: State, reason: str, level: int | None = None) -> None:
         """No session, and none to come: receipts that are still open are told so."""
@@ -567,7 +451,7 @@ class Client:
     def _drop_session(self) -> None:
         """End the chains of the session, all but the one whose reader is calling."""
         self.session = None
-        self._is_refreshing = self._is_stale = False  # its chain ends here, too
+        self._upkeep.stop()
         self._post.pause()
         chains, self._chains = self._chains, set()
         for chain in chains:
@@ -597,49 +481,6 @@ class Client:
         text = "".join(piece.text for piece in pieces)
         logger.log(self.log_level, "%s -> %s: %s", self.name, name_of(contact), text)
 
-    # -- heartbeat and contacts ---------------------------------------------------------------
-
-    def _heartbeat_link(self) -> Next:
-        self._beats += 1
-        form = forms.HeartbeatForm(self._beats, _milliseconds())
-        request = webqq3.HEARTBEAT.request(self.endpoints, form)  # of that dialect alone
-        return Next(request, lambda response: self._heartbeat_link(), HEARTBEAT_SECONDS)
-
-    def _on_heartbeat_error(self, error: Exception) -> Link:
-        logger.debug("%s: heartbeat: %s", self.name, error)
-        return self._heartbeat_link()  # whether one is online is for poll to say
-
-    def _refresh_contacts(self) -> None:
-        """Fetch them now, and once more if they change meanwhile."""
-        self._is_stale = True
-        if not self._is_refreshing and self.session is not None:
-            self._is_refreshing, self._is_stale = True, False
-            first = self.fetch(self._on_refreshed).first()
-            self.add_chain(first, "refresh contacts", self._on_not_refreshed)
-
-    def _on_refreshed(self, contacts: Contacts) -> Link:
-        self.know(contacts)
-        self._is_refreshing = False
-        if self._is_stale:
-            self._refresh_contacts()
-        return None
-
-    def _on_not_refreshed(self, error: Exception) -> Link:
-        self._is_refreshing = False
-        logger.debug("%s: contacts stay as they are: %s", self.name, error)
-        return None
-
-    def _contacts_link(self) -> Next:
-        return self.fetch(self._on_contacts).first(CONTACTS_SECONDS)
-
-    def _on_contacts(self, contacts: Contacts) -> Link:
-        self.know(contacts)
-        return self._contacts_link()
-
-    def _on_contacts_error(self, error: Exception) -> Link:
-        logger.debug("%s: contacts stay as they are: %s", self.name, error)
-        return self._contacts_link()
-
     # -- what poll needs ----------------------------------------------------------------------
 
     def is_from_stranger(self, event: Event) -> bool:
@@ -667,17 +508,12 @@ class Client:
 
     def stay_online(self) -> None:
         """The session works: the next trouble is the first again."""
-        self._attempt = 0
-        self._is_by_cookies = self._have_cookies_failed = False
+        self._signing.has_proved_good()
 
     def renew_ptwebqq(self, ptwebqq: Secret) -> None:
         """The server has changed that cookie."""
         self.ptwebqq = ptwebqq
-        jar = self._identity.cookiejar
-        for cookie in [cookie for cookie in jar if cookie.name == "ptwebqq"]:
-            cookie.value = str(ptwebqq)
-            jar.set_cookie(cookie)
-        self._keep_session()
+        self._signing.renew_ptwebqq(ptwebqq)
 
     def take(self, event: Event) -> None:
         """One event: told to the listeners, unless it is a message that came before."""
@@ -691,7 +527,7 @@ class Client:
         elif isinstance(event, FriendStatusChange):
             self.contacts.note(event)
         elif isinstance(event, (FriendListChange, GroupSystemMessage, SystemMessage)):
-            self._refresh_contacts()
+            self._upkeep.refresh_contacts()
         self._tell(event)
 
     def _log_received(self, event: AnyMessage) -> None:
@@ -699,42 +535,6 @@ class Client:
         where = f" in {name_of(contact)}" if isinstance(contact, (Group, Discussion)) else ""
         name, text = self.sender_name(event), event.content.text
         logger.log(self.log_level, "%s <- %s%s: %s", self.name, name, where, text)
-
-
-def _prepared(link: Next, errback: Errback | None) -> Next:
-    """The link, and all that follow it, with the usual timeout and errback."""
-    request = Request.of(link.request)
-    if request.request_timeout is None:
-        request = request.replace(request_timeout=REQUEST_TIMEOUT)
-    readback = link.readback
-
-    def read(response: Response) -> object:
-        result = readback(response) if readback else None
-        if inspect.isawaitable(result):
-            return _prepared_later(result, errback)
-        return _prepared_next(result, errback)
-
-    def fail(error: Exception) -> Link:
-        if link.errback is not None:
-            try:
-                return _prepared_next(link.errback(error), errback)
-            except Exception as raised:
-                error = raised  # what it does not know how to handle, the account's may
-        if errback is None:
-            raise error
-        return _prepared_next(errback(error), errback)
-
-    return link._replace(request=request, readback=read, errback=fail)
-
-
-async def _prepared_later(link: Awaitable[Link], errback: Errback | None) -> Link:
-    return _prepared_next(await link, errback)
-
-
-def _prepared_next(link: Link, errback: Errback | None) -> Link:
-    if isinstance(link, tuple):
-        return _prepared(link if isinstance(link, Next) else Next(*link), errback)
-    return link
 
 
 def _milliseconds() -> int:

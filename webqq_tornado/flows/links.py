@@ -1,0 +1,56 @@
+"""What all links of an account have in common: a timeout, and somebody who hears of errors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable
+
+from ..engine.chain import Errback, Link, Next
+from ..engine.request import Request
+from ..engine.response import Response
+
+__all__ = ["REQUEST_TIMEOUT", "prepared"]
+
+#: Seconds for ordinary requests (qqbot 2017, Mojo-Webqq 2018).
+REQUEST_TIMEOUT = 30.0
+
+
+def prepared(link: Next, errback: Errback | None) -> Next:
+    """The link, and all that follow it, with the usual timeout and errback.
+
+    Args:
+        link: the first of them.
+        errback: for those that have none, and for what theirs raises.
+    """
+    request = Request.of(link.request)
+    if request.request_timeout is None:
+        request = request.replace(request_timeout=REQUEST_TIMEOUT)
+    readback = link.readback
+
+    def read(response: Response) -> object:
+        result = readback(response) if readback else None
+        if inspect.isawaitable(result):
+            return _later(result, errback)
+        return _next(result, errback)
+
+    def fail(error: Exception) -> Link:
+        if link.errback is not None:
+            try:
+                return _next(link.errback(error), errback)
+            except Exception as raised:
+                error = raised  # what it does not know how to handle, the account's may
+        if errback is None:
+            raise error
+        return _next(errback(error), errback)
+
+    return link._replace(request=request, readback=read, errback=fail)
+
+
+async def _later(link: Awaitable[Link], errback: Errback | None) -> Link:
+    return _next(await link, errback)
+
+
+def _next(link: Link, errback: Errback | None) -> Link:
+    if isinstance(link, tuple):
+        return prepared(link if isinstance(link, Next) else Next(*link), errback)
+    return link

@@ -1,0 +1,105 @@
+"""What an open session needs besides its polls: heartbeats, and contacts that are up to date."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from ..engine.chain import Chain, Errback, Link, Next
+from ..protocol import forms, webqq3
+from ..protocol.dialect import Dialect
+from ..protocol.endpoints import Endpoints
+from ..protocol.models import Session
+from .contacts import Contacts
+from .fetch import Fetch
+
+__all__ = ["Upkeep"]
+
+logger = logging.getLogger("webqq_tornado.webqq")
+
+#: Seconds between heartbeats, and between fetches of the contacts (pual_bot 2013).
+HEARTBEAT_SECONDS, CONTACTS_SECONDS = 60.0, 300.0
+
+
+class Kept(Protocol):
+    """What it needs of its client."""
+
+    name: str
+    endpoints: Endpoints
+    dialect: Dialect
+    session: Session | None
+
+    def add_chain(self, first: Next, name: str, errback: Errback | None = None) -> Chain:
+        """Start a chain in the account's name."""
+
+    def fetch(self, then: Callable[[Contacts], Link]) -> Fetch:
+        """A fetch of the contacts in the open session."""
+
+    def know(self, contacts: Contacts) -> None:
+        """These are the contacts now."""
+
+
+class Upkeep:
+    """The chains *heartbeat* and *contacts*.
+
+    Args:
+        client: whose session it is.
+    """
+
+    def __init__(self, client: Kept) -> None:
+        self._client = client
+        self._is_refreshing = self._is_stale = False
+        self._beats = 0
+
+    def start(self) -> None:
+        """The session is open."""
+        if self._client.dialect.heartbeat is not None:
+            self._client.add_chain(self._heartbeat(), "heartbeat", self._on_heartbeat_error)
+        self._client.add_chain(self._contacts(), "contacts", self._on_contacts_error)
+
+    def stop(self) -> None:
+        """The session is gone, and all its chains."""
+        self._is_refreshing = self._is_stale = False
+
+    def refresh_contacts(self) -> None:
+        """Fetch them now, and once more if they change meanwhile."""
+        self._is_stale = True
+        if not self._is_refreshing and self._client.session is not None:
+            self._is_refreshing, self._is_stale = True, False
+            first = self._client.fetch(self._on_refreshed).first()
+            self._client.add_chain(first, "refresh contacts", self._on_not_refreshed)
+
+    def _on_refreshed(self, contacts: Contacts) -> Link:
+        self._client.know(contacts)
+        self._is_refreshing = False
+        if self._is_stale:
+            self.refresh_contacts()
+        return None
+
+    def _on_not_refreshed(self, error: Exception) -> Link:
+        self._is_refreshing = False
+        logger.debug("%s: contacts stay as they are: %s", self._client.name, error)
+        return None
+
+    def _contacts(self) -> Next:
+        return self._client.fetch(self._on_contacts).first(CONTACTS_SECONDS)
+
+    def _on_contacts(self, contacts: Contacts) -> Link:
+        self._client.know(contacts)
+        return self._contacts()
+
+    def _on_contacts_error(self, error: Exception) -> Link:
+        logger.debug("%s: contacts stay as they are: %s", self._client.name, error)
+        return self._contacts()
+
+    def _heartbeat(self) -> Next:
+        self._beats += 1
+        form = forms.HeartbeatForm(self._beats, int(time.time() * 1000))
+        request = webqq3.HEARTBEAT.request(self._client.endpoints, form)  # of that dialect alone
+        return Next(request, lambda response: self._heartbeat(), HEARTBEAT_SECONDS)
+
+    def _on_heartbeat_error(self, error: Exception) -> Link:
+        logger.debug("%s: heartbeat: %s", self._client.name, error)
+        return self._heartbeat()  # whether one is online is for poll to say
