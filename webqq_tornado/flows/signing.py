@@ -18,6 +18,7 @@ from ..protocol.endpoints import Endpoints
 from ..protocol.models import Secret, Session
 from .kept import KeptSession, cookies_of
 from .login import Login, OnCaptcha, OnQR, PasswordLogin, QRLogin
+from .store import Store
 
 __all__ = ["Signing"]
 
@@ -38,6 +39,7 @@ class Signed(Protocol):
     dialect: Dialect
     session: Session | None
     session_file: Path | None
+    store: Store | None
 
     def add_chain(self, first: Next, name: str, errback: Errback | None = None) -> Chain:
         """Start a chain in the account's name."""
@@ -155,7 +157,7 @@ class Signing:
     def _restored(self) -> Secret | None:
         """Take up the session in the file; its psessionid, if it is this account's."""
         client = self._client
-        kept = KeptSession.load(client.session_file) if client.session_file else None
+        kept = self._kept()
         if kept is None or kept.dialect != client.dialect.name:
             return None
         if client.account not in (0, kept.account):
@@ -164,10 +166,17 @@ class Signing:
         kept.restore(self._cookies)
         return kept.psessionid
 
-    def keep(self) -> None:
-        """Write the session to the file."""
+    def _kept(self) -> KeptSession | None:
         client = self._client
-        if client.session is None or client.session_file is None:
+        if client.session_file is not None:
+            return KeptSession.load(client.session_file)
+        text = client.store.load_session(client.account) if client.store is not None else None
+        return KeptSession.parse(text, f"the store, of {client.account},") if text else None
+
+    def keep(self) -> None:
+        """Write the session to the file, or to the store."""
+        client = self._client
+        if client.session is None or (client.session_file is None and client.store is None):
             return
         kept = KeptSession(
             client.account,
@@ -178,14 +187,20 @@ class Signing:
             cookies_of(self._cookies),
         )
         try:
-            kept.save(client.session_file)
+            if client.session_file is not None:
+                kept.save(client.session_file)
+            elif client.store is not None:
+                client.store.save_session(client.account, kept.text)
         except OSError as error:
             logger.warning("%s: the session can not be kept: %s", client.name, error)
 
     def forget(self) -> None:
-        """The session is given up: the file goes."""
-        if self._client.session_file is not None:
-            self._client.session_file.unlink(missing_ok=True)
+        """The session is given up, and what was kept of it."""
+        client = self._client
+        if client.session_file is not None:
+            client.session_file.unlink(missing_ok=True)
+        elif client.store is not None:
+            client.store.forget_session(client.account)
 
     def renew_ptwebqq(self, ptwebqq: Secret) -> None:
         """The server has changed that cookie."""
