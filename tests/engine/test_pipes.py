@@ -11,7 +11,7 @@ from servers.raw import raw_server
 from servers.web import Web
 
 from engine.readers import Oops
-from webqq_tornado import HTTPStream, Request
+from webqq_tornado import HTTPStream, Next, Request
 
 
 class Broken(io.BytesIO):
@@ -161,3 +161,30 @@ async def test_a_fetch_of_a_stream_is_refused_with_what_to_use():
     async with HTTPStream() as stream:
         with pytest.raises(ValueError, match=r"open\(\)"):
             await stream.fetch(Request("http://a.test/", stream=True))
+
+
+async def test_two_links_to_one_file_do_not_mix(tmp_path):
+    path = tmp_path / "kept"
+    first_has_come = asyncio.Event()
+
+    def on_progress(progress):
+        if progress.received:
+            first_has_come.set()
+
+    async with raw_server(half) as url, HTTPStream() as stream:
+        first = stream.add_request(Request(url, sink=path, on_progress=on_progress))
+        await first_has_come.wait()
+        with pytest.raises(OSError, match="another link writes this file"):
+            await stream.fetch(Request(url, sink=path))
+        first.cancel()
+        second = stream.add_request(Request(url, sink=path, on_progress=on_progress))
+        first_has_come.clear()
+        await first_has_come.wait()
+        second.cancel()
+
+
+async def test_a_next_may_be_opened(web: Web):
+    async with HTTPStream() as stream:
+        link = Next(f"{web.http}/bytes/3", print, session=stream.session("other"))
+        async with stream.open(link) as response:
+            assert await response.stream.read() == b"012"

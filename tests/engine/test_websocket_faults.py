@@ -12,7 +12,7 @@ from servers.raw import raw_server
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
-from tornado.websocket import WebSocketHandler
+from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
 from engine.test_websocket import house, taking
 from webqq_tornado import ClosedError, ConnectError, HTTPStream, Request, StreamError
@@ -207,3 +207,46 @@ async def test_a_fetch_of_a_socket_says_that_it_has_no_response():
         next(iter(stream.chains)).send("bye 1000")
         with pytest.raises(StreamError, match="no response"):
             await fetching
+
+
+class Deaf:
+    """Shakes hands when it may, and hears nothing of what follows, until the end."""
+
+    def __init__(self) -> None:
+        self.may_answer, self.is_asked = asyncio.Event(), asyncio.Event()
+        self.is_left = asyncio.Event()
+
+    async def __call__(self, reader, writer) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(line[19:] for line in head.split("\r\n") if line.startswith("Sec-Websocket-Key"))
+        self.is_asked.set()
+        await self.may_answer.wait()
+        accept = WebSocketProtocol13.compute_accept_value(key)
+        lines = ("HTTP/1.1 101 X", "Upgrade: websocket", "Connection: Upgrade")
+        line = f"Sec-WebSocket-Accept: {accept}"
+        writer.write("\r\n".join([*lines, line, "", ""]).encode())
+        await reader.read()
+        self.is_left.set()
+
+
+async def test_close_of_the_stream_waits_for_no_goodbye():
+    deaf = Deaf()
+    deaf.may_answer.set()
+    async with raw_server(deaf) as url, HTTPStream() as stream:
+        chain = stream.add_request(url.replace("http", "ws"), print)
+        await chain.send("x")
+        chain.close_socket()
+        chain.cancel()
+        stream.close()
+        await asyncio.wait_for(deaf.is_left.wait(), 3)  # Tornado waits for 5 s
+
+
+async def test_a_handshake_that_ends_after_the_stream_leaves_no_socket():
+    deaf = Deaf()
+    async with raw_server(deaf) as url, HTTPStream() as stream:
+        stream.add_request(url.replace("http", "ws"), print)
+        await deaf.is_asked.wait()
+        stream.close()
+        await asyncio.sleep(0)
+        deaf.may_answer.set()
+        await asyncio.wait_for(deaf.is_left.wait(), 3)

@@ -10,6 +10,7 @@ sends all of it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -27,6 +28,8 @@ __all__ = ["FileSink"]
 #: Bytes of an answer that is no success, kept for the reader instead of going to a file.
 _MAX_ERROR_PAGE = 16 * 2**20
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+#: The files that are being written.
+_claimed: set[Path] = set()
 _PARTIAL, _NOT_SATISFIABLE = 206, 416
 
 
@@ -62,6 +65,7 @@ class FileSink:
         self._file: IO[bytes] | None = None if isinstance(sink, os.PathLike) else sink  # type: ignore[assignment]
         self._answer: Response | None = None
         self._kept = 0
+        self._is_claimed = False
         self._known = self._look() if request.resume and self._path else None
 
     @property
@@ -87,7 +91,12 @@ class FileSink:
             return
         self._kept += len(chunk)
         if self._kept > _MAX_ERROR_PAGE:
-            raise TooLargeError(f"an answer of status {status} with more than {_MAX_ERROR_PAGE} B")
+            request = self._request
+            raise TooLargeError(
+                f"{request.method} {safe_url(request.url)}: an answer of status {status} is kept "
+                f"for the reader, and has more than {_MAX_ERROR_PAGE} bytes",
+                request=request,
+            )
         self._transfer.body.append(chunk)
 
     def finish(self, answer: Response) -> None:
@@ -110,6 +119,8 @@ class FileSink:
 
     def close(self) -> None:
         """It has ended, one way or another; what has come stays."""
+        if self._is_claimed:
+            _claimed.discard(self._part)
         if self._path is not None and self._file is not None:
             self._file.close()
 
@@ -126,6 +137,7 @@ class FileSink:
 
     def _opened(self, answer: Response) -> IO[bytes]:
         if self._file is None:
+            self._claim()
             if answer.status == _PARTIAL and self._known is not None:
                 start, _ = _content_range(answer)
                 if start != self._known.size:
@@ -135,6 +147,15 @@ class FileSink:
                 self._note(answer)
                 self._file = self._part.open("wb")
         return self._file
+
+    def _claim(self) -> None:
+        """No other link may write there meanwhile: both would come out as a mixture."""
+        if self._is_claimed:
+            return
+        if self._part in _claimed:
+            raise OSError(errno.EBUSY, "another link writes this file", str(self._part))
+        _claimed.add(self._part)
+        self._is_claimed = True
 
     def _look(self) -> _Known | None:
         """What is there of the file already, if it can be gone on with."""

@@ -314,7 +314,7 @@ class HTTPStream(Hooks, RequestMaker):
         Leaving the block gives up what was not read.
 
         Args:
-            request: as for `add_request`.
+            request: as for `add_request`; the readers of a `Next` are not asked.
             session: in whose name.
 
         Raises:
@@ -333,8 +333,10 @@ class HTTPStream(Hooks, RequestMaker):
             opened.set_result(response)
             await closed.wait()
 
-        request = Request.of(request).replace(stream=True)
-        chain = self.add_request(request, read, errback=_raise, session=session)
+        link = request if isinstance(request, Next) else Next(request)
+        streamed = Request.of(link.request).replace(stream=True)
+        link = link._replace(request=streamed, readback=read, errback=_raise)
+        chain = self.add_request(link, session=session)
         chain._is_quiet = True
         ended = asyncio.ensure_future(_error_of(chain))
         try:

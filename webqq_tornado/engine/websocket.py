@@ -132,17 +132,33 @@ class Partings:
 
     def __init__(self) -> None:
         self._protocols: list[WebSocketProtocol] = []
+        self._is_cut_short = False
 
-    def begin(self, connection: WebSocketClientConnection) -> None:
-        """Say goodbye."""
-        protocol = connection.protocol
+    def begin(
+        self, connection: WebSocketClientConnection, protocol: WebSocketProtocol | None
+    ) -> None:
+        """Say goodbye, unless that was said.
+
+        Args:
+            connection: which forgets its protocol when it closes.
+            protocol: that it had.
+        """
         connection.close(_GOING_AWAY)
         self._protocols = [one for one in self._protocols if not _is_closed(one)]
         if protocol is not None and not _is_closed(protocol):
             self._protocols.append(protocol)
+        if self._is_cut_short:
+            self.cut_short()
+
+    def begin_late(self, connecting: asyncio.Future[WebSocketClientConnection]) -> None:
+        """Say goodbye to one whose handshake has ended after its chain."""
+        if not connecting.cancelled() and connecting.exception() is None:
+            connection = connecting.result()
+            self.begin(connection, connection.protocol)
 
     def cut_short(self) -> None:
-        """Wait no longer."""
+        """Wait no longer, for none that come either."""
+        self._is_cut_short = True
         for protocol in self._protocols:
             if protocol.stream is not None:
                 protocol.stream.close()
@@ -173,6 +189,7 @@ class Talk:
         self._readback = chain._readback
         self._defaults = defaults
         self._connection: WebSocketClientConnection | None = None
+        self._protocol: WebSocketProtocol | None = None  # of it
         #: Payloads, whether they are binary, and who waits; until the last of them is sent all
         #: others get in line, too.
         self._unsent: deque[tuple[bytes, bool, asyncio.Future[None]]] = deque()
@@ -221,7 +238,7 @@ class Talk:
     def abandon(self) -> None:
         """The chain has ended."""
         if self._connection is not None:
-            self._partings.begin(self._connection)
+            self._partings.begin(self._connection, self._protocol)
         while self._unsent:
             _, _, sent = self._unsent.popleft()
             if not sent.done():
@@ -234,6 +251,7 @@ class Talk:
         chain = self._chain
         try:
             self._connection = await self._connect()
+            self._protocol = self._connection.protocol
         except asyncio.CancelledError:
             self._runner.cancel(chain)
             raise
@@ -285,7 +303,8 @@ class Talk:
         try:
             return await asyncio.shield(connecting)
         except asyncio.CancelledError:
-            connecting.add_done_callback(_close_late)  # there is no way to call it off
+            # There is no way to call it off.
+            connecting.add_done_callback(self._partings.begin_late)
             raise
 
     def _note_handshake(self, connection: WebSocketClientConnection) -> None:
@@ -397,8 +416,3 @@ def _hear(sent: asyncio.Future[None]) -> None:
     """Whoever does not wait for what was sent need not hear what became of it."""
     if not sent.cancelled():
         sent.exception()
-
-
-def _close_late(connecting: asyncio.Future[WebSocketClientConnection]) -> None:
-    if not connecting.cancelled() and connecting.exception() is None:
-        connecting.result().close()
