@@ -8,7 +8,7 @@ from servers.town import Town, Visitor
 
 from webqq_tornado.protocol import forms, webqq3
 from webqq_tornado.protocol.codes import Status
-from webqq_tornado.protocol.models import Content, FriendMessage, GroupDetails
+from webqq_tornado.protocol.models import Content, GroupDetails, SessionMessage
 
 
 async def square(visitor: Visitor) -> GroupDetails:
@@ -90,9 +90,11 @@ async def test_a_fellow_member_can_be_written_to_with_a_signature():
         )
         reply = await ann.ask(webqq3.SEND_SESSION, form)
         (message,) = webqq3.POLL.parse(await eve.poll()).events
+        gid = (await square(eve)).gid
     assert json.loads(reply.body)["retcode"] == 0
-    assert isinstance(message, FriendMessage)
-    assert message.content.text == "psst"
+    assert isinstance(message, SessionMessage)
+    assert (message.content.text, message.account) == ("psst", town.ann)
+    assert (message.service_type, message.origin) == (0, gid)
 
 
 async def test_a_stranger_can_not_be_written_to_as_a_friend():

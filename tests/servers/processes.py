@@ -47,3 +47,34 @@ def announce(**facts: Any) -> None:
 def wait_for_the_end() -> None:
     """In the server's process: return when the tests have ended. Blocks: for an executor."""
     sys.stdin.buffer.read()
+
+
+class Restartable:
+    """A server on one port and directory that can be killed and started again.
+
+    Args:
+        module: runs with the directory and the port (0: a free one) as its arguments.
+        directory: its data.
+    """
+
+    def __init__(self, module: str, directory: str) -> None:
+        self.module, self.directory, self.port = module, directory, 0
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", self.module, self.directory, str(self.port)]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, cwd=TESTS, stdin=pipe, stdout=pipe)
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert line, f"{self.module} did not start: see its messages above"
+        self.port = int(json.loads(line)["port"])
+
+    def kill(self) -> None:
+        """As kill -9."""
+        self.process.kill()
+        self.process.communicate()
+
+    def stop(self) -> None:
+        """Let it end."""
+        self.process.communicate(timeout=PATIENCE)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from urllib.parse import urlencode
 
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from webqq_tornado import HTTPStream
 from webqq_tornado.flows.client import Client, Happening
-from webqq_tornado.protocol import forms, hashes, webqq3
+from webqq_tornado.protocol import forms, hashes, smartqq, webqq3
 from webqq_tornado.protocol.dialect import SMARTQQ
 from webqq_tornado.protocol.endpoints import REFERER_D, Endpoints
 from webqq_tornado.protocol.exchange import Call
@@ -158,9 +161,35 @@ class Visitor:
         self.session = webqq3.LOGIN2.parse(reply.body)
         return self.session
 
+    async def enter_smart(self) -> Session:
+        """All the way to an open session of SmartQQ, as if a QR code had been confirmed."""
+        ptwebqq = self.server.gate.new_ticket(self.account, "smartqq")
+        self.cookies["ptwebqq"] = ptwebqq
+        reply = await self.ask(smartqq.VFWEBQQ, forms.VfwebqqForm(ptwebqq))
+        vfwebqq = smartqq.VFWEBQQ.parse(reply.body)
+        form = forms.Login2Form(12345678, ptwebqq)
+        session = smartqq.LOGIN2.parse((await self.ask(smartqq.LOGIN2, form)).body)
+        self.session = replace(session, vfwebqq=vfwebqq)
+        return self.session
+
     async def poll(self) -> bytes:
         form = forms.PollForm(12345678, self.session.psessionid)
         return (await self.ask(webqq3.POLL, form)).body
+
+    async def news(self, kind: type) -> list[Any]:
+        """Events of a kind, of the next poll that has some."""
+        while True:
+            events = [
+                event
+                for event in webqq3.POLL.parse(await self.poll()).events
+                if isinstance(event, kind)
+            ]
+            if events:
+                return events
+
+    async def result(self, exchange: Call, form: object) -> Any:
+        """What an exchange brings, as JSON."""
+        return json.loads((await self.ask(exchange, form)).body)["result"]
 
     async def _fetch(
         self, path: str, body: str | None = None, headers: dict[str, str] | None = None

@@ -1,4 +1,4 @@
-"""A WebQQ server in a process of its own: ``python -m servers.webqq DIRECTORY``.
+"""A WebQQ server in a process of its own: ``python -m servers.webqq DIRECTORY [PORT]``.
 
 It serves https as well, with certificates in DIRECTORY/tls.
 
@@ -26,7 +26,8 @@ async def main() -> None:
         storage.befriend(ann.number, bob.number)
     server = WebQQServer(storage, poll_timeout=0.2)
     files = certificates(directory / "tls")
-    port, tls_port = server.listen(0), server.listen_tls(0, files)
+    port = server.listen(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    tls_port = server.listen_tls(0, files)
     announce(port=port, tls_port=tls_port, authority=str(files.authority))
     await asyncio.get_running_loop().run_in_executor(None, wait_for_the_end)
     await server.close()

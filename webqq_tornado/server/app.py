@@ -19,7 +19,7 @@ from tornado.web import Application
 
 from ..protocol import smartqq, webqq3
 from ..protocol.exchange import Call
-from . import contacts, loginpages, messages, page_api, qr, qr_page, signin
+from . import contacts, loginpages, messages, page_api, profiles, qr, qr_page, qun, signin
 from .gate import CAPTCHA_AFTER
 from .handlers import Answer, ExchangeHandler, Handler
 from .qrcodes import QR_SECONDS
@@ -33,6 +33,10 @@ logger = logging.getLogger("webqq_tornado.server")
 
 #: Bytes of a request at most.
 MAX_BODY = 256 * 1024
+
+
+#: Seconds a poll2 is held: a little less than a minute, which is when twqq 2014 hangs up.
+POLL_SECONDS = 58.0
 
 
 class PortTaken(OSError):
@@ -49,6 +53,7 @@ class WebQQServer(Site):
         hosts: names to serve besides loopback's, the address listened on, and *.qq.com.
         captcha_after: wrong passwords in a row after which a login by password needs a captcha.
         qr_timeout: seconds for which a QR code is good.
+        needs_online: whether poll2 says 103 until get_online_buddies2 was called.
 
     Example:
         >>> server = WebQQServer(Storage("server.db"))
@@ -60,11 +65,12 @@ class WebQQServer(Site):
         self,
         storage: Storage,
         *,
-        poll_timeout: float = 60.0,
+        poll_timeout: float = POLL_SECONDS,
         session_timeout: float = 180.0,
         hosts: Iterable[str] = (),
         captcha_after: int = CAPTCHA_AFTER,
         qr_timeout: float = QR_SECONDS,
+        needs_online: bool = False,
     ) -> None:
         super().__init__(
             storage,
@@ -73,6 +79,7 @@ class WebQQServer(Site):
             hosts=hosts,
             captcha_after=captcha_after,
             qr_timeout=qr_timeout,
+            needs_online=needs_online,
         )
         self._application = _application(self)
         self._http = self._http_server()
@@ -100,6 +107,8 @@ class WebQQServer(Site):
             sockets = bind_sockets(port, address)
         except OSError as error:
             raise _port_error(error, port, address) from error
+        if not self.port:
+            self.channel.resume()
         self._http.add_sockets(sockets)
         self.port = port = sockets[0].getsockname()[1]
         self.add_host(address)
@@ -180,6 +189,7 @@ def _application(server: WebQQServer) -> Application:
         **signin.ANSWERS,
         **qr.ANSWERS,
         **contacts.ANSWERS,
+        **profiles.ANSWERS,
         **messages.ANSWERS,
     }
     routes: list[tuple[str, type[Handler], dict[str, Any]]] = []
@@ -194,6 +204,8 @@ def _application(server: WebQQServer) -> Application:
     routes.extend((path, handler, {"server": server}) for path, handler in _WAY_IN)
     late = {"exchange": webqq3.LOGIN_PAGE, "answer": answers[webqq3.LOGIN_PAGE.name]}
     routes.append((r"/cgi-bin/xlogin", ExchangeHandler, {"server": server, **late}))
+    for path, question in qun.ROUTES:
+        routes.append((path, qun.QunHandler, {"server": server, "question": question}))
     pages = (*page_api.ROUTES, *qr_page.ROUTES)
     routes.extend((path, handler, {"server": server}) for path, handler in pages)
     return Application(

@@ -1,45 +1,37 @@
-"""Who is online, and when a message counts as delivered.
-
-A message for a WebQQ session lies in storage until the session has got it. An answer to poll2
-can be lost on its way, so an answer alone proves nothing: what it held counts as delivered when
-the *next* poll of the same session arrives. If the connection breaks before the answer was
-written, or the account opens another session first, the same messages are given again. Clients
-compare msg_id, as they had to with Tencent's server (twqq 2014).
-
-Events (a friend came online, kicked) are news of the moment: they are not stored.
-
-uins are made up anew for each session, as Tencent's were: a friend's uin is not the QQ number,
-a group's gid and code are not its number. Only one's own uin is one's QQ number.
-"""
+"""Who is online, and what goes to them: messages, presence, news of contacts."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ..protocol.codes import Status
 from ..protocol.models import (
     Content,
     Event,
-    FriendMessage,
-    GroupMessage,
+    FriendListChange,
     Kicked,
     Secret,
     StatusChange,
+    SystemMessage,
+    Typing,
 )
-from .storage import Conversation, Nonce, Storage, StoredMessage
+from .events import event_for, group_event
+from .sessions import PollSession, Turn
+from .storage import ROOM_KINDS, Conversation, Nonce, Storage, StoredMessage
 
 __all__ = ["Channel", "Listener", "PollSession", "SessionOver"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
-#: uins of one session are drawn from here: 32 bits, as they were.
-_FIRST_UIN, _UINS = 10**8, 4 * 10**9
-#: Events in one answer to poll2: clients of SmartQQ look at the first only (qqbot 2017).
-_MOST_AT_ONCE = {"webqq3": 50, "smartqq": 1}
+#: Messages that are read from disk at once for a client that has been away.
+_LOAD = 100
+#: client_type of who is online with this server: 41 is a web client.
+WEB_CLIENT = 41
+#: Tencent's words, captures of 2013.
+_KICKED = "您的帐号在另一地点登录，您已被迫下线。"
 
 
 class SessionOver(Exception):
@@ -61,90 +53,11 @@ class Listener(Protocol):
     def tell_status(self, account: int, status: Status) -> None:
         """A friend or fellow member came, went, changed."""
 
+    def tell_typing(self, account: int) -> None:
+        """A friend is writing."""
+
     def tell_contacts(self) -> None:
-        """Friends or groups have changed."""
-
-
-class Numbers:
-    """The made-up numbers of one session, both ways."""
-
-    def __init__(self) -> None:
-        self._made: dict[object, int] = {}
-        self._meant: dict[int, object] = {}
-
-    def number_of(self, thing: object) -> int:
-        """The number that stands for it in this session."""
-        number = self._made.get(thing)
-        while number is None or self._meant.get(number, thing) != thing:
-            number = _FIRST_UIN + secrets.randbelow(_UINS)
-        self._made[thing], self._meant[number] = number, thing
-        return number
-
-    def meaning_of(self, number: int) -> object:
-        """What a number stands for; None if it was never given out."""
-        return self._meant.get(number)
-
-
-class PollSession:
-    """One login of an account by the WebQQ protocol.
-
-    Attributes:
-        account: QQ number.
-        dialect: "webqq3" or "smartqq".
-        psessionid, vfwebqq, ptwebqq: its secrets.
-        status: as the client set it.
-    """
-
-    def __init__(
-        self,
-        account: int,
-        ptwebqq: Secret,
-        status: Status,
-        dialect: str = "webqq3",
-        vfwebqq: Secret | None = None,
-    ) -> None:
-        self.account = account
-        self.dialect = dialect
-        self.psessionid = Secret(secrets.token_hex(64))
-        self.vfwebqq = vfwebqq or Secret(secrets.token_hex(40))
-        self.ptwebqq = ptwebqq
-        self.status = status
-        self.events: list[Event] = []  # to be told with the next answer
-        self.given: list[int] = []  # messages in the last answer, not confirmed yet
-        self.news = asyncio.Event()
-        self.poll: object | None = None  # the poll that is held: a later one takes its place
-        self.kicked: Kicked | None = None
-        self.expiry: asyncio.TimerHandle | None = None
-        self._numbers = Numbers()
-
-    def __repr__(self) -> str:
-        return f"<PollSession of {self.account} {self.status.value}>"
-
-    @property
-    def secrets(self) -> tuple[Secret, ...]:
-        """Each of them names the session; the s host takes no psessionid, the d host no vfwebqq."""
-        return (self.psessionid, self.vfwebqq, self.ptwebqq)
-
-    def uin_of(self, account: int) -> int:
-        """The uin that stands for an account."""
-        return account if account == self.account else self._numbers.number_of(("person", account))
-
-    def gid_of(self, group: int) -> int:
-        """The gid that stands for a group."""
-        return self._numbers.number_of(("group", group))
-
-    def code_of(self, group: int) -> int:
-        """The code under which a group is queried."""
-        return self._numbers.number_of(("code", group))
-
-    def meaning_of(self, uin: int, kind: str) -> int | None:
-        """The account ("person") or group number ("group", "code") that a number stands for."""
-        if kind == "person" and uin == self.account:
-            return self.account
-        match self._numbers.meaning_of(uin):
-            case (str(found), int(number)) if found == kind:
-                return number
-        return None
+        """Friends, groups, discussions or requests have changed."""
 
 
 class Channel:
@@ -167,6 +80,11 @@ class Channel:
 
     # -- sessions ---------------------------------------------------------------------------
 
+    def resume(self) -> None:
+        """Take up the sessions that were open when the server stopped, or was killed."""
+        for row in self.storage.sessions():
+            self._add(PollSession(row))
+
     def open_session(
         self,
         account: int,
@@ -188,17 +106,27 @@ class Channel:
         former = self._by_account.get(account)
         if former is not None:
             logger.info("%d signed in elsewhere: the former session is over", account)
-            reason = "您的帐号在另一地点登录，您已被迫下线。"  # Tencent's words, captures of 2013
-            self._end(former, Kicked(reason=reason))
-        session = PollSession(account, ptwebqq, status, dialect, vfwebqq)
-        self._by_account[account] = session
-        self._by_secret.update(dict.fromkeys(session.secrets, session))
-        self._touch(session)
+            self._end(former, Kicked(reason=_KICKED))
+        session = PollSession.new(account, ptwebqq, status, dialect, vfwebqq)
+        self.storage.put_session(session.row)
+        self._add(session)
         self._announce(account)
+        self._tell_requests(session)
         logger.info("%d is online by WebQQ", account)
         return session
 
-    def find(self, secret: str) -> PollSession | None:
+    def _add(self, session: PollSession) -> None:
+        self._by_account[session.account] = session
+        self._by_secret.update(dict.fromkeys(session.secrets, session))
+        loop = asyncio.get_running_loop()
+        session.seen = loop.time()
+        session.expiry = loop.call_later(self.session_timeout, self._expire, session)
+
+    def _tell_requests(self, session: PollSession) -> None:
+        for request in self.storage.requests(session.account):
+            session.tell(_request(session, request.asker, request.text))
+
+    def find(self, secret: str | None) -> PollSession | None:
         """The session with this psessionid, vfwebqq or ptwebqq, also one that was kicked."""
         return self._by_secret.get(secret) if secret else None
 
@@ -213,6 +141,7 @@ class Channel:
     def set_status(self, session: PollSession, status: Status) -> None:
         """The client changed its status."""
         session.status = status
+        self.storage.set_session_status(session.psessionid, status.value)
         self._announce(session.account)
 
     def status_of(self, account: int) -> Status:
@@ -222,13 +151,18 @@ class Channel:
             return Status.OFFLINE if session.status is Status.HIDDEN else session.status
         return Status.ONLINE if self._listeners.get(account) else Status.OFFLINE
 
+    def is_online(self, account: int) -> bool:
+        """Whether others see an account as being there."""
+        return self.status_of(account) is not Status.OFFLINE
+
     def is_polling(self, account: int) -> bool:
         """Whether the account is online by the protocol, not only on the page."""
         return account in self._by_account
 
     def _end(self, session: PollSession, kicked: Kicked) -> None:
         session.kicked = kicked
-        session.news.set()
+        self.storage.remove_session(session.psessionid)
+        session.wake()
         if self._by_account.get(session.account) is session:
             del self._by_account[session.account]
 
@@ -239,16 +173,13 @@ class Channel:
             if self._by_secret.get(secret) is session:
                 del self._by_secret[secret]
 
-    def _touch(self, session: PollSession) -> None:
-        """The client is there: it has the session's timeout again."""
-        if session.expiry is not None:
-            session.expiry.cancel()
-        loop = asyncio.get_running_loop()
-        session.expiry = loop.call_later(self.session_timeout, self._expire, session)
-
     def _expire(self, session: PollSession) -> None:
-        if session.poll is not None:
-            self._touch(session)
+        # One timer for many polls: it looks when the last one was.
+        loop = asyncio.get_running_loop()
+        left = session.seen + self.session_timeout - loop.time()
+        if session.turn is not None or left > 0:
+            wait = max(left, 1.0) if session.turn is None else self.session_timeout
+            session.expiry = loop.call_later(wait, self._expire, session)
             return
         was_online = session.kicked is None
         self._end(session, Kicked())
@@ -259,7 +190,7 @@ class Channel:
 
     # -- poll -------------------------------------------------------------------------------
 
-    async def poll(self, session: PollSession, turn: object) -> list[Event]:
+    async def poll(self, session: PollSession, turn: Turn) -> list[Event]:
         """Wait for news.
 
         Args:
@@ -272,58 +203,55 @@ class Channel:
         Raises:
             SessionOver: another login ended the session; told once, then it is unknown.
         """
-        self._touch(session)
-        if session.given:
-            self.storage.mark_delivered(session.account, session.given[-1])
-            session.given = []
-        session.poll = turn
-        session.news.set()  # a poll that is held yields to this one
-        deadline = asyncio.get_running_loop().time() + self.poll_timeout
+        loop = asyncio.get_running_loop()
+        arrived = session.confirm()
+        if arrived:
+            self.storage.mark_delivered(session.account, arrived)
+        session.turn = turn
+        session.wake()  # a poll that is held yields to this one
+        deadline = loop.time() + self.poll_timeout
         try:
-            while session.poll is turn:
-                session.news.clear()
-                news = self._take_news(session)
-                if news or self.is_closing:
+            while session.turn is turn:
+                news = self._take_news(session, turn)
+                if news or self.is_closing or loop.time() >= deadline:
                     return news
-                await _wait(session.news, deadline)
-                if asyncio.get_running_loop().time() >= deadline:
-                    return []
+                await session.wait(deadline)
             return []
         finally:
-            if session.poll is turn:
-                session.poll = None
-                self._touch(session)
+            session.seen = loop.time()
+            if session.turn is turn:
+                session.turn = None
 
-    def end_poll(self, session: PollSession, turn: object) -> None:
+    def end_poll(self, session: PollSession, turn: Turn) -> None:
         """The client has gone away: a poll that is held ends with nothing."""
-        if session.poll is turn:
-            session.poll = None
-            session.news.set()
-            self._touch(session)
+        session.take_back(turn)
+        if session.turn is turn:
+            session.turn = None
+            session.wake()
 
     def take_back(self, session: PollSession) -> None:
-        """The answer could not be written: what it held is to be given again."""
-        session.given = []
+        """The client takes its session up again: it may have died with the last answer."""
+        session.take_back()
 
-    def _take_news(self, session: PollSession) -> list[Event]:
+    def _take_news(self, session: PollSession, turn: Turn) -> list[Event]:
         if session.kicked is not None:
             self._forget(session)
             raise SessionOver(session.kicked)
-        limit = _MOST_AT_ONCE[session.dialect]
-        events, session.events = session.events[:limit], session.events[limit:]
-        messages = self.storage.undelivered(session.account, limit - len(events))
-        session.given = [message.id for message in messages]
+        if session.is_behind:
+            messages = self.storage.undelivered(session.account, _LOAD)
+            session.load(messages, len(messages) < _LOAD)
+        events, messages = session.give(turn)
         return events + [event_for(session, message) for message in messages]
 
     def close(self) -> None:
-        """Let go all polls that are held, with nothing new."""
+        """Let go all polls that are held, with nothing new; the sessions stay on disk."""
         self.is_closing = True
         for session in set(self._by_secret.values()):
-            session.news.set()
+            session.wake()
             if session.expiry is not None:
                 session.expiry.cancel()
 
-    # -- messages and presence --------------------------------------------------------------
+    # -- messages -----------------------------------------------------------------------------
 
     def send(
         self,
@@ -333,6 +261,7 @@ class Channel:
         *,
         origin: PollSession | None = None,
         nonce: Nonce | None = None,
+        room: int = 0,
     ) -> StoredMessage:
         """Accept a message and pass it on.
 
@@ -342,48 +271,111 @@ class Channel:
             content: what.
             origin: the sender's session that it came by; their other presences get it too.
             nonce: see `Storage.add_message`.
+            room: that brought two strangers together.
         """
         people = self._people_in(conversation)
-        recipients = {person for person in people - {sender} if self._is_to_poll(person)}
+        recipients = {person for person in people if self._is_to_poll(person)} - {sender}
         session = self._by_account.get(sender)
         if session is not None and session is not origin:
             recipients.add(sender)
-        message, is_new = self.storage.add_message(sender, conversation, content, recipients, nonce)
+        message, is_new = self.storage.add_message(
+            sender, conversation, content, recipients, nonce, origin=room
+        )
         if is_new:
-            for person in people | {sender}:
-                self._notify(person, message)
+            self._pass_on(message, recipients)
+            for person in self._pages_of(people | {sender}):
+                self._tell(person, lambda listener: listener.tell_message(message))
         return message
 
-    def _people_in(self, conversation: Conversation) -> set[int]:
-        if conversation.kind == "friend":
-            return {conversation.number}
-        return {account.number for account, _ in self.storage.members(conversation.number)}
+    def _people_in(self, conversation: Conversation) -> frozenset[int]:
+        if conversation.kind not in ROOM_KINDS:
+            return frozenset({conversation.number})
+        room = conversation.number
+        return self.storage.member_numbers(room) - self.storage.blocked_by(room)
 
     def _is_to_poll(self, account: int) -> bool:
         # Who has only the page open has seen it there. Who is offline gets it when they are back.
         return account in self._by_account or not self._listeners.get(account)
 
-    def _notify(self, account: int, message: StoredMessage) -> None:
-        session = self._by_account.get(account)
-        if session is not None:
-            session.news.set()
-        self._tell(account, lambda listener: listener.tell_message(message))
+    def _pass_on(self, message: StoredMessage, recipients: Iterable[int]) -> None:
+        for person in recipients:
+            session = self._by_account.get(person)
+            if session is not None:
+                session.take_message(message)
+
+    def _pages_of(self, people: Iterable[int]) -> list[int]:
+        return [person for person in people if person in self._listeners]
+
+    # -- presence and contacts ----------------------------------------------------------------
 
     def _announce(self, account: int) -> None:
         """Tell friends, and pages of fellow members, how an account is now."""
         status = self.status_of(account)
-        friends = {friend.number for friend in self.storage.friends(account)}
+        friends = self.storage.friend_numbers(account)
         for friend in friends:
-            session = self._by_account.get(friend)
-            if session is not None:
-                session.events.append(StatusChange(session.uin_of(account), status))
-                session.news.set()
+            self.tell(friend, lambda to: StatusChange(to.uin_of(account), status, WEB_CLIENT))
         for person in friends | {account}:
             self._tell(person, lambda listener: listener.tell_status(account, status))
 
-    def contacts_changed(self, accounts: set[int]) -> None:
-        """Friends or groups of these have changed."""
-        for account in accounts:
+    def tell(self, account: int, event: Callable[[PollSession], Event]) -> None:
+        """Tell an account's client of an event, in the words of its session."""
+        session = self._by_account.get(account)
+        if session is not None:
+            session.tell(event(session))
+
+    def typing(self, writer: int, friend: int) -> None:
+        """Somebody writes to a friend, on the page."""
+        self.tell(friend, lambda to: Typing(to.uin_of(writer), to.account))
+        self._tell(friend, lambda listener: listener.tell_typing(writer))
+
+    def requested(self, asker: int, asked: int, text: str) -> None:
+        """Somebody asks to be a friend."""
+        self.tell(asked, lambda to: _request(to, asker, text))
+        self.contacts_changed({asked})
+
+    def refused(self, asker: int, asked: int) -> None:
+        """A friend request was refused."""
+        self.tell(asker, lambda to: _system(to, "verify_rejected", asked))
+        self.contacts_changed({asked})
+
+    def befriended(self, one: int, other: int, type_: str) -> None:
+        """Two have become friends.
+
+        Args:
+            one: who did the last step.
+            other: who is told.
+            type_: of the system_message: "added_buddy_sig", or "verify_pass_add" after a request.
+        """
+        self.tell(other, lambda to: _system(to, type_, one))
+        for me, friend in ((one, other), (other, one)):
+            status = self.status_of(friend)
+            self.tell(me, _change(added=friend))
+            self.tell(me, _presence(friend, status))
+        self.contacts_changed({one, other})
+
+    def unfriended(self, one: int, other: int) -> None:
+        """Two are friends no more."""
+        for me, friend in ((one, other), (other, one)):
+            self.tell(me, _change(removed=friend))
+        self.contacts_changed({one, other})
+
+    def group_changed(self, group: int, type_: str, also: Iterable[int] = (), **who: int) -> None:
+        """Somebody came, went, or was made administrator.
+
+        Args:
+            group: its number.
+            type_: of the sys_g_msg, for example "group_join".
+            also: who is told though they are no member any more.
+            who: see `events.group_event`.
+        """
+        people = self.storage.member_numbers(group) | set(also)
+        for person in people:
+            self.tell(person, lambda to: group_event(to, type_, group, **who))
+        self.contacts_changed(people)
+
+    def contacts_changed(self, accounts: Iterable[int]) -> None:
+        """Friends, rooms or requests of these have changed."""
+        for account in self._pages_of(accounts):
             self._tell(account, lambda listener: listener.tell_contacts())
 
     def _tell(self, account: int, say: Callable[[Listener], None]) -> None:
@@ -409,35 +401,23 @@ class Channel:
                 self._announce(listener.account)
 
 
-def event_for(session: PollSession, message: StoredMessage) -> Event:
-    """A message as the session's account sees it."""
-    sender = session.uin_of(message.sender)
-    if message.kind == "group":
-        return GroupMessage(
-            gid=session.gid_of(message.target),
-            sender=sender,
-            content=message.content,
-            code=session.code_of(message.target),
-            recipient=session.account,
-            time=message.time,
-            msg_id=message.id,
-            msg_id2=message.id,
-            seq=message.id,
-            info_seq=message.target,
+def _system(session: PollSession, type_: str, account: int, text: str = "") -> SystemMessage:
+    return SystemMessage(type_, session.uin_of(account), account, text)
+
+
+def _request(session: PollSession, asker: int, text: str) -> SystemMessage:
+    return _system(session, "verify_required", asker, text)
+
+
+def _change(added: int = 0, removed: int = 0) -> Callable[[PollSession], Event]:
+    def change(session: PollSession) -> Event:
+        return FriendListChange(
+            added=(session.uin_of(added),) if added else (),
+            removed=(session.uin_of(removed),) if removed else (),
         )
-    return FriendMessage(
-        sender=sender,
-        content=message.content,
-        recipient=session.uin_of(message.target),
-        time=message.time,
-        msg_id=message.id,
-        msg_id2=message.id,
-    )
+
+    return change
 
 
-async def _wait(news: asyncio.Event, deadline: float) -> None:
-    left = deadline - asyncio.get_running_loop().time()
-    try:
-        await asyncio.wait_for(news.wait(), max(0.0, left))
-    except asyncio.TimeoutError:
-        return
+def _presence(friend: int, status: Status) -> Callable[[PollSession], Event]:
+    return lambda session: StatusChange(session.uin_of(friend), status, WEB_CLIENT)

@@ -1,175 +1,212 @@
-"""Friends, groups, members and profiles, as a session sees them."""
+"""Friends, groups, discussions and members, as a session sees them."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
 
 from ..protocol import forms, hashes, webqq3, wire
 from ..protocol.codes import Status
 from ..protocol.models import (
+    Category,
+    Discussion,
+    DiscussionDetails,
+    DiscussionMember,
     Friend,
-    FriendInfo,
     FriendList,
     Group,
     GroupDetails,
     Member,
     Presence,
-    SelfInfo,
-    Signature,
+    Recent,
     Translation,
 )
-from .channel import PollSession
-from .handlers import SESSION_GONE, UNKNOWN_CONTACT, Answer, ExchangeHandler
+from .channel import WEB_CLIENT, PollSession
+from .handlers import UNKNOWN_CONTACT, Answer, ExchangeHandler, in_session
+from .storage import FriendRow, MemberRow, RoomRow
 
 __all__ = ["ANSWERS"]
 
 #: retcode of a friend-list hash that is wrong.
 WRONG_HASH = 50
-#: client_type of somebody who is online; 41 is a web client.
-_WEB = 41
-
-_SessionAnswer = Callable[[ExchangeHandler, PollSession, Any], str]
-
-
-def _in_session(answer: _SessionAnswer) -> Answer:
-    """An answer for those whose vfwebqq, psessionid or cookie is of an open session."""
-
-    @wraps(answer)
-    def with_session(handler: ExchangeHandler, form: Any) -> str:
-        secrets = (
-            getattr(form, "vfwebqq", ""),
-            getattr(form, "psessionid", ""),
-            handler.get_cookie("ptwebqq", ""),
-        )
-        for secret in secrets:
-            session = handler.server.channel.find(secret)
-            if session is not None and session.kicked is None:
-                return answer(handler, session, form)
-        return wire.build_refusal(SESSION_GONE)
-
-    return with_session
+#: ``mflag`` of an administrator; the owner has none, they are in ``owner``.
+_ADMIN = 1
+#: ``type`` of get_recent_list2, by kind of conversation.
+_RECENT_TYPES = {"friend": 0, "group": 1, "discussion": 2}
 
 
 def _friends(handler: ExchangeHandler, session: PollSession, form: forms.FriendsForm) -> str:
     if form.hash and not _is_known_hash(session, form.hash):
         return wire.build_refusal(WRONG_HASH)
     storage = handler.server.storage
-    friends = tuple(
-        Friend(session.uin_of(friend.number), friend.nick)
-        for friend in storage.friends(session.account)
+    headings = storage.headings(session.account)
+    categories = tuple(Category(number, name, number) for number, name in headings)
+    friends = tuple(_friend(session, row) for row in storage.friend_rows(session.account))
+    # "我的好友", number 0, has no line, as in captures of 2013 and 2016.
+    return webqq3.FRIENDS.answer(FriendList(friends, categories))
+
+
+def _friend(session: PollSession, row: FriendRow) -> Friend:
+    return Friend(
+        uin=session.uin_of(row.account.number),
+        nick=row.account.nick,
+        mark=row.mark,
+        category=row.category,
+        face=row.account.face,
+        is_vip=row.account.vip_level > 0,
+        vip_level=row.account.vip_level,
     )
-    return webqq3.FRIENDS.answer(FriendList(friends))
 
 
 def _is_known_hash(session: PollSession, given: str) -> bool:
     """Whether it is what any of the clients computed, from 2012 to 2018."""
+    # Late SmartQQ set an empty ptwebqq when the login was checked, and hashed that.
     expected = (
-        hashes.friend_list_hash(kind, session.account, session.ptwebqq)
+        hashes.friend_list_hash(kind, session.account, ptwebqq)
+        for ptwebqq in (session.ptwebqq, "")
         for kind in hashes.FriendListHash
     )
     return given.upper() in expected
 
 
-def _groups(handler: ExchangeHandler, session: PollSession, _form: forms.GroupsForm) -> str:
+def _groups(handler: ExchangeHandler, session: PollSession, form: forms.GroupsForm) -> str:
+    if form.hash and not _is_known_hash(session, form.hash):
+        return wire.build_refusal(WRONG_HASH)
     groups = tuple(
-        Group(session.gid_of(group.number), session.code_of(group.number), group.name)
-        for group in handler.server.storage.groups(session.account)
+        Group(
+            gid=session.gid_of(room.number),
+            code=session.code_of(room.number),
+            name=room.name,
+            mark=mark,
+            mask=mask,
+            flag=_GROUP_FLAG,
+        )
+        for room, mark, mask in handler.server.storage.rooms(session.account, "group")
     )
     return webqq3.GROUPS.answer(groups)
 
 
+#: ``flag`` of a plain group (capture of 2016).
+_GROUP_FLAG = 16778241
+
+
 def _group_info(handler: ExchangeHandler, session: PollSession, form: forms.GroupInfoForm) -> str:
-    server = handler.server
-    # Some clients ask by gid: both lead to the group.
-    number = session.meaning_of(form.gcode, "code") or session.meaning_of(form.gcode, "group")
-    group = server.storage.group(number) if number else None
-    if group is None or not server.storage.is_member(group.number, session.account):
+    room = _group_by(handler, session, form.gcode)
+    if room is None:
         return wire.build_refusal(UNKNOWN_CONTACT)
-    members = tuple(
-        Member(
-            session.uin_of(member.number),
-            member.nick,
-            card,
-            status=server.channel.status_of(member.number),
-            client_type=_WEB,
-        )
-        for member, card in server.storage.members(group.number)
-    )
+    rows = handler.server.storage.member_rows(room.number)
     return webqq3.GROUP_INFO.answer(
         GroupDetails(
-            gid=session.gid_of(group.number),
-            code=session.code_of(group.number),
-            name=group.name,
-            owner=session.uin_of(group.owner),
-            created=group.created,
-            members=members,
+            gid=session.gid_of(room.number),
+            code=session.code_of(room.number),
+            name=room.name,
+            owner=session.uin_of(room.owner),
+            created=room.created,
+            memo=room.memo,
+            flag=_GROUP_FLAG,
+            option=2,  # one asks to join
+            members=tuple(_member(handler, session, row) for row in rows),
         )
     )
+
+
+def _group_by(handler: ExchangeHandler, session: PollSession, made: int) -> RoomRow | None:
+    """The group of a code; some clients asked by gid."""
+    storage = handler.server.storage
+    for kind in ("code", "group"):
+        number = session.meaning_of(made, kind)
+        if storage.is_member(number, session.account):
+            return storage.group(number)
+    return None
+
+
+def _member(handler: ExchangeHandler, session: PollSession, row: MemberRow) -> Member:
+    status = handler.server.channel.status_of(row.account.number)
+    return Member(
+        uin=session.uin_of(row.account.number),
+        nick=row.account.nick,
+        card=row.card,
+        flag=_ADMIN if row.is_admin else 0,
+        gender=row.gender,
+        country=row.country,
+        province=row.province,
+        city=row.city,
+        status=status,
+        client_type=0 if status is Status.OFFLINE else WEB_CLIENT,
+        is_vip=row.account.vip_level > 0,
+        vip_level=row.account.vip_level,
+    )
+
+
+def _discussions(
+    handler: ExchangeHandler, session: PollSession, _form: forms.DiscussionsForm
+) -> str:
+    rooms = handler.server.storage.rooms(session.account, "discussion")
+    return webqq3.DISCUSSIONS.answer(
+        tuple(Discussion(session.did_of(room.number), room.name, mask) for room, _, mask in rooms)
+    )
+
+
+def _discussion_info(
+    handler: ExchangeHandler, session: PollSession, form: forms.DiscussionInfoForm
+) -> str:
+    storage = handler.server.storage
+    number = session.meaning_of(form.did, "discussion")
+    room = storage.room(number, "discussion")
+    if room is None or not storage.is_member(number, session.account):
+        return wire.build_refusal(UNKNOWN_CONTACT)
+    members = tuple(
+        DiscussionMember(
+            uin=session.uin_of(account.number),
+            account=account.number,
+            nick=account.nick,
+            status=handler.server.channel.status_of(account.number),
+            client_type=WEB_CLIENT if handler.server.channel.is_online(account.number) else 0,
+        )
+        for account, _ in storage.members(number)
+    )
+    owner = session.uin_of(room.owner)
+    return webqq3.DISCUSSION_INFO.answer(DiscussionDetails(form.did, room.name, owner, members))
 
 
 def _translate(handler: ExchangeHandler, session: PollSession, form: forms.TranslateForm) -> str:
-    kinds = ("code", "group") if form.type == 4 else ("person",)
-    for kind in kinds:
-        number = session.meaning_of(form.uin, kind)
-        if number is not None:
-            return webqq3.TRANSLATE.answer(Translation(form.uin, number))
-    return wire.build_refusal(UNKNOWN_CONTACT)
+    number = _meant(handler, session, form)
+    if not number:
+        return wire.build_refusal(UNKNOWN_CONTACT)
+    return webqq3.TRANSLATE.answer(Translation(form.uin, number))
+
+
+def _meant(handler: ExchangeHandler, session: PollSession, form: forms.TranslateForm) -> int:
+    if form.type == 4:
+        room = _group_by(handler, session, form.uin)
+        return room.number if room else 0
+    number = session.meaning_of(form.uin, "person")
+    return number if handler.server.storage.account(number) else 0
 
 
 def _online(handler: ExchangeHandler, session: PollSession, _form: forms.OnlineForm) -> str:
-    server = handler.server
+    session.has_asked_online = True
+    channel = handler.server.channel
     present = (
-        Presence(session.uin_of(friend.number), server.channel.status_of(friend.number), _WEB)
-        for friend in server.storage.friends(session.account)
+        Presence(session.uin_of(number), channel.status_of(number), WEB_CLIENT)
+        for number in sorted(handler.server.storage.friend_numbers(session.account))
+        if channel.is_online(number)
     )
-    return webqq3.ONLINE.answer(tuple(p for p in present if p.status is not Status.OFFLINE))
+    return webqq3.ONLINE.answer(tuple(present))
 
 
-def _self_info(handler: ExchangeHandler, session: PollSession, _form: forms.SelfInfoForm) -> str:
-    account = handler.server.storage.account(session.account)
-    if account is None:
-        return wire.build_refusal(SESSION_GONE)
-    info = SelfInfo(
-        uin=account.number,
-        account=account.number,
-        nick=account.nick,
-        lnick=account.lnick,
-        vfwebqq=session.vfwebqq,
+def _recent(handler: ExchangeHandler, session: PollSession, _form: forms.RecentForm) -> str:
+    made = {"friend": session.uin_of, "group": session.gid_of, "discussion": session.did_of}
+    threads = handler.server.storage.recent(session.account)
+    return webqq3.RECENT.answer(
+        tuple(Recent(made[kind](number), _RECENT_TYPES[kind]) for kind, number in threads)
     )
-    return webqq3.SELF_INFO.answer(info)
-
-
-def _friend_info(handler: ExchangeHandler, session: PollSession, form: forms.FriendInfoForm) -> str:
-    number = session.meaning_of(form.uin, "person")
-    account = handler.server.storage.account(number) if number else None
-    if account is None:
-        return wire.build_refusal(UNKNOWN_CONTACT)
-    info = FriendInfo(
-        uin=form.uin,
-        nick=account.nick,
-        lnick=account.lnick,
-        status=handler.server.channel.status_of(account.number),
-    )
-    return webqq3.FRIEND_INFO.answer(info)
-
-
-def _long_nick(handler: ExchangeHandler, session: PollSession, form: forms.LongNickForm) -> str:
-    number = session.meaning_of(form.uin, "person")
-    account = handler.server.storage.account(number) if number else None
-    if account is None:
-        return wire.build_refusal(UNKNOWN_CONTACT)
-    return webqq3.LONG_NICK.answer((Signature(form.uin, account.lnick),))
 
 
 ANSWERS: dict[object, Answer] = {
-    webqq3.FRIENDS.name: _in_session(_friends),
-    webqq3.GROUPS.name: _in_session(_groups),
-    webqq3.GROUP_INFO.name: _in_session(_group_info),
-    webqq3.TRANSLATE.name: _in_session(_translate),
-    webqq3.ONLINE.name: _in_session(_online),
-    webqq3.SELF_INFO.name: _in_session(_self_info),
-    webqq3.FRIEND_INFO.name: _in_session(_friend_info),
-    webqq3.LONG_NICK.name: _in_session(_long_nick),
+    webqq3.FRIENDS.name: in_session(_friends),
+    webqq3.GROUPS.name: in_session(_groups),
+    webqq3.GROUP_INFO.name: in_session(_group_info),
+    webqq3.DISCUSSIONS.name: in_session(_discussions),
+    webqq3.DISCUSSION_INFO.name: in_session(_discussion_info),
+    webqq3.TRANSLATE.name: in_session(_translate),
+    webqq3.ONLINE.name: in_session(_online),
+    webqq3.RECENT.name: in_session(_recent),
 }

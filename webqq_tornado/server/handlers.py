@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -13,9 +14,10 @@ from tornado.web import HTTPError, RequestHandler
 from ..protocol import wire
 from ..protocol.errors import ProtocolError
 from ..protocol.exchange import Call
+from .channel import PollSession
 from .site import Site
 
-__all__ = ["Answer", "ExchangeHandler", "Handler", "host_of"]
+__all__ = ["Answer", "ExchangeHandler", "Handler", "host_of", "in_session"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
@@ -196,3 +198,22 @@ class ExchangeHandler(Handler):
 
 #: Hosts that want to see where a request comes from (webqq.md, "Referer is checked").
 _REFERER_CHECKED = ("d", "s")
+
+
+def in_session(answer: Callable[[ExchangeHandler, PollSession, Any], str]) -> Answer:
+    """An answer for those whose vfwebqq, psessionid or cookie is of an open session."""
+
+    @wraps(answer)
+    def with_session(handler: ExchangeHandler, form: Any) -> str:
+        secrets = (
+            getattr(form, "vfwebqq", ""),
+            getattr(form, "psessionid", ""),
+            handler.get_cookie("ptwebqq", ""),
+        )
+        for secret in secrets:
+            session = handler.server.channel.find(secret)
+            if session is not None and session.kicked is None:
+                return answer(handler, session, form)
+        return wire.build_refusal(SESSION_GONE)
+
+    return with_session

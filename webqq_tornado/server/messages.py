@@ -8,63 +8,80 @@ from typing import Any
 
 from tornado.iostream import StreamClosedError
 
-from ..protocol import forms, webqq3, wire
+from ..protocol import forms, smartqq, webqq3, wire
+from ..protocol.exchange import Exchange
 from ..protocol.models import Content, PollReply, Secret, SendReply
 from .channel import PollSession, SessionOver
+from .events import DISCUSSION
 from .gate import is_same
+from .habits import habits_of
 from .handlers import BAD_REQUEST, NOT_LOGGED_IN, UNKNOWN_CONTACT, Answer, ExchangeHandler
 from .storage import Conversation, Nonce
 
-__all__ = ["ANSWERS", "PollHandler"]
+__all__ = ["ANSWERS", "PollHandler", "is_too_long"]
 
 #: Bytes of UTF-8 in one message. Clients cut theirs at 720 (qqbot 2017); more is no message.
 MAX_TEXT = 4096
 #: Seconds in which a message may come again (Mojo-Webqq 2018 tried three times).
 RESEND_SECONDS = 120
-#: retcode "nothing new" (webqq.md, E).
-NOTHING_NEW = 102
+#: retcode "nothing new" (webqq.md, E); late SmartQQ said 0, without a result.
+NOTHING_NEW = {"webqq3": 102, "smartqq": 0}
 
 
 class PollHandler(ExchangeHandler):
-    """poll2: its answer is watched on its way out, see `channel`."""
+    """poll2: its answer is watched on its way out, see `sessions`. A `sessions.Turn`."""
 
     session: PollSession | None = None
 
     async def _serve(self) -> None:
+        self._stream = getattr(self.request.connection, "stream", None)
         await super()._serve()
         try:
             await self.finish()
         except StreamClosedError:
             self._take_back()
 
+    def is_lost(self) -> bool:
+        """Whether the connection was reset: then nobody has read the answer."""
+        return self._stream is not None and self._stream.error is not None
+
     def on_connection_close(self) -> None:
         """The client went away while the poll was held, or before it had the answer."""
         super().on_connection_close()
         self._take_back()
-        if self.session is not None:
-            self.server.channel.end_poll(self.session, self)
 
     def _take_back(self) -> None:
         if self.session is not None:
-            self.server.channel.take_back(self.session)
+            self.server.channel.end_poll(self.session, self)
 
 
 async def _poll(handler: ExchangeHandler, form: forms.PollForm) -> str:
-    channel = handler.server.channel
-    session = channel.find(form.psessionid)
-    if session is None:
-        return webqq3.POLL.answer(PollReply(NOT_LOGGED_IN))
-    if isinstance(handler, PollHandler):
-        handler.session = session
+    server = handler.server
+    session = server.channel.find(form.psessionid)
+    dialect = session.dialect if session else ""
+    agent = handler.request.headers.get("User-Agent", "")
+    habits = habits_of(dialect, form.clientid, agent)
+    if session is None or (server.needs_online and not session.has_asked_online):
+        return webqq3.POLL.answer(PollReply(habits.lost))
+    if not isinstance(handler, PollHandler):
+        raise TypeError("poll2 is served by PollHandler")
+    handler.session, session.habits = session, habits
     try:
-        events = await channel.poll(session, handler)
+        events = await server.channel.poll(session, handler)
     except SessionOver as over:
-        return webqq3.POLL.answer(PollReply(0, (over.kicked,)))
-    return webqq3.POLL.answer(PollReply(0, tuple(events)) if events else PollReply(NOTHING_NEW))
+        if habits.knows(over.kicked):
+            return webqq3.POLL.answer(PollReply(0, (over.kicked,)))
+        return webqq3.POLL.answer(PollReply(habits.lost))
+    if events:
+        return webqq3.POLL.answer(PollReply(0, tuple(events)))
+    return webqq3.POLL.answer(PollReply(NOTHING_NEW[session.dialect]))
+
+
+# --- sending ----------------------------------------------------------------------------------
 
 
 def _send(
-    handler: ExchangeHandler, form: Any, conversation: Conversation | None, exchange: Any
+    handler: ExchangeHandler, form: Any, conversation: Conversation | None, room: int = 0
 ) -> str:
     server = handler.server
     session = server.channel.find(form.psessionid)
@@ -75,8 +92,21 @@ def _send(
     if not form.content.parts or is_too_long(form.content):
         return wire.build_refusal(BAD_REQUEST, "content")
     nonce = _nonce(form, conversation) if form.msg_id else None
-    server.channel.send(session.account, conversation, form.content, origin=session, nonce=nonce)
-    return str(exchange.answer(SendReply(0, "ok")))
+    server.channel.send(
+        session.account, conversation, form.content, origin=session, nonce=nonce, room=room
+    )
+    return _SENT[session.dialect]
+
+
+def _ok(exchange: Exchange[Any, SendReply], words: str) -> str:
+    return exchange.answer(SendReply(0, words))
+
+
+#: What every message is answered with.
+_SENT = {
+    "webqq3": _ok(webqq3.SEND_FRIEND, "ok"),
+    "smartqq": _ok(smartqq.SEND_FRIEND, "send ok"),
+}
 
 
 def _nonce(form: Any, conversation: Conversation) -> Nonce:
@@ -96,55 +126,87 @@ def is_too_long(content: Content) -> bool:
 
 def _send_friend(handler: ExchangeHandler, form: forms.SendForm) -> str:
     session = handler.server.channel.find(form.psessionid)
-    friend = session.meaning_of(form.to, "person") if session else None
-    known = (
-        session is not None
-        and friend is not None
-        and handler.server.storage.are_friends(session.account, friend)
-    )
-    conversation = Conversation("friend", friend) if known and friend else None
-    return _send(handler, form, conversation, webqq3.SEND_FRIEND)
+    if session is None:
+        return wire.build_refusal(NOT_LOGGED_IN)
+    storage = handler.server.storage
+    person = session.meaning_of(form.to, "person")
+    if storage.are_friends(session.account, person):
+        return _send(handler, form, Conversation("friend", person))
+    # Who does not know strangers' messages got one as a friend's, and answers it as such.
+    room = storage.session_origin(session.account, person)
+    return _send(handler, form, Conversation("session", person) if room else None, room)
 
 
 def _send_group(handler: ExchangeHandler, form: forms.GroupSendForm) -> str:
-    session = handler.server.channel.find(form.psessionid)
-    group = session.meaning_of(form.gid, "group") if session else None
-    known = (
-        session is not None
-        and group is not None
-        and handler.server.storage.is_member(group, session.account)
-    )
-    conversation = Conversation("group", group) if known and group else None
-    return _send(handler, form, conversation, webqq3.SEND_GROUP)
+    # SmartQQBot 2016 answered to the code.
+    return _send(handler, form, _room(handler, form.psessionid, form.gid, "group", "code"))
+
+
+def _send_discussion(handler: ExchangeHandler, form: forms.DiscussionSendForm) -> str:
+    return _send(handler, form, _room(handler, form.psessionid, form.did, "discussion"))
+
+
+def _room(
+    handler: ExchangeHandler, psessionid: str, made: int, *spaces: str
+) -> Conversation | None:
+    session = handler.server.channel.find(psessionid)
+    kind = spaces[0]
+    for space in spaces if session else ():
+        number = session.meaning_of(made, space) if session else 0
+        if session and handler.server.storage.is_member(number, session.account):
+            is_there = handler.server.storage.room_kind(number) == kind
+            return Conversation(kind, number) if is_there else None
+    return None
+
+
+# --- temporary sessions -----------------------------------------------------------------------
 
 
 def _signature(handler: ExchangeHandler, form: forms.SignatureForm) -> str:
     session = handler.server.channel.find(form.psessionid)
     if session is None or session.kicked is not None:
         return wire.build_refusal(NOT_LOGGED_IN)
-    group = session.meaning_of(form.origin, "group")
     person = session.meaning_of(form.to, "person")
-    storage = handler.server.storage
-    if group is None or person is None or not storage.is_member(group, person):
+    room = _origin(handler, session, form, person)
+    if not room:
         return wire.build_refusal(UNKNOWN_CONTACT)
     value = Secret(secrets.token_hex(32))
-    handler.server.strangers.put((session.psessionid, form.to), value)
+    handler.server.strangers.put((session.psessionid, form.to), (value, room))
     return webqq3.SIGNATURE.answer(value)
+
+
+def _origin(
+    handler: ExchangeHandler, session: PollSession, form: forms.SignatureForm, person: int
+) -> int:
+    """The room that brought the two together; 0 if there is none."""
+    storage = handler.server.storage
+    kind = "discussion" if form.service_type == DISCUSSION else "group"
+    room = session.meaning_of(form.origin, kind)
+    both = {session.account, person}
+    if storage.room_kind(room) == kind and both <= storage.member_numbers(room):
+        return room
+    # twqq 2014 always sent the same number: any room that both are in will do.
+    shared = (
+        number
+        for number in storage.room_numbers(session.account)
+        if both <= storage.member_numbers(number)
+    )
+    return next(shared, 0) if person != session.account else 0
 
 
 def _send_session(handler: ExchangeHandler, form: forms.SessionSendForm) -> str:
     session = handler.server.channel.find(form.psessionid)
-    given = handler.server.strangers.get((form.psessionid, form.to))
-    person = session.meaning_of(form.to, "person") if session else None
-    is_signed = given is not None and is_same(given, form.signature)
-    conversation = Conversation("friend", person) if is_signed and person else None
-    return _send(handler, form, conversation, webqq3.SEND_SESSION)
+    given, room = handler.server.strangers.get((form.psessionid, form.to)) or ("", 0)
+    person = session.meaning_of(form.to, "person") if session else 0
+    is_signed = bool(given) and is_same(given, form.signature)
+    return _send(handler, form, Conversation("session", person) if is_signed else None, room)
 
 
 ANSWERS: dict[object, Answer] = {
     webqq3.POLL.name: _poll,
     webqq3.SEND_FRIEND.name: _send_friend,
     webqq3.SEND_GROUP.name: _send_group,
+    webqq3.SEND_DISCUSSION.name: _send_discussion,
     webqq3.SIGNATURE.name: _signature,
     webqq3.SEND_SESSION.name: _send_session,
 }

@@ -394,6 +394,10 @@ class LiveHandler(WebSocketHandler, PageHandler):
         """See `channel.Listener`."""
         self.push({"type": "status", "account": account, "status": status.value})
 
+    def tell_typing(self, account: int) -> None:
+        """See `channel.Listener`."""
+        self.push({"type": "typing", "account": account})
+
     def tell_contacts(self) -> None:
         """See `channel.Listener`."""
         self.push({"type": "state"})

@@ -46,10 +46,13 @@ class Site:
         hosts: names to serve besides loopback's and *.qq.com.
         captcha_after: wrong passwords in a row after which a login needs a captcha.
         qr_timeout: seconds for which a QR code is good.
+        needs_online: whether poll2 says 103 until get_online_buddies2 was called, as the server
+            of 2017 did; clients that never call it (smartqq, Java) end with that.
 
     Attributes:
         storage, channel, gate, qr: see their modules.
-        strangers: signatures for messages to strangers, by (psessionid, uin).
+        strangers: signatures for messages to strangers, and the room that brought them
+            together, by (psessionid, uin).
         pages: those that are open.
         url, port: where it listens; "" and 0 until then.
         tls_port: where it listens for https; 0 if it does not.
@@ -64,12 +67,14 @@ class Site:
         hosts: Iterable[str],
         captcha_after: int = CAPTCHA_AFTER,
         qr_timeout: float = QR_SECONDS,
+        needs_online: bool = False,
     ) -> None:
         self.storage = storage
         self.channel = Channel(storage, poll_timeout, session_timeout)
         self.gate = Gate(storage, captcha_after)
         self.qr = QRCodes(qr_timeout)
-        self.strangers: Recent[Secret] = Recent()
+        self.needs_online = needs_online
+        self.strangers: Recent[tuple[Secret, int]] = Recent()
         self.pages: set[Page] = set()
         self.url = ""
         self.port = self.tls_port = 0

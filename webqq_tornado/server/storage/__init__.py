@@ -65,5 +65,5 @@ class Storage(MessageTable, SessionTable):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._numbers = {}
+        self._numbers, self._blocked = {}, {}
         super().__init__(path)

@@ -60,7 +60,8 @@ class MessageTable(RoomTable):
                 "INSERT INTO undelivered VALUES (?, ?)",
                 [(recipient, number) for recipient in recipients],
             )
-        return StoredMessage(number or 0, sender, *conversation, content, now, origin), True
+        kind = self.room_kind(origin) if origin else ""
+        return StoredMessage(number or 0, sender, *conversation, content, now, origin, kind), True
 
     def undelivered(self, account: int, limit: int = 50) -> list[StoredMessage]:
         """The oldest messages that the account has not got by poll."""
@@ -141,7 +142,10 @@ class MessageTable(RoomTable):
 
 
 #: The columns of a `StoredMessage`.
-_MESSAGE = "id, sender, kind, target, content, time, origin"
+_MESSAGE = (
+    "id, sender, kind, target, content, time, origin, "
+    "CASE origin WHEN 0 THEN '' ELSE (SELECT room.kind FROM room WHERE number = origin) END"
+)
 
 #: Messages of a person that `recent` looks back on.
 _LOOK_BACK = 1000
@@ -171,10 +175,9 @@ def _thread(account: int, conversation: Conversation) -> tuple[str, tuple[object
     )
 
 
-def _message(row: tuple[int, int, str, int, str, int, int]) -> StoredMessage:
-    number, sender, kind, target, content, when, origin = row
-    loaded = load_content(json.loads(content))
-    return StoredMessage(number, sender, kind, target, loaded, when, origin)
+def _message(row: tuple[int, int, str, int, str, int, int, str]) -> StoredMessage:
+    content = load_content(json.loads(row[4]))
+    return StoredMessage(*row[:4], content, *row[5:])
 
 
 def dump_content(content: Content) -> str:

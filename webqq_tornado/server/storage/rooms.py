@@ -27,6 +27,7 @@ class RoomTable(FriendTable):
 
     # Read for each message: numbers only, kept until the room changes.
     _numbers: dict[int, frozenset[int]]
+    _blocked: dict[int, frozenset[int]]
 
     def create_group(self, name: str, owner: int, members: Iterable[int] = ()) -> RoomRow:
         """A new group; its owner is a member.
@@ -79,6 +80,11 @@ class RoomTable(FriendTable):
         ).fetchone()
         return RoomRow(*row) if row else None
 
+    def room_kind(self, number: int) -> str:
+        """Whether it is a "group" or a "discussion"; empty if there is no such room."""
+        row = self._db.execute("SELECT kind FROM room WHERE number = ?", (number,)).fetchone()
+        return str(row[0]) if row else ""
+
     def group(self, number: int) -> RoomRow | None:
         """The group with this number."""
         return self.room(number, "group")
@@ -91,6 +97,11 @@ class RoomTable(FriendTable):
             (account, kind),
         )
         return [(RoomRow(*row[:-2]), *row[-2:]) for row in rows]
+
+    def room_numbers(self, account: int) -> list[int]:
+        """Numbers of all rooms an account is in."""
+        rows = self._db.execute("SELECT room FROM member WHERE account = ?", (account,))
+        return [number for (number,) in rows]
 
     def groups(self, account: int) -> list[RoomRow]:
         """The groups an account is in, by number."""
@@ -117,12 +128,15 @@ class RoomTable(FriendTable):
             known = self._numbers[room] = frozenset(number for (number,) in rows)
         return known
 
-    def blocked_by(self, room: int) -> set[int]:
+    def blocked_by(self, room: int) -> frozenset[int]:
         """QQ numbers of the members who want no message of a room."""
-        rows = self._db.execute(
-            "SELECT account FROM member WHERE room = ? AND mask = ?", (room, int(Mask.BLOCKED))
-        )
-        return {number for (number,) in rows}
+        known = self._blocked.get(room)
+        if known is None:
+            rows = self._db.execute(
+                "SELECT account FROM member WHERE room = ? AND mask = ?", (room, int(Mask.BLOCKED))
+            )
+            known = self._blocked[room] = frozenset(number for (number,) in rows)
+        return known
 
     def is_member(self, room: int, account: int) -> bool:
         """Whether the account is in the room."""
@@ -171,6 +185,7 @@ class RoomTable(FriendTable):
                 (room, member),
             )
         self._numbers.pop(room, None)
+        self._blocked.pop(room, None)
 
     def set_admin(self, room: int, member: int, is_admin: bool) -> None:
         """Make somebody an administrator, or take it back."""
@@ -196,6 +211,7 @@ class RoomTable(FriendTable):
     def set_mask(self, room: int, member: int, mask: Mask) -> None:
         """Whether one wants the messages of a room."""
         self._set_member(room, member, "mask", int(mask))
+        self._blocked.pop(room, None)
 
     def _set_member(self, room: int, member: int, column: str, value: object) -> None:
         self._db.execute(

@@ -206,6 +206,7 @@ class StoredMessage(NamedTuple):
         content: what.
         time: seconds since 1970.
         origin: room that brought two strangers together; 0 for other kinds.
+        origin_kind: of that room, "group" or "discussion"; else empty.
     """
 
     id: int
@@ -215,6 +216,7 @@ class StoredMessage(NamedTuple):
     content: Content
     time: int
     origin: int = 0
+    origin_kind: str = ""
 
     def conversation_for(self, account: int) -> Conversation:
         """The thread it belongs to in the eyes of an account."""

@@ -80,15 +80,9 @@ class SessionTable(Database):
             session,
         )
 
-    def session_by(self, secret: str) -> SessionRow | None:
-        """The open session that one of its three secrets names."""
-        row = self._db.execute(
-            f"SELECT {_SESSION} FROM session WHERE psessionid = ? "
-            f"UNION SELECT {_SESSION} FROM session WHERE vfwebqq = ? "
-            f"UNION SELECT {_SESSION} FROM session WHERE ptwebqq = ?",
-            (secret, secret, secret),
-        ).fetchone()
-        return SessionRow(*row) if row else None
+    def sessions(self) -> list[SessionRow]:
+        """All open sessions."""
+        return [SessionRow(*row) for row in self._db.execute(f"SELECT {_SESSION} FROM session")]
 
     def set_session_status(self, psessionid: str, status: str) -> None:
         """The client has changed its status."""

@@ -1,0 +1,337 @@
+"""Messages arrive once and in order, whatever happens to connections, clients and the server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from servers.processes import Restartable
+from servers.town import Town, Visitor
+from tornado.httpclient import HTTPError
+
+from webqq_tornado.protocol import forms, webqq3
+from webqq_tornado.protocol.models import (
+    Content,
+    DiscussionMessage,
+    FriendMessage,
+    GroupMessage,
+    Kicked,
+    SessionMessage,
+    StatusChange,
+)
+from webqq_tornado.server.habits import habits_of
+from webqq_tornado.server.storage import Conversation
+
+QQBOT = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.9; rv:27.0) Gecko/20100101 Firefox/27.0"
+SMARTQQ_CLIENTID = 53999199
+#: What a client meets while the server is away.
+GONE = (OSError, HTTPError)
+
+
+async def entered(town: Town, account: int, dialect: str = "webqq3") -> Visitor:
+    visitor = town.visitor(account)
+    await (visitor.enter() if dialect == "webqq3" else visitor.enter_smart())
+    return visitor
+
+
+def say(town: Town, *texts: str) -> None:
+    """Ann writes to Bob."""
+    for text in texts:
+        to = Conversation("friend", town.bob)
+        town.server.channel.send(town.ann, to, Content.of(text))
+
+
+def texts_of(body: bytes) -> list[str]:
+    events = webqq3.POLL.parse(body).events
+    return [event.content.text for event in events if isinstance(event, FriendMessage)]
+
+
+# -- connections --------------------------------------------------------------------------------
+
+
+def raw_poll(visitor: Visitor) -> socket.socket:
+    """A connection with a poll on it, whose answer is still to be read."""
+    form = forms.PollForm(1, visitor.session.psessionid)
+    body = f"r={json.dumps({'psessionid': form.psessionid, 'clientid': 1})}".encode()
+    connection = socket.create_connection(("127.0.0.1", visitor.server.port))
+    connection.sendall(
+        b"POST /channel/poll2 HTTP/1.1\r\nHost: d.web2.qq.com\r\n"
+        b"Referer: http://d.web2.qq.com/proxy.html\r\n"
+        b"Content-Type: application/x-www-form-urlencoded\r\n"
+        b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    )
+    return connection
+
+
+async def arrived(connection: socket.socket) -> bytes:
+    """The answer, left unread."""
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(connection, ready.set)
+    try:
+        await asyncio.wait_for(ready.wait(), 10)
+    finally:
+        loop.remove_reader(connection)
+    return connection.recv(65536, socket.MSG_PEEK)
+
+
+async def test_an_answer_that_nobody_read_is_given_again_in_the_same_session():
+    async with Town() as town:
+        bob = await entered(town, town.bob)
+        say(town, "one", "two")
+        connection = raw_poll(bob)
+        assert b"two" in await arrived(connection)
+        connection.close()  # unread: the kernel resets it
+        body = await bob.poll()
+        later = await poll_after(town, bob, "three")
+    assert texts_of(body) == ["one", "two"]
+    assert later == ["three"]
+
+
+async def poll_after(town: Town, visitor: Visitor, text: str) -> list[str]:
+    say(town, text)
+    return texts_of(await visitor.poll())
+
+
+async def test_an_answer_that_was_read_is_not_given_again_though_its_connection_was_closed():
+    async with Town() as town:
+        bob = await entered(town, town.bob)
+        say(town, "one")
+        connection = raw_poll(bob)
+        await arrived(connection)
+        connection.recv(65536)
+        connection.close()
+        assert await poll_after(town, bob, "two") == ["two"]
+
+
+async def test_a_client_that_goes_away_while_it_waits_loses_nothing():
+    async with Town() as town:
+        bob = await entered(town, town.bob)
+        session = town.server.channel.find(bob.session.psessionid)
+        connection = raw_poll(bob)
+        await until(lambda: session.turn is not None)
+        connection.close()
+        await until(lambda: session.turn is None)
+        assert await poll_after(town, bob, "one") == ["one"]
+
+
+async def until(condition: Any) -> None:
+    """Turn the loop until something has happened on it."""
+
+    async def turns() -> None:
+        while not condition():  # noqa: ASYNC110 - the state of the loop itself has no event
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(turns(), 10)
+
+
+async def test_of_two_polls_the_later_one_gets_the_message():
+    async with Town() as town:
+        bob = await entered(town, town.bob)
+        session = town.server.channel.find(bob.session.psessionid)
+        first = asyncio.ensure_future(bob.poll())
+        await until(lambda: session.turn is not None)
+        turn = session.turn
+        second = asyncio.ensure_future(bob.poll())
+        await until(lambda: session.turn is not turn)
+        say(town, "once")
+        bodies = [await first, await second]
+    assert [texts_of(body) for body in bodies] == [[], ["once"]]
+
+
+async def test_a_poll_whose_client_left_takes_nothing_back_from_the_next_one():
+    async with Town() as town:
+        bob = await entered(town, town.bob)
+        session = town.server.channel.find(bob.session.psessionid)
+        connection = raw_poll(bob)
+        await until(lambda: session.turn is not None)
+        first, answer = session.turn, asyncio.ensure_future(bob.poll())
+        await until(lambda: session.turn is not first)
+        say(town, "once")
+        assert texts_of(await answer) == ["once"]
+        connection.close()
+        town.server.channel.end_poll(session, first)
+        assert await poll_after(town, bob, "next") == ["next"]
+
+
+async def test_a_long_backlog_comes_in_order_and_once():
+    async with Town(poll_timeout=0.05) as town:
+        say(town, *map(str, range(450)))
+        bob = await entered(town, town.bob)
+        heard: list[str] = []
+        while len(heard) < 450:
+            heard += texts_of(await bob.poll())
+            say(town, *(["last"] if len(heard) == 400 else []))
+        heard += texts_of(await bob.poll())
+    assert heard == [*map(str, range(450)), "last"]
+
+
+# -- the server ---------------------------------------------------------------------------------
+
+
+async def test_a_session_goes_on_when_the_server_is_back(tmp_path: Path):
+    async with Town(tmp_path / "server.db") as town:
+        ann, bob = await entered(town, town.ann), await entered(town, town.bob, "smartqq")
+        uin = town.server.channel.find(ann.session.psessionid).uin_of(town.bob)
+        async with town.away():
+            pass
+        ann.server = bob.server = town.server
+        form = forms.SendForm(uin, Content.of("still here"), 1, 1, ann.session.psessionid)
+        reply = await ann.ask(webqq3.SEND_FRIEND, form)
+        (message,) = await bob.news(FriendMessage)
+        form = forms.FriendsForm(bob.session.vfwebqq)
+        friends = await bob.result(webqq3.FRIENDS, form)
+    assert json.loads(reply.body)["retcode"] == 0
+    assert message.content.text == "still here"
+    assert friends["info"][0]["uin"] == message.sender
+
+
+async def test_a_session_that_was_kicked_is_over_after_a_restart_too(tmp_path: Path):
+    async with Town(tmp_path / "server.db") as town:
+        first, second = await entered(town, town.ann), await entered(town, town.ann)
+        async with town.away():
+            pass
+        first.server = second.server = town.server
+        form = forms.StatusForm(second.session.status, 1, first.session.psessionid)
+        over = json.loads((await first.ask(webqq3.CHANGE_STATUS, form)).body)
+        form = forms.StatusForm(second.session.status, 1, second.session.psessionid)
+        open_ = json.loads((await second.ask(webqq3.CHANGE_STATUS, form)).body)
+    assert (over["retcode"], open_["retcode"]) == (103, 0)
+
+
+@pytest.fixture
+def killable(tmp_path: Path) -> Iterator[Restartable]:
+    server = Restartable("servers.webqq", str(tmp_path))
+    yield server
+    server.stop()
+
+
+def visitor_of(server: Restartable, account: int) -> Visitor:
+    place: Any = SimpleNamespace(url=f"http://127.0.0.1:{server.port}", port=server.port)
+    return Visitor(place, account)
+
+
+async def first_friend(visitor: Visitor) -> int:
+    result = await visitor.result(webqq3.FRIENDS, forms.FriendsForm(visitor.session.vfwebqq))
+    return int(result["info"][0]["uin"])
+
+
+async def sent(visitor: Visitor, form: forms.SendForm) -> None:
+    """Again and again, until the server says ok."""
+    while True:
+        try:
+            body = (await visitor.ask(webqq3.SEND_FRIEND, form)).body
+        except GONE:
+            continue
+        if body == b'{"retcode":0,"result":"ok"}':
+            return
+
+
+@pytest.mark.slow
+async def test_a_server_that_is_killed_loses_and_doubles_nothing(killable: Restartable):
+    ann, bob = visitor_of(killable, 10001), visitor_of(killable, 10002)
+    await ann.enter()
+    await bob.enter()
+    to = await first_friend(ann)
+    heard: dict[int, str] = {}
+
+    async def talk() -> None:
+        for number in range(200):
+            content = Content.of(f"number {number}")
+            await sent(ann, forms.SendForm(to, content, 7000 + number, 1, ann.session.psessionid))
+
+    async def listen() -> None:
+        while len(heard) < 200:
+            try:
+                events = webqq3.POLL.parse(await bob.poll()).events
+            except GONE:
+                continue
+            for event in events:
+                if isinstance(event, FriendMessage):
+                    heard.setdefault(event.msg_id, event.content.text)
+
+    talking, listening = asyncio.ensure_future(talk()), asyncio.ensure_future(listen())
+    for mark in (40, 80, 120, 160):
+        await until(lambda mark=mark: len(heard) >= mark)
+        killable.kill()
+        killable.start()
+    await asyncio.wait_for(asyncio.gather(talking, listening), 60)
+    assert list(heard) == sorted(heard)
+    assert list(heard.values()) == [f"number {number}" for number in range(200)]
+
+
+# -- what each client is told -------------------------------------------------------------------
+
+
+async def poll_as(visitor: Visitor, agent: str, clientid: int) -> dict[str, Any]:
+    form = forms.PollForm(clientid, visitor.session.psessionid)
+    headers = {"User-Agent": agent}
+    body = (await visitor.ask(webqq3.POLL, form, **headers)).body
+    found: dict[str, Any] = json.loads(body)
+    return found
+
+
+async def test_qqbot_is_told_of_messages_alone():
+    async with Town(poll_timeout=0.05) as town:
+        bob = await entered(town, town.bob, "smartqq")
+        assert await poll_as(bob, QQBOT, SMARTQQ_CLIENTID) == {"retcode": 0, "errmsg": "error"}
+        await entered(town, town.ann)
+        town.server.channel.typing(town.ann, town.bob)
+        town.server.channel.send(
+            town.eve, Conversation("session", town.bob), Content.of("psst"), room=town.square
+        )
+        heard = await poll_as(bob, QQBOT, SMARTQQ_CLIENTID)
+        to = heard["result"][0]["value"]["from_uin"]
+        form = forms.SendForm(to, Content.of("who?"), 1, 1, bob.session.psessionid)
+        await bob.ask(webqq3.SEND_FRIEND, form)
+        (answer,) = town.server.storage.undelivered(town.eve)
+    assert [event["poll_type"] for event in heard["result"]] == ["message"]
+    assert (answer.kind, answer.origin) == ("session", town.square)
+
+
+async def test_qqbot_that_was_kicked_is_told_by_a_code_that_ends_it():
+    async with Town() as town:
+        first = await entered(town, town.ann, "smartqq")
+        held = asyncio.ensure_future(poll_as(first, QQBOT, SMARTQQ_CLIENTID))
+        session = town.server.channel.find(first.session.psessionid)
+        await until(lambda: session.turn is not None)
+        await entered(town, town.ann)
+        codes = [(await held)["retcode"]]
+        codes.append((await poll_as(first, QQBOT, SMARTQQ_CLIENTID))["retcode"])
+    assert codes == [100001, 100001]
+
+
+def test_who_knows_what():
+    mojo = habits_of("smartqq", SMARTQQ_CLIENTID, "Mozilla/5.0 Chrome/37.0.2062")
+    ours = habits_of("smartqq", 12345678, "")
+    old = habits_of("webqq3", 12345678, "")
+    messages = {FriendMessage, GroupMessage, DiscussionMessage}
+    assert habits_of("smartqq", SMARTQQ_CLIENTID, QQBOT).kinds == messages
+    assert mojo.kinds == messages | {SessionMessage, Kicked}
+    assert ours.kinds is old.kinds is None
+    assert (mojo.at_once, old.at_once) == (1, 50)
+
+
+async def test_nothing_new_in_the_words_of_each_dialect():
+    async with Town(poll_timeout=0.02) as town:
+        ann, bob = await entered(town, town.ann), await entered(town, town.bob, "smartqq")
+        await ann.news(StatusChange)
+        bodies = [await ann.poll(), await bob.poll()]
+    assert re.fullmatch(rb'\{"retcode":102,"errmsg":"[^"]*"\}', bodies[0])
+    assert bodies[1] == b'{"retcode":0,"errmsg":"error"}'
+
+
+async def test_a_server_of_2017_wants_to_be_asked_who_is_online_first():
+    async with Town(poll_timeout=0.02, needs_online=True) as town:
+        ann = await entered(town, town.ann, "smartqq")
+        before = json.loads(await ann.poll())["retcode"]
+        form = forms.OnlineForm(1, ann.session.psessionid, ann.session.vfwebqq)
+        await ann.ask(webqq3.ONLINE, form)
+        after = json.loads(await ann.poll())["retcode"]
+    assert (before, after) == (103, 0)

@@ -1,0 +1,116 @@
+"""What happened, in the words of one session: the events of poll2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..protocol.models import (
+    DiscussionMessage,
+    Event,
+    FriendMessage,
+    GroupMessage,
+    GroupSystemMessage,
+    SessionMessage,
+)
+from .sessions import PollSession
+from .storage import StoredMessage
+
+__all__ = ["DISCUSSION", "GROUP", "event_for", "group_event"]
+
+#: service_type of a temporary session: what brought the two together.
+GROUP, DISCUSSION = 0, 1
+
+
+def _friend(session: PollSession, message: StoredMessage) -> Event:
+    return FriendMessage(
+        sender=session.uin_of(message.sender),
+        content=message.content,
+        recipient=session.uin_of(message.target),
+        time=message.time,
+        msg_id=message.id,
+        msg_id2=message.id,
+    )
+
+
+def _group(session: PollSession, message: StoredMessage) -> Event:
+    return GroupMessage(
+        gid=session.gid_of(message.target),
+        sender=session.uin_of(message.sender),
+        content=message.content,
+        code=session.code_of(message.target),
+        recipient=session.account,
+        time=message.time,
+        msg_id=message.id,
+        msg_id2=message.id,
+        seq=message.id,
+        info_seq=message.target,
+    )
+
+
+def _discussion(session: PollSession, message: StoredMessage) -> Event:
+    did = session.did_of(message.target)
+    return DiscussionMessage(
+        did=did,
+        sender=session.uin_of(message.sender),
+        content=message.content,
+        from_uin=did,
+        recipient=session.account,
+        time=message.time,
+        msg_id=message.id,
+        msg_id2=message.id,
+        seq=message.id,
+        info_seq=did,
+    )
+
+
+def _session(session: PollSession, message: StoredMessage) -> Event:
+    room, is_discussion = message.origin, message.origin_kind == "discussion"
+    event = SessionMessage(
+        sender=session.uin_of(message.sender),
+        content=message.content,
+        origin=session.did_of(room) if is_discussion else session.gid_of(room),
+        account=message.sender,
+        service_type=DISCUSSION if is_discussion else GROUP,
+        recipient=session.uin_of(message.target),
+        time=message.time,
+        msg_id=message.id,
+        msg_id2=message.id,
+    )
+    # Who knows no strangers' messages gets it as a friend's: better than not at all.
+    return event if session.habits.knows(event) else _friend(session, message)
+
+
+_EVENTS: dict[str, Callable[[PollSession, StoredMessage], Event]] = {
+    "friend": _friend,
+    "group": _group,
+    "discussion": _discussion,
+    "session": _session,
+}
+
+
+def event_for(session: PollSession, message: StoredMessage) -> Event:
+    """A message as the session's account sees it."""
+    return _EVENTS[message.kind](session, message)
+
+
+def group_event(session: PollSession, type_: str, group: int, **details: int) -> Event:
+    """Something about a group.
+
+    Args:
+        session: whose words.
+        type_: of the protocol, for example ``group_leave``.
+        group: its number.
+        details: "member", "joined" and "admin" are QQ numbers here; "op_type" is as it is.
+    """
+    return GroupSystemMessage(
+        type=type_,
+        gid=session.gid_of(group),
+        code=session.code_of(group),
+        account=group,
+        op_type=details.get("op_type", 0),
+        **{
+            name: session.uin_of(details[name])
+            for name in ("member", "joined", "admin")
+            if name in details
+        },  # type: ignore[arg-type]  # numbers, all of them
+    )

@@ -1,0 +1,85 @@
+"""Profiles, signatures, friend requests."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from ..protocol import forms, webqq3, wire
+from ..protocol.models import FriendInfo, Profile, SelfInfo, SendReply, Signature
+from .channel import PollSession
+from .handlers import (
+    BAD_REQUEST,
+    SESSION_GONE,
+    UNKNOWN_CONTACT,
+    Answer,
+    ExchangeHandler,
+    in_session,
+)
+
+__all__ = ["ANSWERS"]
+
+
+def _told(profile: Profile) -> dict[str, object]:
+    return {field.name: getattr(profile, field.name) for field in fields(Profile)}
+
+
+def _self_info(handler: ExchangeHandler, session: PollSession, _form: forms.SelfInfoForm) -> str:
+    profile = handler.server.storage.profile(session.account)
+    if profile is None:
+        return wire.build_refusal(SESSION_GONE)
+    info = SelfInfo(**_told(profile), vfwebqq=session.vfwebqq)  # type: ignore[arg-type]  # its own fields
+    return webqq3.SELF_INFO.answer(info)
+
+
+def _friend_info(handler: ExchangeHandler, session: PollSession, form: forms.FriendInfoForm) -> str:
+    number = session.meaning_of(form.uin, "person")
+    profile = handler.server.storage.profile(number)
+    if profile is None:
+        return wire.build_refusal(UNKNOWN_CONTACT)
+    told = {**_told(profile), "uin": form.uin, "status": handler.server.channel.status_of(number)}
+    if not handler.server.storage.are_friends(session.account, number):
+        told["account"] = 0  # as Tencent, kept back from strangers
+    return webqq3.FRIEND_INFO.answer(FriendInfo(**told))  # type: ignore[arg-type]  # its own fields
+
+
+def _long_nick(handler: ExchangeHandler, session: PollSession, form: forms.LongNickForm) -> str:
+    number = session.meaning_of(form.uin, "person")
+    account = handler.server.storage.account(number)
+    if account is None:
+        return wire.build_refusal(UNKNOWN_CONTACT)
+    return webqq3.LONG_NICK.answer((Signature(form.uin, account.lnick),))
+
+
+def _set_long_nick(
+    handler: ExchangeHandler, session: PollSession, form: forms.SetLongNickForm
+) -> str:
+    try:
+        handler.server.storage.change_profile(session.account, {"lnick": form.text})
+    except ValueError as error:
+        return wire.build_refusal(BAD_REQUEST, str(error))
+    handler.server.channel.contacts_changed({session.account})
+    return webqq3.SET_LONG_NICK.answer(SendReply(0, "ok"))
+
+
+def _accept_friend(
+    handler: ExchangeHandler, session: PollSession, form: forms.AcceptFriendForm
+) -> str:
+    storage = handler.server.storage
+    if storage.request(session.account, form.account) is None:
+        return wire.build_refusal(UNKNOWN_CONTACT)
+    storage.befriend(session.account, form.account)
+    try:
+        storage.set_mark(session.account, form.account, form.mark)
+    except ValueError as error:
+        return wire.build_refusal(BAD_REQUEST, str(error))
+    handler.server.channel.befriended(session.account, form.account, "verify_pass_add")
+    return webqq3.ACCEPT_FRIEND.answer(SendReply(0, "ok"))
+
+
+ANSWERS: dict[object, Answer] = {
+    webqq3.SELF_INFO.name: in_session(_self_info),
+    webqq3.FRIEND_INFO.name: in_session(_friend_info),
+    webqq3.LONG_NICK.name: in_session(_long_nick),
+    webqq3.SET_LONG_NICK.name: in_session(_set_long_nick),
+    webqq3.ACCEPT_FRIEND.name: in_session(_accept_friend),
+}

@@ -1,0 +1,195 @@
+"""One login of an account by the protocol, and what its client is still to be told.
+
+A message for a session lies in storage until the session has got it. An answer to poll2 can be
+lost on its way, so an answer alone proves nothing: what it held counts as delivered when the
+*next* poll of the same session arrives. It is given again when its connection broke before or
+while it was written, or was reset after it (then nobody read it), when the account opens
+another session first, or when the server was killed. Clients compare msg_id, which stays the
+same, as they had to with Tencent's server (twqq 2014).
+
+Events (a friend came online, kicked) are news of the moment: they are not stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from typing import Protocol
+
+from ..protocol.codes import Status
+from ..protocol.models import Event, Kicked, Secret
+from .habits import EVERYTHING, Habits
+from .storage import SessionRow, StoredMessage
+from .uins import Uins
+
+__all__ = ["PollSession", "Turn"]
+
+#: Messages and events that are kept in memory for a client that is slow to poll.
+_MOST_PENDING = 200
+
+
+class Turn(Protocol):
+    """A poll, as long as it is answered and a moment longer."""
+
+    def is_lost(self) -> bool:
+        """Whether the connection broke, so that nobody can have read the answer."""
+
+
+class PollSession:
+    """One login of an account by the WebQQ protocol.
+
+    Args:
+        row: what is known of it on disk.
+
+    Attributes:
+        account: QQ number.
+        dialect: "webqq3" or "smartqq".
+        psessionid, vfwebqq, ptwebqq: its secrets.
+        status: as the client set it.
+        habits: what the client can be told.
+        seen: loop time of its last poll.
+        kicked: set when the session is over.
+        has_asked_online: whether it has called get_online_buddies2.
+    """
+
+    def __init__(self, row: SessionRow) -> None:
+        self.account = row.account
+        self.dialect = row.dialect
+        self.psessionid = Secret(row.psessionid)
+        self.vfwebqq = Secret(row.vfwebqq)
+        self.ptwebqq = Secret(row.ptwebqq)
+        self.status = Status.of_word(row.status)
+        self.seed = row.seed
+        self.habits: Habits = EVERYTHING
+        self.seen = 0.0
+        self.kicked: Kicked | None = None
+        self.expiry: asyncio.TimerHandle | None = None
+        self.has_asked_online = False
+        self.turn: Turn | None = None  # the poll that is held: a later one takes its place
+        self._news: asyncio.Future[None] | None = None
+        self._events: deque[Event] = deque(maxlen=_MOST_PENDING)
+        self._pending: deque[StoredMessage] = deque()
+        self._is_behind = True  # there may be messages on disk that are not in memory
+        self._given: list[StoredMessage] = []  # in the last answer, not confirmed yet
+        self._given_to: Turn | None = None
+        self._uins = Uins(row.seed, row.account)
+
+    def __repr__(self) -> str:
+        return f"<PollSession of {self.account} {self.status.value}>"
+
+    @classmethod
+    def new(
+        cls, account: int, ptwebqq: Secret, status: Status, dialect: str, vfwebqq: Secret | None
+    ) -> PollSession:
+        """A session with secrets of its own."""
+        own = (secrets.token_hex(64), vfwebqq or secrets.token_hex(40), ptwebqq)
+        return cls(SessionRow(*own, account, dialect, status.value, secrets.token_bytes(16)))
+
+    @property
+    def row(self) -> SessionRow:
+        """What is to be known of it on disk."""
+        own = (self.psessionid, self.vfwebqq, self.ptwebqq)
+        return SessionRow(*own, self.account, self.dialect, self.status.value, self.seed)
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Each of them names the session; the s host takes no psessionid, the d host no vfwebqq."""
+        return (self.psessionid, self.vfwebqq, self.ptwebqq)
+
+    # -- its numbers --------------------------------------------------------------------------
+
+    def uin_of(self, account: int) -> int:
+        """The uin that stands for an account."""
+        return self._uins.of("person", account)
+
+    def gid_of(self, group: int) -> int:
+        """The gid that stands for a group."""
+        return self._uins.of("group", group)
+
+    def code_of(self, group: int) -> int:
+        """The code under which a group is queried."""
+        return self._uins.of("code", group)
+
+    def did_of(self, discussion: int) -> int:
+        """The did that stands for a discussion."""
+        return self._uins.of("discussion", discussion)
+
+    def meaning_of(self, made: int, kind: str) -> int:
+        """The account ("person"), group ("group", "code") or "discussion" that is meant.
+
+        Any number means something: whoever asks looks whether that is there.
+        """
+        return self._uins.meant_by(made, kind)
+
+    # -- what it is to be told ----------------------------------------------------------------
+
+    def tell(self, event: Event) -> None:
+        """Tell it of an event with the next answer, if it knows such events."""
+        if self.habits.knows(event):
+            self._events.append(event)
+            self.wake()
+
+    def take_message(self, message: StoredMessage) -> None:
+        """A message for it was stored."""
+        if not self._is_behind:
+            self._pending.append(message)
+            self._is_behind = len(self._pending) >= _MOST_PENDING
+        self.wake()
+
+    def wake(self) -> None:
+        """There is something new: a poll that is held looks for it."""
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    async def wait(self, deadline: float) -> None:
+        """Until there may be something new, or the loop's time is `deadline`."""
+        loop = asyncio.get_running_loop()
+        self._news = loop.create_future()
+        timer = loop.call_at(deadline, self.wake)
+        try:
+            await self._news
+        finally:
+            timer.cancel()
+            self._news = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether storage is to be asked for more messages now."""
+        return self._is_behind and not self._pending and not self._given
+
+    def load(self, messages: list[StoredMessage], are_all: bool) -> None:
+        """The oldest messages on disk, and whether there are no others."""
+        self._pending.extend(messages)
+        self._is_behind = not are_all
+
+    def give(self, turn: Turn) -> tuple[list[Event], list[StoredMessage]]:
+        """What the next answer is to hold; the messages are kept until they are confirmed."""
+        room = self.habits.at_once
+        events = [self._events.popleft() for _ in range(min(room, len(self._events)))]
+        room = min(room - len(events), len(self._pending))
+        self._given, self._given_to = [self._pending.popleft() for _ in range(room)], turn
+        return events, self._given
+
+    def confirm(self) -> int:
+        """Another poll came: id of the last message that has arrived; 0 if there is none."""
+        turn, self._given_to = self._given_to, None
+        if turn is not None and turn.is_lost():
+            self._take_back()
+            return 0
+        given, self._given = self._given, []
+        return given[-1].id if given else 0
+
+    def take_back(self, turn: Turn | None = None) -> None:
+        """What the last answer held is to be given again, if it was the one to this poll.
+
+        Args:
+            turn: by default any poll.
+        """
+        if turn is None or self._given_to is turn:
+            self._given_to = None
+            self._take_back()
+
+    def _take_back(self) -> None:
+        self._pending.extendleft(reversed(self._given))
+        self._given = []
