@@ -177,8 +177,8 @@ class Inbox:
         )
 
     def _unknown(self, contact: Contact) -> Address:
-        mark = self._client.directory.mark
-        return Address(kind_of(contact), name_of(contact), 0, uin_of(contact), mark)
+        number, mark = self._client.contacts.number(contact), self._client.directory.mark
+        return Address(kind_of(contact), name_of(contact), number, uin_of(contact), mark)
 
     def _look_up(self, contact: Contact) -> None:
         """Have the record say who it is, not only what they are called today."""

@@ -96,7 +96,7 @@ class Poll:
         ptwebqq = client.ptwebqq if client.dialect is SMARTQQ else Secret()
         form = forms.PollForm(client.clientid, self._session.psessionid, ptwebqq)
         request = Request.of(client.dialect.poll.request(client.endpoints, form))
-        return Next(request.replace(request_timeout=POLL_TIMEOUT), self._on_poll, delay)
+        return Next(_sent_once(request), self._on_poll, delay)
 
     def on_error(self, error: Exception) -> Link:
         """Errback of the chain."""
@@ -175,3 +175,14 @@ class Poll:
             return self.next_link(PAUSE * min(self._senseless, MAX_PAUSES))
         self._client.lose_session(what)
         return None
+
+
+def _sent_once(request: Request) -> Request:
+    """A poll that is an error when its connection breaks before an answer.
+
+    Another poll of the session tells the server that the last answer arrived. libcurl sends a
+    request again, without a word, when a connection that it has used before breaks; but not if
+    its body comes out of an iterator. In a new session what was not confirmed is given again.
+    """
+    body = request.body if isinstance(request.body, bytes) else b""
+    return request.replace(body=iter((body,)), body_size=len(body), request_timeout=POLL_TIMEOUT)
