@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,16 @@ async def test_a_foreign_host_is_not_served():
             webqq3.CHECK, forms.CheckForm(town.ann), Host="evil.example"
         )
     assert reply.code == 403
+
+
+@pytest.mark.parametrize("host", ["pinghot.qq.com", "127.0.0.1"])
+async def test_a_path_that_nobody_has_is_404_and_says_nothing_of_us(host):
+    async with Town() as town:
+        form = forms.CheckForm(town.ann)
+        nowhere = replace(webqq3.CHECK, path="/pingd")
+        reply = await town.visitor(town.ann).ask(nowhere, form, Host=host)
+    assert reply.code == 404
+    assert "Server" not in reply.headers
 
 
 async def test_historical_hosts_get_cookies_for_all_of_them():

@@ -21,7 +21,7 @@ from ..protocol import smartqq, webqq3
 from ..protocol.exchange import Call
 from . import contacts, loginpages, messages, page_api, profiles, qr, qr_page, qun, signin
 from .gate import CAPTCHA_AFTER
-from .handlers import Answer, ExchangeHandler, Handler
+from .handlers import Answer, ExchangeHandler, Handler, UnknownHandler
 from .qrcodes import QR_SECONDS
 from .site import Site
 from .storage import Storage
@@ -210,6 +210,8 @@ def _application(server: WebQQServer) -> Application:
     routes.extend((path, handler, {"server": server}) for path, handler in pages)
     return Application(
         routes,
+        default_handler_class=UnknownHandler,
+        default_handler_args={"server": server},
         log_function=_log_request,
         websocket_ping_interval=page_api.PING_SECONDS,
     )

@@ -17,7 +17,7 @@ from ..protocol.exchange import Call
 from .channel import PollSession
 from .site import Site
 
-__all__ = ["Answer", "ExchangeHandler", "Handler", "host_of", "in_session"]
+__all__ = ["Answer", "ExchangeHandler", "Handler", "UnknownHandler", "host_of", "in_session"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
@@ -146,6 +146,15 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
+
+
+class UnknownHandler(Handler):
+    """A path that nobody has."""
+
+    def prepare(self) -> None:
+        """404, whatever the method."""
+        super().prepare()
+        raise HTTPError(404)
 
 
 #: Answers one exchange: from the handler and the form to the body.
