@@ -16,6 +16,7 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
 from engine.test_websocket import house, taking
 from webqq_tornado import ClosedError, ConnectError, HTTPStream, Request, StreamError
+from webqq_tornado.auth import BearerAuth
 from webqq_tornado.retry import CircuitBreaker
 
 
@@ -23,7 +24,7 @@ from webqq_tornado.retry import CircuitBreaker
 async def serving(handler: type[WebSocketHandler]) -> AsyncIterator[str]:
     """A server of one kind of sockets; its URL."""
     sockets = bind_sockets(0, "127.0.0.1")
-    server = HTTPServer(Application([("/", handler)]))
+    server = HTTPServer(Application([("/", handler)], log_function=lambda _: None))
     server.add_sockets(sockets)
     yield f"ws://127.0.0.1:{sockets[0].getsockname()[1]}/"
     server.stop()
@@ -250,3 +251,31 @@ async def test_a_handshake_that_ends_after_the_stream_leaves_no_socket():
         await asyncio.sleep(0)
         deaf.may_answer.set()
         await asyncio.wait_for(deaf.is_left.wait(), 3)
+
+
+class Members(WebSocketHandler):
+    """Lets in who has the new token."""
+
+    def prepare(self):
+        if self.request.headers.get("Authorization") != "Bearer new":
+            self.set_status(401)
+            self.finish()
+
+    async def open(self):
+        await self.write_message("welcome")
+
+
+@pytest.mark.parametrize("token", ["new", "wrong"])
+async def test_credentials_that_a_socket_refuses_are_renewed_once(token):
+    renewed, seen = [], []
+
+    async def renew():
+        renewed.append(token)
+        return token
+
+    async with serving(Members) as url, HTTPStream(auth=BearerAuth("old", renew=renew)) as stream:
+        errors = []
+        await stream.add_request(url, taking(1, seen), errback=errors.append)
+    assert renewed == [token]
+    assert seen == (["welcome"] if token == "new" else [])
+    assert ["401" in str(error) for error in errors] == ([] if seen else [True])

@@ -31,6 +31,7 @@ from .chain import Chain, Link, State
 from .errors import (
     ClosedError,
     ConnectError,
+    LoggedOut,
     ProtocolError,
     ResolveError,
     StreamError,
@@ -50,6 +51,7 @@ _GOING_AWAY = 1001
 #: Codes that stand for what was not said, and can not be.
 _NEVER_SENT = frozenset({1004, 1005, 1006, 1015})
 _MAX_REASON = 123  # bytes
+_UNAUTHORIZED = 401
 #: Seconds between pings, unless the request says otherwise; as long to wait for the answer.
 _PING_INTERVAL = 30.0
 #: What Tornado's web sockets have not, and a request must not be sent without.
@@ -394,8 +396,12 @@ class Talk:
         if isinstance(error, HTTPTimeoutError):
             return TimeoutError(f"{self._shown}: {error}; raise connect_timeout=", **self._where)
         if isinstance(error, HTTPClientError):
+            # With credentials it is for these to get better ones, as after any other answer.
+            is_refused = error.code == _UNAUTHORIZED and self._chain.session.auth is not None
             why = f"the server refused the web socket: {error}"
-            return ProtocolError(f"{self._shown}: {why}", **self._where)
+            return (LoggedOut if is_refused else ProtocolError)(
+                f"{self._shown}: {why}", **self._where
+            )
         for theirs, ours in _ERRORS:
             if isinstance(error, theirs):
                 return ours(f"{self._shown}: no web socket: {error}", **self._where)
