@@ -379,6 +379,13 @@ class _PlainFetch(_Fetch):
         elif not self._future.cancelled():
             self._future.set_result(response)
 
+    def abandon(self) -> None:
+        if not self._future.cancelled():
+            super().abandon()
+            return
+        self._client.cancel(self)  # Tornado would log an error that nobody waits for
+        self._client.leave(self)
+
 
 class _Response(HTTPResponse):
     """An `HTTPResponse` that makes of itself what somebody looks at."""
