@@ -22,8 +22,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     names = pyfuncitem._fixtureinfo.argnames
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
 
+    marker = pyfuncitem.get_closest_marker("deadline")
+    seconds = marker.args[0] if marker else DEADLINE
+
     async def run() -> None:
-        await asyncio.wait_for(pyfuncitem.obj(**arguments), DEADLINE)
+        await asyncio.wait_for(pyfuncitem.obj(**arguments), seconds)
 
     asyncio.run(run())
     return True
