@@ -19,7 +19,20 @@ from tornado.web import Application
 
 from ..protocol import smartqq, webqq3
 from ..protocol.exchange import Call
-from . import contacts, loginpages, messages, page_api, profiles, qr, qr_page, qun, signin
+from . import (
+    contacts,
+    loginpages,
+    messages,
+    page_api,
+    page_friends,
+    page_live,
+    page_rooms,
+    profiles,
+    qr,
+    qr_page,
+    qun,
+    signin,
+)
 from .gate import CAPTCHA_AFTER
 from .handlers import Answer, ExchangeHandler, Handler, UnknownHandler
 from .qrcodes import QR_SECONDS
@@ -206,14 +219,20 @@ def _application(server: WebQQServer) -> Application:
     routes.append((r"/cgi-bin/xlogin", ExchangeHandler, {"server": server, **late}))
     for path, question in qun.ROUTES:
         routes.append((path, qun.QunHandler, {"server": server, "question": question}))
-    pages = (*page_api.ROUTES, *qr_page.ROUTES)
+    pages = (
+        *page_api.ROUTES,
+        *page_friends.ROUTES,
+        *page_rooms.ROUTES,
+        *page_live.ROUTES,
+        *qr_page.ROUTES,
+    )
     routes.extend((path, handler, {"server": server}) for path, handler in pages)
     return Application(
         routes,
         default_handler_class=UnknownHandler,
         default_handler_args={"server": server},
         log_function=_log_request,
-        websocket_ping_interval=page_api.PING_SECONDS,
+        websocket_ping_interval=page_live.PING_SECONDS,
     )
 
 

@@ -186,12 +186,8 @@ def _origin(
     if storage.room_kind(room) == kind and both <= storage.member_numbers(room):
         return room
     # twqq 2014 always sent the same number: any room that both are in will do.
-    shared = (
-        number
-        for number in storage.room_numbers(session.account)
-        if both <= storage.member_numbers(number)
-    )
-    return next(shared, 0) if person != session.account else 0
+    is_other = person != session.account
+    return storage.shared_room(session.account, person) if is_other else 0
 
 
 def _send_session(handler: ExchangeHandler, form: forms.SessionSendForm) -> str:

@@ -1,34 +1,29 @@
-"""What the page in the browser talks to: JSON over HTTP, and a WebSocket for what is new."""
+"""What the page in the browser talks to: JSON over HTTP. What is new it hears by `page_live`."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
 import mimetypes
+from collections.abc import Callable
 from importlib import resources
 from typing import Any, NoReturn
 
 from tornado.web import HTTPError
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from ..protocol.codes import LoginResult, Status
+from ..protocol.codes import LoginResult
 from ..protocol.faces import FACES
 from .handlers import Handler
 from .messages import is_too_long
-from .site import Site
-from .storage import Account, Conversation, Nonce, StoredMessage, load_content, plain_parts
+from .page_views import conversations, identifier, message_view, person
+from .storage import Account, Conversation, Nonce, load_content
 
-__all__ = ["ROUTES", "PageHandler", "refuse"]
+__all__ = ["COOKIE", "ROUTES", "PageHandler", "refuse"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
 COOKIE = "webqq_page"
-#: News that may wait for a page that does not read; it is then closed and comes again.
-MAX_BACKLOG = 1000
-#: Seconds between two pings of a page; one that does not answer is closed.
-PING_SECONDS = 30
 TEXT_BYTES = 720
 #: Seconds for which a page may send a message again; its nonces are random.
 FOREVER = 2**40
@@ -112,11 +107,27 @@ class PageHandler(Handler):
         kind, _, digits = text.partition(":")
         number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 18 else 0
         storage = self.server.storage
-        if kind == "friend" and storage.are_friends(me.number, number):
-            return Conversation(kind, number)
-        if kind == "group" and storage.is_member(number, me.number):
-            return Conversation(kind, number)
-        refuse(404, "There is no such conversation")
+        is_theirs: dict[str, Callable[[], bool]] = {
+            "friend": lambda: storage.are_friends(me.number, number),
+            "group": lambda: self._is_in(me, "group", number),
+            "discussion": lambda: self._is_in(me, "discussion", number),
+            "session": lambda: bool(self.origin(me, number)),
+        }
+        if kind not in is_theirs or not is_theirs[kind]():
+            refuse(404, "There is no such conversation")
+        return Conversation(kind, number)
+
+    def _is_in(self, me: Account, kind: str, number: int) -> bool:
+        storage = self.server.storage
+        return storage.is_member(number, me.number) and storage.room_kind(number) == kind
+
+    def origin(self, me: Account, other: int) -> int:
+        """The room that brings two together who are no friends; 0 if there is none."""
+        storage = self.server.storage
+        if other == me.number or storage.account(other) is None:
+            return 0
+        written = storage.session_origin(me.number, other)
+        return written or storage.shared_room(me.number, other)
 
 
 class IndexHandler(PageHandler):
@@ -207,52 +218,19 @@ class StateHandler(PageHandler):
         """Who, and with whom."""
         me = self.me()
         storage = self.server.storage
-        friends = [self._friend(me, friend) for friend in storage.friends(me.number)]
-        groups = [group_view(self, me, row.number) for row in storage.groups(me.number)]
+        headings = storage.headings(me.number)
+        requests = storage.requests(me.number)
         self.write(
             {
                 "self": person(me),
-                "conversations": friends + groups,
+                "lnick": me.lnick,
+                "conversations": conversations(self.server, me.number),
+                "headings": [heading._asdict() for heading in headings],
+                "requests": [request._asdict() for request in requests],
                 "faces": {str(number): name for number, name in FACES.items()},
                 "limits": {"text_bytes": TEXT_BYTES},
             }
         )
-
-    def _friend(self, me: Account, friend: Account) -> dict[str, object]:
-        return friend_view(self, me, friend)
-
-
-def friend_view(handler: PageHandler, me: Account, friend: Account) -> dict[str, object]:
-    """A conversation with a friend, as the page lists it."""
-    status = handler.server.channel.status_of(friend.number)
-    thread = _thread_view(handler, me, Conversation("friend", friend.number))
-    return {**thread, "name": friend.nick, "status": status.value}
-
-
-def group_view(handler: PageHandler, me: Account, number: int) -> dict[str, object]:
-    """A conversation in a group, as the page lists it."""
-    storage, channel = handler.server.storage, handler.server.channel
-    group = storage.group(number)
-    members = [
-        {**person(member), "card": card, "status": channel.status_of(member.number).value}
-        for member, card in storage.members(number)
-    ]
-    thread = _thread_view(handler, me, Conversation("group", number))
-    return {**thread, "name": group.name if group else str(number), "members": members}
-
-
-def _thread_view(
-    handler: PageHandler, me: Account, conversation: Conversation
-) -> dict[str, object]:
-    storage = handler.server.storage
-    last, _ = storage.history(me.number, conversation, limit=1)
-    return {
-        "id": identifier(conversation),
-        "kind": conversation.kind,
-        "number": conversation.number,
-        "unread": storage.unread(me.number, conversation),
-        "last": message_view(handler.server.storage, me.number, last[0]) if last else None,
-    }
 
 
 class MessagesHandler(PageHandler):
@@ -269,7 +247,7 @@ class MessagesHandler(PageHandler):
             refuse(400, "before and limit are numbers")
         storage = self.server.storage
         messages, more = storage.history(me.number, conversation, min(max(before, 0), 2**62), limit)
-        views = [message_view(storage, me.number, message) for message in messages]
+        views = [message_view(self.server, me.number, message) for message in messages]
         self.write({"messages": views, "more": more})
 
     def post(self) -> None:
@@ -288,8 +266,12 @@ class MessagesHandler(PageHandler):
         if is_too_long(content):
             refuse(413, "The message is too long")
         marked = Nonce(f"page:{nonce}", FOREVER) if nonce else None
-        message = self.server.channel.send(me.number, conversation, content, nonce=marked)
-        self.write({"message": message_view(self.server.storage, me.number, message)})
+        is_temporary = conversation.kind == "session"
+        room = self.origin(me, conversation.number) if is_temporary else 0
+        message = self.server.channel.send(
+            me.number, conversation, content, nonce=marked, room=room
+        )
+        self.write({"message": message_view(self.server, me.number, message)})
 
 
 class ReadHandler(PageHandler):
@@ -311,136 +293,16 @@ class ReadHandler(PageHandler):
         self.set_status(204)
 
 
-class FriendsHandler(PageHandler):
-    """Makes friends."""
+class TypingHandler(PageHandler):
+    """Tells a friend that one is writing."""
 
     def post(self) -> None:
-        """By QQ number, at once."""
+        """Of a conversation with a friend; others are not told."""
         me, body = self.me(), self.json()
-        number = self.field(body, "account", int)
-        friend = self.server.storage.account(number)
-        if friend is None:
-            refuse(404, f"There is no account {number}")
-        try:
-            is_new = self.server.storage.befriend(me.number, number)
-        except ValueError as error:
-            refuse(400, str(error))
-        if not is_new:
-            refuse(409, f"{friend.nick} is a friend already")
-        self.server.channel.contacts_changed({me.number, number})
-        self.write({"conversation": friend_view(self, me, friend)})
-
-
-class GroupsHandler(PageHandler):
-    """Makes groups."""
-
-    def post(self) -> None:
-        """Of oneself and others."""
-        me, body = self.me(), self.json()
-        name, members = self.field(body, "name", str), self.field(body, "members", list)
-        if not all(type(member) is int for member in members) or len(members) > 500:
-            refuse(400, "members is a list of at most 500 QQ numbers")
-        try:
-            group = self.server.storage.create_group(name, me.number, members)
-        except ValueError as error:
-            refuse(400, str(error))
-        self.server.channel.contacts_changed({me.number, *members})
-        self.write({"conversation": group_view(self, me, group.number)})
-
-
-class LiveHandler(WebSocketHandler, PageHandler):
-    """Tells an open page what is new. A `channel.Listener`."""
-
-    account = 0
-    token = ""
-    remote_ip = ""
-
-    def check_origin(self, origin: str) -> bool:
-        """Only our own page."""
-        return self.is_own(origin)
-
-    def initialize(self, server: Site) -> None:
-        """Called by Tornado with the route's arguments."""
-        super().initialize(server)
-        self.writes: set[asyncio.Future[None]] = set()
-
-    async def get(self, *args: Any, **kwargs: Any) -> None:
-        """Refuse before the handshake who is not signed in."""
-        self.me()
-        await super().get(*args, **kwargs)
-
-    def open(self, *args: str, **kwargs: str) -> None:
-        """Listen."""
-        self.token = self.get_cookie(COOKIE) or ""
-        self.account = self.me().number
-        self.remote_ip = self.request.remote_ip or ""
-        self.server.pages.add(self)
-        self.server.channel.add_listener(self)
-
-    def on_close(self) -> None:
-        """Listen no more."""
-        self.server.pages.discard(self)
-        self.server.channel.remove_listener(self)
-
-    def on_message(self, message: str | bytes) -> None:
-        """The page says nothing here; what comes all the same is dropped."""
-
-    def tell_message(self, message: StoredMessage) -> None:
-        """See `channel.Listener`."""
-        view = message_view(self.server.storage, self.account, message)
-        self.push({"type": "message", "message": view})
-
-    def tell_status(self, account: int, status: Status) -> None:
-        """See `channel.Listener`."""
-        self.push({"type": "status", "account": account, "status": status.value})
-
-    def tell_typing(self, account: int) -> None:
-        """See `channel.Listener`."""
-        self.push({"type": "typing", "account": account})
-
-    def tell_contacts(self) -> None:
-        """See `channel.Listener`."""
-        self.push({"type": "state"})
-
-    def push(self, value: dict[str, object]) -> None:
-        """Send to the page, unless it has stopped reading."""
-        if self.ws_connection is None or self.ws_connection.is_closing():
-            return
-        if len(self.writes) >= MAX_BACKLOG:
-            self.close(1013, "reads too slowly")
-            return
-        write = asyncio.ensure_future(self._write(value))
-        self.writes.add(write)
-        write.add_done_callback(self.writes.discard)
-
-    async def _write(self, value: dict[str, object]) -> None:
-        try:
-            await self.write_message(value)
-        except WebSocketClosedError:
-            return  # it comes again and asks for the state
-
-
-def person(account: Account) -> dict[str, object]:
-    """An account as the page has it."""
-    return {"account": account.number, "nick": account.nick}
-
-
-def identifier(conversation: Conversation) -> str:
-    """A conversation's name on the page."""
-    return f"{conversation.kind}:{conversation.number}"
-
-
-def message_view(storage: Any, me: int, message: StoredMessage) -> dict[str, object]:
-    """A message as the page has it."""
-    sender = storage.account(message.sender)
-    return {
-        "id": message.id,
-        "conversation": identifier(message.conversation_for(me)),
-        "from": person(sender) if sender else {"account": message.sender, "nick": "?"},
-        "mine": message.sender == me,
-        "time": message.time,
-        "content": plain_parts(message.content),
-    }
+        conversation = self.conversation(self.field(body, "conversation", str), me)
+        if conversation.kind == "friend":
+            self.server.channel.typing(me.number, conversation.number)
+        self.set_status(204)
 
 
 ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (
@@ -453,7 +315,5 @@ ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (
     (r"/page/state", StateHandler),
     (r"/page/messages", MessagesHandler),
     (r"/page/read", ReadHandler),
-    (r"/page/friends", FriendsHandler),
-    (r"/page/groups", GroupsHandler),
-    (r"/page/live", LiveHandler),
+    (r"/page/typing", TypingHandler),
 )

@@ -42,10 +42,18 @@ export class Api {
   send = (conversation, content, nonce) =>
     this.#call("POST", "/page/messages", { conversation, content, nonce });
   read = (conversation, message) => this.#call("POST", "/page/read", { conversation, message });
-  addFriend = (account) => this.#call("POST", "/page/friends", { account });
+  typing = (conversation) => this.#call("POST", "/page/typing", { conversation });
+  addFriend = (account, text) => this.#call("POST", "/page/friends", { account, text });
+  changeFriend = (account, changes) => this.#call("POST", "/page/friend", { account, ...changes });
+  answerRequest = (account, accept) => this.#call("POST", "/page/requests", { account, accept });
+  addHeading = (name) => this.#call("POST", "/page/headings", { name });
+  profile = () => this.#call("GET", "/page/profile");
+  changeProfile = (changes) => this.#call("POST", "/page/profile", changes);
   waitingClients = (id) => this.#call("GET", id ? `/page/qr?${new URLSearchParams({ id })}` : "/page/qr");
   decideClient = (id, confirm) => this.#call("POST", "/page/qr", { id, confirm });
-  createGroup = (name, members) => this.#call("POST", "/page/groups", { name, members });
+  createRoom = (kind, name, members) => this.#call("POST", `/page/${kind}s`, { name, members });
+  changeRoom = (conversation, changes) =>
+    this.#call("POST", "/page/room", { conversation, ...changes });
 
   /** One page of a conversation, oldest first: the newest, or those before message `before`. */
   messages(conversation, before = null, limit = 50) {

@@ -2,6 +2,9 @@
  * Where a message is written: the text box, the face picker, and the room that is left.
  */
 
+/** Who is typed to is told at most once in this many milliseconds. */
+const TYPING_MS = 4_000;
+
 /** Show how much room is left from this many bytes on. */
 const COUNTER_FROM = 120;
 
@@ -15,14 +18,17 @@ export class Composer {
   #form;
   #limit = Infinity;
   #onSend;
+  #onTyping;
   #picker;
   #toggle;
+  #typedAt = -TYPING_MS;
 
   /** `form` is the composer's form; `onSend(content)` takes what was written. */
-  constructor(form, faces, onSend) {
+  constructor(form, faces, { onSend, onTyping }) {
     this.#form = form;
     this.#faces = faces;
     this.#onSend = onSend;
+    this.#onTyping = onTyping;
     this.#box = form.querySelector("textarea");
     this.#counter = form.querySelector(".counter");
     this.#picker = form.querySelector(".picker");
@@ -54,7 +60,10 @@ export class Composer {
   }
 
   #listen() {
-    this.#box.addEventListener("input", () => this.#measure());
+    this.#box.addEventListener("input", () => {
+      this.#measure();
+      this.#tellTyping();
+    });
     this.#box.addEventListener("keydown", (event) => {
       // While an input method is open, Enter chooses a word (Safari says so by keyCode 229).
       const isComposing = event.isComposing || event.keyCode === 229;
@@ -77,8 +86,15 @@ export class Composer {
     const content = this.#faces.parse(this.#box.value.trim());
     if (content.length === 0 || this.#room() < 0) return;
     this.draft = "";
+    this.#typedAt = -TYPING_MS;
     this.#showPicker(false);
     this.#onSend(content);
+  }
+
+  #tellTyping() {
+    if (performance.now() - this.#typedAt < TYPING_MS || this.#box.value === "") return;
+    this.#typedAt = performance.now();
+    this.#onTyping();
   }
 
   #room() {

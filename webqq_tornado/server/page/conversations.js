@@ -32,11 +32,18 @@ export function dayText(seconds) {
   return days < 7 ? weekday.format(day) : longDate.format(day);
 }
 
+/** Conversations of many. */
+const isRoom = ({ kind }) => kind === "group" || kind === "discussion";
+
 /** Below a conversation's name: who or how many they are. */
-export const subtitle = ({ kind, members = [], number, status }) =>
-  kind === "group"
-    ? `Group ${number}, ${countText(members.length)}`
-    : `${statusText(status)}, QQ ${number}`;
+const SUBTITLES = {
+  group: ({ members, number }) => `Group ${number}, ${countText(members.length)}`,
+  discussion: ({ members }) => `Discussion, ${countText(members.length)}`,
+  friend: ({ number, status, lnick }) =>
+    [statusText(status), `QQ ${number}`, lnick].filter(Boolean).join(", "),
+  session: ({ status, via }) => `${statusText(status)}, temporary chat${via ? ` by ${via}` : ""}`,
+};
+export const subtitle = (conversation) => SUBTITLES[conversation.kind](conversation);
 
 /** A member's name in their group: the card if they have one. */
 const memberName = ({ card, nick, account }) => card || nick || String(account);
@@ -82,13 +89,18 @@ export function candidateRow({ name, number }) {
   return row;
 }
 
-/** A member of a group, with number and status. */
-export function memberRow(member) {
+/** A member of a room, with number and status; `chat` is where to write to them, if anywhere. */
+export function memberRow(member, owner, chat) {
   const row = fromTemplate("member-row");
   const name = memberName(member);
+  const role = member.account === owner ? "owner" : member.admin ? "administrator" : "";
   drawAvatar(row.querySelector(".avatar"), { number: member.account, name });
   row.querySelector(".name").textContent = name;
-  row.querySelector(".number").textContent = `${member.account}, ${statusText(member.status)}`;
+  row.querySelector(".number").textContent = [role, member.account, statusText(member.status)]
+    .filter(Boolean)
+    .join(", ");
+  row.querySelector(".chat").hidden = !chat;
+  if (chat) row.querySelector(".chat").href = `#${chat}`;
   return row;
 }
 
@@ -98,6 +110,8 @@ export class ConversationList {
   #empty;
   #faces;
   #filter = "";
+  #headings = [];
+  #isByHeading = false;
   #node;
   #rows = new Map();
   #selected = null;
@@ -113,7 +127,11 @@ export class ConversationList {
   get = (id) => this.#byId.get(id);
   friends = () => [...this.#byId.values()].filter(({ kind }) => kind === "friend");
 
-  load(conversations) {
+  rooms = () => [...this.#byId.values()].filter(isRoom);
+  headings = () => this.#headings;
+
+  load(conversations, headings = []) {
+    this.#headings = headings;
     this.#byId = new Map(conversations.map((conversation) => [conversation.id, conversation]));
     this.#rows.forEach((_, id) => this.#byId.has(id) || this.#rows.delete(id));
     this.render();
@@ -131,6 +149,12 @@ export class ConversationList {
 
   filter(text) {
     this.#filter = text.trim().toLowerCase();
+    this.render();
+  }
+
+  /** List contacts under their headings, or conversations with the newest first. */
+  arrangeByHeading(isByHeading) {
+    this.#isByHeading = isByHeading;
     this.render();
   }
 
@@ -154,7 +178,8 @@ export class ConversationList {
 
   status(account, status) {
     for (const conversation of this.#byId.values()) {
-      if (conversation.id === `friend:${account}`) conversation.status = status;
+      const isTheirs = !isRoom(conversation) && conversation.number === account;
+      if (isTheirs) conversation.status = status;
       const member = conversation.members?.find((each) => each.account === account);
       if (member) member.status = status;
     }
@@ -163,7 +188,7 @@ export class ConversationList {
 
   render() {
     const shown = [...this.#byId.values()].filter((each) => this.#matches(each)).sort(byRecency);
-    arrange(this.#node, shown.map((conversation) => this.#row(conversation)));
+    arrange(this.#node, this.#isByHeading ? this.#sections(shown) : shown.map((each) => this.#row(each)));
     this.#empty.hidden = shown.length > 0;
     this.#empty.textContent = this.#filter
       ? "Nobody by that name or number."
@@ -172,8 +197,25 @@ export class ConversationList {
     document.title = unread ? `(${unread}) WebQQ` : "WebQQ";
   }
 
-  #matches({ name, number }) {
-    return name.toLowerCase().includes(this.#filter) || String(number).includes(this.#filter);
+  #matches({ name, nick = "", number }) {
+    const texts = [name, nick, String(number)];
+    return texts.some((text) => text.toLowerCase().includes(this.#filter));
+  }
+
+  /** Friends under their headings, then the rooms; headings with nobody under them are left out. */
+  #sections(shown) {
+    const sections = [
+      { name: "My friends", has: (each) => each.kind === "friend" && !each.category },
+      ...this.#headings.map(({ number, name }) => ({ name, has: (each) => each.category === number })),
+      { name: "Groups", has: ({ kind }) => kind === "group" },
+      { name: "Discussions", has: ({ kind }) => kind === "discussion" },
+      { name: "Temporary chats", has: ({ kind }) => kind === "session" },
+    ];
+    const byName = [...shown].sort((a, b) => a.name.localeCompare(b.name));
+    return sections.flatMap(({ name, has }) => {
+      const rows = byName.filter(has).map((each) => this.#row(each));
+      return rows.length ? [heading(name, rows.length), ...rows] : [];
+    });
   }
 
   #row(conversation) {
@@ -186,10 +228,10 @@ export class ConversationList {
     link.setAttribute("aria-current", String(id === this.#selected));
     link.classList.toggle("unread", unread > 0);
     drawAvatar(part(".avatar"), conversation);
-    part(".dot").hidden = kind === "group";
+    part(".dot").hidden = isRoom(conversation);
     part(".dot").dataset.status = conversation.status ?? "";
     part(".dot").title = statusText(conversation.status);
-    part(".status").textContent = kind === "group" ? "group" : statusText(conversation.status);
+    part(".status").textContent = isRoom(conversation) ? kind : statusText(conversation.status);
     part(".name").textContent = conversation.name;
     part("time").textContent = last ? shortTime(last.time) : "";
     part(".preview").textContent = last ? this.#preview(conversation) : hint(conversation);
@@ -199,8 +241,8 @@ export class ConversationList {
   }
 
   #preview(conversation) {
-    const { kind, last } = conversation;
-    const isNamed = last.mine || kind === "group";
+    const { last } = conversation;
+    const isNamed = last.mine || isRoom(conversation);
     const author = isNamed ? `${authorOf(conversation, last).name}: ` : "";
     return author + this.#faces.plain(last.content);
   }
@@ -214,8 +256,14 @@ export class ConversationList {
   }
 }
 
-const hint = ({ kind, number, members = [] }) =>
-  kind === "group" ? countText(members.length) : `QQ ${number}`;
+const hint = (conversation) =>
+  isRoom(conversation) ? countText(conversation.members.length) : conversation.lnick || `QQ ${conversation.number}`;
+
+function heading(name, count) {
+  const row = fromTemplate("heading-row");
+  row.textContent = `${name} (${count})`;
+  return row;
+}
 
 const countText = (count) => (count === 1 ? "1 member" : `${count} members`);
 

@@ -96,7 +96,7 @@ export class Faces {
 export function drawMessage(row, message, conversation, faces) {
   const author = authorOf(conversation, message);
   row.classList.toggle("mine", message.mine);
-  row.classList.toggle("in-group", conversation.kind === "group");
+  row.classList.toggle("in-group", Boolean(conversation.members));
   row.classList.toggle("only-faces", faces.areAlone(message.content));
   drawAvatar(row.querySelector(".avatar"), author);
   row.querySelector(".author").textContent = author.name;

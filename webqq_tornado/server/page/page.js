@@ -5,6 +5,7 @@
 import { Api, Live, Outbox } from "./api.js";
 import { Composer } from "./composer.js";
 import { ConversationList, arrange, candidateRow, drawAvatar, memberRow } from "./conversations.js";
+import { FriendDialog, ProfileDialog, RoomDialog, drawRequests } from "./dialogs.js";
 import { Faces } from "./faces.js";
 import { LetIn } from "./letin.js";
 import { Thread } from "./thread.js";
@@ -24,12 +25,24 @@ const outbox = new Outbox(api, {
   onChange: (conversation) => conversation === thread.conversation?.id && thread.render(),
   onMessage: (message) => received(message),
 });
-const composer = new Composer($("composer"), faces, (content) => thread.send(content));
+const composer = new Composer($("composer"), faces, {
+  onSend: (content) => thread.send(content),
+  onTyping: () => {
+    const { id, kind } = thread.conversation;
+    if (kind === "friend") api.typing(id).catch(ignoreAway);
+  },
+});
 const list = new ConversationList($("contacts"), $("no-contacts"), faces);
 const thread = new Thread($("thread"), { api, composer, faces, onRead: markRead, outbox });
 const letIn = new LetIn($("let-in"), document.querySelector("[data-opens=let-in]"), api, {
   onDone: (isLetIn) => showNotice(isLetIn ? `The program is signed in as ${self.nick} now.` : "The program was refused."),
 });
+const goBack = () => {
+  location.hash = "";
+};
+const friendDialog = new FriendDialog($("friend-form"), api, goBack);
+const roomDialog = new RoomDialog($("room-form"), api, goBack);
+const profileDialog = new ProfileDialog($("profile-form"), api);
 const live = new Live({
   onUp: () => sync().then(() => showReconnecting(false)),
   onDown: () => {
@@ -47,6 +60,7 @@ const EVENTS = {
     list.status(account, status);
     thread.render();
   },
+  typing: ({ account }) => thread.typing(account),
   state: () => loadState().catch(ignoreAway),
   client: () => letIn.called(),
   read: ({ conversation, message }) =>
@@ -89,8 +103,31 @@ async function loadState() {
   for (const node of document.querySelectorAll(".my-number")) node.textContent = self.account;
   for (const node of document.querySelectorAll(".my-nick")) node.textContent = self.nick;
   for (const each of state.conversations) if (thread.isReading(each.id)) each.unread = 0;
-  list.load(state.conversations);
+  $("my-lnick").textContent = state.lnick ? `, ${state.lnick}` : "";
+  drawRequests($("requests"), state.requests, api, showNotice);
+  list.load(withOpen(state.conversations), state.headings);
   if (thread.conversation) thread.refresh(list.get(thread.conversation.id));
+}
+
+/** A temporary chat without a message is not known to the server: it stays while it is open. */
+function withOpen(conversations) {
+  const open = thread.conversation;
+  const isKept = open?.kind === "session" && !conversations.some(({ id }) => id === open.id);
+  return isKept ? [...conversations, open] : conversations;
+}
+
+/** A fellow member that a temporary chat can be begun with, as a conversation; or null. */
+function strangerOf(id) {
+  const number = Number(id.startsWith("session:") && id.slice("session:".length));
+  for (const room of number ? list.rooms() : []) {
+    const member = room.members.find(({ account }) => account === number);
+    if (!member) continue;
+    const { nick: name, status } = member;
+    const stranger = { id, kind: "session", number, name, status, via: room.name, unread: 0, last: null };
+    list.add(stranger);
+    return stranger;
+  }
+  return null;
 }
 
 /** After the link came (back): nothing that happened in between may be missing. */
@@ -120,7 +157,8 @@ function ignoreAway(error) {
 
 function openFromAddress() {
   if (!self) return;
-  const conversation = list.get(decodeURIComponent(location.hash.slice(1))) ?? null;
+  const id = decodeURIComponent(location.hash.slice(1));
+  const conversation = list.get(id) ?? strangerOf(id);
   $("app").dataset.pane = conversation ? "thread" : "contacts";
   list.select(conversation?.id ?? null);
   if (conversation?.id !== thread.conversation?.id) thread.open(conversation);
@@ -180,13 +218,23 @@ function listen() {
   for (const button of document.querySelectorAll("[data-opens]")) {
     button.addEventListener("click", () => openDialog(button.dataset.opens));
   }
+  for (const button of document.querySelectorAll("[data-lists]")) {
+    button.addEventListener("click", () => listBy(button.dataset.lists));
+  }
+  document.querySelector(".show-details").addEventListener("click", () => {
+    openDialog(thread.conversation.kind === "friend" ? "friend" : "room");
+  });
+  $("member-list").addEventListener("click", ({ target }) => target.matches("a") && $("members").close());
   for (const button of document.querySelectorAll("dialog .cancel")) {
     button.addEventListener("click", () => button.closest("dialog").close());
   }
   onSubmit($("sign-in"), signIn);
   onSubmit($("register"), register);
   onSubmit($("add-friend-form"), addFriend);
-  onSubmit($("new-group-form"), createGroup);
+  onSubmit($("new-group-form"), createRoom);
+  onSubmit($("friend-form"), () => friendDialog.save());
+  onSubmit($("room-form"), () => roomDialog.save());
+  onSubmit($("profile-form"), () => profileDialog.save());
 }
 
 async function signOut() {
@@ -219,7 +267,13 @@ const FILL = {
     $("no-candidates").hidden = list.friends().length > 0;
   },
   "let-in": () => letIn.fill(),
-  members: () => arrange($("member-list"), thread.conversation.members.map(memberRow)),
+  members: () => {
+    const { members, owner } = thread.conversation;
+    arrange($("member-list"), members.map((member) => memberRow(member, owner, chatWith(member))));
+  },
+  friend: () => friendDialog.open(thread.conversation, list.headings()),
+  room: () => roomDialog.open(thread.conversation, self.account, list.friends()),
+  profile: () => profileDialog.open().catch((error) => showNotice(error.message)),
 };
 
 async function signIn({ account, password }) {
@@ -235,16 +289,32 @@ async function register({ nick, password }) {
   showNotice(`Welcome! Your QQ number is ${number}. Keep it: you sign in with it.`);
 }
 
-async function addFriend({ account }) {
-  const { conversation } = await api.addFriend(Number(account.value));
+async function addFriend({ account, text }) {
+  const { conversation, asked } = await api.addFriend(Number(account.value), text.value.trim());
+  if (conversation) show(conversation);
+  else showNotice(`${asked} was asked, and is in your list once they accept.`);
+}
+
+async function createRoom({ name, kind }) {
+  const boxes = $("candidates").querySelectorAll("input:checked");
+  const chosen = Array.from(boxes, (box) => Number(box.value));
+  const { conversation } = await api.createRoom(kind.value, name.value.trim(), chosen);
   show(conversation);
 }
 
-async function createGroup({ name }) {
-  const boxes = $("candidates").querySelectorAll("input:checked");
-  const chosen = Array.from(boxes, (box) => Number(box.value));
-  const { conversation } = await api.createGroup(name.value.trim(), chosen);
-  show(conversation);
+/** Where to write to a member: as a friend, or in a temporary chat. */
+function chatWith({ account }) {
+  if (account === self.account) return null;
+  const friend = `friend:${account}`;
+  return list.get(friend) ? friend : `session:${account}`;
+}
+
+/** The list shows "chats", the newest first, or "contacts" under their headings. */
+function listBy(what) {
+  for (const button of document.querySelectorAll("[data-lists]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.lists === what));
+  }
+  list.arrangeByHeading(what === "contacts");
 }
 
 function show(conversation) {

@@ -11,6 +11,9 @@ const TOGETHER_SECONDS = 300;
 /** Nearer to the end or the start than this many pixels counts as "there". */
 const NEAR_PIXELS = 80;
 
+/** "is typing" is shown for so many milliseconds after the last word of it. */
+const TYPING_MS = 6_000;
+
 /** The right pane: one conversation at a time. */
 export class Thread {
   #api;
@@ -28,6 +31,7 @@ export class Thread {
   #part;
   #readUpTo = 0;
   #rows = new Map();
+  #typing = null;
 
   /** `node`: the pane; `onRead(conversation, message)`: all up to this message was read. */
   constructor(node, { api, composer, faces, onRead, outbox }) {
@@ -95,8 +99,23 @@ export class Thread {
     this.#drafts.clear();
   }
 
+  /** Somebody is writing to us. */
+  typing(account) {
+    if (this.#conversation?.id !== `friend:${account}`) return;
+    clearTimeout(this.#typing);
+    this.#typing = setTimeout(() => this.#stopTyping(), TYPING_MS);
+    this.#renderHeader();
+  }
+
+  #stopTyping() {
+    clearTimeout(this.#typing);
+    this.#typing = null;
+    if (this.#conversation) this.#renderHeader();
+  }
+
   /** A message came by the live link or as the answer to a send. */
   received(message) {
+    if (!message.mine && message.conversation === this.#conversation?.id) this.#stopTyping();
     if (message.conversation === this.#conversation?.id) this.#add([message]);
   }
 
@@ -123,6 +142,8 @@ export class Thread {
     this.#more = null;
     this.#isAtEnd = true;
     this.#part(".messages").replaceChildren();
+    clearTimeout(this.#typing);
+    this.#typing = null;
   }
 
   /** A page of messages, or null when it did not come or another conversation is open by then. */
@@ -192,8 +213,10 @@ export class Thread {
   #renderHeader() {
     drawAvatar(this.#part("header .avatar"), this.#conversation);
     this.#part("h2").textContent = this.#conversation.name;
-    this.#part(".subtitle").textContent = subtitle(this.#conversation);
-    this.#part(".show-members").hidden = this.#conversation.kind !== "group";
+    const { kind, members } = this.#conversation;
+    this.#part(".subtitle").textContent = this.#typing ? "is typing…" : subtitle(this.#conversation);
+    this.#part(".show-members").hidden = !members;
+    this.#part(".show-details").hidden = kind === "session";
   }
 
   /** The list's elements in order: day separators, messages, then the pending ones. */

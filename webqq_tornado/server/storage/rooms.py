@@ -98,10 +98,14 @@ class RoomTable(FriendTable):
         )
         return [(RoomRow(*row[:-2]), *row[-2:]) for row in rows]
 
-    def room_numbers(self, account: int) -> list[int]:
-        """Numbers of all rooms an account is in."""
-        rows = self._db.execute("SELECT room FROM member WHERE account = ?", (account,))
-        return [number for (number,) in rows]
+    def shared_room(self, one: int, other: int) -> int:
+        """A room that two are in; 0 if there is none."""
+        row = self._db.execute(
+            "SELECT mine.room FROM member AS mine JOIN member AS theirs ON theirs.room = mine.room "
+            "WHERE mine.account = ? AND theirs.account = ? ORDER BY mine.room LIMIT 1",
+            (one, other),
+        ).fetchone()
+        return int(row[0]) if row else 0
 
     def groups(self, account: int) -> list[RoomRow]:
         """The groups an account is in, by number."""
