@@ -43,8 +43,8 @@ class Stranger:
     uin: int
     origin: int
     service_type: int = 0
-    nick: str = ""
-    account: int = 0
+    nick: str = field(default="", compare=False)
+    account: int = field(default=0, compare=False)
 
     @property
     def name(self) -> str:
