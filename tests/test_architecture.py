@@ -32,7 +32,7 @@ LAYERS = {
     "database": (set(), set()),
     "flows": (
         {"flows", "engine", "protocol", "retry", "auth", "database"},
-        {"tenacity", "cronsim"},
+        {"tenacity", "cronsim", "tzlocal"},
     ),
     "server": ({"server", "protocol"}, {"tornado", "segno", "captcha", "cryptography"}),
     "cli": (

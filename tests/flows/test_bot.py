@@ -109,7 +109,7 @@ async def test_a_handler_that_raises_is_logged_and_stops_nothing(is_async: bool,
 async def test_the_bot_does_not_answer_itself():
     async with chatting() as (bot, ann, ear):
         heard = []
-        bot.on_message(lambda message: heard.append(message.sender))
+        bot.on_message(lambda message: heard.append(str(message.sender)))
         group = bot.client.contacts.find("Square")
         await bot.client.send(group, "!ping")
         assert await answer(ann, ear, "ping") == "pong"

@@ -1,141 +1,191 @@
-"""`Bot`: handlers for what comes in to a client, a few commands, plugins.
+"""`Bot`: handlers for what comes in to one client or several, commands, schedules, plugins.
 
 Example of a plugin, a Python file in which `bot` is there from the beginning::
 
-    @bot.on_message(text=r"weather in (.+)")
+    @bot.command("weather", help="weather CITY", rate="5/min")
     async def weather(message):
-        city = message.match[1]
+        city = message.rest or (await message.ask("Which city?")).text
         response = await bot.stream.fetch(f"https://example.org/weather?q={city}")
         message.reply(response.text)
+
+What is called when:
+
+- Messages of one conversation are handled one after the other, in the order of their coming;
+  those of others meanwhile. Of one message, first the command that it is, then the handlers, in
+  the order of their registration. A handler that waits in `ask`, and one with `concurrent=True`,
+  is not waited for.
+- An answer that `ask` waits for goes there alone: neither middlewares nor handlers get it.
+- Middlewares get a message before all handlers, in the order of their registration.
+- What a handler raises is logged, and changes nothing for others. What a middleware raises is
+  logged, and the message goes no further: it may have been about to be refused.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import functools
 import inspect
-import logging
 import re
 import time
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import tzinfo
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 from ..engine.stream import HTTPStream
-from ..protocol.models import Content, FriendMessage, Group, GroupMessage
-from .client import Client, Happening
+from ..protocol.models import Content
+from .address import Kind
+from .asks import NoAnswerError
+from .calls import Calls, logger, release_turn
+from .client import Client
+from .commands import builtin_rules
 from .contacts import Contact, name_of
-from .outbox import Receipt
+from .dispatch import Dispatch
+from .drawer import Drawer, MemoryValues, Values
+from .happenings import Listener, check_event
+from .message import Message, Person, said_to
+from .permissions import GROUP_ADMIN, GROUP_OWNER, OWNER, Permission, owners_of
+from .plugins import Plugin, PluginError, Plugins
+from .rates import Rate
+from .rules import Handler, WhoGiven, rule_of
+from .schedule import Cron, Every, Schedule, Timetable
+from .scope import Middleware, Scopes
 
-__all__ = ["Bot", "Handler", "Message", "PluginError"]
+__all__ = [
+    "GROUP_ADMIN",
+    "GROUP_OWNER",
+    "OWNER",
+    "Bot",
+    "Handler",
+    "Message",
+    "NoAnswerError",
+    "Permission",
+    "Person",
+    "PluginError",
+    "Rate",
+]
 
-logger = logging.getLogger("webqq_tornado.webqq")
+#: Seconds between two looks at the files of plugins.
+LOOK_SECONDS = 1.0
+#: What is told to who calls a handler more often than its rate.
+NOTICE = "That is more often than I can bear; again in {wait} s, please."
+#: Characters of a question that an error has.
+SHOWN = 60
 
-#: A function that takes a `Message`; what it returns is ignored; it may be `async def`.
-Handler: TypeAlias = Callable[["Message"], object]
-
-
-class PluginError(Exception):
-    """A plugin can not be loaded; the message names file, line and error."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message that came in, for a handler.
-
-    Args:
-        bot: that got it.
-        event: as the protocol has it.
-        sender: name of who wrote.
-        contact: whom a reply goes to: the friend or the group.
-        match: of the handler's `text=`, or None.
-    """
-
-    bot: Bot
-    event: FriendMessage | GroupMessage
-    sender: str
-    contact: Contact
-    match: re.Match[str] | None = None
-
-    @property
-    def content(self) -> Content:
-        """Texts and faces in order."""
-        return self.event.content
-
-    @property
-    def text(self) -> str:
-        """The plain text, faces as their names in brackets."""
-        return self.event.content.text
-
-    @property
-    def group(self) -> Group | None:
-        """The group it came by; None from a friend."""
-        return self.contact if isinstance(self.contact, Group) else None
-
-    @property
-    def at_me(self) -> bool:
-        """Whether the bot is meant: by a friend always, in a group when addressed."""
-        return self.group is None or self.bot.addressed(self.text) is not None
-
-    def reply(self, content: Content | str) -> asyncio.Future[Receipt]:
-        """Answer where it came from. The future is the receipt, and need not be awaited."""
-        return self.bot.client.send(self.contact, content)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    handler: Handler
-    friend: str | None
-    group: str | None
-    text: re.Pattern[str] | None
-    at_me: bool
-
-    def match(self, message: Message) -> re.Match[str] | bool:
-        """Whether the handler wants it."""
-        group = message.group
-        if self.friend is not None and (group is not None or message.sender != self.friend):
-            return False
-        if self.group is not None and (group is None or name_of(group) != self.group):
-            return False
-        if self.at_me and not message.at_me:
-            return False
-        return self.text.search(message.text) or False if self.text else True
+F = TypeVar("F", bound=Callable[..., object])
+#: Whom one can ask: who wrote a message, somebody, a contact, or its name or QQ number.
+Whom: TypeAlias = "Message | Person | Contact | str | int"
 
 
 class Bot:
-    """Answers to what a client hears.
+    """Answers to what clients hear.
 
     Args:
         client: its account; the bot never answers that account's own messages.
         name: by which it is addressed in groups, as in "@name ping"; "!ping" always works. By
             default the account's nick.
+        owners: QQ numbers of those who have the permission `OWNER`.
+        store: where `store` keeps values: a `webqq_tornado.flows.store.Store`; by default the
+            client's, else in memory.
+        refusal: what is told to who lacks a permission; empty for nothing.
 
     Example:
-        >>> bot = Bot(client, name="Robot")
+        >>> bot = Bot(client, name="Robot", owners=[10001])
         >>> @bot.on_message(text="^hi")
         ... def greet(message):
         ...     message.reply(f"hello {message.sender}")
     """
 
-    def __init__(self, client: Client, name: str = "") -> None:
+    def __init__(
+        self,
+        client: Client,
+        name: str = "",
+        *,
+        owners: int | Iterable[int] = (),
+        store: Values | None = None,
+        refusal: str = "",
+    ) -> None:
         self.client = client
-        self._name = name
-        self._started_at = time.monotonic()
-        self._rules: list[_Rule] = []
-        self._tasks: set[asyncio.Task[Any]] = set()
-        client.on_event(self._on_event)
+        self.clients: list[Client] = []
+        self.owners = owners_of(owners)
+        self._name, self._refusal = name, refusal
+        self._values = store or client.store or MemoryValues()
+        self._scopes = Scopes("commands", "")
+        self._calls = Calls(self._scopes)
+        self._dispatch = Dispatch(self, self._scopes, self._calls, self.owners)
+        self._plugins = Plugins(self, self._scopes)
+        self._looking: Timetable | None = None
+        commands, _ = self._scopes
+        commands.rules += builtin_rules(
+            lambda message: self.name_for(message.client), self._dispatch.commands
+        )
+        self.add(client)
+
+    def __repr__(self) -> str:
+        accounts = ", ".join(str(client.account) for client in self.clients)
+        plugins = ", ".join(self._plugins.names) or "none"
+        return f"<Bot {self.name!r} of {accounts}; plugins: {plugins}>"
+
+    def add(self, client: Client) -> None:
+        """Answer to what another client hears, too; `Message.client` and `account` tell which.
+
+        Args:
+            client: of another account.
+        """
+        if client not in self.clients:
+            self.clients.append(client)
+            client.on_event(functools.partial(self._dispatch.take, client))
+
+    def close(self) -> None:
+        """Unload the plugins, stop the schedules, and cancel what runs."""
+        if self._looking is not None:
+            self._looking.stop()
+        for plugin in self._plugins:
+            self._plugins.unload(plugin.name)
+        for scope in self._scopes:
+            self._scopes.forget(scope)
+        self._dispatch.close()
 
     @property
     def name(self) -> str:
         """By which it is addressed."""
-        return self._name or self.client.nick
+        return self.name_for(self.client)
 
     @property
     def stream(self) -> HTTPStream:
         """The client's stream, for requests of handlers."""
         return self.client.stream
+
+    def name_for(self, client: Client) -> str:
+        """By which it is addressed by the contacts of a client.
+
+        Args:
+            client: one of `clients`.
+        """
+        return self._name or client.nick
+
+    def addressed(self, text: str) -> str | None:
+        """What is said to the bot in a group: after "!" or "@name"; None if it is not meant.
+
+        Args:
+            text: of the message.
+        """
+        return said_to(self.name, text)
+
+    def store(self, namespace: str = "") -> Drawer:
+        """What a plugin keeps, as a mapping from texts to what JSON knows.
+
+        Args:
+            namespace: keeps those of one plugin apart from another's; by default its name.
+
+        Example:
+            >>> seen = bot.store("seen")
+            >>> seen["Ann"] = {"times": 3}
+        """
+        return Drawer(self._values, namespace or self._scopes.current.name or "bot")
+
+    # -- handlers -----------------------------------------------------------------------------
 
     @overload
     def on_message(self, handler: Handler, /) -> Handler: ...
@@ -145,10 +195,17 @@ class Bot:
         self,
         /,
         *,
-        friend: str | None = None,
-        group: str | None = None,
-        text: str | None = None,
+        friend: WhoGiven | None = None,
+        group: WhoGiven | None = None,
+        discussion: WhoGiven | None = None,
+        stranger: WhoGiven | None = None,
+        text: str | re.Pattern[str] | None = None,
         at_me: bool = False,
+        permission: Permission | None = None,
+        refusal: str | None = None,
+        rate: str | Rate | None = None,
+        notice: str = NOTICE,
+        concurrent: bool = False,
     ) -> Callable[[Handler], Handler]: ...
 
     def on_message(
@@ -156,154 +213,324 @@ class Bot:
         handler: Handler | None = None,
         /,
         *,
-        friend: str | None = None,
-        group: str | None = None,
-        text: str | None = None,
+        friend: WhoGiven | None = None,
+        group: WhoGiven | None = None,
+        discussion: WhoGiven | None = None,
+        stranger: WhoGiven | None = None,
+        text: str | re.Pattern[str] | None = None,
         at_me: bool = False,
+        permission: Permission | None = None,
+        refusal: str | None = None,
+        rate: str | Rate | None = None,
+        notice: str = NOTICE,
+        concurrent: bool = False,
     ) -> Handler | Callable[[Handler], Handler]:
-        """Have a function called with each `Message`; as a decorator, bare or with conditions.
+        r"""Have a function called with each `Message`; as a decorator, bare or with conditions.
 
         Args:
             handler: the function, sync or async; one that raises is logged and stops nothing.
-            friend: only of the friend with this name.
-            group: only in the group with this name.
+            friend: of friends with this name, mark or QQ number, of one of several, or of all
+                friends (True). With `group`, `discussion` or `stranger` besides, of any of them.
+            group: in groups, likewise; one's own mark counts as well as the name.
+            discussion: in discussions, likewise; they have no numbers.
+            stranger: of those who write by way of a group or discussion. False, for each of the
+                four, leaves them out.
             text: only where this regular expression is found; see `Message.match`.
-            at_me: only where the bot is meant.
+            at_me: only where the bot is meant; `text` is then looked for in `Message.said`.
+            permission: only if the sender may.
+            refusal: what is told to who may not; by default the bot's own.
+            rate: how often each user may: "5/min" or `Rate(5, 60)`.
+            notice: what is told, once in that time, to who tries more often; ``{wait}`` is the
+                number of seconds to wait. Empty for nothing.
+            concurrent: the messages that follow do not wait until it is done.
 
         Raises:
-            ValueError: `text` is no regular expression.
+            ValueError: `text` is no regular expression, or `rate` no rate.
+            TypeError: a name, mark or number is neither text nor number.
+
+        Example:
+            >>> @bot.on_message(group=["Square", 20001], text=r"(?i)\bhelp\b", rate="1/min")
+            ... async def help_out(message):
+            ...     await message.reply("What about?", at_sender=True)
         """
-        try:
-            pattern = None if text is None else re.compile(text)
-        except re.error as error:
-            raise ValueError(f"text={text!r} is no regular expression: {error}") from error
-
-        def register(function: Handler) -> Handler:
-            self._rules.append(_Rule(function, friend, group, pattern, at_me))
-            return function
-
+        register = self._registering(
+            {"friend": friend, "group": group, "discussion": discussion, "stranger": stranger},
+            refusal=refusal,
+            text=text,
+            at_me=at_me,
+            permission=permission,
+            rate=rate,
+            notice=notice,
+            is_concurrent=concurrent,
+        )
         return register if handler is None else register(handler)
 
-    def load_plugin(self, path: str | Path) -> None:
-        """Run a Python file that registers handlers with the global name `bot`.
+    def command(
+        self,
+        word: str,
+        *,
+        help: str = "",
+        friend: WhoGiven | None = None,
+        group: WhoGiven | None = None,
+        discussion: WhoGiven | None = None,
+        stranger: WhoGiven | None = None,
+        text: str | re.Pattern[str] | None = None,
+        permission: Permission | None = None,
+        refusal: str | None = None,
+        rate: str | Rate | None = None,
+        notice: str = NOTICE,
+        concurrent: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Have a function called when its word is said to the bot; `help` lists it.
 
-        If it defines `setup`, that is called with the bot.
+        In private that is "weather" or "!weather", elsewhere "!weather" or "@name weather". What
+        follows is `Message.rest`. A command takes the place of one with the same word.
+
+        Args:
+            word: of it, in any case.
+            help: what users are told about it.
+            text: must be found in what follows the word.
+            friend: like the rest, see `on_message`.
+            group: see there.
+            discussion: see there.
+            stranger: see there.
+            permission: see there.
+            refusal: see there.
+            rate: see there.
+            notice: see there.
+            concurrent: see there.
 
         Raises:
-            PluginError: there is no such file, or it fails.
+            ValueError: as there; or it is not one word.
+            TypeError: as there.
+
+        Example:
+            >>> @bot.command("roll", help="rolls a die", rate="3/min")
+            ... def roll(message):
+            ...     message.reply(f"{message.sender} has a {random.randint(1, 6)}")
         """
-        path = Path(path)
-        spec = importlib.util.spec_from_file_location(path.stem, path.absolute())
-        if spec is None or spec.loader is None or not path.is_file():
-            raise PluginError(f"plugin {path}: there is no such Python file")
-        module = importlib.util.module_from_spec(spec)
-        module.__dict__["bot"] = self
-        try:
-            spec.loader.exec_module(module)
-            if callable(getattr(module, "setup", None)):
-                module.setup(self)
-        except Exception as error:
-            raise PluginError(_where(error, path)) from error
-
-    def addressed(self, text: str) -> str | None:
-        """What is said to the bot in a group: after "!" or "@name"; None if it is not meant."""
-        for mark in ("!", f"@{self.name}" if self.name else "!"):
-            if text.startswith(mark):
-                return text[len(mark) :].strip()
-        return None
-
-    # -- what comes in ------------------------------------------------------------------------
-
-    def _on_event(self, event: Happening) -> None:
-        if not isinstance(event, (FriendMessage, GroupMessage)):
-            return
-        message = self._message(event)
-        if message is None or event.sender == self.client.account:
-            return
-        self._obey(message)
-        for rule in tuple(self._rules):
-            found = rule.match(message)
-            if found:
-                match = found if isinstance(found, re.Match) else None
-                self._call(
-                    rule.handler, Message(self, event, message.sender, message.contact, match)
-                )
-
-    def _message(self, event: FriendMessage | GroupMessage) -> Message | None:
-        contacts = self.client.contacts
-        contact: Contact | None = (
-            contacts.groups.get(event.gid)
-            if isinstance(event, GroupMessage)
-            else contacts.friends.get(event.sender)
+        if len(word.split()) != 1 or word != word.strip():
+            raise ValueError(f"command {word!r}: give one word; what follows it is message.rest")
+        return self._registering(
+            {"friend": friend, "group": group, "discussion": discussion, "stranger": stranger},
+            refusal=refusal,
+            text=text,
+            command=word.removeprefix("!").casefold(),
+            help=help,
+            permission=permission,
+            rate=rate,
+            notice=notice,
+            is_concurrent=concurrent,
         )
-        if contact is None:
-            return None
-        return Message(self, event, self.client.sender_name(event), contact)
 
-    def _call(self, handler: Handler, message: Message) -> None:
+    def _registering(
+        self, origins: dict[str, WhoGiven | None], *, refusal: str | None, **others: Any
+    ) -> Callable[[Handler], Handler]:
+        refusal = self._refusal if refusal is None else refusal
+        kinds = {Kind(kind): given for kind, given in origins.items()}
+        # What is wrong with the arguments is said where they are given.
+        rule = rule_of(print, origins=kinds, refusal=refusal, **others)
+
+        def register(function: Handler) -> Handler:
+            self._scopes.current.rules.append(replace(rule, handler=function))
+            return function
+
+        return register
+
+    def on_event(self, *names: str) -> Callable[[F], F]:
+        """Have a function called when something happens that is no message; as a decorator.
+
+        Args:
+            names: of the events: "friend_online", "kicked" ...; `happenings.EVENTS` has them
+                all, with the type of the value that the function gets.
+
+        Raises:
+            ValueError: there is no such event, or none is named.
+
+        Example:
+            >>> @bot.on_event("friend_online")
+            ... def welcome(event):
+            ...     event.client.send(event.friend.contact, "welcome back")
+        """
+        if not names or callable(names[0]):
+            raise ValueError('on_event: name at least one event, as in @bot.on_event("kicked")')
+        checked = frozenset(check_event(name) for name in names)
+
+        def register(function: F) -> F:
+            self._scopes.current.listeners.append(Listener(checked, function))
+            return function
+
+        return register
+
+    def middleware(self, function: Middleware) -> Middleware:
+        """Have an `async def` called with each message before the handlers; as a decorator.
+
+        Args:
+            function: gets the message, and `call_next`, which it awaits with that message, or
+                with another in its place (see `Message.with_text`), or not at all.
+
+        Raises:
+            TypeError: it is no `async def`.
+
+        Example:
+            >>> @bot.middleware
+            ... async def time_it(message, call_next):
+            ...     began = time.perf_counter()
+            ...     await call_next(message)
+            ...     print(message.text, time.perf_counter() - began)
+        """
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"middleware {function!r}: write async def f(message, call_next)")
+        self._scopes.current.middlewares.append(function)
+        return function
+
+    # -- questions ----------------------------------------------------------------------------
+
+    async def ask(self, whom: Whom, question: Content | str, timeout: float = 60) -> Message:
+        """Ask something, and wait for the next message, which then reaches nobody else.
+
+        Args:
+            whom: the sender of a message, where it came from; or somebody in private; or, of a
+                group or discussion, whoever answers first there.
+            question: what to ask.
+            timeout: in seconds, from when the question is delivered.
+
+        Returns:
+            The message that is the answer.
+
+        Raises:
+            NoAnswerError: a `TimeoutError`: none has come.
+            SendError: the question was not delivered.
+            LookupError: there is nobody of that name or number.
+
+        Example:
+            >>> answer = await bot.ask("Ann", "Shall I go on?", timeout=30)
+            >>> is_yes = answer.text.strip().casefold() == "yes"
+        """
+        client, contact, person = self._whom(whom)
+        answer = self._dispatch.asks.expect(client, contact, person)
+        self._scopes.current.own(answer)
+        release_turn()
         try:
-            result = handler(message)
-        except Exception:
-            logger.exception("handler %s failed on %r", handler, message.text)
-            return
-        if inspect.isawaitable(result):
-            task = asyncio.ensure_future(result)
-            self._tasks.add(task)
-            task.add_done_callback(lambda done: self._after(done, handler, message))
+            await asyncio.shield(client.send(contact, question))
+            return await asyncio.wait_for(answer, timeout)
+        except asyncio.TimeoutError:
+            asked = question if isinstance(question, str) else question.text
+            asked = asked if len(asked) <= SHOWN else asked[: SHOWN - 1] + "…"
+            who = person or name_of(contact)
+            raise NoAnswerError(f"{who} did not answer {asked!r} within {timeout:g} s") from None
+        finally:
+            answer.cancel()
 
-    def _after(self, task: asyncio.Task[Any], handler: Handler, message: Message) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error(
-                "handler %s failed on %r", handler, message.text, exc_info=task.exception()
-            )
+    def _whom(self, whom: Whom) -> tuple[Client, Contact, Person | None]:
+        if isinstance(whom, Message):
+            return whom.client, whom.contact, whom.sender
+        if isinstance(whom, Person):
+            return whom.client, whom.contact, None
+        if not isinstance(whom, (str, int)):
+            clients = [client for client in self.clients if client.contacts.same(whom) is not None]
+            return (clients or self.clients)[0], whom, None
+        for client in self.clients:
+            found = client.find(str(whom))
+            if found is not None:
+                return client, found, None
+        raise LookupError(f"ask: there is no contact {whom!r}, or there are several")
 
-    # -- commands -----------------------------------------------------------------------------
+    # -- schedules ----------------------------------------------------------------------------
 
-    def _obey(self, message: Message) -> None:
-        said = message.text.strip() if message.group is None else self.addressed(message.text)
-        if said is None:
-            return
-        word, _, rest = said.removeprefix("!").partition(" ")
-        command = _COMMANDS.get(word.lower())
-        if command is not None and (not rest or word.lower() == "echo"):
-            message.reply(command(self, rest.strip()))
+    def every(self, seconds: float) -> Callable[[F], F]:
+        """Have a function called again and again; as a decorator.
 
-    def _ping(self, _rest: str) -> str:
-        return "pong"
+        It is called without arguments, whether the client is online or not. A time at which it
+        still runs, or at which the machine slept, is left out.
 
-    def _uptime(self, _rest: str) -> str:
-        minutes, seconds = divmod(int(time.monotonic() - self._started_at), 60)
-        hours, minutes = divmod(minutes, 60)
-        days, hours = divmod(hours, 24)
-        parts = ((days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s"))
-        shown = [f"{number} {unit}" for number, unit in parts if number]
-        return f"up {' '.join(shown) or '0 s'}"
+        Args:
+            seconds: between two calls, and before the first.
 
-    def _help(self, _rest: str) -> str:
-        names = ", ".join(_COMMANDS)
-        return f"I know: {names}. In a group, say !ping or @{self.name or 'me'} ping."
+        Raises:
+            ValueError: it is not above 0.
 
-    def _echo(self, rest: str) -> str:
-        return rest or "echo what?"
+        Example:
+            >>> @bot.every(3600)
+            ... async def look():
+            ...     response = await bot.stream.fetch("https://example.org/news")
+        """
+        return self._scheduling(Every(seconds, time.time()))
 
+    def cron(self, expression: str, tz: str | tzinfo | None = None) -> Callable[[F], F]:
+        """Have a function called at the times of a cron expression; else like `every`.
 
-_COMMANDS: dict[str, Callable[[Bot, str], str]] = {
-    "ping": Bot._ping,
-    "uptime": Bot._uptime,
-    "help": Bot._help,
-    "echo": Bot._echo,
-}
+        Args:
+            expression: minute, hour, day, month, day of the week.
+            tz: zone, such as "Asia/Shanghai"; by default the machine's.
 
+        Raises:
+            ValueError: the expression, or the zone, is none.
 
-def _where(error: Exception, path: Path) -> str:
-    """File, line and error, in one line."""
-    file = str(path.absolute())
-    what, lines = " ".join(str(error).split()), []
-    if isinstance(error, SyntaxError) and error.filename == file:
-        what, lines = error.msg, [error.lineno]
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if frame.filename == file]
-    line = f", line {lines[-1]}" if lines else ""
-    return f"plugin {path}{line}: {type(error).__name__}: {what}"
+        Example:
+            >>> @bot.cron("0 9 * * 1-5", tz="Asia/Shanghai")
+            ... def good_morning():
+            ...     bot.client.send(bot.client.find("Square"), "good morning")
+        """
+        return self._scheduling(Cron(expression, tz))
+
+    def _scheduling(self, schedule: Schedule) -> Callable[[F], F]:
+        def register(function: F) -> F:
+            scope = self._scopes.current
+            running: asyncio.Task[None] | None = None
+
+            def call() -> None:
+                nonlocal running
+                if running is None or running.done():
+                    running = self._calls.start(scope, function, f"its schedule {schedule}")
+                else:
+                    logger.debug("%s still runs: this time is left out", function)
+
+            scope.schedule(Timetable(schedule, call, self.stream.ioloop))
+            return function
+
+        return register
+
+    # -- plugins ------------------------------------------------------------------------------
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """Names of the plugins that are loaded."""
+        return self._plugins.names
+
+    def load_plugin(self, plugin: str | Path) -> Plugin:
+        """Run a Python file, or package, that registers handlers with the global name `bot`.
+
+        If it defines `setup`, that is called with the bot; `teardown`, when it is unloaded, or
+        when a new version has been set up in its place. One that is loaded already is loaded
+        again.
+
+        Args:
+            plugin: a file, the folder of a package, or the name of a module that can be imported.
+
+        Raises:
+            PluginError: there is none, or it fails; a version before it goes on.
+        """
+        return self._plugins.load(plugin)
+
+    def unload_plugin(self, name: str) -> None:
+        """End a plugin: its handlers, schedules, middlewares, questions and tasks.
+
+        Args:
+            name: of its file or folder, without .py.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        self._plugins.unload(name)
+
+    def watch_plugins(self, seconds: float = LOOK_SECONDS) -> None:
+        """From now on, load plugins again whose files have changed.
+
+        Args:
+            seconds: between two looks at their times.
+        """
+        if self._looking is not None:
+            self._looking.stop()
+        self._looking = Timetable(Every(seconds), self._plugins.look, self.stream.ioloop)
+        self._looking.start()

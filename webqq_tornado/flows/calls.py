@@ -1,0 +1,142 @@
+"""Calls of handlers: sync or async, in the name of their plugin, watched, logged when they fail."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any
+
+from .message import Message
+from .scope import Scope, Scopes
+from .watch import Blocked, Watch, place_of
+
+__all__ = ["Calls", "release_turn"]
+
+logger = logging.getLogger("webqq_tornado.webqq")
+
+#: Characters of a message's text that a log line has.
+SHOWN = 60
+#: Seconds that a handler may hold up the loop before it is named in a warning.
+BLOCKED_SECONDS = 0.25
+
+#: What a handler's conversation waits for: it goes on when this is set.
+_turn: ContextVar[asyncio.Event | None] = ContextVar("webqq_tornado turn", default=None)
+
+
+def release_turn() -> None:
+    """The handler that calls this waits for somebody: its conversation need not wait for it."""
+    turn = _turn.get()
+    if turn is not None:
+        turn.set()
+
+
+class Calls:
+    """Calls functions for a bot.
+
+    Args:
+        scopes: in whose names.
+    """
+
+    def __init__(self, scopes: Scopes) -> None:
+        self._scopes = scopes
+        self.watch = Watch(BLOCKED_SECONDS, _warn)
+
+    def start(
+        self, scope: Scope, function: Callable[..., object], about: object, *arguments: object
+    ) -> asyncio.Task[None] | None:
+        """Call a function; what it raises is logged.
+
+        Args:
+            scope: in whose name; what goes on ends with it.
+            function: sync or async.
+            about: what it is called for: a message, or some words, for log lines.
+            arguments: its own.
+
+        Returns:
+            What goes on; None if it is done.
+        """
+        context = contextvars.copy_context()
+        return context.run(self._start, scope, function, about, *arguments)
+
+    async def finish(
+        self, scope: Scope, function: Callable[..., object], about: object, *arguments: object
+    ) -> None:
+        """The same, until it is done, or waits for an answer to a question."""
+        context = contextvars.copy_context()
+        turn = asyncio.Event()
+        context.run(_turn.set, turn)
+        task = context.run(self._start, scope, function, about, *arguments)
+        if task is None:
+            return
+        task.add_done_callback(lambda _done: turn.set())
+        await turn.wait()
+
+    async def within(
+        self, scope: Scope, function: Callable[..., Awaitable[object]], about: object, *args: object
+    ) -> None:
+        """Await a function here and now; what it raises is raised.
+
+        Args:
+            scope: in whose name.
+            function: an `async def`.
+            about: as in `start`.
+            args: its own.
+        """
+        with self._scopes.entered(scope):
+            await self.watch.each_step(function, about, self.watch.call(function, about, *args))
+
+    def _start(
+        self, scope: Scope, function: Callable[..., object], about: object, *arguments: object
+    ) -> asyncio.Task[None] | None:
+        with self._scopes.entered(scope):
+            try:
+                result = self.watch.call(function, about, *arguments)
+            except Exception as error:
+                log_failure(function, about, error)
+                return None
+            if not inspect.isawaitable(result):
+                return None
+            task = asyncio.ensure_future(self._await(function, about, result))
+        scope.own(task)
+        return task
+
+    async def _await(
+        self, function: Callable[..., object], about: object, result: Awaitable[Any]
+    ) -> None:
+        try:
+            await self.watch.each_step(function, about, result)
+        except Exception as error:
+            log_failure(function, about, error)
+
+
+def log_failure(function: Callable[..., object], about: object, error: Exception) -> None:
+    """Log that a function of a bot's user has raised.
+
+    Args:
+        function: that did.
+        about: what it was called for.
+        error: that it raised.
+    """
+    logger.error(
+        "handler %s failed on %s: %r", place_of(function), _shown(about), error, exc_info=error
+    )
+
+
+def _warn(blocked: Blocked) -> None:
+    logger.warning(
+        "handler %s held up everything for %.2f s, on %s: have it await what takes long",
+        place_of(blocked.function),
+        blocked.seconds,
+        _shown(blocked.about),
+    )
+
+
+def _shown(about: object) -> str:
+    if not isinstance(about, Message):
+        return str(about)
+    text = about.text if len(about.text) <= SHOWN else about.text[: SHOWN - 1] + "…"
+    return f"{text!r} of {about.sender}"

@@ -1,0 +1,170 @@
+"""What comes in to a bot, on its way: answers, middlewares, commands, handlers, listeners."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Iterator
+
+from ..engine.errors import StreamError
+from ..protocol.codes import Status
+from ..protocol.errors import ProtocolError
+from ..protocol.models import StatusChange
+from .asks import Asks
+from .calls import Calls, log_failure, logger
+from .client import Client, State, StateChange
+from .client import Happening as Heard
+from .contacts import Message as Event
+from .happenings import Happening, happenings_of
+from .lanes import Lanes
+from .message import Host, Message, conversation_of, message_of
+from .outbox import SendError
+from .permissions import is_permitted
+from .rules import Rule
+from .scope import CallNext, Middleware, Scope, Scopes
+
+__all__ = ["Dispatch"]
+
+
+class Dispatch:
+    """Takes what clients hear to whom it concerns.
+
+    Args:
+        bot: whose messages they are.
+        scopes: with rules, listeners and middlewares.
+        calls: for calling them.
+        owners: QQ numbers of the bot's owners.
+    """
+
+    def __init__(self, bot: Host, scopes: Scopes, calls: Calls, owners: frozenset[int]) -> None:
+        self._bot, self._scopes, self._calls = bot, scopes, calls
+        self._owners = owners
+        self.asks = Asks()
+        self._lanes = Lanes()
+        self._statuses: dict[Client, dict[int, Status]] = {}
+
+    def close(self) -> None:
+        """Handle nothing any more."""
+        self._lanes.close()
+
+    def take(self, client: Client, heard: Heard) -> None:
+        """A client has heard something.
+
+        Args:
+            client: which.
+            heard: what.
+        """
+        if isinstance(heard, Event):
+            if not client.is_own(heard):
+                self._take_message(message_of(self._bot, client, heard))
+            return
+        before = self._status_before(client, heard)
+        for name, happening in happenings_of(client, heard, before):
+            self._tell(name, happening)
+
+    def commands(self) -> dict[str, Rule]:
+        """All commands by their words; of two with the same word the later one counts."""
+        return {rule.command: rule for _, rule in self._rules() if rule.command}
+
+    # -- events -------------------------------------------------------------------------------
+
+    def _status_before(self, client: Client, heard: Heard) -> Status:
+        """How a friend was; who was not told of, by the list of the login, was offline."""
+        if isinstance(heard, StateChange) and heard.state is State.ONLINE:
+            presences = client.contacts.presences
+            self._statuses[client] = {uin: one.status for uin, one in presences.items()}
+        if not isinstance(heard, StatusChange):
+            return Status.OFFLINE
+        known = self._statuses.setdefault(client, {})
+        before = known.get(heard.uin, Status.OFFLINE)
+        known[heard.uin] = heard.status
+        return before
+
+    def _tell(self, name: str, happening: Happening) -> None:
+        for scope in self._scopes:
+            for listener in tuple(scope.listeners):
+                if name in listener.names:
+                    self._calls.start(scope, listener.function, f"the event {name}", happening)
+
+    # -- messages -----------------------------------------------------------------------------
+
+    def _take_message(self, message: Message) -> None:
+        if not self.asks.take(message):
+            job = functools.partial(self._handle, message)
+            self._lanes.put(conversation_of(message), job)
+
+    async def _handle(self, message: Message) -> None:
+        steps = [(scope, step) for scope in self._scopes for step in scope.middlewares]
+        await self._pass(message, steps)
+
+    async def _pass(self, message: Message, steps: list[tuple[Scope, Middleware]]) -> None:
+        """Through the first of the middlewares, and by what it calls through the rest."""
+        if not steps:
+            await self._handlers(message)
+            return
+        (scope, middleware), *rest = steps
+        call_next = self._once(middleware, rest)
+        try:
+            await self._calls.within(scope, middleware, message, message, call_next)
+        except Exception as error:
+            log_failure(middleware, message, error)
+
+    def _once(self, middleware: Middleware, rest: list[tuple[Scope, Middleware]]) -> CallNext:
+        was_called = False
+
+        async def call_next(message: Message) -> None:
+            nonlocal was_called
+            if was_called:
+                raise RuntimeError("call_next was called before: a message is handled once")
+            was_called = True
+            await self._pass(message, rest)
+
+        return call_next
+
+    async def _handlers(self, message: Message) -> None:
+        commands = self.commands()
+        everyone = list(self._rules())
+        # A command that another one has taken the place of is none.
+        first = [(scope, rule) for scope, rule in everyone if commands.get(rule.command) is rule]
+        for scope, rule in (*first, *(one for one in everyone if not one[1].command)):
+            await self._apply(scope, rule, message)
+
+    def _rules(self) -> Iterator[tuple[Scope, Rule]]:
+        for scope in self._scopes:
+            for rule in tuple(scope.rules):
+                yield scope, rule
+
+    async def _apply(self, scope: Scope, rule: Rule, message: Message) -> None:
+        try:
+            applied = await rule.applied(message)
+            may = applied is not None and await self._may(rule, applied)
+        except (SendError, StreamError, ProtocolError) as error:
+            logger.warning(
+                "message of %s: the QQ number is not to be had: %s", message.sender, error
+            )
+            return
+        if applied is None or not may or not scope.is_open:
+            return
+        if rule.is_concurrent:
+            self._calls.start(scope, rule.handler, applied, applied)
+        else:
+            await self._calls.finish(scope, rule.handler, applied, applied)
+
+    async def _may(self, rule: Rule, message: Message) -> bool:
+        """Whether the sender may, now; if not, they may be told why."""
+        permission, limiter = rule.permission, rule.limiter
+        if permission and not await is_permitted(permission, message, self._owners):
+            _tell_sender(message, rule.refusal)
+            return False
+        if limiter is None:
+            return True
+        verdict = limiter.take(message.sender, time.monotonic())
+        if verdict.is_first:
+            _tell_sender(message, rule.notice.replace("{wait}", str(math.ceil(verdict.wait))))
+        return verdict.is_allowed
+
+
+def _tell_sender(message: Message, text: str) -> None:
+    if text:
+        message.reply(text, at_sender=True)

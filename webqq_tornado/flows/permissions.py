@@ -1,0 +1,66 @@
+"""Who may have a handler called."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+from .message import Message
+
+__all__ = ["GROUP_ADMIN", "GROUP_OWNER", "OWNER", "Permission", "is_permitted", "owners_of"]
+
+
+class Permission(enum.Flag):
+    """Who may; of several, joined with `|`, each.
+
+    Example:
+        >>> @bot.command("leave", permission=OWNER | GROUP_ADMIN)
+        ... def leave(message): ...
+    """
+
+    OWNER = enum.auto()
+    """An owner of the bot, by QQ number."""
+    GROUP_OWNER = enum.auto()
+    """The owner of the group that the message came by."""
+    GROUP_ADMIN = enum.auto()
+    """An administrator of that group, or its owner."""
+
+
+OWNER = Permission.OWNER
+GROUP_OWNER = Permission.GROUP_OWNER
+GROUP_ADMIN = Permission.GROUP_ADMIN
+
+
+async def is_permitted(wanted: Permission, message: Message, owners: frozenset[int]) -> bool:
+    """Whether the sender of a message is one of those who may.
+
+    Args:
+        wanted: one or several.
+        message: whose sender.
+        owners: of the bot; the sender's QQ number is looked up only if it matters.
+
+    Raises:
+        SendError: the client is not online.
+        StreamError: the server is not there.
+        ProtocolError: it does not answer with sense.
+    """
+    sender = message.sender
+    if (GROUP_OWNER in wanted and sender.is_owner) or (GROUP_ADMIN in wanted and sender.is_admin):
+        return True
+    return OWNER in wanted and bool(owners) and await sender.number() in owners
+
+
+def owners_of(owners: int | Iterable[int]) -> frozenset[int]:
+    """The owners of a bot, as they are given to it.
+
+    Args:
+        owners: one QQ number, or several.
+
+    Raises:
+        TypeError: it is something else: names are not enough, for anybody can take one.
+    """
+    numbers = frozenset([owners] if isinstance(owners, (int, str)) else owners)
+    for number in numbers:
+        if not isinstance(number, int) or number <= 0:
+            raise TypeError(f"owner {number!r}: give a QQ number such as 10001; names can be taken")
+    return numbers

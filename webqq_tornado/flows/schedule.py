@@ -1,0 +1,175 @@
+"""When something is due, again and again; `Timetable` has it done on the loop.
+
+`Every` and `Cron` are functions of the time, which comes in as Unix time in seconds. What is
+right about daylight saving time is cronsim's, which does as Debian's cron does: a job at an hour
+that is left out runs right after it, one at an hour that comes twice runs the first time, and
+what runs all day long takes no notice.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import tzlocal
+from cronsim import CronSim, CronSimError
+
+__all__ = ["Cron", "Every", "Schedule", "Timetable"]
+
+#: Seconds after which one looks at the clock again: it may have been set, or the machine slept.
+LOOK_SECONDS = 60.0
+
+
+class Schedule(Protocol):
+    """Says when something is due."""
+
+    def after(self, moment: float) -> float:
+        """The first time that is later than a moment; infinity if there is none.
+
+        Args:
+            moment: Unix time in seconds.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """Each so many seconds from a start on.
+
+    Args:
+        seconds: between two; above 0.
+        start: Unix time from which they are counted.
+
+    Example:
+        >>> Every(10, start=5).after(37)
+        45.0
+    """
+
+    seconds: float
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.seconds > 0 or math.isinf(self.seconds):
+            raise ValueError(f"every {self.seconds!r} seconds: give a number above 0")
+
+    def after(self, moment: float) -> float:
+        """See `Schedule`."""
+        rounds = math.floor((moment - self.start) / self.seconds) + 1
+        return self.start + rounds * self.seconds
+
+
+class Cron:
+    """At the times of a cron expression.
+
+    Args:
+        expression: minute, hour, day, month, day of the week; a sixth field in front of them are
+            seconds. cronsim's documentation has the details.
+        tz: in which zone: a name such as "Asia/Shanghai"; by default the machine's.
+
+    Raises:
+        ValueError: the expression, or the zone, is none.
+
+    Example:
+        >>> Cron("0 9 * * 1-5", tz="Asia/Shanghai").after(0)
+        3600.0
+    """
+
+    def __init__(self, expression: str, tz: str | tzinfo | None = None) -> None:
+        self.expression = expression
+        self.tz = _zone(tz)
+        try:
+            CronSim(expression, datetime.fromtimestamp(0, self.tz))
+        except CronSimError as error:
+            raise ValueError(
+                f"{expression!r} is no cron expression ({error}): give minute, hour, day, month"
+                ' and day of the week, as in "0 9 * * 1-5" for nine on working days'
+            ) from None
+
+    def __repr__(self) -> str:
+        return f"Cron({self.expression!r}, tz={str(self.tz)!r})"
+
+    def after(self, moment: float) -> float:
+        """See `Schedule`."""
+        begin = datetime.fromtimestamp(moment, self.tz)
+        return next((due.timestamp() for due in CronSim(self.expression, begin)), math.inf)
+
+
+def _zone(tz: str | tzinfo | None) -> tzinfo:
+    if tz is None:
+        return tzlocal.get_localzone()
+    if not isinstance(tz, str):
+        return tz
+    try:
+        return ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f'tz={tz!r} is no time zone: give a name such as "Asia/Shanghai"'
+        ) from None
+
+
+class Timers(Protocol):
+    """What is asked of the loop; Tornado's `IOLoop` has it."""
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> object:
+        """Have a function called in so many seconds."""
+
+    def remove_timeout(self, timeout: object) -> None:
+        """Have it not called after all."""
+
+
+class Timetable:
+    """Has a function called when a schedule says so. What was missed is not made up for.
+
+    Args:
+        schedule: when.
+        call: what.
+        ioloop: on which.
+        clock: the time; Unix time in seconds.
+
+    Example:
+        >>> timetable = Timetable(Every(60), lambda: print("a minute"), IOLoop.current())
+        >>> timetable.start()
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        call: Callable[[], object],
+        ioloop: Timers,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._schedule, self._call = schedule, call
+        self._ioloop, self._clock = ioloop, clock
+        self._due = math.inf
+        self._timer: object | None = None
+
+    def start(self) -> None:
+        """From now on."""
+        self.stop()
+        self._due = self._schedule.after(self._clock())
+        self._wait()
+
+    def stop(self) -> None:
+        """Not any more."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            self._ioloop.remove_timeout(timer)
+
+    def _wait(self) -> None:
+        left = min(max(0.0, self._due - self._clock()), LOOK_SECONDS)
+        self._timer = self._ioloop.call_later(left, self._look)
+
+    def _look(self) -> None:
+        now = self._clock()
+        # A clock that was set back must not make one wait for the time that was.
+        self._due = min(self._due, self._schedule.after(now))
+        if now < self._due:
+            self._wait()
+            return
+        self._due = self._schedule.after(now)  # from now on: whatever lay between is missed
+        self._wait()
+        self._call()

@@ -1,0 +1,144 @@
+"""Names whoever holds up the loop: the time of each step of what is called is taken."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, NamedTuple, TypeVar
+
+__all__ = ["Blocked", "Watch", "place_of"]
+
+R = TypeVar("R")
+
+
+class Blocked(NamedTuple):
+    """Somebody held up the loop.
+
+    Args:
+        function: that did.
+        seconds: for how long.
+        about: what it was called for, as it was given.
+    """
+
+    function: Callable[..., object]
+    seconds: float
+    about: object
+
+
+class Watch:
+    """Takes the time between two awaits, and tells when it was too long.
+
+    A step within a step (a handler that a middleware calls) is told once, of whom it is.
+
+    Args:
+        limit: seconds from which it is too long.
+        tell: gets a `Blocked`.
+        clock: seconds.
+
+    Example:
+        >>> watch = Watch(0.25, print)
+        >>> result = watch.call(function, "what for", argument)
+        >>> result = await watch.each_step(function, "what for", function(argument))
+    """
+
+    def __init__(
+        self,
+        limit: float,
+        tell: Callable[[Blocked], object],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.limit = limit
+        self._tell, self._clock = tell, clock
+        self._within = 0.0  # seconds of steps inside the one under way
+
+    def call(self, function: Callable[..., R], about: object, *arguments: object) -> R:
+        """Call a function; if it is a coroutine's, that is its first step, which does nothing.
+
+        Args:
+            function: what to call, and to name.
+            about: what for.
+            arguments: its own.
+        """
+        return self._timed(function, about, function, *arguments)
+
+    async def each_step(
+        self, function: Callable[..., object], about: object, awaitable: Awaitable[R]
+    ) -> R:
+        """Await what a function has returned.
+
+        Args:
+            function: to name.
+            about: what for.
+            awaitable: what it returned.
+        """
+        if inspect.iscoroutine(awaitable):
+            awaitable = _Steps(self, function, about, awaitable)
+        return await awaitable
+
+    def _timed(
+        self,
+        function: Callable[..., object],
+        about: object,
+        step: Callable[..., R],
+        *arguments: object,
+    ) -> R:
+        outer, self._within = self._within, 0.0
+        began = self._clock()
+        try:
+            return step(*arguments)
+        finally:
+            seconds = self._clock() - began
+            own, self._within = seconds - self._within, outer + seconds
+            if own >= self.limit:
+                self._tell(Blocked(function, own, about))
+
+
+class _Steps:
+    """A coroutine whose steps are timed; a generator that delegates could not see them."""
+
+    __slots__ = ("_about", "_coroutine", "_function", "_watch")
+
+    def __init__(self, watch: Watch, function: Any, about: object, coroutine: Any) -> None:
+        self._watch, self._function, self._about = watch, function, about
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self  # it has all that await asks of one
+
+    def __iter__(self) -> _Steps:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        return self._step(self._coroutine.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._step(self._coroutine.throw, *error)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def _step(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        return self._watch._timed(self._function, self._about, step, *arguments)
+
+
+def place_of(function: Callable[..., object]) -> str:
+    """Name, file and line of a function.
+
+    Args:
+        function: any that can be called.
+
+    Example:
+        >>> place_of(place_of)
+        'place_of (watch.py:130)'
+    """
+    inner = inspect.unwrap(function)
+    while hasattr(inner, "func"):  # of functools.partial
+        inner = inner.func
+    inner = getattr(inner, "__func__", inner)
+    name = getattr(inner, "__qualname__", repr(inner)).rpartition("<locals>.")[2]
+    code = getattr(inner, "__code__", None)
+    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code else name
