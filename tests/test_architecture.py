@@ -157,7 +157,7 @@ def test_a_public_name_is_documented(name: str):
 
 DOCUMENTED = (
     *("", ".retry", ".auth", ".events", ".har", ".httpclient"),
-    *(".flows.monitor", ".flows.sync", ".flows.job", ".flows.mirror"),
+    *(".flows.monitor", ".flows.sync", ".flows.job", ".flows.mirror", ".flows.store"),
 )
 
 

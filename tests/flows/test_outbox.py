@@ -14,7 +14,7 @@ from tenacity import wait_none
 from webqq_tornado.flows import outbox, signing
 from webqq_tornado.flows.client import Client, SendError, State, StateChange
 from webqq_tornado.flows.contacts import Stranger
-from webqq_tornado.flows.store import Store
+from webqq_tornado.flows.store import Store, StoreError
 from webqq_tornado.protocol.endpoints import Endpoints
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage, SessionMessage
 
@@ -276,3 +276,29 @@ async def test_a_group_is_found_again_by_the_next_one(store, caplog):
         again = _again(one, store)
         await again.login()
         assert await one.heard("to all", GroupMessage) == ["to all"]
+
+
+# -- a disk that is full -----------------------------------------------------------------------
+
+
+async def test_what_can_not_be_written_is_not_accepted(store):
+    async with scene(store) as one:
+        store._db.execute("PRAGMA query_only=1")  # SQLite's word for it is another one
+        with pytest.raises(StoreError, match="the message to Bob is not accepted: make room"):
+            one.ann.send(one.ann.find("Bob"), "one")
+        store._db.execute("PRAGMA query_only=0")
+        await one.ann.send(one.ann.find("Bob"), "two")
+        assert await one.heard("two") == ["two"]
+
+
+async def test_a_store_that_can_not_be_written_stops_nothing_that_is_under_way(store, caplog):
+    async with scene(store) as one:
+        receipt = one.ann.send(one.ann.find("Bob"), "one")
+        store._db.execute("PRAGMA query_only=1")
+        await receipt
+        await one.bob.send(one.bob.find("Ann"), "two")
+        assert (await one.ann_hears.next(FriendMessage)).content.text == "two"
+        store._db.execute("PRAGMA query_only=0")
+    lost = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert any(line.endswith("not on record: a message from Bob") for line in lost)
+    assert any(line.endswith("not on record: that a message to Bob was delivered") for line in lost)

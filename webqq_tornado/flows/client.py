@@ -327,6 +327,7 @@ class Client:
 
         Raises:
             ValueError: there is nothing in it.
+            StoreError: the store can not be written.
         """
         content = Content.of(content) if isinstance(content, str) else content
         if not content.text.strip():

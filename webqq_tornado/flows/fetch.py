@@ -182,6 +182,8 @@ class Fetch:
             try:
                 answer: object = exchange.parse(response.body)
             except ProtocolError as error:
+                if response.status >= 500:
+                    raise  # it has them, but not now
                 logger.debug("contacts: none of %s: %s", exchange.name, error)
                 answer = without
             return then(answer)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import random
+import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -12,9 +14,11 @@ from typing import Protocol
 from ..protocol.models import Content
 from .address import Address, Kind
 from .history import Entry
-from .store import Letter, Store
+from .store import Letter, Store, StoreError
 
 __all__ = ["Kept", "Records", "Unkept"]
+
+logger = logging.getLogger("webqq_tornado.webqq")
 
 #: Messages that are remembered to tell repetitions.
 REMEMBERED = 2000
@@ -57,6 +61,9 @@ class Records(Protocol):
 class Kept:
     """The records of one account in a store.
 
+    A file that can not be written any more (a full disk) stops nothing that is under way: that
+    is logged, and remembered while the process runs. It accepts nothing new.
+
     Args:
         store: which.
         account: whose.
@@ -66,19 +73,33 @@ class Kept:
 
     def __init__(self, store: Store, account: int) -> None:
         self._store, self._account = store, account
+        self._unwritten = Unkept()
         self.clientid, _ = store.numbers_of(account)
 
     def know(self, address: Address) -> None:
         """See `Store.know`."""
-        self._store.know(self._account, address)
+        try:
+            self._store.know(self._account, address)
+        except sqlite3.Error as error:
+            self._complain(f"who {address.name} is", error)
 
     def numbers_in(self, session: str) -> dict[tuple[Kind, int], int]:
         """See `Store.numbers_in`."""
         return self._store.numbers_in(self._account, session)
 
     def accept(self, address: Address, contents: Sequence[Content]) -> list[Letter]:
-        """See `Store.accept`."""
-        return self._store.accept(self._account, address, contents, time.time())
+        """See `Store.accept`.
+
+        Raises:
+            StoreError: it can not be written, so it is not accepted.
+        """
+        try:
+            return self._store.accept(self._account, address, contents, time.time())
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{self._store.path}: can not be written ({error}); the message to {address.name} "
+                "is not accepted: make room, and send it again"
+            ) from error
 
     def outbox(self) -> list[Letter]:
         """See `Store.outbox`."""
@@ -90,15 +111,30 @@ class Kept:
 
     def sent(self, letter: Letter, entry: Entry) -> None:
         """See `Store.sent`."""
-        self._store.sent(letter.id, entry)
+        try:
+            self._store.sent(letter.id, entry)
+        except sqlite3.Error as error:
+            self._complain(f"that a message to {letter.address.name} was delivered", error)
 
     def drop(self, letter: Letter) -> None:
         """See `Store.drop`."""
-        self._store.drop(letter.id)
+        try:
+            self._store.drop(letter.id)
+        except sqlite3.Error as error:
+            self._complain(f"that a message to {letter.address.name} was given up", error)
 
     def receive(self, mark: bytes, entry: Entry, address: Address) -> bool:
         """See `Store.receive`."""
-        return self._store.receive(mark, entry, address)
+        try:
+            return self._store.receive(mark, entry, address)
+        except sqlite3.Error as error:
+            if not self._unwritten.receive(mark, entry, address):
+                return False
+            self._complain(f"a message from {entry.sender}", error)
+            return True
+
+    def _complain(self, what: str, error: sqlite3.Error) -> None:
+        logger.error("%s can not be written (%s); not on record: %s", self._store.path, error, what)
 
 
 class Unkept:

@@ -81,6 +81,10 @@ class Letter(NamedTuple):
         content: what.
         whole: the same for all pieces of one content.
         time: when it was accepted, Unix time in seconds.
+
+    Example:
+        >>> [letter.content.text for letter in store.outbox(10001)]
+        ['not yet sent']
     """
 
     id: int
