@@ -207,7 +207,11 @@ class Store:
     # -- outbox -------------------------------------------------------------------------------
 
     def numbers_of(self, account: int) -> tuple[int, int]:
-        """The clientid of an account, for all times, and the msg_id given out last."""
+        """The clientid of an account, for all times, and the msg_id given out last.
+
+        Args:
+            account: whose.
+        """
         row: tuple[int, int] | None = self._db.execute(
             "SELECT clientid, message_id FROM account WHERE number = ?", (account,)
         ).fetchone()
