@@ -49,6 +49,7 @@ class Talk:
         self.readers.add(asyncio.ensure_future(self._read(process)))
 
     async def _read(self, process: Process) -> None:
+        """Count what it says: that it is online, and each message that it hears."""
         assert process.stdout
         while await process.stdout.readline():
             async with self.progress:
@@ -80,8 +81,9 @@ class Talk:
 async def test_nothing_is_lost_doubled_or_out_of_order_whoever_is_killed(tmp_path, dialect):
     talk = Talk(tmp_path, dialect)
     try:
-        for name in ("Ann", "Bob"):
-            await talk.start(name)
+        await talk.start("Ann")
+        await talk.until(1)  # one after the other: both show a QR code
+        await talk.start("Bob")
         for heard, victim in PLAN:
             await talk.until(heard)
             await talk.kill(victim)

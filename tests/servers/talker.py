@@ -2,7 +2,7 @@
 
 ``python -m servers.talker URL ACCOUNT STORE DIALECT PEER COUNT``: it says "0", "1", ... to its
 peer, and ends when all is said and as much was heard. What is in the store, said or waiting, it
-does not say again. It prints a line for each message that it hears.
+does not say again. It prints a line when it is online, and one for each message that it hears.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ async def _talk(client: Client, store: Store, peer: str, count: int) -> None:
     while client.state is not State.ONLINE:
         with contextlib.suppress(StreamError):  # the server is being started
             await client.login()
+    print("online", flush=True)
     said = {letter.content.text for letter in store.outbox(client.account)}
     said |= {e.text for e in store.history(client.account, limit=4 * count) if e.is_own}
     for number in range(count):
