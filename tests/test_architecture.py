@@ -34,7 +34,7 @@ LAYERS = {
         {"flows", "engine", "protocol", "retry", "auth", "database"},
         {"tenacity", "cronsim", "tzlocal"},
     ),
-    "server": ({"server", "protocol"}, {"tornado", "segno", "captcha", "cryptography"}),
+    "server": ({"server", "protocol", "database"}, {"tornado", "segno", "captcha", "cryptography"}),
     "cli": (
         {"cli", "flows", "server", "engine", "protocol"},
         {"click", "rich", "prompt_toolkit", "platformdirs", "tomli", "tomllib", "tornado", "PIL"},

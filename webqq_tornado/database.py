@@ -16,6 +16,10 @@ from pathlib import Path
 __all__ = ["DatabaseError", "open_database", "transaction"]
 
 
+#: Statements that sqlite3 keeps prepared: more than there are in one of our packages.
+_STATEMENTS = 256
+
+
 class DatabaseError(Exception):
     """A file can not be used; the message says which, why, and what to do."""
 
@@ -45,7 +49,7 @@ def open_database(
             file = Path(path)
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-        db = sqlite3.connect(path, isolation_level=None)
+        db = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS)
         try:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
@@ -70,8 +74,21 @@ def _migrate(
             f"{path}: written by a newer version of webqq_tornado (schema {version}); "
             f"upgrade, or {remedy}"
         )
-    for number, script in enumerate(migrations[version:], version + 1):
-        db.executescript(f"BEGIN; {script} PRAGMA user_version={number}; COMMIT;")
+    while version < len(migrations):
+        _take_step(db, migrations[version], version)
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+
+
+def _take_step(db: sqlite3.Connection, script: str, version: int) -> None:
+    """One version on, unless another process that opens the file does it at the same time."""
+    try:
+        db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version={version + 1}; COMMIT;")
+    except sqlite3.Error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        (now,) = db.execute("PRAGMA user_version").fetchone()
+        if now == version:
+            raise
 
 
 @contextmanager

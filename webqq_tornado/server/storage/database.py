@@ -1,25 +1,17 @@
-"""The file: opening, schema, transactions.
-
-It is used on the loop's own thread: statements are short, the file is local and in WAL mode, so
-that a commit is an append (`synchronous=NORMAL`: a power cut may lose the last moments, a crash
-of the process nothing).
-"""
+"""The file and its schema; see `webqq_tornado.database` for how it is kept."""
 
 from __future__ import annotations
 
 import os
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from ...database import DatabaseError, open_database, transaction
 from .rows import StorageError
 
 __all__ = ["Database", "checked_name"]
 
 NICK_LENGTH = 24
-#: Statements that sqlite3 keeps prepared: more than there are in this package.
-_STATEMENTS = 256
 
 #: One step a version; `user_version` in the file says how many were taken.
 _MIGRATIONS = (
@@ -98,49 +90,21 @@ class Database:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         try:
-            if str(path) != ":memory:":
-                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS)
-            self._open()
-        except (OSError, sqlite3.Error) as error:
-            raise StorageError(
-                f"{path}: can not be used as the server's database ({error}); "
-                "name another state directory, or move the file away"
-            ) from error
-
-    def _open(self) -> None:
-        try:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._migrate()
-        except BaseException:
-            self._db.close()
-            raise
+            self._db = open_database(
+                path,
+                _MIGRATIONS,
+                role="the server's database",
+                remedy="name another state directory, or move the file away",
+            )
+        except DatabaseError as error:
+            raise StorageError(str(error)) from error
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
 
-    def _migrate(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > len(_MIGRATIONS):
-            raise StorageError(
-                f"{self.path}: written by a newer version of webqq_tornado (schema {version}); "
-                "upgrade, or name another state directory"
-            )
-        for number, script in enumerate(_MIGRATIONS[version:], version + 1):
-            self._db.executescript(f"BEGIN; {script} PRAGMA user_version={number}; COMMIT;")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+    def _transaction(self) -> AbstractContextManager[None]:
+        return transaction(self._db)
 
 
 def checked_name(name: str, what: str, longest: int = NICK_LENGTH, shortest: int = 1) -> str:

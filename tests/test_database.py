@@ -1,0 +1,82 @@
+"""A file of ours: private, migrated step by step, also by several at once."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+import sys
+
+import pytest
+
+from webqq_tornado.database import DatabaseError, open_database, transaction
+
+STEPS = ["CREATE TABLE a (b);", "ALTER TABLE a ADD COLUMN c;"]
+WORDS = {"role": "a list", "remedy": "take another"}
+
+
+@pytest.fixture
+def db(tmp_path):
+    db = open_database(tmp_path / "folder" / "list.db", STEPS, **WORDS)
+    yield db
+    db.close()
+
+
+def test_its_owner_alone_may_read_it(db, tmp_path):
+    assert stat.S_IMODE((tmp_path / "folder" / "list.db").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o700
+
+
+def test_an_older_file_is_taken_on_with_all_that_is_in_it(tmp_path):
+    path = tmp_path / "list.db"
+    old = open_database(path, STEPS[:1], **WORDS)
+    old.execute("INSERT INTO a VALUES (1)")
+    old.close()
+    new = open_database(path, STEPS, **WORDS)
+    assert new.execute("SELECT b, c FROM a").fetchall() == [(1, None)]
+    new.close()
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "list.db"
+    open_database(path, STEPS[:1], **WORDS).close()
+    with pytest.raises(
+        DatabaseError, match=r"can not be used as a list \(.*nonsense.*take another"
+    ):
+        open_database(path, [STEPS[0], "CREATE TABLE d (e); nonsense;"], **WORDS)
+    again = open_database(path, STEPS[:1], **WORDS)
+    assert again.execute("SELECT name FROM sqlite_master").fetchall() == [("a",)]
+    again.close()
+
+
+@pytest.mark.slow
+async def test_several_processes_open_a_new_file_at_once(tmp_path):
+    code = (
+        "import sys; from webqq_tornado.flows.store import Store\n"
+        "sys.stdin.read(1)\n"
+        "with Store(sys.argv[1]) as store: store.put('a', 'b', 1)"
+    )
+    pipes = {"stdin": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
+    command = (sys.executable, "-c", code, str(tmp_path / "store.db"))
+    processes = [await asyncio.create_subprocess_exec(*command, **pipes) for _ in range(4)]
+    ended = await asyncio.gather(*(process.communicate(b"x") for process in processes))
+    assert [error.decode() for _, error in ended] == [""] * 4
+
+
+def test_a_transaction_within_another_is_part_of_it(db):
+    def fail() -> None:
+        with transaction(db):
+            with transaction(db):
+                db.execute("INSERT INTO a VALUES (1, 2)")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert db.execute("SELECT * FROM a").fetchall() == []
+
+
+def test_every_statement_outside_of_one_is_kept_at_once(db, tmp_path):
+    db.execute("INSERT INTO a VALUES (1, 2)")
+    other = sqlite3.connect(tmp_path / "folder" / "list.db")
+    assert other.execute("SELECT * FROM a").fetchall() == [(1, 2)]
+    other.close()
