@@ -65,14 +65,21 @@ async def test_the_plugin_answers(tmp_path: Path):
     stream = HTTPStream()
     here = Endpoints.at(server.url)
     client, user = (Client(stream, n, "pw", here) for n in (bot_account, user_account))
-    Bot(client, "Bot").load_plugin(tmp_path / "hello.py")
+    bot = Bot(client, "Bot")
+    bot.load_plugin(tmp_path / "hello.py")
     user.on_event(lambda e: isinstance(e, FriendMessage) and answers.put_nowait(e.content.text))
     await client.login()
     await user.login()
+    assert await answers.get() == "welcome back, Ann"
     user.send(user.contacts.find("Bot"), "hi there")
     assert await answers.get() == "hello Ann"
     user.send(user.contacts.find("Bot"), f"how long is {server.url}/loginproxy.html")
     assert await answers.get() == "0 bytes"
+    user.send(user.contacts.find("Bot"), "order")
+    assert await answers.get() == "Which one?"
+    user.send(user.contacts.find("Bot"), "Margherita")
+    assert await answers.get() == "Margherita for Ann: that makes 1"
+    bot.close()
     await client.logout()
     await user.logout()
     stream.close()

@@ -68,6 +68,19 @@ async def command(tmp_path: Path, *arguments: str, **environment: str) -> AsyncI
             await process.wait()
 
 
+@asynccontextmanager
+async def the_user(running: Command) -> AsyncIterator[tuple[Client, Ear]]:
+    """The user of a server that a command has started, online, and what they hear."""
+    url = (await running.until(r"(http://127.0.0.1:\d+)/signin\?token=\S+\n"))[1]
+    user = running.accounts["user"]
+    async with HTTPStream() as stream:
+        client = Client(stream, user["account"], user["password"], Endpoints.at(url))
+        ear = Ear(client)
+        await client.login()
+        yield client, ear
+        await client.logout()
+
+
 async def failure(tmp_path: Path, *arguments: str, **environment: str) -> str:
     """What a command that can not work says on stderr."""
     process = await asyncio.create_subprocess_exec(
@@ -163,15 +176,39 @@ async def test_a_plugin_answers(tmp_path: Path):
     plugin = tmp_path / "hello.py"
     plugin.write_text("@bot.on_message(text='^hi')\nasync def f(m): m.reply('hello')\n")
     async with command(tmp_path, "--plugin", str(plugin)) as running:
-        url = (await running.until(r"(http://127.0.0.1:\d+)/signin\?token=\S+\n"))[1]
-        user = running.accounts["user"]
-        async with HTTPStream() as stream:
-            client = Client(stream, user["account"], user["password"], Endpoints.at(url))
-            ear = Ear(client)
-            await client.login()
+        async with the_user(running) as (client, ear):
             client.send(client.contacts.find("Bot"), "hi")
             assert (await ear.next(FriendMessage)).content.text == "hello"
-            await client.logout()
+        await running.end()
+
+
+OWNED = "from webqq_tornado.flows.bot import OWNER\n" + (
+    "@bot.command('who', permission=OWNER)\nasync def f(m): m.reply('{word}')\n"
+)
+
+
+async def test_the_user_here_owns_the_bot_and_its_plugins_are_loaded_again(tmp_path: Path):
+    plugin = tmp_path / "hello.py"
+    plugin.write_text(OWNED.format(word="old"))
+    async with command(tmp_path, "--plugin", str(plugin), "--reload") as running:
+        async with the_user(running) as (client, ear):
+            client.send(client.contacts.find("Bot"), "who")
+            assert (await ear.next(FriendMessage)).content.text == "old"
+            plugin.write_text(OWNED.format(word="the new version"))
+            await running.until("plugin hello is loaded again")
+            client.send(client.contacts.find("Bot"), "who")
+            assert (await ear.next(FriendMessage)).content.text == "the new version"
+        await running.end()
+
+
+async def test_an_owner_takes_the_place_of_the_user(tmp_path: Path):
+    plugin = tmp_path / "hello.py"
+    plugin.write_text(OWNED.format(word="wrong"))
+    async with command(tmp_path, "--plugin", str(plugin), "--owner", "4711") as running:
+        async with the_user(running) as (client, ear):
+            client.send(client.contacts.find("Bot"), "who")
+            client.send(client.contacts.find("Bot"), "ping")
+            assert (await ear.next(FriendMessage)).content.text == "pong"
         await running.end()
 
 

@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from servers.town import Ear, Town
+from servers.bots import answer, chatting
+from servers.town import Town
 
 from webqq_tornado.flows.bot import Bot, PluginError
-from webqq_tornado.flows.client import Client
-from webqq_tornado.protocol.models import FriendMessage, GroupMessage
-
-
-@asynccontextmanager
-async def chatting() -> AsyncIterator[tuple[Bot, Client, Ear]]:
-    """Bob's bot is online, and Ann with what she hears."""
-    async with Town() as town:
-        client, _ = town.client(town.bob)
-        bot = Bot(client, "Bob")
-        ann, ear = town.client(town.ann)
-        await client.login()
-        await ann.login()
-        yield bot, ann, ear
-
-
-async def answer(ann: Client, ear: Ear, text: str) -> str:
-    await ann.send(ann.contacts.find("Bob"), text)
-    return (await ear.next(FriendMessage)).content.text
+from webqq_tornado.protocol.models import GroupMessage
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from .serving import serve_tls, show_tls
 from .who import ADDRESS_FILE, DRAIN_SECONDS, Who, online, server_here, session_file
 
 __all__ = [
+    "BotOptions",
     "ServerOptions",
     "catch_signals",
     "chat_elsewhere",
@@ -59,7 +60,19 @@ class ServerOptions(NamedTuple):
     tls_port: int | None = None
 
 
-async def chat_here(options: ServerOptions, plugins: Sequence[Path], screen: Screen) -> None:
+class BotOptions(NamedTuple):
+    """What the bot is to do: its plugins, the QQ numbers that own it, and what of reloading."""
+
+    plugins: Sequence[Path] = ()
+    owners: Sequence[int] = ()
+    reloads: bool = False
+
+    def of(self, owner: int) -> BotOptions:
+        """The same, with an owner if none was named."""
+        return self if self.owners else self._replace(owners=(owner,))
+
+
+async def chat_here(options: ServerOptions, wanted: BotOptions, screen: Screen) -> None:
     """Start a server, a bot on it, and a prompt for the user."""
     async with running(options) as server:
         home = household(server.storage, options.state_dir)
@@ -80,7 +93,7 @@ async def chat_here(options: ServerOptions, plugins: Sequence[Path], screen: Scr
             )
             for name, login in (("bot", home.bot), ("you", home.user))
         )
-        bot = _bot(client, home.bot.nick, plugins)
+        bot = _bot(client, home.bot.nick, wanted.of(home.user.account))
         clients = [client, user] if screen.is_terminal else [client]
         try:
             for one in clients:
@@ -90,21 +103,23 @@ async def chat_here(options: ServerOptions, plugins: Sequence[Path], screen: Scr
             prompt = Prompt(user, screen, bot.name) if screen.is_terminal else None
             await until_stopped(stopped, prompt)
         finally:
+            bot.close()
             await asyncio.gather(*(one.logout() for one in clients))
             await stream.drain(DRAIN_SECONDS)
             stream.close()
             store.close()
 
 
-async def chat_elsewhere(who: Who, plugins: Sequence[Path], screen: Screen) -> None:
+async def chat_elsewhere(who: Who, wanted: BotOptions, screen: Screen) -> None:
     """A bot on a server elsewhere, and a prompt in the name of its account."""
     async with online(who, screen, listens=True, log_level=logging.INFO) as client:
-        _bot(client, client.nick or str(client.account), plugins)
+        bot = _bot(client, client.nick or str(client.account), wanted)
         stopped = catch_signals()
         screen.say(f"{client.account} is online at {who.url}.", style="bold")
         if screen.is_terminal:
             screen.say(*HELP, "", style="dim")
         await until_stopped(stopped, Prompt(client, screen) if screen.is_terminal else None)
+        bot.close()
 
 
 @asynccontextmanager
@@ -165,10 +180,12 @@ def start_server(options: ServerOptions) -> WebQQServer:
     return server
 
 
-def _bot(client: Client, name: str, plugins: Sequence[Path]) -> Bot:
-    bot = Bot(client, name)
-    for path in plugins:
+def _bot(client: Client, name: str, wanted: BotOptions) -> Bot:
+    bot = Bot(client, name, owners=wanted.owners)
+    for path in wanted.plugins:
         bot.load_plugin(path)
+    if wanted.reloads:
+        bot.watch_plugins()
     return bot
 
 

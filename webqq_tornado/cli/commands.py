@@ -10,7 +10,7 @@ import click
 
 from .. import __version__
 from .account import COMMANDS
-from .chat import ServerOptions, chat_elsewhere, chat_here
+from .chat import BotOptions, ServerOptions, chat_elsewhere, chat_here
 from .chat import serve as serve_alone
 from .confirm import confirm
 from .console import Screen, show_logs
@@ -26,7 +26,7 @@ __all__ = ["main"]
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @options(
-    *("server", "account", "password_file", "qr", "plugin"),
+    *("server", "account", "password_file", "qr", "plugin", "reload", "owner"),
     *("state_dir", "port", "address", "verbose"),
 )
 @click.version_option(__version__, prog_name="webqq_tornado")
@@ -51,10 +51,10 @@ def main(
         return
     screen = Screen()
     show_logs(screen, rest["verbose"])
-    plugins = list(rest["plugin"])
+    bot = BotOptions(rest["plugin"], rest["owner"], rest["reload"])
     if server is None:
         here = ServerOptions(rest["port"], rest["address"], rest["state_dir"])
-        run_coroutine(chat_here(here, plugins, screen))
+        run_coroutine(chat_here(here, bot, screen))
         return
     if account is None and not rest["qr"]:
         raise click.UsageError("--server needs --account, or --qr: whom to log in as")
@@ -66,7 +66,7 @@ def main(
         qr=rest["qr"],
         state_dir=rest["state_dir"],
     )
-    run_coroutine(chat_elsewhere(who, plugins, screen))
+    run_coroutine(chat_elsewhere(who, bot, screen))
 
 
 @main.command(help=SERVE_HELP)

@@ -65,10 +65,19 @@ SETTINGS = {
         Setting("qr", "Log in by QR code, as SmartQQ did, not by password.", bool, False),
         Setting(
             "plugin",
-            "Python file with handlers for the bot; may be given more than once.",
+            "File, package or module with handlers for the bot; may be given more than once.",
             click.Path(path_type=Path),
             (),
             "FILE",
+        ),
+        Setting("reload", "Load plugins again when their files change.", bool, False),
+        Setting(
+            "owner",
+            "QQ number that owns the bot, by default yours where all starts here; may be given"
+            " more than once.",
+            int,
+            (),
+            "N",
         ),
         Setting(
             "state_dir",
@@ -152,6 +161,7 @@ def read_config(path: Path) -> Mapping[str, Any]:
         raise click.ClickException(
             f"config file {path} has an unknown key {unknown[0]!r}; known are {known}"
         )
-    if isinstance(values.get("plugin"), str):
-        values["plugin"] = [values["plugin"]]
+    for key in ("plugin", "owner"):
+        if key in values and not isinstance(values[key], list):
+            values[key] = [values[key]]
     return values

@@ -195,9 +195,10 @@ def _path_of(given: str | Path) -> Path:
     if path.is_dir():
         raise PluginError(f"plugin {given}: the folder has no __init__.py")
     found = None
-    if isinstance(given, str) and all(part.isidentifier() for part in given.split(".")):
+    name = str(given)
+    if all(part.isidentifier() for part in name.split(".")):
         with contextlib.suppress(ImportError, ValueError):
-            found = importlib.util.find_spec(given)
+            found = importlib.util.find_spec(name)
     if found is None or found.origin is None or not found.has_location:
         raise PluginError(f"plugin {given}: there is no such Python file, package or module")
     return Path(found.origin).parent if found.submodule_search_locations else Path(found.origin)

@@ -48,7 +48,9 @@ class Who:
         """
         if given is True:
             return cls(is_anybody=True)
-        several = [given] if isinstance(given, (str, int)) else list(given)
+        several: list[Any] = [given]
+        if isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
+            several = list(given)
         for one in several:
             if not isinstance(one, (str, int)) or isinstance(one, bool):
                 raise TypeError(f"{one!r}: give a name or a QQ number, or several, or True")
