@@ -132,6 +132,18 @@ async def test_a_store_keeps_the_session_as_well(tmp_path):
             assert store.load_session(town.ann) is None
 
 
+async def test_whoever_scanned_the_code_has_records_in_the_store_also_the_second_time(tmp_path):
+    with Store(tmp_path / "store.db") as store:
+        async with Town() as town:
+            for text in ("one", "two"):
+                client, _ = town.smart_client(town.confirm_as(town.ann), file=tmp_path / "session")
+                client.store = store
+                await client.login()
+                await client.send(client.find("Bob"), text)
+                client.leave()
+            assert [entry.text for entry in store.history(town.ann)] == ["one", "two"]
+
+
 def _stored(town: Town, store: Store, password: str) -> Client:
     client = Client(town.stream, town.ann, password, Endpoints.at(town.server.url), store=store)
     town.clients.append(client)

@@ -400,11 +400,12 @@ class Client:
         """A login has led to a session: the contacts come first."""
         self.session, self.ptwebqq = session, ptwebqq
         self.nick = login.nick or self.nick
-        if login.account != self.account:
+        is_another = login.account != self.account
+        if is_another:
             self.name = str(login.account) if self.name == "new account" else self.name
             self.account = login.account
-            if self.store is not None:
-                self.records = Kept(self.store, self.account)
+        if self.store is not None and (is_another or not self.records.is_kept):
+            self.records = Kept(self.store, self.account)
         self._signing.keep()
         return self.fetch(self._on_first_contacts).first()
 
