@@ -85,6 +85,7 @@ async def test_a_handler_that_raises_is_logged_and_stops_nothing(is_async: bool,
         assert await answer(ann, ear, "ping") == "pong"
     assert "handler" in caplog.text
     assert "oops" in caplog.text
+    assert 'calls.py", line' not in caplog.text  # the traceback begins where the handler does
 
 
 async def test_the_bot_does_not_answer_itself():

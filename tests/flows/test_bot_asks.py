@@ -10,7 +10,7 @@ from servers.bots import a_bot, answer, chatting, group_answer
 from servers.town import PASSWORD, Town
 
 from webqq_tornado.flows.bot import Bot, NoAnswerError
-from webqq_tornado.flows.client import Client, State
+from webqq_tornado.flows.client import Client, State, StateChange
 from webqq_tornado.flows.happenings import EVENTS
 from webqq_tornado.flows.store import Store
 from webqq_tornado.protocol.codes import Status
@@ -69,6 +69,54 @@ async def test_who_does_not_answer_in_time_is_named():
         with pytest.raises(NoAnswerError, match=r"Ann did not answer 'Shall I\?' within 0.05 s"):
             await bot.ask("Ann", "Shall I?", timeout=0.05)
         assert len(bot._dispatch.asks) == 0
+
+
+async def test_a_question_by_number_finds_out_whose_it_is():
+    async with chatting() as (bot, ann, ear):
+        asked = asyncio.ensure_future(bot.ask(10001, "Shall I?"))
+        assert (await ear.next(FriendMessage)).content.text == "Shall I?"
+        await ann.send(ann.contacts.find("Bob"), "yes")
+        assert (await asked).text == "yes"
+
+
+@pytest.mark.slow
+async def test_a_question_is_still_open_in_the_next_session(tmp_path: Path):
+    async with Town(tmp_path / "server.db", poll_timeout=0.2) as town, a_bot(town) as bot:
+        ann, ear = town.client(town.ann)
+        await ann.login()
+        asked = asyncio.ensure_future(bot.ask("Ann", "Shall I?"))
+        assert (await ear.next(FriendMessage)).content.text == "Shall I?"
+        for one in (ann, bot.client):
+            mark = one.directory.mark
+            online = asyncio.Event()
+            one.on_event(lambda event, online=online: _set_when_online(event, online))
+            one.lose_session("a test")
+            await online.wait()
+            assert one.directory.mark != mark
+        await ann.send(ann.contacts.find("Bob"), "yes")
+        assert (await asked).text == "yes"
+
+
+def _set_when_online(event: object, online: asyncio.Event) -> None:
+    if isinstance(event, StateChange) and event.state is State.ONLINE:
+        online.set()
+
+
+async def test_in_smartqq_questions_are_asked_as_well():
+    async with Town() as town:
+        client, _ = town.smart_client(town.confirm_as(town.bob))
+        ann, ear = town.client(town.ann)
+        bot = Bot(client, "Bob")
+        await client.login()
+        await ann.login()
+
+        @bot.command("weather", friend=town.ann)
+        async def weather(message):
+            message.reply(f"fine in {(await message.ask('Where?')).text}")
+
+        assert await answer(ann, ear, "weather") == "Where?"
+        assert await answer(ann, ear, "Oslo") == "fine in Oslo"
+        bot.close()
 
 
 async def test_nobody_is_asked_who_is_not_known():

@@ -118,8 +118,10 @@ async def chat_elsewhere(who: Who, wanted: BotOptions, screen: Screen) -> None:
         screen.say(f"{client.account} is online at {who.url}.", style="bold")
         if screen.is_terminal:
             screen.say(*HELP, "", style="dim")
-        await until_stopped(stopped, Prompt(client, screen) if screen.is_terminal else None)
-        bot.close()
+        try:
+            await until_stopped(stopped, Prompt(client, screen) if screen.is_terminal else None)
+        finally:
+            bot.close()
 
 
 @asynccontextmanager

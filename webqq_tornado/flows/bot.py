@@ -51,6 +51,7 @@ from .rates import Rate
 from .rules import Handler, WhoGiven, rule_of
 from .schedule import Cron, Every, Schedule, Timetable
 from .scope import Middleware, Scopes
+from .watch import place_of
 
 __all__ = [
     "GROUP_ADMIN",
@@ -407,7 +408,7 @@ class Bot:
             >>> answer = await bot.ask("Ann", "Shall I go on?", timeout=30)
             >>> is_yes = answer.text.strip().casefold() == "yes"
         """
-        client, contact, person = self._whom(whom)
+        client, contact, person = await self._whom(whom)
         answer = self._dispatch.asks.expect(client, contact, person)
         self._scopes.current.own(answer)
         release_turn()
@@ -422,7 +423,7 @@ class Bot:
         finally:
             answer.cancel()
 
-    def _whom(self, whom: Whom) -> tuple[Client, Contact, Person | None]:
+    async def _whom(self, whom: Whom) -> tuple[Client, Contact, Person | None]:
         if isinstance(whom, Message):
             return whom.client, whom.contact, whom.sender
         if isinstance(whom, Person):
@@ -432,6 +433,8 @@ class Bot:
             return (clients or self.clients)[0], whom, None
         for client in self.clients:
             found = client.find(str(whom))
+            if found is None and isinstance(whom, int):
+                found = await _numbered(client, whom)
             if found is not None:
                 return client, found, None
         raise LookupError(f"ask: there is no contact {whom!r}, or there are several")
@@ -484,7 +487,7 @@ class Bot:
                 if running is None or running.done():
                     running = self._calls.start(scope, function, f"its schedule {schedule}")
                 else:
-                    logger.debug("%s still runs: this time is left out", function)
+                    logger.debug("%s still runs: left out this time", place_of(function))
 
             scope.schedule(Timetable(schedule, call, self.stream.ioloop))
             return function
@@ -534,3 +537,12 @@ class Bot:
             self._looking.stop()
         self._looking = Timetable(Every(seconds), self._plugins.look, self.stream.ioloop)
         self._looking.start()
+
+
+async def _numbered(client: Client, number: int) -> Contact | None:
+    """Who has a QQ number, of those of whom nobody has looked it up; None if nobody has."""
+    contacts: tuple[Contact, ...] = (*client.friends.values(), *client.groups.values())
+    for contact in contacts:
+        if await client.number_of(contact) == number:
+            return contact
+    return None

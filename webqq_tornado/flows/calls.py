@@ -8,8 +8,10 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Any
 
+from . import watch
 from .message import Message
 from .scope import Scope, Scopes
 from .watch import Blocked, Watch, place_of
@@ -121,9 +123,19 @@ def log_failure(function: Callable[..., object], about: object, error: Exception
         about: what it was called for.
         error: that it raised.
     """
+    where = (type(error), error, _theirs(error.__traceback__))
     logger.error(
-        "handler %s failed on %s: %r", place_of(function), _shown(about), error, exc_info=error
+        "handler %s failed on %s: %r", place_of(function), _shown(about), error, exc_info=where
     )
+
+
+def _theirs(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that is not ours: how we call a handler helps nobody."""
+    ours = (__file__, watch.__file__)
+    inner = trace
+    while inner is not None and inner.tb_frame.f_code.co_filename in ours:
+        inner = inner.tb_next
+    return inner or trace
 
 
 def _warn(blocked: Blocked) -> None:

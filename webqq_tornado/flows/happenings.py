@@ -42,7 +42,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class _Happening:
-    """Args: client: to whose account it happened."""
+    """What all have in common: `client`, to whose account it happened."""
 
     client: Client = field(repr=False)
 

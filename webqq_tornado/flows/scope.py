@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, TypeAlias
@@ -93,7 +94,8 @@ class Scopes:
 
     def __init__(self, *names: str) -> None:
         self._scopes = [Scope(name) for name in names]
-        self._known = set(self._scopes)
+        # Weakly: what an old version of a plugin had registered goes with its last task.
+        self._known = weakref.WeakSet(self._scopes)
         self._program = self._scopes[-1]
         for scope in self._scopes:
             scope.open()
