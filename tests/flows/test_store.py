@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import stat
+import sys
 
 import pytest
 
 from webqq_tornado.flows.address import Address, Kind
 from webqq_tornado.flows.history import Entry
 from webqq_tornado.flows.store import Store, StoreError
-from webqq_tornado.protocol.models import Content, Face, Font, GroupPicture
+from webqq_tornado.protocol.models import Content, Face, Font, GroupPicture, UnknownPart
 
 ME = 10001
 BOB = Address(Kind.FRIEND, "Bob", 10002, 777, "today")
@@ -283,3 +284,12 @@ def test_a_session_is_kept_until_it_is_over(store):
     store.forget_session(ME)
     assert store.load_session(ME) is None
     assert store.accounts == [ME]
+
+
+def test_what_is_nested_as_deeply_as_can_be_read_is_kept_all_the_same(store):
+    for depth in range(sys.getrecursionlimit() - 60, sys.getrecursionlimit()):
+        raw = '["x",' * depth + "1" + "]" * depth
+        content = Content.of("before", UnknownPart("x", raw))
+        store.receive(str(depth).encode(), entry(content), BOB)
+    assert {kept.text for kept in store.history(ME)} == {"before[x]"}
+    assert len(list(store.export(ME))) == 60

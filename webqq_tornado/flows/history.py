@@ -12,7 +12,7 @@ from ..protocol.content import build_sent, parse_sent
 from ..protocol.models import Content
 from .address import Kind
 
-__all__ = ["Entry", "History"]
+__all__ = ["Entry", "History", "dumped"]
 
 #: The index by three letters in a row finds words of that many and more.
 _INDEXED = 3
@@ -21,7 +21,7 @@ _PAGE = 500
 
 _COLUMNS = """
     history.id, history.account, party.kind, party.number, party.name, history.sender,
-    history.sender_number, history.is_own, history.time, history.content"""
+    history.sender_number, history.is_own, history.time, history.text, history.content"""
 _FROM = "FROM history JOIN party ON party.id = history.party"
 
 
@@ -70,7 +70,7 @@ class Entry(NamedTuple):
             "is_own": self.is_own,
             "time": self.time,
             "text": self.text,
-            "content": wire.load(build_sent(self.content)),
+            "content": wire.load(dumped(self.content)),
         }
 
 
@@ -118,7 +118,7 @@ class History:
                 entry.is_own,
                 entry.time,
                 wire.clean(entry.text),
-                build_sent(entry.content),
+                dumped(entry.content),
             ),
         )
         if self.is_indexed:
@@ -202,13 +202,32 @@ def _pattern(word: str) -> str:
 
 
 def _entry(id_: int, account: int, kind: str, number: int, name: str, *rest: Any) -> Entry:
-    sender, sender_number, is_own, time, content = rest
+    sender, sender_number, is_own, time, text, content = rest
     return Entry(
         *(id_, account, Kind(kind), number, name, sender, sender_number),
         is_own=bool(is_own),
         time=time,
-        content=parse_sent(content),
+        content=_loaded(content, text),
     )
+
+
+def dumped(content: Content) -> str:
+    """A content as JSON.
+
+    A part that we have no name for may be nested so deeply that it could just be read, and can
+    not be written from here: then what stands for it in plain text has to do.
+    """
+    try:
+        return build_sent(content)
+    except RecursionError:
+        return build_sent(Content.of(content.text, font=content.font))
+
+
+def _loaded(content: str, text: str) -> Content:
+    try:
+        return parse_sent(content)
+    except (RecursionError, ValueError):
+        return Content.of(text)
 
 
 def as_line(entry: Entry) -> str:

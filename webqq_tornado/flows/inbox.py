@@ -14,7 +14,6 @@ from typing import Protocol
 
 from ..engine.chain import Chain, Errback, Link, Next
 from ..engine.errors import StreamError
-from ..protocol.content import build_sent
 from ..protocol.errors import ProtocolError
 from ..protocol.models import (
     Discussion,
@@ -29,7 +28,7 @@ from ..protocol.models import (
 from .address import Address, Kind
 from .contacts import Contact, Contacts, Message, Stranger, kind_of, name_of, uin_of
 from .directory import Directory
-from .history import Entry
+from .history import Entry, dumped
 from .records import Records
 
 __all__ = ["Inbox"]
@@ -214,7 +213,7 @@ def mark_of(message: Message) -> bytes:
         message.msg_id2,
         getattr(message, "seq", 0),
         message.time,
-        build_sent(message.content),
+        dumped(message.content),
     )
     return hashlib.sha256(repr(told).encode()).digest()[:16]
 
