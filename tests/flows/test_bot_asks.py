@@ -102,6 +102,7 @@ def _set_when_online(event: object, online: asyncio.Event) -> None:
         online.set()
 
 
+@pytest.mark.slow
 async def test_in_smartqq_questions_are_asked_as_well():
     async with Town() as town:
         client, _ = town.smart_client(town.confirm_as(town.bob))
@@ -154,6 +155,16 @@ async def test_a_bot_hears_how_its_client_is():
         event = await heard.get()
         assert event.state is State.KICKED
         assert event.client is bot.client
+
+
+async def test_a_bot_hears_of_a_session_that_is_lost_and_of_the_next():
+    async with Town() as town, a_bot(town) as bot:
+        heard: asyncio.Queue = asyncio.Queue()
+        bot.on_event("reconnecting", "online")(heard.put_nowait)
+        bot.client.lose_session("a test")
+        first, second = await heard.get(), await heard.get()
+        assert (first.state, first.reason) == (State.RECONNECTING, "a test")
+        assert second.state is State.ONLINE
 
 
 async def test_groups_and_requests_are_told():

@@ -161,6 +161,22 @@ async def test_messages_of_one_conversation_are_handled_in_order():
         assert texts == ["1", "2"]
 
 
+async def test_a_handler_that_others_wait_for_is_named(caplog):
+    async with chatting() as (bot, ann, ear):
+        bot._calls.patience = 0.02
+        go_on = asyncio.Event()
+
+        @bot.on_message(text="^1$")
+        async def dawdle(message):
+            asyncio.get_running_loop().call_later(0.05, go_on.set)
+            await go_on.wait()
+            message.reply("done")
+
+        assert await answer(ann, ear, "1") == "done"
+    assert "dawdle" in caplog.text
+    assert "has not ended yet, on '1' of Ann" in caplog.text
+
+
 async def test_a_concurrent_handler_holds_up_nobody():
     async with chatting() as (bot, ann, ear):
         go_on = asyncio.Event()

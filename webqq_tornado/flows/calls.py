@@ -24,6 +24,8 @@ logger = logging.getLogger("webqq_tornado.webqq")
 SHOWN = 60
 #: Seconds that a handler may hold up the loop before it is named in a warning.
 BLOCKED_SECONDS = 0.25
+#: Seconds that a conversation waits for a handler before that is told.
+PATIENCE_SECONDS = 60.0
 
 #: What a handler's conversation waits for: it goes on when this is set.
 _turn: ContextVar[asyncio.Event | None] = ContextVar("webqq_tornado turn", default=None)
@@ -45,6 +47,7 @@ class Calls:
 
     def __init__(self, scopes: Scopes) -> None:
         self._scopes = scopes
+        self.patience = PATIENCE_SECONDS
         self.watch = Watch(BLOCKED_SECONDS, _warn)
 
     def start(
@@ -75,7 +78,11 @@ class Calls:
         if task is None:
             return
         task.add_done_callback(lambda _done: turn.set())
-        await turn.wait()
+        timer = task.get_loop().call_later(self.patience, _warn_of_wait, function, about)
+        try:
+            await turn.wait()
+        finally:
+            timer.cancel()
 
     async def within(
         self, scope: Scope, function: Callable[..., Awaitable[object]], about: object, *args: object
@@ -144,6 +151,15 @@ def _warn(blocked: Blocked) -> None:
         place_of(blocked.function),
         blocked.seconds,
         _shown(blocked.about),
+    )
+
+
+def _warn_of_wait(function: Callable[..., object], about: object) -> None:
+    logger.warning(
+        "handler %s has not ended yet, on %s: the messages after it wait; if they need not,"
+        " register it with concurrent=True",
+        place_of(function),
+        _shown(about),
     )
 
 
