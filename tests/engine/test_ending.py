@@ -243,6 +243,7 @@ def test_ctrl_c_in_a_script_reaches_its_caller_and_the_stream_closes(web: Web):
         import os, signal, sys
         from webqq_tornado import HTTPStream
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job ignores it
         stream = HTTPStream.instance()
         stream.add_request(sys.argv[1], lambda resp: os.kill(os.getpid(), signal.SIGINT))
         stream.add_request(sys.argv[1], None, delay=60)

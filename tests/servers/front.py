@@ -34,7 +34,7 @@ class Front:
     def __init__(self, behind: str) -> None:
         self.behind = behind
         self.url = ""
-        self.is_open = True
+        self.closing = asyncio.Event()
         # Polls are held for long: others must not wait for them.
         self.client = AsyncHTTPClient(force_instance=True, defaults={}, max_clients=1000)
         self.asked: dict[str, int] = defaultdict(int)
@@ -67,7 +67,7 @@ class _Handler(RequestHandler):
         if answer is None:
             await self._pass_on()
         elif answer is HANG:
-            await asyncio.Event().wait()
+            await self.front.closing.wait()
         elif answer is LOSE:
             await self._pass_on()
             self.request.connection.stream.close()
@@ -81,7 +81,7 @@ class _Handler(RequestHandler):
     post = get
 
     async def _pass_on(self) -> None:
-        if not self.front.is_open:
+        if self.front.closing.is_set():
             return
         headers = {
             name: value for name, value in self.request.headers.items() if name != "Connection"
@@ -124,7 +124,7 @@ async def front_of(url: str) -> AsyncIterator[Front]:
     server.add_sockets([socket])
     front.url = f"http://127.0.0.1:{socket.getsockname()[1]}"
     yield front
-    front.is_open = False
+    front.closing.set()
     server.stop()
     await server.close_all_connections()
     front.client.close()

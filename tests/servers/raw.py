@@ -29,6 +29,8 @@ async def raw_server(handler: Handler, tls: ssl.SSLContext | None = None) -> Asy
         finally:
             tasks.discard(task)
             writer.close()
+            with contextlib.suppress(OSError):  # the client has closed it before
+                await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     host, port = server.sockets[0].getsockname()

@@ -145,13 +145,14 @@ class PollSession:
     async def wait(self, deadline: float) -> None:
         """Until there may be something new, or the loop's time is `deadline`."""
         loop = asyncio.get_running_loop()
-        self._news = loop.create_future()
+        news = self._news = loop.create_future()
         timer = loop.call_at(deadline, self.wake)
         try:
-            await self._news
+            await news
         finally:
             timer.cancel()
-            self._news = None
+            if self._news is news:  # else a later poll waits by now
+                self._news = None
 
     @property
     def is_behind(self) -> bool:
