@@ -125,7 +125,7 @@ async def test_sending_leaves_the_program_that_listens_online(tmp_path):
             env=one.environment,
         )
         try:
-            while b"10001 is online at" not in await bot.stdout.readline():
+            while b"10001 (Ann) is online at" not in await bot.stdout.readline():
                 pass
             await one.run("send", "Bob", "hello")
             one.bob.send(one.bob.find("Ann"), "ping")
@@ -197,3 +197,40 @@ async def test_a_qr_code_is_saved_and_can_be_confirmed(tmp_path):
         assert "Bob (10002) is logged in" in said
         (picture,) = one.state.rglob("login.png")
         assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+async def test_history_since_then_and_into_a_file(tmp_path):
+    async with shell(tmp_path) as one:
+        await one.run("send", "Bob", "just now")
+        assert await one.run("history", "--since", "2999-01-01") == "Nothing found.\n"
+        assert "just now" in await one.run("history", "--since", "5min")
+        file = tmp_path / "messages.jsonl"
+        said = await one.run("history", "--export", str(file), "--with", "Bob")
+        assert said == f"1 messages are in {file}.\n"
+        assert json.loads(file.read_text())["text"] == "just now"
+        assert "give a date" in await one.run("history", "--since", "once", code=2)
+
+
+async def test_options_count_before_the_command_too(tmp_path):
+    async with shell(tmp_path) as one:
+        options = ("--account", str(one.town.bob))
+        assert "Bob (10002) is logged in" in await one.run(*options, "login")
+
+
+async def test_two_accounts_are_too_many_for_one_message(tmp_path):
+    async with shell(tmp_path) as one:
+        said = await one.run("send", "Bob", "x", "--account", "10001", "--account", "2", code=2)
+        assert "several accounts are given (10001, 2): say --account with one" in said
+
+
+async def test_the_shell_completes_names_of_those_one_has_written_with(tmp_path):
+    async with shell(tmp_path) as one:
+        await one.run("send", "Bob", "hello")
+        variables = {"_X_COMPLETE": "bash_complete", "COMP_WORDS": "x send B", "COMP_CWORD": "2"}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", "from webqq_tornado.cli import main; main(prog_name='x')"),
+            stdout=subprocess.PIPE,
+            env={**one.environment, **variables},
+        )
+        output, _ = await process.communicate()
+        assert output.decode() == "plain,Bob\n"

@@ -141,7 +141,7 @@ async def test_another_command_connects_to_a_server(tmp_path: Path):
     async with Town() as town:
         arguments = ("--server", town.server.url, "--account", str(town.ann))
         async with command(tmp_path, *arguments, WEBQQ_PASSWORD=PASSWORD) as running:
-            await running.until(f"{town.ann} is online at")
+            await running.until(rf"{town.ann} \(Ann\) is online at")
             bob, ear = town.client(town.bob)
             await bob.login()
             bob.send(bob.contacts.find("Ann"), "ping")

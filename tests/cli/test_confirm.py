@@ -79,7 +79,8 @@ def test_it_waits_for_a_code_when_told_to(url: str, tmp_path: Path) -> None:
     file.write_text(PASSWORD, encoding="utf-8")
     command = [sys.executable, "-m", "webqq_tornado", "confirm", "--server", url, "--verbose"]
     command += ["--account", "10001", "--password-file", str(file), "--wait", "20"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, text=True, **both) as process:
         assert process.stdout
         while "/page/qr" not in process.stdout.readline():  # it has looked in vain
             assert process.poll() is None
@@ -109,12 +110,13 @@ def test_where_no_server_listens_it_says_how_to_start_one(tmp_path: Path) -> Non
     ("options", "complaint"),
     [
         (["--server", "127.0.0.1:8100"], "give a URL such as http://127.0.0.1:8100"),
-        ([], "confirm needs --account"),
+        ([], "give --account N"),
     ],
 )
-def test_what_is_missing_is_named(options: list[str], complaint: str) -> None:
+def test_what_is_missing_is_named(options: list[str], complaint: str, tmp_path: Path) -> None:
     account = ["--account", "1"] if options else []
     command = [sys.executable, "-m", "webqq_tornado", "confirm", *account, *options]
+    command += ["--state-dir", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert complaint in done.stderr
     assert done.returncode == 2

@@ -15,39 +15,44 @@ from rich.text import Text
 from ..flows.client import Client, SendError
 from ..flows.contacts import Contact, kind_of, name_of
 from ..flows.outbox import Receipt
-from ..flows.store import Store
 from ..protocol.codes import Status
 from ..protocol.models import Discussion, Friend, Group
 from .chat import catch_signals, until_stopped
-from .console import Screen, printable, show_entries, show_logs
+from .console import Screen, printable
 from .faces import with_faces
+from .history import history
+from .online import online
 from .prompt import HELP, Prompt
 from .running import run_coroutine
-from .who import Who, account_options, as_json, online, who_is_meant
+from .who import (
+    Who,
+    account_and_screen,
+    account_options,
+    as_json,
+    complete_names,
+    json_option,
+)
 
 __all__ = ["COMMANDS"]
 
 _STATUSES = [status.value for status in Status if status is not Status.UNKNOWN]
-_json_option = click.option("--json", "is_json", is_flag=True, help="Lines of JSON, for programs.")
-
-
-def _who(context: click.Context, choices: dict[str, Any]) -> tuple[Who, Screen]:
-    """Whom the options mean, and the screen; takes its options out of `choices`."""
-    screen = Screen()
-    show_logs(screen, choices.pop("verbose"))
-    names = ("server", "account", "password_file", "qr", "state_dir")
-    return who_is_meant(context, **{name: choices.pop(name) for name in names}), screen
 
 
 @click.command()
 @account_options
 @click.pass_context
 def login(context: click.Context, /, **choices: Any) -> None:
-    """Log in, and keep the session: other commands need no password then."""
-    who, screen = _who(context, choices)
+    """Log in, and keep the session: other commands need no password then.
+
+    \b
+    Examples:
+      python -m webqq_tornado login --server http://127.0.0.1:8100 --account 10001
+      python -m webqq_tornado login --qr
+    """  # noqa: D301 - click reads the backspace
+    who, screen = account_and_screen(context, choices)
 
     async def run() -> str:
-        async with online(who, screen) as client:
+        async with online(who) as client:
             return f"{client.nick or client.account} ({client.account}) is logged in at {who.url}."
 
     screen.say(printable(run_coroutine(run())))
@@ -58,12 +63,12 @@ def login(context: click.Context, /, **choices: Any) -> None:
 @click.pass_context
 def logout(context: click.Context, /, **choices: Any) -> None:
     """End the session that was kept."""
-    who, screen = _who(context, choices)
+    who, screen = account_and_screen(context, choices)
     if not who.session_file.exists():
         raise click.ClickException(f"no session of {who.account} is kept for {who.url}")
 
     async def run() -> None:
-        async with online(who, screen) as client:
+        async with online(who) as client:
             await client.logout()
 
     run_coroutine(run())
@@ -74,32 +79,34 @@ def logout(context: click.Context, /, **choices: Any) -> None:
 
 
 @click.command()
-@click.argument("target")
+@click.argument("target", shell_complete=complete_names)
 @click.argument("words", nargs=-1, required=True, metavar="TEXT...")
 @click.option(
     "--timeout", default=30.0, show_default=True, help="Seconds for the server to take it."
 )
-@_json_option
+@json_option
 @account_options
 @click.pass_context
 def send(context: click.Context, /, target: str, words: tuple[str, ...], **choices: Any) -> None:
     """Send TEXT to TARGET: the name or QQ number of a friend, group or discussion.
 
-    TEXT of - is read from standard input. The exit code is 0 once the server has taken the
-    message.
+    TEXT of - is read from standard input; [微笑] and the like become faces. The exit code is 0
+    once the server has taken the message, and only then. Keys of --json: to, kind, messages (a
+    long text goes in several), time (Unix).
 
     \b
-    Example:
+    Examples:
       python -m webqq_tornado send Bot "how are you?"
+      date | python -m webqq_tornado send Playground -
     """  # noqa: D301 - click reads the backspace
     timeout, is_json = choices.pop("timeout"), choices.pop("is_json")
-    who, screen = _who(context, choices)
+    who, screen = account_and_screen(context, choices)
     text = sys.stdin.read().rstrip("\n") if words == ("-",) else " ".join(words)
     if not text.strip():
         raise click.UsageError("there is nothing to send")
 
     async def run() -> Receipt:
-        async with online(who, screen) as client:
+        async with online(who) as client:
             contact = await contact_meant(client, target)
             return await asyncio.wait_for(client.send(contact, with_faces(text)), timeout)
 
@@ -158,16 +165,24 @@ async def contact_meant(client: Client, target: str) -> Contact:
 
 @click.command()
 @click.option("--search", default="", metavar="WORD", help="Only who has it in a name or number.")
-@_json_option
+@json_option
 @account_options
 @click.pass_context
 def contacts(context: click.Context, /, search: str, **choices: Any) -> None:
-    """List friends, groups and discussions."""
+    """List friends, groups and discussions.
+
+    Keys of a line of JSON: kind (friend, group, discussion, stranger), number (0 if not known),
+    name, status and category (friends; else null), members (groups and discussions; else null).
+
+    \b
+    Example:
+      python -m webqq_tornado contacts --search bo
+    """  # noqa: D301 - the same
     is_json = choices.pop("is_json")
-    who, screen = _who(context, choices)
+    who, screen = account_and_screen(context, choices)
 
     async def run() -> list[dict[str, Any]]:
-        async with online(who, screen) as client:
+        async with online(who) as client:
             found = client.search(search) if search else list(client.contacts)
             for contact in found:
                 await client.number_of(contact)
@@ -203,67 +218,26 @@ def _contact_json(client: Client, contact: Contact) -> dict[str, Any]:
     return row
 
 
-# -- history ------------------------------------------------------------------------------------
-
-
-@click.command()
-@click.option("--with", "with_", metavar="NAME", help="Only with this contact: name or number.")
-@click.option("--search", default="", metavar="WORD", help="Only with this word in it.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The latest.")
-@click.option("--all", "is_all", is_flag=True, help="All from the beginning, not the latest.")
-@_json_option
-@account_options
-@click.pass_context
-def history(context: click.Context, /, **choices: Any) -> None:
-    """Show what was written and read; works without the server.
-
-    \b
-    Examples:
-      python -m webqq_tornado history --with Bot --search weather
-      python -m webqq_tornado history --all --json > messages.jsonl
-    """  # noqa: D301 - the same
-    keys = ("with_", "search", "limit", "is_all", "is_json")
-    with_, search, limit, is_all, is_json = (choices.pop(key) for key in keys)
-    who, screen = _who(context, choices)
-    file = who.folder / "client.db"
-    if not file.exists():
-        raise click.ClickException(f"nothing was written or read yet: there is no {file}")
-    with Store(file) as store:
-        whose = who.account or None
-        if is_json and is_all:
-            for line in store.export(whose, with_=with_, search=search):
-                click.echo(line)
-            return
-        most = 2**31 if is_all else limit
-        entries = store.history(whose, with_=with_, search=search, limit=most)
-    if is_json:
-        for entry in entries:
-            click.echo(as_json(entry.as_json()))
-    else:
-        show_entries(screen, entries)
-    if not entries and not is_json:
-        screen.say("Nothing found.", style="dim")
-
-
 # -- status -------------------------------------------------------------------------------------
 
 
 @click.command()
 @click.argument("new_status", required=False, type=click.Choice(_STATUSES), metavar="[STATUS]")
-@_json_option
+@json_option
 @account_options
 @click.pass_context
 def status(context: click.Context, /, new_status: str | None, **choices: Any) -> None:
     """Show who is logged in and what waits to be sent; or be STATUS to others.
 
     STATUS is online, away, busy, callme, silent, hidden or offline. It lasts as long as the
-    session.
+    session. Keys of --json: account, nick, server, dialect (webqq3, smartqq), status, friends,
+    friends_online, groups, discussions, waiting_to_be_sent.
     """
     is_json = choices.pop("is_json")
-    who, screen = _who(context, choices)
+    who, screen = account_and_screen(context, choices)
 
     async def run() -> dict[str, Any]:
-        async with online(who, screen) as client:
+        async with online(who) as client:
             if new_status:
                 await client.set_status(Status.of_word(new_status))
             return _status_json(who, client, new_status)
@@ -306,18 +280,25 @@ def _is_there(client: Client, friend: Friend) -> bool:
 
 
 @click.command()
-@click.argument("target", required=False, default="")
+@click.argument("target", required=False, default="", shell_complete=complete_names)
 @account_options
 @click.option("--bell", is_flag=True, help="Ring the terminal's bell for each message.")
 @click.pass_context
 def chat(context: click.Context, /, target: str, bell: bool, **choices: Any) -> None:
-    """Chat at the prompt, with TARGET to begin with."""
-    who, screen = _who(context, choices)
+    """Chat at the prompt, with TARGET to begin with.
+
+    Names and faces complete with Tab; Alt+Enter begins a new line; /help says the rest.
+
+    \b
+    Example:
+      python -m webqq_tornado chat Playground --bell
+    """  # noqa: D301 - the same
+    who, screen = account_and_screen(context, choices)
     if not screen.is_terminal:
         raise click.ClickException("chat needs a terminal; in a pipe use send and history")
 
     async def run() -> None:
-        async with online(who, screen, listens=True) as client:
+        async with online(who, listens=True) as client:
             if target:
                 await contact_meant(client, target)
             stopped = catch_signals()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import create_app_session_from_tty
 
+from ..flows.client import LoginError
 from .console import Screen
 from .pictures import captcha_text, qr_text
 
@@ -19,54 +21,96 @@ _CAPTCHA_WIDTH = 78
 
 
 class Asking:
-    """Shows a login's pictures, and asks what is on them.
+    """Shows a login's pictures, and asks what is on them; for a password, too.
+
+    All of it goes to standard error: standard output may be somebody else's input.
 
     Args:
-        screen: where.
-        folder: where they are saved, for who can not see them there.
+        folder: where pictures are saved, for who can not see them here.
+        account: whose login; 0 if the login finds out.
+        opens: whether pictures are opened in a viewer as well.
+        turn: held while one is asked; shared by all that ask at the same terminal.
     """
 
-    def __init__(self, screen: Screen, folder: Path) -> None:
-        self._screen = screen
+    def __init__(
+        self, folder: Path, account: int, *, opens: bool = False, turn: asyncio.Lock | None = None
+    ) -> None:
+        self._screen = Screen(is_error=True)
         self._folder = folder
-        self._codes = 0
+        self._account = account
+        self._opens = opens
+        self._turn = turn or asyncio.Lock()
+        self._codes = self._captchas = 0
 
     def qr(self, picture: bytes) -> None:
         """Show a QR code; again with a new one when it has expired."""
-        path = self._saved("login.png", picture)
+        path = self._saved("login", "png", picture)
         self._codes += 1
         if self._codes > 1:
             self._screen.say("The code has expired; this is a new one.", style="yellow")
         if self._screen.is_terminal:
-            self._screen.console.print(qr_text(picture))
+            self._screen.picture(qr_text(picture))
         self._screen.say(
-            "Scan it and confirm. It is saved as",
+            f"Scan it and confirm{self._whose()}. It is saved as",
             f"  {path}",
             "Without a camera: sign in on the server's page and press the QR button, or run",
-            "  python -m webqq_tornado confirm --account N",
+            f"  python -m webqq_tornado confirm --account {self._account or 'N'}",
         )
 
     async def captcha(self, picture: bytes) -> str:
         """What the person reads on a captcha.
 
         Raises:
-            click.ClickException: there is nobody to ask.
+            LoginError: there is nobody to ask, or they would not say.
         """
-        path = self._saved("captcha.jpg", picture)
+        path = self._saved("captcha", "jpg", picture)
         if not (self._screen.is_terminal and os.isatty(0)):
-            raise click.ClickException(
+            raise LoginError(
                 f"the server wants a captcha (saved as {path}): log in on a terminal once"
             )
-        width = min(_CAPTCHA_WIDTH, self._screen.console.width)
-        self._screen.console.print(captcha_text(picture, width))
-        session: PromptSession[str] = PromptSession()
-        try:
-            return await session.prompt_async(f"Characters on the picture (also {path}): ")
-        except (EOFError, KeyboardInterrupt):
-            raise asyncio.CancelledError from None
+        async with self._turn:
+            self._captchas += 1
+            if self._captchas > 1:
+                self._screen.say("That was not it; here is another one.", style="yellow")
+            width = min(_CAPTCHA_WIDTH, self._screen.console.width)
+            self._screen.picture(captcha_text(picture, width))
+            self._screen.say(f"It is saved as {path}", style="dim")
+            try:
+                return await _ask("Characters on the picture: ")
+            except click.Abort:
+                raise LoginError("the captcha was not answered") from None
 
-    def _saved(self, name: str, picture: bytes) -> Path:
+    async def password(self) -> str:
+        """The account's password.
+
+        Raises:
+            click.Abort: Ctrl-C or Ctrl-D was pressed.
+        """
+        async with self._turn:
+            return await _ask(f"Password of {self._account}: ", is_password=True)
+
+    def _whose(self) -> str:
+        return f" as {self._account}" if self._account else ""
+
+    def _saved(self, name: str, ending: str, picture: bytes) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._folder / name
+        path = self._folder / f"{name}{f'-{self._account}' if self._account else ''}.{ending}"
         path.write_bytes(picture)
+        path.chmod(0o600)
+        if self._opens:
+            click.launch(str(path))
         return path
+
+
+async def _ask(question: str, *, is_password: bool = False) -> str:
+    """What is typed at the terminal, also where standard output is a pipe.
+
+    Raises:
+        click.Abort: Ctrl-C or Ctrl-D was pressed.
+    """
+    with create_app_session_from_tty():
+        session: PromptSession[str] = PromptSession(is_password=is_password)
+        try:
+            return await session.prompt_async(question)
+        except (EOFError, KeyboardInterrupt):
+            raise click.Abort from None

@@ -20,11 +20,12 @@ from ..protocol.endpoints import Endpoints
 from ..server.app import WebQQServer
 from ..server.storage import Storage
 from .accounts import Household, household
-from .console import Screen
+from .console import Screen, printable
+from .online import DRAIN_SECONDS, all_online
 from .prompt import HELP, Prompt
 from .running import INTERRUPTED
 from .serving import serve_tls, show_tls
-from .who import ADDRESS_FILE, DRAIN_SECONDS, Who, online, server_here, session_file
+from .who import ADDRESS_FILE, Who, server_here, session_file
 
 __all__ = [
     "BotOptions",
@@ -110,18 +111,34 @@ async def chat_here(options: ServerOptions, wanted: BotOptions, screen: Screen) 
             store.close()
 
 
-async def chat_elsewhere(who: Who, wanted: BotOptions, screen: Screen) -> None:
-    """A bot on a server elsewhere, and a prompt in the name of its account."""
-    async with online(who, screen, listens=True, log_level=logging.INFO) as client:
-        bot = _bot(client, client.nick or str(client.account), wanted)
+async def chat_elsewhere(everyone: Sequence[Who], wanted: BotOptions, screen: Screen) -> None:
+    """A bot for each account, on servers elsewhere; a prompt if it is one account.
+
+    Args:
+        everyone: the accounts.
+        wanted: of every bot; plugins of one account alone come with it.
+        screen: of the person who runs them.
+    """
+    async with all_online(everyone, listens=True, log_level=logging.INFO) as found:
         stopped = catch_signals()
-        screen.say(f"{client.account} is online at {who.url}.", style="bold")
-        if screen.is_terminal:
+        bots = []
+        for who, client in found:
+            own = wanted._replace(plugins=[*wanted.plugins, *who.plugins])
+            bots.append(_bot(client, client.nick or str(client.account), own))
+            screen.say(printable(f"{_called(client)} is online at {who.url}."), style="bold")
+        prompt = None
+        if screen.is_terminal and len(everyone) == 1:
             screen.say(*HELP, "", style="dim")
+            prompt = Prompt(found[0][1], screen)
         try:
-            await until_stopped(stopped, Prompt(client, screen) if screen.is_terminal else None)
+            await until_stopped(stopped, prompt)
         finally:
-            bot.close()
+            for bot in bots:
+                bot.close()
+
+
+def _called(client: Client) -> str:
+    return f"{client.account} ({client.nick})" if client.nick else str(client.account)
 
 
 @asynccontextmanager

@@ -18,55 +18,65 @@ from .flow import find_flow, run_flow, summary
 from .ready import job, mirror, monitor, sync
 from .running import run_coroutine
 from .serving import SERVE_HELP
-from .settings import options
-from .who import who_is_meant
+from .settings import account_tables, hand_down, options
+from .who import everyone_meant
 
 __all__ = ["main"]
 
+EPILOG = """\
+Each option is also a variable (WEBQQ_SERVER for --server) and a key (server) of the TOML file
+that --config or WEBQQ_CONFIG names; what is nearest to the command wins. The password is a
+variable and a key alone. A table [[accounts]] has account, password or password_file or qr, and
+may have server and plugin.
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+\b
+Exit codes:
+  0    it is done
+  1    it did not work; one line on standard error says why
+  2    wrong usage; one line says what to give
+  130  ended by Ctrl-C"""
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
 @options(
-    *("server", "account", "password_file", "qr", "plugin", "reload", "owner"),
+    *("server", "account", "password_file", "qr", "open_pictures"),
+    *("plugin", "reload", "owner"),
     *("state_dir", "port", "address", "verbose"),
 )
 @click.version_option(__version__, prog_name="webqq_tornado")
 @click.pass_context
-def main(
-    context: click.Context,
-    /,
-    server: str | None,
-    account: int | None,
-    password_file: Path | None,
-    **rest: Any,
-) -> None:
+def main(context: click.Context, /, **choices: Any) -> None:
     """A local QQ for bot developers: a WebQQ server, a bot on it, and you at the prompt.
 
-    Without a command, all three start here; with --server and --account, the bot logs in there.
+    Without a command, all three start here. With --server, only a bot, which logs in there as
+    --account; with several (or tables [[accounts]] in the file), a bot for each.
 
-    Each option is also a variable (WEBQQ_...) and a key of the TOML file given with --config:
-    the option's name with _ for -. The password is a key and a variable (WEBQQ_PASSWORD), not
-    an option.
-    """
+    \b
+    Examples:
+      python -m webqq_tornado
+      python -m webqq_tornado --plugin hello.py --server http://127.0.0.1:8100 --account 10001
+      python -m webqq_tornado send Bot "how are you?"
+    """  # noqa: D301 - click reads the backspace
     if context.invoked_subcommand is not None:
+        hand_down(context)
         return
     screen = Screen()
-    show_logs(screen, rest["verbose"])
-    bot = BotOptions(rest["plugin"], rest["owner"], rest["reload"])
-    if server is None:
-        here = ServerOptions(rest["port"], rest["address"], rest["state_dir"])
+    show_logs(screen, choices.pop("verbose"))
+    bot = BotOptions(choices.pop("plugin"), choices.pop("owner"), choices.pop("reload"))
+    port, address = choices.pop("port"), choices.pop("address")
+    if choices["server"] is None and not any(table.server for table in account_tables(context)):
+        if choices["account"] or choices["qr"]:
+            raise click.UsageError("give --server URL too: where to log in")
+        here = ServerOptions(port, address, choices["state_dir"])
         run_coroutine(chat_here(here, bot, screen))
         return
-    if account is None and not rest["qr"]:
+    if not (choices["account"] or choices["qr"] or account_tables(context)):
         raise click.UsageError("--server needs --account, or --qr: whom to log in as")
-    who = who_is_meant(
-        context,
-        server=server,
-        account=account,
-        password_file=password_file,
-        qr=rest["qr"],
-        state_dir=rest["state_dir"],
-    )
-    run_coroutine(chat_elsewhere(who, bot, screen))
+    run_coroutine(chat_elsewhere(everyone_meant(context, **choices), bot, screen))
 
 
 @main.command(help=SERVE_HELP)

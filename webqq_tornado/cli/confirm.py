@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -16,18 +13,17 @@ from ..engine.stream import HTTPStream
 from .console import Screen, printable, show_logs
 from .passwords import read_password
 from .running import run_coroutine
-from .settings import SETTINGS, options
+from .settings import options
+from .who import who_is_meant
 
 __all__ = ["confirm"]
 
-#: Where `serve` listens unless told otherwise.
-_DEFAULT_SERVER = "http://127.0.0.1:8100"
 #: Seconds between two looks for a code, and for any one answer.
 _LOOK_SECONDS, _TIMEOUT = 0.5, 30.0
 
 
 @click.command()
-@options("server", "account", "password_file", "verbose")
+@options("server", "account", "password_file", "state_dir", "verbose")
 @click.option("--refuse", is_flag=True, help="Refuse it instead: it shows a new code.")
 @click.option(
     "--wait",
@@ -38,25 +34,21 @@ _LOOK_SECONDS, _TIMEOUT = 0.5, 30.0
     help="How long to wait for a code that is not there yet.",
 )
 @click.pass_context
-def confirm(
-    context: click.Context,
-    /,
-    server: str | None,
-    account: int | None,
-    password_file: Path | None,
-    **choices: Any,
-) -> None:
+def confirm(context: click.Context, /, **choices: Any) -> None:
     """Let in the client that shows the newest QR code, as --account.
 
-    The server is a running one of this package; without --server, the one that `serve` starts.
-    """
-    if account is None:
-        raise click.UsageError("confirm needs --account: as whom the client is to be signed in")
+    The server is a running one of this package; without --server, the one that runs here.
+
+    \b
+    Example:
+      python -m webqq_tornado confirm --account 10001 --password-file secret --wait 30
+    """  # noqa: D301 - click reads the backspace
     screen = Screen()
-    show_logs(screen, choices["verbose"])
-    url = _checked(server or _DEFAULT_SERVER)
-    password = read_password(account, password_file, _given_password(context))
-    decided = _decide(url, account, password, choices["wait"], is_let_in=not choices["refuse"])
+    show_logs(Screen(is_error=True), choices.pop("verbose"))
+    wait, is_refused = choices.pop("wait"), choices.pop("refuse")
+    who = who_is_meant(context, qr=False, open_pictures=False, **choices)
+    password = read_password(who.account, who.password_file, who.password)
+    decided = _decide(who.url, who.account, password, wait, is_let_in=not is_refused)
     screen.say(run_coroutine(decided))
 
 
@@ -152,16 +144,3 @@ def _read(response: Response, url: str) -> dict[str, Any]:
 
 def _no_server(url: str) -> click.ClickException:
     return click.ClickException(f"{url} is no server of webqq_tornado: give --server its address")
-
-
-def _checked(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise click.UsageError(f"--server {url}: give a URL such as {_DEFAULT_SERVER}")
-    return url.rstrip("/")
-
-
-def _given_password(context: click.Context) -> str | None:
-    setting = SETTINGS["password"]
-    given: str | None = (context.default_map or {}).get(setting.key)
-    return os.environ.get(setting.variable) or given

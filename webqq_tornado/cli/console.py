@@ -23,13 +23,17 @@ _STYLES = {
 
 
 class Screen:
-    """Standard output.
+    """Standard output, or standard error.
 
     rich asks for `sys.stdout` with each line, so that the prompt can keep lines above itself.
+
+    Args:
+        is_error: standard error: what is no result of a command.
     """
 
-    def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
+    def __init__(self, *, is_error: bool = False) -> None:
+        self.console = Console(highlight=False, soft_wrap=True, stderr=is_error)
+        self._is_error = is_error
 
     @property
     def is_terminal(self) -> bool:
@@ -44,6 +48,10 @@ class Screen:
     def pieces(self, *pieces: str | tuple[str, str]) -> None:
         """Show one line of pieces, some with a style of their own."""
         self.console.print(Text.assemble(*pieces))
+
+    def picture(self, picture: Text) -> None:
+        """Show a picture, in colour even where there is NO_COLOR: it is made of them."""
+        Console(soft_wrap=True, stderr=self._is_error, no_color=False).print(picture)
 
     def chat(self, who: str, text: str, where: str = "") -> None:
         """Show a message to the person at the terminal."""

@@ -7,11 +7,24 @@ from pathlib import Path
 
 import click
 
-__all__ = ["read_password"]
+__all__ = ["known_password", "read_password"]
 
 
 def read_password(account: int, path: Path | None, given: str | None) -> str:
     """The password from where it was given, else asked for.
+
+    Raises:
+        click.ClickException: the file can not be read, or there is nobody to ask.
+    """
+    known = known_password(path, given)
+    if known is not None:
+        return known
+    password: str = click.prompt(f"Password of {account}", hide_input=True, err=True)
+    return password
+
+
+def known_password(path: Path | None, given: str | None) -> str | None:
+    """The password from where it was given; None if somebody is to be asked.
 
     Raises:
         click.ClickException: the file can not be read, or there is nobody to ask.
@@ -27,5 +40,4 @@ def read_password(account: int, path: Path | None, given: str | None) -> str:
         raise click.ClickException(
             "no password: set WEBQQ_PASSWORD, give --password-file, or start it on a terminal"
         )
-    password: str = click.prompt(f"Password of {account}", hide_input=True)
-    return password
+    return None

@@ -44,5 +44,5 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     except _EXPECTED as error:
         text = getattr(error, "message", None) or getattr(error, "strerror", None) or str(error)
         raise click.ClickException(text) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError, click.Abort):
         sys.exit(INTERRUPTED)

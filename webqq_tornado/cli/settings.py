@@ -6,19 +6,28 @@ What is given nearest to the command wins: option, then variable, then file, the
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import click
 import platformdirs
+from click.core import ParameterSource
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["SETTINGS", "Setting", "options", "read_config"]
+__all__ = [
+    "SETTINGS",
+    "AccountTable",
+    "Setting",
+    "account_tables",
+    "hand_down",
+    "options",
+    "read_config",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,8 +62,8 @@ class Setting(NamedTuple):
 SETTINGS = {
     setting.key: setting
     for setting in (
-        Setting("server", "Connect to this WebQQ server instead of starting one.", metavar="URL"),
-        Setting("account", "QQ number to log in with, with --server.", int, metavar="N"),
+        Setting("server", "WebQQ server elsewhere, not the one here.", metavar="URL"),
+        Setting("account", "QQ number to log in with.", int, (), metavar="N"),
         Setting("password", "Its password; asked for if it is nowhere.", is_option=False),
         Setting(
             "password_file",
@@ -63,6 +72,7 @@ SETTINGS = {
             metavar="FILE",
         ),
         Setting("qr", "Log in by QR code, as SmartQQ did, not by password.", bool, False),
+        Setting("open_pictures", "Open QR codes and captchas in a viewer as well.", bool, False),
         Setting(
             "plugin",
             "File, package or module with handlers for the bot; may be given more than once.",
@@ -95,6 +105,29 @@ SETTINGS = {
 }
 
 
+class AccountTable(NamedTuple):
+    """One of the tables [[accounts]] in a TOML file; its fields are the keys.
+
+    Args:
+        account: QQ number; 0 for whoever scans the QR code.
+        server: as the setting; None takes that.
+        password: of the account.
+        password_file: as the setting.
+        qr: as the setting.
+        plugin: for this account's bot alone.
+    """
+
+    account: int = 0
+    server: str | None = None
+    password: str | None = None
+    password_file: Path | None = None
+    qr: bool = False
+    plugin: tuple[Path, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<AccountTable {self.account}>"
+
+
 def options(*keys: str) -> Callable[[F], F]:
     """A decorator that gives a command the options of these settings, and --config."""
 
@@ -108,13 +141,24 @@ def options(*keys: str) -> Callable[[F], F]:
     return decorate
 
 
+class _Option(click.Option):
+    """An option whose variable is named where it is wrong, not in each line of --help."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        return f"{super().get_error_hint(ctx)} (variable {self.envvar})"
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        is_given_before = ctx.parent is not None and _is_given(ctx.parent, self.name or "")
+        return None if is_given_before else super().resolve_envvar_value(ctx)
+
+
 def _option(setting: Setting) -> Callable[[F], F]:
     name = "--" + setting.key.replace("_", "-")
     common: dict[str, Any] = {
+        "cls": _Option,
         "default": setting.default,
         "envvar": setting.variable,
         "help": setting.help,
-        "show_envvar": True,
         "show_default": setting.default not in (None, (), False),
     }
     if setting.type is bool:
@@ -130,17 +174,38 @@ _config_option = click.option(
     type=click.Path(path_type=Path),
     envvar="WEBQQ_CONFIG",
     metavar="FILE",
-    show_envvar=True,
     is_eager=True,
     expose_value=False,
     callback=lambda context, _option, path: _use_config(context, path),
-    help=f"TOML file with any of the keys {', '.join(SETTINGS)}.",
+    help="TOML file of settings.",
 )
+
+#: Where a context keeps the tables [[accounts]].
+_TABLES = f"{__name__}.accounts"
 
 
 def _use_config(context: click.Context, path: Path | None) -> None:
     if path is not None:
-        context.default_map = {**(context.default_map or {}), **read_config(path)}
+        values = dict(read_config(path))
+        context.meta[_TABLES] = values.pop("accounts", ())
+        context.default_map = {**(context.default_map or {}), **values}
+
+
+def account_tables(context: click.Context) -> Sequence[AccountTable]:
+    """The tables [[accounts]] of the TOML file; none without one."""
+    tables: Sequence[AccountTable] = context.meta.get(_TABLES, ())
+    return tables
+
+
+def hand_down(context: click.Context) -> None:
+    """Let what was given before a command count for it: options, and the TOML file's keys."""
+    given = {name: value for name, value in context.params.items() if _is_given(context, name)}
+    values = {**(context.default_map or {}), **given}
+    context.default_map = {context.invoked_subcommand or "": values}
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def read_config(path: Path) -> Mapping[str, Any]:
@@ -155,13 +220,46 @@ def read_config(path: Path) -> Mapping[str, Any]:
         raise click.ClickException(f"config file {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.ClickException(f"config file {path} is not TOML: {error}") from None
-    unknown = sorted(set(values) - set(SETTINGS))
-    if unknown:
-        known = ", ".join(SETTINGS)
-        raise click.ClickException(
-            f"config file {path} has an unknown key {unknown[0]!r}; known are {known}"
-        )
-    for key in ("plugin", "owner"):
+    _check_keys(f"config file {path}", values, (*SETTINGS, "accounts"))
+    for key in ("plugin", "account", "owner"):
         if key in values and not isinstance(values[key], list):
             values[key] = [values[key]]
+    if "accounts" in values:
+        values["accounts"] = _tables(f"config file {path}, [[accounts]]", values["accounts"])
     return values
+
+
+def _check_keys(where: str, values: Iterable[str], known: Sequence[str]) -> None:
+    for key in sorted(set(values) - set(known)):
+        raise click.ClickException(
+            f"{where} has an unknown key {key!r}; known are {', '.join(known)}"
+        )
+
+
+def _tables(where: str, values: object) -> tuple[AccountTable, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise click.ClickException(f"{where}: write one table [[accounts]] for each account")
+    return tuple(_table(where, value) for value in values)
+
+
+#: Types of the keys of [[accounts]] in TOML.
+_KINDS: dict[str, type] = {
+    "account": int,
+    "server": str,
+    "password": str,
+    "password_file": str,
+    "qr": bool,
+}
+
+
+def _table(where: str, values: dict[str, Any]) -> AccountTable:
+    _check_keys(where, values, AccountTable._fields)
+    for key, kind in _KINDS.items():
+        if key in values and type(values[key]) is not kind:
+            raise click.ClickException(f"{where}: {key} is to be of type {kind.__name__}")
+    if not values.get("account") and not values.get("qr"):
+        raise click.ClickException(f"{where}: give account = N, or qr = true, in each table")
+    plugin = values.get("plugin", [])
+    paths = tuple(Path(str(path)) for path in (plugin if isinstance(plugin, list) else [plugin]))
+    file = values.get("password_file")
+    return AccountTable(**{**values, "plugin": paths, "password_file": file and Path(file)})

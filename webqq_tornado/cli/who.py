@@ -1,39 +1,44 @@
-"""Whose account a command is about, on which server, and that account online."""
+"""Whose account a command is about, on which server; and what such commands have in common."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import click
 
-from ..engine.stream import HTTPStream
-from ..flows.client import Client, PasswordNeeded
-from ..flows.store import Store
+from ..flows.store import Store, StoreError
 from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
-from ..protocol.endpoints import Endpoints
 from .accounts import known_logins
-from .asking import Asking
-from .console import Screen
-from .passwords import read_password
-from .settings import SETTINGS, options
+from .console import Screen, show_logs
+from .settings import SETTINGS, AccountTable, account_tables, options
 
-__all__ = ["Who", "account_options", "online", "server_here", "session_file", "who_is_meant"]
+__all__ = [
+    "Who",
+    "account_and_screen",
+    "account_options",
+    "as_json",
+    "complete_names",
+    "everyone_meant",
+    "json_option",
+    "server_here",
+    "session_file",
+    "who_is_meant",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: Where `serve` listens unless told otherwise.
 DEFAULT_SERVER = "http://127.0.0.1:8100"
-#: Seconds for chains under way when leaving.
-DRAIN_SECONDS = 3.0
 #: In the state directory: the address of the server that runs with it.
 ADDRESS_FILE = "server.url"
+
+#: The settings that say who is meant.
+_MEANT = ("server", "account", "password_file", "qr", "open_pictures", "state_dir")
 
 
 class Who(NamedTuple):
@@ -46,6 +51,8 @@ class Who(NamedTuple):
         folder: of its session and its messages.
         password: if it was given, or is known here.
         password_file: to read it from.
+        plugins: files with handlers for its bot alone.
+        opens_pictures: whether its login's pictures are opened in a viewer.
     """
 
     url: str
@@ -54,19 +61,13 @@ class Who(NamedTuple):
     folder: Path
     password: str | None = None
     password_file: Path | None = None
+    plugins: tuple[Path, ...] = ()
+    opens_pictures: bool = False
 
     @property
     def session_file(self) -> Path:
         """Where its session is kept."""
         return session_file(self.folder, self.account, self.dialect)
-
-    def ask_password(self) -> str:
-        """Its password, from wherever it can be had.
-
-        Raises:
-            click.ClickException: there is none, and nobody to ask.
-        """
-        return read_password(self.account, self.password_file, self.password)
 
     def __repr__(self) -> str:
         return f"<Who {self.account} at {self.url}>"
@@ -79,38 +80,111 @@ def session_file(folder: Path, account: int, dialect: Dialect) -> Path:
 
 def account_options(command: F) -> F:
     """The options of every command that is about an account."""
-    return options("server", "account", "password_file", "qr", "state_dir", "verbose")(command)
+    return options(*_MEANT, "verbose")(command)
 
 
-def who_is_meant(
-    context: click.Context,
-    *,
-    server: str | None,
-    account: int | None,
-    password_file: Path | None,
-    qr: bool,
-    state_dir: Path,
-) -> Who:
-    """The account of the options; without any, the user of the server that runs here.
+json_option = click.option("--json", "is_json", is_flag=True, help="Lines of JSON, for programs.")
+
+
+def account_and_screen(context: click.Context, choices: dict[str, Any]) -> tuple[Who, Screen]:
+    """Whom the options mean, and where results go; logs go to standard error.
+
+    Args:
+        context: of the command.
+        choices: its options; those of `account_options` are taken out.
+    """
+    show_logs(Screen(is_error=True), choices.pop("verbose"))
+    return who_is_meant(context, **{name: choices.pop(name) for name in _MEANT}), Screen()
+
+
+def complete_names(context: click.Context, _param: click.Parameter, typed: str) -> list[str]:
+    """For the shell: names of those one has written with."""
+    try:
+        who = who_is_meant(context, **{name: context.params.get(name) for name in _MEANT})
+        file = who.folder / "client.db"
+        if not file.exists():
+            return []
+        with Store(file) as store:
+            names = store.names(who.account)
+    except (click.ClickException, StoreError, TypeError):
+        return []
+    return [name for name in names if name.casefold().startswith(typed.casefold())]
+
+
+def who_is_meant(context: click.Context, **given: Any) -> Who:
+    """The one account of the options; without any, the user of the server that runs here.
+
+    Args:
+        context: of the command.
+        given: see `everyone_meant`.
 
     Raises:
         click.UsageError: it can not be told.
     """
+    everyone = everyone_meant(context, **given)
+    if len(everyone) > 1:
+        numbers = ", ".join(str(who.account) for who in everyone)
+        raise click.UsageError(f"several accounts are given ({numbers}): say --account with one")
+    return everyone[0]
+
+
+def everyone_meant(
+    context: click.Context,
+    *,
+    server: str | None,
+    account: tuple[int, ...],
+    password_file: Path | None,
+    qr: bool,
+    open_pictures: bool,
+    state_dir: Path,
+) -> list[Who]:
+    """All accounts of the options and of the TOML file; without any, the user here.
+
+    Args:
+        context: of the command: it has the password and the tables of the TOML file.
+        server: their server, unless a table says otherwise.
+        account: QQ numbers; none takes all tables.
+        password_file: for accounts without a table.
+        qr: the same.
+        open_pictures: for all.
+        state_dir: with their sessions and messages.
+
+    Raises:
+        click.UsageError: it can not be told.
+    """
+    tables = account_tables(context)
+    by_number = {table.account: table for table in tables}
+    given = given_password(context)
+    common = AccountTable(0, None, given, password_file, qr)
+    named = [by_number.get(one, common._replace(account=one)) for one in dict.fromkeys(account)]
+    chosen = named or tables or [common]
+    return [_who(table, server, state_dir, opens=open_pictures) for table in chosen]
+
+
+def _who(table: AccountTable, server: str | None, state_dir: Path, *, opens: bool) -> Who:
     here = server_here(state_dir)
-    url = checked_url(server or here or DEFAULT_SERVER)
-    is_here = server is None or url == here
+    url = checked_url(table.server or server or here or DEFAULT_SERVER)
+    is_here = url == here or not (table.server or server)
     known = known_logins(state_dir) if is_here else {}
-    if account is None and not qr:
+    account = table.account
+    if not account and not table.qr:
         if "user" not in known:
             raise click.UsageError(f"give --account N: the QQ number to log in with at {url}")
         account = known["user"].account
-    name = "here" if is_here else urlsplit(url).netloc.replace(":", "_")
-    given = given_password(context) or next(
+    password = table.password or next(
         (login.password for login in known.values() if login.account == account), None
     )
-    dialect = SMARTQQ if qr else WEBQQ3
-    folder = state_dir / "clients" / name
-    return Who(url, account or 0, dialect, folder, given, password_file)
+    name = "here" if is_here else urlsplit(url).netloc.replace(":", "_")
+    return Who(
+        url,
+        account,
+        SMARTQQ if table.qr else WEBQQ3,
+        state_dir / "clients" / name,
+        password,
+        table.password_file,
+        table.plugin,
+        opens,
+    )
 
 
 def server_here(state_dir: Path) -> str | None:
@@ -138,52 +212,6 @@ def given_password(context: click.Context) -> str | None:
     setting = SETTINGS["password"]
     given: str | None = (context.default_map or {}).get(setting.key)
     return os.environ.get(setting.variable) or given
-
-
-@asynccontextmanager
-async def online(
-    who: Who, screen: Screen, *, listens: bool = False, log_level: int = logging.DEBUG
-) -> AsyncIterator[Client]:
-    """The account, logged in; it stays so when the block is left.
-
-    Args:
-        who: which.
-        screen: where QR codes and captchas are shown.
-        listens: whether messages are fetched. One that only sends leaves them to whoever does.
-        log_level: of lines about states and messages.
-    """
-    stream = HTTPStream()
-    store = Store(who.folder / "client.db")
-    asking = Asking(screen, who.folder)
-    client = Client(
-        stream,
-        who.account,
-        who.password or "",
-        Endpoints.at(who.url),
-        dialect=who.dialect,
-        log_level=log_level,
-        store=store,
-        session_file=who.session_file,
-        listens=listens,
-        on_captcha=asking.captcha,
-        on_qr=asking.qr,
-    )
-    try:
-        await log_in(client, who)
-        yield client
-    finally:
-        client.leave()
-        await stream.drain(DRAIN_SECONDS)
-        stream.close()
-        store.close()
-
-
-async def log_in(client: Client, who: Who) -> None:
-    """Log in by the session that was kept, else by password, which may be asked for."""
-    try:
-        await client.login()
-    except PasswordNeeded:
-        await client.login(who.ask_password())
 
 
 def as_json(value: object) -> str:

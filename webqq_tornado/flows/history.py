@@ -132,18 +132,22 @@ class History:
         account: int | None,
         with_: str | int | None,
         search: str,
+        *,
         before: int | None,
+        since: float | None,
         limit: int,
     ) -> list[Entry]:
         """The latest entries, oldest of them first. See `Store.history`."""
-        conditions = self._conditions(account, with_, search)
+        conditions = self._conditions(account, with_, search, since)
         if before is not None:
             conditions.append(("history.id < ?", [before]))
         return self._select(conditions, "DESC", limit)[::-1]
 
-    def each(self, account: int | None, with_: str | int | None, search: str) -> Iterator[Entry]:
+    def each(
+        self, account: int | None, with_: str | int | None, search: str, since: float | None
+    ) -> Iterator[Entry]:
         """All entries, oldest first, a page at a time. See `Store.export`."""
-        conditions = self._conditions(account, with_, search)
+        conditions = self._conditions(account, with_, search, since)
         last = 0
         while page := self._select([*conditions, ("history.id > ?", [last])], "ASC", _PAGE):
             yield from page
@@ -161,9 +165,11 @@ class History:
         return [_entry(*row) for row in rows]
 
     def _conditions(
-        self, account: int | None, with_: str | int | None, search: str
+        self, account: int | None, with_: str | int | None, search: str, since: float | None
     ) -> list[tuple[str, list[Any]]]:
         conditions: list[tuple[str, list[Any]]] = []
+        if since is not None:
+            conditions.append(("history.time >= ?", [since]))
         if account is not None:
             conditions.append(("history.account = ?", [account]))
         if with_ is not None:

@@ -148,6 +148,7 @@ class Store:
         with_: str | int | None = None,
         search: str = "",
         before: int | None = None,
+        since: float | None = None,
         limit: int = 100,
     ) -> list[Entry]:
         """The latest messages, in and out, the oldest of them first.
@@ -158,12 +159,18 @@ class Store:
                 called just that, all whose names contain it.
             search: words that the text must contain, anywhere, in any case.
             before: id of an entry: only earlier ones. For the page before this one.
+            since: Unix time in seconds: only from then on.
             limit: so many at most.
         """
-        return self._history.find(account, with_, search, before, limit)
+        return self._history.find(account, with_, search, before=before, since=since, limit=limit)
 
     def export(
-        self, account: int | None = None, *, with_: str | int | None = None, search: str = ""
+        self,
+        account: int | None = None,
+        *,
+        with_: str | int | None = None,
+        search: str = "",
+        since: float | None = None,
     ) -> Iterator[str]:
         """The same, from the beginning, as lines of JSON.
 
@@ -171,8 +178,22 @@ class Store:
             account: as for `history`.
             with_: as for `history`.
             search: as for `history`.
+            since: as for `history`.
         """
-        return map(as_line, self._history.each(account, with_, search))
+        return map(as_line, self._history.each(account, with_, search, since))
+
+    def names(self, account: int | None = None) -> list[str]:
+        """Names of all who were written to or heard from.
+
+        Args:
+            account: by whom; None for all accounts.
+        """
+        rows = self._db.execute(
+            "SELECT DISTINCT name FROM party WHERE name <> '' AND (? IS NULL OR account = ?)"
+            " ORDER BY name",
+            (account, account),
+        )
+        return [name for (name,) in rows]
 
     def receive(self, mark: bytes, entry: Entry, address: Address) -> bool:
         """Note a message that came in, at once as seen and in the history.

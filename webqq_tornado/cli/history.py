@@ -1,0 +1,120 @@
+"""The command `history`: what was written and read, out of the store."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import IO, Any
+
+import click
+
+from ..flows.store import Store
+from .console import show_entries
+from .who import account_and_screen, account_options, as_json, complete_names, json_option
+
+__all__ = ["history"]
+
+#: The latest that are shown, where nothing else is said.
+_SHOWN = 50
+#: More than anybody has.
+_ALL = 2**31
+_UNITS = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SPAN = re.compile(rf"(\d{{1,6}}) ?({'|'.join(_UNITS)})")
+
+
+def _moment(_context: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """A date, a date with a time, or how long ago, as Unix time."""
+    if value is None:
+        return None
+    span = _SPAN.fullmatch(value)
+    if span:
+        return time.time() - timedelta(**{_UNITS[span[2]]: int(span[1])}).total_seconds()
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{value!r}: give a date (2026-01-31, 2026-01-31T18:30) or a span (30min, 12h, 7d, 2w)"
+        ) from None
+
+
+@click.command()
+@click.option(
+    "--with",
+    "with_",
+    metavar="NAME",
+    shell_complete=complete_names,
+    help="Only with this contact: name or number.",
+)
+@click.option("--search", default="", metavar="WORD", help="Only with this word in it.")
+@click.option(
+    "--since", metavar="WHEN", callback=_moment, help="Only from then on: 2026-01-31, 12h, 7d."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"Only the latest N; {_SHOWN} without --all, --since or --export.",
+)
+@click.option("--all", "is_all", is_flag=True, help="All from the beginning.")
+@click.option(
+    "--export",
+    "file",
+    type=click.File("w", encoding="utf-8", lazy=True, atomic=True),
+    metavar="FILE",
+    help="Write them to FILE as lines of JSON, in place of showing them.",
+)
+@json_option
+@account_options
+@click.pass_context
+def history(context: click.Context, /, **choices: Any) -> None:
+    """Show what was written and read; works without the server.
+
+    Keys of a line of JSON: id, account, kind (friend, group, discussion, stranger), number and
+    name of the conversation, sender, sender_number, is_own, time (Unix), text, content (the
+    parts, as clients send them). Numbers are 0 if not known.
+
+    \b
+    Examples:
+      python -m webqq_tornado history --with Bot --search weather
+      python -m webqq_tornado history --since 7d --json | jq -r .text
+      python -m webqq_tornado history --export messages.jsonl
+    """  # noqa: D301 - click reads the backspace
+    keys = ("with_", "search", "since", "limit", "is_all", "file", "is_json")
+    with_, search, since, limit, is_all, file, is_json = (choices.pop(key) for key in keys)
+    who, screen = account_and_screen(context, choices)
+    path = who.folder / "client.db"
+    if not path.exists():
+        raise click.ClickException(f"nothing was written or read yet: there is no {path}")
+    wanted = {"with_": with_, "search": search, "since": since}
+    is_bound = is_all or since is not None or file is not None
+    with Store(path) as store:
+        whose = who.account or None
+        if is_bound and limit is None and (is_json or file is not None):
+            lines = store.export(whose, **wanted)  # however many they are
+        else:
+            entries = store.history(whose, **wanted, limit=limit or (_ALL if is_bound else _SHOWN))
+            lines = (as_json(entry.as_json()) for entry in entries)
+        if file is not None:
+            screen.say(f"{_write(file, lines)} messages are in {file.name}.")
+        elif is_json:
+            _print(lines)
+        elif entries:
+            show_entries(screen, entries)
+        else:
+            screen.say("Nothing found.", style="dim")
+
+
+def _write(file: IO[str], lines: Iterable[str]) -> int:
+    """Write lines to a file that is there only with all of them; how many."""
+    number = 0
+    with file:
+        for number, line in enumerate(lines, 1):  # noqa: B007 - the last one counts
+            file.write(f"{line}\n")
+    return number
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)

@@ -1,0 +1,109 @@
+"""Accounts online for a command: one or several, on one stream."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any
+
+from ..engine.stream import HTTPStream
+from ..flows.client import Client, PasswordNeeded
+from ..flows.store import Store
+from ..protocol.endpoints import Endpoints
+from .asking import Asking
+from .passwords import known_password
+from .who import Who
+
+__all__ = ["DRAIN_SECONDS", "all_online", "online"]
+
+logger = logging.getLogger("webqq_tornado.cli")
+
+#: Seconds for chains under way when leaving.
+DRAIN_SECONDS = 3.0
+
+
+@asynccontextmanager
+async def online(
+    who: Who, *, listens: bool = False, log_level: int = logging.DEBUG
+) -> AsyncIterator[Client]:
+    """The account, logged in; it stays so when the block is left.
+
+    Args:
+        who: which.
+        listens: whether messages are fetched. One that only sends leaves them to whoever does.
+        log_level: of lines about states and messages.
+    """
+    async with all_online([who], listens=listens, log_level=log_level) as found:
+        yield found[0][1]
+
+
+@asynccontextmanager
+async def all_online(
+    everyone: Sequence[Who], *, listens: bool, log_level: int
+) -> AsyncIterator[list[tuple[Who, Client]]]:
+    """Several accounts on one stream, as `online`; those that can not log in are left out.
+
+    Raises:
+        Exception: none could: what the first has met.
+    """
+    stream = HTTPStream()
+    with ExitStack() as open_files:
+        stores = {
+            folder: open_files.enter_context(Store(folder / "client.db"))
+            for folder in {who.folder: None for who in everyone}
+        }
+        turn = asyncio.Lock()
+        both = []
+        for who in everyone:
+            asking = Asking(who.folder, who.account, opens=who.opens_pictures, turn=turn)
+            store = stores[who.folder]
+            client = _client(stream, store, who, asking, listens=listens, log_level=log_level)
+            both.append((who, client, asking))
+        try:
+            logins = (_log_in(*each) for each in both)
+            results = await asyncio.gather(*logins, return_exceptions=True)
+            yield _who_is_in(both, results)
+        finally:
+            for _, client, _ in both:
+                client.leave()
+            await stream.drain(DRAIN_SECONDS)
+            stream.close()
+
+
+def _client(stream: HTTPStream, store: Store, who: Who, asking: Asking, **rest: Any) -> Client:
+    return Client(
+        stream,
+        who.account,
+        who.password or "",
+        Endpoints.at(who.url),
+        dialect=who.dialect,
+        store=store,
+        session_file=who.session_file,
+        on_captcha=asking.captcha,
+        on_qr=asking.qr,
+        **rest,
+    )
+
+
+async def _log_in(who: Who, client: Client, asking: Asking) -> None:
+    """By the session that was kept, else by password, which may be asked for."""
+    try:
+        await client.login()
+    except PasswordNeeded:
+        known = known_password(who.password_file, who.password)
+        await client.login(await asking.password() if known is None else known)
+
+
+def _who_is_in(
+    everyone: Sequence[tuple[Who, Client, Asking]], results: Sequence[BaseException | None]
+) -> list[tuple[Who, Client]]:
+    failed = [error for error in results if error is not None]
+    if len(failed) == len(everyone):
+        raise failed[0]
+    for (who, _, _), error in zip(everyone, results, strict=True):
+        if error is not None:
+            logger.error("%d is not online: %s", who.account, error)
+    clients = zip(everyone, results, strict=True)
+    return [(who, client) for (who, client, _), error in clients if error is None]
