@@ -86,7 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round of each: a look")
     parser.add_argument("--only", choices=names, action="append", help="may be given again")
-    parser.add_argument("--seconds", type=float, help="that count in a round (1.5; quick: 0.5)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        help="that count in a round (1.5; quick: 0.5), or of a chat (120; quick: 20)",
+    )
     parser.add_argument("--repeats", type=int, help="rounds of each client (3; quick: 1)")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where to write the figures")
     parser.add_argument(
@@ -105,7 +109,9 @@ def _bench(options: argparse.Namespace, sockets: int) -> Iterator[Bench]:
         program = reference.built(folder)
         with nginx.running(folder, cores.server, sockets + _SPARE_FILES) as server:
             loops = Loops(server, program, cores, seconds, repeats)
-            yield Bench(loops, Waits(server.http, cores, sockets), Report(_versions(loops)))
+            chatting = options.seconds or (20.0 if options.quick else 120.0)
+            waits = Waits(server.http, cores, sockets, chatting)
+            yield Bench(loops, waits, Report(_versions(loops)))
 
 
 def _raise_file_limit() -> int:

@@ -1,17 +1,27 @@
-"""What is not a rate: memory of chains that are held, lateness of chains that are delayed."""
+"""What is no rate of requests: memory of chains that are held, lateness of chains that are delayed,
+accounts that chat, bodies of any size.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import holder
+from . import bodies, holder, town
 from .children import Cores, json_of, python
 from .report import Figure
 
 _HELD, _DELAYED = 10_000, 50_000
 #: Seconds that delayed chains idle, from the start of making them, and over which they then start.
 _WAIT, _SPREAD = 6.0, 5.0
+#: Accounts, and messages a second of all of them.
+_ACCOUNTS, _MESSAGES = 2_000, 400.0
+#: Seconds that they get to log in, and what is under way at the end to arrive.
+_AROUND = 90.0
+#: MiB of a body.
+_BODY = 1024
 
 
 class Waits(NamedTuple):
@@ -21,11 +31,13 @@ class Waits(NamedTuple):
         url: of nginx.
         cores: where to run.
         sockets: that one process may have.
+        chatting: seconds of the chat.
     """
 
     url: str
     cores: Cores
     sockets: int
+    chatting: float
 
     def held(self) -> Iterator[Figure | str]:
         """Chains in a long poll, and aiohttp's tasks."""
@@ -49,13 +61,53 @@ class Waits(NamedTuple):
         if facts["idle_for"] < 1:
             yield f"making the chains left {facts['idle_for']:.1f} s to idle, that is too little"
 
+    def accounts(self) -> Iterator[Figure | str]:
+        """Accounts that chat, in one process."""
+        people = min(_ACCOUNTS, self.sockets // 4 * 2)  # two connections each, and in pairs
+        with town.running(people, self.cores.server) as server:
+            command = python("accounts", people, _MESSAGES, self.chatting, *server)
+            facts = json_of(command, self.cores.client, self.chatting + _AROUND)
+        for what, value, unit in _chat_lines(people, facts):
+            yield Figure("accounts", what, value, unit)
+        for what, count in facts["problems"].items():
+            yield f"{count} messages {what}"
+
+    def bodies(self) -> Iterator[Figure | str]:
+        """Large bodies, each way that they can be streamed."""
+        with bodies.running(self.cores.server) as url, tempfile.TemporaryDirectory() as folder:
+            for way, what in bodies.WAYS.items():
+                command = python("bodies", way.__name__, _BODY, url, Path(folder))
+                facts = json_of(command, self.cores.client, _AROUND)
+                yield Figure("bodies", f"memory grows, {what}", facts["grown_mib"], "MiB", 4.0)
+                yield Figure("bodies", f"rate, {what}", facts["mib_s"], "MiB/s")
+                if facts["size"] != _BODY * bodies.MIB:
+                    yield f"{what}: {facts['size']} bytes arrived"
+
     def _measure(self, name: str, *arguments: object) -> Any:
         command = python("waiting", name, *arguments)
         return json_of(command, self.cores.client, _WAIT + _SPREAD)
+
+
+def _chat_lines(people: int, facts: Any) -> Iterator[tuple[str, float, str]]:
+    yield f"{people:,} accounts are online after", facts["login_seconds"], "s"
+    yield "messages offered", facts["offered"] / facts["seconds"], "/s"
+    yield (
+        "messages heard (one to a group is heard by nine)",
+        facts["heard"] / facts["seconds"],
+        "/s",
+    )
+    yield "from send to the listener, median", facts["p50_ms"], "ms"
+    yield "from send to the listener, 99th percentile", facts["p99_ms"], "ms"
+    yield "from send to the listener, at most", facts["max_ms"], "ms"
+    for who in ("client", "server"):
+        yield f"CPU of the {who} (of its core)", facts[f"{who}_cpu"] * 100, "%"
+        yield f"memory of the {who} for each account", facts[f"{who}_kib"], "KiB"
 
 
 #: By the name for the command line: title, and how it is measured.
 FIGURES: dict[str, tuple[str, Callable[[Waits], Iterator[Figure | str]]]] = {
     "held": (f"{_HELD:,} chains in a long poll at once", Waits.held),
     "delayed": (f"{_DELAYED:,} delayed chains", Waits.delayed),
+    "accounts": ("Accounts in one process, chatting", Waits.accounts),
+    "bodies": (f"Bodies of {_BODY:,} MiB", Waits.bodies),
 }
