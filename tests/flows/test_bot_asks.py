@@ -11,7 +11,7 @@ from servers.town import PASSWORD, Town
 
 from webqq_tornado.flows.bot import Bot, NoAnswerError
 from webqq_tornado.flows.client import Client, State, StateChange
-from webqq_tornado.flows.happenings import EVENTS
+from webqq_tornado.flows.handling.happenings import EVENTS
 from webqq_tornado.flows.store import Store
 from webqq_tornado.protocol.codes import Status
 from webqq_tornado.protocol.endpoints import Endpoints

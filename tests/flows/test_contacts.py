@@ -9,9 +9,9 @@ import pytest
 from servers.front import Say, front_of
 from servers.town import PASSWORD, Ear, Town
 
-from webqq_tornado.flows.address import Kind
+from webqq_tornado.flows.account.address import Kind
+from webqq_tornado.flows.account.contacts import Contacts, Stranger, name_of
 from webqq_tornado.flows.client import Client, SendError
-from webqq_tornado.flows.contacts import Contacts, Stranger, name_of
 from webqq_tornado.protocol.codes import Status
 from webqq_tornado.protocol.endpoints import Endpoints
 from webqq_tornado.protocol.models import (

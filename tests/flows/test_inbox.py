@@ -10,8 +10,8 @@ from servers.front import LOSE, Say, front_of
 from servers.town import PASSWORD, Ear, Town
 from tenacity import wait_none
 
-from webqq_tornado.flows import signing
-from webqq_tornado.flows.address import Kind
+from webqq_tornado.flows.account import signing
+from webqq_tornado.flows.account.address import Kind
 from webqq_tornado.flows.client import Client
 from webqq_tornado.flows.store import Store
 from webqq_tornado.protocol.endpoints import Endpoints

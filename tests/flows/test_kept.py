@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from servers.town import Town
 
+from webqq_tornado.flows.account.kept import KeptSession
 from webqq_tornado.flows.client import Client, LoginError, State
-from webqq_tornado.flows.kept import KeptSession
 from webqq_tornado.flows.store import Store
 from webqq_tornado.protocol.endpoints import Endpoints
 from webqq_tornado.protocol.models import FriendMessage

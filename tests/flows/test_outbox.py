@@ -11,9 +11,9 @@ from servers.front import CLOSE, LOSE, Front, Say, front_of
 from servers.town import PASSWORD, Ear, Town
 from tenacity import wait_none
 
-from webqq_tornado.flows import outbox, signing
+from webqq_tornado.flows.account import outbox, signing
+from webqq_tornado.flows.account.contacts import Stranger
 from webqq_tornado.flows.client import Client, SendError, State, StateChange
-from webqq_tornado.flows.contacts import Stranger
 from webqq_tornado.flows.store import Store, StoreError
 from webqq_tornado.protocol.endpoints import Endpoints
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage, SessionMessage

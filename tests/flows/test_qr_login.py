@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from servers.town import Town
 
-from webqq_tornado.flows import login
+from webqq_tornado.flows.account import login
 from webqq_tornado.flows.client import Client, LoginError, State
 from webqq_tornado.protocol.codes import Status
 from webqq_tornado.protocol.dialect import WEBQQ3

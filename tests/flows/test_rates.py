@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webqq_tornado.flows.rates import Rate, RateLimiter
+from webqq_tornado.flows.handling.rates import Rate, RateLimiter
 
 
 @pytest.mark.parametrize(

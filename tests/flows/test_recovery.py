@@ -11,7 +11,7 @@ from servers.front import CLOSE, HANG, Front, Say, front_of
 from servers.town import Ear, Town
 from tenacity import wait_none
 
-from webqq_tornado.flows import login, poll, signing
+from webqq_tornado.flows.account import login, poll, signing
 from webqq_tornado.flows.client import Client, State, StateChange
 from webqq_tornado.protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from webqq_tornado.protocol.endpoints import Endpoints

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 import pytest
 from tornado.ioloop import IOLoop
 
-from webqq_tornado.flows.schedule import Cron, Every, Timetable
+from webqq_tornado.flows.handling.schedule import Cron, Every, Timetable
 
 BERLIN = "Europe/Berlin"
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from webqq_tornado.flows.address import Address, Kind
-from webqq_tornado.flows.history import Entry
+from webqq_tornado.flows.account.address import Address, Kind
+from webqq_tornado.flows.account.history import Entry
 from webqq_tornado.flows.store import Store, StoreError
 from webqq_tornado.protocol.models import Content, Face, Font, GroupPicture, UnknownPart
 

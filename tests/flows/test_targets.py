@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from servers.town import PASSWORD, Ear, Town
 
-from webqq_tornado.flows.address import Kind
+from webqq_tornado.flows.account.address import Kind
+from webqq_tornado.flows.account.contacts import Stranger
 from webqq_tornado.flows.client import Client
-from webqq_tornado.flows.contacts import Stranger
 from webqq_tornado.flows.store import Store
 from webqq_tornado.protocol.endpoints import Endpoints
 from webqq_tornado.protocol.models import (

@@ -7,7 +7,7 @@ import functools
 
 import pytest
 
-from webqq_tornado.flows.watch import Blocked, Watch, place_of
+from webqq_tornado.flows.handling.watch import Blocked, Watch, place_of
 
 
 class Clock:

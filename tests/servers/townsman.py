@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from webqq_tornado import HTTPStream
-from webqq_tornado.flows import outbox
+from webqq_tornado.flows.account import outbox
 from webqq_tornado.flows.client import Client
 from webqq_tornado.flows.store import Store
 from webqq_tornado.protocol.endpoints import Endpoints

@@ -12,9 +12,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ..flows.account.contacts import Contact, kind_of, name_of
+from ..flows.account.outbox import Receipt
 from ..flows.client import Client, SendError
-from ..flows.contacts import Contact, kind_of, name_of
-from ..flows.outbox import Receipt
 from ..protocol.codes import Status
 from ..protocol.models import Discussion, Friend, Group
 from .chat import catch_signals, until_stopped

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.text import Text
 
-from ..flows.history import Entry
+from ..flows.account.history import Entry
 
 __all__ = ["Screen", "printable", "show_entries", "show_logs"]
 

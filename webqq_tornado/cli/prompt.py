@@ -12,9 +12,9 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import HTML
 from prompt_toolkit.patch_stdout import patch_stdout
 
+from ..flows.account.contacts import Contact, Message, kind_of, name_of
+from ..flows.account.outbox import Receipt
 from ..flows.client import Client, Happening, SendError, State, StateChange
-from ..flows.contacts import Contact, Message, kind_of, name_of
-from ..flows.outbox import Receipt
 from ..protocol.codes import Status
 from ..protocol.models import Content, Discussion, Friend, Group
 from .console import Screen, printable, show_entries

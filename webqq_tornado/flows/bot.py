@@ -35,23 +35,23 @@ from typing import Any, TypeAlias, TypeVar, overload
 
 from ..engine.stream import HTTPStream
 from ..protocol.models import Content
-from .address import Kind
-from .asks import NoAnswerError
-from .calls import Calls, logger, release_turn
+from .account.address import Kind
+from .account.contacts import Contact, name_of
 from .client import Client
-from .commands import builtin_rules
-from .contacts import Contact, name_of
-from .dispatch import Dispatch
-from .drawer import Drawer, MemoryValues, Values
-from .happenings import Listener, check_event
-from .message import Message, Person, said_to
-from .permissions import GROUP_ADMIN, GROUP_OWNER, OWNER, Permission, owners_of
-from .plugins import Plugin, PluginError, Plugins
-from .rates import Rate
-from .rules import Handler, WhoGiven, rule_of
-from .schedule import Cron, Every, Schedule, Timetable
-from .scope import Middleware, Scopes
-from .watch import place_of
+from .handling.asks import NoAnswerError
+from .handling.calls import Calls, logger, release_turn
+from .handling.commands import builtin_rules
+from .handling.dispatch import Dispatch
+from .handling.drawer import Drawer, MemoryValues, Values
+from .handling.happenings import Listener, check_event
+from .handling.message import Message, Person, said_to
+from .handling.permissions import GROUP_ADMIN, GROUP_OWNER, OWNER, Permission, owners_of
+from .handling.plugins import Plugin, PluginError, Plugins
+from .handling.rates import Rate
+from .handling.rules import Handler, WhoGiven, rule_of
+from .handling.schedule import Cron, Every, Schedule, Timetable
+from .handling.scope import Middleware, Scopes
+from .handling.watch import place_of
 
 __all__ = [
     "GROUP_ADMIN",

@@ -41,21 +41,21 @@ from ..protocol.models import (
     SystemMessage,
 )
 from ..protocol.models import StatusChange as FriendStatusChange
-from .contacts import Contact, Contacts, name_of
-from .contacts import Message as AnyMessage
-from .directory import Directory
-from .fetch import Fetch
-from .inbox import Inbox
-from .links import REQUEST_TIMEOUT, prepared
-from .login import Login, LoginError, OnCaptcha, OnQR, PasswordNeeded
-from .outbox import Receipt, SendError
-from .poll import Poll
-from .post import Post
-from .records import Kept, Records, Unkept
-from .signatures import Signatures
-from .signing import Signing
+from .account.contacts import Contact, Contacts, name_of
+from .account.contacts import Message as AnyMessage
+from .account.directory import Directory
+from .account.fetch import Fetch
+from .account.inbox import Inbox
+from .account.links import REQUEST_TIMEOUT, prepared
+from .account.login import Login, LoginError, OnCaptcha, OnQR, PasswordNeeded
+from .account.outbox import Receipt, SendError
+from .account.poll import Poll
+from .account.post import Post
+from .account.records import Kept, Records, Unkept
+from .account.signatures import Signatures
+from .account.signing import Signing
+from .account.upkeep import Upkeep
 from .store import Store
-from .upkeep import Upkeep
 
 __all__ = [
     "Client",

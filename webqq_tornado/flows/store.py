@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 from ..database import DatabaseError, open_database, transaction
 from ..protocol.content import build_sent, parse_sent
 from ..protocol.models import Content
-from .address import Address, Kind
-from .history import Entry, History, as_line
+from .account.address import Address, Kind
+from .account.history import Entry, History, as_line
 
 __all__ = ["Letter", "Store", "StoreError"]
 

@@ -6,16 +6,16 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ..engine.chain import Errback, Link, Next
-from ..engine.errors import StreamError
-from ..protocol.codes import Action
-from ..protocol.errors import ProtocolError, RefusedError
-from ..protocol.models import Content
+from ...engine.chain import Errback, Link, Next
+from ...engine.errors import StreamError
+from ...protocol.codes import Action
+from ...protocol.errors import ProtocolError, RefusedError
+from ...protocol.models import Content
+from ..store import Letter
 from .address import Address, Kind
 from .contacts import Contact, name_of
 from .directory import LOST
 from .outbox import PAUSE, Outbox, Receipt, Sender, SendError, Slip, in_pieces
-from .store import Letter
 
 __all__ = ["Post"]
 

@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..protocol import wire
-from ..protocol.content import build_sent, parse_sent
-from ..protocol.models import Content
+from ...protocol import wire
+from ...protocol.content import build_sent, parse_sent
+from ...protocol.models import Content
 from .address import Kind
 
 __all__ = ["Entry", "History", "dumped"]

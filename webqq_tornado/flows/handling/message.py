@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from ..protocol.models import Content, Discussion, Friend, Group, Member
-from .client import Client
-from .contacts import Contact, Stranger, kind_of, name_of
-from .contacts import Message as Event
-from .outbox import Receipt
+from ...protocol.models import Content, Discussion, Friend, Group, Member
+from ..account.contacts import Contact, Stranger, kind_of, name_of
+from ..account.contacts import Message as Event
+from ..account.outbox import Receipt
+from ..client import Client
 
 __all__ = ["Host", "Message", "Person", "conversation_of", "message_of", "person_in", "said_to"]
 

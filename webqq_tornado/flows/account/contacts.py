@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ..protocol.codes import Status
-from ..protocol.models import (
+from ...protocol.codes import Status
+from ...protocol.models import (
     Discussion,
     DiscussionDetails,
     DiscussionMember,

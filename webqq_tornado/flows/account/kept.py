@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..engine.session import CookieJar
-from ..protocol.models import Secret
+from ...engine.session import CookieJar
+from ...protocol.models import Secret
 
 __all__ = ["KeptSession"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from .client import Client
-from .contacts import Contact, kind_of, name_of, uin_of
+from ..account.contacts import Contact, kind_of, name_of, uin_of
+from ..client import Client
 from .message import Message, Person
 
 __all__ = ["Asks", "NoAnswerError"]

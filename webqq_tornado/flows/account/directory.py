@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from ..engine.chain import Link, Next
-from ..engine.response import Response
-from ..protocol import forms
-from ..protocol.codes import Action
-from ..protocol.dialect import Dialect
-from ..protocol.endpoints import Endpoints
-from ..protocol.errors import RefusedError
-from ..protocol.models import Discussion, Friend, Group, Secret, Session
+from ...engine.chain import Link, Next
+from ...engine.response import Response
+from ...protocol import forms
+from ...protocol.codes import Action
+from ...protocol.dialect import Dialect
+from ...protocol.endpoints import Endpoints
+from ...protocol.errors import RefusedError
+from ...protocol.models import Discussion, Friend, Group, Secret, Session
 from .address import Address, Kind
 from .contacts import Contact, Contacts, Stranger, kind_of, name_of, uin_of
 from .records import Records

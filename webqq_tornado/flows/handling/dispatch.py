@@ -7,19 +7,19 @@ import math
 import time
 from collections.abc import Iterator
 
-from ..engine.errors import StreamError
-from ..protocol.codes import Status
-from ..protocol.errors import ProtocolError
-from ..protocol.models import StatusChange
+from ...engine.errors import StreamError
+from ...protocol.codes import Status
+from ...protocol.errors import ProtocolError
+from ...protocol.models import StatusChange
+from ..account.contacts import Message as Event
+from ..account.outbox import SendError
+from ..client import Client, State, StateChange
+from ..client import Happening as Heard
 from .asks import Asks
 from .calls import Calls, log_failure, logger
-from .client import Client, State, StateChange
-from .client import Happening as Heard
-from .contacts import Message as Event
 from .happenings import Happening, happenings_of
 from .lanes import Lanes
 from .message import Host, Message, conversation_of, message_of
-from .outbox import SendError
 from .permissions import is_permitted
 from .rules import Rule
 from .scope import CallNext, Middleware, Scope, Scopes

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from ..engine.chain import Link, Next
-from ..engine.response import Response
-from ..protocol import forms
-from ..protocol.dialect import Dialect
-from ..protocol.endpoints import Endpoints
-from ..protocol.models import Secret, Session
+from ...engine.chain import Link, Next
+from ...engine.response import Response
+from ...protocol import forms
+from ...protocol.dialect import Dialect
+from ...protocol.endpoints import Endpoints
+from ...protocol.models import Secret, Session
 from .contacts import Stranger
 
 __all__ = ["Signatures"]

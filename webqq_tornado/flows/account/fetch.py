@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ..engine.chain import Link, Next
-from ..engine.response import Response
-from ..protocol import forms
-from ..protocol.codes import Action, Status
-from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
-from ..protocol.endpoints import Endpoints
-from ..protocol.errors import ProtocolError, RefusedError
-from ..protocol.exchange import Exchange
-from ..protocol.hashes import friend_list_hash
-from ..protocol.models import (
+from ...engine.chain import Link, Next
+from ...engine.response import Response
+from ...protocol import forms
+from ...protocol.codes import Action, Status
+from ...protocol.dialect import SMARTQQ, WEBQQ3, Dialect
+from ...protocol.endpoints import Endpoints
+from ...protocol.errors import ProtocolError, RefusedError
+from ...protocol.exchange import Exchange
+from ...protocol.hashes import friend_list_hash
+from ...protocol.models import (
     Discussion,
     DiscussionDetails,
     FriendList,

@@ -16,18 +16,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from ..engine.chain import Link, Next
-from ..engine.errors import StreamError
-from ..engine.request import Request
-from ..engine.response import Response
-from ..engine.session import CookieJar
-from ..protocol import forms, smartqq, webqq3
-from ..protocol.codes import LoginResult, QRState
-from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
-from ..protocol.endpoints import Endpoints
-from ..protocol.errors import ProtocolError
-from ..protocol.hashes import hash33, password_hash
-from ..protocol.models import CheckReply, LoginReply, Secret, Session
+from ...engine.chain import Link, Next
+from ...engine.errors import StreamError
+from ...engine.request import Request
+from ...engine.response import Response
+from ...engine.session import CookieJar
+from ...protocol import forms, smartqq, webqq3
+from ...protocol.codes import LoginResult, QRState
+from ...protocol.dialect import SMARTQQ, WEBQQ3, Dialect
+from ...protocol.endpoints import Endpoints
+from ...protocol.errors import ProtocolError
+from ...protocol.hashes import hash33, password_hash
+from ...protocol.models import CheckReply, LoginReply, Secret, Session
 
 __all__ = ["Login", "LoginError", "OnCaptcha", "OnQR", "PasswordLogin", "PasswordNeeded", "QRLogin"]
 

@@ -9,23 +9,23 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 from urllib.request import Request
 
-from ..engine.chain import Chain, Errback, Link, Next
-from ..engine.errors import StreamError
-from ..engine.response import Response
-from ..protocol import forms
-from ..protocol.codes import Action
-from ..protocol.content import MAX_BYTES, split_text
-from ..protocol.dialect import Dialect
-from ..protocol.endpoints import Endpoints
-from ..protocol.errors import ProtocolError, RefusedError
-from ..protocol.models import Content, Discussion, Group, Part, Secret, SendReply, Session
+from ...engine.chain import Chain, Errback, Link, Next
+from ...engine.errors import StreamError
+from ...engine.response import Response
+from ...protocol import forms
+from ...protocol.codes import Action
+from ...protocol.content import MAX_BYTES, split_text
+from ...protocol.dialect import Dialect
+from ...protocol.endpoints import Endpoints
+from ...protocol.errors import ProtocolError, RefusedError
+from ...protocol.models import Content, Discussion, Group, Part, Secret, SendReply, Session
+from ..store import Letter
 from .address import Address, Kind
 from .contacts import Contact, Stranger, name_of
 from .directory import LOST, Directory
 from .history import Entry
 from .records import Records
 from .signatures import Signatures
-from .store import Letter
 
 __all__ = ["Outbox", "Receipt", "SendError", "Slip", "in_pieces"]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ..protocol.codes import Status
-from ..protocol.models import (
+from ...protocol.codes import Status
+from ...protocol.models import (
     FileOffer,
     Friend,
     FriendListChange,
@@ -19,8 +19,8 @@ from ..protocol.models import (
     SystemMessage,
     Typing,
 )
-from .client import Client, State, StateChange
-from .client import Happening as Heard
+from ..client import Client, State, StateChange
+from ..client import Happening as Heard
 from .message import Person, person_in
 
 __all__ = [

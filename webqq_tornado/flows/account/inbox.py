@@ -12,10 +12,10 @@ import logging
 import time
 from typing import Protocol
 
-from ..engine.chain import Chain, Errback, Link, Next
-from ..engine.errors import StreamError
-from ..protocol.errors import ProtocolError
-from ..protocol.models import (
+from ...engine.chain import Chain, Errback, Link, Next
+from ...engine.errors import StreamError
+from ...protocol.errors import ProtocolError
+from ...protocol.models import (
     Discussion,
     DiscussionMessage,
     Friend,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable
 
-from ..engine.chain import Errback, Link, Next
-from ..engine.request import Request
-from ..engine.response import Response
+from ...engine.chain import Errback, Link, Next
+from ...engine.request import Request
+from ...engine.response import Response
 
 __all__ = ["REQUEST_TIMEOUT", "prepared"]
 

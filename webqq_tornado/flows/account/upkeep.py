@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from ..engine.chain import Chain, Errback, Link, Next
-from ..protocol import forms, webqq3
-from ..protocol.dialect import Dialect
-from ..protocol.endpoints import Endpoints
-from ..protocol.models import Session
+from ...engine.chain import Chain, Errback, Link, Next
+from ...protocol import forms, webqq3
+from ...protocol.dialect import Dialect
+from ...protocol.endpoints import Endpoints
+from ...protocol.models import Session
 from .contacts import Contacts
 from .fetch import Fetch
 

@@ -9,16 +9,16 @@ from typing import Protocol
 
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
-from ..engine.chain import Chain, Errback, Link, Next
-from ..engine.request import Request
-from ..engine.session import CookieJar
-from ..protocol import forms, smartqq, webqq3
-from ..protocol.dialect import SMARTQQ, Dialect
-from ..protocol.endpoints import Endpoints
-from ..protocol.models import Secret, Session
+from ...engine.chain import Chain, Errback, Link, Next
+from ...engine.request import Request
+from ...engine.session import CookieJar
+from ...protocol import forms, smartqq, webqq3
+from ...protocol.dialect import SMARTQQ, Dialect
+from ...protocol.endpoints import Endpoints
+from ...protocol.models import Secret, Session
+from ..store import Store
 from .kept import KeptSession, cookies_of
 from .login import Login, OnCaptcha, OnQR, PasswordLogin, QRLogin
-from .store import Store
 
 __all__ = ["Signing"]
 

@@ -11,10 +11,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..protocol.models import Content
+from ...protocol.models import Content
+from ..store import Letter, Store, StoreError
 from .address import Address, Kind
 from .history import Entry
-from .store import Letter, Store, StoreError
 
 __all__ = ["Kept", "Records", "Unkept"]
 

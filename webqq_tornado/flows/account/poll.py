@@ -6,16 +6,16 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from ..engine.chain import Link, Next
-from ..engine.errors import ConnectError, StreamError, TimeoutError
-from ..engine.request import Request
-from ..engine.response import Response
-from ..protocol import forms
-from ..protocol.codes import Action, meaning_of
-from ..protocol.dialect import SMARTQQ, Dialect
-from ..protocol.endpoints import Endpoints
-from ..protocol.errors import ProtocolError
-from ..protocol.models import Event, PollReply, Secret, Session
+from ...engine.chain import Link, Next
+from ...engine.errors import ConnectError, StreamError, TimeoutError
+from ...engine.request import Request
+from ...engine.response import Response
+from ...protocol import forms
+from ...protocol.codes import Action, meaning_of
+from ...protocol.dialect import SMARTQQ, Dialect
+from ...protocol.endpoints import Endpoints
+from ...protocol.errors import ProtocolError
+from ...protocol.models import Event, PollReply, Secret, Session
 from .contacts import Contacts
 from .fetch import Fetch
 

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from ..protocol.models import Discussion, Friend, Group
-from .address import Kind
-from .contacts import Contact, kind_of, name_of
+from ...protocol.models import Discussion, Friend, Group
+from ..account.address import Kind
+from ..account.contacts import Contact, kind_of, name_of
 from .message import Message, said_to
 from .permissions import Permission
 from .rates import Rate, RateLimiter

@@ -1,0 +1,1 @@
+"""What `..client.Client` is made of: login, polls, contacts, what comes in and what goes out."""

@@ -1,0 +1,1 @@
+"""What `..bot.Bot` is made of: messages, rules, plugins, schedules, permissions."""
