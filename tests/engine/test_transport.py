@@ -9,6 +9,7 @@ import select
 import socket
 import stat
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from servers.raw import answer, raw_server
@@ -198,6 +199,34 @@ async def test_idle_connections_are_closed_after_a_while(web: Web, monkeypatch):
             if len(_inodes_of_sockets()) <= len(before):
                 break
         assert len(_inodes_of_sockets()) <= len(before)
+
+
+def _watched(descriptor: int) -> set[int]:
+    """What is registered with an epoll descriptor."""
+    lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
+    return {int(line.split()[1]) for line in lines if line.startswith("tfd:")}
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="it is about epoll")
+async def test_a_new_lane_is_heard_whose_descriptors_have_numbers_of_former_connections(web: Web):
+    """libcurl's own wake-up descriptor may get the number of a connection that it had closed."""
+    async with HTTPStream(max_clients=200) as stream, HTTPStream() as other:
+
+        async def hold(name: str, count: int) -> None:
+            for _ in range(count):
+                stream.add_request(f"{web.http}/hold/{name}", None)
+            while (await other.fetch(f"{web.http}/arrived/{name}")).text != str(count):
+                pass
+
+        await hold("first-lane", 128)
+        transport = stream._transport
+        for number in {*range(500)} - {*transport.registered}:
+            transport.registered[number] = IOLoop.READ
+            transport.lasting.add(number)
+        await hold("second-lane", 1)
+        assert set(stream.fd_map) <= _watched(transport._readiness._epoll.fileno())
+        for name in ("first-lane", "second-lane"):
+            await other.fetch(f"{web.http}/release/{name}")
 
 
 @pytest.mark.slow

@@ -428,6 +428,8 @@ class Transport:
                 return lane
         lane = Lane(self)
         self._lanes.append(lane)
+        for fd in self.registered.keys() - self.fd_map.keys():
+            self.registered[fd] = 0  # it may be a wake-up descriptor of this lane by now
         if self._sweep_timer is None:
             self._sweep_timer = self.call_later(IDLE_SECONDS, self._sweep)
         return lane
