@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -56,8 +57,10 @@ class Upkeep:
     def start(self) -> None:
         """The session is open."""
         if self._client.dialect.heartbeat is not None:
-            self._client.add_chain(self._heartbeat(), "heartbeat", self._on_heartbeat_error)
-        self._client.add_chain(self._contacts(), "contacts", self._on_contacts_error)
+            first = self._heartbeat(_first_of(HEARTBEAT_SECONDS))
+            self._client.add_chain(first, "heartbeat", self._on_heartbeat_error)
+        first = self._contacts(_first_of(CONTACTS_SECONDS))
+        self._client.add_chain(first, "contacts", self._on_contacts_error)
 
     def stop(self) -> None:
         """The session is gone, and all its chains."""
@@ -83,8 +86,8 @@ class Upkeep:
         logger.debug("%s: contacts stay as they are: %s", self._client.name, error)
         return None
 
-    def _contacts(self) -> Next:
-        return self._client.fetch(self._on_contacts).first(CONTACTS_SECONDS)
+    def _contacts(self, delay: float | None = None) -> Next:
+        return self._client.fetch(self._on_contacts).first(delay or CONTACTS_SECONDS)
 
     def _on_contacts(self, contacts: Contacts) -> Link:
         self._client.know(contacts)
@@ -94,12 +97,17 @@ class Upkeep:
         logger.debug("%s: contacts stay as they are: %s", self._client.name, error)
         return self._contacts()
 
-    def _heartbeat(self) -> Next:
+    def _heartbeat(self, delay: float | None = None) -> Next:
         self._beats += 1
         form = forms.HeartbeatForm(self._beats, int(time.time() * 1000))
         request = webqq3.HEARTBEAT.request(self._client.endpoints, form)  # of that dialect alone
-        return Next(request, lambda response: self._heartbeat(), HEARTBEAT_SECONDS)
+        return Next(request, lambda response: self._heartbeat(), delay or HEARTBEAT_SECONDS)
 
     def _on_heartbeat_error(self, error: Exception) -> Link:
         logger.debug("%s: heartbeat: %s", self._client.name, error)
         return self._heartbeat()  # whether one is online is for poll to say
+
+
+def _first_of(period: float) -> float:
+    """Sooner than the later ones: accounts that log in together go on at times of their own."""
+    return period * random.uniform(0.2, 1)  # noqa: S311 - no secret
