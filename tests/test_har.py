@@ -77,6 +77,7 @@ async def test_every_exchange_is_an_entry_with_all_that_har_wants(har: Path):
         assert abs(started.timestamp() - datetime.datetime.now().timestamp()) < 60
         assert entry["time"] >= 0
         assert entry["cache"] == {}
+        assert entry["_resourceType"] == "fetch"
         assert set(entry["request"]) >= {
             *("method", "url", "httpVersion", "cookies", "headers", "queryString"),
             *("headersSize", "bodySize"),

@@ -208,6 +208,7 @@ class HARRecorder:
             "cache": {},
             "timings": _timings(outcome),
             "comment": f"chain {chain.name}, step {chain.steps}",
+            "_resourceType": "fetch",  # else Chromium's DevTools guess from the media type
         }
         if isinstance(outcome, Response) and outcome.url != request.url:
             entry["_url"] = self._masker.url(outcome.url)
