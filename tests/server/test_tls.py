@@ -164,6 +164,12 @@ async def test_a_port_for_https_that_is_taken_can_be_passed_over(tmp_path):
         assert port == town.server.tls_port > town.port
 
 
+@pytest.mark.parametrize("host", ["d1.web2.qq.com", "qun.qq.com", "qinfo.clt.qq.com"])
+def test_hosts_of_all_that_the_server_answers_are_among_them(host):
+    """The last two are where qqbot takes the numbers of friends and members from."""
+    assert host in HISTORICAL_HOSTS
+
+
 def test_hosts_lines_lead_every_host_to_the_address():
     lines = hosts_lines("192.0.2.7")
     assert all(line.startswith("192.0.2.7 ") for line in lines)
