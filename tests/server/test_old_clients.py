@@ -26,7 +26,8 @@ from servers.oldclients import (
 from servers.processes import running
 from servers.town import PASSWORD
 
-ANN, BOB = 10001, 10002
+ANN, BOB, EVE = 10001, 10002, 10003
+SQUARE = 20001
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,58 @@ def test_qqbot_shows_a_new_code_when_it_was_refused(
     assert "二维码已失效" in client.state()
     phone.decide(phone.scan(client.show()))
     assert client.enter()["qq"] == ANN
+
+
+QUN = "http://qun.qq.com/cgi-bin/qun_mgr"
+
+
+@pytest.fixture
+def qqbot(session: requests.Session, phone: Phone) -> QQBot:
+    """One that has signed in."""
+    client = QQBot(session)
+    client.prepare()
+    phone.decide(phone.scan(client.show()))
+    client.enter()
+    return client
+
+
+def test_qqbot_asks_for_the_numbers_of_friends(qqbot: QQBot) -> None:
+    answer = qqbot.ask_qun(f"{QUN}/get_friend_list")
+    assert answer == {"ec": 0, "result": {"0": {"mems": [{"name": "Bob", "uin": BOB}]}}}
+
+
+def test_qqbot_asks_for_the_numbers_of_groups_and_members(qqbot: QQBot) -> None:
+    answer = qqbot.ask_qun(f"{QUN}/get_group_list")
+    assert answer == {"ec": 0, "create": [{"gc": SQUARE, "gn": "Square", "owner": ANN}]}
+    answer = qqbot.ask_qun(f"{QUN}/search_group_members", gc=SQUARE, st=0, end=2000, sort=0)
+    found = {(member["uin"], member["nick"], member["role"]) for member in answer["mems"]}
+    assert found == {(ANN, "Ann", 0), (BOB, "Bob", 2), (EVE, "Eve", 2)}
+    assert {str(member["lv"]["level"]) for member in answer["mems"]} <= set(answer["levelname"])
+    assert answer["ec"] == 0
+    assert answer["count"] == answer["search_count"] == 3
+
+
+def test_qqbot_of_2018_asks_for_members_elsewhere(qqbot: QQBot) -> None:
+    url = "https://qinfo.clt.qq.com/cgi-bin/qun_info/get_group_members_new"
+    answer = qqbot.ask_qun(url, gc=SQUARE, u=ANN)
+    assert answer["ec"] == 0
+    assert answer["owner"] == ANN
+    assert answer["friends"] == [BOB]
+    assert {(each["u"], each["n"]) for each in answer["mems"]} == {
+        (ANN, "Ann"),
+        (BOB, "Bob"),
+        (EVE, "Eve"),
+    }
+
+
+@pytest.mark.parametrize("path", ["search_group_members", "get_group_list", "get_friend_list"])
+def test_qun_tells_nothing_without_proof(qqbot: QQBot, path: str) -> None:
+    assert qqbot.ask_qun(f"{QUN}/{path}", bkn=1, gc=SQUARE) == {"ec": 4}
+
+
+@pytest.mark.parametrize("group", ["", "x", "999", "9" * 30])
+def test_qun_tells_nothing_of_other_groups(qqbot: QQBot, group: str) -> None:
+    assert qqbot.ask_qun(f"{QUN}/search_group_members", gc=group)["ec"] == 7
 
 
 def test_smartqqbot_of_2016_signs_in_and_again_by_its_cookies(

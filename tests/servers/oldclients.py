@@ -115,6 +115,14 @@ class QQBot(OldClient):
         friends = self.friends(session["uin"], ptwebqq, vfwebqq)
         return {"qq": qq, "nick": items[-1].split("'")[1], "friends": friends}
 
+    def ask_qun(self, url: str, bkn: int | None = None, **data: object) -> dict[str, Any]:
+        """One of the lists with public numbers."""
+        proof = hashes.bkn(self.session.cookies["skey"]) if bkn is None else bkn
+        headers = {"Referer": "http://qun.qq.com/member.html"}
+        reply = self.session.post(url, data={**data, "bkn": proof}, headers=headers, timeout=30)
+        answer: dict[str, Any] = reply.json()
+        return answer
+
 
 class SmartQQBot(OldClient):
     """SmartQQBot 2016: it sends no token, and logs in by cookies first."""

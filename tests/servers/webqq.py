@@ -2,7 +2,8 @@
 
 It serves https as well, with certificates in DIRECTORY/tls.
 
-Ann (10001) and Bob (10002) are friends; their password is `town.PASSWORD`.
+Ann (10001) and Bob (10002) are friends; with Eve (10003) they are in Ann's group Square (20001).
+Their password is `town.PASSWORD`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ async def main() -> None:
     directory = Path(sys.argv[1])
     storage = Storage(directory / "server.db")
     if not storage.accounts():
-        ann, bob = (storage.create_account(nick, PASSWORD) for nick in ("Ann", "Bob"))
-        storage.befriend(ann.number, bob.number)
+        ann, bob, eve = (
+            storage.create_account(nick, PASSWORD).number for nick in ("Ann", "Bob", "Eve")
+        )
+        storage.befriend(ann, bob)
+        storage.create_group("Square", ann, [bob, eve])
     server = WebQQServer(storage, poll_timeout=0.2)
     files = certificates(directory / "tls")
     port = server.listen(int(sys.argv[2]) if len(sys.argv) > 2 else 0)

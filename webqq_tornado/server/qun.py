@@ -7,6 +7,7 @@ cookies tell. Forms: the two programs' sources; there is no other document.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -22,6 +23,9 @@ __all__ = ["ROUTES", "QunHandler"]
 _NOT_SIGNED_IN = 4
 #: ``ec`` for a group that one is not in.
 _NO_SUCH_GROUP = 7
+
+#: What a group calls its levels, by default; "lv" of a member is a key here.
+_LEVELS = {"1": "潜水", "2": "冒泡", "3": "吐槽", "4": "活跃", "5": "话唠", "6": "传说"}
 
 _Answer: TypeAlias = "dict[str, object]"
 Question: TypeAlias = Callable[["QunHandler", int], _Answer]
@@ -95,8 +99,12 @@ def _members(handler: QunHandler, me: int) -> _Answer:
         "adm_max": 10,
         "adm_num": sum(row.is_admin for row in rows),
         "count": len(rows),
+        "levelname": _LEVELS,
         "max_count": 2000,
         "mems": [_member(row, room.owner) for row in rows],
+        "search_count": len(rows),
+        "svr_time": int(time.time()),
+        "vecsize": 1,
     }
 
 
