@@ -24,6 +24,8 @@ class Say(NamedTuple):
 
 #: In place of an answer: the connection is closed, or nothing ever comes.
 CLOSE, HANG = object(), object()
+#: The request is passed on, as without a word: for those who wait for it.
+PASS = object()
 #: The request is passed on, but its answer is lost on the way back.
 LOSE = object()
 
@@ -45,6 +47,8 @@ class Front:
     def say(self, path: str, *answers: object) -> asyncio.Event:
         """Answer the next requests for a path so; the event is set when all is said."""
         self._scripts[path].extend(answers)
+        if self._said[path].is_set():  # of what was to be said before
+            self._said[path] = asyncio.Event()
         return self._said[path]
 
     def next_answer(self, path: str, body: bytes) -> object | None:
@@ -64,7 +68,7 @@ class _Handler(RequestHandler):
 
     async def get(self) -> None:
         answer = self.front.next_answer(self.request.path, self.request.body)
-        if answer is None:
+        if answer is None or answer is PASS:
             await self._pass_on()
         elif answer is HANG:
             await self.front.closing.wait()
