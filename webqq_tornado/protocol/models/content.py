@@ -1,0 +1,156 @@
+"""What is in a message: texts, faces, pictures, and how it looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..faces import FACES
+
+__all__ = [
+    "Content",
+    "Face",
+    "Font",
+    "GroupPicture",
+    "Part",
+    "Picture",
+    "UnknownPart",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Font:
+    """How a message looks.
+
+    Args:
+        name: Name of the font.
+        size: In points.
+        bold: First number of the wire's style.
+        italic: Second number of the wire's style.
+        underline: Third number of the wire's style.
+        color: ``rrggbb`` in hex.
+    """
+
+    name: str = "宋体"
+    size: int = 10
+    bold: bool = False
+    italic: bool = False
+    underline: bool = False
+    color: str = "000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One of the built-in small pictures.
+
+    Args:
+        id: Its number on the wire.
+    """
+
+    id: int
+
+    @property
+    def text(self) -> str:
+        """Its name in brackets, as QQ shows it: ``[微笑]``."""
+        return f"[{FACES.get(self.id, f'表情{self.id}')}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture from a friend (``offpic``).
+
+    Args:
+        path: ``file_path``, under which the server kept it.
+        is_sent: Whether the upload succeeded.
+    """
+
+    path: str
+    is_sent: bool = True
+
+    @property
+    def text(self) -> str:
+        """What stands for it in plain text."""
+        return "[图片]"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPicture:
+    """A picture in a group (``cface``).
+
+    Args:
+        name: File name.
+        file_id: Number on the server.
+        key: Key to fetch it (kept as it came: spaces count).
+        server: ``ip:port`` that has it.
+    """
+
+    name: str
+    file_id: int = 0
+    key: str = ""
+    server: str = ""
+
+    @property
+    def text(self) -> str:
+        """What stands for it in plain text."""
+        return "[图片]"
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownPart:
+    """A part of a content that we have no name for.
+
+    Args:
+        kind: Its first word, or empty.
+        raw: The part as JSON text, so that nothing is lost.
+    """
+
+    kind: str
+    raw: str
+
+    @property
+    def text(self) -> str:
+        """What stands for it in plain text."""
+        return f"[{self.kind or '?'}]"
+
+
+Part: TypeAlias = "str | Face | Picture | GroupPicture | UnknownPart"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    r"""What a message says: texts, faces and pictures in order.
+
+    Texts have ``\n`` line ends and no escapes. Build one with `of`, which joins neighbours.
+
+    Args:
+        parts: The parts in order; no empty and no neighbouring texts.
+        font: How the whole looks.
+
+    Example:
+        >>> Content.of("good morning", Face(14)).text
+        'good morning[微笑]'
+    """
+
+    parts: tuple[Part, ...] = ()
+    font: Font = Font()
+
+    @classmethod
+    def of(cls, *parts: Part, font: Font | None = None) -> Content:
+        """A content of these parts; texts that touch are joined, empty ones dropped."""
+        joined: list[Part] = []
+        for part in parts:
+            if isinstance(part, str) and joined and isinstance(joined[-1], str):
+                joined[-1] += part
+            elif part != "":
+                joined.append(part)
+        return cls(tuple(joined), font or Font())
+
+    @property
+    def text(self) -> str:
+        """Plain text, faces as their names in brackets, pictures as ``[图片]``."""
+        return "".join(part if isinstance(part, str) else part.text for part in self.parts)
+
+    @property
+    def is_unseen_picture(self) -> bool:
+        """Whether only a font came: a picture that the web client could not be shown."""
+        return not self.parts
