@@ -8,6 +8,7 @@ import pytest
 from webqq_tornado.protocol.hashes import (
     FriendListHash,
     bkn,
+    digits_hash,
     friend_list_hash,
     hash33,
     password_hash,
@@ -32,6 +33,17 @@ def test_every_kind_of_vector_has_a_hash() -> None:
 @pytest.mark.parametrize("kind", FriendListHash)
 def test_a_friend_list_hash_of_nothing_is_still_a_text(kind: FriendListHash) -> None:
     assert friend_list_hash(kind, 0, "")
+
+
+@pytest.mark.parametrize(("account", "expected"), [(1685359365, "A6FAF7A5"), (99999, "CE9B9ECF")])
+def test_the_hash_of_digits_is_that_of_pual_bot(account: int, expected: str) -> None:
+    ptwebqq = "8aa97c1ddbe4ef5a2e1c44d8d4c2b1a3f0e9d8c7b6a5948372615f4e3d2c1b0a"
+    assert digits_hash(account, ptwebqq) == expected
+
+
+def test_the_hash_of_digits_has_zeros_past_the_end() -> None:
+    assert digits_hash(3, "abcd") == f"{0xFFFFFFFF ^ 0x64000061:08X}"
+    assert digits_hash(1, "") == "FFFFFFFF"
 
 
 @pytest.mark.parametrize("vector", VECTORS["password_md5"], ids=lambda vector: str(vector["uin"]))

@@ -101,6 +101,15 @@ async def test_each_hash_of_the_friend_list_is_taken(kind):
         assert json.loads((await visitor.ask(webqq3.FRIENDS, form)).body)["retcode"] == 0
 
 
+async def test_the_hash_that_pual_bot_sent_is_taken():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        session = await visitor.enter()
+        given = hashes.digits_hash(town.ann, visitor.cookies["ptwebqq"])
+        form = forms.FriendsForm(session.vfwebqq, Secret(given))
+        assert json.loads((await visitor.ask(webqq3.FRIENDS, form)).body)["retcode"] == 0
+
+
 async def test_a_wrong_hash_is_50():
     async with Town() as town:
         visitor = town.visitor(town.ann)

@@ -187,6 +187,7 @@ def test_mojo_webqq_of_2018_signs_in_and_again_by_its_cookies(
     for _ in range(2):
         assert client.enter(check_sig) == {"qq": ANN, "friends": ["Bob"]}
     assert client.enter_again() == {"qq": ANN, "friends": ["Bob"]}
+    assert client.groups() == ["Square"]
 
 
 def test_smartqq_in_java_signs_in(session: requests.Session, phone: Phone) -> None:

@@ -9,6 +9,7 @@ import json
 import random
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
 
@@ -186,7 +187,14 @@ class MojoWebqq(OldClient):
         assert session["uin"] == account
         # It copies these two to w.qq.com itself.
         assert {"p_skey", "p_uin"} <= set(self.session.cookies.get_dict(".web2.qq.com"))
+        self.known = {"vfwebqq": vfwebqq, "hash": hashes.eqq_hash(account, ptwebqq)}
         return {"qq": account, "friends": self.friends(account, ptwebqq, vfwebqq)}
+
+    def groups(self) -> list[str]:
+        """The names; it sends the form of a POST as the query of a GET."""
+        query = urlencode({"r": json.dumps(self.known)})
+        url = f"https://s.web2.qq.com/api/get_group_name_list_mask2?{query}"
+        return [group["name"] for group in self.result(url, referer=REFERER_S)["gnamelist"]]
 
     def enter_again(self) -> dict[str, Any]:
         """With the cookies of last time."""

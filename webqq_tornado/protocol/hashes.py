@@ -16,6 +16,7 @@ __all__ = [
     "FriendListHash",
     "bkn",
     "digest_hash",
+    "digits_hash",
     "eqq_hash",
     "friend_list_hash",
     "hash33",
@@ -122,6 +123,22 @@ def password_error_hash(uin: int, ptwebqq: str) -> str:
     text = f"{ptwebqq}password error"
     mixed = (ord(left) ^ ord(right) for left, right in zip(text, cycle(str(uin)), strict=False))
     return "".join(f"{code & 0xFF:02X}" for code in mixed)
+
+
+def digits_hash(account: int, ptwebqq: str) -> str:
+    """Friend-list hash of WebQQ 3 in the summer of 2013 (pual_bot), as 8 upper hex digits.
+
+    Each digit of the number moves a place on in ptwebqq, from where four characters are XORed.
+    No client of ours sends it: the server takes it. Past the end the script had 0.
+    """
+    codes = [*ptwebqq.encode("latin-1", "replace"), *bytes(4)]
+    key, place, length = 0xFFFFFFFF, 0, max(len(ptwebqq), 1)
+    for digit in str(account):
+        place = (place + int(digit)) % length
+        missing = max(4 + place - length, 0)
+        there = codes[place : place + (missing or 4)]
+        key ^= int.from_bytes(bytes([*there, *codes][:4]), "big")
+    return f"{key:08X}"
 
 
 def quicksort_hash(uin: int, ptwebqq: str) -> str:

@@ -58,12 +58,12 @@ def _friend(session: PollSession, row: FriendRow) -> Friend:
 def _is_known_hash(session: PollSession, given: str) -> bool:
     """Whether it is what any of the clients computed, from 2012 to 2018."""
     # Late SmartQQ set an empty ptwebqq when the login was checked, and hashed that.
-    expected = (
+    expected = {
         hashes.friend_list_hash(kind, session.account, ptwebqq)
         for ptwebqq in (session.ptwebqq, "")
         for kind in hashes.FriendListHash
-    )
-    return given.upper() in expected
+    }
+    return given.upper() in expected | {hashes.digits_hash(session.account, session.ptwebqq)}
 
 
 def _groups(handler: ExchangeHandler, session: PollSession, form: forms.GroupsForm) -> str:
