@@ -7,6 +7,7 @@ import functools
 import inspect
 import logging
 import os
+import time
 
 import pytest
 
@@ -53,6 +54,16 @@ def unexpected_logs(request: pytest.FixtureRequest):
     if "caplog" not in request.fixturenames and records.records:
         lines = [f"{r.name} {r.levelname}: {r.getMessage()}" for r in records.records]
         pytest.fail("unexpected log lines:\n" + "\n".join(lines))
+
+
+@pytest.fixture
+def far_east(monkeypatch: pytest.MonkeyPatch):
+    """The machine's clock is set to a zone that is not UTC."""
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @functools.cache

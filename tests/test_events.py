@@ -171,6 +171,16 @@ async def test_a_connection_that_breaks_is_taken_up_again():
         assert server.asked[1].headers["Last-Event-ID"] == "5"
 
 
+async def test_who_does_not_want_to_ask_again_does_not_whatever_the_server_says():
+    async with scripted(ticking) as server, HTTPStream() as stream:
+        source = each(stream, lambda take: EventSource(server.url, take, retry=None))
+        seen = []
+        async for event in source:
+            seen.append(event.data)
+            assert len(server.asked) == 1
+        assert seen == ["1", "2", "3"]
+
+
 async def test_a_server_that_is_away_for_a_while_is_asked_again():
     class Told(HTTPStream):
         tries = 0

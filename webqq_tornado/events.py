@@ -218,7 +218,8 @@ class EventSource(_Source):
             up for a new one.
         on_event: gets each `Event`. While what it returns is awaited no more is read. A link that
             it returns ends this and is followed.
-        retry: seconds until it asks again, unless the server says otherwise; None: it does not.
+        retry: seconds until it asks again, unless the server says otherwise; None: it does not,
+            whatever the server says.
         last_event_id: to begin after.
         max_event_size: characters.
 
@@ -271,7 +272,8 @@ class EventSource(_Source):
                 self.last_event_id = event.id
                 yield event
             self.last_event_id = parser.last_event_id
-            self.retry = self.retry if parser.retry is None else parser.retry
+            if self.retry is not None and parser.retry is not None:
+                self.retry = parser.retry
 
 
 class JSONLines(_Source):

@@ -9,7 +9,6 @@ arithmetic, the states of the breaker are pybreaker's. Waiting is the loop's: no
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import time
 from collections.abc import Callable, Collection
 from datetime import datetime, timezone
@@ -29,7 +28,7 @@ from .engine.errors import (
     safe_url,
 )
 from .engine.request import Request
-from .engine.response import Response
+from .engine.response import Response, unix_time
 
 __all__ = ["IDEMPOTENT", "CircuitBreaker", "Retry", "retry_after"]
 
@@ -141,10 +140,8 @@ def retry_after(response: Response, now: float) -> float | None:
     text = (response.headers.get("Retry-After") or "").strip()
     if text.isdecimal() and text.isascii():
         return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
-    except (ValueError, TypeError, OverflowError):
-        return None
+    date = unix_time(text)
+    return None if date is None else max(0.0, date - now)
 
 
 class CircuitBreaker:

@@ -237,6 +237,9 @@ def test_when_decides_alone():
         (" 5 ", 5.0),
         (email.utils.formatdate(1_000_030, usegmt=True), 30.0),
         (email.utils.formatdate(999_000, usegmt=True), 0.0),
+        # The forms of old (RFC 9110, 5.6.7), all of them in UTC.
+        ("Monday, 12-Jan-70 13:47:10 GMT", 30.0),
+        ("Mon Jan 12 13:47:10 1970", 30.0),
         ("soon", None),
         ("-5", None),
         ("", None),
@@ -244,7 +247,7 @@ def test_when_decides_alone():
         ("Mon, 99 Jan 9999999 00:00:00 GMT", None),
     ],
 )
-def test_retry_after_as_seconds_and_as_date(text, seconds):
+def test_retry_after_as_seconds_and_as_date(text, seconds, far_east):
     assert retry_after(response(503, f"Retry-After: {text}".encode()), 1_000_000) == seconds
 
 

@@ -242,6 +242,29 @@ async def test_a_mirror_fetches_goes_on_and_asks_only_for_what_has_changed(tmp_p
         assert (again.fetched, again.unchanged, again.report().is_good) == (0, 3, True)
 
 
+async def test_a_file_that_can_have_no_copy_holds_up_no_other(tmp_path: Path):
+    async with scripted(Files()) as server:
+        async with Mirror([f"{server.url}/a"], tmp_path, say=print) as flow:
+            await flow.launch()
+        # No URL, one below a file, one with a name that is too long, and a good one.
+        bad = ["example.org/a", f"{server.url}/a/b", f"{server.url}/{'x' * 300}/y"]
+        async with Mirror([*bad, f"{server.url}/c"], tmp_path, say=print) as flow:
+            await flow.launch()
+        assert list(flow.missed) == bad
+        assert (flow.fetched, flow.done, flow.total) == (1, 4, 4)
+
+
+async def test_the_time_of_a_copy_is_that_of_its_file_however_it_is_said(tmp_path, far_east):
+    def script(asked: Asked) -> Say:
+        return Say(200, b"x", {"Last-Modified": "Wed Oct 21 07:28:00 2015"})
+
+    async with scripted(script) as server:
+        async with Mirror([f"{server.url}/a"], tmp_path, say=print) as flow:
+            await flow.launch()
+    (copy,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert copy.stat().st_mtime == 1445412480
+
+
 @pytest.mark.parametrize(
     ("url", "path"),
     [

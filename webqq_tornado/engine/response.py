@@ -5,11 +5,13 @@ Nothing is parsed before somebody looks: most readers want the body or one heade
 
 from __future__ import annotations
 
+import email.utils
 import http.client
 import io
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timezone
 from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
@@ -18,7 +20,7 @@ from .errors import safe_url
 from .inflow import BodyStream
 from .request import Request
 
-__all__ = ["Hop", "Response", "StreamedResponse"]
+__all__ = ["Hop", "Response", "StreamedResponse", "unix_time"]
 
 
 class Hop(NamedTuple):
@@ -324,3 +326,24 @@ def _parse_headers(block: list[bytes]) -> http.client.HTTPMessage:
         if colon:
             message[name] = value.strip()
     return message
+
+
+def unix_time(date: str) -> float | None:
+    """Unix time of an HTTP date, in any of its three forms (RFC 9110, 5.6.7).
+
+    Args:
+        date: a header's value.
+
+    Returns:
+        None if it is no date.
+
+    Example:
+        >>> unix_time("Thu, 01 Jan 1970 00:01:00 GMT")
+        60.0
+    """
+    try:
+        time = email.utils.parsedate_to_datetime(date)
+        # One of the forms has no zone: it is meant in UTC, and not in ours.
+        return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None

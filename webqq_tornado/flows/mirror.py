@@ -21,7 +21,7 @@ from ..engine.errors import StreamError, safe_url
 from ..engine.limits import Limits
 from ..engine.pipes import Progress
 from ..engine.request import Request
-from ..engine.response import Response
+from ..engine.response import Response, unix_time
 from ..retry import Retry
 from .ready import ReadyFlow, Report
 
@@ -75,17 +75,25 @@ class Mirror(ReadyFlow):
     def begin(self) -> Iterator[Link]:
         """A chain for each file."""
         for url in self._urls:
-            path = self._folder / path_of(url)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            request = Request(
-                url,
-                headers=_condition(path),
-                sink=path,
-                resume=True,
-                on_progress=functools.partial(self._on_progress, url),
-            )
-            read = functools.partial(self._saved, path)
-            yield Next(request, read, errback=functools.partial(self._failed, url))
+            try:
+                link = self._link(url)
+            except (ValueError, OSError) as error:  # no URL, or no place for its copy
+                self._failed(url, error)
+            else:
+                yield link
+
+    def _link(self, url: str) -> Next:
+        path = self._folder / path_of(url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        request = Request(
+            url,
+            headers=_condition(path),
+            sink=path,
+            resume=True,
+            on_progress=functools.partial(self._on_progress, url),
+        )
+        read = functools.partial(self._saved, path)
+        return Next(request, read, errback=functools.partial(self._failed, url))
 
     def _on_progress(self, url: str, progress: Progress) -> None:
         self._received[url] = progress.received
@@ -103,7 +111,7 @@ class Mirror(ReadyFlow):
         self.done += 1
 
     def _failed(self, url: str, error: Exception) -> None:
-        if not isinstance(error, (StreamError, OSError)):
+        if not isinstance(error, (StreamError, OSError, ValueError)):
             raise error
         self._miss(url, getattr(error, "message", str(error)))
         self.done += 1
@@ -159,8 +167,6 @@ def _condition(path: Path) -> dict[str, str]:
 
 def _set_time(path: Path, response: Response) -> None:
     """The copy is as old as what it is a copy of: that is what the next run asks about."""
-    try:
-        date = email.utils.parsedate_to_datetime(str(response.headers.get("Last-Modified", "")))
-    except (ValueError, TypeError):
-        return
-    os.utime(path, (date.timestamp(), date.timestamp()))
+    changed = unix_time(str(response.headers.get("Last-Modified", "")))
+    if changed is not None:
+        os.utime(path, (changed, changed))
