@@ -125,6 +125,30 @@ async def test_credentials_in_headers_and_addresses_are_not_written(har: Path):
     assert f"a={MASK}; b={MASK}" in text
 
 
+async def test_named_secrets_are_nowhere(har: Path):
+    async with scripted(lambda asked: Say()) as server, HTTPStream() as stream:
+        with HARRecorder(stream, har, secrets=["hush1"]):
+            await stream.add_request(server.url, name="hush1")
+            with pytest.raises(ConnectError):
+                await stream.fetch("http://127.0.0.1:1/hush1?q=hush1")
+    assert "hush1" not in har.read_text()
+
+
+async def test_a_body_that_is_no_text_is_found_again(har: Path):
+    async with scripted(lambda asked: Say(200, b"taken")) as server, HTTPStream() as stream:
+        with HARRecorder(stream, har):
+            await stream.fetch(Request(server.url, body=b"\xff\0\xfe"))
+    async with HTTPStream(replay=HARReplay(har)) as again:
+        assert (await again.fetch(Request(server.url, body=b"\xff\0\xfe"))).body == b"taken"
+
+
+async def test_a_replay_has_no_web_sockets(har: Path):
+    await recorded(har)
+    async with HTTPStream(replay=HARReplay(har)) as again:
+        with pytest.raises(ReplayError, match="web socket"):
+            await again.fetch("ws://127.0.0.1:1/")
+
+
 async def test_the_same_flow_hears_the_same_without_a_network(har: Path):
     first = await recorded(har)
     async with Flow(first.base, replay=HARReplay(har)) as again:

@@ -207,7 +207,7 @@ class HARRecorder:
             "response": self._response(outcome),
             "cache": {},
             "timings": _timings(outcome),
-            "comment": f"chain {chain.name}, step {chain.steps}",
+            "comment": self._masker.text(f"chain {chain.name}, step {chain.steps}"),
             "_resourceType": "fetch",  # else Chromium's DevTools guess from the media type
         }
         if isinstance(outcome, Response) and outcome.url != request.url:
@@ -229,7 +229,7 @@ class HARRecorder:
         }
         if isinstance(request.body, bytes):
             kind = _kind(dict(_lowered(request.header_pairs)).get("content-type", ""))
-            text = mask.body(request.body, kind).decode("utf-8", "replace")
+            text = _text(mask.body(request.body, kind))
             said["postData"] = {"mimeType": kind, "params": [], "text": text}
         elif request.body is not None:
             said["comment"] = "the body was no bytes, and is not kept"
@@ -238,13 +238,15 @@ class HARRecorder:
         return said
 
     def _response(self, outcome: Response | Exception) -> dict[str, Any]:
-        if not isinstance(outcome, Response):
-            return {**_NO_RESPONSE, "_error": str(outcome), "_kind": type(outcome).__name__}
         mask = self._masker
+        if not isinstance(outcome, Response):
+            # Without the chain, which is another one when it is played.
+            why = mask.text(getattr(outcome, "message", str(outcome)))
+            return {**_NO_RESPONSE, "_error": why, "_kind": type(outcome).__name__}
         pairs = list(outcome.headers.items())
         return {
             "status": outcome.status,
-            "statusText": outcome.reason,
+            "statusText": mask.text(outcome.reason),
             "httpVersion": _version(outcome),
             "cookies": _cookies(value for name, value in pairs if name.lower() == "set-cookie"),
             "headers": [_pair(name, mask.header(name, str(value))) for name, value in pairs],
@@ -352,7 +354,8 @@ class HARReplay:
     def _key(self, request: Request) -> tuple[str, str, bytes]:
         kind = _kind(dict(_lowered(request.header_pairs)).get("content-type", ""))
         body = request.body if isinstance(request.body, bytes) else b""
-        return request.method, self._masker.url(request.url), self._masker.body(body, kind)
+        said = _text(self._masker.body(body, kind)).encode()
+        return request.method, self._masker.url(request.url), said
 
     def _key_of_entry(self, request: Mapping[str, Any]) -> tuple[str, str, bytes]:
         posted = request.get("postData", {})
@@ -398,6 +401,11 @@ def _pair(name: str, value: str) -> dict[str, str]:
 
 def _lowered(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name.lower(), value) for name, value in pairs]
+
+
+def _text(body: bytes) -> str:
+    """A request's body, for which HAR has text alone."""
+    return body.decode("utf-8", "replace")
 
 
 def _kind(content_type: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+import os
 import pathlib
 
 import pytest
@@ -169,6 +170,29 @@ async def test_an_open_file_is_written_to_and_left_open(web: Web):
     async with HTTPStream() as stream:
         await stream.fetch(Request(f"{web.http}/bytes/1000", sink=file))
     assert len(file.getvalue()) == 1000
+
+
+async def test_a_device_is_written_to_and_not_replaced(web: Web):
+    master, slave = os.openpty()
+    try:
+        device = pathlib.Path(os.ttyname(slave))
+        async with HTTPStream() as stream:
+            both = (stream.fetch(Request(f"{web.http}/bytes/100", sink=device)) for _ in "12")
+            await asyncio.gather(*both)
+            async with stream.open(f"{web.http}/bytes/100") as response:
+                assert await response.stream.save(device) == 100
+        assert device.is_char_device()
+        assert len(os.read(master, 1000)) == 300
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+async def test_a_folder_is_no_place_for_a_body(web: Web, tmp_path):
+    async with HTTPStream() as stream:
+        with pytest.raises(IsADirectoryError):
+            await stream.fetch(Request(f"{web.http}/bytes/9", sink=tmp_path))
+    assert not tmp_path.with_name(tmp_path.name + ".part").exists()
 
 
 async def test_a_file_that_can_not_be_made_is_a_clear_error(web: Web, tmp_path):

@@ -235,6 +235,10 @@ def test_any_text_makes_a_request_or_a_value_error(text):
         {"max_redirects": -5},
         {"max_body_size": -1},
         {"auth_mode": "ntlm2", "auth_username": "a"},
+        {"sink": "file.bin"},
+        {"sink": b"file.bin"},
+        {"sink": bytearray()},
+        {"sink": io.StringIO()},
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
@@ -346,6 +350,14 @@ async def test_multipart_fields_are_encoded_like_form_fields(web: Web):
     assert told["fields"] == expected
 
 
+async def test_a_multipart_body_may_be_of_mappings(web: Web):
+    body = Multipart({"user": "ann"}, {"f": FilePart(b"x", "x.txt")})
+    async with HTTPStream() as stream:
+        told = (await stream.fetch(Request(f"{web.http}/form", body=body))).json()
+    assert told["fields"] == [["user", "ann"]]
+    assert len(told["files"]) == 1
+
+
 async def test_names_outside_ascii_are_fine_in_a_multipart_body(web: Web, tmp_path: Path):
     by_path = tmp_path / "图.txt"
     by_path.write_bytes(b"content")
@@ -424,6 +436,12 @@ def test_a_request_shows_no_secret():
         "http://me:swordfish@h/?token=swordfish", body=b"swordfish", auth_password="swordfish"
     )
     assert repr(request) == "<Request POST http://h/?token=...>"
+
+
+@pytest.mark.parametrize("wrong", [{"method": "POST"}, {"body": b"x"}, {"method": "HEAD"}])
+def test_a_web_socket_begins_with_a_get_without_a_body(wrong):
+    with pytest.raises(ValueError, match="web socket"):
+        Request("ws://a.test/", **wrong)
 
 
 def test_replace_makes_another():

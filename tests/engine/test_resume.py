@@ -143,6 +143,25 @@ async def test_a_part_that_was_not_asked_for_is_an_error_and_then_begun_anew(tar
     assert target.read_bytes() == WHOLE
 
 
+@pytest.mark.parametrize("dated", [False, True])
+async def test_a_part_of_another_version_is_an_error_and_then_begun_anew(target: Path, dated):
+    """From a server that does not look at If-Range."""
+    files = Files(etag="" if dated else '"v1"', dated=dated)
+    other = {"Last-Modified": "Thu, 22 Oct 2015 07:28:00 GMT"} if dated else {"ETag": '"v2"'}
+
+    def script(asked: Asked) -> Say:
+        say = files(asked)
+        return Say(say.status, say.body, {**say.headers, **other}) if asked.number == 1 else say
+
+    async with scripted(script) as server, HTTPStream() as stream:
+        request = Request(server.url, sink=target, resume=True)
+        await broken(stream, request)
+        with pytest.raises(ProtocolError, match="another version"):
+            await stream.fetch(request)
+        assert (await stream.fetch(request)).status == 200
+    assert target.read_bytes() == WHOLE
+
+
 async def test_the_bytes_are_those_that_were_sent(target: Path):
     async with scripted(Files(cuts=0)) as server, HTTPStream() as stream:
         await stream.fetch(Request(server.url, sink=target, resume=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -76,6 +78,15 @@ def _check_weight(name: str, value: int) -> None:
         raise ValueError(f"{name} is from 1 to 256, not {value}")
 
 
+def _check_sink(name: str, value: object) -> None:
+    is_taken = callable(value) or isinstance(value, os.PathLike) or hasattr(value, "write")
+    if not is_taken or isinstance(value, io.TextIOBase):
+        raise ValueError(
+            f"{name} is a function of bytes, a file that is open in binary mode, or a "
+            f"pathlib.Path, not {type(value).__name__}"
+        )
+
+
 #: By the names of the arguments.
 CHECKS: dict[str, Callable[[str, Any], None]] = {
     "connect_timeout": _check_seconds,
@@ -87,6 +98,7 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "max_header_size": _check_count,
     "max_header_count": _check_count,
     "body_size": _check_count,
+    "sink": _check_sink,
     "http_version": _check_word(*HTTP_VERSIONS),
     "auth_mode": _check_word("basic", "digest"),
     "proxy_auth_mode": _check_word("basic", "digest"),

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from .errors import ProtocolError, TooLargeError, safe_url
-from .inflow import part_path
+from .inflow import is_replaced, part_path
 from .request import Request
 from .response import Response
 
@@ -66,7 +66,9 @@ class FileSink:
         self._answer: Response | None = None
         self._kept = 0
         self._is_claimed = False
-        self._known = self._look() if request.resume and self._path else None
+        #: It gets its name when it is whole.
+        self._is_replaced = self._path is not None and is_replaced(self._path)
+        self._known = self._look() if request.resume and self._is_replaced else None
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -111,9 +113,10 @@ class FileSink:
                 self._file.flush()
         elif 200 <= answer.status < 300:
             self._opened(answer).close()
-            self._check_size(answer)
-            part_path(self._path).replace(self._path)
-            self._sidecar.unlink(missing_ok=True)
+            if self._is_replaced:
+                self._check_size(answer)
+                self._part.replace(self._path)
+                self._sidecar.unlink(missing_ok=True)
         elif answer.status == _NOT_SATISFIABLE and self._known is not None:
             self._settle(answer)
 
@@ -136,12 +139,13 @@ class FileSink:
         return self._part.with_name(self._part.name + ".json")
 
     def _opened(self, answer: Response) -> IO[bytes]:
-        if self._file is None:
+        if self._file is None and not self._is_replaced:
+            assert self._path is not None  # noqa: S101 - else there is a file
+            self._file = self._path.open("wb")
+        elif self._file is None:
             self._claim()
             if answer.status == _PARTIAL and self._known is not None:
-                start, _ = _content_range(answer)
-                if start != self._known.size:
-                    raise self._wrong(f"it begins at {start}, not at {self._known.size}")
+                self._check_part(answer, self._known)
                 self._file = self._part.open("ab")
             else:
                 self._note(answer)
@@ -175,6 +179,16 @@ class FileSink:
         if self._request.resume and validator:
             facts = {"url": _digest(self._request.url), "validator": validator}
             self._sidecar.write_text(json.dumps(facts), encoding="utf-8")
+
+    def _check_part(self, answer: Response, known: _Known) -> None:
+        start, _ = _content_range(answer)
+        if start != known.size:
+            raise self._wrong(f"it begins at {start}, not at {known.size}")
+        # There are servers that do not look at If-Range.
+        name = "ETag" if known.validator.startswith('"') else "Last-Modified"
+        said = str(answer.headers.get(name, known.validator)).removeprefix("W/")
+        if said != known.validator:
+            raise self._wrong("it is of another version")
 
     def _check_size(self, answer: Response) -> None:
         if answer.status != _PARTIAL or self._known is None:

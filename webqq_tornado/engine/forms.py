@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
-__all__ = ["FilePart", "Multipart", "form_body", "json_body"]
+__all__ = ["FilePart", "Multipart", "form_body", "json_body", "pairs_of"]
+
+_T = TypeVar("_T")
 
 
 class FilePart(NamedTuple):
@@ -33,16 +35,16 @@ class Multipart(NamedTuple):
     """A multipart/form-data body: form fields first, then files.
 
     Args:
-        fields: pairs of name and value.
-        files: pairs of name and `FilePart`.
+        fields: pairs of name and value, or a mapping.
+        files: pairs of name and `FilePart`, or a mapping.
 
     Example:
         >>> body = Multipart((("user", "ann"),), (("file", FilePart(b"x", "x.txt")),))
         >>> request = Request("http://example.org/", body=body)
     """
 
-    fields: tuple[tuple[str, str | bytes], ...] = ()
-    files: tuple[tuple[str, FilePart], ...] = ()
+    fields: Mapping[str, str | bytes] | Sequence[tuple[str, str | bytes]] = ()
+    files: Mapping[str, FilePart] | Sequence[tuple[str, FilePart]] = ()
 
 
 def form_body(
@@ -55,9 +57,13 @@ def form_body(
     if isinstance(params, str):
         params = params.encode()
     if not isinstance(params, bytes):
-        pairs = params.items() if isinstance(params, Mapping) else params
-        params = urlencode(list(pairs), doseq=True).encode()
+        params = urlencode(list(pairs_of(params)), doseq=True).encode()
     return params, "application/x-www-form-urlencoded"
+
+
+def pairs_of(given: Mapping[str, _T] | Iterable[tuple[str, _T]]) -> Iterable[tuple[str, _T]]:
+    """What was given as pairs or as a mapping, as pairs."""
+    return given.items() if isinstance(given, Mapping) else given
 
 
 def json_body(value: object) -> tuple[bytes, str]:

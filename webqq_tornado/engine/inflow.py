@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeAlias, Union
 
-__all__ = ["BodyStream", "Inflow", "Sink", "part_path"]
+__all__ = ["BodyStream", "Inflow", "Sink", "is_replaced", "part_path"]
 
 #: Where a body goes: a function of each chunk, whose awaitable result makes the sender wait; a
 #: binary file; the path of a file to be.
@@ -29,6 +29,11 @@ Sink: TypeAlias = Union[
 _ASIDE = 256 * 1024
 #: Bytes that a reader of a `BodyStream` may be behind before the sender has to wait.
 _AHEAD = 64 * 1024
+
+
+def is_replaced(path: Path) -> bool:
+    """A body for it gets its name when it is whole; a device or a pipe is written to instead."""
+    return path.is_file() or not path.exists()
 
 
 def part_path(path: os.PathLike[str]) -> Path:
@@ -237,11 +242,13 @@ class BodyStream:
             StreamError: the body broke off; what came is in a file of that name and `.part`.
             OSError: the file can not be written.
         """
-        size = 0
-        with part_path(path).open("wb") as file:
+        size, path = 0, Path(path)
+        part = part_path(path) if is_replaced(path) else path
+        with part.open("wb") as file:
             async for chunk in self:
                 size += file.write(chunk)
-        part_path(path).replace(path)
+        if part != path:
+            part.replace(path)
         return size
 
 

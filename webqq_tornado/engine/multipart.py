@@ -6,7 +6,7 @@ import os
 
 import pycurl
 
-from .forms import FilePart, Multipart
+from .forms import FilePart, Multipart, pairs_of
 
 __all__ = ["build_mime"]
 
@@ -18,11 +18,11 @@ def build_mime(easy: pycurl.Curl, body: Multipart) -> pycurl.CurlMime:
         pycurl.error: a file can not be read.
     """
     mime = pycurl.CurlMime(easy)
-    for name, value in body.fields:
+    for name, value in pairs_of(body.fields):
         part = mime.addpart()
         part.name(name.encode())
         part.data(value if isinstance(value, bytes) else value.encode())
-    for name, file in body.files:
+    for name, file in pairs_of(body.files):
         part = mime.addpart()
         part.name(name.encode())
         _fill(part, name, file)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from .errors import StreamError
+from .errors import ReplayError, StreamError, safe_url
 from .inflow import BodyStream
 from .lane import Lane, Outcome
 from .options import Options
@@ -64,6 +64,7 @@ class ReplayTransport:
     """
 
     is_forgotten = False
+    has_sockets = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop, recording: Recording) -> None:
         self._loop = loop
@@ -86,7 +87,7 @@ class ReplayTransport:
         played = _Played()
         answer: Answer | Exception
         try:
-            answer = self._recording.answer(request)
+            answer = _no_socket(request) if request.is_socket else self._recording.answer(request)
         except Exception as error:
             answer = error
         delay = answer.delay if isinstance(answer, Answer) else 0.0
@@ -134,6 +135,12 @@ class ReplayTransport:
 
     def close(self) -> None:
         """There is nothing to close."""
+
+
+def _no_socket(request: Request) -> ReplayError:
+    return ReplayError(
+        f"GET {safe_url(request.url)}: a recording has no messages of web sockets", request=request
+    )
 
 
 def _response(request: Request, answer: Answer) -> Response:

@@ -84,7 +84,8 @@ class Request:
         body_size: bytes in a body that comes from an iterable; else it is sent chunked.
         sink: where the body of the response goes, piece by piece, instead of into memory: a
             function of bytes, whose awaitable result makes the sender wait; an open binary file;
-            or a path, where the file appears when it is whole (until then it ends in `.part`).
+            or a path, where the file appears when it is whole (until then it ends in `.part`);
+            what is there and is no file, but a device, is written to as it is.
             To files go bodies of success (2xx) only.
         stream: call the reader when the headers are there; the body is in `Response.stream`.
         on_progress: a function of `Progress`, at most once a turn of the loop.
@@ -214,6 +215,10 @@ class Request:
         self._check_what_excludes_each_other()
 
     def _check_what_excludes_each_other(self) -> None:
+        if self.is_special and self.is_socket and (self.method != "GET" or self.body is not None):
+            raise ValueError(
+                "a web socket begins with a GET without a body; chain.send sends its messages"
+            )
         if self.resume and not isinstance(self.sink, os.PathLike):
             raise ValueError("resume=True is for a sink that is a path: there the rest goes")
         if self.ip_version == 4 and "[" in self.host:

@@ -234,7 +234,7 @@ class Runner:
         options, outcome, idle = self._plain_options, chain._outcome, self._idle_timeout
         try:
             if request.compiled is not PLAIN:  # it says more than a URL
-                if request.is_socket:
+                if request.is_socket and self._transport.has_sockets:
                     self._open_socket(chain)
                     return
                 options = self._options_of(request)

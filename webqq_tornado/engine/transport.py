@@ -82,6 +82,9 @@ class Transport:
         lasting: numbers of sockets that stay registered when libcurl lets them go.
     """
 
+    #: Web sockets are opened beside it, see `websocket`.
+    has_sockets = True
+
     def __init__(self, ioloop: IOLoop, handler: Callable[[object, int], None]) -> None:
         self.fd_map: dict[int, Lane] = {}
         self.registered: dict[int, int] = {}
