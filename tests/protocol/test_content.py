@@ -39,6 +39,10 @@ def test_a_text_without_added_spaces_stays_whole() -> None:
     assert parse_received([FONT, ["face", 14], "b", "c"]).parts == (Face(14), "bc")
 
 
+def test_a_font_without_its_name_in_front_is_a_font() -> None:
+    assert parse_sent(["a", {**FONT[1], "size": 12}]) == Content.of("a", font=Font(size=12))
+
+
 def test_line_ends_become_newlines() -> None:
     assert parse_received([FONT, "a\rb\r\nc\nd "]).text == "a\nb\nc\nd"
 

@@ -101,7 +101,7 @@ async def test_each_hash_of_the_friend_list_is_taken(kind):
         assert json.loads((await visitor.ask(webqq3.FRIENDS, form)).body)["retcode"] == 0
 
 
-async def test_the_hash_that_pual_bot_sent_is_taken():
+async def test_the_hash_of_early_2013_is_taken():
     async with Town() as town:
         visitor = town.visitor(town.ann)
         session = await visitor.enter()
@@ -179,16 +179,19 @@ async def test_a_message_waits_for_who_is_offline_over_a_restart(tmp_path: Path)
     assert message.content.text == "later"
 
 
-async def test_the_same_msg_id_again_is_the_same_message():
+@pytest.mark.parametrize(("msg_id", "messages"), [(7000001, 1), (91310001, 2)])
+async def test_the_same_msg_id_again_is_the_same_message_where_ids_tell_them_apart(
+    msg_id, messages
+):
     async with Town(poll_timeout=0.05) as town:
         ann, bob = town.visitor(town.ann), town.visitor(town.bob)
         await ann.enter()
         await bob.enter()
         to = await _first_friend(ann)
         for _ in range(2):
-            assert json.loads(await _send(ann, to, "once", 7000001))["retcode"] == 0
+            assert json.loads(await _send(ann, to, "once", msg_id))["retcode"] == 0
         events = webqq3.POLL.parse(await bob.poll()).events
-    assert len(events) == 1
+    assert len(events) == messages
 
 
 async def test_a_group_message_reaches_the_others_only():

@@ -71,6 +71,15 @@ async def test_the_groups_number_is_found_by_its_code():
     assert translation.account == town.square
 
 
+async def test_the_account_is_not_the_last_of_its_answer():
+    async with Town() as town:
+        ann = await entered(town, town.ann)
+        uin = (await square(ann)).members[1].uin
+        reply = await ann.ask(webqq3.TRANSLATE, forms.TranslateForm(uin, 1, ann.session.vfwebqq))
+    expected = f'{{"retcode":0,"result":{{"uiuin":"","account":{town.bob},"uin":{uin}}}}}'
+    assert reply.body.decode() == expected
+
+
 async def test_numbers_of_another_session_mean_nothing():
     async with Town() as town:
         ann, bob = await entered(town, town.ann), await entered(town, town.bob)

@@ -16,6 +16,7 @@ import zxingcpp
 from PIL import Image
 from servers.oldclients import (
     MojoWebqq,
+    NodeClient,
     Pual,
     PyWebQQ,
     QQBot,
@@ -208,6 +209,15 @@ def test_pywebqq_of_2014_signs_in_by_password(session: requests.Session) -> None
 
 def test_python_smartqq_client_of_2017_signs_in(session: requests.Session, phone: Phone) -> None:
     client = SmartQQClient(session)
+    phone.decide(phone.scan(client.show()))
+    assert client.enter() == {"qq": ANN, "nick": "Ann", "friends": ["Bob"]}
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain;charset=UTF-8"])
+def test_clients_for_node_of_2017_sign_in(
+    session: requests.Session, phone: Phone, content_type: str | None
+) -> None:
+    client = NodeClient(session, content_type)
     phone.decide(phone.scan(client.show()))
     assert client.enter() == {"qq": ANN, "nick": "Ann", "friends": ["Bob"]}
 

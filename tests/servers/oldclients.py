@@ -9,7 +9,7 @@ import json
 import random
 import re
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import requests
 
@@ -253,6 +253,52 @@ class SmartQQClient(OldClient):
         session = self.login2(ptwebqq)
         friends = self.friends(session["uin"], ptwebqq, vfwebqq)
         return {"qq": session["uin"], "nick": values[-1][2:-5], "friends": friends}
+
+
+class NodeClient(OldClient):
+    """One for Node, 2017: it has no ptwebqq, and says nothing of the type of its login's form.
+
+    Args:
+        session: cookies, and the way to the server.
+        content_type: of that form; node-smartqq said text/plain.
+    """
+
+    def __init__(self, session: requests.Session, content_type: str | None) -> None:
+        super().__init__(session)
+        self.content_type = content_type
+
+    def show(self) -> bytes:
+        url = "https://ssl.ptlogin2.qq.com/ptqrshow?appid=501004106&e=2&l=M&s=3&d=72&v=4&t=0.1"
+        return self.session.get(f"{url}&daid=164&pt_3rd_aid=0", timeout=30).content
+
+    def enter(self) -> dict[str, Any]:
+        """After the confirmation."""
+        token = hashes.hash33(self.session.cookies["qrsig"])
+        url = (
+            "https://ssl.ptlogin2.qq.com/ptqrlogin?u1=http%3A%2F%2Fw.qq.com%2Fproxy.html"
+            f"&ptqrtoken={token}&ptredirect=0&h=1&t=1&g=1&from_ui=1&ptlang=2052&action=0-0-1&"
+            "js_ver=10230&js_type=1&login_sig=&pt_uistyle=40&aid=501004106&daid=164&"
+        )
+        value = r"\s*'(.*?)'"
+        found = re.match(
+            rf"ptuiCB\({','.join([value] * 6)}\)",
+            self.session.get(url, timeout=30).content.decode(),
+        )
+        assert found
+        code, _, check_sig, _, _, nick = found.groups()
+        assert code == "0"
+        path = check_sig[check_sig.rindex("/") :]
+        self.session.get(f"http://ptlogin2.web2.qq.com{path}", allow_redirects=False, timeout=30)
+        vfwebqq = self.vfwebqq("")
+        r = {"ptwebqq": "", "clientid": 53999199, "psessionid": "", "status": "online"}
+        body = quote(f"r={json.dumps(r)}", safe=";,/?:@&=+$#-_.!~*'()")
+        headers = {"Referer": REFERER_D1, "Content-Type": self.content_type}
+        url = "http://d1.web2.qq.com/channel/login2"
+        reply = self.session.post(url, data=body, headers=headers, timeout=30)
+        assert reply.request.headers.get("Content-Type") == self.content_type
+        session = json.loads(reply.content)["result"]
+        friends = self.friends(session["uin"], "", vfwebqq)
+        return {"qq": session["uin"], "nick": nick, "friends": friends}
 
 
 class PyWebQQ(OldClient):

@@ -20,6 +20,7 @@ from .fields import (
     Record,
     Rows,
     as_object,
+    constant,
 )
 from .models import (
     Birthday,
@@ -147,8 +148,13 @@ PRESENCE = Record(Presence, *PRESENCE_FIELDS)
 SIGNATURE = Record(Signature, Field("uin", INTEGER), Field("lnick", TEXT))
 """One line of the result of get_single_long_nick2."""
 
-TRANSLATION = Record(Translation, Field("uin", INTEGER), Field("account", INTEGER))
-"""Result of get_friend_uin2."""
+TRANSLATION = Record(
+    Translation,
+    Field("uiuin", constant(""), is_read=False),
+    Field("account", INTEGER),
+    Field("uin", INTEGER),
+)
+"""Result of get_friend_uin2, in this order: clients looked for the comma after the account."""
 
 RECENT = Record(Recent, Field("uin", INTEGER), Field("type", INTEGER))
 """One line of the result of get_recent_list2."""

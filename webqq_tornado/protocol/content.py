@@ -99,6 +99,8 @@ def _parse_item(item: object) -> Part | Font:
     """One item of a content; what we can not read is kept as it came."""
     if isinstance(item, str):
         return wire.clean(item).replace("\r\n", "\n").replace("\r", "\n")
+    if isinstance(item, dict) and {"name", "size"} <= item.keys():
+        item = ["font", item]  # as thbattle's bot sent it in 2013, and was understood
     if not isinstance(item, list) or not item or not isinstance(item[0], str):
         return UnknownPart("", raw_json(item))
     kind = wire.clean(item[0])

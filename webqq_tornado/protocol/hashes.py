@@ -126,7 +126,7 @@ def password_error_hash(uin: int, ptwebqq: str) -> str:
 
 
 def digits_hash(account: int, ptwebqq: str) -> str:
-    """Friend-list hash of WebQQ 3 in the summer of 2013 (pual_bot), as 8 upper hex digits.
+    """Friend-list hash of WebQQ 3 in early 2013 (webqq-core, pual_bot), as 8 upper hex digits.
 
     Each digit of the number moves a place on in ptwebqq, from where four characters are XORed.
     No client of ours sends it: the server takes it. Past the end the script had 0.

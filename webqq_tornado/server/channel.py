@@ -31,7 +31,7 @@ _LOAD = 100
 #: client_type of who is online with this server: 41 is a web client.
 WEB_CLIENT = 41
 #: Tencent's words, captures of 2013.
-_KICKED = "您的帐号在另一地点登录，您已被迫下线。"
+_KICKED = "您的账号在另一地点登录，您已被迫下线。如有疑问，请登录 safe.qq.com 了解更多。"
 
 
 class SessionOver(Exception):

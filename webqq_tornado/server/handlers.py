@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+from tornado.httputil import parse_body_arguments
 from tornado.web import HTTPError, RequestHandler
 
 from ..protocol import wire
@@ -157,6 +158,8 @@ class UnknownHandler(Handler):
         raise HTTPError(404)
 
 
+_FORM = "application/x-www-form-urlencoded"
+
 #: Answers one exchange: from the handler and the form to the body.
 Answer: TypeAlias = Callable[["ExchangeHandler", Any], "str | Awaitable[str]"]
 
@@ -197,7 +200,10 @@ class ExchangeHandler(Handler):
         return answer if isinstance(answer, str) else await answer
 
     def _arguments(self) -> Mapping[str, str]:
-        values = self.request.arguments
+        values = dict(self.request.arguments)
+        if not self.request.body_arguments:
+            # Two clients for Node of 2017 called their forms text/plain, or nothing at all.
+            parse_body_arguments(_FORM, self.request.body, values, {})
         return {name: texts[-1].decode("utf-8", "replace") for name, texts in values.items()}
 
     def _has_referer(self) -> bool:

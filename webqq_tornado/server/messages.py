@@ -24,6 +24,8 @@ __all__ = ["ANSWERS", "PollHandler", "is_too_long"]
 MAX_TEXT = 4096
 #: Seconds in which a message may come again (Mojo-Webqq 2018 tried three times).
 RESEND_SECONDS = 120
+#: msg_id of clients that number nothing: the second is what webqq-core 2013 gave every message.
+_NO_NUMBERS = frozenset({0, 91310001})
 #: retcode "nothing new" (webqq.md, E); late SmartQQ said 0, without a result.
 NOTHING_NEW = {"webqq3": 102, "smartqq": 0}
 
@@ -91,7 +93,7 @@ def _send(
         return wire.build_refusal(UNKNOWN_CONTACT)
     if not form.content.parts or is_too_long(form.content):
         return wire.build_refusal(BAD_REQUEST, "content")
-    nonce = _nonce(form, conversation) if form.msg_id else None
+    nonce = None if form.msg_id in _NO_NUMBERS else _nonce(form, conversation)
     server.channel.send(
         session.account, conversation, form.content, origin=session, nonce=nonce, room=room
     )
