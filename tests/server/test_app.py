@@ -194,6 +194,18 @@ async def test_the_same_msg_id_again_is_the_same_message_where_ids_tell_them_apa
     assert len(events) == messages
 
 
+async def test_a_msg_id_that_other_words_had_tells_nothing_apart():
+    async with Town(poll_timeout=0.05) as town:
+        ann, bob = town.visitor(town.ann), town.visitor(town.bob)
+        await ann.enter()
+        await bob.enter()
+        to = await _first_friend(ann)
+        for text in ("ping", "pong", "pong"):
+            await _send(ann, to, text, 7000001)
+        events = webqq3.POLL.parse(await bob.poll()).events
+    assert [event.content.text for event in events] == ["ping", "pong", "pong"]
+
+
 async def test_a_group_message_reaches_the_others_only():
     async with Town(poll_timeout=0.05) as town:
         people = [town.visitor(number) for number in (town.ann, town.bob, town.eve)]

@@ -24,8 +24,9 @@ __all__ = ["ANSWERS", "PollHandler", "is_too_long"]
 MAX_TEXT = 4096
 #: Seconds in which a message may come again (Mojo-Webqq 2018 tried three times).
 RESEND_SECONDS = 120
-#: msg_id of clients that number nothing: the second is what webqq-core 2013 gave every message.
-_NO_NUMBERS = frozenset({0, 91310001})
+#: msg_id of clients that number nothing: they gave each message what they saw in a capture
+#: (webqq-core 2013, and bots in Python of 2013 and 2015).
+_NO_NUMBERS = frozenset({0, 13190001, 52880001, 91310001})
 #: retcode "nothing new" (webqq.md, E); late SmartQQ said 0, without a result.
 NOTHING_NEW = {"webqq3": 102, "smartqq": 0}
 
@@ -93,9 +94,15 @@ def _send(
         return wire.build_refusal(UNKNOWN_CONTACT)
     if not form.content.parts or is_too_long(form.content):
         return wire.build_refusal(BAD_REQUEST, "content")
-    nonce = None if form.msg_id in _NO_NUMBERS else _nonce(form, conversation)
+    nonce = _nonce(form, conversation)
+    is_numbered = session.counts(form.msg_id, nonce.mark) and form.msg_id not in _NO_NUMBERS
     server.channel.send(
-        session.account, conversation, form.content, origin=session, nonce=nonce, room=room
+        session.account,
+        conversation,
+        form.content,
+        origin=session,
+        nonce=nonce if is_numbered else None,
+        room=room,
     )
     return _SENT[session.dialect]
 

@@ -74,6 +74,8 @@ class PollSession:
         self._given: list[StoredMessage] = []  # in the last answer, not confirmed yet
         self._given_to: Turn | None = None
         self._uins = Uins(row.seed, row.account)
+        self._last_sent = (0, "")
+        self._has_numbers = True
 
     def __repr__(self) -> str:
         return f"<PollSession of {self.account} {self.status.value}>"
@@ -96,6 +98,19 @@ class PollSession:
     def secrets(self) -> tuple[Secret, ...]:
         """Each of them names the session; the s host takes no psessionid, the d host no vfwebqq."""
         return (self.psessionid, self.vfwebqq, self.ptwebqq)
+
+    def counts(self, msg_id: int, words: str) -> bool:
+        """Whether its client gives each message a number of its own: not all of them did.
+
+        Args:
+            msg_id: of a message that it sends.
+            words: what is said, and to whom, or a digest of that.
+        """
+        number, said = self._last_sent
+        if msg_id == number and words != said:
+            self._has_numbers = False
+        self._last_sent = (msg_id, words)
+        return self._has_numbers
 
     # -- its numbers --------------------------------------------------------------------------
 
