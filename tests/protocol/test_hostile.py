@@ -150,9 +150,10 @@ def test_any_reply_is_a_value_or_a_protocol_error(exchange: Any, body: bytes) ->
         b"ptuiCB(" + b"'\\" * 50_000,
         b"ptuiCB(" + b"'a'," * 50_000,
         b"ptui_checkVC(" + b" " * 100_000,
+        b"ptui_checkVC()" + b" " * 200_000 + b"x",
         b"",
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_a_crafted_reply_is_a_value_or_a_protocol_error(exchange: Any, body: bytes) -> None:
     with suppress(ProtocolError):

@@ -89,6 +89,11 @@ def test_a_number_of_more_than_64_bits_is_no_json_of_ours() -> None:
         wire.load("1" * 40)
 
 
+def test_a_number_that_could_not_be_written_again_is_no_json_of_ours() -> None:
+    with pytest.raises(ValueError, match="number too large"):
+        wire.load('["x",1e999]')
+
+
 def test_json_is_written_in_ascii_without_spaces() -> None:
     assert wire.dump({"a": [1, "你"]}) == r'{"a":[1,"\u4f60"]}'
 

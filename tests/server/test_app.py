@@ -11,7 +11,15 @@ import pytest
 from servers.town import Town, Visitor
 
 from webqq_tornado.protocol import forms, hashes, webqq3
-from webqq_tornado.protocol.models import Content, FriendMessage, GroupMessage, Kicked, Secret
+from webqq_tornado.protocol.codes import Status
+from webqq_tornado.protocol.models import (
+    Content,
+    Face,
+    FriendMessage,
+    GroupMessage,
+    Kicked,
+    Secret,
+)
 
 
 async def test_check_gives_a_code_and_the_number_as_salt():
@@ -29,7 +37,7 @@ async def test_login_answers_in_the_historical_words_and_sets_the_cookies():
         text = await visitor.login()
     assert text.startswith("ptuiCB('0','0','http://127.0.0.1:")
     assert text.endswith("','0','登录成功!', 'Ann');\r\n")
-    assert visitor.cookies["uin"] == "o0000010001"
+    assert visitor.cookies["uin"] == "o010001"
     assert len(visitor.cookies["ptwebqq"]) == 64
     assert {"skey", "superuin", "ptcz"} <= set(visitor.cookies)
 
@@ -279,6 +287,52 @@ async def test_garbage_is_refused_and_breaks_nothing(exchange, body):
         reply = await visitor.post(exchange.path, body)
     assert reply.code == 200
     assert json.loads(reply.body)["retcode"] != 0
+
+
+async def test_a_status_that_is_none_changes_nothing():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        session = await visitor.enter()
+        form = forms.StatusForm(Status.UNKNOWN, 12345678, session.psessionid)
+        reply = await visitor.ask(webqq3.CHANGE_STATUS, form)
+        assert json.loads(reply.body)["retcode"] == 1
+        assert town.server.channel.status_of(town.ann) is Status.ONLINE
+
+
+async def test_who_logs_in_with_a_status_that_is_none_is_online():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        await visitor.login()
+        form = forms.Login2Form(1, Secret(visitor.cookies["ptwebqq"]), status=Status.UNKNOWN)
+        assert (await visitor.result(webqq3.LOGIN2, form))["status"] == "online"
+
+
+async def test_a_message_with_a_face_that_nobody_knows_arrives_by_way_of_the_disk():
+    async with Town() as town:
+        ann, bob = town.visitor(town.ann), town.visitor(town.bob)
+        session = await ann.enter()
+        (friend,) = (await ann.result(webqq3.FRIENDS, forms.FriendsForm(session.vfwebqq)))["info"]
+        content = Content.of(Face(5000))
+        form = forms.SendForm(friend["uin"], content, psessionid=session.psessionid)
+        await ann.ask(webqq3.SEND_FRIEND, form)
+        await bob.enter()
+        assert [message.content for message in await bob.news(FriendMessage)] == [content]
+
+
+async def test_no_answer_has_a_mark_by_which_it_could_be_called_unchanged():
+    async with Town() as town:
+        reply = await town.visitor(town.ann).get("/web2/get_msg_tip", t=1)
+    assert "Etag" not in reply.headers
+
+
+async def test_a_file_is_not_there_and_none_is_for_who_is_not_signed_in():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        session = await visitor.enter()
+        for psessionid, retcode in ((session.psessionid, 4), (Secret("x"), 103)):
+            form = forms.FileForm(10002, "a.txt", 1, psessionid=psessionid)
+            reply = await visitor.ask(webqq3.FILE, form)
+            assert json.loads(reply.body)["retcode"] == retcode
 
 
 async def test_a_signature_outside_ascii_is_no_signature():

@@ -67,6 +67,34 @@ async def test_check_sig_gives_back_no_cookie_that_is_not_ours(value):
     assert "Set-Cookie: p_uin=;Path=/;\r\n" in answer
 
 
+@pytest.mark.parametrize(
+    ("asked", "led_to"),
+    [
+        ("http://w.qq.com/%0d%0aSet-Cookie:%20b=c", "http://w.qq.com/%0D%0ASet-Cookie:%20b=c"),
+        ("http://w.qq.com/%e4%b8%ad?a=%25e4", "http://w.qq.com/%E4%B8%AD?a=%e4"),
+        (
+            "http%3A%2F%2Fw.qq.com%2Fproxy.html%3Fa%3D1%26b%3D2",
+            "http://w.qq.com/proxy.html?a=1&b=2",
+        ),
+    ],
+)
+async def test_check_sig_leads_to_an_address_that_fits_into_a_header(asked, led_to):
+    async with Town() as town:
+        answer = await _raw(town, f"/check_sig?s_url={asked}", "", "ptlogin4.web2.qq.com")
+    assert answer.startswith("HTTP/1.1 302")
+    assert f"\r\nLocation: {led_to}\r\n" in answer
+
+
+@pytest.mark.parametrize(
+    "path", ["/login", "/login?u=x&p=y&verifycode=z", "/ptqrlogin?ptqrtoken=x"]
+)
+async def test_a_login_that_can_not_be_read_is_7(path):
+    async with Town() as town:
+        answer = await _raw(town, path, "qrsig=x")
+    words = "很遗憾，网络连接出现异常，请您稍后再试。"
+    assert answer.endswith(f"ptuiCB('7','0','','0','{words}', '');\r\n")
+
+
 @pytest.mark.parametrize("host", ['127.0.0.1"><x', "x@127.0.0.1", "127.0.0.1:99999", "[::1", ""])
 async def test_a_host_header_is_given_back_by_its_name_and_port_alone(host):
     async with Town() as town:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
 from webqq_tornado.protocol.models import Content, Face
-from webqq_tornado.server.storage import Conversation, Storage, StorageError
+from webqq_tornado.server.storage import Conversation, Nonce, Storage, StorageError
 
 
 @pytest.fixture
@@ -58,6 +59,23 @@ def test_all_is_there_after_a_restart(tmp_path: Path):
     assert message.content == content
     assert storage.page_account("token") == one
     storage.close()
+
+
+@pytest.mark.parametrize("number", [5000, -1, 2**63 - 1])
+def test_a_face_that_nobody_knows_comes_out_as_it_went_in(storage: Storage, number: int):
+    content = Content.of("a", Face(number))
+    storage.add_message(1, Conversation("friend", 2), content, [2])
+    assert [message.content for message in storage.undelivered(2)] == [content]
+
+
+def test_a_clock_that_was_put_back_takes_no_new_message_for_an_old_one(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+):
+    to, nonce = Conversation("friend", 2), Nonce("1", 120)
+    storage.add_message(1, to, Content.of("a"), [2], nonce)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000_000.0)
+    _, is_new = storage.add_message(1, to, Content.of("a"), [2], nonce)
+    assert is_new
 
 
 def test_what_was_delivered_is_gone(storage: Storage):

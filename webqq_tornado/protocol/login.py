@@ -59,14 +59,14 @@ def qr_reply(state: QRState, elapsed: int = 0, url: str = "", nick: str = "") ->
     return LoginReply(state.value, Secret(url), text, nick)
 
 
-def login_refusal(result: LoginResult, account: int) -> LoginReply:
+def login_refusal(result: LoginResult, account: int = 0) -> LoginReply:
     """The reply to a login that fails; the account stood where else the nick is.
 
     Args:
         result: Why.
-        account: QQ number.
+        account: QQ number; 0 if it could not be read.
     """
-    return LoginReply(result.value, text=LOGIN_TEXTS[result], nick=str(account))
+    return LoginReply(result.value, text=LOGIN_TEXTS[result], nick=str(account or ""))
 
 
 def _arguments(text: str, name: str, least: int, most: int) -> list[str]:

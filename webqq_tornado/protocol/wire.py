@@ -15,6 +15,7 @@ The JSONP grammar, as ptlogin2 wrote it and clients of 2013 `eval`ed it::
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import NamedTuple, NoReturn, TypeAlias
 
@@ -168,14 +169,23 @@ def _bounded_int(digits: str) -> int:
     return int(digits)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_bounded_int)
+def _finite_float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):  # could be read, but not be written again
+        raise ValueError("number too large")
+    return number
+
+
+_DECODER = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_int=_bounded_int, parse_float=_finite_float
+)
 
 
 def load(text: str) -> object:
     """The value of a JSON text.
 
     Raises:
-        ValueError: Not JSON, NaN or Infinity, a number of more than 64 bits.
+        ValueError: Not JSON, NaN or Infinity, a number of more than 64 bits or above a float's.
         RecursionError: Nested deeper than Python reads.
     """
     return _DECODER.decode(text)
@@ -226,7 +236,8 @@ def build_refusal(retcode: int, text: str = "") -> str:
 # --- JSONP ------------------------------------------------------------------------------------
 
 _OPEN = re.compile(r"\s*([A-Za-z_$][\w$]{0,63}(?:\.[A-Za-z_$][\w$]{0,63}){0,3})\s*\(\s*", re.ASCII)
-_CLOSE = re.compile(r"\s*\)\s*;?\s*\Z")
+# Two runs of white space never meet: a megabyte of it would be tried at every place.
+_CLOSE = re.compile(r"\s*\)\s*(?:;\s*)?\Z")
 _COMMA = re.compile(r"\s*,\s*")
 _STRING = re.compile(r"""'((?:[^'\\\r\n]|\\[\s\S])*)'|"((?:[^"\\\r\n]|\\[\s\S])*)\"""")
 _NUMBER = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,3})?(?![\w.])", re.ASCII)

@@ -150,7 +150,7 @@ class WebQQServer(Site):
         """
         https = self._http_server(ssl_options=server_context(files))
         try:
-            sockets = bind_sockets(port, address)
+            sockets = bind_sockets(port, address, backlog=BACKLOG)
         except OSError as error:
             raise _port_error(error, port, address, "--tls-port") from error
         https.add_sockets(sockets)

@@ -13,8 +13,10 @@ from tornado.httputil import parse_body_arguments
 from tornado.web import HTTPError, RequestHandler
 
 from ..protocol import wire
+from ..protocol.codes import LoginResult
 from ..protocol.errors import ProtocolError
 from ..protocol.exchange import Call
+from ..protocol.login import LOGIN_REPLY, login_refusal
 from .channel import PollSession
 from .site import Site
 
@@ -49,6 +51,9 @@ class Handler(RequestHandler):
         if not self.server.serves(self._host):
             raise HTTPError(403, reason="Host not served here")
 
+    def compute_etag(self) -> None:
+        """None: the historical server had no ETag, and 304 is no answer to who asks what is new."""
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """A short JSON text instead of a page."""
         self.finish({"error": self._reason})
@@ -82,7 +87,7 @@ class Handler(RequestHandler):
 
     def set_account_cookies(self, account: int, nick: str, ptwebqq: str) -> None:
         """The cookies of a login that was granted (webqq.md, A3 and B2; captures of 2015)."""
-        uin = f"o{account:010d}"
+        uin = f"o0{account}"
         for name, value in (
             ("skey", "@" + secrets.token_urlsafe(7)[:9]),
             ("uin", uin),
@@ -195,7 +200,7 @@ class ExchangeHandler(Handler):
             form = self.exchange.read_form(self._arguments())
         except ProtocolError as error:
             logger.debug("%s", error)
-            return wire.build_refusal(BAD_REQUEST, "request")
+            return _BAD_REQUESTS.get(self.exchange.host, wire.build_refusal(BAD_REQUEST, "request"))
         answer = self.answer(self, form)
         return answer if isinstance(answer, str) else await answer
 
@@ -211,6 +216,8 @@ class ExchangeHandler(Handler):
         return bool(referer) and self.server.serves(referer)
 
 
+#: What a host says to a request that it can not read, where it is no JSON.
+_BAD_REQUESTS = {"ssl": LOGIN_REPLY.build(login_refusal(LoginResult.BAD_PARAMETER))}
 #: What a host takes for a POST, too: Mojo-Webqq 2018 asked it for the groups by a GET with ``r``.
 _EITHER = {"s": "GET"}
 #: Hosts that want to see where a request comes from (webqq.md, "Referer is checked").

@@ -207,6 +207,13 @@ def _send_session(handler: ExchangeHandler, form: forms.SessionSendForm) -> str:
     return _send(handler, form, Conversation("session", person) if is_signed else None, room)
 
 
+def _file(handler: ExchangeHandler, form: forms.FileForm) -> str:
+    """Nobody can offer a file here: whoever asks for one is told that it is not there."""
+    session = handler.server.channel.find(form.psessionid)
+    is_over = session is None or session.kicked is not None
+    return wire.build_refusal(NOT_LOGGED_IN if is_over else UNKNOWN_CONTACT)
+
+
 ANSWERS: dict[object, Answer] = {
     webqq3.POLL.name: _poll,
     webqq3.SEND_FRIEND.name: _send_friend,
@@ -214,4 +221,5 @@ ANSWERS: dict[object, Answer] = {
     webqq3.SEND_DISCUSSION.name: _send_discussion,
     webqq3.SIGNATURE.name: _signature,
     webqq3.SEND_SESSION.name: _send_session,
+    webqq3.FILE.name: _file,
 }

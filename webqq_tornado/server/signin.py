@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import secrets
 from typing import NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from ..protocol import forms, hashes, webqq3, wire
-from ..protocol.codes import LoginResult
+from ..protocol.codes import LoginResult, Status
 from ..protocol.endpoints import APP_ID, DAID, SMARTQQ_APP_ID
 from ..protocol.login import build_check, login_refusal
 from ..protocol.models import CheckReply, LoginReply, Secret, SendReply, Session
@@ -28,11 +28,11 @@ def _check(handler: ExchangeHandler, form: forms.CheckForm) -> str:
         return wire.build_refusal(BAD_REQUEST, "uin")
     gate, is_late = handler.server.gate, bool(_LATE_CHECK & set(handler.request.arguments))
     salt = hashes.password_salt(form.account)
+    session = Secret(secrets.token_hex(48))
+    handler.set_domain_cookie("ptvfsession", session, "ptlogin2.qq.com")
     if gate.needs_captcha(form.account):
         handle = secrets.token_urlsafe(24)
         return build_check(CheckReply(True, handle, salt), is_late=is_late)
-    session = Secret(secrets.token_hex(48))
-    handler.set_domain_cookie("ptvfsession", session, "ptlogin2.qq.com")
     code = gate.new_code(form.account)
     given = session if is_late else Secret()
     return build_check(CheckReply(False, code, salt, given), is_late=is_late)
@@ -141,6 +141,10 @@ def _own(handler: Handler, url: str) -> str:
     return url
 
 
+#: What an address may have in it (RFC 3986); a header takes no more.
+_AS_IT_IS = ":/?#[]@!$&'()*+,;=%"
+
+
 class CheckSigHandler(Handler):
     """Where a successful login points to (step 4 of webqq.md): more cookies, then back."""
 
@@ -157,7 +161,8 @@ class CheckSigHandler(Handler):
         default = "/loginproxy.html?login2qq=1&webqq_type=10"
         target = _own(self, self.get_query_argument("s_url", ""))
         self.set_status(302)
-        self.set_header("Location", target or self.address_of("web2.qq.com", default))
+        where = target or self.address_of("web2.qq.com", default)
+        self.set_header("Location", quote(where, safe=_AS_IT_IS))
         self.write("0")  # pywebqq 2014 follows no redirect, but looks for this
 
     def _own_cookie(self, name: str) -> str:
@@ -194,7 +199,7 @@ def _login2(handler: ExchangeHandler, form: forms.Login2Form) -> str:
         session = server.channel.open_session(
             account,
             ptwebqq,
-            form.status,
+            Status.ONLINE if form.status is Status.UNKNOWN else form.status,
             dialect=ticket.dialect,
             vfwebqq=server.gate.vfwebqq(ptwebqq) if is_smart else None,
         )
@@ -218,6 +223,8 @@ def _change_status(handler: ExchangeHandler, form: forms.StatusForm) -> str:
     session = handler.server.channel.find(form.psessionid)
     if session is None or session.kicked is not None:
         return wire.build_refusal(NOT_LOGGED_IN)
+    if form.status is Status.UNKNOWN:
+        return wire.build_refusal(BAD_REQUEST, "newstatus")
     handler.server.channel.set_status(session, form.status)
     return webqq3.CHANGE_STATUS.answer(SendReply(0, "ok"))
 

@@ -44,7 +44,8 @@ class MessageTable(RoomTable):
         """
         now = int(time.time())
         known = self._by_nonce(sender, nonce) if nonce else None
-        if known is not None and known.time >= now - (nonce.seconds if nonce else 0):
+        # Not only "since": a clock that was put back leaves messages of the future.
+        if known is not None and abs(now - known.time) <= (nonce.seconds if nonce else 0):
             return known, False
         mark = nonce.mark if nonce else None
         values = (sender, *conversation, dump_content(content), now, mark, origin)
@@ -208,6 +209,7 @@ def _load_part(part: object) -> str | Face:
     match part:
         case str():
             return wire.clean(part)  # JSON can hold what no text can: half of a pair
-        case ["face", int(number)] if 0 <= number < 1000:
+        # Any number that the protocol can carry: what was accepted must come out again.
+        case ["face", int(number)] if -(2**63) <= number < 2**63:
             return Face(number)
     raise ValueError('content is a list of texts and ["face", id]')
