@@ -26,6 +26,7 @@ from tornado.concurrent import future_set_exception_unless_cancelled
 from tornado.escape import native_str, utf8
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest, HTTPResponse
 from tornado.httputil import HTTPHeaders
+from tornado.ioloop import IOLoop
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
 
 from .engine.errors import (
@@ -130,6 +131,7 @@ class HTTPStreamClient(AsyncHTTPClient):
     ) -> None:
         """See `HTTPStreamClient`; `AsyncHTTPClient` calls it in place of `__init__`."""
         super().initialize(defaults=defaults)
+        _close_those_of_closed_loops(type(self))
         self.max_clients = max_clients
         self.max_body_size = MAX_BODY_SIZE if max_body_size is None else max_body_size
         self.max_header_size = max_header_size
@@ -157,8 +159,9 @@ class HTTPStreamClient(AsyncHTTPClient):
         for timeout in waiting.values():
             if timeout is not None:
                 timeout.cancel()
-        for fetch in (*self._active, *waiting):
-            fetch.abandon()
+        if not _is_closed(self.io_loop):  # else nobody is there to be told
+            for fetch in (*self._active, *waiting):
+                fetch.abandon()
         self._transport.close()
         if not self._transport.is_forgotten:
             self._session.close()
@@ -257,6 +260,19 @@ class HTTPStreamClient(AsyncHTTPClient):
 
     def _handle_events(self, fd: object, events: int) -> None:
         self._transport.handle_events()
+
+
+def _close_those_of_closed_loops(kind: type[AsyncHTTPClient]) -> None:
+    # Tornado keeps a client for each loop, and a client its loop: no entry ever dies by itself.
+    for cache in (AsyncHTTPClient._async_clients(), kind._async_clients()):
+        for ioloop, client in tuple(cache.items()):
+            if isinstance(client, HTTPStreamClient) and _is_closed(ioloop):
+                client.close()
+
+
+def _is_closed(ioloop: IOLoop) -> bool:
+    closed: bool = ioloop.asyncio_loop.is_closed()  # type: ignore[attr-defined]
+    return closed
 
 
 #: What makes requests different from each other, and yet plain.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import io
 import pickle
 import urllib.request
@@ -235,15 +236,31 @@ def test_any_text_makes_a_request_or_a_value_error(text):
         {"max_redirects": -5},
         {"max_body_size": -1},
         {"auth_mode": "ntlm2", "auth_username": "a"},
+        {"request_timeout": "2"},
+        {"connect_timeout": datetime.timedelta(seconds=2)},
+        {"max_body_size": "10"},
+        {"method": b"GET"},
+        {"headers": "Accept: text/html"},
+        {"headers": ["Accept: text/html"]},
+        {"user_agent": 5},
+        {"no_proxy": ["a.test"]},
+        {"resolve": [("a.test", "127.0.0.1")]},
+        {"local_port": "8000"},
+        {"on_progress": 5},
+        {"on_header_line": "x"},
+        {"prepare_curl": {}},
+        {"subprotocols": "chat"},
+        {"body": {"name": "Ann"}},
+        {"body": 5},
         {"sink": "file.bin"},
         {"sink": b"file.bin"},
         {"sink": bytearray()},
         {"sink": io.StringIO()},
     ],
-    ids=lambda wrong: next(iter(wrong)),
+    ids=lambda wrong: f"{next(iter(wrong))}-{type(next(iter(wrong.values()))).__name__}",
 )
 def test_an_argument_out_of_range_is_refused(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises(ValueError, match=next(iter(wrong)).removesuffix("s")):
         Request(URL, **wrong)
 
 
@@ -356,6 +373,19 @@ async def test_a_multipart_body_may_be_of_mappings(web: Web):
         told = (await stream.fetch(Request(f"{web.http}/form", body=body))).json()
     assert told["fields"] == [["user", "ann"]]
     assert len(told["files"]) == 1
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+async def test_a_body_may_be_any_bytes(web: Web, kind):
+    async with HTTPStream() as stream:
+        told = (await stream.fetch(Request(f"{web.http}/echo", body=kind(b"some")))).json()
+    assert told["body"] == "some"
+
+
+async def test_nothing_in_the_middle_of_a_body_is_no_end(web: Web):
+    async with HTTPStream() as stream:
+        with pytest.raises(TypeError, match="NoneType"):
+            await stream.fetch(Request(f"{web.http}/echo", body=iter([b"a", None, b"b"])))
 
 
 async def test_names_outside_ascii_are_fine_in_a_multipart_body(web: Web, tmp_path: Path):

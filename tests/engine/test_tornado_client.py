@@ -257,6 +257,24 @@ async def test_a_cancelled_fetch_leaves_nothing(web: Web):
     http.close()
 
 
+def test_loops_that_come_and_go_leave_nothing_behind(web: Web):
+    """As of scripts that call `asyncio.run` again and again, and close no client."""
+
+    async def fetch() -> HTTPStreamClient:
+        http = HTTPStreamClient()
+        assert (await http.fetch(web.http)).code == 200
+        http.fetch(f"{web.http}/hold/loops")
+        return http
+
+    first = asyncio.run(fetch())
+    descriptors = open_descriptors()
+    for _ in range(3):
+        last = asyncio.run(fetch())
+    assert open_descriptors() <= descriptors
+    assert (first._closed, last._closed) == (True, False)
+    last.close()
+
+
 def test_closing_a_loop_with_all_its_files_takes_nobody_elses_number(web: Web):
     """A client that nobody closed must not close, when it goes, what has its number by then."""
     loop = IOLoop(make_current=False)

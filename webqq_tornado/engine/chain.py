@@ -456,7 +456,10 @@ def page_of(result: object, origin: object) -> object:
         if len(result) != 2:
             raise _link_error(result, origin, _PAGES, hint="")
         return Next(result[0], delay=result[1])
-    return result
+    try:
+        return result if result is None or isinstance(result, Next) else Request.of(result)
+    except ValueError as error:
+        raise _link_error(result, origin, str(error), hint="") from error
 
 
 def checked_link(link: Next, origin: object) -> Next:

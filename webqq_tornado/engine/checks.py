@@ -24,14 +24,21 @@ TLS_VERSIONS = ("1.0", "1.1", "1.2", "1.3")
 HTTP_VERSIONS = ("1.0", "1.1", "2", "2-prior-knowledge", "3")
 
 
-def _check_seconds(name: str, value: float) -> None:
-    if not 0 <= value < 10**6:
-        raise ValueError(f"{name} is seconds from 0 (no limit) to a million, not {value}")
+def _is_from_0_to(end: int, value: Any) -> bool:
+    try:
+        return bool(0 <= value < end)
+    except TypeError:
+        return False
 
 
-def _check_count(name: str, value: int) -> None:
-    if not 0 <= value < 2**62:
-        raise ValueError(f"{name} is 0 or more, not {value}")
+def _check_seconds(name: str, value: object) -> None:
+    if not _is_from_0_to(10**6, value):
+        raise ValueError(f"{name} is seconds from 0 (no limit) to a million, not {value!r}")
+
+
+def _check_count(name: str, value: object) -> None:
+    if not _is_from_0_to(2**62, value):
+        raise ValueError(f"{name} is a number, 0 or more, not {value!r}")
 
 
 def _check_word(*words: object) -> Callable[[str, object], None]:
@@ -44,17 +51,22 @@ def _check_word(*words: object) -> Callable[[str, object], None]:
 
 def _check_line(name: str, value: object) -> None:
     # Into a header line, or to a proxy as one.
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"{name} is text, not {type(value).__name__}")
     if isinstance(value, str) and _UNSAFE_VALUE.search(value):
         raise ValueError(f"{name} has CR, LF or NUL in it")
 
 
-def _check_ports(name: str, value: int | tuple[int, int]) -> None:
+def _check_ports(name: str, value: object) -> None:
     ports = value if isinstance(value, tuple) else (value, value)
-    if len(ports) != 2 or not 0 < ports[0] <= ports[1] < 65536:
+    are_numbers = len(ports) == 2 and all(isinstance(port, int) for port in ports)
+    if not are_numbers or not 0 < ports[0] <= ports[1] < 65536:
         raise ValueError(f"{name} is a port, or the first and the last of a range, not {value!r}")
 
 
 def _check_addresses(name: str, value: Mapping[str, str]) -> None:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} is a mapping of host to address, not {type(value).__name__}")
     for host, address in value.items():
         if not _HOST.fullmatch(host) or not _HOST.fullmatch(address):
             raise ValueError(
@@ -78,6 +90,16 @@ def _check_weight(name: str, value: int) -> None:
         raise ValueError(f"{name} is from 1 to 256, not {value}")
 
 
+def _check_function(name: str, value: object) -> None:
+    if not callable(value):
+        raise ValueError(f"{name} is a function, not {type(value).__name__}")
+
+
+def _check_words(name: str, value: object) -> None:
+    if isinstance(value, str):
+        raise ValueError(f"{name} are several words, such as [{value!r}]")
+
+
 def _check_sink(name: str, value: object) -> None:
     is_taken = callable(value) or isinstance(value, os.PathLike) or hasattr(value, "write")
     if not is_taken or isinstance(value, io.TextIOBase):
@@ -99,6 +121,10 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "max_header_count": _check_count,
     "body_size": _check_count,
     "sink": _check_sink,
+    "on_progress": _check_function,
+    "on_header_line": _check_function,
+    "prepare_curl": _check_function,
+    "subprotocols": _check_words,
     "http_version": _check_word(*HTTP_VERSIONS),
     "auth_mode": _check_word("basic", "digest"),
     "proxy_auth_mode": _check_word("basic", "digest"),
@@ -131,7 +157,10 @@ def checked_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
         ValueError: one is none that can be sent; names it.
     """
     items = headers.items() if isinstance(headers, Mapping) else headers
-    pairs = tuple((name, value) for name, value in items)
+    try:
+        pairs = tuple((name, value) for name, value in items)
+    except (TypeError, ValueError) as error:
+        raise ValueError("headers are a mapping, or pairs of name and value") from error
     for name, value in pairs:
         if not isinstance(name, str) or not TOKEN.fullmatch(name):
             raise ValueError(f"header name {name!r} is not a token such as Accept")

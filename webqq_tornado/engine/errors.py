@@ -267,6 +267,11 @@ _CAUSES = {
     97: _Cause(ProxyError, "the handshake with the proxy", _CHECK_PROXY),
 }
 _BAD_REDIRECT = _Cause(RedirectError, "following the redirect", _LOOK)
+_NO_DESCRIPTOR = _Cause(
+    ConnectError,
+    "opening a socket",
+    "this process has as many files open as it may: lower max_clients=, or raise ulimit -n",
+)
 _UNKNOWN = _Cause(StreamError, "the transfer", "see libcurl-errors(3) for this code")
 
 
@@ -279,6 +284,7 @@ def from_curl(
     request: object,
     is_proxied: bool = False,
     is_tunnelling: bool = False,
+    lacks_descriptors: bool = False,
 ) -> StreamError:
     """The error that libcurl's number stands for.
 
@@ -290,10 +296,13 @@ def from_curl(
         request: kept on the error.
         is_proxied: it went by a proxy: then that is what could not be reached.
         is_tunnelling: the proxy had not made the connection yet: what came is its own.
+        lacks_descriptors: this process can open no socket.
     """
     cause = _CAUSES.get(code, _UNKNOWN)
     is_proxys = is_tunnelling or (is_proxied and code == _CONNECTING)
-    if is_proxys or (code == _RECEIVING and "CONNECT" in text):
+    if lacks_descriptors:
+        cause = _NO_DESCRIPTOR
+    elif is_proxys or (code == _RECEIVING and "CONNECT" in text):
         cause = _CAUSES[97]
     elif code in (_SENDING, _RECEIVING) and "alert" in text:  # TLS 1.3: after our handshake
         cause = _CAUSES[35]

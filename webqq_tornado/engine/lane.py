@@ -16,6 +16,7 @@ import pycurl
 from tornado.ioloop import IOLoop
 
 from .errors import RedirectError, StreamError, from_curl
+from .loops import lacks_descriptors
 from .options import Options
 from .pipes import Pipes
 from .request import Request
@@ -273,6 +274,7 @@ class Transfer:
             request=request,
             is_proxied=is_proxied,
             is_tunnelling=is_proxied and code in _IN_HEADERS and self._is_tunnelling(request),
+            lacks_descriptors=code == _NOT_CONNECTED and not number and lacks_descriptors(),
         )
         if code == _REDIRECTED_TOO_OFTEN and isinstance(error, RedirectError):
             response = self.response(request)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import warnings
 
 from tornado.ioloop import IOLoop
 
-__all__ = ["current_ioloop", "descriptor_limit", "refuse_running_loop"]
+__all__ = ["current_ioloop", "descriptor_limit", "lacks_descriptors", "refuse_running_loop"]
 
 try:
     import resource
@@ -38,6 +40,15 @@ def refuse_running_loop(what: str, instead: str) -> None:
     except RuntimeError:
         return
     raise RuntimeError(f"{what} would block the loop that is running: use {instead}")
+
+
+def lacks_descriptors() -> bool:
+    """The process can open no more files: libcurl does not say so, it only can not connect."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False
 
 
 def descriptor_limit() -> int:

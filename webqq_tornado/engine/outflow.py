@@ -34,6 +34,10 @@ Source: TypeAlias = Union[
 ]
 
 
+#: After the last chunk; None may be what an iterator gives by mistake.
+_END: Any = object()
+
+
 class Pausable(Protocol):
     """What an outflow needs of its transfer."""
 
@@ -156,7 +160,7 @@ class IteratorOutflow:
         self._buffer = memoryview(b"")
         self._has_ended = False
         self._is_wanted = self._is_rewound = False
-        self._task: asyncio.Task[bytes | None] | None = None
+        self._task: asyncio.Task[bytes] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
         self._begin(body)
@@ -203,9 +207,9 @@ class IteratorOutflow:
             self._task = asyncio.ensure_future(_next_of(self._iterator))
             self._task.add_done_callback(self._on_chunk)
         else:
-            self._take(next(self._iterator, None))
+            self._take(next(self._iterator, _END))
 
-    def _on_chunk(self, task: asyncio.Task[bytes | None]) -> None:
+    def _on_chunk(self, task: asyncio.Task[bytes]) -> None:
         self._task = None
         if task.cancelled():
             self._error = asyncio.CancelledError("the body's iterator was cancelled")
@@ -219,10 +223,10 @@ class IteratorOutflow:
                 self._error = error
         self._transfer.attend()
 
-    def _take(self, chunk: bytes | None) -> None:
-        if chunk is not None and not isinstance(chunk, (bytes, bytearray, memoryview)):
+    def _take(self, chunk: bytes) -> None:
+        if chunk is not _END and not isinstance(chunk, (bytes, bytearray, memoryview)):
             raise TypeError(f"a body's iterator gave {type(chunk).__name__} where bytes go")
-        if chunk is None:
+        if chunk is _END:
             self._has_ended = True
         else:
             self._buffer = memoryview(bytes(chunk))
@@ -256,8 +260,8 @@ async def _close(generator: AsyncGenerator[object, Any]) -> None:
     await generator.aclose()
 
 
-async def _next_of(iterator: AsyncIterator[bytes]) -> bytes | None:
-    return await anext(iterator, None)
+async def _next_of(iterator: AsyncIterator[bytes]) -> bytes:
+    return await anext(iterator, _END)
 
 
 def _is_seekable(file: IO[bytes]) -> bool:

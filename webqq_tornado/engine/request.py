@@ -196,13 +196,15 @@ class Request:
             given["url"] = _normal_url(self.url)
         if isinstance(self.body, str):
             given["body"] = self.body.encode()
+        elif isinstance(self.body, (bytearray, memoryview)):
+            given["body"] = bytes(self.body)
         elif self.body is not None and not isinstance(self.body, bytes):
             if not isinstance(self.body, Multipart):
                 _check_source(self.body)
             given["is_special"] = True
         if not self.method:
             given["method"] = "GET" if self.body is None else "POST"
-        elif not TOKEN.fullmatch(self.method):
+        elif not isinstance(self.method, str) or not TOKEN.fullmatch(self.method):
             raise ValueError(f"method {self.method!r} is not a token such as GET")
         if self.headers:
             given["headers"] = checked_headers(self.headers)
@@ -324,6 +326,8 @@ class Request:
 def _normal_url(url: str) -> str:
     """The URL in ASCII, or ValueError."""
     shown = safe_url(url)
+    if url[:1].isspace():
+        raise ValueError(f"URL {shown!r} has white space before it")
     if not _SCHEME.match(url):
         raise ValueError(
             f"URL {shown!r} is not absolute, or its scheme is not http or https (or ws, wss)"
@@ -344,10 +348,10 @@ def _normal_url(url: str) -> str:
 
 
 def _check_source(body: object) -> None:
-    if not is_source(body):
+    if not is_source(body) or isinstance(body, Mapping):
         raise ValueError(
             f"a body is bytes, text, a path, a file, an iterable of bytes or a Multipart, not "
-            f"{type(body).__name__}"
+            f"{type(body).__name__}; make_post_request takes forms and JSON"
         )
 
 
