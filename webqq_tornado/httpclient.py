@@ -196,8 +196,8 @@ class HTTPStreamClient(AsyncHTTPClient):
         items = headers.get_all() if isinstance(headers, HTTPHeaders) else headers.items()
         pairs = [(name, native_str(value)) for name, value in items]
         if not pairs:
-            return Request.of(request.url), self._plain_options
-        ours = Request(request.url, headers=pairs)
+            return Request.of(native_str(request.url)), self._plain_options
+        ours = Request(native_str(request.url), headers=pairs)
         return ours, self._compile_plain(ours)
 
     def fetch_impl(self, request: HTTPRequest, callback: Callable[[HTTPResponse], None]) -> None:
@@ -537,7 +537,7 @@ def _request_of(request: Any, client: HTTPStreamClient) -> Request:
     if client.max_header_size is not None:
         settings["max_header_size"] = client.max_header_size
     return Request(
-        request.url,
+        native_str(request.url),
         request.method,
         headers,
         body,

@@ -50,6 +50,16 @@ async def test_head_has_no_body(web: Web):
     assert int(response.headers["Content-Length"]) > 0
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+async def test_that_there_is_no_body_is_said_where_one_is_usual(web: Web, method):
+    """Else there are servers that answer 411 (RFC 9110, 8.6)."""
+    async with HTTPStream() as stream:
+        told = (await stream.fetch(Request(f"{web.http}/echo", method))).json()
+    headers = dict(told["headers"])
+    assert headers["Content-Length"] == "0"
+    assert not {"Content-Type", "Expect", "Transfer-Encoding"} & headers.keys()
+
+
 async def test_one_handle_serves_all_methods_in_turn(web: Web):
     methods = ["HEAD", "GET", "POST", "HEAD", "PUT", "GET", "DELETE", "POST", "OPTIONS", "GET"]
     seen = []

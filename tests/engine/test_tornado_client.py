@@ -257,6 +257,16 @@ async def test_a_cancelled_fetch_leaves_nothing(web: Web):
     http.close()
 
 
+async def test_a_url_may_be_bytes_as_for_curl_httpclient(web: Web):
+    http = client()
+    url = f"{web.http}/bytes/1".encode()
+    for request in (url, HTTPRequest(url), HTTPRequest(url, headers={"A": "b"})):
+        assert (await http.fetch(request)).body == b"0"
+    posted = await http.fetch(url, method="POST", body="", raise_error=False)
+    assert posted.code == 405
+    http.close()
+
+
 def test_loops_that_come_and_go_leave_nothing_behind(web: Web):
     """As of scripts that call `asyncio.run` again and again, and close no client."""
 

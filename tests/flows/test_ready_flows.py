@@ -105,9 +105,20 @@ async def test_a_sync_writes_all_items_of_all_pages(tmp_path: Path):
     assert flow.report().is_good
 
 
-async def test_pages_may_be_lists_with_a_link_header(tmp_path: Path):
+@pytest.mark.parametrize(
+    "line",
+    [
+        '</?p=0>; rel="prev", </?p=2>; rel="next"',
+        "</?p=0>; rel=prev,</?p=2>;rel=next",
+        '</?p=2>; title="a, b"; rel="next"',
+        '</?p=2>; rel="last next"',
+        '</?p=0>; rel="next-archive", </?p=2>; REL="Next"',
+        '</?p=0>; title="; rel=next", </?p=2>; rel="next"',
+    ],
+)
+async def test_pages_may_be_lists_with_a_link_header(tmp_path: Path, line):
     def script(asked: Asked) -> Say:
-        link = {"Link": '</?p=0>; rel="prev", </?p=2>; rel="next"'} if asked.number == 0 else {}
+        link = {"Link": line} if asked.number == 0 else {}
         return Say(200, b"[%d]" % asked.number, link)
 
     async with scripted(script) as server:
@@ -169,6 +180,13 @@ async def test_a_job_is_asked_about_until_it_is_done():
     assert worker.data == {"n": 3}
     assert flow.result == {"state": "done", "answer": 42}
     assert lines[1:] == ["state: running", "state: done"]
+
+
+async def test_a_state_is_the_same_in_capitals():
+    async with scripted(Worker("Succeeded")) as server:
+        async with Job(f"{server.url}/jobs", {}, say=print) as flow:
+            await flow.launch()
+    assert flow.result == {"state": "Succeeded", "answer": 42}
 
 
 async def test_a_job_that_fails_is_an_error(caplog):

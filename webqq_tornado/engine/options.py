@@ -268,7 +268,7 @@ def _method_and_body(request: Request) -> Options:
         return {} if method == "POST" else {pycurl.CUSTOMREQUEST: method}
     if body is None and method in _BODILESS:
         return dict(_BODILESS[method])
-    if body is None and method != "POST":
+    if body is None and method not in _ENCLOSING:
         return {pycurl.HTTPGET: 1, pycurl.CUSTOMREQUEST: method}
     options: Options = {pycurl.POST: 1, pycurl.POSTFIELDS: body or b""}
     if method == "POST":
@@ -278,6 +278,8 @@ def _method_and_body(request: Request) -> Options:
     return {**options, pycurl.CUSTOMREQUEST: method, pycurl.POSTREDIR: keep}
 
 
+#: Methods with a body, as a rule: where there is none its length is said to be 0 (RFC 9110, 8.6).
+_ENCLOSING = frozenset({"POST", "PUT", "PATCH"})
 _BODILESS: Mapping[str, Options] = {"GET": {pycurl.HTTPGET: 1}, "HEAD": {pycurl.NOBODY: 1}}
 
 
@@ -285,7 +287,7 @@ def _header_lines(request: Request, expect: bool) -> list[bytes]:
     """The header lines that the caller asked for, and those that libcurl must not make up."""
     names = {name.lower() for name, _ in request.header_pairs}
     lines = [_header_line(name, value) for name, value in request.header_pairs]
-    if request.body is not None or request.method == "POST":
+    if request.body is not None or request.method in _ENCLOSING:
         if expect:
             lines.append(b"Expect: 100-continue")
         elif "expect" not in names:

@@ -37,7 +37,7 @@ class Job(ReadyFlow):
         url: to submit to.
         data: of the job, any JSON value.
         state: key of the state in the answers.
-        done: states of a job that has come to something.
+        done: states of a job that has come to something, in small letters or capitals.
         failed: states of one that has not.
         interval: seconds between two questions, where the server does not say.
         arguments: of `ReadyFlow`.
@@ -67,8 +67,8 @@ class Job(ReadyFlow):
         body, kind = json_body(data)
         self._submission = Request(url, "POST", {"Content-Type": kind}, body)
         self._state_key = state
-        self._done_states = frozenset(done)
-        self._failed_states = frozenset(failed)
+        self._done_states = frozenset(map(str.casefold, done))
+        self._failed_states = frozenset(map(str.casefold, failed))
         self._interval = interval
         self._state = "not submitted"
         self.result: Any = None
@@ -96,9 +96,9 @@ class Job(ReadyFlow):
             self.say(f"state: {state}")
         self._state = state
         self.done += 1
-        if state in self._failed_states:
+        if state.casefold() in self._failed_states:
             raise ProtocolError(f"{safe_url(response.url)}: the job has come to {state!r}")
-        if state in self._done_states:
+        if state.casefold() in self._done_states:
             self.result = document
             return None
         return response.request, self._told, self._pause(response)

@@ -25,7 +25,11 @@ from .ready import ReadyFlow, Report
 
 __all__ = ["Sync"]
 
-_NEXT = re.compile(r'<([^>]*)>[^,]*;\s*rel="?next\b', re.IGNORECASE)  # RFC 8288
+#: A link whose relations have "next" among them; commas may be in quotes (RFC 8288).
+_NEXT = re.compile(
+    r'<([^>]*)>(?:[^,"<]|"[^"]*")*?;\s*rel=(?:next(?![^\s,;])|"(?:[^"]*\s)?next(?:\s[^"]*)?")',
+    re.IGNORECASE,
+)
 
 
 class Sync(ReadyFlow):
