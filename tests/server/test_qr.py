@@ -156,7 +156,7 @@ async def test_a_confirmed_code_sets_the_cookies_of_the_account_and_leads_to_che
         url = await _let_in(town, visitor)
         assert url.startswith(f"{town.server.url}/check_sig?")
         assert visitor.cookies["uin"] == visitor.cookies["superuin"] == "o010001"
-        assert {"ptwebqq", "skey", "RK", "ptcz"} <= set(visitor.cookies)
+        assert {"ptwebqq", "skey", "RK", "ptcz", "ptisp"} <= set(visitor.cookies)
 
 
 async def test_no_cookie_is_in_quotes_and_ptwebqq_is_the_last_of_its_domain():

@@ -92,6 +92,7 @@ class Handler(RequestHandler):
             ("skey", "@" + secrets.token_urlsafe(7)[:9]),
             ("uin", uin),
             ("pt2gguin", uin),
+            ("ptisp", "ctc"),
             ("RK", secrets.token_urlsafe(8)[:10]),
             ("ptcz", secrets.token_hex(32)),
             (f"ptnick_{account}", nick.encode().hex()),
