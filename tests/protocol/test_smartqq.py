@@ -14,13 +14,14 @@ from webqq_tornado.protocol.codes import QRState
 from webqq_tornado.protocol.dialect import SMARTQQ, WEBQQ3
 from webqq_tornado.protocol.endpoints import Endpoints
 from webqq_tornado.protocol.login import qr_reply
-from webqq_tornado.protocol.models import Content, Face, Secret
+from webqq_tornado.protocol.models import Content, Face, Secret, Session
 
 HOME = Endpoints.smartqq()
 REPLIES: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (smartqq.LOGIN_PAGE, SECRETS),
     (smartqq.QR_STATE, LOGINS),
     (smartqq.VFWEBQQ, SECRETS),
+    (smartqq.LOGIN2, any_of(Session)),
     (smartqq.SEND_FRIEND, SENDS),
     (smartqq.SIGN_OUT, TEXTS.map(lambda text: text.lstrip("\ufeff"))),
 ]

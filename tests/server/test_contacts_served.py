@@ -51,6 +51,14 @@ async def test_ones_own_profile_is_found_by_the_cookie():
     assert (info.account, info.nick, info.vfwebqq) == (town.ann, "Ann", ann.session.vfwebqq)
 
 
+async def test_ones_own_profile_comes_for_a_post_as_well():
+    async with Town() as town:
+        ann = await entered(town, town.ann)
+        reply = await ann.post("/api/get_self_info2?t=1", f"vfwebqq={ann.session.vfwebqq}&hash=1")
+        assert webqq3.SELF_INFO.parse(reply.body).nick == "Ann"
+        assert (await ann.post("/channel/change_status2", "newstatus=busy")).code == 405
+
+
 async def test_profile_and_signature_of_a_friend():
     async with Town() as town:
         ann = await entered(town, town.ann)

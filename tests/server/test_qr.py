@@ -309,6 +309,15 @@ async def test_a_code_that_is_looked_at_counts_as_scanned():
         assert code.state is QRState.SCANNED
 
 
+async def test_the_answer_to_login2_is_in_the_order_of_its_dialect():
+    async with Town() as town:
+        ptwebqq = town.server.gate.new_ticket(town.ann, "smartqq")
+        form = forms.Login2Form(53999199, ptwebqq)
+        reply = await town.visitor(town.ann).ask(smartqq.LOGIN2, form)
+    names = list(json.loads(reply.body)["result"])
+    assert names == sorted(names)
+
+
 async def test_nobody_confirms_without_being_signed_in():
     async with Town() as town:
         visitor = town.visitor(town.bob)

@@ -44,6 +44,7 @@ from .models import (
 
 __all__ = [
     "FRIEND_INFO",
+    "LATE_SESSION",
     "PRESENCE",
     "PRESENCE_FIELDS",
     "RECENT",
@@ -76,6 +77,9 @@ SESSION = Record(
     Field("f", INTEGER),
 )
 """Result of login2."""
+
+LATE_SESSION = Record(Session, *sorted(SESSION.fields, key=lambda field: field.name))
+"""The same in SmartQQ: by the alphabet (captures of 2016; a client in Java of 2017 cut it so)."""
 
 # --- friends ----------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from . import forms, messages, webqq3
+from . import contacts, forms, messages, webqq3
 from .content import MESSAGE_CONTENT
 from .endpoints import (
     DAID,
@@ -186,6 +186,7 @@ LOGIN2 = replace(
         forms.Login2Form,
         inner=(_PTWEBQQ, _CLIENT_ID, _SESSION_ID, Field("status", STATUS)),
     ),
+    reply=json_reply(contacts.LATE_SESSION.parse, contacts.LATE_SESSION.build),
     referer=SMARTQQ_REFERER_D,
     origin=SMARTQQ_ORIGIN_D,
 )

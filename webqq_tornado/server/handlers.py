@@ -188,7 +188,8 @@ class ExchangeHandler(Handler):
         await self._serve()
 
     async def _serve(self) -> None:
-        if self.request.method not in {self.exchange.method, _EITHER.get(self.exchange.host)}:
+        is_either = self.exchange.host in _EITHER_METHOD
+        if self.request.method != self.exchange.method and not is_either:
             raise HTTPError(405)
         # As the historical server had it: clients must not depend on the type.
         self.set_header("Content-Type", "text/plain; charset=utf-8")
@@ -219,8 +220,9 @@ class ExchangeHandler(Handler):
 
 #: What a host says to a request that it can not read, where it is no JSON.
 _BAD_REQUESTS = {"ssl": LOGIN_REPLY.build(login_refusal(LoginResult.BAD_PARAMETER))}
-#: What a host takes for a POST, too: Mojo-Webqq 2018 asked it for the groups by a GET with ``r``.
-_EITHER = {"s": "GET"}
+#: Hosts that take a GET for a POST, and the reverse: Mojo-Webqq 2018 asked for the groups by a
+#: GET with ``r``, a bot in Go of 2017 for its profile by a POST.
+_EITHER_METHOD = ("s",)
 #: Hosts that want to see where a request comes from (webqq.md, "Referer is checked").
 _REFERER_CHECKED = ("d", "s")
 

@@ -7,7 +7,7 @@ import secrets
 from typing import NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
-from ..protocol import forms, hashes, webqq3, wire
+from ..protocol import forms, hashes, smartqq, webqq3, wire
 from ..protocol.codes import LoginResult, Status
 from ..protocol.endpoints import APP_ID, DAID, SMARTQQ_APP_ID
 from ..protocol.login import build_check, login_refusal
@@ -206,7 +206,8 @@ def _login2(handler: ExchangeHandler, form: forms.Login2Form) -> str:
     else:
         # Who takes a session up again may have lost the last answer, or died with it.
         server.channel.take_back(session)
-    return webqq3.LOGIN2.answer(
+    exchange = smartqq.LOGIN2 if ticket.dialect == "smartqq" else webqq3.LOGIN2
+    return exchange.answer(
         Session(
             uin=account,
             psessionid=session.psessionid,
