@@ -75,6 +75,30 @@ def test_a_transaction_within_another_is_part_of_it(db):
     assert db.execute("SELECT * FROM a").fetchall() == []
 
 
+def test_a_transaction_that_can_not_be_ended_swallows_nothing_that_follows(tmp_path):
+    db = open_database(
+        tmp_path / "list.db",
+        [
+            "CREATE TABLE a (b PRIMARY KEY);"
+            "CREATE TABLE c (d REFERENCES a DEFERRABLE INITIALLY DEFERRED);"
+        ],
+        **WORDS,
+    )
+    db.execute("PRAGMA foreign_keys=ON")
+    with pytest.raises(sqlite3.IntegrityError), transaction(db):
+        db.execute("INSERT INTO c VALUES (1)")
+    assert not db.in_transaction
+    db.close()
+
+
+def test_a_full_disk_is_what_the_error_says(db):
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    db.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(sqlite3.OperationalError, match="full"), transaction(db):
+        db.executemany("INSERT INTO a VALUES (?, ?)", [("x" * 1000, n) for n in range(1000)])
+    assert not db.in_transaction
+
+
 def test_every_statement_outside_of_one_is_kept_at_once(db, tmp_path):
     db.execute("INSERT INTO a VALUES (1, 2)")
     other = sqlite3.connect(tmp_path / "folder" / "list.db")

@@ -25,7 +25,12 @@ class DatabaseError(Exception):
 
 
 def open_database(
-    path: str | os.PathLike[str], migrations: Sequence[str], *, role: str, remedy: str
+    path: str | os.PathLike[str],
+    migrations: Sequence[str],
+    *,
+    role: str,
+    remedy: str,
+    patience: float = 5.0,
 ) -> sqlite3.Connection:
     """Open a file of mode 0600 in which every statement commits at once.
 
@@ -35,6 +40,8 @@ def open_database(
             taken.
         role: what the file is, for messages: "the server's database".
         remedy: what one can do when it can not be used.
+        patience: seconds that a statement waits, and the loop with it, while another program
+            writes; the steps of `migrations` wait longer.
 
     Raises:
         DatabaseError: it is no such database, of a newer version, or can not be written.
@@ -54,6 +61,7 @@ def open_database(
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
             _migrate(db, migrations, path, remedy)
+            db.execute(f"PRAGMA busy_timeout={round(patience * 1000)}")
         except BaseException:
             db.close()
             raise
@@ -100,7 +108,8 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        db.execute("COMMIT")  # may fail as well: left open, it would swallow all that follows
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # SQLite has taken it back by itself when the disk was full
+            db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")

@@ -15,10 +15,13 @@ from webqq_tornado.protocol.codes import Status
 from webqq_tornado.protocol.models import (
     Content,
     Face,
+    Font,
     FriendMessage,
     GroupMessage,
     Kicked,
+    Picture,
     Secret,
+    UnknownPart,
 )
 
 
@@ -317,6 +320,26 @@ async def test_a_message_with_a_face_that_nobody_knows_arrives_by_way_of_the_dis
         await ann.ask(webqq3.SEND_FRIEND, form)
         await bob.enter()
         assert [message.content for message in await bob.news(FriendMessage)] == [content]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        Content.of("a", font=Font(name="x" * 50_000)),
+        Content.of("a", Picture("x" * 50_000)),
+        Content.of("a", UnknownPart("a", f'["a","{"x" * 50_000}"]')),
+        Content.of("x" * 5000),
+    ],
+    ids=["font", "picture", "unknown", "text"],
+)
+async def test_a_message_that_is_too_large_is_refused(content):
+    async with Town() as town:
+        ann = town.visitor(town.ann)
+        session = await ann.enter()
+        (friend,) = (await ann.result(webqq3.FRIENDS, forms.FriendsForm(session.vfwebqq)))["info"]
+        form = forms.SendForm(friend["uin"], content, psessionid=session.psessionid)
+        reply = await ann.ask(webqq3.SEND_FRIEND, form)
+    assert json.loads(reply.body)["retcode"] == 1
 
 
 async def test_no_answer_has_a_mark_by_which_it_could_be_called_unchanged():

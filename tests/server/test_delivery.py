@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import socket
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -158,6 +159,46 @@ async def test_a_poll_whose_client_left_takes_nothing_back_from_the_next_one():
         connection.close()
         town.server.channel.end_poll(session, first)
         assert await poll_after(town, bob, "next") == ["next"]
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """Another program that can lock the town's file."""
+    other = sqlite3.connect(tmp_path / "town.db", isolation_level=None)
+    yield other
+    other.close()
+
+
+async def test_a_file_that_is_locked_keeps_no_news_back(
+    tmp_path: Path, locked: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+):
+    async with Town(tmp_path / "town.db", poll_timeout=0.01) as town:
+        bob = await entered(town, town.bob)
+        say(town, "one", "two")
+        heard = texts_of(await bob.poll())
+        locked.execute("BEGIN IMMEDIATE")
+        heard += texts_of(await bob.poll())
+        locked.execute("ROLLBACK")
+        heard += texts_of(await bob.poll())
+        assert town.server.storage.undelivered(town.bob) == []
+    assert heard == ["one", "two"]
+    assert "could not be noted" in caplog.text
+
+
+async def test_a_send_into_a_file_that_is_locked_says_what_to_do(
+    tmp_path: Path, locked: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+):
+    async with Town(tmp_path / "town.db") as town:
+        ann = await entered(town, town.ann)
+        friends = forms.FriendsForm(ann.session.vfwebqq)
+        (friend,) = (await ann.result(webqq3.FRIENDS, friends))["info"]
+        form = forms.SendForm(friend["uin"], Content.of("x"), psessionid=ann.session.psessionid)
+        locked.execute("BEGIN IMMEDIATE")
+        reply = await ann.ask(webqq3.SEND_FRIEND, form)
+        locked.execute("ROLLBACK")
+    assert reply.code == 500
+    assert "town.db: database is locked; free space" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_long_backlog_comes_in_order_and_once():

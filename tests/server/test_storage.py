@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from webqq_tornado.protocol.models import Content, Face
+from webqq_tornado.protocol.models import Content, Face, Font
 from webqq_tornado.server.storage import Conversation, Nonce, Storage, StorageError
 
 
@@ -59,6 +59,12 @@ def test_all_is_there_after_a_restart(tmp_path: Path):
     assert message.content == content
     assert storage.page_account("token") == one
     storage.close()
+
+
+def test_a_message_that_waits_keeps_its_font(storage: Storage):
+    content = Content.of("a", font=Font("黑体", 12, True, False, True, "ff0000"))
+    storage.add_message(1, Conversation("friend", 2), content, [2])
+    assert [message.content for message in storage.undelivered(2)] == [content]
 
 
 @pytest.mark.parametrize("number", [5000, -1, 2**63 - 1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -204,9 +205,7 @@ class Channel:
             SessionOver: another login ended the session; told once, then it is unknown.
         """
         loop = asyncio.get_running_loop()
-        arrived = session.confirm()
-        if arrived:
-            self.storage.mark_delivered(session.account, arrived)
+        self._note_delivered(session)
         session.turn = turn
         session.wake()  # a poll that is held yields to this one
         deadline = loop.time() + self.poll_timeout
@@ -221,6 +220,22 @@ class Channel:
             session.seen = loop.time()
             if session.turn is turn:
                 session.turn = None
+
+    def _note_delivered(self, session: PollSession) -> None:
+        arrived = session.confirm()
+        if not arrived:
+            return
+        try:
+            self.storage.mark_delivered(session.account, arrived)
+        except sqlite3.Error as error:  # locked, or the disk is full: no reason to tell no news
+            logger.warning(
+                "what %d has got could not be noted in %s (%s): tried again with the next poll",
+                session.account,
+                self.storage.path,
+                error,
+            )
+        else:
+            session.noted()
 
     def end_poll(self, session: PollSession, turn: Turn) -> None:
         """The client has gone away: a poll that is held ends with nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any, TypeAlias
@@ -29,6 +30,8 @@ NOT_LOGGED_IN = 103
 SESSION_GONE = 100000
 BAD_REQUEST = 1
 UNKNOWN_CONTACT = 4
+
+_DATABASE_REMEDY = "free space on its disk, or end the program that locks it"
 
 
 class Handler(RequestHandler):
@@ -60,8 +63,12 @@ class Handler(RequestHandler):
 
     def log_exception(self, *error: Any) -> None:
         """What a client did wrong is no news; what we did wrong is."""
-        if not isinstance(error[1], HTTPError):
-            logger.error("%s %s failed", self.request.method, self.request.path, exc_info=error)
+        what = (self.request.method, self.request.path)
+        if isinstance(error[1], sqlite3.Error):
+            where = self.server.storage.path
+            logger.error("%s %s failed: %s: %s; %s", *what, where, error[1], _DATABASE_REMEDY)
+        elif not isinstance(error[1], HTTPError):
+            logger.error("%s %s failed", *what, exc_info=error)
 
     def set_domain_cookie(self, name: str, value: str, domain: str = "qq.com") -> None:
         """A cookie for the historical hosts of a domain, or for the bare address.

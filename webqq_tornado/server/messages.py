@@ -9,6 +9,7 @@ from typing import Any
 from tornado.iostream import StreamClosedError
 
 from ..protocol import forms, smartqq, webqq3, wire
+from ..protocol.content import build_sent
 from ..protocol.exchange import Exchange
 from ..protocol.models import Content, PollReply, Secret, SendReply
 from .channel import PollSession, SessionOver
@@ -22,6 +23,8 @@ __all__ = ["ANSWERS", "PollHandler", "is_too_long"]
 
 #: Bytes of UTF-8 in one message. Clients cut theirs at 720 (qqbot 2017); more is no message.
 MAX_TEXT = 4096
+#: Characters of all of it as JSON, with fonts and pictures; of a text's byte there are 6 at most.
+MAX_WRITTEN = 8 * MAX_TEXT
 #: Seconds in which a message may come again (Mojo-Webqq 2018 tried three times).
 RESEND_SECONDS = 120
 #: msg_id of clients that number nothing: they gave each message what they saw in a capture
@@ -130,7 +133,8 @@ def _nonce(form: Any, conversation: Conversation) -> Nonce:
 
 def is_too_long(content: Content) -> bool:
     """Whether nobody would deliver it."""
-    return len(content.text.encode("utf-8", "replace")) > MAX_TEXT
+    is_long = len(content.text.encode("utf-8", "replace")) > MAX_TEXT
+    return is_long or len(build_sent(content)) > MAX_WRITTEN
 
 
 def _send_friend(handler: ExchangeHandler, form: forms.SendForm) -> str:

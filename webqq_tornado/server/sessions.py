@@ -73,6 +73,7 @@ class PollSession:
         self._is_behind = True  # there may be messages on disk that are not in memory
         self._given: list[StoredMessage] = []  # in the last answer, not confirmed yet
         self._given_to: Turn | None = None
+        self._arrived = 0  # id of the last message that has arrived, until storage knows
         self._uins = Uins(row.seed, row.account)
         self._last_sent = (0, "")
         self._has_numbers = True
@@ -176,7 +177,7 @@ class PollSession:
 
     def load(self, messages: list[StoredMessage], are_all: bool) -> None:
         """The oldest messages on disk, and whether there are no others."""
-        self._pending.extend(messages)
+        self._pending.extend(message for message in messages if message.id > self._arrived)
         self._is_behind = not are_all
 
     def give(self, turn: Turn) -> tuple[list[Event], list[StoredMessage]]:
@@ -188,13 +189,21 @@ class PollSession:
         return events, self._given
 
     def confirm(self) -> int:
-        """Another poll came: id of the last message that has arrived; 0 if there is none."""
+        """Another poll came: id of the last message that has arrived.
+
+        Returns:
+            0 if there is none, or storage has been told of it (`noted`).
+        """
         turn, self._given_to = self._given_to, None
         if turn is not None and turn.is_lost():
             self._take_back()
-            return 0
         given, self._given = self._given, []
-        return given[-1].id if given else 0
+        self._arrived = given[-1].id if given else self._arrived
+        return self._arrived
+
+    def noted(self) -> None:
+        """Storage knows what has arrived."""
+        self._arrived = 0
 
     def take_back(self, turn: Turn | None = None) -> None:
         """What the last answer held is to be given again, if it was the one to this poll.

@@ -12,6 +12,8 @@ from .rows import StorageError
 __all__ = ["Database", "checked_name"]
 
 NICK_LENGTH = 24
+#: Seconds that everybody waits when another program locks the file.
+_PATIENCE = 1.0
 
 #: One step a version; `user_version` in the file says how many were taken.
 _MIGRATIONS = (
@@ -95,6 +97,7 @@ class Database:
                 _MIGRATIONS,
                 role="the server's database",
                 remedy="name another state directory, or move the file away",
+                patience=_PATIENCE,
             )
         except DatabaseError as error:
             raise StorageError(str(error)) from error

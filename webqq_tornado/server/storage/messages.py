@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
+from dataclasses import astuple
 
 from ...protocol import wire
-from ...protocol.models import Content, Face
+from ...protocol.models import Content, Face, Font
 from .rooms import RoomTable
 from .rows import ROOM_KINDS, Conversation, Nonce, StoredMessage
 
@@ -182,8 +183,9 @@ def _message(row: tuple[int, int, str, int, str, int, int, str]) -> StoredMessag
 
 
 def dump_content(content: Content) -> str:
-    """A content as JSON: texts and ["face", id]; of pictures, what stands for them."""
-    return json.dumps(plain_parts(content), ensure_ascii=False)
+    """A content as JSON: texts, ["face", id], the font; of pictures, what stands for them."""
+    font = [] if content.font == Font() else [["font", list(astuple(content.font))]]
+    return json.dumps([*plain_parts(content), *font], ensure_ascii=False)
 
 
 def plain_parts(content: Content) -> list[object]:
@@ -195,18 +197,25 @@ def plain_parts(content: Content) -> list[object]:
 
 
 def load_content(parts: object) -> Content:
-    """The reverse of `plain_parts`.
+    """The reverse of `plain_parts` and, when it was parsed, of `dump_content`.
 
     Raises:
         ValueError: it is not a list of texts and ["face", id].
     """
     if not isinstance(parts, list):
         raise ValueError('content is a list of texts and ["face", id]')
-    return Content.of(*map(_load_part, parts))
+    loaded = [_load_part(part) for part in parts]
+    fonts = [part for part in loaded if isinstance(part, Font)]
+    return Content.of(
+        *(part for part in loaded if not isinstance(part, Font)), font=fonts[0] if fonts else None
+    )
 
 
-def _load_part(part: object) -> str | Face:
+def _load_part(part: object) -> str | Face | Font:
     match part:
+        case ["font", [str(name), int(size), bool(bold), bool(italic), bool(under), str(color)]]:
+            if -(2**63) <= size < 2**63:
+                return Font(wire.clean(name), size, bold, italic, under, wire.clean(color))
         case str():
             return wire.clean(part)  # JSON can hold what no text can: half of a pair
         # Any number that the protocol can carry: what was accepted must come out again.
