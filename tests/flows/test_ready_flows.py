@@ -130,7 +130,12 @@ async def test_pages_may_be_lists_with_a_link_header(tmp_path: Path, line):
 
 @pytest.mark.parametrize(
     ("body", "why"),
-    [(b'{"items": 3}', "no list"), (b'{"items": [], "next": "/"}', "circle"), (b"[", "Expecting")],
+    [
+        (b'{"items": 3}', "no list"),
+        (b'{"items": [], "next": "/"}', "circle"),
+        (b'{"items": [], "next": 7}', "no URL"),
+        (b"[", "Expecting"),
+    ],
 )
 async def test_a_sync_that_can_not_go_on_says_why_and_leaves_the_part(tmp_path, body, why, caplog):
     path = tmp_path / "items.jsonl"
@@ -140,6 +145,13 @@ async def test_a_sync_that_can_not_go_on_says_why_and_leaves_the_part(tmp_path, 
                 await flow.launch()
         assert not flow.report().is_good
     assert not path.exists()
+
+
+async def test_half_a_character_is_written_as_it_came(tmp_path: Path):
+    async with scripted(lambda asked: Say(200, b'["\\ud83d", "\xc3\xa4"]')) as server:
+        async with Sync(server.url, tmp_path / "x", say=print) as flow:
+            await flow.launch()
+    assert (tmp_path / "x").read_text("utf-8") == '"\\ud83d"\n"\u00e4"\n'
 
 
 async def test_sync_as_a_command(tmp_path: Path):
@@ -197,7 +209,14 @@ async def test_a_job_that_fails_is_an_error(caplog):
     assert not flow.report().is_good
 
 
-@pytest.mark.parametrize(("say", "why"), [(Say(400), "refused: 400"), (Say(202), "where the job")])
+@pytest.mark.parametrize(
+    ("say", "why"),
+    [
+        (Say(400), "refused: 400"),
+        (Say(202), "where the job"),
+        (Say(202, b'{"url": 7}'), "where the job"),
+    ],
+)
 async def test_a_job_that_is_not_taken_is_an_error(say, why, caplog):
     async with scripted(lambda asked: say) as server:
         async with Job(server.url, {}, say=print) as flow:
@@ -270,6 +289,15 @@ async def test_a_file_that_can_have_no_copy_holds_up_no_other(tmp_path: Path):
             await flow.launch()
         assert list(flow.missed) == bad
         assert (flow.fetched, flow.done, flow.total) == (1, 4, 4)
+
+
+async def test_a_folder_is_no_copy(tmp_path: Path):
+    async with scripted(Files()) as server:
+        urls = [f"{server.url}/a/b", f"{server.url}/a"]
+        for _ in range(2):
+            async with Mirror(urls, tmp_path, say=print) as flow:
+                await flow.launch()
+            assert list(flow.missed) == urls[1:]
 
 
 async def test_the_time_of_a_copy_is_that_of_its_file_however_it_is_said(tmp_path, far_east):

@@ -81,7 +81,7 @@ class Job(ReadyFlow):
         if response.status not in _ACCEPTED:
             raise ProtocolError(f"{safe_url(response.url)}: the job was refused: {response.status}")
         where = response.headers.get("Location") or _document(response).get("url")
-        if not where:
+        if not where or not isinstance(where, str):
             raise ProtocolError(f"{safe_url(response.url)}: it does not say where the job is")
         url = urljoin(response.url, where)
         self.say(f"submitted: {safe_url(url)}")

@@ -158,10 +158,9 @@ def _safe(name: str) -> str:
 
 
 def _condition(path: Path) -> dict[str, str]:
-    try:
-        changed = path.stat().st_mtime
-    except OSError:
+    if not path.is_file():
         return {}
+    changed = path.stat().st_mtime
     return {"If-Modified-Since": email.utils.formatdate(changed, usegmt=True)}
 
 

@@ -94,7 +94,8 @@ class Sync(ReadyFlow):
         items = document.get(self._items) if isinstance(document, dict) else document
         if not isinstance(items, list):
             raise ProtocolError(f"{safe_url(response.url)}: there is no list at {self._items!r}")
-        with self._part.open("a", encoding="utf-8") as file:
+        # Half a character, which UTF-8 has not, stays escaped as it was.
+        with self._part.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
         self.pages += 1
         self.items_written += len(items)
@@ -111,6 +112,8 @@ class Sync(ReadyFlow):
         url = linked[1] if linked else None
         if url is None and isinstance(document, dict):
             url = document.get(self._following)
+        if url and not isinstance(url, str):
+            raise ProtocolError(f"{safe_url(response.url)}: {self._following!r} is no URL: {url!r}")
         return urljoin(response.url, url) if url else None
 
     def report(self) -> Report:
