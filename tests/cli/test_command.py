@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,10 @@ class Command:
 
 
 @asynccontextmanager
-async def command(tmp_path: Path, *arguments: str, **environment: str) -> AsyncIterator[Command]:
+async def command(
+    tmp_path: Path, *arguments: str, before: Callable[[], None] | None = None, **environment: str
+) -> AsyncIterator[Command]:
+    """A command, run as it is or in a process that `before` has prepared."""
     state = tmp_path / "state"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "webqq_tornado", *arguments),
@@ -59,6 +63,7 @@ async def command(tmp_path: Path, *arguments: str, **environment: str) -> AsyncI
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "WEBQQ_STATE_DIR": str(state), "WEBQQ_PORT": "0", **environment},
+        preexec_fn=before,
     )
     try:
         yield Command(process, state)
@@ -154,6 +159,21 @@ async def test_serve_runs_the_server_alone(tmp_path: Path):
         await running.until(r"Serving WebQQ on http://127")
         assert await running.end() == 0
     assert "bot" not in running.output.split("First start")[0]
+
+
+def few_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+
+
+async def test_serve_takes_more_clients_than_it_was_allowed_files_to_begin_with(tmp_path: Path):
+    async with command(tmp_path, "serve", before=few_files) as running, AsyncExitStack() as open_:
+        port = int((await running.until(r"Serving WebQQ on http://127\.0\.0\.1:(\d+)"))[1])
+        for _ in range(100):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            open_.callback(writer.close)
+        writer.write(b"GET /check?uin=10001 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert await asyncio.wait_for(reader.readline(), 20) == b"HTTP/1.1 200 OK\r\n"
 
 
 async def test_option_before_variable_before_file(tmp_path: Path):

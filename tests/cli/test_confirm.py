@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.cookiejar
+import json
 import subprocess
 import sys
 import urllib.request
@@ -99,6 +100,17 @@ def test_a_wrong_password_is_told(url: str, tmp_path: Path) -> None:
     done = confirm(url, tmp_path, password="wrong")
     assert done.stderr == f"Error: {url} says: Wrong account or password\n"
     assert done.returncode == 1
+
+
+def test_a_file_that_is_given_counts_more_than_a_password_that_is_known(
+    url: str, tmp_path: Path
+) -> None:
+    known = {"account": 10001, "password": PASSWORD, "nick": "Ann"}
+    accounts = json.dumps({"bot": known, "user": known})
+    (tmp_path / "accounts.json").write_text(accounts, encoding="utf-8")
+    (tmp_path / "server.url").write_text(url, encoding="utf-8")
+    done = confirm(url, tmp_path, "--state-dir", str(tmp_path), password="wrong")
+    assert done.stderr == f"Error: {url} says: Wrong account or password\n"
 
 
 def test_where_no_server_listens_it_says_how_to_start_one(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from .console import Screen, printable
 from .online import DRAIN_SECONDS, all_online
 from .prompt import HELP, Prompt
 from .running import INTERRUPTED
-from .serving import serve_tls, show_tls
+from .serving import allow_many_connections, serve_tls, show_tls
 from .who import ADDRESS_FILE, Who, server_here, session_file
 
 __all__ = [
@@ -187,6 +187,7 @@ def start_server(options: ServerOptions) -> WebQQServer:
         StorageError: its folder can not be used.
         PortTaken: the port, or all that were tried, are taken.
     """
+    allow_many_connections()
     server = WebQQServer(Storage(options.state_dir / "server.db"))
     try:
         if options.port is None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows has no such limit
+    resource = None  # type: ignore[assignment]
 
 from ..server.app import WebQQServer
 from ..server.hosts import hosts_lines
 from ..server.tls import Certificates, certificates
 from .console import Screen
 
-__all__ = ["SERVE_HELP", "serve_tls", "show_tls"]
+__all__ = ["SERVE_HELP", "allow_many_connections", "serve_tls", "show_tls"]
+
+#: Files that may be open, where the system sets no bound of its own.
+_MOST_FILES = 2**20
 
 #: The port for https that the server likes best.
 FIRST_TLS_PORT = 8443
@@ -42,6 +51,21 @@ and that can sign for *.qq.com and local names alone:
 
 QR codes are confirmed on the page, or with `python -m webqq_tornado confirm --account N`.
 """
+
+
+def allow_many_connections() -> None:
+    """Let the process open as many files as the system allows it.
+
+    Most systems begin with 1,024, and a client that polls keeps one or two open. Without any
+    left a server can neither answer nor get rid of who knocks: it goes round at full speed.
+    """
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with suppress(OSError, ValueError):  # macOS has a lower bound that it does not tell
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def serve_tls(server: WebQQServer, state_dir: Path, address: str, port: int | None) -> Certificates:

@@ -171,9 +171,9 @@ def _who(table: AccountTable, server: str | None, state_dir: Path, *, opens: boo
         if "user" not in known:
             raise click.UsageError(f"give --account N: the QQ number to log in with at {url}")
         account = known["user"].account
-    password = table.password or next(
-        (login.password for login in known.values() if login.account == account), None
-    )
+    kept = {login.account: login.password for login in known.values()}
+    # A file that was given is meant, also for an account whose password we know.
+    password = table.password or (None if table.password_file else kept.get(account))
     name = "here" if is_here else urlsplit(url).netloc.replace(":", "_")
     return Who(
         url,
