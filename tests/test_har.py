@@ -325,6 +325,13 @@ async def test_an_entry_that_can_not_be_played_is_told_before_it_is(har: Path, s
         HARReplay(har)
 
 
+async def test_a_recording_goes_to_where_a_link_leads(har: Path):
+    har.symlink_to(har.with_name("file"))
+    await recorded(har)
+    assert har.is_symlink()
+    assert len(json.loads(har.with_name("file").read_text())["log"]["entries"]) == 4
+
+
 async def test_a_recording_that_raises_is_the_error_of_its_link():
     class Broken:
         def answer(self, request):

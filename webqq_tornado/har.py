@@ -37,6 +37,7 @@ from .engine.errors import (
     TimeoutError,
     TLSError,
 )
+from .engine.inflow import is_replaced
 from .engine.replay import Answer
 from .engine.request import Request
 from .engine.response import Response
@@ -193,9 +194,11 @@ class HARRecorder:
             "pages": [],
             "entries": self._entries,
         }
-        draft = self._path.with_name(self._path.name + ".new")
+        is_new = is_replaced(self._path)  # /dev/stdout is not
+        draft = self._path.with_name(self._path.name + ".new") if is_new else self._path
         draft.write_text(json.dumps({"log": log}, ensure_ascii=False, indent=1), encoding="utf-8")
-        draft.replace(self._path)
+        if is_new:
+            draft.replace(self._path)
 
     def _on_exchange(self, chain: Chain, request: Request, outcome: Response | Exception) -> None:
         seconds = outcome.request_time if isinstance(outcome, Response) else 0.0

@@ -211,6 +211,21 @@ async def test_history_since_then_and_into_a_file(tmp_path):
         assert "give a date" in await one.run("history", "--since", "once", code=2)
 
 
+async def test_history_exports_to_standard_output_and_through_links(tmp_path):
+    async with shell(tmp_path) as one:
+        await one.run("send", "Bob", "just now")
+        assert json.loads(await one.run("history", "--export", "-"))["text"] == "just now"
+        link = tmp_path / "link"
+        link.symlink_to(tmp_path / "file")
+        await one.run("history", "--export", str(link))
+        assert link.is_symlink()
+        assert json.loads((tmp_path / "file").read_text())["text"] == "just now"
+        for path in (str(tmp_path / "no" / "file"), "/dev/full"):
+            said = await one.run("history", "--export", path, code=1)
+            assert f"{path} can not be written" in said
+            assert said.count("\n") == 1
+
+
 async def test_options_count_before_the_command_too(tmp_path):
     async with shell(tmp_path) as one:
         options = ("--account", str(one.town.bob))

@@ -172,6 +172,17 @@ async def test_an_open_file_is_written_to_and_left_open(web: Web):
     assert len(file.getvalue()) == 1000
 
 
+async def test_what_a_link_leads_to_is_written_to(web: Web, tmp_path):
+    """As with /dev/stdout when it is a file."""
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_bytes(b"old")
+    link.symlink_to(file)
+    async with HTTPStream() as stream:
+        await stream.fetch(Request(f"{web.http}/bytes/100", sink=link))
+    assert link.is_symlink()
+    assert len(file.read_bytes()) == 100
+
+
 async def test_a_device_is_written_to_and_not_replaced(web: Web):
     master, slave = os.openpty()
     try:

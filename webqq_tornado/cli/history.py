@@ -6,12 +6,14 @@ import re
 import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
+from ..engine.inflow import is_replaced
 from ..flows.store import Store
-from .console import show_entries
+from .console import printable, show_entries
 from .who import account_and_screen, account_options, as_json, complete_names, json_option
 
 __all__ = ["history"]
@@ -61,7 +63,7 @@ def _moment(_context: click.Context, _param: click.Parameter, value: str | None)
 @click.option(
     "--export",
     "file",
-    type=click.File("w", encoding="utf-8", lazy=True, atomic=True),
+    type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write them to FILE as lines of JSON, in place of showing them.",
 )
@@ -97,7 +99,9 @@ def history(context: click.Context, /, **choices: Any) -> None:
             entries = store.history(whose, **wanted, limit=limit or (_ALL if is_bound else _SHOWN))
             lines = (as_json(entry.as_json()) for entry in entries)
         if file is not None:
-            screen.say(f"{_write(file, lines)} messages are in {file.name}.")
+            number = _write(file, lines)
+            if str(file) != "-":
+                screen.say(printable(f"{number} messages are in {file}."))
         elif is_json:
             _print(lines)
         elif entries:
@@ -106,12 +110,19 @@ def history(context: click.Context, /, **choices: Any) -> None:
             screen.say("Nothing found.", style="dim")
 
 
-def _write(file: IO[str], lines: Iterable[str]) -> int:
+def _write(path: Path, lines: Iterable[str]) -> int:
     """Write lines to a file that is there only with all of them; how many."""
     number = 0
-    with file:
-        for number, line in enumerate(lines, 1):  # noqa: B007 - the last one counts
-            file.write(f"{line}\n")
+    try:
+        is_new = is_replaced(path)  # /dev/stdout is not
+        with click.open_file(str(path), "w", encoding="utf-8", atomic=is_new) as file:
+            for number, line in enumerate(lines, 1):  # noqa: B007 - the last one counts
+                file.write(f"{line}\n")
+    except OSError as error:
+        if str(path) == "-":  # `head` has seen enough
+            raise
+        why = f"{path} can not be written ({error.strerror}): give another FILE"
+        raise click.ClickException(printable(why)) from None
     return number
 
 

@@ -32,8 +32,11 @@ _AHEAD = 64 * 1024
 
 
 def is_replaced(path: Path) -> bool:
-    """A body for it gets its name when it is whole; a device or a pipe is written to instead."""
-    return path.is_file() or not path.exists()
+    """A body for it gets its name when it is whole; a device or a pipe is written to instead.
+
+    So is what a symbolic link leads to: `/dev/stdout` is one.
+    """
+    return not path.is_symlink() and (path.is_file() or not path.exists())
 
 
 def part_path(path: os.PathLike[str]) -> Path:

@@ -18,6 +18,7 @@ from urllib.parse import urljoin
 
 from ..engine.chain import Link
 from ..engine.errors import ProtocolError, safe_url
+from ..engine.inflow import is_replaced, part_path
 from ..engine.limits import Limits
 from ..engine.response import Response
 from ..retry import Retry
@@ -69,7 +70,7 @@ class Sync(ReadyFlow):
         super().__init__(limits=Limits(spacing=spacing), **arguments)
         self._url = url
         self._path = Path(path)
-        self._part = self._path.with_name(self._path.name + ".part")
+        self._part = part_path(self._path) if is_replaced(self._path) else self._path
         self._items = items
         self._following = following
         self._seen: set[str] = set()
@@ -103,7 +104,8 @@ class Sync(ReadyFlow):
         following = self._next_url(response, document)
         if following is not None:
             return self._link(following)
-        self._part.replace(self._path)
+        if self._part != self._path:
+            self._part.replace(self._path)
         self._is_whole = True
         return None
 
