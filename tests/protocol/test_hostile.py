@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -158,6 +159,70 @@ def test_any_reply_is_a_value_or_a_protocol_error(exchange: Any, body: bytes) ->
 def test_a_crafted_reply_is_a_value_or_a_protocol_error(exchange: Any, body: bytes) -> None:
     with suppress(ProtocolError):
         repr(exchange.parse(body)).encode()
+
+
+RESULTS = [
+    {
+        "friends": [{"uin": 1, "categories": 0, "flag": 0}],
+        "info": [{"uin": 1, "nick": "a", "face": 0, "flag": 0}],
+        "marknames": [{"uin": 1, "markname": "a", "type": 0}],
+        "categories": [{"index": 1, "sort": 1, "name": "a"}],
+        "vipinfo": [{"u": 1, "is_vip": 0, "vip_level": 0}],
+    },
+    {
+        "gnamelist": [{"gid": 1, "code": 2, "name": "a", "flag": 1}],
+        "gmarklist": [{"uin": 1, "markname": "a"}],
+        "gmasklist": [{"gid": 1, "mask": 1}],
+    },
+    {
+        "ginfo": {"gid": 1, "code": 2, "name": "a", "members": [{"muin": 1, "mflag": 0}]},
+        "minfo": [{"uin": 1, "nick": "a", "gender": "male"}],
+        "cards": [{"muin": 1, "card": "a"}],
+        "stats": [{"uin": 1, "client_type": 41, "stat": 10}],
+    },
+    {
+        "dnamelist": [{"did": 1, "name": "a"}],
+        "dmasklist": [{"did": 1, "mask": 1}],
+        "info": {"did": 1, "discu_name": "a", "mem_list": [{"mem_uin": 1, "ruin": 1}]},
+        "mem_info": [{"uin": 1, "nick": "a"}],
+        "mem_status": [{"uin": 1, "status": "online", "client_type": 41}],
+    },
+    {"uin": 1, "account": 2, "birthday": {"year": 1, "month": 1, "day": 1}, "stat": 10},
+    {"uin": 1, "status": "online", "vfwebqq": "a", "psessionid": "b", "value": "c"},
+    [
+        {"poll_type": "group_message", "value": {"from_uin": 1, "content": [["face", 1], "a"]}},
+        {"poll_type": "buddylist_change", "value": {"added_friends": [{"uin": 1}]}},
+        {"poll_type": "kick_message", "value": {"way": "poll", "show_reason": 1}},
+        {"uin": 1, "type": 0, "lnick": "a", "status": "online", "client_type": 1},
+    ],
+]
+
+
+def with_one_thing_else(value: Any) -> Iterator[Any]:
+    """The value with one of its parts left out or replaced, each in turn."""
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    for key in keys if isinstance(value, (dict, list)) else ():
+        for instead in (None, True, "", "a", 2**64, 1.5, [], {}, [[]], "1"):
+            changed = value.copy()
+            changed[key] = instead
+            yield changed
+        without = value.copy()
+        del without[key]
+        yield without
+        if isinstance(value[key], (dict, list)):
+            for inner in with_one_thing_else(value[key]):
+                changed = value.copy()
+                changed[key] = inner
+                yield changed
+
+
+@pytest.mark.parametrize("result", RESULTS, ids=range(len(RESULTS)))
+def test_a_reply_with_one_thing_else_is_a_value_or_a_protocol_error(result: Any) -> None:
+    for changed in with_one_thing_else(result):
+        body = json.dumps({"retcode": 0, "result": changed}).encode()
+        for exchange in EXCHANGES:
+            with suppress(ProtocolError):
+                exchange.values[0].parse(body)
 
 
 ARGUMENTS = st.dictionaries(

@@ -310,12 +310,14 @@ class Joined(Generic[T]):
         self.model = model
         self.key = key
         self._rows = [(rows_, Record(dict[str, object], *rows_.fields)) for rows_ in rows]
+        self._required = _required(model)
 
     def parse(self, lists: Mapping[str, object]) -> tuple[T, ...]:
         """The models, in the order of the first list; a list may be missing.
 
         Raises:
-            ValueError: One of the lists is not one, or a row is not as described.
+            ValueError: One of the lists is not one, a row is not as described, or no row says
+                what a model needs.
         """
         found: dict[int, dict[str, object]] = {}
         for rows, record in self._rows:
@@ -328,7 +330,12 @@ class Joined(Generic[T]):
                     found.setdefault(number, {self.key: number})
                 if number in found:
                     found[number].update(values)
-        return tuple(self.model(**values) for values in found.values())
+        return tuple(map(self._joined, found.values()))
+
+    def _joined(self, values: dict[str, object]) -> T:
+        for name in sorted(self._required - values.keys()):
+            raise ValueError(f"{name} is missing")
+        return self.model(**values)
 
     def build(self, models: Sequence[T]) -> dict[str, list[dict[str, object]]]:
         """The lists of the models, by name."""
