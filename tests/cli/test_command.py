@@ -176,6 +176,26 @@ async def test_serve_takes_more_clients_than_it_was_allowed_files_to_begin_with(
         assert await asyncio.wait_for(reader.readline(), 20) == b"HTTP/1.1 200 OK\r\n"
 
 
+def no_more_files() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+
+async def test_serve_turns_away_whom_it_has_no_files_for_and_serves_the_others(tmp_path: Path):
+    async with command(tmp_path, "serve", before=no_more_files) as running:
+        port = int((await running.until(r"Serving WebQQ on http://127\.0\.0\.1:(\d+)"))[1])
+        async with AsyncExitStack() as open_:
+            clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(100)]
+            for _, writer in clients:
+                open_.callback(writer.close)
+            (first, to_first), (last, _) = clients[0], clients[-1]
+            assert await asyncio.wait_for(last.read(), 20) == b"", "turned away"
+            to_first.write(b"GET /check?uin=10001 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert await asyncio.wait_for(first.readline(), 20) == b"HTTP/1.1 200 OK\r\n"
+        await running.end()
+    assert running.output.count("no file descriptors left") == 1
+    assert "Traceback" not in running.output
+
+
 async def test_option_before_variable_before_file(tmp_path: Path):
     config = tmp_path / "webqq.toml"
     config.write_text(f'state_dir = "{tmp_path}/file"\nverbose = true\nport = 0\n')

@@ -21,6 +21,8 @@ from webqq_tornado.protocol import forms, webqq3
 from webqq_tornado.protocol.models import (
     Content,
     DiscussionMessage,
+    Face,
+    Font,
     FriendMessage,
     GroupMessage,
     Kicked,
@@ -231,6 +233,20 @@ async def test_a_session_goes_on_when_the_server_is_back(tmp_path: Path):
     assert json.loads(reply.body)["retcode"] == 0
     assert message.content.text == "still here"
     assert friends["info"][0]["uin"] == message.sender
+
+
+async def test_what_is_given_again_after_a_restart_is_what_was_given_before(tmp_path: Path):
+    content = Content.of("a ", Face(14), "\nb", font=Font("黑体", 12, True, False, True, "ff0000"))
+    async with Town(tmp_path / "town.db") as town:
+        bob = await entered(town, town.bob)
+        town.server.channel.send(town.ann, Conversation("friend", town.bob), content)
+        first = await bob.news(FriendMessage)
+        async with town.away():
+            pass
+        bob.server = town.server
+        again = await bob.news(FriendMessage)
+    assert again == first
+    assert first[0].content == content
 
 
 async def test_a_session_that_was_kicked_is_over_after_a_restart_too(tmp_path: Path):

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from ..protocol import smartqq, webqq3
@@ -35,6 +34,7 @@ from . import (
 )
 from .gate import CAPTCHA_AFTER
 from .handlers import Answer, ExchangeHandler, Handler, UnknownHandler
+from .listening import listening_sockets
 from .qrcodes import QR_SECONDS
 from .site import Site
 from .storage import Storage
@@ -46,9 +46,6 @@ logger = logging.getLogger("webqq_tornado.server")
 
 #: Bytes of a request at most.
 MAX_BODY = 256 * 1024
-#: Connections that may wait to be accepted. With Tornado's 128, of 2,000 accounts that log in at
-#: once most had their SYN dropped, and 17 s went by with both sides idle.
-BACKLOG = 4096
 
 
 #: Seconds a poll2 is held: a little less than a minute, which is when twqq 2014 hangs up.
@@ -120,7 +117,7 @@ class WebQQServer(Site):
             PortTaken: names the port and what to do.
         """
         try:
-            sockets = bind_sockets(port, address, backlog=BACKLOG)
+            sockets = listening_sockets(port, address)
         except OSError as error:
             raise _port_error(error, port, address) from error
         if not self.port:
@@ -150,7 +147,7 @@ class WebQQServer(Site):
         """
         https = self._http_server(ssl_options=server_context(files))
         try:
-            sockets = bind_sockets(port, address, backlog=BACKLOG)
+            sockets = listening_sockets(port, address)
         except OSError as error:
             raise _port_error(error, port, address, "--tls-port") from error
         https.add_sockets(sockets)
