@@ -226,6 +226,30 @@ async def test_history_exports_to_standard_output_and_through_links(tmp_path):
             assert said.count("\n") == 1
 
 
+async def test_an_export_that_fails_leaves_the_file_as_it_was(tmp_path):
+    async with shell(tmp_path) as one:
+        await one.run("send", "Bob", "hello")
+        file = tmp_path / "messages.jsonl"
+        file.write_text("of yesterday")
+        (tmp_path / "messages.jsonl.part").mkdir()  # in the draft's place
+        said = await one.run("history", "--export", str(file), code=1)
+        assert said == f"Error: {file} can not be written (Is a directory): give another FILE\n"
+        assert file.read_text() == "of yesterday"
+        assert "is a directory" in await one.run("history", "--export", str(tmp_path), code=2)
+
+
+async def test_an_export_into_a_pipe_leaves_it_a_pipe(tmp_path):
+    async with shell(tmp_path) as one:
+        await one.run("send", "Bob", "hello")
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        await one.run("history", "--export", str(pipe))
+        assert json.loads(os.read(reader, 65536))["text"] == "hello"
+        os.close(reader)
+        assert pipe.is_fifo()
+
+
 async def test_options_count_before_the_command_too(tmp_path):
     async with shell(tmp_path) as one:
         options = ("--account", str(one.town.bob))

@@ -280,6 +280,11 @@ async def test_errors_of_a_login_are_one_line(tmp_path: Path):
         (("run", "json:JSONDecoder"), {}, "not a subclass of HTTPStream"),
         (("run", "json:Nothing"), {}, "has no such name"),
         ((), {"WEBQQ_PORT": "many"}, "WEBQQ_PORT"),
+        (("--port", "65536"), {}, "65536 is not in the range"),
+        (("serve", "--tls-port", "-1"), {}, "-1 is not in the range"),
+        (("--account", "-5", "status"), {}, "-5 is not in the range"),
+        (("--owner", "0"), {}, "0 is not in the range"),
+        (("--account", "1", "send", "Bob", "x", "--timeout", "nan"), {}, "not a number of seconds"),
     ],
 )
 async def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments, environment, says):

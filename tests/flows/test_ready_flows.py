@@ -134,14 +134,14 @@ async def test_pages_may_be_lists_with_a_link_header(tmp_path: Path, line):
         (b'{"items": 3}', "no list"),
         (b'{"items": [], "next": "/"}', "circle"),
         (b'{"items": [], "next": 7}', "no URL"),
-        (b"[", "Expecting"),
+        (b"[", "not JSON"),
     ],
 )
 async def test_a_sync_that_can_not_go_on_says_why_and_leaves_the_part(tmp_path, body, why, caplog):
     path = tmp_path / "items.jsonl"
     async with scripted(lambda asked: Say(200, body)) as server:
         async with Sync(f"{server.url}/", path, say=print) as flow:
-            with pytest.raises((ProtocolError, ValueError), match=why):
+            with pytest.raises(ProtocolError, match=why):
                 await flow.launch()
         assert not flow.report().is_good
     assert not path.exists()
@@ -152,6 +152,37 @@ async def test_half_a_character_is_written_as_it_came(tmp_path: Path):
         async with Sync(server.url, tmp_path / "x", say=print) as flow:
             await flow.launch()
     assert (tmp_path / "x").read_text("utf-8") == '"\\ud83d"\n"\u00e4"\n'
+
+
+async def test_a_sync_to_where_nothing_can_be_written_says_so_without_a_traceback(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    code, output = await command("sync", "http://127.0.0.1:1/", tmp_path / "file" / "x")
+    assert code == 1
+    assert "can not be written" in output
+    assert "Traceback" not in output
+
+
+async def test_a_sync_of_no_url_names_it_in_one_line(tmp_path: Path):
+    code, output = await command("sync", "nowhere", tmp_path / "x")
+    assert code == 1
+    assert output.startswith("Error: URL 'nowhere' is not absolute")
+    assert output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("monitor", "http://127.0.0.1:1/", "--interval", "-1"),
+        ("monitor", "http://127.0.0.1:1/", "--interval", "nan"),
+        ("monitor", "http://127.0.0.1:1/", "--timeout", "0"),
+        ("sync", "http://127.0.0.1:1/", "x", "--spacing", "inf"),
+        ("job", "http://127.0.0.1:1/", "--interval", "-1"),
+    ],
+)
+async def test_seconds_that_can_not_be_are_wrong_usage(words: tuple[str, ...]):
+    code, output = await command(*words)
+    assert code == 2
+    assert f"Invalid value for '{words[-2]}'" in output
 
 
 async def test_sync_as_a_command(tmp_path: Path):

@@ -21,6 +21,7 @@ from .chat import catch_signals, until_stopped
 from .console import Screen, printable
 from .faces import with_faces
 from .history import history
+from .numbers import SOME_SECONDS
 from .online import online
 from .prompt import HELP, Prompt
 from .running import run_coroutine
@@ -82,7 +83,12 @@ def logout(context: click.Context, /, **choices: Any) -> None:
 @click.argument("target", shell_complete=complete_names)
 @click.argument("words", nargs=-1, required=True, metavar="TEXT...")
 @click.option(
-    "--timeout", default=30.0, show_default=True, help="Seconds for the server to take it."
+    "--timeout",
+    type=SOME_SECONDS,
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time for the server to take it.",
 )
 @json_option
 @account_options

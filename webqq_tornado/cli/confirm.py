@@ -11,6 +11,7 @@ from ..engine.errors import StreamError
 from ..engine.response import Response
 from ..engine.stream import HTTPStream
 from .console import Screen, printable, show_logs
+from .numbers import SECONDS
 from .passwords import read_password
 from .running import run_coroutine
 from .settings import options
@@ -27,7 +28,7 @@ _LOOK_SECONDS, _TIMEOUT = 0.5, 30.0
 @click.option("--refuse", is_flag=True, help="Refuse it instead: it shows a new code.")
 @click.option(
     "--wait",
-    type=click.FloatRange(0),
+    type=SECONDS,
     default=0.0,
     show_default=True,
     metavar="SECONDS",

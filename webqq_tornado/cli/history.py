@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
-from ..engine.inflow import is_replaced
+from ..engine.inflow import is_replaced, part_path
 from ..flows.store import Store
 from .console import printable, show_entries
 from .who import account_and_screen, account_options, as_json, complete_names, json_option
@@ -112,17 +113,25 @@ def history(context: click.Context, /, **choices: Any) -> None:
 
 def _write(path: Path, lines: Iterable[str]) -> int:
     """Write lines to a file that is there only with all of them; how many."""
-    number = 0
+    if str(path) == "-":
+        return _fill(sys.stdout, lines)  # a broken pipe is click's: `head` has seen enough
+    # click's atomic files get their name also when a line could not be written.
+    part = part_path(path) if is_replaced(path) else path  # /dev/stdout is not
     try:
-        is_new = is_replaced(path)  # /dev/stdout is not
-        with click.open_file(str(path), "w", encoding="utf-8", atomic=is_new) as file:
-            for number, line in enumerate(lines, 1):  # noqa: B007 - the last one counts
-                file.write(f"{line}\n")
+        with part.open("w", encoding="utf-8") as file:
+            number = _fill(file, lines)
+        if part != path:
+            part.replace(path)
     except OSError as error:
-        if str(path) == "-":  # `head` has seen enough
-            raise
         why = f"{path} can not be written ({error.strerror}): give another FILE"
         raise click.ClickException(printable(why)) from None
+    return number
+
+
+def _fill(file: IO[str], lines: Iterable[str]) -> int:
+    number = 0
+    for number, line in enumerate(lines, 1):  # noqa: B007 - the last one counts
+        file.write(f"{line}\n")
     return number
 
 

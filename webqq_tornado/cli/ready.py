@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 from rich import box
@@ -18,17 +18,26 @@ from ..flows.ready import ReadyFlow
 from ..flows.sync import Sync
 from .console import Screen, printable, show_logs
 from .flow import run_flow
+from .numbers import SECONDS, SOME_SECONDS
 from .running import run_coroutine
 from .settings import options
 
 __all__ = ["job", "mirror", "monitor", "sync"]
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _seconds(name: str, kind: click.FloatRange, default: float, says: str) -> Callable[[F], F]:
+    return click.option(
+        name, type=kind, default=default, show_default=True, metavar="SECONDS", help=says
+    )
+
 
 @click.command()
 @click.argument("urls", nargs=-1, required=True, metavar="URL...")
-@click.option("--interval", default=30.0, show_default=True, help="Seconds between two checks.")
+@_seconds("--interval", SECONDS, 30.0, "Seconds between two checks.")
 @click.option("--rounds", type=click.IntRange(1), help="Checks of each; else until Ctrl-C.")
-@click.option("--timeout", default=10.0, show_default=True, help="Seconds that a check may take.")
+@_seconds("--timeout", SOME_SECONDS, 10.0, "Seconds that a check may take.")
 @options("verbose")
 def monitor(urls: tuple[str, ...], verbose: bool, **choices: Any) -> None:
     """Check URLs over and over; say when one goes down or comes back."""
@@ -40,7 +49,7 @@ def monitor(urls: tuple[str, ...], verbose: bool, **choices: Any) -> None:
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--items", default="items", show_default=True, help="Key of a page's list.")
 @click.option("--next", "following", default="next", show_default=True, help="Key of its next URL.")
-@click.option("--spacing", default=0.0, show_default=True, help="Seconds between two pages.")
+@_seconds("--spacing", SECONDS, 0.0, "Seconds between two pages.")
 @options("verbose")
 def sync(url: str, path: Path, verbose: bool, **choices: Any) -> None:
     """Fetch a list in pages from URL into PATH, as JSON lines."""
@@ -51,7 +60,7 @@ def sync(url: str, path: Path, verbose: bool, **choices: Any) -> None:
 @click.argument("url")
 @click.option("--data", default="{}", show_default=True, help="JSON of the job, or @FILE.")
 @click.option("--state", default="state", show_default=True, help="Key of the state.")
-@click.option("--interval", default=2.0, show_default=True, help="Seconds between two questions.")
+@_seconds("--interval", SECONDS, 2.0, "Seconds between two questions.")
 @options("verbose")
 def job(url: str, data: str, verbose: bool, **choices: Any) -> None:
     """Submit a job to URL, and wait until it is done."""

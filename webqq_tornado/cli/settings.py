@@ -19,6 +19,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from .numbers import PORT, QQ_NUMBER
+
 __all__ = [
     "SETTINGS",
     "AccountTable",
@@ -63,7 +65,7 @@ SETTINGS = {
     setting.key: setting
     for setting in (
         Setting("server", "WebQQ server elsewhere, not the one here.", metavar="URL"),
-        Setting("account", "QQ number to log in with.", int, (), metavar="N"),
+        Setting("account", "QQ number to log in with.", QQ_NUMBER, (), metavar="N"),
         Setting("password", "Its password; asked for if it is nowhere.", is_option=False),
         Setting(
             "password_file",
@@ -85,7 +87,7 @@ SETTINGS = {
             "owner",
             "QQ number that owns the bot, by default yours where all starts here; may be given"
             " more than once.",
-            int,
+            QQ_NUMBER,
             (),
             "N",
         ),
@@ -96,10 +98,12 @@ SETTINGS = {
             DEFAULT_STATE_DIR,
             "DIR",
         ),
-        Setting("port", "Port of the server started here; 8100 or the next free one.", int),
+        Setting(
+            "port", "Port of the server started here; 8100 or the next free one.", PORT, metavar="N"
+        ),
         Setting("address", "Address that it listens on.", default="127.0.0.1"),
         Setting("tls", "Serve https as well, with certificates of a local CA.", bool, False),
-        Setting("tls_port", "Port for https; 8443 or the next free one.", int),
+        Setting("tls_port", "Port for https; 8443 or the next free one.", PORT, metavar="N"),
         Setting("verbose", "Show each request, without secrets.", bool, False),
     )
 }
@@ -257,7 +261,7 @@ def _table(where: str, values: dict[str, Any]) -> AccountTable:
     for key, kind in _KINDS.items():
         if key in values and type(values[key]) is not kind:
             raise click.ClickException(f"{where}: {key} is to be of type {kind.__name__}")
-    if not values.get("account") and not values.get("qr"):
+    if values.get("account", 0) < (0 if values.get("qr") else 1):
         raise click.ClickException(f"{where}: give account = N, or qr = true, in each table")
     plugin = values.get("plugin", [])
     paths = tuple(Path(str(path)) for path in (plugin if isinstance(plugin, list) else [plugin]))

@@ -17,9 +17,10 @@ from typing import Any
 from urllib.parse import urljoin
 
 from ..engine.chain import Link
-from ..engine.errors import ProtocolError, safe_url
+from ..engine.errors import ProtocolError, StreamError, safe_url
 from ..engine.inflow import is_replaced, part_path
 from ..engine.limits import Limits
+from ..engine.request import Request
 from ..engine.response import Response
 from ..retry import Retry
 from .ready import ReadyFlow, Report
@@ -68,7 +69,7 @@ class Sync(ReadyFlow):
     ) -> None:
         arguments.setdefault("retry", Retry())
         super().__init__(limits=Limits(spacing=spacing), **arguments)
-        self._url = url
+        self._first = Request(url)
         self._path = Path(path)
         self._part = part_path(self._path) if is_replaced(self._path) else self._path
         self._items = items
@@ -79,8 +80,12 @@ class Sync(ReadyFlow):
 
     def begin(self) -> Iterator[Link]:
         """The first page."""
-        self._part.write_bytes(b"")
-        yield self._link(self._url)
+        try:
+            self._part.parent.mkdir(parents=True, exist_ok=True)
+            self._part.write_bytes(b"")
+        except OSError as error:
+            raise StreamError(f"{self._part} can not be written: {error.strerror}") from error
+        yield self._link(self._first.url)
 
     def _link(self, url: str) -> Link:
         if url in self._seen:
@@ -91,7 +96,7 @@ class Sync(ReadyFlow):
     def _read(self, response: Response) -> Link:
         if response.status != 200:
             raise ProtocolError(f"{safe_url(response.url)}: status {response.status}, no page")
-        document = response.json()
+        document = _document(response)
         items = document.get(self._items) if isinstance(document, dict) else document
         if not isinstance(items, list):
             raise ProtocolError(f"{safe_url(response.url)}: there is no list at {self._items!r}")
@@ -123,3 +128,10 @@ class Sync(ReadyFlow):
         where = self._path if self._is_whole else self._part
         row = (str(self.pages), str(self.items_written), str(where))
         return Report(("pages", "items", "file"), [row], self._is_whole)
+
+
+def _document(response: Response) -> Any:
+    try:
+        return response.json()
+    except ValueError as error:
+        raise ProtocolError(f"{safe_url(response.url)}: this page is not JSON ({error})") from None
