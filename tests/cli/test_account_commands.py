@@ -250,6 +250,38 @@ async def test_an_export_into_a_pipe_leaves_it_a_pipe(tmp_path):
         assert pipe.is_fifo()
 
 
+async def in_a_shell(one: Shell, line: str) -> tuple[int | None, str]:
+    """Exit code and standard error of a line for a shell, in which $qq is the command."""
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", line),
+        stderr=subprocess.PIPE,
+        env={**one.environment, "qq": f"{sys.executable} -m webqq_tornado"},
+    )
+    _, errors = await process.communicate()
+    return process.returncode, errors.decode()
+
+
+@pytest.mark.parametrize("command", ["contacts", "contacts --json", "status"])
+async def test_a_full_disk_is_told_in_one_line(tmp_path, command):
+    async with shell(tmp_path) as one:
+        code, errors = await in_a_shell(one, f"$qq {command} >/dev/full")
+    assert (code, errors) == (1, "Error: the output can not be written: No space left on device\n")
+
+
+async def test_a_closed_standard_input_holds_nothing_to_send(tmp_path):
+    async with shell(tmp_path) as one:
+        code, errors = await in_a_shell(one, "$qq send Bob - <&-")
+    assert code == 2
+    assert "there is nothing to send" in errors
+
+
+async def test_what_an_ascii_output_has_not_is_escaped(tmp_path):
+    async with shell(tmp_path) as one:
+        await one.run("send", "Bob", "[微笑]")
+        said = await one.run("history", PYTHONIOENCODING="ascii")
+    assert "[\\u5fae\\u7b11]" in said
+
+
 async def test_options_count_before_the_command_too(tmp_path):
     async with shell(tmp_path) as one:
         options = ("--account", str(one.town.bob))

@@ -393,6 +393,23 @@ def test_the_search_box_narrows_the_list(page: Browser, server: Server, ada: Per
     page.wait_until(lambda: page.texts("#contacts .name") == ["Dmitri", "Dora"], "two are left")
 
 
+def test_the_page_has_a_heading_and_its_profile_is_called_what_it_shows(
+    page: Browser, ada: Person
+) -> None:
+    sign_in(page, ada)
+    page.wait_for("h1", "WebQQ")
+    assert page.wait_for("#me").accessible_name == f"Ada QQ {ada.account}"
+
+
+def test_labels_that_stand_side_by_side_are_in_line(page: Browser, ada: Person) -> None:
+    sign_in(page, ada)
+    page.click("#me")
+    page.wait_for("#profile .pair")
+    for pair in page.all("#profile .pair"):
+        assert len({label.location["y"] for label in pair.find_elements(By.TAG_NAME, "label")}) == 1
+    page.click("#profile .cancel")
+
+
 def test_a_narrow_window_shows_one_pane_at_a_time(page: Browser, ada: Person, bo: Person) -> None:
     page.resize(360, 640)
     try:

@@ -164,6 +164,14 @@ async def test_what_can_not_be_is_refused_with_a_reason(path: str, body: dict, c
     assert json.loads(reply.body)["error"]
 
 
+async def test_a_name_that_hides_something_is_told_so_and_not_that_it_is_too_long():
+    async with Town() as town:
+        body = {"nick": "Ann\u202e", "password": "x"}
+        reply = await post(await signed_in(town, town.ann), "/page/register", **body)
+    assert reply.code == 400
+    assert json.loads(reply.body)["error"] == "a nick has no invisible characters"
+
+
 async def test_half_a_character_does_no_harm():
     async with Town() as town:
         ann = await signed_in(town, town.ann)

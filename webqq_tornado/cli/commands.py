@@ -19,6 +19,7 @@ from .ready import job, mirror, monitor, sync
 from .running import run_coroutine
 from .serving import SERVE_HELP
 from .settings import account_tables, hand_down, options
+from .streams import Command
 from .who import everyone_meant
 
 __all__ = ["main"]
@@ -38,6 +39,7 @@ Exit codes:
 
 
 @click.group(
+    cls=Command,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EPILOG,

@@ -117,6 +117,8 @@ def checked_name(name: str, what: str, longest: int = NICK_LENGTH, shortest: int
         ValueError: it is too short, too long, or has characters that can not be shown.
     """
     name = " ".join(name.split())
-    if not shortest <= len(name) <= longest or not name.isprintable():
+    if not name.isprintable():
+        raise ValueError(f"a {what} has no invisible characters")
+    if not shortest <= len(name) <= longest:
         raise ValueError(f"a {what} has {shortest} to {longest} characters")
     return name
