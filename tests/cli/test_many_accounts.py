@@ -66,12 +66,19 @@ async def test_one_wrong_password_leaves_the_others_online(tmp_path):
             assert await running.end() == 0
 
 
+async def test_accounts_without_a_server_are_not_passed_over(tmp_path):
+    errors = await failure(tmp_path, *tables(tmp_path / "webqq.toml", "account = 10001"))
+    assert "give --server URL too: where to log in" in errors
+
+
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
         ("acount = 1", "[[accounts]] has an unknown key 'acount'; known are account, server"),
         ('account = "1"', "account is to be of type int"),
         ('password = "x"', "give account = N, or qr = true, in each table"),
+        ("account = 0", "give account = N, or qr = true, in each table"),
+        ("account = -5", "give account = N, or qr = true, in each table"),
     ],
 )
 async def test_a_wrong_table_is_told_in_one_line(tmp_path, lines, says):

@@ -71,7 +71,7 @@ def main(context: click.Context, /, **choices: Any) -> None:
     bot = BotOptions(choices.pop("plugin"), choices.pop("owner"), choices.pop("reload"))
     port, address = choices.pop("port"), choices.pop("address")
     if choices["server"] is None and not any(table.server for table in account_tables(context)):
-        if choices["account"] or choices["qr"]:
+        if choices["account"] or choices["qr"] or account_tables(context):
             raise click.UsageError("give --server URL too: where to log in")
         here = ServerOptions(port, address, choices["state_dir"])
         run_coroutine(chat_here(here, bot, screen))
