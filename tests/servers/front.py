@@ -105,7 +105,7 @@ class _Handler(RequestHandler):
 
     async def _reply(self, headers: dict[str, str]) -> HTTPResponse:
         request = self.request
-        return await self.front.client.fetch(
+        reply = self.front.client.fetch(
             self.front.behind + request.uri,
             method=request.method,
             body=request.body if request.method == "POST" else None,
@@ -115,6 +115,10 @@ class _Handler(RequestHandler):
             request_timeout=60,
             decompress_response=False,
         )
+        # The front may close first: then nobody hears how this ends, and Tornado is not to log it.
+        reply.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        await asyncio.wait([reply])
+        return reply.result()
 
 
 @asynccontextmanager
