@@ -83,6 +83,15 @@ async def test_what_comes_in_is_shown_without_control_characters():
     assert "\x1b" not in shown
 
 
+async def test_several_emoji_that_are_one_picture_are_shown_as_it():
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    async with typing() as typist:
+        typist.bob.send(typist.bob.contacts.find("Ann"), f"all of us: {family}")
+        await typist.own_ear.next(FriendMessage)
+        shown = typist.shown.getvalue()
+    assert f"Bob: all of us: {family}" in shown
+
+
 async def test_the_end_of_input_ends_it():
     async with typing() as typist:
         typist.keys.send_text("\x04")

@@ -317,10 +317,23 @@ def test_a_message_that_was_not_sent_is_retried(page: Browser, ada: Person, bo: 
     page.wait_for("textarea")
     with page.offline():
         page.say("from the tunnel")
-        page.wait_for(".failed .state", "Not sent")
+        page.wait_for(".failed .state", "Not sent yet")
     page.click(".failed .retry")
     page.wait_for(".mine:not(.pending) .text", "from the tunnel")
     assert bo.heard(with_(ada)) == [["from the tunnel"]]
+
+
+def test_what_is_written_after_a_message_that_was_not_sent_follows_it(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    sign_in(page, ada, with_(bo))
+    page.wait_for("textarea")
+    with page.offline():
+        page.say("from the tunnel")
+        page.wait_for(".failed .state", "Not sent yet")
+    page.say("out of the tunnel")
+    page.wait_for(".mine:not(.pending) .text", "out of the tunnel")
+    assert bo.heard(with_(ada)) == [["from the tunnel"], ["out of the tunnel"]]
 
 
 def test_a_restarted_server_is_found_again(

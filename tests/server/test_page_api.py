@@ -172,6 +172,23 @@ async def test_a_name_that_hides_something_is_told_so_and_not_that_it_is_too_lon
     assert json.loads(reply.body)["error"] == "a nick has no invisible characters"
 
 
+@pytest.mark.parametrize(
+    ("nick", "code"),
+    [
+        ("\U0001f468\u200d\U0001f469\u200d\U0001f467", 200),  # a family of three
+        ("\u0645\u06cc\u200c\u0631\u0648\u0645", 200),  # Persian, with a non-joiner
+        ("Ann\u200d", 400),
+        ("Ann\u200d\u200d B", 400),
+        ("\u200d", 400),
+    ],
+)
+async def test_a_joiner_belongs_to_a_name_where_it_joins(nick: str, code: int):
+    async with Town() as town:
+        body = {"nick": nick, "password": "a password"}
+        reply = await post(await signed_in(town, town.ann), "/page/register", **body)
+    assert reply.code == code
+
+
 async def test_half_a_character_does_no_harm():
     async with Town() as town:
         ann = await signed_in(town, town.ann)

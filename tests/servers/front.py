@@ -36,7 +36,8 @@ class Front:
     def __init__(self, behind: str) -> None:
         self.behind = behind
         self.url = ""
-        self.closing = asyncio.Event()
+        self.closing = asyncio.get_running_loop().create_future()
+        self.handling: set[asyncio.Task[object]] = set()
         # Polls are held for long: others must not wait for them.
         self.client = AsyncHTTPClient(force_instance=True, defaults={}, max_clients=1000)
         self.asked: dict[str, int] = defaultdict(int)
@@ -67,11 +68,14 @@ class _Handler(RequestHandler):
         self.front = front
 
     async def get(self) -> None:
+        task = asyncio.current_task()
+        self.front.handling.add(task)
+        task.add_done_callback(self.front.handling.discard)
         answer = self.front.next_answer(self.request.path, self.request.body)
         if answer is None or answer is PASS:
             await self._pass_on()
         elif answer is HANG:
-            await self.front.closing.wait()
+            await asyncio.wait([self.front.closing])
         elif answer is LOSE:
             await self._pass_on()
             self.request.connection.stream.close()
@@ -85,7 +89,7 @@ class _Handler(RequestHandler):
     post = get
 
     async def _pass_on(self) -> None:
-        if self.front.closing.is_set():
+        if self.front.closing.done():
             return
         headers = {
             name: value for name, value in self.request.headers.items() if name != "Connection"
@@ -115,9 +119,10 @@ class _Handler(RequestHandler):
             request_timeout=60,
             decompress_response=False,
         )
-        # The front may close first: then nobody hears how this ends, and Tornado is not to log it.
-        reply.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        await asyncio.wait([reply])
+        reply.add_done_callback(lambda ended: ended.exception())  # none is to be logged as unheard
+        await asyncio.wait([reply, self.front.closing], return_when=asyncio.FIRST_COMPLETED)
+        if not reply.done():
+            raise HTTPError(502, "the front server closes")
         return reply.result()
 
 
@@ -132,7 +137,9 @@ async def front_of(url: str) -> AsyncIterator[Front]:
     server.add_sockets([socket])
     front.url = f"http://127.0.0.1:{socket.getsockname()[1]}"
     yield front
-    front.closing.set()
+    front.closing.set_result(None)
     server.stop()
     await server.close_all_connections()
     front.client.close()
+    # One that is still at it when the loop ends is cancelled, and Tornado logs that.
+    await asyncio.gather(*front.handling)

@@ -13,6 +13,10 @@ from ..flows.account.history import Entry
 
 __all__ = ["Screen", "printable", "show_entries", "show_logs"]
 
+#: Unprintable by Python's word, but text: line ends, joiners of emoji and letters, and the marks
+#: of direction that turn nothing around (the overrides do).
+_HARMLESS = "\n\t\u200c\u200d\u200e\u200f"
+
 #: Colours by logger, so that one sees at a glance who speaks.
 _STYLES = {
     "webqq_tornado.webqq": "cyan",
@@ -102,7 +106,7 @@ def show_logs(screen: Screen, verbose: bool) -> None:
 def printable(text: str) -> str:
     """The text without what would move a terminal's cursor or change its colours."""
     return "".join(
-        character if character.isprintable() or character in "\n\t" else "\ufffd"
+        character if character.isprintable() or character in _HARMLESS else "\ufffd"
         for character in text
     )
 

@@ -9,6 +9,9 @@ const CALL_TIMEOUT_MS = 20_000;
 /** Waits between two attempts of the live link: first, factor, longest. */
 const BACKOFF_MS = { first: 400, factor: 1.7, longest: 15_000 };
 
+/** A message that did not reach the server is tried again after so many milliseconds. */
+const RESEND_MS = 15_000;
+
 /** The server closes the live link with this code when the session has ended. */
 const CLOSED_SIGNED_OUT = 4401;
 
@@ -89,7 +92,8 @@ export class Api {
  *
  * An entry is {nonce, conversation, content, time, state, error}; its state goes
  * queued -> sending -> gone (it is a message now) | failed -> queued (retried, same nonce, so
- * that a message whose answer was lost is not sent twice).
+ * that a message whose answer was lost is not sent twice). One that the server was not there for
+ * is retried by itself, and holds back those written after it: the order stays.
  */
 export class Outbox {
   #api;
@@ -98,6 +102,7 @@ export class Outbox {
   #isRunning = false;
   #onChange;
   #onMessage;
+  #timer = null;
 
   /** `onChange(conversation)`: entries changed; `onMessage(message)`: one was accepted. */
   constructor(api, { onChange, onMessage }) {
@@ -115,18 +120,19 @@ export class Outbox {
     const nonce = makeNonce();
     this.#entries.push({ nonce, conversation, content, time, state: "queued", error: null });
     this.#onChange(conversation);
-    this.#run();
+    this.resume();
   }
 
+  /** The user asks for it once more. */
   retry(entry) {
     Object.assign(entry, { state: "queued", error: null });
     this.#onChange(entry.conversation);
-    this.#run();
+    this.resume();
   }
 
   discard(entry) {
-    this.#entries = this.#entries.filter((other) => other !== entry);
-    this.#onChange(entry.conversation);
+    this.#remove(entry);
+    this.resume();
   }
 
   clear() {
@@ -134,10 +140,11 @@ export class Outbox {
     this.#held = [];
   }
 
-  /** The server is back: send again what did not reach it. */
+  /** The server may be back: send, in their order, what did not reach it and what waits. */
   resume() {
-    const unreached = this.#entries.filter((entry) => entry.error?.isTemporary);
-    unreached.filter((entry) => entry.state === "failed").forEach((entry) => this.retry(entry));
+    const failed = this.#entries.filter((entry) => entry.state === "failed");
+    for (const entry of failed) if (entry.error.isTemporary) entry.state = "queued";
+    this.#run();
   }
 
   /**
@@ -154,6 +161,11 @@ export class Outbox {
     this.#isRunning = true;
     for (let entry; (entry = this.#entries.find((each) => each.state === "queued")); ) {
       await this.#send(entry);
+      if (entry.error?.isTemporary) {
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => this.resume(), RESEND_MS);
+        break;
+      }
     }
     this.#isRunning = false;
     this.#held.splice(0).forEach((message) => this.#onMessage(message));
@@ -164,12 +176,18 @@ export class Outbox {
     entry.state = "sending";
     try {
       const { message } = await this.#api.send(conversation, content, nonce);
-      this.discard(entry);
+      entry.error = null;
+      this.#remove(entry);
       this.#onMessage(message);
     } catch (error) {
       Object.assign(entry, { state: "failed", error });
       this.#onChange(conversation);
     }
+  }
+
+  #remove(entry) {
+    this.#entries = this.#entries.filter((other) => other !== entry);
+    this.#onChange(entry.conversation);
   }
 }
 

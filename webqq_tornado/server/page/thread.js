@@ -254,11 +254,12 @@ export class Thread {
   }
 
   #drawState(row, entry) {
-    const isFailed = entry.state === "failed";
+    const { error } = entry; // stays while it is tried again by itself: nothing flickers
     row.classList.add("pending");
-    row.classList.toggle("failed", isFailed);
-    row.querySelector(".state").hidden = !isFailed;
-    row.querySelector(".reason").textContent = entry.error?.message ?? "";
+    row.classList.toggle("failed", error !== null);
+    row.querySelector(".state").hidden = error === null;
+    row.querySelector(".not-sent").textContent = error?.isTemporary ? "Not sent yet." : "Not sent.";
+    row.querySelector(".reason").textContent = error?.message ?? "";
     row.querySelector(".retry").onclick = () => this.#outbox.retry(entry);
     row.querySelector(".discard").onclick = () => this.#outbox.discard(entry);
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from .rows import StorageError
 __all__ = ["Database", "checked_name"]
 
 NICK_LENGTH = 24
+#: A zero-width joiner or non-joiner between two characters.
+_JOINERS = re.compile(r"(?<=[^\s\u200c\u200d])[\u200c\u200d](?=[^\s\u200c\u200d])")
 #: Seconds that everybody waits when another program locks the file.
 _PATIENCE = 1.0
 
@@ -113,11 +116,14 @@ class Database:
 def checked_name(name: str, what: str, longest: int = NICK_LENGTH, shortest: int = 1) -> str:
     """A name with single spaces.
 
+    What joins is allowed where it joins something: it makes one family of several emoji, and
+    spells words of Persian and of Hindi.
+
     Raises:
         ValueError: it is too short, too long, or has characters that can not be shown.
     """
     name = " ".join(name.split())
-    if not name.isprintable():
+    if not _JOINERS.sub("", name).isprintable():
         raise ValueError(f"a {what} has no invisible characters")
     if not shortest <= len(name) <= longest:
         raise ValueError(f"a {what} has {shortest} to {longest} characters")
