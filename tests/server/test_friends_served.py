@@ -159,9 +159,36 @@ async def test_a_friend_request_waits_for_the_login_and_is_accepted():
         town.eve,
         "it's me",
     )
+    assert (request.status, request.client_type) == (Status.ONLINE, 41)
     assert json.loads(reply.body) == {"retcode": 0, "result": "ok"}
     assert (accepted.type, accepted.account) == ("verify_pass_add", town.ann)
     assert marks == ["", "Evie"]
+
+
+async def test_a_friend_request_has_all_fields_of_the_captures():
+    # As in a comment of a Python client of 2013; it reads "allow" without asking whether it is.
+    capture = (
+        b'{"poll_type":"system_message","value":{"seq":34653,"type":"verify_required","uiuin":"",'
+        b'"from_uin":3863325290,"account":379450326,"msg":"adfas","allow":1,"stat":10,'
+        b'"client_type":1}}'
+    )
+    async with Town() as town:
+        ann = await entered(town, town.ann)
+        for text in ("once", "and once more"):
+            town.server.channel.requested(town.eve, town.ann, text)
+        reply = await ann.poll()
+        while b"system_message" not in reply:
+            reply = await ann.poll()
+    shown = json.loads(capture)["value"]
+    first, second = (
+        event["value"]
+        for event in json.loads(reply)["result"]
+        if event["poll_type"] == "system_message"
+    )
+    assert list(first) == list(shown)
+    assert [type(value) for value in first.values()] == [type(value) for value in shown.values()]
+    assert (first["stat"], first["client_type"]) == (20, 41)  # Eve is not there
+    assert first["seq"] != second["seq"]
 
 
 async def test_nobody_is_accepted_who_did_not_ask():

@@ -9,7 +9,20 @@ from __future__ import annotations
 from . import content, wire
 from .codes import PollType
 from .contacts import PRESENCE_FIELDS
-from .fields import FLAG, INTEGER, RAW, TEXT, Field, Kind, Record, as_object, constant, raw_json
+from .fields import (
+    FLAG,
+    INTEGER,
+    RAW,
+    STAT,
+    TEXT,
+    Field,
+    Kind,
+    Record,
+    as_object,
+    constant,
+    fixed,
+    raw_json,
+)
 from .models import (
     DiscussionMessage,
     Event,
@@ -110,9 +123,13 @@ _RECORDS: dict[str, Record[Event]] = {
         SystemMessage,
         Field("seq", INTEGER),
         Field("type", RAW),
+        fixed("uiuin", ""),
         Field("from_uin", INTEGER, "uin"),
         Field("account", INTEGER),
         Field("msg", TEXT, "text"),
+        fixed("allow", 1),
+        Field("stat", STAT, "status"),
+        Field("client_type", INTEGER),
     ),
     PollType.SYS_G_MSG.value: Record(
         GroupSystemMessage,

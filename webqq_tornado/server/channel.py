@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -78,6 +80,9 @@ class Channel:
         self._by_account: dict[int, PollSession] = {}
         self._by_secret: dict[str, PollSession] = {}
         self._listeners: dict[int, set[Listener]] = {}
+        # liblwqq passes over a system_message with the seq of one before. Captures have five
+        # digits; the first is drawn, so that a restart does not give the same ones again.
+        self._seq = itertools.count(10_000 + secrets.randbelow(50_000))
 
     # -- sessions ---------------------------------------------------------------------------
 
@@ -125,7 +130,7 @@ class Channel:
 
     def _tell_requests(self, session: PollSession) -> None:
         for request in self.storage.requests(session.account):
-            session.tell(_request(session, request.asker, request.text))
+            session.tell(self._system(session, "verify_required", request.asker, request.text))
 
     def find(self, secret: str | None) -> PollSession | None:
         """The session with this psessionid, vfwebqq or ptwebqq, also one that was kicked."""
@@ -345,12 +350,23 @@ class Channel:
 
     def requested(self, asker: int, asked: int, text: str) -> None:
         """Somebody asks to be a friend."""
-        self.tell(asked, lambda to: _request(to, asker, text))
+        self.tell(asked, lambda to: self._system(to, "verify_required", asker, text))
         self.contacts_changed({asked})
+
+    def _system(self, to: PollSession, type_: str, about: int, text: str = "") -> SystemMessage:
+        return SystemMessage(
+            type_,
+            to.uin_of(about),
+            about,
+            text,
+            seq=next(self._seq),
+            status=self.status_of(about),
+            client_type=WEB_CLIENT,
+        )
 
     def refused(self, asker: int, asked: int) -> None:
         """A friend request was refused."""
-        self.tell(asker, lambda to: _system(to, "verify_rejected", asked))
+        self.tell(asker, lambda to: self._system(to, "verify_rejected", asked))
         self.contacts_changed({asked})
 
     def befriended(self, one: int, other: int, type_: str) -> None:
@@ -361,7 +377,7 @@ class Channel:
             other: who is told.
             type_: of the system_message: "added_buddy_sig", or "verify_pass_add" after a request.
         """
-        self.tell(other, lambda to: _system(to, type_, one))
+        self.tell(other, lambda to: self._system(to, type_, one))
         for me, friend in ((one, other), (other, one)):
             status = self.status_of(friend)
             self.tell(me, _change(added=friend))
@@ -414,14 +430,6 @@ class Channel:
             self._listeners.pop(listener.account, None)
             if not self.is_polling(listener.account) and not self.is_closing:
                 self._announce(listener.account)
-
-
-def _system(session: PollSession, type_: str, account: int, text: str = "") -> SystemMessage:
-    return SystemMessage(type_, session.uin_of(account), account, text)
-
-
-def _request(session: PollSession, asker: int, text: str) -> SystemMessage:
-    return _system(session, "verify_required", asker, text)
 
 
 def _change(added: int = 0, removed: int = 0) -> Callable[[PollSession], Event]:

@@ -190,6 +190,8 @@ class SystemMessage:
         account: QQ number, 0 if the server kept it back.
         text: What they wrote (``msg``).
         seq: Number of the message.
+        status: How they are (``stat``).
+        client_type: With what; see `CLIENT_TYPES`.
     """
 
     type: str
@@ -197,6 +199,8 @@ class SystemMessage:
     account: int = 0
     text: str = ""
     seq: int = 0
+    status: Status = Status.OFFLINE
+    client_type: int = 1
 
 
 @dataclass(frozen=True, slots=True)
