@@ -71,6 +71,21 @@ async def test_conditions_keep_a_handler_to_its_own():
 
 
 @pytest.mark.parametrize("is_async", [False, True])
+async def test_a_handler_that_returns_its_answer_is_told_how_to_answer(is_async: bool, caplog):
+    async with chatting() as (bot, ann, ear):
+
+        async def wait(_message) -> str:
+            return "an answer"
+
+        bot.on_message(text="^how")(wait if is_async else lambda _message: "an answer")
+        await ann.send(ann.contacts.find("Bob"), "how do you do")
+        assert await answer(ann, ear, "ping") == "pong"
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "returned a text, on 'how do you do' of Ann" in told
+    assert "message.reply" in told
+
+
+@pytest.mark.parametrize("is_async", [False, True])
 async def test_a_handler_that_raises_is_logged_and_stops_nothing(is_async: bool, caplog):
     async with chatting() as (bot, ann, ear):
 

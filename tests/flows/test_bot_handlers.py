@@ -94,6 +94,10 @@ async def test_strangers_have_handlers_of_their_own_and_answers():
     [
         ("@Bob ping", "ping"),
         ("@Bob", ""),
+        ("@bob, ping", "ping"),
+        ("@Bob：　ping", "ping"),
+        ("!", ""),
+        ("", None),
         (" !ping ", "ping"),
         ("！ping", "ping"),
         ("@Bobby ping", None),
@@ -102,17 +106,29 @@ async def test_strangers_have_handlers_of_their_own_and_answers():
     ],
 )
 def test_what_is_said_to_somebody_begins_with_a_mark_or_the_name(text: str, said: str | None):
-    assert said_to("Bob", text) == said
+    assert said_to(["Bob"], text) == said
 
 
 def test_chinese_names_need_no_space_behind_them():
-    assert said_to("小冰", "@小冰你好") == "你好"
+    assert said_to(["小冰"], "@小冰你好") == "你好"
 
 
 async def test_at_me_looks_for_the_text_behind_the_name():
     async with chatting() as (bot, ann, ear):
         bot.on_message(text=r"^how (\w+)", at_me=True)(lambda m: m.reply(m.match[1]))
         assert await group_answer(ann, ear, "@Bob how now") == "now"
+
+
+async def test_a_bot_is_meant_by_its_card_in_a_group_too():
+    async with Town() as town:
+        town.server.storage.set_card(town.square, town.bob, "Bobby Tables")
+        async with a_bot(town) as bot:
+            ann, ear = town.client(town.ann)
+            await ann.login()
+            bot.on_message(text="^so (.*)", at_me=True)(lambda m: m.reply(f"quite {m.match[1]}"))
+            assert await group_answer(ann, ear, "@Bobby Tables ping") == "pong"
+            assert await group_answer(ann, ear, "@bobby tables: so fine") == "quite fine"
+            assert await group_answer(ann, ear, "@Bob ping") == "pong"
 
 
 async def test_a_command_has_what_follows_and_stands_in_help():

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
+from ...protocol.models import Content
 from . import watch
 from .message import Message
 from .scope import Scope, Scopes
@@ -108,6 +109,7 @@ class Calls:
                 log_failure(function, about, error)
                 return None
             if not inspect.isawaitable(result):
+                _warn_of_text(function, about, result)
                 return None
             task = asyncio.ensure_future(self._await(function, about, result))
         scope.own(task)
@@ -117,9 +119,11 @@ class Calls:
         self, function: Callable[..., object], about: object, result: Awaitable[Any]
     ) -> None:
         try:
-            await self.watch.each_step(function, about, result)
+            returned = await self.watch.each_step(function, about, result)
         except Exception as error:
             log_failure(function, about, error)
+        else:
+            _warn_of_text(function, about, returned)
 
 
 def log_failure(function: Callable[..., object], about: object, error: Exception) -> None:
@@ -161,6 +165,16 @@ def _warn_of_wait(function: Callable[..., object], about: object) -> None:
         place_of(function),
         _shown(about),
     )
+
+
+def _warn_of_text(function: Callable[..., object], about: object, returned: object) -> None:
+    """Other bots send what a handler returns: whoever comes from them would wonder."""
+    if isinstance(returned, (str, Content)):
+        logger.warning(
+            "handler %s returned a text, on %s: nobody gets it; answer with message.reply(...)",
+            place_of(function),
+            _shown(about),
+        )
 
 
 def _shown(about: object) -> str:

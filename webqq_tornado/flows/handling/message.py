@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -14,6 +16,11 @@ from ..account.outbox import Receipt
 from ..client import Client
 
 __all__ = ["Host", "Message", "Person", "conversation_of", "message_of", "person_in", "said_to"]
+
+#: In front of what is said to a bot; the second is how a Chinese keyboard writes it.
+_MARKS = ("!", "！")
+#: May stand between "@name" and what is said.
+_BETWEEN = ",:，：、 \t\u3000"
 
 
 class Host(Protocol):
@@ -113,8 +120,20 @@ class Message:
     @property
     def said(self) -> str:
         """The text without the bot's name, or "!", in front of it."""
-        said = said_to(self.bot.name_for(self.client), self.text)
+        said = self.said_to_bot
         return self.text.strip() if said is None else said
+
+    @property
+    def said_to_bot(self) -> str | None:
+        """What follows the bot's name, or "!"; None if neither is in front of it."""
+        return said_to(self._names, self.text)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """How people here call the bot: by its name, and by its card in the group."""
+        group = self.group
+        me = self.client.contacts.member(group.gid, self.account) if group else None
+        return tuple(filter(None, (self.bot.name_for(self.client), me.card if me else "")))
 
     @property
     def time(self) -> int:
@@ -149,9 +168,8 @@ class Message:
     @property
     def at_me(self) -> bool:
         """Whether the bot is meant: in private always, else when it is addressed or named."""
-        name = self.bot.name_for(self.client)
-        is_named = bool(name) and re.search(f"@{re.escape(name)}{_end(name)}", self.text)
-        return self.is_private or bool(is_named) or said_to(name, self.text) is not None
+        is_named = bool(_named(self._names).search(self.text))
+        return self.is_private or is_named or self.said_to_bot is not None
 
     def reply(self, content: Content | str, *, at_sender: bool = False) -> asyncio.Future[Receipt]:
         """Answer where it came from.
@@ -224,21 +242,30 @@ def conversation_of(message: Message) -> object:
     return message.client.account, kind_of(message.contact), name_of(message.contact)
 
 
-def said_to(name: str, text: str) -> str | None:
+def said_to(names: Iterable[str], text: str) -> str | None:
     """What is said to somebody: after "!" or "@name"; None if nobody says that they are meant.
 
     Args:
-        name: of who may be meant.
+        names: of who may be meant, in any case.
         text: of the message.
 
     Example:
-        >>> said_to("Bob", "@Bob ping"), said_to("Bob", "@Bobby ping")
+        >>> said_to(["Bob"], "@bob, ping"), said_to(["Bob"], "@Bobby ping")
         ('ping', None)
     """
     text = text.strip()
-    marks = "!|！" + (f"|@{re.escape(name)}{_end(name)}" if name else "")
-    found = re.match(f"(?:{marks})", text)
-    return text[found.end() :].strip() if found else None
+    if text[:1] in _MARKS:
+        return text[1:].strip()
+    found = _named(tuple(names)).match(text)
+    return text[found.end() :].lstrip(_BETWEEN).strip() if found else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _named(names: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds "@name", the longest of several; nothing if there are none."""
+    longest_first = sorted(names, key=len, reverse=True)
+    called = "|".join(re.escape(name) + _end(name) for name in longest_first) or "(?!)"
+    return re.compile(f"@(?:{called})", re.IGNORECASE)
 
 
 def _end(name: str) -> str:

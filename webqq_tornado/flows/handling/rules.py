@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from ...protocol.models import Discussion, Friend, Group
 from ..account.address import Kind
 from ..account.contacts import Contact, kind_of, name_of
-from .message import Message, said_to
+from .message import Message
 from .permissions import Permission
 from .rates import Rate, RateLimiter
 
@@ -129,7 +129,7 @@ class Rule:
 
     def _rest(self, message: Message) -> str | None:
         """What follows the command's word; None if that is not what is said."""
-        said = said_to(message.bot.name_for(message.client), message.text)
+        said = message.said_to_bot
         if said is None:
             if not message.is_private:
                 return None
