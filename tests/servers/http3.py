@@ -31,27 +31,19 @@ async def main() -> None:
     from hypercorn.config import Config
 
     logging.disable()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
-        found.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{found.getsockname()[1]}"
+    listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listening.bind(("127.0.0.1", 0))
+    host, port = listening.getsockname()
     config = Config()
-    config.bind = config.quic_bind = [address]
+    config.bind, config.quic_bind = [], [f"fd://{listening.detach()}"]
     config.certfile = config.keyfile = sys.argv[1]
     ended = asyncio.Event()
     serving = asyncio.create_task(serve(app, config, shutdown_trigger=ended.wait))  # type: ignore[arg-type]
-    # Hypercorn tells nobody when it listens.
-    while not _answers(address) and not serving.done():  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    announce(url=f"https://{address}")
+    # The socket is bound: what arrives before Hypercorn reads waits in the kernel.
+    announce(url=f"https://{host}:{port}")
     await asyncio.get_running_loop().run_in_executor(None, wait_for_the_end)
     ended.set()
     await serving
-
-
-def _answers(address: str) -> bool:
-    host, port = address.split(":")
-    with socket.socket() as probe:
-        return probe.connect_ex((host, int(port))) == 0
 
 
 if __name__ == "__main__":
