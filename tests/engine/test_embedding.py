@@ -154,6 +154,29 @@ def test_another_thread_hands_in_a_request_by_the_loop(web: Web):
     asyncio.run(main())
 
 
+def test_a_request_from_another_thread_is_refused_and_told_the_way(web: Web):
+    refused: list[str] = []
+
+    async def main():
+        async with HTTPStream() as stream:
+
+            def hand_in():
+                with pytest.raises(RuntimeError) as caught:
+                    stream.add_request(web.http, print)
+                refused.append(str(caught.value))
+
+            async def hand_in_on_a_loop():
+                hand_in()
+
+            await asyncio.to_thread(hand_in)
+            await asyncio.to_thread(asyncio.run, hand_in_on_a_loop())
+            assert not stream.chains
+
+    asyncio.run(main())
+    assert len(refused) == 2
+    assert all("stream.ioloop.add_callback(stream.add_request, ...)" in text for text in refused)
+
+
 # -- instance() -----------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Which loop there is, and how many descriptors."""
+"""Which loop there is, in which thread, and how many descriptors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import warnings
 
 from tornado.ioloop import IOLoop
 
-__all__ = ["current_ioloop", "descriptor_limit", "lacks_descriptors", "refuse_running_loop"]
+__all__ = [
+    "current_ioloop",
+    "descriptor_limit",
+    "lacks_descriptors",
+    "refuse_other_thread",
+    "refuse_running_loop",
+]
 
 try:
     import resource
@@ -40,6 +46,15 @@ def refuse_running_loop(what: str, instead: str) -> None:
     except RuntimeError:
         return
     raise RuntimeError(f"{what} would block the loop that is running: use {instead}")
+
+
+def refuse_other_thread(loop: asyncio.AbstractEventLoop) -> None:
+    """Raise `RuntimeError` if the loop runs, and not in this thread: it would not be woken."""
+    if loop.is_running() and asyncio._get_running_loop() is not loop:
+        raise RuntimeError(
+            "the stream's loop runs in another thread, and nothing of the stream may be called "
+            "from this one: use stream.ioloop.add_callback(stream.add_request, ...)"
+        )
 
 
 def lacks_descriptors() -> bool:

@@ -22,7 +22,7 @@ from .conduct import Auth, Breaker, Observer, Retry
 from .errors import ClosedError, StreamError
 from .hooks import Hooks
 from .limits import Limits
-from .loops import current_ioloop, descriptor_limit, refuse_running_loop
+from .loops import current_ioloop, descriptor_limit, refuse_other_thread, refuse_running_loop
 from .making import RequestMaker
 from .options import DEFAULTS, compile_options
 from .replay import Recording, ReplayTransport
@@ -105,6 +105,7 @@ class HTTPStream(Hooks, RequestMaker):
                     "function, which may start a task or a chain"
                 )
         self.ioloop = ioloop or current_ioloop()
+        self._asyncio_loop: asyncio.AbstractEventLoop = self.ioloop.asyncio_loop  # type: ignore[attr-defined]
         #: What requests take that do not say otherwise.
         self.defaults: Mapping[str, Any] = {**DEFAULTS, **(defaults or {})}
         # Wrong ones are to be refused here, before anything is opened.
@@ -187,10 +188,12 @@ class HTTPStream(Hooks, RequestMaker):
             ValueError: it is no request, or malformed.
             LinkError: readback, errback or delay can not work (a TypeError).
             ClosedError: the stream is closed.
+            RuntimeError: the stream's loop runs in another thread.
 
         Example:
             >>> stream.add_request("http://example.org/", lambda response: print(response.text))
         """
+        refuse_other_thread(self._asyncio_loop)
         if deadline is not None and not is_delay(deadline):
             raise ValueError(f"deadline is a number of seconds, 0 or more, not {deadline!r}")
         if isinstance(request, Next):
