@@ -336,6 +336,36 @@ def test_what_is_written_after_a_message_that_was_not_sent_follows_it(
     assert bo.heard(with_(ada)) == [["from the tunnel"], ["out of the tunnel"]]
 
 
+def test_what_was_not_sent_outlives_a_reload(page: Browser, ada: Person, bo: Person) -> None:
+    sign_in(page, ada, with_(bo))
+    page.wait_for("textarea")
+    with page.offline():
+        page.say("from the tunnel")
+        page.say("still there")
+        page.wait_for(".failed .state", "Not sent yet")
+    page.driver.refresh()
+    page.wait_for(".mine:not(.pending) .text", "still there")
+    page.driver.refresh()
+    page.wait_for(".mine:not(.pending) .text", "still there")
+    assert bo.heard(with_(ada)) == [["from the tunnel"], ["still there"]]
+
+
+def test_what_was_not_sent_is_nobody_elses(page: Browser, ada: Person, bo: Person) -> None:
+    sign_in(page, ada, with_(bo))
+    page.wait_for("textarea")
+    with page.offline():
+        page.say("from the tunnel")
+        page.wait_for(".failed .state", "Not sent yet")
+    sign_in(page, bo, with_(ada))
+    page.wait_for("textarea")
+    page.say("hello")
+    page.wait_for(".mine:not(.pending) .text", "hello")
+    assert page.texts(".mine .text") == ["hello"]
+    sign_in(page, ada, with_(bo))
+    page.wait_for(".mine:not(.pending) .text", "from the tunnel")
+    assert bo.heard(with_(ada)) == [["hello"], ["from the tunnel"]]
+
+
 def test_a_restarted_server_is_found_again(
     page: Browser, server: Server, ada: Person, bo: Person
 ) -> None:

@@ -94,8 +94,11 @@ export class Api {
  * queued -> sending -> gone (it is a message now) | failed -> queued (retried, same nonce, so
  * that a message whose answer was lost is not sent twice). One that the server was not there for
  * is retried by itself, and holds back those written after it: the order stays.
+ *
+ * The tab's session storage has them too, for each account: a reload loses none.
  */
 export class Outbox {
+  #account = null;
   #api;
   #entries = [];
   #held = [];
@@ -111,6 +114,32 @@ export class Outbox {
     this.#onMessage = onMessage;
   }
 
+  /** Somebody has signed in: go on with what they wrote here and what was not sent. */
+  open(account) {
+    this.#account = account;
+    const kept = JSON.parse(sessionStorage.getItem(this.#key) ?? "[]");
+    this.#entries = kept.map((entry) => ({ ...entry, state: "queued", error: null }));
+  }
+
+  /** Nobody is signed in any more; `isForGood`: by their own will, and nothing of theirs stays. */
+  close(isForGood) {
+    if (isForGood) sessionStorage.removeItem(this.#key);
+    this.#account = null;
+    this.#entries = [];
+    this.#held = [];
+  }
+
+  get #key() {
+    return `unsent:${this.#account}`;
+  }
+
+  #keep() {
+    const entries = this.#entries.map(({ nonce, conversation, content, time }) => {
+      return { nonce, conversation, content, time };
+    });
+    sessionStorage.setItem(this.#key, JSON.stringify(entries));
+  }
+
   of(conversation) {
     return this.#entries.filter((entry) => entry.conversation === conversation);
   }
@@ -119,6 +148,7 @@ export class Outbox {
     const time = Math.floor(Date.now() / 1000);
     const nonce = makeNonce();
     this.#entries.push({ nonce, conversation, content, time, state: "queued", error: null });
+    this.#keep();
     this.#onChange(conversation);
     this.resume();
   }
@@ -133,11 +163,6 @@ export class Outbox {
   discard(entry) {
     this.#remove(entry);
     this.resume();
-  }
-
-  clear() {
-    this.#entries = [];
-    this.#held = [];
   }
 
   /** The server may be back: send, in their order, what did not reach it and what waits. */
@@ -186,7 +211,9 @@ export class Outbox {
   }
 
   #remove(entry) {
+    if (!this.#entries.includes(entry)) return; // its sender has signed out meanwhile
     this.#entries = this.#entries.filter((other) => other !== entry);
+    this.#keep();
     this.#onChange(entry.conversation);
   }
 }

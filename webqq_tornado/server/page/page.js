@@ -87,6 +87,7 @@ async function start() {
 /** The session is good: show the contacts and go live. */
 async function enter() {
   await loadState();
+  outbox.open(self.account);
   $("welcome").hidden = true;
   $("app").hidden = false;
   openFromAddress();
@@ -164,9 +165,10 @@ function openFromAddress() {
   if (conversation?.id !== thread.conversation?.id) thread.open(conversation);
 }
 
-function showWelcome(notice) {
+/** `isForGood`: they signed out themselves. */
+function showWelcome(notice, isForGood = false) {
   live.stop();
-  outbox.clear();
+  outbox.close(isForGood);
   self = null;
   thread.clear();
   list.load([]);
@@ -241,7 +243,7 @@ async function signOut() {
   try {
     await api.signOut();
     history.replaceState(null, "", location.pathname);
-    showWelcome();
+    showWelcome(null, true);
   } catch (error) {
     showNotice(error.message);
   }
