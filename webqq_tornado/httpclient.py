@@ -26,7 +26,6 @@ from tornado.concurrent import future_set_exception_unless_cancelled
 from tornado.escape import native_str, utf8
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest, HTTPResponse
 from tornado.httputil import HTTPHeaders
-from tornado.ioloop import IOLoop
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
 
 from .engine.errors import (
@@ -39,6 +38,7 @@ from .engine.errors import (
     TooLargeError,
 )
 from .engine.lane import Lane
+from .engine.loops import asyncio_loop_of
 from .engine.options import DEFAULTS, Compiler, Options, compile_options
 from .engine.request import Request
 from .engine.response import Response
@@ -135,8 +135,7 @@ class HTTPStreamClient(AsyncHTTPClient):
         self.max_clients = max_clients
         self.max_body_size = MAX_BODY_SIZE if max_body_size is None else max_body_size
         self.max_header_size = max_header_size
-        loop: asyncio.AbstractEventLoop = self.io_loop.asyncio_loop  # type: ignore[attr-defined]
-        self._create_future = loop.create_future
+        self._create_future = asyncio_loop_of(self.io_loop).create_future
         self._transport = Transport(self.io_loop, self._handle_events)
         self._session = Session(keeps_cookies=False)
         self.queue: OrderedDict[_Fetch, asyncio.TimerHandle | None] = OrderedDict()
@@ -159,7 +158,7 @@ class HTTPStreamClient(AsyncHTTPClient):
         for timeout in waiting.values():
             if timeout is not None:
                 timeout.cancel()
-        if not _is_closed(self.io_loop):  # else nobody is there to be told
+        if not asyncio_loop_of(self.io_loop).is_closed():  # else nobody is there to be told
             for fetch in (*self._active, *waiting):
                 fetch.abandon()
         self._transport.close()
@@ -266,13 +265,8 @@ def _close_those_of_closed_loops(kind: type[AsyncHTTPClient]) -> None:
     # Tornado keeps a client for each loop, and a client its loop: no entry ever dies by itself.
     for cache in (AsyncHTTPClient._async_clients(), kind._async_clients()):
         for ioloop, client in tuple(cache.items()):
-            if isinstance(client, HTTPStreamClient) and _is_closed(ioloop):
+            if isinstance(client, HTTPStreamClient) and asyncio_loop_of(ioloop).is_closed():
                 client.close()
-
-
-def _is_closed(ioloop: IOLoop) -> bool:
-    closed: bool = ioloop.asyncio_loop.is_closed()  # type: ignore[attr-defined]
-    return closed
 
 
 #: What makes requests different from each other, and yet plain.

@@ -10,6 +10,7 @@ import warnings
 from tornado.ioloop import IOLoop
 
 __all__ = [
+    "asyncio_loop_of",
     "current_ioloop",
     "descriptor_limit",
     "lacks_descriptors",
@@ -24,6 +25,12 @@ except ImportError:  # on Windows
 
 #: File descriptors left to the rest of the process.
 _SPARE_DESCRIPTORS = 64
+
+
+def asyncio_loop_of(ioloop: IOLoop) -> asyncio.AbstractEventLoop:
+    """The loop that an IOLoop works on: always asyncio's, though Tornado's types do not say so."""
+    loop: asyncio.AbstractEventLoop = ioloop.asyncio_loop  # type: ignore[attr-defined]
+    return loop
 
 
 def current_ioloop() -> IOLoop:
@@ -48,8 +55,9 @@ def refuse_running_loop(what: str, instead: str) -> None:
     raise RuntimeError(f"{what} would block the loop that is running: use {instead}")
 
 
-def refuse_other_thread(loop: asyncio.AbstractEventLoop) -> None:
+def refuse_other_thread(ioloop: IOLoop) -> None:
     """Raise `RuntimeError` if the loop runs, and not in this thread: it would not be woken."""
+    loop = asyncio_loop_of(ioloop)
     if loop.is_running() and asyncio._get_running_loop() is not loop:
         raise RuntimeError(
             "the stream's loop runs in another thread, and nothing of the stream may be called "

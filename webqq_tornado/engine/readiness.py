@@ -25,6 +25,8 @@ from typing import Any, Protocol
 
 from tornado.ioloop import IOLoop
 
+from .loops import asyncio_loop_of
+
 __all__ = ["Epoll", "LoopHandlers", "Readiness", "readiness_for"]
 
 #: Events taken at once, about 2 ms of work: the loop's other callbacks come in between.
@@ -102,7 +104,9 @@ class Epoll:
 
     def close(self) -> None:
         """See `Readiness`."""
-        if not _is_closed(self._ioloop):  # else it went first, and its handlers with it
+        if not asyncio_loop_of(
+            self._ioloop
+        ).is_closed():  # else it went first, and its handlers with it
             self._ioloop.remove_handler(self._epoll)
         self._epoll.close()
 
@@ -169,18 +173,13 @@ class LoopHandlers:
 
     def close(self) -> None:
         """See `Readiness`."""
-        for fd in () if _is_closed(self._ioloop) else tuple(self._fds):
+        for fd in () if asyncio_loop_of(self._ioloop).is_closed() else tuple(self._fds):
             with contextlib.suppress(OSError):
                 self.unregister(fd)
 
     def _on_ready(self, borrowed: _Borrowed, events: int) -> None:
         self._ready.append((borrowed.fileno(), events))
         self._handler(borrowed, events)
-
-
-def _is_closed(ioloop: IOLoop) -> bool:
-    closed: bool = ioloop.asyncio_loop.is_closed()  # type: ignore[attr-defined]
-    return closed
 
 
 def readiness_for(ioloop: IOLoop, handler: Callable[[Any, int], None]) -> Readiness:

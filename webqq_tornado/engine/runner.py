@@ -25,6 +25,7 @@ from .errors import ClosedError, DeadlineError, LoggedOut, StreamError
 from .fanout import FanOut
 from .lane import Lane
 from .limits import Limits
+from .loops import asyncio_loop_of
 from .options import Compiler, Options
 from .replay import ReplayTransport
 from .request import PLAIN, Request
@@ -117,7 +118,7 @@ class Runner:
         self.call_later = ioloop.call_later
         self.remove_timeout = ioloop.remove_timeout
         # Not ioloop.time(), which is the wall clock: set back, it would stop who waits for it.
-        self.time: Callable[[], float] = ioloop.asyncio_loop.time  # type: ignore[attr-defined]
+        self.time: Callable[[], float] = asyncio_loop_of(ioloop).time
         self._retry = retry
         self._breaker = breaker
         self._hears_requests = hears_requests
@@ -586,7 +587,7 @@ class Runner:
 
     def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the chain."""
-        loop: asyncio.AbstractEventLoop = self._ioloop.asyncio_loop  # type: ignore[attr-defined]
+        loop = asyncio_loop_of(self._ioloop)
         if self._conduct is None:
             chain._task = loop.create_task(coroutine)
         else:

@@ -22,7 +22,13 @@ from .conduct import Auth, Breaker, Observer, Retry
 from .errors import ClosedError, StreamError
 from .hooks import Hooks
 from .limits import Limits
-from .loops import current_ioloop, descriptor_limit, refuse_other_thread, refuse_running_loop
+from .loops import (
+    asyncio_loop_of,
+    current_ioloop,
+    descriptor_limit,
+    refuse_other_thread,
+    refuse_running_loop,
+)
 from .making import RequestMaker
 from .options import DEFAULTS, compile_options
 from .replay import Recording, ReplayTransport
@@ -105,7 +111,6 @@ class HTTPStream(Hooks, RequestMaker):
                     "function, which may start a task or a chain"
                 )
         self.ioloop = ioloop or current_ioloop()
-        self._asyncio_loop: asyncio.AbstractEventLoop = self.ioloop.asyncio_loop  # type: ignore[attr-defined]
         #: What requests take that do not say otherwise.
         self.defaults: Mapping[str, Any] = {**DEFAULTS, **(defaults or {})}
         # Wrong ones are to be refused here, before anything is opened.
@@ -193,7 +198,7 @@ class HTTPStream(Hooks, RequestMaker):
         Example:
             >>> stream.add_request("http://example.org/", lambda response: print(response.text))
         """
-        refuse_other_thread(self._asyncio_loop)
+        refuse_other_thread(self.ioloop)
         if deadline is not None and not is_delay(deadline):
             raise ValueError(f"deadline is a number of seconds, 0 or more, not {deadline!r}")
         if isinstance(request, Next):
@@ -561,7 +566,7 @@ def _transport(
 ) -> Transport | ReplayTransport:
     if replay is None:
         return Transport(ioloop, handler)
-    return ReplayTransport(ioloop.asyncio_loop, replay)  # type: ignore[attr-defined]
+    return ReplayTransport(asyncio_loop_of(ioloop), replay)
 
 
 #: The streams that `instance` made, by loop and class.
@@ -571,7 +576,7 @@ _instances: weakref.WeakKeyDictionary[IOLoop, dict[type, HTTPStream]] = weakref.
 def _drop_streams_of_closed_loops() -> None:
     # Nothing else does: a stream holds its loop, so that no entry ever dies by itself.
     for ioloop in tuple(_instances):
-        if ioloop.asyncio_loop.is_closed():  # type: ignore[attr-defined]
+        if asyncio_loop_of(ioloop).is_closed():
             for stream in tuple(_instances.pop(ioloop).values()):
                 stream.close()
 

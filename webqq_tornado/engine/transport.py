@@ -48,6 +48,7 @@ import pycurl
 from tornado.ioloop import IOLoop
 
 from .lane import LANE_TRANSFERS, Lane, Outcome, Transfer
+from .loops import asyncio_loop_of
 from .options import Options
 from .pipes import Pipes
 from .readiness import readiness_for
@@ -89,8 +90,8 @@ class Transport:
         self.fd_map: dict[int, Lane] = {}
         self.registered: dict[int, int] = {}
         self.lasting: set[int] = set()
-        # IOLoop's own add_callback and call_later wrap each call; its loop is always asyncio's.
-        self._asyncio_loop: asyncio.AbstractEventLoop = ioloop.asyncio_loop  # type: ignore[attr-defined]
+        # IOLoop's own add_callback and call_later wrap each call.
+        self._asyncio_loop = asyncio_loop_of(ioloop)
         self.call_soon = self._asyncio_loop.call_soon
         self._readiness = readiness_for(ioloop, handler)
         self._lanes: list[Lane] = []
