@@ -172,7 +172,7 @@ class Bot:
         Args:
             text: of the message.
         """
-        return said_to([self.name] if self.name else [], text)
+        return said_to([self.name], text)
 
     def store(self, namespace: str = "") -> Drawer:
         """What a plugin keeps, as a mapping from texts to what JSON knows.

@@ -133,7 +133,7 @@ class Message:
         """How people here call the bot: by its name, and by its card in the group."""
         group = self.group
         me = self.client.contacts.member(group.gid, self.account) if group else None
-        return tuple(filter(None, (self.bot.name_for(self.client), me.card if me else "")))
+        return self.bot.name_for(self.client), me.card if me else ""
 
     @property
     def time(self) -> int:
@@ -168,8 +168,9 @@ class Message:
     @property
     def at_me(self) -> bool:
         """Whether the bot is meant: in private always, else when it is addressed or named."""
-        is_named = bool(_named(self._names).search(self.text))
-        return self.is_private or is_named or self.said_to_bot is not None
+        if self.is_private or self.said_to_bot is not None:
+            return True
+        return _named(self._names).search(self.text) is not None
 
     def reply(self, content: Content | str, *, at_sender: bool = False) -> asyncio.Future[Receipt]:
         """Answer where it came from.
@@ -246,7 +247,7 @@ def said_to(names: Iterable[str], text: str) -> str | None:
     """What is said to somebody: after "!" or "@name"; None if nobody says that they are meant.
 
     Args:
-        names: of who may be meant, in any case.
+        names: of who may be meant, in any case; empty ones are nobody's.
         text: of the message.
 
     Example:
@@ -263,7 +264,7 @@ def said_to(names: Iterable[str], text: str) -> str | None:
 @functools.lru_cache(maxsize=1024)
 def _named(names: tuple[str, ...]) -> re.Pattern[str]:
     """Finds "@name", the longest of several; nothing if there are none."""
-    longest_first = sorted(names, key=len, reverse=True)
+    longest_first = sorted(filter(None, names), key=len, reverse=True)
     called = "|".join(re.escape(name) + _end(name) for name in longest_first) or "(?!)"
     return re.compile(f"@(?:{called})", re.IGNORECASE)
 
