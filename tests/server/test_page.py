@@ -312,12 +312,18 @@ def test_a_new_message_does_not_pull_the_reader_away_from_older_ones(
     assert page.driver.execute_script("return document.querySelector('.log').scrollTop") > 200
 
 
-def test_a_message_that_was_not_sent_is_retried(page: Browser, ada: Person, bo: Person) -> None:
-    sign_in(page, ada, with_(bo))
+def say_offline(page: Browser, *texts: str) -> None:
+    """Write what does not reach the server; the way there is open again afterwards."""
     page.wait_for("textarea")
     with page.offline():
-        page.say("from the tunnel")
+        for text in texts:
+            page.say(text)
         page.wait_for(".failed .state", "Not sent yet")
+
+
+def test_a_message_that_was_not_sent_is_retried(page: Browser, ada: Person, bo: Person) -> None:
+    sign_in(page, ada, with_(bo))
+    say_offline(page, "from the tunnel")
     page.click(".failed .retry")
     page.wait_for(".mine:not(.pending) .text", "from the tunnel")
     assert bo.heard(with_(ada)) == [["from the tunnel"]]
@@ -327,22 +333,27 @@ def test_what_is_written_after_a_message_that_was_not_sent_follows_it(
     page: Browser, ada: Person, bo: Person
 ) -> None:
     sign_in(page, ada, with_(bo))
-    page.wait_for("textarea")
-    with page.offline():
-        page.say("from the tunnel")
-        page.wait_for(".failed .state", "Not sent yet")
+    say_offline(page, "from the tunnel")
     page.say("out of the tunnel")
     page.wait_for(".mine:not(.pending) .text", "out of the tunnel")
     assert bo.heard(with_(ada)) == [["from the tunnel"], ["out of the tunnel"]]
 
 
-def test_what_was_not_sent_outlives_a_reload(page: Browser, ada: Person, bo: Person) -> None:
+def test_signing_out_gives_up_what_was_not_sent(page: Browser, ada: Person, bo: Person) -> None:
+    sign_in(page, ada, with_(bo))
+    say_offline(page, "from the tunnel")
+    page.click("#sign-out")
+    page.wait_for("#sign-in")
     sign_in(page, ada, with_(bo))
     page.wait_for("textarea")
-    with page.offline():
-        page.say("from the tunnel")
-        page.say("still there")
-        page.wait_for(".failed .state", "Not sent yet")
+    page.say("on second thoughts")
+    page.wait_for(".mine:not(.pending) .text", "on second thoughts")
+    assert bo.heard(with_(ada)) == [["on second thoughts"]]
+
+
+def test_what_was_not_sent_outlives_a_reload(page: Browser, ada: Person, bo: Person) -> None:
+    sign_in(page, ada, with_(bo))
+    say_offline(page, "from the tunnel", "still there")
     page.driver.refresh()
     page.wait_for(".mine:not(.pending) .text", "still there")
     page.driver.refresh()
@@ -352,10 +363,7 @@ def test_what_was_not_sent_outlives_a_reload(page: Browser, ada: Person, bo: Per
 
 def test_what_was_not_sent_is_nobody_elses(page: Browser, ada: Person, bo: Person) -> None:
     sign_in(page, ada, with_(bo))
-    page.wait_for("textarea")
-    with page.offline():
-        page.say("from the tunnel")
-        page.wait_for(".failed .state", "Not sent yet")
+    say_offline(page, "from the tunnel")
     sign_in(page, bo, with_(ada))
     page.wait_for("textarea")
     page.say("hello")

@@ -117,27 +117,25 @@ export class Outbox {
   /** Somebody has signed in: go on with what they wrote here and what was not sent. */
   open(account) {
     this.#account = account;
-    const kept = JSON.parse(sessionStorage.getItem(this.#key) ?? "[]");
-    this.#entries = kept.map((entry) => ({ ...entry, state: "queued", error: null }));
+    this.#entries = JSON.parse(sessionStorage.getItem(keyOf(account)) ?? "[]").map(queued);
   }
 
-  /** Nobody is signed in any more; `isForGood`: by their own will, and nothing of theirs stays. */
-  close(isForGood) {
-    if (isForGood) sessionStorage.removeItem(this.#key);
-    this.#account = null;
+  /** Nobody is signed in any more; what was not sent waits for them. */
+  close() {
     this.#entries = [];
     this.#held = [];
   }
 
-  get #key() {
-    return `unsent:${this.#account}`;
+  /** Somebody has signed out by their own will: nothing of theirs stays. */
+  forget(account) {
+    sessionStorage.removeItem(keyOf(account));
   }
 
   #keep() {
     const entries = this.#entries.map(({ nonce, conversation, content, time }) => {
       return { nonce, conversation, content, time };
     });
-    sessionStorage.setItem(this.#key, JSON.stringify(entries));
+    sessionStorage.setItem(keyOf(this.#account), JSON.stringify(entries));
   }
 
   of(conversation) {
@@ -147,7 +145,7 @@ export class Outbox {
   add(conversation, content) {
     const time = Math.floor(Date.now() / 1000);
     const nonce = makeNonce();
-    this.#entries.push({ nonce, conversation, content, time, state: "queued", error: null });
+    this.#entries.push(queued({ nonce, conversation, content, time }));
     this.#keep();
     this.#onChange(conversation);
     this.resume();
@@ -217,6 +215,10 @@ export class Outbox {
     this.#onChange(entry.conversation);
   }
 }
+
+const keyOf = (account) => `unsent:${account}`;
+
+const queued = (message) => ({ ...message, state: "queued", error: null });
 
 /** 32 hex digits; `crypto.randomUUID` is missing on plain http to another machine. */
 function makeNonce() {

@@ -165,10 +165,9 @@ function openFromAddress() {
   if (conversation?.id !== thread.conversation?.id) thread.open(conversation);
 }
 
-/** `isForGood`: they signed out themselves. */
-function showWelcome(notice, isForGood = false) {
+function showWelcome(notice) {
   live.stop();
-  outbox.close(isForGood);
+  outbox.close();
   self = null;
   thread.clear();
   list.load([]);
@@ -240,10 +239,12 @@ function listen() {
 }
 
 async function signOut() {
+  const { account } = self; // the live link may hear of the end before the call does
   try {
     await api.signOut();
+    outbox.forget(account);
     history.replaceState(null, "", location.pathname);
-    showWelcome(null, true);
+    showWelcome();
   } catch (error) {
     showNotice(error.message);
   }
