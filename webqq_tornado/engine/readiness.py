@@ -104,9 +104,8 @@ class Epoll:
 
     def close(self) -> None:
         """See `Readiness`."""
-        if not asyncio_loop_of(
-            self._ioloop
-        ).is_closed():  # else it went first, and its handlers with it
+        # A loop that went first has taken its handlers with it.
+        if not asyncio_loop_of(self._ioloop).is_closed():
             self._ioloop.remove_handler(self._epoll)
         self._epoll.close()
 
