@@ -30,9 +30,9 @@ class Auth:
 
     Args:
         origin: only requests to this scheme, host and port, and below this path, carry the
-            credentials, such as "https://api.example.org/v1/". By default all requests of the
-            session do. When a redirect leads elsewhere, libcurl does not take `Authorization`
-            and `Cookie` along; headers of other names it does.
+            credentials, such as "https://api.example.org/v1/". By default it is scheme, host and
+            port of the first request that could have had them: no link or redirect takes them
+            elsewhere. Override `covers` for credentials of several hosts.
 
     Attributes:
         renew_timeout: seconds that `renew` and the chain that follows it may take, 120 by default;
@@ -53,14 +53,20 @@ class Auth:
         self._origin = _Place.of(origin) if origin else None
         if self._origin is not None and not (self._origin.scheme and self._origin.host):
             raise ValueError("origin is a URL with scheme and host, such as https://example.org/")
+        self._asked = "", False  # the last address, and whether it is covered
 
     def covers(self, request: Request) -> bool:
         """Whether the credentials are for this request: it is in their origin.
 
         Args:
-            request: about to be sent.
+            request: about to be sent; where no origin was given, the first one gives it.
         """
-        return self._origin is None or _Place.of(request.url).is_in(self._origin)
+        if request.url != self._asked[0]:  # it is asked some times of each request
+            place = _Place.of(request.url)
+            if self._origin is None:
+                self._origin = place._replace(path="")
+            self._asked = request.url, place.is_in(self._origin)
+        return self._asked[1]
 
     @property
     def needs_renewal(self) -> bool:
@@ -142,8 +148,12 @@ class _Password(Auth):
         """See `Auth`."""
         if request.auth_username is not None:
             return request
-        return request.replace(
-            auth_username=self._username, auth_password=self._password, auth_mode=self._mode
+        credentials = (self._mode, self._username, self._password)
+        return request.signed_once(
+            credentials,
+            auth_mode=self._mode,
+            auth_username=self._username,
+            auth_password=self._password,
         )
 
     def is_refused(self, response: Response) -> bool:
@@ -219,10 +229,8 @@ class BearerAuth(Auth):
     def sign(self, request: Request) -> Request:
         """See `Auth`."""
         line = ("Authorization", f"{self._scheme} {self.token}")
-        if line in request.header_pairs:
-            return request  # it was sent before, and is sent again
         others = [pair for pair in request.header_pairs if pair[0].lower() != "authorization"]
-        return request.replace(headers=[*others, line])
+        return request.signed_once(line, headers=[*others, line])
 
     def is_refused(self, response: Response) -> bool:
         """See `Auth`; nothing to be done without `renew`."""

@@ -10,7 +10,15 @@ from servers.scripted import Asked, Say, Scripted, scripted
 from servers.web import Web
 from tenacity import wait_none
 
-from webqq_tornado import AuthError, ClosedError, HTTPStream, LoggedOut, Next, Request
+from webqq_tornado import (
+    AuthError,
+    ClosedError,
+    HTTPStream,
+    LoggedOut,
+    Next,
+    Request,
+    StreamError,
+)
 from webqq_tornado.auth import Auth, BasicAuth, BearerAuth, DigestAuth, LoginAuth
 from webqq_tornado.retry import Retry
 
@@ -75,6 +83,91 @@ async def test_credentials_stay_with_their_origin(web: Web):
     assert "Authorization" in dict(ours.json()["headers"])
     assert "Authorization" not in dict(theirs.json()["headers"])
     assert "Authorization" not in dict(led_away.json()["headers"])
+
+
+async def test_without_an_origin_they_stay_with_that_of_the_first_request(web: Web):
+    async with HTTPStream(auth=BasicAuth("ann", "a")) as stream:
+        own = await stream.fetch(f"{web.http}/echo")
+        other = await stream.fetch(f"{web.http.replace('127.0.0.1', 'localhost')}/echo")
+        again = await stream.fetch(f"{web.http}/echo?again")
+    given = ["Authorization" in dict(one.json()["headers"]) for one in (own, other, again)]
+    assert given == [True, False, True]
+
+
+@pytest.mark.parametrize("auth", [BasicAuth("ann", "a"), DigestAuth("ann", "a"), BearerAuth("a")])
+async def test_the_request_that_readers_see_has_no_credentials(web: Web, auth: Auth):
+    async with HTTPStream(auth=auth) as stream:
+        request = Request(f"{web.http}/echo", headers={"X-Mine": "1"})
+        async with stream.open(request) as streamed:
+            assert streamed.request.auth_password is None
+            assert streamed.request.header_pairs == (("X-Mine", "1"),)
+        assert (await stream.fetch(request)).request is request
+        with pytest.raises(StreamError) as caught:
+            await stream.fetch(request.replace(max_body_size=1))
+    assert caught.value.request.auth_password is None
+    assert caught.value.request.header_pairs == (("X-Mine", "1"),)
+
+
+async def test_a_body_that_breaks_off_has_an_error_without_credentials():
+    async with (
+        scripted(lambda _: Say(200, b"half", {"Content-Length": "9"})) as server,
+        HTTPStream(auth=BearerAuth("secret")) as stream,
+        stream.open(server.url) as response,
+    ):
+        with pytest.raises(StreamError) as caught:
+            [chunk async for chunk in response.stream]
+    assert caught.value.request.header_pairs == ()
+
+
+async def test_attempts_and_refused_sockets_show_no_credentials(web: Web):
+    def script(asked: Asked) -> Say:
+        return Say(200 if asked.number == 1 else 503)
+
+    auth = BearerAuth("secret")
+    async with scripted(script) as server, HTTPStream(auth=auth, retry=soon()) as stream:
+        response = await stream.fetch(server.url)
+        assert [one.request.header_pairs for one in response.retried] == [()]
+        with pytest.raises(StreamError) as caught:
+            await stream.fetch(server.url.replace("http", "ws"), retry=soon())
+    assert caught.value.request.header_pairs == ()
+    assert [asked.headers["Authorization"] for asked in server.asked[:3]] == ["Bearer secret"] * 3
+
+
+async def test_what_is_sent_again_elsewhere_is_signed_anew(web: Web):
+    async with HTTPStream() as stream:
+        ann = stream.session("ann", auth=BasicAuth("ann", "a"))
+        bob = stream.session("bob", auth=BasicAuth("bob", "b"))
+        last = await stream.add_request(
+            f"{web.http}/echo",
+            lambda response: Next(response.request, lambda _: None, session=bob),
+            session=ann,
+        )
+    login = base64.b64encode(b"bob:b").decode()
+    assert dict(last.json()["headers"])["Authorization"] == f"Basic {login}"
+
+
+async def test_what_is_signed_does_not_pile_up_from_poll_to_poll(web: Web):
+    class Signed(Auth):
+        def sign(self, request):
+            return request.replace(headers=[*request.header_pairs, ("X-Key", "k")])
+
+    keys = []
+
+    def poll(response):
+        keys.append([value for name, value in response.json()["headers"] if name == "X-Key"])
+        return (response.request, poll) if len(keys) < 4 else None
+
+    async with HTTPStream(auth=Signed()) as stream:
+        await stream.add_request(f"{web.http}/echo", poll)
+    assert keys == [["k"]] * 4
+
+
+async def test_observers_see_the_request_as_sent(web: Web):
+    seen = []
+    async with HTTPStream(auth=BearerAuth("secret")) as stream:
+        stream.observe(lambda chain, request, outcome: seen.append(request))
+        await stream.fetch(f"{web.http}/echo")
+    assert seen[0].header_pairs == (("Authorization", "Bearer secret"),)
 
 
 async def test_a_token_is_fetched_before_the_first_request_goes():
@@ -202,6 +295,10 @@ async def test_renewal_and_retries_get_along():
 
 
 # -- logins by cookies --------------------------------------------------------------------------
+
+
+def soon() -> Retry:
+    return Retry(wait=wait_none())
 
 
 class Portal:

@@ -209,3 +209,19 @@ def test_a_hook_that_nobody_would_await_is_refused(name):
     flow = type("Flow", (HTTPStream,), {name: hook})
     with pytest.raises(TypeError, match=rf"Flow\.{name}\(\) is called and not awaited"):
         flow()
+
+
+async def test_what_on_request_adds_does_not_pile_up_from_poll_to_poll(web: Web):
+    class Traced(HTTPStream):
+        def on_request(self, request):
+            return request.replace(headers=[*request.header_pairs, ("X-Trace", "1")])
+
+    traces = []
+
+    def poll(response):
+        traces.append([name for name, _ in response.json()["headers"] if name == "X-Trace"])
+        return (response.request, poll) if len(traces) < 3 else None
+
+    async with Traced() as stream:
+        await stream.add_request(f"{web.http}/echo", poll)
+    assert traces == [["X-Trace"]] * 3

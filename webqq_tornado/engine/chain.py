@@ -195,6 +195,7 @@ class Chain:
         "_deadline_timer",
         "_delay_timer",
         "_errback",
+        "_hop",
         "_is_failing",
         "_is_quiet",
         "_keeper",
@@ -206,6 +207,7 @@ class Chain:
         "_readback",
         "_request",
         "_retry",
+        "_signed",
         "_socket",
         "_task",
         "_transfer",
@@ -243,8 +245,13 @@ class Chain:
         self.parent = parent
         #: Chains below this one that have not ended, and the feeder that makes them.
         self._below: Below | None = None
-        #: The link under way.
+        #: The link under way. Its request is the one that readers see.
         self._request: Any = None
+        #: The request of the redirect that is followed for it, in its place.
+        self._hop: Any = None
+        #: What goes out instead, if the stream has hooks or policies: with what the hook and the
+        #: credentials have added. Made anew for each sending; readers do not see it.
+        self._signed: Any = None
         self._readback: Readback = None
         self._errback: Errback | None = None
         #: What the stream holds for it while it is in this state.

@@ -16,12 +16,12 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .chain import Chain, Link, State, is_delay
-from .errors import AuthError, ConnectError, DeadlineError, StreamError
+from .errors import AuthError, ConnectError, DeadlineError, RedirectError, StreamError
 from .request import Request
 from .response import Response
 from .session import Session
 
-__all__ = ["Attempt", "Auth", "Breaker", "Conduct", "Observer", "Retry"]
+__all__ = ["Attempt", "Auth", "Breaker", "Conduct", "Observer", "Retry", "hide_signed"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
@@ -37,7 +37,7 @@ class Attempt(NamedTuple):
 
     Args:
         number: 1 for the first. Of a link with very many the last 16 are kept.
-        request: that was sent.
+        request: of the link, without what hook and credentials add.
         outcome: the `Response`, of any status, or the `StreamError`.
         elapsed: seconds since the first try was begun.
         delay: seconds that were waited before the next one.
@@ -110,10 +110,12 @@ class _Care:
 
     __slots__ = (
         "admitted",
+        "asked",
         "attempts",
         "awaits",
         "generation",
         "is_renewed",
+        "request",
         "since",
         "step",
         "tries",
@@ -121,6 +123,8 @@ class _Care:
 
     def __init__(self, step: int, since: float) -> None:
         self.step = step
+        self.asked: Request | None = None  # the request that the hook has seen
+        self.request: Request | None = None  # and what it made of it
         self.since = since
         self.tries = 0  # that came to nothing
         self.attempts: deque[Attempt] = deque(maxlen=_KEPT)  # the last of them
@@ -265,7 +269,8 @@ class Conduct:
     def allows(self, chain: Chain) -> bool:
         """Whether the chain's request may be sent now; if not, it is seen to here.
 
-        The request may be another one when it does.
+        What is to be sent is `chain._signed` then: the request with what hook and credentials
+        add. The chain's own stays as it was, for readers to send again, wherever they will.
         """
         try:
             return self._is_shown(chain) and self._has_credentials(chain) and self._goes_out(chain)
@@ -274,30 +279,38 @@ class Conduct:
             return False
 
     def _is_shown(self, chain: Chain) -> bool:
-        """Show the request of a new link to the hook; False if it is not to be sent then."""
+        """Show the request of a new link, or of its next redirect, to the hook.
+
+        Returns:
+            False if it is not to be sent then.
+        """
         care = self._cares.get(chain)
-        if care is not None and care.step == chain.steps:
-            return True
-        if care is not None:
-            self._give_up(care)
-        self._cares[chain] = _Care(chain.steps, self._sender.time())
-        if self._hears_requests:
-            changed = self._hooks.on_request(chain._request)
-            if changed is not None and not chain.done:
-                chain._request = Request.of(changed)
+        if care is None or care.step != chain.steps:
+            if care is not None:
+                self._give_up(care)
+            care = self._cares[chain] = _Care(chain.steps, self._sender.time())
+        asked: Request = chain._hop or chain._request
+        if care.asked is not asked:
+            care.asked = care.request = asked
+            if self._hears_requests:
+                changed = self._hooks.on_request(asked)
+                if changed is not None and not chain.done:
+                    care.request = Request.of(changed)
+        chain._signed = care.request
         return not chain.done  # the hook may have ended it
 
     def _has_credentials(self, chain: Chain) -> bool:
-        auth = self._auth_of(chain)
-        return auth is None or self._is_authorized(chain, self._cares[chain], auth)
+        care = self._cares[chain]
+        auth = self._auth_of(chain, care)
+        return auth is None or self._is_authorized(chain, care, auth)
 
     def _goes_out(self, chain: Chain) -> bool:
         if self._breaker is not None:
-            refusal = self._breaker.admit(chain._request)
+            refusal = self._breaker.admit(chain._signed)
             if refusal is not None:
                 self._later(chain, self._sender.take, refusal)
                 return False
-            self._cares[chain].admitted = chain._request
+            self._cares[chain].admitted = chain._signed
         return True
 
     def _later(
@@ -312,8 +325,10 @@ class Conduct:
 
     def retakes(self, chain: Chain, outcome: Response | Exception) -> bool:
         """What came of a request. True: that is not the end of it, the link goes on here."""
+        sent = chain._signed
+        hide_signed(chain, outcome)
         if self._observers:
-            self._tell_observers(chain, outcome)
+            self._tell_observers(chain, sent, outcome)
             if chain.done:
                 return True
         care = self._cares.get(chain)
@@ -328,13 +343,17 @@ class Conduct:
 
     def on_socket_open(self, chain: Chain, response: Response) -> None:
         """That is what came of the request for it; messages are no outcomes."""
-        self._tell_observers(chain, response)
+        sent = chain._signed
+        hide_signed(chain, response)
+        self._tell_observers(chain, sent, response)
         care = self._cares.get(chain)
         if care is not None:
             self._record(care, response)
 
-    def _tell_observers(self, chain: Chain, outcome: Response | Exception) -> None:
-        request = chain._request
+    def _tell_observers(
+        self, chain: Chain, sent: Request | None, outcome: Response | Exception
+    ) -> None:
+        request = sent or chain._request
         for observer in tuple(self._observers.values()):
             try:
                 observer(chain, request, outcome)
@@ -345,7 +364,7 @@ class Conduct:
         self._record(care, outcome)
         if not isinstance(outcome, (Response, StreamError)):
             return False
-        auth = self._auth_of(chain)
+        auth = self._auth_of(chain, care)
         is_refused = auth is not None and isinstance(outcome, Response) and auth.is_refused(outcome)
         if is_refused and auth is not None and self._renews(chain, care, auth, outcome):
             return True
@@ -381,14 +400,14 @@ class Conduct:
 
     # -- credentials ----------------------------------------------------------------------------
 
-    def _auth_of(self, chain: Chain) -> Auth | None:
+    def _auth_of(self, chain: Chain, care: _Care) -> Auth | None:
         """The credentials that the chain's request needs."""
         auth, part = chain.session.auth, self._parts.get(chain)
-        if auth is None or chain.done:
+        if auth is None or chain.done or care.request is None:
             return None
         if part is not None and part.auth is auth and not part.renewal.done:
             return None
-        return auth if auth.covers(chain._request) else None
+        return auth if auth.covers(care.request) else None
 
     def _is_authorized(self, chain: Chain, care: _Care, auth: Auth) -> bool:
         renewal = self._renewals.setdefault(auth, _Renewal())
@@ -396,15 +415,15 @@ class Conduct:
             self._await_renewal(chain, care, auth, renewal)
             return False
         care.generation = renewal.generation
-        request = auth.apply(chain._request)
+        signed = auth.apply(chain._signed)
         if not chain.done:
-            chain._request = request
+            chain._signed = signed
         return not chain.done
 
     def renews(self, chain: Chain) -> bool:
         """A reader says that its session is logged out: send the link again when it is not."""
         care = self._cares.get(chain)
-        auth = None if care is None else self._auth_of(chain)
+        auth = None if care is None else self._auth_of(chain, care)
         return care is not None and auth is not None and self._renews(chain, care, auth, None)
 
     def _renews(
@@ -511,6 +530,22 @@ def _lack_of(auth: Auth, renewing: Chain) -> _Lack | None:
     if isinstance(cause, DeadlineError):
         return _Lack(f"renew() took more than {auth.renew_timeout:g} s, see renew_timeout", cause)
     return _Lack(str(cause or "cancelled"), cause)
+
+
+def hide_signed(chain: Chain, outcome: Response | Exception | None) -> None:
+    """Readers see the request of their link, without what hook and credentials have added.
+
+    Args:
+        chain: whose link it is.
+        outcome: of it.
+    """
+    signed = chain._signed
+    if signed is None or not isinstance(outcome, (Response, StreamError)):
+        return
+    if outcome.request is signed:
+        outcome.request = chain._request
+    if isinstance(outcome, RedirectError) and isinstance(outcome.response, Response):
+        hide_signed(chain, outcome.response)
 
 
 def _unless_done(

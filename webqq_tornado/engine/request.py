@@ -187,6 +187,8 @@ class Request:
     is_special: bool = field(default=False, init=False, repr=False)
     #: Filled in by `options.compile_options`, which a repeated request then need not run again.
     compiled: Any = field(default=None, init=False, repr=False)
+    #: Filled in by `signed_once`: credentials, and the request with them.
+    signed: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         given = self._keep_what_was_given()
@@ -281,6 +283,19 @@ class Request:
     def host(self) -> str:
         """Host and port as in the URL, lower case, without credentials."""
         return urlsplit(self.url).netloc.rpartition("@")[2].lower()
+
+    def signed_once(self, credentials: object, **changes: Any) -> Request:
+        """`replace` for credentials: what is sent again with the same ones is made once.
+
+        It lasts as long as this request, and is neither shown nor pickled with it.
+
+        Args:
+            credentials: a value that says which they are.
+            changes: arguments of `Request`.
+        """
+        if self.signed is None or self.signed[0] != credentials:
+            object.__setattr__(self, "signed", (credentials, self.replace(**changes)))
+        return self.signed[1]  # type: ignore[no-any-return]
 
     def replace(self, **changes: Any) -> Request:
         """The same request with other arguments, as `dataclasses.replace`.

@@ -228,10 +228,12 @@ class Runner:
 
     def submit(self, chain: Chain) -> None:
         """Send the chain's request now."""
-        if self._conduct is not None and not self._conduct.allows(chain):
-            self._turns.take_back(chain)
-            return
-        request: Request = chain._request
+        request: Request = chain._hop or chain._request
+        if self._conduct is not None:
+            if not self._conduct.allows(chain):
+                self._turns.take_back(chain)
+                return
+            request = chain._signed
         options, outcome, idle = self._plain_options, chain._outcome, self._idle_timeout
         try:
             if request.compiled is not PLAIN:  # it says more than a URL
@@ -583,7 +585,7 @@ class Runner:
         # Readers often are methods of objects that hold their chain: let the circle go.
         chain._transfer = chain._awaited = chain._lane = chain._outcome = None
         chain._delay_timer = chain._deadline_timer = None
-        chain._request = chain._readback = chain._errback = None
+        chain._request = chain._readback = chain._errback = chain._hop = chain._signed = None
 
     def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the chain."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from .chain import Chain
+from .conduct import hide_signed
 from .lane import Lane
 from .response import Response, StreamedResponse
 
@@ -44,6 +45,7 @@ class Streamed:
             self._is_read = True
             self._runner.take(self._chain, result)
             return
+        hide_signed(self._chain, result)  # the stream has it, too, if it is an error
         self._runner.leave_flight(self._chain, lane)
         if not self._is_read:
             self._runner.take(self._chain, result)

@@ -187,7 +187,8 @@ class Talk:
         self._runner = runner
         self._partings = partings
         self._chain = chain
-        self._request: Request = chain._request
+        self._request: Request = chain._signed or chain._request
+        self._shown_request: Request = chain._request  # without credentials, for readers
         self._readback = chain._readback
         self._defaults = defaults
         self._connection: WebSocketClientConnection | None = None
@@ -386,7 +387,7 @@ class Talk:
 
     @property
     def _where(self) -> dict[str, Any]:
-        return {"request": self._request}
+        return {"request": self._shown_request}
 
     def _closed(self, why: str) -> ClosedError:
         return ClosedError(f"{self._shown}: nothing can be sent: {why}", **self._where)
