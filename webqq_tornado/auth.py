@@ -10,6 +10,7 @@ then these are sent. A link that is refused with new ones, too, gets its respons
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -32,7 +33,8 @@ class Auth:
         origin: only requests to this scheme, host and port, and below this path, carry the
             credentials, such as "https://api.example.org/v1/". By default it is scheme, host and
             port of the first request that could have had them: no link or redirect takes them
-            elsewhere. Override `covers` for credentials of several hosts.
+            elsewhere. Override `covers` for credentials of several hosts. Those of http and https
+            are for the web sockets (ws, wss) of the same place, too.
 
     Attributes:
         renew_timeout: seconds that `renew` and the chain that follows it may take, 120 by default;
@@ -50,7 +52,7 @@ class Auth:
     renew_timeout: float | None = 120.0
 
     def __init__(self, *, origin: str = "") -> None:
-        self._origin = _Place.of(origin) if origin else None
+        self._origin = _Place.of(_without_socket(origin)) if origin else None
         if self._origin is not None and not (self._origin.scheme and self._origin.host):
             raise ValueError("origin is a URL with scheme and host, such as https://example.org/")
         self._asked = "", False  # the last address, and whether it is covered
@@ -62,7 +64,7 @@ class Auth:
             request: about to be sent; where no origin was given, the first one gives it.
         """
         if request.url != self._asked[0]:  # it is asked some times of each request
-            place = _Place.of(request.url)
+            place = _Place.of(_without_socket(request.url))
             if self._origin is None:
                 self._origin = place._replace(path="")
             self._asked = request.url, place.is_in(self._origin)
@@ -110,6 +112,11 @@ class Auth:
         Args:
             is_good: without an error.
         """
+
+
+def _without_socket(url: str) -> str:
+    """The address whose handshake opens it, if it is one of a web socket."""
+    return re.sub("^ws(?=s?:)", "http", url, flags=re.IGNORECASE)
 
 
 class _Place(NamedTuple):
