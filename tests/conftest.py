@@ -4,33 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import logging
 import os
+import signal
 import time
+from types import FrameType
 
 import pytest
+import pytest_timeout
 
-#: Seconds a coroutine test may take: a hang fails instead of holding up the run.
-DEADLINE = 30.0
+#: Seconds that a test gets to end after it was interrupted, before it is interrupted again.
+GRACE = 20.0
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run `async def` tests on a loop of their own."""
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    names = pyfuncitem._fixtureinfo.argnames
-    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: pytest_timeout.Settings):
+    """Cancel a coroutine test that hangs, before pytest-timeout raises out of its loop.
 
-    marker = pyfuncitem.get_closest_marker("deadline")
-    seconds = marker.args[0] if marker else DEADLINE
+    So the traceback shows the line that waits. One exception is not enough either: a callback's
+    is logged by the loop, which then goes on.
+    """
+    result = yield
+    if settings.method == "signal" and settings.timeout:
+        give_up = signal.getsignal(signal.SIGALRM)
 
-    async def run() -> None:
-        await asyncio.wait_for(pyfuncitem.obj(**arguments), seconds)
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            signal.signal(signal.SIGALRM, give_up)
+            watched = pytest_timeout.is_debugging()
+            if watched or not _cancel_coroutine(item.originalname, settings.timeout):
+                give_up(number, frame)
 
-    asyncio.run(run())
-    return True
+        signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, GRACE)
+    return result
+
+
+def _cancel_coroutine(name: str, seconds: float) -> bool:
+    """Whether a test of that name was running on this thread's loop."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    tasks = [task for task in asyncio.all_tasks(loop) if task.get_coro().__name__ == name]
+    for task in tasks:
+        loop.call_soon_threadsafe(task.cancel, f"Timeout (>{seconds}s)")
+    return bool(tasks)
 
 
 class _Records(logging.Handler):

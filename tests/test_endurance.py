@@ -76,7 +76,7 @@ class Talk:
         self.server.kill()
 
 
-@pytest.mark.deadline(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("dialect", ["webqq3", "smartqq"])
 async def test_nothing_is_lost_doubled_or_out_of_order_whoever_is_killed(tmp_path, dialect):
     talk = Talk(tmp_path, dialect)

@@ -52,7 +52,7 @@ async def test_a_triple_waits_before_its_request_is_sent(web: Web):
 
     async with HTTPStream() as stream:
         await stream.add_request(web.http, read)
-    assert 0.1 <= times[1] - times[0] < 2
+    assert 0.1 <= times[1] - times[0] < 60
 
 
 async def test_the_response_knows_the_request_that_can_be_sent_again(web: Web):

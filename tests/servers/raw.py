@@ -11,36 +11,60 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 @contextlib.asynccontextmanager
-async def raw_server(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+async def raw_server(
+    handler: Handler, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1"
+) -> AsyncIterator[str]:
     """Serve each connection by `handler` on the running loop; gives the address.
 
-    The connection is closed when the handler returns.
+    The connection is closed when the handler returns. At the end the handlers that still run are
+    cancelled, and what one of them has raised is raised here.
     """
     tasks: set[asyncio.Task[None]] = set()
+    failed: list[BaseException] = []
+    is_open = True
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        tasks.add(task)
-        try:
-            await handler(reader, writer)
-        except (ConnectionError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client has seen enough, or the test
-        finally:
-            tasks.discard(task)
-            writer.close()
-            with contextlib.suppress(OSError):  # the client has closed it before
-                await writer.wait_closed()
+    def ended(task: asyncio.Task[None]) -> None:
+        tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            failed.append(error)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    # Not a coroutine function: asyncio makes a task of it that we could not await before the loop
+    # closes, and CPython 3.11.7 and 3.12.1 log an error if such a task is cancelled.
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if is_open:
+            task = asyncio.ensure_future(_serve(handler, reader, writer))
+            tasks.add(task)
+            task.add_done_callback(ended)
+        else:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(accept, address, 0, ssl=tls)
     host, port = server.sockets[0].getsockname()
     try:
         yield f"{'https' if tls else 'http'}://{host}:{port}"
     finally:
+        is_open = False
         server.close()
-        for task in tuple(tasks):
+        running = tuple(tasks)
+        for task in running:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
+    for error in failed:
+        raise error
+
+
+async def _serve(
+    handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    try:
+        # The client may have seen enough.
+        with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
+            await handler(reader, writer)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    finally:
+        writer.transport.abort()
 
 
 def saying(*answers: bytes) -> Handler:
