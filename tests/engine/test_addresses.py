@@ -34,6 +34,7 @@ from webqq_tornado import (
     TimeoutError,
     TLSError,
 )
+from webqq_tornado.engine.addresses import LOOPBACK, is_loopback, is_public, no_proxy_of
 
 
 def _port(url: str) -> str:
@@ -47,6 +48,70 @@ def _tls(web: Web) -> ssl.SSLContext:
 
 
 # -- addresses --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "1.1.1.1", "9.9.9.9", "100.63.255.255", "172.15.0.1", "172.32.0.1", "223.255.255.255",
+        "2606:4700:4700::1111", "2a00:1450::1", "::ffff:9.9.9.9", "64:ff9b::909:909",
+    ],
+)  # fmt: skip
+def test_an_address_of_the_internet_is_public(address):
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1",
+        "127.255.255.254", "168.63.129.16", "169.254.169.254", "172.16.0.1", "172.31.255.255",
+        "192.0.0.1", "192.0.0.192", "192.0.2.1", "192.88.99.1", "192.168.0.1", "198.18.0.1",
+        "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.250", "240.0.0.1",
+        "255.255.255.255",
+        "::", "::1", "::2", "::127.0.0.1", "::9.9.9.9", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
+        "::ffff:0:127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "100::1",
+        "2001::1", "2001:0:7f00:1::", "2001:2::1", "2001:10::1", "2001:db8::1", "2002:7f00:1::",
+        "2002:a9fe:a9fe::1", "3fff::1", "5f00::1", "fc00::1", "fd00:ec2::254", "fd20:ce::254",
+        "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "ff0e::1",
+        "", "localhost", "/run/socket", "127.1", "9.9.9.9:80", "[2606:4700::1]",
+    ],
+)  # fmt: skip
+def test_any_other_address_is_not(address):
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_ours"),
+    [
+        ("localhost", True), ("a.b.localhost.", True), ("127.0.0.1", True), ("[::1]", True),
+        ("::ffff:127.1.1.1", True), ("0.0.0.0", True), ("10.0.0.1", False), ("::2", False),
+        ("localhost.test", False), ("notlocalhost", False), ("", False),
+    ],
+)  # fmt: skip
+def test_this_machine_is_known_by_name_and_address(host, is_ours):
+    assert is_loopback(host) is is_ours
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "environment", "right"),
+    [
+        (None, {}, "*"),
+        ("a.test", {"HTTP_PROXY": "p", "http_proxy": ""}, "*"),
+        (None, {"http_proxy": "p"}, LOOPBACK),
+        ("", {"http_proxy": "p", "no_proxy": "b.test"}, LOOPBACK),
+        ("a.test", {"ALL_PROXY": "p", "no_proxy": "b.test"}, f"{LOOPBACK},a.test"),
+        (None, {"https_proxy": "p", "no_proxy": "", "NO_PROXY": "b c"}, f"{LOOPBACK},b c"),
+        (None, {"HTTPS_PROXY": "p", "no_proxy": "*"}, "*"),
+    ],
+)
+def test_this_machine_is_among_the_hosts_without_a_proxy(no_proxy, environment, right):
+    assert no_proxy_of(no_proxy, None, environment) == right
+
+
+def test_a_name_given_this_machines_address_is_among_them():
+    resolve = {"a.test": "127.0.0.1", "b.test:80": "[::1]:8080", "c.test": "10.0.0.1"}
+    assert no_proxy_of("", resolve, {"http_proxy": "p"}) == f"{LOOPBACK},a.test,b.test"
 
 
 async def test_own_addresses_take_the_place_of_the_resolver(web: Web):

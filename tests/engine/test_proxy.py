@@ -7,7 +7,8 @@ from servers.proxies import PASSWORD, USER, Proxies
 from servers.raw import answer, raw_server, saying
 from servers.web import Web
 
-from webqq_tornado import ConnectError, HTTPStream, ProxyError, Request
+from webqq_tornado import ConnectError, HTTPStream, ProxyError, Request, ResolveError
+from webqq_tornado.httpclient import HTTPStreamClient
 
 LOGIN = f"{USER}:{PASSWORD}".replace(" ", "%20")
 
@@ -101,19 +102,120 @@ async def test_the_environment_names_the_proxy(web: Web, proxies: Proxies, monke
         assert (await stream.fetch(_behind(web.http))).status == 200
 
 
-async def test_the_environment_names_hosts_without_a_proxy(web: Web, monkeypatch):
+@pytest.mark.parametrize("variable", ["no_proxy", "NO_PROXY"])
+async def test_the_environment_names_hosts_without_a_proxy(variable, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv(variable, "other.test,web.test")
     async with HTTPStream() as stream:
-        assert (await stream.fetch(web.http)).status == 200
+        with pytest.raises(ResolveError):
+            await stream.fetch("http://web.test/")
+        with pytest.raises(ProxyError):
+            await stream.fetch("http://next.test/")
 
 
 async def test_an_empty_proxy_forbids_that_of_the_environment(web: Web, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     async with HTTPStream() as stream:
-        assert (await stream.fetch(Request(web.http, proxy=""))).status == 200
-        with pytest.raises(ConnectError):
+        with pytest.raises(ProxyError):
+            await stream.fetch("http://example.test/")
+        with pytest.raises(ResolveError):
+            await stream.fetch(Request("http://example.test/", proxy=""))
+
+
+def _hosts_of_this_machine() -> list[str]:
+    return [
+        "localhost",
+        "LocalHost",
+        "localhost.",
+        "app.localhost",
+        "127.0.0.1",
+        "127.1",
+        "127.8.9.10",
+        "2130706433",
+        "0x7f.1",
+        "0.0.0.0",
+        "[::1]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f08:1]",
+        "[::]",
+    ]
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("host", _hosts_of_this_machine())
+async def test_no_proxy_of_the_environment_sees_what_is_for_this_machine(
+    host, variable, monkeypatch
+):
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    for no_proxy in (None, "", "a.test b.test", "10.0.0.1,"):
+        settings = {} if no_proxy is None else {"no_proxy": no_proxy}
+        async with HTTPStream(defaults=settings) as stream:
+            with pytest.raises(ConnectError) as caught:  # nobody is at port 9
+                await stream.fetch(f"http://{host}:9/")
+        assert not isinstance(caught.value, ProxyError)
+
+
+@pytest.mark.parametrize("host", ["localhost.test", "notlocalhost", "128.0.0.1", "[::2]"])
+async def test_a_host_with_a_name_like_this_machines_is_another(host, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    async with HTTPStream() as stream:
+        with pytest.raises(ProxyError):
+            await stream.fetch(f"http://{host}:9/")
+
+
+async def test_https_to_this_machine_goes_by_no_proxy_of_the_environment(web: Web, monkeypatch):
+    for variable in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+        async with HTTPStream(defaults={"ca_certs": web.ca}) as stream:
+            assert (await stream.fetch(web.https)).status == 200
+            assert (await stream.fetch(Request(web.https, "POST", body=b"a"))).status == 200
+
+
+async def test_a_name_that_stands_for_this_machine_needs_no_proxy(web: Web, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    request = Request(_behind(web.http), resolve={"web.test": "127.0.0.1"})
+    async with HTTPStream() as stream:
+        assert (await stream.fetch(request)).status == 200
+
+
+async def test_tornados_client_goes_by_no_proxy_to_this_machine(web: Web, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    client = HTTPStreamClient(force_instance=True)
+    assert (await client.fetch(web.http)).code == 200
+    assert (await client.fetch(web.http, method="POST", body=b"")).code == 200
+    client.close()
+
+
+async def test_a_redirect_to_this_machine_leaves_the_proxy(web: Web, monkeypatch):
+    redirecting = saying(answer(b"", b"Location: %s/" % web.http.encode(), status=b"302 Found"))
+    async with raw_server(redirecting) as proxy:
+        monkeypatch.setenv("http_proxy", proxy)
+        async with HTTPStream() as stream:
+            assert (await stream.fetch("http://far.test/")).status == 200
+
+
+async def test_the_callers_own_proxy_is_used_for_this_machine(web: Web, monkeypatch):
+    monkeypatch.setenv("no_proxy", "a.test")
+    async with HTTPStream(defaults={"proxy": "http://127.0.0.1:1"}) as stream:
+        with pytest.raises(ProxyError):
             await stream.fetch(web.http)
+
+
+async def test_a_star_in_the_environment_stands_for_all_hosts(web: Web, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "*")
+    async with HTTPStream() as stream:
+        with pytest.raises(ResolveError):
+            await stream.fetch("http://far.test/")
+
+
+async def test_http_proxy_in_capitals_is_a_strangers_header(monkeypatch):
+    """In a CGI script (CVE-2016-5385)."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    async with HTTPStream() as stream:
+        with pytest.raises(ResolveError):
+            await stream.fetch("http://far.test/")
 
 
 async def test_a_request_through_a_proxy_and_one_without_share_no_connection(

@@ -40,6 +40,11 @@ _BASE_OPTIONS: Options = {
     pycurl.NOSIGNAL: 1,  # libcurl must not touch signals; its resolver has its own thread
     pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
     pycurl.REDIR_PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+    # What this libcurl was built to trust is not asked for, see `trust`.
+    pycurl.CAINFO: None,
+    pycurl.CAPATH: None,
+    pycurl.PROXY_CAINFO: None,
+    pycurl.PROXY_CAPATH: None,
 }
 #: In the order of `response.TIMES`. On a connection that was there already the later ones are 0.
 _TIMES_OF_EACH = (pycurl.TOTAL_TIME, pycurl.STARTTRANSFER_TIME)

@@ -10,11 +10,12 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import certifi
 import pycurl
 
+from .addresses import no_proxy_of
 from .forms import Multipart
 from .request import Request
+from .trust import Trust, trust_of
 
 __all__ = ["DEFAULTS", "Compiler", "Options", "compile_options"]
 
@@ -137,7 +138,6 @@ _RULES: Mapping[str, _Rule] = {
     "happy_eyeballs_delay": _Rule(_HAPPY_EYEBALLS_TIMEOUT_MS, _milliseconds),
     "resolve": _Rule(pycurl.CONNECT_TO, _connections),
     "doh_url": _Rule(pycurl.DOH_URL, _text),
-    "no_proxy": _Rule(pycurl.NOPROXY, _text),
     "tls_ciphers": _Rule(pycurl.SSL_CIPHER_LIST, _text),
     "tls13_ciphers": _Rule(pycurl.TLS13_CIPHERS, _text),
     "pinned_public_key": _Rule(pycurl.PINNEDPUBLICKEY, os.fsencode),
@@ -171,7 +171,12 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
     options.update(_multiplexing(setting("http_version")))
     if setting("decompress_response") and not request.resume:
         options[pycurl.ENCODING] = ""  # all that this libcurl can undo
-    options.update(_trust(setting("validate_cert"), setting("ca_certs")))
+    options.update(_trust(setting("validate_cert"), trust_of(setting("ca_certs"))))
+    no_proxy = setting("no_proxy")
+    if setting("proxy") is None:
+        no_proxy = no_proxy_of(no_proxy, setting("resolve"), os.environ)
+    if no_proxy is not None:
+        options[pycurl.NOPROXY] = _text(no_proxy)
     options.update(_tls_versions(setting("tls_min_version"), setting("tls_max_version")))
     options.update(_for_the_proxy(setting("proxy_validate_cert"), setting("proxy_headers")))
     if setting("local_port") is not None:
@@ -255,11 +260,15 @@ def _local_ports(ports: int | tuple[int, int]) -> Options:
     return {pycurl.LOCALPORT: first, pycurl.LOCALPORTRANGE: last - first + 1}
 
 
-def _trust(validate: bool, ca_certs: str | None) -> Options:
-    verify = {pycurl.SSL_VERIFYPEER: int(validate), pycurl.SSL_VERIFYHOST: 2 * int(validate)}
-    ca_file = certifi.where() if ca_certs is None else os.fsencode(ca_certs)
+def _trust(validate: bool, trust: Trust) -> Options:
+    options: Options = {pycurl.SSL_VERIFYPEER: int(validate)}
+    options[pycurl.SSL_VERIFYHOST] = 2 * int(validate)
     # The proxy's own certificate, if it is an https proxy, is verified by the same CAs.
-    return {**verify, pycurl.CAINFO: ca_file, pycurl.PROXY_CAINFO: ca_file}
+    if trust.file is not None:
+        options[pycurl.CAINFO] = options[pycurl.PROXY_CAINFO] = os.fsencode(trust.file)
+    if trust.folder is not None:
+        options[pycurl.CAPATH] = options[pycurl.PROXY_CAPATH] = os.fsencode(trust.folder)
+    return options
 
 
 def _method_and_body(request: Request) -> Options:

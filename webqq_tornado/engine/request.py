@@ -65,13 +65,15 @@ class Request:
         max_body_size: bytes, as sent and as decompressed; 100 MiB, no limit for `sink` and
             `stream`.
         validate_cert: verify the server's certificate and host name; True.
-        ca_certs: path of a PEM file of CAs to trust instead of certifi's.
+        ca_certs: path of a PEM file of CAs to trust, or of a folder of them (`openssl rehash`). By
+            default what the environment names (`SSL_CERT_FILE`, `SSL_CERT_DIR`), else certifi's.
         client_cert: path of a PEM file to show to the server.
         client_key: path of its key, when not in the same file.
         client_key_password: of that key.
         proxy: URL: http, https, socks4, socks4a, socks5 or socks5h, with user and password if
             the proxy wants them. "" forbids any. By default what the environment names
-            (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`).
+            (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`), but not for this machine:
+            localhost, the names below it, and addresses of loopback.
         unix_socket: path of a unix socket to connect to instead of the URL's host.
         http_version: "1.0", "1.1", "2" (by ALPN, else 1.1), "2-prior-knowledge", "3". By
             default 2 for https and 1.1 for http.
@@ -105,7 +107,7 @@ class Request:
             name in the URL remains what TLS verifies and the server is told.
         doh_url: https URL of a DNS-over-HTTPS resolver (RFC 8484) to ask instead of the system.
         no_proxy: hosts that need no proxy, as in the variable: names with their subdomains,
-            addresses, networks, separated by commas; "*" for all.
+            addresses, networks, separated by commas; "*" for all. By default the variable's.
         proxy_headers: for the proxy alone, not the server behind it.
         proxy_validate_cert: verify an https proxy's certificate; True.
         tls_min_version: "1.0" to "1.3"; "1.2".

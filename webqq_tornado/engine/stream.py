@@ -73,6 +73,8 @@ class HTTPStream(Hooks, RequestMaker):
         ValueError: an argument is out of range, or `defaults` has an unknown name.
         TypeError: a hook is a coroutine function that can be none.
 
+    What the environment says of proxies and CAs is read when the stream is made.
+
     All methods belong to the loop's thread; from another one use
     `ioloop.add_callback(stream.add_request, ...)`.
 
