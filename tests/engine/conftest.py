@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from servers import nginx as nginx_server
 from servers import processes
 from servers.proxies import Proxies
 from servers.web import Web
+
+from engine.balance import assert_is_balanced
+from webqq_tornado import HTTPStream
 
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -19,6 +25,23 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in _PROXY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def balanced_streams(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a test does to its streams: nothing is counted twice, and nothing stays counted."""
+    streams: weakref.WeakSet[HTTPStream] = weakref.WeakSet()
+    init = HTTPStream.__init__
+
+    @functools.wraps(init)
+    def noting_init(self: HTTPStream, *arguments: Any, **options: Any) -> None:
+        init(self, *arguments, **options)
+        streams.add(self)
+
+    monkeypatch.setattr(HTTPStream, "__init__", noting_init)
+    yield
+    for stream in tuple(streams):
+        assert_is_balanced(stream)
 
 
 @pytest.fixture(scope="session")

@@ -317,7 +317,7 @@ class Portal:
 
 def read(response):
     if response.text == "please log in":
-        raise LoggedOut("the page says so")
+        raise LoggedOut
 
 
 async def test_the_login_is_a_chain_that_runs_first_and_when_a_reader_says_so():

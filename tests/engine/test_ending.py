@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from conftest import open_descriptors
+from servers.scripted import Say, scripted
 from servers.web import Web
 
 from engine.readers import REFUSED, run_script, wait
 from webqq_tornado import (
     ClosedError,
     HTTPStream,
+    Limits,
+    Request,
     State,
 )
+from webqq_tornado.auth import Auth
 
 # -- start, stop, drain, close ----------------------------------------------------------------
 
@@ -254,3 +259,87 @@ def test_ctrl_c_in_a_script_reaches_its_caller_and_the_stream_closes(web: Web):
             print("closed", stream.stats().chains)
     """
     assert run_script(script, web.http) == "closed 0\n"
+
+
+class Ends(Auth, HTTPStream):
+    """Does `act` wherever the user's code runs while a request is made; see `place`."""
+
+    def __init__(self, place: str, act: Callable[[], object]) -> None:
+        Auth.__init__(self)
+        self._place, self._act = place, act
+        HTTPStream.__init__(self, auth=self, breaker=self, limits=Limits(per_host=1))
+
+    def _at(self, place: str) -> None:
+        if place == self._place:
+            self._act()
+
+    def on_request(self, request: Request) -> None:
+        self._at("on_request")
+
+    def covers(self, request: Request) -> bool:
+        self._at("covers")
+        return True
+
+    @property
+    def needs_renewal(self) -> bool:
+        self._at("needs_renewal")
+        return False
+
+    def sign(self, request: Request) -> Request:
+        self._at("sign")
+        return request
+
+    def admit(self, request: Request) -> None:
+        self._at("admit")
+
+    def record(self, request: Request, outcome: object) -> None:
+        self._at("record")
+
+    def give_up(self, request: Request) -> None:
+        self._at("give_up")
+
+    def body(self) -> list[bytes]:
+        self._at("body")
+        return [b"body"]
+
+    def prepare(self, curl: object) -> None:
+        self._at("prepare_curl")
+
+
+PLACES = ["on_request", "covers", "needs_renewal", "sign", "admit", "body", "prepare_curl"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("how", ["cancel", "close"])
+async def test_a_chain_that_ends_while_its_request_is_made_is_not_sent(place, how):
+    def act() -> None:
+        stream.close() if how == "close" else next(iter(stream.chains)).cancel()
+
+    async with scripted(lambda _: Say()) as server:
+        stream = Ends(place, act)
+        request = Request(server.url, "PUT", body=stream.body, prepare_curl=stream.prepare)
+        chain = stream.add_request(request, delay=0.001)
+        with pytest.raises(ClosedError if how == "close" else asyncio.CancelledError):
+            await chain
+        if how == "cancel":
+            stream._place = ""
+            assert (await stream.fetch(f"{server.url}/next")).status == 200
+        stream.close()
+    assert server.paths == ([] if how == "close" else ["/next"])
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_what_is_raised_while_a_request_is_made_is_its_links_error(place):
+    def act() -> None:
+        raise KeyError(place)
+
+    async with scripted(lambda _: Say()) as server:
+        stream = Ends(place, act)
+        errors: list[Exception] = []
+        request = Request(server.url, "PUT", body=stream.body, prepare_curl=stream.prepare)
+        await stream.add_request(request, errback=errors.append)
+        stream._place = ""
+        await stream.fetch(server.url)
+        stream.close()
+    assert len(errors) == 1
+    assert place in str(errors[0])

@@ -30,6 +30,7 @@ from webqq_tornado import (
     TLSError,
     TooLargeError,
 )
+from webqq_tornado.engine import errors
 from webqq_tornado.engine.errors import from_curl, safe_url
 
 REFUSED = "http://127.0.0.1:1/"
@@ -352,3 +353,14 @@ async def test_a_server_whose_name_speaks_of_a_proxy_is_none():
 async def test_the_proxies_are_not_blamed_for_a_server_that_is_not_there(proxies: Proxies):
     error = await _error_of(REFUSED, proxy=f"socks5h://127.0.0.1:{proxies.socks5}")
     assert isinstance(error, (ConnectError, ProtocolError))
+
+
+KINDS = [getattr(errors, name) for name in errors.__all__ if name.endswith(("Error", "Out"))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_that_is_raised_bare_says_what_it_is(kind):
+    with pytest.raises(StreamError) as caught:
+        raise kind
+    assert len(str(caught.value)) > 20
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)

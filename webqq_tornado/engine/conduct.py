@@ -305,13 +305,17 @@ class Conduct:
         return auth is None or self._is_authorized(chain, care, auth)
 
     def _goes_out(self, chain: Chain) -> bool:
-        if self._breaker is not None:
-            refusal = self._breaker.admit(chain._signed)
-            if refusal is not None:
-                self._later(chain, self._sender.take, refusal)
-                return False
-            self._cares[chain].admitted = chain._signed
-        return True
+        request: Request = chain._signed
+        if self._breaker is None:
+            return True
+        refusal = self._breaker.admit(request)
+        if refusal is not None:
+            self._later(chain, self._sender.take, refusal)
+        elif chain.done:  # by the breaker
+            self._give_back(self._breaker, request)
+        else:
+            self._cares[chain].admitted = request
+        return refusal is None and not chain.done
 
     def _later(
         self, chain: Chain, function: Callable[[Chain, Exception], None], error: Exception
@@ -445,6 +449,8 @@ class Conduct:
         return True
 
     def _await_renewal(self, chain: Chain, care: _Care, auth: Auth, renewal: _Renewal) -> None:
+        if chain.done:  # by what the credentials were asked
+            return
         self._sender.drop_transfer(chain)
         chain.state = State.QUEUED
         renewal.waiting[chain] = None
@@ -505,11 +511,15 @@ class Conduct:
     def _give_up(self, care: _Care) -> None:
         admitted, care.admitted = care.admitted, None
         if admitted is not None and self._breaker is not None:
-            try:
-                self._breaker.give_up(admitted)
-            except Exception:
-                # There is no link any more whose error it could be.
-                logger.exception("the breaker raised in give_up() of %r", admitted)
+            self._give_back(self._breaker, admitted)
+
+    @staticmethod
+    def _give_back(breaker: Breaker, admitted: Request) -> None:
+        try:
+            breaker.give_up(admitted)
+        except Exception:
+            # There is no link any more whose error it could be.
+            logger.exception("the breaker raised in give_up() of %r", admitted)
 
 
 class _Lack(NamedTuple):

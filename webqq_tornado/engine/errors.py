@@ -35,6 +35,7 @@ A child exists where a caller can do something else about it. A response with a 
 from __future__ import annotations
 
 import builtins
+import inspect
 import re
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -97,7 +98,8 @@ class StreamError(Exception):
     """A request or its chain failed.
 
     Args:
-        message: what happened, in which phase, and what to do about it.
+        message: what happened, in which phase, and what to do about it; by default the first line
+            of the class's own description.
         request: the `Request` it happened to, or None.
         chain: the chain's name, or None outside a chain.
         step: which link of the chain, counted from 1; 0 outside a chain.
@@ -115,13 +117,14 @@ class StreamError(Exception):
 
     def __init__(
         self,
-        message: str,
+        message: str = "",
         *,
         request: object = None,
         chain: str | None = None,
         step: int = 0,
         code: int = 0,
     ) -> None:
+        message = message or _first_line(type(self))
         super().__init__(message)
         self.message = message
         self.request = request
@@ -135,6 +138,11 @@ class StreamError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.message,), dict(self.__dict__)
+
+
+def _first_line(error: type[StreamError]) -> str:
+    # Python has none with -OO.
+    return (inspect.getdoc(error) or error.__name__).partition("\n")[0].rstrip(".")
 
 
 class ConnectError(StreamError):
@@ -191,7 +199,7 @@ class AuthError(StreamError):
 
 
 class LoggedOut(AuthError):
-    """Raised by a reader: its session is not logged in (any more).
+    """The session is not logged in (any more); raised by readers.
 
     The session's `auth` is renewed, once for all who ask for it, and the link sent again. It is
     an error like any other where the session has no `auth`, or when the reader says so again.
@@ -199,7 +207,7 @@ class LoggedOut(AuthError):
     Example:
         >>> def read(response):
         ...     if response.url.endswith("/login"):
-        ...         raise LoggedOut("redirected to the login page")
+        ...         raise LoggedOut
     """
 
 

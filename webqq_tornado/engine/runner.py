@@ -222,20 +222,23 @@ class Runner:
     def send(self, chain: Chain) -> None:
         """Send the chain's request now, or when it has its turn."""
         if self.queue or self.in_flight >= self._quick_clients:
-            self._turns.enter(chain)
+            try:
+                self._turns.enter(chain)
+            except Exception as error:
+                self._on_not_sent(chain, error)
         else:
             self.submit(chain)
 
     def submit(self, chain: Chain) -> None:
-        """Send the chain's request now."""
+        """Send the chain's request now. What that raises is the link's error."""
         request: Request = chain._hop or chain._request
-        if self._conduct is not None:
-            if not self._conduct.allows(chain):
-                self._turns.take_back(chain)
-                return
-            request = chain._signed
         options, outcome, idle = self._plain_options, chain._outcome, self._idle_timeout
         try:
+            if self._conduct is not None:
+                if not self._conduct.allows(chain):
+                    self._turns.take_back(chain)
+                    return
+                request = chain._signed
             if request.compiled is not PLAIN:  # it says more than a URL
                 if request.is_socket and self._transport.has_sockets:
                     self._open_socket(chain)
@@ -254,17 +257,37 @@ class Runner:
                 discards=chain._readback is None,
                 idle_timeout=idle,
             )
-        except ValueError as error:
-            self.errors += 1
+        except Exception as error:
+            self._on_not_sent(chain, error)
+            return
+        except BaseException as error:
             self._turns.take_back(chain)
-            # Later, so that an errback which tries the same again is a loop and no recursion.
-            chain.state = State.QUEUED
-            self.call_soon(self.fail, chain, error)
+            self.interrupt(chain, error)
+            return
+        if chain.done:  # the user's code that ran there (body, prepare_curl) has ended it
+            self._turns.take_back(chain)
+            self._transport.cancel(transfer)
             return
         self.in_flight += 1
         self.requests += 1
         chain._transfer = transfer
         chain.state = State.SENT
+
+    def _on_not_sent(self, chain: Chain, error: Exception) -> None:
+        """The chain's request could not be sent at all."""
+        self._turns.take_back(chain)
+        if not chain.done:
+            # Later, so that an errback which tries the same again is a loop and no recursion.
+            chain.state = State.QUEUED
+            self.call_soon(self._take_error, chain, error)
+
+    def _take_error(self, chain: Chain, error: Exception) -> None:
+        if not chain.done:
+            if isinstance(error, StreamError):
+                self.take(chain, error)  # such as no descriptor: there may be one later
+            else:
+                self.errors += 1
+                self.fail(chain, error)
 
     def _open_socket(self, chain: Chain) -> None:
         self.in_flight += 1

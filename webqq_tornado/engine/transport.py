@@ -47,6 +47,7 @@ from time import monotonic
 import pycurl
 from tornado.ioloop import IOLoop
 
+from .errors import ClosedError
 from .lane import LANE_TRANSFERS, Lane, Outcome, Transfer
 from .loops import asyncio_loop_of
 from .options import Options
@@ -143,6 +144,9 @@ class Transport:
         except Exception as error:
             transfer.close()
             raise ValueError(f"{request!r} can not be sent: {error}") from error
+        if self._closed:  # by the user's code that ran there
+            transfer.close()
+            raise ClosedError("the stream was closed while the request was made")
         transfer.outcome = outcome
         if lane is None or lane.is_closed or lane.active >= LANE_TRANSFERS:
             lane = self._lane_with_room()

@@ -135,10 +135,13 @@ class Turns:
 
     def _push(self, chain: Chain) -> None:
         chain.state = State.QUEUED
+        host = (
+            chain._hop or chain._request
+        ).host  # raises, if at all, before anything else is done
         if self._paused and _is_held(chain):
             self.held[chain] = None
             return
-        self._fair.push(chain, chain.session, chain._request.host, chain._priority)
+        self._fair.push(chain, chain.session, host, chain._priority)
         if self.is_limited:
             self._fan_out.on_queued(chain)
 
