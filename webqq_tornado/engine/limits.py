@@ -112,7 +112,16 @@ class Allowance:
         active: in flight.
     """
 
-    __slots__ = ("_arrival", "_interval", "_limit", "_next", "_spacing", "_tolerance", "active")
+    __slots__ = (
+        "_arrival",
+        "_interval",
+        "_last",
+        "_limit",
+        "_next",
+        "_spacing",
+        "_tolerance",
+        "active",
+    )
 
     def __init__(
         self,
@@ -126,6 +135,8 @@ class Allowance:
         self._tolerance = (burst - 1) * self._interval
         self._spacing = spacing
         self._arrival = self._next = -math.inf
+        #: Arrival and next before the last start, and after it.
+        self._last = ((self._arrival, self._next), (self._arrival, self._next))
         self.active = 0
 
     def opens_at(self, now: float) -> float:
@@ -141,23 +152,25 @@ class Allowance:
     def start(self, now: float) -> None:
         """One goes."""
         self.active += 1
+        before = self._arrival, self._next
         if self._interval:
             self._arrival = max(now, self._arrival) + self._interval
         self._next = now + self._spacing if self._spacing else self._next
+        self._last = before, (self._arrival, self._next)
 
     def end(self) -> None:
         """One has ended."""
         self.active -= 1
 
-    def undo(self, now: float) -> None:
-        """One that has just started did not go after all.
-
-        Args:
-            now: seconds, as when it started; none has started since.
-        """
+    def undo(self) -> None:
+        """The one that started last did not go after all."""
         self.active -= 1
-        self._arrival -= self._interval
-        self._next = now if self._spacing else self._next
+        before, after = self._last
+        if (self._arrival, self._next) == after:
+            # Restored, not computed: (now + interval) - interval can be later than now.
+            self._arrival, self._next = before
+        else:  # a hook, asked about that one, has started another
+            self._arrival -= self._interval
 
     def is_idle(self, now: float) -> bool:
         """Whether a new one would be the same."""

@@ -143,7 +143,7 @@ class FairQueue(Generic[Item]):
     def take_back(self, item: Item, now: float) -> None:
         """The one that `pop` gave last did not go after all, and has taken nothing."""
         for gate in self._active.pop(item, ()):
-            gate.allowance.undo(now)
+            gate.allowance.undo()
             self._heed(gate, now)
 
     @property
