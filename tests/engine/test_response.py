@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import urllib.request
 
 import pytest
@@ -96,6 +97,22 @@ async def test_trailers_leave_the_headers_as_they_are():
     assert (response.status, response.reason, response.version) == (200, "OK", 11)
     assert (response.body, response.headers["X-A"]) == (b"body", "b")
     assert response.history == []
+    assert response.headers["X-T"] is None
+    assert response.trailers["X-T"] == "late"
+
+
+async def test_a_trailer_is_no_header_and_no_status_line():
+    late = b"Content-Type: text/html\r\nHTTP/2: x\r\nLocation: /b\r\nETag: 1\r\n"
+    response = await _answered(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/plain\r\n\r\n"
+        b"4\r\nbody\r\n0\r\n" + late + b"\r\n"
+    )
+    assert response.headers.items() == [
+        ("Transfer-Encoding", "chunked"),
+        ("Content-Type", "text/plain"),
+    ]
+    assert response.trailers.keys() == ["Content-Type", "HTTP/2", "Location", "ETag"]
+    assert response.reason == "OK"
 
 
 async def test_a_folded_header_is_one():
@@ -154,12 +171,46 @@ async def test_status_lines_that_libcurl_takes_can_be_looked_at(line):
         (b"text/plain; charset=hex", b"abc", "abc"),
         (b"text/plain; charset=idna", b"abc", "abc"),
         (b"text/plain; charset=\xff", b"abc", "abc"),
-        (b"text/plain; charset=ascii", b"a\xff", "a\ufffd"),
+        (b"text/plain; charset=ascii", b"a\xff", "aÿ"),  # windows-1252, to the web
+        (b"text/plain; charset=gb2312", "镕€喆".encode("gb18030"), "镕€喆"),
+        (b"text/plain; charset=utf-7", b"+ADw-script+AD4-", "+ADw-script+AD4-"),
+        (b"text/plain; charset=gbk", "\ufeff名".encode(), "名"),  # the mark counts more
+        (b"text/plain", b"\xff\xfea\0", "a"),
     ],
 )
 async def test_text_is_decoded_as_the_server_says_or_as_utf_8(kind, body, text):
     response = await _answered(answer(body, b"Content-Type: " + kind))
     assert response.text == text
+
+
+async def test_the_last_content_type_that_says_a_charset_counts():
+    lines = [b"Content-Type: text/html; charset=%s" % name for name in (b"koi8-r", b'"GBK"')]
+    response = await _answered(answer("名".encode("gbk"), *lines, b"Content-Type: text/html"))
+    assert response.text == "名"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "why"),
+    [
+        (b"<html><title>Bad Gateway", b"text/html", "text/html.*'<html><title>Bad"),
+        (b"", b"application/json", "begins with ''"),
+        (b"[" * 100_000, b"application/json", "nested too deeply"),
+        (b'{"a": \xff}', b"application/json", "can't decode byte"),
+        (b"[" + b"9" * 5000 + b"]", b"application/json", "digits"),
+    ],
+)
+async def test_what_is_not_json_is_told_with_address_type_and_how_it_begins(body, kind, why):
+    response = await _answered(answer(body, b"Content-Type: " + kind))
+    with pytest.raises(json.JSONDecodeError, match=f"GET {response.url}: .*{why}"):
+        response.json()
+
+
+async def test_json_in_another_charset_is_read_if_that_is_declared():
+    body = '{"名": 1}'.encode("gbk")
+    declared = b"Content-Type: application/json; charset=gb2312"
+    assert (await _answered(answer(body, declared))).json() == {"名": 1}
+    with pytest.raises(json.JSONDecodeError):
+        (await _answered(answer(body))).json()
 
 
 async def test_json_is_read_and_what_is_none_is_a_value_error():

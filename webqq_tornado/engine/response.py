@@ -10,17 +10,25 @@ import http.client
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timezone
+from json import JSONDecodeError
 from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
+from .decoding import charset_of, decode
 from .errors import safe_url
 from .inflow import BodyStream
 from .request import Request
 
-__all__ = ["Hop", "Response", "StreamedResponse", "unix_time"]
+__all__ = ["Hop", "Response", "StreamedResponse", "parse_json", "unix_time"]
+
+#: As libcurl takes it; a trailer may have "HTTP/2" for a name.
+_STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ ")
+_EMPTY = (b"\r\n", b"\n")
+#: Bytes of a body that is not JSON, in the message.
+_EXCERPT = 60
 
 
 class Hop(NamedTuple):
@@ -95,7 +103,7 @@ class Response:
     def headers(self) -> http.client.HTTPMessage:
         """The final answer's headers; names in any case; `get_all` for repeated ones."""
         if self._headers is None:
-            self._headers = _parse_headers(self._blocks()[-1])
+            self._headers = _parse_headers(self._blocks()[-1][1:])
         return self._headers
 
     @property
@@ -109,28 +117,68 @@ class Response:
         return _status_line(self._blocks()[-1])[0]
 
     @property
+    def trailers(self) -> http.client.HTTPMessage:
+        """What came behind the body, as `headers`; none of it is among these (RFC 9110, 6.5.1).
+
+        With `stream=True` it is not known when the reader is called: empty then.
+        """
+        return _parse_headers(self._parts()[1])
+
+    @property
     def text(self) -> str:
-        """The body in the charset of its Content-Type, else UTF-8; invalid bytes become U+FFFD."""
-        charset = self.headers.get_content_charset() or "utf-8"
-        try:
-            return self.body.decode(charset, errors="replace")
-        except (LookupError, UnicodeError):  # no codec of that name, or one of another kind
-            return self.body.decode(errors="replace")
+        """The body as text, in the charset of its Content-Type, else UTF-8.
+
+        A charset means what it means to a browser (WHATWG's Encoding standard), and a byte order
+        mark counts more. Invalid bytes become U+FFFD.
+        """
+        return decode(self.body, self._charset)
+
+    @property
+    def _charset(self) -> str:
+        return charset_of(self.headers.get_all("Content-Type", []))
 
     def json(self) -> Any:
-        """The body as JSON.
+        """The body as JSON: in UTF-8, as it has to be, or else in the charset that is declared.
 
         Raises:
-            ValueError: it is not JSON; the message says where it stops being so.
+            json.JSONDecodeError: it is not JSON, or is nested too deeply. A `ValueError`, whose
+                message has the URL, the type, how the body begins, and where it stops being JSON.
         """
-        return json.loads(self.body)
+        try:
+            return parse_json(self.body)
+        except UnicodeDecodeError as error:
+            return self._json_in_its_charset(error)
+        except ValueError as error:
+            raise self._not_json(error) from error
+
+    def _json_in_its_charset(self, error: ValueError) -> Any:
+        text = self.text
+        if "\ufffd" not in text:
+            try:
+                return parse_json(text)
+            except ValueError as error_in_text:
+                error = error_in_text
+        raise self._not_json(error) from error
+
+    def _not_json(self, error: ValueError) -> JSONDecodeError:
+        why, document, position = str(error), "", 0
+        if isinstance(error, JSONDecodeError):
+            why, document, position = error.msg, error.doc, error.pos
+        kind = str(self.headers.get("Content-Type", "no type"))
+        begins = self.body[:_EXCERPT].decode("utf-8", "replace")
+        return JSONDecodeError(
+            f"{self.request.method} {safe_url(self.url)}: status {self.status}, {kind}: the body "
+            f"is not JSON, it begins with {begins!r}: {why}",
+            document,
+            position,
+        )
 
     @property
     def history(self) -> list[Hop]:
         """The redirects that were followed, oldest first."""
         hops, url = [], self.request.url
         for block in self._blocks()[:-1]:
-            status, headers = _status_line(block)[1], _parse_headers(block)
+            status, headers = _status_line(block)[1], _parse_headers(block[1:])
             location = headers.get("Location")
             if 300 <= status < 400 and location:
                 hops.append(Hop(url, status, headers))
@@ -258,15 +306,20 @@ class Response:
 
     def _blocks(self) -> list[list[bytes]]:
         """The header lines by answer: interim ones, redirects, the final one."""
+        return self._parts()[0]
+
+    def _parts(self) -> tuple[list[list[bytes]], list[bytes]]:
+        """The header lines by answer, and the trailers of the final one."""
         blocks: list[list[bytes]] = []
-        ended = True
+        trailers: list[bytes] = []
+        has_ended = True
         for line in self._header_lines:
-            if ended and line.startswith(b"HTTP/"):
+            if has_ended and _STATUS_LINE.match(line):
                 blocks.append([])
-            if blocks:  # what follows the final answer's end are its trailers
-                blocks[-1].append(line)
-            ended = line in (b"\r\n", b"\n")
-        return blocks or [[b"HTTP/0.0 0\r\n"]]
+                trailers, has_ended = [], False
+            (trailers if has_ended else blocks[-1]).append(line)
+            has_ended = has_ended or line in _EMPTY
+        return blocks or [[b"HTTP/0.0 0\r\n"]], trailers
 
 
 class StreamedResponse(Response):
@@ -317,15 +370,34 @@ def _status_line(block: list[bytes]) -> tuple[int, int, str]:
     return number, int(status) if status.isdigit() else 0, reason
 
 
-def _parse_headers(block: list[bytes]) -> http.client.HTTPMessage:
+def _parse_headers(lines: Iterable[bytes]) -> http.client.HTTPMessage:
     # libcurl has checked names and sizes; http.client.parse_headers would stop at 100 headers.
     message = http.client.HTTPMessage()
-    for line in block[1:]:
+    for line in lines:
         text = line.decode("latin-1").rstrip("\r\n")
         name, colon, value = text.partition(":")
         if colon:
             message[name] = value.strip()
     return message
+
+
+def parse_json(data: bytes | str) -> Any:
+    """`json.loads`, but what it can not read is always a `ValueError`.
+
+    Args:
+        data: JSON; bytes are UTF-8, or as RFC 4627 had it UTF-16 or 32.
+
+    Raises:
+        ValueError: it is not JSON, or is nested more deeply than Python's parser can follow.
+
+    Example:
+        >>> parse_json(b'{"n": 1}')
+        {'n': 1}
+    """
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("its arrays and objects are nested too deeply") from None
 
 
 def unix_time(date: str) -> float | None:
