@@ -158,7 +158,7 @@ def pages(asked):
     return Say(200, json.dumps({"number": number, "next": following}).encode())
 
 
-@pytest.mark.parametrize("page", ["/2", 5, b"http://a.test/"])
+@pytest.mark.parametrize("page", ["mailto:a@b.test", 5, b"http://a.test/"])
 async def test_a_next_page_that_is_none_names_who_gave_it(page):
     async with scripted(lambda asked: Say()) as server, HTTPStream() as stream:
         with pytest.raises(LinkError, match="lambda"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from servers.scripted import Asked, Say, scripted
 from servers.web import Web
 
-from engine.readers import REFUSED, Reading
+from engine.readers import REFUSED, Oops, Reading, raising_in_a_generator, raising_later
 from webqq_tornado import (
+    Gather,
     HTTPStream,
     LinkError,
     Next,
@@ -272,4 +274,91 @@ async def test_a_reader_that_returns_a_chain_is_told_to_return_nothing(web: Web,
     async with HTTPStream() as stream:
         chain = stream.add_request(web.http, lambda _: stream.add_request(web.http))
         with pytest.raises(LinkError, match="needs no return"):
+            await chain
+
+
+def _site(asked: Asked) -> Say:
+    return Say(302, b"", {"Location": "/list/1"}) if asked.path == "/" else Say()
+
+
+async def _generator(_):
+    yield "2?x", None
+    yield "../b", None
+
+
+def _raise(_):
+    raise Oops
+
+
+async def _returning(link):
+    return link
+
+
+@pytest.mark.parametrize(
+    ("read", "paths"),
+    [
+        (lambda _: ("/b", None), ["/b"]),
+        (lambda _: ("?page=2", None, 0.001), ["/list/1?page=2"]),
+        (lambda _: ("", None), ["/list/1"]),
+        (lambda response: (response.url.removeprefix("http:"), None), ["/list/1"]),
+        (lambda _: Next("2#part"), ["/list/2"]),
+        (lambda _: [("2", None), Next("../b")], ["/b", "/list/2"]),
+        (lambda _: iter([("2", None)]), ["/list/2"]),
+        (_generator, ["/b", "/list/2?x"]),
+        (lambda _: _returning(("2", None)), ["/list/2"]),
+        (lambda _: Gather(["2", "../b"]), ["/b", "/list/2"]),
+        (lambda _: Gather(["2"], lambda _: ("3", None)), ["/list/2", "/list/3"]),
+        (lambda _: Gather(["2"], _raise, lambda _: ("3", None)), ["/list/2", "/list/3"]),
+    ],
+)
+async def test_relative_urls_are_seen_from_the_response(read, paths):
+    async with scripted(_site) as server:
+        async with HTTPStream() as stream:
+            await stream.add_request(server.url, read)
+    assert server.paths[:2] == ["/", "/list/1"]
+    assert sorted(server.paths[2:]) == paths
+
+
+@pytest.mark.parametrize("read", [_raise, raising_later, raising_in_a_generator])
+async def test_an_errback_sees_relative_urls_from_the_response_that_was_read(read):
+    async with scripted(_site) as server:
+        async with HTTPStream() as stream:
+            await stream.add_request(server.url, read, errback=lambda _: ("2", None))
+    assert server.paths == ["/", "/list/1", "/list/2"]
+
+
+async def test_an_errback_sees_relative_urls_from_the_request_that_failed():
+    def script(asked: Asked) -> Say:
+        return Say(200, None if asked.path == "/a/b" else b"")
+
+    class Flow(HTTPStream):
+        def on_error(self, error):
+            return "d", None
+
+    async with scripted(script) as server:
+        async with Flow() as stream:
+            await stream.add_request(f"{server.url}/a/b", errback=lambda _: ("c", None))
+            await stream.add_request(f"{server.url}/a/b")
+    assert {*server.paths} == {"/a/b", "/a/c", "/a/d"}
+
+
+async def test_pages_that_are_followed_may_be_relative():
+    following = {"1": "2", "2": ("?page=3", 0.001), "3": Next("/list/4"), "4": None}
+    async with scripted(_site) as server, HTTPStream() as stream:
+        pages = stream.follow(server.url, lambda page: following[page.url[-1]])
+        urls = [page.url.removeprefix(server.url) async for page in pages]
+    assert urls == ["/list/1", "/list/2", "/list/2?page=3", "/list/4"]
+
+
+@pytest.mark.parametrize("url", ["/health", "//host/health", "health", ""])
+async def test_where_there_is_nothing_that_it_is_relative_to_the_cause_comes_first(url, caplog):
+    class Flow(HTTPStream):
+        def begin(self):
+            yield url, print
+
+    with pytest.raises(ValueError, match="is not absolute"):
+        HTTPStream().add_request(url)
+    async with Flow() as stream:
+        chain = stream.launch()
+        with pytest.raises(LinkError, match=f"^URL '{url}' is not absolute.*; .*begin .*returned"):
             await chain

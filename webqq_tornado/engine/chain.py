@@ -21,7 +21,7 @@ What a reader returns, and an errback likewise:
 
 =================================  =================================================
 None                               the chain ends
-(request, readback)                the next link
+(request, readback)                the next link; a URL may be relative to the response's own
 (request, readback, delay)         the next link, begun `delay` seconds from now
 Next(request, readback, ...)       the same with names, and with an errback of its own
 Gather(links, readback)            several links; the reader gets all their responses
@@ -38,6 +38,7 @@ import enum
 import functools
 import inspect
 import math
+import re
 import reprlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
@@ -47,6 +48,7 @@ from .errors import ClosedError, LinkError, safe_url
 from .request import Request
 from .response import Response
 from .session import Session
+from .urls import join_url
 
 __all__ = ["Chain", "Errback", "Gather", "Link", "Next", "Readback", "State"]
 
@@ -62,7 +64,9 @@ class Next(NamedTuple):
     """The next link of a chain, with all that can be said of it.
 
     Args:
-        request: what `Request.of` takes: a URL, a `Request`, urllib's or Tornado's request.
+        request: what `Request.of` takes: a URL, a `Request`, urllib's or Tornado's request. A
+            URL may be relative (RFC 3986, 5) to that of the response which leads to it; where an
+            errback returns it, to that of the request that failed.
         readback: the reader of its response; None sends the request and drops the body.
         delay: seconds from now until it is sent.
         errback: gets the error if this link fails, and returns what comes next.
@@ -138,6 +142,9 @@ _READERS = (
     "several of these"
 )
 _PAGES = "the next page is a request, a request and a delay in seconds, Next(...), or None"
+
+#: Others are seen from where they were found, if that is known.
+_is_absolute = re.compile("(?:http|ws)s?://", re.IGNORECASE | re.ASCII).match
 
 _FINAL = frozenset({State.DONE, State.FAILED, State.CANCELLED})
 
@@ -360,6 +367,7 @@ class Below:
     __slots__ = (
         "ahead",
         "alive",
+        "base",
         "branches",
         "error",
         "is_told",
@@ -381,6 +389,7 @@ class Below:
         self.alive: set[Chain] = set()
         self.ahead: deque[object] = deque()  # taken from the source, and not begun yet
         self.origin = origin  # the reader whose source it is
+        self.base: str | None = None  # what relative URLs are relative to
         self.made = 0
         self.queued = 0  # of those alive, themselves or something below them; counted with limits
         self.error: BaseException | None = None
@@ -449,12 +458,13 @@ def link_of(item: object, origin: object, takes_requests: bool = False) -> Next:
     return link
 
 
-def page_of(result: object, origin: object) -> object:
+def page_of(result: object, origin: object, base: str | None = None) -> object:
     """The link to the next page, see `HTTPStream.follow`: a request, a `Next`, or None.
 
     Args:
         result: what the user gave.
         origin: the function that gave it, for the message.
+        base: URL of the page that a relative URL is on.
 
     Raises:
         LinkError: it is of no such form.
@@ -462,19 +472,22 @@ def page_of(result: object, origin: object) -> object:
     if isinstance(result, tuple) and not isinstance(result, Next):
         if len(result) != 2:
             raise _link_error(result, origin, _PAGES, hint="")
-        return Next(result[0], delay=result[1])
+        result = Next(result[0], delay=result[1])
     try:
-        return result if result is None or isinstance(result, Next) else Request.of(result)
+        if isinstance(result, Next):
+            return result._replace(request=_request_of(result.request, base))
+        return result if result is None else _request_of(result, base)
     except ValueError as error:
-        raise _link_error(result, origin, str(error), hint="") from error
+        raise _request_error(error, origin) from error
 
 
-def checked_link(link: Next, origin: object) -> Next:
+def checked_link(link: Next, origin: object, base: str | None = None) -> Next:
     """The link with its request as a `Request`.
 
     Args:
         link: what a reader returned.
         origin: the reader, for the message.
+        base: URL of the response or request that a relative URL is relative to.
 
     Raises:
         LinkError: a part can not work; names it.
@@ -492,9 +505,15 @@ def checked_link(link: Next, origin: object) -> Next:
         why = f"its delay {link.delay!r} is not a number of seconds, 0 or more"
         raise _link_error(link, origin, why)
     try:
-        return link._replace(request=Request.of(link.request))
+        return link._replace(request=_request_of(link.request, base))
     except ValueError as error:
-        raise _link_error(link, origin, str(error)) from error
+        raise _request_error(error, origin) from error
+
+
+def _request_of(request: object, base: str | None) -> Request:
+    if base is not None and isinstance(request, str) and not _is_absolute(request):
+        request = join_url(base, request)
+    return Request.of(request)
 
 
 def keep(_response: Response) -> None:
@@ -530,12 +549,20 @@ def _is_several(parts: tuple[object, ...]) -> bool:
     return not parts or isinstance(parts[0], tuple)
 
 
+def _request_error(error: ValueError, origin: object) -> LinkError:
+    """The cause first: what a link holds besides is of no help then."""
+    return LinkError(str(error) if origin is None else f"{error}; {described(origin)} returned it")
+
+
 def _link_error(result: object, origin: object, why: str, hint: str = _READERS) -> LinkError:
     if origin is None:
         return LinkError(f"this can not be sent: {why}")
     shown = _shown(result)
     if isinstance(result, tuple):
-        shown = f"({', '.join(map(_shown, result))})"
+        parts = list(result)
+        while isinstance(result, Next) and not parts[-1]:  # None, 0: not given
+            parts.pop()
+        shown = f"({', '.join(map(_shown, parts))})"
     return LinkError(
         f"{described(origin)} returned {shown} of type {type(result).__name__}: {why}{hint}"
     )

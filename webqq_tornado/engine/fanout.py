@@ -41,7 +41,12 @@ class Trunk(Protocol):
         """Give a chain its next link."""
 
     def follow(
-        self, chain: Chain, result: object, origin: object, response: Response | None
+        self,
+        chain: Chain,
+        result: object,
+        origin: object,
+        response: Response | None,
+        base: str | None = None,
     ) -> None:
         """Do what a reader's result says."""
 
@@ -184,7 +189,7 @@ class FanOut:
             return False
         if chain.done or not below.ahead:
             return chain.done
-        link = checked_link(link_of(below.ahead[0], below.origin), below.origin)
+        link = checked_link(link_of(below.ahead[0], below.origin), below.origin, below.base)
         chain._below = None
         self._trunk.begin(chain, link)
         return True
@@ -240,7 +245,7 @@ class FanOut:
 
     def _add(self, parent: Chain, below: Below, item: object) -> None:
         link = link_of(item, below.origin, below.joint is not None)
-        link = checked_link(link, below.origin)
+        link = checked_link(link, below.origin, below.base)
         self._trunk.begin(self._new_branch(parent, below, link.name), link)
 
     def _new_branch(self, parent: Chain, below: Below, name: str | None) -> Chain:
@@ -278,7 +283,7 @@ class FanOut:
                 branch = self._new_branch(chain, below, None)
                 branch.state = State.READING
                 branch._is_failing = True
-                self._trunk.follow(branch, result, origin, None)
+                self._trunk.follow(branch, result, origin, None, below.base)
         self.end_if_all_ended(chain)
 
     def on_branch_ended(self, branch: Chain) -> None:

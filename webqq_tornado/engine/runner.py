@@ -367,7 +367,7 @@ class Runner:
                     return
             result = None if readback is None else readback(response)
         except Exception as error:
-            self.fail(chain, error)
+            self.fail(chain, error, response.url)
             return
         except BaseException as error:
             self.interrupt(chain, error)
@@ -390,7 +390,12 @@ class Runner:
         self.follow(chain, result, readback, response)
 
     def follow(
-        self, chain: Chain, result: object, origin: object, response: Response | None
+        self,
+        chain: Chain,
+        result: object,
+        origin: object,
+        response: Response | None,
+        base: str | None = None,
     ) -> None:
         """Do what a reader's result says.
 
@@ -399,25 +404,28 @@ class Runner:
             result: what it returned.
             origin: the reader, for messages.
             response: what it had read, if the chain should end here.
+            base: what a relative URL is relative to, if not to that or to the last request.
         """
         try:
             link = next_of(result, origin)
             if link is None:
                 chain.response = response
                 self.end(chain, State.DONE)
-            elif isinstance(link, Next):
+                return
+            base = base or _base_of(chain, response)
+            if isinstance(link, Next):
                 self.drop_transfer(chain)
-                self.begin(chain, checked_link(link, origin))
+                self.begin(chain, checked_link(link, origin, base))
             elif isinstance(link, Below):
                 self.drop_transfer(chain)
-                chain.response = response
+                chain.response, link.base = response, base
                 self._fan_out.branch(chain, link)
             else:
                 chain._awaited = link
-                self.start_task(chain, self._await_reader(chain, link, origin, response))
+                self.start_task(chain, self._await_reader(chain, link, origin, response, base))
         except Exception as error:
             chain._below = None
-            self.fail(chain, error)
+            self.fail(chain, error, base or _base_of(chain, response))
         except BaseException as error:
             self.interrupt(chain, error)
 
@@ -434,7 +442,12 @@ class Runner:
             raise error
 
     def follow_call(
-        self, chain: Chain, function: Any, *arguments: object, origin: object = None
+        self,
+        chain: Chain,
+        function: Any,
+        *arguments: object,
+        origin: object = None,
+        base: str | None = None,
     ) -> None:
         """Call a hook or errback in the chain's name, and follow what it returns.
 
@@ -443,6 +456,7 @@ class Runner:
             function: what to call.
             arguments: with what.
             origin: whose result it is, for messages, if not the function's own.
+            base: what a relative URL is relative to, if not to the last request.
         """
         chain.state = State.READING
         try:
@@ -454,7 +468,7 @@ class Runner:
             self.interrupt(chain, error)
             return
         if chain.state is State.READING:
-            self.follow(chain, result, origin or function, None)
+            self.follow(chain, result, origin or function, None, base)
 
     def join(self, chain: Chain, function: Any, *arguments: object) -> None:
         """Run a reader or errback of a `Gather`, and follow what it returns."""
@@ -463,7 +477,7 @@ class Runner:
         try:
             result = function(*arguments)
         except Exception as error:
-            self.fail(chain, error)
+            self.fail(chain, error, _base_of(chain, chain.response))
             return
         except BaseException as error:
             self.interrupt(chain, error)
@@ -472,7 +486,12 @@ class Runner:
             self.follow(chain, result, function, chain.response)
 
     async def _await_reader(
-        self, chain: Chain, result: Awaitable[object], origin: object, response: Response | None
+        self,
+        chain: Chain,
+        result: Awaitable[object],
+        origin: object,
+        response: Response | None,
+        base: str | None,
     ) -> None:
         try:
             link = await result
@@ -482,18 +501,23 @@ class Runner:
         except Exception as error:
             chain._task = None
             if chain.state is State.READING:
-                self.fail(chain, error)
+                self.fail(chain, error, base)
             return
         chain._task = None
         if chain.state is State.READING:
-            self.follow(chain, link, origin, response)
+            self.follow(chain, link, origin, response, base)
 
     # -- ends -------------------------------------------------------------------------------
 
-    def fail(self, chain: Chain, error: Exception) -> None:
+    def fail(self, chain: Chain, error: Exception, base: str | None = None) -> None:
         """A link ended with an error: ask the errback, else `on_error`.
 
         They are asked once for a link: what goes wrong with their answer ends the chain.
+
+        Args:
+            chain: whose link it is.
+            error: that ended it.
+            base: what a relative URL in their answer is relative to, if not to the request.
         """
         if chain._is_failing:
             self.end(chain, State.FAILED, error)
@@ -501,7 +525,7 @@ class Runner:
             pass  # it goes on there
         elif not chain.done:
             origin = self.errback_of(chain)
-            self.follow_call(chain, self.handle_error, chain, error, origin=origin)
+            self.follow_call(chain, self.handle_error, chain, error, origin=origin, base=base)
 
     def errback_of(self, chain: Chain) -> Errback:
         """Who is asked about an error of the chain's link."""
@@ -640,6 +664,13 @@ def _is_told(chain: Chain, error: BaseException) -> bool:
     """A chain below, whose error it is, has logged it."""
     below = chain._below
     return below is not None and below.is_told and below.error is error
+
+
+def _base_of(chain: Chain, response: Response | None) -> str | None:
+    """What a relative URL of the chain's reader or errback is relative to."""
+    if response is not None:
+        return response.url
+    return None if chain._request is None else chain._request.url
 
 
 def _alive_below(chain: Chain) -> Iterable[Chain]:

@@ -295,7 +295,8 @@ class HTTPStream(Hooks, RequestMaker):
         Args:
             first: a request, as for `add_request`.
             next_link: gets a response, gives the next request, a request and a delay in
-                seconds, a `Next`, or None after the last; may be a coroutine function.
+                seconds, a `Next`, or None after the last; a URL may be relative to the response's.
+                May be a coroutine function.
             options: of each `fetch`: session, timeout, priority, retry.
 
         Raises:
@@ -313,7 +314,7 @@ class HTTPStream(Hooks, RequestMaker):
             result = next_link(response)
             if inspect.isawaitable(result):
                 result = await result
-            link = page_of(result, next_link)
+            link = page_of(result, next_link, response.url)
 
     @contextlib.asynccontextmanager
     async def open(
