@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from itertools import pairwise
 
 import pytest
@@ -13,8 +14,21 @@ from hypothesis import strategies as st
 from servers.raw import raw_server
 from servers.scripted import Asked, Say, scripted
 
-from webqq_tornado import ConnectError, HTTPStream, ProtocolError, Request
-from webqq_tornado.events import Event, EventParser, EventSource, JSONLines, each
+from webqq_tornado import (
+    AuthError,
+    ConnectError,
+    HTTPStream,
+    LinkError,
+    ProtocolError,
+    RedirectError,
+    Request,
+    ResolveError,
+    StreamError,
+    TimeoutError,
+    TLSError,
+    TooLargeError,
+)
+from webqq_tornado.events import Event, EventParser, EventSource, JSONLines, _pause, each
 
 STREAM = {"Content-Type": "text/event-stream; charset=utf-8"}
 
@@ -114,7 +128,23 @@ def ticking(asked: Asked) -> Say:
     """Three events after the last that the client has, then the end."""
     first = int(asked.headers["Last-Event-ID"] or 0) + 1
     text = "".join(f"id: {n}\ndata: {n}\n\n" for n in range(first, first + 3))
-    return Say(200, ("retry: 1\n\n" + text).encode(), STREAM)
+    return Say(200, text.encode(), STREAM)
+
+
+async def tries_of(error: Exception | None, times: int) -> int:
+    """How often a source asks whose first requests come to an error."""
+
+    class Failing(HTTPStream):
+        tries = 0
+
+        def on_request(self, request):
+            self.tries += 1
+            if self.tries <= times:
+                raise error
+
+    async with scripted(lambda asked: Say(204)) as server, Failing() as stream:
+        await stream.add_request(EventSource(server.url, print, retry=0.001).link())
+    return stream.tries
 
 
 async def test_events_come_one_by_one_and_go_on_after_the_last():
@@ -126,7 +156,7 @@ async def test_events_come_one_by_one_and_go_on_after_the_last():
         return ("http://127.0.0.1:1/", None) if len(seen) == 8 else None
 
     async with scripted(ticking) as server, HTTPStream() as stream:
-        link = EventSource(server.url, take).link()
+        link = EventSource(server.url, take, retry=0.001).link()
         with contextlib.suppress(Exception):
             chain = stream.add_request(link)
             chain._is_quiet = True
@@ -146,7 +176,7 @@ async def test_what_the_reader_returns_is_followed():
 async def test_events_as_an_async_iterator():
     async with scripted(ticking) as server, HTTPStream() as stream:
         seen = []
-        async for event in each(stream, lambda take: EventSource(server.url, take)):
+        async for event in each(stream, lambda take: EventSource(server.url, take, retry=0.001)):
             seen.append(event.data)
             if len(seen) == 5:
                 break
@@ -359,3 +389,132 @@ async def test_a_long_line_arrives_whole():
         seen = []
         await stream.add_request(JSONLines(server.url, seen.append).link())
     assert [len(str(one)) for one in seen] == [2**22, 1]
+
+
+@pytest.mark.parametrize("source", [EventSource, JSONLines])
+@pytest.mark.parametrize("mistake", [1, "no link", (1, 2, 3, 4)])
+async def test_what_is_no_link_ends_the_source(source, mistake, caplog):
+    body, headers = {EventSource: (b"data: 1\n\n", STREAM), JSONLines: (b"1\n", {})}[source]
+    async with scripted(lambda _: Say(200, body, headers)) as server, HTTPStream() as stream:
+        with pytest.raises(LinkError):
+            await stream.add_request(source(server.url, lambda _: mistake, retry=0.001).link())
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TLSError("not trusted", code=60),
+        TLSError("the TLS handshake failed: alert protocol version", code=35),
+        RedirectError("too many"),
+        TooLargeError("the headers"),
+        AuthError("no credentials"),
+        StreamError("no URL", code=3),
+        LinkError("what a hook returned"),
+        OSError("of a hook"),
+    ],
+)
+async def test_what_would_be_no_better_the_next_time_ends_the_source(error, caplog):
+    with pytest.raises(type(error)):
+        await tries_of(error, 2)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectError("refused", code=7),
+        ResolveError("no name", code=6),
+        TimeoutError("silence", code=28),
+        ProtocolError("broke off", code=18),
+        TLSError("the TLS handshake failed: unexpected eof while reading", code=35),
+    ],
+)
+async def test_what_may_pass_is_tried_again(error):
+    assert await tries_of(error, 2) == 3
+
+
+@pytest.mark.parametrize(("asked_for", "waited"), [(0, 0.5), (700, 0.7), (86_400_000, 300.0)])
+async def test_the_pause_that_a_server_asks_for_has_limits(asked_for, waited):
+    async with (
+        scripted(lambda _: Say(200, b"retry: %d\n\n" % asked_for, STREAM)) as server,
+        HTTPStream() as stream,
+    ):
+        source = EventSource(server.url, print, retry=3)
+        source._again = lambda: None  # the end: nobody waits
+        await stream.add_request(source.link())
+    assert source.retry == waited
+
+
+async def test_pauses_grow_when_nothing_comes_and_are_short_again_when_something_has():
+    delays = []
+
+    class Source(EventSource):
+        def _again(self):
+            link = super()._again()
+            delays.append(link.delay)
+            return link._replace(delay=0)
+
+    def script(asked: Asked) -> Say:
+        if asked.number == 12:
+            return Say(204)
+        return Say(200, b"data: x\n\n" if asked.number == 8 else b": alive\n\n", STREAM)
+
+    async with scripted(script) as server, HTTPStream() as stream:
+        await stream.add_request(Source(server.url, lambda _: None, retry=3).link())
+    assert delays == [3, 3, 3, 3, 6, 12, 24, 48, 3, 3, 3, 3]
+    assert _pause(3, 1000) == 60
+    assert _pause(90, 1000) == 90
+
+
+def test_a_line_in_many_pieces_takes_time_in_proportion():
+    parser, begun = EventParser(), time.process_time()
+    for byte in b"data: " + b"x" * 2**18 + b"\n\n":
+        events = parser.feed(bytes([byte]))
+    assert [len(event.data) for event in events] == [2**18]
+    assert time.process_time() - begun < 5  # 0.3 s; with each look at the whole line: 160 s
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffdata: x\r\n\r\n",
+        "data: x\r\n\rdata: y\n\n",
+        ":" + "c" * 50 + "\n\ndata: x\n\n",
+        "id: 1\0\nid: 2\ndata: é€😀\n\n",
+        "retry: 1x\nretry: -5\nretry: 7\ndata\n\n",
+    ],
+)
+def test_pieces_make_no_difference(text):
+    data = text.encode()
+    whole, parser = EventParser(), EventParser()
+    events = whole.feed(data)
+    assert events
+    assert [event for byte in data for event in parser.feed(bytes([byte]))] == events
+    assert (parser.retry, parser.last_event_id) == (whole.retry, whole.last_event_id)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_the_limit_of_an_event_holds_whatever_the_pieces(size):
+    parser, data = EventParser(max_event_size=100), b"data: " + b"x" * 200
+    pieces = [data[start : start + size] for start in range(0, len(data), size)]
+    with pytest.raises(ValueError, match="100 characters"):
+        list(map(parser.feed, pieces))
+
+
+async def test_json_that_is_nested_too_deeply_is_named_by_its_line(caplog):
+    body = b"1\n" + b"[" * 200_000 + b"\n"
+    async with scripted(lambda _: Say(200, body)) as server, HTTPStream() as stream:
+        seen = []
+        with pytest.raises(ProtocolError, match=r"line 2 .*nested too deeply"):
+            await stream.add_request(JSONLines(server.url, seen.append).link())
+    assert seen == [1]
+    with pytest.raises(ValueError, match="nested too deeply"):
+        Event("[" * 200_000).json()
+
+
+async def test_json_lines_may_begin_with_a_mark_and_end_in_any_way():
+    body = b'\xef\xbb\xbf{"a": 1}\r\n\r\n \t\n"x"\n'
+    async with scripted(lambda _: Say(200, body)) as server, HTTPStream() as stream:
+        seen = []
+        await stream.add_request(JSONLines(server.url, seen.append).link())
+    assert seen == [{"a": 1}, "x"]

@@ -5,6 +5,13 @@
 Each is a chain like any other: its connection is read no faster than the reader is done with what
 it has got, a break leads to a new link after a pause, and what the reader returns is followed.
 The format of server-sent events is that of the HTML standard, section 9.2.
+
+A source with a `retry` asks again when its answer has ended, and after errors that may pass: no
+connection, no name, a time limit, an answer or a TLS handshake that broke off. All else would be no
+better the next time, and ends the chain: a status or type that is not the right one (a policy of
+`webqq_tornado.retry` sends again for a 503), TLS that is not trusted, redirects, limits on sizes, a
+line that is not JSON, and whatever the reader raises or returns by mistake. When three connections
+in a row have brought nothing, the pauses get longer and longer, up to a minute.
 """
 
 from __future__ import annotations
@@ -13,15 +20,22 @@ import asyncio
 import codecs
 import contextlib
 import inspect
-import json
+import io
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any, NamedTuple
 
 from .engine.chain import Chain, Link, Next
-from .engine.errors import ProtocolError, StreamError, safe_url
+from .engine.errors import (
+    ConnectError,
+    ProtocolError,
+    StreamError,
+    TimeoutError,
+    TLSError,
+    safe_url,
+)
 from .engine.request import Request
-from .engine.response import Response
+from .engine.response import Response, parse_json
 from .engine.stream import HTTPStream
 
 __all__ = ["Event", "EventParser", "EventSource", "JSONLines", "each"]
@@ -31,6 +45,15 @@ _NO_CONTENT = 204
 _LINE_END = re.compile(r"\r\n|\n|\r")
 #: Milliseconds; what has more digits is no pause (115 days have ten).
 _PAUSE = re.compile(r"[0-9]{1,10}")
+#: Seconds: what a server may ask for. Browsers have such limits, too.
+_MIN_PAUSE, _MAX_PAUSE = 0.5, 300.0
+#: Connections in a row that bring nothing before the pauses grow, from so many seconds to so many.
+_FUTILE, _MIN_BACK_OFF, _MAX_BACK_OFF = 3, 0.1, 60.0
+#: Seconds after which a connection was not in vain, whatever came.
+_LONG = 10.0
+_HANDSHAKE = 35  # libcurl's error number
+#: In its words when the two do not agree, which is no accident.
+_DISAGREEMENTS = ("alert", "wrong version", "unsupported")
 
 
 class Event(NamedTuple):
@@ -54,9 +77,9 @@ class Event(NamedTuple):
         """The data as JSON.
 
         Raises:
-            ValueError: it is not.
+            ValueError: it is not, or is nested too deeply.
         """
-        return json.loads(self.data)
+        return parse_json(self.data)
 
 
 class EventParser:
@@ -82,8 +105,9 @@ class EventParser:
         # A byte order mark at the start is no part of it; invalid bytes become U+FFFD.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._is_begun = self._is_after_cr = False
-        self._rest = ""  # of a line
-        self._size = 0
+        # The beginning of a line: looked at once, however many chunks it comes in.
+        self._rest = io.StringIO(newline="")
+        self._size = self._rest_size = 0
         self._data: list[str] = []
         self._event = ""
         self._id = last_event_id
@@ -108,13 +132,19 @@ class EventParser:
             # A CR ends its line at once; a LF that comes later may belong to it.
             was_after_cr, self._is_after_cr = self._is_after_cr, text.endswith("\r")
             text = text.removeprefix("\n") if was_after_cr else text
-        *lines, self._rest = _LINE_END.split(self._rest + text)
+        first, *lines = _LINE_END.split(text)
+        self._rest.write(first)
+        self._rest_size += len(first)
+        if lines:
+            *lines, rest = self._rest.getvalue(), *lines
+            self._rest = io.StringIO(newline="")
+            self._rest_size = self._rest.write(rest)
         for line in lines:
             if not line.startswith(":"):  # a comment, to keep the connection alive
                 self._size += len(line)
                 self._check(self._size)
                 yield line
-        self._check(self._size + len(self._rest))
+        self._check(self._size + self._rest_size)
 
     def _check(self, size: int) -> None:
         if size > self._max_event_size:
@@ -152,6 +182,8 @@ class _Source:
         self.retry = retry
         self._on_item = on_item
         self._raised: Exception | None = None  # by the reader, on its way to the errback
+        self._futile = 0  # connections in a row that have brought nothing
+        self._opened_at: float | None = None  # by the loop's clock
 
     def link(self) -> Next:
         """The link that begins it: for `add_request`, `begin`, or a reader to return."""
@@ -170,8 +202,10 @@ class _Source:
     async def _read(self, response: Response) -> Link:
         if not self._check(response):
             return None
+        self._opened_at = asyncio.get_running_loop().time()
         async with contextlib.aclosing(self._items(response)) as items:
             async for item in items:
+                self._futile = 0
                 link = await self._given(item)
                 if link is not None:
                     return link
@@ -189,13 +223,19 @@ class _Source:
     def _on_error(self, error: Exception) -> Link:
         # What the reader raises may be of the network, too: of another conversation.
         is_raised, self._raised = error is self._raised, None
-        is_ours = isinstance(error, StreamError) and not isinstance(error, _UnfitError)
-        if self.retry is None or is_raised or not is_ours:
+        if self.retry is None or is_raised or not _may_pass(error):
             raise error
         return self._again()
 
     def _again(self) -> Link:
-        return None if self.retry is None else self.link()._replace(delay=self.retry)
+        if self.retry is None:
+            return None
+        opened_at, self._opened_at = self._opened_at, None
+        if opened_at is not None and asyncio.get_running_loop().time() - opened_at >= _LONG:
+            self._futile = 0
+        delay = _pause(self.retry, self._futile)
+        self._futile += 1
+        return self.link()._replace(delay=delay)
 
     def _unfit(self, response: Response, why: str) -> StreamError:
         request = response.request
@@ -204,6 +244,23 @@ class _Source:
 
 class _UnfitError(ProtocolError):
     """It would not be better the next time."""
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, TLSError):
+        return error.code == _HANDSHAKE and not any(
+            word in error.message for word in _DISAGREEMENTS
+        )
+    is_of_network = isinstance(error, (ConnectError, TimeoutError, ProtocolError))
+    return is_of_network and not isinstance(error, _UnfitError)
+
+
+def _pause(retry: float, futile: int) -> float:
+    """Seconds before the next connection, after so many that were in vain."""
+    doublings = min(futile - _FUTILE, 30)
+    if doublings < 0:
+        return retry
+    return max(retry, min(max(retry, _MIN_BACK_OFF) * 2.0**doublings, _MAX_BACK_OFF))
 
 
 class EventSource(_Source):
@@ -218,8 +275,8 @@ class EventSource(_Source):
             up for a new one.
         on_event: gets each `Event`. While what it returns is awaited no more is read. A link that
             it returns ends this and is followed.
-        retry: seconds until it asks again, unless the server says otherwise; None: it does not,
-            whatever the server says.
+        retry: seconds until it asks again, unless the server says otherwise, of which 0.5 s to 5
+            minutes count; None: it does not, whatever the server says.
         last_event_id: to begin after.
         max_event_size: characters.
 
@@ -273,7 +330,7 @@ class EventSource(_Source):
                 yield event
             self.last_event_id = parser.last_event_id
             if self.retry is not None and parser.retry is not None:
-                self.retry = parser.retry
+                self.retry = min(max(parser.retry, _MIN_PAUSE), _MAX_PAUSE)
 
 
 class JSONLines(_Source):
@@ -316,7 +373,7 @@ class JSONLines(_Source):
             if not line.strip():
                 continue
             try:
-                value = json.loads(line)
+                value = parse_json(line)
             except ValueError as error:
                 raise self._unfit(response, f"line {number} is not JSON: {error}") from error
             yield value
