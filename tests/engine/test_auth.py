@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
+import weakref
 
 import pytest
 from servers.scripted import Asked, Say, Scripted, scripted
@@ -398,3 +400,28 @@ async def test_a_renewal_that_is_closed_before_it_begins_leaves_no_coroutine(web
     stream.close()  # a warning, that the coroutine was never awaited, would fail the test
     with pytest.raises(ClosedError):
         await chain
+
+
+async def test_credentials_that_were_replaced_are_given_back(web: Web):
+    async with HTTPStream() as stream:
+        known = weakref.WeakSet()
+        for number in range(5):
+            session = stream.session("ann", auth=BearerAuth(f"token-{number}"))
+            known.add(session.auth)
+            await stream.fetch(web.http, session=session)
+        gc.collect()
+        assert [auth.token for auth in known] == ["token-4"]
+
+
+async def test_credentials_that_were_replaced_on_the_way_are_tried_before_they_are_renewed():
+    def script(asked: Asked) -> Say:
+        if asked.headers["Authorization"] == "Bearer new":
+            return Say()
+        stream.session("ann", auth=BearerAuth("new", renew=renewals.append))
+        return Say(401)
+
+    renewals = []
+    async with scripted(script) as server, HTTPStream() as stream:
+        session = stream.session("ann", auth=BearerAuth("old", renew=lambda: "older"))
+        assert (await stream.fetch(server.url, session=session)).status == 200
+    assert len(renewals) == 0

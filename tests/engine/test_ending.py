@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +13,9 @@ from servers.web import Web
 
 from engine.readers import REFUSED, run_script, wait
 from webqq_tornado import (
+    Chain,
     ClosedError,
+    Gather,
     HTTPStream,
     Limits,
     Request,
@@ -343,3 +346,153 @@ async def test_what_is_raised_while_a_request_is_made_is_its_links_error(place):
         stream.close()
     assert len(errors) == 1
     assert place in str(errors[0])
+
+
+# -- what is awaited ----------------------------------------------------------------------------
+
+
+async def _cause_of(chain: Chain) -> BaseException | None:
+    """What ended it; it must end."""
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(wait(chain), 30)
+    return chain.error
+
+
+async def test_a_reader_that_awaits_its_own_chain_is_told(web: Web, caplog):
+    async def read(_):
+        await chain
+
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, read)
+        assert isinstance(await _cause_of(chain), RuntimeError)
+    assert "awaits chain chain-1, which waits for that reader" in str(chain.error)
+
+
+@pytest.mark.parametrize("several", [list, iter, Gather])
+async def test_a_reader_that_awaits_a_chain_above_it_is_told(several, web: Web, caplog):
+    async def read(_):
+        await chain
+
+    def fork(_):
+        return several([(web.http, read), (web.http, lambda _: (web.http, None))])
+
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, lambda _: (web.http, fork))
+        assert isinstance(await _cause_of(chain), RuntimeError)
+
+
+async def test_a_source_that_awaits_its_own_chain_is_told(web: Web, caplog):
+    async def source(_):
+        yield web.http, None
+        await chain
+
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, source)
+        assert isinstance(await _cause_of(chain), RuntimeError)
+
+
+async def test_of_readers_that_await_each_other_one_is_told(web: Web, caplog):
+    async def await_next(number):
+        await chains[(number + 1) % 3]
+
+    async with HTTPStream() as stream:
+        chains = [
+            stream.add_request(web.http, lambda _, number=number: await_next(number))
+            for number in range(3)
+        ]
+        causes = [await _cause_of(chain) for chain in chains]
+    assert all(isinstance(cause, RuntimeError) for cause in causes)
+
+
+async def test_a_reader_may_await_other_chains_and_its_own_in_another_task(web: Web):
+    tasks = []
+
+    async def read(_):
+        await stream.add_request(web.http, lambda _: None)
+        tasks.append(asyncio.create_task(wait(chain)))
+
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, read)
+        response = await chain
+        assert await tasks[0] is response
+
+
+async def test_a_source_may_await_the_chains_below_it(web: Web):
+    async def source(_):
+        yield web.http, None
+        (below,) = [one for one in stream.chains if one.parent is chain]
+        await below
+        yield web.http, None
+
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, source)
+        await chain
+        assert stream.stats().requests == 3
+
+
+async def test_drain_in_a_reader_wants_a_timeout(web: Web, caplog):
+    drained = []
+
+    async def read(_):
+        drained.append(await stream.drain(0.01))
+        await stream.drain()
+
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, read)
+        assert isinstance(await _cause_of(chain), RuntimeError)
+    assert drained == [False]
+    assert "timeout" in str(chain.error)
+
+
+@pytest.mark.parametrize("wait_for", [asyncio.wait_for, lambda chain, _: _cancelled(chain)])
+async def test_whoever_awaits_a_chain_no_more_leaves_nothing_with_it(wait_for, web: Web):
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, delay=3600)
+        for _ in range(3):
+            with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
+                await wait_for(wait(chain), 0.001)
+        assert not chain._waiters
+        chain.cancel()
+
+
+async def _cancelled(awaitable):
+    task = asyncio.ensure_future(awaitable)
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+
+# -- async with ---------------------------------------------------------------------------------
+
+
+async def test_a_task_that_is_cancelled_as_it_leaves_the_block_closes_the_stream(web: Web):
+    stream = HTTPStream()
+    is_left = asyncio.Event()
+
+    async def app():
+        async with stream:
+            stream.add_request(web.http, delay=3600)
+            is_left.set()
+
+    task = asyncio.ensure_future(app())
+    await is_left.wait()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert repr(stream) == "<HTTPStream closed, 0 in flight>"
+
+
+async def test_grace_bounds_what_leaving_the_block_waits_for(web: Web):
+    async with HTTPStream(grace=0.01) as stream:
+        endless = stream.add_request(web.http, delay=3600)
+    assert endless.state is State.CANCELLED
+    async with HTTPStream(grace=3600) as stream:
+        done = stream.add_request(web.http)
+    assert done.state is State.DONE
+
+
+@pytest.mark.parametrize("grace", [-1, float("inf"), "5"])
+def test_a_grace_that_is_no_number_of_seconds_is_refused(grace):
+    with pytest.raises(ValueError, match="grace"):
+        HTTPStream(grace=grace)

@@ -34,6 +34,7 @@ an awaitable of any of these       it is awaited first (`async def` readers)
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import enum
 import functools
 import inspect
@@ -41,7 +42,15 @@ import math
 import re
 import reprlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from .errors import ClosedError, LinkError, safe_url
@@ -180,7 +189,9 @@ class Chain:
 
     Made by `HTTPStream.add_request`. Awaiting it waits for its end, gives its last response
     (None if nothing was read) and raises the error that ended it; a cancelled chain raises
-    `asyncio.CancelledError`. To cancel who awaits does not cancel the chain.
+    `asyncio.CancelledError`. To cancel who awaits does not cancel the chain. A reader that awaits
+    what waits for it (its own chain, one above, one whose reader awaits this one) would wait for
+    ever, and gets a RuntimeError.
 
     Attributes:
         name: for logs and errors; a number unless one was given.
@@ -242,7 +253,7 @@ class Chain:
         self._keeper = keeper
         self._priority: int = 0 if parent is None else parent._priority
         self.is_paused = False
-        self._waiters: list[asyncio.Future[Response | None]] | None = None
+        self._waiters: dict[asyncio.Future[None], None] | None = None
         self.state = State.QUEUED
         self.steps = self.retries = 0
         self._retry: Any = None if parent is None else parent._retry
@@ -342,16 +353,28 @@ class Chain:
 
     def __await__(self) -> Generator[Any, None, Response | None]:
         if not self.done:
-            waiter: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
-            if self._waiters is None:
-                self._waiters = []
-            self._waiters.append(waiter)
-            yield from waiter
+            reader = running_chain()
+            if reader is None:
+                yield from self._wait()
+            else:
+                yield from _awaited_by(reader, self)
         if self.state is State.CANCELLED and self.error is None:
             raise asyncio.CancelledError(f"chain {self.name} was cancelled")
         if self.error is not None:
             raise self.error
         return self.response
+
+    def _wait(self) -> Generator[Any, None, None]:
+        """Until it has ended."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._waiters is None:
+            self._waiters = {}
+        self._waiters[waiter] = None
+        try:
+            yield from waiter
+        finally:
+            if self._waiters is not None:  # whoever awaits it waits no more
+                self._waiters.pop(waiter, None)
 
     def _wake_waiters(self) -> None:
         """Whoever awaits the chain may look at how it ended. Called by the stream."""
@@ -359,6 +382,65 @@ class Chain:
         for waiter in waiters:
             if not waiter.done() and not waiter.get_loop().is_closed():
                 waiter.set_result(None)
+
+
+#: The chain that a task belongs to. The tasks which such a task makes inherit it, and are others.
+_running: contextvars.ContextVar[Chain | None] = contextvars.ContextVar("running", default=None)
+#: Of all streams: whose readers wait for which chain.
+_awaited: dict[Chain, Chain] = {}
+
+
+def running_chain() -> Chain | None:
+    """The chain whose reader or source is what the current task runs."""
+    chain = _running.get()
+    if chain is None or chain._task is None or chain._task is not asyncio.current_task():
+        return None
+    return chain
+
+
+def make_task(
+    chain: Chain,
+    loop: asyncio.AbstractEventLoop,
+    coroutine: Coroutine[Any, Any, None],
+) -> asyncio.Task[None]:
+    """A task of a chain's: `running_chain` says so in it."""
+    token = _running.set(chain)
+    try:
+        return loop.create_task(coroutine)
+    finally:
+        _running.reset(token)
+
+
+def _awaited_by(reader: Chain, chain: Chain) -> Generator[Any, None, None]:
+    """Wait for a chain in a reader, unless that waits for this reader."""
+    if chain in _held_up_by(reader):
+        raise RuntimeError(
+            f"a reader of chain {reader.name} awaits chain {chain.name}, which waits for that "
+            "reader: neither would end. Return from the reader, or await it in a task of its own"
+        )
+    _awaited[reader] = chain
+    try:
+        yield from chain._wait()
+    finally:
+        _awaited.pop(reader, None)
+
+
+def _held_up_by(reader: Chain) -> set[Chain]:
+    """The chains that can not end before the reader has: its own, those above, who awaits these."""
+    held_up = set(_with_those_above(reader))
+    before = 0
+    while before < len(held_up):
+        before = len(held_up)
+        for waiting, awaited in tuple(_awaited.items()):  # a few: readers seldom await chains
+            if awaited in held_up:
+                held_up.update(_with_those_above(waiting))
+    return held_up
+
+
+def _with_those_above(chain: Chain | None) -> Iterator[Chain]:
+    while chain is not None:
+        yield chain
+        chain = chain.parent
 
 
 class Below:

@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import logging
 import os
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
@@ -112,9 +113,10 @@ class _Care:
         "admitted",
         "asked",
         "attempts",
-        "awaits",
         "generation",
         "is_renewed",
+        "is_waiting",
+        "renewal",
         "request",
         "since",
         "step",
@@ -131,15 +133,17 @@ class _Care:
         self.generation = 0  # of the credentials that it was sent with
         self.is_renewed = False  # credentials, since this link was refused
         self.admitted: Request | None = None  # by the breaker, which waits to hear of it
-        self.awaits: _Renewal | None = None
+        self.renewal: _Renewal | None = None  # of the credentials that it was sent with
+        self.is_waiting = False  # for its end
 
 
 class _Renewal:
-    """The renewal of some credentials, shared by all who wait for them."""
+    """The renewal of some credentials, shared by all who use them, and gone with the last."""
 
-    __slots__ = ("chain", "generation", "waiting")
+    __slots__ = ("__weakref__", "auth", "chain", "generation", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, auth: Auth) -> None:
+        self.auth = auth
         self.generation = 0
         self.chain: Chain | None = None
         self.waiting: dict[Chain, None] = {}
@@ -148,8 +152,8 @@ class _Renewal:
 class _Part(NamedTuple):
     """What belongs to a renewal, and sends without what that is to bring."""
 
-    auth: Auth
-    renewal: Chain
+    renewal: _Renewal
+    chain: Chain
 
 
 #: Set in the tasks of a renewal: what they send must not wait for its end.
@@ -225,7 +229,9 @@ class Conduct:
         self._breaker = breaker
         self._hears_requests = hears_requests
         self._cares: dict[Chain, _Care] = {}
-        self._renewals: dict[Auth, _Renewal] = {}
+        # By the id of their credentials, which they hold. A login in a new session brings new
+        # ones, and may be made every minute for months.
+        self._renewals: weakref.WeakValueDictionary[int, _Renewal] = weakref.WeakValueDictionary()
         self._parts: dict[Chain, _Part] = {}  # chains that renew, and those they lead to
         self._calls_renew = False
         self._observers: dict[object, Observer] = {}
@@ -409,12 +415,12 @@ class Conduct:
         auth, part = chain.session.auth, self._parts.get(chain)
         if auth is None or chain.done or care.request is None:
             return None
-        if part is not None and part.auth is auth and not part.renewal.done:
+        if part is not None and part.renewal.auth is auth and not part.chain.done:
             return None
         return auth if auth.covers(care.request) else None
 
     def _is_authorized(self, chain: Chain, care: _Care, auth: Auth) -> bool:
-        renewal = self._renewals.setdefault(auth, _Renewal())
+        care.renewal = renewal = self._renewal_of(auth)
         if renewal.chain is not None or auth.needs_renewal:
             self._await_renewal(chain, care, auth, renewal)
             return False
@@ -423,6 +429,12 @@ class Conduct:
         if not chain.done:
             chain._signed = signed
         return not chain.done
+
+    def _renewal_of(self, auth: Auth) -> _Renewal:
+        renewal = self._renewals.get(id(auth))
+        if renewal is None:
+            renewal = self._renewals[id(auth)] = _Renewal(auth)
+        return renewal
 
     def renews(self, chain: Chain) -> bool:
         """A reader says that its session is logged out: send the link again when it is not."""
@@ -433,11 +445,14 @@ class Conduct:
     def _renews(
         self, chain: Chain, care: _Care, auth: Auth, outcome: Response | StreamError | None
     ) -> bool:
-        renewal = self._renewals.setdefault(auth, _Renewal())
+        renewal = self._renewal_of(auth)
+        is_replaced = care.renewal is not None and care.renewal is not renewal
+        care.renewal = renewal
         if care.is_renewed:
             return False  # the new ones are not good enough either, whoever has renewed them
         care.is_renewed = True
-        is_news = care.generation == renewal.generation and renewal.chain is None
+        is_tried = not is_replaced and care.generation == renewal.generation
+        is_news = is_tried and renewal.chain is None
         if not _can_repeat(chain._request, outcome):
             if is_news:  # the next link is to have better ones
                 self._begin_renewal(chain, auth, renewal)
@@ -454,7 +469,7 @@ class Conduct:
         self._sender.drop_transfer(chain)
         chain.state = State.QUEUED
         renewal.waiting[chain] = None
-        care.awaits = renewal
+        care.is_waiting = True
         if renewal.chain is None:
             self._begin_renewal(chain, auth, renewal)
 
@@ -463,7 +478,7 @@ class Conduct:
         renewing._is_quiet = True
         renewing._priority = chain._priority
         renewal.chain = renewing
-        self._parts[renewing] = _Part(auth, renewing)
+        self._parts[renewing] = _Part(renewal, renewing)
         if auth.renew_timeout is not None:
             self._sender.set_deadline(renewing, auth.renew_timeout)
         self._sender.follow_call(renewing, self._renew, renewing, auth, origin=auth.renew)
@@ -478,7 +493,8 @@ class Conduct:
             self._calls_renew = False
             _renewing.reset(token)
 
-    def _on_renewed(self, auth: Auth, renewal: _Renewal, chain: Chain) -> None:
+    def _on_renewed(self, renewal: _Renewal, chain: Chain) -> None:
+        auth = renewal.auth
         renewal.chain = None
         waiting, renewal.waiting = renewal.waiting, {}
         lack = _lack_of(auth, chain)
@@ -502,11 +518,11 @@ class Conduct:
         care = self._cares.pop(chain, None)
         if care is not None:
             self._give_up(care)
-            if care.awaits is not None:
-                care.awaits.waiting.pop(chain, None)
+            if care.is_waiting and care.renewal is not None:
+                care.renewal.waiting.pop(chain, None)
         part = self._parts.pop(chain, None)
-        if part is not None and part.renewal is chain:
-            self._on_renewed(part.auth, self._renewals[part.auth], chain)
+        if part is not None and part.chain is chain:
+            self._on_renewed(part.renewal, chain)
 
     def _give_up(self, care: _Care) -> None:
         admitted, care.admitted = care.admitted, None

@@ -220,6 +220,7 @@ class FanOut:
             self._trunk.interrupt(chain, error)
 
     async def _take_async(self, chain: Chain, below: Below, source: AsyncIterator[object]) -> None:
+        chain._task = asyncio.current_task()  # an eager task runs before anybody has it
         try:
             async for item in source:
                 if chain._below is below:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from tornado.ioloop import IOLoop
 
 from . import conduct
-from .chain import Below, Chain, Errback, Link, Next, State, checked_link, next_of
+from .chain import Below, Chain, Errback, Link, Next, State, checked_link, make_task, next_of
 from .conduct import Breaker, Conduct, Retry
 from .errors import ClosedError, DeadlineError, LoggedOut, StreamError
 from .fanout import FanOut
@@ -493,6 +493,7 @@ class Runner:
         response: Response | None,
         base: str | None,
     ) -> None:
+        chain._task = asyncio.current_task()  # an eager task runs before anybody has it
         try:
             link = await result
         except asyncio.CancelledError:
@@ -636,11 +637,13 @@ class Runner:
 
     def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the chain."""
-        loop = asyncio_loop_of(self._ioloop)
+        make = functools.partial(make_task, chain, asyncio_loop_of(self._ioloop))
         if self._conduct is None:
-            chain._task = loop.create_task(coroutine)
+            task = make(coroutine)
         else:
-            chain._task = self._conduct.in_its_name(chain, loop.create_task, coroutine)
+            task = self._conduct.in_its_name(chain, make, coroutine)
+        if not task.done():  # an eager one may be, and the chain have another
+            chain._task = task
 
     def stop_task(self, chain: Chain) -> None:
         """Cancel what runs for the chain, unless it is that which asks for it."""

@@ -17,7 +17,18 @@ from typing import Any, TypeVar
 
 from tornado.ioloop import IOLoop
 
-from .chain import Chain, Errback, Link, Next, Readback, checked_link, is_delay, keep, page_of
+from .chain import (
+    Chain,
+    Errback,
+    Link,
+    Next,
+    Readback,
+    checked_link,
+    is_delay,
+    keep,
+    page_of,
+    running_chain,
+)
 from .conduct import Auth, Breaker, Observer, Retry
 from .errors import ClosedError, StreamError
 from .hooks import Hooks
@@ -68,6 +79,9 @@ class HTTPStream(Hooks, RequestMaker):
         replay: answers instead of the network, see `webqq_tornado.har`.
         defaults: arguments of `Request`, from `connect_timeout` on, for requests that do not
             give them.
+        grace: seconds that leaving the block of `async with HTTPStream()` waits for the chains to
+            end, before it closes the stream; by default as long as they take, which is for ever if
+            one has no end. Left by an exception, or cancelled while it waits, it closes at once.
 
     Raises:
         ValueError: an argument is out of range, or `defaults` has an unknown name.
@@ -100,7 +114,10 @@ class HTTPStream(Hooks, RequestMaker):
         auth: Auth | None = None,
         replay: Recording | None = None,
         defaults: Mapping[str, Any] | None = None,
+        grace: float | None = None,
     ) -> None:
+        if grace is not None and not is_delay(grace):
+            raise ValueError(f"grace is a number of seconds, 0 or more, not {grace!r}")
         if max_clients is not None and max_clients < 1:
             raise ValueError(f"max_clients is 1 or more, not {max_clients}")
         unknown = set(defaults or ()) - set(option_names())
@@ -138,6 +155,7 @@ class HTTPStream(Hooks, RequestMaker):
             self._session.auth = auth
             self._runner.watch_conduct()
         self._sessions: dict[str, Session] = {}
+        self._grace = grace
         self._started_at = self._runner.time()
         self._closed = False
 
@@ -451,7 +469,16 @@ class HTTPStream(Hooks, RequestMaker):
 
         Returns:
             True if none is left.
+
+        Raises:
+            RuntimeError: a reader asks without a timeout: its own chain would never end.
         """
+        reader = running_chain()
+        if timeout is None and reader is not None and reader in self._runner.chains:
+            raise RuntimeError(
+                f"drain() in a reader waits for its own chain ({reader.name}), which waits for the "
+                "reader: give it a timeout, or call it in a task of its own"
+            )
         loop = asyncio.get_running_loop()
         until = None if timeout is None else loop.time() + timeout
         while self._runner.chains:
@@ -500,9 +527,16 @@ class HTTPStream(Hooks, RequestMaker):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            await self.drain()
-        self.close()
+        """Leave the block of `async with`: wait until all chains have ended, then close.
+
+        At most `grace` seconds, see `HTTPStream`; not at all if an exception has left the block,
+        or after `close`. What still runs then, or when this is cancelled, is ended.
+        """
+        try:
+            if kind is None:
+                await self.drain(self._grace)
+        finally:
+            self.close()
 
     @property
     def fd_map(self) -> Mapping[int, object]:
