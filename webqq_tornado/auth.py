@@ -13,17 +13,16 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from .engine.chain import Link
 from .engine.errors import AuthError
 from .engine.request import Request
 from .engine.response import Response
+from .engine.urls import normal_url, origin_of
 
 __all__ = ["Auth", "BasicAuth", "BearerAuth", "DigestAuth", "LoginAuth"]
 
 _UNAUTHORIZED = 401
-_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 class Auth:
@@ -52,9 +51,12 @@ class Auth:
     renew_timeout: float | None = 120.0
 
     def __init__(self, *, origin: str = "") -> None:
-        self._origin = _Place.of(_without_socket(origin)) if origin else None
-        if self._origin is not None and not (self._origin.scheme and self._origin.host):
-            raise ValueError("origin is a URL with scheme and host, such as https://example.org/")
+        try:
+            self._origin = _Place.of(origin) if origin else None
+        except ValueError as error:
+            raise ValueError(
+                f"origin is a URL with scheme and host, such as https://example.org/: {error}"
+            ) from error
         self._asked = "", False  # the last address, and whether it is covered
 
     def covers(self, request: Request) -> bool:
@@ -64,7 +66,7 @@ class Auth:
             request: about to be sent; where no origin was given, the first one gives it.
         """
         if request.url != self._asked[0]:  # it is asked some times of each request
-            place = _Place.of(_without_socket(request.url))
+            place = _Place.of(request.url)
             if self._origin is None:
                 self._origin = place._replace(path="")
             self._asked = request.url, place.is_in(self._origin)
@@ -114,31 +116,28 @@ class Auth:
         """
 
 
-def _without_socket(url: str) -> str:
-    """The address whose handshake opens it, if it is one of a web socket."""
-    return re.sub("^ws(?=s?:)", "http", url, flags=re.IGNORECASE)
-
-
 class _Place(NamedTuple):
     """Where a URL leads: a prefix of its text alone would be one of other hosts' URLs, too."""
 
-    scheme: str
-    host: str
-    port: int | None
+    origin: tuple[str, str, int]
     path: str
 
     @classmethod
     def of(cls, url: str) -> _Place:
-        parts = urlsplit(url)
-        port = parts.port or _PORTS.get(parts.scheme)
-        return cls(parts.scheme, parts.hostname or "", port, parts.path.rstrip("/"))
+        url = normal_url(url)
+        if url.startswith("ws"):  # the address whose handshake opens it
+            url = "http" + url.removeprefix("ws")
+        path = re.split("[?#]", url.split("/", 3)[3], maxsplit=1)[0]
+        return cls(origin_of(url), f"/{path}".rstrip("/"))
 
     def is_in(self, other: _Place) -> bool:
-        if self[:3] != other[:3]:
-            return False
-        steps = self.path.lower().replace("%2e", ".").split("/")
         is_below = f"{self.path}/".startswith(f"{other.path}/")
-        return not other.path or (is_below and ".." not in steps)
+        return self.origin == other.origin and is_below and (not other.path or not self._climbs)
+
+    @property
+    def _climbs(self) -> bool:
+        """There are servers that decode slashes before they look for dot segments."""
+        return ".." in re.split(r"/|%2f|%5c", self.path.lower().replace("%2e", "."))
 
 
 class _Password(Auth):

@@ -14,12 +14,10 @@ import functools
 import http.client
 import logging
 import time
-import unicodedata
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from io import BytesIO
 from typing import Any
-from urllib.parse import quote
 
 import tornado
 from tornado.concurrent import future_set_exception_unless_cancelled
@@ -37,6 +35,7 @@ from .engine.errors import (
     TimeoutError,
     TooLargeError,
 )
+from .engine.foreign import tornado_pairs, tornado_settings
 from .engine.lane import Lane
 from .engine.loops import asyncio_loop_of
 from .engine.options import DEFAULTS, Compiler, Options, compile_options
@@ -191,9 +190,7 @@ class HTTPStreamClient(AsyncHTTPClient):
         """Ours for a request of a URL and headers."""
         if isinstance(request, str):
             return Request.of(request), self._plain_options
-        headers: Any = request.headers  # or a dict, as the caller has given it
-        items = headers.get_all() if isinstance(headers, HTTPHeaders) else headers.items()
-        pairs = [(name, native_str(value)) for name, value in items]
+        pairs = tornado_pairs(request.headers)
         if not pairs:
             return Request.of(native_str(request.url)), self._plain_options
         ours = Request(native_str(request.url), headers=pairs)
@@ -480,48 +477,20 @@ def _check_method(request: HTTPRequest) -> None:
         )
 
 
-#: Arguments that mean the same to us.
-_SAME = (
-    "connect_timeout",
-    "request_timeout",
-    "follow_redirects",
-    "max_redirects",
-    "decompress_response",
-    "validate_cert",
-    "ca_certs",
-    "client_cert",
-    "client_key",
-    "auth_username",
-    "auth_password",
-    "auth_mode",
-    "user_agent",
-    "network_interface",
-    "expect_100_continue",
-)
-#: Keys of an `ssl_options` dict, which are `ssl.wrap_socket`'s, and our names for them.
-_SSL_OPTIONS = {"certfile": "client_cert", "keyfile": "client_key", "ca_certs": "ca_certs"}
-
-
 def _request_of(request: Any, client: HTTPStreamClient) -> Request:
     """Our request for Tornado's.
 
     Raises:
         ValueError: libcurl has nothing of the kind.
     """
-    settings = {name: getattr(request, name) for name in _SAME}
-    settings.update(_proxy_of(request), **_ssl_of(request.ssl_options))
-    for name in ("auth_username", "auth_password"):
-        settings[name] = _normal(settings[name])
-    headers = [(name, native_str(value)) for name, value in HTTPHeaders.get_all(request.headers)]
-    names = {name.lower() for name, _ in headers}
-    if request.method == "POST" and "content-type" not in names:
-        headers.append(("Content-Type", "application/x-www-form-urlencoded"))
+    settings = tornado_settings(request)
     body: Any = request.body
     if request.body_producer is not None:
         body = functools.partial(_produced, request.body_producer)
-        lengths = [int(value) for name, value in headers if name.lower() == "content-length"]
-        headers = [one for one in headers if one[0].lower() != "content-length"]
-        settings["body_size"] = lengths[0] if lengths else None
+    elif body is not None:
+        # It is counted, as by Tornado's default client: what a proxy has passed on may be wrong.
+        kept = (one for one in settings["headers"] if one[0].lower() != "content-length")
+        settings["headers"] = list(kept)
     if request.streaming_callback is not None:
         settings.update(sink=request.streaming_callback, max_body_size=client.max_body_size)
     if request.header_callback is not None:
@@ -530,44 +499,7 @@ def _request_of(request: Any, client: HTTPStreamClient) -> Request:
         )
     if client.max_header_size is not None:
         settings["max_header_size"] = client.max_header_size
-    return Request(
-        native_str(request.url),
-        request.method,
-        headers,
-        body,
-        ip_version=4 if request.allow_ipv6 is False else None,
-        prepare_curl=request.prepare_curl_callback,
-        **settings,
-    )
-
-
-def _proxy_of(request: Any) -> dict[str, Any]:
-    if not request.proxy_host or not request.proxy_port:
-        return {}
-    user = _normal(request.proxy_username) or ""
-    password = _normal(request.proxy_password) or ""
-    userinfo = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
-    scheme, _, host = request.proxy_host.rpartition("://")
-    return {
-        "proxy": f"{scheme or 'http'}://{userinfo}{host}:{request.proxy_port}",
-        "proxy_auth_mode": request.proxy_auth_mode,
-    }
-
-
-def _ssl_of(options: Any) -> dict[str, Any]:
-    if options is None:
-        return {}
-    if not isinstance(options, Mapping) or not options.keys() <= _SSL_OPTIONS.keys():
-        raise ValueError(
-            "ssl_options can be a dict of certfile, keyfile and ca_certs here: libcurl has no "
-            "ssl.SSLContext; see also client_cert, client_key, ca_certs and validate_cert"
-        )
-    return {_SSL_OPTIONS[name]: value for name, value in options.items()}
-
-
-def _normal(text: str | None) -> str | None:
-    # As tornado.httputil.encode_username_password: so that servers can compare (RFC 7617).
-    return text if text is None else unicodedata.normalize("NFC", text)
+    return Request(body=body, prepare_curl=request.prepare_curl_callback, **settings)
 
 
 class _FinalHeaders:

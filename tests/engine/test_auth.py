@@ -87,6 +87,37 @@ async def test_credentials_stay_with_their_origin(web: Web):
     assert "Authorization" not in dict(led_away.json()["headers"])
 
 
+@pytest.mark.parametrize(
+    ("origin", "url", "is_covered"),
+    [
+        ("HTTPS://Bücher.example:443/v1/", "https://xn--bcher-kva.example/v1/a", True),
+        ("https://a.test/v1", "https://a.test/v1?b", True),
+        ("https://a.test/v1", "https://a.test\\v1\\b", True),
+        ("https://a.test/v1", "https://a.test/x/..\\v1/b", True),
+        ("http://127.1", "http://0x7f.0.0.1:80/", True),
+        ("https://a.test/v1", "wss://a.test/v1/b", True),
+        ("https://a.test/v1", "https://a.test/v1/%2E%2e/b", False),
+        ("https://a.test/v1", "https://a.test/v1/..\\b", False),
+        ("https://a.test/v1", "https://a.test/v1/..%2Fb", False),
+        ("https://a.test/v1", "https://a.test/v1/x%5c..%5C..%5cb", False),
+        ("https://a.test/v1", "https://a.test/v10", False),
+        ("https://a.test", "https://a.test:8443/", False),
+        ("https://a.test", "http://a.test:443/", False),
+        ("https://straße.example", "https://strasse.example/", False),
+        ("https://a.test", "https://a.test\\@b.test/", True),
+        ("https://b.test", "https://a.test\\@b.test/", False),
+    ],
+)
+def test_what_is_below_an_origin_is_seen_in_any_spelling(origin, url, is_covered):
+    assert BearerAuth("t", origin=origin).covers(Request(url)) is is_covered
+
+
+@pytest.mark.parametrize("origin", ["a.test", "ftp://a.test", "https://", "https://[a"])
+def test_an_origin_that_is_no_url_is_refused(origin):
+    with pytest.raises(ValueError, match="origin is a URL"):
+        BearerAuth("t", origin=origin)
+
+
 async def test_without_an_origin_they_stay_with_that_of_the_first_request(web: Web):
     async with HTTPStream(auth=BasicAuth("ann", "a")) as stream:
         own = await stream.fetch(f"{web.http}/echo")

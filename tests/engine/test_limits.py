@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webqq_tornado import Limits
+from webqq_tornado import Limits, Request
 from webqq_tornado.engine.limits import Allowance
 from webqq_tornado.engine.queue import FairQueue
 
@@ -263,6 +263,37 @@ def test_a_host_without_its_port_stands_for_all_of_its_ports():
     limits = Limits(per_host=9, hosts={"Example.org": Limits(per_host=1), "b:81": Limits()})
     limit_of = {host: limits.of_host(host)._limit for host in ("example.org:8443", "b:81", "b:82")}
     assert limit_of == {"example.org:8443": 1, "b:81": math.inf, "b:82": 9}
+
+
+@pytest.mark.parametrize(
+    ("key", "url"),
+    [
+        ("Bücher.example:8080", "http://xn--bcher-kva.example:8080/"),
+        ("xn--bcher-kva.example", "https://BÜCHER.example:8443/"),
+        ("a.test:80", "http://a.test/"),
+        ("a.test:443", "https://A.test:443/"),
+        ("a.test:80", "https://a.test:80/"),
+        ("[0::1]:81", "http://[::1]:81/"),
+        ("::1", "http://[0:0::1]/"),
+        ("[::1]", "http://[::1]:81/"),
+        ("127.1", "http://0x7f000001:81/"),
+    ],
+)
+def test_a_host_is_the_same_in_any_spelling(key, url):
+    limits = Limits(per_host=9, hosts={key: Limits(per_host=1)})
+    assert limits.of_host(Request(url).host)._limit == 1
+
+
+@pytest.mark.parametrize("key", ["a.test:443", "a.test:80", "b.test"])
+def test_limits_of_one_port_are_not_those_of_another(key):
+    limits = Limits(per_host=9, hosts={key: Limits(per_host=1)})
+    assert limits.of_host(Request("http://a.test:8080").host)._limit == 9
+
+
+@pytest.mark.parametrize("host", ["a b", "[::1", "a:b", "http://a/", "me@a", ""])
+def test_what_is_no_host_has_no_limits(host):
+    with pytest.raises(ValueError, match=r"host|URL"):
+        Limits(hosts={host: Limits()})
 
 
 def test_limits_in_total_alone_need_no_turns_by_host():

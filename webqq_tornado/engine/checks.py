@@ -6,7 +6,10 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from email.message import Message
 from typing import Any
+
+from tornado.httputil import HTTPHeaders
 
 from .errors import safe_url
 
@@ -17,6 +20,8 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _UNSAFE_VALUE = re.compile(r"[\r\n\0]")
+#: One that is sent as it is: safe, encodable, and without blanks around it.
+_PROPER_VALUE = re.compile(r"(?![ \t])[^\r\n\0\ud800-\udfff]*(?<![ \t])")
 #: A name or address (of IPv6 in brackets), and maybe a port.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]@,]+)(:\d{1,5})?")
 _SIGNATURE = re.compile(r"\w+(:[\w-]+){0,3}")
@@ -156,16 +161,33 @@ def checked_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
     Raises:
         ValueError: one is none that can be sent; names it.
     """
-    items = headers.items() if isinstance(headers, Mapping) else headers
     try:
-        pairs = tuple((name, value) for name, value in items)
+        pairs = tuple((name, value) for name, value in _items_of(headers))
     except (TypeError, ValueError) as error:
         raise ValueError("headers are a mapping, or pairs of name and value") from error
+    is_proper = True
     for name, value in pairs:
         if not isinstance(name, str) or not TOKEN.fullmatch(name):
             raise ValueError(f"header name {name!r} is not a token such as Accept")
         if not isinstance(value, str):
             raise ValueError(f"header {name} has a value of type {type(value).__name__}, not str")
-        if _UNSAFE_VALUE.search(value):
-            raise ValueError(f"header {name} has CR, LF or NUL in its value")
-    return pairs
+        if not _PROPER_VALUE.fullmatch(value):
+            _check_value(name, value)
+            is_proper = False
+    return pairs if is_proper else tuple((name, value.strip(" \t")) for name, value in pairs)
+
+
+def _items_of(headers: Any) -> Iterable[Any]:
+    if isinstance(headers, HTTPHeaders):
+        return headers.get_all()  # items() joins those of one name, cookies too, by a comma
+    is_message = isinstance(headers, (Mapping, Message))
+    return headers.items() if is_message else headers  # type: ignore[no-any-return]
+
+
+def _check_value(name: str, value: str) -> None:
+    if _UNSAFE_VALUE.search(value):
+        raise ValueError(f"header {name} has CR, LF or NUL in its value")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"header {name} has half of a surrogate pair in its value") from error

@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
+import io
+import unicodedata
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from tornado.escape import native_str
 from tornado.httpclient import HTTPRequest
+from tornado.httputil import HTTPHeaders
 
-__all__ = ["from_tornado", "from_urllib"]
+from .urls import normal_host
+
+__all__ = ["from_tornado", "from_urllib", "tornado_pairs", "tornado_settings"]
 
 
 def from_urllib(request: urllib.request.Request) -> dict[str, Any]:
-    """Arguments of `Request` for an `urllib.request.Request`."""
-    data = request.data
-    if data is not None and not isinstance(data, bytes):
-        data = _all_of(data)
-    # urllib itself makes up this type for a body when it sends.
-    headers = dict(request.header_items())
-    if data is not None and not request.has_header("Content-type"):
-        headers["Content-type"] = "application/x-www-form-urlencoded"
+    """Arguments of `Request` for an `urllib.request.Request`.
+
+    Raises:
+        ValueError: its data is none that can be sent.
+    """
+    body = _urllib_body(request.data)
+    # urllib itself makes up this type for a body when it sends; and it titles the names then.
+    headers = {name.title(): _urllib_value(value) for name, value in request.header_items()}
+    if body is not None:
+        headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
     timeout = getattr(request, "timeout", None)
-    # set_proxy() put the proxy where the host was.
-    is_proxied = request.has_proxy() or getattr(request, "_tunnel_host", None)
     return {
-        "url": request.full_url.partition("#")[0],
+        "url": request.full_url,
         "method": request.get_method(),
         "headers": headers,
-        "body": data,
+        "body": body,
         "request_timeout": timeout if isinstance(timeout, (int, float)) else None,
-        "proxy": f"http://{request.host}" if is_proxied else None,
+        "proxy": _urllib_proxy(request),
     }
 
 
-def _all_of(data: Any) -> bytes:
-    """Urllib's other kinds of body: a file, an iterable of bytes, a buffer."""
-    if hasattr(data, "read"):
-        data = data.read()
-        return data.encode() if isinstance(data, str) else bytes(data)
-    return bytes(data) if isinstance(data, (bytearray, memoryview)) else b"".join(data)
+def _urllib_body(data: Any) -> Any:
+    """A body of ours for urllib's: bytes, a file, an iterable of bytes, a buffer."""
+    if isinstance(data, str):
+        raise ValueError("data of an urllib.request.Request is bytes, not str: encode it")
+    if isinstance(data, (list, tuple)) and all(isinstance(one, bytes) for one in data):
+        return b"".join(data)
+    return data.read().encode() if isinstance(data, io.TextIOBase) else data
+
+
+def _urllib_value(value: Any) -> Any:
+    # As http.client.putheader.
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return str(value) if isinstance(value, int) else value
+
+
+def _urllib_proxy(request: urllib.request.Request) -> str | None:
+    """What set_proxy() has put where the host was: for https it is a tunnel."""
+    if getattr(request, "_tunnel_host", None):
+        return f"http://{request.host}"
+    return f"{request.type}://{request.host}" if request.has_proxy() else None
 
 
 #: Arguments that mean the same in a `tornado.httpclient.HTTPRequest`.
@@ -52,48 +74,103 @@ _SHARED_WITH_TORNADO = (
     "ca_certs",
     "client_cert",
     "client_key",
-    "auth_username",
-    "auth_password",
-    "auth_mode",
     "user_agent",
     "network_interface",
     "expect_100_continue",
+    "auth_mode",
 )
-
-
-_NOT_FROM_TORNADO = (
-    "body_producer",
-    "header_callback",
-    "prepare_curl_callback",
-    "ssl_options",
-    "streaming_callback",
-)
+#: Callbacks, which in a chain are other things, and what says so.
+_NOT_IN_A_CHAIN = {
+    "body_producer": "give an iterable as body",
+    "header_callback": "Request has on_header_line",
+    "prepare_curl_callback": "Request has prepare_curl",
+    "streaming_callback": "Request has sink",
+}
+#: Keys of an `ssl_options` dict, which are `ssl.wrap_socket`'s, and our names for them.
+_SSL_OPTIONS = {"certfile": "client_cert", "keyfile": "client_key", "ca_certs": "ca_certs"}
 
 
 def from_tornado(request: HTTPRequest) -> dict[str, Any]:
     """Arguments of `Request` for a `tornado.httpclient.HTTPRequest`.
 
+    What the caller left out is None here, and our own defaults apply: HTTPRequest fills in its own
+    only when an AsyncHTTPClient fetches it.
+
     Raises:
-        ValueError: it has callbacks, which in a chain are other things.
+        ValueError: it has callbacks, which in a chain are other things; or an argument that libcurl
+            has nothing for.
     """
-    # Left out by the caller, an argument is None here: HTTPRequest fills in its own defaults
-    # only when an AsyncHTTPClient fetches it. Ours apply then.
-    refused = [name for name in _NOT_FROM_TORNADO if getattr(request, name, None) is not None]
+    refused = [name for name in _NOT_IN_A_CHAIN if getattr(request, name, None) is not None]
     if refused:
-        raise ValueError(f"{', '.join(refused)} of an HTTPRequest is not supported in a chain")
-    settings: dict[str, Any] = {name: getattr(request, name, None) for name in _SHARED_WITH_TORNADO}
-    if getattr(request, "proxy_host", None):
-        settings["proxy"] = _tornado_proxy(request)
-    return dict(
-        url=request.url,
-        method=request.method,
-        headers=list(request.headers.get_all()),
-        body=request.body,
-        **settings,
-    )
+        remedies = "; ".join(_NOT_IN_A_CHAIN[name] for name in refused)
+        raise ValueError(
+            f"{', '.join(refused)} of an HTTPRequest is not supported in a chain: {remedies}"
+        )
+    return {"body": request.body, **tornado_settings(request)}
 
 
-def _tornado_proxy(request: HTTPRequest) -> str:
-    user, password = request.proxy_username or "", request.proxy_password or ""
+def tornado_settings(request: Any) -> dict[str, Any]:
+    """All arguments of `Request` for an `HTTPRequest` but those that are callbacks, and the body.
+
+    Args:
+        request: an `HTTPRequest`, or what stands for one, with defaults.
+
+    Raises:
+        ValueError: one is nothing that libcurl has.
+    """
+    return {
+        "url": native_str(request.url),
+        "method": request.method,
+        "headers": _tornado_headers(request),
+        **{name: getattr(request, name) for name in _SHARED_WITH_TORNADO},
+        "auth_username": _composed(request.auth_username),
+        "auth_password": _composed(request.auth_password),
+        "ip_version": 4 if request.allow_ipv6 is False else None,
+        **_ssl_of(request.ssl_options),
+        **_proxy_of(request),
+    }
+
+
+def tornado_pairs(headers: Any) -> list[tuple[str, str]]:
+    """Headers as an `HTTPRequest` may have them: HTTPHeaders, another mapping, or none."""
+    if not headers:
+        return []
+    items = headers.get_all() if isinstance(headers, HTTPHeaders) else headers.items()
+    return [(name, native_str(value)) for name, value in items]
+
+
+def _tornado_headers(request: Any) -> list[tuple[str, str]]:
+    pairs = tornado_pairs(request.headers)
+    # As both of Tornado's clients.
+    if request.method == "POST" and not any(name.lower() == "content-type" for name, _ in pairs):
+        pairs.append(("Content-Type", "application/x-www-form-urlencoded"))
+    return pairs
+
+
+def _composed(text: str | None) -> str | None:
+    # As tornado.httputil.encode_username_password: so that servers can compare (RFC 7617).
+    return text if text is None else unicodedata.normalize("NFC", text)
+
+
+def _ssl_of(options: Any) -> dict[str, Any]:
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping) or not options.keys() <= _SSL_OPTIONS.keys():
+        raise ValueError(
+            "ssl_options can be a dict of certfile, keyfile and ca_certs here: libcurl has no "
+            "ssl.SSLContext; see also client_cert, client_key, ca_certs and validate_cert"
+        )
+    return {_SSL_OPTIONS[name]: value for name, value in options.items()}
+
+
+def _proxy_of(request: Any) -> dict[str, Any]:
+    if not request.proxy_host or not request.proxy_port:
+        return {}
+    user = _composed(request.proxy_username) or ""
+    password = _composed(request.proxy_password) or ""
     userinfo = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
-    return f"http://{userinfo}{request.proxy_host}:{request.proxy_port}"
+    scheme, _, host = request.proxy_host.rpartition("://")
+    return {
+        "proxy": f"{scheme or 'http'}://{userinfo}{normal_host(host)}:{request.proxy_port}",
+        "proxy_auth_mode": request.proxy_auth_mode,
+    }

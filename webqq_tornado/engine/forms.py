@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
-__all__ = ["FilePart", "Multipart", "form_body", "json_body", "pairs_of"]
+__all__ = [
+    "FilePart",
+    "Multipart",
+    "checked_multipart",
+    "form_body",
+    "form_fields",
+    "form_query",
+    "json_body",
+    "pairs_of",
+]
 
 _T = TypeVar("_T")
 
@@ -18,8 +28,10 @@ class FilePart(NamedTuple):
 
     Args:
         content: bytes, or the path of a file that libcurl reads when it sends.
-        filename: the name that the server is told; by default the path's last part.
-        content_type: by default guessed by libcurl from the name.
+        filename: the name that the server is told; by default the path's last part. Quotes and
+            line breaks in it are escaped as browsers do: %22, %0D, %0A.
+        content_type: by default guessed by libcurl from the name. One with a line break is
+            refused by `Request`.
 
     Example:
         >>> FilePart(b"a,b", "table.csv", "text/csv").filename
@@ -50,15 +62,34 @@ class Multipart(NamedTuple):
 def form_body(
     params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str | bytes,
 ) -> tuple[bytes, str]:
-    """Form fields as a body and its content type. Values that are lists are sent repeatedly.
+    """Form fields as a body and its content type, see `form_query`.
 
     Bytes and text are taken as they are.
     """
     if isinstance(params, str):
         params = params.encode()
     if not isinstance(params, bytes):
-        params = urlencode(list(pairs_of(params)), doseq=True).encode()
+        params = form_query(params).encode()
     return params, "application/x-www-form-urlencoded"
+
+
+def form_query(params: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> str:
+    """Names and values as the query of a URL, or the body of a form.
+
+    Lists and other iterables stand for several values of one name, None is left out.
+    """
+    return urlencode(list(form_fields(params)))
+
+
+def form_fields(
+    params: Mapping[str, Any] | Iterable[tuple[str, Any]],
+) -> Iterator[tuple[str, Any]]:
+    """The pairs of a form: one for each of several values, none for None."""
+    for name, value in pairs_of(params):
+        is_one = isinstance(value, (str, bytes)) or not isinstance(value, Iterable)
+        for one in (value,) if is_one else value:
+            if one is not None:
+                yield name, one
 
 
 def pairs_of(given: Mapping[str, _T] | Iterable[tuple[str, _T]]) -> Iterable[tuple[str, _T]]:
@@ -71,5 +102,92 @@ def json_body(value: object) -> tuple[bytes, str]:
 
     Raises:
         TypeError: the value has no JSON form.
+        ValueError: nor has NaN or an infinity in it, or what contains itself.
     """
-    return json.dumps(value, ensure_ascii=False).encode(), "application/json"
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except RecursionError as error:
+        raise ValueError("json is nested too deeply: send fewer levels") from error
+    except ValueError as error:
+        remedy = (
+            "; JSON has none (RFC 8259, 6): send None, or text" if "float" in str(error) else ""
+        )
+        raise ValueError(f"json can not be sent: {error}{remedy}") from error
+    try:
+        return text.encode(), "application/json"
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can say, but UTF-8 can not
+        return json.dumps(value).encode(), "application/json"
+
+
+# -- what may be in a multipart body --------------------------------------------------------------
+
+
+def checked_multipart(body: Multipart) -> Multipart:
+    """The body as tuples, which can be sent again.
+
+    Raises:
+        ValueError: a part of it is none that can be sent; names it.
+    """
+    try:
+        fields, files = tuple(pairs_of(body.fields)), tuple(pairs_of(body.files))
+        names = [name for name, _ in (*fields, *files)]
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "fields and files of a Multipart body are mappings, or pairs of name and value"
+        ) from error
+    for name in names:
+        _check_text("the name of a part", name)
+    return Multipart(
+        tuple((name, _checked_field(name, value)) for name, value in fields),
+        tuple((name, _checked_file(name, file)) for name, file in files),
+    )
+
+
+_LINE_BREAK = re.compile(r"[\r\n]")
+
+
+def _check_text(what: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} in a Multipart body is text, not {type(value).__name__}")
+    if "\0" in value:
+        raise ValueError(f"{what} in a Multipart body has NUL in it")
+    _check_encodable(what, value, "surrogateescape")  # as the names of files come from the system
+
+
+def _checked_field(name: str, value: Any) -> str | bytes:
+    if isinstance(value, str):
+        _check_encodable(f"field {name!r}", value, "strict")
+        return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise ValueError(
+        f"field {name!r} of a Multipart body is text or bytes, not {type(value).__name__}"
+    )
+
+
+def _check_encodable(what: str, value: str, errors: str) -> None:
+    try:
+        value.encode(errors=errors)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what} in a Multipart body has half of a surrogate pair") from error
+
+
+def _checked_file(name: str, file: Any) -> FilePart:
+    if not isinstance(file, FilePart):
+        raise ValueError(f"file {name!r} of a Multipart body is a FilePart, not {_kind(file)}")
+    content, filename, content_type = file
+    if isinstance(content, (bytearray, memoryview)):
+        content = bytes(content)
+    if not isinstance(content, (bytes, os.PathLike)):
+        raise ValueError(
+            f"file {name!r} of a Multipart body is bytes or a pathlib.Path, not {_kind(content)}"
+        )
+    _check_text(f"filename of {name!r}", filename)
+    _check_text(f"content_type of {name!r}", content_type)
+    if _LINE_BREAK.search(content_type):
+        raise ValueError(f"content_type of {name!r} has a line break in it: {content_type!r}")
+    return FilePart(content, filename, content_type)
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
+from .urls import normal_host
+
 __all__ = ["Allowance", "Limits"]
 
 #: What is not of hosts or sessions, or says nothing alone.
@@ -21,7 +23,8 @@ class Limits:
 
     Links that may not go yet wait in a fair queue: sessions take turns, within a session its
     hosts, and within these it is first come, first served; see also `priority` in
-    `HTTPStream.add_request`. A host is what stands in the URL, port included.
+    `HTTPStream.add_request`. A host is what stands in the URL, port included, but for the ports
+    of http and https: a name without one is one host, by either.
 
     Sources of links (generators and the like) are asked for more while less than 16 of their own
     links wait in the queue, or less than 1,024 of all; so they may be endless, and one whose host
@@ -38,9 +41,10 @@ class Limits:
         burst: requests that may go at once before a rate is felt; 1 spaces them evenly.
         spacing: seconds at least from one request to the next to one host, like the
             `Crawl-delay` of a robots.txt.
-        hosts: other limits for some hosts: `"127.0.0.1:8100"` as in the URL, or `"example.org"`
-            for those of its ports (each for itself) that have none of their own. Of these only
-            `per_host`, `rate_per_host`, `burst` and `spacing` count.
+        hosts: other limits for some hosts, in any form that a URL may have them in:
+            `"127.0.0.1:8100"`, or `"example.org"` for those of its ports (each for itself) that
+            have none of their own. Of these only `per_host`, `rate_per_host`, `burst` and
+            `spacing` count.
 
     Raises:
         ValueError: a number is out of range; names it.
@@ -74,7 +78,7 @@ class Limits:
                 raise ValueError(f"hosts[{host!r}] is no Limits, but {type(limits).__name__}")
             if "/" in host or "@" in host:
                 raise ValueError(f"hosts has {host!r}: give the host alone, with its port if any")
-        by_host = {host.lower(): limits for host, limits in self.hosts.items()}
+        by_host = {normal_host(host): limits for host, limits in self.hosts.items()}
         object.__setattr__(self, "hosts", by_host)
 
     @property
@@ -86,14 +90,22 @@ class Limits:
         """What one host may be asked for.
 
         Args:
-            host: as in the URL, port included.
+            host: as `Request.host` has it.
         """
-        own = self.hosts.get(host) or self.hosts.get(host.rpartition(":")[0]) or self
+        own = next((self.hosts[key] for key in _keys_of(host) if key in self.hosts), self)
         return Allowance(own.per_host, own.rate_per_host, own.burst, own.spacing)
 
     def of_session(self) -> Allowance:
         """What one session may ask for."""
         return Allowance(self.per_session, self.rate_per_session, self.burst)
+
+
+def _keys_of(host: str) -> tuple[str, ...]:
+    """What may be said of a host in `Limits.hosts`, the best first."""
+    name, colon, port = host.rpartition(":")
+    if colon and not port.endswith("]"):
+        return host, name
+    return f"{host}:80", f"{host}:443", host  # one of the two is what the URL leaves out
 
 
 class Allowance:

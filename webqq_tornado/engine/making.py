@@ -5,33 +5,40 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlencode
 
-from .forms import FilePart, Multipart, form_body, json_body
+from .checks import checked_headers
+from .forms import FilePart, Multipart, form_body, form_fields, form_query, json_body
 from .request import Headers, Request
 
 __all__ = ["RequestMaker"]
+
+#: Of a query or a form.
+Params = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 
 class RequestMaker:
     """The part of `HTTPStream` that makes requests."""
 
-    def make_get_url(self, url: str, params: Mapping[str, Any] | None = None) -> str:
-        """The URL with the parameters in its query, after those it has.
+    def make_get_url(self, url: str, params: Params | None = None) -> str:
+        """The URL with the parameters in its query, after those it has, before its fragment.
 
         Args:
             url: absolute.
-            params: names and values; a list stands for several of one name.
+            params: names and values; a list stands for several of one name, None for none.
+
+        Raises:
+            ValueError: the URL is no text.
         """
-        if not params:
+        if not isinstance(url, str):
+            raise ValueError(f"a URL is text, not {type(url).__name__}")
+        added = form_query(params) if params else ""
+        if not added:
             return url
         base, mark, fragment = url.partition("#")
-        joint = "&" if "?" in base else "?"
-        return base + joint + urlencode(params, doseq=True) + mark + fragment
+        joint = "?" if "?" not in base else "" if base.endswith(("?", "&")) else "&"
+        return base + joint + added + mark + fragment
 
-    def make_get_request(
-        self, url: str, params: Mapping[str, Any] | None = None, **options: Any
-    ) -> Request:
+    def make_get_request(self, url: str, params: Params | None = None, **options: Any) -> Request:
         """A GET request.
 
         Args:
@@ -44,7 +51,7 @@ class RequestMaker:
     def make_post_request(
         self,
         url: str,
-        params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str | bytes = b"",
+        params: Params | str | bytes = b"",
         *,
         json: object = None,
         files: Mapping[str, FilePart | bytes | os.PathLike[str]] | None = None,
@@ -55,7 +62,8 @@ class RequestMaker:
 
         Args:
             url: absolute.
-            params: form fields, or a body as bytes or text.
+            params: form fields, where a list stands for several of one name and None for none; or
+                a body as bytes or text.
             json: instead of params, a value to send as JSON.
             files: by field name: bytes, a path, or a `FilePart`; makes it multipart/form-data,
                 with `params` as its fields. A file by path is read when it is sent.
@@ -63,7 +71,9 @@ class RequestMaker:
             options: further arguments of `Request`.
 
         Raises:
-            ValueError: json goes with neither params nor files; files not with a bytes body.
+            ValueError: json goes with neither params nor files, nor NaN and infinities with JSON;
+                files not with a bytes body.
+            TypeError: json has no JSON form.
 
         Example:
             >>> stream.make_post_request(url, {"name": "a"}, files={"picture": Path("a.png")})
@@ -74,25 +84,23 @@ class RequestMaker:
             body: bytes | Multipart = _multipart(params, files)
             return Request(url, "POST", headers, body, **options)
         body, kind = json_body(json) if json is not None else form_body(params)
-        items = list(headers.items() if isinstance(headers, Mapping) else headers)
+        items = checked_headers(headers)
         if not any(name.lower() == "content-type" for name, _ in items):
-            items.append(("Content-Type", kind))
+            items = (*items, ("Content-Type", kind))
         return Request(url, "POST", items, body, **options)
 
 
 def _multipart(
-    params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str | bytes,
+    params: Params | str | bytes,
     files: Mapping[str, FilePart | bytes | os.PathLike[str]],
 ) -> Multipart:
     if isinstance(params, (str, bytes)):
         if params:
             raise ValueError("with files, params are form fields: a mapping or pairs, not a body")
         params = ()
-    pairs = params.items() if isinstance(params, Mapping) else params
     fields = tuple(
-        (name, one if isinstance(one, bytes) else str(one))
-        for name, value in pairs
-        for one in (value if isinstance(value, (list, tuple)) else (value,))
+        (str(name), one if isinstance(one, bytes) else str(one))
+        for name, one in form_fields(params)
     )
     parts = tuple(
         (name, file if isinstance(file, FilePart) else FilePart(file))

@@ -20,11 +20,11 @@ def build_mime(easy: pycurl.Curl, body: Multipart) -> pycurl.CurlMime:
     mime = pycurl.CurlMime(easy)
     for name, value in pairs_of(body.fields):
         part = mime.addpart()
-        part.name(name.encode())
+        part.name(name.encode(errors="surrogateescape"))
         part.data(value if isinstance(value, bytes) else value.encode())
     for name, file in pairs_of(body.files):
         part = mime.addpart()
-        part.name(name.encode())
+        part.name(name.encode(errors="surrogateescape"))
         _fill(part, name, file)
     return mime
 
@@ -32,10 +32,10 @@ def build_mime(easy: pycurl.Curl, body: Multipart) -> pycurl.CurlMime:
 def _fill(part: pycurl.CurlMimePart, name: str, file: FilePart) -> None:
     if isinstance(file.content, bytes):
         part.data(file.content)
-        part.filename((file.filename or name).encode())
+        part.filename((file.filename or name).encode(errors="surrogateescape"))
     else:
         part.filedata(os.fsencode(file.content))
         if file.filename:
-            part.filename(file.filename.encode())
+            part.filename(file.filename.encode(errors="surrogateescape"))
     if file.content_type:
-        part.type(file.content_type.encode())
+        part.type(file.content_type.encode(errors="surrogateescape"))

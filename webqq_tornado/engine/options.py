@@ -16,6 +16,7 @@ from .addresses import no_proxy_of
 from .forms import Multipart
 from .request import Request
 from .trust import Trust, trust_of
+from .urls import normal_host, normal_url
 
 __all__ = ["DEFAULTS", "Compiler", "Options", "compile_options"]
 
@@ -98,9 +99,18 @@ def _connections(addresses: Mapping[str, str]) -> list[bytes]:
 
 def _connection(host: str, address: str) -> str:
     """CURLOPT_CONNECT_TO's HOST:PORT:HOST:PORT, from and to; empty is any, and the same."""
-    name, port = _split_port(host)
+    name, port = _split_port(normal_host(host))
     target, target_port = _split_port(address)
     return f"{name}:{port}:{target}:{target_port}"
+
+
+def _proxy(url: str) -> bytes:
+    """A proxy's URL with a host in ASCII: no libcurl from PyPI knows of IDNA."""
+    if not url.isascii():
+        scheme, mark, authority = url.rpartition("://")
+        userinfo, at, host = authority.rpartition("@")
+        url = f"{scheme}{mark}{userinfo}{at}{normal_host(host)}"
+    return _text(url)
 
 
 def _split_port(host: str) -> tuple[str, str]:
@@ -126,7 +136,7 @@ _RULES: Mapping[str, _Rule] = {
     "client_cert": _Rule(pycurl.SSLCERT, os.fsencode),
     "client_key": _Rule(pycurl.SSLKEY, os.fsencode),
     "client_key_password": _Rule(pycurl.KEYPASSWD, _text),
-    "proxy": _Rule(pycurl.PROXY, _text),
+    "proxy": _Rule(pycurl.PROXY, _proxy),
     "unix_socket": _Rule(pycurl.UNIX_SOCKET_PATH, os.fsencode),
     "http_version": _Rule(pycurl.HTTP_VERSION, _known(_HTTP_VERSIONS, "http_version")),
     "auth_username": _Rule(pycurl.USERNAME, _text),
@@ -137,7 +147,7 @@ _RULES: Mapping[str, _Rule] = {
     "user_agent": _Rule(pycurl.USERAGENT, _text),
     "happy_eyeballs_delay": _Rule(_HAPPY_EYEBALLS_TIMEOUT_MS, _milliseconds),
     "resolve": _Rule(pycurl.CONNECT_TO, _connections),
-    "doh_url": _Rule(pycurl.DOH_URL, _text),
+    "doh_url": _Rule(pycurl.DOH_URL, lambda url: _text(normal_url(url))),
     "tls_ciphers": _Rule(pycurl.SSL_CIPHER_LIST, _text),
     "tls13_ciphers": _Rule(pycurl.TLS13_CIPHERS, _text),
     "pinned_public_key": _Rule(pycurl.PINNEDPUBLICKEY, os.fsencode),
@@ -188,9 +198,7 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
         if request.max_body_size is None:
             options[pycurl.MAXFILESIZE_LARGE] = 0
     options.update(_method_and_body(request))
-    headers = _header_lines(request, bool(setting("expect_100_continue")))
-    if headers:
-        options[pycurl.HTTPHEADER] = headers
+    options.update(_headers(request, bool(setting("expect_100_continue"))))
     return options
 
 
@@ -214,11 +222,7 @@ class Compiler:
         """See `compile_options`."""
         if not _SAID_BY_NEARLY_ALL.issuperset(vars(request)):
             return compile_options(request, self._defaults)
-        options = {**self._base, **_method_and_body(request)}
-        headers = _header_lines(request, self._expects)
-        if headers:
-            options[pycurl.HTTPHEADER] = headers
-        return options
+        return {**self._base, **_method_and_body(request), **_headers(request, self._expects)}
 
 
 _SAID_BY_NEARLY_ALL = frozenset({"url", "method", "headers", "body", "is_special", "compiled"})
@@ -292,24 +296,38 @@ _ENCLOSING = frozenset({"POST", "PUT", "PATCH"})
 _BODILESS: Mapping[str, Options] = {"GET": {pycurl.HTTPGET: 1}, "HEAD": {pycurl.NOBODY: 1}}
 
 
-def _header_lines(request: Request, expect: bool) -> list[bytes]:
+def _headers(request: Request, expect: bool) -> Options:
     """The header lines that the caller asked for, and those that libcurl must not make up."""
-    names = {name.lower() for name, _ in request.header_pairs}
-    lines = [_header_line(name, value) for name, value in request.header_pairs]
+    options: Options = {}
+    pairs = request.header_pairs
+    names = {name.lower() for name, _ in pairs}
+    if "cookie" in names:
+        # Not as a line: the session's own would be a second one (RFC 6265, 5.4).
+        options.update(_cookies([value for name, value in pairs if name.lower() == "cookie"]))
+        pairs = tuple(pair for pair in pairs if pair[0].lower() != "cookie")
+    lines = [_header_line(name, value) for name, value in pairs]
     if request.body is not None or request.method in _ENCLOSING:
-        if expect:
-            lines.append(b"Expect: 100-continue")
-        elif "expect" not in names:
+        if "expect" not in names:
             # libcurl adds it to bodies above 1 MiB and waits up to a second for the answer.
-            lines.append(b"Expect:")
+            lines.append(b"Expect: 100-continue" if expect else b"Expect:")
         if not isinstance(request.body, Multipart) and "content-type" not in names:
             lines.append(b"Content-Type:")  # nobody said that it is a form
-    return lines
+    if lines:
+        options[pycurl.HTTPHEADER] = lines
+    return options
+
+
+def _cookies(values: list[str]) -> Options:
+    text = "; ".join(filter(None, (value.strip(" \t;") for value in values)))
+    return {pycurl.COOKIE: _encoded(text)} if text else {}
 
 
 def _header_line(name: str, value: str) -> bytes:
     # "Name;" is how libcurl is told to send a header with no value; "Name:" would remove it.
-    text = f"{name}: {value}" if value.strip() else f"{name};"
+    return _encoded(f"{name}: {value}" if value.strip() else f"{name};")
+
+
+def _encoded(text: str) -> bytes:
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:

@@ -8,30 +8,23 @@ takes: an `urllib.request.Request` (as in 2013), a `tornado.httpclient.HTTPReque
 from __future__ import annotations
 
 import os
-import re
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
 
 from tornado.httpclient import HTTPRequest
 
 from .checks import CHECKS, TOKEN, Headers, checked_headers
 from .errors import safe_url
 from .foreign import from_tornado, from_urllib
-from .forms import Multipart
+from .forms import Multipart, checked_multipart
+from .framing import RULED_HEADERS, settle_headers
 from .inflow import Sink
 from .outflow import Source, is_source
+from .urls import is_normal, normal_url
 
 __all__ = ["Headers", "Request"]
-
-
-_UNSAFE_URL = re.compile(r"[\x00-\x20\x7f]")
-_NORMAL_URL = re.compile(r"https?://(?![/?#])[!-~]+", re.IGNORECASE | re.ASCII)
-_SCHEME = re.compile(r"(http|ws)s?://[^/?#]", re.IGNORECASE)
-_SOCKET_SCHEME = re.compile(r"wss?:", re.IGNORECASE)
-
 
 #: In `Request.compiled`: the request is nothing but a URL.
 PLAIN = object()
@@ -45,11 +38,17 @@ class Request:
 
     Args:
         url: absolute http or https URL; ws or wss for a web socket, whose messages the reader gets
-            one by one, see `SocketMessage`. Spaces and characters outside ASCII are escaped,
-            a host outside ASCII becomes its IDNA form. User and password in it are sent as
-            basic authentication and never shown.
-        method: a token such as "GET"; GET by default, POST when there is a body.
-        headers: a mapping or pairs. A value with CR, LF or NUL is refused.
+            one by one, see `SocketMessage`. It is taken as a browser takes it (WHATWG): scheme and
+            host in lower case, a host outside ASCII in its IDNA form, no default port, a path
+            without dot segments; white space around it and line breaks in it are dropped, what can
+            not be in a URL is escaped, escapes stay as they are. User and password in it are sent
+            as basic authentication and never shown; a fragment is kept and never sent.
+        method: a token such as "GET", in capitals whatever it is given in; GET by default, POST
+            when there is a body.
+        headers: a mapping or pairs. A value with CR, LF or NUL is refused, blanks around it are
+            dropped. `Content-Length` has to be the body's, which is counted anyway; of an iterable
+            it is the `body_size`. `Proxy-Authorization` goes to the proxy alone, as in
+            `proxy_headers`. `Cookie` goes in one line with the session's cookies, after them.
         body: bytes, text (sent as UTF-8), or `Multipart`; or what is sent piece by piece: a path,
             an open binary file, an iterable of bytes (sync or async, also a generator), or a
             function that gives one of these each time the body is to be sent.
@@ -194,31 +193,40 @@ class Request:
 
     def __post_init__(self) -> None:
         given = self._keep_what_was_given()
-        if not isinstance(self.url, str):
-            raise ValueError(f"a URL is text, not {type(self.url).__name__}")
-        if not _NORMAL_URL.fullmatch(self.url):
-            given["url"] = _normal_url(self.url)
+        if not isinstance(self.url, str) or not is_normal(self.url):
+            given["url"] = normal_url(self.url)
         if isinstance(self.body, str):
             given["body"] = self.body.encode()
         elif isinstance(self.body, (bytearray, memoryview)):
             given["body"] = bytes(self.body)
         elif self.body is not None and not isinstance(self.body, bytes):
-            if not isinstance(self.body, Multipart):
+            if isinstance(self.body, Multipart):
+                given["body"] = checked_multipart(self.body)
+            else:
                 _check_source(self.body)
             given["is_special"] = True
         if not self.method:
             given["method"] = "GET" if self.body is None else "POST"
         elif not isinstance(self.method, str) or not TOKEN.fullmatch(self.method):
             raise ValueError(f"method {self.method!r} is not a token such as GET")
-        if self.headers:
-            given["headers"] = checked_headers(self.headers)
-        if self.proxy_headers is not None:
-            given["proxy_headers"] = checked_headers(self.proxy_headers)
+        elif not self.method.isupper():
+            given["method"] = self.method.upper()
+        if self.headers or self.proxy_headers is not None:
+            self._settle_headers(given)
         for name in given.keys() & CHECKS.keys():
             CHECKS[name](name, given[name])
         if not _PIPED.isdisjoint(given) or self.is_socket:
             given["is_special"] = True
         self._check_what_excludes_each_other()
+
+    def _settle_headers(self, given: dict[str, Any]) -> None:
+        if self.proxy_headers is not None:
+            given["proxy_headers"] = checked_headers(self.proxy_headers)
+        if self.headers:
+            given["headers"] = pairs = checked_headers(self.headers)
+            names = [name.lower() for name, _ in pairs]
+            if isinstance(self.body, Multipart) or not RULED_HEADERS.isdisjoint(names):
+                given.update(settle_headers(self))
 
     def _check_what_excludes_each_other(self) -> None:
         if self.is_special and self.is_socket and (self.method != "GET" or self.body is not None):
@@ -256,7 +264,7 @@ class Request:
     @property
     def is_socket(self) -> bool:
         """It is for a web socket."""
-        return _SOCKET_SCHEME.match(self.url) is not None
+        return self.url.startswith("ws")
 
     @property
     def is_piped(self) -> bool:
@@ -283,8 +291,8 @@ class Request:
 
     @property
     def host(self) -> str:
-        """Host and port as in the URL, lower case, without credentials."""
-        return urlsplit(self.url).netloc.rpartition("@")[2].lower()
+        """The URL's host in normal form, with the port if it is not the scheme's own."""
+        return self.url.split("/", 3)[2].rpartition("@")[2]
 
     def signed_once(self, credentials: object, **changes: Any) -> Request:
         """`replace` for credentials: what is sent again with the same ones is made once.
@@ -321,11 +329,12 @@ class Request:
         if isinstance(request, Request):
             return request
         if isinstance(request, str):
-            if _SOCKET_SCHEME.match(request):
-                return cls(request)
+            url = request if is_normal(request) else normal_url(request)
+            if url[0] == "w":
+                return cls(url)
             # By a short way: this is what most links are.
             plain, put = object.__new__(cls), object.__setattr__
-            put(plain, "url", request if _NORMAL_URL.fullmatch(request) else _normal_url(request))
+            put(plain, "url", url)
             put(plain, "method", "GET")
             put(plain, "compiled", PLAIN)
             put(plain, "is_special", False)  # where it is found sooner than on the class
@@ -338,30 +347,6 @@ class Request:
             f"not a request: {_shown(request)} of type {type(request).__name__}; give a URL, a "
             "Request, an urllib.request.Request or a tornado.httpclient.HTTPRequest"
         )
-
-
-def _normal_url(url: str) -> str:
-    """The URL in ASCII, or ValueError."""
-    shown = safe_url(url)
-    if url[:1].isspace():
-        raise ValueError(f"URL {shown!r} has white space before it")
-    if not _SCHEME.match(url):
-        raise ValueError(
-            f"URL {shown!r} is not absolute, or its scheme is not http or https (or ws, wss)"
-        )
-    if re.search(r"[\x00-\x1f\x7f]", url):
-        raise ValueError(f"URL {shown!r} has a control character in it")
-    parts = urlsplit(url)
-    userinfo, at, host = parts.netloc.rpartition("@")
-    try:
-        host = host if host.isascii() else host.encode("idna").decode()
-    except UnicodeError as error:
-        raise ValueError(f"host in URL {shown!r} has no IDNA form: {error}") from error
-    if _UNSAFE_URL.search(host) or not host:
-        raise ValueError(f"URL {shown!r} has no host, or one with a space in it")
-    safe = "!#$%&'()*+,/:;=?@[]~"
-    escaped = [quote(part, safe=safe) for part in (parts.path, parts.query, parts.fragment)]
-    return urlunsplit((parts.scheme, quote(userinfo, safe=safe) + at + host, *escaped))
 
 
 def _check_source(body: object) -> None:

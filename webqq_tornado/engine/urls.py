@@ -15,7 +15,7 @@ import re
 
 from .errors import safe_url
 
-__all__ = ["host_of", "join_url", "normal_url", "origin_of"]
+__all__ = ["host_of", "is_normal", "join_url", "normal_host", "normal_url", "origin_of"]
 
 # By the first character of a segment: "." and "%2e" may begin a dot segment, ada sees to these.
 _SEGMENT = r"/(?:(?:[A-Za-z0-9\-_~!$&'()*+,;=:@[\]]|%(?!2[Ee]))[A-Za-z0-9\-._~!$&'()*+,;=:@%[\]]*)?"
@@ -23,8 +23,9 @@ _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 # Of a name whose last label begins with a digit WHATWG makes an IPv4 address, or an error.
 _HOST = rf"(?:{_BYTE}\.{_BYTE}\.{_BYTE}\.{_BYTE}|(?:[a-z0-9_-]+\.)*[a-z][a-z0-9_-]*)"
 _PORT = r"(?::(?!(?(1)443|80)/)(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?"
-#: What ada would return as it is; and a regular expression that is linear in the length.
-_is_normal = re.compile(
+#: Whether `normal_url` would return it as it is. Linear in the length; says no at times of one
+#: that is rare (a user in it, IPv6, a segment that begins with a dot), never yes of another.
+is_normal = re.compile(
     rf"(?:http|ws)(s)?://{_HOST}{_PORT}(?:{_SEGMENT})+"
     r"(?:\?[A-Za-z0-9\-._~!$&()*+,;=:@%[\]/?]*)?(?:\#[!#-;=?-_a-~]*)?"
 ).fullmatch
@@ -58,9 +59,9 @@ def normal_url(url: str) -> str:
     """
     if not isinstance(url, str):
         raise ValueError(f"a URL is text, not {type(url).__name__}")
-    if _is_normal(url):
+    if is_normal(url):
         return url
-    if _is_normal(f"{url}/"):  # it has no path: with one, too, it would be normal without the slash
+    if is_normal(f"{url}/"):  # it has no path: with one, too, it would be normal without the slash
         return f"{url}/"
     url = _BREAKS.sub("", url.strip(_SPACE))
     start = _ABSOLUTE.match(url)
@@ -103,6 +104,25 @@ def host_of(url: str) -> str:
         ValueError: as `normal_url`.
     """
     return normal_url(url).split("/", 3)[2].rpartition("@")[2]
+
+
+def normal_host(host: str) -> str:
+    """A host as `host_of` has it, with the port that was given, if one was.
+
+    Args:
+        host: a name or an address, maybe with a port; IPv6 with brackets, or without a port.
+
+    Raises:
+        ValueError: it is none.
+
+    Example:
+        >>> normal_host("Bücher.example:80")
+        'xn--bcher-kva.example:80'
+    """
+    if host.count(":") > 1 and "[" not in host:
+        host = f"[{host}]"
+    # Of a scheme whose own port it is not, or the port would be dropped.
+    return host_of(f"{'https' if host.endswith(':80') else 'http'}://{host}/")
 
 
 def origin_of(url: str) -> tuple[str, str, int]:

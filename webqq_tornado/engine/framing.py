@@ -1,0 +1,136 @@
+"""Headers that say where a message begins, ends and goes: what a caller may say in them.
+
+They are told by other means, too, and where the two differ the rest of a body is a second request
+to the server (RFC 9112, 11.2): so they are checked, and left to libcurl where it says the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.message import Message
+from typing import Any, Protocol
+
+from .checks import Headers
+from .forms import Multipart
+from .urls import normal_host
+
+__all__ = ["RULED_HEADERS", "settle_headers"]
+
+#: In lower case: a request with one of these, or a `Multipart`, is `settle_headers`' business.
+RULED_HEADERS = frozenset({"content-length", "host", "proxy-authorization", "transfer-encoding"})
+
+Pairs = tuple[tuple[str, str], ...]
+
+_LENGTH = re.compile(r"[0-9]{1,18}")
+
+
+class Framed(Protocol):
+    """What of a request is looked at."""
+
+    @property
+    def header_pairs(self) -> Pairs:
+        """Of the caller's."""
+
+    @property
+    def body(self) -> Any:
+        """Bytes, a `Multipart`, a source, or None."""
+
+    @property
+    def body_size(self) -> int | None:
+        """Bytes in a source."""
+
+    @property
+    def proxy_headers(self) -> Headers | None:
+        """For the proxy alone."""
+
+
+def settle_headers(request: Framed) -> dict[str, Any]:
+    """The arguments of the request that its headers change, these among them.
+
+    Raises:
+        ValueError: a header contradicts another one, or the body; says which, and the remedy.
+    """
+    if len(_values(request, "host")) > 1:
+        raise ValueError("header Host comes more than once: give one (RFC 9112, 3.2)")
+    pairs = _without(request.header_pairs, *_DROPPED)
+    settled: dict[str, Any] = {
+        "headers": tuple((name, _settled(name, value, request.body)) for name, value in pairs)
+    }
+    lengths, codings = _values(request, "content-length"), _values(request, "transfer-encoding")
+    if codings:
+        _check_coding(request, codings, lengths)
+    if lengths:
+        settled.update(_size(request, lengths))
+    if own := _values(request, "proxy-authorization"):
+        settled["proxy_headers"] = _for_the_proxy(request, own)
+    return settled
+
+
+#: The first is libcurl's to say, the other one the proxy's to hear.
+_DROPPED = ("content-length", "proxy-authorization")
+
+
+def _settled(name: str, value: str, body: object) -> str:
+    if name.lower() == "host" and not value.isascii():
+        return normal_host(value)
+    if name.lower() == "content-type" and isinstance(body, Multipart):
+        return _multipart_type(value)
+    return value
+
+
+def _multipart_type(value: str) -> str:
+    """The type of a `Multipart` without a boundary: that is libcurl's to draw."""
+    message = Message()
+    message["Content-Type"] = value
+    if message.get_content_maintype() != "multipart":
+        raise ValueError(
+            f"header Content-Type of a Multipart body is multipart/form-data, not {value!r}: leave "
+            "it out"
+        )
+    message.del_param("boundary")
+    return str(message["Content-Type"])
+
+
+def _values(request: Framed, wanted: str) -> list[str]:
+    return [value for name, value in request.header_pairs if name.lower() == wanted]
+
+
+def _without(pairs: Pairs, *names: str) -> Pairs:
+    return tuple(pair for pair in pairs if pair[0].lower() not in names)
+
+
+def _check_coding(request: Framed, codings: list[str], lengths: list[str]) -> None:
+    if [coding.lower() for coding in codings] != ["chunked"]:
+        raise ValueError(
+            f"header Transfer-Encoding is chunked or left out, not {', '.join(codings)!r}: nothing "
+            "else is done to a body"
+        )
+    if lengths:
+        raise ValueError("headers Transfer-Encoding and Content-Length exclude each other")
+    if request.body is None:
+        raise ValueError("header Transfer-Encoding is of a body, and there is none: leave it out")
+
+
+def _size(request: Framed, lengths: list[str]) -> dict[str, int]:
+    """What a `Content-Length` says that libcurl could not count."""
+    if len({value.lstrip("0") for value in lengths}) > 1 or not _LENGTH.fullmatch(lengths[0]):
+        raise ValueError(f"header Content-Length is one number, not {', '.join(lengths)!r}")
+    length, body = int(lengths[0]), request.body
+    if isinstance(body, Multipart):
+        return {}
+    is_counted = body is None or isinstance(body, bytes)
+    size = len(body or b"") if is_counted else request.body_size
+    if size is not None and size != length:
+        raise ValueError(
+            f"header Content-Length says {length}, and the body has {size} bytes: leave it out, "
+            "they are counted"
+        )
+    return {} if is_counted else {"body_size": length}
+
+
+def _for_the_proxy(request: Framed, own: list[str]) -> Pairs:
+    given = request.proxy_headers or ()
+    pairs = tuple(given.items() if isinstance(given, Mapping) else given)
+    others = _without(pairs, "proxy-authorization")
+    return (*others, *(("Proxy-Authorization", value) for value in own))
