@@ -36,9 +36,9 @@ from __future__ import annotations
 
 import builtins
 import inspect
-import re
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+
+from .secrets import safe_text, safe_url
 
 __all__ = [
     "AuthError",
@@ -60,38 +60,6 @@ __all__ = [
     "from_curl",
     "safe_url",
 ]
-
-#: Names of query parameters whose values never go into a message or a log line.
-_SECRET_NAME = re.compile(
-    r"pass|pwd|token|secret|sig|key|auth|sess|cred|hash|verif|cookie|code|webqq|^p$", re.IGNORECASE
-)
-
-
-def safe_url(url: str) -> str:
-    """The URL as it may be shown: without credentials, secrets in its query as dots.
-
-    Args:
-        url: an absolute URL; what can not be parsed is shown up to its host.
-
-    Example:
-        >>> safe_url("http://me:pw@example.org/poll?id=7&token=abc")
-        'http://example.org/poll?id=7&token=...'
-    """
-    try:
-        parts = urlsplit(url)
-        pairs = parse_qsl(parts.query, keep_blank_values=True)
-    except ValueError:
-        return url.partition("?")[0].rpartition("@")[2]
-    if not parts.netloc and "@" in url:  # malformed: what stands before may be a password
-        return "...@" + url.rpartition("@")[2]
-    shown = "&".join(f"{name}={_shown(name, value)}" for name, value in pairs)
-    netloc = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=netloc, query=shown, fragment="").geturl()
-
-
-def _shown(name: str, value: str) -> str:
-    # A long value is more often a token under a name we do not know than a word to read.
-    return "..." if value and (len(value) > 32 or _SECRET_NAME.search(name)) else value
 
 
 class StreamError(Exception):
@@ -318,7 +286,7 @@ def from_curl(
         cause = _BAD_REDIRECT
     elif (code == 1 and "HTTP" in text) or (code == 61 and "Transfer-Encoding" in text):
         cause = _CAUSES[8]  # the answer's version, and the way that its body is framed
-    why = f": {text.rstrip('. ')}" if text else ""
+    why = f": {safe_text(text.rstrip('. '))}" if text else ""
     message = f"{method} {safe_url(url)}: {cause.phase} failed{why}; {cause.remedy}"
     return cause.error(message, request=request, code=code)
 
