@@ -7,9 +7,13 @@ import gzip
 import io
 import os
 import pathlib
+import sys
+import tracemalloc
 
 import pytest
 from conftest import open_descriptors
+from hypothesis import given
+from hypothesis import strategies as st
 from servers.raw import answer, raw_server
 from servers.web import Web
 
@@ -23,6 +27,7 @@ from webqq_tornado import (
     TimeoutError,
     TooLargeError,
 )
+from webqq_tornado.engine.inflow import add_chunk
 
 MIB = 2**20
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
@@ -263,6 +268,62 @@ async def test_lines_do_not_mind_where_chunks_end():
     async with HTTPStream() as stream, raw_server(halves) as url, stream.open(url) as response:
         lines = [line async for line in response.stream.lines()]
     assert lines == [b"one", b"two", b"", b"three"]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=1200), min_size=1))
+def test_chunks_are_kept_in_order_however_small(chunks):
+    kept = chunks[:1]
+    for chunk in chunks[1:]:
+        add_chunk(kept, chunk)
+    assert b"".join(kept) == b"".join(chunks)
+
+
+@pytest.mark.parametrize("size", [1, 2, 40, 511, 512, 5000])
+def test_small_chunks_take_hardly_more_than_their_bytes(size):
+    kept = [b"x" * size]
+    for _ in range(2**18 // size):
+        add_chunk(kept, b"x" * size)
+    assert sum(map(sys.getsizeof, kept)) + sys.getsizeof(kept) < 1.1 * 2**18
+
+
+@pytest.mark.parametrize("how", ["in memory", "to a function", "streamed"])
+async def test_a_body_in_tiny_chunks_takes_twice_its_size_at_most(how):
+    size, together = 3 * 2**16, io.BytesIO()
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(size // 3 // 1024):
+            writer.write(b"3\r\nabc\r\n" * 1024)
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+
+    async with HTTPStream() as stream, raw_server(serve) as url:
+        await stream.fetch(url)  # what comes with the first is not the body's
+        tracemalloc.start()
+        if how == "in memory":
+            together.write((await stream.fetch(url)).body)
+        elif how == "to a function":
+            await stream.fetch(Request(url, sink=together.write))
+        else:
+            async with stream.open(url) as response:
+                async for line in response.stream.lines():
+                    together.write(line)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert together.getvalue() == b"abc" * (size // 3)
+    assert peak < 4 * size + 2**17  # with what the server and the test hold
+
+
+async def test_two_that_save_to_one_file_do_not_mix(web: Web, tmp_path):
+    url = f"{web.http}/bytes/300000"
+    async with HTTPStream() as stream, stream.open(url) as one, stream.open(url) as other:
+        saving = asyncio.ensure_future(one.stream.save(tmp_path / "body"))
+        await asyncio.sleep(0)
+        with pytest.raises(OSError, match="another link writes this file"):
+            await other.stream.save(tmp_path / "body")
+        assert await saving == 300000
+        assert await other.stream.save(tmp_path / "body") == 300000
 
 
 async def test_what_is_not_read_is_given_up():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,186 @@ async def test_a_part_of_another_version_is_an_error_and_then_begun_anew(target:
         with pytest.raises(ProtocolError, match="another version"):
             await stream.fetch(request)
         assert (await stream.fetch(request)).status == 200
+    assert target.read_bytes() == WHOLE
+
+
+PART = f"bytes {HALF // 2}-{len(WHOLE) - 1}/{len(WHOLE)}"
+TAG = {"ETag": '"v1"'}
+
+
+async def gone_on(target: Path, first: dict[str, str], second: Say) -> object:
+    """What comes of the second request, after a first answer with these headers has broken off."""
+    length = {"Content-Length": str(len(WHOLE))}
+
+    def script(asked: Asked) -> Say:
+        if asked.number == 0:
+            return Say(200, WHOLE[: HALF // 2], {**length, **first})
+        return second if asked.headers["Range"] else Say(200, b"anew", first)
+
+    async with scripted(script) as server, HTTPStream() as stream:
+        request = Request(server.url, sink=target, resume=True)
+        await broken(stream, request)
+        try:
+            return (await stream.fetch(request)).status
+        except ProtocolError as error:
+            assert not target.exists()
+            assert (await stream.fetch(request)).status == 200
+            assert target.read_bytes() == b"anew"
+            return error.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [
+        ({"Content-Range": PART}, "does not say of which"),
+        ({"Content-Range": PART, "ETag": '"v2"'}, "another version"),
+        ({"Content-Range": PART, "ETag": 'W/"v1"'}, "another version"),
+        ({"Content-Range": PART, **TAG, "Content-Encoding": "gzip"}, "another version"),
+        ({**TAG}, "which part"),
+        ({**TAG, "Content-Type": "multipart/byteranges; boundary=x"}, "which part"),
+        ({**TAG, "Content-Range": f"lines {PART[6:]}"}, "which part"),
+        ({**TAG, "Content-Range": f"bytes 5-9/{len(WHOLE)}"}, "begins at 5"),
+        ({**TAG, "Content-Range": f"{PART}0"}, "of 102400, of 10240 before"),
+        ({**TAG, "Content-Range": PART.replace(f"/{len(WHOLE)}", "/*")}, "of None"),
+        ({**TAG, "Content-Range": f"bytes {HALF // 2}-{len(WHOLE)}/{len(WHOLE)}"}, "ends at"),
+    ],
+)
+async def test_only_the_rest_of_the_same_version_is_joined(target: Path, headers, why):
+    assert why in await gone_on(target, TAG, Say(206, WHOLE[HALF // 2 :], headers))
+
+
+@pytest.mark.parametrize("size", [10, len(WHOLE)])
+async def test_a_part_of_another_length_than_it_says_is_not_joined(target: Path, size):
+    say = Say(206, (WHOLE * 2)[HALF // 2 :][:size], {**TAG, "Content-Range": PART})
+    assert "it ends at" in await gone_on(target, TAG, say)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ETag": '"v2"', "Content-Range": f"bytes */{HALF // 2}"},
+        {"Content-Range": f"bytes */{HALF // 2}"},
+        {**TAG, "Content-Range": f"bytes */{HALF // 2}"},
+        {**TAG, "Content-Range": f"bytes */{len(WHOLE)}"},
+        TAG,
+    ],
+)
+async def test_where_no_rest_is_to_be_had_it_is_begun_anew(target: Path, headers):
+    assert "none is left" in await gone_on(target, TAG, Say(416, b"", headers))
+
+
+@pytest.mark.parametrize("headers", [{}, TAG])
+async def test_a_whole_that_had_no_name_yet_gets_it(target: Path, headers):
+    part = {"Content-Range": f"bytes */{len(WHOLE)}", **headers}
+
+    def script(asked: Asked) -> Say:
+        if asked.headers["Range"]:
+            return Say(416, b"", part)
+        return Say(200, WHOLE[:-1], {**TAG, "Content-Length": str(len(WHOLE))})
+
+    async with scripted(script) as server, HTTPStream() as stream:
+        request = Request(server.url, sink=target, resume=True)
+        await broken(stream, request)
+        target.with_name("file.bin.part").write_bytes(WHOLE)
+        assert (await stream.fetch(request)).status == 416
+    assert target.read_bytes() == WHOLE
+
+
+async def test_less_than_the_rest_is_gone_on_with(target: Path):
+    """A server may send ranges of a limited size."""
+
+    def script(asked: Asked) -> Say:
+        if not asked.headers["Range"]:
+            return Say(200, WHOLE[:10], {**TAG, "Content-Length": str(len(WHOLE))})
+        start = int(asked.headers["Range"][6:-1])
+        part = WHOLE[start : start + 4000]
+        span = f"bytes {start}-{start + len(part) - 1}/{len(WHOLE)}"
+        return Say(206, part, {**TAG, "Content-Range": span})
+
+    async with scripted(script) as server, HTTPStream(retry=Retry(wait=wait_none())) as stream:
+        response = await stream.fetch(Request(server.url, sink=target, resume=True))
+    assert len(response.retried) == 3
+    assert target.read_bytes() == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_strong"),
+    [
+        ({"ETag": '"v1"'}, True),
+        ({"ETag": "v1"}, False),
+        ({"ETag": '"'}, False),
+        ({"ETag": 'w/"v1"', "Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}, False),
+        ({"Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}, True),
+        ({"Last-Modified": "yesterday"}, False),
+        (
+            {
+                "Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT",
+                "Date": "Wed, 21 Oct 2015 07:28:59 GMT",
+            },
+            False,
+        ),
+        (
+            {
+                "Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT",
+                "Date": "Wed, 21 Oct 2015 07:29:00 GMT",
+            },
+            True,
+        ),
+        ({"Last-Modified": formatdate(usegmt=True)}, False),
+        ({"Last-Modified": "Wed, 21 Oct 2099 07:28:00 GMT"}, False),
+    ],
+)
+async def test_a_validator_is_used_only_if_it_is_strong(target: Path, headers, is_strong):
+    say = Say(206, WHOLE[HALF // 2 :], {**headers, "Content-Range": PART})
+    assert await gone_on(target, headers, say) == (206 if is_strong else 200)
+    assert target.read_bytes() == (WHOLE if is_strong else b"anew")
+
+
+@pytest.mark.parametrize("resume", [False, True])
+async def test_a_part_that_nobody_asked_for_is_no_file(target: Path, resume):
+    say = Say(206, b"AAAAA", {"Content-Range": "bytes 5-9/100"})
+    async with scripted(lambda _: say) as server, HTTPStream() as stream:
+        with pytest.raises(ProtocolError, match="all of it was asked for"):
+            await stream.fetch(Request(server.url, sink=target, resume=resume))
+        with target.open("wb") as file, pytest.raises(ProtocolError, match="all of it"):
+            await stream.fetch(Request(server.url, sink=file))
+        asking = Request(server.url, headers={"range": "bytes=5-9"}, sink=target, resume=resume)
+        assert (await stream.fetch(asking)).status == 206
+        assert server.asked[-1].headers.get_all("Range") == ["bytes=5-9"]
+    assert target.read_bytes() == b"AAAAA"
+
+
+async def test_no_validator_stands_beside_the_bytes_of_another_version(target: Path, monkeypatch):
+    """Not even if the process ends between the two."""
+    part, seen = target.with_name("file.bin.part"), []
+    part.write_bytes(b"of the version before")
+    write_text = Path.write_text
+
+    def noting(path: Path, *arguments: object, **options: object) -> int:
+        seen.append(part.read_bytes())
+        return write_text(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_text", noting)
+    async with scripted(Files(cuts=0)) as server, HTTPStream() as stream:
+        await stream.fetch(Request(server.url, sink=target, resume=True))
+    assert seen == [b""]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 205)])
+async def test_an_answer_that_has_no_body_leaves_the_file(target: Path, method, status, resume):
+    target.write_bytes(b"the old one")
+    async with scripted(lambda _: Say(status)) as server, HTTPStream() as stream:
+        await stream.fetch(Request(server.url, method, sink=target, resume=resume))
+    assert target.read_bytes() == b"the old one"
+    assert [path.name for path in target.parent.iterdir()] == ["file.bin"]
+
+
+async def test_only_get_asks_for_the_rest(target: Path):
+    async with scripted(Files()) as server, HTTPStream() as stream:
+        await broken(stream, Request(server.url, sink=target, resume=True))
+        await stream.fetch(Request(server.url, "POST", sink=target, resume=True))
+        assert "Range" not in server.asked[1].headers
     assert target.read_bytes() == WHOLE
 
 

@@ -1,36 +1,44 @@
 """A body that goes to a file: it has its name when it is whole, and can be resumed until then.
 
 Until it is whole a body for a path is in `NAME.part`. With `Request(resume=True)` what has come so
-far is asked for no more: `NAME.part.json` keeps what the server said that identifies the version
-(a strong ETag, or else Last-Modified), and the next request asks for the rest of that version
-(`Range` and `If-Range`, RFC 9110, 13.1.5 and 14.2). If there is another one meanwhile, the server
-sends all of it.
+far is asked for no more: `NAME.part.json` keeps what the server said that identifies the version,
+and the next request asks for the rest of that version (`Range` and `If-Range`, RFC 9110, 13.1.5 and
+14.2). If there is another one meanwhile, the server sends all of it.
+
+Bytes are joined only where a strong validator says that they are of one version (RFC 9110,
+15.3.7): an ETag that is not weak, or else a Last-Modified so much older than the answer that
+nothing can have been changed after it in the same second (8.8.2.2). The part must repeat it, begin
+where the file ends, and belong to a whole of the size that is known: there are servers that do not
+look at `If-Range`. What is not so is an error, and the next request begins anew.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
 import re
+import time
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from .errors import ProtocolError, TooLargeError, safe_url
-from .inflow import is_replaced, part_path
+from .inflow import add_chunk, claim, is_replaced, part_path, release
 from .request import Request
-from .response import Response
+from .response import Response, unix_time
 
 __all__ = ["FileSink"]
 
 #: Bytes of an answer that is no success, kept for the reader instead of going to a file.
 _MAX_ERROR_PAGE = 16 * 2**20
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
-#: The files that are being written.
-_claimed: set[Path] = set()
-_PARTIAL, _NOT_SATISFIABLE = 206, 416
+_CONTENT_RANGE = re.compile(
+    r"bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.IGNORECASE | re.ASCII
+)
+_STRONG_ETAG = re.compile(r'"[!#-~\x80-\xff]*"')
+#: Seconds by which a Last-Modified is older than its answer, to be of one version for sure.
+_SETTLED = 60.0
+_NO_CONTENT, _RESET_CONTENT, _PARTIAL, _NOT_SATISFIABLE = 204, 205, 206, 416
 
 
 class Answered(Protocol):
@@ -43,10 +51,19 @@ class Answered(Protocol):
 
 
 class _Known(NamedTuple):
-    """What is known of a file that came in part."""
+    """What is known of a file that came in part.
+
+    Args:
+        size: bytes that are there.
+        validator: of the version that they are of.
+        total: bytes of the whole, if the server has said so.
+        encoding: the Content-Encoding of the whole.
+    """
 
     size: int
     validator: str
+    total: int | None
+    encoding: str
 
 
 class FileSink:
@@ -68,7 +85,15 @@ class FileSink:
         self._is_claimed = False
         #: It gets its name when it is whole.
         self._is_replaced = self._path is not None and is_replaced(self._path)
-        self._known = self._look() if request.resume and self._is_replaced else None
+        self._asks_for_part = any(name.lower() == "range" for name, _ in request.header_pairs)
+        self._known = self._look() if self._can_resume else None
+
+    @property
+    def _can_resume(self) -> bool:
+        """A range is asked for with GET only, and not where the caller asks for another one."""
+        request = self._request
+        is_asked_for = request.resume and self._is_replaced and not self._asks_for_part
+        return is_asked_for and request.method == "GET"
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -93,13 +118,15 @@ class FileSink:
             return
         self._kept += len(chunk)
         if self._kept > _MAX_ERROR_PAGE:
-            request = self._request
             raise TooLargeError(
-                f"{request.method} {safe_url(request.url)}: an answer of status {status} is kept "
+                f"{self._where}: an answer of status {status} is kept "
                 f"for the reader, and has more than {_MAX_ERROR_PAGE} bytes",
-                request=request,
+                request=self._request,
             )
-        self._transfer.body.append(chunk)
+        if self._transfer.body:
+            add_chunk(self._transfer.body, chunk)
+        else:
+            self._transfer.body.append(chunk)
 
     def finish(self, answer: Response) -> None:
         """All of the body has come.
@@ -112,18 +139,23 @@ class FileSink:
             if self._file is not None:
                 self._file.flush()
         elif 200 <= answer.status < 300:
-            self._opened(answer).close()
-            if self._is_replaced:
-                self._check_size(answer)
-                self._part.replace(self._path)
-                self._sidecar.unlink(missing_ok=True)
+            if self._has_content(answer):
+                self._opened(answer).close()
+                if self._is_replaced:
+                    self._check_size(answer)
+                    self._take_name(self._path)
         elif answer.status == _NOT_SATISFIABLE and self._known is not None:
-            self._settle(answer)
+            self._settle(answer, self._known, self._path)
+
+    def _has_content(self, answer: Response) -> bool:
+        """Else it says nothing about the file, which stays as it is; an empty one is content."""
+        is_told_without = answer.status in (_NO_CONTENT, _RESET_CONTENT)
+        return self._request.method != "HEAD" and not is_told_without
 
     def close(self) -> None:
         """It has ended, one way or another; what has come stays."""
         if self._is_claimed:
-            _claimed.discard(self._part)
+            release(self._part)
         if self._path is not None and self._file is not None:
             self._file.close()
 
@@ -139,6 +171,8 @@ class FileSink:
         return self._part.with_name(self._part.name + ".json")
 
     def _opened(self, answer: Response) -> IO[bytes]:
+        if self._known is None and answer.status == _PARTIAL and not self._asks_for_part:
+            raise self._wrong("all of it was asked for")
         if self._file is None and not self._is_replaced:
             assert self._path is not None  # noqa: S101 - else there is a file
             self._file = self._path.open("wb")
@@ -148,18 +182,17 @@ class FileSink:
                 self._check_part(answer, self._known)
                 self._file = self._part.open("ab")
             else:
-                self._note(answer)
+                self._known = None
+                # First, so that no validator is ever beside the bytes of another version.
+                self._sidecar.unlink(missing_ok=True)
                 self._file = self._part.open("wb")
+                self._note(answer)
         return self._file
 
     def _claim(self) -> None:
-        """No other link may write there meanwhile: both would come out as a mixture."""
-        if self._is_claimed:
-            return
-        if self._part in _claimed:
-            raise OSError(errno.EBUSY, "another link writes this file", str(self._part))
-        _claimed.add(self._part)
-        self._is_claimed = True
+        if not self._is_claimed:
+            claim(self._part)
+            self._is_claimed = True
 
     def _look(self) -> _Known | None:
         """What is there of the file already, if it can be gone on with."""
@@ -168,57 +201,79 @@ class FileSink:
             if facts["url"] != _digest(self._request.url):
                 return None
             size = self._part.stat().st_size
-            return _Known(size, str(facts["validator"])) if size else None
-        except (OSError, ValueError, KeyError, TypeError):
+            known = _Known(
+                size, str(facts["validator"]), facts.get("total"), str(facts.get("encoding", ""))
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
+        return known if size else None
 
     def _note(self, answer: Response) -> None:
         """Keep what identifies this version, before its first byte."""
-        self._sidecar.unlink(missing_ok=True)
-        validator = _validator(answer)
-        if self._request.resume and validator:
-            facts = {"url": _digest(self._request.url), "validator": validator}
+        validator = _validator(answer, time.time())
+        if self._can_resume and validator:
+            facts = {
+                "url": _digest(self._request.url),
+                "validator": validator,
+                "total": _length(answer),
+                "encoding": _encoding(answer),
+            }
             self._sidecar.write_text(json.dumps(facts), encoding="utf-8")
 
     def _check_part(self, answer: Response, known: _Known) -> None:
-        start, _ = _content_range(answer)
-        if start != known.size:
-            raise self._wrong(f"it begins at {start}, not at {known.size}")
-        # There are servers that do not look at If-Range.
-        name = "ETag" if known.validator.startswith('"') else "Last-Modified"
-        said = str(answer.headers.get(name, known.validator)).removeprefix("W/")
-        if said != known.validator:
-            raise self._wrong("it is of another version")
+        first, last, total = _content_range(answer)
+        if first is None or last is None:
+            raise self._wrong("it does not say which part it is")
+        if first != known.size:
+            raise self._wrong(f"it begins at {first}, not at {known.size}")
+        if not _repeats(answer, known.validator) or _encoding(answer) != known.encoding:
+            raise self._wrong("it is of another version, or does not say of which")
+        if total is None or last >= total or known.total not in (None, total):
+            raise self._wrong(f"it ends at {last} of {total}, of {known.total} before")
 
     def _check_size(self, answer: Response) -> None:
         if answer.status != _PARTIAL or self._known is None:
             return
-        _, total = _content_range(answer)
+        _, last, total = _content_range(answer)
         size = self._part.stat().st_size
-        if total is not None and size != total:
-            raise self._wrong(f"the file has {size} bytes then, not {total}")
+        if last is None or size != last + 1:
+            raise self._wrong(f"it ends at {size - 1}, not at {last}")
+        if size != total:  # the server may send less than was asked for
+            raise ProtocolError(
+                f"{self._where}: the server sent the part up to {size} of {total} bytes; send "
+                "again to go on",
+                request=self._request,
+            )
 
-    def _settle(self, answer: Response) -> None:
+    def _take_name(self, path: Path) -> None:
+        self._part.replace(path)
+        self._sidecar.unlink(missing_ok=True)
+
+    def _settle(self, answer: Response, known: _Known, path: Path) -> None:
         """There is no rest to be had: either all is there, or what is there is worth nothing."""
-        _, total = _content_range(answer)
-        if self._known is not None and total == self._known.size and self._path is not None:
-            self._part.replace(self._path)
-            self._sidecar.unlink(missing_ok=True)
-        else:
-            self._forget()
+        total = _content_range(answer)[2]
+        is_whole = known.size == total and known.total in (None, total)
+        # Where the size was known before, an answer that is silent contradicts nothing.
+        is_same = _repeats(answer, known.validator) or (
+            known.total is not None and not _says_version(answer, known.validator)
+        )
+        if not is_whole or not is_same:
+            raise self._wrong("none is left, but this file is not the whole of one version")
+        self._take_name(path)
+
+    @property
+    def _where(self) -> str:
+        return f"{self._request.method} {safe_url(self._request.url)}"
 
     def _wrong(self, why: str) -> ProtocolError:
-        self._forget()
-        request = self._request
+        if self._is_replaced:
+            with contextlib.suppress(OSError):
+                self._sidecar.unlink(missing_ok=True)
         return ProtocolError(
-            f"{request.method} {safe_url(request.url)}: the server sent a part that was not asked "
-            f"for: {why}; send again to begin anew",
-            request=request,
+            f"{self._where}: the server sent a part that was not asked for: {why}; send again to "
+            "begin anew",
+            request=self._request,
         )
-
-    def _forget(self) -> None:
-        with contextlib.suppress(OSError):
-            self._sidecar.unlink(missing_ok=True)
 
 
 def _digest(url: str) -> str:
@@ -226,18 +281,45 @@ def _digest(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()
 
 
-def _validator(answer: Response) -> str:
-    """What `If-Range` takes: no weak ETag."""
-    etag = str(answer.headers.get("ETag", ""))
+def _validator(answer: Response, now: float) -> str:
+    """What identifies the version for sure, as `If-Range` takes it; "" if nothing does."""
+    etag = str(answer.headers.get("ETag", "")).strip()
     if etag:
-        return "" if etag.startswith("W/") else etag
-    return str(answer.headers.get("Last-Modified", ""))
+        return etag if _STRONG_ETAG.fullmatch(etag) else ""
+    text = str(answer.headers.get("Last-Modified", "")).strip()
+    changed = unix_time(text)
+    answered = unix_time(str(answer.headers.get("Date", "")))
+    if answered is None:  # RFC 9110, 6.6.1: then it is the time at which it came
+        answered = now
+    return text if changed is not None and answered - changed >= _SETTLED else ""
 
 
-def _content_range(answer: Response) -> tuple[int | None, int | None]:
-    """First byte and size of the whole, as far as they are said."""
-    match = _CONTENT_RANGE.fullmatch(str(answer.headers.get("Content-Range", "")))
+def _name_of(validator: str) -> str:
+    return "ETag" if validator.startswith('"') else "Last-Modified"
+
+
+def _says_version(answer: Response, validator: str) -> bool:
+    return _name_of(validator) in answer.headers
+
+
+def _repeats(answer: Response, validator: str) -> bool:
+    """Whether the answer is of that version, by its own words."""
+    return str(answer.headers.get(_name_of(validator), "")).strip() == validator
+
+
+def _encoding(answer: Response) -> str:
+    return str(answer.headers.get("Content-Encoding", "")).strip().lower()
+
+
+def _length(answer: Response) -> int | None:
+    text = str(answer.headers.get("Content-Length", "")).strip()
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
+
+
+def _content_range(answer: Response) -> tuple[int | None, int | None, int | None]:
+    """First and last byte and size of the whole, as far as they are said."""
+    match = _CONTENT_RANGE.fullmatch(str(answer.headers.get("Content-Range", "")).strip())
     if match is None:
-        return None, None
-    start, total = match.groups()
-    return int(start) if start else None, None if total == "*" else int(total)
+        return None, None, None
+    first, last, total = (int(text) if text and text != "*" else None for text in match.groups())
+    return first, last, total

@@ -16,6 +16,7 @@ import pycurl
 from tornado.ioloop import IOLoop
 
 from .errors import RedirectError, StreamError, from_curl
+from .inflow import add_chunk
 from .loops import lacks_descriptors
 from .options import Options
 from .pipes import Pipes
@@ -152,7 +153,10 @@ class Transfer:
         self._room -= len(chunk)
         if self._room < 0:
             return 0
-        self.body.append(chunk)
+        if self.body:
+            add_chunk(self.body, chunk)
+        else:  # most bodies come as one
+            self.body.append(chunk)
         return None
 
     def prepare(self, request: Request, options: Options, session: Session, discards: bool) -> None:

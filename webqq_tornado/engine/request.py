@@ -87,7 +87,9 @@ class Request:
             function of bytes, whose awaitable result makes the sender wait; an open binary file;
             or a path, where the file appears when it is whole (until then it ends in `.part`);
             what is there and is no file, but a device, is written to as it is.
-            To files go bodies of success (2xx) only.
+            To files go bodies of success (2xx) only; an answer that never has one (to HEAD, or
+            of status 204 or 205) leaves the file as it is, and a part (206) that nobody has asked
+            for is an error.
         stream: call the reader when the headers are there; the body is in `Response.stream`.
         on_progress: a function of `Progress`, at most once a turn of the loop.
         on_header_line: a function of each header line as it comes, status lines and the empty
@@ -98,8 +100,9 @@ class Request:
         proxy_auth_mode: "basic" or "digest"; "basic".
         ip_version: 4 or 6, to use no other; by default both are tried.
         resume: with a path as `sink`: ask for what is not there yet of the file, if the server
-            still has the same version of it; else for all of it. The answer is read as it is
-            sent, not decompressed. The response has status 206 then.
+            still has the same version of it, by a strong ETag or a Last-Modified of more than a
+            minute before; else for all of it. The answer is read as it is sent, not decompressed.
+            The response has status 206 then. Of GET only.
         local_port: number of the port to send from, or the first and the last of a range.
         happy_eyeballs_delay: seconds that IPv6 gets before IPv4 is tried as well; 0.2.
         resolve: own addresses: of `host` or `host:port` to `address` or `address:port`. The
