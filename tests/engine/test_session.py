@@ -7,11 +7,12 @@ import stat
 import time
 from pathlib import Path
 
+import pycurl
 import pytest
 from servers.raw import answer, raw_server, saying
 from servers.web import Web
 
-from webqq_tornado import CookieJar, HTTPStream, Request
+from webqq_tornado import ClosedError, CookieJar, HTTPStream, Request
 from webqq_tornado.engine.session import Session
 
 
@@ -160,6 +161,39 @@ def test_a_cookie_with_a_line_break_is_refused(part, mark):
     assert len(jar) == 0
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": ""}, {"domain": ""}, {"domain": "."}, {"name": "a\x7f"}, {"value": "\x01"},
+        {"name": "__Secure-a"}, {"name": "__Host-a", "secure": True},
+        {"name": "__Host-a", "secure": True, "subdomains": False, "path": "/x"},
+    ],
+)  # fmt: skip
+def test_a_cookie_that_libcurl_would_drop_is_refused(wrong):
+    with pytest.raises(ValueError, match="cookie"):
+        CookieJar().set(**{"name": "a", "value": "1", "domain": "qq.com", **wrong})
+
+
+def test_a_cookie_with_a_prefix_is_set():
+    jar = CookieJar()
+    jar.set("__Host-a", "1", domain="qq.com", secure=True, subdomains=False)
+    assert jar.header_for("https://qq.com/") == "__Host-a=1"
+
+
+def test_a_domain_outside_ascii_is_known_by_its_idna_form():
+    jar = CookieJar()
+    jar.set("a", "1", domain="bücher.test")
+    assert jar.header_for("http://www.xn--bcher-kva.test/") == "a=1"
+
+
+@pytest.mark.parametrize("expires", [-1, 1, 1000])
+def test_a_cookie_that_is_over_deletes_the_one_that_was(expires):
+    jar = CookieJar()
+    jar.set("a", "1", domain="qq.com")
+    jar.set("a", "", domain="qq.com", expires=expires)
+    assert len(jar) == 0
+
+
 def test_a_cookie_may_have_a_value_outside_ascii():
     jar = CookieJar()
     jar.set("nick", "名", domain="qq.com")
@@ -280,6 +314,89 @@ def test_cookies_that_have_expired_are_not_loaded(tmp_path: Path):
     jar = CookieJar()
     jar.load(path)
     assert len(jar) == 0
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\xa0", "\xff"])
+async def test_a_cookie_of_any_characters_is_saved_and_loaded(tmp_path: Path, mark):
+    said = saying(answer(b"", b"Set-Cookie: a=x" + mark.encode() + b"y"))
+    async with raw_server(said) as url, HTTPStream() as stream:
+        await stream.fetch(url)
+        stream.cookiejar.save(tmp_path / "cookies.txt")
+        jar = CookieJar()
+        jar.load(tmp_path / "cookies.txt")
+        assert jar.get("a") == stream.cookiejar.get("a") == f"x{mark}y"
+
+
+def test_libcurl_reads_what_is_saved(tmp_path: Path):
+    jar = _full_jar()
+    jar.save(tmp_path / "cookies.txt")
+    theirs = pycurl.Curl()
+    theirs.setopt(pycurl.COOKIEFILE, str(tmp_path / "cookies.txt"))
+    theirs.setopt(pycurl.COOKIELIST, "RELOAD")
+    names = {line.split("\t")[5] for line in theirs.getinfo(pycurl.INFO_COOKIELIST)}
+    assert names == {"session", "lasting", "hidden", "empty", "exact"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b".qq.com\tTRUE\t/\tFALSE\t0\ta\t1\r",
+        b"\xef\xbb\xbf# Netscape HTTP Cookie File\n#HttpOnly_.qq.com\tTRUE\t/\tFALSE\t0\ta\t1",
+        b".qq.com\tTRUE\tFALSE\t0\ta\t1",
+        b".qq.com\tTRUE\t/\tFALSE\t0\ta",
+        b"Set-Cookie: a=1; domain=qq.com",
+        b"# one\n\n  \n\r\n.qq.com\tTRUE\t/\tFALSE\t\ta\t1\n\n",
+    ],
+)
+def test_all_that_libcurl_reads_is_loaded(tmp_path: Path, line):
+    path = tmp_path / "cookies.txt"
+    path.write_bytes(line)
+    jar = CookieJar()
+    jar.load(path)
+    assert [(cookie.name, cookie.domain) for cookie in jar] == [("a", ".qq.com")]
+
+
+def test_many_header_lines_in_a_file_are_loaded(tmp_path: Path):
+    path = tmp_path / "cookies.txt"
+    path.write_text("".join(f"Set-Cookie: n{n}=1; domain=qq.com\n" for n in range(120)))
+    jar = CookieJar()
+    jar.load(path)
+    assert len(jar) == 120
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["x.test\tTRUE\t/\tFALSE\tsoon\ta\t1", "x.test", "Set-Cookie: a=1",
+     "x.test\tTRUE\t/\tFALSE\t0\t__Host-a\t1", "x.test\tTRUE\t/\tFALSE\t0\ta\x01\t1"],
+)  # fmt: skip
+def test_a_line_that_libcurl_passes_over_is_refused(tmp_path: Path, line):
+    path = tmp_path / "cookies.txt"
+    path.write_text(f"# ours\n{line}\n")
+    with pytest.raises(ValueError, match="line 2"):
+        CookieJar().load(path)
+
+
+def test_a_file_that_can_not_be_replaced_leaves_nothing_behind(tmp_path: Path):
+    (tmp_path / "cookies.txt").mkdir()
+    with pytest.raises(OSError, match=r"cookies\.txt"):
+        _full_jar().save(tmp_path / "cookies.txt")
+    assert [each.name for each in tmp_path.iterdir()] == ["cookies.txt"]
+
+
+def test_a_link_to_a_file_stays_one(tmp_path: Path):
+    (tmp_path / "link").symlink_to(tmp_path / "cookies.txt")
+    _full_jar().save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "cookies.txt").is_file()
+
+
+async def test_a_jar_that_is_closed_overwrites_no_file(tmp_path: Path):
+    async with HTTPStream() as stream:
+        stream.cookiejar.set("a", "1", domain="qq.com")
+    (tmp_path / "cookies.txt").write_text("# ours\n")
+    with pytest.raises(ClosedError, match="save"):
+        stream.cookiejar.save(tmp_path / "cookies.txt")
+    assert (tmp_path / "cookies.txt").read_text() == "# ours\n"
 
 
 def test_a_missing_file_is_an_os_error(tmp_path: Path):

@@ -108,9 +108,9 @@ class ReplayTransport:
         if isinstance(answer, Exception):
             outcome(answer, None)
             return
-        _keep_cookies(session, request, answer)
         response = _response(request, answer)
         try:
+            _keep_cookies(session, request, answer)
             response = _sink(response)
         except Exception as error:
             outcome(error, None)

@@ -7,27 +7,33 @@ expiry); `CookieJar` is the window on them.
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import http.cookiejar
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pycurl
+
+from . import cookies
+from .errors import ClosedError
+from .urls import normal_url
 
 __all__ = ["CookieJar", "Session"]
 
 _HEADER = "# Netscape HTTP Cookie File\n# Kept by webqq_tornado; one cookie a line.\n"
-_HTTP_ONLY = "#HttpOnly_"
-_FIELDS = 7
+_HTTP_ONLY = b"#HttpOnly_"
+_CONTROL = re.compile(r"[\0-\x1f\x7f]")
 
 
 class Session:
     """One identity: what requests made in its name have in common.
 
-    Made by `HTTPStream.session`.
+    Made by `HTTPStream.session`, ended by `HTTPStream.end_session`.
 
     Args:
         name: for logs; "" is the stream's own session.
@@ -36,8 +42,7 @@ class Session:
     Attributes:
         name, keeps_cookies: as given.
         cookiejar: its `CookieJar`.
-        is_closed: its stream was closed.
-        share: libcurl's shared store, for the transport.
+        is_closed: it was ended, or its stream was closed.
         auth: its credentials: `HTTPStream.session(name, auth=...)` gives it some.
 
     Example:
@@ -50,19 +55,20 @@ class Session:
         self.keeps_cookies = keeps_cookies
         self.is_closed = False
         self.auth: Any = None
-        self.share = pycurl.CurlShare()
-        for data in (pycurl.LOCK_DATA_COOKIE, pycurl.LOCK_DATA_SSL_SESSION, pycurl.LOCK_DATA_PSL):
-            self.share.setopt(pycurl.SH_SHARE, data)
-        self.cookiejar = CookieJar(self.share)
+        self.cookiejar = CookieJar()
 
     def __repr__(self) -> str:
         return f"<Session {self.name or 'default'!r} {self.cookiejar.summary}>"
+
+    @property
+    def share(self) -> pycurl.CurlShare:
+        """The store in libcurl, for the transport."""
+        return self.cookiejar.share
 
     def close(self) -> None:
         """Forget it all. Only after every handle that used it is closed or has let it go."""
         self.is_closed = True
         self.cookiejar.close()
-        self.share.close()
 
 
 class CookieJar:
@@ -78,12 +84,22 @@ class CookieJar:
         '@abc'
     """
 
-    def __init__(self, share: pycurl.CurlShare | None = None) -> None:
+    def __init__(self) -> None:
         self._is_closed = False
-        self._easy = pycurl.Curl()
-        if share is not None:
-            self._easy.setopt(pycurl.SHARE, share)
-        self._easy.setopt(pycurl.COOKIEFILE, "")  # switches the cookie engine on
+        self._share: pycurl.CurlShare | None = None  # 10 KiB, from the first use on
+
+    @property
+    def share(self) -> pycurl.CurlShare:
+        """The store of them in libcurl, and of the TLS sessions of the same identity.
+
+        Raises:
+            ClosedError: the jar is closed.
+        """
+        if self._is_closed:
+            raise ClosedError("the session of these cookies is closed: save them before")
+        if self._share is None:
+            self._share = cookies.new_share(pycurl.LOCK_DATA_SSL_SESSION)
+        return self._share
 
     def __iter__(self) -> Iterator[http.cookiejar.Cookie]:
         return map(_cookie_of_line, self._lines())
@@ -139,39 +155,42 @@ class CookieJar:
             http_only: as the server may have said; kept in files.
 
         Raises:
-            ValueError: a part has a tab or a line break.
+            ValueError: no such cookie can be: it has no name or domain, a control character, or
+                less than the prefix of its name (`__Secure-`, `__Host-`) demands.
         """
-        parts = (name, value, domain, path)
-        if any(mark in part for part in parts for mark in "\t\r\n\0"):
-            raise ValueError(f"cookie {name!r} has a tab or line break in it")
-        host = ("." if subdomains and not domain.startswith(".") else "") + domain
+        if any(_CONTROL.search(part) for part in (name, value, domain, path)):
+            raise ValueError(f"cookie {name!r} has a tab or line break in it, or the like")
+        host = _ascii_domain(domain) if name else ""
+        if not host:
+            raise ValueError(f"cookie {name!r} for {domain!r} has no name, or no domain")
         fields = (
-            (_HTTP_ONLY if http_only else "") + host,
+            ("#HttpOnly_" if http_only else "") + ("." if subdomains else "") + host,
             _flag(subdomains),
             path,
             _flag(secure),
-            str(expires),
+            str(expires and max(1, int(expires))),
             name,
             value,
         )
-        self._put("\t".join(fields))
+        line = _bytes("\t".join(fields))
+        if name.startswith("__") and not _is_expired(line) and cookies.accepted([line]) == [None]:
+            raise ValueError(
+                f"cookie {name!r}: a name that begins with __Secure- or __Host- needs secure=True, "
+                "the second also subdomains=False and the path /"
+            )
+        self._put([line])
 
-    def take(self, header: str, url: str) -> None:
-        """Set what a response says, if it is for that host (RFC 6265, 5.3).
+    def take(self, header: str | bytes, url: str) -> None:
+        """Set what a response says, as libcurl does for its own; what it refuses is left out.
 
         Args:
-            header: the value of its `Set-Cookie`.
+            header: the value of its `Set-Cookie`; as text in Latin-1, which headers are.
             url: where it came from.
+
+        Raises:
+            ValueError: the URL is none.
         """
-        parts = urlsplit(url)
-        pairs = (part.partition("=") for part in header.split(";")[1:])
-        attributes = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        domain = attributes.get("domain", "").lstrip(".").lower()
-        if domain and not f".{parts.hostname}".endswith(f".{domain}"):
-            return
-        host = "" if domain else f"; domain={parts.hostname}"
-        path = "" if "path" in attributes else f"; path={parts.path.rpartition('/')[0] or '/'}"
-        self._put(f"Set-Cookie: {header}{host}{path}")
+        cookies.receive(self.share, _header_bytes(header), url)
 
     def set_cookie(self, cookie: http.cookiejar.Cookie) -> None:
         """Set one as `http.cookiejar` has it.
@@ -191,30 +210,26 @@ class CookieJar:
         )
 
     def header_for(self, url: str) -> str:
-        """What the `Cookie` header of a request to a URL says (RFC 6265, 5.4); "" without any.
+        """What the `Cookie` header of a request to a URL says; "" without any.
 
         For requests that libcurl does not make; those that it makes have theirs already.
 
         Args:
             url: absolute.
+
+        Returns:
+            Text in Latin-1, which headers are: to be encoded so.
+
+        Raises:
+            ValueError: the URL is none.
         """
-        parts = urlsplit(url)
-        host, path = (parts.hostname or "").lower(), parts.path or "/"
-        is_secure = parts.scheme in {"https", "wss"}
-        fitting = [
-            cookie
-            for cookie in self
-            if _domain_fits(cookie, host)
-            and _path_fits(cookie.path, path)
-            and (is_secure or not cookie.secure)
-            and not cookie.is_expired()
-        ]
-        fitting.sort(key=lambda cookie: -len(cookie.path))
-        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in fitting)
+        if self._share is None and not self._is_closed:
+            return ""
+        return cookies.cookie_header(self.share, url).decode("latin-1")
 
     def clear(self) -> None:
         """Forget all cookies."""
-        self._put("ALL")
+        self._put([b"ALL"])
 
     def save(self, filename: str | os.PathLike[str]) -> None:
         """Write all cookies, session cookies too, to a file that only its owner may read.
@@ -226,17 +241,29 @@ class CookieJar:
 
         Raises:
             OSError: it can not be written.
+            ClosedError: the jar is closed.
         """
-        path = Path(filename)
+        text = _HEADER.encode() + b"".join(map(_file_lines, self._lines()))
+        path = Path(os.path.realpath(filename))  # a link stays one
         draft = path.with_name(path.name + ".new")
         draft.unlink(missing_ok=True)  # one that a crash left may have another mode
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(_HEADER + "".join(_file_line(line) + "\n" for line in self._lines()))
-        draft.replace(path)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            raise
 
     def load(self, filename: str | os.PathLike[str]) -> None:
         """Add the cookies of a file in the Mozilla format; expired ones are left out.
+
+        What libcurl reads is taken: lines end in LF or CR LF; they may lack value or path, or be
+        `Set-Cookie:` headers with a domain.
 
         Args:
             filename: of the file.
@@ -245,65 +272,98 @@ class CookieJar:
             OSError: it can not be read.
             ValueError: a line is not a cookie; names the file and the line. Nothing is added then.
         """
-        text = Path(filename).read_text(encoding="utf-8", errors="surrogateescape")
-        lines = [
-            _checked_line(line, f"{filename}, line {number}")
-            for number, line in enumerate(text.splitlines(), 1)
-            if line.strip() and (not line.startswith("#") or line.startswith(_HTTP_ONLY))
-        ]
-        now = time.time()
-        for line in lines:
-            expires = int(line.split("\t")[4])
-            if not 0 < expires < now:
-                self._put(line)
+        text = Path(filename).read_bytes().removeprefix(codecs.BOM_UTF8)
+        numbered = [(n, _line_of(line)) for n, line in enumerate(text.split(b"\n"), 1)]
+        numbered = [(n, line) for n, line in numbered if line and not _is_expired(line)]
+        kept = cookies.accepted([line for _, line in numbered])
+        for (number, _), line in zip(numbered, kept, strict=True):
+            if line is None:
+                raise ValueError(
+                    f"{filename}, line {number}: not a cookie in the Mozilla format (7 fields, tab "
+                    "separated)"
+                )
+        self._put([line for line in kept if line])
 
     def close(self) -> None:
         """Let go of the shared store."""
         self._is_closed = True
-        self._easy.close()
+        share, self._share = self._share, None
+        if share is not None:
+            share.close()
 
-    def _lines(self) -> list[str]:
-        # A server may have sent any bytes.
-        lines: list[bytes] = self._easy.getinfo_raw(pycurl.INFO_COOKIELIST)
-        return [line.decode("utf-8", "surrogateescape") for line in lines]
+    def _lines(self) -> list[bytes]:
+        if self._share is None and not self._is_closed:
+            return []
+        return cookies.lines_of(self.share)
 
-    def _put(self, line: str) -> None:
-        self._easy.setopt(pycurl.COOKIELIST, line.encode("utf-8", "surrogateescape"))
-
-
-def _domain_fits(cookie: http.cookiejar.Cookie, host: str) -> bool:
-    domain = cookie.domain.lower().lstrip(".")
-    return host == domain or (cookie.domain_specified and host.endswith("." + domain))
-
-
-def _path_fits(prefix: str, path: str) -> bool:
-    return path == prefix or path.startswith(prefix.rstrip("/") + "/")
+    def _put(self, lines: list[bytes]) -> None:
+        cookies.put_lines(self.share, lines)
 
 
 def _flag(value: bool) -> str:
     return "TRUE" if value else "FALSE"
 
 
-def _checked_line(line: str, where: str) -> str:
-    fields = line.rstrip("\r\n").split("\t")
-    if len(fields) == _FIELDS and not fields[4]:
-        fields[4] = "0"  # how Python's MozillaCookieJar writes "with the session"
-    if len(fields) != _FIELDS or not fields[4].lstrip("-").isdigit():
-        raise ValueError(f"{where}: not a cookie in the Mozilla format (7 fields, tab separated)")
-    return "\t".join(fields)
+def _bytes(text: str) -> bytes:
+    # A server may have sent any bytes.
+    return text.encode("utf-8", "surrogateescape")
 
 
-def _file_line(line: str) -> str:
-    """A cookie for a file: libcurl's 0 for "with the session" would be 1970 to Python's jar."""
-    fields = line.split("\t")
-    fields[4] = "" if fields[4] == "0" else fields[4]
-    return "\t".join(fields)
+def _header_bytes(header: str | bytes) -> bytes:
+    if isinstance(header, bytes):
+        return header
+    try:
+        return header.encode("latin-1")
+    except UnicodeEncodeError:
+        return _bytes(header)
 
 
-def _cookie_of_line(line: str) -> http.cookiejar.Cookie:
-    domain, subdomains, path, secure, expires, name, value = line.split("\t")
-    http_only = domain.startswith(_HTTP_ONLY)
-    domain = domain.removeprefix(_HTTP_ONLY)
+def _ascii_domain(domain: str) -> str:
+    """As libcurl compares it: of a name outside ASCII its IDNA form."""
+    domain = domain.removeprefix(".")
+    if domain.isascii():
+        return domain
+    return normal_url(f"http://{domain}/").split("/")[2]
+
+
+def _is_expired(line: bytes) -> bool:
+    """It is of a cookie that has been."""
+    fields = line.split(b"\t")
+    if len(fields) < 6 or not fields[cookies.EXPIRES].isdigit():
+        return False
+    return 0 < int(fields[cookies.EXPIRES]) < time.time()
+
+
+def _line_of(line: bytes) -> bytes:
+    """A line of a file as libcurl takes it; empty where it stands for nothing."""
+    line = line.rstrip(b"\r")
+    if not line.strip() or (line.startswith(b"#") and not line.startswith(_HTTP_ONLY)):
+        return b""
+    fields = line.split(b"\t")
+    if len(fields) in (5, 6) and fields[2] in (b"TRUE", b"FALSE"):
+        fields.insert(2, b"/")  # libcurl does without a path
+    if len(fields) == 7 and not fields[cookies.EXPIRES]:
+        fields[cookies.EXPIRES] = b"0"  # how Python's MozillaCookieJar writes "with the session"
+    return b"\t".join(fields)
+
+
+def _file_lines(line: bytes) -> bytes:
+    """A cookie for a file, as one line; as two if it is to go with the session.
+
+    Python's jar takes libcurl's 0 for 1970, and libcurl passes over Python's empty field: each
+    gets one that it understands, Python's last.
+    """
+    fields = line.split(b"\t")
+    if fields[cookies.EXPIRES] != b"0":
+        return line + b"\n"
+    fields[cookies.EXPIRES] = b""
+    return line + b"\n" + b"\t".join(fields) + b"\n"
+
+
+def _cookie_of_line(line: bytes) -> http.cookiejar.Cookie:
+    fields = line.removeprefix(_HTTP_ONLY).decode("utf-8", "surrogateescape").split("\t")
+    domain, subdomains, path, secure, expires, name, value = fields
+    http_only = line.startswith(_HTTP_ONLY)
     return http.cookiejar.Cookie(
         version=0,
         name=name,
