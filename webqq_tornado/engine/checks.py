@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import re
@@ -13,12 +14,14 @@ from tornado.httputil import HTTPHeaders
 
 from .errors import safe_url
 
-__all__ = ["CHECKS", "TOKEN", "Headers", "checked_headers"]
+__all__ = ["CHECKS", "TOKEN", "Headers", "checked_headers", "settled_headers"]
 
 #: What headers may be given as: a mapping, or pairs where a name may come twice.
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
+#: In lower case: a request with one of these is `framing`'s business.
+RULED_HEADERS = frozenset({"content-length", "host", "proxy-authorization", "transfer-encoding"})
 _UNSAFE_VALUE = re.compile(r"[\r\n\0]")
 #: One that is sent as it is: safe, encodable, and without blanks around it.
 _PROPER_VALUE = re.compile(r"(?![ \t])[^\r\n\0\ud800-\udfff]*(?<![ \t])")
@@ -161,20 +164,40 @@ def checked_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
     Raises:
         ValueError: one is none that can be sent; names it.
     """
+    return settled_headers(headers)[0]
+
+
+def settled_headers(headers: Headers) -> tuple[tuple[tuple[str, str], ...], bool]:
+    """Headers as pairs, and whether one of `RULED_HEADERS` is among them.
+
+    Raises:
+        ValueError: as `checked_headers`.
+    """
     try:
         pairs = tuple((name, value) for name, value in _items_of(headers))
     except (TypeError, ValueError) as error:
         raise ValueError("headers are a mapping, or pairs of name and value") from error
-    is_proper = True
+    is_proper, is_ruled = True, False
     for name, value in pairs:
-        if not isinstance(name, str) or not TOKEN.fullmatch(name):
+        if not isinstance(name, str):
             raise ValueError(f"header name {name!r} is not a token such as Accept")
+        if _is_ruled(name):
+            is_ruled = True
         if not isinstance(value, str):
             raise ValueError(f"header {name} has a value of type {type(value).__name__}, not str")
         if not _PROPER_VALUE.fullmatch(value):
             _check_value(name, value)
             is_proper = False
-    return pairs if is_proper else tuple((name, value.strip(" \t")) for name, value in pairs)
+    if not is_proper:
+        pairs = tuple((name, value.strip(" \t")) for name, value in pairs)
+    return pairs, is_ruled
+
+
+@functools.lru_cache(1024)  # a program has few names, and gives them again and again
+def _is_ruled(name: str) -> bool:
+    if not TOKEN.fullmatch(name):
+        raise ValueError(f"header name {name!r} is not a token such as Accept")
+    return name.lower() in RULED_HEADERS
 
 
 def _items_of(headers: Any) -> Iterable[Any]:

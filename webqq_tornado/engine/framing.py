@@ -15,10 +15,7 @@ from .checks import Headers
 from .forms import Multipart
 from .urls import normal_host
 
-__all__ = ["RULED_HEADERS", "settle_headers"]
-
-#: In lower case: a request with one of these, or a `Multipart`, is `settle_headers`' business.
-RULED_HEADERS = frozenset({"content-length", "host", "proxy-authorization", "transfer-encoding"})
+__all__ = ["settle_headers"]
 
 Pairs = tuple[tuple[str, str], ...]
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from tornado.httpclient import HTTPRequest
 
-from .checks import CHECKS, TOKEN, Headers, checked_headers
+from .checks import CHECKS, TOKEN, Headers, checked_headers, settled_headers
 from .errors import safe_url
 from .foreign import from_tornado, from_urllib
 from .forms import Multipart, checked_multipart
-from .framing import RULED_HEADERS, settle_headers
+from .framing import settle_headers
 from .inflow import Sink
 from .outflow import Source, is_source
 from .urls import is_normal, normal_url
@@ -226,9 +226,8 @@ class Request:
         if self.proxy_headers is not None:
             given["proxy_headers"] = checked_headers(self.proxy_headers)
         if self.headers:
-            given["headers"] = pairs = checked_headers(self.headers)
-            names = [name.lower() for name, _ in pairs]
-            if isinstance(self.body, Multipart) or not RULED_HEADERS.isdisjoint(names):
+            given["headers"], is_ruled = settled_headers(self.headers)
+            if is_ruled or isinstance(self.body, Multipart):
                 given.update(settle_headers(self))
 
     def _check_what_excludes_each_other(self) -> None:

@@ -17,16 +17,17 @@ from .errors import safe_url
 
 __all__ = ["host_of", "is_normal", "join_url", "normal_host", "normal_url", "origin_of"]
 
-# By the first character of a segment: "." and "%2e" may begin a dot segment, ada sees to these.
-_SEGMENT = r"/(?:(?:[A-Za-z0-9\-_~!$&'()*+,;=:@[\]]|%(?!2[Ee]))[A-Za-z0-9\-._~!$&'()*+,;=:@%[\]]*)?"
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 # Of a name whose last label begins with a digit WHATWG makes an IPv4 address, or an error.
-_HOST = rf"(?:{_BYTE}\.{_BYTE}\.{_BYTE}\.{_BYTE}|(?:[a-z0-9_-]+\.)*[a-z][a-z0-9_-]*)"
-_PORT = r"(?::(?!(?(1)443|80)/)(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?"
+_NAME = r"(?:[a-z0-9_.-]*\.)?[a-z][a-z0-9_-]*"
+_HOST = rf"(?:127\.0\.0\.1|{_NAME}|{_BYTE}\.{_BYTE}\.{_BYTE}\.{_BYTE})"
+_PORT = r"(?::(?(1)(?!443/)|(?!80/))(?:[1-5][0-9]{0,4}|[6-9][0-9]{0,3}))?"
+# "." and "%2e" at the beginning may be a dot segment: ada sees to these.
+_SEGMENT = r"/(?!\.|%2[Ee])[A-Za-z0-9\-._~!$&'()*+,;=:@%[\]]*"
 #: Whether `normal_url` would return it as it is. Linear in the length; says no at times of one
 #: that is rare (a user in it, IPv6, a segment that begins with a dot), never yes of another.
 is_normal = re.compile(
-    rf"(?:http|ws)(s)?://{_HOST}{_PORT}(?:{_SEGMENT})+"
+    rf"(?:http|ws)(s)?://(?=[^/]+/){_HOST}{_PORT}(?:{_SEGMENT})+"
     r"(?:\?[A-Za-z0-9\-._~!$&()*+,;=:@%[\]/?]*)?(?:\#[!#-;=?-_a-~]*)?"
 ).fullmatch
 
