@@ -9,6 +9,7 @@ arithmetic, the states of the breaker are pybreaker's. Waiting is the loop's: no
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Collection
 from datetime import datetime, timezone
@@ -39,6 +40,10 @@ TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ERRORS = (ConnectError, TimeoutError, ProtocolError)
 #: Nothing of such a request has been worked on: any method may be sent again.
 _UNTOUCHED = frozenset({429, 503})
+#: Seconds in a Retry-After: whole ones, says RFC 9110, but there are servers that say 0.5.
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
+#: Circuits before those of hosts that nobody asks any more are looked for.
+_KEPT = 1024
 
 
 class Retry:
@@ -131,14 +136,15 @@ def retry_after(response: Response, now: float) -> float | None:
         now: Unix time, seconds.
 
     Returns:
-        None if it does not say, or not in a way that can be read (RFC 9110, 10.2.3).
+        None if it does not say, or not in a way that can be read (RFC 9110, 10.2.3); 0 for a date
+        that is over. There is no upper limit: `math.inf` for a number of many digits.
 
     Example:
         >>> retry_after(response, time.time())
         120.0
     """
-    text = (response.headers.get("Retry-After") or "").strip()
-    if text.isdecimal() and text.isascii():
+    text = str(response.headers.get("Retry-After", "")).strip()
+    if _SECONDS.fullmatch(text):
         return float(text)
     date = unix_time(text)
     return None if date is None else max(0.0, date - now)
@@ -150,6 +156,7 @@ class CircuitBreaker:
     When `fail_max` requests in a row to one host (with its port) have come to nothing, the circuit
     is open: further ones end at once with `CircuitOpenError`. After `reset_timeout` one is let
     through: if it comes to something the circuit is closed again, else it stays open as long again.
+    Of many hosts, those that have not been asked for `reset_timeout` are forgotten.
 
     Args:
         fail_max: requests in a row.
@@ -174,6 +181,7 @@ class CircuitBreaker:
         self._reset_timeout = reset_timeout
         self._is_failure = is_failure or _is_failure
         self._circuits: dict[str, _Circuit] = {}
+        self._kept = _KEPT
 
     def admit(self, request: Request) -> StreamError | None:
         """See `engine.conduct.Breaker`."""
@@ -193,10 +201,22 @@ class CircuitBreaker:
         is_failure = self._is_failure(outcome)
         if circuit is None and is_failure:
             circuit = self._circuits[host] = _Circuit(self._fail_max, self._reset_timeout)
+            if len(self._circuits) > self._kept:
+                self._forget_idle_circuits()
         if circuit is not None:
             circuit.record(request, is_failure)
             if circuit.is_closed and not is_failure:
                 del self._circuits[host]  # a crawler sees many hosts
+
+    def _forget_idle_circuits(self) -> None:
+        """A crawler sees many hosts that fail once, and never asks them again."""
+        since = time.monotonic() - self._reset_timeout
+        self._circuits = {
+            host: circuit
+            for host, circuit in self._circuits.items()
+            if circuit.probe is not None or circuit.used_at >= since
+        }
+        self._kept = max(_KEPT, 2 * len(self._circuits))
 
     def give_up(self, request: Request) -> None:
         """See `engine.conduct.Breaker`."""
@@ -217,6 +237,7 @@ class _Circuit:
         )
         self._reset_timeout = reset_timeout
         self.probe: Request | None = None  # was let through, and has not come back
+        self.used_at = time.monotonic()
 
     @property
     def is_closed(self) -> bool:
@@ -234,6 +255,7 @@ class _Circuit:
         return True
 
     def record(self, request: Request, is_failure: bool) -> None:
+        self.used_at = time.monotonic()
         if not self.is_closed and request is not self.probe:
             return  # it was sent before the circuit opened: that is no news
         self.probe = None

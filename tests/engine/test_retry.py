@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import math
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from servers.scripted import Asked, Say, scripted
 from tenacity import stop_after_attempt, stop_after_delay, wait_fixed, wait_none
 
@@ -240,7 +243,14 @@ def test_when_decides_alone():
         # The forms of old (RFC 9110, 5.6.7), all of them in UTC.
         ("Monday, 12-Jan-70 13:47:10 GMT", 30.0),
         ("Mon Jan 12 13:47:10 1970", 30.0),
+        ("1.5", 1.5),
+        ("9" * 400, math.inf),
+        ("9" * 5000, math.inf),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 253401300799.0),
         ("soon", None),
+        ("1e3", None),
+        ("inf", None),
+        ("5, 5", None),
         ("-5", None),
         ("", None),
         ("٣", None),
@@ -249,6 +259,12 @@ def test_when_decides_alone():
 )
 def test_retry_after_as_seconds_and_as_date(text, seconds, far_east):
     assert retry_after(response(503, f"Retry-After: {text}".encode()), 1_000_000) == seconds
+
+
+@given(st.text(st.characters(max_codepoint=255, exclude_characters="\r\n")))
+def test_any_retry_after_can_be_looked_at(text):
+    asked = retry_after(response(503, f"Retry-After: {text}".encode("latin-1")), 0.0)
+    assert asked is None or asked >= 0
 
 
 # -- the breaker --------------------------------------------------------------------------------
@@ -317,6 +333,20 @@ async def test_a_probe_that_is_cancelled_lets_another_one_through():
         await held.wait()
         probe.cancel()
         assert (await stream.fetch(server.url)).status == 200
+
+
+def test_hosts_that_failed_once_are_forgotten(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr("webqq_tornado.retry.time.monotonic", lambda: now)
+    breaker = CircuitBreaker(fail_max=1, reset_timeout=30)
+    first = Request("http://first.test/")
+    breaker.record(first, ConnectError("refused"))
+    for now in range(6000):
+        breaker.record(Request(f"http://host-{now}.test/"), ConnectError("refused"))
+        if now % 10 == 0:  # it is asked all the time, and stays in mind
+            breaker.record(first, ConnectError("refused"))
+            assert isinstance(breaker.admit(first), CircuitOpenError)
+    assert len(breaker._circuits) < 2500
 
 
 def test_a_breaker_that_can_not_work_is_refused():
