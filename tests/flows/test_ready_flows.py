@@ -57,6 +57,17 @@ async def test_a_monitor_tells_changes_and_sums_up():
     assert (flow.done, flow.total) == (9, 9)
 
 
+@pytest.mark.parametrize("error", [ValueError("no URL"), OSError("no file")])
+async def test_whatever_goes_wrong_with_a_check_the_next_one_comes(error):
+    class Watching(Monitor):
+        def on_request(self, request):
+            raise error
+
+    async with Watching(["http://127.0.0.1:1/"], interval=0, rounds=3, say=print) as flow:
+        await flow.launch()
+    assert (flow.watches[0].failures, flow.watches[0].last) == (3, type(error).__name__)
+
+
 async def test_a_slow_endpoint_is_down():
     async def script(asked: Asked) -> Say:
         await asyncio.Event().wait()
@@ -114,6 +125,9 @@ async def test_a_sync_writes_all_items_of_all_pages(tmp_path: Path):
         '</?p=2>; rel="last next"',
         '</?p=0>; rel="next-archive", </?p=2>; REL="Next"',
         '</?p=0>; title="; rel=next", </?p=2>; rel="next"',
+        '</?p=2> ; rel = "next"',
+        "</?p=2>; rel='next'",
+        '</?p=0>; rel="next"; anchor="/elsewhere", <?p=2#x>; rel="next"; anchor="#top"',
     ],
 )
 async def test_pages_may_be_lists_with_a_link_header(tmp_path: Path, line):
@@ -134,6 +148,8 @@ async def test_pages_may_be_lists_with_a_link_header(tmp_path: Path, line):
         (b'{"items": 3}', "no list"),
         (b'{"items": [], "next": "/"}', "circle"),
         (b'{"items": [], "next": 7}', "no URL"),
+        (b'{"items": [], "next": "http://[oops/"}', "the next page: URL"),
+        (b"[" * 100_000, "nested too deeply"),
         (b"[", "not JSON"),
     ],
 )
@@ -255,6 +271,27 @@ async def test_a_job_that_is_not_taken_is_an_error(say, why, caplog):
                 await flow.launch()
 
 
+@pytest.mark.parametrize("said", ["9999999999", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT", "11"])
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_a_job_that_is_to_wait_too_long_is_an_error_that_says_so(said, method, caplog):
+    def script(asked: Asked) -> Say:
+        asks = {"Retry-After": said} if asked.method == method else {}
+        return Say(202, b'{"state": "queued"}', {"Location": "/7", **asks})
+
+    async with scripted(script) as server:
+        async with Job(server.url, {}, interval=0, max_retry_after=10, say=print) as flow:
+            with pytest.raises(ProtocolError, match=f"max_retry_after=10 .*{said[:40]}"):
+                await flow.launch()
+
+
+async def test_a_job_whose_place_is_no_url_is_an_error(caplog):
+    say = Say(202, b"", {"Location": "http://[oops/"})
+    async with scripted(lambda _: say) as server:
+        async with Job(server.url, {}, say=print) as flow:
+            with pytest.raises(ProtocolError, match="where the job is: URL"):
+                await flow.launch()
+
+
 async def test_job_as_a_command(tmp_path: Path):
     data = tmp_path / "job.json"
     data.write_text('{"n": 9}')
@@ -340,6 +377,17 @@ async def test_the_time_of_a_copy_is_that_of_its_file_however_it_is_said(tmp_pat
             await flow.launch()
     (copy,) = (path for path in tmp_path.rglob("*") if path.is_file())
     assert copy.stat().st_mtime == 1445412480
+
+
+async def test_a_copy_may_have_no_time_that_the_system_knows(tmp_path, monkeypatch):
+    def utime(*_: object) -> None:
+        raise OverflowError("timestamp out of range")
+
+    monkeypatch.setattr("webqq_tornado.flows.mirror.os.utime", utime)
+    async with scripted(Files()) as server:
+        async with Mirror([f"{server.url}/a"], tmp_path, say=print) as flow:
+            await flow.launch()
+    assert (flow.fetched, flow.missed) == (1, {})
 
 
 @pytest.mark.parametrize(

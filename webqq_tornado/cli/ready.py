@@ -61,6 +61,7 @@ def sync(url: str, path: Path, verbose: bool, **choices: Any) -> None:
 @click.option("--data", default="{}", show_default=True, help="JSON of the job, or @FILE.")
 @click.option("--state", default="state", show_default=True, help="Key of the state.")
 @_seconds("--interval", SECONDS, 2.0, "Seconds between two questions.")
+@_seconds("--max-retry-after", SECONDS, 3600.0, "Seconds that the server may ask to wait.")
 @options("verbose")
 def job(url: str, data: str, verbose: bool, **choices: Any) -> None:
     """Submit a job to URL, and wait until it is done."""

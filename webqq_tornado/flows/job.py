@@ -12,13 +12,13 @@ import json
 import time
 from collections.abc import Collection, Iterator
 from typing import Any
-from urllib.parse import urljoin
 
 from ..engine.chain import Link
 from ..engine.errors import ProtocolError, safe_url
 from ..engine.forms import json_body
 from ..engine.request import Request
 from ..engine.response import Response
+from ..engine.urls import join_url
 from ..retry import Retry, retry_after
 from .ready import ReadyFlow, Report
 
@@ -40,6 +40,7 @@ class Job(ReadyFlow):
         done: states of a job that has come to something, in small letters or capitals.
         failed: states of one that has not.
         interval: seconds between two questions, where the server does not say.
+        max_retry_after: seconds; to be asked to wait for longer is an error.
         arguments: of `ReadyFlow`.
 
     Attributes:
@@ -60,6 +61,7 @@ class Job(ReadyFlow):
         done: Collection[str] = ("done", "succeeded", "completed", "finished"),
         failed: Collection[str] = ("failed", "error", "cancelled"),
         interval: float = 2.0,
+        max_retry_after: float = 3600.0,
         **arguments: Any,
     ) -> None:
         arguments.setdefault("retry", Retry())
@@ -70,6 +72,7 @@ class Job(ReadyFlow):
         self._done_states = frozenset(map(str.casefold, done))
         self._failed_states = frozenset(map(str.casefold, failed))
         self._interval = interval
+        self._max_retry_after = max_retry_after
         self._state = "not submitted"
         self.result: Any = None
 
@@ -83,9 +86,12 @@ class Job(ReadyFlow):
         where = response.headers.get("Location") or _document(response).get("url")
         if not where or not isinstance(where, str):
             raise ProtocolError(f"{safe_url(response.url)}: it does not say where the job is")
-        url = urljoin(response.url, where)
-        self.say(f"submitted: {safe_url(url)}")
-        return Request(url), self._told, self._pause(response)
+        try:
+            request = Request(join_url(response.url, where))
+        except ValueError as error:
+            raise ProtocolError(f"{safe_url(response.url)}: where the job is: {error}") from None
+        self.say(f"submitted: {safe_url(request.url)}")
+        return request, self._told, self._pause(response)
 
     def _told(self, response: Response) -> Link:
         document = _document(response)
@@ -105,7 +111,15 @@ class Job(ReadyFlow):
 
     def _pause(self, response: Response) -> float:
         asked = retry_after(response, time.time())
-        return self._interval if asked is None else asked
+        if asked is None:
+            return self._interval
+        if asked > self._max_retry_after:
+            said = str(response.headers["Retry-After"])[:40]
+            raise ProtocolError(
+                f"{safe_url(response.url)}: the server asks to wait for longer than "
+                f"max_retry_after={self._max_retry_after:g} seconds: Retry-After: {said}"
+            )
+        return asked
 
     def report(self) -> Report:
         """State and result."""

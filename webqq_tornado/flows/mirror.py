@@ -8,6 +8,7 @@ that go to files, limits for each host.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import functools
 import os
@@ -168,4 +169,6 @@ def _set_time(path: Path, response: Response) -> None:
     """The copy is as old as what it is a copy of: that is what the next run asks about."""
     changed = unix_time(str(response.headers.get("Last-Modified", "")))
     if changed is not None:
-        os.utime(path, (changed, changed))
+        # There are file systems that do not know the year 9999.
+        with contextlib.suppress(OSError, OverflowError):
+            os.utime(path, (changed, changed))

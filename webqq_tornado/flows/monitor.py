@@ -98,8 +98,8 @@ class Monitor(ReadyFlow):
         return self._note(watch, is_up, f"{response.status} in {seconds * 1000:.0f} ms")
 
     def _missed(self, watch: Watch, error: Exception) -> Link:
-        if not isinstance(error, StreamError):
-            raise error
+        if not isinstance(error, (StreamError, OSError, ValueError)):
+            raise error  # a mistake of ours
         return self._note(watch, False, type(error).__name__)
 
     def _note(self, watch: Watch, is_up: bool, what: str) -> Link:

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 from ..engine.chain import Link
 from ..engine.errors import ProtocolError, StreamError, safe_url
@@ -22,16 +20,12 @@ from ..engine.inflow import is_replaced, part_path
 from ..engine.limits import Limits
 from ..engine.request import Request
 from ..engine.response import Response
+from ..engine.urls import join_url
 from ..retry import Retry
+from .linkheader import HeaderLink, parse_links
 from .ready import ReadyFlow, Report
 
 __all__ = ["Sync"]
-
-#: A link whose relations have "next" among them; commas may be in quotes (RFC 8288).
-_NEXT = re.compile(
-    r'<([^>]*)>(?:[^,"<]|"[^"]*")*?;\s*rel=(?:next(?![^\s,;])|"(?:[^"]*\s)?next(?:\s[^"]*)?")',
-    re.IGNORECASE,
-)
 
 
 class Sync(ReadyFlow):
@@ -115,19 +109,35 @@ class Sync(ReadyFlow):
         return None
 
     def _next_url(self, response: Response, document: Any) -> str | None:
-        linked = _NEXT.search(", ".join(response.headers.get_all("Link", [])))
-        url = linked[1] if linked else None
+        links = parse_links(response.headers.get_all("Link", []))
+        url: Any = next((link.target for link in links if _is_next(link, response)), None)
         if url is None and isinstance(document, dict):
-            url = document.get(self._following)
-        if url and not isinstance(url, str):
+            url = document.get(self._following) or None
+        if url is None:
+            return None
+        if not isinstance(url, str):
             raise ProtocolError(f"{safe_url(response.url)}: {self._following!r} is no URL: {url!r}")
-        return urljoin(response.url, url) if url else None
+        return _seen_from(response, url)
 
     def report(self) -> Report:
         """Pages, items, and where they are."""
         where = self._path if self._is_whole else self._part
         row = (str(self.pages), str(self.items_written), str(where))
         return Report(("pages", "items", "file"), [row], self._is_whole)
+
+
+def _is_next(link: HeaderLink, response: Response) -> bool:
+    if "next" not in link.relations:
+        return False
+    # One with an anchor is a link of that to the target.
+    return link.anchor is None or _seen_from(response, link.anchor) == _seen_from(response, "")
+
+
+def _seen_from(response: Response, url: str) -> str:
+    try:
+        return join_url(response.url, url).partition("#")[0]
+    except ValueError as error:
+        raise ProtocolError(f"{safe_url(response.url)}: the next page: {error}") from None
 
 
 def _document(response: Response) -> Any:
