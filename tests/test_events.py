@@ -518,3 +518,25 @@ async def test_json_lines_may_begin_with_a_mark_and_end_in_any_way():
         seen = []
         await stream.add_request(JSONLines(server.url, seen.append).link())
     assert seen == [{"a": 1}, "x"]
+
+
+async def test_a_line_that_was_cut_is_of_a_connection_that_broke_off():
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        answers.append(b"1\n2\n[3, 4" if not answers else b"5\n")
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + answers[-1])
+
+    def take(value):
+        seen.append(value)
+        return (url, None) if value == 5 else None
+
+    answers, seen = [], []
+    async with raw_server(serve) as url, HTTPStream() as stream:
+        await stream.add_request(JSONLines(url, take, retry=0.001).link())
+    assert seen == [1, 2, 5]
+
+
+async def test_what_has_no_line_of_json_is_not_asked_for_again(caplog):
+    async with scripted(lambda _: Say(200, b"<html>")) as server, HTTPStream() as stream:
+        with pytest.raises(ProtocolError, match="line 1 is not JSON"):
+            await stream.add_request(JSONLines(server.url, print, retry=0.001).link())

@@ -375,12 +375,24 @@ class JSONLines(_Source):
             try:
                 value = parse_json(line)
             except ValueError as error:
-                raise self._unfit(response, f"line {number} is not JSON: {error}") from error
+                raise self._no_value(response, number, line, error) from error
             yield value
+
+    def _no_value(
+        self, response: Response, number: int, line: bytes, error: ValueError
+    ) -> StreamError:
+        if number > 1 and not line.endswith(b"\n"):
+            # The end of a connection may be all that says where an answer ends.
+            request = response.request
+            return ProtocolError(
+                f"{request.method} {safe_url(request.url)}: the answer broke off in line {number}",
+                request=request,
+            )
+        return self._unfit(response, f"line {number} is not JSON: {error}")
 
     async def _lines(self, response: Response) -> AsyncIterator[bytes]:
         try:
-            async for line in response.stream.lines(self._max_line_size):
+            async for line in response.stream.lines(self._max_line_size, keep_ends=True):
                 yield line
         except ValueError as error:
             raise self._unfit(response, str(error)) from error

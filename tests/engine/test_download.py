@@ -262,12 +262,19 @@ async def test_a_streamed_body_can_be_saved(web: Web, tmp_path):
     assert (tmp_path / "body").stat().st_size == 300000
 
 
-async def test_lines_do_not_mind_where_chunks_end():
+@pytest.mark.parametrize(
+    ("keep_ends", "expected"),
+    [
+        (False, [b"one", b"two", b"", b"three"]),
+        (True, [b"one\r\n", b"two\n", b"\n", b"three"]),
+    ],
+)
+async def test_lines_do_not_mind_where_chunks_end(keep_ends, expected):
     halves = Halves(b"one\r\ntw", b"o\n\nthree")
     halves.go_on.set()
     async with HTTPStream() as stream, raw_server(halves) as url, stream.open(url) as response:
-        lines = [line async for line in response.stream.lines()]
-    assert lines == [b"one", b"two", b"", b"three"]
+        lines = [line async for line in response.stream.lines(keep_ends=keep_ends)]
+    assert lines == expected
 
 
 @given(st.lists(st.binary(min_size=1, max_size=1200), min_size=1))

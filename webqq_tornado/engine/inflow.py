@@ -268,11 +268,14 @@ class BodyStream:
         while chunk := await self.read():
             yield chunk
 
-    async def lines(self, max_size: int | None = None) -> AsyncIterator[bytes]:
-        """Line by line, without their ends; the last one may have had none.
+    async def lines(
+        self, max_size: int | None = None, *, keep_ends: bool = False
+    ) -> AsyncIterator[bytes]:
+        """Line by line; the last one may have had no end.
 
         Args:
             max_size: bytes of a line; by default there is no limit.
+            keep_ends: with their LF, or CR LF; else without.
 
         Raises:
             ValueError: one is longer.
@@ -283,7 +286,7 @@ class BodyStream:
             for line in lines:
                 rest += line
                 _check_line(rest, max_size)
-                yield bytes(rest).removesuffix(b"\r")
+                yield bytes(rest) + b"\n" if keep_ends else bytes(rest).removesuffix(b"\r")
                 rest.clear()
             rest += last
             _check_line(rest, max_size)
