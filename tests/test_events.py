@@ -405,7 +405,8 @@ async def test_what_is_no_link_ends_the_source(source, mistake, caplog):
     "error",
     [
         TLSError("not trusted", code=60),
-        TLSError("the TLS handshake failed: alert protocol version", code=35),
+        TLSError("the TLS handshake failed: tlsv1 alert protocol version", code=35),
+        TLSError("the TLS handshake failed: error:0A00010B:SSL routines::wrong version", code=35),
         RedirectError("too many"),
         TooLargeError("the headers"),
         AuthError("no credentials"),
@@ -426,7 +427,8 @@ async def test_what_would_be_no_better_the_next_time_ends_the_source(error, capl
         ResolveError("no name", code=6),
         TimeoutError("silence", code=28),
         ProtocolError("broke off", code=18),
-        TLSError("the TLS handshake failed: unexpected eof while reading", code=35),
+        TLSError("the TLS handshake failed: SSL routines::unexpected eof while", code=35),
+        TLSError("the TLS handshake failed: Recv failure: Connection reset by peer", code=35),
     ],
 )
 async def test_what_may_pass_is_tried_again(error):

@@ -52,8 +52,8 @@ _FUTILE, _MIN_BACK_OFF, _MAX_BACK_OFF = 3, 0.1, 60.0
 #: Seconds after which a connection was not in vain, whatever came.
 _LONG = 10.0
 _HANDSHAKE = 35  # libcurl's error number
-#: In its words when the two do not agree, which is no accident.
-_DISAGREEMENTS = ("alert", "wrong version", "unsupported")
+#: In its words when the two do not agree, and did not just lose each other.
+_DISAGREES = re.compile(r"alert|SSL routines(?!::unexpected eof)")
 
 
 class Event(NamedTuple):
@@ -248,9 +248,7 @@ class _UnfitError(ProtocolError):
 
 def _may_pass(error: Exception) -> bool:
     if isinstance(error, TLSError):
-        return error.code == _HANDSHAKE and not any(
-            word in error.message for word in _DISAGREEMENTS
-        )
+        return error.code == _HANDSHAKE and not _DISAGREES.search(error.message)
     is_of_network = isinstance(error, (ConnectError, TimeoutError, ProtocolError))
     return is_of_network and not isinstance(error, _UnfitError)
 

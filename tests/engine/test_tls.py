@@ -51,6 +51,13 @@ async def test_what_was_not_verified_is_not_used_for_a_request_that_asks_for_it(
                 await stream.fetch(url)
 
 
+@pytest.mark.parametrize("option", ["tls_ciphers", "tls13_ciphers"])
+async def test_ciphers_that_do_not_exist_are_a_tls_error_that_names_them(web: Web, option):
+    async with HTTPStream() as stream:
+        with pytest.raises(TLSError, match=f"NO-SUCH.*{option}="):
+            await stream.fetch(Request(web.https, ca_certs=web.ca, **{option: "NO-SUCH"}))
+
+
 async def test_what_one_ca_vouched_for_is_not_used_under_another(web: Web):
     async with HTTPStream(max_clients=1) as stream:
         await stream.fetch(Request(web.https, ca_certs=web.ca))

@@ -120,7 +120,7 @@ class Response:
     def trailers(self) -> http.client.HTTPMessage:
         """What came behind the body, as `headers`; none of it is among these (RFC 9110, 6.5.1).
 
-        With `stream=True` it is not known when the reader is called: empty then.
+        With `stream=True`: of it what had come when the reader was called, most often nothing.
         """
         return _parse_headers(self._parts()[1])
 
