@@ -21,7 +21,9 @@ def test_every_default_is_an_option_of_a_request():
     assert set(DEFAULTS) <= set(option_names())
 
 
-def test_tls_is_verified_by_default():
+def test_tls_is_verified_by_default(monkeypatch):
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     options = _options()
     assert (options[pycurl.SSL_VERIFYPEER], options[pycurl.SSL_VERIFYHOST]) == (1, 2)
     assert options[pycurl.CAINFO] in (certifi.where(), certifi.where().encode())
@@ -69,3 +71,31 @@ def test_compiling_is_the_same_every_time():
 def test_a_wrong_auth_mode_is_named():
     with pytest.raises(ValueError, match="auth_mode"):
         _options(auth_username="me", auth_mode="spnego")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("proxy", "http://me:pü@Bücher.example:80", "http://me:pü@xn--bcher-kva.example:80"),
+        ("proxy", "bücher.example:3128", "xn--bcher-kva.example:3128"),
+        ("proxy", "socks5h://faß.example/", "socks5h://xn--fa-hia.example"),
+        ("proxy", "http://127.0.0.1:80", "http://127.0.0.1:80"),
+        ("doh_url", "https://bücher.example/q", "https://xn--bcher-kva.example/q"),
+        ("no_proxy", "a.test, .bücher.example,ü b", "a.test,xn--bcher-kva.example,ü b"),
+        ("resolve", {"Bücher.example:80": "[::1]"}, "xn--bcher-kva.example:80:[::1]:"),
+    ],
+)
+def test_a_host_outside_ascii_has_its_idna_form_in_every_setting(name, value, said):
+    options = _options(**{"proxy": "", name: value})
+    assert said.encode() in _texts(options)
+
+
+def _texts(options):
+    values = [value if isinstance(value, list) else [value] for value in options.values()]
+    return [one for value in values for one in value]
+
+
+@pytest.mark.parametrize("settings", [{"proxy": "http://ü b:80"}, {"doh_url": "https://[ü"}])
+def test_a_host_that_is_none_is_refused_in_every_setting(settings):
+    with pytest.raises(ValueError, match="URL"):
+        _options(**settings)

@@ -82,6 +82,14 @@ def test_a_method_that_is_no_token_is_refused(method):
         Request(URL, method)
 
 
+@pytest.mark.parametrize("method", ["connect", "CONNECT", "head"])
+@pytest.mark.parametrize("body", [b"", b"x", [b"x"]])
+def test_what_libcurl_would_wait_for_in_vain_is_refused(method, body):
+    """An answer to HEAD has no body, one to CONNECT has no end."""
+    with pytest.raises(ValueError, match=method.upper()):
+        Request(URL, method, body=body)
+
+
 @pytest.mark.parametrize(
     ("given", "method"),
     [("get", "GET"), ("Post", "POST"), ("patch", "PATCH"), ("M-search", "M-SEARCH")],

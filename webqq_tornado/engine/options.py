@@ -113,6 +113,20 @@ def _proxy(url: str) -> bytes:
     return _text(url)
 
 
+def _no_proxy(hosts: str) -> bytes:
+    if not hosts.isascii():
+        hosts = ",".join(map(_ascii_host, hosts.split(",")))
+    return _text(hosts)
+
+
+def _ascii_host(host: str) -> str:
+    name = host.strip()
+    try:
+        return host if name.isascii() else normal_host(name.lstrip("."))
+    except ValueError:  # the variable is of the whole system: what is wrong in it stops no request
+        return host
+
+
 def _split_port(host: str) -> tuple[str, str]:
     name, colon, port = host.rpartition(":")
     return (name, port) if colon and not host.endswith("]") else (host, "")
@@ -186,7 +200,7 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
     if setting("proxy") is None:
         no_proxy = no_proxy_of(no_proxy, setting("resolve"), os.environ)
     if no_proxy is not None:
-        options[pycurl.NOPROXY] = _text(no_proxy)
+        options[pycurl.NOPROXY] = _no_proxy(no_proxy)
     options.update(_tls_versions(setting("tls_min_version"), setting("tls_max_version")))
     options.update(_for_the_proxy(setting("proxy_validate_cert"), setting("proxy_headers")))
     if setting("local_port") is not None:

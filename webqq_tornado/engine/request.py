@@ -231,6 +231,8 @@ class Request:
                 given.update(settle_headers(self))
 
     def _check_what_excludes_each_other(self) -> None:
+        if self.method in ("HEAD", "CONNECT"):
+            self._check_method()
         if self.is_special and self.is_socket and (self.method != "GET" or self.body is not None):
             raise ValueError(
                 "a web socket begins with a GET without a body; chain.send sends its messages"
@@ -239,6 +241,12 @@ class Request:
             raise ValueError("resume=True is for a sink that is a path: there the rest goes")
         if self.ip_version == 4 and "[" in self.host:
             raise ValueError(f"ip_version is 4, and {self.host} is an address of version 6")
+
+    def _check_method(self) -> None:
+        if self.method == "CONNECT":
+            raise ValueError("method CONNECT is for proxies: with proxy= it is sent by itself")
+        if self.body is not None:  # libcurl would wait for the body of the answer, which has none
+            raise ValueError("method HEAD has no body: leave it out, or send a GET or POST")
 
     def _keep_what_was_given(self) -> dict[str, Any]:
         """Leave the other arguments to the class, which has their defaults: most are others."""
