@@ -14,6 +14,9 @@ No loop and no socket in here: `stream` moves chains through these states.
 A paused chain is moved like any other until it has a link to send: that stays queued. A link that
 is tried again is delayed; one that waits for credentials is queued.
 
+The last of the chains below a waiting one goes on as that chain, once it comes to be several
+itself: see `fanout`.
+
 A chain that is paused has no state of its own: it stays `queued` when it has a link to send, and
 `Chain.is_paused` tells why. Sent, it ends and is read; delayed, it goes on counting first.
 
@@ -217,6 +220,7 @@ class Chain:
         "_is_failing",
         "_is_quiet",
         "_keeper",
+        "_kept",
         "_lane",
         "_name",
         "_number",
@@ -263,6 +267,8 @@ class Chain:
         self.parent = parent
         #: Chains below this one that have not ended, and the feeder that makes them.
         self._below: Below | None = None
+        #: How it ends by itself, whatever its last branch, which goes on as this chain, comes to.
+        self._kept: Kept | None = None
         #: The link under way. Its request is the one that readers see.
         self._request: Any = None
         #: The request of the redirect that is followed for it, in its place.
@@ -376,12 +382,62 @@ class Chain:
             if self._waiters is not None:  # whoever awaits it waits no more
                 self._waiters.pop(waiter, None)
 
+    def _merge_into_parent(self) -> None:
+        """Go on as the chain above: what is asked of this one, that is asked. Called by the stream.
+
+        It is the last branch of a chain that only waits for it. The two become one, or a reader
+        that returns several links, one of which comes back to it, would add a chain each round.
+        """
+        parent = self.parent
+        if parent is None:
+            raise ValueError(f"{self!r} is no branch")
+        waiters, self._waiters = self._waiters, None
+        if waiters:
+            parent._waiters = {**(parent._waiters or {}), **waiters}
+        self._outcome = self._below = self._lane = self._kept = self.response = None
+        self._request = self._readback = self._errback = self._hop = self._signed = None
+        self.__class__ = _Merged
+
     def _wake_waiters(self) -> None:
         """Whoever awaits the chain may look at how it ended. Called by the stream."""
         waiters, self._waiters = self._waiters or (), None
         for waiter in waiters:
             if not waiter.done() and not waiter.get_loop().is_closed():
                 waiter.set_result(None)
+
+
+class Kept(NamedTuple):
+    """What a chain that was left to its last branch ends with.
+
+    Args:
+        response: the last that its own readers have read.
+        error: the first of its branches'.
+    """
+
+    response: Response | None
+    error: BaseException | None
+
+
+class _Merged(Chain):
+    """A chain that goes on as the one above it, for whoever holds it still."""
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        return getattr(heir_of(self), name)
+
+    def __repr__(self) -> str:
+        return repr(heir_of(self))
+
+    def __await__(self) -> Generator[Any, None, Response | None]:
+        return heir_of(self).__await__()
+
+
+def heir_of(chain: Chain) -> Chain:
+    """The chain itself, or the one as which it goes on."""
+    while type(chain) is _Merged:
+        chain = object.__getattribute__(chain, "parent")
+    return chain
 
 
 #: The chain that a task belongs to. The tasks which such a task makes inherit it, and are others.
@@ -432,7 +488,7 @@ def _held_up_by(reader: Chain) -> set[Chain]:
     while before < len(held_up):
         before = len(held_up)
         for waiting, awaited in tuple(_awaited.items()):  # a few: readers seldom await chains
-            if awaited in held_up:
+            if heir_of(awaited) in held_up:
                 held_up.update(_with_those_above(waiting))
     return held_up
 

@@ -3,7 +3,10 @@
 A source (list, generator, async generator) is only taken as far as there is room, so that it may
 be endless. Each of its links becomes a chain below the one that has the source, which ends when
 the source is exhausted and all below have ended. A source with a single link does not branch: the
-chain goes on with it, however often that is repeated.
+chain goes on with it, however often that is repeated. Nor does what is left of several, when all
+others have ended: the last branch goes on as the chain above it, which keeps what it has of its
+own (name, deadline, who awaits it, an error of the others). So a reader that returns an answer to
+send and the next poll makes no tower of chains that wait for each other.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
-from .chain import Below, Chain, Errback, Link, Next, State, checked_link, link_of
+from .chain import Below, Chain, Errback, Kept, Link, Next, State, checked_link, heir_of, link_of
 from .response import Response
 from .session import Session
 
@@ -67,6 +70,9 @@ class Trunk(Protocol):
 
     def log_error(self, chain: Chain, error: BaseException) -> None:
         """Say that something of the chain's has failed."""
+
+    def merge(self, branch: Chain) -> None:
+        """The branch is counted no more: it goes on as the chain above it."""
 
     def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the chain."""
@@ -144,6 +150,50 @@ class FanOut:
             return
         elif below.joint is not None or not self._is_single(chain, below, below.source):
             self._take(chain, below)
+
+    def merged(self, chain: Chain) -> Chain:
+        """As which chain one goes on that is about to branch: itself, or one that waits for it."""
+        while _last_branch(chain.parent) is chain and chain._task is None:
+            chain = self._merge(chain)
+            chain._below, chain.state = None, State.READING
+        return chain
+
+    def _merge_what_waits(self, chain: Chain) -> None:
+        """One chain is enough where one waits for another that waits, too."""
+        while (last := _last_branch(chain)) is not None and _only_waits(last):
+            below = last._below
+            self._merge(last)
+            self._move(below, chain)
+        while _only_waits(chain) and _last_branch(chain.parent) is chain:
+            below = chain._below
+            chain = self._merge(chain)
+            self._move(below, chain)
+
+    @staticmethod
+    def _move(below: Below | None, chain: Chain) -> None:
+        chain._below = below
+        for branch in () if below is None else below.alive:
+            branch.parent = chain
+
+    def _merge(self, branch: Chain) -> Chain:
+        """Go on with the last branch as the chain that waits for it."""
+        chain = branch.parent
+        if chain is None or chain._below is None:
+            raise ValueError(f"{branch!r} is no branch")
+        errors = (chain._below.error, None if branch._kept is None else branch._kept.error)
+        kept = chain._kept or Kept(chain.response, None)
+        chain._kept = kept._replace(error=kept.error or errors[0] or errors[1])
+        chain.session, chain._priority, chain._retry = (
+            branch.session,
+            branch._priority,
+            branch._retry,
+        )
+        chain.steps += branch.steps
+        chain.retries += branch.retries
+        chain._request, chain._lane = branch._request, branch._lane
+        chain._errback, chain._is_failing = branch._errback, branch._is_failing
+        self._trunk.merge(branch)
+        return chain
 
     def leave(self, chain: Chain, below: Below) -> None:
         """The chain has ended, or goes on from what was below it: close the source."""
@@ -263,6 +313,7 @@ class FanOut:
         if chain._below is below:
             below.source = chain._task = None
             self.end_if_all_ended(chain)
+            self._merge_what_waits(chain)
 
     def _on_error(self, chain: Chain, below: Below, error: Exception) -> None:
         """The source failed: what the errback makes of it is one more branch."""
@@ -300,6 +351,7 @@ class FanOut:
             elif not below.joint.return_exceptions:
                 self._break_off(parent, below, branch.error)
         self.end_if_all_ended(parent)
+        self._merge_what_waits(parent)
 
     def _break_off(self, chain: Chain, below: Below, error: BaseException) -> None:
         """A `Gather` goes on to its errback, with the first error."""
@@ -309,6 +361,7 @@ class FanOut:
 
     def end_if_all_ended(self, chain: Chain) -> None:
         """A chain that had become several ends when they all have."""
+        chain = heir_of(chain)
         below = chain._below
         if below is None or below.source is not None or below.alive or chain.done:
             return
@@ -319,6 +372,7 @@ class FanOut:
         self._trunk.call_soon(self._end, chain, below)
 
     def _end(self, chain: Chain, below: Below) -> None:
+        chain = heir_of(chain)
         if chain._below is below and not below.alive:
             state = State.DONE if below.error is None else State.FAILED
             self._trunk.end(chain, state, below.error)
@@ -341,6 +395,24 @@ class FanOut:
             self._trunk.join(chain, joint.readback, [_came_to(one) for one in below.branches])
         else:
             self._trunk.end(chain, State.DONE)
+
+
+def _last_branch(chain: Chain | None) -> Chain | None:
+    """The only one that a chain waits for, and will ever wait for."""
+    below = None if chain is None else chain._below
+    if below is None or below.source is not None or below.joint is not None:
+        return None
+    if len(below.alive) != 1:
+        return None
+    (branch,) = below.alive
+    return None if branch.is_paused or branch.done else branch
+
+
+def _only_waits(chain: Chain) -> bool:
+    below = chain._below
+    if chain.state is not State.WAITING or below is None or not below.alive:
+        return False
+    return below.source is None and below.joint is None and not chain.is_paused
 
 
 def _came_to(branch: Chain) -> object:

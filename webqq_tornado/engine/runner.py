@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from tornado.ioloop import IOLoop
 
 from . import conduct
-from .chain import Below, Chain, Errback, Link, Next, State, checked_link, make_task, next_of
+from .chain import Below, Chain, Errback, Kept, Link, Next, State, checked_link, make_task, next_of
 from .conduct import Breaker, Conduct, Retry
 from .errors import ClosedError, DeadlineError, LoggedOut, StreamError
 from .fanout import FanOut
@@ -418,6 +418,7 @@ class Runner:
                 self.begin(chain, checked_link(link, origin, base))
             elif isinstance(link, Below):
                 self.drop_transfer(chain)
+                chain = self._fan_out.merged(chain)
                 chain.response, link.base = response, base
                 self._fan_out.branch(chain, link)
             else:
@@ -573,6 +574,8 @@ class Runner:
             return
         if state is State.FAILED and error and not _is_told(chain, error):
             self.log_error(chain, error)
+        if chain._kept is not None:
+            state, error = _as_kept(chain, chain._kept, state, error)
         ending, passed_on = [chain], error if state is State.CANCELLED else None
         for one in ending:  # grows: those below, those below them
             # One that is done is being ended now, and its source's end has led here.
@@ -590,6 +593,14 @@ class Runner:
         if not self.chains:
             for listener in tuple(self.idle_listeners):
                 listener()
+
+    def merge(self, branch: Chain) -> None:
+        """The branch is counted no more: it goes on as the chain above it."""
+        if self._conduct is not None:
+            self._conduct.on_end(branch)
+        self.chains.discard(branch)
+        self.done += 1
+        branch._merge_into_parent()
 
     def _count(self, chain: Chain) -> None:
         self.chains.discard(chain)
@@ -661,6 +672,16 @@ class Runner:
         logger.error(
             "chain %s failed at step %d: %s", chain.name, chain.steps, message, exc_info=trace
         )
+
+
+def _as_kept(
+    chain: Chain, kept: Kept, state: State, error: BaseException | None
+) -> tuple[State, BaseException | None]:
+    """How a chain ends that its last branch has gone on as: as if it had waited for that."""
+    chain.response = kept.response
+    if kept.error is None or state is State.CANCELLED or isinstance(error, DeadlineError):
+        return state, error
+    return State.FAILED, kept.error
 
 
 def _is_told(chain: Chain, error: BaseException) -> bool:
