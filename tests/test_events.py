@@ -335,7 +335,7 @@ async def test_an_error_of_the_network_in_the_reader_is_the_readers(is_async, ca
     async with scripted(ticking) as server, HTTPStream() as stream:
         source = EventSource(server.url, take_later if is_async else take, retry=0.001)
         with pytest.raises(ConnectError, match="of what the reader did"):
-            await asyncio.wait_for(stream.add_request(source.link()), 5)
+            await asyncio.wait_for(stream.add_request(source.link()), 60)
     assert seen == ["1"]
 
 

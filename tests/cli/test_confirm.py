@@ -41,7 +41,7 @@ class QRClient:
         return self._get(f"/ptqrlogin?ptqrtoken={hash33(qrsig or '')}&action=0-0-1").decode()
 
     def _get(self, path: str) -> bytes:
-        with self.opener.open(self.url + path, timeout=30) as answer:
+        with self.opener.open(self.url + path, timeout=90) as answer:
             reply: bytes = answer.read()
         return reply
 
@@ -53,7 +53,7 @@ def confirm(
     file.write_text(f"{password}\n", encoding="utf-8")
     command = [sys.executable, "-m", "webqq_tornado", "confirm", "--server", url]
     command += ["--account", str(account), "--password-file", str(file), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
 
 
 def test_the_newest_client_is_let_in(url: str, tmp_path: Path) -> None:
@@ -129,6 +129,6 @@ def test_what_is_missing_is_named(options: list[str], complaint: str, tmp_path: 
     account = ["--account", "1"] if options else []
     command = [sys.executable, "-m", "webqq_tornado", "confirm", *account, *options]
     command += ["--state-dir", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert complaint in done.stderr
     assert done.returncode == 2

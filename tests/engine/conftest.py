@@ -17,6 +17,7 @@ from engine.balance import assert_is_balanced
 from webqq_tornado import HTTPStream
 
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +43,13 @@ def balanced_streams(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for stream in tuple(streams):
         assert_is_balanced(stream)
+
+
+@pytest.fixture(autouse=True)
+def no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may trust others than certifi does."""
+    for name in _CERTIFICATES:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,7 @@ def run_script(text: str, *arguments: str) -> str:
     # One that hangs says where before the deadline.
     watched = "import faulthandler; faulthandler.dump_traceback_later(15, exit=True)\n"
     command = [sys.executable, "-W", "error", "-c", watched + textwrap.dedent(text), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout

@@ -11,6 +11,7 @@ import pytest
 from conftest import open_descriptors
 from servers.web import Web
 from tornado.ioloop import IOLoop
+from waiting import until
 
 from engine.readers import run_script
 from webqq_tornado import HTTPStream, Request, StreamError
@@ -79,9 +80,12 @@ async def test_a_closed_stream_is_collected(web: Web):
     await _busy(stream, web)
     stream.close()
     del stream
-    await asyncio.sleep(0.01)  # what close() has scheduled holds it until its turn
-    gc.collect()
-    assert not [each for each in gc.get_objects() if type(each) is Flow]
+
+    def is_collected():
+        gc.collect()
+        return not [each for each in gc.get_objects() if type(each) is Flow]
+
+    await until(is_collected)  # what close() has scheduled holds it until its turn
 
 
 async def test_a_chain_that_has_ended_holds_nothing(web: Web):

@@ -19,7 +19,7 @@ from webqq_tornado.retry import CircuitBreaker, Retry
 
 async def fetched(stream: HTTPStream, url: str, **options):
     """A fetch that does not hang."""
-    return await asyncio.wait_for(stream.fetch(url, **options), 5)
+    return await asyncio.wait_for(stream.fetch(url, **options), 60)
 
 
 # -- users' code that raises --------------------------------------------------------------------
@@ -148,7 +148,7 @@ async def test_what_a_renewal_fetches_leaves_no_mark_on_who_reads_afterwards():
     async with scripted(script) as server:
         stream = HTTPStream(auth=BearerAuth(renew=renew))
         stream.add_request(server.url, again)
-        await stream.drain(5)
+        await stream.drain(60)
         stream.close()
     assert read == [b""] * 3
 
@@ -274,7 +274,7 @@ async def test_a_probe_that_can_not_be_sent_lets_another_one_through(web: Web, m
             return web.http, None
 
         chain = stream.add_request(unsendable, errback=instead)
-        assert (await asyncio.wait_for(chain, 5)).status == 200
+        assert (await asyncio.wait_for(chain, 60)).status == 200
 
 
 def test_only_the_end_of_the_probe_itself_lets_another_one_through():

@@ -148,7 +148,7 @@ def test_another_thread_hands_in_a_request_by_the_loop(web: Web):
             arguments = (stream.add_request, web.http, lambda _: seen.set())
             thread = threading.Thread(target=stream.ioloop.add_callback, args=arguments)
             thread.start()
-            await asyncio.wait_for(seen.wait(), 5)
+            await asyncio.wait_for(seen.wait(), 60)
             thread.join()
 
     asyncio.run(main())

@@ -89,7 +89,7 @@ async def test_drain_says_whether_all_chains_have_ended(web: Web):
         other = HTTPStream()
         await other.fetch(f"{web.http}/release/drained")
         other.close()
-        assert await stream.drain(5)
+        assert await stream.drain(60)
         assert await stream.drain()
 
 
@@ -112,7 +112,7 @@ async def test_drain_waits_for_chains_that_those_waiting_for_chains_start(web: W
 async def test_two_may_drain_at_once(web: Web):
     async with HTTPStream() as stream:
         stream.add_request(web.http, None)
-        assert await asyncio.gather(stream.drain(), stream.drain(5)) == [True, True]
+        assert await asyncio.gather(stream.drain(), stream.drain(60)) == [True, True]
 
 
 async def test_leaving_the_stream_drains_it(web: Web):
@@ -198,7 +198,7 @@ async def test_close_in_a_generator_reader(web: Web):
 
     chain = stream.add_request(web.http, read)
     with pytest.raises(ClosedError):
-        await asyncio.wait_for(asyncio.ensure_future(chain), 5)
+        await asyncio.wait_for(asyncio.ensure_future(chain), 60)
     stream.close()
     assert not stream.chains
 

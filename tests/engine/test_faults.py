@@ -16,6 +16,7 @@ import pytest
 from conftest import open_descriptors
 from servers.misbehaving import NAMES, misbehaving
 from servers.web import Web
+from waiting import until
 
 from engine.readers import polling
 from webqq_tornado import (
@@ -35,7 +36,7 @@ from webqq_tornado.engine.lane import Transfer
 from webqq_tornado.engine.outflow import IteratorOutflow
 
 #: Seconds that a fault may take to become known: our own limits, and some for a slow machine.
-DEADLINE = 5.0
+DEADLINE = 60.0
 #: Half of what was compressed, as far as it can be decoded.
 _DECODED = (bytes(range(256)) * 400)[:9803]
 #: What comes of it: a class of error, or the status and the body of the response.
@@ -126,7 +127,8 @@ def test_there_is_an_end_for_every_fault():
 
 async def _meet(stream: HTTPStream, url: str, name: str) -> Response | Exception:
     body = bytes(3_000_000) if name.endswith("upload") else None
-    request = Request(f"{url}/{name}", body=body, idle_timeout=0.2, request_timeout=0.4)
+    seconds = 0.2 if ENDS[name] is TimeoutError else DEADLINE
+    request = Request(f"{url}/{name}", body=body, idle_timeout=seconds, request_timeout=2 * seconds)
     try:
         return await stream.fetch(request, timeout=DEADLINE)
     except Exception as error:
@@ -156,10 +158,9 @@ def _held() -> tuple[int, int]:
 async def test_a_fault_leaves_neither_descriptor_nor_memory_behind(name):
     async def meet_five() -> None:
         await asyncio.gather(*[_meet(stream, url, name) for _ in range(5)])
-        for _ in range(5):  # the server closes its ends, too, when it has heard
-            if len(asyncio.all_tasks()) == tasks:
-                break
-            await asyncio.sleep(0.01)
+        if not name.startswith("redirect"):  # those keep their connections
+            # The server closes its ends, too, when it has heard.
+            await until(lambda: len(asyncio.all_tasks()) == tasks)
 
     async with misbehaving() as url, HTTPStream() as stream:
         tasks = len(asyncio.all_tasks())

@@ -192,7 +192,7 @@ async def test_pages_may_come_by_requests_delays_and_coroutines():
         return url and (Request(url, headers={"X-Page": "1"}), 0.001)
 
     async with scripted(pages) as server, HTTPStream() as stream:
-        seen = [page async for page in stream.follow(f"{server.url}/2", following, timeout=5)]
+        seen = [page async for page in stream.follow(f"{server.url}/2", following, timeout=60)]
     assert len(seen) == 3
     assert server.asked[-1].headers["X-Page"] == "1"
 
@@ -268,14 +268,14 @@ async def test_an_async_source_is_closed_when_one_of_its_links_has_failed(web: W
             is_closed.set()
 
     async def errback(error):
-        await asyncio.wait_for(is_closed.wait(), 5)
+        await asyncio.wait_for(is_closed.wait(), 60)
         given.clear()
         return f"{web.http}/bytes/7", lambda _: None
 
     async with HTTPStream() as stream:
         gather = Gather(source(), print, errback=errback)
         chain = stream.add_request(web.http, lambda _: gather)
-        assert (await asyncio.wait_for(chain, 10)).request.url.endswith("/bytes/7")
+        assert (await asyncio.wait_for(chain, 60)).request.url.endswith("/bytes/7")
         assert given == []
 
 
@@ -296,7 +296,7 @@ async def test_an_async_source_that_waits_for_room_is_closed_too(web: Web):
     async with HTTPStream(max_clients=2) as stream:
         seen = []
         await stream.add_request(web.http, lambda _: Gather(source(), print, errback=seen.append))
-        await asyncio.wait_for(is_closed.wait(), 5)
+        await asyncio.wait_for(is_closed.wait(), 60)
     assert [type(one) for one in seen] == [ValueError]
 
 
@@ -315,7 +315,7 @@ async def test_the_error_of_a_source_is_the_gathers(web: Web, return_exceptions)
         for links in (source(), source_later()):
             seen = []
             gather = Gather(links, print, seen.append, return_exceptions)
-            await asyncio.wait_for(stream.add_request(web.http, lambda _, g=gather: g), 5)
+            await asyncio.wait_for(stream.add_request(web.http, lambda _, g=gather: g), 60)
             assert [type(one) for one in seen] in ([LookupError], [ConnectError])
             if return_exceptions:
                 assert isinstance(seen[0], LookupError)
@@ -334,7 +334,7 @@ async def test_a_failing_child_deep_below_ends_its_own_gather_first(web: Web):
     async with HTTPStream() as stream:
         links = [(web.http, inner), f"{web.http}/hold/outer"]
         gather = Gather(links, print, errback=lambda error: seen.append(type(error)))
-        await asyncio.wait_for(stream.add_request(web.http, lambda _: gather), 5)
+        await asyncio.wait_for(stream.add_request(web.http, lambda _: gather), 60)
         assert not stream.chains
     assert seen == ["inner", ConnectError]
 

@@ -88,7 +88,7 @@ async def test_a_coroutine_on_error_that_raises_ends_the_chain_and_is_asked_once
 
     async with Flow() as stream:
         chain = stream.add_request(REFUSED)
-        assert await stream.drain(5)
+        assert await stream.drain(60)
     assert len(asked) == 1
     assert chain.state is State.FAILED
 
@@ -103,7 +103,7 @@ async def test_an_on_error_that_returns_no_link_ends_the_chain_and_is_asked_once
 
     async with Flow() as stream:
         chain = stream.add_request(REFUSED)
-        assert await stream.drain(5)
+        assert await stream.drain(60)
     assert len(asked) == 1
     assert chain.state is State.FAILED
 

@@ -16,7 +16,7 @@ from servers.web import Web
 from webqq_tornado import HTTPStream, Request, TLSError
 
 #: Seconds that a fault may take to become known.
-DEADLINE = 5.0
+DEADLINE = 60.0
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])

@@ -171,7 +171,7 @@ async def test_generators_take_turns_when_there_is_little_room(web: Web):
         for read in reads:
             links = iter([(web.http, read)] * 20)
             stream.add_request(web.http, lambda _, links=links: links)
-        assert await stream.drain(10)
+        assert await stream.drain(60)
     assert [len(read.responses) for read in reads] == [20, 20]
 
 
@@ -186,7 +186,7 @@ async def test_a_generator_goes_on_when_the_one_before_it_in_the_line_is_cancell
                 await other.fetch(f"{web.http}/arrived/{key}")
                 await other.fetch(f"{web.http}/release/{key}")
         first.cancel()
-        assert await stream.drain(5), "nobody fed the second generator"
+        assert await stream.drain(60), "nobody fed the second generator"
     assert len(read.responses) == 3
 
 
@@ -206,7 +206,7 @@ async def test_generators_that_turn_out_empty_do_not_stop_those_behind_them(web:
             stream.launch()
         await other.fetch(f"{web.http}/arrived/empty")
         await other.fetch(f"{web.http}/release/empty")
-        assert await stream.drain(5), "the generator behind the empty ones was forgotten"
+        assert await stream.drain(60), "the generator behind the empty ones was forgotten"
     assert len(read.responses) == 1
 
 
@@ -219,7 +219,7 @@ async def test_a_generator_that_goes_on_link_by_link_may_be_long(web: Web):
                 yield response.request, read
 
         chain = stream.add_request(web.http, read)
-        await asyncio.wait_for(asyncio.ensure_future(chain), 20)
+        await asyncio.wait_for(asyncio.ensure_future(chain), 60)
     assert chain.state is State.DONE
 
 
@@ -261,7 +261,7 @@ async def test_an_async_generator_that_waits_for_a_cancelled_chain_ends(web: Web
             yield web.http, None
 
         chain = stream.add_request(web.http, several)
-        assert await stream.drain(5), "the chain waits for links that nobody brings"
+        assert await stream.drain(60), "the chain waits for links that nobody brings"
     assert chain.done
 
 
@@ -298,7 +298,7 @@ async def test_a_generator_that_starts_chains_while_it_is_closed_is_no_trouble(w
         async with HTTPStream() as other:
             await other.fetch(f"{web.http}/arrived/closing-others")
         chain.cancel()
-        assert await stream.drain(5)
+        assert await stream.drain(60)
     assert len(read.responses) == 1
 
 
@@ -324,7 +324,7 @@ async def test_chains_deep_below_others_end_from_the_bottom(web: Web):
             return [(web.http, None), (web.http, read)] if next(left) > 0 else None
 
         chain = stream.add_request(web.http, read)
-        assert await stream.drain(20)
+        assert await stream.drain(60)
     assert chain.state is State.DONE
 
 

@@ -369,7 +369,7 @@ async def test_a_body_producer_is_cancelled_with_its_client(web: Web):
     future = http.fetch(f"{web.http}/echo", method="POST", body_producer=producer)
     await begun.wait()
     http.close()
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 60)
     with pytest.raises(HTTPStreamClosedError):
         await future
 

@@ -53,7 +53,7 @@ async def test_what_is_sent_as_the_server_leaves_is_told_so(caplog):
     async with house() as app, HTTPStream() as stream:
         chain = stream.add_request(app.url, print, errback=lambda _: None)
         sent = [chain.send("drop"), *(chain.send("x" * 100_000) for _ in range(200))]
-        results = await asyncio.wait_for(asyncio.gather(*sent, return_exceptions=True), 5)
+        results = await asyncio.wait_for(asyncio.gather(*sent, return_exceptions=True), 60)
         assert all(one is None or isinstance(one, ClosedError) for one in results)
         assert isinstance(results[-1], ClosedError)
         await chain
@@ -129,7 +129,7 @@ async def test_what_the_server_says_is_heard_while_much_is_sent():
         chain = stream.add_request(url, taking(40, seen))
         for _ in range(40):
             chain.send("x" * 2**20)
-        await asyncio.wait_for(chain, 10)
+        await asyncio.wait_for(chain, 60)
     assert len(seen) == 40
 
 
@@ -250,7 +250,7 @@ async def test_a_handshake_that_ends_after_the_stream_leaves_no_socket():
         stream.close()
         await asyncio.sleep(0)
         deaf.may_answer.set()
-        await asyncio.wait_for(deaf.is_left.wait(), 3)
+        await asyncio.wait_for(deaf.is_left.wait(), 60)
 
 
 class Members(WebSocketHandler):

@@ -44,7 +44,7 @@ async def test_in_a_group_only_who_was_asked_answers_and_others_are_served_meanw
 
         @bot.command("quiz")
         async def quiz(message):
-            guess = await bot.ask(message, "Six times seven?", timeout=20)
+            guess = await bot.ask(message, "Six times seven?", timeout=90)
             message.reply(f"{guess.sender} says {guess.text}")
 
         assert await group_answer(ann, ann_hears, "!quiz") == "Six times seven?"

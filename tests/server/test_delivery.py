@@ -16,6 +16,7 @@ import pytest
 from servers.processes import Restartable
 from servers.town import Town, Visitor
 from tornado.httpclient import HTTPError
+from waiting import until
 
 from webqq_tornado.protocol import forms, webqq3
 from webqq_tornado.protocol.models import (
@@ -78,7 +79,7 @@ async def arrived(connection: socket.socket) -> bytes:
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(connection, ready.set)
     try:
-        await asyncio.wait_for(ready.wait(), 10)
+        await asyncio.wait_for(ready.wait(), 60)
     finally:
         loop.remove_reader(connection)
     return connection.recv(65536, socket.MSG_PEEK)
@@ -122,16 +123,6 @@ async def test_a_client_that_goes_away_while_it_waits_loses_nothing():
         connection.close()
         await until(lambda: session.turn is None)
         assert await poll_after(town, bob, "one") == ["one"]
-
-
-async def until(condition: Any) -> None:
-    """Turn the loop until something has happened on it."""
-
-    async def turns() -> None:
-        while not condition():  # noqa: ASYNC110 - the state of the loop itself has no event
-            await asyncio.sleep(0)
-
-    await asyncio.wait_for(turns(), 10)
 
 
 async def test_of_two_polls_the_later_one_gets_the_message():

@@ -69,7 +69,7 @@ class Phone:
     def scan(self, picture: bytes) -> str:
         (found,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)))
         (identifier,) = parse_qs(urlsplit(found.text).query)["qr"]
-        self.opener.open(f"{self.url}/page/qr?id={identifier}", timeout=30).close()
+        self.opener.open(f"{self.url}/page/qr?id={identifier}", timeout=90).close()
         return identifier
 
     def decide(self, identifier: str, confirm: bool = True) -> None:
@@ -78,7 +78,7 @@ class Phone:
     def _post(self, path: str, body: object) -> None:
         request = urllib.request.Request(self.url + path, json.dumps(body).encode())
         request.add_header("Content-Type", "application/json")
-        self.opener.open(request, timeout=30).close()
+        self.opener.open(request, timeout=90).close()
 
 
 @pytest.fixture

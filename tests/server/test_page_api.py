@@ -230,7 +230,7 @@ async def test_a_friend_that_opens_the_page_is_online():
                 await pushed(page, "status")
             second = {"status": "online"}
             while second["status"] == "online":
-                second = await asyncio.wait_for(pushed(page, "status"), 10)
+                second = await asyncio.wait_for(pushed(page, "status"), 60)
     assert (second["account"], second["status"]) == (town.bob, "offline")
 
 

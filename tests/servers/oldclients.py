@@ -43,7 +43,7 @@ class OldClient:
 
     def get(self, url: str, referer: str = LOGIN_PAGE, **options: Any) -> requests.Response:
         headers = {"Referer": referer}
-        return self.session.get(url, headers=headers, timeout=30, **options)
+        return self.session.get(url, headers=headers, timeout=90, **options)
 
     def result(self, url: str, r: object = None, referer: str = REFERER_D1) -> Any:
         """Of a JSON answer; retcode has to be 0."""
@@ -52,7 +52,7 @@ class OldClient:
         else:
             headers = {"Referer": referer, "Origin": referer.partition("/proxy")[0]}
             data = {"r": r if isinstance(r, str) else json.dumps(r)}
-            reply = self.session.post(url, data=data, headers=headers, timeout=30)
+            reply = self.session.post(url, data=data, headers=headers, timeout=90)
         answer = json.loads(reply.content)
         assert answer["retcode"] == 0, answer
         return answer["result"]
@@ -103,7 +103,7 @@ class QQBot(OldClient):
         assert "登录成功" in text
         items = text.split(",")
         qq = int(self.session.cookies["superuin"][1:])
-        self.session.get(items[2].strip().strip("'"), timeout=30)
+        self.session.get(items[2].strip().strip("'"), timeout=90)
         ptwebqq = self.session.cookies["ptwebqq"]  # fails if it is there for two domains
         vfwebqq = self.vfwebqq(ptwebqq)
         session = self.login2(ptwebqq)
@@ -120,7 +120,7 @@ class QQBot(OldClient):
         """One of the lists with public numbers."""
         proof = hashes.bkn(self.session.cookies["skey"]) if bkn is None else bkn
         headers = {"Referer": "http://qun.qq.com/member.html"}
-        reply = self.session.post(url, data={**data, "bkn": proof}, headers=headers, timeout=30)
+        reply = self.session.post(url, data={**data, "bkn": proof}, headers=headers, timeout=90)
         answer: dict[str, Any] = reply.json()
         return answer
 
@@ -164,7 +164,7 @@ class MojoWebqq(OldClient):
     """Mojo-Webqq 2018: https, and what it looks for by number."""
 
     def show(self) -> bytes:
-        self.session.get("http://w.qq.com/", timeout=30)
+        self.session.get("http://w.qq.com/", timeout=90)
         page = self.get(LOGIN_PAGE, "http://w.qq.com/").text
         names = "g_pt_version|g_login_sig|g_style|g_mibao_css|g_daid|g_appid"
         self.page = dict(re.findall(rf'var\s*({names})\s*=\s*encodeURIComponent\("(.*?)"\)', page))
@@ -180,7 +180,7 @@ class MojoWebqq(OldClient):
 
     def enter(self, check_sig: str) -> dict[str, Any]:
         account = int(self.session.cookies["uin"][1:])
-        self.session.get(check_sig, timeout=30)
+        self.session.get(check_sig, timeout=90)
         ptwebqq = self.session.cookies["ptwebqq"]
         vfwebqq = self.vfwebqq(ptwebqq)
         session = self.login2(ptwebqq)
@@ -211,7 +211,7 @@ class SmartQQJava(OldClient):
 
     def show(self) -> bytes:
         url = "https://ssl.ptlogin2.qq.com/ptqrshow?appid=501004106&e=0&l=M&s=5&d=72&v=4&t=0.1"
-        return self.session.get(url, timeout=30).content
+        return self.session.get(url, timeout=90).content
 
     def state(self) -> str:
         url = STATE.format(token="", action=2146, version=10184, login_sig="")
@@ -220,7 +220,7 @@ class SmartQQJava(OldClient):
     def enter(self, state: str) -> dict[str, Any]:
         assert "成功" in state
         (url,) = [part for part in state.split("','") if part.startswith("http")]
-        reply = self.session.get(url, timeout=30)
+        reply = self.session.get(url, timeout=90)
         assert reply.url == "http://w.qq.com/proxy.html?login2qq=1&webqq_type=10"
         sent_there = requests.cookies.get_cookie_header(
             self.session.cookies, requests.Request("GET", reply.url).prepare()
@@ -238,14 +238,14 @@ class SmartQQClient(OldClient):
 
     def show(self) -> bytes:
         url = "https://ssl.ptlogin2.qq.com/ptqrshow?appid=501004106&e=0&l=M&s=5&d=72&v=4&t=0.1"
-        return self.session.get(url, timeout=30).content
+        return self.session.get(url, timeout=90).content
 
     def enter(self) -> dict[str, Any]:
         """After the confirmation."""
         token = f"ptqrtoken={hashes.hash33(self.session.cookies['qrsig'])}&"
         data = self.get(STATE.format(token=token, action=1e6, version=10141, login_sig="")).content
         values = data.decode().split(",")
-        self.session.get(values[2][1:-1], timeout=30)
+        self.session.get(values[2][1:-1], timeout=90)
         ptwebqq = self.session.cookies.get("ptwebqq")
         url = "http://s.web2.qq.com/api/getvfwebqq?ptwebqq="
         tail = "&clientid=53999199psessionid=&t=0.1"
@@ -269,7 +269,7 @@ class NodeClient(OldClient):
 
     def show(self) -> bytes:
         url = "https://ssl.ptlogin2.qq.com/ptqrshow?appid=501004106&e=2&l=M&s=3&d=72&v=4&t=0.1"
-        return self.session.get(f"{url}&daid=164&pt_3rd_aid=0", timeout=30).content
+        return self.session.get(f"{url}&daid=164&pt_3rd_aid=0", timeout=90).content
 
     def enter(self) -> dict[str, Any]:
         """After the confirmation."""
@@ -282,19 +282,19 @@ class NodeClient(OldClient):
         value = r"\s*'(.*?)'"
         found = re.match(
             rf"ptuiCB\({','.join([value] * 6)}\)",
-            self.session.get(url, timeout=30).content.decode(),
+            self.session.get(url, timeout=90).content.decode(),
         )
         assert found
         code, _, check_sig, _, _, nick = found.groups()
         assert code == "0"
         path = check_sig[check_sig.rindex("/") :]
-        self.session.get(f"http://ptlogin2.web2.qq.com{path}", allow_redirects=False, timeout=30)
+        self.session.get(f"http://ptlogin2.web2.qq.com{path}", allow_redirects=False, timeout=90)
         vfwebqq = self.vfwebqq("")
         r = {"ptwebqq": "", "clientid": 53999199, "psessionid": "", "status": "online"}
         body = quote(f"r={json.dumps(r)}", safe=";,/?:@&=+$#-_.!~*'()")
         headers = {"Referer": REFERER_D1, "Content-Type": self.content_type}
         url = "http://d1.web2.qq.com/channel/login2"
-        reply = self.session.post(url, data=body, headers=headers, timeout=30)
+        reply = self.session.post(url, data=body, headers=headers, timeout=90)
         assert reply.request.headers.get("Content-Type") == self.content_type
         session = json.loads(reply.content)["result"]
         friends = self.friends(session["uin"], "", vfwebqq)
@@ -358,7 +358,7 @@ class Pual(OldClient):
 
     def picture(self, account: int) -> bytes:
         url = f"https://ssl.captcha.qq.com/getimage?aid=1003903&r=0.5&uin={account}"
-        return self.session.get(url, timeout=30).content
+        return self.session.get(url, timeout=90).content
 
     def login(self, account: int, p: str, code: str) -> str:
         url = (
@@ -391,7 +391,7 @@ class Pual(OldClient):
             "http://d.web2.qq.com/channel/login2",
             data={"r": r, "clientid": 12345678, "psessionid": "null"},
             headers={"Referer": referer, "Origin": "http://d.web2.qq.com"},
-            timeout=30,
+            timeout=90,
         )
         result = json.loads(reply.content)["result"]
         friends = self.result(

@@ -12,7 +12,7 @@ from typing import Any
 
 TESTS = Path(__file__).parent.parent
 #: Seconds that a server gets to end.
-PATIENCE = 10
+PATIENCE = 60
 
 
 @contextlib.contextmanager
