@@ -80,6 +80,17 @@ class HTTPStreamError(HTTPError):
     def __str__(self) -> str:
         return HTTPError.__str__(self)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # By its class and arguments, as errors are copied, it would be of three arguments.
+        return _restored, (type(self), self.errno, self.message), dict(vars(self))
+
+
+def _restored(kind: type[HTTPStreamError], errno: int, message: str) -> HTTPStreamError:
+    """An error as it was when it was pickled or copied."""
+    error = kind.__new__(kind)
+    HTTPStreamError.__init__(error, errno, message)
+    return error
+
 
 # Apps on `simple_httpclient` catch what that raises: these are of both kinds.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import json
 import os
+import pickle
 import ssl
 
 import pytest
@@ -381,3 +383,33 @@ async def test_close_says_nothing_of_a_fetch_that_was_cancelled(web: Web):
     await asyncio.sleep(0)
     http.close()  # a line in the log would fail the test
     assert future.cancelled()
+
+
+# -- errors elsewhere ---------------------------------------------------------------------------
+
+
+def _kinds(kind: type[HTTPStreamError] = HTTPStreamError) -> list[type[HTTPStreamError]]:
+    return [kind, *(one for child in kind.__subclasses__() for one in _kinds(child))]
+
+
+@pytest.mark.parametrize("kind", _kinds())
+@pytest.mark.parametrize("how", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
+def test_an_error_is_the_same_after_it_was_pickled_or_copied(kind, how):
+    error = kind(7, "no connection")
+    error.note = "mine"
+    again = how(error)
+    assert type(again) is kind
+    assert (str(again), repr(again)) == (str(error), repr(error))
+    for name in ("code", "errno", "message", "response", "note", "args"):
+        assert getattr(again, name) == getattr(error, name)
+
+
+async def test_an_answer_that_is_an_error_is_pickled_with_its_response(web: Web):
+    client = HTTPStreamClient(force_instance=True)
+    with pytest.raises(HTTPClientError) as caught:
+        await client.fetch(f"{web.http}/status/404")
+    client.close()
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.code, again.message) == (404, caught.value.message)
+    assert again.response.body == caught.value.response.body
+    assert again.response.headers == caught.value.response.headers
