@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import http.cookiejar
 import stat
 import time
+import tracemalloc
+import weakref
 from pathlib import Path
 
 import pycurl
@@ -12,7 +17,8 @@ import pytest
 from servers.raw import answer, raw_server, saying
 from servers.web import Web
 
-from webqq_tornado import ClosedError, CookieJar, HTTPStream, Request
+from webqq_tornado import ClosedError, CookieJar, HTTPStream, LinkError, Next, Request
+from webqq_tornado.auth import BasicAuth
 from webqq_tornado.engine.session import Session
 
 
@@ -130,6 +136,118 @@ async def test_a_cookie_of_any_bytes_can_be_looked_at(raw):
         assert len(stream.cookiejar) == 1
         assert len(list(stream.cookiejar)) == 1
         assert repr(stream.cookiejar) == "<CookieJar 1 cookies>"
+
+
+# -- the end of a session -------------------------------------------------------------------
+
+
+async def test_a_session_that_is_closed_ends_its_chains_and_no_other(web: Web):
+    async with HTTPStream() as stream:
+        ann, bob = stream.session("ann"), stream.session("bob")
+        ended = [stream.add_request(f"{web.http}/hold/ann{n}", session=ann) for n in range(3)]
+        ended.append(stream.add_request(web.http, delay=1000, session=ann))
+        ended.append(stream.add_request(f"ws{web.http[4:]}/hold/ws", session=ann))
+        lasts = stream.add_request(f"{web.http}/hold/bob", session=bob)
+        for place in ("ann2", "ws", "bob"):
+            await stream.fetch(f"{web.http}/arrived/{place}")
+        ann.close()
+        ann.close()
+        for chain in ended:
+            with pytest.raises(ClosedError, match="'ann'"):
+                await chain
+        assert stream.chains == {lasts}
+        await stream.fetch(f"{web.http}/release/bob")
+        await lasts
+
+
+async def test_the_name_of_a_session_that_was_closed_is_that_of_another(web: Web):
+    async with HTTPStream() as stream:
+        old = stream.session("ann", auth=BasicAuth("ann", "x"))
+        await stream.fetch(f"{web.http}/set-cookie?line=a=1", session=old)
+        old.close()
+        new = stream.session("ann")
+        assert new is not old
+        assert new.auth is None
+        assert await _cookies(stream, web.http, new) == ""
+
+
+async def test_nothing_is_sent_in_a_session_that_was_closed(web: Web):
+    async with HTTPStream() as stream:
+        session = stream.session("ann")
+        session.close()
+        with pytest.raises(LinkError, match="'ann' is closed"):
+            stream.add_request(web.http, session=session)
+        chain = stream.add_request(web.http, lambda _: Next(web.http, session=session))
+        chain._is_quiet = True  # who awaits it hears of it
+        with pytest.raises(LinkError, match="'ann' is closed"):
+            await chain
+
+
+async def test_a_reader_may_close_its_own_session(web: Web):
+    async with HTTPStream() as stream:
+        session = stream.session("ann")
+
+        def read(response):
+            session.close()
+            return web.http
+
+        chain = stream.add_request(web.http, read, session=session)
+        with pytest.raises(ClosedError):
+            await chain
+        assert chain.steps == 1
+
+
+async def test_a_chain_of_another_session_hears_that_those_below_it_have_ended(web: Web):
+    heard = []
+    async with HTTPStream() as stream:
+        session = stream.session("ann")
+
+        def fan_out(_response):
+            yield Next(f"{web.http}/hold/below", None, session=session)
+            yield Next(web.http, heard.append)
+
+        chain = stream.add_request(web.http, fan_out)
+        await stream.fetch(f"{web.http}/arrived/below")
+        session.close()
+        with contextlib.suppress(ClosedError):
+            await chain
+        assert len(heard) == 1
+
+
+async def test_the_streams_own_session_ends_with_it():
+    async with HTTPStream() as stream:
+        with pytest.raises(ValueError, match="with the stream"):
+            stream.add_request("http://127.0.0.1:9/", delay=1000).session.close()
+        for chain in stream.chains:
+            chain.cancel()
+
+
+async def test_a_session_that_is_over_is_freed(web: Web):
+    """Also where its handles are idle, or its transfer has ended and was not told yet."""
+    async with HTTPStream() as stream:
+        sessions = weakref.WeakSet()
+        for n in range(5):
+            session = stream.session(str(n))
+            sessions.add(session)
+            await asyncio.gather(*[stream.fetch(web.http, session=session) for _ in range(3)])
+            stream.add_request(web.http, lambda _, own=session: own.close(), session=session)
+            stream.add_request(web.http, session=session)
+            await stream.drain()
+        del session
+        gc.collect()
+        assert not sessions
+        assert (await stream.fetch(web.http)).status == 200
+
+
+async def test_a_session_weighs_little_until_it_is_used():
+    async with HTTPStream() as stream:
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        for n in range(100):
+            stream.session(str(n))
+        assert tracemalloc.get_traced_memory()[0] - before < 100 * 1024
+        assert all(session.cookiejar._share is None for session in stream._sessions.values())
+        tracemalloc.stop()
 
 
 # -- the jar alone --------------------------------------------------------------------------

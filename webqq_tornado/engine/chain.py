@@ -636,7 +636,11 @@ def checked_link(link: Next, origin: object, base: str | None = None) -> Next:
     if link.session is not None and not isinstance(link.session, Session):
         raise _link_error(link, origin, "its session is none that HTTPStream.session gave")
     if link.session is not None and link.session.is_closed:
-        raise _link_error(link, origin, "its session belongs to a stream that was closed")
+        raise _link_error(
+            link,
+            origin,
+            f"its session {link.session.name!r} is closed: ask HTTPStream.session for a new one",
+        )
     if link.priority is not None and type(link.priority) is not int:
         raise _link_error(link, origin, f"its priority {link.priority!r} is not a whole number")
     if not is_delay(link.delay):

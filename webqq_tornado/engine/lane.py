@@ -172,8 +172,7 @@ class Transfer:
         if options is not self.options:
             self._set_options(options)
         if session is not self.session:
-            if self.session is not None:
-                easy.unsetopt(pycurl.SHARE)
+            self.leave_session()
             easy.setopt(pycurl.SHARE, session.share)
             self.session = session
             self._mind_cookies()  # taking part in a share forgets it
@@ -191,6 +190,12 @@ class Transfer:
         self.request = request
         self.opened = False
         self._room = self.limit
+
+    def leave_session(self) -> None:
+        """Let go of the session that it was last used for."""
+        if self.session is not None:
+            self.easy.unsetopt(pycurl.SHARE)
+            self.session = None
 
     def _set_options(self, options: Options) -> None:
         old = self.options

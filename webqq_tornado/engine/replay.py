@@ -130,6 +130,9 @@ class ReplayTransport:
         if transfer.timer is not None:
             transfer.timer.cancel()
 
+    def leave_session(self, session: Session) -> None:
+        """Nothing is kept of it."""
+
     def handle_events(self) -> None:
         """There are none."""
 

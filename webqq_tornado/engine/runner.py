@@ -157,6 +157,16 @@ class Runner:
                 self.end(chain, State.CANCELLED, ClosedError("the stream was closed"))
         self._partings.cut_short()
 
+    def end_session(self, session: Session) -> None:
+        """End the chains of a session; whoever awaits one gets `ClosedError`."""
+        for chain in tuple(self.chains):
+            # Those below another one of it are ended with that.
+            if chain.session is session and not (chain.parent and chain.parent.session is session):
+                error = ClosedError(
+                    f"session {session.name!r} was closed", chain=chain.name, step=chain.steps
+                )
+                self.end(chain, State.CANCELLED, error)
+
     @property
     def is_full(self) -> bool:
         """No link at all could be sent or timed now."""

@@ -13,7 +13,7 @@ import http.cookiejar
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +33,18 @@ _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 class Session:
     """One identity: what requests made in its name have in common.
 
-    Made by `HTTPStream.session`, ended by `HTTPStream.end_session`.
+    Made by `HTTPStream.session`; costs 10 KiB from its first request on, until it is closed.
 
     Args:
         name: for logs; "" is the stream's own session.
         keeps_cookies: False: what servers set is forgotten at once.
+        on_close: called when it is to be closed: ends its use; returns False if its store is not
+            to be freed.
 
     Attributes:
         name, keeps_cookies: as given.
         cookiejar: its `CookieJar`.
-        is_closed: it was ended, or its stream was closed.
+        is_closed: it was closed, or its stream was.
         auth: its credentials: `HTTPStream.session(name, auth=...)` gives it some.
 
     Example:
@@ -50,12 +52,23 @@ class Session:
         >>> stream.add_request(url, read, session=ann)
     """
 
-    def __init__(self, name: str = "", *, keeps_cookies: bool = True) -> None:
+    __slots__ = (
+        "__weakref__", "_on_close", "auth", "cookiejar", "is_closed", "keeps_cookies", "name"
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str = "",
+        *,
+        keeps_cookies: bool = True,
+        on_close: Callable[[Session], bool] | None = None,
+    ) -> None:
         self.name = name
         self.keeps_cookies = keeps_cookies
         self.is_closed = False
         self.auth: Any = None
         self.cookiejar = CookieJar()
+        self._on_close = on_close
 
     def __repr__(self) -> str:
         return f"<Session {self.name or 'default'!r} {self.cookiejar.summary}>"
@@ -66,9 +79,24 @@ class Session:
         return self.cookiejar.share
 
     def close(self) -> None:
-        """Forget it all. Only after every handle that used it is closed or has let it go."""
+        """End it: log out, so to speak. Cookies, TLS tickets and credentials are forgotten.
+
+        Its chains end with `ClosedError`, and new ones are refused; the name may be used anew, for
+        another session. May be called twice, and in a reader.
+
+        Raises:
+            ValueError: it is the stream's own session, which ends with the stream.
+
+        Example:
+            >>> stream.session("ann").close()
+        """
+        if self.is_closed:
+            return
+        is_free = self._on_close is None or self._on_close(self)
         self.is_closed = True
-        self.cookiejar.close()
+        self.auth = self._on_close = None
+        if is_free:
+            self.cookiejar.close()
 
 
 class CookieJar:
@@ -83,6 +111,8 @@ class CookieJar:
         >>> jar.get("skey")
         '@abc'
     """
+
+    __slots__ = ("_is_closed", "_share")
 
     def __init__(self) -> None:
         self._is_closed = False

@@ -150,7 +150,7 @@ class HTTPStream(Hooks, RequestMaker):
         )
         if type(self).on_idle is not HTTPStream.on_idle:
             self._runner.idle_listeners.append(self._on_idle)
-        self._session = Session()
+        self._session = Session(on_close=self._on_session_close)
         if auth is not None:
             self._session.auth = auth
             self._runner.watch_conduct()
@@ -513,7 +513,6 @@ class HTTPStream(Hooks, RequestMaker):
             return
         for session in (self._session, *self._sessions.values()):
             session.close()
-        self._sessions.clear()
         streams = _instances.get(self.ioloop, {})
         if streams.get(type(self)) is self:
             del streams[type(self)]
@@ -557,6 +556,8 @@ class HTTPStream(Hooks, RequestMaker):
     def session(self, name: str, *, auth: Auth | None = None) -> Session:
         """The session of this name: an identity with cookies of its own, made when first named.
 
+        It lasts until `Session.close`, or as long as the stream.
+
         Args:
             name: of it.
             auth: its credentials from now on, see `webqq_tornado.auth`.
@@ -565,11 +566,23 @@ class HTTPStream(Hooks, RequestMaker):
             raise ClosedError("the stream is closed")
         session = self._sessions.get(name)
         if session is None:
-            session = self._sessions[name] = Session(name)
+            session = self._sessions[name] = Session(name, on_close=self._on_session_close)
         if auth is not None:
             session.auth = auth
             self._runner.watch_conduct()
         return session
+
+    def _on_session_close(self, session: Session) -> bool:
+        """See `Session.close`."""
+        if session is self._session and not self._closed:
+            raise ValueError("the stream's own session is closed with the stream")
+        self._sessions.pop(session.name, None)
+        session.is_closed = True  # nothing new begins in it
+        if self._transport.is_forgotten:
+            return False  # it is the parent's
+        self._runner.end_session(session)
+        self._transport.leave_session(session)
+        return True
 
     @property
     def chains(self) -> frozenset[Chain]:

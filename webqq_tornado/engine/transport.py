@@ -174,6 +174,12 @@ class Transport:
             self._release(transfer)
         # Else it has ended and is about to be told.
 
+    def leave_session(self, session: Session) -> None:
+        """The session is over, and none of its transfers in flight."""
+        for transfer in (*self._spare, *self._ended):
+            if transfer.session is session:
+                transfer.leave_session()
+
     @property
     def active(self) -> int:
         """Transfers in flight."""
