@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import itertools
 
 import pytest
+from servers.scripted import Asked, Say, scripted
 from servers.web import Web
+from tenacity import wait_none
 
 from engine.readers import Oops, Reading
-from webqq_tornado import HTTPStream, Request, StreamError
+from webqq_tornado import HTTPStream, Next, Request, StreamError
+from webqq_tornado.auth import BearerAuth
+from webqq_tornado.retry import Retry
 
 TEXT = b"one two three"
 
@@ -100,6 +106,120 @@ async def test_an_iterator_can_not_be_sent_again(web: Web):
         url = f"{web.http}/redirect?status=307&to={web.http}/echo"
         with pytest.raises(StreamError, match="function"):
             await stream.fetch(Request(url, "POST", body=words()))
+
+
+class Pipe(io.RawIOBase):
+    """A file that can not go back."""
+
+    def __init__(self) -> None:
+        self._left = TEXT
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data, self._left = self._left[:size], self._left[size:]
+        return data
+
+
+def opened(path, place=0):
+    file = path.open("rb")
+    file.seek(place)
+    return file
+
+
+def in_memory(path, place=0):
+    file = io.BytesIO(path.read_bytes())
+    file.seek(place)
+    return file
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("make", [opened, in_memory])
+async def test_what_is_sent_again_from_a_file_is_what_was_sent_first(path, make, method):
+    def script(asked: Asked) -> Say:
+        return Say((503, 401, 200, 200)[asked.number])
+
+    def again(response):
+        return (response.request, again) if len(server.asked) < 4 else None
+
+    auth = BearerAuth("old", renew=lambda: "new")
+    async with scripted(script) as server:
+        retry = Retry(wait=wait_none(), methods=[method])
+        async with HTTPStream(retry=retry, auth=auth) as stream:
+            with make(path, 4) as file:
+                await stream.add_request(Request(server.url, method, body=file), again)
+    assert [asked.body for asked in server.asked] == [TEXT[4:]] * 4
+
+
+@pytest.mark.parametrize("make", [opened, in_memory])
+async def test_requests_at_once_may_share_an_open_file(path, make):
+    path.write_bytes(large := bytes(range(256)) * 4000)
+    async with scripted(lambda _: Say()) as server:
+        async with HTTPStream(max_clients=2) as stream:
+            with make(path) as file:
+                same = Request(server.url, "PUT", body=file)
+                for request in (same, same, Request(server.url, "PUT", body=file)):
+                    stream.add_request(request)
+                await stream.drain()
+    assert [asked.body == large for asked in server.asked] == [True] * 3
+
+
+async def test_pieces_of_a_file_are_requests_made_where_they_begin(path):
+    async with scripted(lambda _: Say()) as server:
+        async with HTTPStream() as stream:
+            with path.open("rb") as file:
+                for place in (0, 5, 10):
+                    file.seek(place)
+                    await stream.fetch(Request(server.url, "PUT", body=file, body_size=3))
+    assert [asked.body for asked in server.asked] == [TEXT[n : n + 3] for n in (0, 5, 10)]
+
+
+USED_UP = {
+    "a generator": words,
+    "an async generator": pieces,
+    "an iterator": lambda: map(bytes, [b"one"]),
+    "a file that can not go back": Pipe,
+    "a function that gives the same": lambda: functools.partial(next, itertools.repeat(words())),
+    "a function that gives the same file": lambda: functools.partial(
+        next, itertools.repeat(Pipe())
+    ),
+}
+
+
+@pytest.mark.parametrize("make", USED_UP.values(), ids=USED_UP)
+async def test_what_is_used_up_is_not_sent_again_as_nothing(web: Web, make):
+    async with HTTPStream() as stream:
+        request = Request(f"{web.http}/echo", "PUT", body=make())
+        assert (await stream.fetch(request)).json()["body"]
+        with pytest.raises(
+            StreamError, match="used up: give body= a path, or a function"
+        ) as caught:
+            await stream.fetch(request)
+        assert caught.value.request is request
+        errors = []
+        link = Next(request, errback=errors.append)
+        await stream.add_request(web.http, lambda _: link)
+    assert "used up" in str(errors[0])
+
+
+async def test_a_function_that_gives_the_same_file_is_sent_from_its_beginning(web: Web):
+    file = io.BytesIO(TEXT)
+    async with HTTPStream() as stream:
+        request = Request(f"{web.http}/echo", "PUT", body=lambda: file)
+        bodies = [(await stream.fetch(request)).json()["body"] for _ in range(3)]
+    assert bodies == [TEXT.decode()] * 3
+
+
+async def test_a_closed_file_is_refused(web: Web, path):
+    file = path.open("rb")
+    request = Request(f"{web.http}/echo", "PUT", body=file)
+    file.close()
+    async with HTTPStream() as stream:
+        with pytest.raises(ValueError, match="closed"):
+            await stream.fetch(request)
+    with pytest.raises(ValueError, match="is closed: send it before, or give its path"):
+        Request(f"{web.http}/echo", "PUT", body=file)
 
 
 async def test_what_an_iterator_raises_ends_its_chain_only(web: Web):

@@ -12,6 +12,7 @@ import contextlib
 import inspect
 import io
 import os
+import weakref
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -25,7 +26,18 @@ from typing import IO, Any, Protocol, TypeAlias, Union
 
 import pycurl
 
-__all__ = ["FileOutflow", "IteratorOutflow", "Outflow", "Source", "is_source", "outflow_of"]
+from .errors import StreamError
+
+__all__ = [
+    "BodySource",
+    "FileOutflow",
+    "IteratorOutflow",
+    "Outflow",
+    "Source",
+    "is_source",
+    "outflow_of",
+    "source_of",
+]
 
 #: Where a body comes from: the path of a file, an open binary file, an iterable of bytes, sync
 #: or async, or a function that gives one of these for each time the body is sent.
@@ -36,6 +48,7 @@ Source: TypeAlias = Union[
 
 #: After the last chunk; None may be what an iterator gives by mistake.
 _END: Any = object()
+_NO_BYTES = "a file to upload is opened in binary mode ('rb')"
 
 
 class Pausable(Protocol):
@@ -69,63 +82,179 @@ class Outflow(Protocol):
 
 def is_source(body: object) -> bool:
     """Whether it is a body that is not held in memory."""
-    kinds = (os.PathLike, io.IOBase, Iterable, AsyncIterable)
+    kinds = (os.PathLike, io.IOBase, Iterable, AsyncIterable, BodySource)
     return isinstance(body, kinds) or hasattr(body, "read") or callable(body)
+
+
+def source_of(body: Any) -> Any:
+    """The body as a request keeps it: with its place, if there is one that sending it moves on.
+
+    Args:
+        body: see `Source`.
+
+    Raises:
+        TypeError: it is a file that is open for text.
+        ValueError: it is a file that is closed.
+    """
+    if isinstance(body, io.TextIOBase):
+        raise TypeError(_NO_BYTES)
+    return BodySource(body) if _is_function(body) or _has_place(body) else body
 
 
 def outflow_of(source: Any, size: int | None, transfer: Pausable) -> Outflow:
     """The outflow for one transfer.
 
     Args:
-        source: see `Source`.
+        source: what `source_of` gave.
         size: bytes in it, if the caller knows; else asked of a file.
         transfer: that sends it.
 
     Raises:
         OSError: the file can not be opened.
         ValueError: it is no source, or not of bytes.
+        StreamError: it is used up.
     """
-    again = source if callable(source) and not hasattr(source, "read") else None
-    body = again() if again is not None else source
+    again, body, start = None, source, None
+    if isinstance(source, BodySource):
+        again, (body, start) = source.again, source.begin()
     if isinstance(body, os.PathLike):
-        return FileOutflow(Path(body).open("rb"), size, closes=True)
+        file = Path(body).open("rb")  # noqa: SIM115 - the outflow closes it
+        return FileOutflow(file, size, start=_start_of(file), closes=True)
     if hasattr(body, "read"):
-        return FileOutflow(body, size)
+        return FileOutflow(body, size, start=start)
     if isinstance(body, (Iterable, AsyncIterable)):
         return IteratorOutflow(body, size, transfer, again)
     raise ValueError(f"a body can not come from {type(body).__name__}; give bytes, text, ...")
 
 
+class BodySource:
+    """An open file, an iterator, or a function that gives such a body: sending moves it on.
+
+    What is sent again is to be what was sent first. So each sending of a file begins where it
+    stood when the request was made, or when the function gave it; an iterator, or a file that can
+    not go back, is sent once.
+
+    Args:
+        given: file, iterator or function.
+
+    Raises:
+        ValueError: the file is closed.
+    """
+
+    def __init__(self, given: Any) -> None:
+        self._function: Callable[[], Any] | None = given if _is_function(given) else None
+        self._body = given  # not of a function: it makes a new one each time, and may close it
+        self._last: weakref.ref[Any] | None = None  # what the function gave last
+        self._start = None if self._function is not None else _start_of(given)
+        self._is_used = False
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether it can be sent a second time."""
+        return self._function is not None or self._start is not None
+
+    @property
+    def again(self) -> Callable[[], Any] | None:
+        """Gives it anew, if a function does."""
+        return None if self._function is None else lambda: self.begin()[0]
+
+    def begin(self) -> tuple[Any, int | None]:
+        """The body to send now, and the place in its file where it begins, if it has one.
+
+        Raises:
+            StreamError: it is used up.
+            ValueError: as `BodySource`, of what the function gave.
+        """
+        body = self._body if self._function is None else self._from(self._function)
+        if self._start is None and _has_place(body):
+            if self._is_used or _is_spent(body):
+                kind = "open file that can not go back" if hasattr(body, "read") else "iterator"
+                raise StreamError(
+                    f"the body was an {kind}, and is used up: give body= a path, or a function "
+                    "that gives a new one each time"
+                )
+            self._is_used = True
+        return body, self._start
+
+    def _from(self, function: Callable[[], Any]) -> Any:
+        body = function()
+        if self._last is None or self._last() is not body:  # a new one, as it should be
+            self._start, self._is_used = _start_of(body), False
+            try:
+                self._last = weakref.ref(body)
+            except TypeError:  # such as a list, which has no place
+                self._last = None
+        return body
+
+
+def _is_function(body: object) -> bool:
+    return callable(body) and not hasattr(body, "read")
+
+
+def _has_place(body: object) -> bool:
+    return hasattr(body, "read") or isinstance(body, (Iterator, AsyncIterator))
+
+
+def _is_spent(body: object) -> bool:
+    if inspect.isgenerator(body):
+        return body.gi_frame is None
+    return inspect.isasyncgen(body) and body.ag_frame is None
+
+
+def _start_of(body: Any) -> int | None:
+    """Where a file stands, if it can go back there.
+
+    Raises:
+        ValueError: it is closed.
+    """
+    if not hasattr(body, "read"):
+        return None
+    if getattr(body, "closed", False):
+        raise ValueError("the file to upload is closed: send it before, or give its path")
+    return int(body.tell()) if _is_seekable(body) else None
+
+
 class FileOutflow:
-    """From a binary file, from where it stands.
+    """From a binary file.
 
     Args:
         file: read in blocks of libcurl's size, on the loop: a local file.
         size: bytes to announce; by default to the file's end, if that can be known.
+        start: the place in the file where the body begins; None: it has no places.
         closes: the file is ours.
     """
 
-    def __init__(self, file: IO[bytes], size: int | None = None, *, closes: bool = False) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        size: int | None = None,
+        *,
+        start: int | None = None,
+        closes: bool = False,
+    ) -> None:
         self._file = file
         self._closes = closes
-        self._start = file.tell() if _is_seekable(file) else None
-        if size is None and self._start is not None:
-            size = file.seek(0, os.SEEK_END) - self._start
-            file.seek(self._start)
+        self._start = self._place = start
+        if size is None and start is not None:
+            size = max(0, file.seek(0, os.SEEK_END) - start)
         self.size = size
 
     def read(self, size: int) -> bytes | int:
         """See `Outflow`."""
+        if self._place is not None:
+            self._file.seek(self._place)  # other requests may send the same file
         data = self._file.read(size)
         if not isinstance(data, bytes):
-            raise TypeError("a file to upload is opened in binary mode ('rb')")
+            raise TypeError(_NO_BYTES)
+        if self._place is not None:
+            self._place += len(data)
         return data
 
     def seek(self, offset: int, origin: int) -> int:
         """See `Outflow`."""
         if self._start is None or origin != os.SEEK_SET:
             return pycurl.SEEKFUNC_CANTSEEK
-        self._file.seek(self._start + offset)
+        self._place = self._start + offset
         return pycurl.SEEKFUNC_OK
 
     def serve(self) -> None:

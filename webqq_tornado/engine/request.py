@@ -21,7 +21,7 @@ from .foreign import from_tornado, from_urllib
 from .forms import Multipart, checked_multipart
 from .framing import settle_headers
 from .inflow import Sink
-from .outflow import Source, is_source
+from .outflow import BodySource, Source, is_source, source_of
 from .urls import is_normal, normal_url
 
 __all__ = ["Headers", "Request"]
@@ -51,7 +51,9 @@ class Request:
             `proxy_headers`. `Cookie` goes in one line with the session's cookies, after them.
         body: bytes, text (sent as UTF-8), or `Multipart`; or what is sent piece by piece: a path,
             an open binary file, an iterable of bytes (sync or async, also a generator), or a
-            function that gives one of these each time the body is to be sent.
+            function that gives one of these each time the body is to be sent. A file is sent from
+            where it stands when the request is made, however often that is. An iterator, or a file
+            that can not go back, can be sent once: another try of the link is an error.
         connect_timeout: seconds for name, connection and TLS; 20. 0: no limit.
         request_timeout: seconds in total; 120, which outlasts a long poll of 60. 0: no limit,
             as for `sink` and `stream`.
@@ -207,6 +209,7 @@ class Request:
                 given["body"] = checked_multipart(self.body)
             else:
                 _check_source(self.body)
+                given["body"] = source_of(self.body)
             given["is_special"] = True
         if not self.method:
             given["method"] = "GET" if self.body is None else "POST"
@@ -283,10 +286,8 @@ class Request:
 
     @property
     def is_replayable(self) -> bool:
-        """Whether it can be sent again: not if its body is an iterator, which is used up."""
-        body = self.body
-        is_file = isinstance(body, os.PathLike) or hasattr(body, "seek")
-        return not self.is_piped or is_file or callable(body) or isinstance(body, Sequence)
+        """Whether it can be sent again: not if sending its body has used that up."""
+        return not isinstance(self.body, BodySource) or self.body.is_replayable
 
     @property
     def is_streamed(self) -> bool:

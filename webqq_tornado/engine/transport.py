@@ -47,7 +47,7 @@ from time import monotonic
 import pycurl
 from tornado.ioloop import IOLoop
 
-from .errors import ClosedError
+from .errors import ClosedError, StreamError
 from .lane import LANE_TRANSFERS, Lane, Outcome, Transfer
 from .loops import asyncio_loop_of
 from .options import Options
@@ -134,6 +134,7 @@ class Transport:
 
         Raises:
             ValueError: libcurl refuses an option or its value.
+            StreamError: the body is used up.
         """
         transfer = self._spare.pop() if self._spare else Transfer(self)
         try:
@@ -141,6 +142,10 @@ class Transport:
         except (pycurl.error, TypeError, UnicodeError) as error:
             transfer.close()
             raise ValueError(f"{request!r} has an option that libcurl refuses: {error}") from error
+        except StreamError as error:
+            transfer.close()
+            error.request = request
+            raise
         except Exception as error:
             transfer.close()
             raise ValueError(f"{request!r} can not be sent: {error}") from error
