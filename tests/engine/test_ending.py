@@ -69,12 +69,12 @@ def test_a_keyboard_interrupt_in_a_reader_passes_through_start(web: Web):
     def interrupted(response):
         raise KeyboardInterrupt
 
-    stream.add_request(web.http, interrupted)
-    stream.add_request(web.http, read.append, delay=0.05)
+    stream.add_request(f"{web.http}/arrived/interrupt", interrupted)
+    stream.add_request(f"{web.http}/hold/interrupt", read.append)
     with pytest.raises(KeyboardInterrupt):
         stream.start()
     assert read == []
-    stream.ioloop.call_later(5, stream.stop)
+    stream.add_request(f"{web.http}/release/interrupt", None)
     stream.start()
     assert len(read) == 1
     assert not stream.chains, "the chain whose reader was interrupted is neither here nor there"

@@ -7,6 +7,7 @@ import contextlib
 
 import pytest
 from servers.web import Web
+from waiting import put_ahead, until
 
 from engine.readers import REFUSED
 from webqq_tornado import ConnectError, DeadlineError, Gather, HTTPStream, LinkError, Next, State
@@ -48,7 +49,9 @@ async def test_a_source_that_fails_after_one_of_its_links_is_told_too(web: Web, 
 async def test_a_deadline_is_told_though_one_below_has_failed(web: Web, caplog):
     links = [(REFUSED, None), (f"{web.http}/hold/told-deadline", None)]
     async with HTTPStream() as stream:
-        chain = stream.add_request(web.http, lambda _: links, deadline=0.1)
+        chain = stream.add_request(web.http, lambda _: links, deadline=60)
+        await until(lambda: caplog.records)
+        put_ahead(60)
         with pytest.raises(DeadlineError):
             await chain
     assert len(caplog.records) == 2
