@@ -6,12 +6,22 @@ import asyncio
 import datetime
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from servers.scripted import Asked, Say, scripted
 from tenacity import wait_none
 
-from webqq_tornado import ConnectError, HTTPStream, ReplayError, Request
+from webqq_tornado import (
+    ConnectError,
+    FilePart,
+    HTTPStream,
+    Multipart,
+    ReplayError,
+    Request,
+    Response,
+    StreamError,
+)
 from webqq_tornado.har import MASK, HARRecorder, HARReplay
 from webqq_tornado.retry import Retry
 
@@ -352,3 +362,316 @@ async def test_a_recording_that_can_not_be_written_is_not_lost(har: Path):
         (har.parent / "none").mkdir()
         recorder.save()
     assert len(json.loads((har.parent / "none" / "flow.har").read_text())["log"]["entries"]) == 1
+
+
+# -- as it was, but for its secrets ----------------------------------------------------------------
+
+
+async def _recorded(har: Path, *requests: str | Request, **say: Any) -> list[dict[str, Any]]:
+    """The entries of what a server has answered; by default with the path that was asked for."""
+
+    def script(asked: Asked) -> Say:
+        return Say(**{"body": asked.path.encode(), **say})
+
+    async with scripted(script) as server, HTTPStream() as stream:
+        with HARRecorder(stream, har):
+            for request in requests:
+                if isinstance(request, str):
+                    await stream.fetch(server.url + request)
+                else:
+                    await stream.fetch(
+                        request.replace(url=request.url.replace("http://s", server.url))
+                    )
+    return json.loads(har.read_text())["log"]["entries"]
+
+
+async def _played(har: Path, *requests: str | Request) -> list[bytes]:
+    base = json.loads(har.read_text())["log"]["entries"][0]["request"]["url"].rpartition("/")[0]
+    async with HTTPStream(replay=HARReplay(har)) as stream:
+        return [
+            (
+                await stream.fetch(
+                    base + one
+                    if isinstance(one, str)
+                    else one.replace(url=one.url.replace("http://s", base))
+                )
+            ).body
+            for one in requests
+        ]
+
+
+async def test_urls_are_written_as_they_were_sent_and_found_again(har: Path):
+    asked = ("/?q=%C4%E3&flag&x=", "/?q=%ba%c3&flag&x=", "/?q=%BA%C3&flag&x=", "/?q=1&flag=&x#f")
+    entries = await _recorded(har, *asked)
+    urls = [entry["request"]["url"].partition("/?")[2] for entry in entries]
+    assert urls == [one.removeprefix("/?").partition("#")[0] for one in asked]
+    assert entries[0]["request"]["queryString"][0] == {"name": "q", "value": "\u4f60"}
+    again = await _played(har, *reversed(asked))
+    assert again == [one.partition("#")[0].encode() for one in reversed(asked)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"amount": 12345678901234567.89, "rate": 1.10}\n',
+        b'{"a": 1, "a": 2}',
+        b'[1E400, "\\u00e9\\/", NaN]\r\n',
+        "\ufeff[1]".encode(),
+        '["\u8aa0"]'.encode("gbk"),
+        b"\x89PNG\xff",
+        b"",
+    ],
+)
+@pytest.mark.parametrize("kind", ["application/json", "text/html; charset=gb2312", "image/png", ""])
+async def test_bodies_are_played_byte_by_byte(har: Path, body: bytes, kind: str):
+    requests = [
+        Request("http://s/", method="POST", body=body, headers={"Content-Type": kind}),
+        Request("http://s/", method="POST", body=body + b"!", headers={"Content-Type": kind}),
+    ]
+    await _recorded(har, *requests, body=body, headers={"Content-Type": kind} if kind else {})
+    assert await _played(har, *reversed(requests)) == [body, body]
+
+
+async def test_text_in_a_declared_charset_can_be_read_in_the_file(har: Path):
+    body, headers = "你".encode("gbk"), {"Content-Type": "text/html; charset=gb2312"}
+    (entry,) = await _recorded(har, "/", body=body, headers=headers)
+    assert entry["response"]["content"]["text"] == "你"
+    assert await _played(har, "/") == [body]
+
+
+def _form(body: bytes) -> Request:
+    kind = "application/x-www-form-urlencoded"
+    return Request("http://s/", body=body, headers={"Content-Type": kind})
+
+
+ALIKE = [
+    ("/?token=abc&n=1", "/?token=def&n=1"),
+    (
+        _form(b"r=%7B%22ptwebqq%22%3A%22abc%22%7D&n=1"),
+        _form(b"r=%7B%22ptwebqq%22%3A%22d%22%7D&n=1"),
+    ),
+    (
+        Request("http://s/", body=b'{"password": "a", "n": 1.0}'),
+        Request("http://s/", body=b'{"password": "b", "n": 1.0}'),
+    ),
+    (
+        Request("http://s/", body=Multipart({"a": "b", "pwd": "x"}, {"f": FilePart(b"1", "f")})),
+        Request("http://s/", body=Multipart({"a": "b", "pwd": "y"}, {"f": FilePart(b"1", "f")})),
+    ),
+]
+OTHERS = [
+    ("/?token=abc&n=1", "/?token=abc&n=2"),
+    ("/?p=1", "/?p=2"),
+    ("/?q=%C4%E3", "/?q=%BA%C3"),
+    (
+        _form(b"r=%7B%22ptwebqq%22%3A%22abc%22%7D&n=1"),
+        _form(b"r=%7B%22ptwebqq%22%3A%22abc%22%7D&n=2"),
+    ),
+    (
+        Request("http://s/", body=b'{"password": "a", "n": 1.0}'),
+        Request("http://s/", body=b'{"password": "a", "n": 1.00}'),
+    ),
+    (Request("http://s/", body=b"\xff\xfe1"), Request("http://s/", body=b"\xfe\xff1")),
+    (
+        Request("http://s/", body=Multipart({"a": "b"}, {"f": FilePart(b"1", "f")})),
+        Request("http://s/", body=Multipart({"a": "b"}, {"f": FilePart(b"2", "f")})),
+    ),
+    (
+        Request("http://s/", body=Multipart({"a": "b"})),
+        Request("http://s/", body=Multipart({"a": "c"})),
+    ),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), ALIKE)
+async def test_requests_that_differ_in_secrets_only_are_the_same(har: Path, one, other):
+    await _recorded(har, one, body=b"found")
+    assert await _played(har, other) == [b"found"]
+
+
+@pytest.mark.parametrize(("one", "other"), OTHERS)
+async def test_requests_that_differ_in_anything_else_are_not(har: Path, one, other):
+    await _recorded(har, one)
+    with pytest.raises(ReplayError, match="never asked"):
+        await _played(har, other)
+
+
+async def test_a_multipart_body_is_found_whoever_has_put_it_together(har: Path):
+    sent = (
+        b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="f"; filename="f.txt"\r\n'
+        b"Content-Type: text/plain\r\n\r\n1\r\n--x--\r\n"
+    )
+    kind = "multipart/form-data; boundary=x"
+    await _recorded(har, Request("http://s/", body=sent, headers={"Content-Type": kind}))
+    assert await _played(
+        har, Request("http://s/", body=Multipart({"a": "b"}, {"f": FilePart(b"1", "f.txt")}))
+    )
+    await _recorded(
+        har, Request("http://s/", body=Multipart({"a": "b"}, {"f": FilePart(b"1", "f.txt")}))
+    )
+    again = Request(
+        "http://s/", body=sent.replace(b"--x", b"--y"), headers={"Content-Type": kind[:-1] + "y"}
+    )
+    assert await _played(har, again)
+
+
+async def test_a_secret_that_is_known_later_is_masked_where_it_was_handed_out(har: Path):
+    token = "0123456789abcdef0123"
+
+    def script(asked: Asked) -> Say:
+        headers = {
+            "Content-Type": "text/html; charset=gbk" if asked.path == "/page" else "image/png"
+        }
+        return Say(200, f"<i>你 {token}".encode("gbk"), headers)
+
+    asked = ("/page", "/raw", f"/at/{token}/x", f"/use?token={token}")
+    async with scripted(script) as server, HTTPStream() as stream:
+        with HARRecorder(stream, har):
+            for path in asked:
+                await stream.fetch(server.url + path)
+    assert token not in har.read_text()
+    pages = await _played(har, *asked)
+    assert pages[0] == pages[1] == f"<i>你 {MASK}".encode("gbk")
+
+
+async def test_an_error_is_written_without_secrets(har: Path):
+    async with HTTPStream() as stream:
+        with HARRecorder(stream, har):
+            with pytest.raises(ConnectError):
+                await stream.fetch("http://127.0.0.1:1/?token=hush1&n=2")
+    assert "hush1" not in har.read_text()
+    assert "token=***&n=2: connecting" in har.read_text()
+
+
+# -- the file --------------------------------------------------------------------------------------
+
+
+async def test_only_the_owner_may_read_the_file(har: Path):
+    har.write_text("older")
+    har.chmod(0o644)
+    (har.parent / "flow.har.new").write_text("of a crash")
+    await _recorded(har, "/")
+    assert har.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in har.parent.iterdir()] == ["flow.har"]
+
+
+async def test_what_can_not_be_written_leaves_the_file_as_it_was(har: Path, monkeypatch):
+    har.write_text("older")
+    async with HTTPStream() as stream:
+        recorder = HARRecorder(stream, har)
+        recorder._entries.append({"not": {"JSON"}})
+        with pytest.raises(TypeError):
+            recorder.close()
+    assert har.read_text() == "older"
+    assert [path.name for path in har.parent.iterdir()] == ["flow.har"]
+
+
+# -- other recorders -------------------------------------------------------------------------------
+
+
+def _entry(url: str = "http://h.example/", status: int = 200, **changes: Any) -> dict[str, Any]:
+    """An entry as a browser writes it; "request__url" and the like change what is in it."""
+    content = {"size": 2, "mimeType": "text/plain", "text": "ok"}
+    response = {"status": status, "statusText": "", "headers": [], "content": content}
+    entry: dict[str, Any] = {
+        "startedDateTime": "2026-01-01T00:00:00.000Z",
+        "time": 1.0,
+        "request": {"method": "GET", "url": url, "headers": []},
+        "response": {**response, "redirectURL": ""},
+    }
+    for path, value in changes.items():
+        *parts, last = path.split("__")
+        place = entry
+        for part in parts:
+            place = place[part]
+        place[last] = value
+    return entry
+
+
+async def _answers(har: Path, *entries: dict[str, Any], **options: Any) -> list[Response]:
+    """What is played for each entry, in their order."""
+    har.write_text(json.dumps({"log": {"version": "1.2", "entries": entries}}))
+    async with HTTPStream(replay=HARReplay(har)) as stream:
+        return [
+            await stream.fetch(Request(entry["request"]["url"], **options)) for entry in entries
+        ]
+
+
+async def test_pseudo_headers_and_joined_lines_of_a_browser(har: Path):
+    lines = [
+        {"name": ":status", "value": "200"},
+        {"name": "set-cookie", "value": "a=1; Path=/\nb=2; Path=/"},
+        {"name": "x-name", "value": "你"},
+    ]
+    (response,) = await _answers(har, _entry(response__headers=lines))
+    assert response.headers.get_all("Set-Cookie") == ["a=1; Path=/", "b=2; Path=/"]
+    assert response.headers.keys() == ["set-cookie", "set-cookie", "x-name"]
+    assert response.headers["X-Name"].encode("latin-1").decode() == "你"
+
+
+async def test_a_body_that_is_decoded_already_is_not_decoded_again(har: Path):
+    lines = [{"name": "content-encoding", "value": "br"}, {"name": "content-length", "value": "9"}]
+    (response,) = await _answers(har, _entry(response__headers=lines))
+    assert response.body == b"ok"
+
+
+async def test_text_is_played_in_the_charset_that_the_headers_say(har: Path):
+    lines = [{"name": "content-type", "value": "text/html; charset=GB2312"}]
+    entry = _entry(response__headers=lines, response__content__text="你好")
+    (response,) = await _answers(har, entry)
+    assert (response.body, response.text) == ("你好".encode("gbk"), "你好")
+
+
+async def test_base64_and_missing_bodies(har: Path):
+    entries = [
+        _entry("http://h.example/1", response__content={"text": "/w==", "encoding": "base64"}),
+        _entry("http://h.example/2", response__content={"size": 12345, "mimeType": "text/plain"}),
+        _entry("http://h.example/3", response__content={"size": 0, "text": None}),
+    ]
+    responses = await _answers(har, *entries)
+    assert [response.body for response in responses] == [b"\xff", b"", b""]
+
+
+async def test_what_a_browser_has_given_up_is_passed_over_if_it_came_later(har: Path):
+    aborted = _entry(status=0, response___error="net::ERR_ABORTED")
+    alone = _entry("http://h.example/other", status=-1, response___error="net::ERR_BLOCKED")
+    har.write_text(json.dumps({"log": {"entries": [aborted, _entry(), alone]}}))
+    async with HTTPStream(replay=HARReplay(har)) as stream:
+        assert (await stream.fetch("http://h.example/")).text == "ok"
+        with pytest.raises(StreamError, match="net::ERR_BLOCKED"):
+            await stream.fetch("http://h.example/other")
+
+
+async def test_a_browsers_cache_is_played_as_if_there_were_none(har: Path):
+    empty = {"size": 0, "mimeType": ""}
+    entries = [
+        _entry(),
+        _entry(status=304, response__content=empty),
+        _entry("http://h.example/text", status=304),
+        _entry("http://h.example/lost", status=304, response__content=empty),
+        _entry("http://h.example/memory", _fromCache="memory"),
+    ]
+    seen = [(one.status, one.body) for one in await _answers(har, *entries)]
+    assert seen == [(200, b"ok"), (200, b"ok"), (200, b"ok"), (304, b""), (200, b"ok")]
+    (response,) = await _answers(har, entries[2], headers={"If-None-Match": '"1"'})
+    assert response.status == 304
+
+
+async def test_forms_that_are_kept_decoded_are_found(har: Path):
+    params = [{"name": "user", "value": "än n"}, {"name": "password", "value": "hush"}]
+    posted = {"mimeType": "application/x-www-form-urlencoded", "params": params}
+    entry = _entry(request__method="POST", request__postData=posted)
+    har.write_text(json.dumps({"log": {"entries": [entry]}}))
+    async with HTTPStream(replay=HARReplay(har)) as stream:
+        request = stream.make_post_request("http://h.example/", {"user": "än n", "password": "x"})
+        assert (await stream.fetch(request)).text == "ok"
+
+
+async def test_urls_that_are_no_requests_of_ours_do_no_harm(har: Path):
+    strange = [
+        _entry(url) for url in ("data:text/plain,1", "blob:null/1", "chrome://a", "http://[")
+    ]
+    har.write_text(json.dumps({"log": {"entries": [*strange, _entry("HTTP://H.example:80")]}}))
+    async with HTTPStream(replay=HARReplay(har)) as stream:
+        assert (await stream.fetch("http://h.example/")).text == "ok"

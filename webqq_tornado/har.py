@@ -5,7 +5,8 @@
     Flow(replay=HARReplay("flow.har")).run()
 
 The file opens in a browser's developer tools. Secrets do not go into it: credentials, cookies'
-values, and what stands under a name such as "password" or "token" in an address, a form or JSON.
+values, and what stands under a name such as "password" or "token" in a URL, a header, a form or
+JSON; `engine.secrets` has the names. All else is written as it was, byte by byte.
 
 The format is that of http://www.softwareishard.com/blog/har-12-spec/; names that begin with "_"
 are ours, as it allows.
@@ -20,12 +21,11 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from .engine.chain import Chain
 from .engine.errors import (
@@ -37,114 +37,44 @@ from .engine.errors import (
     TimeoutError,
     TLSError,
 )
-from .engine.inflow import is_replaced
+from .engine.files import replaced_file
+from .engine.forms import Multipart
+from .engine.matching import Field, Key, Matcher, asked_url, fields_of, header_of
 from .engine.replay import Answer
 from .engine.request import Request
 from .engine.response import Response
+from .engine.secrets import MASK, Masker, codec_of, declared_codec
 from .engine.stream import HTTPStream
 
 __all__ = ["MASK", "HARRecorder", "HARReplay"]
 
-#: What stands in the place of a secret.
-MASK = "***"
-_SECRET_HEADERS = frozenset(
-    {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token"}
-)
-_SECRET_NAME = re.compile(
-    r"pass|pwd|token|secret|sig|api_?key|auth|sess|cred|verif|cookie|webqq|^p$|^code$",
-    re.IGNORECASE,
-)
-_FORM, _JSON = "application/x-www-form-urlencoded", "json"
 _VERSIONS = {10: "HTTP/1.0", 11: "HTTP/1.1", 20: "HTTP/2", 30: "HTTP/3"}
 #: Errors that are played again as what they were.
 _ERRORS: Mapping[str, type[StreamError]] = {
     kind.__name__: kind
     for kind in (ConnectError, ProtocolError, ResolveError, StreamError, TLSError, TimeoutError)
 }
+_OK, _NOT_MODIFIED = 200, 304
+_CONDITIONS = frozenset({"if-none-match", "if-modified-since", "if-match", "if-range"})
 
 
-class Masker:
-    """Puts `MASK` in the place of secrets.
-
-    Args:
-        secrets: texts that are secret wherever they stand.
-        ignore: names of query and form parameters that are different each time, and mean nothing.
-    """
-
-    def __init__(self, secrets: Iterable[str] = (), ignore: Collection[str] = ()) -> None:
-        self._secrets = sorted((one for one in secrets if one), key=len, reverse=True)
-        self._ignored = frozenset(ignore)
-
-    def text(self, text: str) -> str:
-        """Without the secrets that were named."""
-        for secret in self._secrets:
-            text = text.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
-        return text
-
-    def header(self, name: str, value: str) -> str:
-        """A header's value."""
-        if name.lower() in {"cookie", "set-cookie"}:
-            first, semicolon, rest = value.partition(";")
-            pairs = value.split(";") if name.lower() == "cookie" else [first]
-            masked = ";".join(pair.partition("=")[0] + "=" + MASK for pair in pairs)
-            return masked + (semicolon + rest if name.lower() == "set-cookie" else "")
-        if name.lower() in _SECRET_HEADERS:
-            scheme, space, _ = value.partition(" ")
-            return scheme + space + MASK if space else MASK
-        return self.url(value) if name.lower() in {"location", "referer"} else self.text(value)
-
-    def pairs(self, text: str) -> list[tuple[str, str]]:
-        """The parameters of a query or form."""
-        return [
-            (name, MASK if self._hides(name, value) else self.text(value))
-            for name, value in parse_qsl(text, keep_blank_values=True)
-        ]
-
-    def _hides(self, name: str, value: str) -> bool:
-        return name in self._ignored or bool(value and _SECRET_NAME.search(name))
-
-    def url(self, url: str) -> str:
-        """An address."""
-        parts = urlsplit(url)
-        netloc = parts.netloc.rpartition("@")[2]
-        query = urlencode(self.pairs(parts.query), safe="*") if parts.query else ""
-        return parts._replace(netloc=netloc, path=self.text(parts.path), query=query).geturl()
-
-    def body(self, body: bytes, kind: str) -> bytes:
-        """A form, JSON, or anything else."""
-        try:
-            text = body.decode()
-        except UnicodeDecodeError:
-            return body
-        if kind == _FORM:
-            return urlencode(self.pairs(text), safe="*").encode()
-        if kind.endswith(_JSON):
-            try:
-                return json.dumps(self._value("", json.loads(text)), ensure_ascii=False).encode()
-            except (ValueError, RecursionError):
-                pass
-        return self.text(text).encode()
-
-    def _value(self, name: str, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: self._value(key, one) for key, one in value.items()}
-        if isinstance(value, list):
-            return [self._value(name, one) for one in value]
-        if isinstance(value, str):
-            return MASK if self._hides(name, value) else self.text(value)
-        return value
+# -- recording ----------------------------------------------------------------------------------
 
 
 class HARRecorder:
-    """Writes each exchange of a stream to a HAR 1.2 file.
+    """Writes each exchange of a stream to a HAR 1.2 file, redirects that were followed, too.
 
     Bodies that go to a sink or come as a stream are not kept. The file is written in one step when
-    the block is left, or by `save`.
+    the block is left, or by `save`; only its owner may read it.
+
+    What stood under the name of a secret, and looks random, is masked elsewhere in the file, too:
+    a token in the page that has handed it out.
 
     Args:
         stream: whose exchanges.
         path: of the file.
-        secrets: texts that are not to be in it wherever they stand, such as a password.
+        secrets: texts that are not to be in it wherever they stand, in any of the usual encodings,
+            such as a password.
         max_body_size: bytes of a body that are kept; a larger one is left out.
 
     Example:
@@ -188,17 +118,15 @@ class HARRecorder:
         Raises:
             OSError: it can not be written.
         """
-        log = {
-            "version": "1.2",
-            "creator": {"name": "webqq_tornado", "version": "1"},
-            "pages": [],
-            "entries": self._entries,
-        }
-        is_new = is_replaced(self._path)  # /dev/stdout is not
-        draft = self._path.with_name(self._path.name + ".new") if is_new else self._path
-        draft.write_text(json.dumps({"log": log}, ensure_ascii=False, indent=1), encoding="utf-8")
-        if is_new:
-            draft.replace(self._path)
+        learned = self._masker.learned_pattern()
+        creator = json.dumps({"name": "webqq_tornado", "version": "1"})
+        with replaced_file(self._path) as file:
+            file.write(f'{{"log": {{"version": "1.2", "creator": {creator}, "pages": [],\n')
+            file.write('"entries": [')
+            for number, entry in enumerate(self._entries):
+                file.write(",\n" if number else "\n")
+                file.write(_written(entry, learned))
+            file.write("\n]}}\n")
 
     def _on_exchange(self, chain: Chain, request: Request, outcome: Response | Exception) -> None:
         seconds = outcome.request_time if isinstance(outcome, Response) else 0.0
@@ -218,27 +146,34 @@ class HARRecorder:
         self._entries.append(entry)
 
     def _request(self, request: Request, outcome: Response | Exception) -> dict[str, Any]:
-        mask = self._masker
-        headers = [("Host", request.host), *request.header_pairs]
+        mask, url = self._masker, asked_url(request.url)
+        pairs = request.header_pairs
+        if not header_of(pairs, "Host"):
+            pairs = (("Host", request.host), *pairs)
         said: dict[str, Any] = {
             "method": request.method,
-            "url": mask.url(request.url),
+            "url": mask.url(url),
             "httpVersion": _version(outcome),
             "cookies": [],
-            "headers": [_pair(name, mask.header(name, value)) for name, value in headers],
-            "queryString": [_pair(*one) for one in mask.pairs(urlsplit(request.url).query)],
+            "headers": [_pair(name, mask.header(name, value)) for name, value in pairs],
+            "queryString": [_pair(*one) for one in mask.query(url)],
             "headersSize": -1,
             "bodySize": len(request.body) if isinstance(request.body, bytes) else -1,
         }
-        if isinstance(request.body, bytes):
-            kind = _kind(dict(_lowered(request.header_pairs)).get("content-type", ""))
-            text = _text(mask.body(request.body, kind))
-            said["postData"] = {"mimeType": kind, "params": [], "text": text}
+        if isinstance(request.body, (bytes, Multipart)):
+            said["postData"] = self._posted(request.body, header_of(pairs, "Content-Type"))
         elif request.body is not None:
             said["comment"] = "the body was no bytes, and is not kept"
         else:
             said["bodySize"] = 0
         return said
+
+    def _posted(self, body: bytes | Multipart, content_type: str) -> dict[str, Any]:
+        if isinstance(body, Multipart):
+            params = [_param(field) for field in fields_of(body, self._masker)]
+            return {"mimeType": content_type or "multipart/form-data", "params": params}
+        masked = self._masker.body(body, content_type)
+        return {"mimeType": content_type, **_text(masked, "", "_")}
 
     def _response(self, outcome: Response | Exception) -> dict[str, Any]:
         mask = self._masker
@@ -254,21 +189,32 @@ class HARRecorder:
             "cookies": _cookies(value for name, value in pairs if name.lower() == "set-cookie"),
             "headers": [_pair(name, mask.header(name, str(value))) for name, value in pairs],
             "content": self._content(outcome),
-            "redirectURL": mask.url(str(outcome.headers.get("Location", ""))),
+            "redirectURL": mask.header("Location", str(outcome.headers.get("Location", ""))),
             "headersSize": -1,
             "bodySize": -1,
         }
 
     def _content(self, response: Response) -> dict[str, Any]:
-        kind = response.headers.get_content_type() if response.headers.get("Content-Type") else ""
-        content: dict[str, Any] = {"size": len(response.body), "mimeType": kind}
+        content_type = str(response.headers.get("Content-Type", ""))
+        content: dict[str, Any] = {"size": len(response.body), "mimeType": content_type}
         if response.request.is_streamed or len(response.body) > self._max_body_size:
             return {**content, "comment": "the body is not kept"}
-        body = self._masker.body(response.body, kind)
-        try:
-            return {**content, "text": body.decode()}
-        except UnicodeDecodeError:
-            return {**content, "text": base64.b64encode(body).decode(), "encoding": "base64"}
+        body = self._masker.body(response.body, content_type)
+        return {**content, **_text(body, content_type)}
+
+
+def _written(entry: Mapping[str, Any], learned: re.Pattern[str] | None) -> str:
+    """An entry as JSON, without secrets that were known only after it."""
+    text = json.dumps(entry, ensure_ascii=False, indent=1)
+    if learned is None:
+        return text
+    content = entry["response"]["content"]
+    if content.get("encoding") == "base64":
+        raw = base64.b64decode(content["text"]).decode("latin-1")
+        if (masked := learned.sub(MASK, raw)) != raw:
+            code = base64.b64encode(masked.encode("latin-1")).decode()
+            text = text.replace(content["text"], code)
+    return learned.sub(MASK, text)
 
 
 _NO_RESPONSE: Mapping[str, Any] = {
@@ -284,11 +230,15 @@ _NO_RESPONSE: Mapping[str, Any] = {
 }
 
 
+# -- playing ------------------------------------------------------------------------------------
+
+
 class HARReplay:
     """Answers the requests of a flow from a HAR file: for `HTTPStream(replay=...)`.
 
-    A request is found by method, address and body, with secrets masked as the recorder does. Where
-    the same was asked several times, the answers come in their order.
+    A request is found by method, URL and body, with secrets masked as the recorder does. Where the
+    same was asked several times, the answers come in their order. Redirects are followed from
+    entry to entry, as they are over the network.
 
     Args:
         path: of a HAR file: the recorder's, or a browser's.
@@ -314,35 +264,36 @@ class HARReplay:
         pace: float = 0.0,
         repeats: bool = False,
     ) -> None:
-        self._masker = Masker(secrets, ignore)
+        self._matcher = Matcher(Masker(secrets, ignore))
         self._pace = pace
         self._repeats = repeats
         self._path = path
-        self._found: defaultdict[tuple[str, str, bytes], int] = defaultdict(int)
-        self._answers: defaultdict[tuple[str, str, bytes], list[Answer | _Failure]]
-        self._answers = defaultdict(list)
+        self._found: defaultdict[Key, int] = defaultdict(int)
+        self._answers: dict[Key, list[Answer | _Failure]] = {}
         try:
             entries = list(json.loads(Path(path).read_text(encoding="utf-8-sig"))["log"]["entries"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} is no HAR file: {error!r}") from error
         for number, entry in enumerate(entries, 1):
             try:
-                self._answers[self._key_of_entry(entry["request"])].append(_outcome(entry))
+                key, outcome = _key(entry["request"], self._matcher), _outcome(entry)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"{path} is no HAR file: entry {number}: {error!r}") from error
+            self._answers.setdefault(key, []).append(outcome)
+        self._answers = {key: _without_aborted(every) for key, every in self._answers.items()}
 
     @property
     def unasked(self) -> list[str]:
-        """Methods and addresses that were recorded, and not asked for again."""
+        """Methods and URLs that were recorded, and not asked for again."""
         return [
-            f"{method} {url}"
-            for (method, url, body), answers in self._answers.items()
-            for _ in answers[self._found[method, url, body] :]
+            f"{key.method} {key.url}"
+            for key, answers in self._answers.items()
+            for _ in answers[self._found[key] :]
         ]
 
     def answer(self, request: Request) -> Answer | StreamError:
         """See `engine.replay.Recording`."""
-        key = self._key(request)
+        key = self._known_key(request)
         answers, number = self._answers.get(key, []), self._found[key]
         if self._repeats and answers:
             number = min(number, len(answers) - 1)
@@ -352,26 +303,25 @@ class HARReplay:
         answer = answers[number]
         if isinstance(answer, _Failure):
             return answer.kind(answer.message, request=request)
-        return answer._replace(url=answer.url or request.url, delay=answer.delay * self._pace)
+        if answer.status == _NOT_MODIFIED and not _is_conditional(request):
+            answer = _whole(answer, answers)
+        return answer._replace(delay=answer.delay * self._pace)
 
-    def _key(self, request: Request) -> tuple[str, str, bytes]:
-        kind = _kind(dict(_lowered(request.header_pairs)).get("content-type", ""))
-        body = request.body if isinstance(request.body, bytes) else b""
-        said = _text(self._masker.body(body, kind)).encode()
-        return request.method, self._masker.url(request.url), said
+    def _known_key(self, request: Request) -> Key:
+        keys = self._matcher.keys_of(request)
+        for key in keys:
+            if key in self._answers:
+                return key
+        return next((known for known in self._answers if known.fits(keys[0])), keys[0])
 
-    def _key_of_entry(self, request: Mapping[str, Any]) -> tuple[str, str, bytes]:
-        posted = request.get("postData", {})
-        body = str(posted.get("text", "")).encode()
-        kind = _kind(str(posted.get("mimeType", "")))
-        return request["method"], self._masker.url(request["url"]), self._masker.body(body, kind)
-
-    def _unknown(self, request: Request, key: tuple[str, str, bytes], known: int) -> ReplayError:
-        method, url, _ = key
+    def _unknown(self, request: Request, key: Key, known: int) -> ReplayError:
         why = f"it was asked {known} times only" if known else "it was never asked"
-        others = [f"{m} {u}" for m, u, _ in self._answers if m == method][:3]
+        same = (f"{one.method} {one.url}" for one in self._answers if one.method == key.method)
+        others = list(dict.fromkeys(same))[:3]
         hint = f"; there is {', '.join(others)}" if others and not known else ""
-        return ReplayError(f"{method} {url} is not in {self._path}: {why}{hint}", request=request)
+        return ReplayError(
+            f"{key.method} {key.url} is not in {self._path}: {why}{hint}", request=request
+        )
 
 
 class _Failure(NamedTuple):
@@ -379,40 +329,111 @@ class _Failure(NamedTuple):
 
     kind: type[StreamError]
     message: str
+    is_ours: bool
+
+
+def _key(request: Mapping[str, Any], matcher: Matcher) -> Key:
+    """What a recorded request is found by."""
+    posted = request.get("postData") or {}
+    method, url, text = str(request["method"]), request["url"], str(posted.get("text") or "")
+    if not isinstance(url, str):
+        raise TypeError(f"its URL is {url!r}")
+    if not text and posted.get("params"):
+        return matcher.recorded_fields(method, url, map(_field, posted["params"]))
+    is_base64 = "base64" in (posted.get("_encoding"), posted.get("encoding"))
+    headers = [(str(one["name"]), str(one["value"])) for one in request.get("headers") or ()]
+    content_type = str(posted.get("mimeType") or header_of(headers, "Content-Type"))
+    body = base64.b64decode(text) if is_base64 else text.encode("utf-8", "surrogatepass")
+    return matcher.recorded_key(method, url, body, content_type)
+
+
+def _field(param: Mapping[str, Any]) -> Field:
+    if param.get("fileName"):
+        return Field(str(param["name"]), str(param.get("_sha256", "")), str(param["fileName"]))
+    return Field(str(param["name"]), str(param.get("value") or ""))
 
 
 def _outcome(entry: Mapping[str, Any]) -> Answer | _Failure:
     """What came of a recorded request."""
     response = entry["response"]
     status = int(response["status"])
-    if not status:
+    if status <= 0:
         kind = _ERRORS.get(response.get("_kind", ""), StreamError)
-        return _Failure(kind, str(response.get("_error", "no answer was recorded")))
+        why = str(response.get("_error") or "no answer was recorded")
+        return _Failure(kind, why, "_kind" in response)
+    headers = tuple(_header_lines(response))
     return Answer(
         status,
-        tuple((str(one["name"]), str(one["value"])) for one in response["headers"]),
-        _body(response["content"]),
-        str(entry.get("_url", "")),
+        headers,
+        _body(response["content"], headers),
         max(0.0, float(entry.get("time", 0.0))) / 1000,
-        str(response.get("statusText", "")),
+        str(response.get("statusText") or ""),
+        str(entry.get("_url") or ""),
     )
+
+
+def _header_lines(response: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The headers as they came: browsers have pseudo-headers, and join lines of one name."""
+    lines = [
+        (str(one["name"]), line.strip(" \t\r"))
+        for one in response["headers"]
+        for line in str(one["value"]).split("\n")
+        if not str(one["name"]).startswith(":")
+    ]
+    yield from lines
+    if response.get("redirectURL") and not header_of(lines, "Location"):
+        yield "Location", str(response["redirectURL"])
+
+
+def _body(content: Mapping[str, Any], headers: Iterable[tuple[str, str]]) -> bytes:
+    """The body's bytes, decompressed: text is in the charset that the headers say."""
+    text = str(content.get("text") or "")
+    if str(content.get("encoding", "")).lower() == "base64":
+        return base64.b64decode(text)
+    return _encoded(text, header_of(headers, "Content-Type") or str(content.get("mimeType", "")))
+
+
+def _encoded(text: str, content_type: str) -> bytes:
+    try:
+        return text.encode(declared_codec(content_type) or "utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def _without_aborted(answers: list[Answer | _Failure]) -> list[Answer | _Failure]:
+    """Without requests that a browser has given up, where there is an answer to the same."""
+    whole = [one for one in answers if isinstance(one, Answer) or one.is_ours]
+    return whole or answers
+
+
+def _is_conditional(request: Request) -> bool:
+    return any(name.lower() in _CONDITIONS for name, _ in request.header_pairs)
+
+
+def _whole(answer: Answer, answers: Iterable[Answer | _Failure]) -> Answer:
+    """What a browser has made of a 304: its cache had the body, and the flow has no cache."""
+    others = (one for one in answers if isinstance(one, Answer) and one.status == _OK)
+    cached = next(others, answer)
+    body = answer.body or cached.body
+    return cached._replace(status=_OK, reason="OK", body=body) if body else answer
 
 
 def _pair(name: str, value: str) -> dict[str, str]:
     return {"name": name, "value": value}
 
 
-def _lowered(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(name.lower(), value) for name, value in pairs]
+def _param(field: Field) -> dict[str, str]:
+    if not field.filename:
+        return _pair(field.name, field.value)
+    return {"name": field.name, "fileName": field.filename, "_sha256": field.value}
 
 
-def _text(body: bytes) -> str:
-    """A request's body, for which HAR has text alone."""
-    return body.decode("utf-8", "replace")
-
-
-def _kind(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
+def _text(body: bytes, content_type: str, prefix: str = "") -> dict[str, str]:
+    """A body as HAR has it: text if that can be undone, else base64."""
+    text = body.decode(codec_of(body, content_type))
+    if _encoded(text, content_type) == body:
+        return {"text": text}
+    return {"text": base64.b64encode(body).decode(), f"{prefix}encoding": "base64"}
 
 
 def _version(outcome: Response | Exception) -> str:
@@ -446,8 +467,3 @@ def _timings(outcome: Response | Exception) -> dict[str, float]:
         "receive": max(0.0, times["total"] - times["starttransfer"]),
     }
     return {name: round(value, 3) for name, value in phases.items()}
-
-
-def _body(content: Mapping[str, Any]) -> bytes:
-    text = str(content.get("text", ""))
-    return base64.b64decode(text) if content.get("encoding") == "base64" else text.encode()

@@ -99,6 +99,9 @@ class Next(NamedTuple):
     name: str | None = None
     priority: int | None = None
 
+    def __repr__(self) -> str:
+        return f"<Next {_shown(self.request)} to {_shown(self.readback)} in {self.delay!r} s>"
+
 
 class Gather(NamedTuple):
     """Several links, and a reader of what all of them came to: what `asyncio.gather` is to tasks.
@@ -123,6 +126,9 @@ class Gather(NamedTuple):
     readback: Callable[[list[Any]], Link] | None = None
     errback: Errback | None = None
     return_exceptions: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Gather {_shown(self.links)} to {_shown(self.readback)}>"
 
 
 class State(enum.Enum):

@@ -12,7 +12,7 @@ from typing import Any
 
 from tornado.httputil import HTTPHeaders
 
-from .errors import safe_url
+from .secrets import safe_text, safe_url
 
 __all__ = ["CHECKS", "TOKEN", "Headers", "checked_headers", "settled_headers"]
 
@@ -79,7 +79,7 @@ def _check_addresses(name: str, value: Mapping[str, str]) -> None:
         if not _HOST.fullmatch(host) or not _HOST.fullmatch(address):
             raise ValueError(
                 f"{name} is of host or host:port to address or address:port (of IPv6 in "
-                f"brackets), not {host!r} to {address!r}"
+                f"brackets), not {safe_text(str(host))!r} to {safe_text(str(address))!r}"
             )
 
 
@@ -158,6 +158,11 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
 }
 
 
+def _shown_name(name: object) -> str:
+    # Somebody may have written the whole line: "Authorization: Bearer ...".
+    return repr(safe_text(name) if isinstance(name, str) else name)
+
+
 def checked_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
     """Headers as pairs.
 
@@ -180,7 +185,7 @@ def settled_headers(headers: Headers) -> tuple[tuple[tuple[str, str], ...], bool
     is_proper, is_ruled = True, False
     for name, value in pairs:
         if not isinstance(name, str):
-            raise ValueError(f"header name {name!r} is not a token such as Accept")
+            raise ValueError(f"header name {_shown_name(name)} is not a token such as Accept")
         if _is_ruled(name):
             is_ruled = True
         if not isinstance(value, str):
@@ -196,7 +201,7 @@ def settled_headers(headers: Headers) -> tuple[tuple[tuple[str, str], ...], bool
 @functools.lru_cache(1024)  # a program has few names, and gives them again and again
 def _is_ruled(name: str) -> bool:
     if not TOKEN.fullmatch(name):
-        raise ValueError(f"header name {name!r} is not a token such as Accept")
+        raise ValueError(f"header name {_shown_name(name)} is not a token such as Accept")
     return name.lower() in RULED_HEADERS
 
 

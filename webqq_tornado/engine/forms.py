@@ -42,6 +42,9 @@ class FilePart(NamedTuple):
     filename: str = ""
     content_type: str = ""
 
+    def __repr__(self) -> str:
+        return f"<FilePart {self.filename!r} {self.content_type}>"
+
 
 class Multipart(NamedTuple):
     """A multipart/form-data body: form fields first, then files.
@@ -57,6 +60,9 @@ class Multipart(NamedTuple):
 
     fields: Mapping[str, str | bytes] | Sequence[tuple[str, str | bytes]] = ()
     files: Mapping[str, FilePart] | Sequence[tuple[str, FilePart]] = ()
+
+    def __repr__(self) -> str:
+        return f"<Multipart of {len(self.fields)} fields and {len(self.files)} files>"
 
 
 def form_body(

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
+from .secrets import safe_text
 from .urls import normal_host
 
 __all__ = ["Allowance", "Limits"]
@@ -75,9 +76,10 @@ class Limits:
             raise ValueError(f"spacing is seconds, 0 or more, not {self.spacing!r}")
         for host, limits in self.hosts.items():
             if not isinstance(limits, Limits):
-                raise ValueError(f"hosts[{host!r}] is no Limits, but {type(limits).__name__}")
+                raise ValueError(f"hosts has a {type(limits).__name__}, which is no Limits")
             if "/" in host or "@" in host:
-                raise ValueError(f"hosts has {host!r}: give the host alone, with its port if any")
+                shown = safe_text(host).rpartition("@")[2]
+                raise ValueError(f"hosts has {shown!r}: give the host alone, with its port if any")
         by_host = {normal_host(host): limits for host, limits in self.hosts.items()}
         object.__setattr__(self, "hosts", by_host)
 

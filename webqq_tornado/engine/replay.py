@@ -26,17 +26,20 @@ class Answer(NamedTuple):
         status: such as 200.
         headers: as pairs.
         body: decompressed.
-        url: where it came from, after redirects.
         delay: seconds until it comes.
         reason: the status line's own words.
+        url: where it came from, if that is not the request's.
     """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
-    url: str = ""
     delay: float = 0.0
     reason: str = ""
+    url: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.status}, {len(self.body)} bytes>"
 
 
 class Recording(Protocol):
@@ -149,9 +152,22 @@ def _no_socket(request: Request) -> ReplayError:
 def _response(request: Request, answer: Answer) -> Response:
     start = f"HTTP/1.1 {answer.status} {answer.reason}\r\n"
     lines = [f"{name}: {value}\r\n" for name, value in answer.headers]
-    header_lines = [line.encode("latin-1", "replace") for line in (start, *lines, "\r\n")]
-    url = answer.url or request.url
-    return Response(request, answer.status, url, header_lines, answer.body, (answer.delay,))
+    header_lines = [_line(text) for text in (start, *lines, "\r\n")]
+    return Response(
+        request,
+        answer.status,
+        answer.url or request.url,
+        header_lines,
+        answer.body,
+        (answer.delay,),
+    )
+
+
+def _line(text: str) -> bytes:
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:  # a browser has decoded it
+        return text.encode("utf-8", "replace")
 
 
 def _sink(response: Response) -> Response:
@@ -180,5 +196,5 @@ def _refuse_awaitable(result: object) -> None:
 
 def _keep_cookies(session: Session, request: Request, answer: Answer) -> None:
     for name, value in answer.headers:
-        if name.lower() == "set-cookie":
-            session.cookiejar.take(value, answer.url or request.url)
+        if name.lower() == "set-cookie" and session.keeps_cookies:
+            session.cookiejar.take(_line(value), request.url)

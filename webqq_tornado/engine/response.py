@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from .decoding import charset_of, decode
-from .errors import safe_url
 from .inflow import BodyStream
 from .request import Request
+from .secrets import safe_text, safe_url
 
 __all__ = ["Hop", "Response", "StreamedResponse", "parse_json", "unix_time"]
 
@@ -42,6 +42,9 @@ class Hop(NamedTuple):
     url: str
     status: int
     headers: http.client.HTTPMessage
+
+    def __repr__(self) -> str:
+        return f"<Hop {self.status} {safe_url(self.url)}>"
 
 
 class Response:
@@ -165,7 +168,7 @@ class Response:
         if isinstance(error, JSONDecodeError):
             why, document, position = error.msg, error.doc, error.pos
         kind = str(self.headers.get("Content-Type", "no type"))
-        begins = self.body[:_EXCERPT].decode("utf-8", "replace")
+        begins = safe_text(self.body[:_EXCERPT].decode("utf-8", "replace"))
         return JSONDecodeError(
             f"{self.request.method} {safe_url(self.url)}: status {self.status}, {kind}: the body "
             f"is not JSON, it begins with {begins!r}: {why}",
@@ -377,7 +380,7 @@ def _parse_headers(lines: Iterable[bytes]) -> http.client.HTTPMessage:
         text = line.decode("latin-1").rstrip("\r\n")
         name, colon, value = text.partition(":")
         if colon:
-            message[name] = value.strip()
+            message[name] = value.strip(" \t")  # in Latin-1 a byte of UTF-8 or GBK may be a space
     return message
 
 

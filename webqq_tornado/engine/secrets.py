@@ -7,12 +7,14 @@ Only the secret's own characters are replaced; everything around them stays, byt
 from __future__ import annotations
 
 import base64
-import codecs
 import functools
 import re
 from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import unquote_plus, urlsplit
 
+import webencodings  # type: ignore[import-untyped]  # it has no annotations
+
+from .decoding import charset_of
 from .scanning import (
     How,
     Span,
@@ -46,7 +48,7 @@ _SECRET_PART = re.compile(
 )
 #: The last word of a name, after a capital or separator.
 _SECRET_WORD = re.compile(
-    r"(?:\A|_)(?:pass|pw|psw|[ox]?auth|sess|[a-z]*sid|creds?|sign|[a-z0-9]*sig|totp"
+    r"(?:\A|_)(?:pass|pw|psw|[ox]?auth|sess|[a-z]*sid|creds?|sign|[a-z0-9]*sigx?|totp"
     r"|otp|pin|psk|hmac|(?:p_)?skey|superkey)[0-9]*\Z"
 )
 #: Names that are secret if their value looks like one: elsewhere they are a page, a country.
@@ -167,7 +169,7 @@ class Masker:
 
     Attributes:
         learned: values that stood under names of secrets, and look random: they are secrets
-            where they stand without a name, too, see `learned_text`.
+            where they stand without a name, too, see `learned_pattern`.
 
     Example:
         >>> Masker().body(b'{"n": 1.0, "token": "abc"}', "application/json")
@@ -239,14 +241,18 @@ class Masker:
         masked = self._replaced(text, () if is_binary else self._body_spans(text, content_type))
         return body if masked == text else masked.encode(codec)
 
-    def learned_text(self, text: str) -> str:
-        """A text without the values that were learned.
+    def value(self, name: str, value: str) -> str:
+        """The decoded value of a query or form parameter.
 
         Args:
-            text: of any kind.
+            name: of the parameter.
+            value: what it is.
         """
-        learned = _any_of(sorted(self.learned, key=len, reverse=True)) if self.learned else None
-        return learned.sub(self._mask, text) if learned else text
+        return self._mask if self._chooses(name, value, How.PAIR) else self.text(value)
+
+    def learned_pattern(self) -> re.Pattern[str] | None:
+        """What finds the values that were learned, in whatever encoding; None if there are none."""
+        return _any_of(sorted(self.learned, key=len, reverse=True)) if self.learned else None
 
     # -- which values are secret ----------------------------------------------------------------
 
@@ -379,18 +385,24 @@ def boundary_of(content_type: str) -> str:
     return found[1].strip() if found else ""
 
 
-def charset_of(content_type: str) -> str:
-    """Python's name of the charset in a Content-Type; "" if there is none that can be undone.
+def declared_codec(content_type: str) -> str:
+    """Python's codec for the charset in a Content-Type, or "".
 
     Args:
         content_type: the header.
     """
-    found = re.search(r"\bcharset=[\"']?([\w.:-]+)", content_type, re.IGNORECASE)
-    try:
-        info = codecs.lookup(found[1]) if found else None
-    except LookupError:
+    label = charset_of([content_type])
+    encoding = webencodings.lookup(label) if label.isascii() else None
+    if encoding is None or encoding.name in {"replacement", "x-user-defined"}:
         return ""
-    return info.name if info is not None and info._is_text_encoding else ""
+    return "gb18030" if encoding.name == "gbk" else str(encoding.codec_info.name)
+
+
+#: How text in UTF-16 begins: with a byte order mark, or with ASCII.
+_WIDE = (
+    (re.compile(rb"\xff\xfe|[\t-~]\0[\t-~]\0"), "utf-16-le"),
+    (re.compile(rb"\xfe\xff|\0[\t-~]\0[\t-~]"), "utf-16-be"),
+)
 
 
 def codec_of(body: bytes, content_type: str) -> str:
@@ -400,7 +412,8 @@ def codec_of(body: bytes, content_type: str) -> str:
         body: the bytes.
         content_type: the header, whose charset need not be right.
     """
-    for codec in (charset_of(content_type), "utf-8"):
+    wide = next((codec for start, codec in _WIDE if start.match(body)), "")
+    for codec in (declared_codec(content_type), wide, "utf-8"):
         try:
             if codec and body.decode(codec).encode(codec) == body:
                 return codec
