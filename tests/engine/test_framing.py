@@ -9,7 +9,7 @@ from servers.raw import answer, raw_server
 from servers.scripted import Say, scripted
 from servers.web import Web
 
-from webqq_tornado import FilePart, HTTPStream, Multipart, ProxyError, Request
+from webqq_tornado import FilePart, HTTPStream, Multipart, ProxyError, Request, StreamError
 
 URL = "http://127.0.0.1/"
 WRONG = {
@@ -57,6 +57,25 @@ async def test_a_content_length_that_is_right_is_said_once(body):
         response = await stream.fetch(Request(server.url, "POST", headers, body))
     assert server.asked[0].headers.get_all("Content-Length") == ["4"]
     assert (response.body, server.asked[0].headers["X-A"]) == (b"four", "1")
+
+
+async def _pieces():
+    yield b"four"
+
+
+@pytest.mark.parametrize("length", [3, 5])
+@pytest.mark.parametrize("kind", ["path", "file", "iterator", "generator", "function"])
+async def test_a_content_length_that_a_source_does_not_have_is_an_error(tmp_path, kind, length):
+    path = tmp_path / "four.txt"
+    path.write_bytes(b"four")
+    with path.open("rb") as file:
+        bodies = {"path": path, "file": file, "iterator": iter([b"four"]), "generator": _pieces()}
+        body = bodies.get(kind, lambda: iter([b"four"]))
+        async with scripted(lambda asked: Say()) as server, HTTPStream() as stream:
+            headers = {"Content-Length": str(length)}
+            with pytest.raises((ValueError, StreamError), match=r"bytes"):
+                await stream.fetch(Request(server.url, "POST", headers, body))
+    assert not server.asked
 
 
 def test_a_request_with_a_content_length_can_get_another_body():

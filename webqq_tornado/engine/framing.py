@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from .checks import Headers
 from .forms import Multipart
+from .outflow import size_of
 from .urls import normal_host
 
 __all__ = ["settle_headers"]
@@ -118,6 +119,8 @@ def _size(request: Framed, lengths: list[str]) -> dict[str, int]:
         return {}
     is_counted = body is None or isinstance(body, bytes)
     size = len(body or b"") if is_counted else request.body_size
+    if size is None:
+        size = size_of(body)
     if size is not None and size != length:
         raise ValueError(
             f"header Content-Length says {length}, and the body has {size} bytes: leave it out, "

@@ -36,6 +36,7 @@ __all__ = [
     "Source",
     "is_source",
     "outflow_of",
+    "size_of",
     "source_of",
 ]
 
@@ -101,6 +102,18 @@ def source_of(body: Any) -> Any:
     return BodySource(body) if _is_function(body) or _has_place(body) else body
 
 
+def size_of(source: Any) -> int | None:
+    """Bytes in a body, if a file on disk can tell.
+
+    Args:
+        source: what `source_of` gave.
+    """
+    if isinstance(source, os.PathLike):
+        path = Path(source)
+        return path.stat().st_size if path.is_file() else None
+    return source.size if isinstance(source, BodySource) else None
+
+
 def outflow_of(source: Any, size: int | None, transfer: Pausable) -> Outflow:
     """The outflow for one transfer.
 
@@ -147,6 +160,16 @@ class BodySource:
         self._last: weakref.ref[Any] | None = None  # what the function gave last
         self._start = None if self._function is not None else _start_of(given)
         self._is_used = False
+
+    @property
+    def size(self) -> int | None:
+        """Bytes from where it begins to its end, if it is a file that can tell."""
+        if self._start is None or self._function is not None:
+            return None
+        place = self._body.tell()
+        size = self._body.seek(0, os.SEEK_END) - self._start
+        self._body.seek(place)
+        return int(size)
 
     @property
     def is_replayable(self) -> bool:
@@ -222,6 +245,9 @@ class FileOutflow:
         size: bytes to announce; by default to the file's end, if that can be known.
         start: the place in the file where the body begins; None: it has no places.
         closes: the file is ours.
+
+    Raises:
+        ValueError: it is shorter than the size.
     """
 
     def __init__(
@@ -235,9 +261,13 @@ class FileOutflow:
         self._file = file
         self._closes = closes
         self._start = self._place = start
-        if size is None and start is not None:
-            size = max(0, file.seek(0, os.SEEK_END) - start)
         self.size = size
+        if start is not None:
+            there = max(0, file.seek(0, os.SEEK_END) - start)
+            self.size = there if size is None else size
+            if 0 < there < self.size:  # 0 is what devices say
+                self.close()
+                raise ValueError(f"{_announced(self.size)}, and the file has {there}")
 
     def read(self, size: int) -> bytes | int:
         """See `Outflow`."""
@@ -287,6 +317,7 @@ class IteratorOutflow:
         self._again = again
         self._transfer = transfer
         self._buffer = memoryview(b"")
+        self._taken = 0
         self._has_ended = False
         self._is_wanted = self._is_rewound = False
         self._task: asyncio.Task[bytes] | None = None
@@ -314,7 +345,7 @@ class IteratorOutflow:
         if self._again is None or offset or origin != os.SEEK_SET:
             return pycurl.SEEKFUNC_CANTSEEK
         self._stop_task()
-        self._buffer, self._has_ended = memoryview(b""), False
+        self._buffer, self._taken, self._has_ended = memoryview(b""), 0, False
         self._is_rewound = True  # `serve` asks for it anew: that is the user's code
         return pycurl.SEEKFUNC_OK
 
@@ -348,7 +379,7 @@ class IteratorOutflow:
             try:
                 self._take(task.result())
                 return
-            except TypeError as error:
+            except (TypeError, ValueError) as error:
                 self._error = error
         self._transfer.attend()
 
@@ -359,6 +390,9 @@ class IteratorOutflow:
             self._has_ended = True
         else:
             self._buffer = memoryview(bytes(chunk))
+            self._taken += len(self._buffer)
+            if self.size is not None and self._taken > self.size:
+                raise ValueError(f"{_announced(self.size)}, and its iterator gave {self._taken}")
             if not self._buffer:
                 self._transfer.attend()  # an empty chunk is no end: ask again
                 return
@@ -383,6 +417,10 @@ class IteratorOutflow:
             task.remove_done_callback(self._on_chunk)
             task.cancel()
         return task is not None
+
+
+def _announced(size: int) -> str:
+    return f"the body has {size} bytes, by body_size or a Content-Length header"
 
 
 async def _close(generator: AsyncGenerator[object, Any]) -> None:
