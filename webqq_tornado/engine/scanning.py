@@ -61,8 +61,9 @@ _QUOTED = re.compile(
 )
 _BARE = re.compile(rf"(?:(?![;,]{_NAME}=)[^\s&\"'`<>\\(){{}}])+")
 _LINE = re.compile(
-    rf"^({_NAME}):[ \t]*(?=[^\s\"'{{\[(])([^\r\n]*[^\s,;{{(])[ \t]*\r?$", re.MULTILINE
+    rf"^({_NAME})[ \t]*[:=][ \t]*(?=[^\s\"'{{\[(])([^\r\n]*[^\s,;{{(])[ \t]*\r?$", re.MULTILINE
 )
+_ELEMENT = re.compile(r"<([\w:.-]{1,80})(?:\s[^<>]{0,1000})?>([^<>]{1,4000})</")
 _TAG = re.compile(r"<(?:input|meta|param|button|option)\b([^<>]{1,4000})>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""([\w:-]{1,80})\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 _PATH_PARAMETER = re.compile(r";([^;=/]+)=([^;/]*)")
@@ -262,16 +263,17 @@ def _assigned_spans(text: str, chosen: Chosen) -> Iterator[Span]:
 
 
 def _named_spans(text: str, chosen: Chosen, *, is_outermost: bool) -> Iterator[Span]:
-    """``Name: value`` that is a line, and HTML's ``<input name="name" value="value">``."""
-    for line in _LINE.finditer(text) if is_outermost else ():
-        if chosen(line[1], line[2], How.TEXT):
-            yield Span(*line.span(2))
+    """``Name: value`` that is a line, ``<name>value</name>``, ``<input name=... value=...>``."""
+    for pattern in (_LINE, _ELEMENT) if is_outermost else (_ELEMENT,):
+        for found in pattern.finditer(text):
+            if chosen(found[1], found[2], How.TEXT):
+                yield Span(*found.span(2))
     for tag in _TAG.finditer(text):
-        found = {one[1].lower(): one for one in _ATTRIBUTE.finditer(text, *tag.span(1))}
-        names = [_said(found[key]) for key in ("name", "property", "id") if key in found]
+        given = {one[1].lower(): one for one in _ATTRIBUTE.finditer(text, *tag.span(1))}
+        names = [_said(given[key]) for key in ("name", "property", "id") if key in given]
         for key in ("value", "content"):
-            if key in found and any(chosen(one, _said(found[key]), How.TEXT) for one in names):
-                yield Span(*found[key].span(found[key].lastindex or 0))
+            if key in given and any(chosen(one, _said(given[key]), How.TEXT) for one in names):
+                yield Span(*given[key].span(given[key].lastindex or 0))
 
 
 def _said(attribute: re.Match[str]) -> str:

@@ -41,10 +41,11 @@ _MAX_SHOWN = 32
 #: Anywhere in a name, which has lost its capitals and separators.
 _SECRET_PART = re.compile(
     r"passw(?:or)?d|passphrase|passcode|pwd|secret(?!ar)|token(?!i[sz])|session|sessid|csrf|xsrf"
-    r"|credential|signature|cookie|authenticationinfo|(?:api|access|private|secret|auth)key"
+    r"|credential|signature|cookie|authenticationinfo|authdata|authhash|authticket"
     r"|(?:auth|device|login|verify|backup|recovery|otp|pin)code|verifi?er|verification(?:code|id)"
     r"|authori[sz]ation|bearer|jwt|samlresponse|assertion|(?:pt|vf)webqq|verif(?:y|ication)session"
-    r"|ptcz|authdata|authhash|authticket"
+    r"|ptcz|(?:api|access|private|secret|auth|app|consumer|client|account|subscription|master"
+    r"|admin|licen[sc]e|encryption|signing|shared|service)key"
 )
 #: The last word of a name, after a capital or separator.
 _SECRET_WORD = re.compile(
@@ -73,6 +74,8 @@ _USERINFO = re.compile(r"//[^\s/]*@")
 _HIDDEN = re.compile(r"%(?:3\d|[46][1-9A-Fa-f]|[57][0-9Aa])|\\u00[3-7]")
 #: Values that are no secret under any name.
 _PLAIN = frozenset({"", "0", "1", "true", "false", "yes", "no", "null", "none", "undefined", "nil"})
+#: Under such a name a number is a count.
+_PLURAL = re.compile(r"(?:token|session|cookie|signature|secret|password|credential|key)s\Z", re.I)
 #: In an object under a secret name: {"token": {"value": ...}}.
 _VALUE_NAMES = frozenset({"value", "id", "key", "data", "text", "access", "refresh", "current"})
 #: Challenges are no secrets, whatever their parameters are called.
@@ -113,8 +116,14 @@ def is_secret_name(name: str) -> bool:
     return _grade(name) == 1
 
 
+#: Characters of a value under a doubtful name; fewer are a page, a country, a size.
+_MIN_SECRET = 6
+
+
 def _looks_secret(value: str) -> bool:
-    return len(value) >= 6 and not re.search(r"\s", value) and bool(re.search(r"\d", value))
+    return (
+        len(value) >= _MIN_SECRET and not re.search(r"\s", value) and bool(re.search(r"\d", value))
+    )
 
 
 # -- for logs, errors and repr --------------------------------------------------------------------
@@ -264,7 +273,7 @@ class Masker:
             return grade == 1 or (how is How.NAME and bool(grade or self._named))
         if how is How.PAIR and name in self._ignored:
             return True
-        if value.lower() in _PLAIN or (value.isdigit() and name.endswith("s") and grade):
+        if value.lower() in _PLAIN or (value.isdigit() and _PLURAL.search(name)):
             return False
         return self._is_secret(grade, name, value, how)
 
@@ -285,8 +294,10 @@ class Masker:
             return name.lower() in _VALUE_NAMES or (len(value) >= 16 and _looks_secret(value))
         if grade == 1:
             self._learn(value)
-        is_long = self._is_strict and len(value) > _MAX_SHOWN and how is How.PAIR
-        return grade == 1 or is_long or (grade > 0 and (self._is_strict or _looks_secret(value)))
+        if self._is_strict:
+            return grade > 0 or (len(value) > _MAX_SHOWN and how is How.PAIR)
+        is_code = how is How.PAIR and name.lower() == "code" and len(value) >= _MIN_SECRET
+        return grade == 1 or (grade > 0 and (is_code or _looks_secret(value)))
 
     def _learn(self, value: str) -> None:
         if _RANDOM.fullmatch(value) and value not in self.learned:
@@ -303,13 +314,11 @@ class Masker:
             return self._cookie_spans(value, r"[^;\n]+")
         if name in {"set-cookie", "set-cookie2"}:
             return self._cookie_spans(value, r"(?:\A|(?<=\n))[^;\n]+")
-        if _grade(name) == 1 and value.lower() not in _PLAIN:
+        if _grade(name) > 0 and value.lower() not in _PLAIN:  # no header is a page, or a country
             scheme, space, rest = value.partition(" ")
             is_known = "auth" in name and space and scheme.lower() in _SCHEMES
             self._learn(rest if is_known else value)
             return (Span(len(scheme) + 1 if is_known else 0, len(value)),)
-        if _grade(name) and self._chooses(name, value, How.TEXT):
-            return (Span(0, len(value)),)
         return (url_spans if name in _URL_HEADERS else text_spans)(value, self._chooses)
 
     def _cookie_spans(self, value: str, pairs: str) -> Iterator[Span]:
