@@ -89,6 +89,10 @@ class FileSink:
         self._known = self._look() if self._can_resume else None
 
     @property
+    def _may_be_part(self) -> bool:
+        return self._asks_for_part or self._request.prepare_curl is not None  # it may ask, too
+
+    @property
     def _can_resume(self) -> bool:
         """A range is asked for with GET only, and not where the caller asks for another one."""
         request = self._request
@@ -171,7 +175,7 @@ class FileSink:
         return self._part.with_name(self._part.name + ".json")
 
     def _opened(self, answer: Response) -> IO[bytes]:
-        if self._known is None and answer.status == _PARTIAL and not self._asks_for_part:
+        if self._known is None and answer.status == _PARTIAL and not self._may_be_part:
             raise self._wrong("all of it was asked for")
         if self._file is None and not self._is_replaced:
             assert self._path is not None  # noqa: S101 - else there is a file
