@@ -64,7 +64,10 @@ async def _serve(
         with contextlib.suppress(OSError):
             await writer.wait_closed()
     finally:
-        writer.transport.abort()
+        transport = writer.transport
+        # One that has closed after its last byte can not be aborted: CPython raises AttributeError.
+        if transport.get_write_buffer_size() or not transport.is_closing():
+            transport.abort()
 
 
 def saying(*answers: bytes) -> Handler:
