@@ -22,7 +22,10 @@ MODULES = {
 }
 #: What each layer may import of ours, and of others.
 LAYERS = {
-    "engine": ({"engine"}, {"tornado", "pycurl", "certifi", "webencodings", "ada_url"}),
+    "engine": (
+        {"engine"},
+        {"tornado", "pycurl", "certifi", "webencodings", "ada_url", "websockets"},
+    ),
     "httpclient": ({"engine"}, {"tornado"}),
     "auth": ({"engine"}, set()),
     "events": ({"engine"}, set()),

@@ -35,7 +35,7 @@ from .engine.response import Hop, Response
 from .engine.session import CookieJar, Session
 from .engine.stats import Stats
 from .engine.stream import HTTPStream
-from .engine.websocket import SocketMessage
+from .engine.websocket.message import SocketMessage
 
 __version__ = "1.0.0.dev0"
 

@@ -181,7 +181,7 @@ class Keeper(Protocol):
 
 
 class Socket(Protocol):
-    """An open web socket."""
+    """A web socket, or one that is being opened."""
 
     def send(self, data: str | bytes) -> asyncio.Future[None]:
         """Send a message."""
@@ -228,6 +228,7 @@ class Chain:
         "_keeper",
         "_kept",
         "_lane",
+        "_last_close",
         "_name",
         "_number",
         "_outcome",
@@ -249,6 +250,8 @@ class Chain:
         "state",
         "steps",
     )
+
+    _last_close: tuple[int, str]
 
     def __init__(
         self,
@@ -334,7 +337,9 @@ class Chain:
     def send(self, data: str | bytes) -> asyncio.Future[None]:
         """Send a message over its web socket: text, or bytes as a binary message.
 
-        Before the handshake is done messages wait for it, in order.
+        Before the handshake is done messages wait for it, in order. What was sent goes out before
+        `close_socket`, before the next link and when the reader raises, but not when the chain is
+        cancelled or its deadline passes.
 
         Args:
             data: the message.
@@ -353,8 +358,11 @@ class Chain:
     def close_socket(self, code: int = 1000, reason: str = "") -> None:
         """Close its web socket; the chain ends when the server has answered.
 
+        That is an error if the server breaks off instead, does not answer within 5 s, or answers
+        with a code that is neither this one nor 1000, 1001 or none.
+
         Args:
-            code: 1000 to 4999, see RFC 6455, 7.4.
+            code: 1000 to 4999, but 1004 to 1006 and 1015 to 2999, see RFC 6455, 7.4.
             reason: up to 123 bytes.
 
         Raises:
@@ -362,6 +370,23 @@ class Chain:
         """
         if self._socket is not None:
             self._socket.close(code, reason)
+
+    @property
+    def close_code(self) -> int | None:
+        """What its last web socket was closed with: the server's code, 1006 if it broke off.
+
+        None: there was none, or it is open, or the chain has left it.
+        """
+        return self._closing_words[0]
+
+    @property
+    def close_reason(self) -> str:
+        """The server's words with `close_code`."""
+        return self._closing_words[1]
+
+    @property
+    def _closing_words(self) -> tuple[int | None, str]:
+        return getattr(self, "_last_close", (None, ""))  # most have no such thing, and never set it
 
     def __await__(self) -> Generator[Any, None, Response | None]:
         if not self.done:

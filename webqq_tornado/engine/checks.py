@@ -106,6 +106,12 @@ def _check_function(name: str, value: object) -> None:
 def _check_words(name: str, value: object) -> None:
     if isinstance(value, str):
         raise ValueError(f"{name} are several words, such as [{value!r}]")
+    words = list(value)  # type: ignore[call-overload]
+    if len(set(words)) < len(words):
+        raise ValueError(f"{name} has one word twice")
+    for word in words:
+        if not isinstance(word, str) or not TOKEN.fullmatch(word):
+            raise ValueError(f"{name} are tokens, such as chat, and {word!r} is none")
 
 
 def _check_sink(name: str, value: object) -> None:

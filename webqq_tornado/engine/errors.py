@@ -78,12 +78,17 @@ class StreamError(Exception):
     All are attributes too; `retried` is the tuple of `Attempt`s before this one. `str()` names
     the URL without credentials. Errors can be pickled.
 
+    Where a web socket has ended with it, `close_code` and `close_reason` (RFC 6455, 7.1.5) are the
+    server's, or those that it was told for what it did wrong, or 1006: it broke off. Else None.
+
     Example:
         >>> print(StreamError("no answer", chain="watch", step=3))
         no answer [chain watch, step 3]
     """
 
     retried: tuple[Any, ...] = ()
+    close_code: int | None = None
+    close_reason: str = ""
 
     def __init__(
         self,
@@ -144,7 +149,14 @@ class DeadlineError(TimeoutError):
 
 
 class ProtocolError(StreamError):
-    """The connection broke in mid-exchange, or what came is not HTTP."""
+    """The connection broke in mid-exchange, or what came is not HTTP.
+
+    Attributes:
+        response: the answer to a web socket's handshake that let nobody in; else None. It has no
+            body.
+    """
+
+    response: object = None
 
 
 class TooLargeError(StreamError):
@@ -220,6 +232,7 @@ _CAUSES = {
     8: _Cause(ProtocolError, "reading the headers", _NOT_HTTP),
     16: _Cause(ProtocolError, "framing HTTP/2", _NOT_HTTP),
     18: _Cause(ProtocolError, "reading the body", _BROKE_OFF),
+    22: _Cause(ProtocolError, "opening the web socket", _NOT_HTTP),
     23: _Cause(ProtocolError, "decoding the body", _RAW),
     26: _Cause(StreamError, "reading the body to send", "check the file to upload"),
     27: _Cause(StreamError, "allocating memory", "hold fewer transfers at once"),

@@ -18,7 +18,7 @@ from .request import Request
 from .trust import Trust, trust_of
 from .urls import normal_host, normal_url
 
-__all__ = ["DEFAULTS", "Compiler", "Options", "compile_options"]
+__all__ = ["CREDENTIALS", "DEFAULTS", "Compiler", "Options", "compile_options"]
 
 #: libcurl's option numbers and their values.
 Options = dict[int, Any]
@@ -60,6 +60,19 @@ _TLS_MAX = {
 }
 #: CURLOPT_HAPPY_EYEBALLS_TIMEOUT_MS and CURLOPT_STREAM_WEIGHT, which pycurl has no names for.
 _HAPPY_EYEBALLS_TIMEOUT_MS, _STREAM_WEIGHT = 271, 239
+#: CURLOPT_SUPPRESS_CONNECT_HEADERS, likewise.
+_SUPPRESS_CONNECT_HEADERS = 265
+#: What is for one origin alone.
+CREDENTIALS = frozenset({pycurl.USERNAME, pycurl.PASSWORD, pycurl.HTTPAUTH, pycurl.AWS_SIGV4})
+#: Of a web socket: bytes as they are, both ways, once the proxy and the server have let us in.
+_SOCKET: Options = {
+    # pycurl has no name for ws and wss alone; redirects are not followed, and the URL is one.
+    pycurl.PROTOCOLS: pycurl.PROTO_ALL,
+    pycurl.WS_OPTIONS: pycurl.WS_RAW_MODE | pycurl.WS_NOAUTOPONG,
+    _SUPPRESS_CONNECT_HEADERS: 1,
+    # 64 KiB by default, for as long as the socket is open: 16 is the least.
+    pycurl.UPLOAD_BUFFERSIZE: 16 * 1024,
+}
 _AUTH_MODES = {"basic": pycurl.HTTPAUTH_BASIC, "digest": pycurl.HTTPAUTH_DIGEST}
 _IP_VERSIONS = {4: pycurl.IPRESOLVE_V4, 6: pycurl.IPRESOLVE_V6}
 
@@ -211,6 +224,8 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
             options[pycurl.TIMEOUT_MS] = 0
         if request.max_body_size is None:
             options[pycurl.MAXFILESIZE_LARGE] = 0
+    if request.channel is not None:
+        options.update(_SOCKET)
     options.update(_method_and_body(request))
     options.update(_headers(request, bool(setting("expect_100_continue"))))
     return options

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 import pycurl
@@ -77,6 +77,19 @@ class Piped(Protocol):
         """It was paused and is not any more."""
 
 
+class Channel(Outflow, Protocol):
+    """What is a body in both directions: a web socket, for its transfer."""
+
+    def attach(self, pausable: Pipes) -> None:
+        """Whom to ask for pauses."""
+
+    def put(self, chunk: bytes) -> Awaitable[None] | None:
+        """As of `BodyStream`."""
+
+    def end(self, error: BaseException | None = None) -> None:
+        """As of `BodyStream`."""
+
+
 class Pipes:
     """The callbacks of one transfer.
 
@@ -116,7 +129,10 @@ class Pipes:
         self.is_told = False
         self.refusal: TooLargeError | None = None
         self._broken: Exception | None = None  # what ended it when it was to go on
-        if isinstance(request.body, Multipart):
+        if request.channel is not None:
+            self.stream = self._outflow = request.channel
+            request.channel.attach(self)
+        elif isinstance(request.body, Multipart):
             self._mime = build_mime(self._easy, request.body)
         elif request.is_piped:
             self._outflow = outflow_of(request.body, request.body_size, self)
@@ -241,6 +257,8 @@ class Pipes:
         lines = self._transfer.header_lines
         start = next((line for line in reversed(lines) if line.startswith(b"HTTP/")), b"")
         status = start.split(None, 2)[1:2]
+        if self._request.channel is not None:  # there it ends with each answer but interim ones
+            return bool(status) and (status[0] == b"101" or status[0][:1] != b"1")
         return bool(status) and status[0][:1] in b"245" and status[0] not in (b"401", b"407")
 
     def _on_progress(self, to_receive: int, received: int, to_send: int, sent: int) -> None:

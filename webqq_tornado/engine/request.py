@@ -125,9 +125,15 @@ class Request:
             "aws:amz" to take these from the host. `auth_username` is the access key's id,
             `auth_password` the key.
         stream_weight: of an HTTP/2 stream among those of its connection, 1 to 256.
-        ping_interval: of a web socket: seconds between pings, and to wait for their answer; 30.
-            0: none.
-        subprotocols: of a web socket, in the order of preference.
+        ping_interval: of a web socket: seconds between pings; 30. The link fails with a
+            `TimeoutError` when nothing came within as many seconds after a ping, not even its
+            answer. 0: no pings.
+        subprotocols: of a web socket, tokens in the order of preference.
+
+    A web socket takes the same arguments, as far as they are about its connection and its
+    handshake: `connect_timeout` is for both together, `max_body_size` for each message,
+    `decompress_response` for permessage-deflate; `request_timeout` and `idle_timeout` do not count.
+    It can not have `auth_mode="digest"`. Headers that belong to the handshake are refused.
 
     Raises:
         ValueError: a part is malformed; the message names which and what is taken.
@@ -191,6 +197,8 @@ class Request:
     subprotocols: Sequence[str] = ()
     #: Whether something of it goes through the caller's hands, see `pipes`.
     is_special: bool = field(default=False, init=False, repr=False)
+    #: Of a web socket's handshake: where its bytes come from and go to, see `pipes.Channel`.
+    channel: Any = field(default=None, init=False, repr=False)
     #: Filled in by `options.compile_options`, which a repeated request then need not run again.
     compiled: Any = field(default=None, init=False, repr=False)
     #: Filled in by `signed_once`: credentials, and the request with them.
@@ -298,7 +306,8 @@ class Request:
     def hears_headers(self) -> bool:
         """Each header line is to be looked at when it comes."""
         limits = (self.max_header_size, self.max_header_count, self.on_header_line)
-        return self.stream or any(one is not None for one in limits)
+        is_told_early = self.stream or self.channel is not None
+        return is_told_early or any(one is not None for one in limits)
 
     @property
     def host(self) -> str:

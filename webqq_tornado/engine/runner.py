@@ -23,10 +23,10 @@ from .chain import Below, Chain, Errback, Kept, Link, Next, State, checked_link,
 from .conduct import Breaker, Conduct, Retry
 from .errors import ClosedError, DeadlineError, LoggedOut, StreamError
 from .fanout import FanOut
-from .lane import Lane
+from .lane import Lane, Outcome
 from .limits import Limits
 from .loops import asyncio_loop_of
-from .options import Compiler, Options
+from .options import CREDENTIALS, Compiler, Options
 from .replay import ReplayTransport
 from .request import PLAIN, Request
 from .response import Response
@@ -34,7 +34,7 @@ from .session import Session
 from .streamed import Streamed
 from .transport import Transport
 from .turns import Turns
-from .websocket import Partings, Talk
+from .websocket.closing import ClosingSockets
 
 __all__ = ["Hooks", "Runner"]
 
@@ -125,7 +125,9 @@ class Runner:
         self._conduct: Conduct | None = None
         if hears_requests or retry is not None or breaker is not None:
             self.watch_conduct()
-        self._partings = Partings()
+        self._closing_sockets = ClosingSockets()
+        self.traffic = transport
+        self.loop = asyncio_loop_of(ioloop)
         self._is_closed = False
         self.chains: set[Chain] = set()
         self.queue = self._turns.queue
@@ -155,7 +157,7 @@ class Runner:
         for chain in tuple(self.chains):
             if chain.parent is None:
                 self.end(chain, State.CANCELLED, ClosedError("the stream was closed"))
-        self._partings.cut_short()
+        self._closing_sockets.cut_short()
 
     def end_session(self, session: Session) -> None:
         """End the chains of a session; whoever awaits one gets `ClosedError`."""
@@ -166,6 +168,7 @@ class Runner:
                     f"session {session.name!r} was closed", chain=chain.name, step=chain.steps
                 )
                 self.end(chain, State.CANCELLED, error)
+        self._closing_sockets.cut_short(session)
 
     @property
     def is_full(self) -> bool:
@@ -251,7 +254,7 @@ class Runner:
                 request = chain._signed
             if request.compiled is not PLAIN:  # it says more than a URL
                 if request.is_socket and self._transport.has_sockets:
-                    self._open_socket(chain)
+                    self._open_socket(chain, request)
                     return
                 options = self._options_of(request)
                 if request.is_streamed:
@@ -299,13 +302,35 @@ class Runner:
                 self.errors += 1
                 self.fail(chain, error)
 
-    def _open_socket(self, chain: Chain) -> None:
+    def _open_socket(self, chain: Chain, request: Request) -> None:
+        from .websocket.link import WebSocketLink  # noqa: PLC0415 - see there
+
+        link = WebSocketLink(self, chain, request, self._defaults, self._closing_sockets)
+        link.connect()
+        if chain.done:  # by the user's code that ran there
+            self._turns.take_back(chain)
+            link.abandon()
+            return
         self.in_flight += 1
         self.requests += 1
+        chain._socket = link
         chain.state = State.SENT
-        talk = Talk(self, chain, self._defaults, self._partings)
-        chain._socket = talk
-        self.start_task(chain, talk.run())
+
+    def connect(
+        self, request: Request, session: Session, outcome: Outcome, *, crosses: bool
+    ) -> Any:
+        """Start the transfer of a web socket.
+
+        Args:
+            request: of its handshake.
+            session: in whose name.
+            outcome: of it.
+            crosses: a redirect leads to another origin: the credentials are not for that.
+        """
+        options = self._compile(request)
+        if crosses:
+            options = {key: value for key, value in options.items() if key not in CREDENTIALS}
+        return self._transport.submit(request, options, session, outcome)
 
     def on_socket_open(self, chain: Chain, response: Response) -> None:
         """The handshake of the chain's web socket is done."""

@@ -84,7 +84,7 @@ class Transport:
         lasting: numbers of sockets that stay registered when libcurl lets them go.
     """
 
-    #: Web sockets are opened beside it, see `websocket`.
+    #: It can carry web sockets.
     has_sockets = True
 
     def __init__(self, ioloop: IOLoop, handler: Callable[[object, int], None]) -> None:
@@ -184,6 +184,12 @@ class Transport:
         for transfer in (*self._spare, *self._ended):
             if transfer.session is session:
                 transfer.leave_session()
+
+    def flush(self, transfer: Transfer) -> None:
+        """Have libcurl send at once what its pipes have, and not at the loop's next turn."""
+        if not self.is_forgotten and transfer.lane is not None and transfer.pipes is not None:
+            transfer.pipes.resume_sending()
+            transfer.lane.socket_action(pycurl.SOCKET_TIMEOUT, 0)
 
     @property
     def active(self) -> int:

@@ -1,0 +1,231 @@
+"""The opening handshake of a web socket: what is added to its request, and what must come back.
+
+libcurl sends it as any other request, and reads the answer; `websockets` checks that to the letter
+of RFC 6455, section 4. Redirects are followed here: libcurl refuses all answers but 101.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import re
+
+import pycurl
+from websockets.client import ClientProtocol
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHandshake
+from websockets.extensions.base import Extension
+from websockets.extensions.permessage_deflate import enable_client_permessage_deflate
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response as TheirResponse
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from ..errors import ProtocolError, RedirectError, safe_url
+from ..request import Request
+from ..response import Response
+from ..urls import join_url, origin_of
+
+__all__ = ["accept", "handshake_of", "next_hop", "protocol_for", "redirect_error", "refusal"]
+
+#: As of 8.16 libcurl takes what is to be sent from a callback, as in an upload.
+_IS_SUPPORTED = "wss" in pycurl.version_info()[8] and pycurl.version_info()[2] >= 0x081000
+#: libcurl makes `Host` and the request line.
+_ANY_URI = parse_uri("ws://localhost/")
+#: The handshake's own, and what says that a body follows.
+_NOT_THE_CALLERS = re.compile(
+    r"connection|upgrade|content-length|transfer-encoding|sec-websocket-\w+", re.IGNORECASE
+)
+_SUBPROTOCOLS = "; give subprotocols="
+#: Headers that are for one origin alone.
+_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_HTTP_1_1 = 11
+
+# At DEBUG it would log what each frame says.
+_logger = logging.getLogger("webqq_tornado.engine.frames")
+_logger.setLevel(logging.INFO)
+
+
+def protocol_for(request: Request, max_size: int, deflates: bool) -> ClientProtocol:
+    """Both ends' rules for one connection, with a key of its own.
+
+    Args:
+        request: whose subprotocols are offered.
+        max_size: bytes of a message; 0: no limit.
+        deflates: offer permessage-deflate.
+
+    Raises:
+        ValueError: this libcurl can not carry it, or a header is not the caller's to set.
+    """
+    if not _IS_SUPPORTED:
+        raise ValueError(
+            f"web sockets need libcurl 8.16 or later, built with them, and not {pycurl.version}"
+        )
+    for name, _ in request.header_pairs:
+        if _NOT_THE_CALLERS.fullmatch(name):
+            instead = _SUBPROTOCOLS if name.lower().endswith("protocol") else ""
+            raise ValueError(f"header {name} is made by the web socket's handshake{instead}")
+    return ClientProtocol(
+        _ANY_URI,
+        extensions=enable_client_permessage_deflate(None) if deflates else None,
+        subprotocols=list(request.subprotocols) or None,  # type: ignore[arg-type]
+        state=State.OPEN,  # as far as the frames are concerned: the rest is done here
+        max_size=max_size or None,
+        logger=_logger,
+    )
+
+
+def handshake_of(request: Request, protocol: ClientProtocol) -> Request:
+    """The request that opens the connection.
+
+    Args:
+        request: a socket's; limits of bodies and of whole transfers do not hold for it.
+        protocol: whose key and offers it gets.
+    """
+    own = [
+        (name, value)
+        for name, value in protocol.connect().headers.raw_items()
+        if name.startswith("Sec-WebSocket-")
+    ]
+    return request.replace(
+        headers=[*request.header_pairs, *own],
+        http_version="1.1",
+        request_timeout=0,
+        idle_timeout=0,
+        max_body_size=0,
+        follow_redirects=False,
+        decompress_response=False,
+        expect_100_continue=False,
+        stream=False,
+        sink=None,
+        resume=False,
+        subprotocols=(),
+    )
+
+
+def accept(protocol: ClientProtocol, response: Response) -> None:
+    """Check an answer of status 101 (RFC 6455, 4.1).
+
+    Args:
+        protocol: of the request; takes the extensions that were agreed on.
+        response: the answer.
+
+    Raises:
+        ProtocolError: it is no handshake, or not of this request.
+    """
+    try:
+        if response.version != _HTTP_1_1:
+            raise InvalidHandshake("it is not HTTP/1.1")
+        # Others may have values that HTTP takes and `Headers` does not.
+        headers = Headers(
+            (name, value)
+            for name, value in response.headers.items()
+            if _NOT_THE_CALLERS.fullmatch(name)
+        )
+        protocol.process_response(TheirResponse(response.status, response.reason, headers))
+        protocol.extensions.insert(0, _TextCheck())
+    except Exception as error:  # ValueErrors, too, of what they can not parse
+        why = f"the server's handshake is wrong: {error}"
+        raise _protocol_error(response, why) from error
+
+
+class _TextCheck(Extension):
+    """Text is UTF-8 (RFC 6455, 8.1): the protocol leaves that to who reads the message.
+
+    Here it is found in its turn, before what comes after it is answered. Extensions see frames in
+    reverse order: this one is the last to see what has come, decompressed.
+    """
+
+    def __init__(self) -> None:
+        self._decoder: codecs.IncrementalDecoder | None = None  # while text comes
+
+    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
+        """See `websockets.extensions.Extension`."""
+        if frame.opcode is Opcode.TEXT:
+            self._decoder = codecs.getincrementaldecoder("utf-8")()
+        elif frame.opcode is Opcode.BINARY:
+            self._decoder = None
+        if self._decoder is not None and frame.opcode in (Opcode.TEXT, Opcode.CONT):
+            self._decoder.decode(bytes(frame.data), final=frame.fin)
+        return frame
+
+    def encode(self, frame: Frame) -> Frame:
+        """See `websockets.extensions.Extension`."""
+        return frame
+
+
+def refusal(response: Response) -> ProtocolError:
+    """The error of an answer that is not 101.
+
+    Args:
+        response: kept on it.
+    """
+    words = f"{response.status} {response.reason}".rstrip()
+    return _protocol_error(response, f"the server refused the web socket: HTTP {words}")
+
+
+def _protocol_error(response: Response, why: str) -> ProtocolError:
+    request = response.request
+    error = ProtocolError(f"GET {safe_url(request.url)}: {why}", request=request)
+    error.response = response
+    return error
+
+
+def next_hop(request: Request, response: Response) -> tuple[Request, bool] | None:
+    """Where an answer to the handshake leads.
+
+    Args:
+        request: that was answered.
+        response: of any status.
+
+    Returns:
+        The next request, and whether it goes to another origin, where credentials do not go; None
+        if it leads nowhere.
+
+    Raises:
+        RedirectError: it leads where no web socket is.
+    """
+    location = response.headers.get("Location")
+    if response.status not in _REDIRECTS or location is None:
+        return None
+    try:
+        url = join_url(request.url, _as_sent(location))
+    except ValueError as error:
+        raise redirect_error(response, f"its Location is no URL: {error}") from error
+    if url.startswith("http"):
+        url = "ws" + url.removeprefix("http")
+    if not url.startswith(("ws:", "wss:")):
+        raise redirect_error(response, f"it leads to {safe_url(url)}, which is no web socket")
+    if request.url.startswith("wss:") and not url.startswith("wss:"):
+        raise redirect_error(response, f"it leads to {safe_url(url)}, without TLS")
+    if origin_of(url) == origin_of(request.url):
+        return request.replace(url=_with_userinfo(url, request.url)), False
+    kept = [pair for pair in request.header_pairs if pair[0].lower() not in _CREDENTIALS]
+    return request.replace(url=url, headers=kept), True
+
+
+def _as_sent(location: str) -> str:
+    """Its bytes as UTF-8, which is what browsers take them for."""
+    return location.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+def _with_userinfo(url: str, old: str) -> str:
+    scheme, _, rest = url.partition("://")
+    userinfo, at, _ = old.partition("://")[2].partition("/")[0].rpartition("@")
+    has_own = "@" in rest.partition("/")[0]
+    return url if has_own or not at else f"{scheme}://{userinfo}@{rest}"
+
+
+def redirect_error(response: Response, why: str) -> RedirectError:
+    """An error that has the redirect at which it stopped.
+
+    Args:
+        response: the redirect.
+        why: for the message.
+    """
+    request = response.request
+    message = f"GET {safe_url(request.url)}: the handshake was redirected, and {why}"
+    error = RedirectError(message, request=request)
+    error.response = response
+    return error

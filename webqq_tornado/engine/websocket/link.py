@@ -1,0 +1,409 @@
+"""A web socket as the link of a chain: its handshake, its messages to the reader, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Protocol
+
+from ..chain import Chain, State
+from ..errors import ClosedError, LoggedOut, StreamError, TimeoutError, safe_url
+from ..lane import Outcome
+from ..request import Request
+from ..response import Response
+from ..session import Session
+from .closing import ClosingSockets
+from .connection import GOING_AWAY, WebSocketConnection, settle
+from .handshake import accept, handshake_of, next_hop, protocol_for, redirect_error, refusal
+from .message import SocketMessage
+
+__all__ = ["WebSocketLink"]
+
+#: Close codes that stand for what was not said, or for nothing yet (RFC 6455, 7.4).
+_NEVER_SENT = frozenset({1004, 1005, 1006, *range(1015, 3000)})
+_MAX_REASON = 123  # bytes
+_SWITCHING_PROTOCOLS = 101
+#: Seconds between pings, unless the request says otherwise.
+_PING_INTERVAL = 30.0
+#: Bytes of messages that wait for the reader before the server has to, and what is counted for
+#: each beside its own.
+_AHEAD, _OVERHEAD = 256 * 1024, 128
+
+
+class Runner(Protocol):
+    """What a link needs of the runner."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Of the chains."""
+
+    def connect(
+        self, request: Request, session: Session, outcome: Outcome, *, crosses: bool
+    ) -> Any:
+        """Start the transfer of a web socket."""
+
+    @property
+    def traffic(self) -> Any:
+        """Who stops it."""
+
+    def take(self, chain: Chain, result: Response | Exception) -> None:
+        """Read the response, or deal with the error."""
+
+    def fail(self, chain: Chain, error: Exception) -> None:
+        """The link ended with an error."""
+
+    def follow(
+        self, chain: Chain, result: object, origin: object, response: Response | None
+    ) -> None:
+        """Do what a reader's result says."""
+
+    def interrupt(self, chain: Chain, error: BaseException) -> None:
+        """End the chain, and raise the error again."""
+
+    def cancel(self, chain: Chain) -> bool:
+        """End the chain now."""
+
+    def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine for the chain."""
+
+    def on_socket_open(self, chain: Chain, response: Response) -> None:
+        """The handshake is done."""
+
+    def leave_socket(self, chain: Chain) -> None:
+        """The chain has no web socket any more."""
+
+
+class WebSocketLink:
+    """A link that is a web socket, from its handshake to its close.
+
+    Args:
+        runner: of the chain.
+        chain: whose link it is.
+        request: of the link, with what hook and credentials add.
+        defaults: of requests.
+        closing: where its connection goes in the end.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        chain: Chain,
+        request: Request,
+        defaults: Mapping[str, Any],
+        closing: ClosingSockets,
+    ) -> None:
+        self._runner = runner
+        self._chain = chain
+        self._request = request
+        self._shown_request: Request = chain._request  # without credentials, for readers
+        self._readback: Any = chain._readback
+        self._defaults = defaults
+        self._closing = closing
+        self._connection: WebSocketConnection | None = None
+        self._is_open = False
+        self._hops: list[bytes] = []  # header lines of the redirects that were followed
+        self._redirects = 0
+        self._crosses = False  # one of them led to another origin
+        self._timer: asyncio.TimerHandle | None = None
+        #: What is to be sent before the handshake is done: payload, whether it is text, who waits.
+        self._early: deque[tuple[bytes, bool, asyncio.Future[None]]] = deque()
+        self._goodbye: tuple[int, str] | None = None
+        self._inbox: deque[str | bytes] = deque()
+        self._size = 0  # of it
+        self._room: asyncio.Future[None] | None = None
+        self._is_reading = False  # the reader is a coroutine, and not through
+        self._is_delivering = False
+        self._is_left = False  # nothing more goes to the reader
+        self._ending: Callable[[], None] | None = None  # what follows what waits for the reader
+
+    # -- for the chain --------------------------------------------------------------------------
+
+    def send(self, data: str | bytes) -> asyncio.Future[None]:
+        """Send a message, or keep it until the handshake is done."""
+        if not isinstance(data, (str, bytes)):
+            raise TypeError(f"a message is text or bytes, not {type(data).__name__}")
+        if self._goodbye is not None or self._is_left:
+            raise self._closed("it is being closed")
+        is_text = isinstance(data, str)
+        payload = data.encode() if isinstance(data, str) else data
+        sent: asyncio.Future[None] = self._runner.loop.create_future()
+        sent.add_done_callback(_hear)
+        if self._is_open and self._connection is not None:
+            self._connection.send(payload, is_text, sent)
+        else:
+            self._early.append((payload, is_text, sent))
+        return sent
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye; the chain ends, or goes on, when the server has answered.
+
+        Raises:
+            ValueError: that can not be said.
+        """
+        if not 1000 <= code <= 4999 or code in _NEVER_SENT:
+            raise ValueError(
+                f"a web socket is not closed with {code}, but with 1000 to 4999, and of these not "
+                "with 1004 to 1006, nor 1015 to 2999"
+            )
+        if len(reason.encode()) > _MAX_REASON:
+            raise ValueError(f"the reason for closing has more than {_MAX_REASON} bytes")
+        if self._goodbye is None:
+            self._goodbye = code, reason
+            if self._is_open and self._connection is not None:
+                self._connection.send_close(code, reason)
+
+    def abandon(self) -> None:
+        """The chain has ended: what was not sent is not."""
+        connection = self._connection
+        self._forget()
+        if connection is not None and self._is_open:
+            connection.on_flushed = None
+            connection.drop_unsent("its chain has ended")
+            self._part_from(connection)
+        else:
+            self._hang_up()
+
+    # -- the handshake --------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Send the handshake.
+
+        Raises:
+            ValueError: the request can not be one of a web socket.
+        """
+        if self._setting("auth_mode") != "basic" and self._setting("auth_username") is not None:
+            # libcurl gives up at the challenge: it takes no answer to a handshake but 101.
+            raise ValueError(f"{self._shown}: a web socket can not have auth_mode=digest")
+        deflates = bool(self._setting("decompress_response"))
+        protocol = protocol_for(self._request, self._setting("max_body_size"), deflates)
+        connection = WebSocketConnection(protocol, self, self._runner.traffic, self._shown_request)
+        handshake = handshake_of(self._request, protocol)
+        object.__setattr__(handshake, "channel", connection)
+        connection.transfer = self._runner.connect(
+            handshake, self._chain.session, connection, crosses=self._crosses
+        )
+        self._connection = connection
+        if self._timer is None:
+            self._set_timer(self._setting("connect_timeout"))
+
+    def _set_timer(self, seconds: float) -> None:
+        if seconds:
+            why = f"the handshake has not ended within {seconds:g} s; raise connect_timeout="
+            error = TimeoutError(f"{self._shown}: {why}", request=self._shown_request)
+            self._timer = self._runner.traffic.call_later(
+                seconds, functools.partial(self._refuse, error)
+            )
+
+    def on_answer(self, answer: Response) -> None:
+        """See `connection.Listener`."""
+        lines = [*self._hops, *answer._header_lines]
+        response = Response(self._shown_request, answer.status, self._request.url, lines, b"")
+        try:
+            if response.status == _SWITCHING_PROTOCOLS:
+                self._open(response)
+            else:
+                self._go_on(response)
+        except Exception as error:
+            self._refuse(error)
+
+    def _open(self, response: Response) -> None:
+        connection = self._connection
+        assert connection is not None  # noqa: S101 - whose answer it is
+        accept(connection.protocol, response)
+        self._stop_timer()
+        self._is_open = True
+        self._chain.state = State.READING
+        interval = self._request.ping_interval
+        connection.begin(_PING_INTERVAL if interval is None else interval)
+        self._runner.on_socket_open(self._chain, response)
+        while self._early:
+            connection.send(*self._early.popleft())
+        if self._goodbye is not None:
+            connection.send_close(*self._goodbye)
+
+    def _go_on(self, response: Response) -> None:
+        """The answer is none of a web socket: follow it, or have better credentials."""
+        auth = self._chain.session.auth
+        if auth is not None and auth.is_refused(response):
+            raise LoggedOut(refusal(response).message, request=self._shown_request)
+        hop = next_hop(self._request, response) if self._setting("follow_redirects") else None
+        if hop is None:
+            raise refusal(response)
+        if self._redirects >= self._setting("max_redirects"):
+            raise redirect_error(response, f"max_redirects={self._redirects} were followed already")
+        self._redirects += 1
+        self._hops = response._header_lines
+        self._request, crosses = hop
+        self._crosses = self._crosses or crosses
+        self._hang_up()
+        self.connect()
+
+    def _refuse(self, error: Exception) -> None:
+        """There will be no connection."""
+        self._forget()
+        self._hang_up()
+        self._runner.leave_socket(self._chain)
+        if not self._chain.done:
+            self._runner.take(self._chain, error)
+
+    def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.detach()
+            connection.hang_up()
+
+    # -- messages -------------------------------------------------------------------------------
+
+    def on_message(self, data: str | bytes) -> None:
+        """See `connection.Listener`."""
+        if self._readback is not None:
+            self._inbox.append(data)
+            self._size += len(data) + _OVERHEAD
+            self._deliver()
+
+    def hold(self) -> asyncio.Future[None] | None:
+        """See `connection.Listener`."""
+        if self._size <= _AHEAD:
+            return None
+        self._room = self._runner.loop.create_future()
+        return self._room
+
+    def on_end(self, error: StreamError | None) -> None:
+        """See `connection.Listener`."""
+        connection, chain, runner = self._connection, self._chain, self._runner
+        if not self._is_open or connection is None:
+            self._refuse(error or self._closed("the handshake has ended"))
+            return
+        chain._last_close = connection.close_code, connection.close_reason
+        if error is None:
+            self._ending = functools.partial(runner.follow, chain, None, self._readback, None)
+        else:
+            self._ending = functools.partial(runner.fail, chain, error)
+        self._deliver()
+
+    def _deliver(self) -> None:
+        """Give the reader what waits for it; then comes the end, if it has come."""
+        if self._is_delivering:
+            return
+        self._is_delivering = True
+        try:
+            while self._inbox and not self._is_reading:
+                data = self._inbox.popleft()
+                self._size -= len(data) + _OVERHEAD
+                self._read(data)
+        finally:
+            self._is_delivering = False
+        if self._size <= _AHEAD // 2:
+            self._make_room()
+        if self._ending is not None and not self._is_reading and not self._is_left:
+            self._leave(self._ending)
+
+    def _make_room(self) -> None:
+        room, self._room = self._room, None
+        if room is not None and not room.done() and not room.get_loop().is_closed():
+            room.set_result(None)
+
+    def _read(self, data: str | bytes) -> None:
+        chain = self._chain
+        try:
+            result = self._readback(SocketMessage(data, chain))
+        except Exception as error:
+            self._leave(functools.partial(self._runner.fail, chain, error))
+            return
+        except BaseException as error:
+            self._runner.interrupt(chain, error)
+            return
+        if inspect.isawaitable(result) and not self._is_left:
+            self._is_reading, chain._awaited = True, result
+            self._runner.start_task(chain, self._await(result))
+        else:
+            self._take_result(result)
+
+    async def _await(self, awaitable: Awaitable[object]) -> None:
+        chain = self._chain
+        try:
+            result = await awaitable
+        except asyncio.CancelledError:
+            self._runner.cancel(chain)
+            raise
+        except Exception as error:
+            self._end_await()
+            self._leave(functools.partial(self._runner.fail, chain, error))
+            return
+        self._end_await()
+        self._take_result(result)
+        self._deliver()
+
+    def _end_await(self) -> None:
+        self._is_reading, self._chain._task, self._chain._awaited = False, None, None
+
+    def _take_result(self, result: object) -> None:
+        if result is not None:
+            self._leave(
+                functools.partial(self._runner.follow, self._chain, result, self._readback, None)
+            )
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def _leave(self, then: Callable[[], None]) -> None:
+        """The link is over: what was sent goes out, then the chain goes on."""
+        connection = self._connection
+        if self._is_left or connection is None:  # the chain has ended
+            return
+        self._forget()
+        connection.detach()
+        if connection.has_unsent:
+            connection.on_flushed = functools.partial(self._depart, connection, then)
+            connection.send_close(GOING_AWAY, "")
+        else:
+            self._depart(connection, then)
+
+    def _depart(self, connection: WebSocketConnection, then: Callable[[], None]) -> None:
+        self._part_from(connection)
+        self._runner.leave_socket(self._chain)
+        if self._chain.state is State.READING:
+            then()
+
+    def _part_from(self, connection: WebSocketConnection) -> None:
+        self._connection = None
+        connection.detach()
+        connection.send_close(GOING_AWAY, "")
+        self._closing.add(connection, self._chain.session)
+
+    def _forget(self) -> None:
+        """Nothing more goes to the reader, nor waits for the handshake."""
+        self._is_left = True
+        self._stop_timer()
+        self._inbox.clear()
+        self._size = 0
+        self._make_room()
+        while self._early:
+            settle(self._early.popleft()[2], self._closed("its chain went on or has ended"))
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    # -- what it says ---------------------------------------------------------------------------
+
+    def _setting(self, name: str) -> Any:
+        value = getattr(self._request, name)
+        return self._defaults.get(name) if value is None else value
+
+    @property
+    def _shown(self) -> str:
+        return f"GET {safe_url(self._request.url)}"
+
+    def _closed(self, why: str) -> ClosedError:
+        message = f"{self._shown}: nothing can be sent: {why}"
+        return ClosedError(message, request=self._shown_request)
+
+
+def _hear(sent: asyncio.Future[None]) -> None:
+    """Whoever does not wait for what was sent need not hear what became of it."""
+    if not sent.cancelled():
+        sent.exception()
