@@ -37,7 +37,6 @@ an awaitable of any of these       it is awaited first (`async def` readers)
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import enum
 import functools
 import inspect
@@ -49,7 +48,6 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Coroutine,
     Generator,
     Iterable,
     Iterator,
@@ -167,6 +165,18 @@ _is_absolute = re.compile("(?:http|ws)s?://", re.IGNORECASE | re.ASCII).match
 _FINAL = frozenset({State.DONE, State.FAILED, State.CANCELLED})
 
 
+class Kept(NamedTuple):
+    """What a chain that was left to its last branch ends with.
+
+    Args:
+        response: the last that its own readers have read.
+        error: the first of its branches'.
+    """
+
+    response: Response | None
+    error: BaseException | None
+
+
 class Keeper(Protocol):
     """Who moves chains through their states."""
 
@@ -178,6 +188,9 @@ class Keeper(Protocol):
 
     def resume(self, chain: Chain) -> None:
         """Send again."""
+
+    def wait(self, chain: Chain) -> Generator[Any, None, None]:
+        """Until it has ended."""
 
 
 class Socket(Protocol):
@@ -390,44 +403,12 @@ class Chain:
 
     def __await__(self) -> Generator[Any, None, Response | None]:
         if not self.done:
-            reader = running_chain()
-            if reader is None:
-                yield from self._wait()
-            else:
-                yield from _awaited_by(reader, self)
+            yield from self._keeper.wait(self)
         if self.state is State.CANCELLED and self.error is None:
             raise asyncio.CancelledError(f"chain {self.name} was cancelled")
         if self.error is not None:
             raise self.error
         return self.response
-
-    def _wait(self) -> Generator[Any, None, None]:
-        """Until it has ended."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._waiters is None:
-            self._waiters = {}
-        self._waiters[waiter] = None
-        try:
-            yield from waiter
-        finally:
-            if self._waiters is not None:  # whoever awaits it waits no more
-                self._waiters.pop(waiter, None)
-
-    def _merge_into_parent(self) -> None:
-        """Go on as the chain above: what is asked of this one, that is asked. Called by the stream.
-
-        It is the last branch of a chain that only waits for it. The two become one, or a reader
-        that returns several links, one of which comes back to it, would add a chain each round.
-        """
-        parent = self.parent
-        if parent is None:
-            raise ValueError(f"{self!r} is no branch")
-        waiters, self._waiters = self._waiters, None
-        if waiters:
-            parent._waiters = {**(parent._waiters or {}), **waiters}
-        self._outcome = self._below = self._lane = self._kept = self.response = None
-        self._request = self._readback = self._errback = self._hop = self._signed = None
-        self.__class__ = _Merged
 
     def _wake_waiters(self) -> None:
         """Whoever awaits the chain may look at how it ended. Called by the stream."""
@@ -435,99 +416,6 @@ class Chain:
         for waiter in waiters:
             if not waiter.done() and not waiter.get_loop().is_closed():
                 waiter.set_result(None)
-
-
-class Kept(NamedTuple):
-    """What a chain that was left to its last branch ends with.
-
-    Args:
-        response: the last that its own readers have read.
-        error: the first of its branches'.
-    """
-
-    response: Response | None
-    error: BaseException | None
-
-
-class _Merged(Chain):
-    """A chain that goes on as the one above it, for whoever holds it still."""
-
-    __slots__ = ()
-
-    def __getattribute__(self, name: str) -> Any:
-        return getattr(heir_of(self), name)
-
-    def __repr__(self) -> str:
-        return repr(heir_of(self))
-
-    def __await__(self) -> Generator[Any, None, Response | None]:
-        return heir_of(self).__await__()
-
-
-def heir_of(chain: Chain) -> Chain:
-    """The chain itself, or the one as which it goes on."""
-    while type(chain) is _Merged:
-        chain = object.__getattribute__(chain, "parent")
-    return chain
-
-
-#: The chain that a task belongs to. The tasks which such a task makes inherit it, and are others.
-_running: contextvars.ContextVar[Chain | None] = contextvars.ContextVar("running", default=None)
-#: Of all streams: whose readers wait for which chain.
-_awaited: dict[Chain, Chain] = {}
-
-
-def running_chain() -> Chain | None:
-    """The chain whose reader or source is what the current task runs."""
-    chain = _running.get()
-    if chain is None or chain._task is None or chain._task is not asyncio.current_task():
-        return None
-    return chain
-
-
-def make_task(
-    chain: Chain,
-    loop: asyncio.AbstractEventLoop,
-    coroutine: Coroutine[Any, Any, None],
-) -> asyncio.Task[None]:
-    """A task of a chain's: `running_chain` says so in it."""
-    token = _running.set(chain)
-    try:
-        return loop.create_task(coroutine)
-    finally:
-        _running.reset(token)
-
-
-def _awaited_by(reader: Chain, chain: Chain) -> Generator[Any, None, None]:
-    """Wait for a chain in a reader, unless that waits for this reader."""
-    if chain in _held_up_by(reader):
-        raise RuntimeError(
-            f"a reader of chain {reader.name} awaits chain {chain.name}, which waits for that "
-            "reader: neither would end. Return from the reader, or await it in a task of its own"
-        )
-    _awaited[reader] = chain
-    try:
-        yield from chain._wait()
-    finally:
-        _awaited.pop(reader, None)
-
-
-def _held_up_by(reader: Chain) -> set[Chain]:
-    """The chains that can not end before the reader has: its own, those above, who awaits these."""
-    held_up = set(_with_those_above(reader))
-    before = 0
-    while before < len(held_up):
-        before = len(held_up)
-        for waiting, awaited in tuple(_awaited.items()):  # a few: readers seldom await chains
-            if heir_of(awaited) in held_up:
-                held_up.update(_with_those_above(waiting))
-    return held_up
-
-
-def _with_those_above(chain: Chain | None) -> Iterator[Chain]:
-    while chain is not None:
-        yield chain
-        chain = chain.parent
 
 
 class Below:

@@ -17,7 +17,8 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
-from .chain import Below, Chain, Errback, Kept, Link, Next, State, checked_link, heir_of, link_of
+from .chain import Below, Chain, Errback, Kept, Link, Next, State, checked_link, link_of
+from .merging import heir_of
 from .response import Response
 from .session import Session
 

@@ -13,19 +13,20 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
 from typing import Any, Protocol
 
 from tornado.ioloop import IOLoop
 
 from . import conduct
-from .chain import Below, Chain, Errback, Kept, Link, Next, State, checked_link, make_task, next_of
+from .chain import Below, Chain, Errback, Kept, Link, Next, State, checked_link, next_of
 from .conduct import Breaker, Conduct, Retry
 from .errors import ClosedError, DeadlineError, LoggedOut, StreamError
 from .fanout import FanOut
 from .lane import Lane, Outcome
 from .limits import Limits
 from .loops import asyncio_loop_of
+from .merging import merge_into_parent
 from .options import CREDENTIALS, Compiler, Options
 from .replay import ReplayTransport
 from .request import PLAIN, Request
@@ -34,6 +35,7 @@ from .session import Session
 from .streamed import Streamed
 from .transport import Transport
 from .turns import Turns
+from .waiting import make_task, wait
 from .websocket.closing import ClosingSockets
 
 __all__ = ["Hooks", "Runner"]
@@ -635,7 +637,7 @@ class Runner:
             self._conduct.on_end(branch)
         self.chains.discard(branch)
         self.done += 1
-        branch._merge_into_parent()
+        merge_into_parent(branch)
 
     def _count(self, chain: Chain) -> None:
         self.chains.discard(chain)
@@ -680,6 +682,17 @@ class Runner:
         chain._transfer = chain._awaited = chain._lane = chain._outcome = None
         chain._delay_timer = chain._deadline_timer = None
         chain._request = chain._readback = chain._errback = chain._hop = chain._signed = None
+
+    def wait(self, chain: Chain) -> Generator[Any, None, None]:
+        """Until the chain has ended."""
+        return wait(chain, self._turn_of)
+
+    def _turn_of(self, chain: Chain) -> tuple[bool, float]:
+        """Whether its request waits for its turn, and the seconds that it may take."""
+        request: Request | None = chain._request
+        seconds = None if request is None else request.request_timeout
+        default: float = self._defaults["request_timeout"]
+        return chain in self.queue, default if seconds is None else seconds
 
     def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the chain."""

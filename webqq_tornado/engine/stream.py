@@ -27,7 +27,6 @@ from .chain import (
     is_delay,
     keep,
     page_of,
-    running_chain,
 )
 from .conduct import Auth, Breaker, Observer, Retry
 from .errors import ClosedError, StreamError
@@ -49,6 +48,7 @@ from .runner import Runner
 from .session import CookieJar, Session
 from .stats import Stats
 from .transport import Transport
+from .waiting import hold, let_go, running_chain
 
 __all__ = ["HTTPStream"]
 
@@ -293,7 +293,7 @@ class HTTPStream(Hooks, RequestMaker):
         chain._is_quiet = True
         try:
             response = await chain
-        except asyncio.CancelledError:
+        except BaseException:
             chain.cancel()
             raise
         if response is None:
@@ -340,7 +340,9 @@ class HTTPStream(Hooks, RequestMaker):
     ) -> AsyncIterator[Response]:
         """A response whose body comes piece by piece, awaited when its headers are there.
 
-        Leaving the block gives up what was not read.
+        Leaving the block gives up what was not read. Until then it has one of the places that
+        `max_clients` and `limits` allow, whether it is read or not: a request that is awaited in
+        the block, and finds no place for as long as its `request_timeout`, is a `TimeoutError`.
 
         Args:
             request: as for `add_request`; the readers of a `Next` are not asked.
@@ -367,7 +369,10 @@ class HTTPStream(Hooks, RequestMaker):
         link = link._replace(request=streamed, readback=read, errback=_raise)
         chain = self.add_request(link, session=session)
         chain._is_quiet = True
+        reader = running_chain()
+        hold(reader)
         ended = asyncio.ensure_future(_error_of(chain))
+        hold(chain)
         try:
             await asyncio.wait((opened, ended), return_when=asyncio.FIRST_COMPLETED)
             error = ended.result() if ended.done() else None
@@ -375,6 +380,7 @@ class HTTPStream(Hooks, RequestMaker):
                 raise error
             yield opened.result()
         finally:
+            let_go(reader, chain)
             closed.set()
             chain.cancel()
             ended.cancel()

@@ -1,0 +1,203 @@
+"""Who waits for a chain, and what is refused because it would never end.
+
+A reader that awaits its own chain, one above it, or one whose reader awaits this one, holds up what
+it waits for: it gets a RuntimeError. Whoever holds an open response or web socket, and waits for a
+chain that finds no place to be sent because of that, may hold it up: that is a TimeoutError, once
+the request has waited for its turn as long as it might take by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from typing import Any
+
+from .chain import Chain
+from .errors import TimeoutError
+from .merging import heir_of
+
+__all__ = ["hold", "let_go", "make_task", "running_chain", "wait"]
+
+#: The chain that a task belongs to. The tasks which such a task makes inherit it, and are others.
+_running: contextvars.ContextVar[Chain | None] = contextvars.ContextVar("running", default=None)
+#: Whose responses a task holds open.
+_held: contextvars.ContextVar[tuple[Chain, ...]] = contextvars.ContextVar("held", default=())
+#: Of all streams: whose readers wait for which chain.
+_awaited: dict[Chain, Chain] = {}
+
+
+def running_chain() -> Chain | None:
+    """The chain whose reader or source is what the current task runs."""
+    chain = _running.get()
+    if chain is None or chain._task is None or chain._task is not asyncio.current_task():
+        return None
+    return chain
+
+
+def make_task(
+    chain: Chain,
+    loop: asyncio.AbstractEventLoop,
+    coroutine: Coroutine[Any, Any, None],
+) -> asyncio.Task[None]:
+    """A task of a chain's: `running_chain` says so in it.
+
+    Args:
+        chain: whose.
+        loop: to run it.
+        coroutine: of the task.
+    """
+    token = _running.set(chain)
+    try:
+        return loop.create_task(coroutine)
+    finally:
+        _running.reset(token)
+
+
+def hold(*chains: Chain | None) -> None:
+    """The current task holds their responses open, or waits for one who does.
+
+    Args:
+        chains: which; None is none.
+    """
+    _held.set((*_held.get(), *(chain for chain in chains if chain is not None)))
+
+
+def let_go(*chains: Chain | None) -> None:
+    """Undo `hold`.
+
+    Args:
+        chains: which.
+    """
+    # Not by a token: a block may be left in another context than it was entered, and in any order.
+    _held.set(tuple(chain for chain in _held.get() if chain not in chains))
+
+
+def wait(chain: Chain, turn: Callable[[Chain], tuple[bool, float]]) -> Generator[Any, None, None]:
+    """Wait until a chain has ended.
+
+    Args:
+        chain: which.
+        turn: whether it waits for its turn, and the seconds that its request may take; 0: any.
+
+    Raises:
+        RuntimeError: it waits for the reader that asks.
+        TimeoutError: it waits for its turn, and whoever asks holds a place.
+    """
+    # Tasks that a reader has made are as good as itself: it may await them together.
+    held = [one for one in (*_held.get(), _running.get()) if one is not None and _is_open(one)]
+    reader = running_chain()
+    if reader is not None:
+        _refuse_circle(reader, chain)
+        _awaited[reader] = chain
+    elif not held:
+        yield from _until_ended(chain)
+        return
+    try:
+        watched = functools.partial(_TurnWatch, chain, held, turn) if held else None
+        yield from _until_ended(chain, watched)
+    finally:
+        if reader is not None:
+            _awaited.pop(reader, None)
+
+
+def _until_ended(
+    chain: Chain, watched: Callable[[asyncio.Future[None]], _TurnWatch] | None = None
+) -> Generator[Any, None, None]:
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    if chain._waiters is None:
+        chain._waiters = {}
+    chain._waiters[waiter] = None
+    watch = None if watched is None else watched(waiter)
+    try:
+        yield from waiter
+    finally:
+        if chain._waiters is not None:  # whoever awaits it waits no more
+            chain._waiters.pop(waiter, None)
+        if watch is not None:
+            watch.stop()
+
+
+def _refuse_circle(reader: Chain, chain: Chain) -> None:
+    if heir_of(chain) in _held_up_by(reader):
+        raise RuntimeError(
+            f"a reader of chain {reader.name} awaits chain {chain.name}, which waits for that "
+            "reader: neither would end. Return from the reader, or await it in a task of its own"
+        )
+
+
+def _held_up_by(reader: Chain) -> set[Chain]:
+    """The chains that can not end before the reader has: its own, those above, who awaits these."""
+    held_up = set(_with_those_above(reader))
+    before = 0
+    while before < len(held_up):
+        before = len(held_up)
+        for waiting, awaited in tuple(_awaited.items()):  # a few: readers seldom await chains
+            if heir_of(awaited) in held_up:
+                held_up.update(_with_those_above(waiting))
+    return held_up
+
+
+def _with_those_above(chain: Chain | None) -> Iterator[Chain]:
+    while chain is not None:
+        yield chain
+        chain = chain.parent
+
+
+def _is_open(chain: Chain) -> bool:
+    """It has one of the places for requests in flight."""
+    return chain._transfer is not None or chain._socket is not None
+
+
+class _TurnWatch:
+    """Ends the waiting for a chain that does not get its turn, for one who holds a place.
+
+    Args:
+        chain: that is awaited.
+        held: whose responses the one who awaits it holds open.
+        turn: see `wait`.
+        waiter: of that one.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        held: list[Chain],
+        turn: Callable[[Chain], tuple[bool, float]],
+        waiter: asyncio.Future[None],
+    ) -> None:
+        self._chain = chain
+        self._held = held
+        self._turn = turn
+        self._waiter = waiter
+        self._step: int | None = None  # that waited for its turn when it was looked at last
+        self._timer: asyncio.TimerHandle | None = None
+        self._look()
+
+    def stop(self) -> None:
+        """It is not awaited any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        if self._chain.done or self._waiter.done():
+            return
+        is_queued, seconds = self._turn(self._chain)
+        held = list(filter(_is_open, self._held))
+        if is_queued and held and self._chain.steps == self._step:
+            self._waiter.set_exception(self._error(seconds, held))
+        elif seconds:
+            self._step = self._chain.steps if is_queued else None
+            self._timer = self._waiter.get_loop().call_later(seconds, self._look)
+
+    def _error(self, seconds: float, held: list[Chain]) -> TimeoutError:
+        names = ", ".join(one.name for one in held)
+        return TimeoutError(
+            f"chain {self._chain.name} has waited {seconds:g} s for its turn, and whoever awaits "
+            f"it holds a place open (chain {names}): leave that first, or raise max_clients= or "
+            "what limits= has for the host",
+            request=self._chain._request,
+            chain=self._chain.name,
+            step=self._chain.steps,
+        )
