@@ -10,7 +10,8 @@ from webqq_tornado.engine.transport import Transport
 def assert_is_balanced(stream: HTTPStream) -> None:
     """Each chain has ended once or is alive, and what is counted is what chains hold."""
     stats, alive = stream.stats(), stream.chains
-    assert stats.started == stats.done + stats.failed + stats.cancelled + len(alive), stats
+    assert stats.started == stats.done + stats.failed + stats.cancelled + stats.chains, stats
+    assert stats.chains == sum(chain._number > 0 for chain in alive), (stats, alive)
     sent = [chain for chain in alive if chain._transfer is not None or chain._socket is not None]
     assert stats.in_flight == len(sent), (stats, alive)
     assert stats.delayed == sum(chain.state is State.DELAYED for chain in alive), (stats, alive)

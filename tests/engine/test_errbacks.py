@@ -29,7 +29,10 @@ async def test_what_a_reader_raises_ends_its_chain_and_reaches_who_awaits(web: W
     assert isinstance(chain.error, Oops)
     (record,) = caplog.records
     assert record.name == "webqq_tornado.engine"
-    assert "chain unlucky failed at step 1" in record.getMessage()
+    message = record.getMessage()
+    assert f"chain unlucky failed at step 1: GET {web.http}/, status 200, read by " in message
+    assert f"{reader.__name__} ({reader.__code__.co_filename}" in message
+    assert message.endswith("Oops('in a reader')")
 
 
 @pytest.mark.parametrize("reader", RAISING)

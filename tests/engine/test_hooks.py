@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from servers.web import Web
 
-from engine.readers import REFUSED
+from engine.readers import REFUSED, Oops
 from webqq_tornado import (
     ClosedError,
     HTTPStream,
@@ -225,3 +225,54 @@ async def test_what_on_request_adds_does_not_pile_up_from_poll_to_poll(web: Web)
     async with Traced() as stream:
         await stream.add_request(f"{web.http}/echo", poll)
     assert traces == [["X-Trace"]] * 3
+
+
+async def test_the_chain_that_holds_a_flow_together_is_not_counted(web: Web):
+    class Fork(HTTPStream):
+        def begin(self):
+            for _ in range(3):
+                yield web.http, self.read
+
+        def read(self, response):
+            if len(self.chains) > 1:
+                return None
+            return [(web.http, None), (web.http, lambda _: [(web.http, None)] * 2)]
+
+    async with Fork() as flow:
+        await flow.launch()
+    stats = flow.stats()
+    assert (stats.started, stats.done, stats.chains) == (stats.requests, stats.requests, 0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+async def test_a_flow_whose_begin_fails_is_counted(count, web: Web, caplog):
+    class Flow(HTTPStream):
+        def begin(self):
+            for _ in range(count):
+                yield web.http, None
+            raise Oops
+
+    async with Flow() as flow:
+        with pytest.raises(Oops):
+            await flow.launch()
+    assert (flow.stats().started, flow.stats().done, flow.stats().failed) == (count + 1, count, 1)
+
+
+def test_a_flow_without_begin_is_warned_of(caplog):
+    class Flow(HTTPStream):
+        def start_requests(self):
+            yield "http://127.0.0.1:1/", print
+
+    assert Flow().run().requests == 0
+    assert "Flow has no begin()" in caplog.text
+
+
+def test_a_flow_that_forgets_our_init_is_told():
+    class Flow(HTTPStream):
+        def __init__(self):
+            self.seen = []
+
+    with pytest.raises(AttributeError, match=r"Flow.__init__\(\) has not called super"):
+        Flow().run()
+    with pytest.raises(AttributeError, match="'HTTPStream' object has no attribute 'nothing'"):
+        _ = HTTPStream().nothing

@@ -99,7 +99,7 @@ async def run_flow(make: Callable[[], HTTPStream], screen: Screen) -> Stats:
             ticks.stop()
             stats = flow.stats()
             flow.close()
-    return _without(root, stats)
+    return stats
 
 
 def _columns(flow: HTTPStream) -> tuple[ProgressColumn, ...]:
@@ -107,14 +107,6 @@ def _columns(flow: HTTPStream) -> tuple[ProgressColumn, ...]:
     if not isinstance(flow, ReadyFlow):
         return (*what, TimeElapsedColumn())
     return (*what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-
-
-def _without(root: Chain, stats: Stats) -> Stats:
-    """The numbers without the chain that only held the others together."""
-    if root.steps:
-        return stats
-    counted = root.state.value
-    return stats._replace(**{counted: getattr(stats, counted) - 1}) if root.done else stats
 
 
 async def _until_ended(flow: HTTPStream, root: Chain) -> None:

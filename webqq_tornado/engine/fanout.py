@@ -72,6 +72,9 @@ class Trunk(Protocol):
     def log_error(self, chain: Chain, error: BaseException) -> None:
         """Say that something of the chain's has failed."""
 
+    def count(self, chain: Chain) -> None:
+        """The chain has a link of its own."""
+
     def merge(self, branch: Chain) -> None:
         """The branch is counted no more: it goes on as the chain above it."""
 
@@ -242,6 +245,7 @@ class FanOut:
             return chain.done
         link = checked_link(link_of(below.ahead[0], below.origin), below.origin, below.base)
         chain._below = None
+        self._trunk.count(chain)
         self._trunk.begin(chain, link)
         return True
 
@@ -330,6 +334,7 @@ class FanOut:
         except Exception as final:
             # Now: the others below may have no end.
             self._trunk.log_error(chain, final)
+            self._trunk.count(chain)
             below.error, below.is_told = below.error or final, True
         else:
             if result is not None and not chain.done:

@@ -19,9 +19,9 @@ from typing import Any, Protocol
 from tornado.ioloop import IOLoop
 
 from . import conduct
-from .chain import Below, Chain, Errback, Kept, Link, Next, State, checked_link, next_of
+from .chain import Below, Chain, Errback, Kept, Link, Next, State, checked_link, described, next_of
 from .conduct import Breaker, Conduct, Retry
-from .errors import ClosedError, DeadlineError, LoggedOut, StreamError
+from .errors import ClosedError, DeadlineError, LinkError, LoggedOut, StreamError, safe_url
 from .fanout import FanOut
 from .lane import Lane, Outcome
 from .limits import Limits
@@ -76,7 +76,7 @@ class Runner:
         breaker: of hosts.
 
     Attributes:
-        chains: those alive.
+        chains: those alive; `flows` of them only hold others together.
         in_flight, delayed: requests sent and not answered; chains that wait for their time.
         queue, held: chains that wait for their turn, see `Turns`; or because they are paused.
         started, done, failed, cancelled: chains so far.
@@ -134,7 +134,7 @@ class Runner:
         self.chains: set[Chain] = set()
         self.queue = self._turns.queue
         self.held = self._turns.held
-        self.in_flight = self.delayed = 0
+        self.in_flight = self.delayed = self.flows = 0
         self.started = self.done = self.failed = self.cancelled = 0
         self.requests = self.responses = self.errors = self.received = 0
         self.idle_listeners: list[Callable[[], None]] = []
@@ -205,6 +205,18 @@ class Runner:
             if parent is None:
                 chain._retry = self._retry
             self._conduct.on_new(chain)
+        return chain
+
+    def new_flow(self, name: str, session: Session) -> Chain:
+        """A chain that holds those of a flow together; not counted unless it has a link of its own.
+
+        Raises:
+            ClosedError: the stream is closed.
+        """
+        chain = self.new_chain(name, session)
+        chain._number = 0
+        self.started -= 1
+        self.flows += 1
         return chain
 
     def begin(self, chain: Chain, link: Next) -> None:
@@ -404,6 +416,7 @@ class Runner:
                     return
             result = None if readback is None else readback(response)
         except Exception as error:
+            chain.response = response
             self.fail(chain, error, response.url)
             return
         except BaseException as error:
@@ -452,6 +465,7 @@ class Runner:
             base = base or _base_of(chain, response)
             if isinstance(link, Next):
                 self.drop_transfer(chain)
+                self.count(chain)
                 self.begin(chain, checked_link(link, origin, base))
             elif isinstance(link, Below):
                 self.drop_transfer(chain)
@@ -463,6 +477,7 @@ class Runner:
                 self.start_task(chain, self._await_reader(chain, link, origin, response, base))
         except Exception as error:
             chain._below = None
+            chain.response = response
             self.fail(chain, error, base or _base_of(chain, response))
         except BaseException as error:
             self.interrupt(chain, error)
@@ -500,6 +515,7 @@ class Runner:
         try:
             result = function(*arguments)
         except Exception as error:
+            self.count(chain)
             self.end(chain, State.FAILED, error)
             return
         except BaseException as error:
@@ -540,6 +556,7 @@ class Runner:
         except Exception as error:
             chain._task = None
             if chain.state is State.READING:
+                chain.response = response
                 self.fail(chain, error, base)
             return
         chain._task = None
@@ -624,7 +641,7 @@ class Runner:
             if self._conduct is not None:
                 self._conduct.on_end(one)
             self._release(one)
-            self._count(one)
+            self._discount(one)
             one._wake_waiters()
         self._fan_out.on_branch_ended(chain)
         if not self.chains:
@@ -636,12 +653,25 @@ class Runner:
         if self._conduct is not None:
             self._conduct.on_end(branch)
         self.chains.discard(branch)
-        self.done += 1
+        if branch.parent is not None and not branch.parent._number:  # it is counted in its place
+            branch.parent._number = branch._number
+            self.flows -= 1
+        else:
+            self.done += 1
         merge_into_parent(branch)
 
-    def _count(self, chain: Chain) -> None:
+    def count(self, chain: Chain) -> None:
+        """It is a chain, even if it was to hold a flow together: it has a link, or has failed."""
+        if not chain._number:
+            self.flows -= 1
+            self.started += 1
+            chain._number = self.started
+
+    def _discount(self, chain: Chain) -> None:
         self.chains.discard(chain)
-        if chain.state is State.DONE:
+        if not chain._number:
+            self.flows -= 1
+        elif chain.state is State.DONE:
             self.done += 1
         elif chain.state is State.CANCELLED:
             self.cancelled += 1
@@ -714,11 +744,19 @@ class Runner:
         """Say that something of the chain's has failed, unless somebody is told by other ways."""
         if chain._is_quiet:
             return
-        # What the engine raises says it all; what a reader raised needs its traceback.
-        trace = None if isinstance(error, StreamError) else error
-        message = error.message if isinstance(error, StreamError) else error
+        # What the engine raises says it all; what a reader raised needs its traceback, and that
+        # names neither the page nor, in a callback, the reader.
+        is_ours = isinstance(error, StreamError)
+        where = "" if is_ours and not isinstance(error, LinkError) else _where(chain)
+        message = error.message if isinstance(error, StreamError) else repr(error)
+        trace = None if is_ours else error
         logger.error(
-            "chain %s failed at step %d: %s", chain.name, chain.steps, message, exc_info=trace
+            "chain %s failed at step %d: %s%s",
+            chain.name,
+            chain.steps,
+            where,
+            message,
+            exc_info=trace,
         )
 
 
@@ -736,6 +774,18 @@ def _is_told(chain: Chain, error: BaseException) -> bool:
     """A chain below, whose error it is, has logged it."""
     below = chain._below
     return below is not None and below.is_told and below.error is error
+
+
+def _where(chain: Chain) -> str:
+    """The response that was read when something failed, and its reader."""
+    request: Request | None = chain._request
+    if request is None:
+        return ""
+    response, reader = chain.response, chain._readback
+    url = request.url if response is None else response.url
+    status = "" if response is None else f", status {response.status}"
+    read_by = "" if reader is None else f", read by {described(reader)}"
+    return f"{request.method} {safe_url(url)}{status}{read_by}: "
 
 
 def _base_of(chain: Chain, response: Response | None) -> str | None:

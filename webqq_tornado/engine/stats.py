@@ -10,6 +10,8 @@ __all__ = ["Stats"]
 class Stats(NamedTuple):
     """A snapshot; see `HTTPStream.stats`. Counts are since the stream was made.
 
+    The chain of `launch` and `run`, which only holds those of `begin` together, is not counted.
+
     Args:
         chains: alive now.
         in_flight: requests sent and not answered yet.

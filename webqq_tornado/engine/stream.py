@@ -13,7 +13,7 @@ import logging
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tornado.ioloop import IOLoop
 
@@ -158,6 +158,15 @@ class HTTPStream(Hooks, RequestMaker):
         self._grace = grace
         self._started_at = self._runner.time()
         self._closed = False
+
+    if not TYPE_CHECKING:  # which would take any name for an attribute
+
+        def __getattr__(self, name: str) -> object:
+            """Asked for what is not there, which is all of it without our `__init__`."""
+            kind = type(self).__name__
+            if "_runner" not in self.__dict__:
+                raise AttributeError(f"{kind}.__init__() has not called super().__init__()")
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{len(self._runner.chains)} chains"
@@ -406,7 +415,9 @@ class HTTPStream(Hooks, RequestMaker):
         Example:
             >>> await Watch().launch()
         """
-        chain = self._runner.new_chain(type(self).__name__, self._session)
+        if type(self).begin is Hooks.begin and not self._runner.chains:
+            logger.warning("%s has no begin(), and nothing to run: define it", type(self).__name__)
+        chain = self._runner.new_flow(type(self).__name__, self._session)
         self._runner.follow_call(chain, self.begin)
         return chain
 
@@ -429,7 +440,7 @@ class HTTPStream(Hooks, RequestMaker):
     async def _run(self) -> None:
         flow = self.launch()
         await self.drain()
-        if flow.error is not None and self._runner.started == 1 and not flow.steps:
+        if flow.error is not None and flow._number == self._runner.started == 1 and not flow.steps:
             raise flow.error  # begin() itself failed: there was no flow
 
     def _on_idle(self) -> None:
@@ -599,7 +610,7 @@ class HTTPStream(Hooks, RequestMaker):
         """What was done so far, and what is under way."""
         runner = self._runner
         return Stats(
-            chains=len(runner.chains),
+            chains=len(runner.chains) - runner.flows,
             in_flight=runner.in_flight,
             queued=len(runner.queue),
             paused=len(runner.held),
