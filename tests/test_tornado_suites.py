@@ -29,7 +29,7 @@ def test_with_the_client_configured(module: str):
         [*command, f"tornado.test.{module}"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=100,
         check=False,
     )
     assert run.returncode == 0, run.stderr[-3000:]
