@@ -285,11 +285,13 @@ async def test_less_than_the_rest_is_gone_on_with(target: Path):
             },
             True,
         ),
-        ({"Last-Modified": formatdate(usegmt=True)}, False),
+        ({"Last-Modified": "now"}, False),
         ({"Last-Modified": "Wed, 21 Oct 2099 07:28:00 GMT"}, False),
     ],
 )
 async def test_a_validator_is_used_only_if_it_is_strong(target: Path, headers, is_strong):
+    if headers.get("Last-Modified") == "now":
+        headers = {"Last-Modified": formatdate(usegmt=True)}
     say = Say(206, WHOLE[HALF // 2 :], {**headers, "Content-Range": PART})
     assert await gone_on(target, headers, say) == (206 if is_strong else 200)
     assert target.read_bytes() == (WHOLE if is_strong else b"anew")
