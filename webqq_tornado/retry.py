@@ -95,9 +95,9 @@ class Retry:
         """See `engine.conduct.Retry`."""
         if not (self._when or self._is_worth_it)(attempt):
             return None
-        asked = 0.0
-        if isinstance(attempt.outcome, Response):
-            asked = retry_after(attempt.outcome, time.time()) or 0.0
+        asked, outcome = 0.0, _answer(attempt.outcome)
+        if isinstance(outcome, Response):
+            asked = retry_after(outcome, time.time()) or 0.0
             if asked > self._max_retry_after:
                 return None
         state = _state_of(attempt)
@@ -105,13 +105,19 @@ class Retry:
         return None if self._stop(state) else state.upcoming_sleep
 
     def _is_worth_it(self, attempt: Attempt) -> bool:
-        outcome = attempt.outcome
+        outcome = _answer(attempt.outcome)
         may_be_sent_again = attempt.request.method in self._methods
         if isinstance(outcome, Response):
             is_untouched = outcome.status in _UNTOUCHED and "Retry-After" in outcome.headers
             return outcome.status in self._statuses and (may_be_sent_again or is_untouched)
         is_untouched = isinstance(outcome, ConnectError)
         return isinstance(outcome, self._errors) and (may_be_sent_again or is_untouched)
+
+
+def _answer(outcome: Response | Exception) -> Response | Exception:
+    """What is judged: of a web socket that was refused, the answer to its handshake."""
+    response = outcome.response if isinstance(outcome, ProtocolError) else None
+    return response if isinstance(response, Response) else outcome
 
 
 def _state_of(attempt: Attempt) -> RetryCallState:
@@ -276,6 +282,7 @@ def _come_to_something() -> None:
 
 
 def _is_failure(outcome: Response | Exception) -> bool:
+    outcome = _answer(outcome)
     if isinstance(outcome, Response):
         return outcome.status >= 500
     return isinstance(outcome, _ERRORS) and not isinstance(outcome, CircuitOpenError)

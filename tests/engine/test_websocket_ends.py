@@ -617,3 +617,30 @@ async def test_a_hook_may_end_the_chain_as_its_handshake_is_made():
         with pytest.raises(asyncio.CancelledError):
             await chains[0]
         assert stream.stats().in_flight == 0
+
+
+async def test_what_another_thread_sends_is_refused(web: Web):
+    async with raw_server(Sending()) as url, HTTPStream() as stream:
+        opened = asyncio.Event()
+        stream.observe(lambda *_: opened.set())
+        chain = stream.add_request(ws(url), print)
+        await opened.wait()
+        for call in (lambda: chain.send("x"), chain.close_socket):
+            with pytest.raises(RuntimeError, match="another thread"):
+                await asyncio.to_thread(call)
+        chain.close_socket()
+        await chain
+
+
+async def test_a_bad_frame_after_our_goodbye_is_an_error():
+    async def play(reader, writer):
+        writer.write(frame(TEXT, b"a"))
+        async for opcode, _ in frames(reader):
+            if opcode == CLOSE:
+                writer.write(frame(11))
+                return
+
+    async with raw_server(Playing(play)) as url:
+        error = await failed(url, lambda message: message.chain.close_socket())
+    assert type(error) is ProtocolError
+    assert error.close_code == 1006

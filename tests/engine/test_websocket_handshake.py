@@ -12,6 +12,7 @@ from servers.proxies import PASSWORD, USER, Proxies
 from servers.raw import answer, raw_server, saying
 from servers.web import Web
 from servers.ws import TEXT, Sending, accepting, closing, frame, headers_of
+from tenacity import stop_after_attempt, wait_none
 
 from webqq_tornado import (
     HTTPStream,
@@ -19,10 +20,12 @@ from webqq_tornado import (
     ProxyError,
     RedirectError,
     Request,
+    ResolveError,
     StreamError,
     TimeoutError,
     TLSError,
 )
+from webqq_tornado.retry import Retry
 
 HELLO = frame(TEXT, b"hello") + closing(1000)
 
@@ -154,6 +157,21 @@ async def test_an_answer_that_is_none_is_an_error(said):
     async with raw_server(saying(said)) as url:
         with pytest.raises(ProtocolError):
             await opened(ws(url))
+
+
+@pytest.mark.parametrize(("status", "tries"), [(404, 1), (403, 1), (503, 3)])
+async def test_whether_it_is_tried_again_depends_on_the_answer(status, tries):
+    heads = []
+
+    async def refuse(reader, writer):
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer(b"", b"Retry-After: 0", status=b"%d X" % status))
+
+    retry = Retry(stop=stop_after_attempt(3), wait=wait_none())
+    async with raw_server(refuse) as url:
+        with pytest.raises(ProtocolError):
+            await opened(ws(url), HTTPStream(retry=retry))
+    assert len(heads) == tries
 
 
 # -- redirects --------------------------------------------------------------------------------
@@ -351,6 +369,19 @@ async def test_a_proxy_has_its_credentials(scheme, proxies: Proxies):
         assert await opened(ws(url), proxy=f"{scheme}{login}@127.0.0.1:{port}") == ["hello"]
         with pytest.raises(ProxyError):
             await opened(ws(url), proxy=f"{scheme}nobody:x@127.0.0.1:{port}")
+
+
+async def test_the_environment_names_a_proxy_that_is_not_for_this_machine(
+    proxies: Proxies, monkeypatch
+):
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxies.http}")
+    async with raw_server(Sending(HELLO)) as url:
+        port = url.rpartition(":")[2]
+        assert await opened(f"ws://chat.test:{port}/") == ["hello"]  # only the proxy knows it
+        with pytest.raises(ResolveError):
+            await opened(f"ws://chat.test:{port}/", no_proxy="chat.test")
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+        assert await opened(ws(url)) == ["hello"]
 
 
 async def test_own_addresses_and_unix_sockets(tmp_path):

@@ -129,7 +129,7 @@ class Runner:
             self.watch_conduct()
         self._closing_sockets = ClosingSockets()
         self.traffic = transport
-        self.loop = asyncio_loop_of(ioloop)
+        self.ioloop = ioloop
         self._is_closed = False
         self.chains: set[Chain] = set()
         self.queue = self._turns.queue

@@ -185,6 +185,7 @@ class WebSocketConnection:
         self._is_open = False
         self._is_waiting = False  # libcurl has asked for bytes in vain
         self._is_held = False  # the listener has enough
+        self._has_said_goodbye = False
         self._received = self._taken = 0  # chunks, by us and by the network
         self._ping: bytes | None = None  # to which nothing has come yet
         self._fault: Exception | None = None  # the server does not answer
@@ -232,7 +233,9 @@ class WebSocketConnection:
 
     @property
     def _close_frame(self) -> Close | None:
-        return self.protocol.close_sent if self._failure else self.protocol.close_rcvd
+        if self._failure is None:
+            return self.protocol.close_rcvd
+        return None if self._has_said_goodbye else self.protocol.close_sent
 
     @property
     def _failure(self) -> Exception | None:
@@ -259,6 +262,7 @@ class WebSocketConnection:
         """Say goodbye behind what was sent, and wait for the server's, but not for ever."""
         if not self.is_closing:
             self.protocol.send_close(code, reason)
+            self._has_said_goodbye = True
             self._outgoing.close_frame = b"".join(self.protocol.data_to_send())
             self._wake()
         self._await_end()

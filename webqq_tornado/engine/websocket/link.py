@@ -9,9 +9,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
+from tornado.ioloop import IOLoop
+
 from ..chain import Chain, State
 from ..errors import ClosedError, LoggedOut, StreamError, TimeoutError, safe_url
 from ..lane import Outcome
+from ..loops import asyncio_loop_of, refuse_other_thread
 from ..request import Request
 from ..response import Response
 from ..session import Session
@@ -37,7 +40,7 @@ class Runner(Protocol):
     """What a link needs of the runner."""
 
     @property
-    def loop(self) -> asyncio.AbstractEventLoop:
+    def ioloop(self) -> IOLoop:
         """Of the chains."""
 
     def connect(
@@ -96,6 +99,7 @@ class WebSocketLink:
         closing: ClosingSockets,
     ) -> None:
         self._runner = runner
+        self._loop = asyncio_loop_of(runner.ioloop)
         self._chain = chain
         self._request = request
         self._shown_request: Request = chain._request  # without credentials, for readers
@@ -129,7 +133,8 @@ class WebSocketLink:
             raise self._closed("it is being closed")
         is_text = isinstance(data, str)
         payload = data.encode() if isinstance(data, str) else data
-        sent: asyncio.Future[None] = self._runner.loop.create_future()
+        refuse_other_thread(self._runner.ioloop)
+        sent: asyncio.Future[None] = self._loop.create_future()
         sent.add_done_callback(_hear)
         if self._is_open and self._connection is not None:
             self._connection.send(payload, is_text, sent)
@@ -150,6 +155,7 @@ class WebSocketLink:
             )
         if len(reason.encode()) > _MAX_REASON:
             raise ValueError(f"the reason for closing has more than {_MAX_REASON} bytes")
+        refuse_other_thread(self._runner.ioloop)
         if self._goodbye is None:
             self._goodbye = code, reason
             if self._is_open and self._connection is not None:
@@ -268,7 +274,7 @@ class WebSocketLink:
         """See `connection.Listener`."""
         if self._size <= _AHEAD:
             return None
-        self._room = self._runner.loop.create_future()
+        self._room = self._loop.create_future()
         return self._room
 
     def on_end(self, error: StreamError | None) -> None:
