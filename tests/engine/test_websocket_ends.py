@@ -14,6 +14,7 @@ from conftest import open_descriptors
 from servers.raw import raw_server
 from servers.web import Web
 from servers.ws import CLOSE, PING, PONG, TEXT, Sending, accepting, closing, frame, frames
+from waiting import put_ahead, until
 
 from engine.readers import REFUSED, run_script
 from webqq_tornado import (
@@ -26,7 +27,6 @@ from webqq_tornado import (
     State,
     TimeoutError,
 )
-from webqq_tornado.engine.websocket import connection
 
 BYE = closing(1000)
 CLOSED = (1001).to_bytes(2, "big")
@@ -64,96 +64,79 @@ async def failed(url: str, reader=lambda _: None, **options):
 
 
 async def test_a_server_that_is_silent_is_given_up():
-    pings, is_left = [], asyncio.Event()
-
-    async def play(reader, writer):
-        async for opcode, data in frames(reader):
-            pings.append((opcode, data))
-            if opcode == CLOSE:
-                is_left.set()
-
-    async with raw_server(Playing(play)) as url:
-        error = await failed(url, ping_interval=0.1)
-        await is_left.wait()
-    assert type(error) is TimeoutError
-    assert error.close_code == 1011
-    assert pings[0][0] == PING
-    assert pings[-1][1][:2] == (1011).to_bytes(2, "big")
+    server, errors = Sending(), []
+    async with raw_server(server) as url, HTTPStream() as stream:
+        chain = stream.add_request(ws(url), print, errback=errors.append)
+        await until(lambda: chain.state is State.READING)
+        put_ahead(30)
+        await until(lambda: server.heard)
+        put_ahead(30)
+        await chain
+        await server.is_left.wait()
+    assert [type(error) for error in errors] == [TimeoutError]
+    assert errors[0].close_code == chain.close_code == 1011
+    assert server.heard[0] == (PING, b"")
+    assert server.heard[1][1][:2] == (1011).to_bytes(2, "big")
 
 
-async def test_a_server_that_speaks_and_does_not_answer_pings_is_there():
-    async def play(reader, writer):
-        for number in range(10):
-            writer.write(frame(TEXT, b"%d" % number))
-            await asyncio.sleep(0.05)
-        writer.write(BYE)
-        await reader.read()
-
-    seen = []
-    async with raw_server(Playing(play)) as url, HTTPStream() as stream:
-        request = Request(ws(url), ping_interval=0.1)
-        await stream.add_request(request, lambda message: seen.append(message.data))
-    assert seen == [str(number) for number in range(10)]
-
-
-async def test_a_message_that_takes_longer_than_a_ping_is_a_sign_of_life():
-    async def play(reader, writer):
-        for byte in frame(TEXT, b"x" * 20):
-            writer.write(bytes([byte]))
-            await asyncio.sleep(0.03)
-        writer.write(BYE)
-        await reader.read()
-
-    seen = []
-    async with raw_server(Playing(play)) as url, HTTPStream() as stream:
-        request = Request(ws(url), ping_interval=0.1)
-        await stream.add_request(request, lambda message: seen.append(message.data))
-    assert seen == ["x" * 20]
+@pytest.mark.parametrize(
+    "pieces",
+    [[frame(TEXT, b"abc")] * 3, [frame(TEXT, b"abc")[i : i + 1] for i in range(5)]],
+    ids=["messages", "a message byte by byte"],
+)
+async def test_a_server_that_says_anything_is_there_without_pongs(pieces):
+    server, seen = Sending(), []
+    async with raw_server(server) as url, HTTPStream() as stream:
+        chain = stream.add_request(ws(url), lambda message: seen.append(message.data))
+        await until(lambda: chain.state is State.READING)
+        for count, piece in enumerate(pieces, 1):
+            put_ahead(30)
+            await until(lambda count=count: len(server.heard) == count)
+            server.writer.write(piece)
+        await until(lambda: seen)
+        chain.close_socket()
+        await chain
+    assert set(seen) == {"abc"}
 
 
-async def test_a_slow_reader_does_not_end_a_server_that_is_well():
-    heard, seen = [], []
-
-    async def play(reader, writer):
-        writer.write(b"".join(frame(TEXT, b"%d" % n) for n in range(4)) + frame(PING, b"there?"))
-        async for opcode, data in frames(reader):
-            heard.append((opcode, data))
-            if opcode == PING:
-                writer.write(frame(PONG, data))
-            if opcode == CLOSE:
-                writer.write(frame(CLOSE, data))
-                return
+async def test_pings_of_the_server_are_answered_while_the_reader_takes_its_time():
+    server = Sending(*(frame(TEXT, b"%d" % n) for n in range(4)), frame(PING, b"there?"))
+    may_go_on, seen = asyncio.Event(), []
 
     async def read(message):
-        await asyncio.sleep(0.2)
+        await may_go_on.wait()
         seen.append(message.data)
-        if len(seen) == 4:
-            assert (PONG, b"there?") in heard
-            message.chain.close_socket()
 
-    async with raw_server(Playing(play)) as url, HTTPStream() as stream:
-        await stream.add_request(Request(ws(url), ping_interval=0.05), read)
+    async with raw_server(server) as url, HTTPStream() as stream:
+        chain = stream.add_request(ws(url), read)
+        await until(lambda: (PONG, b"there?") in server.heard)
+        for count in (2, 3):
+            put_ahead(30)
+            await until(lambda count=count: len(server.heard) == count)
+            server.writer.write(frame(PONG))
+        may_go_on.set()
+        server.writer.write(BYE)
+        await chain
     assert seen == ["0", "1", "2", "3"]
 
 
 async def test_a_reader_that_holds_the_server_is_no_missing_pong():
     """All its buffers are full: no pong can come, and no time is counted."""
-    seen = []
-
-    async def play(reader, writer):
-        for _ in range(8):
-            writer.write(frame(TEXT, b"x" * 2**20))
-        writer.write(BYE)
-        async for opcode, data in frames(reader):
-            if opcode == PING:
-                writer.write(frame(PONG, data))
+    server = Sending(*[frame(TEXT, b"x" * 2**20)] * 8, BYE)
+    may_go_on, seen = asyncio.Event(), []
 
     async def read(message):
-        await asyncio.sleep(0.1)
+        await may_go_on.wait()
         seen.append(len(message.data))
 
-    async with raw_server(Playing(play)) as url, HTTPStream() as stream:
-        await stream.add_request(Request(ws(url), ping_interval=0.03), read)
+    async with raw_server(server) as url, HTTPStream() as stream:
+        chain = stream.add_request(ws(url), read)
+        await until(lambda: chain._socket and chain._socket._room)
+        for _ in range(5):
+            put_ahead(30)
+            await asyncio.sleep(0)
+        may_go_on.set()
+        await chain
     assert seen == [2**20] * 8
 
 
@@ -193,17 +176,22 @@ async def test_a_connection_that_breaks_off_is_an_error(how, says):
 # -- goodbyes -------------------------------------------------------------------------------------
 
 
-async def test_a_goodbye_that_nobody_answers_is_an_error(monkeypatch):
-    monkeypatch.setattr(connection, "CLOSE_TIMEOUT", 0.1)
+async def test_a_goodbye_that_nobody_answers_is_an_error():
+    heard, errors = [], []
 
     async def play(reader, writer):
-        writer.write(frame(TEXT, b"a"))
-        await reader.read()
+        async for opcode, _ in frames(reader):
+            heard.append(opcode)
 
-    async with raw_server(Playing(play)) as url:
-        error = await failed(url, lambda message: message.chain.close_socket())
-    assert type(error) is TimeoutError
-    assert "close frame" in str(error)
+    async with raw_server(Playing(play)) as url, HTTPStream() as stream:
+        chain = stream.add_request(ws(url), print, errback=errors.append)
+        chain.close_socket()
+        await until(lambda: heard)
+        put_ahead(5)
+        await chain
+    assert heard == [CLOSE]
+    assert type(errors[0]) is TimeoutError
+    assert "close frame" in str(errors[0])
 
 
 async def test_a_server_that_hangs_up_at_our_goodbye_has_broken_off():
@@ -306,7 +294,6 @@ async def test_the_next_link_is_sent_when_the_last_message_was():
                 writer.write(b"HTTP/1.1 204 X\r\n\r\n")
                 return
             writer.write(accepting(head) + frame(TEXT, b"hello"))
-            await asyncio.sleep(0.1)
             async for opcode, data in frames(reader):
                 order.append(len(data) if opcode == 2 else opcode)
                 if opcode == CLOSE:
@@ -323,10 +310,8 @@ async def test_the_next_link_is_sent_when_the_last_message_was():
     assert set(order[1:]) == {CLOSE, "link"}
 
 
-async def test_a_server_that_does_not_take_the_last_message_does_not_hold_the_chain(
-    web: Web, monkeypatch
-):
-    monkeypatch.setattr(connection, "CLOSE_TIMEOUT", 0.1)
+async def test_a_server_that_does_not_take_the_last_message_does_not_hold_the_chain(web: Web):
+    has_left = asyncio.Event()
 
     async def play(reader, writer):
         writer.write(frame(TEXT, b"hello"))
@@ -335,10 +320,14 @@ async def test_a_server_that_does_not_take_the_last_message_does_not_hold_the_ch
 
     def read(message):
         message.reply(b"x" * 2**25)
+        has_left.set()
         return web.http, lambda _: None
 
     async with raw_server(Playing(play)) as url, HTTPStream() as stream:
-        assert (await stream.add_request(ws(url), read)).status == 200
+        chain = stream.add_request(ws(url), read)
+        await has_left.wait()
+        await until(lambda: put_ahead(5) or chain.steps == 2)
+        assert (await chain).status == 200
 
 
 async def test_whoever_awaits_what_it_sends_goes_no_faster_than_the_server():
@@ -361,10 +350,10 @@ async def test_whoever_awaits_what_it_sends_goes_no_faster_than_the_server():
 
     async with raw_server(Playing(play)) as url, HTTPStream() as stream:
         chain = stream.add_request(ws(url), print)
-        flooding, before = asyncio.ensure_future(flood(chain)), -1
-        while before != len(sent) or not sent:
-            before = len(sent)
-            await asyncio.sleep(0.1)
+        flooding = asyncio.ensure_future(flood(chain))
+        await until(lambda: sent)
+        for _ in range(1000):
+            await asyncio.sleep(0)
         assert len(sent) < 50
         may_read.set()
         await flooding

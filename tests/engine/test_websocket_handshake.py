@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import ssl
 
 import pytest
@@ -13,6 +12,7 @@ from servers.raw import answer, raw_server, saying
 from servers.web import Web
 from servers.ws import TEXT, Sending, accepting, closing, frame, headers_of
 from tenacity import stop_after_attempt, wait_none
+from waiting import put_ahead
 
 from webqq_tornado import (
     HTTPStream,
@@ -430,16 +430,19 @@ async def test_limits_of_bodies_are_not_those_of_sockets():
 
 
 async def test_the_handshake_has_a_limit_in_all():
+    asked = asyncio.Event()
+
     async def slow(reader, writer):
-        head = await reader.readuntil(b"\r\n\r\n")
-        with contextlib.suppress(ConnectionError):
-            for byte in accepting(head):
-                writer.write(bytes([byte]))
-                await asyncio.sleep(0.02)
+        writer.write(accepting(await reader.readuntil(b"\r\n\r\n"))[:-2])
+        asked.set()
+        await reader.read()
 
     async with raw_server(slow) as url:
+        opening = asyncio.ensure_future(opened(ws(url)))
+        await asked.wait()
+        put_ahead(20)
         with pytest.raises(TimeoutError, match="connect_timeout"):
-            await opened(ws(url), connect_timeout=0.3)
+            await opening
 
 
 async def test_who_refuses_is_not_kept_waiting_for(web: Web):

@@ -77,7 +77,9 @@ class Sending:
         lines: headers of its handshake.
 
     Attributes:
+        heads: of the handshakes.
         heard: opcodes and data of what the client has sent.
+        writer: of the last connection, to say more.
         is_left: the client has said goodbye, or is gone.
     """
 
@@ -85,12 +87,14 @@ class Sending:
         self._data = b"".join(data)
         self._lines = lines
         self.heads: list[bytes] = []
+        self.writer: asyncio.StreamWriter
         self.heard: list[tuple[int, bytes]] = []
         self.is_left = asyncio.Event()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         self.heads.append(head)
+        self.writer = writer
         writer.write(accepting(head, *self._lines) + self._data)
         try:
             async for opcode, payload in frames(reader):
