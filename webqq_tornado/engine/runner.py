@@ -291,7 +291,7 @@ class Runner:
             self._turns.take_back(chain)
             self.interrupt(chain, error)
             return
-        if chain.done:  # the user's code that ran there (body, prepare_curl) has ended it
+        if chain._outcome is None:  # the user's code that ran there (body, ...) has ended it
             self._turns.take_back(chain)
             self._transport.cancel(transfer)
             return
@@ -465,7 +465,8 @@ class Runner:
             base = base or _base_of(chain, response)
             if isinstance(link, Next):
                 self.drop_transfer(chain)
-                self.count(chain)
+                if not chain._number:
+                    self.count(chain)
                 self.begin(chain, checked_link(link, origin, base))
             elif isinstance(link, Below):
                 self.drop_transfer(chain)

@@ -85,21 +85,25 @@ def wait(chain: Chain, turn: Callable[[Chain], tuple[bool, float]]) -> Generator
         RuntimeError: it waits for the reader that asks.
         TimeoutError: it waits for its turn, and whoever asks holds a place.
     """
+    held, running = _held.get(), _running.get()
+    if running is None and not held:
+        return _until_ended(chain)
     # Tasks that a reader has made are as good as itself: it may await them together.
-    held = [one for one in (*_held.get(), _running.get()) if one is not None and _is_open(one)]
+    places = [one for one in (*held, running) if one is not None and _is_open(one)]
+    watch = functools.partial(_TurnWatch, chain, places, turn) if places else None
     reader = running_chain()
-    if reader is not None:
-        _refuse_circle(reader, chain)
-        _awaited[reader] = chain
-    elif not held:
-        yield from _until_ended(chain)
-        return
+    return _until_ended(chain, watch) if reader is None else _by_reader(reader, chain, watch)
+
+
+def _by_reader(
+    reader: Chain, chain: Chain, watch: Callable[[asyncio.Future[None]], _TurnWatch] | None
+) -> Generator[Any, None, None]:
+    _refuse_circle(reader, chain)
+    _awaited[reader] = chain
     try:
-        watched = functools.partial(_TurnWatch, chain, held, turn) if held else None
-        yield from _until_ended(chain, watched)
+        yield from _until_ended(chain, watch)
     finally:
-        if reader is not None:
-            _awaited.pop(reader, None)
+        _awaited.pop(reader, None)
 
 
 def _until_ended(
