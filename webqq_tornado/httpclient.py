@@ -38,7 +38,8 @@ from .engine.errors import (
 from .engine.foreign import tornado_pairs, tornado_settings
 from .engine.lane import Lane
 from .engine.loops import asyncio_loop_of
-from .engine.options import DEFAULTS, Compiler, Options, compile_options
+from .engine.options import DEFAULTS, FOLLOWS, Compiler, Options, compile_options
+from .engine.redirects import STATUSES, Redirects, is_redirect
 from .engine.request import Request
 from .engine.response import Response
 from .engine.session import Session
@@ -156,7 +157,8 @@ class HTTPStreamClient(AsyncHTTPClient):
         said = {name: value for name, value in vars(plain).items() if name not in _OF_EACH}
         # By the short way there are no callbacks, limits on headers, or headers by default.
         self._has_short_way = not plain.is_special and not plain.headers
-        self._compile_plain = Compiler({**self._defaults, **said})
+        self._plain_defaults = {**self._defaults, **said}
+        self._compile_plain = Compiler(self._plain_defaults)
         self._plain_options = self._compile_plain.plain
 
     def close(self) -> None:
@@ -260,6 +262,28 @@ class HTTPStreamClient(AsyncHTTPClient):
                 timeout.cancel()
             self._submit(following)
 
+    def follow(self, fetch: _Fetch, response: Response) -> None:
+        """See `_Fetch`: send the request that a redirect leads to, in the place of the last one.
+
+        Raises:
+            StreamError: it cannot be followed.
+            ValueError: likewise.
+        """
+        fetch.redirects = fetch.redirects or Redirects()
+        ours = fetch.ours
+        fetch.ours = fetch.redirects.next_request(
+            ours,
+            response,
+            limit=self._setting(ours, "max_redirects"),
+            timeout=0 if ours.is_streamed else self._setting(fetch.first, "request_timeout"),
+        )
+        fetch.options = compile_options(fetch.ours, self._defaults)
+        fetch.transfer = self._transport.submit(fetch.ours, fetch.options, self._session, fetch)
+
+    def _setting(self, request: Request, name: str) -> Any:
+        value = getattr(request, name)
+        return self._plain_defaults[name] if value is None else value
+
     def cancel(self, fetch: _Fetch) -> None:
         """See `_Fetch`: take it off the wire."""
         if fetch.transfer is not None:
@@ -306,10 +330,12 @@ class _Fetch:
         "_callback",
         "_client",
         "_created",
+        "first",
         "options",
         "original",
         "ours",
         "queue_seconds",
+        "redirects",
         "start_time",
         "transfer",
     )
@@ -326,7 +352,8 @@ class _Fetch:
         self._callback = callback
         self.original = original
         self._created = time.time()
-        self.ours = ours
+        self.ours = self.first = ours
+        self.redirects: Redirects | None = None
         self.options = options
         self.queue_seconds: float | None = 20.0
         self.start_time = 0.0
@@ -334,14 +361,27 @@ class _Fetch:
 
     def __call__(self, result: Response | Exception, lane: Lane | None) -> None:
         self.transfer = None
+        if isinstance(result, Response) and result.status in STATUSES and self._leads_on(result):
+            try:
+                self._client.follow(self, result)
+                return
+            except (StreamError, ValueError) as error:
+                result = error
         self._client.leave(self)
         if isinstance(result, Response):
+            if self.redirects is not None:
+                self.redirects.finish(result, self.first)
             waited = self.start_time - self._created
             self._deliver(_Response(self.original, result, self.start_time, waited))
-        elif isinstance(result, RedirectError) and isinstance(result.response, Response):
-            self(result.response, lane)  # the redirect that was one too many is the answer
+        elif isinstance(result, RedirectError) and result.is_one_too_many:
+            # The redirect that was one too many is the answer.
+            waited = self.start_time - self._created
+            self._deliver(_Response(self.original, result.response, self.start_time, waited))
         else:
             self._fail(_error_of(result, self.ours))
+
+    def _leads_on(self, response: Response) -> bool:
+        return bool(self.options.get(FOLLOWS)) and is_redirect(response)
 
     def fail(self, error: Exception) -> None:
         """It ends without a transfer."""
@@ -384,7 +424,8 @@ class _PlainFetch(_Fetch):
         self._future = future
         self._raises = raises
         self._created = time.time()
-        self.ours = ours
+        self.ours = self.first = ours
+        self.redirects = None
         self.options = options
         self.queue_seconds = 20.0
         self.start_time = 0.0

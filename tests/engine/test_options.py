@@ -7,7 +7,7 @@ import pycurl
 import pytest
 
 from webqq_tornado import Request
-from webqq_tornado.engine.options import DEFAULTS, compile_options
+from webqq_tornado.engine.options import BODY_LIMIT, DEFAULTS, FOLLOWS, compile_options
 from webqq_tornado.engine.request import option_names
 
 URL = "http://127.0.0.1/"
@@ -30,9 +30,9 @@ def test_tls_is_verified_by_default(monkeypatch):
 
 
 def test_a_request_comes_before_the_defaults():
-    options = _options({"connect_timeout": 1.0, "max_redirects": 1}, connect_timeout=2.5)
+    options = _options({"connect_timeout": 1.0, "max_body_size": 1}, connect_timeout=2.5)
     assert options[pycurl.CONNECTTIMEOUT_MS] == 2500
-    assert options[pycurl.MAXREDIRS] == 1
+    assert options[BODY_LIMIT] == 1
 
 
 @pytest.mark.parametrize(("seconds", "ms"), [(0, 0), (0.0001, 1), (0.5, 500), (120, 120_000)])
@@ -47,7 +47,7 @@ def test_no_limit_on_connecting_is_more_than_libcurls_default_of_300_seconds():
 def test_false_is_not_taken_for_left_out():
     options = _options({"follow_redirects": True, "decompress_response": True},
                        follow_redirects=False, decompress_response=False)  # fmt: skip
-    assert options[pycurl.FOLLOWLOCATION] == 0
+    assert options[FOLLOWS] is False
     assert pycurl.ENCODING not in options
 
 

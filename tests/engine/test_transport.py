@@ -219,7 +219,7 @@ async def test_a_new_lane_is_heard_whose_descriptors_have_numbers_of_former_conn
         transport = stream._transport
         for number in {*range(500)} - {*transport.registered}:
             transport.registered[number] = IOLoop.READ
-            transport.lasting.add(number)
+            transport.connections.opened(number, None)
         await hold("second-lane", 1)
         assert set(stream.fd_map) <= _watched(transport._readiness._epoll.fileno())
         for name in ("first-lane", "second-lane"):

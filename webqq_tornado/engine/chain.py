@@ -247,6 +247,7 @@ class Chain:
         "_outcome",
         "_priority",
         "_readback",
+        "_redirects",
         "_request",
         "_retry",
         "_signed",
@@ -295,6 +296,7 @@ class Chain:
         self._request: Any = None
         #: The request of the redirect that is followed for it, in its place.
         self._hop: Any = None
+        self._redirects: Any = None
         #: What goes out instead, if the stream has hooks or policies: with what the hook and the
         #: credentials have added. Made anew for each sending; readers do not see it.
         self._signed: Any = None

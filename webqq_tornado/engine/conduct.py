@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .chain import Chain, Link, State, is_delay
 from .errors import AuthError, ConnectError, DeadlineError, RedirectError, StreamError
+from .options import IDEMPOTENT
 from .request import Request
 from .response import Response
 from .session import Session
@@ -351,6 +352,17 @@ class Conduct:
                 self._sender.fail(chain, error)
             return True
 
+    def on_redirect(self, chain: Chain, response: Response) -> None:
+        """That is what came of a request, and the next one of the link follows."""
+        self._tell_observers(chain, chain._signed, response)
+        care = self._cares.get(chain)
+        if care is not None:
+            try:
+                self._record(care, response)
+            except Exception as error:
+                if not chain.done:
+                    self._sender.fail(chain, error)
+
     def on_socket_open(self, chain: Chain, response: Response) -> None:
         """That is what came of the request for it; messages are no outcomes."""
         sent = chain._signed
@@ -363,7 +375,7 @@ class Conduct:
     def _tell_observers(
         self, chain: Chain, sent: Request | None, outcome: Response | Exception
     ) -> None:
-        request = sent or chain._request
+        request = sent or chain._hop or chain._request
         for observer in tuple(self._observers.values()):
             try:
                 observer(chain, request, outcome)
@@ -391,8 +403,9 @@ class Conduct:
         if chain._retry is None:
             return False
         elapsed = self._sender.time() - care.since
-        attempt = Attempt(care.tries + 1, chain._request, outcome, elapsed)
-        delay = chain._retry(attempt) if _can_repeat(chain._request, outcome) else None
+        request: Request = chain._hop or chain._request
+        attempt = Attempt(care.tries + 1, request, outcome, elapsed)
+        delay = chain._retry(attempt) if _can_repeat(request, outcome) else None
         if delay is None:
             outcome.retried = tuple(care.attempts)
             return False
@@ -453,7 +466,9 @@ class Conduct:
         care.is_renewed = True
         is_tried = not is_replaced and care.generation == renewal.generation
         is_news = is_tried and renewal.chain is None
-        if not _can_repeat(chain._request, outcome):
+        if chain._request.method in IDEMPOTENT:
+            chain._hop = chain._redirects = None  # a login page may be where it was led to
+        if not _can_repeat(chain._hop or chain._request, outcome):
             if is_news:  # the next link is to have better ones
                 self._begin_renewal(chain, auth, renewal)
             return False

@@ -167,13 +167,18 @@ class TooLargeError(StreamError):
 
 
 class RedirectError(StreamError):
-    """More redirects than `max_redirects`, or one to a scheme other than http and https.
+    """More redirects than `max_redirects`, or one that leads nowhere: to another scheme, say.
 
     Attributes:
-        response: the redirect at which it stopped, when there were too many; else None.
+        response: the redirect at which it stopped.
     """
 
-    response: object = None
+    response: Any = None
+
+    @property
+    def is_one_too_many(self) -> bool:
+        """There were more than `max_redirects`."""
+        return self.code == _TOO_MANY_REDIRECTS
 
 
 class AuthError(StreamError):
@@ -310,4 +315,4 @@ def from_curl(
     return cause.error(message, request=request, code=code)
 
 
-_CONNECTING, _SENDING, _RECEIVING = 7, 55, 56
+_CONNECTING, _TOO_MANY_REDIRECTS, _SENDING, _RECEIVING = 7, 47, 55, 56

@@ -7,29 +7,33 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Container
 from time import monotonic
 from typing import Protocol, TypeAlias
 
 import pycurl
 from tornado.ioloop import IOLoop
 
-from .errors import RedirectError, StreamError, from_curl
+from .errors import StreamError, from_curl
+from .headerlines import announced_size, is_cut
 from .inflow import add_chunk
 from .loops import lacks_descriptors
-from .options import Options
+from .options import AT_MOST_ONCE, BODY_LIMIT, FOLLOWS, Options
 from .pipes import Pipes
 from .request import Request
 from .response import Response
 from .session import Session
+from .tcpinfo import came_before_it_was_sent
 
 __all__ = ["LANE_TRANSFERS", "Easy", "Lane", "Outcome", "Traffic", "Transfer"]
 
 #: Transfers in one CurlMulti before another is opened. Also nginx's and most servers' limit of
 #: streams on one HTTP/2 connection.
 LANE_TRANSFERS = 128
-#: Connections kept by a lane, idle ones included.
+#: Connections kept by a lane at most, idle ones included.
 LANE_CONNECTIONS = 4 * LANE_TRANSFERS
 _EVENTS = {
     pycurl.POLL_IN: IOLoop.READ,
@@ -37,15 +41,22 @@ _EVENTS = {
     pycurl.POLL_INOUT: IOLoop.READ | IOLoop.WRITE,
 }
 
+#: CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl has no name for.
+_SUPPRESS_CONNECT_HEADERS = 265
+
 _BASE_OPTIONS: Options = {
     pycurl.NOSIGNAL: 1,  # libcurl must not touch signals; its resolver has its own thread
     pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
-    pycurl.REDIR_PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
     # What this libcurl was built to trust is not asked for, see `trust`.
     pycurl.CAINFO: None,
     pycurl.CAPATH: None,
     pycurl.PROXY_CAINFO: None,
     pycurl.PROXY_CAPATH: None,
+    # Our own limit is looked at elsewhere. Without any libcurl takes a length that it cannot
+    # count for none at all, and whatever comes for the body.
+    pycurl.MAXFILESIZE_LARGE: 2**63 - 1,
+    # Else what a proxy says to CONNECT comes first among the header lines.
+    _SUPPRESS_CONNECT_HEADERS: 1,
 }
 #: In the order of `response.TIMES`. On a connection that was there already the later ones are 0.
 _TIMES_OF_EACH = (pycurl.TOTAL_TIME, pycurl.STARTTRANSFER_TIME)
@@ -55,11 +66,19 @@ _TIMES_OF_FIRST = (
     pycurl.NAMELOOKUP_TIME,
     pycurl.CONNECT_TIME,
     pycurl.APPCONNECT_TIME,
-    pycurl.REDIRECT_TIME,
 )
 
-_NOT_CONNECTED, _REDIRECTED_TOO_OFTEN = 7, 47  # of libcurl's errors
+#: libcurl's errors.
+_NOT_CONNECTED, _ABORTED, _NO_ANSWER, _NOT_SENT, _NOT_DECODED, _TOO_LARGE = 7, 42, 52, 55, 61, 63
 _IN_HEADERS = frozenset({1, 8, 100})
+#: Bytes of a body that an idle handle may go on holding: of a larger one it is blanked.
+_SMALL_BODY = 2048
+_UNAUTHORIZED = 401
+_NOT_SENT_AGAIN = "The connection broke off before an answer, and nothing is sent twice"
+_EARLY = "An answer was there before the request was sent: it is that to another one"
+_UNKNOWN_ENCODING = "Unrecognized content encoding"
+#: Of CURLOPT_DEBUGFUNCTION's kinds: libcurl's own words; and those about a refused stream.
+_TEXT, _REFUSED = 0, b" refused by server, try again"
 _BYTES = (pycurl.SIZE_UPLOAD_T, pycurl.SIZE_DOWNLOAD_T, pycurl.HEADER_SIZE, pycurl.REQUEST_SIZE)
 
 
@@ -84,19 +103,30 @@ class Transfer:
     """
 
     __slots__ = (
+        "_identity",
+        "_is_measured",
+        "_is_restarted",
+        "_is_sent",
         "_room",
         "_transport",
+        "_was_refused",
         "body",
         "discards",
         "easy",
         "failure",
+        "has_large_body",
+        "has_nonce",
         "header_lines",
         "home",
+        "idle_seconds",
         "is_attended",
         "is_marked",
         "is_waiting",
         "lane",
         "limit",
+        "looked_up",
+        "moved",
+        "moved_at",
         "opened",
         "options",
         "outcome",
@@ -104,6 +134,7 @@ class Transfer:
         "request",
         "session",
         "url",
+        "watched_at",
     )
 
     def __init__(self, transport: Traffic) -> None:
@@ -111,7 +142,16 @@ class Transfer:
         self._room = self.limit = sys.maxsize  # bytes of body that may still come
         self.is_attended = False  # the transport is to serve its pipes
         self.is_waiting = False  # it has ended, but what came was not taken yet
-        self.opened = False  # a connection, for the request in flight
+        self.opened: list[int] = []  # sockets, for the request in flight
+        self.looked_up = ""  # the origin whose name may be looked up for it
+        self.idle_seconds = 0.0  # without a byte, after which it is given up; 0: never
+        self.moved = 0  # bytes, when that was looked at,
+        self.moved_at = 0.0  # and the last time that there were more
+        self.watched_at = 0.0  # when it is looked at next; 0: never
+        self._is_measured = False  # against the limit, by what the headers announce
+        self._is_sent = -1  # header lines that there were when the request was sent last
+        self._was_refused = False  # by the server, which has not worked on it
+        self._identity: object = None  # whose digest state the handle has
         self.easy = Easy()
         self.easy.transfer = self
         self.body: list[bytes] = []
@@ -135,7 +175,10 @@ class Transfer:
         easy.setopt(pycurl.SOCKOPTFUNCTION, self._on_sockopt)
         easy.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
         easy.setopt(pycurl.WRITEFUNCTION, self._on_body)
-        self.discards = self.is_marked = False
+        self.discards = self.is_marked = self.has_nonce = self.has_large_body = False
+        self._is_restarted = False
+        self._identity = None
+        self.limit = sys.maxsize
         self.options: Options = {}
         self.url = ""
 
@@ -144,8 +187,8 @@ class Transfer:
             self.easy.setopt(pycurl.COOKIEFILE, "")  # how libcurl is told to mind them
 
     def _on_sockopt(self, fd: int, _purpose: int) -> int:
-        self.opened = True
-        self._transport.on_new_socket(fd)
+        self.opened.append(fd)
+        self._transport.on_new_socket(fd, self)
         return pycurl.SOCKOPT_OK
 
     def _on_body(self, chunk: bytes) -> int | None:
@@ -153,11 +196,39 @@ class Transfer:
         self._room -= len(chunk)
         if self._room < 0:
             return 0
-        if self.body:
-            add_chunk(self.body, chunk)
-        else:  # most bodies come as one
+        if not self.body:  # most bodies come as one
             self.body.append(chunk)
+            return None
+        # Not by MAXFILESIZE, which judges answers without a body, too: to HEAD, and 304.
+        if not self._is_measured:
+            self._is_measured = True
+            if announced_size(self.header_lines) > self.limit:
+                self._room = -1
+                return 0
+        add_chunk(self.body, chunk)
         return None
+
+    def _on_send(self, _peer: str, address: str, _peer_port: int, port: int) -> int:
+        """Whether libcurl may send the request, which is not idempotent: at most once.
+
+        It repeats by itself what it has sent on a connection that was there already and then
+        broke, although a server may have worked on it (RFC 9110, 9.2.2).
+        """
+        if self._transport.is_retired(address, port):
+            return int(pycurl.PREREQFUNC_OK)  # not a byte can leave on it
+        lines = len(self.header_lines)
+        # After an answer (401, 417) it is sent anew; and after the server's word that it has
+        # not worked on it, in HTTP/2 and 3.
+        if self._is_sent == lines and not self._was_refused:
+            self.failure = _NO_ANSWER, _NOT_SENT_AGAIN
+            return int(pycurl.PREREQFUNC_ABORT)
+        self._is_sent, self._was_refused = lines, False
+        return int(pycurl.PREREQFUNC_OK)
+
+    def _on_debug(self, kind: int, text: bytes) -> None:
+        # There is no other way to know it from a broken connection. tests/engine/test_repeats.py
+        if kind == _TEXT and _REFUSED in text:
+            self._was_refused = True
 
     def prepare(self, request: Request, options: Options, session: Session, discards: bool) -> None:
         """Set what differs from the last request on this handle.
@@ -176,6 +247,8 @@ class Transfer:
             easy.setopt(pycurl.SHARE, session.share)
             self.session = session
             self._mind_cookies()  # taking part in a share forgets it
+        if pycurl.HTTPAUTH in options:
+            self._mind_digest(request, options)
         if request.url != self.url:
             easy.setopt(pycurl.URL, request.url)
             self.url = request.url
@@ -188,14 +261,21 @@ class Transfer:
             self.pipes = Pipes(self, request)
             self.pipes.set_callbacks()
         self.request = request
-        self.opened = False
         self._room = self.limit
+        if self._is_sent >= 0:
+            self._is_sent = -1
+        if self._is_measured:
+            self._is_measured = False
+        if self.opened:
+            self.opened = []
 
     def leave_session(self) -> None:
         """Let go of the session that it was last used for."""
         if self.session is not None:
             self.easy.unsetopt(pycurl.SHARE)
             self.session = None
+            # What the handle has of a server's nonce is of that session, too.
+            self.is_marked = self.is_marked or self._identity is not None
 
     def _set_options(self, options: Options) -> None:
         old = self.options
@@ -204,9 +284,123 @@ class Transfer:
             old = self.options
         for option, value in options.items():
             if old.get(option) != value:
-                self.easy.setopt(option, value)
+                if option < 0:
+                    self._set_own_option(option, value)
+                else:
+                    self.easy.setopt(option, value)
         self.options = options
-        self.limit = options.get(pycurl.MAXFILESIZE_LARGE) or sys.maxsize
+        self.has_large_body = len(options.get(pycurl.POSTFIELDS) or b"") > _SMALL_BODY
+
+    def is_multiplexed(self) -> bool:
+        """Whether it came by HTTP/2 or 3: there servers may speak on idle connections."""
+        lines = self.header_lines
+        return bool(lines) and lines[0].startswith((b"HTTP/2", b"HTTP/3"))
+
+    def forget_body(self) -> None:
+        """It was sent, and an idle handle need not hold it."""
+        self._blank()
+
+    def _set_own_option(self, option: int, value: int) -> None:
+        if option == BODY_LIMIT:
+            self.limit = value or sys.maxsize
+        elif option == AT_MOST_ONCE:
+            self.easy.setopt(pycurl.PREREQFUNCTION, self._on_send)
+            if value > 1:
+                self.easy.setopt(pycurl.VERBOSE, 1)
+                self.easy.setopt(pycurl.DEBUGFUNCTION, self._on_debug)
+
+    def _mind_digest(self, request: Request, options: Options) -> None:
+        """A handle keeps the server's nonce: it is for that server and these credentials."""
+        if options[pycurl.HTTPAUTH] != pycurl.HTTPAUTH_DIGEST:
+            return
+        place = request.url.partition("?")[0].split("/", 3)[:3]
+        credentials = options.get(pycurl.USERNAME), options.get(pycurl.PASSWORD)
+        identity = place, credentials, options.get(pycurl.PROXY)
+        if self.is_marked or self._identity not in (None, identity):
+            self._blank()
+            self._set_options(options)
+        self.has_nonce = self._identity == identity
+        self._identity = identity
+
+    # -- another start --------------------------------------------------------------------------
+
+    def restarts(self) -> bool:
+        """Whether what has ended is to be begun again, and is ready for it.
+
+        libcurl gives up where we know better. That is so once for a request at most.
+        """
+        if self._is_restarted or self.outcome is None:
+            return False
+        if isinstance(self.failure, tuple):
+            is_good = self._evades(*self.failure)
+        else:
+            is_good = self.failure is None and self._is_challenged()
+        if is_good:
+            self.failure = None
+            self.header_lines.clear()
+            self.body.clear()
+            self._room = self.limit
+            # The next request is to find nothing of this.
+            self._is_restarted = self.is_marked = True
+        return is_good
+
+    def _evades(self, code: int, text: str) -> bool:
+        """Whether there is another way round what libcurl failed by."""
+        if code == _NOT_SENT and text.startswith("Connection died") and self._is_sent < 0:
+            # It has met one dead connection after the other, and stops after five.
+            self.easy.setopt(pycurl.FRESH_CONNECT, 1)
+            return self.pipes is None or self.pipes.rewind()
+        if code == _NO_ANSWER and text == _EARLY and self._is_sent < 0:
+            self.easy.setopt(pycurl.FRESH_CONNECT, 1)
+            return self.pipes is None or self.pipes.rewind()
+        if code == _NOT_DECODED and text.startswith(_UNKNOWN_ENCODING) and self._is_sent < 0:
+            # A word that is no coding, such as "utf-8" or "aws-chunked" of an object store.
+            self.easy.setopt(pycurl.HTTP_CONTENT_DECODING, 0)
+            return self.pipes is None or self.pipes.rewind()
+        return False
+
+    def refuse_early_answer(self) -> int:
+        """Give up what came on a connection that was there already, if it came before the request.
+
+        OpenSSL reads ahead: what a server has sent behind an answer, as a record of its own, lies
+        there until the next request, unseen by libcurl and by who watches the socket.
+
+        Returns:
+            The socket, which no other request may use; -1: all is well.
+        """
+        if self.opened or not self.header_lines or self.is_multiplexed():
+            return -1
+        fd = int(self.easy.getinfo(pycurl.ACTIVESOCKET))
+        # Of an idempotent request the mere haste will do: the answer came in the call of libcurl
+        # that has sent it.
+        if self._is_sent >= 0 and not came_before_it_was_sent(fd):
+            return -1
+        self.failure = _NO_ANSWER, _EARLY
+        return fd
+
+    def _is_challenged(self) -> bool:
+        """The nonce that it was begun with is not taken any more: then it is forgotten."""
+        # libcurl itself answers that only if the server says stale=true; with a challenge that
+        # it has answered there are two blocks of headers.
+        if not self.has_nonce or self.pipes is not None:
+            return False
+        if self.easy.getinfo(pycurl.RESPONSE_CODE) != _UNAUTHORIZED:
+            return False
+        is_answer = sum(line.startswith(b"HTTP/") for line in self.header_lines) == 1
+        if is_answer:
+            self._forget_nonce()
+        return is_answer
+
+    def _forget_nonce(self) -> None:
+        request, session, options, discards = (
+            self.request,
+            self.session,
+            self.options,
+            self.discards,
+        )
+        assert request is not None and session is not None  # noqa: S101, PT018 - it had both
+        self._blank()
+        self.prepare(request, options, session, discards)
 
     # -- for its pipes --------------------------------------------------------------------------
 
@@ -231,6 +425,17 @@ class Transfer:
         """The header lines that were set on it."""
         return self.options.get(pycurl.HTTPHEADER) or []
 
+    @property
+    def follows(self) -> bool:
+        """A redirect is followed."""
+        return bool(self.options.get(FOLLOWS))
+
+    @property
+    def may_be_challenged(self) -> bool:
+        """Libcurl may go on from a 401 or 407 by itself."""
+        auths = (self.options.get(pycurl.HTTPAUTH), self.options.get(pycurl.PROXYAUTH))
+        return pycurl.HTTPAUTH_DIGEST in auths
+
     def answer(self) -> Response:
         """Status and headers of the final answer; not to be called inside libcurl."""
         assert self.request is not None  # noqa: S101 - it has one while it lasts
@@ -245,20 +450,23 @@ class Transfer:
             return self._failure(request)
         return self.response(request)
 
-    def response(self, request: Request) -> Response | StreamError:
+    def note_cut(self) -> None:
+        """Its headers have no end."""
+        self.failure = 8, "The server broke off in the headers"
+
+    def response(self, request: Request) -> Response | Exception:
         """What has arrived so far, as a response."""
-        easy, body = self.easy, self.body
-        lines, redirected = self.header_lines, 0
+        easy, body, lines = self.easy, self.body, self.header_lines
         # Of nearly all the first empty line is the last line: one answer, and all of it.
-        if not lines or lines[-1] != b"\r\n" or lines.index(b"\r\n") != len(lines) - 1:
-            if lines and self._is_cut():
-                return self._error(request, 8, "The server broke off in the headers")
-            redirected = easy.getinfo(pycurl.REDIRECT_COUNT)
-        times = _TIMES_OF_FIRST if self.opened or redirected else _TIMES_OF_EACH
+        is_single = lines and lines[-1] == b"\r\n" and lines.index(b"\r\n") == len(lines) - 1
+        if (not is_single or lines[0][9:10] == b"1") and is_cut(lines):
+            self.note_cut()
+            return self._failure(request)
+        times = _TIMES_OF_FIRST if self.opened else _TIMES_OF_EACH
         return Response(
             request,
             easy.getinfo(pycurl.RESPONSE_CODE),
-            easy.getinfo(pycurl.EFFECTIVE_URL) if redirected else self.url,
+            self.url,
             lines[:],
             body[0] if len(body) == 1 else b"".join(body),
             tuple(map(easy.getinfo, times)),
@@ -271,7 +479,7 @@ class Transfer:
         if self.pipes is not None and self.pipes.refusal is not None:
             return self.pipes.refusal
         if self._room < 0:
-            return self._error(request, 63, f"More than {self.limit} bytes")
+            return self._error(request, _TOO_LARGE, f"More than {self.limit} bytes")
         return self._error(request, *self.failure)
 
     def _error(self, request: Request, code: int, text: str) -> StreamError:
@@ -280,7 +488,7 @@ class Transfer:
         number = self.easy.getinfo(pycurl.OS_ERRNO) if code == _NOT_CONNECTED else 0
         if number:
             text = f"{text.rstrip('. ')}: [Errno {number}] {os.strerror(number)}"
-        error = from_curl(
+        return from_curl(
             code,
             text,
             method=request.method,
@@ -290,10 +498,6 @@ class Transfer:
             is_tunnelling=is_proxied and code in _IN_HEADERS and self._is_tunnelling(request),
             lacks_descriptors=code == _NOT_CONNECTED and not number and lacks_descriptors(),
         )
-        if code == _REDIRECTED_TOO_OFTEN and isinstance(error, RedirectError):
-            response = self.response(request)
-            error.response = response if isinstance(response, Response) else None
-        return error
 
     def _is_tunnelling(self, request: Request) -> bool:
         """What came was the proxy's: the server has not been reached."""
@@ -305,11 +509,6 @@ class Transfer:
         """Bytes sent and received so far; only good for telling whether there were more."""
         moved: int = sum(map(self.easy.getinfo, _BYTES))
         return moved
-
-    def _is_cut(self) -> bool:
-        """The headers have no end: libcurl takes that for a response without a body."""
-        # After the end there may be trailers.
-        return not any(line in (b"\r\n", b"\n") for line in self.header_lines)
 
     def drop_pipes(self) -> None:
         """The transfer has ended, one way or another."""
@@ -336,8 +535,10 @@ class Traffic(Protocol):
     fd_map: dict[int, Lane]
     #: The sockets that the loop watches, and for what.
     registered: dict[int, int]
-    #: Numbers of sockets that stay registered when libcurl lets them go.
-    lasting: set[int]
+
+    @property
+    def connections(self) -> Container[object]:
+        """Sockets that stay registered when libcurl lets them go."""
 
     def call_later(
         self, delay: float, function: Callable[[], object]
@@ -347,17 +548,54 @@ class Traffic(Protocol):
     def register(self, fd: int, events: int) -> None:
         """Have the loop watch a socket, maybe watched for other events so far."""
 
-    def unregister(self, fd: int) -> None:
+    def unregister(self, fd: int) -> object:
         """Have the loop forget a socket, which may be closed already."""
 
     def kick_soon(self, lane: Lane) -> None:
         """The lane is to be kicked."""
 
-    def on_new_socket(self, fd: int) -> None:
+    def watch_idle(self, fd: int) -> None:
+        """A connection waits for its next request."""
+
+    def on_new_socket(self, fd: int, transfer: Transfer) -> None:
         """What is known under this number is of a socket that is gone."""
+
+    def is_retired(self, address: str, port: int) -> bool:
+        """Whether nothing can be sent on the connection with this end."""
 
     def attend(self, transfer: Transfer) -> None:
         """The transfer's pipes are to be served outside libcurl."""
+
+
+#: Transfers of a lane whose names may be looked up at once: its libcurl has 20 threads for that,
+#: and a name takes two of them.
+_LOOKUPS = 9
+#: Origins that a lane remembers.
+_HOSTS = 4096
+#: An origin whose host is an address: nothing is looked up. URLs are in their normal form.
+_ADDRESS = re.compile(r"https?://(?:[^/@]*@)?(?:\[|[0-9.]+(?::|$))")
+#: Seconds after which a name is taken to be looked up, in the worst case: resolv.conf(5) has 5 s,
+#: two attempts and three servers as the most that is usual.
+_LONGEST_LOOKUP = 60.0
+#: A transfer that fails before anything is opened.
+_TO_NOWHERE: Options = {
+    pycurl.URL: "http://localhost/",
+    pycurl.UNIX_SOCKET_PATH: os.devnull,
+    pycurl.PROXY: "",
+    pycurl.NOSIGNAL: 1,
+}
+#: Multis with a lookup under way, and when they were to be closed: to close one is to wait for it.
+_postponed: list[tuple[float, pycurl.CurlMulti]] = []
+
+
+def _postpone(multi: pycurl.CurlMulti) -> None:
+    """Close it when its lookups have ended; those that have waited long enough are closed now."""
+    now = monotonic()
+    ripe = [one for at, one in _postponed if at + _LONGEST_LOOKUP < now]
+    _postponed[:] = [(at, one) for at, one in _postponed if at + _LONGEST_LOOKUP >= now]
+    _postponed.append((now, multi))
+    for one in ripe:
+        one.close()
 
 
 class Lane:
@@ -365,7 +603,8 @@ class Lane:
 
     Attributes:
         active: transfers in flight.
-        idle_since: when it was last seen without any, in seconds of `time.monotonic`.
+        hosts: origins that it has reached: their names need not be looked up before all else.
+        idle_since: when the last of them had ended, in seconds of `time.monotonic`.
         is_due: it is to be kicked, and was not yet.
         add_handle, remove_handle, socket_action, info_read, timeout: libcurl's own.
     """
@@ -373,6 +612,7 @@ class Lane:
     __slots__ = (
         "_deadline",
         "_fd_map",
+        "_lookups",
         "_multi",
         "_registered",
         "_timer",
@@ -380,6 +620,7 @@ class Lane:
         "_transport",
         "active",
         "add_handle",
+        "hosts",
         "idle_since",
         "info_read",
         "is_closed",
@@ -394,7 +635,9 @@ class Lane:
         self._fd_map = transport.fd_map
         self._registered = transport.registered
         self.active = 0
-        self.idle_since = 0.0
+        self.idle_since = monotonic()
+        self.hosts: set[str] = set()
+        self._lookups: Counter[str] = Counter()
         self.is_closed = False
         self.is_due = False
         self._deadline: float | None = None  # when libcurl wants to be kicked
@@ -420,7 +663,61 @@ class Lane:
             self._timer.cancel()
             self._timer = None
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, None)
-        self._multi.close()
+        if self._lookups:
+            _postpone(self._multi)
+        else:
+            self._multi.close()
+
+    def keep(self, connections: int) -> None:
+        """Set how many connections, idle ones included, it has at most."""
+        self._multi.setopt(pycurl.M_MAXCONNECTS, connections)
+
+    def prune(self) -> None:
+        """Have libcurl look for dead connections among its idle ones, and close them."""
+        # It looks when a transfer wants a connection, once a second. This one gets none.
+        easy = pycurl.Curl()
+        for option, value in _TO_NOWHERE.items():
+            easy.setopt(option, value)
+        self.add_handle(easy)
+        try:
+            self.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        finally:
+            self.remove_handle(easy)
+            easy.close()
+
+    # -- names --------------------------------------------------------------------------------
+
+    def takes(self, origin: str) -> bool:
+        """Whether its name is known, or has a thread of the resolver's, however slow the others."""
+        if origin in self.hosts:
+            return True
+        if _ADDRESS.match(origin):
+            self._remember(origin)
+            return True
+        lookups = self._lookups
+        return lookups.total() < _LOOKUPS or (len(lookups) == 1 and origin in lookups)
+
+    def begin_lookup(self, origin: str) -> None:
+        """A transfer to an origin that is not known here begins."""
+        self._lookups[origin] += 1
+
+    def end_lookup(self, origin: str, *, is_known: bool) -> None:
+        """The transfer needs no name any more.
+
+        Args:
+            origin: of it.
+            is_known: it was reached.
+        """
+        self._lookups[origin] -= 1
+        if not self._lookups[origin]:
+            del self._lookups[origin]
+        if is_known:
+            self._remember(origin)
+
+    def _remember(self, origin: str) -> None:
+        if len(self.hosts) >= _HOSTS:
+            self.hosts.clear()  # a crawler sees many once
+        self.hosts.add(origin)
 
     def abandon(self) -> pycurl.CurlMulti:
         """In a forked child: what must neither be used nor closed."""
@@ -429,8 +726,10 @@ class Lane:
     def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
         if what == pycurl.POLL_REMOVE:
             self._fd_map.pop(fd, None)
-            if fd not in self._transport.lasting:
+            if fd not in self._transport.connections:
                 self._transport.unregister(fd)
+            elif self._registered.get(fd) != IOLoop.READ:
+                self._transport.watch_idle(fd)
             return
         self._fd_map[fd] = self
         events = _EVENTS[what]

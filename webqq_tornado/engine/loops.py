@@ -13,6 +13,7 @@ __all__ = [
     "asyncio_loop_of",
     "current_ioloop",
     "descriptor_limit",
+    "is_nested",
     "lacks_descriptors",
     "refuse_other_thread",
     "refuse_running_loop",
@@ -63,6 +64,11 @@ def refuse_other_thread(ioloop: IOLoop) -> None:
             "the stream's loop runs in another thread, and nothing of the stream may be called "
             "from this one: use stream.ioloop.add_callback(stream.add_request, ...)"
         )
+
+
+def is_nested(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the loop may be turned inside of a callback of its own, as `nest_asyncio` does."""
+    return hasattr(loop, "_nest_patched")
 
 
 def lacks_descriptors() -> bool:

@@ -18,10 +18,25 @@ from .request import Request
 from .trust import Trust, trust_of
 from .urls import normal_host, normal_url
 
-__all__ = ["CREDENTIALS", "DEFAULTS", "Compiler", "Options", "compile_options"]
+__all__ = [
+    "AT_MOST_ONCE",
+    "BODY_LIMIT",
+    "CREDENTIALS",
+    "DEFAULTS",
+    "FOLLOWS",
+    "IDEMPOTENT",
+    "Compiler",
+    "Options",
+    "compile_options",
+]
 
 #: libcurl's option numbers and their values.
 Options = dict[int, Any]
+
+#: Options that libcurl does not have, see `lane.Transfer`: bytes of a body; and whether libcurl may
+#: not repeat the request by itself (1), unless the server says that it has not worked on it (2);
+#: and whether a redirect is followed, so that its body is nobody's.
+BODY_LIMIT, AT_MOST_ONCE, FOLLOWS = -1, -2, -3
 
 #: What holds where neither the request nor the stream says otherwise; see `Request`.
 DEFAULTS: Mapping[str, Any] = {
@@ -60,8 +75,6 @@ _TLS_MAX = {
 }
 #: CURLOPT_HAPPY_EYEBALLS_TIMEOUT_MS and CURLOPT_STREAM_WEIGHT, which pycurl has no names for.
 _HAPPY_EYEBALLS_TIMEOUT_MS, _STREAM_WEIGHT = 271, 239
-#: CURLOPT_SUPPRESS_CONNECT_HEADERS, likewise.
-_SUPPRESS_CONNECT_HEADERS = 265
 #: What is for one origin alone.
 CREDENTIALS = frozenset({pycurl.USERNAME, pycurl.PASSWORD, pycurl.HTTPAUTH, pycurl.AWS_SIGV4})
 #: Of a web socket: bytes as they are, both ways, once the proxy and the server have let us in.
@@ -69,17 +82,11 @@ _SOCKET: Options = {
     # pycurl has no name for ws and wss alone; redirects are not followed, and the URL is one.
     pycurl.PROTOCOLS: pycurl.PROTO_ALL,
     pycurl.WS_OPTIONS: pycurl.WS_RAW_MODE | pycurl.WS_NOAUTOPONG,
-    _SUPPRESS_CONNECT_HEADERS: 1,
     # 64 KiB by default, for as long as the socket is open: 16 is the least.
     pycurl.UPLOAD_BUFFERSIZE: 16 * 1024,
 }
 _AUTH_MODES = {"basic": pycurl.HTTPAUTH_BASIC, "digest": pycurl.HTTPAUTH_DIGEST}
 _IP_VERSIONS = {4: pycurl.IPRESOLVE_V4, 6: pycurl.IPRESOLVE_V6}
-
-#: CURLOPT_FOLLOWLOCATION, "obey the code": 303 turns a custom method into GET as well, 307
-#: and 308 keep it (libcurl 8.16; before, a custom method was kept throughout: then 1).
-_FOLLOW = 2 if pycurl.version_info()[2] >= 0x081000 else 1
-
 
 #: CURL_VERSION_HTTP3, by its number: older pycurl has no name for it.
 _HAS_HTTP_3 = bool(pycurl.version_info()[4] & 1 << 25)
@@ -157,9 +164,8 @@ def _known(table: Mapping[Any, int], what: str) -> Callable[[Any], int]:
 _RULES: Mapping[str, _Rule] = {
     "connect_timeout": _Rule(pycurl.CONNECTTIMEOUT_MS, _connect_timeout),
     "request_timeout": _Rule(pycurl.TIMEOUT_MS, _milliseconds),
-    "follow_redirects": _Rule(pycurl.FOLLOWLOCATION, lambda follow: _FOLLOW if follow else 0),
-    "max_redirects": _Rule(pycurl.MAXREDIRS, int),
-    "max_body_size": _Rule(pycurl.MAXFILESIZE_LARGE, int),
+    "follow_redirects": _Rule(FOLLOWS, bool),
+    "max_body_size": _Rule(BODY_LIMIT, int),
     "client_cert": _Rule(pycurl.SSLCERT, os.fsencode),
     "client_key": _Rule(pycurl.SSLKEY, os.fsencode),
     "client_key_password": _Rule(pycurl.KEYPASSWD, _text),
@@ -223,10 +229,11 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
         if request.request_timeout is None:
             options[pycurl.TIMEOUT_MS] = 0
         if request.max_body_size is None:
-            options[pycurl.MAXFILESIZE_LARGE] = 0
+            options[BODY_LIMIT] = 0
     if request.channel is not None:
         options.update(_SOCKET)
     options.update(_method_and_body(request))
+    options.update(_repetition(request, setting("http_version")))
     options.update(_headers(request, bool(setting("expect_100_continue"))))
     return options
 
@@ -251,7 +258,12 @@ class Compiler:
         """See `compile_options`."""
         if not _SAID_BY_NEARLY_ALL.issuperset(vars(request)):
             return compile_options(request, self._defaults)
-        return {**self._base, **_method_and_body(request), **_headers(request, self._expects)}
+        return {
+            **self._base,
+            **_method_and_body(request),
+            **_repetition(request, self._defaults.get("http_version")),
+            **_headers(request, self._expects),
+        }
 
 
 _SAID_BY_NEARLY_ALL = frozenset({"url", "method", "headers", "body", "is_special", "compiled"})
@@ -315,9 +327,19 @@ def _method_and_body(request: Request) -> Options:
     options: Options = {pycurl.POST: 1, pycurl.POSTFIELDS: body or b""}
     if method == "POST":
         return options
-    # To libcurl a body makes it a POST, which 301 and 302 would turn into GET.
-    keep = pycurl.REDIR_POST_301 | pycurl.REDIR_POST_302
-    return {**options, pycurl.CUSTOMREQUEST: method, pycurl.POSTREDIR: keep}
+    return {**options, pycurl.CUSTOMREQUEST: method}
+
+
+#: Methods that may be sent again without asking: twice is as good as once (RFC 9110, 9.2.2).
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+
+
+def _repetition(request: Request, version: str | None) -> Options:
+    """What libcurl may repeat by itself: nothing that is not idempotent."""
+    if request.method in IDEMPOTENT:
+        return {}
+    may_multiplex = request.url.startswith("https:") and version not in ("1.0", "1.1")
+    return {AT_MOST_ONCE: 2 if may_multiplex or version in ("2-prior-knowledge", "3") else 1}
 
 
 #: Methods with a body, as a rule: where there is none its length is said to be 0 (RFC 9110, 8.6).

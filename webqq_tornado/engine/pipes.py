@@ -7,6 +7,7 @@ only put things aside, and `serve` hands them on outside libcurl, in the order t
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
@@ -16,6 +17,7 @@ import pycurl
 from .errors import ClosedError, StreamError, TooLargeError, from_curl, safe_url
 from .filesink import FileSink
 from .forms import Multipart
+from .headerlines import announced_size, last_status, leads_on
 from .inflow import BodyStream, Inflow
 from .multipart import build_mime
 from .outflow import Outflow, outflow_of
@@ -26,6 +28,7 @@ __all__ = ["Pipes", "Progress"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
+_SWITCHING = 101
 _PAUSES = {
     (False, False): pycurl.PAUSE_CONT,
     (True, False): pycurl.PAUSE_RECV,
@@ -67,6 +70,14 @@ class Piped(Protocol):
     def own_headers(self) -> list[bytes]:
         """The header lines that were set on it."""
 
+    @property
+    def follows(self) -> bool:
+        """A redirect is followed."""
+
+    @property
+    def may_be_challenged(self) -> bool:
+        """Libcurl may go on from a 401 or 407 by itself."""
+
     def answer(self) -> Response:
         """Status and headers of the final answer."""
 
@@ -106,6 +117,7 @@ class Pipes:
         received: bytes of the body so far, decompressed.
         has_headers: the final answer's headers are all there.
         is_told: the reader has been called for them.
+        is_followed: it is a redirect that is followed: its body is dropped.
         refusal: why libcurl was told to stop.
     """
 
@@ -128,6 +140,8 @@ class Pipes:
         self.has_headers = False
         self.is_told = False
         self.refusal: TooLargeError | None = None
+        self._is_judged = False  # the body's first bytes have come, or its headers
+        self.is_followed = False  # it is a redirect, whose body nobody is to have
         self._broken: Exception | None = None  # what ended it when it was to go on
         if request.channel is not None:
             self.stream = self._outflow = request.channel
@@ -226,6 +240,7 @@ class Pipes:
             self.has_headers = self._is_final()
             if self.has_headers:
                 self._transfer.attend()
+        self._is_judged = False
         return None
 
     def _on_chunk(self, chunk: bytes) -> int | None:
@@ -233,9 +248,12 @@ class Pipes:
         if self._inflow.is_full:
             self._receiving_is_paused = True
             return int(pycurl.WRITEFUNC_PAUSE)
+        size = 0 if self._is_judged else self._judge()
+        if self.is_followed:
+            return None
         self.received += len(chunk)
         limit = self._request.max_body_size
-        if limit and self.received > limit:
+        if limit and max(self.received, size) > limit:
             self.refusal = self._too_large("the body", "max_body_size", limit)
             return 0
         self.has_headers = self.stream is not None
@@ -250,16 +268,38 @@ class Pipes:
         )
         return TooLargeError(message, request=request)
 
-    def _is_final(self) -> bool:
-        """Whether these headers are the answer, or libcurl may go on to another."""
-        # With a redirect or a challenge it may: then the first byte of the body tells, or the
-        # end. (getinfo can not be asked from a callback.)
+    def _judge(self) -> int:
+        """Look at the headers when the first bytes of the body come; gives the announced size."""
+        self._is_judged = True
         lines = self._transfer.header_lines
-        start = next((line for line in reversed(lines) if line.startswith(b"HTTP/")), b"")
-        status = start.split(None, 2)[1:2]
+        self.is_followed = self._transfer.follows and leads_on(lines)
+        return announced_size(lines)
+
+    def _is_final(self) -> bool:
+        """Whether these headers are the answer, or another one follows."""
+        # To a challenge libcurl may answer: then the first byte of the body tells, or the end.
+        # (getinfo cannot be asked from a callback.)
+        lines = self._transfer.header_lines
+        status = last_status(lines)
         if self._request.channel is not None:  # there it ends with each answer but interim ones
-            return bool(status) and (status[0] == b"101" or status[0][:1] != b"1")
-        return bool(status) and status[0][:1] in b"245" and status[0] not in (b"401", b"407")
+            return status == _SWITCHING or status >= 200
+        if self._transfer.follows and leads_on(lines):
+            self.is_followed = True
+            return False
+        if status in (401, 407):
+            return not self._transfer.may_be_challenged
+        return 200 <= status < 600 and status != 417
+
+    def rewind(self) -> bool:
+        """Begin the body anew: nothing of it has reached a server.
+
+        Returns:
+            False if it can be had once only.
+        """
+        self.is_followed = self._is_judged = False
+        if self._outflow is None:
+            return True
+        return self._outflow.seek(0, os.SEEK_SET) == pycurl.SEEKFUNC_OK
 
     def _on_progress(self, to_receive: int, received: int, to_send: int, sent: int) -> None:
         progress = Progress(received, to_receive, sent, to_send)

@@ -20,17 +20,17 @@ from __future__ import annotations
 
 import contextlib
 import select
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from tornado.ioloop import IOLoop
 
 from .loops import asyncio_loop_of
 
-__all__ = ["Epoll", "LoopHandlers", "Readiness", "readiness_for"]
+__all__ = ["EVENTS_AT_ONCE", "Epoll", "LoopHandlers", "Readiness", "readiness_for"]
 
 #: Events taken at once, about 2 ms of work: the loop's other callbacks come in between.
-_EVENTS_AT_ONCE = 128
+EVENTS_AT_ONCE = 128
 
 
 class Readiness(Protocol):
@@ -39,17 +39,32 @@ class Readiness(Protocol):
     #: A socket may be left registered when libcurl has no more interest in it.
     outlives_sockets: bool
 
+    def watch_idle(self, fd: int) -> None:
+        """Watch a socket that nothing waits for: whatever comes there was not asked for."""
+
     def register(self, fd: int, events: int) -> None:
         """Watch a socket."""
 
     def modify(self, fd: int, events: int) -> None:
         """Watch it for something else."""
 
-    def unregister(self, fd: int) -> None:
-        """Watch it no more; it may be closed already."""
+    def unregister(self, fd: int) -> bool:
+        """Watch it no more; it may be closed already.
 
-    def ready(self) -> Iterable[tuple[int, int]]:
+        Returns:
+            False if the kernel knows no such registration: then it may go on reporting one, and
+            `renew` is what stops it.
+        """
+
+    def ready(self) -> list[tuple[int, int]]:
         """The sockets that are ready now, and for what."""
+
+    def renew(self, watched: Mapping[int, int]) -> None:
+        """Begin anew with these sockets.
+
+        A socket that is closed here and still open in a forked child is reported for as long as
+        the child lives: under a number that may be another file's by now.
+        """
 
     def close(self) -> None:
         """Leave nothing on the loop."""
@@ -88,19 +103,23 @@ class Epoll:
             self._epoll.register(fd, events)
         self._events[fd] = events
 
-    def unregister(self, fd: int) -> None:
+    def watch_idle(self, fd: int) -> None:
+        """See `Readiness`."""
+        if self._events.get(fd) != IOLoop.READ:
+            self.modify(fd, IOLoop.READ)
+
+    def unregister(self, fd: int) -> bool:
         """See `Readiness`."""
         self._events.pop(fd, None)
         try:
             self._epoll.unregister(fd)
         except OSError:
-            # Closed here, but still open in a forked child: the kernel goes on reporting it
-            # and has no way to be told otherwise. A new epoll descriptor knows nothing of it.
-            self._replace()
+            return False
+        return True
 
-    def ready(self) -> Iterable[tuple[int, int]]:
+    def ready(self) -> list[tuple[int, int]]:
         """See `Readiness`."""
-        return self._epoll.poll(0, _EVENTS_AT_ONCE)
+        return self._epoll.poll(0, EVENTS_AT_ONCE)
 
     def close(self) -> None:
         """See `Readiness`."""
@@ -109,15 +128,15 @@ class Epoll:
             self._ioloop.remove_handler(self._epoll)
         self._epoll.close()
 
-    def _replace(self) -> None:
+    def renew(self, watched: Mapping[int, int]) -> None:
+        """See `Readiness`."""
         self.close()
         self._epoll = select.epoll()
+        self._events.clear()
         self._watch()
-        for fd, events in tuple(self._events.items()):
-            try:
-                self._epoll.register(fd, events)
-            except OSError:  # closed without a word, as libcurl does
-                del self._events[fd]
+        for fd, events in watched.items():
+            with contextlib.suppress(OSError):  # closed without a word, as libcurl does
+                self.register(fd, events)
 
 
 class _Borrowed:
@@ -159,16 +178,23 @@ class LoopHandlers:
         """See `Readiness`."""
         self._ioloop.update_handler(fd, events)
 
-    def unregister(self, fd: int) -> None:
+    def unregister(self, fd: int) -> bool:
         """See `Readiness`."""
         if fd in self._fds:
             self._fds.remove(fd)
             self._ioloop.remove_handler(fd)
+        return True
 
-    def ready(self) -> Iterable[tuple[int, int]]:
+    def watch_idle(self, fd: int) -> None:
+        """See `Readiness`: it is not registered any more."""
+
+    def ready(self) -> list[tuple[int, int]]:
         """See `Readiness`."""
         ready, self._ready = self._ready, []
         return ready
+
+    def renew(self, watched: Mapping[int, int]) -> None:
+        """See `Readiness`: the loop is told of each removal, before the socket is closed."""
 
     def close(self) -> None:
         """See `Readiness`."""

@@ -55,11 +55,13 @@ class Request:
             where it stands when the request is made, however often that is. An iterator, or a file
             that can not go back, can be sent once: another try of the link is an error.
         connect_timeout: seconds for name, connection and TLS; 20. 0: no limit.
-        request_timeout: seconds in total; 120, which outlasts a long poll of 60. 0: no limit,
-            as for `sink` and `stream`.
+        request_timeout: seconds in total, redirects included; 120, which outlasts a long poll
+            of 60. 0: no limit, as for `sink` and `stream`.
         idle_timeout: seconds without a byte; 0, no limit; 60 for `sink` and `stream`.
-        follow_redirects: True. 301 and 302 turn POST into GET, 303 turns all but HEAD into
-            GET, 307 and 308 keep the method. Credentials do not pass to another origin.
+        follow_redirects: True: 301, 302, 303, 307 and 308 with a `Location` are followed, and
+            no others. 301 and 302 turn POST into GET, 303 turns all but HEAD into GET, 307 and
+            308 keep method and body. Credentials and `Cookie` headers do not pass to another
+            origin. Each redirect is a request of its own to limits, hooks and observers.
         max_redirects: 10.
         decompress_response: ask for and undo gzip, deflate, br and what else this libcurl
             knows; True.
@@ -201,6 +203,8 @@ class Request:
     channel: Any = field(default=None, init=False, repr=False)
     #: Filled in by `options.compile_options`, which a repeated request then need not run again.
     compiled: Any = field(default=None, init=False, repr=False)
+    #: Filled in by `redirects`: the URL of the link that has led to this one.
+    asked_url: str = field(default="", init=False, repr=False)
     #: Filled in by `signed_once`: credentials, and the request with them.
     signed: Any = field(default=None, init=False, repr=False)
 

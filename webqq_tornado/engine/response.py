@@ -15,7 +15,6 @@ from datetime import timezone
 from json import JSONDecodeError
 from types import TracebackType
 from typing import Any, NamedTuple
-from urllib.parse import urljoin
 
 from .decoding import charset_of, decode
 from .inflow import BodyStream
@@ -70,6 +69,7 @@ class Response:
     __slots__ = (
         "_header_lines",
         "_headers",
+        "_hops",
         "_reader",
         "_retried",
         "_times",
@@ -179,14 +179,19 @@ class Response:
     @property
     def history(self) -> list[Hop]:
         """The redirects that were followed, oldest first."""
-        hops, url = [], self.request.url
-        for block in self._blocks()[:-1]:
-            status, headers = _status_line(block)[1], _parse_headers(block[1:])
-            location = headers.get("Location")
-            if 300 <= status < 400 and location:
-                hops.append(Hop(url, status, headers))
-                url = urljoin(url, location)
-        return hops
+        return list(getattr(self, "_hops", ()))  # most have none, and never set it
+
+    def note_redirects(self, hops: list[Hop], seconds: float) -> None:
+        """It is the last answer of these: `history` and `time_info` say so. Called by the engine.
+
+        Args:
+            hops: the redirects that led to it.
+            seconds: that they took.
+        """
+        self._hops = hops
+        last = dict(zip(TIMES, self._times, strict=False))
+        times = {name: last[name] + seconds if last.get(name) else 0.0 for name in TIMES}
+        self._times = tuple({**times, "redirect": seconds}.values())
 
     @property
     def retried(self) -> tuple[Any, ...]:

@@ -28,6 +28,7 @@ from .limits import Limits
 from .loops import asyncio_loop_of
 from .merging import merge_into_parent
 from .options import CREDENTIALS, Compiler, Options
+from .redirects import STATUSES, Redirects, is_redirect
 from .replay import ReplayTransport
 from .request import PLAIN, Request
 from .response import Response
@@ -222,6 +223,7 @@ class Runner:
     def begin(self, chain: Chain, link: Next) -> None:
         """Give the chain its next link. The link is checked, its request a `Request`."""
         chain._request, chain._readback, delay, chain._errback, session, _, priority = link
+        chain._hop = chain._redirects = None
         if session is not None:
             chain.session = session
         if priority is not None:
@@ -271,6 +273,8 @@ class Runner:
                     self._open_socket(chain, request)
                     return
                 options = self._options_of(request)
+                if chain._hop is not None and chain._redirects.crosses:
+                    options = _without_credentials(options)  # those of the defaults
                 if request.is_streamed:
                     idle = _STREAM_IDLE_TIMEOUT
                     outcome = Streamed(self, chain) if request.stream else outcome
@@ -343,7 +347,7 @@ class Runner:
         """
         options = self._compile(request)
         if crosses:
-            options = {key: value for key, value in options.items() if key not in CREDENTIALS}
+            options = _without_credentials(options)
         return self._transport.submit(request, options, session, outcome)
 
     def on_socket_open(self, chain: Chain, response: Response) -> None:
@@ -396,17 +400,58 @@ class Runner:
         if isinstance(result, Response):
             self.responses += 1
             self.received += len(result.body)
+            if result.status in STATUSES and self._is_followed(chain, result):
+                return
             if self._conduct is None or not self._conduct.retakes(chain, result):
                 self._read(chain, result)
         else:
             self.errors += 1
             if isinstance(result, StreamError):
                 result.chain, result.step = chain.name, chain.steps
+                if result.request is chain._hop and chain._hop is not None:
+                    result.request = chain._request
             if self._conduct is None or not self._conduct.retakes(chain, result):
                 self.fail(chain, result)
 
+    def _is_followed(self, chain: Chain, response: Response) -> bool:
+        """Whether the response is a redirect, whose next request is sent then."""
+        request: Request = chain._hop or chain._request
+        follows = self._setting(chain._signed or request, "follow_redirects")
+        if not follows or not is_redirect(response):
+            return False
+        if self._conduct is not None:
+            self._conduct.on_redirect(chain, response)
+            if chain.done:
+                return True
+        redirects = chain._redirects = chain._redirects or Redirects()
+        try:
+            chain._hop = redirects.next_request(
+                request,
+                response,
+                limit=self._setting(chain._request, "max_redirects"),
+                timeout=self._total_timeout(chain._request),
+            )
+        except StreamError as error:
+            error.chain, error.step, error.request = chain.name, chain.steps, chain._request
+            self.errors += 1
+            self.fail(chain, error)
+        else:
+            self.send(chain)
+        return True
+
+    def _setting(self, request: Request, name: str) -> Any:
+        value = getattr(request, name)
+        return self._defaults[name] if value is None else value
+
+    def _total_timeout(self, request: Request) -> float:
+        is_unlimited = request.is_streamed and request.request_timeout is None
+        return 0.0 if is_unlimited else self._setting(request, "request_timeout")
+
     def _read(self, chain: Chain, response: Response) -> None:
         """Run the reader, and follow what it returns."""
+        if chain._hop is not None:
+            chain._redirects.finish(response, chain._request)
+            chain._hop = chain._redirects = None  # should it be sent again, it is from its start
         chain.state = State.READING
         readback = chain._readback
         try:
@@ -712,7 +757,8 @@ class Runner:
         # Readers often are methods of objects that hold their chain: let the circle go.
         chain._transfer = chain._awaited = chain._lane = chain._outcome = None
         chain._delay_timer = chain._deadline_timer = None
-        chain._request = chain._readback = chain._errback = chain._hop = chain._signed = None
+        chain._request = chain._readback = chain._errback = None
+        chain._hop = chain._redirects = chain._signed = None
 
     def wait(self, chain: Chain) -> Generator[Any, None, None]:
         """Until the chain has ended."""
@@ -769,6 +815,10 @@ def _as_kept(
     if kept.error is None or state is State.CANCELLED or isinstance(error, DeadlineError):
         return state, error
     return State.FAILED, kept.error
+
+
+def _without_credentials(options: Options) -> Options:
+    return {key: value for key, value in options.items() if key not in CREDENTIALS}
 
 
 def _is_told(chain: Chain, error: BaseException) -> bool:

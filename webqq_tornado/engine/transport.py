@@ -18,6 +18,14 @@ or to cost time (libcurl 8.23, pycurl 7.49, Linux), and each has its line below.
   callback too, never through SOCKOPTFUNCTION, and are closed right after their POLL_REMOVE:
   these are unregistered at once.
 
+- *libcurl looks for dead connections once a second*, and sends on what died in between; and when
+  no byte of an answer comes, it sends the request again by itself, a POST too. Hence `connections`,
+  which sees to idle ones, and `Transfer._on_send`, which refuses the second sending.
+
+- *Closing a multi joins its resolver's threads*: the loop would stand still for as long as a lookup
+  lasts. One with a lookup under way is closed later. A multi has 20 such threads: transfers to new
+  names are spread over lanes, so that slow names hold up no others.
+
 - *libcurl is not re-entrant*: nothing here calls it from inside its callbacks; readers run
   after `info_read`, outside. An exception must not pass into libcurl: the callbacks here only
   take notes.
@@ -32,12 +40,14 @@ or to cost time (libcurl 8.23, pycurl 7.49, Linux), and each has its line below.
   lanes of 128 transfers; a chain stays in its lane, where its connection is.
 
 - *After a fork* the child must not touch what the parent's libcurl holds: not even close it
-  (that would say goodbye on the parent's TLS connections). It is put aside, see `_forget`.
+  (that would say goodbye on the parent's TLS connections). It is put aside, see `_forget`. In the
+  parent a socket that is closed stays in epoll while the child has it: see `_renew_readiness`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import os
 import weakref
 from collections import deque
@@ -47,12 +57,14 @@ from time import monotonic
 import pycurl
 from tornado.ioloop import IOLoop
 
-from .errors import ClosedError, StreamError
-from .lane import LANE_TRANSFERS, Lane, Outcome, Transfer
-from .loops import asyncio_loop_of
+from .connections import Connections
+from .errors import ClosedError, ConnectError, StreamError, safe_url
+from .headerlines import is_cut
+from .lane import LANE_CONNECTIONS, LANE_TRANSFERS, Lane, Outcome, Transfer
+from .loops import asyncio_loop_of, descriptor_limit, is_nested
 from .options import Options
 from .pipes import Pipes
-from .readiness import readiness_for
+from .readiness import EVENTS_AT_ONCE, readiness_for
 from .request import Request
 from .response import Response, StreamedResponse
 from .session import Session
@@ -64,6 +76,15 @@ SPARE_HANDLES = 512
 #: Seconds after which a lane that nobody uses is closed, with its idle connections. Within
 #: nginx's and Apache's own keep-alive (75 s and 5 s), and what libcurl trusts (118 s).
 IDLE_SECONDS = 60.0
+#: Lanes beyond those that are needed for the number of transfers, so that names are looked up.
+_MORE_LANES = 32
+#: Seconds from a connection that was shut down to libcurl's next look at its idle ones, which is
+#: a second after the last one at the earliest.
+_PRUNE_SECONDS = 1.1
+#: How often at most, since those that are busy come between.
+_LOOKS = 8
+#: Descriptors of a lane that are no connections.
+_LANE_DESCRIPTORS = 4
 
 _TIMED_OUT = 28  # of libcurl's errors
 _SELECTED = {IOLoop.READ: pycurl.CSELECT_IN, IOLoop.WRITE: pycurl.CSELECT_OUT}
@@ -81,7 +102,7 @@ class Transport:
     Attributes:
         fd_map: the sockets that libcurl waits for now, and whose lane does.
         registered: the sockets that the loop watches, and for what.
-        lasting: numbers of sockets that stay registered when libcurl lets them go.
+        connections: the sockets that libcurl has opened: they stay registered when it lets them go.
     """
 
     #: It can carry web sockets.
@@ -90,7 +111,7 @@ class Transport:
     def __init__(self, ioloop: IOLoop, handler: Callable[[object, int], None]) -> None:
         self.fd_map: dict[int, Lane] = {}
         self.registered: dict[int, int] = {}
-        self.lasting: set[int] = set()
+        self.connections = Connections()
         # IOLoop's own add_callback and call_later wrap each call.
         self._asyncio_loop = asyncio_loop_of(ioloop)
         self.call_soon = self._asyncio_loop.call_soon
@@ -104,6 +125,15 @@ class Transport:
         self._is_turning = False  # a turn is at work and will see to what it leads to
         self._turn_is_due = False
         self._sweep_timer: asyncio.TimerHandle | None = None
+        self._prune_timer: asyncio.TimerHandle | None = None
+        self._watched: list[tuple[float, int, Transfer]] = []  # a heap: who is looked at when
+        self._watch_timer: asyncio.TimerHandle | None = None
+        self._watch_serial = 0
+        self._may_have_left = False  # connections whose requests are new since the last look
+        self._special: set[Transfer] = set()  # in flight, with pipes
+        self._over_tls: list[Transfer] = []  # what goes out at the next kick
+        self._descriptors = descriptor_limit()
+        self._shared: set[int] = set()  # sockets that a forked child may hold open
         self._closed = False
         self.is_forgotten = False  # by a fork: it is the parent's
         _living.add(self)
@@ -135,6 +165,7 @@ class Transport:
         Raises:
             ValueError: libcurl refuses an option or its value.
             StreamError: the body is used up.
+            ConnectError: no file descriptor is left for it.
         """
         transfer = self._spare.pop() if self._spare else Transfer(self)
         try:
@@ -153,15 +184,27 @@ class Transport:
             transfer.close()
             raise ClosedError("the stream was closed while the request was made")
         transfer.outcome = outcome
-        if lane is None or lane.is_closed or lane.active >= LANE_TRANSFERS:
-            lane = self._lane_with_room()
+        url = request.url
+        end = url.find("/", 8)
+        origin = url[:end] if end > 0 else url
+        is_usable = lane is not None and not lane.is_closed and lane.active < LANE_TRANSFERS
+        if lane is None or not is_usable or not lane.takes(origin):
+            lane = self._lane_for(transfer, request, origin)
+        if origin not in lane.hosts:
+            lane.begin_lookup(origin)
+            transfer.looked_up = origin
         transfer.lane = transfer.home = lane
         lane.add_handle(transfer.easy)
         lane.active += 1
+        self._may_have_left = True
+        if url[4] == "s":
+            self._over_tls.append(transfer)
+        if transfer.pipes is not None:
+            self._special.add(transfer)
         if not lane.is_due:
             self.kick_soon(lane)
         if idle_timeout:
-            self._watch_idle(transfer, request, idle_timeout)
+            self._watch(transfer, idle_timeout)
         return transfer
 
     def cancel(self, transfer: Transfer) -> None:
@@ -172,7 +215,7 @@ class Transport:
             return
         if lane is not None:
             lane.remove_handle(transfer.easy)  # over HTTP/1 this closes its connection
-            lane.active -= 1
+            self._leave_lane(transfer, lane, is_looked_up=bool(transfer.header_lines))
             self.kick_soon(lane)  # others may have waited for it
             self._release(transfer)
         elif transfer.is_waiting:
@@ -196,28 +239,62 @@ class Transport:
         """Transfers in flight."""
         return sum(lane.active for lane in self._lanes)
 
-    def _watch_idle(self, transfer: Transfer, request: Request, seconds: float) -> None:
-        """End a transfer in which nothing moves.
+    def _leave_lane(self, transfer: Transfer, lane: Lane, *, is_looked_up: bool) -> None:
+        """It is in flight no more."""
+        lane.active -= 1
+        transfer.lane = None
+        if not lane.active:
+            lane.idle_since = monotonic()
+        if transfer.looked_up:
+            # Else its lookup may last: the lane has a thread less, until it is idle and closed.
+            if is_looked_up:
+                lane.end_lookup(transfer.looked_up, is_known=bool(transfer.header_lines))
+            transfer.looked_up = ""
 
-        Not by LOW_SPEED_TIME: libcurl looks at the mean of some seconds, once a second for each
-        transfer; a limit of 1 s took 7 s when a few bytes had come.
-        """
-        moved, since = transfer.bytes_moved(), monotonic()
-        watched = weakref.ref(request)  # it may hold a large body, and the timer outlives it
+    # -- transfers in which nothing moves -----------------------------------------------------
 
-        def look() -> None:
-            nonlocal moved, since
-            if transfer.request is not watched() or transfer.lane is None:
-                return  # it has ended
-            now_moved, now = transfer.bytes_moved(), monotonic()
-            if now_moved != moved or (transfer.pipes and transfer.pipes.is_paused):
-                moved, since = now_moved, now
-            elif now - since >= seconds:
-                self._end_early(transfer, (_TIMED_OUT, f"No byte moved for {seconds:g} seconds"))
-                return
-            self.call_later(min(seconds / 4, 5.0), look)
+    # Not by LOW_SPEED_TIME: libcurl looks at the mean of some seconds, once a second for each
+    # transfer; a limit of 1 s took 7 s when a few bytes had come. And not by a timer for each
+    # request, most of which would outlive it: a handle has at most one entry in one heap.
 
-        self.call_later(min(seconds / 4, 5.0), look)
+    def _watch(self, transfer: Transfer, seconds: float) -> None:
+        """End the transfer if no byte moves for so many seconds."""
+        transfer.idle_seconds = seconds
+        transfer.moved, transfer.moved_at = 0, monotonic()
+        at = transfer.moved_at + _pause(seconds)
+        if not transfer.watched_at or at < transfer.watched_at:
+            self._look_later(transfer, at)
+
+    def _look_later(self, transfer: Transfer, at: float) -> None:
+        transfer.watched_at = at
+        self._watch_serial += 1  # transfers have no order of their own
+        heapq.heappush(self._watched, (at, self._watch_serial, transfer))
+        if self._watched[0][0] == at:
+            if self._watch_timer is not None:
+                self._watch_timer.cancel()
+            self._watch_timer = self.call_later(max(0.0, at - monotonic()), self._look_at_watched)
+
+    def _look_at_watched(self) -> None:
+        self._watch_timer = None
+        now = monotonic()
+        while self._watched and self._watched[0][0] <= now:
+            at, _, transfer = heapq.heappop(self._watched)
+            if at == transfer.watched_at:  # else it is looked at earlier
+                transfer.watched_at = 0.0
+                if transfer.idle_seconds and transfer.lane is not None:
+                    self._look_at(transfer, now)
+        if self._watched and self._watch_timer is None:
+            delay = self._watched[0][0] - now
+            self._watch_timer = self.call_later(delay, self._look_at_watched)
+
+    def _look_at(self, transfer: Transfer, now: float) -> None:
+        moved, seconds = transfer.bytes_moved(), transfer.idle_seconds
+        if moved != transfer.moved or (transfer.pipes and transfer.pipes.is_paused):
+            transfer.moved, transfer.moved_at = moved, now
+        elif now - transfer.moved_at >= seconds:
+            self._end_early(transfer, (_TIMED_OUT, f"No byte moved for {seconds:g} seconds"))
+            return
+        self._look_later(transfer, now + _pause(seconds))
 
     def _end_early(self, transfer: Transfer, failure: tuple[int, str] | Exception) -> None:
         """End a transfer, as libcurl would have with such a code, or with an error of ours."""
@@ -225,8 +302,7 @@ class Transport:
         transfer.failure = failure
         if lane is not None:
             lane.remove_handle(transfer.easy)
-            lane.active -= 1
-            transfer.lane = None
+            self._leave_lane(transfer, lane, is_looked_up=bool(transfer.header_lines))
             self.kick_soon(lane)
         if lane is not None or transfer.is_waiting:
             transfer.is_waiting = False
@@ -241,14 +317,17 @@ class Transport:
         self._closed = True
         if self.is_forgotten:
             return
-        if self._sweep_timer is not None:
-            self._sweep_timer.cancel()
-            self._sweep_timer = None
+        for timer in (self._sweep_timer, self._prune_timer, self._watch_timer):
+            if timer is not None:
+                timer.cancel()
+        self._sweep_timer = self._prune_timer = self._watch_timer = None
+        self._watched.clear()
         self._readiness.close()
         for lane in self._lanes:
             lane.close()
         for transfer in self._spare:
             transfer.close()
+        self.connections.clear()
         kept = (self.fd_map, self.registered, self._lanes, self._spare, self._due, self._touched)
         for forgotten in kept:
             forgotten.clear()
@@ -273,7 +352,7 @@ class Transport:
             for fd, events in self._readiness.ready():
                 lane = lane_of(fd)
                 if lane is None:
-                    self.unregister(fd)
+                    self._on_idle_event(fd)
                     continue
                 touch(lane)
                 selection = selected.get(events) or _selected(events)
@@ -290,7 +369,8 @@ class Transport:
             return
         lane.is_due = True
         self._due.append(lane)
-        if not self._is_turning:
+        # A reader may turn the loop itself, and wait for what it has asked for here.
+        if not self._is_turning or is_nested(self._asyncio_loop):
             self._schedule_turn()
 
     def _schedule_turn(self) -> None:
@@ -310,11 +390,18 @@ class Transport:
                 self._serve_pipes()
             if self._ended:
                 self._tell_outcomes()
+            if self._may_have_left and not self._closed:
+                self._retire_readable()
             for _ in range(len(self._due)):
                 lane = self._due.popleft()
                 lane.is_due = False
+                if lane.is_closed:
+                    continue
                 self._touched.add(lane)
-                if lane.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1] < lane.active:
+                running = lane.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1]
+                if self._over_tls:
+                    self._refuse_early_answers(lane)
+                if running < lane.active:
                     self._collect(lane)
             while self._touched:
                 self._touched.pop().see_time()
@@ -328,14 +415,20 @@ class Transport:
     def _collect(self, lane: Lane) -> None:
         """Take the transfers that ended off their lane."""
         _, succeeded, failed = lane.info_read()
-        lane.active -= len(succeeded) + len(failed)
         for easy, code, text in failed:
-            easy.transfer.failure = code, text
-            succeeded.append(easy)
-        for easy in succeeded:
+            if easy.transfer.failure is None:
+                easy.transfer.failure = code, text
+        for easy in (*succeeded, *(easy for easy, _, _ in failed)) if failed else succeeded:
             lane.remove_handle(easy)
             transfer = easy.transfer
-            transfer.lane = None
+            if transfer.failure is not None or transfer.opened or transfer.has_nonce:
+                if transfer.opened and transfer.is_multiplexed():
+                    self.connections.note_multiplexed(transfer.opened)
+                if (transfer.failure is not None or transfer.has_nonce) and transfer.restarts():
+                    lane.add_handle(easy)
+                    self.kick_soon(lane)
+                    continue
+            self._leave_lane(transfer, lane, is_looked_up=_is_looked_up(transfer))
             self._ended.append(transfer)
 
     def _tell_outcomes(self) -> None:
@@ -369,6 +462,8 @@ class Transport:
     def _serve_pipes(self) -> None:
         """Run what the users of transfers have in them, outside libcurl."""
         for _ in range(len(self._attended)):
+            if not self._attended:
+                return  # a loop that was turned in here has served them
             transfer = self._attended.popleft()
             transfer.is_attended = False
             pipes = transfer.pipes
@@ -393,31 +488,36 @@ class Transport:
         if request is not None and outcome is not None and pipes.stream is not None:
             response = transfer.response(request)
             if isinstance(response, Response):
-                response = StreamedResponse(response, pipes.stream)
-            outcome(response, transfer.home)
+                outcome(StreamedResponse(response, pipes.stream), transfer.home)
 
     def _is_finished(self, transfer: Transfer, pipes: Pipes) -> bool:
         """Whether all that came was taken; if not, it is told when that is so."""
         if not pipes.is_drained and _leaves_time(transfer.failure):
             transfer.is_waiting = True
             return False
+        if transfer.failure is None and is_cut(transfer.header_lines):
+            transfer.note_cut()  # before a file gets its name; and an outcome is told once
         if transfer.failure is None:
             try:
                 pipes.finish()
             except Exception as error:  # the file may be any object with a `write`
                 transfer.failure = error
-        if transfer.failure is None and pipes.stream is not None and not pipes.is_told:
+        if transfer.failure is None and pipes.stream and not (pipes.is_told or pipes.is_followed):
             self._tell_headers(transfer, pipes)
         return True
 
     def _release(self, transfer: Transfer) -> None:
         """Take back a handle that is not in flight."""
         if transfer.pipes is not None:
+            self._special.discard(transfer)
             transfer.drop_pipes()
             transfer.is_waiting = False
         transfer.body.clear()
         transfer.header_lines.clear()
         transfer.lane = transfer.outcome = transfer.request = transfer.failure = None
+        transfer.idle_seconds = 0.0
+        if transfer.has_large_body:
+            transfer.forget_body()
         if len(self._spare) < SPARE_HANDLES and not self._closed:
             self._spare.append(transfer)
         else:
@@ -433,46 +533,155 @@ class Transport:
 
     def unregister(self, fd: int) -> None:
         """Have the loop forget a socket, which may be closed already."""
-        if self.registered.pop(fd, None) is not None:
-            self._readiness.unregister(fd)
+        self.registered.pop(fd, None)
+        if not self._readiness.unregister(fd):
+            self._renew_readiness()
 
-    def on_new_socket(self, fd: int) -> None:
+    def on_new_socket(self, fd: int, transfer: Transfer) -> None:
         """What is known under this number is of a socket that is gone. Called inside libcurl."""
         self.fd_map.pop(fd, None)
-        if self._readiness.outlives_sockets:
-            self.lasting.add(fd)
-            self.registered.pop(fd, None)
-        else:
+        lane = transfer.lane
+        if transfer.looked_up and lane is not None:
+            lane.end_lookup(transfer.looked_up, is_known=True)
+            transfer.looked_up = ""
+        if not self._readiness.outlives_sockets:
             self.unregister(fd)
+            return
+        if fd in self._shared:
+            self._shared.discard(fd)
+            self.call_soon(self._renew_readiness)
+        self.connections.opened(fd, lane)
+        self.registered.pop(fd, None)
+
+    def watch_idle(self, fd: int) -> None:
+        """A connection waits for its next request."""
+        self.registered[fd] = IOLoop.READ
+        self._readiness.watch_idle(fd)
+
+    def is_retired(self, address: str, port: int) -> bool:
+        """Whether nothing can be sent on the connection with this end."""
+        return self.connections.is_retired(address, port)
+
+    def _retire_readable(self) -> None:
+        """Look at the idle connections just before requests may go out on them."""
+        self._may_have_left = False
+        for _ in range(_LOOKS if self._readiness.outlives_sockets else 0):
+            ready = self._readiness.ready()
+            for fd, _events in ready:
+                if fd not in self.fd_map:
+                    self._on_idle_event(fd)
+            if len(ready) < EVENTS_AT_ONCE:
+                return
+
+    def _refuse_early_answers(self, lane: Lane) -> None:
+        """What has come in the call that has sent the request cannot be the answer to it."""
+        for transfer in [one for one in self._over_tls if one.lane is lane]:
+            self._over_tls.remove(transfer)
+            fd = transfer.refuse_early_answer()
+            if fd in self.connections:
+                self.connections.retire(fd)
+                self._prune_soon()
+
+    def _on_idle_event(self, fd: int) -> None:
+        """A socket that no transfer waits for has something to say."""
+        # One whose transfer is paused is not waited for either, and is heard when that goes on.
+        is_retirable = self.connections.is_retirable(fd) and not any(
+            transfer.is_in_flight and transfer.easy.getinfo(pycurl.ACTIVESOCKET) == fd
+            for transfer in self._special
+        )
+        lane = self.connections.retire(fd) if is_retirable else None
+        self.unregister(fd)
+        if lane is not None:
+            self._prune_soon()
+
+    def _prune_soon(self) -> None:
+        if self._prune_timer is None:
+            self._prune_timer = self.call_later(_PRUNE_SECONDS, self._prune)
+
+    def _prune(self) -> None:
+        """Have libcurl close the connections that were retired."""
+        self._prune_timer = None
+        for lane in self.connections.retired_lanes():
+            lane.prune()
+            self._touched.add(lane)
+        if self.connections.retired_lanes():  # it had looked for another reason meanwhile
+            self._prune_soon()
+        self._schedule_turn()
+
+    def _renew_readiness(self) -> None:
+        """Have nothing watched but what is open here: see the last of the facts above."""
+        if self._closed:
+            return
+        stale = [
+            fd
+            for fd in self.registered
+            if fd not in self.fd_map and not self.connections.is_open(fd)
+        ]
+        for fd in stale:
+            del self.registered[fd]
+        self._readiness.renew(self.registered)
 
     # -- lanes --------------------------------------------------------------------------------
 
-    def _lane_with_room(self) -> Lane:
-        for lane in self._lanes:
-            if lane.active < LANE_TRANSFERS:
+    def _lane_for(self, transfer: Transfer, request: Request, origin: str) -> Lane:
+        """A lane with room for one more.
+
+        Raises:
+            ConnectError: there is none, and no file descriptor for another one.
+        """
+        having_room = [lane for lane in self._lanes if lane.active < LANE_TRANSFERS]
+        for lane in having_room:
+            if lane.takes(origin):
                 return lane
+        needed = self.active // LANE_TRANSFERS + 1
+        if having_room and len(self._lanes) >= needed + _MORE_LANES:
+            return having_room[-1]
+        try:
+            return self._new_lane()
+        except pycurl.error as error:
+            if self._lanes:
+                return min(self._lanes, key=lambda lane: lane.active)
+            transfer.outcome = None
+            self._release(transfer)
+            raise ConnectError(
+                f"{request.method} {safe_url(request.url)}: opening a CurlMulti failed: this "
+                "process has as many files open as it may: lower max_clients=, or raise ulimit -n",
+                request=request,
+            ) from error
+
+    def _new_lane(self) -> Lane:
         lane = Lane(self)
         self._lanes.append(lane)
+        self._share_connections()
         for fd in self.registered.keys() - self.fd_map.keys():
             self.registered[fd] = 0  # it may be a wake-up descriptor of this lane by now
         if self._sweep_timer is None:
             self._sweep_timer = self.call_later(IDLE_SECONDS, self._sweep)
         return lane
 
+    def _share_connections(self) -> None:
+        """Idle connections are kept as far as the limit on file descriptors allows."""
+        lanes = len(self._lanes)
+        for lane in self._lanes:
+            share = self._descriptors // lanes - _LANE_DESCRIPTORS
+            lane.keep(max(1, min(LANE_CONNECTIONS, share)))
+
     def _sweep(self) -> None:
         """Close lanes that nobody has used for a while, and with them their connections."""
         self._sweep_timer = None
-        stale = monotonic() - IDLE_SECONDS
-        for lane in tuple(self._lanes):
-            if lane.active:
-                lane.idle_since = 0.0
-            elif not lane.idle_since:
-                lane.idle_since = monotonic()
-            elif lane.idle_since <= stale:
+        now = monotonic()
+        idle = [lane for lane in self._lanes if not lane.active]
+        for lane in idle:
+            if lane.idle_since + IDLE_SECONDS <= now:
                 self._lanes.remove(lane)
                 lane.close()
         if self._lanes:
-            self._sweep_timer = self.call_later(IDLE_SECONDS, self._sweep)
+            self._share_connections()
+            idle_since = min(
+                (lane.idle_since for lane in self._lanes if not lane.active), default=now
+            )
+            delay = max(IDLE_SECONDS / 4, idle_since + IDLE_SECONDS - now)
+            self._sweep_timer = self.call_later(delay, self._sweep)
 
     def _forget(self) -> list[object]:
         """In a forked child: what must neither be used nor closed, see the facts above."""
@@ -482,6 +691,17 @@ class Transport:
         self._lanes.clear()
         self._spare.clear()
         return kept
+
+
+def _pause(seconds: float) -> float:
+    """Seconds from one look at a transfer to the next."""
+    return min(seconds / 4, 5.0)
+
+
+def _is_looked_up(transfer: Transfer) -> bool:
+    """Whether libcurl has ended it with its name looked up."""
+    failure = transfer.failure
+    return not isinstance(failure, tuple) or failure[0] != _TIMED_OUT or bool(transfer.header_lines)
 
 
 def _leaves_time(failure: tuple[int, str] | Exception | None) -> bool:
@@ -505,6 +725,11 @@ _living: weakref.WeakSet[Transport] = weakref.WeakSet()
 _parents: list[object] = []  # in a forked child: never closed
 
 
+def _after_fork_in_parent() -> None:
+    for transport in tuple(_living):
+        transport._shared.update(transport.connections)
+
+
 def _after_fork() -> None:
     for transport in tuple(_living):
         _parents.append(transport._forget())
@@ -512,4 +737,4 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_after_fork, after_in_parent=_after_fork_in_parent)

@@ -1,7 +1,7 @@
 """The opening handshake of a web socket: what is added to its request, and what must come back.
 
 libcurl sends it as any other request, and reads the answer; `websockets` checks that to the letter
-of RFC 6455, section 4. Redirects are followed here: libcurl refuses all answers but 101.
+of RFC 6455, section 4.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from websockets.http11 import Response as TheirResponse
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from ..errors import ProtocolError, RedirectError, safe_url
+from ..errors import ProtocolError, safe_url
 from ..request import Request
 from ..response import Response
-from ..urls import join_url, origin_of
 
-__all__ = ["accept", "handshake_of", "next_hop", "protocol_for", "redirect_error", "refusal"]
+__all__ = ["accept", "handshake_of", "protocol_for", "refusal"]
 
 #: As of 8.16 libcurl takes what is to be sent from a callback, as in an upload.
 _IS_SUPPORTED = "wss" in pycurl.version_info()[8] and pycurl.version_info()[2] >= 0x081000
@@ -37,9 +36,6 @@ _NOT_THE_CALLERS = re.compile(
     r"connection|upgrade|content-length|transfer-encoding|sec-websocket-\w+", re.IGNORECASE
 )
 _SUBPROTOCOLS = "; give subprotocols="
-#: Headers that are for one origin alone.
-_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HTTP_1_1 = 11
 
 # At DEBUG it would log what each frame says.
@@ -168,64 +164,5 @@ def refusal(response: Response) -> ProtocolError:
 def _protocol_error(response: Response, why: str) -> ProtocolError:
     request = response.request
     error = ProtocolError(f"GET {safe_url(request.url)}: {why}", request=request)
-    error.response = response
-    return error
-
-
-def next_hop(request: Request, response: Response) -> tuple[Request, bool] | None:
-    """Where an answer to the handshake leads.
-
-    Args:
-        request: that was answered.
-        response: of any status.
-
-    Returns:
-        The next request, and whether it goes to another origin, where credentials do not go; None
-        if it leads nowhere.
-
-    Raises:
-        RedirectError: it leads where no web socket is.
-    """
-    location = response.headers.get("Location")
-    if response.status not in _REDIRECTS or location is None:
-        return None
-    try:
-        url = join_url(request.url, _as_sent(location))
-    except ValueError as error:
-        raise redirect_error(response, f"its Location is no URL: {error}") from error
-    if url.startswith("http"):
-        url = "ws" + url.removeprefix("http")
-    if not url.startswith(("ws:", "wss:")):
-        raise redirect_error(response, f"it leads to {safe_url(url)}, which is no web socket")
-    if request.url.startswith("wss:") and not url.startswith("wss:"):
-        raise redirect_error(response, f"it leads to {safe_url(url)}, without TLS")
-    if origin_of(url) == origin_of(request.url):
-        return request.replace(url=_with_userinfo(url, request.url)), False
-    kept = [pair for pair in request.header_pairs if pair[0].lower() not in _CREDENTIALS]
-    return request.replace(url=url, headers=kept), True
-
-
-def _as_sent(location: str) -> str:
-    """Its bytes as UTF-8, which is what browsers take them for."""
-    return location.encode("latin-1").decode("utf-8", "surrogateescape")
-
-
-def _with_userinfo(url: str, old: str) -> str:
-    scheme, _, rest = url.partition("://")
-    userinfo, at, _ = old.partition("://")[2].partition("/")[0].rpartition("@")
-    has_own = "@" in rest.partition("/")[0]
-    return url if has_own or not at else f"{scheme}://{userinfo}@{rest}"
-
-
-def redirect_error(response: Response, why: str) -> RedirectError:
-    """An error that has the redirect at which it stopped.
-
-    Args:
-        response: the redirect.
-        why: for the message.
-    """
-    request = response.request
-    message = f"GET {safe_url(request.url)}: the handshake was redirected, and {why}"
-    error = RedirectError(message, request=request)
     error.response = response
     return error

@@ -15,12 +15,13 @@ from ..chain import Chain, State
 from ..errors import ClosedError, LoggedOut, StreamError, TimeoutError, safe_url
 from ..lane import Outcome
 from ..loops import asyncio_loop_of, refuse_other_thread
+from ..redirects import Redirects, is_redirect
 from ..request import Request
 from ..response import Response
 from ..session import Session
 from .closing import ClosingSockets
 from .connection import GOING_AWAY, WebSocketConnection, settle
-from .handshake import accept, handshake_of, next_hop, protocol_for, redirect_error, refusal
+from .handshake import accept, handshake_of, protocol_for, refusal
 from .message import SocketMessage
 
 __all__ = ["WebSocketLink"]
@@ -108,9 +109,7 @@ class WebSocketLink:
         self._closing = closing
         self._connection: WebSocketConnection | None = None
         self._is_open = False
-        self._hops: list[bytes] = []  # header lines of the redirects that were followed
-        self._redirects = 0
-        self._crosses = False  # one of them led to another origin
+        self._redirects = Redirects()
         self._timer: asyncio.TimerHandle | None = None
         #: What is to be sent before the handshake is done: payload, whether it is text, who waits.
         self._early: deque[tuple[bytes, bool, asyncio.Future[None]]] = deque()
@@ -189,7 +188,7 @@ class WebSocketLink:
         handshake = handshake_of(self._request, protocol)
         object.__setattr__(handshake, "channel", connection)
         connection.transfer = self._runner.connect(
-            handshake, self._chain.session, connection, crosses=self._crosses
+            handshake, self._chain.session, connection, crosses=self._redirects.crosses
         )
         self._connection = connection
         if self._timer is None:
@@ -205,8 +204,9 @@ class WebSocketLink:
 
     def on_answer(self, answer: Response) -> None:
         """See `connection.Listener`."""
-        lines = [*self._hops, *answer._header_lines]
+        lines = answer._header_lines
         response = Response(self._shown_request, answer.status, self._request.url, lines, b"")
+        response.note_redirects(self._redirects.hops, 0.0)
         try:
             if response.status == _SWITCHING_PROTOCOLS:
                 self._open(response)
@@ -235,15 +235,13 @@ class WebSocketLink:
         auth = self._chain.session.auth
         if auth is not None and auth.is_refused(response):
             raise LoggedOut(refusal(response).message, request=self._shown_request)
-        hop = next_hop(self._request, response) if self._setting("follow_redirects") else None
-        if hop is None:
+        if not self._setting("follow_redirects") or not is_redirect(response):
             raise refusal(response)
-        if self._redirects >= self._setting("max_redirects"):
-            raise redirect_error(response, f"max_redirects={self._redirects} were followed already")
-        self._redirects += 1
-        self._hops = response._header_lines
-        self._request, crosses = hop
-        self._crosses = self._crosses or crosses
+        limit = self._setting("max_redirects")
+        # The handshake has a timer of its own.
+        self._request = self._redirects.next_request(
+            self._request, response, limit=limit, timeout=0
+        )
         self._hang_up()
         self.connect()
 

@@ -1,0 +1,123 @@
+"""The sockets that libcurl has opened, and those of them that no request may use again.
+
+libcurl looks for dead connections in its pool once a second only. In between it sends on whatever
+it finds there: on a connection that the server has closed, or has sent something on that nobody
+asked for. What is sent on the first is lost; what is sent on the second gets the wrong answer
+(RFC 9112, 9.2: data without an outstanding request is no response, and the connection is closed).
+So an idle connection that becomes readable is *retired*: shut down, so that not a byte of a request
+can leave on it and libcurl goes on to another one. libcurl itself closes it when it looks again.
+
+Connections of HTTP/2 and 3 are left alone: servers talk on them whenever they like, and say which
+requests they have not worked on.
+
+A number may be another file's by now, since libcurl closes sockets without a word. The inode tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from .lane import Lane
+
+__all__ = ["Connections"]
+
+
+class _Connection(NamedTuple):
+    """A socket as libcurl has opened it."""
+
+    inode: int
+    lane: Lane | None
+
+
+class Connections:
+    """Sockets by their number."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, _Connection] = {}
+        self._multiplexed: set[int] = set()
+        #: Retired and not closed yet, and how their own end is called: address and port.
+        self._retired: dict[int, tuple[_Connection, object]] = {}
+
+    def __contains__(self, fd: object) -> bool:
+        return fd in self._known
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._known)
+
+    def opened(self, fd: int, lane: Lane | None) -> None:
+        """A new socket: what was known under its number is of the past."""
+        self._known[fd] = _Connection(_inode(fd), lane)
+        self._multiplexed.discard(fd)
+        self._retired.pop(fd, None)
+
+    def is_open(self, fd: int) -> bool:
+        """Whether the number still stands for the socket that libcurl has opened."""
+        known = self._known.get(fd)
+        return known is not None and _inode(fd) == known.inode
+
+    def note_multiplexed(self, fds: Iterable[int]) -> None:
+        """They speak HTTP/2 or 3."""
+        self._multiplexed.update(fds)
+
+    def is_retirable(self, fd: int) -> bool:
+        """Whether a server that says something there has to be heard by no request."""
+        return fd not in self._multiplexed and self.is_open(fd)
+
+    def retire(self, fd: int) -> Lane | None:
+        """Shut a socket down.
+
+        Returns:
+            The lane that has it in its pool.
+        """
+        known = self._known[fd]
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as duplicate:
+            self._retired[fd] = known, _end_of(duplicate)
+            duplicate.shutdown(socket.SHUT_RDWR)
+        return known.lane
+
+    @property
+    def has_retired(self) -> bool:
+        """Whether one is retired and not closed yet."""
+        return bool(self._retired)
+
+    def is_retired(self, address: str, port: int) -> bool:
+        """Whether the connection with this end of ours is: nothing can be sent on it.
+
+        Args:
+            address: of our end, as libcurl writes it.
+            port: likewise.
+        """
+        return any(
+            end == (address, port) and _inode(fd) == known.inode
+            for fd, (known, end) in self._retired.items()
+        )
+
+    def retired_lanes(self) -> set[Lane]:
+        """The lanes that have some of these in their pools; forgets those that are closed."""
+        for fd, (known, _) in tuple(self._retired.items()):
+            if _inode(fd) != known.inode:
+                del self._retired[fd]
+        lanes = (known.lane for known, _ in self._retired.values())
+        return {lane for lane in lanes if lane is not None and not lane.is_closed}
+
+    def clear(self) -> None:
+        """All are closed."""
+        self._known.clear()
+        self._multiplexed.clear()
+        self._retired.clear()
+
+
+def _inode(fd: int) -> int:
+    try:
+        return os.fstat(fd).st_ino
+    except OSError:
+        return -1
+
+
+def _end_of(connected: socket.socket) -> object:
+    name = connected.getsockname()
+    return name[:2] if isinstance(name, tuple) else name

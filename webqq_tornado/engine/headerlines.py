@@ -1,0 +1,52 @@
+"""What the header lines of a transfer say, before anything is parsed: libcurl's callbacks ask.
+
+They are the lines of all answers of one transfer: interim ones, challenges, the final one, and
+after its end the trailers.
+"""
+
+from __future__ import annotations
+
+__all__ = ["announced_size", "is_cut", "last_status", "leads_on"]
+
+_ENDS = (b"\r\n", b"\n")
+#: Statuses of answers that another one follows (RFC 9110, 15.2); 101 is no such.
+_INTERIM = frozenset({100, *range(102, 200)})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+def announced_size(lines: list[bytes]) -> int:
+    """The Content-Length of the last answer, bytes; -1 without one."""
+    for line in _last_answer(lines):
+        value = line[15:].strip()
+        if line[:15].lower() == b"content-length:" and value.isdigit():
+            return int(value)
+    return -1
+
+
+def last_status(lines: list[bytes]) -> int:
+    """The status of the last answer; 0 if there is none."""
+    answer = _last_answer(lines)
+    status = answer[0].split(None, 2)[1:2] if answer else []
+    return int(status[0]) if status and status[0].isdigit() else 0
+
+
+def leads_on(lines: list[bytes]) -> bool:
+    """Whether the last answer is a redirect with an address."""
+    return last_status(lines) in _REDIRECTS and any(
+        line[:9].lower() == b"location:" and line[9:].strip() for line in _last_answer(lines)
+    )
+
+
+def is_cut(lines: list[bytes]) -> bool:
+    """Whether the last answer's headers have no end, or another answer was to follow."""
+    if last_status(lines) in _INTERIM:
+        return True
+    return not any(line in _ENDS for line in _last_answer(lines))
+
+
+def _last_answer(lines: list[bytes]) -> list[bytes]:
+    for number in range(len(lines) - 1, -1, -1):
+        is_first = not number or lines[number - 1] in _ENDS
+        if is_first and lines[number].startswith(b"HTTP/"):
+            return lines[number:]
+    return []

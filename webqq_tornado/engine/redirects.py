@@ -1,0 +1,210 @@
+"""Redirects: which answers are followed, and what is sent there.
+
+The engine follows them itself, one request after the other, so that limits, hooks, credentials,
+cookies and observers see each of them. The rules are those of WHATWG's Fetch (4.4, HTTP-redirect
+fetch) where RFC 9110 (15.4) leaves a choice:
+
+======================  ==================================================================
+301, 302                POST becomes GET; other methods stay
+303                     GET, but HEAD stays
+307, 308                method and body stay; a body that cannot be sent again is an error
+300, 304, 305, 306      no redirects, with a Location or without
+to another origin       without credentials and cookies of the caller's, and without Host
+without a fragment      the fragment of the address before it stays
+======================  ==================================================================
+
+Nothing here sends anything: `next_request` makes the next request of the last one and its answer.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from .errors import RedirectError, StreamError, TimeoutError, safe_url
+from .request import Request
+from .response import Hop, Response
+from .urls import join_url, origin_of
+
+__all__ = ["STATUSES", "Redirects", "is_redirect"]
+
+STATUSES = frozenset({301, 302, 303, 307, 308})
+#: Headers that say something of a body that is not sent again; and all whose names begin so.
+_OF_THE_BODY = frozenset({"transfer-encoding", "expect", "trailer", "digest", "repr-digest"})
+_OF_THE_BODY_PREFIX = "content-"
+#: Headers for the server that they were given for.
+_OF_THE_ORIGIN = frozenset({"authorization", "cookie", "host", "proxy-authorization"})
+_TOO_MANY, _UNSUPPORTED, _NOT_REPLAYABLE, _TIMED_OUT = 47, 1, 65, 28  # libcurl's numbers
+
+
+def is_redirect(response: Response) -> bool:
+    """Whether the response leads on to another address.
+
+    Args:
+        response: of any status.
+    """
+    return response.status in STATUSES and bool(_location(response))
+
+
+class Redirects:
+    """The redirects of one link, as they are followed.
+
+    Attributes:
+        hops: the answers that led on, oldest first.
+        crosses: one of them led to another origin, where no default credentials go either.
+    """
+
+    __slots__ = ("_seconds", "crosses", "hops")
+
+    def __init__(self) -> None:
+        self.hops: list[Hop] = []
+        self.crosses = False
+        self._seconds = 0.0
+
+    def next_request(
+        self, request: Request, response: Response, *, limit: int, timeout: float
+    ) -> Request:
+        """The request that follows a redirect.
+
+        Args:
+            request: of this hop, without what hooks and credentials have added.
+            response: its answer, which is a redirect.
+            limit: redirects of one link at most.
+            timeout: seconds for all of the link; 0: no limit.
+
+        Raises:
+            RedirectError: it leads nowhere, or there were too many.
+            StreamError: the body cannot be sent again.
+            TimeoutError: no time is left.
+        """
+        if len(self.hops) >= limit:
+            why = f"there were more than max_redirects={limit}; raise it, or mend the loop"
+            raise _redirect_error(request, response, why, _TOO_MANY)
+        try:
+            url = _target(request, response)
+        except ValueError as error:
+            why = f"{error}; send follow_redirects=False to look at where it leads"
+            raise _redirect_error(request, response, why, _UNSUPPORTED) from error
+        changes = _changes(request, response, url)
+        if "body" not in changes and not request.is_replayable:
+            raise StreamError(
+                f"{_shown(request, response)}: the server redirects with status {response.status}, "
+                "and the body cannot be sent again: give body= a function that returns a new "
+                "iterator, or a path",
+                request=request,
+                code=_NOT_REPLAYABLE,
+            )
+        self._seconds += response.request_time
+        if timeout:
+            changes["request_timeout"] = self._left_of(timeout, request, response)
+        self.hops.append(Hop(response.url, response.status, response.headers))
+        self.crosses = self.crosses or "auth_username" in changes
+        following = request.replace(url=url, **changes)
+        object.__setattr__(following, "asked_url", request.asked_url or request.url)
+        return following
+
+    def _left_of(self, timeout: float, request: Request, response: Response) -> float:
+        if timeout <= self._seconds:
+            raise TimeoutError(
+                f"{_shown(request, response)}: following redirects failed: request_timeout="
+                f"{timeout:g} s has passed; raise it, or try later",
+                request=request,
+                code=_TIMED_OUT,
+            )
+        return timeout - self._seconds
+
+    def finish(self, response: Response, request: Request) -> None:
+        """Make the last response that of the whole link.
+
+        Args:
+            response: the last one.
+            request: of the link.
+        """
+        response.request = request
+        response.note_redirects(self.hops, self._seconds)
+
+
+def _location(response: Response) -> str:
+    """What the server says, as text: UTF-8, or else bytes to be escaped."""
+    # Header values are Latin-1 to http.client; addresses are UTF-8 where they are not ASCII.
+    value = str(response.headers.get("Location") or "").encode("latin-1", "replace").strip()
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return quote(value, safe="".join(map(chr, range(0x21, 0x7F))))
+
+
+def _target(request: Request, response: Response) -> str:
+    """The URL that a redirect leads to.
+
+    Raises:
+        ValueError: to none that can be asked; says why.
+    """
+    if len(set(response.headers.get_all("Location") or ())) > 1:
+        raise ValueError("it leads to several addresses")
+    try:
+        url = join_url(response.url, _location(response))
+    except ValueError as error:
+        raise ValueError(f"its Location is no URL: {error}") from error
+    if request.is_socket:
+        url = _socket_url(url, request.url)
+    elif not url.startswith(("http:", "https:")):
+        raise ValueError(f"{safe_url(url)} is of another scheme than http and https")
+    return _with_inherited(url, response.url)
+
+
+def _socket_url(url: str, old: str) -> str:
+    url = f"ws{url.removeprefix('http')}" if url.startswith("http") else url
+    if not url.startswith(("ws:", "wss:")):
+        raise ValueError(f"it leads to {safe_url(url)}, which is no web socket")
+    if old.startswith("wss:") and not url.startswith("wss:"):
+        raise ValueError(f"it leads to {safe_url(url)}, without TLS")
+    return url
+
+
+def _with_inherited(url: str, base: str) -> str:
+    """The URL with the fragment of the one before, and its user if it has the same origin."""
+    fragment = "" if "#" in url else base.partition("#")[2]
+    url = f"{url}#{fragment}" if fragment else url
+    parts, before = urlsplit(url), urlsplit(base)
+    if "@" in before.netloc and "@" not in parts.netloc and origin_of(url) == origin_of(base):
+        userinfo = before.netloc.rpartition("@")[0]
+        return urlunsplit(parts._replace(netloc=f"{userinfo}@{parts.netloc}"))
+    return url
+
+
+def _changes(request: Request, response: Response, url: str) -> dict[str, object]:
+    """What is different about the next request, beside its URL."""
+    changes: dict[str, object] = {}
+    dropped: set[str] = set()
+    if _becomes_get(request.method, response.status):
+        changes |= {"method": "GET", "body": None, "body_size": None}
+        dropped |= _OF_THE_BODY
+    if origin_of(url) != origin_of(response.url):
+        changes |= {"auth_username": None, "auth_password": None, "aws_sigv4": None}
+        dropped |= _OF_THE_ORIGIN
+    if dropped:
+        drops_body = "body" in changes
+        changes["headers"] = [
+            (name, value)
+            for name, value in request.header_pairs
+            if name.lower() not in dropped
+            and not (drops_body and name.lower().startswith(_OF_THE_BODY_PREFIX))
+        ]
+    return changes
+
+
+def _becomes_get(method: str, status: int) -> bool:
+    if status == 303:
+        return method not in ("GET", "HEAD")
+    return status in (301, 302) and method == "POST"
+
+
+def _shown(request: Request, response: Response) -> str:
+    return f"{request.method} {safe_url(response.url)}"
+
+
+def _redirect_error(request: Request, response: Response, why: str, code: int) -> RedirectError:
+    message = f"{_shown(request, response)}: following the redirect failed: {why}"
+    error = RedirectError(message, request=request, code=code)
+    error.response = response
+    return error
