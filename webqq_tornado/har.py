@@ -238,7 +238,7 @@ class HARReplay:
 
     A request is found by method, URL and body, with secrets masked as the recorder does. Where the
     same was asked several times, the answers come in their order. Redirects are followed from
-    entry to entry, as they are over the network.
+    entry to entry, as they are over the network. A body that is not in the file is empty.
 
     Args:
         path: of a HAR file: the recorder's, or a browser's.

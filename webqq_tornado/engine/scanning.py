@@ -45,7 +45,7 @@ class Span(NamedTuple):
 Chosen: TypeAlias = Callable[[str, str, How], bool]
 
 #: Layers of text within text.
-_MAX_DEPTH = 5
+_MAX_DEPTH = 8
 _NAME = r"[\w$.\[\]-]{1,80}"
 _JSON_START = re.compile(r'(?:\A|[\s{\[(=:,])"|[\[{(]\s*[\[{]')
 # No alternative overlaps another, and the closing quote may be missing: so it never backtracks.
