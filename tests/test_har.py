@@ -232,16 +232,56 @@ async def test_errors_and_retries_are_recorded_and_played(har: Path):
             await stream.fetch("http://127.0.0.1:1/", retry=lambda attempt: None)
 
 
-async def test_redirects_lead_where_they_did(har: Path):
-    def script(asked: Asked) -> Say:
-        return Say(302, b"", {"Location": "/there"}) if asked.path == "/" else Say(200, b"there")
+def moved(asked: Asked) -> Say:
+    """/ leads to /there with a cookie, /there has another one."""
+    if asked.path == "/":
+        return Say(302, b"moved", {"Location": "/there?token=hush", "Set-Cookie": "a=1; Path=/"})
+    return Say(200, b"there", {"Set-Cookie": "b=2; Path=/"})
 
-    async with scripted(script) as server, HTTPStream() as stream:
+
+async def test_each_redirect_is_an_entry_and_leads_where_it_did(har: Path):
+    async with scripted(moved) as server, HTTPStream() as stream:
         with HARRecorder(stream, har):
             await stream.fetch(f"{server.url}/")
+    entries = json.loads(har.read_text())["log"]["entries"]
+    assert [entry["request"]["url"].removeprefix(server.url) for entry in entries] == [
+        "/",
+        f"/there?token={MASK}",
+    ]
+    assert [entry["response"]["status"] for entry in entries] == [302, 200]
+    assert entries[0]["response"]["redirectURL"] == f"/there?token={MASK}"
     async with HTTPStream(replay=HARReplay(har)) as stream:
         response = await stream.fetch(f"{server.url}/")
-        assert (response.url, response.text) == (f"{server.url}/there", "there")
+        assert (response.url, response.text) == (f"{server.url}/there?token={MASK}", "there")
+        assert [hop.status for hop in response.history] == [302]
+        assert {cookie.name for cookie in stream.cookiejar} == {"a", "b"}
+
+
+async def test_a_redirect_that_is_not_followed_is_the_answer(har: Path):
+    async with scripted(moved) as server, HTTPStream() as stream:
+        request = Request(f"{server.url}/", follow_redirects=False)
+        with HARRecorder(stream, har):
+            await stream.fetch(request)
+    async with HTTPStream(replay=HARReplay(har, repeats=True)) as stream:
+        response = await stream.fetch(request)
+        assert (response.status, response.body) == (302, b"moved")
+        with pytest.raises(ReplayError, match=r"/there\?token=\*\*\* is not in .* never asked"):
+            await stream.fetch(f"{server.url}/")
+
+
+async def test_a_sink_gets_nothing_of_a_redirect(har: Path):
+    async with scripted(moved) as server, HTTPStream() as stream:
+        with HARRecorder(stream, har):
+            await stream.fetch(f"{server.url}/")
+    log = json.loads(har.read_text())
+    log["log"]["entries"][0]["response"]["content"]["text"] = "moved"
+    har.write_text(json.dumps(log))
+    taken: list[bytes] = []
+    async with HTTPStream(replay=HARReplay(har, repeats=True)) as stream:
+        await stream.fetch(Request(f"{server.url}/", sink=taken.append))
+        async with stream.open(f"{server.url}/") as response:
+            assert b"".join([chunk async for chunk in response.stream]) == b"there"
+    assert taken == [b"there"]
 
 
 async def test_streams_and_sinks_are_played_too(har: Path, tmp_path: Path):
@@ -596,6 +636,22 @@ async def _answers(har: Path, *entries: dict[str, Any], **options: Any) -> list[
         return [
             await stream.fetch(Request(entry["request"]["url"], **options)) for entry in entries
         ]
+
+
+@pytest.mark.parametrize("has_location", [True, False])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_browsers_redirects_are_followed(har: Path, status: int, has_location: bool):
+    lines = [{"name": "location", "value": "/b"}] if has_location else []
+    first = _entry(
+        "http://h.example/a",
+        status,
+        response__headers=lines,
+        response__redirectURL="http://h.example/b",
+    )
+    har.write_text(json.dumps({"log": {"entries": [first, _entry("http://h.example/b")]}}))
+    async with HTTPStream(replay=HARReplay(har)) as stream:
+        response = await stream.fetch("http://h.example/a")
+        assert (response.status, response.url, response.text) == (200, "http://h.example/b", "ok")
 
 
 async def test_pseudo_headers_and_joined_lines_of_a_browser(har: Path):

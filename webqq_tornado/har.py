@@ -141,8 +141,6 @@ class HARRecorder:
             "comment": self._masker.text(f"chain {chain.name}, step {chain.steps}"),
             "_resourceType": "fetch",  # else Chromium's DevTools guess from the media type
         }
-        if isinstance(outcome, Response) and outcome.url != request.url:
-            entry["_url"] = self._masker.url(outcome.url)
         self._entries.append(entry)
 
     def _request(self, request: Request, outcome: Response | Exception) -> dict[str, Any]:
@@ -368,7 +366,6 @@ def _outcome(entry: Mapping[str, Any]) -> Answer | _Failure:
         _body(response["content"], headers),
         max(0.0, float(entry.get("time", 0.0))) / 1000,
         str(response.get("statusText") or ""),
-        str(entry.get("_url") or ""),
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Protocol
 from .errors import ReplayError, StreamError, safe_url
 from .inflow import BodyStream
 from .lane import Lane, Outcome
-from .options import Options
+from .options import FOLLOWS, Options
+from .redirects import is_redirect
 from .request import Request
 from .response import Response, StreamedResponse
 from .session import Session
@@ -28,7 +29,6 @@ class Answer(NamedTuple):
         body: decompressed.
         delay: seconds until it comes.
         reason: the status line's own words.
-        url: where it came from, if that is not the request's.
     """
 
     status: int
@@ -36,7 +36,6 @@ class Answer(NamedTuple):
     body: bytes = b""
     delay: float = 0.0
     reason: str = ""
-    url: str = ""
 
     def __repr__(self) -> str:
         return f"<Answer {self.status}, {len(self.body)} bytes>"
@@ -52,7 +51,8 @@ class Recording(Protocol):
 class _Played:
     """A transfer that is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, follows: bool) -> None:
+        self.follows = follows
         self.timer: asyncio.TimerHandle | None = None
         self.stream: BodyStream | None = None
         self.is_cancelled = False
@@ -87,7 +87,7 @@ class ReplayTransport:
         idle_timeout: float = 0,
     ) -> Any:
         """See `Transport.submit`."""
-        played = _Played()
+        played = _Played(follows=bool(options.get(FOLLOWS)))
         answer: Answer | Exception
         try:
             answer = _no_socket(request) if request.is_socket else self._recording.answer(request)
@@ -114,11 +114,12 @@ class ReplayTransport:
         response = _response(request, answer)
         try:
             _keep_cookies(session, request, answer)
-            response = _sink(response)
+            is_followed = played.follows and is_redirect(response)
+            response = response if is_followed else _sink(response)
         except Exception as error:
             outcome(error, None)
             return
-        if request.stream:
+        if request.stream and not is_followed:
             played.stream = BodyStream()
             if answer.body:
                 played.stream.put(answer.body)
@@ -156,7 +157,7 @@ def _response(request: Request, answer: Answer) -> Response:
     return Response(
         request,
         answer.status,
-        answer.url or request.url,
+        request.url,
         header_lines,
         answer.body,
         (answer.delay,),
