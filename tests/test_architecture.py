@@ -112,6 +112,7 @@ def test_the_engine_brings_nothing_of_the_other_layers():
 
 def test_the_public_names_are_these():
     assert sorted(webqq_tornado.__all__, key=str.lower) == [
+        "AddressError",
         "Attempt",
         "AuthError",
         "BodyStream",

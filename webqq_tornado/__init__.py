@@ -9,6 +9,7 @@
 from .engine.chain import Chain, Gather, Next, State
 from .engine.conduct import Attempt
 from .engine.errors import (
+    AddressError,
     AuthError,
     CircuitOpenError,
     ClosedError,
@@ -40,6 +41,7 @@ from .engine.websocket.message import SocketMessage
 __version__ = "1.0.0.dev0"
 
 __all__ = [
+    "AddressError",
     "Attempt",
     "AuthError",
     "BodyStream",

@@ -146,8 +146,9 @@ async def test_a_session_that_is_closed_ends_its_chains_and_no_other(web: Web):
         ann, bob = stream.session("ann"), stream.session("bob")
         ended = [stream.add_request(f"{web.http}/hold/ann{n}", session=ann) for n in range(3)]
         ended.append(stream.add_request(web.http, delay=1000, session=ann))
+        ended.append(stream.add_request(f"ws{web.http[4:]}/hold/ws", session=ann))
         lasts = stream.add_request(f"{web.http}/hold/bob", session=bob)
-        for place in ("ann2", "bob"):
+        for place in ("ann2", "ws", "bob"):
             await stream.fetch(f"{web.http}/arrived/{place}")
         ann.close()
         ann.close()

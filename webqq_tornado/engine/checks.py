@@ -14,7 +14,14 @@ from tornado.httputil import HTTPHeaders
 
 from .secrets import safe_text, safe_url
 
-__all__ = ["CHECKS", "TOKEN", "Headers", "checked_headers", "settled_headers"]
+__all__ = [
+    "CHECKS",
+    "TOKEN",
+    "Headers",
+    "check_public_only",
+    "checked_headers",
+    "settled_headers",
+]
 
 #: What headers may be given as: a mapping, or pairs where a name may come twice.
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -112,6 +119,27 @@ def _check_words(name: str, value: object) -> None:
     for word in words:
         if not isinstance(word, str) or not TOKEN.fullmatch(word):
             raise ValueError(f"{name} are tokens, such as chat, and {word!r} is none")
+
+
+def check_public_only(setting: Callable[[str], Any]) -> None:
+    """Refuse what goes around the look at the server's address.
+
+    Args:
+        setting: gives the value of an argument by its name.
+
+    Raises:
+        ValueError: names it.
+    """
+    for name, why in _NOT_WITH_PUBLIC_ONLY.items():
+        if setting(name):
+            raise ValueError(f"public_only=True with {name}=: {why}")
+
+
+_NOT_WITH_PUBLIC_ONLY = {
+    "proxy": "a proxy connects to what it likes; proxy='' goes without it",
+    "unix_socket": "that is a socket of this machine",
+    "doh_url": "libcurl does not let the resolver's own address be looked at",
+}
 
 
 def _check_sink(name: str, value: object) -> None:

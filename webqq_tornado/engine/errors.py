@@ -7,6 +7,7 @@
     |   |-- CircuitOpenError    not even tried: the host has failed too often
     |   |-- ResolveError        the host's name has no address
     |   `-- ProxyError          the proxy is unreachable, or refused
+    |-- AddressError            the host has no address that the request may go to (public_only)
     |-- TLSError                no trust: certificate, host name, version, or a file of ours
     |-- TimeoutError            a limit in seconds ran out (also a builtin TimeoutError)
     |   `-- DeadlineError       ... that of the whole chain
@@ -43,6 +44,7 @@ from typing import Any, NamedTuple
 from .secrets import safe_text, safe_url
 
 __all__ = [
+    "AddressError",
     "AuthError",
     "CircuitOpenError",
     "ClosedError",
@@ -134,6 +136,13 @@ class ResolveError(ConnectError):
 
 class ProxyError(ConnectError):
     """The proxy could not be reached, or would not connect us."""
+
+
+class AddressError(StreamError):
+    """The host's addresses are none that the request may go to, see `Request(public_only=True)`.
+
+    It is no `ConnectError`: there is nothing to be tried again, and the host may be well.
+    """
 
 
 class TLSError(StreamError):

@@ -8,20 +8,22 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Container
 from time import monotonic
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import pycurl
 from tornado.ioloop import IOLoop
 
-from .errors import StreamError, from_curl
+from .addresses import is_public
+from .errors import AddressError, StreamError, from_curl, safe_url
 from .headerlines import announced_size, is_cut
 from .inflow import add_chunk
 from .loops import lacks_descriptors
-from .options import AT_MOST_ONCE, BODY_LIMIT, FOLLOWS, Options
+from .options import AT_MOST_ONCE, BODY_LIMIT, FOLLOWS, PUBLIC_ONLY, Options
 from .pipes import Pipes
 from .request import Request
 from .response import Response
@@ -70,6 +72,7 @@ _TIMES_OF_FIRST = (
 
 #: libcurl's errors.
 _NOT_CONNECTED, _ABORTED, _NO_ANSWER, _NOT_SENT, _NOT_DECODED, _TOO_LARGE = 7, 42, 52, 55, 61, 63
+_INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 _IN_HEADERS = frozenset({1, 8, 100})
 #: Bytes of a body that an idle handle may go on holding: of a larger one it is blanked.
 _SMALL_BODY = 2048
@@ -131,6 +134,8 @@ class Transfer:
         "options",
         "outcome",
         "pipes",
+        "public_only",
+        "refused",
         "request",
         "session",
         "url",
@@ -143,6 +148,7 @@ class Transfer:
         self.is_attended = False  # the transport is to serve its pipes
         self.is_waiting = False  # it has ended, but what came was not taken yet
         self.opened: list[int] = []  # sockets, for the request in flight
+        self.refused = ""  # an address that is not public
         self.looked_up = ""  # the origin whose name may be looked up for it
         self.idle_seconds = 0.0  # without a byte, after which it is given up; 0: never
         self.moved = 0  # bytes, when that was looked at,
@@ -176,7 +182,7 @@ class Transfer:
         easy.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
         easy.setopt(pycurl.WRITEFUNCTION, self._on_body)
         self.discards = self.is_marked = self.has_nonce = self.has_large_body = False
-        self._is_restarted = False
+        self._is_restarted = self.public_only = False
         self._identity = None
         self.limit = sys.maxsize
         self.options: Options = {}
@@ -190,6 +196,19 @@ class Transfer:
         self.opened.append(fd)
         self._transport.on_new_socket(fd, self)
         return pycurl.SOCKOPT_OK
+
+    def _on_open_socket(self, _purpose: int, address: Any) -> int:
+        """A socket to connect to an address, if that is public."""
+        host = address.addr[0] if address.family in _INTERNET else "a unix socket"
+        if not is_public(host):
+            self.refused = host
+            return int(pycurl.SOCKET_BAD)
+        try:
+            # By its number it is libcurl's alone; of an object libcurl would get a copy, without
+            # the flag that keeps it from programs that are started meanwhile.
+            return socket.socket(address.family, address.socktype, address.protocol).detach()
+        except OSError:
+            return int(pycurl.SOCKET_BAD)  # and its errno is libcurl's to tell
 
     def _on_body(self, chunk: bytes) -> int | None:
         # Counted as decompressed: a few KiB may become some GiB, in one call of libcurl.
@@ -268,6 +287,8 @@ class Transfer:
             self._is_measured = False
         if self.opened:
             self.opened = []
+        if self.refused:
+            self.refused = ""
 
     def leave_session(self) -> None:
         """Let go of the session that it was last used for."""
@@ -308,6 +329,9 @@ class Transfer:
             if value > 1:
                 self.easy.setopt(pycurl.VERBOSE, 1)
                 self.easy.setopt(pycurl.DEBUGFUNCTION, self._on_debug)
+        elif option == PUBLIC_ONLY:
+            self.public_only = True
+            self.easy.setopt(pycurl.OPENSOCKETFUNCTION, self._on_open_socket)
 
     def _mind_digest(self, request: Request, options: Options) -> None:
         """A handle keeps the server's nonce: it is for that server and these credentials."""
@@ -484,6 +508,8 @@ class Transfer:
 
     def _error(self, request: Request, code: int, text: str) -> StreamError:
         """What libcurl's number means for the request."""
+        if code == _NOT_CONNECTED and self.refused and not self.opened:
+            return _address_error(request, self.refused)
         is_proxied = bool(self.easy.getinfo(pycurl.USED_PROXY))
         number = self.easy.getinfo(pycurl.OS_ERRNO) if code == _NOT_CONNECTED else 0
         if number:
@@ -522,6 +548,15 @@ class Transfer:
         self.drop_pipes()
         self.easy.close()
         del self.easy.transfer
+
+
+def _address_error(request: Request, address: str) -> AddressError:
+    return AddressError(
+        f"{request.method} {safe_url(request.url)}: not connected: {address} is not a public "
+        "address, and the request is public_only",
+        request=request,
+        code=_NOT_CONNECTED,
+    )
 
 
 #: What libcurl says: how much it did not say yet, and which handles are through, how.
@@ -606,6 +641,7 @@ class Lane:
         hosts: origins that it has reached: their names need not be looked up before all else.
         idle_since: when the last of them had ended, in seconds of `time.monotonic`.
         is_due: it is to be kicked, and was not yet.
+        public_only: its connections are to public addresses, as its requests want them to be.
         add_handle, remove_handle, socket_action, info_read, timeout: libcurl's own.
     """
 
@@ -625,13 +661,15 @@ class Lane:
         "info_read",
         "is_closed",
         "is_due",
+        "public_only",
         "remove_handle",
         "socket_action",
         "timeout",
     )
 
-    def __init__(self, transport: Traffic) -> None:
+    def __init__(self, transport: Traffic, *, public_only: bool = False) -> None:
         self._transport = transport
+        self.public_only = public_only
         self._fd_map = transport.fd_map
         self._registered = transport.registered
         self.active = 0

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pycurl
 
 from .addresses import no_proxy_of
+from .checks import check_public_only
 from .forms import Multipart
 from .request import Request
 from .trust import Trust, trust_of
@@ -25,6 +26,7 @@ __all__ = [
     "DEFAULTS",
     "FOLLOWS",
     "IDEMPOTENT",
+    "PUBLIC_ONLY",
     "Compiler",
     "Options",
     "compile_options",
@@ -35,8 +37,9 @@ Options = dict[int, Any]
 
 #: Options that libcurl does not have, see `lane.Transfer`: bytes of a body; and whether libcurl may
 #: not repeat the request by itself (1), unless the server says that it has not worked on it (2);
-#: and whether a redirect is followed, so that its body is nobody's.
-BODY_LIMIT, AT_MOST_ONCE, FOLLOWS = -1, -2, -3
+#: and whether a redirect is followed, so that its body is nobody's; and whether only public
+#: addresses may be connected to.
+BODY_LIMIT, AT_MOST_ONCE, FOLLOWS, PUBLIC_ONLY = -1, -2, -3, -4
 
 #: What holds where neither the request nor the stream says otherwise; see `Request`.
 DEFAULTS: Mapping[str, Any] = {
@@ -216,7 +219,11 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
         options[pycurl.ENCODING] = ""  # all that this libcurl can undo
     options.update(_trust(setting("validate_cert"), trust_of(setting("ca_certs"))))
     no_proxy = setting("no_proxy")
-    if setting("proxy") is None:
+    if setting("public_only"):
+        check_public_only(setting)
+        options[PUBLIC_ONLY] = 1
+        no_proxy = "*"  # also of those that the environment names
+    elif setting("proxy") is None:
         no_proxy = no_proxy_of(no_proxy, setting("resolve"), os.environ)
     if no_proxy is not None:
         options[pycurl.NOPROXY] = _no_proxy(no_proxy)

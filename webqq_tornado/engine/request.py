@@ -15,7 +15,14 @@ from typing import Any
 
 from tornado.httpclient import HTTPRequest
 
-from .checks import CHECKS, TOKEN, Headers, checked_headers, settled_headers
+from .checks import (
+    CHECKS,
+    TOKEN,
+    Headers,
+    check_public_only,
+    checked_headers,
+    settled_headers,
+)
 from .errors import safe_url
 from .foreign import from_tornado, from_urllib
 from .forms import Multipart, checked_multipart
@@ -131,6 +138,11 @@ class Request:
             `TimeoutError` when nothing came within as many seconds after a ping, not even its
             answer. 0: no pings.
         subprotocols: of a web socket, tokens in the order of preference.
+        public_only: connect to public addresses alone; False. For URLs that strangers name: this
+            machine, its networks and what else is not public is refused with `AddressError`,
+            however it is spelt, where a redirect leads to it, and whatever a name stands for at
+            that moment (it is the address that is looked at when a socket is opened). No
+            proxy is used, and no connection that was opened without this.
 
     A web socket takes the same arguments, as far as they are about its connection and its
     handshake: `connect_timeout` is for both together, `max_body_size` for each message,
@@ -197,6 +209,7 @@ class Request:
     stream_weight: int | None = None
     ping_interval: float | None = None
     subprotocols: Sequence[str] = ()
+    public_only: bool | None = None
     #: Whether something of it goes through the caller's hands, see `pipes`.
     is_special: bool = field(default=False, init=False, repr=False)
     #: Of a web socket's handshake: where its bytes come from and go to, see `pipes.Channel`.
@@ -254,6 +267,8 @@ class Request:
             )
         if self.resume and not isinstance(self.sink, os.PathLike):
             raise ValueError("resume=True is for a sink that is a path: there the rest goes")
+        if self.public_only:
+            check_public_only(lambda name: getattr(self, name))
         if self.ip_version == 4 and "[" in self.host:
             raise ValueError(f"ip_version is 4, and {self.host} is an address of version 6")
 

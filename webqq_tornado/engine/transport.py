@@ -188,7 +188,12 @@ class Transport:
         end = url.find("/", 8)
         origin = url[:end] if end > 0 else url
         is_usable = lane is not None and not lane.is_closed and lane.active < LANE_TRANSFERS
-        if lane is None or not is_usable or not lane.takes(origin):
+        if (
+            lane is None
+            or not is_usable
+            or lane.public_only is not transfer.public_only
+            or not lane.takes(origin)
+        ):
             lane = self._lane_for(transfer, request, origin)
         if origin not in lane.hosts:
             lane.begin_lookup(origin)
@@ -629,7 +634,8 @@ class Transport:
         Raises:
             ConnectError: there is none, and no file descriptor for another one.
         """
-        having_room = [lane for lane in self._lanes if lane.active < LANE_TRANSFERS]
+        lanes = [lane for lane in self._lanes if lane.public_only is transfer.public_only]
+        having_room = [lane for lane in lanes if lane.active < LANE_TRANSFERS]
         for lane in having_room:
             if lane.takes(origin):
                 return lane
@@ -637,10 +643,10 @@ class Transport:
         if having_room and len(self._lanes) >= needed + _MORE_LANES:
             return having_room[-1]
         try:
-            return self._new_lane()
+            return self._new_lane(public_only=transfer.public_only)
         except pycurl.error as error:
-            if self._lanes:
-                return min(self._lanes, key=lambda lane: lane.active)
+            if lanes:
+                return min(lanes, key=lambda lane: lane.active)
             transfer.outcome = None
             self._release(transfer)
             raise ConnectError(
@@ -649,8 +655,8 @@ class Transport:
                 request=request,
             ) from error
 
-    def _new_lane(self) -> Lane:
-        lane = Lane(self)
+    def _new_lane(self, *, public_only: bool) -> Lane:
+        lane = Lane(self, public_only=public_only)
         self._lanes.append(lane)
         self._share_connections()
         for fd in self.registered.keys() - self.fd_map.keys():
