@@ -15,6 +15,7 @@ from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+from engine.readers import run_script
 from webqq_tornado import HTTPStream
 
 
@@ -267,3 +268,78 @@ def test_a_loop_that_ends_in_mid_flight_leaves_no_complaint(web: Web, run):
 
     run(main())
     gc.collect()
+
+
+#: A stream on a loop that may be turned inside of its own callbacks, as in notebooks.
+NESTED = """
+    import asyncio, sys
+    import nest_asyncio
+    nest_asyncio.apply()
+    from webqq_tornado import HTTPStream, Request
+    from webqq_tornado.httpclient import HTTPStreamClient
+
+    url, bodies = sys.argv[1], []
+
+    def fetch(*_):
+        bodies.append(asyncio.get_running_loop().run_until_complete(stream.fetch(url)).body)
+"""
+
+
+@pytest.mark.parametrize(
+    "request_",
+    ["url, fetch", "Request(url, sink=fetch)", "Request(url, on_header_line=fetch), fetch"],
+)
+def test_a_nested_loop_waits_for_another_request_of_the_stream(web: Web, request_: str):
+    script = f"""
+    async def main():
+        global stream
+        async with HTTPStream(defaults={{"request_timeout": 60}}) as stream:
+            await stream.add_request({request_})
+        print(set(bodies))
+    asyncio.run(main())
+    """
+    assert run_script(NESTED + script, f"{web.http}/bytes/5") == "{b'01234'}\n"
+
+
+def test_a_nested_loop_waits_for_what_an_earlier_reader_of_the_same_turn_began(web: Web):
+    script = """
+    begun = []
+
+    def begin(response):
+        begun.append(asyncio.ensure_future(stream.fetch(url)))
+
+    def join(response):
+        if begun:
+            bodies.append(asyncio.get_running_loop().run_until_complete(begun[0]).body)
+
+    async def main():
+        global stream
+        async with HTTPStream(defaults={"request_timeout": 60}) as stream:
+            for _ in range(20):
+                for read in (begin, join, join):
+                    stream.add_request(url, read)
+                await stream.drain()
+                begun.clear()
+        print(set(bodies))
+    asyncio.run(main())
+    """
+    assert run_script(NESTED + script, f"{web.http}/bytes/5") == "{b'01234'}\n"
+
+
+def test_what_a_nested_loop_brings_waits_for_what_came_before(web: Web):
+    script = """
+    calls = []
+
+    def sink(chunk):
+        calls.append("begin")
+        fetch()
+        calls.append("end")
+
+    async def main():
+        global stream
+        async with HTTPStream(defaults={"request_timeout": 60}) as stream:
+            await stream.fetch(Request(f"{url}/bytes/2000000", sink=sink))
+        print(len(calls) > 2, calls == ["begin", "end"] * (len(calls) // 2))
+    asyncio.run(main())
+    """
+    assert run_script(NESTED + script, web.http) == "True True\n"

@@ -130,7 +130,7 @@ class Pipes:
         self._progress: Progress | None = None
         self._reported: Progress | None = None
         self._receiving_is_paused = self._sending_is_paused = False
-        self._is_closed = False
+        self._is_closed = self._is_serving = self._is_asked_again = False
         self._file: FileSink | None = None
         self._mime: pycurl.CurlMime | None = None
         self._outflow: Outflow | None = None
@@ -315,6 +315,19 @@ class Pipes:
         Raises:
             Exception: of the user's functions, or what ended it when it was to go on.
         """
+        if self._is_serving:  # by a loop that the user's code turns: one after the other
+            self._is_asked_again = True
+            return
+        self._is_serving = True
+        try:
+            self._serve()
+        finally:
+            self._is_serving = False
+        if self._is_asked_again:
+            self._is_asked_again = False
+            self.attend()
+
+    def _serve(self) -> None:
         if self._broken is not None:
             raise self._broken
         if self._outflow is not None:
@@ -337,7 +350,7 @@ class Pipes:
     @property
     def is_drained(self) -> bool:
         """Whether all that came was taken."""
-        return self._inflow is None or self._inflow.is_drained
+        return not self._is_serving and (self._inflow is None or self._inflow.is_drained)
 
     @property
     def is_paused(self) -> bool:

@@ -366,7 +366,13 @@ class Transport:
             for lane in finished:
                 self._collect(lane)
         finally:
-            self._turn()
+            if is_nested(self._asyncio_loop):
+                # Its loop cannot call this again before it has returned: what is to be read by
+                # then may be what a reader waits for.
+                self._is_turning = False
+                self._schedule_turn()
+            else:
+                self._turn()
 
     def kick_soon(self, lane: Lane) -> None:
         """The lane is kicked when this turn ends, or else at the loop's next one."""
@@ -374,8 +380,7 @@ class Transport:
             return
         lane.is_due = True
         self._due.append(lane)
-        # A reader may turn the loop itself, and wait for what it has asked for here.
-        if not self._is_turning or is_nested(self._asyncio_loop):
+        if not self._is_turning:
             self._schedule_turn()
 
     def _schedule_turn(self) -> None:
@@ -391,10 +396,8 @@ class Transport:
         """Tell the outcomes, then start what they led to."""
         self._is_turning = True
         try:
-            if self._attended:
-                self._serve_pipes()
-            if self._ended:
-                self._tell_outcomes()
+            if self._attended or self._ended:
+                self._run_users_code()
             if self._may_have_left and not self._closed:
                 self._retire_readable()
             for _ in range(len(self._due)):
@@ -416,6 +419,17 @@ class Transport:
             if not is_done and not self._closed:
                 # What ended at once waits for the loop's next turn: others are to run too.
                 self._schedule_turn()
+
+    def _run_users_code(self) -> None:
+        if is_nested(self._asyncio_loop):
+            # It may turn the loop itself, and wait there for what this turn was to do.
+            self._is_turning = False
+            self._schedule_turn()
+        if self._attended:
+            self._serve_pipes()
+        if self._ended:
+            self._tell_outcomes()
+        self._is_turning = True
 
     def _collect(self, lane: Lane) -> None:
         """Take the transfers that ended off their lane."""
