@@ -203,11 +203,11 @@ async def test_a_chain_of_another_session_hears_that_those_below_it_have_ended(w
         session = stream.session("ann")
 
         def fan_out(_response):
-            yield Next(f"{web.http}/hold/below", None, session=session)
+            yield Next(f"{web.http}/hold/below-of-a-session", None, session=session)
             yield Next(web.http, heard.append)
 
         chain = stream.add_request(web.http, fan_out)
-        await stream.fetch(f"{web.http}/arrived/below")
+        await stream.fetch(f"{web.http}/arrived/below-of-a-session")
         session.close()
         with contextlib.suppress(ClosedError):
             await chain

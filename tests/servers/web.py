@@ -47,7 +47,8 @@ class Place:
     """Where requests are held."""
 
     def __init__(self) -> None:
-        self.held = 0
+        self.held = 0  # so many have come
+        self.here: set[RequestHandler] = set()
         self.arrived = asyncio.Event()
         self.released = asyncio.Event()
         self.left = asyncio.Event()
@@ -163,19 +164,24 @@ class Hold(RequestHandler):
     """See above. `?after=N`: N bytes of the body come before."""
 
     async def get(self, key: str) -> None:
-        place = places[key]
+        self.place = place = places[key]
         first = int(self.get_query_argument("after", "0"))
         if first:
             self.set_header("Content-Length", str(first + len(b"released")))
             self.write(b"." * first)
             await self.flush()
         place.held += 1
+        place.here.add(self)
+        place.left.clear()  # that was another test's
         place.arrived.set()
         await place.released.wait()
         self.finish("released")
 
     def on_connection_close(self) -> None:
-        places[self.path_args[0]].left.set()
+        self.place.here.discard(self)
+        if not self.place.here:
+            self.place.arrived.clear()
+        self.place.left.set()
 
 
 class Arrived(RequestHandler):
