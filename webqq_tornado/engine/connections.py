@@ -34,29 +34,33 @@ class _Connection(NamedTuple):
 
 
 class Connections:
-    """Sockets by their number."""
+    """Sockets by their number.
+
+    Attributes:
+        known: what was opened under a number last; it may be closed by now.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[int, _Connection] = {}
+        self.known: dict[int, _Connection] = {}
         self._multiplexed: set[int] = set()
         #: Retired and not closed yet, and how their own end is called: address and port.
         self._retired: dict[int, tuple[_Connection, object]] = {}
 
     def __contains__(self, fd: object) -> bool:
-        return fd in self._known
+        return fd in self.known
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._known)
+        return iter(self.known)
 
     def opened(self, fd: int, lane: Lane | None) -> None:
         """A new socket: what was known under its number is of the past."""
-        self._known[fd] = _Connection(_inode(fd), lane)
+        self.known[fd] = _Connection(_inode(fd), lane)
         self._multiplexed.discard(fd)
         self._retired.pop(fd, None)
 
     def is_open(self, fd: int) -> bool:
         """Whether the number still stands for the socket that libcurl has opened."""
-        known = self._known.get(fd)
+        known = self.known.get(fd)
         return known is not None and _inode(fd) == known.inode
 
     def note_multiplexed(self, fds: Iterable[int]) -> None:
@@ -73,7 +77,7 @@ class Connections:
         Returns:
             The lane that has it in its pool.
         """
-        known = self._known[fd]
+        known = self.known[fd]
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as duplicate:
             self._retired[fd] = known, _end_of(duplicate)
             duplicate.shutdown(socket.SHUT_RDWR)
@@ -106,7 +110,7 @@ class Connections:
 
     def clear(self) -> None:
         """All are closed."""
-        self._known.clear()
+        self.known.clear()
         self._multiplexed.clear()
         self._retired.clear()
 

@@ -11,7 +11,7 @@ import re
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
@@ -106,6 +106,7 @@ class Transfer:
     """
 
     __slots__ = (
+        "_has_notes",
         "_identity",
         "_is_measured",
         "_is_restarted",
@@ -154,6 +155,7 @@ class Transfer:
         self.moved = 0  # bytes, when that was looked at,
         self.moved_at = 0.0  # and the last time that there were more
         self.watched_at = 0.0  # when it is looked at next; 0: never
+        self._has_notes = False  # of the callbacks, on the request in flight
         self._is_measured = False  # against the limit, by what the headers announce
         self._is_sent = -1  # header lines that there were when the request was sent last
         self._was_refused = False  # by the server, which has not worked on it
@@ -193,6 +195,7 @@ class Transfer:
             self.easy.setopt(pycurl.COOKIEFILE, "")  # how libcurl is told to mind them
 
     def _on_sockopt(self, fd: int, _purpose: int) -> int:
+        self._has_notes = True
         self.opened.append(fd)
         self._transport.on_new_socket(fd, self)
         return pycurl.SOCKOPT_OK
@@ -201,6 +204,7 @@ class Transfer:
         """A socket to connect to an address, if that is public."""
         host = address.addr[0] if address.family in _INTERNET else "a unix socket"
         if not is_public(host):
+            self._has_notes = True
             self.refused = host
             return int(pycurl.SOCKET_BAD)
         try:
@@ -220,7 +224,7 @@ class Transfer:
             return None
         # Not by MAXFILESIZE, which judges answers without a body, too: to HEAD, and 304.
         if not self._is_measured:
-            self._is_measured = True
+            self._has_notes = self._is_measured = True
             if announced_size(self.header_lines) > self.limit:
                 self._room = -1
                 return 0
@@ -241,6 +245,7 @@ class Transfer:
         if self._is_sent == lines and not self._was_refused:
             self.failure = _NO_ANSWER, _NOT_SENT_AGAIN
             return int(pycurl.PREREQFUNC_ABORT)
+        self._has_notes = True
         self._is_sent, self._was_refused = lines, False
         return int(pycurl.PREREQFUNC_OK)
 
@@ -281,14 +286,9 @@ class Transfer:
             self.pipes.set_callbacks()
         self.request = request
         self._room = self.limit
-        if self._is_sent >= 0:
-            self._is_sent = -1
-        if self._is_measured:
-            self._is_measured = False
-        if self.opened:
-            self.opened = []
-        if self.refused:
-            self.refused = ""
+        if self._has_notes:
+            self._has_notes = self._is_measured = False
+            self._is_sent, self.opened, self.refused = -1, [], ""
 
     def leave_session(self) -> None:
         """Let go of the session that it was last used for."""
@@ -563,6 +563,12 @@ def _address_error(request: Request, address: str) -> AddressError:
 _Ended: TypeAlias = "tuple[int, list[Easy], list[tuple[Easy, int, str]]]"
 
 
+class Known(Protocol):
+    """The sockets that libcurl has opened, by their number."""
+
+    known: dict[int, Any]
+
+
 class Traffic(Protocol):
     """What a lane needs of the transport that it belongs to."""
 
@@ -572,8 +578,12 @@ class Traffic(Protocol):
     registered: dict[int, int]
 
     @property
-    def connections(self) -> Container[object]:
+    def connections(self) -> Known:
         """Sockets that stay registered when libcurl lets them go."""
+
+    @property
+    def outlives_sockets(self) -> bool:
+        """Whether others may stay registered, too, until they are closed."""
 
     def call_later(
         self, delay: float, function: Callable[[], object]
@@ -602,6 +612,8 @@ class Traffic(Protocol):
         """The transfer's pipes are to be served outside libcurl."""
 
 
+#: Up to libcurl 8.21 each lookup had wake-up descriptors of its own, closed without a word.
+_WAKE_UP_LASTS = pycurl.version_info()[2] >= 0x081600
 #: Transfers of a lane whose names may be looked up at once: its libcurl has 20 threads for that,
 #: and a name takes two of them.
 _LOOKUPS = 9
@@ -638,6 +650,7 @@ class Lane:
 
     Attributes:
         active: transfers in flight.
+        last_url: of the last request to one of `hosts`; none once it is closed.
         hosts: origins that it has reached: their names need not be looked up before all else.
         idle_since: when the last of them had ended, in seconds of `time.monotonic`.
         is_due: it is to be kicked, and was not yet.
@@ -648,12 +661,14 @@ class Lane:
     __slots__ = (
         "_deadline",
         "_fd_map",
+        "_known",
         "_lookups",
         "_multi",
         "_registered",
         "_timer",
         "_timer_at",
         "_transport",
+        "_wake_up",
         "active",
         "add_handle",
         "hosts",
@@ -661,6 +676,7 @@ class Lane:
         "info_read",
         "is_closed",
         "is_due",
+        "last_url",
         "public_only",
         "remove_handle",
         "socket_action",
@@ -671,10 +687,13 @@ class Lane:
         self._transport = transport
         self.public_only = public_only
         self._fd_map = transport.fd_map
+        self._known = transport.connections.known
+        self._wake_up = -1  # the descriptor of its own, which no connection is
         self._registered = transport.registered
         self.active = 0
         self.idle_since = monotonic()
         self.hosts: set[str] = set()
+        self.last_url = ""
         self._lookups: Counter[str] = Counter()
         self.is_closed = False
         self.is_due = False
@@ -697,6 +716,8 @@ class Lane:
     def close(self) -> None:
         """Close the connections. First the timer goes, then the multi."""
         self.is_closed = True
+        self.last_url = ""
+        self._registered.pop(self._wake_up, None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -764,15 +785,18 @@ class Lane:
     def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
         if what == pycurl.POLL_REMOVE:
             self._fd_map.pop(fd, None)
-            if fd not in self._transport.connections:
+            if fd in self._known:
+                if self._registered.get(fd) != IOLoop.READ:
+                    self._transport.watch_idle(fd)
+            elif fd != self._wake_up:
                 self._transport.unregister(fd)
-            elif self._registered.get(fd) != IOLoop.READ:
-                self._transport.watch_idle(fd)
             return
         self._fd_map[fd] = self
         events = _EVENTS[what]
         if self._registered.get(fd) != events:
             self._transport.register(fd, events)
+            if _WAKE_UP_LASTS and self._transport.outlives_sockets and fd not in self._known:
+                self._wake_up = fd
 
     # -- time ---------------------------------------------------------------------------------
 

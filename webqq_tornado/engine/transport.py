@@ -116,6 +116,7 @@ class Transport:
         self._asyncio_loop = asyncio_loop_of(ioloop)
         self.call_soon = self._asyncio_loop.call_soon
         self._readiness = readiness_for(ioloop, handler)
+        self.outlives_sockets = self._readiness.outlives_sockets
         self._lanes: list[Lane] = []
         self._spare: list[Transfer] = []
         self._due: deque[Lane] = deque()  # lanes to kick
@@ -185,19 +186,13 @@ class Transport:
             raise ClosedError("the stream was closed while the request was made")
         transfer.outcome = outcome
         url = request.url
-        end = url.find("/", 8)
-        origin = url[:end] if end > 0 else url
-        is_usable = lane is not None and not lane.is_closed and lane.active < LANE_TRANSFERS
         if (
             lane is None
-            or not is_usable
+            or url is not lane.last_url  # nearly all go where the last one of their lane went
+            or lane.active >= LANE_TRANSFERS
             or lane.public_only is not transfer.public_only
-            or not lane.takes(origin)
         ):
-            lane = self._lane_for(transfer, request, origin)
-        if origin not in lane.hosts:
-            lane.begin_lookup(origin)
-            transfer.looked_up = origin
+            lane = self._lane_for(transfer, request, lane)
         transfer.lane = transfer.home = lane
         lane.add_handle(transfer.easy)
         lane.active += 1
@@ -219,9 +214,7 @@ class Transport:
         if self.is_forgotten:
             return
         if lane is not None:
-            lane.remove_handle(transfer.easy)  # over HTTP/1 this closes its connection
-            self._leave_lane(transfer, lane, is_looked_up=bool(transfer.header_lines))
-            self.kick_soon(lane)  # others may have waited for it
+            self._leave_lane(transfer, lane)
             self._release(transfer)
         elif transfer.is_waiting:
             self._release(transfer)
@@ -244,17 +237,23 @@ class Transport:
         """Transfers in flight."""
         return sum(lane.active for lane in self._lanes)
 
-    def _leave_lane(self, transfer: Transfer, lane: Lane, *, is_looked_up: bool) -> None:
-        """It is in flight no more."""
+    def _leave_lane(self, transfer: Transfer, lane: Lane) -> None:
+        """It is in flight no more, though libcurl has not ended it."""
+        lane.remove_handle(transfer.easy)  # over HTTP/1 this closes its connection
         lane.active -= 1
         transfer.lane = None
         if not lane.active:
             lane.idle_since = monotonic()
         if transfer.looked_up:
-            # Else its lookup may last: the lane has a thread less, until it is idle and closed.
-            if is_looked_up:
-                lane.end_lookup(transfer.looked_up, is_known=bool(transfer.header_lines))
-            transfer.looked_up = ""
+            self._end_lookup(transfer, lane, is_over=bool(transfer.header_lines))
+        self.kick_soon(lane)  # others may have waited for it
+
+    @staticmethod
+    def _end_lookup(transfer: Transfer, lane: Lane, *, is_over: bool) -> None:
+        # Else it may last: the lane has a thread less, until it is idle and closed.
+        if is_over:
+            lane.end_lookup(transfer.looked_up, is_known=bool(transfer.header_lines))
+        transfer.looked_up = ""
 
     # -- transfers in which nothing moves -----------------------------------------------------
 
@@ -306,9 +305,7 @@ class Transport:
         lane = transfer.lane
         transfer.failure = failure
         if lane is not None:
-            lane.remove_handle(transfer.easy)
-            self._leave_lane(transfer, lane, is_looked_up=bool(transfer.header_lines))
-            self.kick_soon(lane)
+            self._leave_lane(transfer, lane)
         if lane is not None or transfer.is_waiting:
             transfer.is_waiting = False
             self._ended.append(transfer)
@@ -372,7 +369,7 @@ class Transport:
                 self._is_turning = False
                 self._schedule_turn()
             else:
-                self._turn()
+                self._turn(False)
 
     def kick_soon(self, lane: Lane) -> None:
         """The lane is kicked when this turn ends, or else at the loop's next one."""
@@ -390,14 +387,18 @@ class Transport:
 
     def _on_turn(self) -> None:
         self._turn_is_due = False
-        self._turn()
+        self._turn(is_nested(self._asyncio_loop))
 
-    def _turn(self) -> None:
+    def _turn(self, is_nested: bool) -> None:
         """Tell the outcomes, then start what they led to."""
         self._is_turning = True
         try:
-            if self._attended or self._ended:
-                self._run_users_code()
+            if is_nested:
+                self._run_nested()
+            if self._attended:
+                self._serve_pipes()
+            if self._ended:
+                self._tell_outcomes()
             if self._may_have_left and not self._closed:
                 self._retire_readable()
             for _ in range(len(self._due)):
@@ -420,11 +421,10 @@ class Transport:
                 # What ended at once waits for the loop's next turn: others are to run too.
                 self._schedule_turn()
 
-    def _run_users_code(self) -> None:
-        if is_nested(self._asyncio_loop):
-            # It may turn the loop itself, and wait there for what this turn was to do.
-            self._is_turning = False
-            self._schedule_turn()
+    def _run_nested(self) -> None:
+        """Run users' code that may turn the loop, and wait there for what this turn was to do."""
+        self._is_turning = False
+        self._schedule_turn()
         if self._attended:
             self._serve_pipes()
         if self._ended:
@@ -447,8 +447,13 @@ class Transport:
                     lane.add_handle(easy)
                     self.kick_soon(lane)
                     continue
-            self._leave_lane(transfer, lane, is_looked_up=_is_looked_up(transfer))
+            lane.active -= 1
+            transfer.lane = None
+            if transfer.looked_up:
+                self._end_lookup(transfer, lane, is_over=_is_looked_up(transfer))
             self._ended.append(transfer)
+        if not lane.active:
+            lane.idle_since = monotonic()
 
     def _tell_outcomes(self) -> None:
         ended = self._ended
@@ -642,12 +647,31 @@ class Transport:
 
     # -- lanes --------------------------------------------------------------------------------
 
-    def _lane_for(self, transfer: Transfer, request: Request, origin: str) -> Lane:
-        """A lane with room for one more.
+    def _lane_for(self, transfer: Transfer, request: Request, lane: Lane | None) -> Lane:
+        """The lane for a transfer: the given one if that has room and takes it.
 
         Raises:
             ConnectError: there is none, and no file descriptor for another one.
         """
+        url = request.url
+        end = url.find("/", 8)
+        origin = url[:end] if end > 0 else url
+        is_usable = (
+            lane is not None
+            and not lane.is_closed
+            and lane.active < LANE_TRANSFERS
+            and lane.public_only is transfer.public_only
+        )
+        if lane is None or not is_usable or not lane.takes(origin):
+            lane = self._lane_that_takes(transfer, request, origin)
+        if origin in lane.hosts:
+            lane.last_url = url
+        else:
+            lane.begin_lookup(origin)
+            transfer.looked_up = origin
+        return lane
+
+    def _lane_that_takes(self, transfer: Transfer, request: Request, origin: str) -> Lane:
         lanes = [lane for lane in self._lanes if lane.public_only is transfer.public_only]
         having_room = [lane for lane in lanes if lane.active < LANE_TRANSFERS]
         for lane in having_room:
