@@ -181,6 +181,21 @@ def test_a_request_from_another_thread_is_refused_and_told_the_way(web: Web):
 # -- instance() -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("use", ["fetch", "launch"])
+def test_a_stream_of_another_loop_says_so_at_once(web: Web, use: str):
+    """Made before `asyncio.run`, or in one that is over: that loop will not turn any more."""
+    stream = HTTPStream(ioloop=IOLoop(make_current=False))
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="another loop than the one that runs"):
+            await (stream.fetch(web.http) if use == "fetch" else stream.launch())
+
+    asyncio.run(main())
+    assert not stream.chains
+    stream.close()
+    stream.ioloop.close()
+
+
 async def test_there_is_one_instance_of_a_class_on_a_loop():
     class Flow(HTTPStream):
         pass

@@ -365,7 +365,7 @@ class Chain:
         Raises:
             ClosedError: the chain has no open web socket; awaited: it closed before.
             TypeError: it is neither text nor bytes.
-            RuntimeError: the stream's loop runs in another thread.
+            RuntimeError: another loop runs than the stream's, here or in another thread.
         """
         if self._socket is None:
             raise ClosedError(f"chain {self.name} has no open web socket", chain=self.name)

@@ -57,12 +57,22 @@ def refuse_running_loop(what: str, instead: str) -> None:
 
 
 def refuse_other_thread(ioloop: IOLoop) -> None:
-    """Raise `RuntimeError` if the loop runs, and not in this thread: it would not be woken."""
-    loop = asyncio_loop_of(ioloop)
-    if loop.is_running() and asyncio._get_running_loop() is not loop:
+    """Raise `RuntimeError` where another loop runs: that of the stream would not be woken.
+
+    Where none runs it may be started later.
+    """
+    loop, running = asyncio_loop_of(ioloop), asyncio._get_running_loop()
+    if running is loop:
+        return
+    if loop.is_running():
         raise RuntimeError(
             "the stream's loop runs in another thread, and nothing of the stream may be called "
             "from this one: use stream.ioloop.add_callback(stream.add_request, ...)"
+        )
+    if running is not None:
+        raise RuntimeError(
+            "the stream is of another loop than the one that runs here, and would wait for ever: "
+            "make it inside of the coroutine that asyncio.run() runs, or use HTTPStream.instance()"
         )
 
 

@@ -222,7 +222,7 @@ class HTTPStream(Hooks, RequestMaker):
             ValueError: it is no request, or malformed.
             LinkError: readback, errback or delay can not work (a TypeError).
             ClosedError: the stream is closed.
-            RuntimeError: the stream's loop runs in another thread.
+            RuntimeError: another loop runs than the stream's, here or in another thread.
 
         Example:
             >>> stream.add_request("http://example.org/", lambda response: print(response.text))
@@ -412,9 +412,13 @@ class HTTPStream(Hooks, RequestMaker):
         Returns:
             A chain that ends when all of them have.
 
+        Raises:
+            RuntimeError: another loop runs than the stream's.
+
         Example:
             >>> await Watch().launch()
         """
+        refuse_other_thread(self.ioloop)
         if type(self).begin is Hooks.begin and not self._runner.chains:
             logger.warning("%s has no begin(), and nothing to run: define it", type(self).__name__)
         chain = self._runner.new_flow(type(self).__name__, self._session)
