@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, TypeAlias, Union
 
 __all__ = [
+    "REDIRECT_BODY",
     "BodyStream",
     "Inflow",
     "Sink",
@@ -35,6 +36,8 @@ Sink: TypeAlias = Union[
     Callable[[bytes], "Awaitable[object] | object"], IO[bytes], "os.PathLike[str]"
 ]
 
+#: Bytes of the body of a redirect that is followed: with more its connection is given up.
+REDIRECT_BODY = 64 * 1024
 #: Bytes that are put aside before libcurl has to wait.
 _ASIDE = 256 * 1024
 #: Bytes that a reader of a `BodyStream` may be behind before the sender has to wait.

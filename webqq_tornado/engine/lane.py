@@ -20,8 +20,8 @@ from tornado.ioloop import IOLoop
 
 from .addresses import is_public
 from .errors import AddressError, StreamError, from_curl, safe_url
-from .headerlines import announced_size, is_cut
-from .inflow import add_chunk
+from .headerlines import announced_size, is_cut, leads_on
+from .inflow import REDIRECT_BODY, add_chunk
 from .loops import lacks_descriptors
 from .options import AT_MOST_ONCE, BODY_LIMIT, FOLLOWS, PUBLIC_ONLY, Options
 from .pipes import Pipes
@@ -76,6 +76,8 @@ _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 _IN_HEADERS = frozenset({1, 8, 100})
 #: Bytes of a body that an idle handle may go on holding: of a larger one it is blanked.
 _SMALL_BODY = 2048
+#: libcurl's errors of a body whose headers were all there: broken off, refused by us, reset, ...
+_IN_BODY = frozenset({16, 18, 23, 56, 61, 63, 92, 95})
 _UNAUTHORIZED = 401
 _NOT_SENT_AGAIN = "The connection broke off before an answer, and nothing is sent twice"
 _EARLY = "An answer was there before the request was sent: it is that to another one"
@@ -225,11 +227,19 @@ class Transfer:
         # Not by MAXFILESIZE, which judges answers without a body, too: to HEAD, and 304.
         if not self._is_measured:
             self._has_notes = self._is_measured = True
-            if announced_size(self.header_lines) > self.limit:
-                self._room = -1
+            self._measure()
+            if self._room < 0:
                 return 0
         add_chunk(self.body, chunk)
         return None
+
+    def _measure(self) -> None:
+        """Look at what the headers announce."""
+        lines = self.header_lines
+        if announced_size(lines) > self.limit:
+            self._room = -1
+        elif self.follows and leads_on(lines):
+            self._room = min(self._room, REDIRECT_BODY)
 
     def _on_send(self, _peer: str, address: str, _peer_port: int, port: int) -> int:
         """Whether libcurl may send the request, which is not idempotent: at most once.
@@ -367,6 +377,15 @@ class Transfer:
             # The next request is to find nothing of this.
             self._is_restarted = self.is_marked = True
         return is_good
+
+    def forgive(self) -> None:
+        """What went wrong with the body of a redirect that is followed is nobody's business."""
+        is_of_body = isinstance(self.failure, tuple) and self.failure[0] in _IN_BODY
+        lines = self.header_lines
+        if is_of_body and self.follows and leads_on(lines) and not is_cut(lines):
+            self.failure = None
+            self.body.clear()
+            self._room = self.limit
 
     def _evades(self, code: int, text: str) -> bool:
         """Whether there is another way round what libcurl failed by."""

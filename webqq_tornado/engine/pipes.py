@@ -18,7 +18,7 @@ from .errors import ClosedError, StreamError, TooLargeError, from_curl, safe_url
 from .filesink import FileSink
 from .forms import Multipart
 from .headerlines import announced_size, last_status, leads_on
-from .inflow import BodyStream, Inflow
+from .inflow import REDIRECT_BODY, BodyStream, Inflow
 from .multipart import build_mime
 from .outflow import Outflow, outflow_of
 from .request import Request
@@ -249,9 +249,9 @@ class Pipes:
             self._receiving_is_paused = True
             return int(pycurl.WRITEFUNC_PAUSE)
         size = 0 if self._is_judged else self._judge()
-        if self.is_followed:
-            return None
         self.received += len(chunk)
+        if self.is_followed:
+            return None if self.received <= REDIRECT_BODY else 0
         limit = self._request.max_body_size
         if limit and max(self.received, size) > limit:
             self.refusal = self._too_large("the body", "max_body_size", limit)

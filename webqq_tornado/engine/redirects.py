@@ -11,6 +11,7 @@ fetch) where RFC 9110 (15.4) leaves a choice:
 300, 304, 305, 306      no redirects, with a Location or without
 to another origin       without credentials and cookies of the caller's, and without Host
 without a fragment      the fragment of the address before it stays
+its own body            is dropped; what is wrong with it does not count, its size neither
 ======================  ==================================================================
 
 Nothing here sends anything: `next_request` makes the next request of the last one and its answer.

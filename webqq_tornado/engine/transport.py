@@ -437,6 +437,7 @@ class Transport:
         for easy, code, text in failed:
             if easy.transfer.failure is None:
                 easy.transfer.failure = code, text
+            easy.transfer.forgive()
         for easy in (*succeeded, *(easy for easy, _, _ in failed)) if failed else succeeded:
             lane.remove_handle(easy)
             transfer = easy.transfer
