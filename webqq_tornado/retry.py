@@ -28,13 +28,12 @@ from .engine.errors import (
     TimeoutError,
     safe_url,
 )
+from .engine.options import IDEMPOTENT
 from .engine.request import Request
 from .engine.response import Response, unix_time
 
 __all__ = ["IDEMPOTENT", "CircuitBreaker", "Retry", "retry_after"]
 
-#: Methods that may be sent again without asking: to do it twice is to do it once (RFC 9110, 9.2.2).
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 #: Statuses that may be another one a little later (RFC 9110; 425: RFC 8470, 429: RFC 6585).
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ERRORS = (ConnectError, TimeoutError, ProtocolError)

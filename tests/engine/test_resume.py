@@ -117,6 +117,22 @@ async def test_the_part_of_another_address_is_not_gone_on_with(target: Path):
     assert target.read_bytes() == WHOLE
 
 
+async def test_it_goes_on_where_the_redirect_leads_to_another_address_each_time(target: Path):
+    """As of stores that sign their links anew."""
+    files, signatures = Files(), iter("ab")
+
+    def answer(asked: Asked) -> Say:
+        if asked.path == "/":
+            return Say(302, b"", {"Location": f"/file?signature={next(signatures)}"})
+        return files(asked)
+
+    async with scripted(answer) as server, HTTPStream() as stream:
+        request = Request(server.url, sink=target, resume=True)
+        await broken(stream, request)
+        assert (await stream.fetch(request)).status == 206
+    assert target.read_bytes() == WHOLE
+
+
 async def test_when_all_was_there_already_it_gets_its_name(target: Path):
     async with scripted(Files()) as server, HTTPStream() as stream:
         request = Request(server.url, sink=target, resume=True)

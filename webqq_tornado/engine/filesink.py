@@ -198,11 +198,16 @@ class FileSink:
             claim(self._part)
             self._is_claimed = True
 
+    @property
+    def _digest(self) -> str:
+        """Of the URL that was asked for first: it may be redirected to another each time."""
+        return _digest(self._request.asked_url or self._request.url)
+
     def _look(self) -> _Known | None:
         """What is there of the file already, if it can be gone on with."""
         try:
             facts = json.loads(self._sidecar.read_text(encoding="utf-8"))
-            if facts["url"] != _digest(self._request.url):
+            if facts["url"] != self._digest:
                 return None
             size = self._part.stat().st_size
             known = _Known(
@@ -217,7 +222,7 @@ class FileSink:
         validator = _validator(answer, time.time())
         if self._can_resume and validator:
             facts = {
-                "url": _digest(self._request.url),
+                "url": self._digest,
                 "validator": validator,
                 "total": _length(answer),
                 "encoding": _encoding(answer),
