@@ -360,7 +360,7 @@ async def test_a_chain_may_be_cancelled_in_a_streamed_answer(har: Path):
         lambda entry: entry["response"].pop("headers"),
         lambda entry: entry["response"].pop("content"),
         lambda entry: entry["response"].update(status="OK"),
-        lambda entry: entry["response"]["content"].update(text="A", encoding="base64"),
+        lambda entry: entry["response"].update(content={"_file": "../secret.txt"}),
         lambda entry: entry.update(time=None),
         lambda entry: entry["request"].update(url=None),
         lambda entry: entry["response"]["headers"].append({"name": "X"}),
@@ -687,6 +687,63 @@ async def test_base64_and_missing_bodies(har: Path):
     ]
     responses = await _answers(har, *entries)
     assert [response.body for response in responses] == [b"\xff", b"", b""]
+
+
+async def test_text_that_is_called_base64_and_is_none_is_text(har: Path):
+    """Firefox has written it so (bug 1762313); base64 may lack its padding, and have line ends."""
+    texts = ["<p>hello, ünï!", "YWJj\r\nZA", "a b", "/w"]
+    entries = [
+        _entry(f"http://h.example/{number}", response__content={"text": text, "encoding": "base64"})
+        for number, text in enumerate(texts)
+    ]
+    responses = await _answers(har, *entries)
+    assert [response.body for response in responses] == [
+        "<p>hello, ünï!".encode(),
+        b"abcd",
+        b"a b",
+        b"\xff",
+    ]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ("2026-01-01T00:00:02.000Z", "2026-01-01T00:00:01.999Z"),
+        ("2026-01-01T01:00:02+01:00", "2026-01-01T00:00:01.25Z"),
+        ("2026-01-01T00:00:02.0000001Z", "2026-01-01T00:00:02.0000000Z"),
+        ("2026-01-01T00:00:02", "2026-01-01T00:00:01.9999999"),
+    ],
+)
+async def test_answers_to_the_same_come_in_the_order_in_which_it_was_asked(har: Path, times):
+    """HAR 1.2 has a reader sort the entries: some writers have them by their end, or by host."""
+    last, first = (_entry(startedDateTime=one, response__statusText=one) for one in times)
+    responses = await _answers(har, last, first)
+    assert [response.reason for response in responses] == [times[1], times[0]]
+
+
+async def test_entries_without_a_time_come_as_they_stand(har: Path):
+    entries = [
+        _entry(startedDateTime="2026-01-01T00:00:02Z", response__statusText="1"),
+        _entry(startedDateTime="", response__statusText="2"),
+        _entry(startedDateTime="2026-01-01T00:00:01Z", response__statusText="3"),
+    ]
+    assert [response.reason for response in await _answers(har, *entries)] == ["1", "2", "3"]
+
+
+async def test_bodies_that_playwright_has_put_into_files_are_played(har: Path):
+    (har.parent / "0a1b.bin").write_bytes(b"\xff\0")
+    (har.parent / "asked.txt").write_bytes(b"n=1")
+    entry = _entry(
+        request__method="POST",
+        request__postData={"mimeType": "text/plain", "_file": "asked.txt"},
+        response__content={"mimeType": "text/plain", "_file": "0a1b.bin"},
+    )
+    lost = _entry("http://h.example/lost", response__content={"size": 2, "_file": "lost.bin"})
+    har.write_text(json.dumps({"log": {"entries": [entry, lost]}}))
+    async with HTTPStream(replay=HARReplay(har)) as stream:
+        request = Request("http://h.example/", body=b"n=1")
+        assert (await stream.fetch(request)).body == b"\xff\0"
+        assert (await stream.fetch("http://h.example/lost")).body == b""
 
 
 async def test_what_a_browser_has_given_up_is_passed_over_if_it_came_later(har: Path):

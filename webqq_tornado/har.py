@@ -39,6 +39,7 @@ from .engine.errors import (
 )
 from .engine.files import replaced_file
 from .engine.forms import Multipart
+from .engine.harfile import decoded, entries_of
 from .engine.matching import Field, Key, Matcher, asked_url, fields_of, header_of
 from .engine.replay import Answer
 from .engine.request import Request
@@ -235,8 +236,9 @@ class HARReplay:
     """Answers the requests of a flow from a HAR file: for `HTTPStream(replay=...)`.
 
     A request is found by method, URL and body, with secrets masked as the recorder does. Where the
-    same was asked several times, the answers come in their order. Redirects are followed from
-    entry to entry, as they are over the network. A body that is not in the file is empty.
+    same was asked several times, the answers come in the order in which it was. Redirects are
+    followed from entry to entry, as they are over the network. A body that is in a file beside
+    this one (Playwright's `content: "attach"`) is read there; one that was not kept is empty.
 
     Args:
         path: of a HAR file: the recorder's, or a browser's.
@@ -268,10 +270,7 @@ class HARReplay:
         self._path = path
         self._found: defaultdict[Key, int] = defaultdict(int)
         self._answers: dict[Key, list[Answer | _Failure]] = {}
-        try:
-            entries = list(json.loads(Path(path).read_text(encoding="utf-8-sig"))["log"]["entries"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ValueError(f"{path} is no HAR file: {error!r}") from error
+        entries = entries_of(Path(path))
         for number, entry in enumerate(entries, 1):
             try:
                 key, outcome = _key(entry["request"], self._matcher), _outcome(entry)
@@ -341,7 +340,9 @@ def _key(request: Mapping[str, Any], matcher: Matcher) -> Key:
     is_base64 = "base64" in (posted.get("_encoding"), posted.get("encoding"))
     headers = [(str(one["name"]), str(one["value"])) for one in request.get("headers") or ()]
     content_type = str(posted.get("mimeType") or header_of(headers, "Content-Type"))
-    body = base64.b64decode(text) if is_base64 else text.encode("utf-8", "surrogatepass")
+    body = decoded(text) if is_base64 else None
+    if body is None:
+        body = text.encode("utf-8", "surrogatepass")
     return matcher.recorded_key(method, url, body, content_type)
 
 
@@ -385,8 +386,8 @@ def _header_lines(response: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _body(content: Mapping[str, Any], headers: Iterable[tuple[str, str]]) -> bytes:
     """The body's bytes, decompressed: text is in the charset that the headers say."""
     text = str(content.get("text") or "")
-    if str(content.get("encoding", "")).lower() == "base64":
-        return base64.b64decode(text)
+    if str(content.get("encoding", "")).lower() == "base64" and (body := decoded(text)) is not None:
+        return body
     return _encoded(text, header_of(headers, "Content-Type") or str(content.get("mimeType", "")))
 
 
