@@ -16,6 +16,7 @@ import pycurl
 import pytest
 from conftest import open_descriptors
 from servers.misbehaving import NAMES, misbehaving
+from servers.raw import answer, raw_server, saying
 from servers.web import Web
 from waiting import until
 
@@ -214,3 +215,13 @@ async def test_a_transfer_encoding_that_is_not_undone_is_not_blamed_on_the_bodys
         with pytest.raises(ProtocolError) as caught:
             await stream.fetch(f"{url}/transfer_encoding_nobody_asked_for")
     assert "decompress_response" not in str(caught.value)
+
+
+@pytest.mark.parametrize("said", [b"utf-8", b"aws-chunked", b"gzip, binary"])
+async def test_a_word_that_is_no_coding_is_passed_over_in_a_stream_too(said):
+    told = answer(b"as it is", b"Content-Encoding: " + said)
+    async with raw_server(saying(told)) as url, HTTPStream() as stream:
+        async with stream.open(url) as response:
+            assert response.status == 200
+            assert await response.stream.read() == b"as it is"
+    assert stream.stats().in_flight == 0

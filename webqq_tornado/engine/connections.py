@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from .lane import Lane
+from .tcpinfo import borrowed
 
 __all__ = ["Connections"]
 
@@ -78,9 +79,9 @@ class Connections:
             The lane that has it in its pool.
         """
         known = self.known[fd]
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as duplicate:
-            self._retired[fd] = known, _end_of(duplicate)
-            duplicate.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError), borrowed(fd) as connection:
+            self._retired[fd] = known, _end_of(connection)
+            connection.shutdown(socket.SHUT_RDWR)
         return known.lane
 
     @property

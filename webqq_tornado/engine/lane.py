@@ -395,7 +395,7 @@ class Transfer:
             return self.pipes is None or self.pipes.rewind()
         if code == _NO_ANSWER and text == _EARLY and self._is_sent < 0:
             self.easy.setopt(pycurl.FRESH_CONNECT, 1)
-            return self.pipes is None or self.pipes.rewind()
+            return self.pipes is None  # else some of the wrong body may be in use already
         if code == _NOT_DECODED and text.startswith(_UNKNOWN_ENCODING) and self._is_sent < 0:
             # A word that is no coding, such as "utf-8" or "aws-chunked" of an object store.
             self.easy.setopt(pycurl.HTTP_CONTENT_DECODING, 0)

@@ -296,6 +296,7 @@ class Pipes:
         Returns:
             False if it can be had once only.
         """
+        self.has_headers = self.is_told  # others are to come
         self.is_followed = self._is_judged = False
         if self._outflow is None:
             return True

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import socket
 import struct
+from collections.abc import Iterator
 
-__all__ = ["came_before_it_was_sent"]
+__all__ = ["borrowed", "came_before_it_was_sent"]
 
 #: Linux's struct tcp_info: eight bytes, then numbers of 32 bits.
 _HEAD, _LAST_DATA_SENT, _LAST_DATA_RECEIVED, _NUMBERS = 8, 9, 11, 12
 #: Milliseconds: twice the coarsest tick of the kernel's clock.
 _TICKS = 20
+
+
+@contextlib.contextmanager
+def borrowed(fd: int) -> Iterator[socket.socket]:
+    """A socket of libcurl's as one of Python's, which does not close it, nor need another number.
+
+    Args:
+        fd: of it.
+
+    Raises:
+        OSError: it is none, or is closed.
+    """
+    connection = socket.socket(fileno=fd)
+    try:
+        yield connection
+    finally:
+        connection.detach()
 
 
 def came_before_it_was_sent(fd: int) -> bool:
@@ -25,10 +43,10 @@ def came_before_it_was_sent(fd: int) -> bool:
     """
     if fd < 0 or not hasattr(socket, "TCP_INFO"):
         return False
+    size = _HEAD + 4 * _NUMBERS
     try:
-        with socket.socket(fileno=os.dup(fd)) as duplicate:
-            size = _HEAD + 4 * _NUMBERS
-            info = duplicate.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
+        with borrowed(fd) as connection:
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
     except OSError:
         return False
     if len(info) < size:
