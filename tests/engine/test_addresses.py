@@ -295,7 +295,15 @@ async def test_an_https_proxy_is_verified_unless_told_otherwise(web: Web):
 
 @pytest.mark.parametrize(
     ("no_proxy", "is_proxied"),
-    [("127.0.0.1", False), ("127.0.0.0/8", False), ("*", False), ("10.0.0.1", True), ("", True)],
+    [
+        ("127.0.0.1", False),
+        ("127.0.0.0/8", False),
+        ("*", False),
+        ("a.test, *", False),
+        ("a.test 127.0.0.1", False),
+        ("10.0.0.1", True),
+        ("", True),
+    ],
 )
 async def test_hosts_that_need_no_proxy(web: Web, no_proxy, is_proxied):
     settings = {"proxy": "http://127.0.0.1:1", "no_proxy": no_proxy}
@@ -305,6 +313,17 @@ async def test_hosts_that_need_no_proxy(web: Web, no_proxy, is_proxied):
                 await stream.fetch(web.http)
         else:
             assert (await stream.fetch(web.http)).status == 200
+
+
+@pytest.mark.parametrize("listed", ["*.web.test", ".web.test", "WEB.test", "a.test web.test\tb"])
+async def test_names_that_need_no_proxy_as_other_clients_take_them(listed: str, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", listed)
+    async with HTTPStream() as stream:
+        with pytest.raises(ResolveError):
+            await stream.fetch("http://a.web.test/")
+        with pytest.raises(ProxyError):
+            await stream.fetch("http://another-web.test/")
 
 
 # -- TLS --------------------------------------------------------------------------------------

@@ -76,12 +76,12 @@ def test_a_wrong_auth_mode_is_named():
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("proxy", "http://me:pü@Bücher.example:80", "http://me:pü@xn--bcher-kva.example:80"),
+        ("proxy", "http://me:pü@Bücher.example:80", "http://me:p%C3%BC@xn--bcher-kva.example:80"),
         ("proxy", "bücher.example:3128", "xn--bcher-kva.example:3128"),
         ("proxy", "socks5h://faß.example/", "socks5h://xn--fa-hia.example"),
         ("proxy", "http://127.0.0.1:80", "http://127.0.0.1:80"),
         ("doh_url", "https://bücher.example/q", "https://xn--bcher-kva.example/q"),
-        ("no_proxy", "a.test, .bücher.example,ü b", "a.test,xn--bcher-kva.example,ü b"),
+        ("no_proxy", "a.test, .bücher.example,ü[b", "a.test,xn--bcher-kva.example,ü[b"),
         ("resolve", {"Bücher.example:80": "[::1]"}, "xn--bcher-kva.example:80:[::1]:"),
     ],
 )
@@ -93,6 +93,12 @@ def test_a_host_outside_ascii_has_its_idna_form_in_every_setting(name, value, sa
 def _texts(options):
     values = [value if isinstance(value, list) else [value] for value in options.values()]
     return [one for value in values for one in value]
+
+
+def test_hosts_without_a_proxy_may_be_written_as_other_clients_take_them():
+    listed = "*.a.test, b.test\tc.test,[::1],,10.0.0.0/8"
+    assert b".a.test,b.test,c.test,::1,10.0.0.0/8" in _texts(_options(proxy="", no_proxy=listed))
+    assert b"*" in _texts(_options(proxy="", no_proxy="a.test *"))
 
 
 @pytest.mark.parametrize("settings", [{"proxy": "http://ü b:80"}, {"doh_url": "https://[ü"}])

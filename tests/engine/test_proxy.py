@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+from urllib.parse import unquote
+
 import pytest
 from servers.proxies import PASSWORD, USER, Proxies
 from servers.raw import answer, raw_server, saying
@@ -94,6 +98,35 @@ async def test_a_socks_proxy_that_refuses_the_login_is_a_proxy_error(web: Web, p
     async with HTTPStream(defaults={"proxy": proxy}) as stream:
         with pytest.raises(ProxyError):
             await stream.fetch(web.http)
+
+
+PASSWORDS = ["hush#hush", "hush/hush", "hush?hush", "hush hush", "hush@hush", "hüsh%23", "hush%"]
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+@pytest.mark.parametrize("password", PASSWORDS)
+async def test_a_proxys_password_may_be_written_as_it_is(password: str, scheme: str):
+    told: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        told.extend((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n"))
+        writer.write(answer())
+
+    async with raw_server(proxy) as url, HTTPStream() as stream:
+        address = f"{scheme}me:{password}@{url.removeprefix('http://')}"
+        assert (await stream.fetch(Request("http://web.test/", proxy=address))).body == b"ok"
+    login = base64.b64encode(f"me:{unquote(password)}".encode())
+    assert b"Proxy-Authorization: Basic " + login in told
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+@pytest.mark.parametrize("password", PASSWORDS)
+async def test_no_error_shows_a_password_of_the_environments_proxy(monkeypatch, password, scheme):
+    monkeypatch.setenv("http_proxy", f"{scheme}://me:{password}@127.0.0.1:1")
+    async with HTTPStream() as stream:
+        with pytest.raises(ProxyError) as caught:
+            await stream.fetch("http://web.test/")
+    assert not any(part in str(caught.value) for part in ("hush", "hüsh", "me:"))
 
 
 async def test_the_environment_names_the_proxy(web: Web, proxies: Proxies, monkeypatch):

@@ -256,6 +256,11 @@ def test_a_url_in_a_recording(url: str, shown: str):
         ("http://h/?a=%0Ab", "http://h/?a=%0Ab"),
         ("http://h/?r=%7B%22sid%22:%22x%22%7D", "http://h/?r=%7B%22sid%22:%22...%22%7D"),
         ("http://h/a;jsessionid=abc", "http://h/a;jsessionid=..."),
+        ("http://me:pw#pw@h:1/a", "...@h:1/a"),
+        ("http://me:pw/pw@h:1", "...@h:1"),
+        ("http://me:pw", "http://..."),
+        ("http://h:80/@a", "http://h:80/@a"),
+        ("http://[::1]/@a", "http://[::1]/@a"),
     ],
 )
 def test_a_url_that_is_shown(url: str, shown: str):

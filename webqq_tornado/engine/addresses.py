@@ -113,7 +113,6 @@ def no_proxy_of(
     if no_proxy == "*":
         return "*"
     own = [_name(host) for host, address in (resolve or {}).items() if is_loopback(_name(address))]
-    # Ours first: libcurl stops reading at a blank that no comma follows.
     return ",".join(filter(None, (LOOPBACK, *own, no_proxy)))
 
 

@@ -39,6 +39,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import re
 from typing import Any, NamedTuple
 
 from .secrets import safe_text, safe_url
@@ -319,9 +320,11 @@ def from_curl(
         cause = _BAD_REDIRECT
     elif (code == 1 and "HTTP" in text) or (code == 61 and "Transfer-Encoding" in text):
         cause = _CAUSES[8]  # the answer's version, and the way that its body is framed
-    why = f": {safe_text(text.rstrip('. '))}" if text else ""
+    why = f": {safe_text(_PROXY_URL.sub('', text).rstrip('. '))}" if text else ""
     message = f"{method} {safe_url(url)}: {cause.phase} failed{why}; {cause.remedy}"
     return cause.error(message, request=request, code=code)
 
 
+#: libcurl shows the whole of a proxy's URL that it can not read, which is why it has no parts.
+_PROXY_URL = re.compile(r"(?<=proxy syntax) in '.*'", re.DOTALL)
 _CONNECTING, _TOO_MANY_REDIRECTS, _SENDING, _RECEIVING = 7, 47, 55, 56

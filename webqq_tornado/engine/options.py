@@ -7,8 +7,10 @@ what its easy handle already has. Nothing here touches a handle.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pycurl
 
@@ -127,27 +129,44 @@ def _connection(host: str, address: str) -> str:
     return f"{name}:{port}:{target}:{target_port}"
 
 
+#: What has a meaning in a URL, in a user's name or password as well; escapes stay.
+_PLAIN_IN_USERINFO = "%:!$&'()*+,;=[]\\"
+
+
 def _proxy(url: str) -> bytes:
-    """A proxy's URL with a host in ASCII: no libcurl from PyPI knows of IDNA."""
-    if not url.isascii():
-        scheme, mark, authority = url.rpartition("://")
-        userinfo, at, host = authority.rpartition("@")
-        url = f"{scheme}{mark}{userinfo}{at}{normal_host(host)}"
+    """A proxy's URL with its user escaped, and a host in ASCII: libcurl (of PyPI) has no IDNA."""
+    if "@" in url or not url.isascii():
+        found = _SCHEME.match(url)
+        start = found.end() if found else 0
+        userinfo, at, host = url[start:].rpartition("@")
+        host = host if host.isascii() else normal_host(host)
+        url = f"{url[:start]}{quote(userinfo, safe=_PLAIN_IN_USERINFO)}{at}{host}"
     return _text(url)
 
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
 def _no_proxy(hosts: str) -> bytes:
-    if not hosts.isascii():
-        hosts = ",".join(map(_ascii_host, hosts.split(",")))
+    if _IN_ANOTHER_FORM.search(hosts):
+        names = [_listed_host(name) for name in re.split(r"[,\s]+", hosts) if name]
+        hosts = "*" if "*" in names else ",".join(names)
     return _text(hosts)
 
 
-def _ascii_host(host: str) -> str:
-    name = host.strip()
+#: What libcurl does not take in a list of hosts, and other clients do.
+_IN_ANOTHER_FORM = re.compile(r"[*\[\s]|[^\x00-\x7F]")
+
+
+def _listed_host(name: str) -> str:
+    if name.startswith("*."):
+        name = name[1:]
+    elif name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
     try:
-        return host if name.isascii() else normal_host(name.lstrip("."))
+        return name if name.isascii() else normal_host(name.lstrip("."))
     except ValueError:  # the variable is of the whole system: what is wrong in it stops no request
-        return host
+        return name
 
 
 def _split_port(host: str) -> tuple[str, str]:

@@ -81,9 +81,9 @@ class Request:
         client_key: path of its key, when not in the same file.
         client_key_password: of that key.
         proxy: URL: http, https, socks4, socks4a, socks5 or socks5h, with user and password if
-            the proxy wants them. "" forbids any. By default what the environment names
-            (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`), but not for this machine:
-            localhost, the names below it, and addresses of loopback.
+            the proxy wants them: escaped, or as they are. "" forbids any. By default what the
+            environment names (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`), but not for
+            this machine: localhost, the names below it, and addresses of loopback.
         unix_socket: path of a unix socket to connect to instead of the URL's host.
         http_version: "1.0", "1.1", "2" (by ALPN, else 1.1), "2-prior-knowledge", "3". By
             default 2 for https and 1.1 for http.
@@ -119,8 +119,9 @@ class Request:
         resolve: own addresses: of `host` or `host:port` to `address` or `address:port`. The
             name in the URL remains what TLS verifies and the server is told.
         doh_url: https URL of a DNS-over-HTTPS resolver (RFC 8484) to ask instead of the system.
-        no_proxy: hosts that need no proxy, as in the variable: names with their subdomains,
-            addresses, networks, separated by commas; "*" for all. By default the variable's.
+        no_proxy: hosts that need no proxy, as in the variable: names with their subdomains (maybe
+            behind "." or "*."), addresses, networks, separated by commas or blanks; "*" for all.
+            By default the variable's.
         proxy_headers: for the proxy alone, not the server behind it.
         proxy_validate_cert: verify an https proxy's certificate; True.
         tls_min_version: "1.0" to "1.3"; "1.2".

@@ -146,7 +146,12 @@ def safe_url(url: str) -> str:
     if not parts.netloc and "@" in url:  # malformed: what stands before may be a password
         return "...@" + url.rpartition("@")[2]
     netloc = parts.netloc.rpartition("@")[2]
+    if _NO_PORT.search(netloc):  # a password that is not escaped may end what looks like a host
+        return "...@" + url.rpartition("@")[2] if "@" in url else f"{parts.scheme}://..."
     return _SHOWN.url(parts._replace(netloc=netloc, fragment="").geturl())
+
+
+_NO_PORT = re.compile(r":(?!\d*\Z)[^\]]*\Z")
 
 
 def safe_text(text: str) -> str:
