@@ -19,7 +19,10 @@ from waiting import until
 
 from engine.readers import wait
 from webqq_tornado import HTTPStream, Request
+from webqq_tornado.engine import lane as lane_module
 from webqq_tornado.engine import transport as transport_module
+from webqq_tornado.engine.connections import Connections
+from webqq_tornado.engine.lane import Lane
 
 
 @pytest.fixture(params=["epoll", "handlers"])
@@ -298,3 +301,43 @@ async def test_a_busy_stream_leaves_turns_to_others(web: Web):
         tick()
         await stream.drain()
     assert max(b - a for a, b in itertools.pairwise(turns)) < 500
+
+
+class _Traffic:
+    """What a lane wants of its transport, without a loop."""
+
+    outlives_sockets = True
+
+    def __init__(self):
+        self.fd_map, self.registered, self.connections = {}, {}, Connections()
+
+
+def test_a_lane_has_room_for_some_names_or_for_one():
+    """libcurl looks up with 20 threads, and a name takes two: slow ones hold up no others."""
+    lane = Lane(_Traffic())
+    for number in range(9):
+        assert lane.takes(f"http://slow{number}.example")
+        lane.begin_lookup(f"http://slow{number}.example")
+    assert not lane.takes("http://good.example")
+    assert lane.takes("http://127.0.0.1:80")
+    lane.end_lookup("http://slow0.example", is_known=True)
+    assert lane.takes("http://good.example")
+    assert lane.takes("http://slow0.example")
+    crowd = Lane(_Traffic())
+    for _ in range(128):
+        assert crowd.takes("http://one.example")
+        crowd.begin_lookup("http://one.example")
+    assert not crowd.takes("http://other.example")
+    lane.close()
+    crowd.close()
+
+
+def test_a_lane_with_a_lookup_under_way_is_closed_later(monkeypatch):
+    lane = Lane(_Traffic())
+    lane.begin_lookup("http://slow.example")
+    before = len(lane_module.postponed)
+    lane.close()
+    assert len(lane_module.postponed) == before + 1
+    monkeypatch.setattr(lane_module, "_LONGEST_LOOKUP", -1.0)
+    Lane(_Traffic()).close()
+    assert lane_module.postponed == []

@@ -30,7 +30,7 @@ from .response import Response
 from .session import Session
 from .tcpinfo import came_before_it_was_sent
 
-__all__ = ["LANE_TRANSFERS", "Easy", "Lane", "Outcome", "Traffic", "Transfer"]
+__all__ = ["LANE_TRANSFERS", "Easy", "Lane", "Outcome", "Traffic", "Transfer", "postponed"]
 
 #: Transfers in one CurlMulti before another is opened. Also nginx's and most servers' limit of
 #: streams on one HTTP/2 connection.
@@ -651,17 +651,15 @@ _TO_NOWHERE: Options = {
     pycurl.NOSIGNAL: 1,
 }
 #: Multis with a lookup under way, and when they were to be closed: to close one is to wait for it.
-_postponed: list[tuple[float, pycurl.CurlMulti]] = []
+#: They are closed when another lane is made or closed, a minute later.
+postponed: list[tuple[float, pycurl.CurlMulti]] = []
 
 
-def _postpone(multi: pycurl.CurlMulti) -> None:
-    """Close it when its lookups have ended; those that have waited long enough are closed now."""
-    now = monotonic()
-    ripe = [one for at, one in _postponed if at + _LONGEST_LOOKUP < now]
-    _postponed[:] = [(at, one) for at, one in _postponed if at + _LONGEST_LOOKUP >= now]
-    _postponed.append((now, multi))
-    for one in ripe:
-        one.close()
+def _close_postponed() -> None:
+    """Close those whose lookups must have ended."""
+    ripe = monotonic() - _LONGEST_LOOKUP
+    while postponed and postponed[0][0] < ripe:
+        postponed.pop(0)[1].close()
 
 
 class Lane:
@@ -703,6 +701,7 @@ class Lane:
     )
 
     def __init__(self, transport: Traffic, *, public_only: bool = False) -> None:
+        _close_postponed()
         self._transport = transport
         self.public_only = public_only
         self._fd_map = transport.fd_map
@@ -741,8 +740,9 @@ class Lane:
             self._timer.cancel()
             self._timer = None
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, None)
+        _close_postponed()
         if self._lookups:
-            _postpone(self._multi)
+            postponed.append((monotonic(), self._multi))
         else:
             self._multi.close()
 

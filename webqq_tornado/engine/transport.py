@@ -60,7 +60,7 @@ from tornado.ioloop import IOLoop
 from .connections import Connections
 from .errors import ClosedError, ConnectError, StreamError, safe_url
 from .headerlines import is_cut
-from .lane import LANE_CONNECTIONS, LANE_TRANSFERS, Lane, Outcome, Transfer
+from .lane import LANE_CONNECTIONS, LANE_TRANSFERS, Lane, Outcome, Transfer, postponed
 from .loops import asyncio_loop_of, descriptor_limit, is_nested
 from .options import Options
 from .pipes import Pipes
@@ -628,7 +628,7 @@ class Transport:
         self._prune_timer = None
         for lane in self.connections.retired_lanes():
             lane.prune()
-            self._touched.add(lane)
+            self.kick_soon(lane)  # some of its transfers may have ended in there
         if self.connections.retired_lanes():  # it had looked for another reason meanwhile
             self._prune_soon()
         self._schedule_turn()
@@ -778,6 +778,8 @@ def _after_fork_in_parent() -> None:
 def _after_fork() -> None:
     for transport in tuple(_living):
         _parents.append(transport._forget())
+    _parents.append(tuple(postponed))
+    postponed.clear()
     _living.clear()
 
 
