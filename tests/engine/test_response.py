@@ -89,6 +89,12 @@ async def test_interim_answers_are_passed_over():
     assert response.history == []
 
 
+async def test_blanks_around_the_colon_are_no_part_of_a_header():
+    raw = b"HTTP/1.1 200 OK\r\nX-A \t:\tb \r\nX-B:c\r\nX-C:\r\nContent-Length: 0\r\n\r\n"
+    response = await _answered(raw)
+    assert response.headers.items()[:3] == [("X-A", "b"), ("X-B", "c"), ("X-C", "")]
+
+
 async def test_trailers_leave_the_headers_as_they_are():
     response = await _answered(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\nTrailer: X-T\r\n\r\n"

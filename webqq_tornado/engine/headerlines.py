@@ -6,7 +6,7 @@ after its end the trailers.
 
 from __future__ import annotations
 
-__all__ = ["announced_size", "is_cut", "last_status", "leads_on"]
+__all__ = ["announced_size", "is_cut", "is_gzip", "last_status", "leads_on"]
 
 _ENDS = (b"\r\n", b"\n")
 #: Statuses of answers that another one follows (RFC 9110, 15.2); 101 is no such.
@@ -21,6 +21,17 @@ def announced_size(lines: list[bytes]) -> int:
         if line[:15].lower() == b"content-length:" and value.isdigit():
             return int(value)
     return -1
+
+
+def is_gzip(lines: list[bytes]) -> bool:
+    """Whether gzip, and nothing else, was done to the body of the last answer."""
+    name = b"content-encoding:"
+    codings = [
+        line[len(name) :].strip().lower()
+        for line in _last_answer(lines)
+        if line[: len(name)].lower() == name
+    ]
+    return codings in ([b"gzip"], [b"x-gzip"])
 
 
 def last_status(lines: list[bytes]) -> int:

@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic
@@ -20,7 +21,8 @@ from tornado.ioloop import IOLoop
 
 from .addresses import is_public
 from .errors import AddressError, StreamError, from_curl, safe_url
-from .headerlines import announced_size, is_cut, leads_on
+from .headerlines import announced_size, is_cut, is_gzip, leads_on
+from .inflating import Members
 from .inflow import REDIRECT_BODY, add_chunk
 from .loops import lacks_descriptors
 from .options import AT_MOST_ONCE, BODY_LIMIT, FOLLOWS, PUBLIC_ONLY, Options
@@ -71,7 +73,8 @@ _TIMES_OF_FIRST = (
 )
 
 #: libcurl's errors.
-_NOT_CONNECTED, _ABORTED, _NO_ANSWER, _NOT_SENT, _NOT_DECODED, _TOO_LARGE = 7, 42, 52, 55, 61, 63
+_NOT_CONNECTED, _NOT_WRITTEN, _ABORTED, _NO_ANSWER, _NOT_SENT, _NOT_DECODED = 7, 23, 42, 52, 55, 61
+_TOO_LARGE = 63
 _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 _IN_HEADERS = frozenset({1, 8, 100})
 #: Bytes of a body that an idle handle may go on holding: of a larger one it is blanked.
@@ -400,7 +403,30 @@ class Transfer:
             # A word that is no coding, such as "utf-8" or "aws-chunked" of an object store.
             self.easy.setopt(pycurl.HTTP_CONTENT_DECODING, 0)
             return self.pipes is None or self.pipes.rewind()
-        return False
+        return code == _NOT_WRITTEN and self._room >= 0 and self._inflates_members()
+
+    def _inflates_members(self) -> bool:
+        """Whether the body is to be had anew and decoded here.
+
+        libcurl takes what is behind the first member of a gzip body for an error, and its words
+        are not always about that.
+        """
+        if self._is_sent >= 0 or self.pipes is not None or not is_gzip(self.header_lines):
+            return False
+        self.easy.setopt(pycurl.HTTP_CONTENT_DECODING, 0)
+        if not self.discards:
+            self.easy.setopt(pycurl.WRITEFUNCTION, self._decoding(Members(self._on_body)))
+        return True
+
+    def _decoding(self, members: Members) -> Callable[[bytes], int | None]:
+        def write(chunk: bytes) -> int | None:
+            try:
+                return members(chunk)
+            except zlib.error as error:
+                self.failure = _NOT_DECODED, str(error)
+                return 0
+
+        return write
 
     def refuse_early_answer(self) -> int:
         """Give up what came on a connection that was there already, if it came before the request.

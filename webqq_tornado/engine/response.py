@@ -385,7 +385,8 @@ def _parse_headers(lines: Iterable[bytes]) -> http.client.HTTPMessage:
         text = line.decode("latin-1").rstrip("\r\n")
         name, colon, value = text.partition(":")
         if colon:
-            message[name] = value.strip(" \t")  # in Latin-1 a byte of UTF-8 or GBK may be a space
+            # In Latin-1 a byte of UTF-8 or GBK may be a space.
+            message[name.rstrip(" \t")] = value.strip(" \t")
     return message
 
 

@@ -1,0 +1,66 @@
+"""Gzip with several members (RFC 1952, 2.2), of which libcurl decodes none but the first.
+
+A server that compresses piece by piece sends such bodies (Kubernetes, logs in object stores), and
+some send zeros behind the last one. As gzip does we skip these, and ignore what is no gzip.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+__all__ = ["Members"]
+
+_MAGIC = b"\x1f\x8b"
+_GZIP = 16 + zlib.MAX_WBITS
+#: Bytes that are given on at once, however far they inflate.
+_PIECE = 256 * 1024
+
+
+class Members:
+    """Takes a body as it was sent, as libcurl's WRITEFUNCTION does, and gives it on decoded.
+
+    Args:
+        write: takes the decoded chunks; returns None, or 0 for no more.
+
+    Raises:
+        zlib.error: a member is corrupt; of the call.
+
+    Example:
+        >>> chunks = []
+        >>> Members(chunks.append)(gzip.compress(b"a") + gzip.compress(b"b"))
+        >>> chunks
+        [b'a', b'b']
+    """
+
+    def __init__(self, write: Callable[[bytes], int | None]) -> None:
+        self._write = write
+        self._member: zlib._Decompress | None = None
+        self._begun = b""  # of the next one
+        self._is_over = False
+
+    def __call__(self, chunk: bytes) -> int | None:
+        while chunk and not self._is_over:
+            if self._member is None:
+                chunk = self._begin(chunk)
+                continue
+            data = self._member.decompress(chunk, _PIECE)
+            chunk = self._member.unconsumed_tail
+            if data and self._write(data) is not None:
+                return 0
+            if self._member.eof:
+                chunk, self._member = self._member.unused_data, None
+        return None
+
+    def _begin(self, chunk: bytes) -> bytes:
+        """Begin the next member, if it is one; returns what is to be decoded."""
+        chunk = (self._begun + chunk).lstrip(b"\0")
+        self._begun = b""
+        if chunk.startswith(_MAGIC):
+            self._member = zlib.decompressobj(_GZIP)
+            return chunk
+        if _MAGIC.startswith(chunk):
+            self._begun = chunk
+        else:
+            self._is_over = True
+        return b""
