@@ -97,8 +97,8 @@ ENDS: dict[str, type[Exception] | tuple[int, bytes]] = {
     "transfer_encoding_nobody_asked_for": ProtocolError,
     "corrupt_gzip": ProtocolError,
     "gzip_with_another_checksum": ProtocolError,
-    "gzip_with_something_after_it": ProtocolError,
-    "two_gzips": ProtocolError,
+    "gzip_with_something_after_it": (200, bytes(range(256)) * 400),
+    "two_gzips": (200, bytes(range(256)) * 800),
     "no_gzip_at_all": ProtocolError,
     # libcurl gives what it could decode, and does not tell that the encoding never ended. (Where
     # the connection breaks off it does: those are "short_body" and the like.)

@@ -26,10 +26,10 @@ size, an encoding that is corrupt. What it does not do in time is a `TimeoutErro
 for silence, `request_timeout` for a trickle. Too much of it is a `TooLargeError`. Made good without
 a word are: a kept connection that turns out to be closed (the request goes out on a new one, if
 nothing was sent yet or it is idempotent), interim answers, an answer that comes before the upload
-has ended, bytes after the body's end. libcurl does not tell when a compressed body of full length
-ends in the middle of its encoding: then the response has what could be decoded; nor when an HTTP/2
-server resets a stream with NO_ERROR in the middle of a body without Content-Length, which then
-passes for its end. `tests/engine/test_faults.py` has all.
+has ended, bytes after the body's end or behind its gzip. libcurl does not tell when a compressed
+body of full length ends in the middle of its encoding: then the response has what could be decoded;
+nor when an HTTP/2 server resets a stream with NO_ERROR in the middle of a body without
+Content-Length, which then passes for its end. `tests/engine/test_faults.py` has all.
 
 A child exists where a caller can do something else about it. A response with a status of
 400 or more is a response and none of these, as on a socket.

@@ -24,7 +24,7 @@ class Members:
         write: takes the decoded chunks; returns None, or 0 for no more.
 
     Raises:
-        zlib.error: a member is corrupt; of the call.
+        zlib.error: by the call: a member is corrupt.
 
     Example:
         >>> chunks = []
@@ -40,6 +40,7 @@ class Members:
         self._is_over = False
 
     def __call__(self, chunk: bytes) -> int | None:
+        """Take the next bytes of the body; returns 0 when no more is wanted, else None."""
         while chunk and not self._is_over:
             if self._member is None:
                 chunk = self._begin(chunk)
