@@ -25,6 +25,8 @@ __all__ = ["charset_of", "decode"]
 #: A parameter of a media type; of one in quotes the end may be missing.
 _PARAMETER = re.compile(r';\s*([^\s;="]*)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"?|([^;,]*)))?')
 _QUOTES = " \t\"'"
+#: One of several values in a header: commas in quotes do not end it.
+_VALUE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.?)*"?)+')
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16be"), (b"\xff\xfe", "utf-16le"))
 _REPLACEMENT = "\ufffd"
@@ -127,15 +129,21 @@ def charset_of(content_types: Iterable[str]) -> str:
     """The charset that a response declares, "" if none.
 
     Args:
-        content_types: the values of its Content-Type headers: the last that says one counts.
+        content_types: the values of its Content-Type headers. The last type counts, with the
+            charset that it has, or that the same type had before (Fetch, 2.2.3).
 
     Example:
         >>> charset_of(['text/html; charset="GB2312"'])
         'gb2312'
     """
-    found = ""
-    for value in content_types:
-        found = _charset_in(value) or found
+    found = essence = ""
+    for value in _VALUE.findall(",".join(content_types)):
+        kind = value.partition(";")[0].strip().lower()
+        if kind == "*/*" or (essence and "/" not in kind):
+            continue
+        charset = _charset_in(value)
+        if charset or kind != essence:
+            found, essence = charset, kind
     return found
 
 
