@@ -91,3 +91,42 @@ async def test_of_a_redirect_that_is_not_followed_the_body_counts():
         response = await stream.fetch(request.replace(max_body_size=400_000))
         assert isinstance(response, Response)
         assert len(response.body) == 300_000
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("a=1", b"a=2"),
+        ("a=1; b=1", b"a=2; b=1"),
+        ("b=1;a=1 ; A=1", b"a=2; b=1; A=1"),
+        ("aa=1", b"a=2; aa=1"),
+    ],
+)
+async def test_a_cookie_that_a_redirect_sets_takes_the_place_of_the_callers(
+    given: str, sent: bytes
+):
+    asked: list[bytes] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for said in (HEAD + b"Set-Cookie: a=2\r\nContent-Length: 0\r\n\r\n", answer()):
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(said)
+
+    async with raw_server(handler) as url, HTTPStream() as stream:
+        await stream.fetch(Request(url, headers={"Cookie": given}))
+        assert b"\r\nCookie: " + sent + b"\r\n" in asked.pop()
+
+
+async def test_who_keeps_no_cookies_goes_on_with_those_that_were_given():
+    asked: list[bytes] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for said in (HEAD + b"Set-Cookie: a=2\r\nContent-Length: 0\r\n\r\n", answer()):
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(said)
+
+    async with raw_server(handler) as url:
+        client = HTTPStreamClient(force_instance=True)
+        await client.fetch(url, headers={"Cookie": "a=1"})
+        client.close()
+    assert b"\r\nCookie: a=1\r\n" in asked.pop()

@@ -10,6 +10,7 @@ fetch) where RFC 9110 (15.4) leaves a choice:
 307, 308                method and body stay; a body that cannot be sent again is an error
 300, 304, 305, 306      no redirects, with a Location or without
 to another origin       without credentials and cookies of the caller's, and without Host
+that sets a cookie      without one of the caller's of the same name
 without a fragment      the fragment of the address before it stays
 its own body            is dropped; what is wrong with it does not count, its size neither
 ======================  ==================================================================
@@ -19,6 +20,8 @@ Nothing here sends anything: `next_request` makes the next request of the last o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from .errors import RedirectError, StreamError, TimeoutError, safe_url
@@ -62,7 +65,13 @@ class Redirects:
         self._seconds = 0.0
 
     def next_request(
-        self, request: Request, response: Response, *, limit: int, timeout: float
+        self,
+        request: Request,
+        response: Response,
+        *,
+        limit: int,
+        timeout: float,
+        keeps_cookies: bool = False,
     ) -> Request:
         """The request that follows a redirect.
 
@@ -71,6 +80,7 @@ class Redirects:
             response: its answer, which is a redirect.
             limit: redirects of one link at most.
             timeout: seconds for all of the link; 0: no limit.
+            keeps_cookies: the session has taken those that the answer sets.
 
         Raises:
             RedirectError: it leads nowhere, or there were too many.
@@ -94,6 +104,9 @@ class Redirects:
                 request=request,
                 code=_NOT_REPLAYABLE,
             )
+        if keeps_cookies and "Set-Cookie" in response.headers:
+            given: Any = changes.get("headers", request.header_pairs)
+            changes["headers"] = _without_renewed(given, response)
         self._seconds += response.request_time
         if timeout:
             changes["request_timeout"] = self._left_of(timeout, request, response)
@@ -192,6 +205,21 @@ def _changes(request: Request, response: Response, url: str) -> dict[str, object
             and not (drops_body and name.lower().startswith(_OF_THE_BODY_PREFIX))
         ]
     return changes
+
+
+def _without_renewed(pairs: Sequence[tuple[str, str]], response: Response) -> list[tuple[str, str]]:
+    """Headers of the caller's, without the cookies that the session has newer ones of."""
+    renewed = {_cookie_name(one) for one in response.headers.get_all("Set-Cookie", [])}
+    kept = [(name, value) for name, value in pairs if name.lower() != "cookie"]
+    for name, value in pairs:
+        if name.lower() == "cookie":
+            cookies = [one for one in value.split(";") if _cookie_name(one) not in renewed]
+            kept += [(name, ";".join(cookies).strip())] if cookies else []
+    return kept
+
+
+def _cookie_name(cookie: str) -> str:
+    return cookie.partition(";")[0].partition("=")[0].strip()
 
 
 def _becomes_get(method: str, status: int) -> bool:

@@ -55,7 +55,8 @@ class Request:
         headers: a mapping or pairs. A value with CR, LF or NUL is refused, blanks around it are
             dropped. `Content-Length` has to be the body's, which is counted anyway; of an iterable
             it is the `body_size`. `Proxy-Authorization` goes to the proxy alone, as in
-            `proxy_headers`. `Cookie` goes in one line with the session's cookies, after them.
+            `proxy_headers`. `Cookie` goes in one line with the session's cookies, after them; a
+            redirect that sets one of the same name takes it out.
         body: bytes, text (sent as UTF-8), or `Multipart`; or what is sent piece by piece: a path,
             an open binary file, an iterable of bytes (sync or async, also a generator), or a
             function that gives one of these each time the body is to be sent. A file is sent from

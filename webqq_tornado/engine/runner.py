@@ -430,6 +430,7 @@ class Runner:
                 response,
                 limit=self._setting(chain._request, "max_redirects"),
                 timeout=self._total_timeout(chain._request),
+                keeps_cookies=chain.session.keeps_cookies,
             )
         except StreamError as error:
             error.chain, error.step, error.request = chain.name, chain.steps, chain._request

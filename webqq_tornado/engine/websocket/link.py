@@ -240,7 +240,11 @@ class WebSocketLink:
         limit = self._setting("max_redirects")
         # The handshake has a timer of its own.
         self._request = self._redirects.next_request(
-            self._request, response, limit=limit, timeout=0
+            self._request,
+            response,
+            limit=limit,
+            timeout=0,
+            keeps_cookies=self._chain.session.keeps_cookies,
         )
         self._hang_up()
         self.connect()
