@@ -211,6 +211,40 @@ async def test_who_does_not_want_to_ask_again_does_not_whatever_the_server_says(
         assert seen == ["1", "2", "3"]
 
 
+def answering(asked: Asked) -> Say:
+    """An event for each request: the first connection breaks off, the third one is not wanted."""
+    cut = {"Content-Length": "99"} if asked.number == 0 else {}
+    return Say(200, b"data: 1\n\n", {**STREAM, **cut}) if asked.number < 2 else Say(204)
+
+
+async def heard_of(request: Request, **options: float | None) -> list[str]:
+    """What a source hears of a request to this server."""
+    seen: list[str] = []
+    async with scripted(answering) as server, HTTPStream() as stream:
+        sent = request.replace(url=server.url)
+        source = EventSource(sent, lambda event: seen.append(event.data), **options)
+        chain = stream.add_request(source.link())
+        chain._is_quiet = True
+        with contextlib.suppress(ProtocolError):
+            await chain
+        assert len(seen) == min(len(server.asked), 2)
+    return seen
+
+
+async def test_what_may_not_be_sent_twice_is_not_sent_again():
+    """Such as a question to a model, which is answered by events: that costs each time."""
+    post = Request("http://localhost/", body=b"{}")
+    assert await heard_of(post) == ["1"]
+    assert await heard_of(post.replace(method="PATCH")) == ["1"]
+    assert await heard_of(post, retry=0.001) == ["1", "1"]
+    assert await heard_of(post.replace(method="PUT"), retry=None) == ["1"]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_what_may_be_sent_twice_is_sent_again_after_3_seconds(method: str):
+    assert EventSource(Request("http://localhost/", method), print).retry == 3
+
+
 async def test_a_server_that_is_away_for_a_while_is_asked_again():
     class Told(HTTPStream):
         tries = 0

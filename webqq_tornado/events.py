@@ -23,6 +23,7 @@ import inspect
 import io
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from types import EllipsisType
 from typing import Any, NamedTuple
 
 from .engine.chain import Chain, Link, Next
@@ -34,6 +35,7 @@ from .engine.errors import (
     TLSError,
     safe_url,
 )
+from .engine.options import IDEMPOTENT
 from .engine.request import Request
 from .engine.response import Response, parse_json
 from .engine.stream import HTTPStream
@@ -45,6 +47,8 @@ _NO_CONTENT = 204
 _LINE_END = re.compile(r"\r\n|\n|\r")
 #: Milliseconds; what has more digits is no pause (115 days have ten).
 _PAUSE = re.compile(r"[0-9]{1,10}")
+#: Seconds until an event source asks again.
+_RETRY = 3.0
 #: Seconds: what a server may ask for. Browsers have such limits, too.
 _MIN_PAUSE, _MAX_PAUSE = 0.5, 300.0
 #: Connections in a row that bring nothing before the pauses grow, from so many seconds to so many.
@@ -274,7 +278,8 @@ class EventSource(_Source):
         on_event: gets each `Event`. While what it returns is awaited no more is read. A link that
             it returns ends this and is followed.
         retry: seconds until it asks again, unless the server says otherwise, of which 0.5 s to 5
-            minutes count; None: it does not, whatever the server says.
+            minutes count; None: it does not, whatever the server says. By default 3, but None for
+            a method that is not idempotent, such as POST: nothing is sent twice unasked.
         last_event_id: to begin after.
         max_event_size: characters.
 
@@ -291,11 +296,14 @@ class EventSource(_Source):
         request: object,
         on_event: Callable[[Event], Link],
         *,
-        retry: float | None = 3.0,
+        retry: float | EllipsisType | None = ...,
         last_event_id: str = "",
         max_event_size: int = 2**20,
     ) -> None:
-        super().__init__(request, on_event, retry)
+        given = Request.of(request)
+        if isinstance(retry, EllipsisType):
+            retry = _RETRY if given.method in IDEMPOTENT else None
+        super().__init__(given, on_event, retry)
         self.last_event_id = last_event_id
         self._max_event_size = max_event_size
 
