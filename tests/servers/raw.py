@@ -49,6 +49,8 @@ async def raw_server(
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        for _ in range(10):  # what was accepted last gets its transport, and loses it again
+            await asyncio.sleep(0)
     for error in failed:
         raise error
 
