@@ -82,7 +82,7 @@ class Wild(Monkey):
     # -- several ------------------------------------------------------------------------------
 
     def links(self):
-        wrong = [REFUSED, 3, "x"]
+        wrong = [REFUSED, 3, "http://[oops/"]
         return [
             self.chance.choice(wrong) if self.is_chosen(10) else self.link()
             for _ in range(self.chance.randrange(5))
