@@ -12,9 +12,15 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 @contextlib.asynccontextmanager
 async def raw_server(
-    handler: Handler, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1"
+    handler: Handler,
+    tls: ssl.SSLContext | None = None,
+    address: str = "127.0.0.1",
+    *,
+    path: str | None = None,
 ) -> AsyncIterator[str]:
     """Serve each connection by `handler` on the running loop; gives the address.
+
+    With a path it is a unix socket there.
 
     The connection is closed when the handler returns. At the end the handlers that still run are
     cancelled, and what one of them has raised is raised here.
@@ -38,8 +44,12 @@ async def raw_server(
         else:
             writer.transport.abort()
 
-    server = await asyncio.start_server(accept, address, 0, ssl=tls)
-    host, port = server.sockets[0].getsockname()
+    if path is None:
+        server = await asyncio.start_server(accept, address, 0, ssl=tls)
+        host, port = server.sockets[0].getsockname()
+    else:
+        server = await asyncio.start_unix_server(accept, path, ssl=tls)
+        host, port = "localhost", 443 if tls else 80
     try:
         yield f"{'https' if tls else 'http'}://{host}:{port}"
     finally:

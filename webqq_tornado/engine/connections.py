@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from .lane import Lane
-from .tcpinfo import borrowed
+from .tcpinfo import borrowed, bytes_read
 
 __all__ = ["Connections"]
 
@@ -44,6 +44,9 @@ class Connections:
     def __init__(self) -> None:
         self.known: dict[int, _Connection] = {}
         self._multiplexed: set[int] = set()
+        self._fds: dict[object, int] = {}  # of connections over TLS, by their own end
+        self._ends: dict[int, object] = {}
+        self._read: dict[int, int | None] = {}  # bytes, when the last request was over
         #: Retired and not closed yet, and how their own end is called: address and port.
         self._retired: dict[int, tuple[_Connection, object]] = {}
 
@@ -57,6 +60,8 @@ class Connections:
         """A new socket: what was known under its number is of the past."""
         self.known[fd] = _Connection(_inode(fd), lane)
         self._multiplexed.discard(fd)
+        self._read.pop(fd, None)
+        self._fds.pop(self._ends.pop(fd, None), None)
         self._retired.pop(fd, None)
 
     def is_open(self, fd: int) -> bool:
@@ -67,6 +72,38 @@ class Connections:
     def note_multiplexed(self, fds: Iterable[int]) -> None:
         """They speak HTTP/2 or 3."""
         self._multiplexed.update(fds)
+
+    def note_end(self, fd: int, end: object) -> None:
+        """Its own end is called so: address and port."""
+        if fd in self.known:
+            self._fds.pop(self._ends.get(fd), None)
+            self._fds[end], self._ends[fd] = fd, end
+
+    def read_from(self, address: str, port: int) -> tuple[int, int] | None:
+        """The connection with this end, and the bytes that were read from it; None: not known.
+
+        Args:
+            address: of our end, as libcurl writes it.
+            port: likewise.
+        """
+        fd = self._fds.get((address, port), -1)
+        read = bytes_read(fd) if self.is_open(fd) else None
+        return None if read is None else (fd, read)
+
+    def note_read(self, fd: int) -> None:
+        """A request is over: what was read until now is no answer to the next one."""
+        if fd in self.known:
+            self._read[fd] = bytes_read(fd)
+
+    def may_have_read(self, fd: int, lines: Iterable[bytes]) -> bool:
+        """Whether these lines can have been read since the last request was over.
+
+        Args:
+            fd: of the connection.
+            lines: of headers, which are no shorter when they are encrypted.
+        """
+        before, now = self._read.get(fd), bytes_read(fd)
+        return before is None or now is None or now - before >= sum(map(len, lines))
 
     def is_retirable(self, fd: int) -> bool:
         """Whether a server that says something there has to be heard by no request."""
@@ -113,6 +150,9 @@ class Connections:
         """All are closed."""
         self.known.clear()
         self._multiplexed.clear()
+        self._read.clear()
+        self._fds.clear()
+        self._ends.clear()
         self._retired.clear()
 
 

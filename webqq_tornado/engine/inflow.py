@@ -164,6 +164,11 @@ class Inflow:
         if self.error is not None:
             raise self.error
 
+    def forget(self) -> None:
+        """What was put aside is not for the sink."""
+        self._chunks.clear()
+        self._size = 0
+
     def _wait(self, future: asyncio.Future[Any]) -> None:
         if future.done():
             self._note_error(future)

@@ -12,7 +12,7 @@ import socket
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
@@ -30,7 +30,7 @@ from .pipes import Pipes
 from .request import Request
 from .response import Response
 from .session import Session
-from .tcpinfo import came_before_it_was_sent
+from .tcpinfo import bytes_read
 
 __all__ = ["LANE_TRANSFERS", "Easy", "Lane", "Outcome", "Traffic", "Transfer", "postponed"]
 
@@ -77,6 +77,8 @@ _NOT_CONNECTED, _NOT_WRITTEN, _ABORTED, _NO_ANSWER, _NOT_SENT, _NOT_DECODED = 7,
 _TOO_LARGE = 63
 _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 _IN_HEADERS = frozenset({1, 8, 100})
+#: Those that a connection may be to blame for that others have used before.
+_OF_OLD_CONNECTIONS = frozenset({1, 8, _NO_ANSWER, _NOT_SENT})
 #: Bytes of a body that an idle handle may go on holding: of a larger one it is blanked.
 _SMALL_BODY = 2048
 #: libcurl's errors of a body whose headers were all there: broken off, refused by us, reset, ...
@@ -86,7 +88,7 @@ _NOT_SENT_AGAIN = "The connection broke off before an answer, and nothing is sen
 _EARLY = "An answer was there before the request was sent: it is that to another one"
 _UNKNOWN_ENCODING = "Unrecognized content encoding"
 #: Of CURLOPT_DEBUGFUNCTION's kinds: libcurl's own words; and those about a refused stream.
-_TEXT, _REFUSED = 0, b" refused by server, try again"
+_TEXT, _HEADER_IN, _REFUSED = 0, 1, b" refused by server, try again"
 _BYTES = (pycurl.SIZE_UPLOAD_T, pycurl.SIZE_DOWNLOAD_T, pycurl.HEADER_SIZE, pycurl.REQUEST_SIZE)
 
 
@@ -113,9 +115,11 @@ class Transfer:
     __slots__ = (
         "_has_notes",
         "_identity",
+        "_is_early",
         "_is_measured",
         "_is_restarted",
         "_is_sent",
+        "_read_before",
         "_room",
         "_transport",
         "_was_refused",
@@ -125,11 +129,13 @@ class Transfer:
         "failure",
         "has_large_body",
         "has_nonce",
+        "has_tls_proxy",
         "header_lines",
         "home",
         "idle_seconds",
         "is_attended",
         "is_marked",
+        "is_over_tls",
         "is_waiting",
         "lane",
         "limit",
@@ -164,6 +170,8 @@ class Transfer:
         self._is_measured = False  # against the limit, by what the headers announce
         self._is_sent = -1  # header lines that there were when the request was sent last
         self._was_refused = False  # by the server, which has not worked on it
+        self._read_before: tuple[int, int] | None = None  # it was sent: from which socket, bytes
+        self._is_early = False  # the answer had been read by then
         self._identity: object = None  # whose digest state the handle has
         self.easy = Easy()
         self.easy.transfer = self
@@ -190,6 +198,7 @@ class Transfer:
         easy.setopt(pycurl.WRITEFUNCTION, self._on_body)
         self.discards = self.is_marked = self.has_nonce = self.has_large_body = False
         self._is_restarted = self.public_only = False
+        self.has_tls_proxy = self.is_over_tls = False
         self._identity = None
         self.limit = sys.maxsize
         self.options: Options = {}
@@ -260,12 +269,24 @@ class Transfer:
             return int(pycurl.PREREQFUNC_ABORT)
         self._has_notes = True
         self._is_sent, self._was_refused = lines, False
+        if self.is_over_tls and not self.opened:
+            self._read_before = self._transport.connections.read_from(address, port)
         return int(pycurl.PREREQFUNC_OK)
 
     def _on_debug(self, kind: int, text: bytes) -> None:
-        # There is no other way to know it from a broken connection. tests/engine/test_repeats.py
-        if kind == _TEXT and _REFUSED in text:
+        if kind == _HEADER_IN:
+            if self._read_before is not None:
+                self._judge_haste(*self._read_before, text)
+        elif kind == _TEXT and _REFUSED in text:
+            # There is no other way to know it from a broken connection.
             self._was_refused = True
+
+    def _judge_haste(self, fd: int, before: int, line: bytes) -> None:
+        """Look at the first line of the answer to what has just been sent."""
+        self._read_before = None
+        now = bytes_read(fd)
+        if line.startswith(b"HTTP/1") and now is not None and now - before < len(line):
+            self._is_early = True
 
     def prepare(self, request: Request, options: Options, session: Session, discards: bool) -> None:
         """Set what differs from the last request on this handle.
@@ -289,6 +310,7 @@ class Transfer:
         if request.url != self.url:
             easy.setopt(pycurl.URL, request.url)
             self.url = request.url
+            self.is_over_tls = self.has_tls_proxy or request.url[4] == "s"
         if discards is not self.discards:
             # len() answers "all taken" and keeps nothing: a body nobody reads costs nothing.
             easy.setopt(pycurl.WRITEFUNCTION, len if discards else self._on_body)
@@ -302,6 +324,7 @@ class Transfer:
         if self._has_notes:
             self._has_notes = self._is_measured = False
             self._is_sent, self.opened, self.refused = -1, [], ""
+            self._read_before, self._is_early = None, False
 
     def leave_session(self) -> None:
         """Let go of the session that it was last used for."""
@@ -324,6 +347,8 @@ class Transfer:
                     self.easy.setopt(option, value)
         self.options = options
         self.has_large_body = len(options.get(pycurl.POSTFIELDS) or b"") > _SMALL_BODY
+        self.has_tls_proxy = (options.get(pycurl.PROXY) or b"").startswith(b"https:")
+        self.is_over_tls = self.has_tls_proxy or self.url[4:5] == "s"
 
     def is_multiplexed(self) -> bool:
         """Whether it came by HTTP/2 or 3: there servers may speak on idle connections."""
@@ -392,18 +417,18 @@ class Transfer:
 
     def _evades(self, code: int, text: str) -> bool:
         """Whether there is another way round what libcurl failed by."""
-        if code == _NOT_SENT and text.startswith("Connection died") and self._is_sent < 0:
-            # It has met one dead connection after the other, and stops after five.
-            self.easy.setopt(pycurl.FRESH_CONNECT, 1)
-            return self.pipes is None or self.pipes.rewind()
-        if code == _NO_ANSWER and text == _EARLY and self._is_sent < 0:
-            self.easy.setopt(pycurl.FRESH_CONNECT, 1)
-            return self.pipes is None  # else some of the wrong body may be in use already
-        if code == _NOT_DECODED and text.startswith(_UNKNOWN_ENCODING) and self._is_sent < 0:
+        if self._is_sent >= 0:
+            return False
+        if code == _NOT_DECODED and text.startswith(_UNKNOWN_ENCODING):
             # A word that is no coding, such as "utf-8" or "aws-chunked" of an object store.
             self.easy.setopt(pycurl.HTTP_CONTENT_DECODING, 0)
-            return self.pipes is None or self.pipes.rewind()
-        return code == _NOT_WRITTEN and self._room >= 0 and self._inflates_members()
+        elif code in _OF_OLD_CONNECTIONS and not self.opened and is_cut(self.header_lines):
+            # It has met one dead connection after the other, and stops after five; or what lay
+            # in a connection was not for this request.
+            self.easy.setopt(pycurl.FRESH_CONNECT, 1)
+        else:
+            return code == _NOT_WRITTEN and self._room >= 0 and self._inflates_members()
+        return self.pipes is None or self.pipes.rewind()
 
     def _inflates_members(self) -> bool:
         """Whether the body is to be had anew and decoded here.
@@ -411,7 +436,7 @@ class Transfer:
         libcurl takes what is behind the first member of a gzip body for an error, and its words
         are not always about that.
         """
-        if self._is_sent >= 0 or self.pipes is not None or not is_gzip(self.header_lines):
+        if self.pipes is not None or not is_gzip(self.header_lines):
             return False
         self.easy.setopt(pycurl.HTTP_CONTENT_DECODING, 0)
         if not self.discards:
@@ -428,24 +453,28 @@ class Transfer:
 
         return write
 
-    def refuse_early_answer(self) -> int:
-        """Give up what came on a connection that was there already, if it came before the request.
+    def is_answered_early(self, fd: int) -> bool:
+        """Whether what has come, in the call that has sent the request, had been there before.
 
-        OpenSSL reads ahead: what a server has sent behind an answer, as a record of its own, lies
-        there until the next request, unseen by libcurl and by who watches the socket.
+        Args:
+            fd: its connection's; -1 if that is closed.
+        """
+        if self.opened or not self.header_lines or self._is_sent >= 0 or self.is_multiplexed():
+            return self._is_early
+        # Where nobody can tell any more it is asked for again, which does no harm.
+        return fd < 0 or not self._transport.connections.may_have_read(fd, self.header_lines)
+
+    def refuse_early_answer(self) -> tuple[int, str]:
+        """Forget what was there before the request was sent: it answers another one.
 
         Returns:
-            The socket, which no other request may use; -1: all is well.
+            What the failure is, in libcurl's terms.
         """
-        if self.opened or not self.header_lines or self.is_multiplexed():
-            return -1
-        fd = int(self.easy.getinfo(pycurl.ACTIVESOCKET))
-        # Of an idempotent request the mere haste will do: the answer came in the call of libcurl
-        # that has sent it.
-        if self._is_sent >= 0 and not came_before_it_was_sent(fd):
-            return -1
-        self.failure = _NO_ANSWER, _EARLY
-        return fd
+        self.header_lines.clear()
+        self.body.clear()
+        if self.pipes is not None:
+            self.pipes.forget()
+        return _NO_ANSWER, _EARLY
 
     def _is_challenged(self) -> bool:
         """The nonce that it was begun with is not taken any more: then it is forgotten."""
@@ -613,6 +642,12 @@ class Known(Protocol):
 
     known: dict[int, Any]
 
+    def read_from(self, address: str, port: int) -> tuple[int, int] | None:
+        """The one with this end of ours, and the bytes that were read from it."""
+
+    def may_have_read(self, fd: int, lines: Iterable[bytes]) -> bool:
+        """Whether these lines can have been read since the last request was over."""
+
 
 class Traffic(Protocol):
     """What a lane needs of the transport that it belongs to."""
@@ -693,6 +728,7 @@ class Lane:
 
     Attributes:
         active: transfers in flight.
+        over_tls: those that go out at the next kick, over TLS.
         last_url: of the last request to one of `hosts`; none once it is closed.
         hosts: origins that it has reached: their names need not be looked up before all else.
         idle_since: when the last of them had ended, in seconds of `time.monotonic`.
@@ -720,6 +756,7 @@ class Lane:
         "is_closed",
         "is_due",
         "last_url",
+        "over_tls",
         "public_only",
         "remove_handle",
         "socket_action",
@@ -735,6 +772,7 @@ class Lane:
         self._wake_up = -1  # the descriptor of its own, which no connection is
         self._registered = transport.registered
         self.active = 0
+        self.over_tls: list[Transfer] = []
         self.idle_since = monotonic()
         self.hosts: set[str] = set()
         self.last_url = ""

@@ -37,10 +37,10 @@ __all__ = [
 #: libcurl's option numbers and their values.
 Options = dict[int, Any]
 
-#: Options that libcurl does not have, see `lane.Transfer`: bytes of a body; and whether libcurl may
-#: not repeat the request by itself (1), unless the server says that it has not worked on it (2);
-#: and whether a redirect is followed, so that its body is nobody's; and whether only public
-#: addresses may be connected to.
+#: Options that libcurl does not have, see `lane.Transfer`: bytes of a body; whether libcurl may not
+#: repeat the request by itself (1), and what it says is heard (2), as HTTP/2 and TLS need; whether
+#: a redirect is followed, so that its body is nobody's; whether only public addresses may be
+#: connected to.
 BODY_LIMIT, AT_MOST_ONCE, FOLLOWS, PUBLIC_ONLY = -1, -2, -3, -4
 
 #: What holds where neither the request nor the stream says otherwise; see `Request`.
@@ -259,7 +259,7 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
     if request.channel is not None:
         options.update(_SOCKET)
     options.update(_method_and_body(request))
-    options.update(_repetition(request, setting("http_version")))
+    options.update(_repetition(request, setting))
     options.update(_headers(request, bool(setting("expect_100_continue"))))
     return options
 
@@ -287,7 +287,7 @@ class Compiler:
         return {
             **self._base,
             **_method_and_body(request),
-            **_repetition(request, self._defaults.get("http_version")),
+            **_repetition(request, self._defaults.get),
             **_headers(request, self._expects),
         }
 
@@ -360,12 +360,18 @@ def _method_and_body(request: Request) -> Options:
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 
-def _repetition(request: Request, version: str | None) -> Options:
+def _repetition(request: Request, setting: Callable[[str], Any]) -> Options:
     """What libcurl may repeat by itself: nothing that is not idempotent."""
     if request.method in IDEMPOTENT:
         return {}
-    may_multiplex = request.url.startswith("https:") and version not in ("1.0", "1.1")
-    return {AT_MOST_ONCE: 2 if may_multiplex or version in ("2-prior-knowledge", "3") else 1}
+    version = setting("http_version")
+    is_over_tls = request.url.startswith("https:") or (setting("proxy") or "").startswith("https:")
+    is_heard = is_over_tls or version in ("2-prior-knowledge", "3")
+    options = {AT_MOST_ONCE: 2 if is_heard else 1}
+    if setting("unix_socket") is not None and version != "2-prior-knowledge":
+        # Their connections have no names to know a dead one by, and cost next to nothing.
+        options |= {pycurl.FRESH_CONNECT: 1, pycurl.FORBID_REUSE: 1}
+    return options
 
 
 #: Methods with a body, as a rule: where there is none its length is said to be 0 (RFC 9110, 8.6).

@@ -290,14 +290,22 @@ class Pipes:
             return not self._transfer.may_be_challenged
         return 200 <= status < 600 and status != 417
 
+    def forget(self) -> None:
+        """What has come, and was not handed on, is not to be had."""
+        self._lines.clear()
+        self._header_size = self._header_count = self.received = 0
+        self.has_headers = self.is_told  # others are to come
+        self.is_followed = self._is_judged = self._receiving_is_paused = False
+        if self._inflow is not None:
+            self._inflow.forget()
+
     def rewind(self) -> bool:
         """Begin the body anew: nothing of it has reached a server.
 
         Returns:
             False if it can be had once only.
         """
-        self.has_headers = self.is_told  # others are to come
-        self.is_followed = self._is_judged = False
+        self.forget()
         if self._outflow is None:
             return True
         return self._outflow.seek(0, os.SEEK_SET) == pycurl.SEEKFUNC_OK

@@ -79,7 +79,6 @@ class Epoll:
         self._ioloop = ioloop
         self._handler = handler
         self._epoll = select.epoll()
-        self._events: dict[int, int] = {}
         self._watch()
 
     def _watch(self) -> None:
@@ -93,7 +92,6 @@ class Epoll:
             self._epoll.register(fd, events)
         except FileExistsError:
             self._epoll.modify(fd, events)
-        self._events[fd] = events
 
     def modify(self, fd: int, events: int) -> None:
         """See `Readiness`."""
@@ -101,16 +99,13 @@ class Epoll:
             self._epoll.modify(fd, events)
         except FileNotFoundError:  # closed in between, and the number used again
             self._epoll.register(fd, events)
-        self._events[fd] = events
 
     def watch_idle(self, fd: int) -> None:
         """See `Readiness`."""
-        if self._events.get(fd) != IOLoop.READ:
-            self.modify(fd, IOLoop.READ)
+        self.modify(fd, IOLoop.READ)
 
     def unregister(self, fd: int) -> bool:
         """See `Readiness`."""
-        self._events.pop(fd, None)
         try:
             self._epoll.unregister(fd)
         except OSError:
@@ -132,7 +127,6 @@ class Epoll:
         """See `Readiness`."""
         self.close()
         self._epoll = select.epoll()
-        self._events.clear()
         self._watch()
         for fd, events in watched.items():
             with contextlib.suppress(OSError):  # closed without a word, as libcurl does

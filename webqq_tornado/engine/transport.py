@@ -132,7 +132,6 @@ class Transport:
         self._watch_serial = 0
         self._may_have_left = False  # connections whose requests are new since the last look
         self._special: set[Transfer] = set()  # in flight, with pipes
-        self._over_tls: list[Transfer] = []  # what goes out at the next kick
         self._descriptors = descriptor_limit()
         self._shared: set[int] = set()  # sockets that a forked child may hold open
         self._closed = False
@@ -197,8 +196,8 @@ class Transport:
         lane.add_handle(transfer.easy)
         lane.active += 1
         self._may_have_left = True
-        if url[4] == "s":
-            self._over_tls.append(transfer)
+        if transfer.is_over_tls:
+            lane.over_tls.append(transfer)
         if transfer.pipes is not None:
             self._special.add(transfer)
         if not lane.is_due:
@@ -408,7 +407,7 @@ class Transport:
                     continue
                 self._touched.add(lane)
                 running = lane.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1]
-                if self._over_tls:
+                if lane.over_tls:
                     self._refuse_early_answers(lane)
                 if running < lane.active:
                     self._collect(lane)
@@ -439,15 +438,13 @@ class Transport:
                 easy.transfer.failure = code, text
             easy.transfer.forgive()
         for easy in (*succeeded, *(easy for easy, _, _ in failed)) if failed else succeeded:
-            lane.remove_handle(easy)
             transfer = easy.transfer
-            if transfer.failure is not None or transfer.opened or transfer.has_nonce:
-                if transfer.opened and transfer.is_multiplexed():
-                    self.connections.note_multiplexed(transfer.opened)
-                if (transfer.failure is not None or transfer.has_nonce) and transfer.restarts():
-                    lane.add_handle(easy)
-                    self.kick_soon(lane)
-                    continue
+            if transfer.opened or transfer.is_over_tls:
+                self._note_connection(transfer)
+            lane.remove_handle(easy)
+            if (transfer.failure is not None or transfer.has_nonce) and transfer.restarts():
+                self._begin_anew(transfer, lane)
+                continue
             lane.active -= 1
             transfer.lane = None
             if transfer.looked_up:
@@ -455,6 +452,28 @@ class Transport:
             self._ended.append(transfer)
         if not lane.active:
             lane.idle_since = monotonic()
+
+    def _begin_anew(self, transfer: Transfer, lane: Lane) -> None:
+        lane.add_handle(transfer.easy)
+        if transfer.is_over_tls:
+            lane.over_tls.append(transfer)
+        self.kick_soon(lane)
+
+    def _note_connection(self, transfer: Transfer) -> None:
+        """See what its connection is, and how much has come there."""
+        if transfer.is_multiplexed():
+            self.connections.note_multiplexed(transfer.opened)
+            return
+        for fd in transfer.opened:
+            if fd not in self.registered and self.connections.is_open(fd):
+                self.watch_idle(fd)  # libcurl has never waited for it
+        if transfer.is_over_tls:
+            easy = transfer.easy
+            fd = int(easy.getinfo(pycurl.ACTIVESOCKET))
+            if transfer.opened:
+                end = easy.getinfo(pycurl.LOCAL_IP), easy.getinfo(pycurl.LOCAL_PORT)
+                self.connections.note_end(fd, end)
+            self.connections.note_read(fd)
 
     def _tell_outcomes(self) -> None:
         ended = self._ended
@@ -599,13 +618,29 @@ class Transport:
                 return
 
     def _refuse_early_answers(self, lane: Lane) -> None:
-        """What has come in the call that has sent the request cannot be the answer to it."""
-        for transfer in [one for one in self._over_tls if one.lane is lane]:
-            self._over_tls.remove(transfer)
-            fd = transfer.refuse_early_answer()
-            if fd in self.connections:
-                self.connections.retire(fd)
-                self._prune_soon()
+        """Give up answers that had come before their requests were sent.
+
+        OpenSSL reads ahead: what a server has sent behind an answer, as a record of its own, lies
+        there until the next request, unseen by libcurl and by who watches the socket.
+        """
+        sent, lane.over_tls = lane.over_tls, []
+        for transfer in sent:
+            if transfer.lane is not lane or not transfer.header_lines:
+                continue
+            fd = int(transfer.easy.getinfo(pycurl.ACTIVESOCKET))
+            if transfer.is_answered_early(fd):
+                self._refuse_early_answer(transfer, lane, fd)
+
+    def _refuse_early_answer(self, transfer: Transfer, lane: Lane, fd: int) -> None:
+        if self.connections.is_open(fd):
+            self.connections.retire(fd)
+            self._prune_soon()
+        failure = transfer.failure = transfer.refuse_early_answer()
+        if transfer.restarts():
+            lane.remove_handle(transfer.easy)
+            self._begin_anew(transfer, lane)
+        else:
+            self._end_early(transfer, failure)
 
     def _on_idle_event(self, fd: int) -> None:
         """A socket that no transfer waits for has something to say."""

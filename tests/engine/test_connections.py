@@ -1,0 +1,177 @@
+"""Connections that wait for their next request: closed ones, and what comes there unasked."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+from servers.nginx import Nginx
+from servers.raw import answer, raw_server
+from servers.web import Web
+from waiting import until
+
+from webqq_tornado import HTTPStream, ProtocolError, Request
+
+#: What a server sends behind its answer to /first, and nobody has asked for.
+UNASKED = [
+    pytest.param(answer(b"to nobody"), id="an answer"),
+    pytest.param(answer(b"to nobody") * 2, id="two answers"),
+    pytest.param(answer(b"n" * 300_000), id="a large answer"),
+    pytest.param(answer(b"", b"Connection: close", status=b"408 Request Timeout"), id="408"),
+    pytest.param(answer(b"to nobody")[:20], id="a part of one"),
+    pytest.param(b"H", id="one byte"),
+    pytest.param(b"\r\n", id="a line break"),
+]
+
+
+class Talking:
+    """Says where each answer is from, and something unasked behind that to /first."""
+
+    def __init__(self, unasked: bytes = b"", *, closes: bool = False, at_once: bool = False):
+        self._unasked, self._closes, self._at_once = unasked, closes, at_once
+        self.asked: Counter[bytes] = Counter()
+        self.connections = self.said = 0
+        self.may_speak = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        async for path in requests(reader):
+            self.asked[path] += 1
+            writer.write(answer(b"to " + path))
+            if path != b"/first":
+                continue
+            if not self._at_once:
+                await writer.drain()
+                await self.may_speak.wait()
+            writer.write(self._unasked)
+            self.said += 1
+            if self._closes:
+                return
+
+
+async def requests(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The paths of a connection's requests, read to the end of their bodies."""
+    while True:
+        head = await reader.readuntil(b"\r\n\r\n")
+        _, _, length = head.lower().partition(b"content-length:")
+        await reader.readexactly(int(length.split(b"\r\n")[0] or 0))
+        yield head.split(b" ")[1]
+
+
+def context_of(web: Web) -> ssl.SSLContext:
+    """For a server that `web.ca` has signed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(web.certificate)
+    return context
+
+
+def given(url: str, method: str) -> Request:
+    return Request(url, method, body=b"order" if method == "POST" else None)
+
+
+@pytest.mark.parametrize("over", ["http", "https"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("unasked", UNASKED)
+async def test_what_comes_while_a_connection_is_idle_answers_no_request(
+    web: Web, unasked: bytes, method: str, over: str
+):
+    talking = Talking(unasked)
+    tls = context_of(web) if over == "https" else None
+    async with raw_server(talking, tls) as url, HTTPStream(defaults={"ca_certs": web.ca}) as stream:
+        assert (await stream.fetch(f"{url}/first")).body == b"to /first"
+        talking.may_speak.set()
+        await until(lambda: talking.said)
+        other = stream.session("somebody else")
+        for path in ("/second", "/third"):
+            response = await stream.fetch(given(url + path, method), session=other)
+            assert response.text == f"to {path}"
+    assert max(talking.asked.values()) == 1
+
+
+@pytest.mark.parametrize("unasked", UNASKED)
+async def test_what_lies_behind_an_answer_over_tls_answers_no_get(web: Web, unasked: bytes):
+    """OpenSSL has read it together with the answer, and nobody can see it there."""
+    talking = Talking(unasked, at_once=True)
+    async with (
+        raw_server(talking, context_of(web)) as url,
+        HTTPStream(defaults={"ca_certs": web.ca}) as stream,
+    ):
+        for path in ("/first", "/second", "/third"):
+            assert (await stream.fetch(url + path)).text == f"to {path}"
+
+
+@pytest.mark.parametrize("unasked", UNASKED)
+async def test_a_post_never_gets_what_lies_behind_an_answer_over_tls(web: Web, unasked: bytes):
+    talking = Talking(unasked, at_once=True)
+    async with (
+        raw_server(talking, context_of(web)) as url,
+        HTTPStream(defaults={"ca_certs": web.ca}) as stream,
+    ):
+        await stream.fetch(f"{url}/first")
+        try:
+            response = await stream.fetch(given(f"{url}/second", "POST"))
+        except ProtocolError:
+            pass  # it was sent, and whether it was worked on nobody knows
+        else:
+            assert response.text == "to /second"
+        assert (await stream.fetch(given(f"{url}/third", "POST"))).text == "to /third"
+    assert max(talking.asked.values()) == 1
+
+
+async def test_neither_sink_nor_stream_gets_what_lies_behind_an_answer_over_tls(web: Web):
+    talking = Talking(answer(b"to nobody"), at_once=True)
+    chunks: list[bytes] = []
+    lines: list[str] = []
+    heard = {"sink": chunks.append, "on_header_line": lines.append}
+    async with (
+        raw_server(talking, context_of(web)) as url,
+        HTTPStream(defaults={"ca_certs": web.ca}) as stream,
+    ):
+        await stream.fetch(f"{url}/first")
+        await stream.fetch(Request(f"{url}/second", **heard))
+        await stream.fetch(f"{url}/first")
+        async with stream.open(f"{url}/third") as response:
+            assert await response.stream.read() == b"to /third"
+    assert b"".join(chunks) == b"to /second"
+    assert len([line for line in lines if line.startswith("HTTP/")]) == 1
+
+
+async def test_a_fast_server_over_tls_is_not_taken_for_one_that_answers_early(
+    nginx: Nginx, web: Web
+):
+    """Of nginx on the same machine many answers are there in the call that sends the request."""
+    seen: Counter[str] = Counter()
+
+    def read(response):
+        seen[response.text] += 1
+        return (response.request, read) if seen.total() < 2000 else None
+
+    async with HTTPStream(defaults={"ca_certs": web.ca, "http_version": "1.1"}) as stream:
+        for _ in range(16):
+            stream.add_request(f"{nginx.https}/connection", read)
+    assert stream.stats().errors == 0
+    assert len(seen) <= 16
+
+
+@pytest.mark.parametrize("over", ["http", "https", "unix"])
+@pytest.mark.parametrize("count", [1, 30])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_idle_connections_that_the_server_has_closed_cost_no_request(
+    web: Web, tmp_path, method: str, count: int, over: str
+):
+    talking = Talking(closes=True)
+    path = str(tmp_path / "socket") if over == "unix" else None
+    tls = context_of(web) if over == "https" else None
+    defaults = {"ca_certs": web.ca, "unix_socket": path}
+    async with raw_server(talking, tls, path=path) as url, HTTPStream(defaults=defaults) as stream:
+        first = (stream.fetch(f"{url}/first") for _ in range(count))
+        await asyncio.gather(*first)
+        talking.may_speak.set()
+        await until(lambda: talking.said == count)
+        fetches = (stream.fetch(given(f"{url}/{n}", method)) for n in range(count))
+        bodies = [response.text for response in await asyncio.gather(*fetches)]
+    assert bodies == [f"to /{n}" for n in range(count)]
+    assert max(talking.asked[b"/%d" % n] for n in range(count)) == 1
