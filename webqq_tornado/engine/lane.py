@@ -436,7 +436,9 @@ class Transfer:
         libcurl takes what is behind the first member of a gzip body for an error, and its words
         are not always about that.
         """
-        if self.pipes is not None or not is_gzip(self.header_lines):
+        if self.pipes is not None or pycurl.ENCODING not in self.options:
+            return False
+        if not is_gzip(self.header_lines):
             return False
         self.easy.setopt(pycurl.HTTP_CONTENT_DECODING, 0)
         if not self.discards:

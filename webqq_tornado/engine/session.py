@@ -105,6 +105,9 @@ class CookieJar:
     Iteration gives `http.cookiejar.Cookie` objects. Files are in the Mozilla (Netscape) format
     that curl, wget and `http.cookiejar.MozillaCookieJar` read too.
 
+    libcurl takes 50 cookies of one answer, each of 4,096 bytes at most, and puts 150 cookies and
+    8,190 bytes of them into a request at most: what is more is left out without a word.
+
     Example:
         >>> jar = CookieJar()
         >>> jar.set("skey", "@abc", domain="qq.com")
