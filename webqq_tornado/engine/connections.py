@@ -122,9 +122,9 @@ class Connections:
         return known.lane
 
     @property
-    def has_retired(self) -> bool:
-        """Whether one is retired and not closed yet."""
-        return bool(self._retired)
+    def is_multiplexed(self) -> bool:
+        """Whether some speak HTTP/2 or 3, or have done so."""
+        return bool(self._multiplexed)
 
     def is_retired(self, address: str, port: int) -> bool:
         """Whether the connection with this end of ours is: nothing can be sent on it.

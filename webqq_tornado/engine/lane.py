@@ -119,6 +119,8 @@ class Transfer:
         "_is_measured",
         "_is_restarted",
         "_is_sent",
+        "_listens",
+        "_may_be_refused",
         "_read_before",
         "_room",
         "_transport",
@@ -198,6 +200,7 @@ class Transfer:
         easy.setopt(pycurl.WRITEFUNCTION, self._on_body)
         self.discards = self.is_marked = self.has_nonce = self.has_large_body = False
         self._is_restarted = self.public_only = False
+        self._listens = self._may_be_refused = False
         self.has_tls_proxy = self.is_over_tls = False
         self._identity = None
         self.limit = sys.maxsize
@@ -273,6 +276,14 @@ class Transfer:
             self._read_before = self._transport.connections.read_from(address, port)
         return int(pycurl.PREREQFUNC_OK)
 
+    def _listen(self) -> None:
+        """Hear libcurl's own words: they cost more than all else of such a request."""
+        # Only on a connection that others have used does libcurl send again, so that some must
+        # have spoken HTTP/2 or 3 before.
+        self._listens = True
+        self.easy.setopt(pycurl.VERBOSE, 1)
+        self.easy.setopt(pycurl.DEBUGFUNCTION, self._on_debug)
+
     def _on_debug(self, kind: int, text: bytes) -> None:
         if kind == _HEADER_IN:
             if self._read_before is not None:
@@ -311,6 +322,8 @@ class Transfer:
             easy.setopt(pycurl.URL, request.url)
             self.url = request.url
             self.is_over_tls = self.has_tls_proxy or request.url[4] == "s"
+        if self._may_be_refused and not self._listens and self._transport.is_multiplexed:
+            self._listen()
         if discards is not self.discards:
             # len() answers "all taken" and keeps nothing: a body nobody reads costs nothing.
             easy.setopt(pycurl.WRITEFUNCTION, len if discards else self._on_body)
@@ -364,9 +377,7 @@ class Transfer:
             self.limit = value or sys.maxsize
         elif option == AT_MOST_ONCE:
             self.easy.setopt(pycurl.PREREQFUNCTION, self._on_send)
-            if value > 1:
-                self.easy.setopt(pycurl.VERBOSE, 1)
-                self.easy.setopt(pycurl.DEBUGFUNCTION, self._on_debug)
+            self._may_be_refused = value > 1
         elif option == PUBLIC_ONLY:
             self.public_only = True
             self.easy.setopt(pycurl.OPENSOCKETFUNCTION, self._on_open_socket)
@@ -686,6 +697,10 @@ class Traffic(Protocol):
 
     def on_new_socket(self, fd: int, transfer: Transfer) -> None:
         """What is known under this number is of a socket that is gone."""
+
+    @property
+    def is_multiplexed(self) -> bool:
+        """Whether some connection speaks HTTP/2 or 3."""
 
     def is_retired(self, address: str, port: int) -> bool:
         """Whether nothing can be sent on the connection with this end."""

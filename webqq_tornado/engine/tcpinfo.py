@@ -18,6 +18,7 @@ __all__ = ["borrowed", "bytes_read"]
 #: Where Linux's struct tcp_info has tcpi_bytes_received (from 4.1 on).
 _RECEIVED = struct.Struct("=128xQ")
 _UNREAD = struct.Struct("i")
+_AF_INET, _SOCK_STREAM = int(socket.AF_INET), int(socket.SOCK_STREAM)
 
 
 @contextlib.contextmanager
@@ -57,8 +58,9 @@ def bytes_read(fd: int) -> int | None:
 
 
 def _tcp_info(fd: int) -> bytes:
-    # As `borrowed`; but its family is of no matter here, and not to ask for it saves two calls.
-    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=fd)
+    # As `borrowed`; but its family is of no matter here, and this is asked for each request: to be
+    # made by C alone, and not to ask for the family, is six times as fast.
+    connection = socket.SocketType(_AF_INET, _SOCK_STREAM, 0, fd)
     try:
         return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED.size)
     finally:

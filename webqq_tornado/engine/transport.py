@@ -602,6 +602,11 @@ class Transport:
         self.registered[fd] = IOLoop.READ
         self._readiness.watch_idle(fd)
 
+    @property
+    def is_multiplexed(self) -> bool:
+        """Whether some connection speaks HTTP/2 or 3, or has done so."""
+        return self.connections.is_multiplexed
+
     def is_retired(self, address: str, port: int) -> bool:
         """Whether nothing can be sent on the connection with this end."""
         return self.connections.is_retired(address, port)
