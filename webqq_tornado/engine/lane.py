@@ -292,6 +292,11 @@ class Transfer:
             # There is no other way to know it from a broken connection.
             self._was_refused = True
 
+    def _on_header(self, line: bytes) -> None:
+        if self._read_before is not None:
+            self._judge_haste(*self._read_before, line)
+        self.header_lines.append(line)
+
     def _judge_haste(self, fd: int, before: int, line: bytes) -> None:
         """Look at the first line of the answer to what has just been sent."""
         self._read_before = None
@@ -322,7 +327,12 @@ class Transfer:
             easy.setopt(pycurl.URL, request.url)
             self.url = request.url
             self.is_over_tls = self.has_tls_proxy or request.url[4] == "s"
-        if self._may_be_refused and not self._listens and self._transport.is_multiplexed:
+        if (
+            self._may_be_refused
+            and not self._listens
+            # `Pipes` has the header lines for itself.
+            and (request.is_special or self._transport.is_multiplexed)
+        ):
             self._listen()
         if discards is not self.discards:
             # len() answers "all taken" and keeps nothing: a body nobody reads costs nothing.
@@ -378,6 +388,8 @@ class Transfer:
         elif option == AT_MOST_ONCE:
             self.easy.setopt(pycurl.PREREQFUNCTION, self._on_send)
             self._may_be_refused = value > 1
+            if self._may_be_refused:
+                self.easy.setopt(pycurl.HEADERFUNCTION, self._on_header)
         elif option == PUBLIC_ONLY:
             self.public_only = True
             self.easy.setopt(pycurl.OPENSOCKETFUNCTION, self._on_open_socket)
