@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -29,7 +30,8 @@ async def raw_server(
     failed: list[BaseException] = []
     is_open = True
 
-    def ended(task: asyncio.Task[None]) -> None:
+    def ended(writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
+        writer.transport.abort()  # here: one that was cancelled before it began runs no line
         tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             failed.append(error)
@@ -40,7 +42,7 @@ async def raw_server(
         if is_open:
             task = asyncio.ensure_future(_serve(handler, reader, writer))
             tasks.add(task)
-            task.add_done_callback(ended)
+            task.add_done_callback(functools.partial(ended, writer))
         else:
             writer.transport.abort()
 
@@ -54,32 +56,34 @@ async def raw_server(
         yield f"{'https' if tls else 'http'}://{host}:{port}"
     finally:
         is_open = False
+        for listening in server.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        await _turns()  # who was accepted gets its transport: none is made for a closed server
         server.close()
         running = tuple(tasks)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        for _ in range(10):  # what was accepted last gets its transport, and loses it again
-            await asyncio.sleep(0)
+        await _turns()  # the transports are closed
     for error in failed:
         raise error
+
+
+async def _turns() -> None:
+    """Have the loop do what it has begun."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def _serve(
     handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    try:
-        # The client may have seen enough.
-        with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
-            await handler(reader, writer)
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-    finally:
-        # Of one that has closed after its last byte CPython raises AttributeError: for TLS up to
-        # 3.10 also when it is only asked how much it has to write.
-        with contextlib.suppress(AttributeError):
-            writer.transport.abort()
+    # The client may have seen enough.
+    with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
+        await handler(reader, writer)
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 def saying(*answers: bytes) -> Handler:
