@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import pytest
 from servers.nginx import Nginx
-from servers.raw import answer, raw_server
+from servers.raw import answer, raw_server, requests
 from servers.web import Web
 from waiting import until
 
 from webqq_tornado import HTTPStream, ProtocolError, Request
+from webqq_tornado.engine import readiness, transport
 
 #: What a server sends behind its answer to /first, and nobody has asked for.
 UNASKED = [
@@ -38,7 +38,8 @@ class Talking:
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        async for path in requests(reader):
+        async for head in requests(reader):
+            path = head.split(b" ")[1]
             self.asked[path] += 1
             writer.write(answer(b"to " + path))
             if path != b"/first":
@@ -50,15 +51,6 @@ class Talking:
             self.said += 1
             if self._closes:
                 return
-
-
-async def requests(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """The paths of a connection's requests, read to the end of their bodies."""
-    while True:
-        head = await reader.readuntil(b"\r\n\r\n")
-        _, _, length = head.lower().partition(b"content-length:")
-        await reader.readexactly(int(length.split(b"\r\n")[0] or 0))
-        yield head.split(b" ")[1]
 
 
 def context_of(web: Web) -> ssl.SSLContext:
@@ -175,3 +167,59 @@ async def test_idle_connections_that_the_server_has_closed_cost_no_request(
         bodies = [response.text for response in await asyncio.gather(*fetches)]
     assert bodies == [f"to /{n}" for n in range(count)]
     assert max(talking.asked[b"/%d" % n] for n in range(count)) == 1
+
+
+async def test_any_number_of_connections_may_have_been_closed(monkeypatch):
+    for module in (readiness, transport):
+        monkeypatch.setattr(module, "EVENTS_AT_ONCE", 1)
+    talking, count = Talking(closes=True), 30
+    async with raw_server(talking) as url, HTTPStream() as stream:
+        first = (stream.fetch(f"{url}/first") for _ in range(count))
+        await asyncio.gather(*first)
+        talking.may_speak.set()
+        await until(lambda: talking.said == count)
+        fetches = (stream.fetch(given(f"{url}/{n}", "POST")) for n in range(count))
+        await asyncio.gather(*fetches)
+
+
+EXCESS = [
+    pytest.param("GET", answer(b"to /first"), id="Content-Length"),
+    pytest.param("HEAD", answer(b"to /first").removesuffix(b"to /first"), id="HEAD"),
+    pytest.param("GET", b"HTTP/1.1 204 No Content\r\n\r\n", id="204"),
+    pytest.param("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", id="304"),
+    pytest.param(
+        "GET",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nto /first\r\n0\r\n\r\n",
+        id="chunked",
+    ),
+]
+
+
+@pytest.mark.parametrize("over", ["http", "https"])
+@pytest.mark.parametrize("in_one", [True, False], ids=["in one piece", "in two"])
+@pytest.mark.parametrize(
+    "excess", [answer(b"to nobody"), b"x", b"\r\n"], ids=["answer", "x", "\\n"]
+)
+@pytest.mark.parametrize(("method", "first"), EXCESS)
+async def test_what_is_behind_the_end_of_an_answer_belongs_to_no_request(
+    web: Web, method: str, first: bytes, excess: bytes, in_one: bool, over: str
+):
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for head in requests(reader):
+            path = head.split(b" ")[1]
+            if path != b"/first":
+                writer.write(answer(b"to " + path))
+            elif in_one:
+                writer.write(first + excess)
+            else:
+                writer.write(first)
+                writer.write(excess)
+
+    tls = context_of(web) if over == "https" else None
+    async with raw_server(serve, tls) as url, HTTPStream(defaults={"ca_certs": web.ca}) as stream:
+        response = await stream.fetch(Request(f"{url}/first", method))
+        assert response.body == (
+            b"to /first" if response.status == 200 and method == "GET" else b""
+        )
+        for path in ("/second", "/third"):
+            assert (await stream.fetch(url + path)).text == f"to {path}"

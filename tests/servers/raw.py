@@ -108,3 +108,16 @@ def answer(body: bytes = b"ok", *lines: bytes, status: bytes = b"200 OK") -> byt
     """An HTTP/1.1 answer as bytes."""
     head = [b"HTTP/1.1 " + status, b"Content-Length: %d" % len(body), *lines]
     return b"\r\n".join(head) + b"\r\n\r\n" + body
+
+
+async def requests(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The heads of a connection's requests, each when its body has come, too."""
+    while True:
+        head = await reader.readuntil(b"\r\n\r\n")
+        lines = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
+        if b"transfer-encoding" in lines:
+            while size := int(await reader.readline(), 16):
+                await reader.readexactly(size + 2)
+            await reader.readexactly(2)
+        await reader.readexactly(int(lines.get(b"content-length", 0)))
+        yield head

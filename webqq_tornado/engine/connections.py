@@ -7,8 +7,7 @@ asked for. What is sent on the first is lost; what is sent on the second gets th
 So an idle connection that becomes readable is *retired*: shut down, so that not a byte of a request
 can leave on it and libcurl goes on to another one. libcurl itself closes it when it looks again.
 
-Connections of HTTP/2 and 3 are left alone: servers talk on them whenever they like, and say which
-requests they have not worked on.
+On connections of HTTP/2 and 3 servers talk whenever they like: of these only the end is looked for.
 
 A number may be another file's by now, since libcurl closes sockets without a word. The inode tells.
 """
@@ -17,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -105,9 +105,13 @@ class Connections:
         before, now = self._read.get(fd), bytes_read(fd)
         return before is None or now is None or now - before >= sum(map(len, lines))
 
+    def speaks_any_time(self, fd: int) -> bool:
+        """Whether it is open, and the server may say something on it when it likes."""
+        return fd in self._multiplexed and self.is_open(fd)
+
     def is_retirable(self, fd: int) -> bool:
-        """Whether a server that says something there has to be heard by no request."""
-        return fd not in self._multiplexed and self.is_open(fd)
+        """Whether what a server says there is to be heard by no request, or is its last word."""
+        return self.is_open(fd) and (fd not in self._multiplexed or _has_ended(fd))
 
     def retire(self, fd: int) -> Lane | None:
         """Shut a socket down.
@@ -161,6 +165,13 @@ def _inode(fd: int) -> int:
         return os.fstat(fd).st_ino
     except OSError:
         return -1
+
+
+def _has_ended(fd: int) -> bool:
+    """Whether the other side has closed it, though not all of what it said is read."""
+    poll = select.poll()
+    poll.register(fd, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def _end_of(connected: socket.socket) -> object:

@@ -74,11 +74,11 @@ _TIMES_OF_FIRST = (
 
 #: libcurl's errors.
 _NOT_CONNECTED, _NOT_WRITTEN, _ABORTED, _NO_ANSWER, _NOT_SENT, _NOT_DECODED = 7, 23, 42, 52, 55, 61
-_TOO_LARGE = 63
+_TOO_LARGE, _NOT_REWOUND = 63, 65
 _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 _IN_HEADERS = frozenset({1, 8, 100})
 #: Those that a connection may be to blame for that others have used before.
-_OF_OLD_CONNECTIONS = frozenset({1, 8, _NO_ANSWER, _NOT_SENT})
+_OF_OLD_CONNECTIONS = frozenset({1, 8, 16, _NO_ANSWER, _NOT_SENT, 56})
 #: Bytes of a body that an idle handle may go on holding: of a larger one it is blanked.
 _SMALL_BODY = 2048
 #: libcurl's errors of a body whose headers were all there: broken off, refused by us, reset, ...
@@ -88,7 +88,8 @@ _NOT_SENT_AGAIN = "The connection broke off before an answer, and nothing is sen
 _EARLY = "An answer was there before the request was sent: it is that to another one"
 _UNKNOWN_ENCODING = "Unrecognized content encoding"
 #: Of CURLOPT_DEBUGFUNCTION's kinds: libcurl's own words; and those about a refused stream.
-_TEXT, _HEADER_IN, _REFUSED = 0, 1, b" refused by server, try again"
+_TEXT = 0
+_REFUSALS = (b" refused by server, try again", b"Downgrades to HTTP/1.1")
 _BYTES = (pycurl.SIZE_UPLOAD_T, pycurl.SIZE_DOWNLOAD_T, pycurl.HEADER_SIZE, pycurl.REQUEST_SIZE)
 
 
@@ -285,24 +286,18 @@ class Transfer:
         self.easy.setopt(pycurl.DEBUGFUNCTION, self._on_debug)
 
     def _on_debug(self, kind: int, text: bytes) -> None:
-        if kind == _HEADER_IN:
-            if self._read_before is not None:
-                self._judge_haste(*self._read_before, text)
-        elif kind == _TEXT and _REFUSED in text:
+        if kind == _TEXT and any(words in text for words in _REFUSALS):
             # There is no other way to know it from a broken connection.
             self._was_refused = True
 
-    def _on_header(self, line: bytes) -> None:
-        if self._read_before is not None:
-            self._judge_haste(*self._read_before, line)
+    def add_header_line(self, line: bytes) -> None:
+        """Keep one more; and see whether the first one was there before the request was sent."""
         self.header_lines.append(line)
-
-    def _judge_haste(self, fd: int, before: int, line: bytes) -> None:
-        """Look at the first line of the answer to what has just been sent."""
-        self._read_before = None
-        now = bytes_read(fd)
-        if line.startswith(b"HTTP/1") and now is not None and now - before < len(line):
-            self._is_early = True
+        if self._read_before is not None:
+            (fd, before), self._read_before = self._read_before, None
+            now = bytes_read(fd)
+            if line.startswith(b"HTTP/1") and now is not None and now - before < len(line):
+                self._is_early = True
 
     def prepare(self, request: Request, options: Options, session: Session, discards: bool) -> None:
         """Set what differs from the last request on this handle.
@@ -327,12 +322,7 @@ class Transfer:
             easy.setopt(pycurl.URL, request.url)
             self.url = request.url
             self.is_over_tls = self.has_tls_proxy or request.url[4] == "s"
-        if (
-            self._may_be_refused
-            and not self._listens
-            # `Pipes` has the header lines for itself.
-            and (request.is_special or self._transport.is_multiplexed)
-        ):
+        if self._may_be_refused and not self._listens and self._transport.is_multiplexed:
             self._listen()
         if discards is not self.discards:
             # len() answers "all taken" and keeps nothing: a body nobody reads costs nothing.
@@ -387,9 +377,9 @@ class Transfer:
             self.limit = value or sys.maxsize
         elif option == AT_MOST_ONCE:
             self.easy.setopt(pycurl.PREREQFUNCTION, self._on_send)
-            self._may_be_refused = value > 1
-            if self._may_be_refused:
-                self.easy.setopt(pycurl.HEADERFUNCTION, self._on_header)
+            if value > 1:
+                self._may_be_refused = True
+                self.easy.setopt(pycurl.HEADERFUNCTION, self.add_header_line)
         elif option == PUBLIC_ONLY:
             self.public_only = True
             self.easy.setopt(pycurl.OPENSOCKETFUNCTION, self._on_open_socket)
@@ -603,6 +593,8 @@ class Transfer:
             return self.pipes.refusal
         if self._room < 0:
             return self._error(request, _TOO_LARGE, f"More than {self.limit} bytes")
+        if self.failure[0] == _NOT_REWOUND and self._is_sent == len(self.header_lines):
+            return self._error(request, _NO_ANSWER, _NOT_SENT_AGAIN)
         return self._error(request, *self.failure)
 
     def _error(self, request: Request, code: int, text: str) -> StreamError:

@@ -78,6 +78,9 @@ class Piped(Protocol):
     def may_be_challenged(self) -> bool:
         """Libcurl may go on from a 401 or 407 by itself."""
 
+    def add_header_line(self, line: bytes) -> None:
+        """Keep one more."""
+
     def answer(self) -> Response:
         """Status and headers of the final answer."""
 
@@ -222,7 +225,7 @@ class Pipes:
 
     def _on_header(self, line: bytes) -> int | None:
         request = self._request
-        self._transfer.header_lines.append(line)
+        self._transfer.add_header_line(line)
         self._header_size += len(line)
         self._header_count += 1
         for name, number in (

@@ -42,6 +42,13 @@ class Readiness(Protocol):
     def watch_idle(self, fd: int) -> None:
         """Watch a socket that nothing waits for: whatever comes there was not asked for."""
 
+    def watch_end(self, fd: int) -> int:
+        """Watch it for nothing but that the other side closes it, whatever lies there unread.
+
+        Returns:
+            The events that it is registered for now.
+        """
+
     def register(self, fd: int, events: int) -> None:
         """Watch a socket."""
 
@@ -103,6 +110,11 @@ class Epoll:
     def watch_idle(self, fd: int) -> None:
         """See `Readiness`."""
         self.modify(fd, IOLoop.READ)
+
+    def watch_end(self, fd: int) -> int:
+        """See `Readiness`."""
+        self.modify(fd, select.EPOLLRDHUP)
+        return select.EPOLLRDHUP
 
     def unregister(self, fd: int) -> bool:
         """See `Readiness`."""
@@ -181,6 +193,10 @@ class LoopHandlers:
 
     def watch_idle(self, fd: int) -> None:
         """See `Readiness`: it is not registered any more."""
+
+    def watch_end(self, fd: int) -> int:
+        """See `Readiness`: likewise."""
+        return 0
 
     def ready(self) -> list[tuple[int, int]]:
         """See `Readiness`."""

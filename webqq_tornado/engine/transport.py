@@ -81,7 +81,7 @@ _MORE_LANES = 32
 #: Seconds from a connection that was shut down to libcurl's next look at its idle ones, which is
 #: a second after the last one at the earliest.
 _PRUNE_SECONDS = 1.1
-#: How often at most, since those that are busy come between.
+#: How often at most such a look is in vain, since those that are busy come between.
 _LOOKS = 8
 #: Descriptors of a lane that are no connections.
 _LANE_DESCRIPTORS = 4
@@ -614,13 +614,15 @@ class Transport:
     def _retire_readable(self) -> None:
         """Look at the idle connections just before requests may go out on them."""
         self._may_have_left = False
-        for _ in range(_LOOKS if self._readiness.outlives_sockets else 0):
+        looks = _LOOKS if self._readiness.outlives_sockets else 0
+        while looks > 0:
             ready = self._readiness.ready()
-            for fd, _events in ready:
-                if fd not in self.fd_map:
-                    self._on_idle_event(fd)
+            idle = [fd for fd, _ in ready if fd not in self.fd_map]
+            for fd in idle:
+                self._on_idle_event(fd)
             if len(ready) < EVENTS_AT_ONCE:
                 return
+            looks -= not idle  # a server that ends may have closed any number
 
     def _refuse_early_answers(self, lane: Lane) -> None:
         """Give up answers that had come before their requests were sent.
@@ -655,6 +657,9 @@ class Transport:
             for transfer in self._special
         )
         lane = self.connections.retire(fd) if is_retirable else None
+        if lane is None and self.connections.speaks_any_time(fd):
+            self.registered[fd] = self._readiness.watch_end(fd)
+            return
         self.unregister(fd)
         if lane is not None:
             self._prune_soon()
