@@ -38,7 +38,14 @@ from .engine.errors import (
 from .engine.foreign import tornado_pairs, tornado_settings
 from .engine.lane import Lane
 from .engine.loops import asyncio_loop_of
-from .engine.options import DEFAULTS, FOLLOWS, Compiler, Options, compile_options
+from .engine.options import (
+    DEFAULTS,
+    FOLLOWS,
+    Compiler,
+    Options,
+    compile_options,
+    without_credentials,
+)
 from .engine.redirects import STATUSES, Redirects, is_redirect
 from .engine.request import Request
 from .engine.response import Response
@@ -269,15 +276,17 @@ class HTTPStreamClient(AsyncHTTPClient):
             StreamError: it cannot be followed.
             ValueError: likewise.
         """
-        fetch.redirects = fetch.redirects or Redirects()
-        ours = fetch.ours
-        fetch.ours = fetch.redirects.next_request(
-            ours,
+        redirects = fetch.redirects = fetch.redirects or Redirects()
+        fetch.ours = redirects.next_request(
+            fetch.ours,
             response,
-            limit=self._setting(ours, "max_redirects"),
-            timeout=0 if ours.is_streamed else self._setting(fetch.first, "request_timeout"),
+            limit=self._setting(fetch.ours, "max_redirects"),
+            timeout=self._setting(fetch.first, "request_timeout"),
         )
-        fetch.options = compile_options(fetch.ours, self._defaults)
+        # The others have the client's defaults in them.
+        is_plain = isinstance(fetch, _PlainFetch)
+        options = compile_options(fetch.ours, self._plain_defaults if is_plain else self._defaults)
+        fetch.options = without_credentials(options) if redirects.crosses else options
         fetch.transfer = self._transport.submit(fetch.ours, fetch.options, self._session, fetch)
 
     def _setting(self, request: Request, name: str) -> Any:

@@ -24,7 +24,6 @@ from .urls import normal_host, normal_url
 __all__ = [
     "AT_MOST_ONCE",
     "BODY_LIMIT",
-    "CREDENTIALS",
     "DEFAULTS",
     "FOLLOWS",
     "IDEMPOTENT",
@@ -32,6 +31,7 @@ __all__ = [
     "Compiler",
     "Options",
     "compile_options",
+    "without_credentials",
 ]
 
 #: libcurl's option numbers and their values.
@@ -81,7 +81,7 @@ _TLS_MAX = {
 #: CURLOPT_HAPPY_EYEBALLS_TIMEOUT_MS and CURLOPT_STREAM_WEIGHT, which pycurl has no names for.
 _HAPPY_EYEBALLS_TIMEOUT_MS, _STREAM_WEIGHT = 271, 239
 #: What is for one origin alone.
-CREDENTIALS = frozenset({pycurl.USERNAME, pycurl.PASSWORD, pycurl.HTTPAUTH, pycurl.AWS_SIGV4})
+_CREDENTIALS = frozenset({pycurl.USERNAME, pycurl.PASSWORD, pycurl.HTTPAUTH, pycurl.AWS_SIGV4})
 #: Of a web socket: bytes as they are, both ways, once the proxy and the server have let us in.
 _SOCKET: Options = {
     # pycurl has no name for ws and wss alone; redirects are not followed, and the URL is one.
@@ -262,6 +262,15 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
     options.update(_repetition(request, setting))
     options.update(_headers(request, bool(setting("expect_100_continue"))))
     return options
+
+
+def without_credentials(options: Options) -> Options:
+    """What is left of them for another origin.
+
+    Args:
+        options: of a request, maybe with those of the defaults.
+    """
+    return {key: value for key, value in options.items() if key not in _CREDENTIALS}
 
 
 class Compiler:

@@ -27,7 +27,7 @@ from .lane import Lane, Outcome
 from .limits import Limits
 from .loops import asyncio_loop_of
 from .merging import merge_into_parent
-from .options import CREDENTIALS, Compiler, Options
+from .options import Compiler, Options, without_credentials
 from .redirects import STATUSES, Redirects, is_redirect
 from .replay import ReplayTransport
 from .request import PLAIN, Request
@@ -274,7 +274,7 @@ class Runner:
                     return
                 options = self._options_of(request)
                 if chain._hop is not None and chain._redirects.crosses:
-                    options = _without_credentials(options)  # those of the defaults
+                    options = without_credentials(options)  # those of the defaults
                 if request.is_streamed:
                     idle = _STREAM_IDLE_TIMEOUT
                     outcome = Streamed(self, chain) if request.stream else outcome
@@ -347,7 +347,7 @@ class Runner:
         """
         options = self._compile(request)
         if crosses:
-            options = _without_credentials(options)
+            options = without_credentials(options)
         return self._transport.submit(request, options, session, outcome)
 
     def on_socket_open(self, chain: Chain, response: Response) -> None:
@@ -816,10 +816,6 @@ def _as_kept(
     if kept.error is None or state is State.CANCELLED or isinstance(error, DeadlineError):
         return state, error
     return State.FAILED, kept.error
-
-
-def _without_credentials(options: Options) -> Options:
-    return {key: value for key, value in options.items() if key not in CREDENTIALS}
 
 
 def _is_told(chain: Chain, error: BaseException) -> bool:
