@@ -6,8 +6,12 @@ after its end the trailers.
 
 from __future__ import annotations
 
-__all__ = ["announced_size", "is_cut", "is_gzip", "last_status", "leads_on"]
+import re
 
+__all__ = ["STATUS_LINE", "announced_size", "is_cut", "is_gzip", "last_status", "leads_on"]
+
+#: As libcurl takes it; a trailer may have "HTTP/2" for a name.
+STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ ")
 _ENDS = (b"\r\n", b"\n")
 #: Statuses of answers that another one follows (RFC 9110, 15.2); 101 is no such.
 _INTERIM = frozenset({100, *range(102, 200)})
@@ -16,7 +20,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 def announced_size(lines: list[bytes]) -> int:
     """The Content-Length of the last answer, bytes; -1 without one."""
-    for line in _last_answer(lines):
+    for line in _headers(lines):
         value = line[15:].strip()
         if line[:15].lower() == b"content-length:" and value.isdigit():
             return int(value)
@@ -28,7 +32,7 @@ def is_gzip(lines: list[bytes]) -> bool:
     name = b"content-encoding:"
     codings = [
         line[len(name) :].strip().lower()
-        for line in _last_answer(lines)
+        for line in _headers(lines)
         if line[: len(name)].lower() == name
     ]
     return codings in ([b"gzip"], [b"x-gzip"])
@@ -44,7 +48,7 @@ def last_status(lines: list[bytes]) -> int:
 def leads_on(lines: list[bytes]) -> bool:
     """Whether the last answer is a redirect with an address."""
     return last_status(lines) in _REDIRECTS and any(
-        line[:9].lower() == b"location:" and line[9:].strip() for line in _last_answer(lines)
+        line[:9].lower() == b"location:" and line[9:].strip() for line in _headers(lines)
     )
 
 
@@ -58,6 +62,13 @@ def is_cut(lines: list[bytes]) -> bool:
 def _last_answer(lines: list[bytes]) -> list[bytes]:
     for number in range(len(lines) - 1, -1, -1):
         is_first = not number or lines[number - 1] in _ENDS
-        if is_first and lines[number].startswith(b"HTTP/"):
+        if is_first and STATUS_LINE.match(lines[number]):
             return lines[number:]
     return []
+
+
+def _headers(lines: list[bytes]) -> list[bytes]:
+    """Those of the last answer, without its trailers (RFC 9110, 6.5.1)."""
+    answer = _last_answer(lines)
+    end = next((number for number, line in enumerate(answer) if line in _ENDS), len(answer))
+    return answer[1:end]

@@ -17,14 +17,13 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from .decoding import charset_of, decode
+from .headerlines import STATUS_LINE
 from .inflow import BodyStream
 from .request import Request
 from .secrets import safe_text, safe_url
 
 __all__ = ["Hop", "Response", "StreamedResponse", "parse_json", "unix_time"]
 
-#: As libcurl takes it; a trailer may have "HTTP/2" for a name.
-_STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ ")
 _EMPTY = (b"\r\n", b"\n")
 #: Bytes of a body that is not JSON, in the message.
 _EXCERPT = 60
@@ -322,7 +321,7 @@ class Response:
         trailers: list[bytes] = []
         has_ended = True
         for line in self._header_lines:
-            if has_ended and _STATUS_LINE.match(line):
+            if has_ended and STATUS_LINE.match(line):
                 blocks.append([])
                 trailers, has_ended = [], False
             (trailers if has_ended else blocks[-1]).append(line)
