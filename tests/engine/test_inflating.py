@@ -1,4 +1,4 @@
-"""Bodies of several gzip members, and with something behind them."""
+"""Bodies that libcurl does not decode: of several gzip members, of POSTs, of no known coding."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import zlib
 import pytest
 from servers.raw import answer, raw_server
 
-from webqq_tornado import HTTPStream, ProtocolError, Request, TooLargeError
-from webqq_tornado.engine.inflating import Members
+from webqq_tornado import HTTPStream, Multipart, ProtocolError, Request, TooLargeError
+from webqq_tornado.engine.inflating import Members, inflated
 
 ONE, TWO = gzip.compress(b"one"), gzip.compress(b"two")
 BODIES = {
@@ -70,7 +70,7 @@ async def test_a_member_that_is_corrupt_is_an_error():
         await _fetch(_whole(ONE + TWO[:-8] + bytes(8)))
 
 
-@pytest.mark.parametrize("options", [{"body": b"x"}, {"sink": [].append}])
+@pytest.mark.parametrize("options", [{"body": b"x", "sink": [].append}, {"sink": [].append}])
 async def test_what_is_not_sent_again_says_what_to_do(options):
     with pytest.raises(ProtocolError, match="decompress_response=False"):
         await _fetch(_whole(ONE + TWO), **options)
@@ -90,3 +90,66 @@ def test_who_takes_no_more_is_given_no_more():
     assert Members(lambda chunk: 0)(ONE) == 0
     with pytest.raises(zlib.error):
         Members(lambda chunk: None)(b"\x1f\x8bno gzip")
+
+
+# -- of POST and the like, which are not sent again ---------------------------------------------
+
+POSTS = {
+    "POST": {"body": b"x"},
+    "PATCH": {"method": "PATCH", "body": b"x"},
+    "without a body": {"method": "POST"},
+    "multipart": {"body": Multipart({"a": "b"})},
+}
+
+
+@pytest.mark.parametrize("options", [{}, *POSTS.values()], ids=["GET", *POSTS])
+@pytest.mark.parametrize("coding", ["utf-8", "aws-chunked", "binary", "none", "gzip, rot13", ""])
+async def test_a_body_of_an_unknown_coding_comes_as_it_is(coding: str, options):
+    raw = answer(b"as it is", f"Content-Encoding: {coding}".encode())
+    body, _ = await _fetch(raw, **options)
+    assert body == b"as it is"
+
+
+@pytest.mark.parametrize("options", POSTS.values(), ids=POSTS)
+@pytest.mark.parametrize("name", BODIES)
+async def test_what_is_not_sent_again_is_inflated_at_once(name: str, options):
+    body, right = BODIES[name]
+    assert (await _fetch(_whole(body), **options))[0] == right
+
+
+async def test_such_a_body_that_is_corrupt_is_an_error():
+    with pytest.raises(ProtocolError, match="decoding the body"):
+        await _fetch(_whole(ONE[:-12] + bytes(12)), body=b"x")
+    with pytest.raises(ProtocolError, match="decoding the body"):
+        await _fetch(_whole(b"no gzip"), body=b"x")
+
+
+async def test_such_a_body_is_limited_as_it_is_inflated():
+    with pytest.raises(TooLargeError, match="max_body_size"):
+        await _fetch(_whole(gzip.compress(bytes(2_000_000))), body=b"x", max_body_size=1_000_000)
+
+
+async def test_an_own_accept_encoding_is_libcurls_to_undo():
+    options = {"body": b"x", "headers": {"Accept-Encoding": "gzip"}}
+    assert await _fetch(_whole(ONE), **options) == (b"one", 1)
+
+
+def test_deflate_comes_with_and_without_a_header():
+    raw = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    for body in (zlib.compress(b"abc"), raw.compress(b"abc") + raw.flush()):
+        assert inflated(body, [b"deflate"], 3) == b"abc"
+        with pytest.raises(OverflowError):
+            inflated(body, [b"deflate"], 2)
+
+
+def test_codings_are_undone_from_the_last_to_the_first_unknown_one():
+    body = gzip.compress(gzip.compress(b"abc"))
+    assert inflated(body, [b"gzip", b"x-gzip"], 100) == b"abc"
+    assert inflated(body, [b"rot13", b"gzip"], 100) == gzip.decompress(body)
+    assert inflated(body, [b"gzip", b"rot13"], 100) == body
+
+
+@pytest.mark.parametrize("size", [10**14, 2**63, 10**30])
+async def test_a_length_that_is_announced_to_head_is_of_no_matter(size: int):
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+    assert await _fetch(head, method="HEAD") == (b"", 1)

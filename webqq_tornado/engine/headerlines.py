@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["STATUS_LINE", "announced_size", "is_cut", "is_gzip", "last_status", "leads_on"]
+__all__ = [
+    "STATUS_LINE",
+    "announced_size",
+    "codings_of",
+    "is_cut",
+    "is_gzip",
+    "last_status",
+    "leads_on",
+]
 
 #: As libcurl takes it; a trailer may have "HTTP/2" for a name.
 STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ ")
@@ -27,15 +35,16 @@ def announced_size(lines: list[bytes]) -> int:
     return -1
 
 
+def codings_of(lines: list[bytes]) -> list[bytes]:
+    """What was done to the body of the last answer, in that order; in lower case."""
+    name = b"content-encoding:"
+    values = [line[len(name) :] for line in _headers(lines) if line[: len(name)].lower() == name]
+    return [coding.strip().lower() for coding in b",".join(values).split(b",") if coding.strip()]
+
+
 def is_gzip(lines: list[bytes]) -> bool:
     """Whether gzip, and nothing else, was done to the body of the last answer."""
-    name = b"content-encoding:"
-    codings = [
-        line[len(name) :].strip().lower()
-        for line in _headers(lines)
-        if line[: len(name)].lower() == name
-    ]
-    return codings in ([b"gzip"], [b"x-gzip"])
+    return codings_of(lines) in ([b"gzip"], [b"x-gzip"])
 
 
 def last_status(lines: list[bytes]) -> int:

@@ -7,9 +7,12 @@ some send zeros behind the last one. As gzip does we skip these, and ignore what
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-__all__ = ["Members"]
+__all__ = ["ACCEPTED", "Members", "inflated"]
+
+#: What `inflated` can undo, as a header line.
+ACCEPTED = b"Accept-Encoding: deflate, gzip"
 
 _MAGIC = b"\x1f\x8b"
 _GZIP = 16 + zlib.MAX_WBITS
@@ -65,3 +68,54 @@ class Members:
         else:
             self._is_over = True
         return b""
+
+
+def inflated(body: bytes, codings: Sequence[bytes], limit: int) -> bytes:
+    """A whole body as it was before its codings; from one that is none of `ACCEPTED` on as it is.
+
+    Args:
+        body: as it was sent.
+        codings: that were done to it, in this order, in lower case.
+        limit: bytes of what comes out.
+
+    Raises:
+        zlib.error: it is not what they say.
+        OverflowError: it is larger.
+
+    Example:
+        >>> inflated(gzip.compress(b"a"), [b"gzip"], 100)
+        b'a'
+    """
+    for coding in reversed(codings):
+        if coding in (b"gzip", b"x-gzip"):
+            body = _gunzipped(body, limit)
+        elif coding == b"deflate":
+            body = _undeflated(body, limit)
+        elif coding not in (b"identity", b"none"):
+            break
+    return body
+
+
+def _gunzipped(body: bytes, limit: int) -> bytes:
+    if not body.startswith(_MAGIC):
+        raise zlib.error("it does not begin as gzip does")
+    chunks: list[bytes] = []
+
+    def write(chunk: bytes) -> None:
+        chunks.append(chunk)
+        if sum(map(len, chunks)) > limit:
+            raise OverflowError(limit)
+
+    Members(write)(body)
+    return b"".join(chunks)
+
+
+def _undeflated(body: bytes, limit: int) -> bytes:
+    """With or without zlib's header: servers disagree (RFC 9110, 8.4.1.2)."""
+    try:
+        data = zlib.decompressobj().decompress(body, limit + 1)
+    except zlib.error:
+        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, limit + 1)
+    if len(data) > limit:
+        raise OverflowError(limit)
+    return data

@@ -21,11 +21,11 @@ from tornado.ioloop import IOLoop
 
 from .addresses import is_public
 from .errors import AddressError, StreamError, from_curl, safe_url
-from .headerlines import announced_size, is_cut, is_gzip, leads_on
-from .inflating import Members
+from .headerlines import announced_size, codings_of, is_cut, is_gzip, leads_on
+from .inflating import Members, inflated
 from .inflow import REDIRECT_BODY, add_chunk
 from .loops import lacks_descriptors
-from .options import AT_MOST_ONCE, BODY_LIMIT, FOLLOWS, PUBLIC_ONLY, Options
+from .options import AT_MOST_ONCE, BODY_LIMIT, FOLLOWS, INFLATES, PUBLIC_ONLY, Options
 from .pipes import Pipes
 from .request import Request
 from .response import Response
@@ -136,6 +136,7 @@ class Transfer:
         "header_lines",
         "home",
         "idle_seconds",
+        "inflates",
         "is_attended",
         "is_marked",
         "is_over_tls",
@@ -200,7 +201,7 @@ class Transfer:
         easy.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
         easy.setopt(pycurl.WRITEFUNCTION, self._on_body)
         self.discards = self.is_marked = self.has_nonce = self.has_large_body = False
-        self._is_restarted = self.public_only = False
+        self._is_restarted = self.public_only = self.inflates = False
         self._listens = self._may_be_refused = False
         self.has_tls_proxy = self.is_over_tls = False
         self._identity = None
@@ -380,6 +381,8 @@ class Transfer:
             if value > 1:
                 self._may_be_refused = True
                 self.easy.setopt(pycurl.HEADERFUNCTION, self.add_header_line)
+        elif option == INFLATES:
+            self.inflates = True
         elif option == PUBLIC_ONLY:
             self.public_only = True
             self.easy.setopt(pycurl.OPENSOCKETFUNCTION, self._on_open_socket)
@@ -576,14 +579,26 @@ class Transfer:
             self.note_cut()
             return self._failure(request)
         times = _TIMES_OF_FIRST if self.opened else _TIMES_OF_EACH
+        data = body[0] if len(body) == 1 else b"".join(body)
+        if self.inflates and data:
+            try:
+                data = inflated(data, codings_of(lines), self.limit)
+            except (zlib.error, OverflowError) as error:
+                if not (self.follows and leads_on(lines)):
+                    return self._not_inflated(request, error)
         return Response(
             request,
             easy.getinfo(pycurl.RESPONSE_CODE),
             self.url,
             lines[:],
-            body[0] if len(body) == 1 else b"".join(body),
+            data,
             tuple(map(easy.getinfo, times)),
         )
+
+    def _not_inflated(self, request: Request, error: Exception) -> StreamError:
+        if isinstance(error, OverflowError):
+            return self._error(request, _TOO_LARGE, f"More than {self.limit} bytes")
+        return self._error(request, _NOT_DECODED, f"Error while processing content: {error}")
 
     def _failure(self, request: Request) -> Exception:
         if isinstance(self.failure, Exception):

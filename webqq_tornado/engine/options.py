@@ -17,6 +17,7 @@ import pycurl
 from .addresses import no_proxy_of
 from .checks import check_public_only
 from .forms import Multipart
+from .inflating import ACCEPTED
 from .request import Request
 from .trust import Trust, trust_of
 from .urls import normal_host, normal_url
@@ -27,6 +28,7 @@ __all__ = [
     "DEFAULTS",
     "FOLLOWS",
     "IDEMPOTENT",
+    "INFLATES",
     "PUBLIC_ONLY",
     "Compiler",
     "Options",
@@ -40,8 +42,8 @@ Options = dict[int, Any]
 #: Options that libcurl does not have, see `lane.Transfer`: bytes of a body; whether libcurl may not
 #: repeat the request by itself (1), and what it says is heard (2), as HTTP/2 and TLS need; whether
 #: a redirect is followed, so that its body is nobody's; whether only public addresses may be
-#: connected to.
-BODY_LIMIT, AT_MOST_ONCE, FOLLOWS, PUBLIC_ONLY = -1, -2, -3, -4
+#: connected to; whether the body is to be inflated.
+BODY_LIMIT, AT_MOST_ONCE, FOLLOWS, PUBLIC_ONLY, INFLATES = -1, -2, -3, -4, -5
 
 #: What holds where neither the request nor the stream says otherwise; see `Request`.
 DEFAULTS: Mapping[str, Any] = {
@@ -261,7 +263,7 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
     options.update(_method_and_body(request))
     options.update(_repetition(request, setting))
     options.update(_headers(request, bool(setting("expect_100_continue"))))
-    return options
+    return _inflating(request, options)
 
 
 def without_credentials(options: Options) -> Options:
@@ -293,12 +295,13 @@ class Compiler:
         """See `compile_options`."""
         if not _SAID_BY_NEARLY_ALL.issuperset(vars(request)):
             return compile_options(request, self._defaults)
-        return {
+        options = {
             **self._base,
             **_method_and_body(request),
             **_repetition(request, self._defaults.get),
             **_headers(request, self._expects),
         }
+        return _inflating(request, options)
 
 
 _SAID_BY_NEARLY_ALL = frozenset({"url", "method", "headers", "body", "is_special", "compiled"})
@@ -383,9 +386,28 @@ def _repetition(request: Request, setting: Callable[[str], Any]) -> Options:
     return options
 
 
+def _inflating(request: Request, options: Options) -> Options:
+    """What is not repeated is inflated by us: to libcurl an unknown coding is an error.
+
+    It says so when the body is lost, and a GET is sent again then, without decoding.
+    """
+    is_held = not request.is_streamed and request.channel is None
+    if AT_MOST_ONCE not in options or pycurl.ENCODING not in options or not is_held:
+        return options
+    lines = options.get(pycurl.HTTPHEADER, [])
+    if not any(line[:16].lower() == b"accept-encoding:" for line in lines):
+        del options[pycurl.ENCODING]
+        options |= {pycurl.HTTPHEADER: [*lines, ACCEPTED], INFLATES: True}
+    return options
+
+
 #: Methods with a body, as a rule: where there is none its length is said to be 0 (RFC 9110, 8.6).
 _ENCLOSING = frozenset({"POST", "PUT", "PATCH"})
-_BODILESS: Mapping[str, Options] = {"GET": {pycurl.HTTPGET: 1}, "HEAD": {pycurl.NOBODY: 1}}
+_BODILESS: Mapping[str, Options] = {
+    "GET": {pycurl.HTTPGET: 1},
+    # Whatever length is announced, none of it comes.
+    "HEAD": {pycurl.NOBODY: 1, pycurl.MAXFILESIZE_LARGE: 0},
+}
 
 
 def _headers(request: Request, expect: bool) -> Options:

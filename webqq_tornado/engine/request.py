@@ -72,7 +72,8 @@ class Request:
             origin. Each redirect is a request of its own to limits, hooks and observers.
         max_redirects: 10.
         decompress_response: ask for and undo gzip, deflate, br and what else this libcurl
-            knows; True.
+            knows; True. With a method that is not idempotent gzip and deflate, unless `sink` or
+            `stream` is given. A coding that nobody knows ("utf-8") is left as it is.
         max_body_size: bytes, as sent and as decompressed; 100 MiB, no limit for `sink` and
             `stream`.
         validate_cert: verify the server's certificate and host name; True.
