@@ -12,6 +12,7 @@ from servers.raw import answer, raw_server, requests
 from servers.web import Web
 from waiting import until
 
+from engine.readers import Reading
 from webqq_tornado import HTTPStream, ProtocolError, Request
 from webqq_tornado.engine import readiness, transport
 
@@ -223,3 +224,39 @@ async def test_what_is_behind_the_end_of_an_answer_belongs_to_no_request(
         )
         for path in ("/second", "/third"):
             assert (await stream.fetch(url + path)).text == f"to {path}"
+
+
+STRAY = answer(b"nobody's")
+
+
+class Held:
+    """A handler that answers by the path; `/busy` when it is told so. Keeps the writers."""
+
+    def __init__(self) -> None:
+        self.writers: dict[str, asyncio.StreamWriter] = {}
+        self.is_asked = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+            self.writers[path] = writer
+            if path == "/busy":
+                self.is_asked.set()
+            else:
+                writer.write(answer(path.encode()))
+
+
+async def test_a_request_from_a_task_does_not_get_what_lies_in_an_idle_connection():
+    held, reading = Held(), Reading()
+    async with raw_server(held) as url, HTTPStream() as stream:
+        busy = stream.add_request(f"{url}/busy", reading)
+        await held.is_asked.wait()
+        await stream.fetch(f"{url}/idle")
+        held.writers["/busy"].write(answer(b"/busy")[:20])  # its connection is not free
+        held.writers["/idle"].write(STRAY)
+        await asyncio.sleep(0)  # both are seen in the turn that begins now
+        response = await stream.fetch(Request(f"{url}/next", "POST"))
+        held.writers["/busy"].write(answer(b"/busy")[20:])
+        await busy
+    assert response.body == b"/next"
+    assert [response.body for response in reading.responses] == [b"/busy"]

@@ -229,6 +229,8 @@ class Transport:
         """Have libcurl send at once what its pipes have, and not at the loop's next turn."""
         if not self.is_forgotten and transfer.lane is not None and transfer.pipes is not None:
             transfer.pipes.resume_sending()
+            if self._may_have_left:
+                self._retire_readable()
             transfer.lane.socket_action(pycurl.SOCKET_TIMEOUT, 0)
 
     @property
@@ -350,6 +352,10 @@ class Transport:
         lane_of, selected, finished = self.fd_map.get, _SELECTED, []
         touch = self._touched.add
         try:
+            if self._may_have_left:
+                # What tasks have asked for since: libcurl would send it by the way, on whatever
+                # connection, before that is looked at.
+                self._kick_lanes()
             for fd, events in self._readiness.ready():
                 lane = lane_of(fd)
                 if lane is None:
@@ -398,19 +404,7 @@ class Transport:
                 self._serve_pipes()
             if self._ended:
                 self._tell_outcomes()
-            if self._may_have_left and not self._closed:
-                self._retire_readable()
-            for _ in range(len(self._due)):
-                lane = self._due.popleft()
-                lane.is_due = False
-                if lane.is_closed:
-                    continue
-                self._touched.add(lane)
-                running = lane.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1]
-                if lane.over_tls:
-                    self._refuse_early_answers(lane)
-                if running < lane.active:
-                    self._collect(lane)
+            self._kick_lanes()
             while self._touched:
                 self._touched.pop().see_time()
         finally:
@@ -419,6 +413,21 @@ class Transport:
             if not is_done and not self._closed:
                 # What ended at once waits for the loop's next turn: others are to run too.
                 self._schedule_turn()
+
+    def _kick_lanes(self) -> None:
+        if self._may_have_left and not self._closed:
+            self._retire_readable()
+        for _ in range(len(self._due)):
+            lane = self._due.popleft()
+            lane.is_due = False
+            if lane.is_closed:
+                continue
+            self._touched.add(lane)
+            running = lane.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1]
+            if self._over_tls:
+                self._refuse_early_answers(lane)
+            if running < lane.active:
+                self._collect(lane)
 
     def _run_nested(self) -> None:
         """Run users' code that may turn the loop, and wait there for what this turn was to do."""
@@ -671,6 +680,7 @@ class Transport:
     def _prune(self) -> None:
         """Have libcurl close the connections that were retired."""
         self._prune_timer = None
+        self._kick_lanes()
         for lane in self.connections.retired_lanes():
             lane.prune()
             self.kick_soon(lane)  # some of its transfers may have ended in there
