@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, NamedTuple
 
 from .engine.chain import Link
 from .engine.errors import AuthError
@@ -250,6 +250,8 @@ class BearerAuth(Auth):
         if inspect.iscoroutinefunction(self._renew):
             return self._ask(self._renew)
         result = self._renew()
+        if inspect.iscoroutine(result):
+            result = _ClosedUnlessAwaited(result)
         return self._ask(lambda: result) if inspect.isawaitable(result) else self._keep(result)
 
     async def _ask(self, renew: Callable[[], Link | Awaitable[Link]]) -> Link:
@@ -262,6 +264,19 @@ class BearerAuth(Auth):
             return result
         self.token = result
         return None
+
+
+class _ClosedUnlessAwaited:
+    """A coroutine of the user's, without a warning if the stream is closed before its turn."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Link]) -> None:
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, None, Link]:
+        return self._coroutine.__await__()
+
+    def __del__(self) -> None:
+        self._coroutine.close()
 
 
 class LoginAuth(Auth):

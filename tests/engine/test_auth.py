@@ -422,11 +422,13 @@ def test_a_bearer_without_a_token_and_a_way_to_get_one_is_refused():
         BearerAuth()
 
 
-async def test_a_renewal_that_is_closed_before_it_begins_leaves_no_coroutine(web: Web):
+@pytest.mark.parametrize("is_plain", [False, True])
+async def test_a_renewal_that_is_closed_before_it_begins_leaves_no_coroutine(web: Web, is_plain):
     async def renew():
         return "never"
 
-    stream = HTTPStream(auth=BearerAuth(renew=renew))
+    auth = BearerAuth(renew=(lambda: renew()) if is_plain else renew)  # noqa: PLW0108
+    stream = HTTPStream(auth=auth)
     chain = stream.add_request(web.http, print)
     stream.close()  # a warning, that the coroutine was never awaited, would fail the test
     with pytest.raises(ClosedError):

@@ -154,6 +154,7 @@ class Request:
 
     Raises:
         ValueError: a part is malformed; the message names which and what is taken.
+        TypeError: the body is a file that is open for text.
 
     Example:
         >>> Request("http://example.org/", headers={"Accept": "text/plain"}).method
