@@ -14,11 +14,13 @@ from servers.raw import answer, raw_server, requests
 from servers.web import Web
 from tornado.httpclient import HTTPRequest
 
+from engine.readers import Reading
 from webqq_tornado import (
     FilePart,
     HTTPStream,
     Limits,
     Multipart,
+    Next,
     RedirectError,
     Request,
     Response,
@@ -27,6 +29,7 @@ from webqq_tornado import (
     TooLargeError,
 )
 from webqq_tornado.httpclient import HTTPStreamClient
+from webqq_tornado.retry import CircuitBreaker
 
 HEAD = b"HTTP/1.1 302 Found\r\nLocation: /there\r\n"
 #: What the body of a redirect may be like: what comes after its first lines.
@@ -407,3 +410,23 @@ async def test_tornados_client_keeps_its_defaults_on_the_way(web: Web):
     assert {one.headers["user-agent"] for one in (*here.asked, *there.asked)} == {"own"}
     assert all("authorization" in one.headers for one in here.asked)
     assert not any("authorization" in one.headers for one in there.asked)
+
+
+class _RaisingBreaker(CircuitBreaker):
+    """One that has a mistake in it."""
+
+    def record(self, request: Request, outcome: Response | Exception) -> None:
+        if isinstance(outcome, Response) and outcome.status == 302:
+            raise LookupError("in a breaker")
+
+
+async def test_what_a_breaker_raises_at_a_redirect_is_asked_the_errback_and_that_is_followed():
+    reading = Reading()
+    handler = _redirecting(b"Content-Length: 0\r\n\r\n")
+    async with raw_server(handler) as url, HTTPStream(breaker=_RaisingBreaker()) as stream:
+        # The errback may go elsewhere, or end the chain.
+        on = stream.add_request(Next(url, print, errback=lambda error: (f"{url}/there", reading)))
+        out = stream.add_request(Next(url, print, errback=lambda error: None))
+        assert (await on).body == b"there"
+        assert await out is None
+    assert [response.history for response in reading.responses] == [[]]

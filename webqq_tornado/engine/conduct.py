@@ -352,16 +352,18 @@ class Conduct:
                 self._sender.fail(chain, error)
             return True
 
-    def on_redirect(self, chain: Chain, response: Response) -> None:
-        """That is what came of a request, and the next one of the link follows."""
+    def on_redirect(self, chain: Chain, response: Response) -> bool:
+        """That is what came of a request. False: the next one of the link is not to follow."""
         self._tell_observers(chain, chain._signed, response)
         care = self._cares.get(chain)
-        if care is not None:
+        if care is not None and not chain.done:
             try:
                 self._record(care, response)
             except Exception as error:
                 if not chain.done:
                     self._sender.fail(chain, error)
+                return False
+        return not chain.done
 
     def on_socket_open(self, chain: Chain, response: Response) -> None:
         """That is what came of the request for it; messages are no outcomes."""

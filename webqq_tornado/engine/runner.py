@@ -419,10 +419,8 @@ class Runner:
         follows = self._setting(chain._signed or request, "follow_redirects")
         if not follows or not is_redirect(response):
             return False
-        if self._conduct is not None:
-            self._conduct.on_redirect(chain, response)
-            if chain.done:
-                return True
+        if self._conduct is not None and not self._conduct.on_redirect(chain, response):
+            return True
         redirects = chain._redirects = chain._redirects or Redirects()
         try:
             chain._hop = redirects.next_request(

@@ -424,7 +424,7 @@ class Transport:
                 continue
             self._touched.add(lane)
             running = lane.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1]
-            if self._over_tls:
+            if lane.over_tls:
                 self._refuse_early_answers(lane)
             if running < lane.active:
                 self._collect(lane)
