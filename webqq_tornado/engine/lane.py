@@ -83,7 +83,8 @@ _OF_OLD_CONNECTIONS = frozenset({1, 8, 16, _NO_ANSWER, _NOT_SENT, 56})
 _SMALL_BODY = 2048
 #: libcurl's errors of a body whose headers were all there: broken off, refused by us, reset, ...
 _IN_BODY = frozenset({16, 18, 23, 56, 61, 63, 92, 95})
-_UNAUTHORIZED = 401
+_CHALLENGES = (401, 407)
+_NO_TUNNEL = "CONNECT tunnel failed, response 407"
 _NOT_SENT_AGAIN = "The connection broke off before an answer, and nothing is sent twice"
 _EARLY = "An answer was there before the request was sent: it is that to another one"
 _UNKNOWN_ENCODING = "Unrecognized content encoding"
@@ -144,6 +145,7 @@ class Transfer:
         "lane",
         "limit",
         "looked_up",
+        "may_be_challenged",
         "moved",
         "moved_at",
         "opened",
@@ -204,6 +206,7 @@ class Transfer:
         self._is_restarted = self.public_only = self.inflates = False
         self._listens = self._may_be_refused = False
         self.has_tls_proxy = self.is_over_tls = False
+        self.may_be_challenged = False  # libcurl may go on from a 401 or 407 by itself
         self._identity = None
         self.limit = sys.maxsize
         self.options: Options = {}
@@ -317,7 +320,7 @@ class Transfer:
             easy.setopt(pycurl.SHARE, session.share)
             self.session = session
             self._mind_cookies()  # taking part in a share forgets it
-        if pycurl.HTTPAUTH in options:
+        if self.may_be_challenged:
             self._mind_digest(request, options)
         if request.url != self.url:
             easy.setopt(pycurl.URL, request.url)
@@ -361,6 +364,9 @@ class Transfer:
                     self.easy.setopt(option, value)
         self.options = options
         self.has_large_body = len(options.get(pycurl.POSTFIELDS) or b"") > _SMALL_BODY
+        auths = options.get(pycurl.HTTPAUTH), options.get(pycurl.PROXYAUTH)
+        self.may_be_challenged = pycurl.HTTPAUTH_DIGEST in auths
+        self.has_nonce = False
         self.has_tls_proxy = (options.get(pycurl.PROXY) or b"").startswith(b"https:")
         self.is_over_tls = self.has_tls_proxy or self.url[4:5] == "s"
 
@@ -388,13 +394,14 @@ class Transfer:
             self.easy.setopt(pycurl.OPENSOCKETFUNCTION, self._on_open_socket)
 
     def _mind_digest(self, request: Request, options: Options) -> None:
-        """A handle keeps the server's nonce: it is for that server and these credentials."""
-        if options[pycurl.HTTPAUTH] != pycurl.HTTPAUTH_DIGEST:
-            return
-        place = request.url.partition("?")[0].split("/", 3)[:3]
-        credentials = options.get(pycurl.USERNAME), options.get(pycurl.PASSWORD)
-        identity = place, credentials, options.get(pycurl.PROXY)
-        if self.is_marked or self._identity not in (None, identity):
+        """A handle keeps nonces: for that server or proxy, and these credentials."""
+        server: object = None
+        if options.get(pycurl.HTTPAUTH) == pycurl.HTTPAUTH_DIGEST:
+            place = request.url.partition("?")[0].split("/", 3)[:3]
+            server = place, options.get(pycurl.USERNAME), options.get(pycurl.PASSWORD)
+        identity = server, options.get(pycurl.PROXY)
+        # What goes through the caller's hands does so once: it is not to meet a nonce that is old.
+        if self.is_marked or request.is_special or self._identity not in (None, identity):
             self._blank()
             self._set_options(options)
         self.has_nonce = self._identity == identity
@@ -435,6 +442,9 @@ class Transfer:
         """Whether there is another way round what libcurl failed by."""
         if self._is_sent >= 0:
             return False
+        if self.has_nonce and text.startswith(_NO_TUNNEL):
+            self._forget_nonce()
+            return True
         if code == _NOT_DECODED and text.startswith(_UNKNOWN_ENCODING):
             # A word that is no coding, such as "utf-8" or "aws-chunked" of an object store.
             self.easy.setopt(pycurl.HTTP_CONTENT_DECODING, 0)
@@ -500,7 +510,7 @@ class Transfer:
         # it has answered there are two blocks of headers.
         if not self.has_nonce or self.pipes is not None:
             return False
-        if self.easy.getinfo(pycurl.RESPONSE_CODE) != _UNAUTHORIZED:
+        if self.easy.getinfo(pycurl.RESPONSE_CODE) not in _CHALLENGES:
             return False
         is_answer = sum(line.startswith(b"HTTP/") for line in self.header_lines) == 1
         if is_answer:
@@ -545,12 +555,6 @@ class Transfer:
     def follows(self) -> bool:
         """A redirect is followed."""
         return bool(self.options.get(FOLLOWS))
-
-    @property
-    def may_be_challenged(self) -> bool:
-        """Libcurl may go on from a 401 or 407 by itself."""
-        auths = (self.options.get(pycurl.HTTPAUTH), self.options.get(pycurl.PROXYAUTH))
-        return pycurl.HTTPAUTH_DIGEST in auths
 
     def answer(self) -> Response:
         """Status and headers of the final answer; not to be called inside libcurl."""

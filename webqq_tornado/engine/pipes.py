@@ -57,6 +57,8 @@ class Piped(Protocol):
 
     body: list[bytes]
     header_lines: list[bytes]
+    #: Libcurl may go on from a 401 or 407 by itself.
+    may_be_challenged: bool
 
     @property
     def easy(self) -> pycurl.Curl:
@@ -73,10 +75,6 @@ class Piped(Protocol):
     @property
     def follows(self) -> bool:
         """A redirect is followed."""
-
-    @property
-    def may_be_challenged(self) -> bool:
-        """Libcurl may go on from a 401 or 407 by itself."""
 
     def add_header_line(self, line: bytes) -> None:
         """Keep one more."""
