@@ -260,3 +260,28 @@ async def test_a_request_from_a_task_does_not_get_what_lies_in_an_idle_connectio
         await busy
     assert response.body == b"/next"
     assert [response.body for response in reading.responses] == [b"/busy"]
+
+
+async def test_a_request_that_libcurl_repeats_does_not_get_what_lies_in_an_idle_connection():
+    writers: list[asyncio.StreamWriter] = []
+    are_two, asked = asyncio.Event(), []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        while b"/again" not in await reader.readuntil(b"\r\n\r\n"):
+            if len(writers) == 2:
+                are_two.set()
+            await are_two.wait()
+            writer.write(answer(b"first"))
+        asked.append(writer)
+        if len(asked) > 1:
+            writer.write(answer(b"again"))
+            return
+        writer.write_eof()  # the connection that is used dies: libcurl goes on to the other one
+        writers[writer is writers[0]].write(STRAY)
+
+    async with raw_server(handler) as url, HTTPStream() as stream:
+        await asyncio.gather(stream.fetch(url), stream.fetch(url))
+        response = await stream.fetch(f"{url}/again")
+    assert response.body == b"again"
+    assert len(asked) == 2

@@ -356,7 +356,13 @@ class Transport:
                 # What tasks have asked for since: libcurl would send it by the way, on whatever
                 # connection, before that is looked at.
                 self._kick_lanes()
-            for fd, events in self._readiness.ready():
+            ready = self._readiness.ready()
+            if len(self.registered) > len(self.fd_map):  # some of them may be idle: these first
+                if len(ready) < EVENTS_AT_ONCE:
+                    self._retire(ready)
+                else:
+                    self._retire_readable()
+            for fd, events in ready:
                 lane = lane_of(fd)
                 if lane is None:
                     self._on_idle_event(fd)
@@ -626,12 +632,19 @@ class Transport:
         looks = _LOOKS if self._readiness.outlives_sockets else 0
         while looks > 0:
             ready = self._readiness.ready()
-            idle = [fd for fd, _ in ready if fd not in self.fd_map]
-            for fd in idle:
-                self._on_idle_event(fd)
+            idle = self._retire(ready)
             if len(ready) < EVENTS_AT_ONCE:
                 return
             looks -= not idle  # a server that ends may have closed any number
+
+    def _retire(self, ready: list[tuple[int, int]]) -> bool:
+        """Let no request use those that are idle; gives whether there were any."""
+        # Before libcurl is called for any: it sends a request that met a dead connection on
+        # another one right then, and gives it what lies there.
+        idle = [fd for fd, _ in ready if fd not in self.fd_map]
+        for fd in idle:
+            self._on_idle_event(fd)
+        return bool(idle)
 
     def _refuse_early_answers(self, lane: Lane) -> None:
         """Give up answers that had come before their requests were sent.
