@@ -34,6 +34,7 @@ from .engine.errors import (
     StreamError,
     TimeoutError,
     TooLargeError,
+    as_failure,
 )
 from .engine.foreign import tornado_pairs, tornado_settings
 from .engine.lane import Lane
@@ -249,12 +250,9 @@ class HTTPStreamClient(AsyncHTTPClient):
         fetch.start_time = time.time()
         try:
             fetch.transfer = self._transport.submit(fetch.ours, fetch.options, self._session, fetch)
-        except ValueError as error:
-            cause = error.__cause__
+        except (Exception, asyncio.CancelledError) as error:
             # Later: the next in the queue may be no better, and the one after that.
-            self._transport.call_soon(
-                self._on_refused, fetch, cause if isinstance(cause, KeyError) else error
-            )
+            self._transport.call_soon(self._on_refused, fetch, _refusal_of(error, fetch.ours))
 
     def _on_refused(self, fetch: _Fetch, error: Exception) -> None:
         if fetch in self._active:
@@ -374,8 +372,8 @@ class _Fetch:
             try:
                 self._client.follow(self, result)
                 return
-            except (StreamError, ValueError) as error:
-                result = error
+            except (Exception, asyncio.CancelledError) as error:
+                result = as_failure(error)
         self._client.leave(self)
         if isinstance(result, Response):
             if self.redirects is not None:
@@ -629,6 +627,14 @@ def _error_of(error: Exception, request: Request) -> Exception:
     # Raised by a callback of the app.
     app_log.error("Uncaught exception in a callback of %r", request, exc_info=error)
     return _ClosedError(0, "a callback raised an exception")
+
+
+def _refusal_of(error: BaseException, request: Request) -> Exception:
+    """Why a request can not be sent at all."""
+    if isinstance(error, StreamError):
+        return _error_of(error, request)
+    cause = error.__cause__
+    return cause if isinstance(cause, KeyError) else as_failure(error)
 
 
 _KINDS: tuple[tuple[type[StreamError], type[HTTPStreamError]], ...] = (

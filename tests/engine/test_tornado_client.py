@@ -20,6 +20,7 @@ from tornado.httputil import HTTPHeaders
 from tornado.ioloop import IOLoop
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
 
+from engine.readers import run_script
 from webqq_tornado.httpclient import HTTPStreamClient, HTTPStreamError
 
 
@@ -234,6 +235,48 @@ async def test_prepare_curl_callback_has_the_last_word(web: Web):
     plain = await http.fetch(HTTPRequest(f"{web.http}/echo"))
     assert b"prepared" not in plain.body
     http.close()
+
+
+@pytest.mark.parametrize("is_redirected", [False, True])
+async def test_a_prepare_curl_callback_that_raises_cancelled_is_the_error_of_its_fetch(
+    web: Web, is_redirected, caplog
+):
+    """`future.result()` raises it, say. Its place is free then."""
+    asked = 0
+
+    def prepare(_easy: object) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > is_redirected:
+            raise asyncio.CancelledError
+
+    http = client(max_clients=1)
+    url = f"{web.http}/redirect?to=/bytes/3" if is_redirected else web.http
+    with pytest.raises(HTTPClientError if is_redirected else RuntimeError):
+        await asyncio.wait_for(http.fetch(url, prepare_curl_callback=prepare), 60)
+    assert (await http.fetch(f"{web.http}/bytes/3")).body == b"012"
+    http.close()
+
+
+def test_a_fetch_without_a_descriptor_left_is_an_error_and_the_next_one_goes(web: Web):
+    script = """
+        import asyncio, os, resource, sys
+        from webqq_tornado.httpclient import HTTPStreamClient
+
+        async def main():
+            http = HTTPStreamClient(max_clients=1)
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, hard))
+            fetches = [http.fetch(sys.argv[1]) for _ in range(3)]
+            errors = await asyncio.gather(*fetches, return_exceptions=True)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+            good = await http.fetch(sys.argv[1])
+            http.close()
+            print(good.code, *(type(error).__name__ for error in errors))
+
+        asyncio.run(asyncio.wait_for(main(), 60))
+    """
+    assert run_script(script, web.http).split() == ["200", *["_ConnectError"] * 3]
 
 
 async def test_what_broke_off_is_a_closed_stream():

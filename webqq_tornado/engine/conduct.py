@@ -190,6 +190,9 @@ class Sender(Protocol):
     def fail(self, chain: Chain, error: Exception) -> None:
         """The link ended with an error."""
 
+    def interrupt(self, chain: Chain, error: BaseException) -> None:
+        """End the chain; what is more than its cancellation goes on its way."""
+
     def call_soon(self, function: Callable[..., object], *arguments: object) -> object:
         """At the loop's next turn."""
 
@@ -347,9 +350,8 @@ class Conduct:
             return False
         try:
             return self._goes_on(chain, care, outcome)
-        except Exception as error:
-            if not chain.done:
-                self._sender.fail(chain, error)
+        except BaseException as error:
+            self._come_to(chain, error)
             return True
 
     def on_redirect(self, chain: Chain, response: Response) -> bool:
@@ -359,11 +361,17 @@ class Conduct:
         if care is not None and not chain.done:
             try:
                 self._record(care, response)
-            except Exception as error:
-                if not chain.done:
-                    self._sender.fail(chain, error)
+            except BaseException as error:
+                self._come_to(chain, error)
                 return False
         return not chain.done
+
+    def _come_to(self, chain: Chain, error: BaseException) -> None:
+        """A policy has raised it, which was asked what to do."""
+        if not isinstance(error, Exception):
+            self._sender.interrupt(chain, error)
+        elif not chain.done:
+            self._sender.fail(chain, error)
 
     def on_socket_open(self, chain: Chain, response: Response) -> None:
         """That is what came of the request for it; messages are no outcomes."""
@@ -381,7 +389,7 @@ class Conduct:
         for observer in tuple(self._observers.values()):
             try:
                 observer(chain, request, outcome)
-            except Exception:
+            except (Exception, asyncio.CancelledError):
                 logger.exception("an observer raised, of chain %s: %r", chain.name, observer)
 
     def _goes_on(self, chain: Chain, care: _Care, outcome: Response | Exception) -> bool:
@@ -550,7 +558,7 @@ class Conduct:
     def _give_back(breaker: Breaker, admitted: Request) -> None:
         try:
             breaker.give_up(admitted)
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             # There is no link any more whose error it could be.
             logger.exception("the breaker raised in give_up() of %r", admitted)
 
@@ -567,7 +575,7 @@ def _lack_of(auth: Auth, renewing: Chain) -> _Lack | None:
         auth.on_renewed(renewing.state is State.DONE)
         if renewing.state is State.DONE:
             return _Lack("renew() has ended without any") if auth.needs_renewal else None
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
         return _Lack(str(error), error)
     cause = renewing.error
     if isinstance(cause, DeadlineError):

@@ -208,6 +208,20 @@ class LoggedOut(AuthError):
     """
 
 
+def as_failure(error: BaseException) -> Exception:
+    """What a body, sink or callback of a request has raised, as the error of its link.
+
+    Args:
+        error: an error, or `asyncio.CancelledError`: it would cancel whoever calls, and is raised
+            by whatever looks at a future that was cancelled.
+    """
+    if isinstance(error, Exception):
+        return error
+    failure = RuntimeError(f"a body, sink or callback of the request was cancelled: {error}")
+    failure.__cause__ = error
+    return failure
+
+
 class LinkError(StreamError, TypeError, ValueError):
     """A reader returned something that is neither None nor a link."""
 

@@ -214,7 +214,7 @@ class FanOut:
             return  # if it is running, it has ended its own chain: it is closed when it returns
         try:
             close()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             self._trunk.log_error(chain, error)
 
     async def _close_async(self, chain: Chain, source: AsyncIterator[object]) -> None:
@@ -336,6 +336,9 @@ class FanOut:
             self._trunk.log_error(chain, final)
             self._trunk.count(chain)
             below.error, below.is_told = below.error or final, True
+        except BaseException as final:
+            self._trunk.interrupt(chain, final)
+            return
         else:
             if result is not None and not chain.done:
                 branch = self._new_branch(chain, below, None)

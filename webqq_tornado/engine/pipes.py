@@ -6,6 +6,7 @@ only put things aside, and `serve` hands them on outside libcurl, in the order t
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections import deque
@@ -14,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 import pycurl
 
-from .errors import ClosedError, StreamError, TooLargeError, from_curl, safe_url
+from .errors import ClosedError, StreamError, TooLargeError, as_failure, from_curl, safe_url
 from .filesink import FileSink
 from .forms import Multipart
 from .headerlines import announced_size, last_status, leads_on
@@ -201,8 +202,8 @@ class Pipes:
         assert self._outflow is not None  # noqa: S101 - else it is not set
         try:
             data = self._outflow.read(size)
-        except Exception as error:
-            self._break(error)
+        except (Exception, asyncio.CancelledError) as error:
+            self._break(as_failure(error))
             return int(pycurl.READFUNC_ABORT)
         if data == pycurl.READFUNC_PAUSE:
             self._sending_is_paused = True
@@ -212,8 +213,8 @@ class Pipes:
         assert self._outflow is not None  # noqa: S101 - else it is not set
         try:
             return self._outflow.seek(offset, origin)
-        except Exception as error:
-            self._break(error)
+        except (Exception, asyncio.CancelledError) as error:
+            self._break(as_failure(error))
             return int(pycurl.SEEKFUNC_FAIL)
 
     def _break(self, error: Exception) -> None:
@@ -425,6 +426,6 @@ class Pipes:
             try:
                 if held is not None:
                     held.close()
-            except Exception:
+            except (Exception, asyncio.CancelledError):
                 # Of a full disk, or a generator of the user's: the link has its outcome without.
                 logger.exception("what %r held could not be closed", self._request)

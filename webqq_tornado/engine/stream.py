@@ -450,7 +450,7 @@ class HTTPStream(Hooks, RequestMaker):
     def _on_idle(self) -> None:
         try:
             self.on_idle()
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             logger.exception("on_idle() of %r raised", self)
 
     # -- the loop ---------------------------------------------------------------------------

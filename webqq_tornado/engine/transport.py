@@ -58,7 +58,7 @@ import pycurl
 from tornado.ioloop import IOLoop
 
 from .connections import Connections
-from .errors import ClosedError, ConnectError, StreamError, safe_url
+from .errors import ClosedError, ConnectError, StreamError, as_failure, safe_url
 from .headerlines import is_cut
 from .lane import LANE_CONNECTIONS, LANE_TRANSFERS, Lane, Outcome, Transfer, postponed
 from .loops import asyncio_loop_of, descriptor_limit, is_nested
@@ -180,6 +180,9 @@ class Transport:
         except Exception as error:
             transfer.close()
             raise ValueError(f"{request!r} can not be sent: {error}") from error
+        except BaseException:
+            transfer.close()
+            raise
         if self._closed:  # by the user's code that ran there
             transfer.close()
             raise ClosedError("the stream was closed while the request was made")
@@ -532,9 +535,9 @@ class Transport:
                 if pipes.has_headers and not pipes.is_told:
                     self._tell_headers(transfer, pipes)
                 pipes.serve()
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 if transfer.pipes is pipes:
-                    self._end_early(transfer, error)
+                    self._end_early(transfer, as_failure(error))
                 continue
             if transfer.pipes is pipes and transfer.is_waiting and pipes.is_drained:
                 transfer.is_waiting = False
@@ -559,8 +562,8 @@ class Transport:
         if transfer.failure is None:
             try:
                 pipes.finish()
-            except Exception as error:  # the file may be any object with a `write`
-                transfer.failure = error
+            except (Exception, asyncio.CancelledError) as error:
+                transfer.failure = as_failure(error)  # the file may be any object with a `write`
         if transfer.failure is None and pipes.stream and not (pipes.is_told or pipes.is_followed):
             self._tell_headers(transfer, pipes)
         return True

@@ -214,6 +214,8 @@ class WebSocketLink:
                 self._go_on(response)
         except Exception as error:
             self._refuse(error)
+        except BaseException as error:  # of a policy
+            self._runner.interrupt(self._chain, error)
 
     def _open(self, response: Response) -> None:
         connection = self._connection
