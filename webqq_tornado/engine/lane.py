@@ -115,11 +115,11 @@ class Transfer:
     """
 
     __slots__ = (
-        "_has_notes",
         "_identity",
         "_is_early",
         "_is_measured",
         "_is_restarted",
+        "_is_ruled",
         "_is_sent",
         "_listens",
         "_may_be_refused",
@@ -133,6 +133,7 @@ class Transfer:
         "failure",
         "has_large_body",
         "has_nonce",
+        "has_notes",
         "has_tls_proxy",
         "header_lines",
         "home",
@@ -172,7 +173,7 @@ class Transfer:
         self.moved = 0  # bytes, when that was looked at,
         self.moved_at = 0.0  # and the last time that there were more
         self.watched_at = 0.0  # when it is looked at next; 0: never
-        self._has_notes = False  # of the callbacks, on the request in flight
+        self.has_notes = False  # about the request in flight, to be looked at when it ends
         self._is_measured = False  # against the limit, by what the headers announce
         self._is_sent = -1  # header lines that there were when the request was sent last
         self._was_refused = False  # by the server, which has not worked on it
@@ -207,6 +208,7 @@ class Transfer:
         self._listens = self._may_be_refused = False
         self.has_tls_proxy = self.is_over_tls = False
         self.may_be_challenged = False  # libcurl may go on from a 401 or 407 by itself
+        self._is_ruled = False  # something of each request is to be minded
         self._identity = None
         self.limit = sys.maxsize
         self.options: Options = {}
@@ -217,7 +219,7 @@ class Transfer:
             self.easy.setopt(pycurl.COOKIEFILE, "")  # how libcurl is told to mind them
 
     def _on_sockopt(self, fd: int, _purpose: int) -> int:
-        self._has_notes = True
+        self.has_notes = True
         self.opened.append(fd)
         self._transport.on_new_socket(fd, self)
         return pycurl.SOCKOPT_OK
@@ -226,7 +228,7 @@ class Transfer:
         """A socket to connect to an address, if that is public."""
         host = address.addr[0] if address.family in _INTERNET else "a unix socket"
         if not is_public(host):
-            self._has_notes = True
+            self.has_notes = True
             self.refused = host
             return int(pycurl.SOCKET_BAD)
         try:
@@ -246,7 +248,7 @@ class Transfer:
             return None
         # Not by MAXFILESIZE, which judges answers without a body, too: to HEAD, and 304.
         if not self._is_measured:
-            self._has_notes = self._is_measured = True
+            self.has_notes = self._is_measured = True
             self._measure()
             if self._room < 0:
                 return 0
@@ -275,7 +277,7 @@ class Transfer:
         if self._is_sent == lines and not self._was_refused:
             self.failure = _NO_ANSWER, _NOT_SENT_AGAIN
             return int(pycurl.PREREQFUNC_ABORT)
-        self._has_notes = True
+        self.has_notes = True
         self._is_sent, self._was_refused = lines, False
         if self.is_over_tls and not self.opened:
             self._read_before = self._transport.connections.read_from(address, port)
@@ -320,14 +322,12 @@ class Transfer:
             easy.setopt(pycurl.SHARE, session.share)
             self.session = session
             self._mind_cookies()  # taking part in a share forgets it
-        if self.may_be_challenged:
-            self._mind_digest(request, options)
+        if self._is_ruled:
+            self._mind_rules(request, options)
         if request.url != self.url:
             easy.setopt(pycurl.URL, request.url)
             self.url = request.url
             self.is_over_tls = self.has_tls_proxy or request.url[4] == "s"
-        if self._may_be_refused and not self._listens and self._transport.is_multiplexed:
-            self._listen()
         if discards is not self.discards:
             # len() answers "all taken" and keeps nothing: a body nobody reads costs nothing.
             easy.setopt(pycurl.WRITEFUNCTION, len if discards else self._on_body)
@@ -338,10 +338,17 @@ class Transfer:
             self.pipes.set_callbacks()
         self.request = request
         self._room = self.limit
-        if self._has_notes:
-            self._has_notes = self._is_measured = False
+        if self.has_notes or self.is_over_tls:
+            self.has_notes = self.has_nonce or self.is_over_tls
+            self._is_measured = False
             self._is_sent, self.opened, self.refused = -1, [], ""
             self._read_before, self._is_early = None, False
+
+    def _mind_rules(self, request: Request, options: Options) -> None:
+        if self.may_be_challenged:
+            self._mind_digest(request, options)
+        if self._may_be_refused and not self._listens and self._transport.is_multiplexed:
+            self._listen()
 
     def leave_session(self) -> None:
         """Let go of the session that it was last used for."""
@@ -367,6 +374,7 @@ class Transfer:
         auths = options.get(pycurl.HTTPAUTH), options.get(pycurl.PROXYAUTH)
         self.may_be_challenged = pycurl.HTTPAUTH_DIGEST in auths
         self.has_nonce = False
+        self._is_ruled = self.may_be_challenged or self._may_be_refused
         self.has_tls_proxy = (options.get(pycurl.PROXY) or b"").startswith(b"https:")
         self.is_over_tls = self.has_tls_proxy or self.url[4:5] == "s"
 
@@ -405,6 +413,7 @@ class Transfer:
             self._blank()
             self._set_options(options)
         self.has_nonce = self._identity == identity
+        self.has_notes = self.has_notes or self.has_nonce
         self._identity = identity
 
     # -- another start --------------------------------------------------------------------------

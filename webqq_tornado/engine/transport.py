@@ -452,17 +452,21 @@ class Transport:
         """Take the transfers that ended off their lane."""
         _, succeeded, failed = lane.info_read()
         for easy, code, text in failed:
-            if easy.transfer.failure is None:
-                easy.transfer.failure = code, text
-            easy.transfer.forgive()
+            transfer = easy.transfer
+            transfer.has_notes = True
+            if transfer.failure is None:
+                transfer.failure = code, text
+            transfer.forgive()
         for easy in (*succeeded, *(easy for easy, _, _ in failed)) if failed else succeeded:
             transfer = easy.transfer
-            if transfer.opened or transfer.is_over_tls:
+            if transfer.has_notes:
                 self._note_connection(transfer)
-            lane.remove_handle(easy)
-            if (transfer.failure is not None or transfer.has_nonce) and transfer.restarts():
-                self._begin_anew(transfer, lane)
-                continue
+                lane.remove_handle(easy)
+                if (transfer.failure is not None or transfer.has_nonce) and transfer.restarts():
+                    self._begin_anew(transfer, lane)
+                    continue
+            else:
+                lane.remove_handle(easy)
             lane.active -= 1
             transfer.lane = None
             if transfer.looked_up:
