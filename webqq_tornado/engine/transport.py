@@ -408,11 +408,14 @@ class Transport:
         self._is_turning = True
         try:
             if is_nested:
-                self._run_nested()
+                # Users' code may turn the loop, and wait there for what this turn was to do.
+                self._is_turning = False
+                self._schedule_turn()
             if self._attended:
                 self._serve_pipes()
             if self._ended:
                 self._tell_outcomes()
+            self._is_turning = True
             self._kick_lanes()
             while self._touched:
                 self._touched.pop().see_time()
@@ -437,16 +440,6 @@ class Transport:
                 self._refuse_early_answers(lane)
             if running < lane.active:
                 self._collect(lane)
-
-    def _run_nested(self) -> None:
-        """Run users' code that may turn the loop, and wait there for what this turn was to do."""
-        self._is_turning = False
-        self._schedule_turn()
-        if self._attended:
-            self._serve_pipes()
-        if self._ended:
-            self._tell_outcomes()
-        self._is_turning = True
 
     def _collect(self, lane: Lane) -> None:
         """Take the transfers that ended off their lane."""
