@@ -44,9 +44,14 @@ __all__ = ["PortTaken", "WebQQServer"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
-#: Bytes of a request at most.
+#: Bytes of a request's body at most.
 MAX_BODY = 256 * 1024
-
+#: Bytes of a request's head at most: browsers and clients send less than 4 KiB.
+MAX_HEAD = 16 * 1024
+#: Seconds in which a body has to arrive: 256 KiB pass through a modem line of 140 kbit/s.
+BODY_SECONDS = 15.0
+#: Seconds for which a connection may wait for its next request, or send the head of one.
+IDLE_SECONDS = 90.0
 
 #: Seconds a poll2 is held: a little less than a minute, which is when twqq 2014 hangs up.
 POLL_SECONDS = 58.0
@@ -67,6 +72,9 @@ class WebQQServer(Site):
         captcha_after: wrong passwords in a row after which a login by password needs a captcha.
         qr_timeout: seconds for which a QR code is good.
         needs_online: whether poll2 says 103 until get_online_buddies2 was called.
+        body_timeout: seconds in which the body of a request has to arrive.
+        idle_timeout: seconds for which a connection may be open without a complete head of a
+            request. Neither ends a poll that is held, or a WebSocket.
 
     Example:
         >>> server = WebQQServer(Storage("server.db"))
@@ -84,6 +92,8 @@ class WebQQServer(Site):
         captcha_after: int = CAPTCHA_AFTER,
         qr_timeout: float = QR_SECONDS,
         needs_online: bool = False,
+        body_timeout: float = BODY_SECONDS,
+        idle_timeout: float = IDLE_SECONDS,
     ) -> None:
         super().__init__(
             storage,
@@ -95,6 +105,7 @@ class WebQQServer(Site):
             needs_online=needs_online,
         )
         self._application = _application(self)
+        self._timeouts = {"body_timeout": body_timeout, "idle_connection_timeout": idle_timeout}
         self._http = self._http_server()
         self._https: HTTPServer | None = None
 
@@ -159,7 +170,12 @@ class WebQQServer(Site):
 
     def _http_server(self, **options: Any) -> HTTPServer:
         return HTTPServer(
-            self._application, max_body_size=MAX_BODY, max_buffer_size=4 * MAX_BODY, **options
+            self._application,
+            max_header_size=MAX_HEAD,
+            max_body_size=MAX_BODY,
+            max_buffer_size=4 * MAX_BODY,
+            **self._timeouts,
+            **options,
         )
 
     def listen_on_free_port(
@@ -233,6 +249,7 @@ def _application(server: WebQQServer) -> Application:
         default_handler_args={"server": server},
         log_function=_log_request,
         websocket_ping_interval=page_live.PING_SECONDS,
+        websocket_max_message_size=page_live.MAX_HEARD,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import sqlite3
@@ -31,6 +32,9 @@ SESSION_GONE = 100000
 BAD_REQUEST = 1
 UNKNOWN_CONTACT = 4
 
+#: Seconds in which an answer has to be taken: nginx gives as much (send_timeout).
+WRITE_SECONDS = 60.0
+
 _DATABASE_REMEDY = "free space on its disk, or end the program that locks it"
 
 
@@ -53,6 +57,20 @@ class Handler(RequestHandler):
         """Refuse hosts that are not ours: a page elsewhere may have rebound its name to us."""
         if not self.server.serves(self._host):
             raise HTTPError(403, reason="Host not served here")
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> asyncio.Future[None]:
+        """Answer, and close the connection of a client that does not read it for a minute."""
+        written = super().finish(chunk)
+        if not written.done():
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(WRITE_SECONDS, self._give_up)
+            written.add_done_callback(lambda _: timer.cancel())
+        return written
+
+    def _give_up(self) -> None:
+        stream = getattr(self.request.connection, "stream", None)
+        if stream is not None:
+            stream.close()
 
     def compute_etag(self) -> None:
         """None: the historical server had no ETag, and 304 is no answer to who asks what is new."""

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
 
+from tornado import escape
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from ..protocol.codes import Status
-from .page_api import COOKIE, PageHandler
+from .page_api import COOKIE, PageHandler, refuse
 from .page_views import message_view
 from .site import Site
 from .storage import StoredMessage
 
-__all__ = ["PING_SECONDS", "ROUTES"]
+__all__ = ["MAX_HEARD", "PING_SECONDS", "ROUTES"]
 
-#: News that may wait for a page that does not read; it is then closed and comes again.
-MAX_BACKLOG = 1000
+#: News that may wait for a page that does not read, and their bytes: it is then closed, and comes
+#: again when it reads.
+MAX_BACKLOG, MAX_BACKLOG_BYTES = 1000, 1024 * 1024
+#: Pages that an account may have open at once.
+MAX_PAGES = 20
+#: Bytes of what a page says at most: it has nothing to say.
+MAX_HEARD = 4096
+#: Seconds between two calls to load everything again; what changes in between is one call.
+STATE_SECONDS = 1.0
 #: Seconds between two pings of a page; one that does not answer is closed.
 PING_SECONDS = 30
 
@@ -35,11 +44,15 @@ class LiveHandler(WebSocketHandler, PageHandler):
     def initialize(self, server: Site) -> None:
         """Called by Tornado with the route's arguments."""
         super().initialize(server)
-        self.writes: set[asyncio.Future[None]] = set()
+        self._waiting = self._waiting_bytes = 0
+        self._told_state = -STATE_SECONDS
+        self._later: asyncio.TimerHandle | None = None
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
-        """Refuse before the handshake who is not signed in."""
-        self.me()
+        """Refuse before the handshake who is not signed in, or has too many pages open."""
+        account = self.me().number
+        if sum(page.account == account for page in self.server.pages) >= MAX_PAGES:
+            refuse(429, f"You have {MAX_PAGES} pages open: close one of them")
         await super().get(*args, **kwargs)
 
     def open(self, *args: str, **kwargs: str) -> None:
@@ -52,6 +65,8 @@ class LiveHandler(WebSocketHandler, PageHandler):
 
     def on_close(self) -> None:
         """Listen no more."""
+        if self._later is not None:
+            self._later.cancel()
         self.server.pages.discard(self)
         self.server.channel.remove_listener(self)
 
@@ -72,25 +87,36 @@ class LiveHandler(WebSocketHandler, PageHandler):
         self.push({"type": "typing", "account": account})
 
     def tell_contacts(self) -> None:
-        """See `channel.Listener`."""
+        """See `channel.Listener`. Many changes in a row are told as one."""
+        if self._later is None:
+            loop = asyncio.get_running_loop()
+            when = max(self._told_state + STATE_SECONDS, loop.time())
+            self._later = loop.call_at(when, self._tell_state)
+
+    def _tell_state(self) -> None:
+        self._later, self._told_state = None, asyncio.get_running_loop().time()
         self.push({"type": "state"})
 
     def push(self, value: dict[str, object]) -> None:
         """Send to the page, unless it has stopped reading."""
         if self.ws_connection is None or self.ws_connection.is_closing():
             return
-        if len(self.writes) >= MAX_BACKLOG:
+        text = escape.json_encode(value)
+        size = len(text)  # in ASCII: as many bytes
+        if self._waiting >= MAX_BACKLOG or self._waiting_bytes + size > MAX_BACKLOG_BYTES:
             self.close(1013, "reads too slowly")
             return
-        write = asyncio.ensure_future(self._write(value))
-        self.writes.add(write)
-        write.add_done_callback(self.writes.discard)
-
-    async def _write(self, value: dict[str, object]) -> None:
         try:
-            await self.write_message(value)
+            written = asyncio.ensure_future(self.write_message(text))
         except WebSocketClosedError:
             return  # it comes again and asks for the state
+        self._waiting, self._waiting_bytes = self._waiting + 1, self._waiting_bytes + size
+        written.add_done_callback(functools.partial(self._on_written, size))
+
+    def _on_written(self, size: int, written: asyncio.Future[None]) -> None:
+        self._waiting, self._waiting_bytes = self._waiting - 1, self._waiting_bytes - size
+        if not written.cancelled():
+            written.exception()  # the connection has ended: the page comes again
 
 
 ROUTES: tuple[tuple[str, type[PageHandler]], ...] = ((r"/page/live", LiveHandler),)
