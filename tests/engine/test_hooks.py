@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from servers.web import Web
@@ -10,9 +11,13 @@ from servers.web import Web
 from engine.readers import REFUSED, Oops
 from webqq_tornado import (
     ClosedError,
+    DeadlineError,
+    Gather,
     HTTPStream,
+    Next,
     State,
     Stats,
+    StreamError,
 )
 
 
@@ -179,6 +184,49 @@ def test_run_goes_on_when_a_chain_of_the_flow_fails(web: Web, caplog):
     stats = Flow().run()
     assert len(read) == 1
     assert stats.errors == 1
+
+
+def test_a_strict_run_raises_the_first_error_when_all_have_ended(web: Web, caplog):
+    read = []
+
+    class Flow(HTTPStream):
+        def begin(self):
+            yield web.http, self.fail
+            yield web.http, read.append
+            yield Next(web.http, read.append, 0.01)
+
+        def fail(self, response):
+            raise Oops("no page")
+
+    flow = Flow()
+    with pytest.raises(Oops, match="no page"):
+        flow.run(strict=True)
+    assert (len(read), flow.stats().done, flow.stats().failed) == (2, 2, 1)
+
+
+def test_a_strict_run_does_not_raise_what_was_dealt_with(web: Web):
+    class Flow(HTTPStream):
+        def begin(self):
+            yield web.http, self.ask
+            yield Next(REFUSED, print, errback=lambda error: None)
+            yield web.http, lambda response: Gather([REFUSED, REFUSED], print, lambda error: None)
+
+        async def ask(self, response):
+            with contextlib.suppress(StreamError):
+                await self.fetch(REFUSED)
+
+    flow = Flow()
+    assert flow.run(strict=True).errors >= 3
+    assert flow.first_error is None
+
+
+def test_a_strict_run_raises_what_passes_a_deadline(web: Web, caplog):
+    class Flow(HTTPStream):
+        def begin(self):
+            self.add_request(web.http, print, delay=60, deadline=0.01)
+
+    with pytest.raises(DeadlineError):
+        Flow().run(strict=True)
 
 
 async def test_launch_runs_a_flow_on_a_loop_that_runs(web: Web):

@@ -34,6 +34,7 @@ from .request import PLAIN, Request
 from .response import Response
 from .session import Session
 from .streamed import Streamed
+from .tracebacks import cut_callers, first_line
 from .transport import Transport
 from .turns import Turns
 from .waiting import make_task, wait
@@ -81,6 +82,7 @@ class Runner:
         in_flight, delayed: requests sent and not answered; chains that wait for their time.
         queue, held: chains that wait for their turn, see `Turns`; or because they are paused.
         started, done, failed, cancelled: chains so far.
+        first_error: what ended the first that has failed, unless somebody else was given it.
         requests, responses, errors, received: so far; `received` in bytes.
         idle_listeners: are called whenever the last chain has ended.
     """
@@ -137,6 +139,7 @@ class Runner:
         self.held = self._turns.held
         self.in_flight = self.delayed = self.flows = 0
         self.started = self.done = self.failed = self.cancelled = 0
+        self.first_error: BaseException | None = None
         self.requests = self.responses = self.errors = self.received = 0
         self.idle_listeners: list[Callable[[], None]] = []
 
@@ -620,6 +623,7 @@ class Runner:
             error: that ended it.
             base: what a relative URL in their answer is relative to, if not to the request.
         """
+        cut_callers(error)
         if chain._is_failing:
             self.end(chain, State.FAILED, error)
         elif isinstance(error, LoggedOut) and self._conduct and self._conduct.renews(chain):
@@ -671,8 +675,11 @@ class Runner:
         """
         if chain.done:
             return
-        if state is State.FAILED and error and not _is_told(chain, error):
-            self.log_error(chain, error)
+        if state is State.FAILED and error:
+            if not _is_told(chain, error):
+                self.log_error(chain, error)
+            if not chain._is_quiet:
+                self.first_error = self.first_error or error
         if chain._kept is not None:
             state, error = _as_kept(chain, chain._kept, state, error)
         ending, passed_on = [chain], error if state is State.CANCELLED else None
@@ -788,12 +795,13 @@ class Runner:
 
     def log_error(self, chain: Chain, error: BaseException) -> None:
         """Say that something of the chain's has failed, unless somebody is told by other ways."""
+        cut_callers(error)
         if chain._is_quiet:
             return
         # What the engine raises says it all; what a reader raised needs its traceback, and that
         # names neither the page nor, in a callback, the reader.
         is_ours = isinstance(error, StreamError)
-        where = "" if is_ours and not isinstance(error, LinkError) else _where(chain)
+        where = "" if is_ours and not isinstance(error, LinkError) else _where(chain, error)
         message = error.message if isinstance(error, StreamError) else repr(error)
         trace = None if is_ours else error
         logger.error(
@@ -822,16 +830,25 @@ def _is_told(chain: Chain, error: BaseException) -> bool:
     return below is not None and below.is_told and below.error is error
 
 
-def _where(chain: Chain) -> str:
-    """The response that was read when something failed, and its reader."""
+def _where(chain: Chain, error: BaseException) -> str:
+    """The response that was read when something failed, its reader, and who raised the error."""
     request: Request | None = chain._request
-    if request is None:
-        return ""
+    if request is None:  # of `begin`
+        raised_by = _raised_by(error, "").removeprefix(", ")
+        return f"{raised_by}: " if raised_by else ""
     response, reader = chain.response, chain._readback
     url = request.url if response is None else response.url
     status = "" if response is None else f", status {response.status}"
     read_by = "" if reader is None else f", read by {described(reader)}"
-    return f"{request.method} {safe_url(url)}{status}{read_by}: "
+    return f"{request.method} {safe_url(url)}{status}{read_by}{_raised_by(error, read_by)}: "
+
+
+def _raised_by(error: BaseException, read_by: str) -> str:
+    """The function of the user's that has raised it, if that is not the reader named already."""
+    found = first_line(error)
+    if found is None or f"({found[0].co_filename}:{found[0].co_firstlineno})" in read_by:
+        return ""
+    return f", raised in {found[0].co_name} ({found[0].co_filename}:{found[1]})"
 
 
 def _base_of(chain: Chain, response: Response | None) -> str | None:

@@ -425,18 +425,28 @@ class HTTPStream(Hooks, RequestMaker):
         self._runner.follow_call(chain, self.begin)
         return chain
 
-    def run(self) -> Stats:
+    def run(self, *, strict: bool = False) -> Stats:
         """Run the flow to its end on a loop that does not run yet, and close the stream.
+
+        Args:
+            strict: raise `first_error` at the end, so that a program whose chains have failed does
+                not exit with 0. The others have run to their end then, too.
 
         Returns:
             What was done.
 
         Raises:
             RuntimeError: the loop runs already; use `await stream.launch()` then.
+            Exception: see `strict`; without it, what `begin` raises before its first link.
+
+        Example:
+            >>> Nightly().run(strict=True)
         """
         refuse_running_loop("run()", "await stream.launch()")
         try:
             self.ioloop.run_sync(self._run)
+            if strict and self.first_error is not None:
+                raise self.first_error
             return self.stats()
         finally:
             self.close()
@@ -604,6 +614,15 @@ class HTTPStream(Hooks, RequestMaker):
         self._runner.end_session(session)
         self._transport.leave_session(session)
         return True
+
+    @property
+    def first_error(self) -> BaseException | None:
+        """What ended the first chain that has failed, None if none has.
+
+        Errors of `fetch`, `open` and the links of a `Gather` count only where whoever was given
+        them has raised them again.
+        """
+        return self._runner.first_error
 
     @property
     def chains(self) -> frozenset[Chain]:
