@@ -261,6 +261,30 @@ async def test_a_foreign_host_is_not_served():
     assert reply.code == 403
 
 
+@pytest.mark.parametrize("host", ["qq.com", "mail.qq.com", "d.web2.qq.com.evil.example"])
+async def test_hosts_that_no_client_knew_are_not_served(host):
+    async with Town() as town:
+        reply = await town.visitor(town.ann).ask(webqq3.CHECK, forms.CheckForm(town.ann), Host=host)
+    assert reply.code == 403
+    assert json.loads(reply.body) == {"error": "Host not served here"}
+
+
+async def test_what_stands_in_addresses_does_not_send():
+    async with Town() as town:
+        ann = town.visitor(town.ann)
+        session = await ann.enter()
+        to = await _first_friend(ann)
+        del ann.cookies["ptwebqq"]
+        for exchange, form in (
+            (webqq3.SEND_FRIEND, forms.SendForm(to, Content.of("x"), psessionid=session.vfwebqq)),
+            (webqq3.POLL, forms.PollForm(1, session.vfwebqq)),
+            (webqq3.CHANGE_STATUS, forms.StatusForm(Status.AWAY, 1, session.vfwebqq)),
+            (webqq3.ONLINE, forms.OnlineForm(1, session.vfwebqq, session.vfwebqq)),
+        ):
+            reply = await ann.ask(exchange, form)
+            assert json.loads(reply.body)["retcode"] in {103, 100000, 100001}
+
+
 @pytest.mark.parametrize("host", ["pinghot.qq.com", "127.0.0.1"])
 async def test_a_path_that_nobody_has_is_404_and_says_nothing_of_us(host):
     async with Town() as town:

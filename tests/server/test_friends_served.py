@@ -115,6 +115,26 @@ async def test_all_of_a_profile_is_told():
     assert (theirs["uin"], theirs["account"], theirs["stat"]) == (uin, town.bob, 10)
 
 
+async def test_of_a_stranger_only_nick_face_and_gender_are_told():
+    async with Town() as town:
+        told = {"face": 7, "gender": "male", "phone": "1", "birthday": [1989, 1, 30], "lnick": "x"}
+        told |= {"city": "Oslo", "country": "NO", "province": "N", "email": "e", "allow": 2}
+        town.server.storage.change_profile(town.eve, told)
+        ann, _ = await entered(town, town.ann), await entered(town, town.eve)
+        uin = town.server.channel.find(ann.session.psessionid).uin_of(town.eve)
+        eve = await ann.result(webqq3.FRIEND_INFO, forms.FriendInfoForm(uin))
+        lnick = await ann.result(webqq3.LONG_NICK, forms.LongNickForm(uin, ann.session.vfwebqq))
+        code = town.server.channel.find(ann.session.psessionid).code_of(town.square)
+        form = forms.GroupInfoForm(code, ann.session.vfwebqq)
+        member = (await ann.result(webqq3.GROUP_INFO, form))["minfo"][2]
+    assert (eve["nick"], eve["face"], eve["gender"], eve["uin"]) == ("Eve", 7, "male", uin)
+    assert not any(eve[name] for name in ("phone", "email", "city", "lnick", "account", "allow"))
+    assert (eve["birthday"]["year"], eve["constel"], eve["shengxiao"]) == (0, 0, 0)
+    assert lnick == [{"uin": uin, "lnick": ""}]
+    assert (member["nick"], member["gender"]) == ("Eve", "male")
+    assert (member["city"], member["province"], member["country"]) == ("", "", "")
+
+
 async def test_a_signature_that_was_set_is_told():
     async with Town() as town:
         ann, bob = await entered(town, town.ann), await entered(town, town.bob)

@@ -189,6 +189,37 @@ async def test_a_joiner_belongs_to_a_name_where_it_joins(nick: str, code: int):
     assert reply.code == code
 
 
+@pytest.mark.parametrize("path", ["/page/groups", "/page/discussions"])
+async def test_nobody_but_a_friend_is_put_into_a_room(path: str):
+    async with Town() as town:
+        ann = await signed_in(town, town.ann)
+        refused = await post(ann, path, name="Two", members=[town.bob, town.eve])
+        made = await post(ann, path, name="Two", members=[town.bob])
+        room = json.loads(made.body)["conversation"]["id"]
+        added = await post(ann, "/page/room", conversation=room, add=[town.eve])
+        rooms = town.server.storage.rooms(town.eve, path.removeprefix("/page/")[:-1])
+    assert (refused.code, made.code, added.code) == (403, 200, 403)
+    assert json.loads(refused.body)["error"].startswith("Eve is not your friend")
+    assert [room.name for room, _, _ in rooms] == (["Square"] if "group" in path else [])
+
+
+@pytest.mark.parametrize("nick", ["小明", "<b>x", "Zoë", "👨‍👩‍👧"])
+async def test_a_reason_is_in_the_body_in_any_script(nick: str):
+    async with Town() as town:
+        town.server.storage.change_profile(town.bob, {"nick": nick})
+        reply = await post(await signed_in(town, town.ann), "/page/friends", account=town.bob)
+    assert (reply.code, reply.reason) == (409, "Conflict")
+    assert json.loads(reply.body)["error"] == f"{nick} is a friend already"
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/page/static/nothing", "/page/state", "/check_sig"])
+async def test_every_error_is_an_object_with_its_reason(path: str):
+    async with Town() as town:
+        reply = await post(town.visitor(town.ann), path)
+    assert reply.code in {401, 404, 405}
+    assert json.loads(reply.body)["error"]
+
+
 async def test_half_a_character_does_no_harm():
     async with Town() as town:
         ann = await signed_in(town, town.ann)

@@ -196,7 +196,22 @@ async def test_check_sig_sets_its_cookies_and_redirects_to_where_the_login_was_f
         assert set_now["p_uin"].value == "o010001"
 
 
-@pytest.mark.parametrize("elsewhere", ["http://evil.example/", "//evil.example", "javascript:0"])
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "http://evil.example/",
+        "//evil.example",
+        "javascript:0",
+        "http://mail.qq.com/",
+        "http://127.0.0.1:22/",
+        "http://127.0.0.1/",
+        "http://w.qq.com:22/",
+        "http://w.qq.com@evil.example/",
+        "http://evil.example\\@w.qq.com/",
+        "http:w.qq.com",
+        "http://w.qq.com\r\nX: y",
+    ],
+)
 async def test_check_sig_leads_nowhere_else(elsewhere):
     async with Town() as town:
         reply = await town.visitor(town.ann).get("/check_sig", s_url=elsewhere)

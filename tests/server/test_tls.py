@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from cryptography import x509
 from servers.processes import running
 from servers.town import PASSWORD, Town
 
@@ -39,7 +40,7 @@ def test_the_authority_is_made_once_and_its_key_is_nobody_elses(tmp_path):
 def test_a_new_address_needs_a_new_certificate_of_the_same_authority(tmp_path):
     first = certificates(tmp_path)
     authority, server = (path.read_bytes() for path in first)
-    certificates(tmp_path, ["192.0.2.7", "localhost"])
+    certificates(tmp_path, ["127.0.0.7", "localhost"])
     assert first.authority.read_bytes() == authority
     assert first.server.read_bytes() != server
     renewed = first.server.read_bytes()
@@ -83,10 +84,39 @@ def test_the_certificate_is_good_for_no_other_host(tmp_path_factory):
         _handshake(_shared(tmp_path_factory), "example.org")
 
 
-def test_the_authority_can_not_sign_for_the_rest_of_the_web(tmp_path, monkeypatch):
-    monkeypatch.setattr(tls, "_HOSTS", ("bank.example",))
+@pytest.mark.parametrize("host", ["bank.example", "qq.com", "mail.qq.com", "x.d.web2.qq.com"])
+def test_the_authority_can_not_sign_for_the_rest_of_the_web(tmp_path, monkeypatch, host):
+    monkeypatch.setattr(tls, "_HOSTS", (host,))
+    with pytest.raises(ssl.SSLCertVerificationError, match="subtree"):
+        _handshake(certificates(tmp_path), host)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "::2"])
+def test_the_authority_can_not_sign_for_addresses_of_others(tmp_path, monkeypatch, address):
+    monkeypatch.setattr(tls, "_ADDRESSES", (address,))
     with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree"):
-        _handshake(certificates(tmp_path), "bank.example")
+        _handshake(certificates(tmp_path), address)
+
+
+def test_any_address_of_loopback_can_be_served(tmp_path):
+    assert _handshake(certificates(tmp_path, ["127.3.2.1"]), "127.3.2.1")
+
+
+def test_an_address_of_a_network_is_left_out_with_a_word(tmp_path, caplog):
+    assert _handshake(certificates(tmp_path, ["192.0.2.7"]), "localhost")
+    assert "192.0.2.7 is not in the certificate" in caplog.text
+
+
+def test_an_authority_of_before_the_constraints_is_made_anew_with_a_word(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(tls, "_PERMITTED", x509.NameConstraints([x509.DNSName("qq.com")], None))
+    former = certificates(tmp_path).authority.read_bytes()
+    monkeypatch.undo()
+    files = certificates(tmp_path)
+    assert files.authority.read_bytes() != former
+    assert "Clients have to trust the new file" in caplog.text
+    assert _handshake(files, "d.web2.qq.com")
 
 
 _FILES: list[tls.Certificates] = []

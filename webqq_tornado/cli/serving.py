@@ -41,7 +41,7 @@ Tencent's hosts built in is pointed here in three steps:
 Linux gives these to everybody after `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`.
 
 3. Let it trust tls/ca.pem in the state directory, the certificate of a CA that --tls makes once
-and that can sign for *.qq.com and local names alone:
+and that can sign for these hosts and loopback alone:
 
 \b
   Python, requests  REQUESTS_CA_BUNDLE=ca.pem

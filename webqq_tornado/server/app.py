@@ -68,7 +68,8 @@ class WebQQServer(Site):
         storage: its memory; closed with it.
         poll_timeout: seconds a poll2 is held when there is nothing new.
         session_timeout: seconds without a poll after which an account counts as offline.
-        hosts: names to serve besides loopback's, the address listened on, and *.qq.com.
+        hosts: names to serve besides loopback's, the address listened on, and the historical
+            ones.
         captcha_after: wrong passwords in a row after which a login by password needs a captcha.
         qr_timeout: seconds for which a QR code is good.
         needs_online: whether poll2 says 103 until get_online_buddies2 was called.

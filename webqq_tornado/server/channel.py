@@ -78,7 +78,7 @@ class Channel:
         self.session_timeout = session_timeout
         self.is_closing = False
         self._by_account: dict[int, PollSession] = {}
-        self._by_secret: dict[str, PollSession] = {}
+        self._by_secret: dict[tuple[str, str], PollSession] = {}  # by kind and secret
         self._listeners: dict[int, set[Listener]] = {}
         # liblwqq passes over a system_message with the seq of one before. Captures have five
         # digits; the first is drawn, so that a restart does not give the same ones again.
@@ -123,7 +123,7 @@ class Channel:
 
     def _add(self, session: PollSession) -> None:
         self._by_account[session.account] = session
-        self._by_secret.update(dict.fromkeys(session.secrets, session))
+        self._by_secret.update(dict.fromkeys(session.secrets.items(), session))
         loop = asyncio.get_running_loop()
         session.seen = loop.time()
         session.expiry = loop.call_later(self.session_timeout, self._expire, session)
@@ -132,9 +132,14 @@ class Channel:
         for request in self.storage.requests(session.account):
             session.tell(self._system(session, "verify_required", request.asker, request.text))
 
-    def find(self, secret: str | None) -> PollSession | None:
-        """The session with this psessionid, vfwebqq or ptwebqq, also one that was kicked."""
-        return self._by_secret.get(secret) if secret else None
+    def find(self, secret: str | None, kind: str = "psessionid") -> PollSession | None:
+        """The session with this secret, also one that was kicked.
+
+        Args:
+            secret: as the client gave it; empty finds nothing.
+            kind: "psessionid", "vfwebqq" or "ptwebqq": one is no substitute for another.
+        """
+        return self._by_secret.get((kind, secret)) if secret else None
 
     def close_session(self, session: PollSession) -> None:
         """The client logged out."""
@@ -175,7 +180,7 @@ class Channel:
     def _forget(self, session: PollSession) -> None:
         if session.expiry is not None:
             session.expiry.cancel()
-        for secret in session.secrets:
+        for secret in session.secrets.items():
             if self._by_secret.get(secret) is session:
                 del self._by_secret[secret]
 

@@ -91,7 +91,9 @@ def _group_info(handler: ExchangeHandler, session: PollSession, form: forms.Grou
     room = _group_by(handler, session, form.gcode)
     if room is None:
         return wire.build_refusal(UNKNOWN_CONTACT)
-    rows = handler.server.storage.member_rows(room.number)
+    storage = handler.server.storage
+    rows = storage.member_rows(room.number)
+    close = storage.friend_numbers(session.account) | {session.account}
     return webqq3.GROUP_INFO.answer(
         GroupDetails(
             gid=session.gid_of(room.number),
@@ -102,7 +104,9 @@ def _group_info(handler: ExchangeHandler, session: PollSession, form: forms.Grou
             memo=room.memo,
             flag=_GROUP_FLAG,
             option=2,  # one asks to join
-            members=tuple(_member(handler, session, row) for row in rows),
+            members=tuple(
+                _member(handler, session, row, is_close=row.account.number in close) for row in rows
+            ),
         )
     )
 
@@ -117,7 +121,10 @@ def _group_by(handler: ExchangeHandler, session: PollSession, made: int) -> Room
     return None
 
 
-def _member(handler: ExchangeHandler, session: PollSession, row: MemberRow) -> Member:
+def _member(
+    handler: ExchangeHandler, session: PollSession, row: MemberRow, *, is_close: bool
+) -> Member:
+    """A member; where they live is for their friends."""
     status = handler.server.channel.status_of(row.account.number)
     return Member(
         uin=session.uin_of(row.account.number),
@@ -125,9 +132,9 @@ def _member(handler: ExchangeHandler, session: PollSession, row: MemberRow) -> M
         card=row.card,
         flag=_ADMIN if row.is_admin else 0,
         gender=row.gender,
-        country=row.country,
-        province=row.province,
-        city=row.city,
+        country=row.country if is_close else "",
+        province=row.province if is_close else "",
+        city=row.city if is_close else "",
         status=status,
         client_type=0 if status is Status.OFFLINE else WEB_CLIENT,
         is_vip=row.account.vip_level > 0,

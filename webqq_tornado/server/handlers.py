@@ -8,6 +8,7 @@ import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
+from http.client import responses
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -20,9 +21,18 @@ from ..protocol.errors import ProtocolError
 from ..protocol.exchange import Call
 from ..protocol.login import LOGIN_REPLY, login_refusal
 from .channel import PollSession
+from .hosts import is_historical
 from .site import Site
 
-__all__ = ["Answer", "ExchangeHandler", "Handler", "UnknownHandler", "host_of", "in_session"]
+__all__ = [
+    "Answer",
+    "ExchangeHandler",
+    "Handler",
+    "Refusal",
+    "UnknownHandler",
+    "host_of",
+    "in_session",
+]
 
 logger = logging.getLogger("webqq_tornado.server")
 
@@ -36,6 +46,26 @@ UNKNOWN_CONTACT = 4
 WRITE_SECONDS = 60.0
 
 _DATABASE_REMEDY = "free space on its disk, or end the program that locks it"
+
+
+class Refusal(HTTPError):
+    """A request that is refused, with the reason that its sender is to read.
+
+    The reason travels in the body: a reason phrase is ASCII at best (RFC 9112, 4), and HTTP/2
+    has none.
+
+    Args:
+        status: of HTTP.
+        why: in any script; whole, with names in it.
+
+    Example:
+        >>> Refusal(409, "小明 is a friend already").why
+        '小明 is a friend already'
+    """
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(status)
+        self.why = why
 
 
 class Handler(RequestHandler):
@@ -56,7 +86,7 @@ class Handler(RequestHandler):
     def prepare(self) -> None:
         """Refuse hosts that are not ours: a page elsewhere may have rebound its name to us."""
         if not self.server.serves(self._host):
-            raise HTTPError(403, reason="Host not served here")
+            raise Refusal(403, "Host not served here")
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> asyncio.Future[None]:
         """Answer, and close the connection of a client that does not read it for a minute."""
@@ -77,7 +107,9 @@ class Handler(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """A short JSON text instead of a page."""
-        self.finish({"error": self._reason})
+        _, error, _ = kwargs.get("exc_info", (None, None, None))
+        why = error.why if isinstance(error, Refusal) else responses.get(status_code, "Error")
+        self.finish({"error": why})
 
     def log_exception(self, *error: Any) -> None:
         """What a client did wrong is no news; what we did wrong is."""
@@ -143,7 +175,7 @@ class Handler(RequestHandler):
         name = host if self.is_historical else self._host
         if ":" in name:
             name = f"[{name}]"
-        port = f":{self._port}" if self._port else ""
+        port = f":{self.port}" if self.port else ""
         return f"{self.request.protocol}://{name}{port}{path}"
 
     @property
@@ -158,14 +190,15 @@ class Handler(RequestHandler):
     @property
     def is_historical(self) -> bool:
         """Whether the client came by a historical host, not by the bare address."""
-        return self._host.endswith(".qq.com")
+        return is_historical(self._host)
 
     @property
     def _host(self) -> str:
         return host_of(f"//{self.request.host}")
 
     @property
-    def _port(self) -> int | None:
+    def port(self) -> int | None:
+        """The port that the client named; None for the default one."""
         try:
             return urlsplit(f"//{self.request.host}").port
         except ValueError:
@@ -250,20 +283,20 @@ _BAD_REQUESTS = {"ssl": LOGIN_REPLY.build(login_refusal(LoginResult.BAD_PARAMETE
 _EITHER_METHOD = ("s",)
 #: Hosts that want to see where a request comes from (webqq.md, "Referer is checked").
 _REFERER_CHECKED = ("d", "s")
+#: By which secrets a host knows a session. vfwebqq stands in addresses, and so in logs: on the d
+#: host, which sends and polls, it proves nothing (all clients had psessionid there).
+_SECRETS = {"d": ("psessionid", "ptwebqq"), "s": ("vfwebqq", "psessionid", "ptwebqq")}
 
 
 def in_session(answer: Callable[[ExchangeHandler, PollSession, Any], str]) -> Answer:
-    """An answer for those whose vfwebqq, psessionid or cookie is of an open session."""
+    """An answer for those whose secret, as their host takes it, is of an open session."""
 
     @wraps(answer)
     def with_session(handler: ExchangeHandler, form: Any) -> str:
-        secrets = (
-            getattr(form, "vfwebqq", ""),
-            getattr(form, "psessionid", ""),
-            handler.get_cookie("ptwebqq", ""),
-        )
-        for secret in secrets:
-            session = handler.server.channel.find(secret)
+        for kind in _SECRETS[handler.exchange.host]:
+            is_cookie = kind == "ptwebqq"
+            given = handler.get_cookie(kind) if is_cookie else getattr(form, kind, "")
+            session = handler.server.channel.find(given, kind)
             if session is not None and session.kicked is None:
                 return answer(handler, session, form)
         return wire.build_refusal(SESSION_GONE)

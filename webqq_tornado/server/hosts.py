@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["HISTORICAL_HOSTS", "hosts_lines"]
+__all__ = ["HISTORICAL_HOSTS", "hosts_lines", "is_historical"]
 
 #: Those that the clients of 2012 to 2018 have built in.
 HISTORICAL_HOSTS = (
@@ -25,6 +25,19 @@ HISTORICAL_HOSTS = (
     "qun.qq.com",
     "qinfo.clt.qq.com",
 )
+
+
+_HISTORICAL = frozenset(HISTORICAL_HOSTS)
+
+
+def is_historical(host: str) -> bool:
+    """Whether a host is one of these; others of qq.com are a living domain's.
+
+    Example:
+        >>> is_historical("d.web2.qq.com"), is_historical("mail.qq.com")
+        (True, False)
+    """
+    return host in _HISTORICAL
 
 
 def hosts_lines(address: str = "127.0.0.1") -> list[str]:

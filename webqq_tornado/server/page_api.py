@@ -10,11 +10,9 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any, NoReturn
 
-from tornado.web import HTTPError
-
 from ..protocol.codes import LoginResult
 from ..protocol.faces import FACES
-from .handlers import Handler
+from .handlers import Handler, Refusal
 from .messages import is_too_long
 from .page_views import conversations, identifier, message_view, person
 from .storage import Account, Conversation, Nonce, load_content
@@ -35,8 +33,12 @@ _PAGE = resources.files(__package__).joinpath("page")
 
 
 def refuse(status: int, why: str) -> NoReturn:
-    """End a request of the page with a status and the reason that the page shows."""
-    raise HTTPError(status, reason=why)
+    """End a request of the page with a status and the reason that the page shows.
+
+    Raises:
+        Refusal: always.
+    """
+    raise Refusal(status, why)
 
 
 class PageHandler(Handler):
@@ -52,7 +54,7 @@ class PageHandler(Handler):
         """Who is signed in.
 
         Raises:
-            HTTPError: 401, nobody.
+            Refusal: 401, nobody.
         """
         account = self.server.page_account(self.get_cookie(COOKIE) or "")
         if account is None:
@@ -63,7 +65,7 @@ class PageHandler(Handler):
         """The body of a POST; what a foreign page could send without asking is refused.
 
         Raises:
-            HTTPError: 400, 403 or 415.
+            Refusal: 400, 403 or 415.
         """
         origin = self.request.headers.get("Origin")
         if origin is not None and not self.is_own(origin):
@@ -86,7 +88,7 @@ class PageHandler(Handler):
         """A part of the body.
 
         Raises:
-            HTTPError: 400, it is missing or of another kind.
+            Refusal: 400, it is missing or of another kind.
         """
         value = body.get(name)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -102,7 +104,7 @@ class PageHandler(Handler):
         """The thread that the page names.
 
         Raises:
-            HTTPError: 404, there is none such for this account.
+            Refusal: 404, there is none such for this account.
         """
         kind, _, digits = text.partition(":")
         number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 18 else 0

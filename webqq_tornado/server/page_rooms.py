@@ -24,7 +24,7 @@ class RoomsHandler(PageHandler):
     def post(self) -> None:
         """Of oneself and others."""
         me, body = self.me(), self.json()
-        name, members = self.field(body, "name", str), self.numbers(body, "members")
+        name, members = self.field(body, "name", str), self.friends(me, body, "members")
         storage = self.server.storage
         create = storage.create_group if self.kind == "group" else storage.create_discussion
         try:
@@ -33,6 +33,20 @@ class RoomsHandler(PageHandler):
             refuse(400, str(error))
         self.server.channel.contacts_changed({me.number, *members})
         self.write({"conversation": room_view(self.server, me.number, room)})
+
+    def friends(self, me: Account, body: dict[str, Any], name: str) -> list[int]:
+        """A list of QQ numbers of the body, all of friends: nobody else is put anywhere unasked.
+
+        Raises:
+            Refusal: 403 names the first who is no friend, 400 who does not exist.
+        """
+        numbers, storage = self.numbers(body, name), self.server.storage
+        known = storage.friend_numbers(me.number) | {me.number}
+        for number in numbers:
+            person = None if number in known else storage.account(number)
+            if person is not None:
+                refuse(403, f"{person.nick} is not your friend: add them as a friend first")
+        return numbers
 
     def numbers(self, body: dict[str, Any], name: str) -> list[int]:
         """A list of QQ numbers of the body."""
@@ -75,7 +89,7 @@ class RoomHandler(RoomsHandler):
         """A group has who leads it; in a discussion all may do all.
 
         Raises:
-            HTTPError: 403, this one does not.
+            Refusal: 403, this one does not.
         """
         rows = self.server.storage.member_rows(room.number)
         is_admin = any(row.is_admin for row in rows if row.account.number == me.number)
@@ -111,7 +125,7 @@ def _mask(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]
 
 
 def _add(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
-    new = handler.server.storage.add_members(room.number, handler.numbers(body, "add"))
+    new = handler.server.storage.add_members(room.number, handler.friends(me, body, "add"))
     if room.kind == "group":
         for number in sorted(new):
             handler.server.channel.group_changed(

@@ -19,8 +19,13 @@ from .handlers import (
 __all__ = ["ANSWERS"]
 
 
-def _told(profile: Profile) -> dict[str, object]:
-    return {field.name: getattr(profile, field.name) for field in fields(Profile)}
+#: What anybody is told of a person. The rest is for their friends and themselves.
+_FOR_ALL = frozenset({"uin", "nick", "face", "gender"})
+
+
+def _told(profile: Profile, only: frozenset[str] | None = None) -> dict[str, object]:
+    names = (field.name for field in fields(Profile))
+    return {name: getattr(profile, name) for name in names if only is None or name in only}
 
 
 def _self_info(handler: ExchangeHandler, session: PollSession, _form: forms.SelfInfoForm) -> str:
@@ -36,10 +41,18 @@ def _friend_info(handler: ExchangeHandler, session: PollSession, form: forms.Fri
     profile = handler.server.storage.profile(number)
     if profile is None:
         return wire.build_refusal(UNKNOWN_CONTACT)
-    told = {**_told(profile), "uin": form.uin, "status": handler.server.channel.status_of(number)}
-    if not handler.server.storage.are_friends(session.account, number):
-        told["account"] = 0  # as Tencent, kept back from strangers
+    # The QQ number, too, Tencent kept back from strangers.
+    told = {**_told(profile, _FOR_ALL), "account": 0}
+    if _is_close(handler, session, number):
+        told = {**_told(profile), "status": handler.server.channel.status_of(number)}
+    told["uin"] = form.uin
     return webqq3.FRIEND_INFO.answer(FriendInfo(**told))  # type: ignore[arg-type]  # its own fields
+
+
+def _is_close(handler: ExchangeHandler, session: PollSession, number: int) -> bool:
+    """Whether an account is a friend of the session's, or its own."""
+    is_own = number == session.account
+    return is_own or handler.server.storage.are_friends(session.account, number)
 
 
 def _long_nick(handler: ExchangeHandler, session: PollSession, form: forms.LongNickForm) -> str:
@@ -47,7 +60,8 @@ def _long_nick(handler: ExchangeHandler, session: PollSession, form: forms.LongN
     account = handler.server.storage.account(number)
     if account is None:
         return wire.build_refusal(UNKNOWN_CONTACT)
-    return webqq3.LONG_NICK.answer((Signature(form.uin, account.lnick),))
+    text = account.lnick if _is_close(handler, session, number) else ""
+    return webqq3.LONG_NICK.answer((Signature(form.uin, text),))
 
 
 def _set_long_nick(

@@ -99,7 +99,7 @@ def _vfwebqq(handler: ExchangeHandler, form: forms.VfwebqqForm) -> str:
 
 def _sign_out(handler: ExchangeHandler, _form: forms.SignOutForm) -> str:
     server, ptwebqq = handler.server, handler.get_cookie("ptwebqq", "") or ""
-    session = server.channel.find(ptwebqq)
+    session = server.channel.find(ptwebqq, "ptwebqq")
     if session is not None:
         server.channel.close_session(session)
     if ptwebqq:

@@ -42,7 +42,7 @@ class QunHandler(Handler):
     def post(self) -> None:
         """Answer, if bkn and cookies fit together."""
         skey = self.get_cookie("skey", "") or ""
-        session = self.server.channel.find(self.get_cookie("ptwebqq", ""))
+        session = self.server.channel.find(self.get_cookie("ptwebqq"), "ptwebqq")
         is_proved = bool(skey) and self.get_body_argument("bkn", "") == str(bkn(skey))
         self.set_header("Content-Type", "application/json; charset=utf-8")
         if session is None or not is_proved:

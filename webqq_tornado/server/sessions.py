@@ -96,9 +96,13 @@ class PollSession:
         return SessionRow(*own, self.account, self.dialect, self.status.value, self.seed)
 
     @property
-    def secrets(self) -> tuple[Secret, ...]:
-        """Each of them names the session; the s host takes no psessionid, the d host no vfwebqq."""
-        return (self.psessionid, self.vfwebqq, self.ptwebqq)
+    def secrets(self) -> dict[str, Secret]:
+        """Each of them, by its kind, names the session."""
+        return {
+            "psessionid": self.psessionid,
+            "vfwebqq": self.vfwebqq,
+            "ptwebqq": self.ptwebqq,
+        }
 
     def counts(self, msg_id: int, words: str) -> bool:
         """Whether its client gives each message a number of its own: not all of them did.

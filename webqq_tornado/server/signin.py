@@ -13,6 +13,7 @@ from ..protocol.endpoints import APP_ID, DAID, SMARTQQ_APP_ID
 from ..protocol.login import build_check, login_refusal
 from ..protocol.models import CheckReply, LoginReply, Secret, SendReply, Session
 from .handlers import BAD_REQUEST, NOT_LOGGED_IN, Answer, ExchangeHandler, Handler
+from .hosts import is_historical
 from .loginpages import login_page
 from .storage import Account
 
@@ -130,15 +131,26 @@ def _own(handler: Handler, url: str) -> str:
     """An address that a client wants to be led to, if it is one of ours; else ""."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
+        host, port = parts.hostname or "", parts.port
     except ValueError:
         return ""
-    if parts.scheme not in {"http", "https"} or not handler.server.serves(host):
+    # Browsers and `urlsplit` differ on what a backslash, a blank or a user's name does to a host.
+    is_plain = re.match(r"https?://[\w.:\[\]-]+(?:[/?#]|$)", url, re.ASCII)
+    if not is_plain or not handler.server.serves(host):
         return ""
-    if host.endswith("qq.com") and not handler.is_historical:
+    if port not in _ports(handler, is_historical(host)):
+        return ""
+    if is_historical(host) and not handler.is_historical:
         # Who came by the bare address has no way to the historical hosts.
         return handler.address_of(host, parts._replace(scheme="", netloc="").geturl())
     return url
+
+
+def _ports(handler: Handler, is_old: bool) -> set[int | None]:
+    """Where we, and nobody else on this machine, listen: not any port of loopback."""
+    ours = {handler.server.port, handler.server.tls_port} - {0}
+    # What the client came by may be mapped to ours; old clients know no other than the default.
+    return {*ours, handler.port, *((None, 80, 443) if is_old else ())}
 
 
 #: What an address may have in it (RFC 3986); a header takes no more.

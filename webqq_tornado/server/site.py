@@ -10,6 +10,7 @@ from typing import Protocol
 from ..protocol.models import Secret
 from .channel import Channel, Listener
 from .gate import CAPTCHA_AFTER, Gate
+from .hosts import is_historical
 from .qrcodes import QR_SECONDS, QRCode, QRCodes
 from .recent import Recent
 from .storage import Account, Storage
@@ -43,7 +44,7 @@ class Site:
         storage: its memory.
         poll_timeout: seconds a poll2 is held when there is nothing new.
         session_timeout: seconds without a poll after which an account counts as offline.
-        hosts: names to serve besides loopback's and *.qq.com.
+        hosts: names to serve besides loopback's and the historical ones.
         captcha_after: wrong passwords in a row after which a login needs a captcha.
         qr_timeout: seconds for which a QR code is good.
         needs_online: whether poll2 says 103 until get_online_buddies2 was called, as the server
@@ -88,7 +89,7 @@ class Site:
     def serves(self, host: str) -> bool:
         """Whether a Host header names us."""
         host = host.lower()
-        return host in self._hosts or host == "qq.com" or host.endswith(".qq.com")
+        return host in self._hosts or is_historical(host)
 
     def signin_url(self, account: int) -> str:
         """A link that signs an account in on the page, once, for ten minutes."""

@@ -1,15 +1,18 @@
 """A local certificate authority, and the certificate of the historical hosts that it signs.
 
 The authority is made once and kept: who trusts it has done so for as long as it lives (ten
-years). It can sign for *.qq.com, localhost and addresses alone, so that a stolen key does not
-open the rest of the web (name constraints, RFC 5280, 4.2.1.10). What it signs is made anew when
-it is about to end or an address is missing in it.
+years). It can sign for the historical hosts, localhost, 127.0.0.0/8 and ::1 alone, so that a
+stolen key opens nothing else: no other host of qq.com, which is a living domain, and no other
+machine (name constraints, RFC 5280, 4.2.1.10). An authority without these constraints, of an
+earlier version, is made anew. What it signs is made anew when it is about to end or an address
+is missing in it.
 """
 
 from __future__ import annotations
 
 import datetime
 import ipaddress
+import logging
 import os
 import ssl
 from collections.abc import Iterable
@@ -25,11 +28,24 @@ from .hosts import HISTORICAL_HOSTS
 
 __all__ = ["CertificateError", "Certificates", "certificates", "server_context"]
 
+logger = logging.getLogger("webqq_tornado.server")
+
 _AUTHORITY_DAYS, _SERVER_DAYS = 3650, 397  # what clients take at most of a server: 398
 #: A certificate that ends within this time is made anew.
 _RENEW_DAYS = 30
-_HOSTS = (*HISTORICAL_HOSTS, "*.qq.com", "*.web2.qq.com", "*.ptlogin2.qq.com", "localhost")
+_HOSTS = (*HISTORICAL_HOSTS, "localhost")
 _ADDRESSES = ("127.0.0.1", "::1")
+_NETWORKS = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+#: Hosts that have none of ours below them. A permitted name stands for those below it, too, so
+#: these are excluded where nothing of ours goes with them.
+_LEAVES = [
+    host for host in _HOSTS if not any(other.endswith(f".{host}") for other in HISTORICAL_HOSTS)
+]
+#: All that the authority may sign for.
+_PERMITTED = x509.NameConstraints(
+    [*map(x509.DNSName, _HOSTS), *map(x509.IPAddress, _NETWORKS)],
+    [x509.DNSName(f".{host}") for host in _LEAVES],
+)
 #: RSA, which the clients of 2013 know.
 _KEY_BITS = 2048
 
@@ -60,7 +76,7 @@ def certificates(directory: Path, addresses: Iterable[str] = ()) -> Certificates
 
     Args:
         directory: where they are kept; made if it is not there.
-        addresses: IP addresses that the server has besides loopback's.
+        addresses: IP addresses that the server has; those outside of loopback are left out.
 
     Raises:
         CertificateError: a file can not be written or read.
@@ -69,7 +85,7 @@ def certificates(directory: Path, addresses: Iterable[str] = ()) -> Certificates
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         authority = _authority(paths.authority, directory / "ca.key")
-        wanted = {*_ADDRESSES, *filter(_is_address, addresses)}
+        wanted = {*_ADDRESSES, *_loopback_only(addresses)}
         if not _is_good(paths.server, authority, wanted):
             _write(paths.server, _signed(authority, wanted), 0o600)
     except (OSError, ValueError) as error:
@@ -96,25 +112,46 @@ def server_context(files: Certificates) -> ssl.SSLContext:
 
 def _authority(certificate: Path, key: Path) -> _Pair:
     if not (certificate.exists() and key.exists()):
-        made = _new_authority()
-        _write(key, _key_bytes(made.key), 0o600)
-        _write(certificate, made.certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        return _made_authority(certificate, key)
     private = serialization.load_pem_private_key(key.read_bytes(), None)
     if not isinstance(private, rsa.RSAPrivateKey):
         raise ValueError(f"{key.name} is no RSA key")
-    return _Pair(x509.load_pem_x509_certificate(certificate.read_bytes()), private)
+    kept = _Pair(x509.load_pem_x509_certificate(certificate.read_bytes()), private)
+    if _is_constrained(kept.certificate):
+        return kept
+    logger.warning(
+        "%s could sign for other hosts than the server's: a new one takes its place. Clients have "
+        "to trust the new file, and should trust the former one no longer",
+        certificate,
+    )
+    return _made_authority(certificate, key)
+
+
+def _made_authority(certificate: Path, key: Path) -> _Pair:
+    made = _new_authority()
+    _write(key, _key_bytes(made.key), 0o600)
+    _write(certificate, made.certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    return made
+
+
+def _is_constrained(authority: x509.Certificate) -> bool:
+    """Whether it can sign for our hosts, for all of them, and for nothing else."""
+    for extension in authority.extensions:
+        if isinstance(extension.value, x509.NameConstraints):
+            return extension.critical and extension.value == _PERMITTED
+    return False
 
 
 def _new_authority() -> _Pair:
     key = rsa.generate_private_key(65537, _KEY_BITS)
     name = _name("webqq_tornado local CA")
-    constraints = x509.NameConstraints([x509.DNSName("qq.com"), x509.DNSName("localhost")], None)
     builder = (
         _builder(name, name, key, _AUTHORITY_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
-        # Not critical: there are clients that refuse what they do not know.
-        .add_extension(constraints, critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        # Critical: a client that can not check them is not to trust it for everything.
+        .add_extension(_PERMITTED, critical=True)
     )
     return _Pair(builder.sign(key, hashes.SHA256()), key)
 
@@ -177,7 +214,7 @@ def _is_good(server: Path, authority: _Pair, addresses: set[str]) -> bool:
     extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     names = set(extension.value.get_values_for_type(x509.DNSName))
     has = {str(each) for each in extension.value.get_values_for_type(x509.IPAddress)}
-    return lasts and names >= set(_HOSTS) and has >= addresses and _is_by(certificate, authority)
+    return lasts and names == set(_HOSTS) and has >= addresses and _is_by(certificate, authority)
 
 
 def _is_by(certificate: x509.Certificate, authority: _Pair) -> bool:
@@ -203,9 +240,27 @@ def _write(path: Path, data: bytes, mode: int) -> None:
     part.replace(path)
 
 
+def _loopback_only(addresses: Iterable[str]) -> list[str]:
+    """Those that the authority can sign for; a word in the log about others."""
+    given = [each for each in addresses if _is_address(each)]
+    for each in given:
+        if not _is_loopback(each):
+            logger.warning(
+                "https: %s is not in the certificate, the local CA signs for loopback alone: let "
+                "clients come by the historical hosts",
+                each,
+            )
+    return [each for each in given if _is_loopback(each)]
+
+
 def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:
         return False
     return True
+
+
+def _is_loopback(text: str) -> bool:
+    address = ipaddress.ip_address(text)
+    return any(address in network for network in _NETWORKS)
