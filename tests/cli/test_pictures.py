@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import zlib
 
 import pytest
 import segno
@@ -76,3 +78,58 @@ def test_a_captcha_is_as_wide_as_there_is_room(width):
     lines = captcha_text(picture, width).plain.rstrip("\n").split("\n")
     assert {len(line) for line in lines} == {width}
     assert len(lines) == pytest.approx(width * 53 / 130 / 2, abs=1)
+
+
+def _picture(size: tuple[int, int], kind: str = "PNG", mode: str = "RGB") -> bytes:
+    picture = io.BytesIO()
+    Image.new(mode, size, 1).save(picture, kind)
+    return picture.getvalue()
+
+
+@pytest.mark.parametrize("size", [(1, 1000), (1, 70), (3001, 1), (1, 3001), (3001, 3001)])
+def test_a_picture_that_would_fill_the_terminal_or_the_memory_is_not_decoded(size):
+    with pytest.raises(ValueError, match=r"lines high|pixels"):
+        captcha_text(_picture(size), 78)
+
+
+def test_a_picture_of_a_billion_pixels_is_not_decoded():
+    bomb = bytearray(_picture((1, 1), mode="1"))
+    bomb[16:24] = (30_000).to_bytes(4, "big") * 2
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    for show in (qr_text, captcha_text):
+        with pytest.raises(ValueError, match="no picture"):
+            show(bytes(bomb))
+
+
+@pytest.mark.parametrize("kind", ["EPS", "BMP", "TIFF", "PPM", "ICO", "WEBP"])
+def test_no_other_format_is_opened(kind):
+    with pytest.raises(ValueError, match="no picture"):
+        captcha_text(_picture((130, 53), kind))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])
+def test_a_captcha_of_each_format_is_shown(kind):
+    assert len(captcha_text(_picture((130, 53), kind, "L"), 78).plain.splitlines()) == 16
+
+
+def test_a_picture_that_is_too_long_is_not_decoded():
+    with pytest.raises(ValueError, match="1024 KiB"):
+        captcha_text(_picture((130, 53)) + bytes(2**20))
+
+
+@pytest.mark.parametrize("cut", range(20, 400, 20))
+def test_a_damaged_picture_is_no_picture(cut):
+    whole = _png(5, 4)
+    for damaged in (whole[:cut], whole[:cut] + b"\xff" * 9 + whole[cut + 9 :]):
+        with contextlib.suppress(ValueError):
+            qr_text(damaged)
+
+
+def test_a_picture_that_begins_with_light_is_no_qr_code():
+    image = Image.new("L", (50, 50), 255)
+    image.putpixel((10, 0), 0)
+    image.putpixel((0, 10), 0)
+    picture = io.BytesIO()
+    image.save(picture, "PNG")
+    with pytest.raises(ValueError, match="no QR code"):
+        qr_text(picture.getvalue())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,3 +142,11 @@ def test_an_excerpt_is_short_and_one_line() -> None:
     shown = wire.excerpt("<html>\n<b>502 Bad Gateway</b>\x00" + "no " * 1000)
     assert shown.startswith("<html> <b>502 Bad Gateway</b>?no no")
     assert len(shown) < 90
+
+
+@pytest.mark.parametrize("character", ["\x9b", "\x7f", "\u202e", "\u2066", "\u2028", "\U000e0041"])
+def test_json_for_people_has_nothing_that_does_something_to_a_terminal(character: str):
+    text = wire.dump_for_people({"text": f"微笑{character}"})
+    assert text.isprintable()
+    assert "微笑" in text
+    assert json.loads(text) == {"text": f"微笑{character}"}

@@ -12,7 +12,7 @@ from prompt_toolkit.application import create_app_session_from_tty
 
 from ..flows.client import LoginError
 from .console import Screen
-from .pictures import captcha_text, qr_text
+from .pictures import captcha_text, check_picture, qr_text
 
 __all__ = ["Asking"]
 
@@ -43,13 +43,22 @@ class Asking:
         self._codes = self._captchas = 0
 
     def qr(self, picture: bytes) -> None:
-        """Show a QR code; again with a new one when it has expired."""
+        """Show a QR code; again with a new one when it has expired.
+
+        Raises:
+            LoginError: what the server sent is no QR code.
+        """
+        try:
+            check_picture(picture)
+            shown = qr_text(picture) if self._screen.is_terminal else None
+        except ValueError as error:
+            raise LoginError(f"the server's QR code can not be shown: {error}") from None
         path = self._saved("login", "png", picture)
         self._codes += 1
         if self._codes > 1:
             self._screen.say("The code has expired; this is a new one.", style="yellow")
-        if self._screen.is_terminal:
-            self._screen.picture(qr_text(picture))
+        if shown is not None:
+            self._screen.picture(shown)
         self._screen.say(
             f"Scan it and confirm{self._whose()}. It is saved as",
             f"  {path}",
@@ -61,8 +70,13 @@ class Asking:
         """What the person reads on a captcha.
 
         Raises:
-            LoginError: there is nobody to ask, or they would not say.
+            LoginError: there is nobody to ask, they would not say, or it is no picture.
         """
+        width = min(_CAPTCHA_WIDTH, self._screen.console.width)
+        try:
+            shown = captcha_text(picture, width)
+        except ValueError as error:
+            raise LoginError(f"the server's captcha can not be shown: {error}") from None
         path = self._saved("captcha", "jpg", picture)
         if not (self._screen.is_terminal and os.isatty(0)):
             raise LoginError(
@@ -72,8 +86,7 @@ class Asking:
             self._captchas += 1
             if self._captchas > 1:
                 self._screen.say("That was not it; here is another one.", style="yellow")
-            width = min(_CAPTCHA_WIDTH, self._screen.console.width)
-            self._screen.picture(captcha_text(picture, width))
+            self._screen.picture(shown)
             self._screen.say(f"It is saved as {path}", style="dim")
             try:
                 return await _ask("Characters on the picture: ")

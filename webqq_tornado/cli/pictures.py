@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,21 +12,36 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
-__all__ = ["captcha_text", "qr_modules", "qr_text"]
+__all__ = ["captcha_text", "check_picture", "qr_modules", "qr_text"]
 
 #: Light modules around a QR code; scanners want four, most do with two.
 _MARGIN = 2
 #: Dark on light whatever the terminal's colours are: inverted codes are not read by all.
 _CODE = Style(color=Color.from_rgb(0, 0, 0), bgcolor=Color.from_rgb(255, 255, 255))
+#: What may come as a picture: some of Pillow's other formats start programs (EPS: Ghostscript).
+_FORMATS = ("PNG", "JPEG", "GIF")
+#: Bytes of a picture, and pixels of either side: the largest QR code there is, at 16 a module.
+_MOST_BYTES, _MOST_PIXELS = 1024 * 1024, 3000
+#: Lines on a terminal: a captcha has a third of that.
+_MOST_LINES = 60
 #: Modules of a finder pattern's outer line, at the top left corner.
 _FINDER = 7
+
+
+def check_picture(picture: bytes) -> None:
+    """Look whether it is a picture that can be shown, before it is kept or opened elsewhere.
+
+    Raises:
+        ValueError: it is none, or too large.
+    """
+    _opened(picture)
 
 
 def qr_modules(picture: bytes) -> list[list[bool]]:
     """The modules of a QR code, True where it is dark.
 
     Args:
-        picture: a PNG of it alone, not turned.
+        picture: of it alone, not turned; a PNG, as the servers had it.
 
     Raises:
         ValueError: it is no such picture.
@@ -39,7 +55,7 @@ def qr_modules(picture: bytes) -> list[list[bool]]:
     while left + run < right and image.getpixel((left + run, top)):
         run += 1
     size = run / _FINDER
-    count = round((right - left) / size)
+    count = round((right - left) / size) if run else 0
     if not 21 <= count <= 177 or round((bottom - top) / size) != count:
         raise ValueError("the picture is no QR code")
     centres = [int((number + 0.5) * size) for number in range(count)]
@@ -70,15 +86,17 @@ def captcha_text(picture: bytes, width: int = 64) -> Text:
     """A captcha's picture, two pixels in each character.
 
     Args:
-        picture: in any format that is usual.
+        picture: a PNG, JPEG or GIF.
         width: in characters.
 
     Raises:
-        ValueError: it is no picture.
+        ValueError: it is no picture, or one that is too large or too tall.
     """
-    image = _opened(picture).convert("RGB")
-    height = max(2, round(image.height * width / image.width / 2) * 2)
-    image = image.resize((width, height))
+    opened = _opened(picture)
+    height = max(2, round(opened.height * width / opened.width / 2) * 2)
+    if height > 2 * _MOST_LINES:
+        raise ValueError(f"the picture would be {height // 2} lines high")
+    image = opened.convert("RGB").resize((width, height))
     text = Text()
     for y in range(0, height, 2):
         for x in range(width):
@@ -93,9 +111,22 @@ def _color(pixel: Any) -> Color:
 
 
 def _opened(picture: bytes) -> Image.Image:
+    if len(picture) > _MOST_BYTES:
+        raise ValueError(f"the picture has more than {_MOST_BYTES // 1024} KiB")
     try:
-        image = Image.open(io.BytesIO(picture))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # bounded below
+            image = Image.open(io.BytesIO(picture), formats=_FORMATS)
+        if not 0 < image.width <= _MOST_PIXELS or not 0 < image.height <= _MOST_PIXELS:
+            size = f"{image.width} x {image.height}"
+            raise _TooLarge(f"the picture has {size} pixels, and not {_MOST_PIXELS} a side at most")
         image.load()
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"that is no picture: {error}") from None
+    except _TooLarge:
+        raise
+    except Exception:  # Pillow raises whatever a damaged file leads to
+        raise ValueError("that is no picture: a PNG, JPEG or GIF is meant") from None
     return image
+
+
+class _TooLarge(ValueError):
+    """A picture that is not decoded."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from ..flows.store import Store, StoreError
+from ..protocol import wire
 from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from .accounts import known_logins
 from .console import Screen, show_logs
@@ -215,5 +215,5 @@ def given_password(context: click.Context) -> str | None:
 
 
 def as_json(value: object) -> str:
-    """One line of JSON."""
-    return json.dumps(value, ensure_ascii=False)
+    """One line of JSON, fit for a terminal."""
+    return wire.dump_for_people(value)

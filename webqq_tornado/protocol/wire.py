@@ -28,6 +28,7 @@ __all__ = [
     "clean",
     "decode",
     "dump",
+    "dump_for_people",
     "escape",
     "excerpt",
     "load",
@@ -198,6 +199,25 @@ def dump(value: object) -> str:
     read as Latin-1. The historical server wrote ``\uXXXX`` as well (captures of 2013 to 2015).
     """
     return json.dumps(value, separators=(",", ":"))
+
+
+def dump_for_people(value: object) -> str:
+    r"""A value as one line of JSON with letters of all scripts as they are.
+
+    What does nothing good to a terminal (control characters, also U+009B, which begins an escape
+    sequence; marks that turn the direction of writing) is escaped: whoever reads the JSON has the
+    same text.
+
+    Example:
+        >>> print(dump_for_people(["微笑", "\x9b31m"]))
+        ["微笑", "\u009b31m"]
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else json.dumps(character)[1:-1] for character in text
+    )
 
 
 def parse_envelope(text: str) -> Envelope:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -238,4 +237,4 @@ def _loaded(content: str, text: str) -> Content:
 
 def as_line(entry: Entry) -> str:
     """An entry as one line of JSON."""
-    return json.dumps(entry.as_json(), ensure_ascii=False)
+    return wire.dump_for_people(entry.as_json())
