@@ -37,6 +37,7 @@ from ..engine.stream import HTTPStream
 from ..protocol.models import Content
 from .account.address import Kind
 from .account.contacts import Contact, name_of
+from .account.lookup import ContactError, found_by_one
 from .client import Client
 from .handling.asks import NoAnswerError
 from .handling.calls import Calls, logger, release_turn
@@ -44,7 +45,8 @@ from .handling.commands import builtin_rules
 from .handling.dispatch import Dispatch
 from .handling.drawer import Drawer, MemoryValues, Values
 from .handling.happenings import Listener, check_event
-from .handling.message import Message, Person, said_to
+from .handling.mentions import said_to
+from .handling.message import Message, Person
 from .handling.permissions import GROUP_ADMIN, GROUP_OWNER, OWNER, Permission, owners_of
 from .handling.plugins import Plugin, PluginError, Plugins
 from .handling.rates import Rate
@@ -58,6 +60,7 @@ __all__ = [
     "GROUP_OWNER",
     "OWNER",
     "Bot",
+    "ContactError",
     "Handler",
     "Message",
     "NoAnswerError",
@@ -402,7 +405,8 @@ class Bot:
         Raises:
             NoAnswerError: a `TimeoutError`: none has come.
             SendError: the question was not delivered.
-            LookupError: there is nobody of that name or number.
+            ContactError: a `LookupError`: there is nobody of that name or number, or there are
+                several, of whom it says the numbers.
 
         Example:
             >>> answer = await bot.ask("Ann", "Shall I go on?", timeout=30)
@@ -431,13 +435,12 @@ class Bot:
         if not isinstance(whom, (str, int)):
             clients = [client for client in self.clients if client.contacts.same(whom) is not None]
             return (clients or self.clients)[0], whom, None
-        for client in self.clients:
-            found = client.find(str(whom))
-            if found is None and isinstance(whom, int):
-                found = await _numbered(client, whom)
-            if found is not None:
-                return client, found, None
-        raise LookupError(f"ask: there is no contact {whom!r}, or there are several")
+        try:
+            return *await found_by_one(self.clients, whom), None
+        except ContactError as error:
+            if error.candidates:
+                raise
+            raise ContactError(f"ask: there is no contact {whom!r}; {error}", error.name) from None
 
     # -- schedules ----------------------------------------------------------------------------
 
@@ -537,12 +540,3 @@ class Bot:
             self._looking.stop()
         self._looking = Timetable(Every(seconds), self._plugins.look, self.stream.ioloop)
         self._looking.start()
-
-
-async def _numbered(client: Client, number: int) -> Contact | None:
-    """Who has a QQ number, of those of whom nobody has looked it up; None if nobody has."""
-    contacts: tuple[Contact, ...] = (*client.friends.values(), *client.groups.values())
-    for contact in contacts:
-        if await client.number_of(contact) == number:
-            return contact
-    return None
