@@ -149,7 +149,7 @@ async def test_who_is_not_signed_in_gets_401():
         ("/page/messages", {"conversation": "friend:10002", "content": ["x" * 5000]}, 413),
         ("/page/messages", {"conversation": "friend:10002", "content": ["x"], "nonce": "é"}, 400),
         ("/page/friends", {"account": 999}, 404),
-        ("/page/friends", {"account": 10**30}, 404),
+        ("/page/friends", {"account": 10**30}, 400),
         ("/page/friends", {"account": 10002}, 409),
         ("/page/friends", {"account": 10001}, 400),
         ("/page/groups", {"name": "x", "members": [999]}, 400),

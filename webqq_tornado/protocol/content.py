@@ -186,7 +186,8 @@ def parse_sent(raw: object) -> Content:
     Raises:
         ValueError: It is neither.
     """
-    return _parse(wire.load(raw) if isinstance(raw, str) else raw, lambda parts: parts)
+    items = wire.load(raw, wire.MAX_DEPTH) if isinstance(raw, str) else raw
+    return _parse(items, lambda parts: parts)
 
 
 def build_sent(content: Content) -> str:

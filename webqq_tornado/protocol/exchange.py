@@ -72,7 +72,7 @@ class Form(Generic[F]):
 
 
 def _read_r(r: str | None) -> dict[str, object]:
-    values = wire.load(r) if r else {}
+    values = wire.load(r, wire.MAX_DEPTH) if r else {}
     if not isinstance(values, dict):
         raise ValueError("r: an object was expected")
     return {name: value for name, value in values.items() if value is not None}

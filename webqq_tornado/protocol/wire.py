@@ -14,12 +14,14 @@ The JSONP grammar, as ptlogin2 wrote it and clients of 2013 `eval`ed it::
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
 from typing import NamedTuple, NoReturn, TypeAlias
 
 __all__ = [
+    "MAX_DEPTH",
     "Call",
     "Envelope",
     "Literal",
@@ -42,6 +44,8 @@ Literal: TypeAlias = "str | int | float | bool | None"
 
 MAX_DIGITS = 19
 """The longest number that we read: 64 bits."""
+MAX_DEPTH = 32
+"""Lists and objects in each other that a server reads; clients sent three."""
 
 
 class Call(NamedTuple):
@@ -182,14 +186,33 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def load(text: str) -> object:
+def load(text: str, depth: int | None = None) -> object:
     """The value of a JSON text.
 
+    Args:
+        text: What came.
+        depth: Lists and objects in each other at most. What Python could just read, it could not
+            write again from a deeper place, so what a server reads has a bound.
+
     Raises:
-        ValueError: Not JSON, NaN or Infinity, a number of more than 64 bits or above a float's.
+        ValueError: Not JSON, NaN or Infinity, a number of more than 64 bits or above a float's,
+            nested deeper than `depth`.
         RecursionError: Nested deeper than Python reads.
     """
+    if depth is not None and text.count("[") + text.count("{") > depth and _depth(text) > depth:
+        raise ValueError("nested too deeply")
     return _DECODER.decode(text)
+
+
+# A text that does not end is one token, too: else each of its quotes would be tried anew.
+_TOKENS = re.compile(r'"(?:[^"\\]|\\[\s\S])*(?:"|\Z|\\\Z)|[\[{]|[\]}]')
+
+
+def _depth(text: str) -> int:
+    """How many lists and objects are open at once at most."""
+    marks = (found[0] for found in _TOKENS.findall(text) if found[0] != '"')
+    steps = (1 if mark in "[{" else -1 for mark in marks)
+    return max(itertools.accumulate(steps), default=0)
 
 
 def dump(value: object) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import mimetypes
 from collections.abc import Callable
 from importlib import resources
 from typing import Any, NoReturn
 
+from ..protocol import wire
 from ..protocol.codes import LoginResult
 from ..protocol.faces import FACES
+from ..protocol.fields import MOST_SAFE
 from .handlers import Handler, Refusal
 from .messages import is_too_long
+from .page_schema import Operation, operation_of
 from .page_views import conversations, identifier, message_view, person
-from .storage import Account, Conversation, Nonce, load_content
+from .storage import Account, Conversation, Nonce
 
 __all__ = ["COOKIE", "ROUTES", "PageHandler", "refuse"]
 
@@ -23,6 +25,8 @@ logger = logging.getLogger("webqq_tornado.server")
 
 COOKIE = "webqq_page"
 TEXT_BYTES = 720
+#: Messages that a page gets at once.
+MOST_AT_ONCE = 200
 #: Seconds for which a page may send a message again; its nonces are random.
 FOREVER = 2**40
 _CSP = (
@@ -62,7 +66,7 @@ class PageHandler(Handler):
         return account
 
     def json(self) -> dict[str, Any]:
-        """The body of a POST; what a foreign page could send without asking is refused.
+        """The body of a POST, by `page_schema`; what a foreign page could send is refused.
 
         Raises:
             Refusal: 400, 403 or 415.
@@ -73,27 +77,33 @@ class PageHandler(Handler):
         if not self.request.headers.get("Content-Type", "").startswith("application/json"):
             refuse(415, "Send JSON with Content-Type application/json")
         try:
-            value = json.loads(self.request.body)
-        except (ValueError, RecursionError):
-            refuse(400, "The body is not JSON")
+            value = wire.load(self.request.body.decode("utf-8-sig"), wire.MAX_DEPTH)
+        except UnicodeDecodeError:
+            refuse(400, "The body is not UTF-8")
+        except (ValueError, RecursionError) as error:
+            refuse(400, f"The body is not JSON: {error}")
         if not isinstance(value, dict):
             refuse(400, "The body is not a JSON object")
-        return value
+        return self._read(lambda operation: operation.read(value))
+
+    def query(self) -> dict[str, Any]:
+        """The query of a GET, by `page_schema`.
+
+        Raises:
+            Refusal: 400, a field is missing, or not what it may be.
+        """
+        texts = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+        return self._read(lambda operation: operation.read_query(texts))
+
+    def _read(self, read: Callable[[Operation], dict[str, Any]]) -> dict[str, Any]:
+        try:
+            return read(operation_of(str(self.request.method), self.request.path))
+        except ValueError as error:
+            refuse(400, str(error))
 
     def is_own(self, origin: str) -> bool:
         """Whether a page of ours asks."""
         return origin in {f"{scheme}://{self.request.host}" for scheme in ("http", "https")}
-
-    def field(self, body: dict[str, Any], name: str, kind: type) -> Any:
-        """A part of the body.
-
-        Raises:
-            Refusal: 400, it is missing or of another kind.
-        """
-        value = body.get(name)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            refuse(400, f"{name} is missing or malformed")
-        return value
 
     def sign_in(self, account: Account) -> None:
         """Give the browser its cookie."""
@@ -159,7 +169,7 @@ class TokenHandler(PageHandler):
 
     def get(self) -> None:
         """Sign in, once."""
-        account = self.server.use_token(self.get_query_argument("token", ""))
+        account = self.server.use_token(self.query().get("token", ""))
         if account is None:
             self.redirect("/?notice=link-used")
             return
@@ -174,8 +184,8 @@ class SignInHandler(PageHandler):
     def post(self) -> None:
         """Answers with who it is."""
         body = self.json()
-        number, password = self.field(body, "account", int), self.field(body, "password", str)
-        digest = hashlib.md5(password.encode("utf-8", "replace")).digest()
+        number, password = body["account"], body["password"]
+        digest = hashlib.md5(password.encode()).digest()
         outcome = self.server.gate.by_password(number, digest)
         if outcome is LoginResult.REFUSED:
             refuse(429, "Too many wrong passwords: wait a minute")
@@ -192,7 +202,7 @@ class RegisterHandler(PageHandler):
     def post(self) -> None:
         """Answers with who it is, signed in."""
         body = self.json()
-        nick, password = self.field(body, "nick", str), self.field(body, "password", str)
+        nick, password = body["nick"], body["password"]
         try:
             account = self.server.storage.create_account(nick, password)
         except ValueError as error:
@@ -240,29 +250,18 @@ class MessagesHandler(PageHandler):
 
     def get(self) -> None:
         """Some of them, oldest first."""
-        me = self.me()
-        conversation = self.conversation(self.get_query_argument("conversation", ""), me)
-        try:
-            before = int(self.get_query_argument("before", str(2**62)))
-            limit = min(max(int(self.get_query_argument("limit", "50")), 1), 200)
-        except ValueError:
-            refuse(400, "before and limit are numbers")
-        storage = self.server.storage
-        messages, more = storage.history(me.number, conversation, min(max(before, 0), 2**62), limit)
+        me, query = self.me(), self.query()
+        conversation = self.conversation(query["conversation"], me)
+        before, limit = query.get("before", MOST_SAFE), min(query.get("limit", 50), MOST_AT_ONCE)
+        messages, more = self.server.storage.history(me.number, conversation, before, limit)
         views = [message_view(self.server, me.number, message) for message in messages]
         self.write({"messages": views, "more": more})
 
     def post(self) -> None:
         """Send one."""
         me, body = self.me(), self.json()
-        conversation = self.conversation(self.field(body, "conversation", str), me)
-        nonce = self.field(body, "nonce", str) if "nonce" in body else None
-        if nonce is not None and not (nonce.isascii() and len(nonce) <= 64):
-            refuse(400, "nonce is at most 64 ASCII characters")
-        try:
-            content = load_content(body.get("content"))
-        except ValueError as error:
-            refuse(400, str(error))
+        conversation = self.conversation(body["conversation"], me)
+        content, nonce = body["content"], body.get("nonce")
         if not content.parts or not content.text.strip():
             refuse(400, "A message has some content")
         if is_too_long(content):
@@ -282,10 +281,8 @@ class ReadHandler(PageHandler):
     def post(self) -> None:
         """Up to one, on all pages of the account."""
         me, body = self.me(), self.json()
-        conversation = self.conversation(self.field(body, "conversation", str), me)
-        message = self.field(body, "message", int)
-        if not 0 <= message < 2**62:
-            refuse(400, "message is the number of a message")
+        conversation = self.conversation(body["conversation"], me)
+        message = body["message"]
         self.server.storage.mark_seen(me.number, conversation, message)
         for page in tuple(self.server.pages):
             if page.account == me.number:
@@ -301,7 +298,7 @@ class TypingHandler(PageHandler):
     def post(self) -> None:
         """Of a conversation with a friend; others are not told."""
         me, body = self.me(), self.json()
-        conversation = self.conversation(self.field(body, "conversation", str), me)
+        conversation = self.conversation(body["conversation"], me)
         if conversation.kind == "friend":
             self.server.channel.typing(me.number, conversation.number)
         self.set_status(204)
