@@ -37,13 +37,14 @@ from ..engine.stream import HTTPStream
 from ..protocol.models import Content
 from .account.address import Kind
 from .account.contacts import Contact, name_of
+from .account.listeners import check_callable
 from .account.lookup import ContactError, found_by_one
 from .client import Client
 from .handling.asks import NoAnswerError
 from .handling.calls import Calls, logger, release_turn
 from .handling.commands import builtin_rules
 from .handling.dispatch import Dispatch
-from .handling.drawer import Drawer, MemoryValues, Values
+from .handling.drawer import Drawer, MemoryValues, Values, checked_values
 from .handling.happenings import Listener, check_event
 from .handling.mentions import said_to
 from .handling.message import Message, Person
@@ -94,6 +95,9 @@ class Bot:
             client's, else in memory.
         refusal: what is told to who lacks a permission; empty for nothing.
 
+    Raises:
+        TypeError: an owner is no number, or the store's methods are `async def`.
+
     Example:
         >>> bot = Bot(client, name="Robot", owners=[10001])
         >>> @bot.on_message(text="^hi")
@@ -114,7 +118,8 @@ class Bot:
         self.clients: list[Client] = []
         self.owners = owners_of(owners)
         self._name, self._refusal = name, refusal
-        self._values = store or client.store or MemoryValues()
+        kept = store if store is not None else client.store or MemoryValues()
+        self._values = checked_values(kept)
         self._scopes = Scopes("commands", "")
         self._calls = Calls(self._scopes)
         self._dispatch = Dispatch(self, self._scopes, self._calls, self.owners)
@@ -336,7 +341,8 @@ class Bot:
         rule = rule_of(print, origins=kinds, refusal=refusal, **others)
 
         def register(function: Handler) -> Handler:
-            self._scopes.current.rules.append(replace(rule, handler=function))
+            handler = check_callable(function, "a handler")
+            self._scopes.current.rules.append(replace(rule, handler=handler))
             return function
 
         return register
@@ -361,6 +367,7 @@ class Bot:
         checked = frozenset(check_event(name) for name in names)
 
         def register(function: F) -> F:
+            check_callable(function, "a listener")
             self._scopes.current.listeners.append(Listener(checked, function))
             return function
 
@@ -482,6 +489,7 @@ class Bot:
 
     def _scheduling(self, schedule: Schedule) -> Callable[[F], F]:
         def register(function: F) -> F:
+            check_callable(function, "what is to be done")
             scope = self._scopes.current
             running: asyncio.Task[None] | None = None
 

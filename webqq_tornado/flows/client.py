@@ -47,6 +47,7 @@ from .account.directory import Directory
 from .account.fetch import Fetch
 from .account.inbox import Inbox
 from .account.links import REQUEST_TIMEOUT, prepared
+from .account.listeners import Listeners
 from .account.login import Login, LoginError, OnCaptcha, OnQR, PasswordNeeded
 from .account.lookup import ContactError, look_up
 from .account.outbox import Receipt, SendError
@@ -120,6 +121,7 @@ class Client:
         on_captcha: gets a captcha's picture (bytes of a JPEG), returns its characters; may be
             `async def`. It is asked again when they were wrong.
         on_qr: gets a QR code's picture (bytes of a PNG) to show; a new one when it has expired.
+            May be `async def`: whether it was confirmed is asked once that is done.
 
     Attributes:
         account: as above; known for certain from the login on.
@@ -173,7 +175,7 @@ class Client:
         self._identity = stream.session(f"webqq {account} {id(self)}")
         self.ptwebqq = Secret()
         self._signing = Signing(self, self._identity.cookiejar, password, on_captcha, on_qr)
-        self._listeners: list[Callable[[Happening], object]] = []
+        self._listeners = Listeners()
         self._ready: asyncio.Future[None] | None = None
         self._chains: set[Chain] = set()
         self._inbox = Inbox(self)
@@ -268,8 +270,16 @@ class Client:
         return self.contacts.number(contact)
 
     def on_event(self, listener: Callable[[Happening], object]) -> Callable[[Happening], object]:
-        """Have a function called with each `StateChange` and each event of the server."""
-        self._listeners.append(listener)
+        """Have a function called with each `StateChange` and each event of the server.
+
+        Args:
+            listener: gets them one by one; may be `async def`, then nothing waits until it is
+                done. What it raises is logged.
+
+        Raises:
+            TypeError: it is no function, or one with a `yield`.
+        """
+        self._listeners.add(listener)
         return listener
 
     async def login(self, password: str = "") -> None:
@@ -498,11 +508,7 @@ class Client:
             self._tell(StateChange(state, reason))
 
     def _tell(self, happening: Happening) -> None:
-        for listener in tuple(self._listeners):
-            try:
-                listener(happening)
-            except Exception:
-                logger.exception("%s: a listener failed on %r", self.name, happening)
+        self._listeners.tell(self.name, happening)
 
     def _log_sent(self, receipt: asyncio.Future[Receipt]) -> None:
         if receipt.cancelled():
