@@ -120,3 +120,16 @@ async def test_all_that_a_bot_calls_may_be_async():
         await ann.logout()
         await ann.login()
         assert (await ear.next(FriendMessage)).content.text == "['middleware', 'schedule']"
+
+
+async def test_what_a_bot_has_begun_to_call_and_is_closed_at_once_leaves_no_warning():
+    async with Town() as town:
+        client, _ = town.client(town.bob)
+        bot = Bot(client, "Bob")
+
+        @bot.on_event("online")
+        async def never(_event):
+            pytest.fail("it was closed")
+
+        client.on_event(lambda _event: bot.close())
+        await client.login()
