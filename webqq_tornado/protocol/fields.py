@@ -31,7 +31,6 @@ __all__ = [
     "SECRET_OR_NULL",
     "STAT",
     "STATUS",
-    "TEXT",
     "TRUTH",
     "Field",
     "Joined",
@@ -106,10 +105,6 @@ def _raw(raw: object) -> str:
     raise ValueError(f"a text was expected, not {_called(raw)}")
 
 
-def _text(raw: object) -> str:
-    return wire.unescape(_raw(raw))
-
-
 def _secret(raw: object) -> Secret:
     return Secret(_raw(raw))
 
@@ -136,8 +131,6 @@ FLAG = Kind(lambda raw: _integer(raw) != 0, int)
 """A truth as 0 or 1."""
 RAW = Kind(_raw, str, empty_is_missing=False)
 """A text as it is."""
-TEXT = Kind(_text, wire.escape, empty_is_missing=False)
-"""A text with XML escapes."""
 SECRET = Kind(_secret, str, empty_is_missing=False)
 """A token."""
 SECRET_OR_NULL = Kind(_secret_or_null, lambda value: str(value) or None, empty_is_missing=False)
@@ -326,8 +319,8 @@ class Record(Generic[T]):
 
     Example:
         >>> from webqq_tornado.protocol.models import Category
-        >>> record = Record(Category, Field("index", INTEGER), Field("name", TEXT))
-        >>> record.parse({"index": 1, "name": "a &amp; b"})
+        >>> record = Record(Category, Field("index", INTEGER), Field("name", RAW))
+        >>> record.parse({"index": 1, "name": "a & b"})
         Category(index=1, name='a & b', sort=0)
     """
 

@@ -37,7 +37,6 @@ __all__ = [
     "parse_call",
     "parse_envelope",
     "quote",
-    "unescape",
 ]
 
 Literal: TypeAlias = "str | int | float | bool | None"
@@ -133,32 +132,19 @@ def excerpt(text: str, limit: int = 80) -> str:
     return line if len(line) <= limit else line[:limit] + "..."
 
 
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
-_TO_ESCAPE = re.compile("[&<>\"']")
-_CHARACTERS = {name: character for character, name in _ESCAPES.items()} | {"&nbsp;": " "}
-_ESCAPED = re.compile("|".join(_CHARACTERS))
+_ESCAPES = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;", " ": "&nbsp;"}
+)
 
 
 def escape(text: str) -> str:
-    """The text as the server wrote it: nicks, names, cards, message text.
+    """A name as the lists of qun.qq.com wrote it; the other hosts wrote names as they are.
 
     Example:
         >>> escape("<3 & more")
-        '&lt;3 &amp; more'
+        '&lt;3&nbsp;&amp;&nbsp;more'
     """
-    return _TO_ESCAPE.sub(lambda found: _ESCAPES[found[0]], text)
-
-
-def unescape(text: str) -> str:
-    """The reverse of `escape`; ``&nbsp;`` becomes a plain space, other references stay.
-
-    Example:
-        >>> unescape("&amp;lt;&nbsp;1")
-        '&lt; 1'
-    """
-    if "&" not in text:
-        return text
-    return _ESCAPED.sub(lambda found: _CHARACTERS[found[0]], text)
+    return text.translate(_ESCAPES)
 
 
 # --- JSON -------------------------------------------------------------------------------------
@@ -215,13 +201,16 @@ def _depth(text: str) -> int:
     return max(itertools.accumulate(steps), default=0)
 
 
-def dump(value: object) -> str:
-    r"""A value as compact JSON in ASCII.
+def dump(value: object, *, is_ascii: bool = True, is_sorted: bool = False) -> str:
+    r"""A value as compact JSON.
 
-    ASCII, because replies go out as ``text/plain`` without a charset, which the Java clients
-    read as Latin-1. The historical server wrote ``\uXXXX`` as well (captures of 2013 to 2015).
+    Args:
+        value: Of what JSON has.
+        is_ascii: Whether what is not ASCII is written as ``\uXXXX``.
+        is_sorted: Whether the fields of objects are written by the alphabet.
     """
-    return json.dumps(value, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=is_ascii, sort_keys=is_sorted, separators=(",", ":"))
+    return clean(text)  # a part that was kept as it came may have half a character
 
 
 def dump_for_people(value: object) -> str:
