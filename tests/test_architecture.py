@@ -23,23 +23,28 @@ MODULES = {
 #: What each layer may import of ours, and of others.
 LAYERS = {
     "engine": (
-        {"engine"},
+        {"engine", "files"},
         {"tornado", "pycurl", "certifi", "webencodings", "ada_url", "websockets"},
     ),
     "httpclient": ({"engine"}, {"tornado"}),
     "auth": ({"engine"}, set()),
     "events": ({"engine"}, set()),
-    "har": ({"engine"}, set()),
+    "har": ({"engine", "files"}, set()),
     "retry": ({"engine"}, {"tenacity", "pybreaker"}),
     "protocol": ({"protocol"}, set()),
-    "database": (set(), set()),
+    "database": ({"files"}, set()),
+    "files": (set(), set()),
+    "lockfile": ({"files"}, set()),
     "flows": (
-        {"flows", "engine", "protocol", "retry", "auth", "database"},
+        {"flows", "engine", "protocol", "retry", "auth", "database", "files", "lockfile"},
         {"tenacity", "cronsim", "tzlocal"},
     ),
-    "server": ({"server", "protocol", "database"}, {"tornado", "segno", "captcha", "cryptography"}),
+    "server": (
+        {"server", "protocol", "database", "files"},
+        {"tornado", "segno", "captcha", "cryptography"},
+    ),
     "cli": (
-        {"cli", "flows", "server", "engine", "protocol"},
+        {"cli", "flows", "server", "engine", "protocol", "files", "lockfile"},
         {"click", "rich", "prompt_toolkit", "platformdirs", "tomli", "tomllib", "tornado", "PIL"},
     ),
 }

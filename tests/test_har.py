@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -590,7 +591,9 @@ async def test_an_error_is_written_without_secrets(har: Path):
 async def test_only_the_owner_may_read_the_file(har: Path):
     har.write_text("older")
     har.chmod(0o644)
-    (har.parent / "flow.har.new").write_text("of a crash")
+    draft = har.parent / ".flow.har.abc.new"
+    draft.write_text("of a crash")
+    os.utime(draft, (0, 0))
     await _recorded(har, "/")
     assert har.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in har.parent.iterdir()] == ["flow.har"]

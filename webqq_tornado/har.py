@@ -37,7 +37,6 @@ from .engine.errors import (
     TimeoutError,
     TLSError,
 )
-from .engine.files import replaced_file
 from .engine.forms import Multipart
 from .engine.harfile import decoded, entries_of
 from .engine.matching import Field, Key, Matcher, asked_url, fields_of, header_of
@@ -46,6 +45,7 @@ from .engine.request import Request
 from .engine.response import Response
 from .engine.secrets import MASK, Masker, codec_of, declared_codec
 from .engine.stream import HTTPStream
+from .files import replaced_file
 
 __all__ = ["MASK", "HARRecorder", "HARReplay"]
 

@@ -271,7 +271,7 @@ async def test_errors_of_a_login_are_one_line(tmp_path: Path):
         (("--server", "nowhere", "--account", "1"), {}, "give a URL"),
         (("--server", "http://127.0.0.1:1"), {}, "--account"),
         (("--plugin", "none.py", "--port", "0"), {}, "plugin none.py: there is no such"),
-        (("--config", "none.toml"), {}, "config file none.toml: No such file"),
+        (("--config", "none.toml"), {}, "config file none.toml: there is no such file"),
         (("--config", "broken.toml"), {}, "is not TOML"),
         (("--config", "unknown.toml"), {}, "unknown key 'prot'"),
         (("--state-dir", "file/x"), {}, "can not be used"),

@@ -432,6 +432,15 @@ def test_a_file_of_cookies_is_its_owners_alone(tmp_path: Path):
     assert {each.name for each in tmp_path.iterdir()} == {"cookies.txt"}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_cookies_with_a_byte_order_mark_are_loaded(tmp_path: Path, encoding: str):
+    path = tmp_path / "cookies.txt"
+    path.write_bytes("qq.com\tFALSE\t/\tFALSE\t0\ta\t1\r\n".encode(encoding))
+    jar = CookieJar()
+    jar.load(path)
+    assert [(cookie.domain, cookie.name, cookie.value) for cookie in jar] == [("qq.com", "a", "1")]
+
+
 def test_a_file_that_is_no_cookie_file_is_refused_and_adds_nothing(tmp_path: Path):
     path = tmp_path / "cookies.txt"
     path.write_text("qq.com\tFALSE\t/\tFALSE\t0\ta\t1\nnonsense\n")

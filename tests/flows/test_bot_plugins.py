@@ -187,6 +187,26 @@ async def test_what_is_no_plugin_is_refused(tmp_path: Path, code: str | None, sa
             bot.load_plugin(path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+async def test_a_plugin_of_a_windows_editor_is_loaded(tmp_path: Path, encoding: str):
+    path = tmp_path / "one.py"
+    path.write_bytes(says("密码").replace("\n", "\r\n").encode(encoding))
+    async with chatting() as (bot, ann, ear):
+        bot.load_plugin(path)
+        assert await answer(ann, ear, "say") == "密码"
+
+
+async def test_the_encoding_of_a_plugin_is_named(tmp_path: Path):
+    path = tmp_path / "one.py"
+    path.write_bytes(says("密码本").encode("gbk"))
+    async with Town() as town:
+        bot = Bot(town.client(town.bob)[0])
+        with pytest.raises(PluginError, match="line 3 is not UTF-8, it looks like GBK"):
+            bot.load_plugin(path)
+        path.write_bytes(b"# coding: gbk\n" + path.read_bytes())
+        bot.load_plugin(path)
+
+
 async def test_a_plugin_may_load_itself_again_from_its_own_handler(tmp_path: Path):
     code = (
         "@bot.command('again')\nasync def again(message):\n"

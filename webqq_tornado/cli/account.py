@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ..files import FileError
 from ..flows.account.contacts import Contact, kind_of, name_of
 from ..flows.account.outbox import Receipt
 from ..flows.client import Client, ContactError, SendError
@@ -25,6 +25,7 @@ from .numbers import SOME_SECONDS
 from .online import online
 from .prompt import HELP, Prompt
 from .running import run_coroutine
+from .textfiles import standard_input
 from .who import (
     Who,
     account_and_screen,
@@ -107,7 +108,7 @@ def send(context: click.Context, /, target: str, words: tuple[str, ...], **choic
     """  # noqa: D301 - click reads the backspace
     timeout, is_json = choices.pop("timeout"), choices.pop("is_json")
     who, screen = account_and_screen(context, choices)
-    text = sys.stdin.read().rstrip("\n") if words == ("-",) else " ".join(words)
+    text = _given_text() if words == ("-",) else " ".join(words)
     if not text.strip():
         raise click.UsageError("there is nothing to send")
 
@@ -122,6 +123,13 @@ def send(context: click.Context, /, target: str, words: tuple[str, ...], **choic
     else:
         pieces = f" in {len(receipt.content)} messages" if len(receipt.content) > 1 else ""
         screen.say(printable(f"Sent to {name_of(receipt.contact)}{pieces}."))
+
+
+def _given_text() -> str:
+    try:
+        return standard_input().rstrip("\n")
+    except FileError as error:
+        raise click.UsageError(str(error)) from None
 
 
 async def _sent(sending: Any, target: str, timeout: float) -> Receipt:

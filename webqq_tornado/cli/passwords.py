@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from ..files import FileError, read_text
+
 __all__ = ["known_password", "read_password"]
 
 
@@ -32,12 +34,19 @@ def known_password(path: Path | None, given: str | None) -> str | None:
     if given:
         return given
     if path is not None:
-        try:
-            return path.read_text(encoding="utf-8").split("\n")[0].rstrip("\r")
-        except (OSError, UnicodeDecodeError) as error:
-            raise click.ClickException(f"password file {path}: {error}") from None
+        return _first_line(path)
     if not os.isatty(0):
         raise click.ClickException(
             "no password: set WEBQQ_PASSWORD, give --password-file, or start it on a terminal"
         )
     return None
+
+
+def _first_line(path: Path) -> str:
+    try:
+        password = read_text(path, "password file").partition("\n")[0]
+    except FileError as error:
+        raise click.ClickException(str(error)) from None
+    if not password:
+        raise click.ClickException(f"password file {path}: its first line is empty")
+    return password

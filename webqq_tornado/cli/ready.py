@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -11,6 +11,7 @@ import click
 from rich import box
 from rich.table import Table
 
+from ..files import read_json
 from ..flows.job import Job
 from ..flows.mirror import Mirror
 from ..flows.monitor import Monitor
@@ -21,6 +22,7 @@ from .flow import run_flow
 from .numbers import SECONDS, SOME_SECONDS
 from .running import run_coroutine
 from .settings import options
+from .textfiles import text_of
 
 __all__ = ["job", "mirror", "monitor", "sync"]
 
@@ -70,21 +72,21 @@ def job(url: str, data: str, verbose: bool, **choices: Any) -> None:
 
 
 @click.command()
-@click.argument("urls", type=click.File(), metavar="LIST")
+@click.argument("urls", callback=text_of, metavar="LIST")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--per-host", default=4, show_default=True, type=click.IntRange(1))
 @options("verbose")
-def mirror(urls: Iterable[str], folder: Path, per_host: int, verbose: bool) -> None:
+def mirror(urls: str, folder: Path, per_host: int, verbose: bool) -> None:
     """Keep copies of the URLs in LIST (one a line, - for standard input) in FOLDER."""
-    lines = [line.strip() for line in urls]
+    lines = [line.strip() for line in urls.split("\n")]
     wanted = [line for line in lines if line and not line.startswith("#")]
     _run(lambda say: Mirror(wanted, folder, per_host=per_host, say=say), verbose)
 
 
 def _json_of(text: str) -> Any:
     try:
-        return json.loads(Path(text[1:]).read_text("utf-8") if text.startswith("@") else text)
-    except (OSError, ValueError) as error:
+        return read_json(text[1:]) if text.startswith("@") else json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise click.BadParameter(f"{text}: {error}", param_hint="--data") from None
 
 

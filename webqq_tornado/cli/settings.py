@@ -19,6 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from ..files import FileError, read_text
 from .numbers import PORT, QQ_NUMBER
 
 __all__ = [
@@ -216,21 +217,32 @@ def read_config(path: Path) -> Mapping[str, Any]:
     """The settings of a TOML file.
 
     Raises:
-        click.ClickException: it can not be read, is not TOML, or has an unknown key.
+        click.ClickException: it can not be read, is not TOML, or has an unknown key or a value of
+            another type.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise click.ClickException(f"config file {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"config file {path} is not TOML: {error}") from None
-    _check_keys(f"config file {path}", values, (*SETTINGS, "accounts"))
+    values = _toml(path)
+    where = f"config file {path}"
+    _check_keys(where, values, (*SETTINGS, "accounts"))
     for key in ("plugin", "account", "owner"):
         if key in values and not isinstance(values[key], list):
             values[key] = [values[key]]
+    _check_types(where, {key: value for key, value in values.items() if key != "accounts"})
     if "accounts" in values:
-        values["accounts"] = _tables(f"config file {path}, [[accounts]]", values["accounts"])
+        values["accounts"] = _tables(f"{where}, [[accounts]]", values["accounts"])
     return values
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text(path, "config file"))
+    except FileError as error:
+        raise click.ClickException(str(error)) from None
+    except RecursionError:
+        raise click.ClickException(
+            f"config file {path} is not TOML: it is nested too deeply"
+        ) from None
+    except ValueError as error:  # tomllib's, and an integer of more digits than Python takes
+        raise click.ClickException(f"config file {path} is not TOML: {error}") from None
 
 
 def _check_keys(where: str, values: Iterable[str], known: Sequence[str]) -> None:
@@ -246,24 +258,37 @@ def _tables(where: str, values: object) -> tuple[AccountTable, ...]:
     return tuple(_table(where, value) for value in values)
 
 
-#: Types of the keys of [[accounts]] in TOML.
-_KINDS: dict[str, type] = {
-    "account": int,
-    "server": str,
-    "password": str,
-    "password_file": str,
-    "qr": bool,
-}
+def _check_types(where: str, values: Mapping[str, Any]) -> None:
+    """Refuse what click would not take for a value: it expects what a command line can hold."""
+    for key, value in values.items():
+        kind, says = _kind_of(SETTINGS[key])
+        for each in value if isinstance(value, list) and key in _LISTS else [value]:
+            if type(each) is not kind:
+                raise click.ClickException(f"{where}: {key} is to be {says}")
+            if isinstance(each, str) and "\0" in each:
+                raise click.ClickException(f"{where}: {key} has a zero character in it")
+
+
+def _kind_of(setting: Setting) -> tuple[type, str]:
+    """The type in TOML of a setting, and words for it."""
+    if setting.type is bool:
+        return bool, "true or false"
+    if isinstance(setting.type, click.IntRange):
+        return int, "a number"
+    return str, "a text in quotes"
+
+
+#: The keys that may be given more than once.
+_LISTS = frozenset(key for key, setting in SETTINGS.items() if isinstance(setting.default, tuple))
 
 
 def _table(where: str, values: dict[str, Any]) -> AccountTable:
     _check_keys(where, values, AccountTable._fields)
-    for key, kind in _KINDS.items():
-        if key in values and type(values[key]) is not kind:
-            raise click.ClickException(f"{where}: {key} is to be of type {kind.__name__}")
-    if values.get("account", 0) < (0 if values.get("qr") else 1):
+    _check_types(where, values)
+    number = values.get("account", 0)
+    if isinstance(number, list) or number < (0 if values.get("qr") else 1):
         raise click.ClickException(f"{where}: give account = N, or qr = true, in each table")
     plugin = values.get("plugin", [])
-    paths = tuple(Path(str(path)) for path in (plugin if isinstance(plugin, list) else [plugin]))
+    paths = tuple(Path(path) for path in (plugin if isinstance(plugin, list) else [plugin]))
     file = values.get("password_file")
     return AccountTable(**{**values, "plugin": paths, "password_file": file and Path(file)})

@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..files import decoded as decoded_text
+
 __all__ = ["decoded", "entries_of"]
 
 #: Whose entries are in order: by their end, as a redirect and the answer it leads to begin at once.
@@ -32,7 +34,7 @@ def entries_of(path: Path) -> list[Any]:
         ValueError: it is no HAR, or has a body outside of its folder.
     """
     try:
-        log = json.loads(path.read_text(encoding="utf-8-sig"))["log"]
+        log = json.loads(decoded_text(path.read_bytes(), str(path)))["log"]
         entries = list(log["entries"])
         is_ours = (log.get("creator") or {}).get("name") == _OURS
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -7,7 +7,6 @@ expiry); `CookieJar` is the window on them.
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import http.cookiejar
 import os
@@ -19,6 +18,7 @@ from typing import Any
 
 import pycurl
 
+from ..files import unmarked
 from . import cookies
 from .errors import ClosedError
 from .urls import normal_url
@@ -296,7 +296,7 @@ class CookieJar:
         """Add the cookies of a file in the Mozilla format; expired ones are left out.
 
         What libcurl reads is taken: lines end in LF or CR LF; they may lack value or path, or be
-        `Set-Cookie:` headers with a domain.
+        `Set-Cookie:` headers with a domain. With a byte order mark, UTF-16 is read as well.
 
         Args:
             filename: of the file.
@@ -305,7 +305,7 @@ class CookieJar:
             OSError: it can not be read.
             ValueError: a line is not a cookie; names the file and the line. Nothing is added then.
         """
-        text = Path(filename).read_bytes().removeprefix(codecs.BOM_UTF8)
+        text = unmarked(Path(filename).read_bytes())
         numbered = [(n, _line_of(line)) for n, line in enumerate(text.split(b"\n"), 1)]
         numbered = [(n, line) for n, line in numbered if line and not _is_expired(line)]
         kept = cookies.accepted([line for _, line in numbered])

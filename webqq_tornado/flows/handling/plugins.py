@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
+import io
 import logging
 import sys
+import tokenize
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TypeAlias
 
+from ...files import FileError, decoded, unmarked
 from .scope import Scope, Scopes
 
 __all__ = ["Plugin", "PluginError", "Plugins"]
@@ -141,7 +145,7 @@ class Plugins:
         name = _PREFIX + path.stem
         folders = [str(path)] if path.is_dir() else None
         spec = importlib.util.spec_from_file_location(
-            name, file, submodule_search_locations=folders
+            name, file, loader=_Loader(name, str(file)), submodule_search_locations=folders
         )
         if spec is None or spec.loader is None:
             raise ImportError(f"{file} is no Python file")
@@ -167,6 +171,30 @@ class Plugins:
                 self._call(plugin.module, "teardown")
         except Exception as error:
             logger.error("teardown: %s", _where(error, plugin.path, plugin.path), exc_info=error)
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Reads a plugin as any editor has written it; Python itself takes no UTF-16."""
+
+    def get_data(self, path: str) -> bytes:
+        return unmarked(super().get_data(path))
+
+    def source_to_code(  # type: ignore[override] # typeshed has bytes of code here, too
+        self, data: bytes, path: str, *, _optimize: int = -1
+    ) -> CodeType:
+        try:
+            return super().source_to_code(data, path, _optimize=_optimize)
+        except SyntaxError:
+            if _is_utf8_by_name(data):
+                decoded(data, "the file")  # names the encoding if that is what is wrong
+            raise
+
+
+def _is_utf8_by_name(source: bytes) -> bool:
+    """Whether Python takes it for UTF-8: it does without a `coding:` in the first two lines."""
+    with contextlib.suppress(SyntaxError):  # in one of these there is something else
+        return tokenize.detect_encoding(io.BytesIO(source).readline)[0].startswith("utf-8")
+    return True
 
 
 @contextlib.contextmanager
@@ -220,6 +248,8 @@ def _stamp(path: Path) -> _Stamp:
 def _where(error: Exception, given: str | Path, path: Path) -> str:
     """File, line and error, in one line."""
     what, found = " ".join(str(error).split()), []
+    if isinstance(error, FileError):
+        return f"plugin {given}: {what}"
     if isinstance(error, SyntaxError) and error.filename:
         what, found = error.msg, [(error.filename, error.lineno)]
     else:
