@@ -8,7 +8,7 @@ import pytest
 from servers.town import PASSWORD, Town, Visitor
 
 from webqq_tornado.protocol import forms, hashes, webqq3
-from webqq_tornado.server import gate
+from webqq_tornado.server import gate, throttle
 
 
 async def _check(visitor: Visitor, **query: object) -> str:
@@ -98,9 +98,9 @@ async def test_a_captcha_read_right_with_a_wrong_password_is_3():
 async def test_a_verify_code_given_out_before_is_no_way_round():
     async with Town() as town:
         visitor = town.visitor(town.ann)
-        town.server.gate.new_code(town.ann)
         await _suspected(town)
-        code = town.server.gate.new_code(town.ann)
+        code, session = town.server.gate.new_code(town.ann, "127.0.0.1")
+        visitor.cookies["ptvfsession"] = session
         assert (await _login(visitor, code)).startswith("ptuiCB('4'")
 
 
@@ -137,6 +137,6 @@ async def test_early_clients_get_three_values_and_the_cookie():
 
 
 async def test_wrong_passwords_are_forgotten_after_a_while(monkeypatch):
-    monkeypatch.setattr(gate, "FORGET_SECONDS", -1.0)
+    monkeypatch.setattr(throttle, "FORGET_SECONDS", -1.0)
     async with Town() as town:
         assert (await _check(await _suspected(town))).startswith("ptui_checkVC('0','!")

@@ -63,8 +63,9 @@ class Phone:
 
     def __init__(self, url: str, account: int = ANN) -> None:
         self.url = url
-        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        self._post("/page/signin", {"account": account, "password": PASSWORD})
+        self.opener = urllib.request.build_opener()
+        answer = self._post("/page/signin", {"account": account, "password": PASSWORD})
+        self.opener.addheaders = [("Authorization", f"Bearer {json.loads(answer)['token']}")]
 
     def scan(self, picture: bytes) -> str:
         (found,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)))
@@ -75,10 +76,12 @@ class Phone:
     def decide(self, identifier: str, confirm: bool = True) -> None:
         self._post("/page/qr", {"id": identifier, "confirm": confirm})
 
-    def _post(self, path: str, body: object) -> None:
+    def _post(self, path: str, body: object) -> bytes:
         request = urllib.request.Request(self.url + path, json.dumps(body).encode())
         request.add_header("Content-Type", "application/json")
-        self.opener.open(request, timeout=90).close()
+        with self.opener.open(request, timeout=90) as answer:
+            said: bytes = answer.read()
+        return said
 
 
 @pytest.fixture

@@ -29,8 +29,7 @@ async def signed_in(town: Town, account: int) -> Visitor:
 @asynccontextmanager
 async def live(visitor: Visitor) -> AsyncIterator[WebSocketClientConnection]:
     url = visitor.server.url.replace("http", "ws") + "/page/live"
-    cookie = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
-    page = await websocket_connect(HTTPRequest(url, headers={"Cookie": cookie}))
+    page = await websocket_connect(url, subprotocols=[f"token.{visitor.token}"])
     yield page
     is_open = page.close_code is None
     page.close()
@@ -59,12 +58,63 @@ async def test_state_has_friends_and_groups():
 async def test_a_link_signs_in_once():
     async with Town() as town:
         visitor = town.visitor(town.ann)
-        path = town.server.signin_url(town.ann).removeprefix(town.server.url)
-        first, second = await visitor.get(path), await visitor.get(path)
+        path, _, token = town.server.signin_url(town.ann).partition("?token=")
+        assert (await visitor.get(path.removeprefix(town.server.url))).body.startswith(b"<!DOCTYPE")
+        first, second = [await post(visitor, "/page/signin", link=token) for _ in range(2)]
         assert (await visitor.get("/page/state")).code == 200
-    assert first.headers["Location"] == "/"
-    assert "HttpOnly" in first.headers["Set-Cookie"]
-    assert second.headers["Location"] == "/?notice=link-used"
+    assert json.loads(first.body)["self"]["account"] == town.ann
+    assert second.code == 403
+    assert json.loads(second.body)["error"].startswith("This sign-in link was already used")
+
+
+async def test_no_cookie_opens_anything_and_the_token_is_in_none():
+    async with Town() as town:
+        ann = await signed_in(town, town.ann)
+        token, ann.token = ann.token, ""
+        assert (await ann.get("/page/state")).code == 401
+        assert token not in ann.cookies.values()
+
+
+@pytest.mark.parametrize("proof", ["password", "link", "register"])
+async def test_signing_in_again_ends_the_browsers_former_session_and_its_pages(proof: str):
+    async with Town() as town:
+        ann = await signed_in(town, town.ann)
+        former = ann.token
+        async with live(ann) as page:
+            if proof == "register":
+                await post(ann, "/page/register", nick="Zoe", password="long enough")
+            elif proof == "link":
+                token = town.server.signin_url(town.ann).partition("?token=")[2]
+                await post(ann, "/page/signin", link=token)
+            else:
+                await post(ann, "/page/signin", account=town.ann, password=PASSWORD)
+            while await page.read_message() is not None:
+                pass
+        assert (await ann.get("/page/state")).code == 200
+        ann.token = former
+        assert (await ann.get("/page/state")).code == 401
+
+
+async def test_a_refused_sign_in_ends_no_session():
+    async with Town() as town:
+        ann = await signed_in(town, town.ann)
+        assert (await post(ann, "/page/signin", account=town.ann, password="wrong")).code == 403
+        assert (await ann.get("/page/state")).code == 200
+
+
+@pytest.mark.parametrize("password", ["", "x", "seven 7", "x" * 129, "half a \ud800 character"])
+async def test_a_new_account_has_a_password_of_8_characters(password: str):
+    async with Town() as town:
+        reply = await post(town.visitor(1), "/page/register", nick="Zoe", password=password)
+    assert reply.code == 400
+    assert json.loads(reply.body)["error"].startswith("A password has")
+
+
+async def test_an_old_account_with_a_short_password_goes_on():
+    async with Town() as town:
+        number = town.server.storage.create_account("Old", "x").number
+        reply = await post(town.visitor(number), "/page/signin", account=number, password="x")
+    assert reply.code == 200
 
 
 async def test_a_message_is_seen_live_on_both_sides_and_counts_as_unread():
@@ -138,9 +188,11 @@ async def test_who_is_not_signed_in_gets_401():
         ("/page/signin", {"account": 10001, "password": "wrong"}, 403),
         ("/page/signin", {"account": "10001", "password": "x"}, 400),
         ("/page/signin", {"account": True, "password": "x"}, 400),
-        ("/page/register", {"nick": "", "password": "x"}, 400),
-        ("/page/register", {"nick": "x" * 25, "password": "x"}, 400),
-        ("/page/register", {"nick": "\ud800", "password": "x"}, 400),
+        ("/page/register", {"nick": "", "password": "long enough"}, 400),
+        ("/page/register", {"nick": "x" * 25, "password": "long enough"}, 400),
+        ("/page/register", {"nick": "\ud800", "password": "long enough"}, 400),
+        ("/page/signin", {"link": "nonsense"}, 403),
+        ("/page/signin", {"link": 1}, 400),
         ("/page/register", {"nick": "x", "password": ""}, 400),
         ("/page/messages", {"conversation": "friend:10003", "content": ["x"]}, 404),
         ("/page/messages", {"conversation": "group:1", "content": ["x"]}, 404),
@@ -149,7 +201,7 @@ async def test_who_is_not_signed_in_gets_401():
         ("/page/messages", {"conversation": "friend:10002", "content": ["x" * 5000]}, 413),
         ("/page/messages", {"conversation": "friend:10002", "content": ["x"], "nonce": "é"}, 400),
         ("/page/friends", {"account": 999}, 404),
-        ("/page/friends", {"account": 10**30}, 400),
+        ("/page/friends", {"account": 10**30}, 404),
         ("/page/friends", {"account": 10002}, 409),
         ("/page/friends", {"account": 10001}, 400),
         ("/page/groups", {"name": "x", "members": [999]}, 400),
@@ -166,7 +218,7 @@ async def test_what_can_not_be_is_refused_with_a_reason(path: str, body: dict, c
 
 async def test_a_name_that_hides_something_is_told_so_and_not_that_it_is_too_long():
     async with Town() as town:
-        body = {"nick": "Ann\u202e", "password": "x"}
+        body = {"nick": "Ann\u202e", "password": "long enough"}
         reply = await post(await signed_in(town, town.ann), "/page/register", **body)
     assert reply.code == 400
     assert json.loads(reply.body)["error"] == "a nick has no invisible characters"
@@ -276,5 +328,7 @@ async def test_the_page_has_its_security_headers():
         headers = (await town.visitor(1).get("/")).headers
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert f"connect-src 'self' ws://127.0.0.1:{town.port} " in headers["Content-Security-Policy"]
+    assert headers["X-Frame-Options"] == "DENY"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "Server" not in headers

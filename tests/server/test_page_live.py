@@ -23,9 +23,9 @@ async def _deaf_page(visitor: Visitor) -> socket.socket:
     plain.setblocking(False)
     loop = asyncio.get_running_loop()
     await loop.sock_connect(plain, ("127.0.0.1", visitor.server.port))
-    cookie = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
     head = (
-        f"GET /page/live HTTP/1.1\r\nHost: 127.0.0.1:{visitor.server.port}\r\nCookie: {cookie}\r\n"
+        f"GET /page/live HTTP/1.1\r\nHost: 127.0.0.1:{visitor.server.port}\r\n"
+        f"Sec-WebSocket-Protocol: token.{visitor.token}\r\n"
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )

@@ -38,6 +38,7 @@ class Browser:
     def open(self, url: str) -> None:
         """Open an address as somebody who was never here."""
         self.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+        self.driver.execute_script("try { localStorage.clear() } catch {}")
         self.driver.get("about:blank")  # an address that differs in its #part alone loads nothing
         self.driver.get(url)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
-import ssl
 import struct
 from collections.abc import AsyncIterator
 from socket import SO_LINGER, SOL_SOCKET
@@ -185,8 +184,7 @@ class Faults:
         await _say(
             writer, b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"
         )
-        if writer.can_write_eof():  # over TLS asyncio cannot
-            writer.write_eof()
+        writer.write_eof()
         await _for_ever(reader)
 
     async def refusal_and_reset_during_upload(self, reader: Reader, writer: Writer) -> None:
@@ -199,7 +197,7 @@ NAMES = frozenset(ANSWERS) | {name for name in vars(Faults) if not name.startswi
 
 
 @contextlib.asynccontextmanager
-async def misbehaving(tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+async def misbehaving() -> AsyncIterator[str]:
     """Serve all of them; gives the address."""
     faults = Faults()
 
@@ -214,5 +212,5 @@ async def misbehaving(tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
             if "redirect" not in name:
                 return
 
-    async with raw_server(serve, tls) as url:
+    async with raw_server(serve) as url:
         yield url

@@ -69,9 +69,10 @@ class Person:
     def __init__(self, server: Server, nick: str) -> None:
         self.server = server
         self.nick = nick
-        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        self.opener = urllib.request.build_opener()
         registered = self.post("/page/register", nick=nick, password=self.password)
         self.account: int = registered["self"]["account"]
+        self.opener.addheaders = [("Authorization", f"Bearer {registered['token']}")]
 
     def post(self, path: str, **fields: Any) -> Any:
         request = urllib.request.Request(self.server.url + path, json.dumps(fields).encode())

@@ -24,13 +24,18 @@ from webqq_tornado.protocol.models import FriendMessage
 async def _let_in(url: str, account: int) -> None:
     """Confirm the newest QR code on the server's page."""
     async with HTTPStream() as page:
+        headers: dict[str, str] = {}
 
-        async def post(path: str, **body: object) -> None:
-            response = await page.fetch(page.make_post_request(url + path, json=body))
+        async def post(path: str, **body: object) -> bytes:
+            request = page.make_post_request(url + path, json=body, headers=headers)
+            response = await page.fetch(request)
             assert response.status < 300, response.text
+            return response.body
 
-        await post("/page/signin", account=account, password=PASSWORD)
-        waiting = json.loads((await page.fetch(f"{url}/page/qr")).body)["waiting"]
+        signed_in = json.loads(await post("/page/signin", account=account, password=PASSWORD))
+        headers["Authorization"] = f"Bearer {signed_in['token']}"
+        request = page.make_get_request(f"{url}/page/qr", headers=headers)
+        waiting = json.loads((await page.fetch(request)).body)["waiting"]
         await post("/page/qr", id=waiting[0]["id"], confirm=True)
 
 

@@ -18,7 +18,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from webqq_tornado import HTTPStream
 from webqq_tornado.flows.client import Client, Happening
 from webqq_tornado.protocol import forms, hashes, smartqq, webqq3
-from webqq_tornado.protocol.dialect import SMARTQQ, WEBQQ3
+from webqq_tornado.protocol.dialect import SMARTQQ
 from webqq_tornado.protocol.endpoints import REFERER_D, Endpoints
 from webqq_tornado.protocol.exchange import Call
 from webqq_tornado.protocol.models import Secret, Session
@@ -125,8 +125,8 @@ class Visitor:
     def __init__(self, server: WebQQServer, account: int) -> None:
         self.server, self.account = server, account
         self.cookies: dict[str, str] = {}
+        self.token = ""  # of the page's session
         self.session = Session(0, Secret())
-        self.exchanges = WEBQQ3
 
     async def get(self, path: str, /, **query: object) -> HTTPResponse:
         return await self._fetch(f"{path}?{urlencode(query)}" if query else path)
@@ -164,7 +164,6 @@ class Visitor:
 
     async def enter_smart(self) -> Session:
         """All the way to an open session of SmartQQ, as if a QR code had been confirmed."""
-        self.exchanges = SMARTQQ
         ptwebqq = self.server.gate.new_ticket(self.account, "smartqq")
         self.cookies["ptwebqq"] = ptwebqq
         reply = await self.ask(smartqq.VFWEBQQ, forms.VfwebqqForm(ptwebqq))
@@ -183,7 +182,7 @@ class Visitor:
         while True:
             events = [
                 event
-                for event in self.exchanges.poll.parse(await self.poll()).events
+                for event in webqq3.POLL.parse(await self.poll()).events
                 if isinstance(event, kind)
             ]
             if events:
@@ -197,11 +196,12 @@ class Visitor:
         self, path: str, body: str | None = None, headers: dict[str, str] | None = None
     ) -> HTTPResponse:
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        bearer = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         response = await AsyncHTTPClient().fetch(
             self.server.url + path,
             method="GET" if body is None else "POST",
             body=body,
-            headers={**(headers or {}), "Cookie": cookie},
+            headers={**bearer, **(headers or {}), "Cookie": cookie},
             follow_redirects=False,
             raise_error=False,
             request_timeout=25,
@@ -210,4 +210,6 @@ class Visitor:
             found = re.match(r"([^=]+)=([^;]*)", line)
             assert found
             self.cookies[found[1]] = found[2]
+        if path in {"/page/signin", "/page/register"} and response.code == 200:
+            self.token = json.loads(response.body)["token"]
         return response

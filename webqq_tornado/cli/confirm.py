@@ -82,6 +82,7 @@ class _Page:
     def __init__(self, stream: HTTPStream, url: str) -> None:
         self._stream = stream
         self._url = url
+        self._headers: dict[str, str] = {}
 
     async def sign_in(self, account: int, password: str) -> dict[str, Any]:
         """Who one is.
@@ -92,6 +93,7 @@ class _Page:
         answer = await self.ask("/page/signin", {"account": account, "password": password})
         if not isinstance(answer.get("self"), dict):
             raise _no_server(self._url)
+        self._headers["Authorization"] = f"Bearer {answer.get('token', '')}"
         return dict(answer["self"])
 
     async def newest_client(self, wait: float) -> dict[str, Any]:
@@ -119,7 +121,12 @@ class _Page:
             click.ClickException: there is no such server, or it refuses.
         """
         address = self._url + path
-        request = address if body is None else self._stream.make_post_request(address, json=body)
+        headers = self._headers
+        request = (
+            self._stream.make_get_request(address, headers=headers)
+            if body is None
+            else self._stream.make_post_request(address, json=body, headers=headers)
+        )
         try:
             response = await self._stream.fetch(request, delay=delay, timeout=_TIMEOUT + delay)
         except StreamError as error:

@@ -14,6 +14,7 @@ from .fields import (
     SECRET,
     STAT,
     STATUS,
+    TEXT,
     Field,
     Joined,
     Record,
@@ -82,7 +83,7 @@ LATE_SESSION = Record(Session, *sorted(SESSION.fields, key=lambda field: field.n
 
 # --- friends ----------------------------------------------------------------------------------
 
-_CATEGORY = Record(Category, Field("index", INTEGER), Field("sort", INTEGER), Field("name", RAW))
+_CATEGORY = Record(Category, Field("index", INTEGER), Field("sort", INTEGER), Field("name", TEXT))
 _VIP = (Field("is_vip", FLAG), Field("vip_level", INTEGER))
 
 
@@ -102,13 +103,13 @@ _FRIENDS = Joined(
     Rows(
         "info",
         "uin",
-        (Field("nick", RAW), Field("face", INTEGER), Field("flag", INTEGER)),
+        (Field("nick", TEXT), Field("face", INTEGER), Field("flag", INTEGER)),
         adds=True,
     ),
     Rows(
         "marknames",
         "uin",
-        (Field("markname", RAW, "mark"), Field("type", INTEGER, "mark_type")),
+        (Field("markname", TEXT, "mark"), Field("type", INTEGER, "mark_type")),
         has_row=_has_mark,
     ),
     Rows("vipinfo", "u", _VIP),
@@ -148,7 +149,7 @@ PRESENCE_FIELDS = (
 PRESENCE = Record(Presence, *PRESENCE_FIELDS)
 """One line of the result of get_online_buddies2."""
 
-SIGNATURE = Record(Signature, Field("uin", INTEGER), Field("lnick", RAW))
+SIGNATURE = Record(Signature, Field("uin", INTEGER), Field("lnick", TEXT))
 """One line of the result of get_single_long_nick2."""
 
 TRANSLATION = Record(
@@ -168,21 +169,21 @@ _BIRTHDAY = Record(Birthday, Field("year", INTEGER), Field("month", INTEGER), Fi
 _PROFILE = (
     Field("uin", INTEGER),
     Field("account", INTEGER),
-    Field("nick", RAW),
-    Field("lnick", RAW),
+    Field("nick", TEXT),
+    Field("lnick", TEXT),
     Field("face", INTEGER),
     Field("gender", RAW),
     Field("birthday", _BIRTHDAY.kind),
-    Field("phone", RAW),
-    Field("mobile", RAW),
-    Field("email", RAW),
-    Field("occupation", RAW),
-    Field("college", RAW),
-    Field("country", RAW),
-    Field("province", RAW),
-    Field("city", RAW),
-    Field("homepage", RAW),
-    Field("personal", RAW),
+    Field("phone", TEXT),
+    Field("mobile", TEXT),
+    Field("email", TEXT),
+    Field("occupation", TEXT),
+    Field("college", TEXT),
+    Field("country", TEXT),
+    Field("province", TEXT),
+    Field("city", TEXT),
+    Field("homepage", TEXT),
+    Field("personal", TEXT),
     Field("blood", INTEGER),
     Field("constel", INTEGER),
     Field("shengxiao", INTEGER),
@@ -211,10 +212,10 @@ _GROUPS = Joined(
     Rows(
         "gnamelist",
         "gid",
-        (Field("code", INTEGER), Field("name", RAW), Field("flag", INTEGER)),
+        (Field("code", INTEGER), Field("name", TEXT), Field("flag", INTEGER)),
         adds=True,
     ),
-    Rows("gmarklist", "uin", (Field("markname", RAW, "mark"),), has_row=_is_marked),
+    Rows("gmarklist", "uin", (Field("markname", TEXT, "mark"),), has_row=_is_marked),
     Rows("gmasklist", "gid", (Field("mask", INTEGER),), has_row=_is_masked),
 )
 
@@ -250,15 +251,15 @@ _MEMBERS = Joined(
         "minfo",
         "uin",
         (
-            Field("nick", RAW),
-            Field("province", RAW),
+            Field("nick", TEXT),
+            Field("province", TEXT),
             Field("gender", RAW),
-            Field("country", RAW),
-            Field("city", RAW),
+            Field("country", TEXT),
+            Field("city", TEXT),
         ),
         adds=True,
     ),
-    Rows("cards", "muin", (Field("card", RAW),), has_row=_has_card),
+    Rows("cards", "muin", (Field("card", TEXT),), has_row=_has_card),
     Rows(
         "stats",
         "uin",
@@ -272,11 +273,11 @@ _DETAILS = Record(
     GroupDetails,
     Field("gid", INTEGER),
     Field("code", INTEGER),
-    Field("name", RAW),
+    Field("name", TEXT),
     Field("owner", INTEGER),
     Field("createtime", INTEGER, "created"),
-    Field("memo", RAW),
-    Field("fingermemo", RAW),
+    Field("memo", TEXT),
+    Field("fingermemo", TEXT),
     Field("face", INTEGER),
     Field("level", INTEGER),
     Field("flag", INTEGER),
@@ -317,7 +318,7 @@ def build_group_details(details: GroupDetails) -> object:
 _DISCUSSIONS = Joined(
     Discussion,
     "did",
-    Rows("dnamelist", "did", (Field("name", RAW),), adds=True),
+    Rows("dnamelist", "did", (Field("name", TEXT),), adds=True),
     Rows("dmasklist", "did", (Field("mask", INTEGER),), has_row=_is_masked),
 )
 
@@ -341,7 +342,7 @@ _DISCUSSION_MEMBERS = Joined(
     DiscussionMember,
     "uin",
     Rows("mem_list", "mem_uin", (Field("ruin", INTEGER, "account"),), adds=True),
-    Rows("mem_info", "uin", (Field("nick", RAW),), adds=True),
+    Rows("mem_info", "uin", (Field("nick", TEXT),), adds=True),
     Rows(
         "mem_status",
         "uin",
@@ -352,7 +353,7 @@ _DISCUSSION_MEMBERS = Joined(
 _DISCUSSION = Record(
     DiscussionDetails,
     Field("did", INTEGER),
-    Field("discu_name", RAW, "name"),
+    Field("discu_name", TEXT, "name"),
     Field("discu_owner", INTEGER, "owner"),
 )
 

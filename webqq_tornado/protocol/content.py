@@ -9,10 +9,10 @@ What is received (captures of 2013 to 2015)::
         " ",
     ]
 
-The font comes first, ``\r`` ends a line, and WebQQ 3 put a space after each face and picture and
-at the end of the last text; SmartQQ put none (see `wireformat`). What is sent is a JSON *text* of
-a list with the font last, ``\n`` line ends and no added spaces. Our `Content` is free of all of
-that, so both directions are exact inverses.
+The font comes first, ``\r`` ends a line, texts are XML-escaped, the server put a space after
+each face and picture and at the end of the last text. What is sent is a JSON *text* of a list
+with the font last, ``\n`` line ends, no escapes and no added spaces. Our `Content` is free of
+all of that, so both directions are exact inverses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterable, Iterator
 from . import wire
 from .fields import FLAG, INTEGER, RAW, Field, Kind, Record, raw_json
 from .models import Content, Face, Font, GroupPicture, Part, Picture, UnknownPart
-from .wireformat import WireFormat
 
 __all__ = [
     "MAX_BYTES",
@@ -121,10 +120,6 @@ def _parse(items: object, tidy: Callable[[list[Part]], Iterable[Part]]) -> Conte
     return Content.of(*tidy(parts), font=fonts[0] if fonts else None)
 
 
-def _as_it_is(parts: list[Part]) -> list[Part]:
-    return parts
-
-
 # --- what is received -------------------------------------------------------------------------
 
 
@@ -137,7 +132,7 @@ def _without_added_spaces(parts: list[Part]) -> Iterator[Part]:
             follows_picture = True
             continue
         text = part.removeprefix(" ") if follows_picture else part
-        yield text.removesuffix(" ") if index == last else text
+        yield wire.unescape(text.removesuffix(" ") if index == last else text)
         follows_picture = False
 
 
@@ -146,7 +141,8 @@ def _with_added_spaces(parts: tuple[Part, ...]) -> Iterator[Part]:
     last = len(parts) - 1
     for index, part in enumerate(parts):
         if isinstance(part, str):
-            yield f"{' ' if follows_picture else ''}{part}{' ' if index == last else ''}"
+            text = wire.escape(part).replace("\n", "\r")
+            yield f"{' ' if follows_picture else ''}{text}{' ' if index == last else ''}"
         else:
             if follows_picture:
                 yield " "
@@ -156,33 +152,26 @@ def _with_added_spaces(parts: tuple[Part, ...]) -> Iterator[Part]:
         yield " "
 
 
-def parse_received(raw: object, wire_format: WireFormat) -> Content:
+def parse_received(raw: object) -> Content:
     r"""The content of an event of poll2.
 
     Args:
         raw: The field ``content`` of the event.
-        wire_format: Of the dialect.
 
     Raises:
         ValueError: It is not a list.
 
     Example:
-        >>> from webqq_tornado.protocol.wireformat import WEBQQ3_FORMAT
-        >>> content = [["font", {"size": 10}], "1 < 2\r", ["face", 14], " "]
-        >>> parse_received(content, WEBQQ3_FORMAT).text
+        >>> parse_received([["font", {"size": 10}], "1 &lt; 2\r", ["face", 14], " "]).text
         '1 < 2\n[微笑]'
     """
-    return _parse(raw, _without_added_spaces if wire_format.adds_spaces else _as_it_is)
+    return _parse(raw, _without_added_spaces)
 
 
-def build_received(content: Content, wire_format: WireFormat) -> list[object]:
+def build_received(content: Content) -> list[object]:
     """The reverse of `parse_received`: what a server puts into an event."""
-    parts: Iterable[Part] = content.parts
-    if wire_format.adds_spaces:
-        parts = _with_added_spaces(content.parts)
-    built = (_build_part(part) for part in parts)
-    lines = (part.replace("\n", "\r") if isinstance(part, str) else part for part in built)
-    return [["font", _build_font(content.font)], *lines]
+    parts = [_build_part(part) for part in _with_added_spaces(content.parts)]
+    return [["font", _build_font(content.font)], *parts]
 
 
 # --- what is sent -----------------------------------------------------------------------------
@@ -197,8 +186,7 @@ def parse_sent(raw: object) -> Content:
     Raises:
         ValueError: It is neither.
     """
-    items = wire.load(raw, wire.MAX_DEPTH) if isinstance(raw, str) else raw
-    return _parse(items, _as_it_is)
+    return _parse(wire.load(raw) if isinstance(raw, str) else raw, lambda parts: parts)
 
 
 def build_sent(content: Content) -> str:

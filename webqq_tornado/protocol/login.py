@@ -11,7 +11,6 @@ from . import wire
 from .codes import LoginResult, QRState
 from .exchange import Reply
 from .models import CheckReply, LoginReply, Secret
-from .wireformat import WireFormat
 
 __all__ = [
     "CHECK_REPLY",
@@ -20,7 +19,6 @@ __all__ = [
     "LOGIN_TEXTS",
     "QR_TEXTS",
     "build_check",
-    "build_login",
     "login_refusal",
     "qr_reply",
 ]
@@ -91,7 +89,7 @@ def _code(text: str) -> int:
 # --- ptui_checkVC -----------------------------------------------------------------------------
 
 
-def _parse_check(_name: str, text: str, _: WireFormat) -> CheckReply:
+def _parse_check(_: str, text: str) -> CheckReply:
     code, verify_code, salt, session, random_salt = _arguments(text, "ptui_checkVC", 3, 5)
     if code not in {"0", "1"}:
         raise ValueError("the first argument is neither 0 nor 1")
@@ -126,27 +124,26 @@ def build_check(reply: CheckReply, *, is_late: bool = False) -> str:
     )
 
 
-CHECK_REPLY = Reply(_parse_check, lambda reply, _: build_check(reply))
+CHECK_REPLY = Reply(_parse_check, build_check)
 r"""``ptui_checkVC('0','!PTH','\x00\x00\x00\x00\x64\x74\x8b\x05');``"""
 
 
 # --- ptuiCB -----------------------------------------------------------------------------------
 
 
-def _parse_login(_name: str, text: str, _: WireFormat) -> LoginReply:
+def _parse_login(_: str, text: str) -> LoginReply:
     code, _second, url, _fourth, words, nick = _arguments(text, "ptuiCB", 5, 6)
     return LoginReply(_code(code), Secret(url), words, nick)
 
 
-def build_login(reply: LoginReply) -> str:
-    """The reply to login and to ptqrlogin, in UTF-8 in both dialects."""
+def _build_login(reply: LoginReply) -> str:
     code, url, text, nick = map(wire.quote, (str(reply.code), reply.url, reply.text, reply.nick))
     # The space before the nick is the server's (captures of 2013 to 2017), and so is the line's
     # end: pywebqq 2014 cuts the last three characters off, python-smartqq-client 2017 five.
     return f"ptuiCB({code},'0',{url},'0',{text}, {nick});\r\n"
 
 
-LOGIN_REPLY = Reply(_parse_login, lambda reply, _: build_login(reply))
+LOGIN_REPLY = Reply(_parse_login, _build_login)
 """``ptuiCB('0','0','URL','0','登录成功!', 'nick');``"""
 
 
@@ -156,14 +153,14 @@ LOGIN_REPLY = Reply(_parse_login, lambda reply, _: build_login(reply))
 _LOGIN_SIG = re.compile(r'g_login_sig\s*=\s*encodeURIComponent\("([^"<>&\\\s]{0,512})"\)')
 
 
-def _parse_page(_name: str, text: str, _: WireFormat) -> Secret:
+def _parse_page(_: str, text: str) -> Secret:
     found = _LOGIN_SIG.search(text)
     if not found:
         raise ValueError("the page has no g_login_sig")
     return Secret(found[1])
 
 
-def _build_page(login_sig: Secret, _: WireFormat) -> str:
+def _build_page(login_sig: Secret) -> str:
     return (
         '<!DOCTYPE html><html><head><meta charset="utf-8"><title>登录</title><script>'
         f'var g_login_sig=encodeURIComponent("{login_sig}");'

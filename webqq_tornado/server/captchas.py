@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 from captcha.image import ImageCaptcha
 
-from .recent import Recent
+from .recent import RecentByOwner
 
 __all__ = ["Captcha", "Captchas"]
 
 #: Letters that can be told apart when they are bent.
 _LETTERS = "ABCEFGHJKPRSTUXYZ"
 _LENGTH = 4
+#: Pictures that one cookie may have open.
+_AT_ONCE = 4
 #: Pixels, as the historical picture had them.
 _WIDTH, _HEIGHT = 130, 53
 #: Of which the letters fit in it.
@@ -33,23 +35,34 @@ class Captcha(NamedTuple):
 
 
 class Captchas:
-    """The pictures that were given out lately; each can be answered once."""
+    """The pictures that were given out lately.
+
+    Some can be open with one cookie: a second window does not spoil what is read in the first.
+    A guess uses up all of its cookie.
+    """
 
     def __init__(self) -> None:
-        self._texts: Recent[str] = Recent()
+        self._texts: RecentByOwner[tuple[str, ...]] = RecentByOwner()
         self._maker = ImageCaptcha(width=_WIDTH, height=_HEIGHT, font_sizes=_FONT_SIZES)
 
-    def new(self) -> Captcha:
-        """A picture, and the cookie by which its answer is known."""
+    def new(self, address: str = "", session: str = "") -> Captcha:
+        """A picture, and the cookie by which its answer is known.
+
+        Args:
+            address: of the client: who asks for too many pictures loses its own.
+            session: cookie that it has already; it is kept while an answer to it is open.
+        """
         text = "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
-        session = secrets.token_hex(48)
-        self._texts.put(session, text)
+        open_texts = self._texts.get(session) or ()
+        session = session if open_texts else secrets.token_hex(48)
+        self._texts.put(session, (*open_texts, text)[-_AT_ONCE:], owner=address)
         return Captcha(session, self._maker.generate(text, format="jpeg").getvalue())
 
     def text(self, session: str) -> str:
-        """What is to be read on the picture of a session; "" if there is none."""
-        return self._texts.get(session) or ""
+        """What is to be read on the latest picture of a session; "" if there is none."""
+        return (self._texts.get(session) or ("",))[-1]
 
-    def take(self, session: str) -> str:
-        """The same, once: a guess uses the picture up."""
-        return self._texts.take(session) or ""
+    def takes(self, session: str, guess: str) -> str:
+        """What was read, if it is right; "" if not. A guess uses the session's pictures up."""
+        given_out = self._texts.take(session) or ()
+        return guess.upper() if guess.upper() in given_out else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..protocol.dialect import SMARTQQ
 from ..protocol.models import (
     DiscussionMessage,
     Event,
@@ -34,14 +33,11 @@ def _friend(session: PollSession, message: StoredMessage) -> Event:
 
 
 def _group(session: PollSession, message: StoredMessage) -> Event:
-    gid = session.gid_of(message.target)
-    # SmartQQ said the gid twice (captures of 2015 to 2017): smartqq in Java answers to the code.
-    code = gid if session.dialect == SMARTQQ.name else session.code_of(message.target)
     return GroupMessage(
-        gid=gid,
+        gid=session.gid_of(message.target),
         sender=session.uin_of(message.sender),
         content=message.content,
-        code=code,
+        code=session.code_of(message.target),
         recipient=session.account,
         time=message.time,
         msg_id=message.id,

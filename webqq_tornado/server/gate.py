@@ -1,7 +1,9 @@
-"""Who may come in: verify codes, captchas, wrong passwords, tickets of logins."""
+"""Who may come in: verify codes, captchas, passwords, tickets of logins."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import logging
 import secrets
 import string
@@ -12,32 +14,36 @@ from ..protocol import hashes
 from ..protocol.codes import LoginResult
 from ..protocol.models import Secret
 from .captchas import Captchas
-from .recent import Recent
+from .recent import Recent, RecentByOwner
 from .storage import Account, Storage, Ticket
+from .throttle import Place, Throttle
 
-__all__ = ["Gate", "is_same"]
+__all__ = ["Gate", "Proof", "is_same"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
 #: Wrong passwords in a row after which a login of WebQQ 3 needs a captcha.
 CAPTCHA_AFTER = 3
-#: Wrong passwords in a row after which an account has to wait.
-FREE_TRIES = 10
-#: Seconds it has to wait at most.
-LONGEST_WAIT = 60.0
-#: Seconds after which wrong passwords are forgotten: nobody can lock an owner's bots out for good.
-FORGET_SECONDS = 900.0
+#: Seconds for which a verify code is good.
+CODE_SECONDS = 300.0
+#: Bytes of a check's cookie before its proof: when it was given out, and chance.
+_NONCE_BYTES = 16
 
 
-class _Failures(NamedTuple):
-    """Wrong passwords in a row: how many, when the last came, from when another try is looked at.
+class Proof(NamedTuple):
+    """What a login by password shows.
 
-    Times are of the monotonic clock.
+    Args:
+        code: verify code, or what was read on the captcha.
+        p: the hash.
+        sessions: cookie ptvfsession, and where else clients put it.
+        captcha: cookie verifysession.
     """
 
-    tries: int = 0
-    last: float = 0.0
-    open_from: float = 0.0
+    code: str
+    p: str
+    sessions: tuple[str, ...] = ()
+    captcha: str = ""
 
 
 class Gate:
@@ -55,9 +61,12 @@ class Gate:
         self.captchas = Captchas()
         self._storage = storage
         self._captcha_after = captcha_after
-        self._codes: Recent[str] = Recent()
-        self._failures: Recent[_Failures] = Recent()
-        self._vfwebqq: Recent[Secret] = Recent()  # by ptwebqq
+        self._key = secrets.token_bytes(32)
+        self._codes: RecentByOwner[str] = RecentByOwner(
+            each=5000
+        )  # nonce by account, code, address
+        self._used: Recent[bool] = Recent()  # by nonce
+        self._throttle = Throttle()
 
     # -- tickets ------------------------------------------------------------------------------
 
@@ -74,87 +83,144 @@ class Gate:
     def end_ticket(self, ptwebqq: str) -> None:
         """The client has logged out."""
         self._storage.remove_ticket(ptwebqq)
-        self._vfwebqq.take(ptwebqq)
 
     def vfwebqq(self, ptwebqq: str) -> Secret:
-        """The vfwebqq of a SmartQQ login: it has one before its session is open."""
-        known = self._vfwebqq.get(ptwebqq)
-        if known is None:
-            known = Secret(secrets.token_hex(40))
-            self._vfwebqq.put(ptwebqq, known)
-        return known
+        """The vfwebqq of a SmartQQ login: it has one before its session is open.
+
+        It follows from the cookie, which does not follow from it: nothing is remembered.
+        """
+        return Secret(hashlib.sha512(b"vfwebqq" + ptwebqq.encode()).hexdigest()[:80])
+
+    # -- verify codes ---------------------------------------------------------------------------
+
+    def new_code(self, account: int, address: str) -> tuple[str, Secret]:
+        """A verify code for the next login, "!" and three characters, as without a captcha.
+
+        Args:
+            account: QQ number.
+            address: of the client.
+
+        Returns:
+            The code, and the cookie ptvfsession that it belongs to. The cookie proves the code,
+            so others cannot use it up, nor push it out of any table. For clients that keep no
+            cookie it is good from their address as well.
+        """
+        alphabet = string.ascii_uppercase + string.digits
+        code = "!" + "".join(secrets.choice(alphabet) for _ in range(3))
+        begun = int(time.monotonic()).to_bytes(8, "big")
+        nonce = (begun + secrets.token_bytes(_NONCE_BYTES - len(begun))).hex()
+        if self._storage.account(account) is not None:
+            self._codes.put((account, code, address), nonce, owner=address)
+        return code, Secret(nonce + self._sign(account, code, nonce))
+
+    def _sign(self, account: int, code: str, nonce: str) -> str:
+        text = f"{account}:{code}:{nonce}"
+        return hmac.new(self._key, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+
+    def _takes_code(self, account: int, address: str, proof: Proof) -> bool:
+        """Whether a code was given out to who shows it now; it is used up by this."""
+        code = proof.code.upper()
+        by_address = self._codes.take((account, code, address))
+        own = (
+            each[: 2 * _NONCE_BYTES] for each in proof.sessions if self._is_of(account, code, each)
+        )
+        nonce = next(own, by_address)
+        if nonce is None or self._used.get(nonce):
+            return False
+        self._used.put(nonce, True)
+        age = time.monotonic() - int(nonce[:16], 16)
+        return age <= CODE_SECONDS
+
+    def _is_of(self, account: int, code: str, session: str) -> bool:
+        """Whether a cookie was given out with a code."""
+        nonce, signature = session[: 2 * _NONCE_BYTES], session[2 * _NONCE_BYTES :]
+        return is_same(signature, self._sign(account, code, nonce))
 
     # -- passwords ----------------------------------------------------------------------------
 
-    def new_code(self, account: int) -> str:
-        """A verify code for the next login: "!" and three characters, as without a captcha."""
-        alphabet = string.ascii_uppercase + string.digits
-        code = "!" + "".join(secrets.choice(alphabet) for _ in range(3))
-        self._codes.put(account, code)
-        return code
-
-    def needs_captcha(self, number: int) -> bool:
+    def needs_captcha(self, number: int, place: Place) -> bool:
         """Whether the next login of an account has to show that somebody reads."""
-        return self._failures_of(number).tries >= self._captcha_after
+        return self._throttle.tries(*self._door(number, place)) >= self._captcha_after
 
-    def by_hash(self, number: int, code: str, p: str, captcha: str = "") -> Account | LoginResult:
+    def by_hash(self, number: int, place: Place, proof: Proof) -> Account | LoginResult:
         """The account, if the hash proves its password; else why not.
 
         Args:
             number: QQ number.
-            code: verify code, or what was read on the captcha.
-            p: the hash.
-            captcha: cookie verifysession.
+            place: where it comes from.
+            proof: what was shown.
         """
-        account = self._storage.account(number)
-        expected = self._expected(number, code, captcha)
-        if self.must_wait(number):
+        expected = self._expected(number, place, proof)
+        if self.wait(number, place):
             return LoginResult.REFUSED
-        if not expected or not is_same(code.upper(), expected):
+        if not expected:
             return LoginResult.WRONG_CAPTCHA
-        # The salt is the QQ number: the password itself is not needed, only its md5.
-        proof = account and hashes.digest_hash(
-            account.password, hashes.password_salt(number), expected
-        )
-        return self._judged(number, account, bool(proof) and is_same(str(proof), p.upper()))
+        account = self._storage.account(number)
+        # The salt is the QQ number: the password itself is not needed, only its md5. It is also
+        # computed for accounts that do not exist, which take as long.
+        password, salted = (account.password, number) if account else (b"", 0)
+        shown = hashes.digest_hash(password, hashes.password_salt(salted), expected)
+        return self._judged(number, place, account, is_right=is_same(shown, proof.p.upper()))
 
-    def _expected(self, number: int, code: str, captcha: str) -> str:
-        """The one code that is good now; it is used up by this."""
-        if not code.startswith("!"):
-            return self.captchas.take(captcha)
-        given_out = self._codes.take(number) or ""
-        return "" if self.needs_captcha(number) else given_out
+    def _expected(self, number: int, place: Place, proof: Proof) -> str:
+        """The code that the hash was made with, if it is good; it is used up by this."""
+        if not proof.code.startswith("!"):
+            return self.captchas.takes(proof.captcha, proof.code)
+        is_good = self._takes_code(number, place.address, proof)
+        return proof.code.upper() if is_good and not self.needs_captcha(number, place) else ""
 
-    def by_password(self, number: int, digest: bytes) -> Account | LoginResult:
-        """The account, if this is md5 of its password; for the page."""
-        if self.must_wait(number):
+    def by_password(self, number: int, place: Place, digest: bytes) -> Account | LoginResult:
+        """The account, if this is md5 of its password; for the page.
+
+        Args:
+            number: QQ number.
+            place: where it comes from.
+            digest: md5 of what was typed.
+        """
+        if self.wait(number, place):
             return LoginResult.REFUSED
         account = self._storage.account(number)
-        is_right = account is not None and secrets.compare_digest(account.password, digest)
-        return self._judged(number, account, is_right)
+        password = account.password if account else bytes(len(digest))
+        is_right = secrets.compare_digest(password, digest)
+        return self._judged(number, place, account, is_right=is_right)
 
-    def must_wait(self, number: int) -> bool:
-        """Whether too many wrong passwords came for it just now."""
-        return self._failures_of(number).open_from > time.monotonic()
+    def wait(self, number: int, place: Place) -> float:
+        """Seconds until a password of an account is looked at that comes from a place."""
+        return self._throttle.wait(*self._door(number, place))
 
-    def _failures_of(self, number: int) -> _Failures:
-        failures = self._failures.get(number)
-        if failures is None or failures.last + FORGET_SECONDS < time.monotonic():
-            return _Failures()
-        return failures
+    def _door(self, number: int, place: Place) -> tuple[int, str, str]:
+        """What the throttle knows an account and a place by."""
+        address = place.keys[-1]
+        if self._storage.account(number) is None:
+            return 0, address, ""
+        known = (key for key in place.keys if self._storage.is_known_place(number, key))
+        return number, address, next(known, "")
 
     def _judged(
-        self, number: int, account: Account | None, is_right: bool
+        self, number: int, place: Place, account: Account | None, *, is_right: bool
     ) -> Account | LoginResult:
+        door = self._door(number, place)
         if account is not None and is_right:
-            self._failures.take(number)
+            self._throttle.succeeded(*door)
             return account
-        tries, now = self._failures_of(number).tries + 1, time.monotonic()
-        # Doubles with each further one, and never locks the owner out for long.
-        wait = min(2.0 ** (tries - FREE_TRIES), LONGEST_WAIT) if tries >= FREE_TRIES else 0.0
-        self._failures.put(number, _Failures(tries, now, now + wait))
-        logger.info("wrong password for %d", number)
+        self._throttle.failed(*door)
+        logger.info("wrong password for %d from %s", number, place.address)
         return LoginResult.WRONG_PASSWORD
+
+    def know(self, account: int, place: Place) -> str:
+        """An account has signed in from a place: it has tries of its own from now on.
+
+        Args:
+            account: QQ number.
+            place: of its browser or client.
+
+        Returns:
+            The cookie by which its device is known the next time; the former one is not any more.
+        """
+        device = secrets.token_hex(32)
+        former = place.keys[0] if place.device else ""
+        self._storage.know_places(account, Place(place.address, device).keys, former)
+        return device
 
 
 def is_same(one: str, other: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,10 +20,11 @@ from ..protocol import wire
 from ..protocol.codes import LoginResult
 from ..protocol.errors import ProtocolError
 from ..protocol.exchange import Call
-from ..protocol.login import build_login, login_refusal
+from ..protocol.login import LOGIN_REPLY, login_refusal
 from .channel import PollSession
 from .hosts import is_historical
 from .site import Site
+from .throttle import Place
 
 __all__ = [
     "Answer",
@@ -57,15 +59,17 @@ class Refusal(HTTPError):
     Args:
         status: of HTTP.
         why: in any script; whole, with names in it.
+        retry_after: seconds after which it may be tried again.
 
     Example:
         >>> Refusal(409, "小明 is a friend already").why
         '小明 is a friend already'
     """
 
-    def __init__(self, status: int, why: str) -> None:
+    def __init__(self, status: int, why: str, retry_after: int = 0) -> None:
         super().__init__(status)
         self.why = why
+        self.retry_after = retry_after
 
 
 class Handler(RequestHandler):
@@ -109,6 +113,8 @@ class Handler(RequestHandler):
         """A short JSON text instead of a page."""
         _, error, _ = kwargs.get("exc_info", (None, None, None))
         why = error.why if isinstance(error, Refusal) else responses.get(status_code, "Error")
+        if isinstance(error, Refusal) and error.retry_after:
+            self.set_header("Retry-After", str(error.retry_after))
         self.finish({"error": why})
 
     def log_exception(self, *error: Any) -> None:
@@ -128,28 +134,34 @@ class Handler(RequestHandler):
             value: of the cookie.
             domain: "qq.com" is taken in its place where a client would refuse it.
         """
-        self._write_cookie(name, value, "", domain)
+        # Not by `set_cookie`: it puts an empty value, or one with an "@", in quotes, which were
+        # never there, and which libcurl's clients keep (twqq 2014).
+        where = self._cookie_domain(domain)
+        self.add_header("Set-Cookie", f"{name}={value};Path=/;" + (where and f"Domain={where};"))
 
     def clear_domain_cookie(self, name: str, domain: str = "qq.com") -> None:
         """The end of a cookie set by `set_domain_cookie`."""
-        self._write_cookie(name, "", "EXPIRES=Fri, 02-Jan-1970 00:00:00 GMT; ", domain)
-
-    def _write_cookie(self, name: str, value: str, expires: str, domain: str) -> None:
-        # Not by `set_cookie`: it puts an empty value, or one with an "@", in quotes, which were
-        # never there, and which libcurl's clients keep (twqq 2014). The form, with a blank after
-        # each semicolon, is that of captures from 2011 to 2018: floatinghotpot/qqbot 2017 splits
-        # at the blank.
-        where = self._cookie_domain(domain)
-        site = f" DOMAIN={where};" if where else ""
-        self.add_header("Set-Cookie", f"{name}={value}; {expires}PATH=/;{site}")
+        self.clear_cookie(name, domain=self._cookie_domain(domain) or None)
 
     def _cookie_domain(self, domain: str) -> str:
         if not self.is_historical:
             return ""
         return domain if f".{self._host}".endswith(f".{domain}") else "qq.com"
 
-    def set_account_cookies(self, account: int, nick: str, ptwebqq: str) -> None:
-        """The cookies of a login that was granted (webqq.md, A3 and B2; captures of 2015)."""
+    @property
+    def place(self) -> Place:
+        """Where the request comes from: its address, and the device of the last login there."""
+        return Place(self.request.remote_ip or "", self.get_cookie("ptcz", "") or "")
+
+    def set_account_cookies(self, account: int, nick: str, ptwebqq: str, device: str) -> None:
+        """The cookies of a login that was granted (webqq.md, A3 and B2; captures of 2015).
+
+        Args:
+            account: QQ number.
+            nick: of the account.
+            ptwebqq: proves the login.
+            device: by which the client is known at its next login.
+        """
         uin = f"o0{account}"
         for name, value in (
             ("skey", "@" + secrets.token_urlsafe(7)[:9]),
@@ -157,7 +169,7 @@ class Handler(RequestHandler):
             ("pt2gguin", uin),
             ("ptisp", "ctc"),
             ("RK", secrets.token_urlsafe(8)[:10]),
-            ("ptcz", secrets.token_hex(32)),
+            ("ptcz", device),
             (f"ptnick_{account}", nick.encode().hex()),
             # The last of its domain: the only one that twqq 2014 finds in its jar.
             ("ptwebqq", ptwebqq),
@@ -171,22 +183,25 @@ class Handler(RequestHandler):
         ):
             self.set_domain_cookie(name, value, "ptlogin2.qq.com")
 
-    def address_of(self, host: str, path: str, *, is_plain: bool = False) -> str:
+    def address_of(self, host: str, path: str) -> str:
         """The address of a historical host, or the bare address for who came by that.
 
         Args:
             host: historical.
             path: with its query.
-            is_plain: whether a historical host is led to by http, however the client came.
         """
         name = host if self.is_historical else self._host
         if ":" in name:
             name = f"[{name}]"
-        scheme, port = self.request.protocol, self.port
-        if is_plain and self.is_historical and scheme == "https":
-            scheme, port = "http", self.server.port if port else None
-        where = f"{name}:{port}" if port else name
-        return f"{scheme}://{where}{path}"
+        port = f":{self.port}" if self.port else ""
+        return f"{self.request.protocol}://{name}{port}{path}"
+
+    @property
+    def netloc(self) -> str:
+        """The host and port that the client named; "" if they are none."""
+        name = f"[{self._host}]" if ":" in self._host else self._host
+        named = f"{name}:{self.port}" if self.port else name
+        return named if re.fullmatch(r"[\w.:\[\]-]*", named, re.ASCII) else ""
 
     @property
     def plain_address(self) -> str:
@@ -287,7 +302,7 @@ class ExchangeHandler(Handler):
 
 
 #: What a host says to a request that it can not read, where it is no JSON.
-_BAD_REQUESTS = {"ssl": build_login(login_refusal(LoginResult.BAD_PARAMETER))}
+_BAD_REQUESTS = {"ssl": LOGIN_REPLY.build(login_refusal(LoginResult.BAD_PARAMETER))}
 #: Hosts that take a GET for a POST, and the reverse: Mojo-Webqq 2018 asked for the groups by a
 #: GET with ``r``, a bot in Go of 2017 for its profile by a POST.
 _EITHER_METHOD = ("s",)

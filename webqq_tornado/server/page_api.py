@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+import math
 import mimetypes
 from collections.abc import Callable
 from importlib import resources
@@ -12,47 +14,72 @@ from typing import Any, NoReturn
 from ..protocol import wire
 from ..protocol.codes import LoginResult
 from ..protocol.faces import FACES
-from ..protocol.fields import MOST_SAFE
 from .handlers import Handler, Refusal
 from .messages import is_too_long
-from .page_schema import Operation, operation_of
 from .page_views import conversations, identifier, message_view, person
-from .storage import Account, Conversation, Nonce
+from .storage import Account, Conversation, Nonce, load_content
+from .storage.sessions import PLACE_SECONDS
+from .throttle import Place
 
-__all__ = ["COOKIE", "ROUTES", "PageHandler", "refuse"]
+__all__ = ["ROUTES", "PageHandler", "refuse"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
-COOKIE = "webqq_page"
+#: By which a browser is known when it signs in again; see `throttle`. It opens nothing.
+DEVICE_COOKIE = "webqq_device"
 TEXT_BYTES = 720
-#: Messages that a page gets at once.
-MOST_AT_ONCE = 200
+#: Characters of a password that is set on the page. Old ones, also shorter, go on.
+MIN_PASSWORD, MAX_PASSWORD = 8, 128
 #: Seconds for which a page may send a message again; its nonces are random.
 FOREVER = 2**40
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self' ws: wss:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self' ws://{0} wss://{0}; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
 _PAGE = resources.files(__package__).joinpath("page")
 
 
-def refuse(status: int, why: str) -> NoReturn:
+def refuse(status: int, why: str, retry_after: int = 0) -> NoReturn:
     """End a request of the page with a status and the reason that the page shows.
+
+    Args:
+        status: of HTTP.
+        why: to be read by a person.
+        retry_after: seconds after which it may be tried again.
 
     Raises:
         Refusal: always.
     """
-    raise Refusal(status, why)
+    raise Refusal(status, why, retry_after)
 
 
 class PageHandler(Handler):
-    """A request of the page."""
+    """A request of the page.
+
+    Its session is a token that its script sends in a header. A cookie would go to every other
+    port of the host as well (RFC 6265, 8.5), and along with what other pages ask for.
+    """
 
     def set_default_headers(self) -> None:
         """The page loads from here only, and nobody frames it."""
         super().set_default_headers()
-        self.set_header("Content-Security-Policy", _CSP)
+        self.set_header("Content-Security-Policy", _CSP.format(self.netloc))
+        self.set_header("X-Frame-Options", "DENY")
+        self.set_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
         self.set_header("Referrer-Policy", "no-referrer")
+
+    @property
+    def credential(self) -> str:
+        """The token of the page's session; "" without one."""
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
+
+    @property
+    def place(self) -> Place:
+        """Where the request comes from: its address, and the browser of the last sign-in there."""
+        return Place(self.request.remote_ip or "", self.get_cookie(DEVICE_COOKIE, "") or "")
 
     def me(self) -> Account:
         """Who is signed in.
@@ -60,13 +87,13 @@ class PageHandler(Handler):
         Raises:
             Refusal: 401, nobody.
         """
-        account = self.server.page_account(self.get_cookie(COOKIE) or "")
+        account = self.server.page_account(self.credential)
         if account is None:
             refuse(401, "Sign in first")
         return account
 
     def json(self) -> dict[str, Any]:
-        """The body of a POST, by `page_schema`; what a foreign page could send is refused.
+        """The body of a POST; what a foreign page could send without asking is refused.
 
         Raises:
             Refusal: 400, 403 or 415.
@@ -77,38 +104,65 @@ class PageHandler(Handler):
         if not self.request.headers.get("Content-Type", "").startswith("application/json"):
             refuse(415, "Send JSON with Content-Type application/json")
         try:
-            value = wire.load(self.request.body.decode("utf-8-sig"), wire.MAX_DEPTH)
-        except UnicodeDecodeError:
-            refuse(400, "The body is not UTF-8")
-        except (ValueError, RecursionError) as error:
-            refuse(400, f"The body is not JSON: {error}")
+            value = json.loads(self.request.body)
+        except (ValueError, RecursionError):
+            refuse(400, "The body is not JSON")
         if not isinstance(value, dict):
             refuse(400, "The body is not a JSON object")
-        return self._read(lambda operation: operation.read(value))
-
-    def query(self) -> dict[str, Any]:
-        """The query of a GET, by `page_schema`.
-
-        Raises:
-            Refusal: 400, a field is missing, or not what it may be.
-        """
-        texts = {name: self.get_query_argument(name) for name in self.request.query_arguments}
-        return self._read(lambda operation: operation.read_query(texts))
-
-    def _read(self, read: Callable[[Operation], dict[str, Any]]) -> dict[str, Any]:
-        try:
-            return read(operation_of(str(self.request.method), self.request.path))
-        except ValueError as error:
-            refuse(400, str(error))
+        return value
 
     def is_own(self, origin: str) -> bool:
         """Whether a page of ours asks."""
         return origin in {f"{scheme}://{self.request.host}" for scheme in ("http", "https")}
 
+    def field(self, body: dict[str, Any], name: str, kind: type) -> Any:
+        """A part of the body.
+
+        Raises:
+            Refusal: 400, it is missing or of another kind.
+        """
+        value = body.get(name)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            refuse(400, f"{name} is missing or malformed")
+        return value
+
+    def new_password(self, body: dict[str, Any], name: str) -> str:
+        """A password that is to be set, of 8 characters at least (NIST SP 800-63B, 5.1.1.2).
+
+        Raises:
+            Refusal: 400, it is none.
+        """
+        password: str = self.field(body, name, str)
+        if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+            refuse(400, f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")
+        if password != wire.clean(password):
+            refuse(400, "A password has no halves of characters")
+        return password
+
+    def refuse_for(self, seconds: float) -> NoReturn:
+        """Too many wrong passwords came: say when another one is looked at.
+
+        Raises:
+            Refusal: 429.
+        """
+        wait = max(1, math.ceil(seconds))
+        refuse(429, f"Too many wrong passwords: try again in {wait} s", wait)
+
     def sign_in(self, account: Account) -> None:
-        """Give the browser its cookie."""
+        """Answer with who it is and the token of a new session; the browser's former one ends."""
+        self.server.end_page_session(self.credential)
         token = self.server.new_page_session(account.number)
-        self.set_cookie(COOKIE, token, httponly=True, samesite="Lax", expires_days=30)
+        self.set_cookie(
+            DEVICE_COOKIE,
+            self.server.gate.know(account.number, self.place),
+            path="/page/",
+            expires_days=PLACE_SECONDS / 86400,
+            httponly=True,
+            samesite="Strict",
+            secure=self.request.protocol == "https",
+        )
+        logger.info("%d signed in on the page", account.number)
+        self.write({"self": person(account), "token": token})
 
     def conversation(self, text: str, me: Account) -> Conversation:
         """The thread that the page names.
@@ -164,52 +218,45 @@ class StaticHandler(PageHandler):
         self.write(_PAGE.joinpath(name).read_bytes())
 
 
-class TokenHandler(PageHandler):
-    """The link that the command prints."""
-
-    def get(self) -> None:
-        """Sign in, once."""
-        account = self.server.use_token(self.query().get("token", ""))
-        if account is None:
-            self.redirect("/?notice=link-used")
-            return
-        self.sign_in(account)
-        logger.info("%d signed in on the page", account.number)
-        self.redirect("/")
-
-
 class SignInHandler(PageHandler):
-    """Sign in by password."""
+    """Sign in by password, or by the token of a link that the command has printed."""
 
     def post(self) -> None:
-        """Answers with who it is."""
+        """Answers with who it is, and the token of the session."""
         body = self.json()
-        number, password = body["account"], body["password"]
-        digest = hashlib.md5(password.encode()).digest()
-        outcome = self.server.gate.by_password(number, digest)
+        self.sign_in(self._by_link(body) if "link" in body else self._by_password(body))
+
+    def _by_link(self, body: dict[str, Any]) -> Account:
+        account = self.server.use_token(self.field(body, "link", str))
+        if account is None:
+            refuse(403, "This sign-in link was already used, or is too old")
+        return account
+
+    def _by_password(self, body: dict[str, Any]) -> Account:
+        number, password = self.field(body, "account", int), self.field(body, "password", str)
+        digest = hashlib.md5(password.encode("utf-8", "replace")).digest()
+        gate, place = self.server.gate, self.place
+        outcome = gate.by_password(number, place, digest)
         if outcome is LoginResult.REFUSED:
-            refuse(429, "Too many wrong passwords: wait a minute")
+            self.refuse_for(gate.wait(number, place))
         if isinstance(outcome, LoginResult):
             refuse(403, "Wrong account or password")
-        self.sign_in(outcome)
-        logger.info("%d signed in on the page", outcome.number)
-        self.write({"self": person(outcome)})
+        return outcome
 
 
 class RegisterHandler(PageHandler):
     """A new account."""
 
     def post(self) -> None:
-        """Answers with who it is, signed in."""
+        """Answers with who it is, signed in, and the token of the session."""
         body = self.json()
-        nick, password = body["nick"], body["password"]
+        nick, password = self.field(body, "nick", str), self.new_password(body, "password")
         try:
             account = self.server.storage.create_account(nick, password)
         except ValueError as error:
             refuse(400, str(error))
-        self.sign_in(account)
         logger.info("%d (%s) registered", account.number, account.nick)
-        self.write({"self": person(account)})
+        self.sign_in(account)
 
 
 class SignOutHandler(PageHandler):
@@ -218,8 +265,7 @@ class SignOutHandler(PageHandler):
     def post(self) -> None:
         """This browser's session is over, and its open pages with it."""
         self.json()
-        self.server.end_page_session(self.get_cookie(COOKIE) or "")
-        self.clear_cookie(COOKIE)
+        self.server.end_page_session(self.credential)
         self.set_status(204)
 
 
@@ -250,18 +296,29 @@ class MessagesHandler(PageHandler):
 
     def get(self) -> None:
         """Some of them, oldest first."""
-        me, query = self.me(), self.query()
-        conversation = self.conversation(query["conversation"], me)
-        before, limit = query.get("before", MOST_SAFE), min(query.get("limit", 50), MOST_AT_ONCE)
-        messages, more = self.server.storage.history(me.number, conversation, before, limit)
+        me = self.me()
+        conversation = self.conversation(self.get_query_argument("conversation", ""), me)
+        try:
+            before = int(self.get_query_argument("before", str(2**62)))
+            limit = min(max(int(self.get_query_argument("limit", "50")), 1), 200)
+        except ValueError:
+            refuse(400, "before and limit are numbers")
+        storage = self.server.storage
+        messages, more = storage.history(me.number, conversation, min(max(before, 0), 2**62), limit)
         views = [message_view(self.server, me.number, message) for message in messages]
         self.write({"messages": views, "more": more})
 
     def post(self) -> None:
         """Send one."""
         me, body = self.me(), self.json()
-        conversation = self.conversation(body["conversation"], me)
-        content, nonce = body["content"], body.get("nonce")
+        conversation = self.conversation(self.field(body, "conversation", str), me)
+        nonce = self.field(body, "nonce", str) if "nonce" in body else None
+        if nonce is not None and not (nonce.isascii() and len(nonce) <= 64):
+            refuse(400, "nonce is at most 64 ASCII characters")
+        try:
+            content = load_content(body.get("content"))
+        except ValueError as error:
+            refuse(400, str(error))
         if not content.parts or not content.text.strip():
             refuse(400, "A message has some content")
         if is_too_long(content):
@@ -281,8 +338,10 @@ class ReadHandler(PageHandler):
     def post(self) -> None:
         """Up to one, on all pages of the account."""
         me, body = self.me(), self.json()
-        conversation = self.conversation(body["conversation"], me)
-        message = body["message"]
+        conversation = self.conversation(self.field(body, "conversation", str), me)
+        message = self.field(body, "message", int)
+        if not 0 <= message < 2**62:
+            refuse(400, "message is the number of a message")
         self.server.storage.mark_seen(me.number, conversation, message)
         for page in tuple(self.server.pages):
             if page.account == me.number:
@@ -298,7 +357,7 @@ class TypingHandler(PageHandler):
     def post(self) -> None:
         """Of a conversation with a friend; others are not told."""
         me, body = self.me(), self.json()
-        conversation = self.conversation(body["conversation"], me)
+        conversation = self.conversation(self.field(body, "conversation", str), me)
         if conversation.kind == "friend":
             self.server.channel.typing(me.number, conversation.number)
         self.set_status(204)
@@ -307,7 +366,7 @@ class TypingHandler(PageHandler):
 ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (
     (r"/", IndexHandler),
     (r"/page/static/([\w.-]+)", StaticHandler),
-    (r"/signin", TokenHandler),
+    (r"/signin", IndexHandler),  # its script takes the link's token from the address
     (r"/page/signin", SignInHandler),
     (r"/page/register", RegisterHandler),
     (r"/page/signout", SignOutHandler),

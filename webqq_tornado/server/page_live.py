@@ -10,7 +10,7 @@ from tornado import escape
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from ..protocol.codes import Status
-from .page_api import COOKIE, PageHandler, refuse
+from .page_api import PageHandler, refuse
 from .page_views import message_view
 from .site import Site
 from .storage import StoredMessage
@@ -26,6 +26,8 @@ MAX_PAGES = 20
 MAX_HEARD = 4096
 #: Seconds between two calls to load everything again; what changes in between is one call.
 STATE_SECONDS = 1.0
+#: What stands before the token as a subprotocol.
+_BEFORE_TOKEN = "token."  # noqa: S105 - no secret
 #: Seconds between two pings of a page; one that does not answer is closed.
 PING_SECONDS = 30
 
@@ -36,6 +38,19 @@ class LiveHandler(WebSocketHandler, PageHandler):
     account = 0
     token = ""
     remote_ip = ""
+
+    @property
+    def credential(self) -> str:
+        """The token of the page's session: a script can set no header of a handshake but this."""
+        offered = self.request.headers.get("Sec-WebSocket-Protocol", "").split(",")
+        named = (
+            each.strip().removeprefix(_BEFORE_TOKEN) for each in offered if _BEFORE_TOKEN in each
+        )
+        return next(named, "") or super().credential
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        """What was offered: a browser gives up without an answer."""
+        return next((each for each in subprotocols if each.startswith(_BEFORE_TOKEN)), None)
 
     def check_origin(self, origin: str) -> bool:
         """Only our own page."""
@@ -57,7 +72,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
 
     def open(self, *args: str, **kwargs: str) -> None:
         """Listen."""
-        self.token = self.get_cookie(COOKIE) or ""
+        self.token = self.credential
         self.account = self.me().number
         self.remote_ip = self.request.remote_ip or ""
         self.server.pages.add(self)

@@ -12,6 +12,7 @@ from ..protocol.codes import LoginResult, Status
 from ..protocol.endpoints import APP_ID, DAID, SMARTQQ_APP_ID
 from ..protocol.login import build_check, login_refusal
 from ..protocol.models import CheckReply, LoginReply, Secret, SendReply, Session
+from .gate import Proof
 from .handlers import BAD_REQUEST, NOT_LOGGED_IN, Answer, ExchangeHandler, Handler
 from .hosts import is_historical
 from .loginpages import login_page
@@ -29,18 +30,19 @@ def _check(handler: ExchangeHandler, form: forms.CheckForm) -> str:
         return wire.build_refusal(BAD_REQUEST, "uin")
     gate, is_late = handler.server.gate, bool(_LATE_CHECK & set(handler.request.arguments))
     salt = hashes.password_salt(form.account)
-    session = Secret(secrets.token_hex(48))
+    place = handler.place
+    code, session = gate.new_code(form.account, place.address)
     handler.set_domain_cookie("ptvfsession", session, "ptlogin2.qq.com")
-    if gate.needs_captcha(form.account):
+    if gate.needs_captcha(form.account, place):
         handle = secrets.token_urlsafe(24)
         return build_check(CheckReply(True, handle, salt), is_late=is_late)
-    code = gate.new_code(form.account)
     given = session if is_late else Secret()
     return build_check(CheckReply(False, code, salt, given), is_late=is_late)
 
 
 def _captcha(handler: ExchangeHandler, _form: forms.CaptchaForm) -> str:
-    captcha = handler.server.gate.captchas.new()
+    open_with = handler.get_cookie("verifysession", "") or ""
+    captcha = handler.server.gate.captchas.new(handler.place.address, open_with)
     handler.set_domain_cookie("verifysession", captcha.session)
     handler.set_header("Content-Type", "image/jpeg")
     handler.write(captcha.picture)
@@ -48,10 +50,12 @@ def _captcha(handler: ExchangeHandler, _form: forms.CaptchaForm) -> str:
 
 
 def _login(handler: ExchangeHandler, form: forms.LoginForm) -> str:
-    # Late clients name the session of their captcha beside the cookie.
+    # Late clients name the session of their code or captcha beside the cookie.
     named = handler.get_query_argument("pt_verifysession_v1", "")
     captcha = handler.get_cookie("verifysession", "") or named
-    outcome = handler.server.gate.by_hash(form.account, form.verify_code, form.p, captcha)
+    sessions = (handler.get_cookie("ptvfsession", "") or "", named)
+    proof = Proof(form.verify_code, form.p, sessions, captcha)
+    outcome = handler.server.gate.by_hash(form.account, handler.place, proof)
     if outcome is LoginResult.REFUSED:
         return webqq3.LOGIN.answer(_BLOCKED)
     if isinstance(outcome, LoginResult):
@@ -81,8 +85,13 @@ def grant(handler: Handler, account: Account, service: str) -> str:
         The address of check_sig, with the arguments and in the order of the captures.
     """
     way = _WAYS[service]
+    former = handler.get_cookie("ptwebqq", "") or ""
+    ticket = handler.server.gate.ticket(former)
+    if ticket is not None and ticket.account == account.number:
+        handler.server.gate.end_ticket(former)  # the new one takes its place
     ptwebqq = handler.server.gate.new_ticket(account.number, way.dialect)
-    handler.set_account_cookies(account.number, account.nick, ptwebqq)
+    device = handler.server.gate.know(account.number, handler.place)
+    handler.set_account_cookies(account.number, account.nick, ptwebqq, device)
     wanted = handler.get_query_argument("u1", "")
     query = {
         "pttype": 1,
@@ -90,7 +99,7 @@ def grant(handler: Handler, account: Account, service: str) -> str:
         "service": service,
         "nodirect": 0,
         way.signature: secrets.token_hex(48),
-        "s_url": _own(handler, wanted) or handler.address_of(way.host, way.path, is_plain=True),
+        "s_url": _own(handler, wanted) or handler.address_of(way.host, way.path),
         "f_url": "",
         "ptlang": 2052,
         "ptredirect": 100,
@@ -105,16 +114,7 @@ def grant(handler: Handler, account: Account, service: str) -> str:
         "pt_light": 0,
         "pt_3rd_aid": 0,
     }
-    return _check_sig(handler, query)
-
-
-def _check_sig(handler: Handler, query: dict[str, object]) -> str:
-    """Its address, which began with http:// also for those who came by https.
-
-    xhan/qqbot 2015 gets it with node's ``http``, which takes no other (captures of 2015 to 2017).
-    """
-    path = f"/check_sig?{urlencode(query)}"
-    return handler.address_of("ptlogin4.web2.qq.com", path, is_plain=True)
+    return handler.address_of("ptlogin4.web2.qq.com", f"/check_sig?{urlencode(query)}")
 
 
 class _Way(NamedTuple):
@@ -203,7 +203,7 @@ class Pt4AuthHandler(Handler):
         if account is None:
             self.write("ptui_auth_CB('1','');")
             return
-        address = _check_sig(self, {"uin": account.number})
+        address = self.address_of("ptlogin4.web2.qq.com", f"/check_sig?uin={account.number}")
         self.write(f"ptui_auth_CB('0','{address}');")
 
 
@@ -248,7 +248,7 @@ def _change_status(handler: ExchangeHandler, form: forms.StatusForm) -> str:
     if form.status is Status.UNKNOWN:
         return wire.build_refusal(BAD_REQUEST, "newstatus")
     handler.server.channel.set_status(session, form.status)
-    return session.exchanges.change_status.answer(SendReply(0, "ok"))
+    return webqq3.CHANGE_STATUS.answer(SendReply(0, "ok"))
 
 
 def _logout(handler: ExchangeHandler, form: forms.LogoutForm) -> str:

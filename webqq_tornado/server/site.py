@@ -25,7 +25,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 class Page(Listener, Protocol):
     """A page that is open in a browser."""
 
-    #: Of its cookie.
+    #: Of its session.
     token: str
     #: Of the browser, as an address.
     remote_ip: str
@@ -106,13 +106,13 @@ class Site:
         return self.storage.account(known[0])
 
     def new_page_session(self, account: int) -> str:
-        """A token for a browser's cookie."""
+        """A token for a browser."""
         token = secrets.token_urlsafe(32)
         self.storage.add_page_session(token, account)
         return token
 
     def page_account(self, token: str) -> Account | None:
-        """Who is signed in with this cookie."""
+        """Who is signed in with this token."""
         number = self.storage.page_account(token) if token else None
         return None if number is None else self.storage.account(number)
 
@@ -127,6 +127,8 @@ class Site:
 
     def end_page_session(self, token: str) -> None:
         """Sign a browser out."""
+        if not token:
+            return
         self.storage.remove_page_session(token)
         for page in tuple(self.pages):
             if page.token == token:

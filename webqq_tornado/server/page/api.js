@@ -29,9 +29,52 @@ export class ApiError extends Error {
   }
 }
 
+/** Where the browser keeps the session's token, for all windows of this origin. */
+const TOKEN_KEY = "session-token";
+
+/**
+ * The token of the session. It is no cookie: those go to every other port of the host as well. A
+ * window keeps the one it began with, so that it never writes in the name of who signed in after.
+ */
+class Token {
+  #value = null;
+
+  constructor() {
+    try {
+      this.#value = localStorage.getItem(TOKEN_KEY);
+    } catch {
+      // Storage is forbidden: signed in for as long as the window is open.
+    }
+  }
+
+  get value() {
+    return this.#value;
+  }
+
+  keep(value) {
+    this.#value = value;
+    try {
+      localStorage.setItem(TOKEN_KEY, value);
+    } catch {
+      // The same.
+    }
+  }
+
+  /** The session is over; one that another window has begun is not. */
+  drop() {
+    try {
+      if (localStorage.getItem(TOKEN_KEY) === this.#value) localStorage.removeItem(TOKEN_KEY);
+    } catch {
+      // The same.
+    }
+    this.#value = null;
+  }
+}
+
 /** The calls of the page API, one method each; all of them throw `ApiError`. */
 export class Api {
   #onSignedOut;
+  #token = new Token();
 
   /** `onSignedOut()` runs whenever the server does not know our session (any more). */
   constructor(onSignedOut) {
@@ -40,8 +83,20 @@ export class Api {
 
   state = () => this.#call("GET", "/page/state");
   signIn = (account, password) => this.#call("POST", "/page/signin", { account, password });
+  signInByLink = (link) => this.#call("POST", "/page/signin", { link });
   register = (nick, password) => this.#call("POST", "/page/register", { nick, password });
   signOut = () => this.#call("POST", "/page/signout", {});
+
+  /** Subprotocols of the live link: the only header that a page can set there. */
+  get subprotocols() {
+    return this.#token.value ? [`token.${this.#token.value}`] : [];
+  }
+
+  /** Nobody is signed in any more in this window. */
+  forget() {
+    this.#token.drop();
+  }
+
   send = (conversation, content, nonce) =>
     this.#call("POST", "/page/messages", { conversation, content, nonce });
   read = (conversation, message) => this.#call("POST", "/page/read", { conversation, message });
@@ -68,15 +123,19 @@ export class Api {
   async #call(method, path, body) {
     const response = await this.#fetch(method, path, body);
     const data = response.status === 204 ? {} : await response.json().catch(() => ({}));
-    if (response.ok) return data;
+    if (response.ok) {
+      if (data.token) this.#token.keep(data.token);
+      return data;
+    }
     if (response.status === 401) this.#onSignedOut();
     throw new ApiError(response.status, data.error ?? `The server answered ${response.status}.`);
   }
 
   async #fetch(method, path, body) {
-    const init = { method, cache: "no-store", signal: AbortSignal.timeout(CALL_TIMEOUT_MS) };
+    const headers = this.#token.value ? { Authorization: `Bearer ${this.#token.value}` } : {};
+    const init = { method, headers, cache: "no-store", signal: AbortSignal.timeout(CALL_TIMEOUT_MS) };
     if (body !== undefined) {
-      init.headers = { "Content-Type": "application/json" };
+      headers["Content-Type"] = "application/json";
       init.body = JSON.stringify(body);
     }
     try {
@@ -228,6 +287,7 @@ function makeNonce() {
 
 /** The WebSocket that brings what is new; comes back by itself, ever more slowly. */
 export class Live {
+  #api;
   #handlers;
   #socket = null;
   #timer = null;
@@ -237,7 +297,8 @@ export class Live {
    * Handlers: `onUp()` returns a promise, and the link counts as up when it is kept; `onDown()`;
    * `onEvent(event)`; `onSignedOut()`.
    */
-  constructor(handlers) {
+  constructor(api, handlers) {
+    this.#api = api;
     this.#handlers = handlers;
     addEventListener("online", () => this.#hurry());
     document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
@@ -259,7 +320,8 @@ export class Live {
 
   #connect() {
     this.#timer = null;
-    const socket = new WebSocket(new URL("/page/live", location.href.replace(/^http/, "ws")));
+    const address = new URL("/page/live", location.href.replace(/^http/, "ws"));
+    const socket = new WebSocket(address, this.#api.subprotocols);
     this.#socket = socket;
     const whileOurs = (handler) => (event) => this.#socket === socket && handler(event);
     socket.onopen = whileOurs(() => this.#opened(socket));

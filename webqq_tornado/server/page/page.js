@@ -10,11 +10,6 @@ import { Faces } from "./faces.js";
 import { LetIn } from "./letin.js";
 import { Thread } from "./thread.js";
 
-const NOTICES = {
-  "link-used":
-    "This sign-in link was already used, or is too old. Sign in with your QQ number and password.",
-};
-
 const $ = (id) => document.getElementById(id);
 
 let self = null;
@@ -43,7 +38,7 @@ const goBack = () => {
 const friendDialog = new FriendDialog($("friend-form"), api, goBack);
 const roomDialog = new RoomDialog($("room-form"), api, goBack);
 const profileDialog = new ProfileDialog($("profile-form"), api);
-const live = new Live({
+const live = new Live(api, {
   onUp: () => sync().then(() => showReconnecting(false)),
   onDown: () => {
     showReconnecting(true);
@@ -71,17 +66,28 @@ start();
 
 async function start() {
   const asked = new URLSearchParams(location.search);
-  const notice = NOTICES[asked.get("notice")];
+  const link = location.pathname === "/signin" ? asked.get("token") : null;
   letIn.scanned = asked.get("qr");
-  if (location.search) history.replaceState(null, "", location.pathname + location.hash);
+  if (location.search) history.replaceState(null, "", `/${location.hash}`);
   listen();
+  const problem = link && (await followLink(link));
   try {
     await enter();
-    if (notice) showNotice(`${notice.split(". ")[0]}. You are signed in as ${self.nick}.`);
+    if (problem) showNotice(`${problem}. You are signed in as ${self.nick}.`);
   } catch (error) {
-    if (error.status === 401) showWelcome(notice);
+    if (error.status === 401) showWelcome(problem && `${problem}. Sign in with your QQ number and password.`);
     else showNotice(`${error.message} Reload the page to try again.`);
   }
+}
+
+/** Sign in by the link that the command has printed; returns what was wrong with it, if anything. */
+async function followLink(link) {
+  try {
+    await api.signInByLink(link);
+  } catch (error) {
+    return error.message;
+  }
+  return null;
 }
 
 /** The session is good: show the contacts and go live. */
@@ -168,6 +174,7 @@ function openFromAddress() {
 function showWelcome(notice) {
   live.stop();
   outbox.close();
+  api.forget();
   self = null;
   thread.clear();
   list.load([]);

@@ -78,6 +78,13 @@ _MIGRATIONS = (
         vfwebqq TEXT NOT NULL UNIQUE, ptwebqq TEXT NOT NULL UNIQUE, dialect TEXT NOT NULL,
         status TEXT NOT NULL, seed BLOB NOT NULL);
     """,
+    """
+    CREATE TABLE known_place (
+        account INTEGER NOT NULL REFERENCES account, place BLOB NOT NULL, used INTEGER NOT NULL,
+        PRIMARY KEY (account, place));
+    CREATE INDEX known_place_of ON known_place (place);
+    DELETE FROM page_session; -- of cookies, which all ports of the host have seen
+    """,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterable
 
 from .database import Database
 from .rows import SessionRow, Ticket
@@ -14,6 +15,10 @@ __all__ = ["SessionTable"]
 PAGE_SESSION_SECONDS = 30 * 86400
 #: The same for a client of the protocol, by its cookie ptwebqq.
 TICKET_SECONDS = 30 * 86400
+#: A place that an account has not signed in from for longer is a new one: 90 days.
+PLACE_SECONDS = 90 * 86400
+#: Places of an account that are remembered: devices, and addresses.
+_MOST_PLACES = 50
 
 
 class SessionTable(Database):
@@ -69,6 +74,41 @@ class SessionTable(Database):
     def remove_ticket(self, ptwebqq: str) -> None:
         """The client has logged out."""
         self._db.execute("DELETE FROM ticket WHERE ptwebqq = ?", (_digest(ptwebqq),))
+
+    # -- where accounts have signed in from ---------------------------------------------------
+
+    def know_places(self, account: int, places: Iterable[str], former: str = "") -> None:
+        """An account has signed in from a place. Only digests are kept, of the latest ones.
+
+        Args:
+            account: QQ number.
+            places: what the place is known by, the surest first.
+            former: what it was known by before instead, to all accounts that know it.
+        """
+        now = int(time.time())
+        places = list(places)
+        with self._transaction():
+            self._db.execute(
+                "UPDATE known_place SET place = ? WHERE place = ?",
+                (_digest(places[0]), _digest(former)),
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO known_place VALUES (?, ?, ?)",
+                [(account, _digest(place), now) for place in places],
+            )
+            self._db.execute(
+                "DELETE FROM known_place WHERE account = ? AND (used < ? OR place NOT IN (SELECT "
+                "place FROM known_place WHERE account = ? ORDER BY used DESC, rowid DESC LIMIT ?))",
+                (account, now - PLACE_SECONDS, account, _MOST_PLACES),
+            )
+
+    def is_known_place(self, account: int, place: str) -> bool:
+        """Whether an account has signed in from a place lately."""
+        row = self._db.execute(
+            "SELECT 1 FROM known_place WHERE account = ? AND place = ? AND used >= ?",
+            (account, _digest(place), int(time.time()) - PLACE_SECONDS),
+        ).fetchone()
+        return row is not None
 
     # -- sessions of the protocol -------------------------------------------------------------
 
