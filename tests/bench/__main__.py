@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         help="that count in a round (1.5; quick: 0.5), or of a chat (120; quick: 20)",
     )
+    parser.add_argument("--minutes", type=float, help="of the soak (2; quick: 0.5)")
     parser.add_argument("--repeats", type=int, help="rounds of each client (3; quick: 1)")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where to write the figures")
     parser.add_argument(
@@ -110,7 +111,8 @@ def _bench(options: argparse.Namespace, sockets: int) -> Iterator[Bench]:
         with nginx.running(folder, cores.server, sockets + _SPARE_FILES) as server:
             loops = Loops(server, program, cores, seconds, repeats)
             chatting = options.seconds or (20.0 if options.quick else 120.0)
-            waits = Waits(server.http, cores, sockets, chatting)
+            minutes = options.minutes or (0.5 if options.quick else 2.0)
+            waits = Waits(server.http, cores, sockets, chatting, minutes)
             yield Bench(loops, waits, Report(_versions(loops)))
 
 

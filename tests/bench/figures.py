@@ -1,5 +1,5 @@
 """What is no rate of requests: memory of chains that are held, lateness of chains that are delayed,
-accounts that chat, bodies of any size.
+accounts that chat, bodies of any size, a mixed flow for a long time.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _WAIT, _SPREAD = 6.0, 5.0
 _ACCOUNTS, _MESSAGES = 2_000, 400.0
 #: Seconds that they get to log in, and what is under way at the end to arrive.
 _AROUND = 90.0
+#: Seconds beyond its own that a soak takes: it comes to rest six times.
+_TO_COME_TO_REST = 300.0
 #: MiB of a body.
 _BODY = 1024
 
@@ -32,12 +34,14 @@ class Waits(NamedTuple):
         cores: where to run.
         sockets: that one process may have.
         chatting: seconds of the chat.
+        minutes: of the soak.
     """
 
     url: str
     cores: Cores
     sockets: int
     chatting: float
+    minutes: float
 
     def held(self) -> Iterator[Figure | str]:
         """Chains in a long poll, and aiohttp's tasks."""
@@ -83,6 +87,21 @@ class Waits(NamedTuple):
                 if facts["size"] != _BODY * bodies.MIB:
                     yield f"{what}: {facts['size']} bytes arrived"
 
+    def soak(self) -> Iterator[Figure | str]:
+        """A mixed flow against servers that misbehave: nothing is to grow."""
+        seconds = self.minutes * 60
+        facts = json_of(python("soak", self.minutes), None, seconds + _TO_COME_TO_REST)
+        second, last = facts["rows"][1], facts["rows"][-1]
+        yield Figure("soak", "flows that ended as they should", last["done"], "")
+        yield Figure("soak", "requests", last["requests"], "")
+        yield Figure("soak", "memory after a third of the time", second["rss_kib"] / 1024, "MiB")
+        yield Figure("soak", "memory at the end", last["rss_kib"] / 1024, "MiB")
+        yield Figure("soak", "figures that are not flat", len(facts["grown"]), "", 0.0)
+        for name, share in facts["grown"].items():
+            yield f"not flat: {name} has grown by {share:.1f} % after the first sixth"
+        for what, count in facts["problems"].items():
+            yield f"{count} times: {what}"
+
     def _measure(self, name: str, *arguments: object) -> Any:
         command = python("waiting", name, *arguments)
         return json_of(command, self.cores.client, _WAIT + _SPREAD)
@@ -109,5 +128,6 @@ FIGURES: dict[str, tuple[str, Callable[[Waits], Iterator[Figure | str]]]] = {
     "held": (f"{_HELD:,} chains in a long poll at once", Waits.held),
     "delayed": (f"{_DELAYED:,} delayed chains", Waits.delayed),
     "accounts": ("Accounts in one process, chatting", Waits.accounts),
+    "soak": ("A mixed flow against servers that misbehave", Waits.soak),
     "bodies": (f"Bodies of {_BODY:,} MiB", Waits.bodies),
 }

@@ -17,7 +17,7 @@ import pytest
 from servers.raw import answer, raw_server, saying
 from servers.web import Web
 
-from webqq_tornado import ClosedError, CookieJar, HTTPStream, LinkError, Next, Request
+from webqq_tornado import ClosedError, CookieJar, HTTPStream, Limits, LinkError, Next, Request
 from webqq_tornado.auth import BasicAuth
 from webqq_tornado.engine.session import Session
 
@@ -237,6 +237,21 @@ async def test_a_session_that_is_over_is_freed(web: Web):
         gc.collect()
         assert not sessions
         assert (await stream.fetch(web.http)).status == 200
+
+
+async def test_a_session_that_is_over_is_freed_where_sessions_are_limited(web: Web):
+    async with HTTPStream(limits=Limits(per_session=2)) as stream:
+        sessions = weakref.WeakSet()
+        for n in range(3):
+            session = stream.session(str(n))
+            sessions.add(session)
+            await asyncio.gather(*[stream.fetch(web.http, session=session) for _ in range(3)])
+            held = [stream.add_request(f"{web.http}/hold/s", session=session) for _ in range(3)]
+            session.close()
+            assert all(chain.done for chain in held)
+        del session, held
+        gc.collect()
+        assert not sessions
 
 
 async def test_a_session_weighs_little_until_it_is_used():

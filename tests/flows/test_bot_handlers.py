@@ -10,7 +10,7 @@ from servers.bots import a_bot, answer, chatting, group_answer
 from servers.town import Town
 
 from webqq_tornado.flows.bot import GROUP_ADMIN, GROUP_OWNER, OWNER, Bot, Rate
-from webqq_tornado.flows.handling.message import said_to
+from webqq_tornado.flows.handling.mentions import said_to
 from webqq_tornado.protocol.models import (
     DiscussionMessage,
     FriendMessage,

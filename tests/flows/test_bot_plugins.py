@@ -173,7 +173,11 @@ async def test_two_plugins_of_one_name_are_refused(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("code", "says_"),
-    [("async def setup(bot): pass", "must not be async"), (None, "no __init__.py")],
+    [
+        ("async def setup(bot): pass", "must not be async"),
+        ("async def begin(bot): pass\ndef setup(bot): return begin(bot)", "must not be async"),
+        (None, "no __init__.py"),
+    ],
 )
 async def test_what_is_no_plugin_is_refused(tmp_path: Path, code: str | None, says_: str):
     path = tmp_path if code is None else write(tmp_path / "one.py", code)

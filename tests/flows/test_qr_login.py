@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from servers.town import Town
 
@@ -23,6 +25,19 @@ async def test_whoever_confirms_the_code_is_logged_in():
         await client.login()
         assert (client.account, client.nick, client.state) == (town.bob, "Bob", State.ONLINE)
         assert [friend.nick for friend in client.friends.values()] == ["Ann"]
+
+
+async def test_a_code_may_be_shown_by_a_coroutine():
+    async with Town() as town:
+        confirm = town.confirm_as(town.bob)
+
+        async def show(png):
+            await asyncio.sleep(0)
+            confirm(png)
+
+        client, _ = town.smart_client(show)
+        await client.login()
+        assert client.account == town.bob
 
 
 async def test_messages_go_both_ways_between_the_dialects():

@@ -103,6 +103,12 @@ def test_a_conversation_is_found_by_name_or_number(store, name):
     assert texts(store.history(ME, with_=name)) == ["from Bob"]
 
 
+def test_digits_are_a_number_before_they_are_a_name(store):
+    hear(store, "from Bob")
+    hear(store, "from who is called as Bob is numbered", Address(Kind.FRIEND, "10002", 10009))
+    assert texts(store.history(ME, with_="10002")) == ["from Bob"]
+
+
 def test_without_a_whole_name_a_part_will_do(store):
     hear(store, "from the square", SQUARE)
     assert texts(store.history(ME, with_="squ")) == ["from the square"]

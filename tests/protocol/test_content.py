@@ -14,14 +14,18 @@ from webqq_tornado.protocol.content import (
     split_text,
 )
 from webqq_tornado.protocol.models import Content, Face, Font, GroupPicture, Picture, UnknownPart
+from webqq_tornado.protocol.wireformat import SMARTQQ_FORMAT, WEBQQ3_FORMAT, WireFormat
 
 FONT = ["font", {"name": "宋体", "size": 10, "style": [0, 0, 0], "color": "000000"}]
 
 
+FORMATS = st.sampled_from([WEBQQ3_FORMAT, SMARTQQ_FORMAT])
+
+
 @quickly
-@given(CONTENTS)
-def test_what_a_server_wrote_is_read(content: Content) -> None:
-    assert parse_received(build_received(content)) == content
+@given(CONTENTS, FORMATS)
+def test_what_a_server_wrote_is_read(content: Content, wire_format: WireFormat) -> None:
+    assert parse_received(build_received(content, wire_format), wire_format) == content
 
 
 @quickly
@@ -31,12 +35,19 @@ def test_what_a_client_wrote_is_read(content: Content) -> None:
 
 
 def test_the_spaces_that_the_server_adds_are_taken_off() -> None:
-    content = parse_received([FONT, "a  ", ["face", 14], " b c "])
+    content = parse_received([FONT, "a  ", ["face", 14], " b c "], WEBQQ3_FORMAT)
     assert content == Content.of("a  ", Face(14), "b c")
 
 
 def test_a_text_without_added_spaces_stays_whole() -> None:
-    assert parse_received([FONT, ["face", 14], "b", "c"]).parts == (Face(14), "bc")
+    assert parse_received([FONT, ["face", 14], "b", "c"], WEBQQ3_FORMAT).parts == (Face(14), "bc")
+
+
+def test_smartqq_adds_no_space_and_takes_none_off() -> None:
+    content = Content.of("a ", Face(98), " b ", Face(99))
+    written = build_received(content, SMARTQQ_FORMAT)
+    assert written[1:] == ["a ", ["face", 98], " b ", ["face", 99]]
+    assert parse_received(written, SMARTQQ_FORMAT) == content
 
 
 def test_a_font_without_its_name_in_front_is_a_font() -> None:
@@ -44,7 +55,7 @@ def test_a_font_without_its_name_in_front_is_a_font() -> None:
 
 
 def test_line_ends_become_newlines() -> None:
-    assert parse_received([FONT, "a\rb\r\nc\nd "]).text == "a\nb\nc\nd"
+    assert parse_received([FONT, "a\rb\r\nc\nd "], WEBQQ3_FORMAT).text == "a\nb\nc\nd"
 
 
 def test_faces_have_names_in_the_plain_text() -> None:
@@ -57,26 +68,27 @@ def test_pictures_of_both_kinds_are_read() -> None:
             FONT,
             ["offpic", {"success": 1, "file_path": "/abc"}],
             ["cface", {"name": "{8}.jpg", "file_id": 3, "key": "   ", "server": "1.2.3.4:80"}],
-        ]
+        ],
+        WEBQQ3_FORMAT,
     ).parts
     assert parts == (Picture("/abc"), GroupPicture("{8}.jpg", 3, "   ", "1.2.3.4:80"))
 
 
 def test_a_font_alone_is_a_picture_that_could_not_be_shown() -> None:
-    assert parse_received([FONT]).is_unseen_picture
+    assert parse_received([FONT], WEBQQ3_FORMAT).is_unseen_picture
 
 
 def test_the_style_of_the_font_is_three_truths() -> None:
     font = ["font", {"name": "Tahoma", "size": "12", "style": [1, 0, 1], "color": "ff0000"}]
     expected = Font("Tahoma", 12, bold=True, italic=False, underline=True, color="ff0000")
-    assert parse_received([font, "x"]).font == expected
+    assert parse_received([font, "x"], WEBQQ3_FORMAT).font == expected
 
 
 @pytest.mark.parametrize("item", [["shake", 1], ["face"], ["face", "x"], ["cface", "a.jpg", ""]])
 def test_a_part_that_can_not_be_read_is_kept(item: list[object]) -> None:
-    (part,) = parse_received([FONT, item]).parts
+    (part,) = parse_received([FONT, item], WEBQQ3_FORMAT).parts
     assert isinstance(part, UnknownPart)
-    assert build_received(Content.of(part))[1] == item
+    assert build_received(Content.of(part), WEBQQ3_FORMAT)[1] == item
 
 
 # --- split_text -------------------------------------------------------------------------------

@@ -306,7 +306,7 @@ def test_a_group_message_is_written_in_the_order_of_the_captures() -> None:
     )
     assert written["poll_type"] == "group_message"
     assert list(written["value"]) == expected.split()
-    assert written["value"]["content"][1] == "a&lt;b\r "
+    assert written["value"]["content"][1] == "a<b\r "
 
 
 def test_nothing_new_is_answered_with_102() -> None:
@@ -329,7 +329,7 @@ def test_a_poll_of_2014_is_read() -> None:
     body = rb"""{"retcode":0,"result":[{"poll_type":"message","value":{"msg_id":33358,
         "from_uin":972050537,"to_uin":1170624690,"msg_id2":206584,"msg_type":9,
         "reply_ip":176488532,"time":1436432378,"content":[["font",{"size":10,
-        "color":"000000","style":[1,0,0],"name":"\u5B8B\u4F53"}],"2 &gt; 1 ",["face",14]," "]}}]}
+        "color":"000000","style":[1,0,0],"name":"\u5B8B\u4F53"}],"2 > 1 ",["face",14]," "]}}]}
         """
     (event,) = webqq3.POLL.parse(body).events
     assert isinstance(event, models.FriendMessage)
@@ -370,7 +370,7 @@ def test_a_refused_message_asks_for_a_login() -> None:
 def test_friends_are_put_together_from_five_lists() -> None:
     body = """{"retcode":0,"result":{"friends":[{"flag":20,"uin":5,"categories":1}],
         "marknames":[{"uin":5,"markname":"Tom","type":0},{"uin":6,"markname":"nobody"}],
-        "categories":[{"index":1,"sort":1,"name":"A&amp;B"}],
+        "categories":[{"index":1,"sort":1,"name":"A&B"}],
         "vipinfo":[{"vip_level":2,"u":5,"is_vip":1}],
         "info":[{"face":288,"flag":4,"nick":"t","uin":5}]}}"""
     friends = webqq3.FRIENDS.parse(body.encode())

@@ -300,7 +300,7 @@ async def test_historical_hosts_get_cookies_for_all_of_them():
         reply = await town.visitor(town.ann).ask(
             webqq3.CAPTCHA, forms.CaptchaForm(town.ann), Host="ssl.captcha.qq.com"
         )
-    assert "Domain=qq.com" in reply.headers["Set-Cookie"]
+    assert "; PATH=/; DOMAIN=qq.com;" in reply.headers["Set-Cookie"]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ async def test_the_friend_list_has_headings_marks_portraits_and_vips():
     (friend,) = result["friends"]
     uin = friend["uin"]
     assert friend == {"uin": uin, "categories": heading.number, "flag": 0}
-    assert result["categories"] == [{"index": 1, "sort": 1, "name": "A &amp; B"}]
+    assert result["categories"] == [{"index": 1, "sort": 1, "name": "A & B"}]
     assert result["marknames"] == [{"uin": uin, "markname": "Bobby", "type": 0}]
     assert result["info"] == [{"uin": uin, "nick": "Bob", "face": 555, "flag": 0}]
     assert result["vipinfo"] == [{"u": uin, "is_vip": 1, "vip_level": 3}]
@@ -81,7 +81,7 @@ async def test_cards_administrators_and_places_of_members():
         result = await ann.result(webqq3.GROUP_INFO, form)
     uin = result["ginfo"]["members"][1]["muin"]
     assert [member["mflag"] for member in result["ginfo"]["members"]] == [0, 1, 0]
-    assert result["cards"] == [{"muin": uin, "card": "&lt;B&gt;"}]
+    assert result["cards"] == [{"muin": uin, "card": "<B>"}]
     assert result["minfo"][1] == {
         "uin": uin,
         "nick": "Bob",
@@ -110,7 +110,7 @@ async def test_all_of_a_profile_is_told():
         theirs = await ann.result(webqq3.FRIEND_INFO, forms.FriendInfoForm(uin))
     assert mine["birthday"] == {"year": 1989, "month": 1, "day": 30}
     assert (mine["constel"], mine["shengxiao"], mine["allow"], mine["blood"]) == (1, 5, 1, 2)
-    assert mine["homepage"] == "http://example.org/?a&amp;b"
+    assert mine["homepage"] == "http://example.org/?a&b"
     assert mine["vfwebqq"] == bob.session.vfwebqq
     assert (theirs["uin"], theirs["account"], theirs["stat"]) == (uin, town.bob, 10)
 
@@ -142,7 +142,7 @@ async def test_a_signature_that_was_set_is_told():
         assert json.loads((await bob.ask(webqq3.SET_LONG_NICK, form)).body)["retcode"] == 0
         uin = town.server.channel.find(ann.session.psessionid).uin_of(town.bob)
         result = await ann.result(webqq3.LONG_NICK, forms.LongNickForm(uin, ann.session.vfwebqq))
-    assert result == [{"uin": uin, "lnick": "天气 &lt;fine&gt;"}]
+    assert result == [{"uin": uin, "lnick": "天气 <fine>"}]
 
 
 async def test_recents_are_those_one_wrote_with():

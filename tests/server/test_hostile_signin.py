@@ -63,8 +63,8 @@ async def test_check_sig_gives_back_no_cookie_that_is_not_ours(value):
     async with Town() as town:
         answer = await _raw(town, "/check_sig", f"ptwebqq={value}; uin={value}", "127.0.0.1")
     assert answer.startswith("HTTP/1.1 302")
-    assert "Set-Cookie: ptwebqq=;Path=/;\r\n" in answer
-    assert "Set-Cookie: p_uin=;Path=/;\r\n" in answer
+    assert "Set-Cookie: ptwebqq=; PATH=/;\r\n" in answer
+    assert "Set-Cookie: p_uin=; PATH=/;\r\n" in answer
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ async def test_a_new_account_has_a_password_of_8_characters(password: str):
     async with Town() as town:
         reply = await post(town.visitor(1), "/page/register", nick="Zoe", password=password)
     assert reply.code == 400
-    assert json.loads(reply.body)["error"].startswith("A password has")
+    assert "password" in json.loads(reply.body)["error"].lower()
 
 
 async def test_an_old_account_with_a_short_password_goes_on():
@@ -201,7 +201,7 @@ async def test_who_is_not_signed_in_gets_401():
         ("/page/messages", {"conversation": "friend:10002", "content": ["x" * 5000]}, 413),
         ("/page/messages", {"conversation": "friend:10002", "content": ["x"], "nonce": "é"}, 400),
         ("/page/friends", {"account": 999}, 404),
-        ("/page/friends", {"account": 10**30}, 404),
+        ("/page/friends", {"account": 10**30}, 400),
         ("/page/friends", {"account": 10002}, 409),
         ("/page/friends", {"account": 10001}, 400),
         ("/page/groups", {"name": "x", "members": [999]}, 400),

@@ -117,7 +117,7 @@ async def test_who_came_by_a_historical_host_gets_a_code_for_our_own_address():
         )
         (found,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(reply.body)))
     assert found.text.startswith(f"{town.server.url}/?qr=")
-    assert "Domain=ptlogin2.qq.com" in reply.headers["Set-Cookie"]
+    assert "; PATH=/; DOMAIN=ptlogin2.qq.com;" in reply.headers["Set-Cookie"]
 
 
 async def test_a_login_leads_to_the_address_that_the_client_asked_for():
@@ -169,8 +169,8 @@ async def test_no_cookie_is_in_quotes_and_ptwebqq_is_the_last_of_its_domain():
         reply = await visitor.ask(smartqq.QR_STATE, form, Host="ssl.ptlogin2.qq.com")
         lines = reply.headers.get_list("Set-Cookie")
         assert not any('"' in line for line in lines)
-        assert any(re.fullmatch(r"skey=@[\w-]{9};Path=/;Domain=qq.com;", line) for line in lines)
-        assert [line for line in lines if "Domain=qq.com" in line][-1].startswith("ptwebqq=")
+        assert any(re.fullmatch(r"skey=@[\w-]{9}; PATH=/; DOMAIN=qq.com;", line) for line in lines)
+        assert [line for line in lines if "DOMAIN=qq.com" in line][-1].startswith("ptwebqq=")
 
 
 async def test_a_confirmed_code_lets_in_once():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from socket import SO_LINGER, SOL_SOCKET
@@ -184,7 +185,8 @@ class Faults:
         await _say(
             writer, b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"
         )
-        writer.write_eof()
+        if writer.can_write_eof():  # over TLS asyncio cannot
+            writer.write_eof()
         await _for_ever(reader)
 
     async def refusal_and_reset_during_upload(self, reader: Reader, writer: Writer) -> None:
@@ -197,7 +199,7 @@ NAMES = frozenset(ANSWERS) | {name for name in vars(Faults) if not name.startswi
 
 
 @contextlib.asynccontextmanager
-async def misbehaving() -> AsyncIterator[str]:
+async def misbehaving(tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Serve all of them; gives the address."""
     faults = Faults()
 
@@ -212,5 +214,5 @@ async def misbehaving() -> AsyncIterator[str]:
             if "redirect" not in name:
                 return
 
-    async with raw_server(serve) as url:
+    async with raw_server(serve, tls) as url:
         yield url

@@ -18,7 +18,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from webqq_tornado import HTTPStream
 from webqq_tornado.flows.client import Client, Happening
 from webqq_tornado.protocol import forms, hashes, smartqq, webqq3
-from webqq_tornado.protocol.dialect import SMARTQQ
+from webqq_tornado.protocol.dialect import SMARTQQ, WEBQQ3
 from webqq_tornado.protocol.endpoints import REFERER_D, Endpoints
 from webqq_tornado.protocol.exchange import Call
 from webqq_tornado.protocol.models import Secret, Session
@@ -127,6 +127,7 @@ class Visitor:
         self.cookies: dict[str, str] = {}
         self.token = ""  # of the page's session
         self.session = Session(0, Secret())
+        self.exchanges = WEBQQ3
 
     async def get(self, path: str, /, **query: object) -> HTTPResponse:
         return await self._fetch(f"{path}?{urlencode(query)}" if query else path)
@@ -164,6 +165,7 @@ class Visitor:
 
     async def enter_smart(self) -> Session:
         """All the way to an open session of SmartQQ, as if a QR code had been confirmed."""
+        self.exchanges = SMARTQQ
         ptwebqq = self.server.gate.new_ticket(self.account, "smartqq")
         self.cookies["ptwebqq"] = ptwebqq
         reply = await self.ask(smartqq.VFWEBQQ, forms.VfwebqqForm(ptwebqq))
@@ -182,7 +184,7 @@ class Visitor:
         while True:
             events = [
                 event
-                for event in webqq3.POLL.parse(await self.poll()).events
+                for event in self.exchanges.poll.parse(await self.poll()).events
                 if isinstance(event, kind)
             ]
             if events:

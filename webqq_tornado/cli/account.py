@@ -14,7 +14,7 @@ from rich.text import Text
 from ..files import FileError
 from ..flows.account.contacts import Contact, kind_of, name_of
 from ..flows.account.outbox import Receipt
-from ..flows.client import Client, SendError
+from ..flows.client import Client, ContactError, SendError
 from ..protocol.codes import Status
 from ..protocol.models import Discussion, Friend, Group
 from .chat import catch_signals, until_stopped
@@ -160,18 +160,10 @@ async def contact_meant(client: Client, target: str) -> Contact:
     Raises:
         click.ClickException: nobody, or several.
     """
-    found = client.find(target)
-    if found is None and target.isdecimal():
-        for contact in client.contacts:
-            await client.number_of(contact)
-        found = client.find(target)
-    if found is not None:
-        return found
-    near = [name_of(contact) for contact in client.search(target)] if target.strip() else []
-    everyone = near or [name_of(contact) for contact in client.contacts]
-    names = ", ".join(map(printable, everyone[:10])) + (", ..." if len(everyone) > 10 else "")
-    why = "several are called so" if near else "nobody is called so"
-    raise click.ClickException(f"{target!r}: {why}; there are: {names or 'none yet'}")
+    try:
+        return await client.resolve(target)
+    except ContactError as error:
+        raise click.ClickException(printable(str(error))) from None
 
 
 # -- contacts -----------------------------------------------------------------------------------
@@ -313,11 +305,10 @@ def chat(context: click.Context, /, target: str, bell: bool, **choices: Any) -> 
 
     async def run() -> None:
         async with online(who, listens=True) as client:
-            if target:
-                await contact_meant(client, target)
+            to = await contact_meant(client, target) if target else ""
             stopped = catch_signals()
             screen.say(*HELP, "", style="dim")
-            await until_stopped(stopped, Prompt(client, screen, target, has_bell=bell))
+            await until_stopped(stopped, Prompt(client, screen, to, has_bell=bell))
 
     run_coroutine(run())
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..engine.stream import HTTPStream
+from ..flows.account.contacts import Contact
 from ..flows.bot import Bot
-from ..flows.client import Client
+from ..flows.client import Client, ContactError
 from ..flows.store import Store
 from ..protocol.dialect import WEBQQ3
 from ..protocol.endpoints import Endpoints
@@ -101,7 +102,9 @@ async def chat_here(options: ServerOptions, wanted: BotOptions, screen: Screen) 
                 await one.login()
             stopped = catch_signals()
             _introduce(server, home, screen)
-            prompt = Prompt(user, screen, bot.name) if screen.is_terminal else None
+            prompt = None
+            if screen.is_terminal:
+                prompt = Prompt(user, screen, await _contact(user, home.bot.account))
             await until_stopped(stopped, prompt)
         finally:
             bot.close()
@@ -109,6 +112,14 @@ async def chat_here(options: ServerOptions, wanted: BotOptions, screen: Screen) 
             await stream.drain(DRAIN_SECONDS)
             stream.close()
             store.close()
+
+
+async def _contact(user: Client, number: int) -> Contact | str:
+    """The contact with a number, whoever else has its name; nobody if it is none any more."""
+    try:
+        return await user.resolve(number)
+    except ContactError:
+        return ""
 
 
 async def chat_elsewhere(everyone: Sequence[Who], wanted: BotOptions, screen: Screen) -> None:

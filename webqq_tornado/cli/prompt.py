@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable
 
@@ -12,10 +13,12 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import HTML
 from prompt_toolkit.patch_stdout import patch_stdout
 
+from ..engine.errors import StreamError
 from ..flows.account.contacts import Contact, Message, kind_of, name_of
 from ..flows.account.outbox import Receipt
-from ..flows.client import Client, Happening, SendError, State, StateChange
+from ..flows.client import Client, ContactError, Happening, SendError, State, StateChange
 from ..protocol.codes import Status
+from ..protocol.errors import ProtocolError
 from ..protocol.models import Content, Discussion, Friend, Group
 from .console import Screen, printable, show_entries
 from .faces import with_faces
@@ -39,18 +42,18 @@ class Prompt(Completer):
     Args:
         client: in whose name.
         screen: where what comes in is shown.
-        to: name of whom to write to first.
+        to: whom to write to first, or the name.
         has_bell: whether each message rings.
     """
 
     def __init__(
-        self, client: Client, screen: Screen, to: str = "", *, has_bell: bool = False
+        self, client: Client, screen: Screen, to: Contact | str = "", *, has_bell: bool = False
     ) -> None:
         self._client = client
         self._screen = screen
         self._has_bell = has_bell
         self._unread: Counter[str] = Counter()
-        self._target: Contact | None = client.contacts.find(to) if to else None
+        self._target = client.contacts.find(to) if isinstance(to, str) else to
         if self._target is None:
             self._target = next(iter(client.contacts), None)
         client.on_event(self._on_event)
@@ -69,7 +72,8 @@ class Prompt(Completer):
                     return
                 if line.strip() == "/quit":
                     return
-                self._obey(line.strip())
+                # The next line is for whom this one turns to, who may have to be looked up.
+                await self._obey(line.strip())
 
     def get_completions(self, document: Document, _event: object) -> Iterable[Completion]:
         """Names after /to, and the commands."""
@@ -101,28 +105,37 @@ class Prompt(Completer):
 
     # -- what is typed --------------------------------------------------------------------------
 
-    def _obey(self, line: str) -> None:
+    async def _obey(self, line: str) -> None:
         word, _, rest = line.partition(" ")
         if not line:
             return
         command = _COMMANDS.get(word)
         if command is not None:
-            command(self, rest.strip())
+            result = command(self, rest.strip())
+            if inspect.isawaitable(result):
+                await result
         elif word.startswith("/"):
             self._screen.say(f"There is no {printable(word)}; try /help", style="yellow")
         else:
             self._send(line)
 
-    def _turn_to(self, name: str) -> None:
-        found = self._client.find(name)
-        if found is None:
-            near = ", ".join(printable(name_of(one)) for one in self._client.search(name)[:8])
-            hint = f"did you mean {near}?" if name and near else "see /list"
-            self._screen.say(f"Nobody is called {printable(name)!r}; {hint}", style="yellow")
+    async def _turn_to(self, name: str) -> None:
+        try:
+            found = await self._client.resolve(name)
+        except (ContactError, SendError, StreamError, ProtocolError) as error:
+            self._screen.say(printable(self._why_not(name, error)), style="yellow")
             return
         self._target = found
         self._unread.pop(name_of(found), None)
         self._show_history(_SHOWN)
+
+    def _why_not(self, name: str, error: Exception) -> str:
+        """Why a name leads to nobody."""
+        if not isinstance(error, ContactError) or error.candidates:
+            return str(error)
+        near = ", ".join(name_of(one) for one in self._client.search(name)[:8])
+        hint = f"did you mean {near}?" if name and near else "see /list"
+        return f"Nobody is called {name!r}; {hint}"
 
     def _list(self, word: str) -> None:
         found = self._client.search(word) if word else list(self._client.contacts)
@@ -195,7 +208,7 @@ class Prompt(Completer):
             self._screen.console.bell()
 
 
-_COMMANDS: dict[str, Callable[[Prompt, str], None]] = {
+_COMMANDS: dict[str, Callable[[Prompt, str], object]] = {
     "/to": Prompt._turn_to,
     "/list": Prompt._list,
     "/who": Prompt._who,

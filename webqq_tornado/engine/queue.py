@@ -140,6 +140,10 @@ class FairQueue(Generic[Item]):
         if len(self._gates) > self._gates_kept:
             self._forget_idle_gates(now)
 
+    def end_session(self, session: Hashable) -> None:
+        """A session is over: nothing of it waits, has gone or will come."""
+        self._gates.pop((session,), None)
+
     def take_back(self, item: Item, now: float) -> None:
         """The one that `pop` gave last did not go after all, and has taken nothing."""
         for gate in self._active.pop(item, ()):

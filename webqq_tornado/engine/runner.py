@@ -175,6 +175,7 @@ class Runner:
                 )
                 self.end(chain, State.CANCELLED, error)
         self._closing_sockets.cut_short(session)
+        self._turns.end_session(session)
 
     @property
     def is_full(self) -> bool:

@@ -19,6 +19,7 @@ from .chain import Chain, State
 from .fanout import FanOut
 from .limits import Limits
 from .queue import FairQueue
+from .session import Session
 
 __all__ = ["Turns"]
 
@@ -117,6 +118,10 @@ class Turns:
     def end(self, chain: Chain) -> None:
         """What the chain had sent has ended."""
         self._fair.end(chain, self._sender.time())
+
+    def end_session(self, session: Session) -> None:
+        """A session is over, and its chains have ended."""
+        self._fair.end_session(session)
 
     def take_back(self, chain: Chain) -> None:
         """The chain has its turn, and nothing to send.

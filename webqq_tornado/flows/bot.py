@@ -37,14 +37,17 @@ from ..engine.stream import HTTPStream
 from ..protocol.models import Content
 from .account.address import Kind
 from .account.contacts import Contact, name_of
+from .account.listeners import check_callable
+from .account.lookup import ContactError, found_by_one
 from .client import Client
 from .handling.asks import NoAnswerError
 from .handling.calls import Calls, logger, release_turn
 from .handling.commands import builtin_rules
 from .handling.dispatch import Dispatch
-from .handling.drawer import Drawer, MemoryValues, Values
+from .handling.drawer import Drawer, MemoryValues, Values, checked_values
 from .handling.happenings import Listener, check_event
-from .handling.message import Message, Person, said_to
+from .handling.mentions import said_to
+from .handling.message import Message, Person
 from .handling.permissions import GROUP_ADMIN, GROUP_OWNER, OWNER, Permission, owners_of
 from .handling.plugins import Plugin, PluginError, Plugins
 from .handling.rates import Rate
@@ -58,6 +61,7 @@ __all__ = [
     "GROUP_OWNER",
     "OWNER",
     "Bot",
+    "ContactError",
     "Handler",
     "Message",
     "NoAnswerError",
@@ -91,6 +95,9 @@ class Bot:
             client's, else in memory.
         refusal: what is told to who lacks a permission; empty for nothing.
 
+    Raises:
+        TypeError: an owner is no number, or the store's methods are `async def`.
+
     Example:
         >>> bot = Bot(client, name="Robot", owners=[10001])
         >>> @bot.on_message(text="^hi")
@@ -111,7 +118,8 @@ class Bot:
         self.clients: list[Client] = []
         self.owners = owners_of(owners)
         self._name, self._refusal = name, refusal
-        self._values = store or client.store or MemoryValues()
+        kept = store if store is not None else client.store or MemoryValues()
+        self._values = checked_values(kept)
         self._scopes = Scopes("commands", "")
         self._calls = Calls(self._scopes)
         self._dispatch = Dispatch(self, self._scopes, self._calls, self.owners)
@@ -333,7 +341,8 @@ class Bot:
         rule = rule_of(print, origins=kinds, refusal=refusal, **others)
 
         def register(function: Handler) -> Handler:
-            self._scopes.current.rules.append(replace(rule, handler=function))
+            handler = check_callable(function, "a handler")
+            self._scopes.current.rules.append(replace(rule, handler=handler))
             return function
 
         return register
@@ -358,6 +367,7 @@ class Bot:
         checked = frozenset(check_event(name) for name in names)
 
         def register(function: F) -> F:
+            check_callable(function, "a listener")
             self._scopes.current.listeners.append(Listener(checked, function))
             return function
 
@@ -402,7 +412,8 @@ class Bot:
         Raises:
             NoAnswerError: a `TimeoutError`: none has come.
             SendError: the question was not delivered.
-            LookupError: there is nobody of that name or number.
+            ContactError: a `LookupError`: there is nobody of that name or number, or there are
+                several, of whom it says the numbers.
 
         Example:
             >>> answer = await bot.ask("Ann", "Shall I go on?", timeout=30)
@@ -431,13 +442,12 @@ class Bot:
         if not isinstance(whom, (str, int)):
             clients = [client for client in self.clients if client.contacts.same(whom) is not None]
             return (clients or self.clients)[0], whom, None
-        for client in self.clients:
-            found = client.find(str(whom))
-            if found is None and isinstance(whom, int):
-                found = await _numbered(client, whom)
-            if found is not None:
-                return client, found, None
-        raise LookupError(f"ask: there is no contact {whom!r}, or there are several")
+        try:
+            return *await found_by_one(self.clients, whom), None
+        except ContactError as error:
+            if error.candidates:
+                raise
+            raise ContactError(f"ask: there is no contact {whom!r}; {error}", error.name) from None
 
     # -- schedules ----------------------------------------------------------------------------
 
@@ -479,6 +489,7 @@ class Bot:
 
     def _scheduling(self, schedule: Schedule) -> Callable[[F], F]:
         def register(function: F) -> F:
+            check_callable(function, "what is to be done")
             scope = self._scopes.current
             running: asyncio.Task[None] | None = None
 
@@ -537,12 +548,3 @@ class Bot:
             self._looking.stop()
         self._looking = Timetable(Every(seconds), self._plugins.look, self.stream.ioloop)
         self._looking.start()
-
-
-async def _numbered(client: Client, number: int) -> Contact | None:
-    """Who has a QQ number, of those of whom nobody has looked it up; None if nobody has."""
-    contacts: tuple[Contact, ...] = (*client.friends.values(), *client.groups.values())
-    for contact in contacts:
-        if await client.number_of(contact) == number:
-            return contact
-    return None

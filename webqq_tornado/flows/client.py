@@ -41,13 +41,15 @@ from ..protocol.models import (
     SystemMessage,
 )
 from ..protocol.models import StatusChange as FriendStatusChange
-from .account.contacts import Contact, Contacts, name_of
+from .account.contacts import Contact, Contacts, Stranger, name_of
 from .account.contacts import Message as AnyMessage
 from .account.directory import Directory
 from .account.fetch import Fetch
 from .account.inbox import Inbox
 from .account.links import REQUEST_TIMEOUT, prepared
+from .account.listeners import Listeners
 from .account.login import Login, LoginError, OnCaptcha, OnQR, PasswordNeeded
+from .account.lookup import ContactError, look_up
 from .account.outbox import Receipt, SendError
 from .account.poll import Poll
 from .account.post import Post
@@ -59,6 +61,7 @@ from .store import Store
 
 __all__ = [
     "Client",
+    "ContactError",
     "Happening",
     "LoginError",
     "PasswordNeeded",
@@ -118,6 +121,7 @@ class Client:
         on_captcha: gets a captcha's picture (bytes of a JPEG), returns its characters; may be
             `async def`. It is asked again when they were wrong.
         on_qr: gets a QR code's picture (bytes of a PNG) to show; a new one when it has expired.
+            May be `async def`: whether it was confirmed is asked once that is done.
 
     Attributes:
         account: as above; known for certain from the login on.
@@ -171,7 +175,7 @@ class Client:
         self._identity = stream.session(f"webqq {account} {id(self)}")
         self.ptwebqq = Secret()
         self._signing = Signing(self, self._identity.cookiejar, password, on_captcha, on_qr)
-        self._listeners: list[Callable[[Happening], object]] = []
+        self._listeners = Listeners()
         self._ready: asyncio.Future[None] | None = None
         self._chains: set[Chain] = set()
         self._inbox = Inbox(self)
@@ -199,8 +203,31 @@ class Client:
         return self.contacts.groups
 
     def find(self, name: str) -> Contact | None:
-        """The one that a user means by a name or a number; see `Contacts.find`."""
+        """The one that a user means by a name or a number; None if nobody, or several.
+
+        Digits are a number before they are a name, as far as numbers are known; `resolve` asks
+        for those that are not, and says who there is. See `Contacts.candidates`.
+        """
         return self.contacts.find(name)
+
+    async def resolve(self, name: str | int) -> Contact:
+        """The one contact that a name or number means, whatever has to be asked for.
+
+        Args:
+            name: of a friend, group, discussion, or a member of one; or a QQ number, or a
+                group's. An integer is never a name.
+
+        Raises:
+            ContactError: a `LookupError`: it is nobody, or may be several; says whom, with
+                their numbers.
+            SendError: a number is not known, and the client is not online.
+            StreamError: the server is not there.
+            ProtocolError: it does not answer with sense.
+
+        Example:
+            >>> await client.send(await client.resolve("jack"), "hello")
+        """
+        return await look_up(self, name)
 
     def search(self, word: str) -> list[Contact]:
         """All who have a word in one of their names; see `Contacts.search`."""
@@ -243,8 +270,16 @@ class Client:
         return self.contacts.number(contact)
 
     def on_event(self, listener: Callable[[Happening], object]) -> Callable[[Happening], object]:
-        """Have a function called with each `StateChange` and each event of the server."""
-        self._listeners.append(listener)
+        """Have a function called with each `StateChange` and each event of the server.
+
+        Args:
+            listener: gets them one by one; may be `async def`, then nothing waits until it is
+                done. What it raises is logged.
+
+        Raises:
+            TypeError: it is no function, or one with a `yield`.
+        """
+        self._listeners.add(listener)
         return listener
 
     async def login(self, password: str = "") -> None:
@@ -326,9 +361,15 @@ class Client:
             A future: the receipt, or `SendError`. It need not be awaited.
 
         Raises:
+            TypeError: it is no contact: `find` is None for a name that several have.
             ValueError: there is nothing in it.
             StoreError: the store can not be written.
         """
+        if not isinstance(contact, (Friend, Group, Discussion, Stranger)):
+            raise TypeError(
+                f"send to {contact!r}: give a contact, as `await client.resolve(name)` finds it;"
+                " `find` is None for a name that nobody has, or several"
+            )
         content = Content.of(content) if isinstance(content, str) else content
         if not content.text.strip():
             raise ValueError("a message has some content")
@@ -467,11 +508,7 @@ class Client:
             self._tell(StateChange(state, reason))
 
     def _tell(self, happening: Happening) -> None:
-        for listener in tuple(self._listeners):
-            try:
-                listener(happening)
-            except Exception:
-                logger.exception("%s: a listener failed on %r", self.name, happening)
+        self._listeners.tell(self.name, happening)
 
     def _log_sent(self, receipt: asyncio.Future[Receipt]) -> None:
         if receipt.cancelled():

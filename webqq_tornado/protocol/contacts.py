@@ -14,7 +14,6 @@ from .fields import (
     SECRET,
     STAT,
     STATUS,
-    TEXT,
     Field,
     Joined,
     Record,
@@ -83,7 +82,7 @@ LATE_SESSION = Record(Session, *sorted(SESSION.fields, key=lambda field: field.n
 
 # --- friends ----------------------------------------------------------------------------------
 
-_CATEGORY = Record(Category, Field("index", INTEGER), Field("sort", INTEGER), Field("name", TEXT))
+_CATEGORY = Record(Category, Field("index", INTEGER), Field("sort", INTEGER), Field("name", RAW))
 _VIP = (Field("is_vip", FLAG), Field("vip_level", INTEGER))
 
 
@@ -103,13 +102,13 @@ _FRIENDS = Joined(
     Rows(
         "info",
         "uin",
-        (Field("nick", TEXT), Field("face", INTEGER), Field("flag", INTEGER)),
+        (Field("nick", RAW), Field("face", INTEGER), Field("flag", INTEGER)),
         adds=True,
     ),
     Rows(
         "marknames",
         "uin",
-        (Field("markname", TEXT, "mark"), Field("type", INTEGER, "mark_type")),
+        (Field("markname", RAW, "mark"), Field("type", INTEGER, "mark_type")),
         has_row=_has_mark,
     ),
     Rows("vipinfo", "u", _VIP),
@@ -149,7 +148,7 @@ PRESENCE_FIELDS = (
 PRESENCE = Record(Presence, *PRESENCE_FIELDS)
 """One line of the result of get_online_buddies2."""
 
-SIGNATURE = Record(Signature, Field("uin", INTEGER), Field("lnick", TEXT))
+SIGNATURE = Record(Signature, Field("uin", INTEGER), Field("lnick", RAW))
 """One line of the result of get_single_long_nick2."""
 
 TRANSLATION = Record(
@@ -169,21 +168,21 @@ _BIRTHDAY = Record(Birthday, Field("year", INTEGER), Field("month", INTEGER), Fi
 _PROFILE = (
     Field("uin", INTEGER),
     Field("account", INTEGER),
-    Field("nick", TEXT),
-    Field("lnick", TEXT),
+    Field("nick", RAW),
+    Field("lnick", RAW),
     Field("face", INTEGER),
     Field("gender", RAW),
     Field("birthday", _BIRTHDAY.kind),
-    Field("phone", TEXT),
-    Field("mobile", TEXT),
-    Field("email", TEXT),
-    Field("occupation", TEXT),
-    Field("college", TEXT),
-    Field("country", TEXT),
-    Field("province", TEXT),
-    Field("city", TEXT),
-    Field("homepage", TEXT),
-    Field("personal", TEXT),
+    Field("phone", RAW),
+    Field("mobile", RAW),
+    Field("email", RAW),
+    Field("occupation", RAW),
+    Field("college", RAW),
+    Field("country", RAW),
+    Field("province", RAW),
+    Field("city", RAW),
+    Field("homepage", RAW),
+    Field("personal", RAW),
     Field("blood", INTEGER),
     Field("constel", INTEGER),
     Field("shengxiao", INTEGER),
@@ -212,10 +211,10 @@ _GROUPS = Joined(
     Rows(
         "gnamelist",
         "gid",
-        (Field("code", INTEGER), Field("name", TEXT), Field("flag", INTEGER)),
+        (Field("code", INTEGER), Field("name", RAW), Field("flag", INTEGER)),
         adds=True,
     ),
-    Rows("gmarklist", "uin", (Field("markname", TEXT, "mark"),), has_row=_is_marked),
+    Rows("gmarklist", "uin", (Field("markname", RAW, "mark"),), has_row=_is_marked),
     Rows("gmasklist", "gid", (Field("mask", INTEGER),), has_row=_is_masked),
 )
 
@@ -251,15 +250,15 @@ _MEMBERS = Joined(
         "minfo",
         "uin",
         (
-            Field("nick", TEXT),
-            Field("province", TEXT),
+            Field("nick", RAW),
+            Field("province", RAW),
             Field("gender", RAW),
-            Field("country", TEXT),
-            Field("city", TEXT),
+            Field("country", RAW),
+            Field("city", RAW),
         ),
         adds=True,
     ),
-    Rows("cards", "muin", (Field("card", TEXT),), has_row=_has_card),
+    Rows("cards", "muin", (Field("card", RAW),), has_row=_has_card),
     Rows(
         "stats",
         "uin",
@@ -273,11 +272,11 @@ _DETAILS = Record(
     GroupDetails,
     Field("gid", INTEGER),
     Field("code", INTEGER),
-    Field("name", TEXT),
+    Field("name", RAW),
     Field("owner", INTEGER),
     Field("createtime", INTEGER, "created"),
-    Field("memo", TEXT),
-    Field("fingermemo", TEXT),
+    Field("memo", RAW),
+    Field("fingermemo", RAW),
     Field("face", INTEGER),
     Field("level", INTEGER),
     Field("flag", INTEGER),
@@ -318,7 +317,7 @@ def build_group_details(details: GroupDetails) -> object:
 _DISCUSSIONS = Joined(
     Discussion,
     "did",
-    Rows("dnamelist", "did", (Field("name", TEXT),), adds=True),
+    Rows("dnamelist", "did", (Field("name", RAW),), adds=True),
     Rows("dmasklist", "did", (Field("mask", INTEGER),), has_row=_is_masked),
 )
 
@@ -342,7 +341,7 @@ _DISCUSSION_MEMBERS = Joined(
     DiscussionMember,
     "uin",
     Rows("mem_list", "mem_uin", (Field("ruin", INTEGER, "account"),), adds=True),
-    Rows("mem_info", "uin", (Field("nick", TEXT),), adds=True),
+    Rows("mem_info", "uin", (Field("nick", RAW),), adds=True),
     Rows(
         "mem_status",
         "uin",
@@ -353,7 +352,7 @@ _DISCUSSION_MEMBERS = Joined(
 _DISCUSSION = Record(
     DiscussionDetails,
     Field("did", INTEGER),
-    Field("discu_name", TEXT, "name"),
+    Field("discu_name", RAW, "name"),
     Field("discu_owner", INTEGER, "owner"),
 )
 

@@ -9,10 +9,10 @@ What is received (captures of 2013 to 2015)::
         " ",
     ]
 
-The font comes first, ``\r`` ends a line, texts are XML-escaped, the server put a space after
-each face and picture and at the end of the last text. What is sent is a JSON *text* of a list
-with the font last, ``\n`` line ends, no escapes and no added spaces. Our `Content` is free of
-all of that, so both directions are exact inverses.
+The font comes first, ``\r`` ends a line, and WebQQ 3 put a space after each face and picture and
+at the end of the last text; SmartQQ put none (see `wireformat`). What is sent is a JSON *text* of
+a list with the font last, ``\n`` line ends and no added spaces. Our `Content` is free of all of
+that, so both directions are exact inverses.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from . import wire
 from .fields import FLAG, INTEGER, RAW, Field, Kind, Record, raw_json
 from .models import Content, Face, Font, GroupPicture, Part, Picture, UnknownPart
+from .wireformat import WireFormat
 
 __all__ = [
     "MAX_BYTES",
@@ -120,6 +121,10 @@ def _parse(items: object, tidy: Callable[[list[Part]], Iterable[Part]]) -> Conte
     return Content.of(*tidy(parts), font=fonts[0] if fonts else None)
 
 
+def _as_it_is(parts: list[Part]) -> list[Part]:
+    return parts
+
+
 # --- what is received -------------------------------------------------------------------------
 
 
@@ -132,7 +137,7 @@ def _without_added_spaces(parts: list[Part]) -> Iterator[Part]:
             follows_picture = True
             continue
         text = part.removeprefix(" ") if follows_picture else part
-        yield wire.unescape(text.removesuffix(" ") if index == last else text)
+        yield text.removesuffix(" ") if index == last else text
         follows_picture = False
 
 
@@ -141,8 +146,7 @@ def _with_added_spaces(parts: tuple[Part, ...]) -> Iterator[Part]:
     last = len(parts) - 1
     for index, part in enumerate(parts):
         if isinstance(part, str):
-            text = wire.escape(part).replace("\n", "\r")
-            yield f"{' ' if follows_picture else ''}{text}{' ' if index == last else ''}"
+            yield f"{' ' if follows_picture else ''}{part}{' ' if index == last else ''}"
         else:
             if follows_picture:
                 yield " "
@@ -152,26 +156,33 @@ def _with_added_spaces(parts: tuple[Part, ...]) -> Iterator[Part]:
         yield " "
 
 
-def parse_received(raw: object) -> Content:
+def parse_received(raw: object, wire_format: WireFormat) -> Content:
     r"""The content of an event of poll2.
 
     Args:
         raw: The field ``content`` of the event.
+        wire_format: Of the dialect.
 
     Raises:
         ValueError: It is not a list.
 
     Example:
-        >>> parse_received([["font", {"size": 10}], "1 &lt; 2\r", ["face", 14], " "]).text
+        >>> from webqq_tornado.protocol.wireformat import WEBQQ3_FORMAT
+        >>> content = [["font", {"size": 10}], "1 < 2\r", ["face", 14], " "]
+        >>> parse_received(content, WEBQQ3_FORMAT).text
         '1 < 2\n[微笑]'
     """
-    return _parse(raw, _without_added_spaces)
+    return _parse(raw, _without_added_spaces if wire_format.adds_spaces else _as_it_is)
 
 
-def build_received(content: Content) -> list[object]:
+def build_received(content: Content, wire_format: WireFormat) -> list[object]:
     """The reverse of `parse_received`: what a server puts into an event."""
-    parts = [_build_part(part) for part in _with_added_spaces(content.parts)]
-    return [["font", _build_font(content.font)], *parts]
+    parts: Iterable[Part] = content.parts
+    if wire_format.adds_spaces:
+        parts = _with_added_spaces(content.parts)
+    built = (_build_part(part) for part in parts)
+    lines = (part.replace("\n", "\r") if isinstance(part, str) else part for part in built)
+    return [["font", _build_font(content.font)], *lines]
 
 
 # --- what is sent -----------------------------------------------------------------------------
@@ -186,7 +197,8 @@ def parse_sent(raw: object) -> Content:
     Raises:
         ValueError: It is neither.
     """
-    return _parse(wire.load(raw) if isinstance(raw, str) else raw, lambda parts: parts)
+    items = wire.load(raw, wire.MAX_DEPTH) if isinstance(raw, str) else raw
+    return _parse(items, _as_it_is)
 
 
 def build_sent(content: Content) -> str:

@@ -1,4 +1,4 @@
-"""What a client needs to know of a dialect: which exchange does what, beyond the login.
+"""What either side needs to know of a dialect: which exchange does what, beyond the login.
 
 `WEBQQ3` and `SMARTQQ` are the two there are. Signing in and out differs too much to be a table:
 see `webqq3` and `smartqq` for their exchanges.
@@ -30,7 +30,7 @@ from .models import (
     Translation,
 )
 
-__all__ = ["SMARTQQ", "WEBQQ3", "Dialect"]
+__all__ = ["DIALECTS", "SMARTQQ", "WEBQQ3", "Dialect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +138,6 @@ SMARTQQ = Dialect(
     change_status=smartqq.CHANGE_STATUS,
 )
 """2015 to 2018: login by QR code."""
+
+DIALECTS = {dialect.name: dialect for dialect in (WEBQQ3, SMARTQQ)}
+"""Both, by name."""

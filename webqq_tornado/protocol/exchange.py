@@ -27,6 +27,7 @@ from . import wire
 from .endpoints import Endpoints
 from .errors import ProtocolError, RefusedError
 from .fields import Field, Record
+from .wireformat import WEBQQ3_FORMAT, WireFormat
 
 __all__ = ["Call", "Exchange", "Form", "Reply", "json_reply", "list_reply"]
 
@@ -72,7 +73,7 @@ class Form(Generic[F]):
 
 
 def _read_r(r: str | None) -> dict[str, object]:
-    values = wire.load(r) if r else {}
+    values = wire.load(r, wire.MAX_DEPTH) if r else {}
     if not isinstance(values, dict):
         raise ValueError("r: an object was expected")
     return {name: value for name, value in values.items() if value is not None}
@@ -87,13 +88,13 @@ class Reply(Generic[R]):
     """What comes back.
 
     Args:
-        parse: From (name of the exchange, text) to the value; raises `ValueError`,
-            `RecursionError` or `RefusedError`.
+        parse: From (name of the exchange, text, its wire format) to the value; raises
+            `ValueError`, `RecursionError` or `RefusedError`.
         build: The reverse.
     """
 
-    parse: Callable[[str, str], R]
-    build: Callable[[R], str]
+    parse: Callable[[str, str, WireFormat], R]
+    build: Callable[[R, WireFormat], str]
 
 
 def json_reply(parse: Callable[[object], R], build: Callable[[R], object]) -> Reply[R]:
@@ -104,13 +105,16 @@ def json_reply(parse: Callable[[object], R], build: Callable[[R], object]) -> Re
         build: The reverse.
     """
 
-    def read(name: str, text: str) -> R:
+    def read(name: str, text: str, _: WireFormat) -> R:
         envelope = wire.parse_envelope(text)
         if envelope.retcode != 0:
             raise RefusedError(name, envelope.retcode, wire.excerpt(envelope.text))
         return parse(envelope.result)
 
-    return Reply(read, lambda value: wire.dump({"retcode": 0, "result": build(value)}))
+    def write(value: R, wire_format: WireFormat) -> str:
+        return wire_format.dump({"retcode": 0, "result": build(value)})
+
+    return Reply(read, write)
 
 
 def list_reply(record: Record[V]) -> Reply[tuple[V, ...]]:
@@ -187,6 +191,7 @@ class Exchange(Call[F], Generic[F, R]):
         reply: What comes back.
         referer: Header ``Referer``, which the server checks.
         origin: Header ``Origin`` of a POST, or empty.
+        wire_format: How the server of its dialect writes the reply.
 
     Example:
         >>> from webqq_tornado.protocol import forms, webqq3
@@ -196,6 +201,7 @@ class Exchange(Call[F], Generic[F, R]):
     """
 
     reply: Reply[R]
+    wire_format: WireFormat = field(default=WEBQQ3_FORMAT, kw_only=True)
 
     def parse(self, body: bytes) -> R:
         """The client's reading of a reply's body.
@@ -206,13 +212,13 @@ class Exchange(Call[F], Generic[F, R]):
         """
         text = wire.decode(body)
         try:
-            return self.reply.parse(self.name, text)
+            return self.reply.parse(self.name, text, self.wire_format)
         except (ValueError, RecursionError) as error:
             raise ProtocolError(self.name, _problem(error), wire.excerpt(text)) from None
 
     def answer(self, value: R) -> str:
         """The server's body for a value, in the historical wording."""
-        return self.reply.build(value)
+        return self.reply.build(value, self.wire_format)
 
 
 def _problem(error: Exception) -> str:

@@ -24,27 +24,34 @@ __all__ = [
     "FLAG",
     "INTEGER",
     "LENIENT",
+    "MOST_SAFE",
     "NUMERAL",
     "RAW",
     "SECRET",
     "SECRET_OR_NULL",
     "STAT",
     "STATUS",
-    "TEXT",
+    "TRUTH",
     "Field",
     "Joined",
     "Kind",
     "Record",
     "Rows",
     "as_object",
+    "choice",
     "constant",
     "fixed",
     "raw_json",
+    "several",
+    "text",
+    "whole",
 ]
 
 T = TypeVar("T")
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
+MOST_SAFE = 2**53 - 1
+"""The largest number that JavaScript, too, holds exactly."""
 _DIGITS = re.compile(r"\s{0,9}-?[0-9]{1,19}\s{0,9}", re.ASCII)
 
 
@@ -55,11 +62,13 @@ class Kind(NamedTuple):
         parse: From what JSON or a form gave to the model's value; raises `ValueError`.
         build: The reverse.
         empty_is_missing: Whether an empty text stands for "not given".
+        schema: What `parse` takes, as a JSON Schema; empty where clients differed.
     """
 
     parse: Callable[[object], object]
     build: Callable[..., object]
     empty_is_missing: bool = True
+    schema: Mapping[str, object] = {}
 
 
 def _called(raw: object) -> str:
@@ -96,10 +105,6 @@ def _raw(raw: object) -> str:
     raise ValueError(f"a text was expected, not {_called(raw)}")
 
 
-def _text(raw: object) -> str:
-    return wire.unescape(_raw(raw))
-
-
 def _secret(raw: object) -> Secret:
     return Secret(_raw(raw))
 
@@ -126,8 +131,6 @@ FLAG = Kind(lambda raw: _integer(raw) != 0, int)
 """A truth as 0 or 1."""
 RAW = Kind(_raw, str, empty_is_missing=False)
 """A text as it is."""
-TEXT = Kind(_text, wire.escape, empty_is_missing=False)
-"""A text with XML escapes."""
 SECRET = Kind(_secret, str, empty_is_missing=False)
 """A token."""
 SECRET_OR_NULL = Kind(_secret_or_null, lambda value: str(value) or None, empty_is_missing=False)
@@ -136,6 +139,104 @@ STATUS = Kind(_status, lambda status: status.value)
 """A status as its word."""
 STAT = Kind(_stat, lambda status: status.code)
 """A status as its number."""
+
+
+# --- kinds with bounds: of the page, which is ours ----------------------------------------------
+
+
+def whole(least: int = 0, most: int = MOST_SAFE) -> Kind:
+    """A whole number within bounds; no truth, no fraction, no text.
+
+    Args:
+        least: The smallest.
+        most: The largest; what JavaScript and SQLite hold exactly, unless given.
+
+    Example:
+        >>> whole(1, 9).parse(True)
+        Traceback (most recent call last):
+        ...
+        ValueError: a whole number from 1 to 9 was expected, not a boolean
+    """
+    expected = f"a whole number from {least} to {most} was expected"
+
+    def parse(raw: object) -> int:
+        if type(raw) is not int:
+            raise ValueError(f"{expected}, not {_called(raw)}")
+        if not least <= raw <= most:
+            raise ValueError(expected)
+        return raw
+
+    return Kind(parse, int, schema={"type": "integer", "minimum": least, "maximum": most})
+
+
+#: What no text holds: the end of texts in C, and halves of characters.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+def text(most: int, least: int = 0, pattern: str = "") -> Kind:
+    """A text of so many characters, all of them whole.
+
+    Args:
+        most: The longest.
+        least: The shortest.
+        pattern: A regular expression for all of it, with ``^`` and ``$``; any text unless given.
+    """
+    expected = f"a text of {least} to {most} characters was expected"
+
+    def parse(raw: object) -> str:
+        if not isinstance(raw, str):
+            raise ValueError(f"{expected}, not {_called(raw)}")
+        if not least <= len(raw) <= most:
+            raise ValueError(expected)
+        if _NO_TEXT.search(raw):
+            raise ValueError("a text has neither NUL nor half a character")
+        if pattern and not re.fullmatch(pattern, raw):
+            raise ValueError(f"a text like {pattern} was expected")
+        return raw
+
+    schema: dict[str, object] = {"type": "string", "minLength": least, "maxLength": most}
+    if pattern:
+        schema["pattern"] = pattern
+    return Kind(parse, str, empty_is_missing=False, schema=schema)
+
+
+def choice(*words: str) -> Kind:
+    """One of some words."""
+
+    def parse(raw: object) -> str:
+        if not isinstance(raw, str) or raw not in words:
+            raise ValueError(f"one of {', '.join(words)} was expected")
+        return raw
+
+    return Kind(parse, str, schema={"enum": list(words)})
+
+
+def several(kind: Kind, most: int, least: int = 0) -> Kind:
+    """A list of so many values of a kind.
+
+    Args:
+        kind: Of each.
+        most: The longest.
+        least: The shortest.
+    """
+
+    def parse(raw: object) -> list[object]:
+        if not isinstance(raw, list) or not least <= len(raw) <= most:
+            raise ValueError(f"a list of {least} to {most} values was expected")
+        return list(_each(kind.parse, raw))
+
+    bounds = {"minItems": least, "maxItems": most}
+    return Kind(parse, list, schema={"type": "array", "items": kind.schema, **bounds})
+
+
+def _truth(raw: object) -> bool:
+    if not isinstance(raw, bool):
+        raise ValueError(f"true or false was expected, not {_called(raw)}")
+    return raw
+
+
+TRUTH = Kind(_truth, bool, schema={"type": "boolean"})
+"""A truth as JSON has it."""
 
 
 def constant(value: object) -> Kind:
@@ -218,8 +319,8 @@ class Record(Generic[T]):
 
     Example:
         >>> from webqq_tornado.protocol.models import Category
-        >>> record = Record(Category, Field("index", INTEGER), Field("name", TEXT))
-        >>> record.parse({"index": 1, "name": "a &amp; b"})
+        >>> record = Record(Category, Field("index", INTEGER), Field("name", RAW))
+        >>> record.parse({"index": 1, "name": "a & b"})
         Category(index=1, name='a & b', sort=0)
     """
 

@@ -11,6 +11,7 @@ from . import wire
 from .codes import LoginResult, QRState
 from .exchange import Reply
 from .models import CheckReply, LoginReply, Secret
+from .wireformat import WireFormat
 
 __all__ = [
     "CHECK_REPLY",
@@ -19,6 +20,7 @@ __all__ = [
     "LOGIN_TEXTS",
     "QR_TEXTS",
     "build_check",
+    "build_login",
     "login_refusal",
     "qr_reply",
 ]
@@ -89,7 +91,7 @@ def _code(text: str) -> int:
 # --- ptui_checkVC -----------------------------------------------------------------------------
 
 
-def _parse_check(_: str, text: str) -> CheckReply:
+def _parse_check(_name: str, text: str, _: WireFormat) -> CheckReply:
     code, verify_code, salt, session, random_salt = _arguments(text, "ptui_checkVC", 3, 5)
     if code not in {"0", "1"}:
         raise ValueError("the first argument is neither 0 nor 1")
@@ -124,26 +126,27 @@ def build_check(reply: CheckReply, *, is_late: bool = False) -> str:
     )
 
 
-CHECK_REPLY = Reply(_parse_check, build_check)
+CHECK_REPLY = Reply(_parse_check, lambda reply, _: build_check(reply))
 r"""``ptui_checkVC('0','!PTH','\x00\x00\x00\x00\x64\x74\x8b\x05');``"""
 
 
 # --- ptuiCB -----------------------------------------------------------------------------------
 
 
-def _parse_login(_: str, text: str) -> LoginReply:
+def _parse_login(_name: str, text: str, _: WireFormat) -> LoginReply:
     code, _second, url, _fourth, words, nick = _arguments(text, "ptuiCB", 5, 6)
     return LoginReply(_code(code), Secret(url), words, nick)
 
 
-def _build_login(reply: LoginReply) -> str:
+def build_login(reply: LoginReply) -> str:
+    """The reply to login and to ptqrlogin, in UTF-8 in both dialects."""
     code, url, text, nick = map(wire.quote, (str(reply.code), reply.url, reply.text, reply.nick))
     # The space before the nick is the server's (captures of 2013 to 2017), and so is the line's
     # end: pywebqq 2014 cuts the last three characters off, python-smartqq-client 2017 five.
     return f"ptuiCB({code},'0',{url},'0',{text}, {nick});\r\n"
 
 
-LOGIN_REPLY = Reply(_parse_login, _build_login)
+LOGIN_REPLY = Reply(_parse_login, lambda reply, _: build_login(reply))
 """``ptuiCB('0','0','URL','0','登录成功!', 'nick');``"""
 
 
@@ -153,14 +156,14 @@ LOGIN_REPLY = Reply(_parse_login, _build_login)
 _LOGIN_SIG = re.compile(r'g_login_sig\s*=\s*encodeURIComponent\("([^"<>&\\\s]{0,512})"\)')
 
 
-def _parse_page(_: str, text: str) -> Secret:
+def _parse_page(_name: str, text: str, _: WireFormat) -> Secret:
     found = _LOGIN_SIG.search(text)
     if not found:
         raise ValueError("the page has no g_login_sig")
     return Secret(found[1])
 
 
-def _build_page(login_sig: Secret) -> str:
+def _build_page(login_sig: Secret, _: WireFormat) -> str:
     return (
         '<!DOCTYPE html><html><head><meta charset="utf-8"><title>登录</title><script>'
         f'var g_login_sig=encodeURIComponent("{login_sig}");'

@@ -19,7 +19,7 @@ otherwise.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from . import contacts, forms, messages, webqq3
 from .content import MESSAGE_CONTENT
@@ -36,6 +36,7 @@ from .exchange import Call, Exchange, Form, Reply, json_reply
 from .fields import INTEGER, LENIENT, RAW, SECRET, STATUS, Field, as_object, fixed
 from .login import LOGIN_PAGE_REPLY, LOGIN_REPLY
 from .models import Secret
+from .wireformat import SMARTQQ_FORMAT
 
 __all__ = [
     "ACCEPT_FRIEND",
@@ -74,6 +75,15 @@ _TIME = Field("t", LENIENT)
 _VFWEBQQ = Field("vfwebqq", SECRET)
 _PTWEBQQ = Field("ptwebqq", SECRET)
 _HASH = Field("hash", SECRET)
+
+F = TypeVar("F")
+R = TypeVar("R")
+
+
+def _late(exchange: Exchange[F, R], **changes: Any) -> Exchange[F, R]:
+    """An exchange of WebQQ 3, as SmartQQ has it: with changes, and in its wire format."""
+    return replace(exchange, wire_format=SMARTQQ_FORMAT, **changes)
+
 
 # --- signing in -------------------------------------------------------------------------------
 
@@ -177,10 +187,11 @@ VFWEBQQ = Exchange(
     json_reply(_parse_vfwebqq, lambda value: {"vfwebqq": str(value)}),
     referer=SMARTQQ_REFERER_S,
     origin=ORIGIN_S,
+    wire_format=SMARTQQ_FORMAT,
 )
 """The vfwebqq for the s host; the one that login2 gives is not good there."""
 
-LOGIN2 = replace(
+LOGIN2 = _late(
     webqq3.LOGIN2,
     form=Form(
         forms.Login2Form,
@@ -205,56 +216,58 @@ SIGN_OUT = Exchange(
         fixed("deep_logout", 1),
     ),
     # No client read the reply, and no source shows it: whatever comes is taken.
-    Reply(lambda _, text: text, str),
+    Reply(lambda _name, text, _: text, lambda value, _: str(value)),
     referer="http://w.qq.com/",
 )
 """The end of the account's being signed in (Mojo-Webqq 2018)."""
 
 # --- contacts ---------------------------------------------------------------------------------
 
-FRIENDS = replace(
+FRIENDS = _late(
     webqq3.FRIENDS, form=Form(forms.FriendsForm, inner=(_VFWEBQQ, _HASH)), referer=SMARTQQ_REFERER_S
 )
-GROUPS = replace(
+GROUPS = _late(
     webqq3.GROUPS, form=Form(forms.GroupsForm, inner=(_VFWEBQQ, _HASH)), referer=SMARTQQ_REFERER_S
 )
-GROUP_INFO = replace(
+GROUP_INFO = _late(
     webqq3.GROUP_INFO,
     form=Form(forms.GroupInfoForm, Field("gcode", INTEGER), _VFWEBQQ, _TIME),
     referer=SMARTQQ_REFERER_S,
 )
-DISCUSSIONS = replace(webqq3.DISCUSSIONS, referer=SMARTQQ_REFERER_S)
-DISCUSSION_INFO = replace(webqq3.DISCUSSION_INFO, referer=SMARTQQ_REFERER_D)
-TRANSLATE = replace(
+DISCUSSIONS = _late(webqq3.DISCUSSIONS, referer=SMARTQQ_REFERER_S)
+DISCUSSION_INFO = _late(webqq3.DISCUSSION_INFO, referer=SMARTQQ_REFERER_D)
+TRANSLATE = _late(
     webqq3.TRANSLATE,
     form=Form(
         forms.TranslateForm, Field("tuin", INTEGER, "uin"), Field("type", INTEGER), _VFWEBQQ, _TIME
     ),
     referer=SMARTQQ_REFERER_S,
 )
-ONLINE = replace(webqq3.ONLINE, referer=SMARTQQ_REFERER_D)
-RECENT = replace(
+ONLINE = _late(webqq3.ONLINE, referer=SMARTQQ_REFERER_D)
+RECENT = _late(
     webqq3.RECENT,
     form=Form(forms.RecentForm, inner=(_VFWEBQQ, *_SESSION)),
     referer=SMARTQQ_REFERER_D,
     origin=SMARTQQ_ORIGIN_D,
 )
-SELF_INFO = replace(webqq3.SELF_INFO, referer=SMARTQQ_REFERER_S)
-FRIEND_INFO = replace(webqq3.FRIEND_INFO, referer=SMARTQQ_REFERER_S)
-LONG_NICK = replace(webqq3.LONG_NICK, referer=SMARTQQ_REFERER_S)
-SET_LONG_NICK = replace(webqq3.SET_LONG_NICK, referer=SMARTQQ_REFERER_S)
-ACCEPT_FRIEND = replace(webqq3.ACCEPT_FRIEND, referer=SMARTQQ_REFERER_S)
+SELF_INFO = _late(webqq3.SELF_INFO, referer=SMARTQQ_REFERER_S)
+FRIEND_INFO = _late(webqq3.FRIEND_INFO, referer=SMARTQQ_REFERER_S)
+LONG_NICK = _late(webqq3.LONG_NICK, referer=SMARTQQ_REFERER_S)
+SET_LONG_NICK = _late(webqq3.SET_LONG_NICK, referer=SMARTQQ_REFERER_S)
+ACCEPT_FRIEND = _late(webqq3.ACCEPT_FRIEND, referer=SMARTQQ_REFERER_S)
 
 # --- messages ---------------------------------------------------------------------------------
 
-POLL = replace(
+POLL = _late(
     webqq3.POLL,
     form=Form(forms.PollForm, inner=(_PTWEBQQ, *_SESSION, fixed("key", ""))),
     referer=SMARTQQ_REFERER_D,
     origin=SMARTQQ_ORIGIN_D,
 )
 
-_SENT = Reply(lambda _, text: messages.parse_send_reply(text), messages.build_late_send_reply)
+_SENT = Reply(
+    lambda _name, text, _: messages.parse_send_reply(text), messages.build_late_send_reply
+)
 _MESSAGE = (
     MESSAGE_CONTENT,
     Field("face", INTEGER),
@@ -263,28 +276,28 @@ _MESSAGE = (
     _SESSION_ID,
 )
 
-SEND_FRIEND = replace(
+SEND_FRIEND = _late(
     webqq3.SEND_FRIEND,
     form=Form(forms.SendForm, inner=(Field("to", INTEGER), *_MESSAGE)),
     reply=_SENT,
     referer=SMARTQQ_REFERER_D,
     origin=SMARTQQ_ORIGIN_D,
 )
-SEND_GROUP = replace(
+SEND_GROUP = _late(
     webqq3.SEND_GROUP,
     form=Form(forms.GroupSendForm, inner=(Field("group_uin", INTEGER, "gid"), *_MESSAGE)),
     reply=_SENT,
     referer=SMARTQQ_REFERER_D,
     origin=SMARTQQ_ORIGIN_D,
 )
-SEND_DISCUSSION = replace(
+SEND_DISCUSSION = _late(
     webqq3.SEND_DISCUSSION,
     form=Form(forms.DiscussionSendForm, inner=(Field("did", INTEGER), *_MESSAGE)),
     reply=_SENT,
     referer=SMARTQQ_REFERER_D,
     origin=SMARTQQ_ORIGIN_D,
 )
-SEND_SESSION = replace(
+SEND_SESSION = _late(
     webqq3.SEND_SESSION,
     form=Form(
         forms.SessionSendForm,
@@ -299,8 +312,8 @@ SEND_SESSION = replace(
     referer=SMARTQQ_REFERER_D,
     origin=SMARTQQ_ORIGIN_D,
 )
-SIGNATURE = replace(webqq3.SIGNATURE, referer=SMARTQQ_REFERER_D)
-CHANGE_STATUS = replace(webqq3.CHANGE_STATUS, referer=SMARTQQ_REFERER_D)
+SIGNATURE = _late(webqq3.SIGNATURE, referer=SMARTQQ_REFERER_D)
+CHANGE_STATUS = _late(webqq3.CHANGE_STATUS, referer=SMARTQQ_REFERER_D)
 
 EXCHANGES: tuple[Call[Any], ...] = (
     LOGIN_PAGE,

@@ -347,7 +347,7 @@ RECENT = Exchange(
 )
 """Whom one has lately written with."""
 
-_DONE = Reply(lambda _, text: messages.parse_send_reply(text), messages.build_send_reply)
+_DONE = Reply(lambda _name, text, _: messages.parse_send_reply(text), messages.build_send_reply)
 
 SET_LONG_NICK = Exchange(
     "set_long_nick2",
@@ -398,7 +398,7 @@ POLL = Exchange(
             fixed("ids", []),
         ),
     ),
-    Reply(lambda _, text: messages.parse_poll(text), messages.build_poll),
+    Reply(lambda _, text, format_: messages.parse_poll(text, format_), messages.build_poll),
     referer=REFERER_POLL,
     origin=ORIGIN_D,
 )
@@ -547,7 +547,7 @@ HEARTBEAT = Exchange(
         _TIME,
     ),
     # No client read the reply, and no source shows it: whatever comes is taken.
-    Reply(lambda _, text: text, str),
+    Reply(lambda _name, text, _: text, lambda value, _: str(value)),
     referer=REFERER_WEB,
 )
 """Still here, every 60 s."""

@@ -14,12 +14,14 @@ The JSONP grammar, as ptlogin2 wrote it and clients of 2013 `eval`ed it::
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
 from typing import NamedTuple, NoReturn, TypeAlias
 
 __all__ = [
+    "MAX_DEPTH",
     "Call",
     "Envelope",
     "Literal",
@@ -35,13 +37,14 @@ __all__ = [
     "parse_call",
     "parse_envelope",
     "quote",
-    "unescape",
 ]
 
 Literal: TypeAlias = "str | int | float | bool | None"
 
 MAX_DIGITS = 19
 """The longest number that we read: 64 bits."""
+MAX_DEPTH = 32
+"""Lists and objects in each other that a server reads; clients sent three."""
 
 
 class Call(NamedTuple):
@@ -129,32 +132,19 @@ def excerpt(text: str, limit: int = 80) -> str:
     return line if len(line) <= limit else line[:limit] + "..."
 
 
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
-_TO_ESCAPE = re.compile("[&<>\"']")
-_CHARACTERS = {name: character for character, name in _ESCAPES.items()} | {"&nbsp;": " "}
-_ESCAPED = re.compile("|".join(_CHARACTERS))
+_ESCAPES = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;", " ": "&nbsp;"}
+)
 
 
 def escape(text: str) -> str:
-    """The text as the server wrote it: nicks, names, cards, message text.
+    """A name as the lists of qun.qq.com wrote it; the other hosts wrote names as they are.
 
     Example:
         >>> escape("<3 & more")
-        '&lt;3 &amp; more'
+        '&lt;3&nbsp;&amp;&nbsp;more'
     """
-    return _TO_ESCAPE.sub(lambda found: _ESCAPES[found[0]], text)
-
-
-def unescape(text: str) -> str:
-    """The reverse of `escape`; ``&nbsp;`` becomes a plain space, other references stay.
-
-    Example:
-        >>> unescape("&amp;lt;&nbsp;1")
-        '&lt; 1'
-    """
-    if "&" not in text:
-        return text
-    return _ESCAPED.sub(lambda found: _CHARACTERS[found[0]], text)
+    return text.translate(_ESCAPES)
 
 
 # --- JSON -------------------------------------------------------------------------------------
@@ -182,23 +172,45 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def load(text: str) -> object:
+def load(text: str, depth: int | None = None) -> object:
     """The value of a JSON text.
 
+    Args:
+        text: What came.
+        depth: Lists and objects in each other at most. What Python could just read, it could not
+            write again from a deeper place, so what a server reads has a bound.
+
     Raises:
-        ValueError: Not JSON, NaN or Infinity, a number of more than 64 bits or above a float's.
+        ValueError: Not JSON, NaN or Infinity, a number of more than 64 bits or above a float's,
+            nested deeper than `depth`.
         RecursionError: Nested deeper than Python reads.
     """
+    if depth is not None and text.count("[") + text.count("{") > depth and _depth(text) > depth:
+        raise ValueError("nested too deeply")
     return _DECODER.decode(text)
 
 
-def dump(value: object) -> str:
-    r"""A value as compact JSON in ASCII.
+# A text that does not end is one token, too: else each of its quotes would be tried anew.
+_TOKENS = re.compile(r'"(?:[^"\\]|\\[\s\S])*(?:"|\Z|\\\Z)|[\[{]|[\]}]')
 
-    ASCII, because replies go out as ``text/plain`` without a charset, which the Java clients
-    read as Latin-1. The historical server wrote ``\uXXXX`` as well (captures of 2013 to 2015).
+
+def _depth(text: str) -> int:
+    """How many lists and objects are open at once at most."""
+    marks = (found[0] for found in _TOKENS.findall(text) if found[0] != '"')
+    steps = (1 if mark in "[{" else -1 for mark in marks)
+    return max(itertools.accumulate(steps), default=0)
+
+
+def dump(value: object, *, is_ascii: bool = True, is_sorted: bool = False) -> str:
+    r"""A value as compact JSON.
+
+    Args:
+        value: Of what JSON has.
+        is_ascii: Whether what is not ASCII is written as ``\uXXXX``.
+        is_sorted: Whether the fields of objects are written by the alphabet.
     """
-    return json.dumps(value, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=is_ascii, sort_keys=is_sorted, separators=(",", ":"))
+    return clean(text)  # a part that was kept as it came may have half a character
 
 
 def dump_for_people(value: object) -> str:

@@ -8,6 +8,7 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol
 
 from ..protocol.codes import Status
@@ -76,13 +77,18 @@ class Channel:
         self.storage = storage
         self.poll_timeout = poll_timeout
         self.session_timeout = session_timeout
-        self.is_closing = False
+        self._closing = asyncio.Event()
         self._by_account: dict[int, PollSession] = {}
         self._by_secret: dict[tuple[str, str], PollSession] = {}  # by kind and secret
         self._listeners: dict[int, set[Listener]] = {}
         # liblwqq passes over a system_message with the seq of one before. Captures have five
         # digits; the first is drawn, so that a restart does not give the same ones again.
         self._seq = itertools.count(10_000 + secrets.randbelow(50_000))
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the server stops."""
+        return self._closing.is_set()
 
     # -- sessions ---------------------------------------------------------------------------
 
@@ -247,6 +253,17 @@ class Channel:
         else:
             session.noted()
 
+    async def pause_until(self, deadline: float) -> None:
+        """Hold an answer that has nothing to tell, unless the server stops.
+
+        Args:
+            deadline: loop time.
+        """
+        left = deadline - asyncio.get_running_loop().time()
+        if left > 0 and not self.is_closing:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), left)
+
     def end_poll(self, session: PollSession, turn: Turn) -> None:
         """The client has gone away: a poll that is held ends with nothing."""
         session.take_back(turn)
@@ -270,7 +287,7 @@ class Channel:
 
     def close(self) -> None:
         """Let go all polls that are held, with nothing new; the sessions stay on disk."""
-        self.is_closing = True
+        self._closing.set()
         for session in set(self._by_secret.values()):
             session.wake()
             if session.expiry is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..protocol import forms, hashes, webqq3, wire
 from ..protocol.codes import Status
+from ..protocol.dialect import SMARTQQ
 from ..protocol.models import (
     Category,
     Discussion,
@@ -26,6 +27,8 @@ __all__ = ["ANSWERS"]
 
 #: retcode of a friend-list hash that is wrong.
 WRONG_HASH = 50
+#: retcode of SmartQQ for a group's details by its gid (captures of 2016 and 2017).
+NOT_BY_GID = 6
 #: ``mflag`` of an administrator; the owner has none, they are in ``owner``.
 _ADMIN = 1
 #: ``type`` of get_recent_list2, by kind of conversation.
@@ -40,7 +43,7 @@ def _friends(handler: ExchangeHandler, session: PollSession, form: forms.Friends
     categories = tuple(Category(number, name, number) for number, name in headings)
     friends = tuple(_friend(session, row) for row in storage.friend_rows(session.account))
     # "我的好友", number 0, has no line, as in captures of 2013 and 2016.
-    return webqq3.FRIENDS.answer(FriendList(friends, categories))
+    return session.exchanges.friends.answer(FriendList(friends, categories))
 
 
 def _friend(session: PollSession, row: FriendRow) -> Friend:
@@ -80,7 +83,7 @@ def _groups(handler: ExchangeHandler, session: PollSession, form: forms.GroupsFo
         )
         for room, mark, mask in handler.server.storage.rooms(session.account, "group")
     )
-    return webqq3.GROUPS.answer(groups)
+    return session.exchanges.groups.answer(groups)
 
 
 #: ``flag`` of a plain group (capture of 2016).
@@ -91,10 +94,12 @@ def _group_info(handler: ExchangeHandler, session: PollSession, form: forms.Grou
     room = _group_by(handler, session, form.gcode)
     if room is None:
         return wire.build_refusal(UNKNOWN_CONTACT)
+    if session.dialect == SMARTQQ.name and form.gcode != session.code_of(room.number):
+        return wire.build_refusal(NOT_BY_GID)
     storage = handler.server.storage
     rows = storage.member_rows(room.number)
     close = storage.friend_numbers(session.account) | {session.account}
-    return webqq3.GROUP_INFO.answer(
+    return session.exchanges.group_info.answer(
         GroupDetails(
             gid=session.gid_of(room.number),
             code=session.code_of(room.number),
@@ -146,7 +151,7 @@ def _discussions(
     handler: ExchangeHandler, session: PollSession, _form: forms.DiscussionsForm
 ) -> str:
     rooms = handler.server.storage.rooms(session.account, "discussion")
-    return webqq3.DISCUSSIONS.answer(
+    return session.exchanges.discussions.answer(
         tuple(Discussion(session.did_of(room.number), room.name, mask) for room, _, mask in rooms)
     )
 
@@ -170,14 +175,16 @@ def _discussion_info(
         for account, _ in storage.members(number)
     )
     owner = session.uin_of(room.owner)
-    return webqq3.DISCUSSION_INFO.answer(DiscussionDetails(form.did, room.name, owner, members))
+    return session.exchanges.discussion_info.answer(
+        DiscussionDetails(form.did, room.name, owner, members)
+    )
 
 
 def _translate(handler: ExchangeHandler, session: PollSession, form: forms.TranslateForm) -> str:
     number = _meant(handler, session, form)
     if not number:
         return wire.build_refusal(UNKNOWN_CONTACT)
-    return webqq3.TRANSLATE.answer(Translation(form.uin, number))
+    return session.exchanges.translate.answer(Translation(form.uin, number))
 
 
 def _meant(handler: ExchangeHandler, session: PollSession, form: forms.TranslateForm) -> int:
@@ -196,13 +203,13 @@ def _online(handler: ExchangeHandler, session: PollSession, _form: forms.OnlineF
         for number in sorted(handler.server.storage.friend_numbers(session.account))
         if channel.is_online(number)
     )
-    return webqq3.ONLINE.answer(tuple(present))
+    return session.exchanges.online.answer(tuple(present))
 
 
 def _recent(handler: ExchangeHandler, session: PollSession, _form: forms.RecentForm) -> str:
     made = {"friend": session.uin_of, "group": session.gid_of, "discussion": session.did_of}
     threads = handler.server.storage.recent(session.account)
-    return webqq3.RECENT.answer(
+    return session.exchanges.recent.answer(
         tuple(Recent(made[kind](number), _RECENT_TYPES[kind]) for kind, number in threads)
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..protocol.dialect import SMARTQQ
 from ..protocol.models import (
     DiscussionMessage,
     Event,
@@ -33,11 +34,14 @@ def _friend(session: PollSession, message: StoredMessage) -> Event:
 
 
 def _group(session: PollSession, message: StoredMessage) -> Event:
+    gid = session.gid_of(message.target)
+    # SmartQQ said the gid twice (captures of 2015 to 2017): smartqq in Java answers to the code.
+    code = gid if session.dialect == SMARTQQ.name else session.code_of(message.target)
     return GroupMessage(
-        gid=session.gid_of(message.target),
+        gid=gid,
         sender=session.uin_of(message.sender),
         content=message.content,
-        code=session.code_of(message.target),
+        code=code,
         recipient=session.account,
         time=message.time,
         msg_id=message.id,

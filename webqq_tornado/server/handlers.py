@@ -20,7 +20,7 @@ from ..protocol import wire
 from ..protocol.codes import LoginResult
 from ..protocol.errors import ProtocolError
 from ..protocol.exchange import Call
-from ..protocol.login import LOGIN_REPLY, login_refusal
+from ..protocol.login import build_login, login_refusal
 from .channel import PollSession
 from .hosts import is_historical
 from .site import Site
@@ -134,14 +134,20 @@ class Handler(RequestHandler):
             value: of the cookie.
             domain: "qq.com" is taken in its place where a client would refuse it.
         """
-        # Not by `set_cookie`: it puts an empty value, or one with an "@", in quotes, which were
-        # never there, and which libcurl's clients keep (twqq 2014).
-        where = self._cookie_domain(domain)
-        self.add_header("Set-Cookie", f"{name}={value};Path=/;" + (where and f"Domain={where};"))
+        self._write_cookie(name, value, "", domain)
 
     def clear_domain_cookie(self, name: str, domain: str = "qq.com") -> None:
         """The end of a cookie set by `set_domain_cookie`."""
-        self.clear_cookie(name, domain=self._cookie_domain(domain) or None)
+        self._write_cookie(name, "", "EXPIRES=Fri, 02-Jan-1970 00:00:00 GMT; ", domain)
+
+    def _write_cookie(self, name: str, value: str, expires: str, domain: str) -> None:
+        # Not by `set_cookie`: it puts an empty value, or one with an "@", in quotes, which were
+        # never there, and which libcurl's clients keep (twqq 2014). The form, with a blank after
+        # each semicolon, is that of captures from 2011 to 2018: floatinghotpot/qqbot 2017 splits
+        # at the blank.
+        where = self._cookie_domain(domain)
+        site = f" DOMAIN={where};" if where else ""
+        self.add_header("Set-Cookie", f"{name}={value}; {expires}PATH=/;{site}")
 
     def _cookie_domain(self, domain: str) -> str:
         if not self.is_historical:
@@ -183,18 +189,22 @@ class Handler(RequestHandler):
         ):
             self.set_domain_cookie(name, value, "ptlogin2.qq.com")
 
-    def address_of(self, host: str, path: str) -> str:
+    def address_of(self, host: str, path: str, *, is_plain: bool = False) -> str:
         """The address of a historical host, or the bare address for who came by that.
 
         Args:
             host: historical.
             path: with its query.
+            is_plain: whether a historical host is led to by http, however the client came.
         """
         name = host if self.is_historical else self._host
         if ":" in name:
             name = f"[{name}]"
-        port = f":{self.port}" if self.port else ""
-        return f"{self.request.protocol}://{name}{port}{path}"
+        scheme, port = self.request.protocol, self.port
+        if is_plain and self.is_historical and scheme == "https":
+            scheme, port = "http", self.server.port if port else None
+        where = f"{name}:{port}" if port else name
+        return f"{scheme}://{where}{path}"
 
     @property
     def netloc(self) -> str:
@@ -302,7 +312,7 @@ class ExchangeHandler(Handler):
 
 
 #: What a host says to a request that it can not read, where it is no JSON.
-_BAD_REQUESTS = {"ssl": LOGIN_REPLY.build(login_refusal(LoginResult.BAD_PARAMETER))}
+_BAD_REQUESTS = {"ssl": build_login(login_refusal(LoginResult.BAD_PARAMETER))}
 #: Hosts that take a GET for a POST, and the reverse: Mojo-Webqq 2018 asked for the groups by a
 #: GET with ``r``, a bot in Go of 2017 for its profile by a POST.
 _EITHER_METHOD = ("s",)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import mimetypes
@@ -14,10 +13,12 @@ from typing import Any, NoReturn
 from ..protocol import wire
 from ..protocol.codes import LoginResult
 from ..protocol.faces import FACES
+from ..protocol.fields import MOST_SAFE
 from .handlers import Handler, Refusal
 from .messages import is_too_long
+from .page_schema import Operation, operation_of
 from .page_views import conversations, identifier, message_view, person
-from .storage import Account, Conversation, Nonce, load_content
+from .storage import Account, Conversation, Nonce
 from .storage.sessions import PLACE_SECONDS
 from .throttle import Place
 
@@ -28,6 +29,8 @@ logger = logging.getLogger("webqq_tornado.server")
 #: By which a browser is known when it signs in again; see `throttle`. It opens nothing.
 DEVICE_COOKIE = "webqq_device"
 TEXT_BYTES = 720
+#: Messages that a page gets at once.
+MOST_AT_ONCE = 200
 #: Characters of a password that is set on the page. Old ones, also shorter, go on.
 MIN_PASSWORD, MAX_PASSWORD = 8, 128
 #: Seconds for which a page may send a message again; its nonces are random.
@@ -93,7 +96,7 @@ class PageHandler(Handler):
         return account
 
     def json(self) -> dict[str, Any]:
-        """The body of a POST; what a foreign page could send without asking is refused.
+        """The body of a POST, by `page_schema`; what a foreign page could send is refused.
 
         Raises:
             Refusal: 400, 403 or 415.
@@ -104,27 +107,33 @@ class PageHandler(Handler):
         if not self.request.headers.get("Content-Type", "").startswith("application/json"):
             refuse(415, "Send JSON with Content-Type application/json")
         try:
-            value = json.loads(self.request.body)
-        except (ValueError, RecursionError):
-            refuse(400, "The body is not JSON")
+            value = wire.load(self.request.body.decode("utf-8-sig"), wire.MAX_DEPTH)
+        except UnicodeDecodeError:
+            refuse(400, "The body is not UTF-8")
+        except (ValueError, RecursionError) as error:
+            refuse(400, f"The body is not JSON: {error}")
         if not isinstance(value, dict):
             refuse(400, "The body is not a JSON object")
-        return value
+        return self._read(lambda operation: operation.read(value))
+
+    def query(self) -> dict[str, Any]:
+        """The query of a GET, by `page_schema`.
+
+        Raises:
+            Refusal: 400, a field is missing, or not what it may be.
+        """
+        texts = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+        return self._read(lambda operation: operation.read_query(texts))
+
+    def _read(self, read: Callable[[Operation], dict[str, Any]]) -> dict[str, Any]:
+        try:
+            return read(operation_of(str(self.request.method), self.request.path))
+        except ValueError as error:
+            refuse(400, str(error))
 
     def is_own(self, origin: str) -> bool:
         """Whether a page of ours asks."""
         return origin in {f"{scheme}://{self.request.host}" for scheme in ("http", "https")}
-
-    def field(self, body: dict[str, Any], name: str, kind: type) -> Any:
-        """A part of the body.
-
-        Raises:
-            Refusal: 400, it is missing or of another kind.
-        """
-        value = body.get(name)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            refuse(400, f"{name} is missing or malformed")
-        return value
 
     def new_password(self, body: dict[str, Any], name: str) -> str:
         """A password that is to be set, of 8 characters at least (NIST SP 800-63B, 5.1.1.2).
@@ -132,11 +141,9 @@ class PageHandler(Handler):
         Raises:
             Refusal: 400, it is none.
         """
-        password: str = self.field(body, name, str)
+        password: str = body[name]
         if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
             refuse(400, f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")
-        if password != wire.clean(password):
-            refuse(400, "A password has no halves of characters")
         return password
 
     def refuse_for(self, seconds: float) -> NoReturn:
@@ -227,14 +234,16 @@ class SignInHandler(PageHandler):
         self.sign_in(self._by_link(body) if "link" in body else self._by_password(body))
 
     def _by_link(self, body: dict[str, Any]) -> Account:
-        account = self.server.use_token(self.field(body, "link", str))
+        account = self.server.use_token(body["link"])
         if account is None:
             refuse(403, "This sign-in link was already used, or is too old")
         return account
 
     def _by_password(self, body: dict[str, Any]) -> Account:
-        number, password = self.field(body, "account", int), self.field(body, "password", str)
-        digest = hashlib.md5(password.encode("utf-8", "replace")).digest()
+        if not {"account", "password"} <= body.keys():
+            refuse(400, "account and password are needed, or link")
+        number, password = body["account"], body["password"]
+        digest = hashlib.md5(password.encode()).digest()
         gate, place = self.server.gate, self.place
         outcome = gate.by_password(number, place, digest)
         if outcome is LoginResult.REFUSED:
@@ -250,7 +259,7 @@ class RegisterHandler(PageHandler):
     def post(self) -> None:
         """Answers with who it is, signed in, and the token of the session."""
         body = self.json()
-        nick, password = self.field(body, "nick", str), self.new_password(body, "password")
+        nick, password = body["nick"], self.new_password(body, "password")
         try:
             account = self.server.storage.create_account(nick, password)
         except ValueError as error:
@@ -296,29 +305,18 @@ class MessagesHandler(PageHandler):
 
     def get(self) -> None:
         """Some of them, oldest first."""
-        me = self.me()
-        conversation = self.conversation(self.get_query_argument("conversation", ""), me)
-        try:
-            before = int(self.get_query_argument("before", str(2**62)))
-            limit = min(max(int(self.get_query_argument("limit", "50")), 1), 200)
-        except ValueError:
-            refuse(400, "before and limit are numbers")
-        storage = self.server.storage
-        messages, more = storage.history(me.number, conversation, min(max(before, 0), 2**62), limit)
+        me, query = self.me(), self.query()
+        conversation = self.conversation(query["conversation"], me)
+        before, limit = query.get("before", MOST_SAFE), min(query.get("limit", 50), MOST_AT_ONCE)
+        messages, more = self.server.storage.history(me.number, conversation, before, limit)
         views = [message_view(self.server, me.number, message) for message in messages]
         self.write({"messages": views, "more": more})
 
     def post(self) -> None:
         """Send one."""
         me, body = self.me(), self.json()
-        conversation = self.conversation(self.field(body, "conversation", str), me)
-        nonce = self.field(body, "nonce", str) if "nonce" in body else None
-        if nonce is not None and not (nonce.isascii() and len(nonce) <= 64):
-            refuse(400, "nonce is at most 64 ASCII characters")
-        try:
-            content = load_content(body.get("content"))
-        except ValueError as error:
-            refuse(400, str(error))
+        conversation = self.conversation(body["conversation"], me)
+        content, nonce = body["content"], body.get("nonce")
         if not content.parts or not content.text.strip():
             refuse(400, "A message has some content")
         if is_too_long(content):
@@ -338,10 +336,8 @@ class ReadHandler(PageHandler):
     def post(self) -> None:
         """Up to one, on all pages of the account."""
         me, body = self.me(), self.json()
-        conversation = self.conversation(self.field(body, "conversation", str), me)
-        message = self.field(body, "message", int)
-        if not 0 <= message < 2**62:
-            refuse(400, "message is the number of a message")
+        conversation = self.conversation(body["conversation"], me)
+        message = body["message"]
         self.server.storage.mark_seen(me.number, conversation, message)
         for page in tuple(self.server.pages):
             if page.account == me.number:
@@ -357,7 +353,7 @@ class TypingHandler(PageHandler):
     def post(self) -> None:
         """Of a conversation with a friend; others are not told."""
         me, body = self.me(), self.json()
-        conversation = self.conversation(self.field(body, "conversation", str), me)
+        conversation = self.conversation(body["conversation"], me)
         if conversation.kind == "friend":
             self.server.channel.typing(me.number, conversation.number)
         self.set_status(204)

@@ -25,7 +25,7 @@ class FriendsHandler(PageHandler):
     def post(self) -> None:
         """By QQ number: at once, or asks, as the other one wants it."""
         me, body = self.me(), self.json()
-        number = self.field(body, "account", int)
+        number = body["account"]
         friend = self.server.storage.account(number)
         if friend is None:
             refuse(404, f"There is no account {number}")
@@ -38,7 +38,7 @@ class FriendsHandler(PageHandler):
         elif friend.allow == _AT_ONCE:
             self._befriend(me, friend, "added_buddy_sig")
         else:
-            self._ask(me, friend, str(body.get("text", "")))
+            self._ask(me, friend, body.get("text", ""))
 
     def _befriend(self, me: Account, friend: Account, type_: str) -> None:
         self.server.storage.befriend(me.number, friend.number)
@@ -60,7 +60,7 @@ class FriendHandler(PageHandler):
     def post(self) -> None:
         """Mark, category, or not at all any more."""
         me, body = self.me(), self.json()
-        number, storage = self.field(body, "account", int), self.server.storage
+        number, storage = body["account"], self.server.storage
         if not storage.are_friends(me.number, number):
             refuse(404, "There is no such friend")
         if body.get("remove") is True:
@@ -74,10 +74,10 @@ class FriendHandler(PageHandler):
     def _change(self, me: int, friend: int, body: dict[str, Any]) -> None:
         try:
             if "category" in body:
-                category = self.field(body, "category", int)
+                category = body["category"]
                 self.server.storage.set_category(me, friend, category)
             if "mark" in body:
-                self.server.storage.set_mark(me, friend, self.field(body, "mark", str))
+                self.server.storage.set_mark(me, friend, body["mark"])
         except ValueError as error:
             refuse(400, str(error))
 
@@ -89,8 +89,8 @@ class HeadingsHandler(PageHandler):
         """A new one; or, with its number, another name for it; without a name, it is removed."""
         me, body = self.me(), self.json()
         storage = self.server.storage
-        number = self.field(body, "number", int) if "number" in body else 0
-        name = self.field(body, "name", str)
+        number = body.get("number", 0)
+        name = body["name"]
         try:
             if not number:
                 number = storage.add_heading(me.number, name).number
@@ -110,10 +110,10 @@ class RequestsHandler(PageHandler):
     def post(self) -> None:
         """Accept one, or refuse it."""
         me, body = self.me(), self.json()
-        asker, storage = self.field(body, "account", int), self.server.storage
+        asker, storage = body["account"], self.server.storage
         if storage.request(me.number, asker) is None:
             refuse(404, "There is no such request any more")
-        if self.field(body, "accept", bool):
+        if body["accept"]:
             storage.befriend(me.number, asker)
             self.server.channel.befriended(me.number, asker, "verify_pass_add")
         else:

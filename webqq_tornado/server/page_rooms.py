@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from ..protocol.codes import Mask
@@ -24,7 +24,7 @@ class RoomsHandler(PageHandler):
     def post(self) -> None:
         """Of oneself and others."""
         me, body = self.me(), self.json()
-        name, members = self.field(body, "name", str), self.friends(me, body, "members")
+        name, members = body["name"], self.friends(me, body, "members")
         storage = self.server.storage
         create = storage.create_group if self.kind == "group" else storage.create_discussion
         try:
@@ -40,19 +40,13 @@ class RoomsHandler(PageHandler):
         Raises:
             Refusal: 403 names the first who is no friend, 400 who does not exist.
         """
-        numbers, storage = self.numbers(body, name), self.server.storage
+        numbers: list[int] = body[name]
+        storage = self.server.storage
         known = storage.friend_numbers(me.number) | {me.number}
         for number in numbers:
             person = None if number in known else storage.account(number)
             if person is not None:
                 refuse(403, f"{person.nick} is not your friend: add them as a friend first")
-        return numbers
-
-    def numbers(self, body: dict[str, Any], name: str) -> list[int]:
-        """A list of QQ numbers of the body."""
-        numbers: list[int] = self.field(body, name, list)
-        if not all(type(number) is int for number in numbers) or len(numbers) > 500:
-            refuse(400, f"{name} is a list of at most 500 QQ numbers")
         return numbers
 
 
@@ -68,22 +62,23 @@ class RoomHandler(RoomsHandler):
     def post(self) -> None:
         """Each field of the body is one change; see `_CHANGES`."""
         me, body = self.me(), self.json()
-        conversation = self.conversation(self.field(body, "conversation", str), me)
+        conversation = self.conversation(body["conversation"], me)
         room = self.server.storage.room(conversation.number, conversation.kind)
         if room is None:
             refuse(404, "There is no such room")
-        for name in body:
-            change = _CHANGES.get(name)
-            if change is None and name != "conversation":
-                refuse(400, f"{name} is nothing that a room can change")
-            try:
-                if change is not None:
-                    change(self, me, room, body)
-            except ValueError as error:
-                refuse(400, str(error))
-        people = self.server.storage.member_numbers(room.number) | {me.number}
-        self.server.channel.contacts_changed(people)
+        try:
+            for name in filter(_CHANGES.get, body):  # in the schema's order
+                _CHANGES[name](self, me, room, body)
+        except ValueError as error:
+            refuse(400, str(error))
+        self.server.channel.contacts_changed(self._concerned(me, room, body))
         self.set_status(204)
+
+    def _concerned(self, me: Account, room: RoomRow, body: Mapping[str, object]) -> set[int]:
+        """Whose page has to load what was changed: a name of one's own concerns nobody else."""
+        is_private = body.keys() <= {"conversation", *_PRIVATE}
+        others = () if is_private else self.server.storage.member_numbers(room.number)
+        return {me.number, *others}
 
     def must_lead(self, me: Account, room: RoomRow) -> None:
         """A group has who leads it; in a discussion all may do all.
@@ -102,25 +97,25 @@ _Change: TypeAlias = Callable[[RoomHandler, Account, RoomRow, dict[str, Any]], N
 
 def _rename(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
     handler.must_lead(me, room)
-    handler.server.storage.rename_room(room.number, handler.field(body, "name", str))
+    handler.server.storage.rename_room(room.number, body["name"])
 
 
 def _memo(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
     handler.must_lead(me, room)
-    handler.server.storage.set_memo(room.number, handler.field(body, "memo", str))
+    handler.server.storage.set_memo(room.number, body["memo"])
 
 
 def _mark(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
-    mark = handler.field(body, "mark", str)
+    mark = body["mark"]
     handler.server.storage.set_room_mark(room.number, me.number, mark)
 
 
 def _card(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
-    handler.server.storage.set_card(room.number, me.number, handler.field(body, "card", str))
+    handler.server.storage.set_card(room.number, me.number, body["card"])
 
 
 def _mask(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
-    mask = Mask(handler.field(body, "mask", int))
+    mask = Mask(body["mask"])
     handler.server.storage.set_mask(room.number, me.number, mask)
 
 
@@ -133,13 +128,14 @@ def _add(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any])
             )
 
 
-def _leave(handler: RoomHandler, me: Account, room: RoomRow, _body: dict[str, Any]) -> None:
-    _remove_member(handler, me, room, me.number)
+def _leave(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
+    if body["leave"]:
+        _remove_member(handler, me, room, me.number)
 
 
 def _remove(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
     handler.must_lead(me, room)
-    member = handler.field(body, "remove", int)
+    member = body["remove"]
     if not handler.server.storage.is_member(room.number, member) or member == room.owner:
         raise ValueError("there is no such member to take out")
     _remove_member(handler, me, room, member)
@@ -163,7 +159,9 @@ def _remove_member(handler: RoomHandler, me: Account, room: RoomRow, member: int
 def _admin(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
     if room.owner != me.number or room.kind != "group":
         refuse(403, "Only the owner does that")
-    member, is_admin = handler.field(body, "admin", int), body.get("is_admin") is not False
+    member, is_admin = body["admin"], body.get("is_admin") is not False
+    if not handler.server.storage.is_member(room.number, member):
+        raise ValueError("there is no such member")
     handler.server.storage.set_admin(room.number, member, is_admin)
     handler.server.channel.group_changed(
         room.number, "group_admin_op", member=member, op_type=_MADE_ADMIN if is_admin else _NO_ADMIN
@@ -179,9 +177,11 @@ _CHANGES: dict[str, _Change] = {
     "add": _add,
     "remove": _remove,
     "admin": _admin,
-    "is_admin": lambda *_: None,  # belongs to "admin"
     "leave": _leave,
 }
+
+#: What one has for oneself; "is_admin" without "admin" changes nothing.
+_PRIVATE = frozenset({"mark", "mask", "is_admin"})
 
 ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (
     (r"/page/groups", RoomsHandler),

@@ -33,7 +33,7 @@ def _self_info(handler: ExchangeHandler, session: PollSession, _form: forms.Self
     if profile is None:
         return wire.build_refusal(SESSION_GONE)
     info = SelfInfo(**_told(profile), vfwebqq=session.vfwebqq)  # type: ignore[arg-type]  # its own fields
-    return webqq3.SELF_INFO.answer(info)
+    return session.exchanges.self_info.answer(info)
 
 
 def _friend_info(handler: ExchangeHandler, session: PollSession, form: forms.FriendInfoForm) -> str:
@@ -46,7 +46,7 @@ def _friend_info(handler: ExchangeHandler, session: PollSession, form: forms.Fri
     if _is_close(handler, session, number):
         told = {**_told(profile), "status": handler.server.channel.status_of(number)}
     told["uin"] = form.uin
-    return webqq3.FRIEND_INFO.answer(FriendInfo(**told))  # type: ignore[arg-type]  # its own fields
+    return session.exchanges.friend_info.answer(FriendInfo(**told))  # type: ignore[arg-type]  # its own fields
 
 
 def _is_close(handler: ExchangeHandler, session: PollSession, number: int) -> bool:
@@ -61,7 +61,7 @@ def _long_nick(handler: ExchangeHandler, session: PollSession, form: forms.LongN
     if account is None:
         return wire.build_refusal(UNKNOWN_CONTACT)
     text = account.lnick if _is_close(handler, session, number) else ""
-    return webqq3.LONG_NICK.answer((Signature(form.uin, text),))
+    return session.exchanges.long_nick.answer((Signature(form.uin, text),))
 
 
 def _set_long_nick(
@@ -72,7 +72,7 @@ def _set_long_nick(
     except ValueError as error:
         return wire.build_refusal(BAD_REQUEST, str(error))
     handler.server.channel.contacts_changed({session.account})
-    return webqq3.SET_LONG_NICK.answer(SendReply(0, "ok"))
+    return session.exchanges.set_long_nick.answer(SendReply(0, "ok"))
 
 
 def _accept_friend(
@@ -87,7 +87,7 @@ def _accept_friend(
     except ValueError as error:
         return wire.build_refusal(BAD_REQUEST, str(error))
     handler.server.channel.befriended(session.account, form.account, "verify_pass_add")
-    return webqq3.ACCEPT_FRIEND.answer(SendReply(0, "ok"))
+    return session.exchanges.accept_friend.answer(SendReply(0, "ok"))
 
 
 ANSWERS: dict[object, Answer] = {

@@ -18,7 +18,7 @@ class QRHandler(PageHandler):
 
     def get(self) -> None:
         """All that wait, the newest first; with ?id= that one alone, which counts as scanned."""
-        me, identifier = self.me(), self.get_query_argument("id", "")
+        me, identifier = self.me(), self.query().get("id", "")
         waiting = self.server.qr.all_waiting()
         if identifier:
             waiting = [code for code in waiting if code.id == identifier]
@@ -30,8 +30,8 @@ class QRHandler(PageHandler):
     def post(self) -> None:
         """Let one in as oneself, or do not."""
         me, body = self.me(), self.json()
-        identifier = self.field(body, "id", str)
-        is_confirmed = self.field(body, "confirm", bool)
+        identifier = body["id"]
+        is_confirmed = body["confirm"]
         decide = self.server.qr.confirm if is_confirmed else self.server.qr.refuse
         if not decide(identifier, me.number):
             refuse(404, "This QR code has expired, or was used already: scan the new one")

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from ..protocol import wire
 from ..protocol.hashes import bkn
+from ..protocol.wireformat import SMARTQQ_FORMAT
 from .handlers import Handler
 from .site import Site
 from .storage import MemberRow
@@ -46,9 +47,9 @@ class QunHandler(Handler):
         is_proved = bool(skey) and self.get_body_argument("bkn", "") == str(bkn(skey))
         self.set_header("Content-Type", "application/json; charset=utf-8")
         if session is None or not is_proved:
-            self.write(wire.dump({"ec": _NOT_SIGNED_IN}))
+            self.write(SMARTQQ_FORMAT.dump({"ec": _NOT_SIGNED_IN}))
             return
-        self.write(wire.dump(self.question(self, session.account)))
+        self.write(SMARTQQ_FORMAT.dump(self.question(self, session.account)))
 
     def group(self) -> int:
         """The group that is asked about."""
@@ -57,7 +58,7 @@ class QunHandler(Handler):
 
 
 def _name(text: str) -> str:
-    return wire.escape(text).replace(" ", "&nbsp;")
+    return wire.escape(text)
 
 
 def _friends(handler: QunHandler, me: int) -> _Answer:

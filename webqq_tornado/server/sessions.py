@@ -18,6 +18,7 @@ from collections import deque
 from typing import Protocol
 
 from ..protocol.codes import Status
+from ..protocol.dialect import DIALECTS, Dialect
 from ..protocol.models import Event, Kicked, Secret
 from .habits import EVERYTHING, Habits
 from .storage import SessionRow, StoredMessage
@@ -103,6 +104,11 @@ class PollSession:
             "vfwebqq": self.vfwebqq,
             "ptwebqq": self.ptwebqq,
         }
+
+    @property
+    def exchanges(self) -> Dialect:
+        """The exchanges of its dialect: answers are written by these."""
+        return DIALECTS[self.dialect]
 
     def counts(self, msg_id: int, words: str) -> bool:
         """Whether its client gives each message a number of its own: not all of them did.

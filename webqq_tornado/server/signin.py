@@ -99,7 +99,7 @@ def grant(handler: Handler, account: Account, service: str) -> str:
         "service": service,
         "nodirect": 0,
         way.signature: secrets.token_hex(48),
-        "s_url": _own(handler, wanted) or handler.address_of(way.host, way.path),
+        "s_url": _own(handler, wanted) or handler.address_of(way.host, way.path, is_plain=True),
         "f_url": "",
         "ptlang": 2052,
         "ptredirect": 100,
@@ -114,7 +114,16 @@ def grant(handler: Handler, account: Account, service: str) -> str:
         "pt_light": 0,
         "pt_3rd_aid": 0,
     }
-    return handler.address_of("ptlogin4.web2.qq.com", f"/check_sig?{urlencode(query)}")
+    return _check_sig(handler, query)
+
+
+def _check_sig(handler: Handler, query: dict[str, object]) -> str:
+    """Its address, which began with http:// also for those who came by https.
+
+    xhan/qqbot 2015 gets it with node's ``http``, which takes no other (captures of 2015 to 2017).
+    """
+    path = f"/check_sig?{urlencode(query)}"
+    return handler.address_of("ptlogin4.web2.qq.com", path, is_plain=True)
 
 
 class _Way(NamedTuple):
@@ -203,7 +212,7 @@ class Pt4AuthHandler(Handler):
         if account is None:
             self.write("ptui_auth_CB('1','');")
             return
-        address = self.address_of("ptlogin4.web2.qq.com", f"/check_sig?uin={account.number}")
+        address = _check_sig(self, {"uin": account.number})
         self.write(f"ptui_auth_CB('0','{address}');")
 
 
@@ -248,7 +257,7 @@ def _change_status(handler: ExchangeHandler, form: forms.StatusForm) -> str:
     if form.status is Status.UNKNOWN:
         return wire.build_refusal(BAD_REQUEST, "newstatus")
     handler.server.channel.set_status(session, form.status)
-    return webqq3.CHANGE_STATUS.answer(SendReply(0, "ok"))
+    return session.exchanges.change_status.answer(SendReply(0, "ok"))
 
 
 def _logout(handler: ExchangeHandler, form: forms.LogoutForm) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -25,7 +26,20 @@ from ...protocol.models import (
 )
 from .address import Kind
 
-__all__ = ["Contact", "Contacts", "Message", "Stranger", "kind_of", "name_of", "uin_of"]
+__all__ = [
+    "Contact",
+    "Contacts",
+    "Message",
+    "Stranger",
+    "comparable",
+    "kind_of",
+    "name_of",
+    "number_in",
+    "uin_of",
+]
+
+#: Digits of the longest number there is; QQ numbers have 5 to 11.
+MAX_DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,34 @@ def name_of(contact: Contact) -> str:
     return contact.mark or contact.name if isinstance(contact, Group) else contact.name
 
 
+def comparable(name: str) -> str:
+    """A name in the form in which those that look the same are equal.
+
+    Args:
+        name: in any case, with accents as letters of their own or not, with any white space.
+
+    Example:
+        >>> comparable(" Jose\u0301  M. ") == comparable("josé m.")
+        True
+    """
+    return " ".join(unicodedata.normalize("NFC", name).split()).casefold()
+
+
+def number_in(text: str) -> int:
+    """The QQ number, or a group's, that a text is; 0 if it is none.
+
+    Args:
+        text: anything; digits may be of full width.
+
+    Example:
+        >>> number_in("10001"), number_in("007"), number_in("Ann")
+        (10001, 0, 0)
+    """
+    digits = text.strip()
+    is_number = digits.isdecimal() and len(digits) <= MAX_DIGITS and int(digits[0]) > 0
+    return int(digits) if is_number else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Contacts:
     """All contacts of an account in one session.
@@ -122,31 +164,64 @@ class Contacts:
     # -- by name ------------------------------------------------------------------------------
 
     def find(self, name: str) -> Contact | None:
-        """The one that a user means.
-
-        That is who has the name or mark, else the QQ number, nick or the group's own name, else
-        who alone has a name with this beginning, else who alone has the card or nick among the
-        members of groups and discussions.
+        """The one that a user means; None if that is nobody, or may be several.
 
         Args:
-            name: in any case.
+            name: as for `candidates`.
         """
-        wanted = name.casefold().strip()
+        found = self.candidates(name)
+        return found[0] if len(found) == 1 else None
+
+    def candidates(self, name: str) -> list[Contact]:
+        """All whom a user may mean.
+
+        Digits are a QQ number, or a group's, before they are anybody's name; while there are
+        contacts whose numbers nobody has asked for, they are only that (see `Client.resolve`,
+        which asks). Another name is that of who is called so, else the nick or the group's own
+        name, else the beginning of a name, else the card or nick of members of groups and
+        discussions.
+
+        Args:
+            name: in any case; of several who differ by that alone, as it is written.
+        """
+        wanted = comparable(name)
+        number = number_in(wanted)
+        if number:
+            found = self.numbered(number)
+            if found or self._has_unasked():
+                return found
         if not wanted:
-            return None
-        everyone = tuple(self)
-        exact = [contact for contact in everyone if name_of(contact).casefold() == wanted]
-        if exact:
-            return exact[0]
-        others = (
-            [contact for contact in everyone if wanted in self._names(contact)],
-            [contact for contact in everyone if name_of(contact).casefold().startswith(wanted)],
+            return []
+        begins = [one for one in self if comparable(name_of(one)).startswith(wanted)]
+        return (
+            self._as_written(name, self._named(wanted))
+            or ([] if number else begins)  # with a mistake in it a number is nobody's
+            or [*{stranger.uin: stranger for stranger in self._called(wanted)}.values()]
         )
-        for found in others:
-            if found:
-                return found[0] if len(found) == 1 else None
-        members = {stranger.uin: stranger for stranger in self._called(wanted)}
-        return next(iter(members.values())) if len(members) == 1 else None
+
+    def numbered(self, number: int) -> list[Contact]:
+        """All who are known to have a number; a friend and a group may have the same.
+
+        Args:
+            number: QQ number, or a group's.
+        """
+        found = [contact for contact in self if self.number(contact) == number]
+        members = {one.uin: one for one, _ in self._strangers() if self.number(one) == number}
+        return found or [*members.values()]
+
+    def _has_unasked(self) -> bool:
+        """Whether there are contacts of whom nobody has asked for the number."""
+        contacts: list[Contact] = [*self.friends.values(), *self.groups.values()]
+        return any((kind_of(one), uin_of(one)) not in self.numbers for one in contacts)
+
+    def _named(self, wanted: str) -> list[Contact]:
+        """Who is called so; else who has that as nick or as the group's own name."""
+        shown = [contact for contact in self if comparable(name_of(contact)) == wanted]
+        return shown or [contact for contact in self if wanted in self._names(contact)]
+
+    def _as_written(self, name: str, found: list[Contact]) -> list[Contact]:
+        exact = [contact for contact in found if name_of(contact).strip() == name.strip()]
+        return exact if len(exact) == 1 else found
 
     def search(self, word: str) -> list[Contact]:
         """All who have a word in name, mark, nick, card or QQ number.
@@ -154,9 +229,11 @@ class Contacts:
         Args:
             word: in any case. Friends come first, members of groups who are no friends last.
         """
-        wanted = word.casefold().strip()
+        wanted = comparable(word)
         found: list[Contact] = [
-            contact for contact in self if any(wanted in name for name in self._names(contact))
+            contact
+            for contact in self
+            if any(wanted in name for name in (*self._names(contact), self._number(contact)))
         ]
         strangers = {
             stranger.uin: stranger
@@ -166,10 +243,10 @@ class Contacts:
         return [*found, *strangers.values()]
 
     def _names(self, contact: Contact) -> set[str]:
-        names = {name_of(contact), contact.name, self._number(contact)}
+        names = {name_of(contact), contact.name}
         if isinstance(contact, Friend):
             names.add(contact.nick)
-        return {name.casefold() for name in names if name}
+        return {comparable(name) for name in names} - {""}
 
     def _number(self, contact: Contact) -> str:
         return str(self.number(contact) or "")
@@ -185,7 +262,7 @@ class Contacts:
 
     def _called(self, wanted: str) -> Iterator[Stranger]:
         for stranger, names in self._strangers():
-            if wanted in (*names, self._number(stranger)):
+            if wanted in names:
                 yield stranger
 
     def _strangers(self) -> Iterator[tuple[Stranger, tuple[str, str]]]:
@@ -195,7 +272,8 @@ class Contacts:
             for member in self.members(origin):
                 if member.uin not in self.friends and member.uin != self.own:
                     card = member.card if isinstance(member, Member) else ""
-                    yield _stranger(origin, member), (card.casefold(), member.nick.casefold())
+                    names = comparable(card), comparable(member.nick)
+                    yield _stranger(origin, member), names
 
     # -- by number of this session ------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from ...protocol import wire
 from ...protocol.content import build_sent, parse_sent
 from ...protocol.models import Content
 from .address import Kind
+from .contacts import comparable, number_in
 
 __all__ = ["Entry", "History", "dumped"]
 
@@ -188,16 +189,18 @@ class History:
         return conditions
 
     def _parties(self, account: int | None, wanted: str) -> list[int]:
-        """Rows of those with this number or name, else of those with it in their names."""
+        """Rows of those with this number, else this name, else with it in their names."""
         condition, values = ("1", []) if account is None else ("account = ?", [account])
         rows = self._db.execute(
             f"SELECT id, number, name FROM party WHERE {condition}", values
         ).fetchall()
-        sought = wanted.casefold().strip()
-        exact = [
-            id_ for id_, number, name in rows if sought in (name.casefold(), str(number or ""))
-        ]
-        return exact or [id_ for id_, _, name in rows if sought in name.casefold()]
+        sought, sought_number = comparable(wanted), number_in(wanted)
+        names = [(id_, comparable(name)) for id_, _, name in rows]
+        return (
+            [id_ for id_, number, _ in rows if number and number == sought_number]
+            or [id_ for id_, name in names if name == sought]
+            or [id_ for id_, name in names if sought in name]
+        )
 
 
 def _pattern(word: str) -> str:

@@ -35,7 +35,7 @@ logger = logging.getLogger("webqq_tornado.webqq")
 
 #: Gets the picture's bytes (a JPEG), returns the characters on it; may be `async def`.
 OnCaptcha: TypeAlias = "Callable[[bytes], str | Awaitable[str]]"
-#: Gets the QR code's picture (a PNG), and shows it.
+#: Gets the QR code's picture (a PNG), and shows it; may be `async def`.
 OnQR: TypeAlias = Callable[[bytes], object]
 
 #: Seconds between two looks at a QR code (the clients: 1 to 3).
@@ -275,9 +275,11 @@ class QRLogin(Login):
         form = forms.QRCodeForm(_random())
         return Next(smartqq.QR_CODE.request(self._endpoints, form), self._on_code)
 
-    def _on_code(self, response: Response) -> Link:
+    async def _on_code(self, response: Response) -> Link:
         assert self._on_qr is not None  # noqa: S101 - _new_code() looked
-        self._on_qr(_body(response, "ptqrshow"))
+        shown = self._on_qr(_body(response, "ptqrshow"))
+        if inspect.isawaitable(shown):
+            await shown
         self._began, self._state = time.monotonic(), QRState.WAITING
         return self._look()
 

@@ -112,6 +112,8 @@ class Calls:
                 _warn_of_text(function, about, result)
                 return None
             task = asyncio.ensure_future(self._await(function, about, result))
+            if inspect.iscoroutine(result):  # what is cancelled at once has not been awaited
+                task.add_done_callback(lambda _done: result.close())
         scope.own(task)
         return task
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator, MutableMapping
 from typing import Any, Protocol
 
-__all__ = ["Drawer", "MemoryValues", "Values"]
+__all__ = ["Drawer", "MemoryValues", "Values", "checked_values"]
 
 
 class Values(Protocol):
@@ -48,6 +49,18 @@ class MemoryValues:
         """See `Values`."""
         texts = self._texts.get(namespace, {})
         return {key: json.loads(texts[key]) for key in sorted(texts)}
+
+
+def checked_values(values: Values) -> Values:
+    """The values, if a mapping can get at them: nobody awaits an item.
+
+    Raises:
+        TypeError: a method is `async def`.
+    """
+    for method in (values.get, values.put, values.delete, values.values):
+        if inspect.iscoroutinefunction(method):
+            raise TypeError(f"store {values!r}: {method.__name__} must not be async")
+    return values
 
 
 _MISSING = object()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -14,13 +13,9 @@ from ..account.contacts import Contact, Stranger, kind_of, name_of
 from ..account.contacts import Message as Event
 from ..account.outbox import Receipt
 from ..client import Client
+from .mentions import is_mentioned, said_to
 
-__all__ = ["Host", "Message", "Person", "conversation_of", "message_of", "person_in", "said_to"]
-
-#: In front of what is said to a bot; the second is how a Chinese keyboard writes it.
-_MARKS = ("!", "！")
-#: May stand between "@name" and what is said.
-_BETWEEN = ",:，：、 \t\u3000"
+__all__ = ["Host", "Message", "Person", "conversation_of", "message_of", "person_in"]
 
 
 class Host(Protocol):
@@ -126,7 +121,7 @@ class Message:
     @property
     def said_to_bot(self) -> str | None:
         """What follows the bot's name, or "!"; None if neither is in front of it."""
-        return said_to(self._names, self.text)
+        return said_to(self._names, self.text, self._others())
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -134,6 +129,15 @@ class Message:
         group = self.group
         me = self.client.contacts.member(group.gid, self.account) if group else None
         return self.bot.name_for(self.client), me.card if me else ""
+
+    def _others(self) -> Iterator[str]:
+        """What the others are called who are in the group or discussion."""
+        contacts = self.client.contacts
+        if isinstance(self.contact, (Group, Discussion)):
+            for member in contacts.members(self.contact):
+                if member.uin not in (self.account, contacts.own):
+                    yield member.nick
+                    yield member.card if isinstance(member, Member) else ""
 
     @property
     def time(self) -> int:
@@ -170,7 +174,7 @@ class Message:
         """Whether the bot is meant: in private always, else when it is addressed or named."""
         if self.is_private or self.said_to_bot is not None:
             return True
-        return _named(self._names).search(self.text) is not None
+        return is_mentioned(self._names, self.text, self._others())
 
     def reply(self, content: Content | str, *, at_sender: bool = False) -> asyncio.Future[Receipt]:
         """Answer where it came from.
@@ -241,34 +245,3 @@ def person_in(client: Client, contact: Contact, uin: int) -> Person:
 def conversation_of(message: Message) -> object:
     """What is the same for all messages of one conversation, also in the next session."""
     return message.client.account, kind_of(message.contact), name_of(message.contact)
-
-
-def said_to(names: Iterable[str], text: str) -> str | None:
-    """What is said to somebody: after "!" or "@name"; None if nobody says that they are meant.
-
-    Args:
-        names: of who may be meant, in any case; empty ones are nobody's.
-        text: of the message.
-
-    Example:
-        >>> said_to(["Bob"], "@bob, ping"), said_to(["Bob"], "@Bobby ping")
-        ('ping', None)
-    """
-    text = text.strip()
-    if text[:1] in _MARKS:
-        return text[1:].strip()
-    found = _named(tuple(names)).match(text)
-    return text[found.end() :].lstrip(_BETWEEN).strip() if found else None
-
-
-@functools.lru_cache(maxsize=1024)
-def _named(names: tuple[str, ...]) -> re.Pattern[str]:
-    """Finds "@name", the longest of several; nothing if there are none."""
-    longest_first = sorted(filter(None, names), key=len, reverse=True)
-    called = "|".join(re.escape(name) + _end(name) for name in longest_first) or "(?!)"
-    return re.compile(f"@(?:{called})", re.IGNORECASE)
-
-
-def _end(name: str) -> str:
-    """So that @Bob is not found in @Bobby; Chinese names need no space behind them."""
-    return r"(?![A-Za-z0-9_])" if re.search("[A-Za-z0-9_]$", name) else ""

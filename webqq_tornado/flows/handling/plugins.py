@@ -159,9 +159,11 @@ class Plugins:
         function: Callable[[object], object] | None = getattr(module, name, None)
         if not callable(function):
             return
-        if inspect.iscoroutinefunction(function):
+        result = None if inspect.iscoroutinefunction(function) else function(self._bot)
+        if inspect.iscoroutinefunction(function) or inspect.isawaitable(result):
+            if inspect.iscoroutine(result):
+                result.close()
             raise TypeError(f'{name} must not be async: use @bot.on_event("online") for that')
-        function(self._bot)
 
     def _tear_down(self, plugin: Plugin) -> None:
         try:

@@ -9,12 +9,15 @@ from typing import Any, TypeAlias
 
 from ...protocol.models import Discussion, Friend, Group
 from ..account.address import Kind
-from ..account.contacts import Contact, kind_of, name_of
+from ..account.contacts import Contact, comparable, kind_of, name_of, number_in
 from .message import Message
 from .permissions import Permission
 from .rates import Rate, RateLimiter
 
 __all__ = ["Handler", "Rule", "Who", "WhoGiven", "pattern_of", "rule_of"]
+
+#: The lowest QQ number there was.
+FIRST_NUMBER = 10_000
 
 #: A function that takes a `Message`; what it returns is ignored; it may be `async def`.
 Handler: TypeAlias = Callable[[Message], object]
@@ -37,11 +40,13 @@ class Who:
     is_anybody: bool = False
 
     @classmethod
-    def of(cls, given: WhoGiven) -> Who:
+    def of(cls, given: WhoGiven, *, has_numbers: bool = True) -> Who:
         """Who is meant.
 
         Args:
-            given: see `WhoGiven`. Digits may be a name and a number.
+            given: see `WhoGiven`. Digits are a number, not a name, which anybody could take;
+                those too few for a QQ number are both.
+            has_numbers: False of discussions, which have none: then digits are a name.
 
         Raises:
             TypeError: it is something else.
@@ -54,8 +59,12 @@ class Who:
         for one in several:
             if not isinstance(one, (str, int)) or isinstance(one, bool):
                 raise TypeError(f"{one!r}: give a name or a QQ number, or several, or True")
-        names = [one.casefold() for one in several if isinstance(one, str)]
-        numbers = [int(one) for one in several if isinstance(one, int) or one.isdecimal()]
+        numbers = {one if isinstance(one, int) else number_in(one) for one in several} - {0}
+        names = [
+            comparable(one)
+            for one in several
+            if isinstance(one, str) and not (has_numbers and number_in(one) >= FIRST_NUMBER)
+        ]
         return cls(frozenset(names), frozenset(numbers))
 
     async def has(self, names: Iterable[str], number: Callable[[], Awaitable[int]]) -> bool:
@@ -65,7 +74,7 @@ class Who:
             names: all that they are called.
             number: asks for their number, if names do not tell.
         """
-        if self.is_anybody or any(name.casefold() in self.names for name in names if name):
+        if self.is_anybody or any(comparable(name) in self.names for name in names if name):
             return True
         return bool(self.numbers) and await number() in self.numbers
 
@@ -174,7 +183,7 @@ def rule_of(
     return Rule(
         handler,
         {
-            kind: Who.of(given)
+            kind: Who.of(given, has_numbers=kind is not Kind.DISCUSSION)
             for kind, given in origins.items()
             if given is not None and given is not False
         },

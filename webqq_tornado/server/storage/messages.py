@@ -219,6 +219,6 @@ def _load_part(part: object) -> str | Face | Font:
         case str():
             return wire.clean(part)  # JSON can hold what no text can: half of a pair
         # Any number that the protocol can carry: what was accepted must come out again.
-        case ["face", int(number)] if -(2**63) <= number < 2**63:
+        case ["face", number] if type(number) is int and -(2**63) <= number < 2**63:
             return Face(number)
     raise ValueError('content is a list of texts and ["face", id]')

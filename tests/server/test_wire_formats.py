@@ -1,0 +1,225 @@
+"""Each dialect's answers as its own server wrote them, at every endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from servers.town import Town, Visitor
+
+from webqq_tornado.protocol import forms, smartqq
+from webqq_tornado.protocol.hashes import bkn, hash33
+from webqq_tornado.protocol.models import Content, Face, FriendMessage, GroupMessage, Secret
+from webqq_tornado.server.storage import Conversation
+from webqq_tornado.server.tls import certificates
+
+NAME = '安妮 <b>&"it\'s" &lt;'
+DIALECTS = ["webqq3", "smartqq"]
+dialects = pytest.mark.parametrize("dialect", DIALECTS)
+
+
+async def entered(town: Town, dialect: str) -> Visitor:
+    """Ann, among people and groups that are all called `NAME`."""
+    storage = town.server.storage
+    for account in (town.ann, town.bob, town.eve):
+        storage.change_profile(account, {"nick": NAME, "lnick": NAME, "city": NAME})
+    storage.set_card(town.square, town.bob, NAME)
+    storage.set_mark(town.ann, town.bob, NAME)
+    storage.add_heading(town.ann, NAME)
+    storage.rename_room(town.square, NAME)
+    visitor = town.visitor(town.ann)
+    await (visitor.enter() if dialect == "webqq3" else visitor.enter_smart())
+    return visitor
+
+
+def say(town: Town, *parts: object, kind: str = "friend") -> None:
+    to = Conversation(kind, town.ann if kind == "friend" else town.square)
+    town.server.channel.send(town.bob, to, Content.of(*parts))
+
+
+def as_written(dialect: str, text: str) -> bytes:
+    return json.dumps(text, ensure_ascii=dialect == "webqq3").encode()
+
+
+@dialects
+async def test_names_are_written_as_they_are_by_every_endpoint(dialect: str) -> None:
+    async with Town() as town:
+        ann = await entered(town, dialect)
+        discussion = town.server.storage.create_discussion(NAME, town.ann, [town.bob, town.eve])
+        session = town.server.channel.find(ann.session.psessionid)
+        assert session
+        own, uin = ann.exchanges, session.uin_of(town.bob)
+        vfwebqq = ann.session.vfwebqq
+        did = session.did_of(discussion.number)
+        asked = [
+            (own.friends, forms.FriendsForm(vfwebqq)),
+            (own.groups, forms.GroupsForm(vfwebqq)),
+            (own.group_info, forms.GroupInfoForm(session.code_of(town.square), vfwebqq)),
+            (own.discussions, forms.DiscussionsForm(1, ann.session.psessionid, vfwebqq)),
+            (own.discussion_info, forms.DiscussionInfoForm(did, vfwebqq)),
+            (own.self_info, forms.SelfInfoForm()),
+            (own.friend_info, forms.FriendInfoForm(uin, vfwebqq)),
+            (own.long_nick, forms.LongNickForm(uin, vfwebqq)),
+        ]
+        for exchange, form in asked:
+            body = (await ann.ask(exchange, form)).body
+            assert as_written(dialect, NAME) in body, (exchange.name, body)
+            assert b"&amp;" not in body
+            assert body.isascii() == (dialect == "webqq3")
+
+
+@dialects
+@pytest.mark.parametrize("kind", ["friend", "group"])
+async def test_a_text_is_written_as_the_dialect_has_it(dialect: str, kind: str) -> None:
+    async with Town() as town:
+        ann = await entered(town, dialect)
+        say(town, '你好 <b> & it\'s "x"', kind=kind)
+        body = b"{}"
+        while b"content" not in body:  # a friend came online, first
+            body = await ann.poll()
+    if dialect == "webqq3":
+        assert rb'"\u4f60\u597d <b> & it' + b'\'s \\"x\\" "]' in body
+    else:
+        assert '"你好 \\u0026lt;b\\u0026gt; & it\'s \\"x\\""]'.encode() in body
+
+
+@pytest.mark.parametrize(
+    ("dialect", "told"), [("webqq3", [["face", 14], " "]), ("smartqq", [["face", 14]])]
+)
+async def test_a_space_stands_behind_a_face_in_webqq3_alone(
+    dialect: str, told: list[object]
+) -> None:
+    async with Town() as town:
+        ann = await entered(town, dialect)
+        say(town, Face(14))
+        body = b"{}"
+        while b"content" not in body:
+            body = await ann.poll()
+    (event,) = json.loads(body)["result"]
+    assert event["value"]["content"][1:] == told
+
+
+async def test_smartqq_says_the_gid_of_a_group_twice_and_no_other_number() -> None:
+    async with Town() as town:
+        ann = await entered(town, "smartqq")
+        say(town, "hi", kind="group")
+        (message,) = await ann.news(GroupMessage)
+        body = (
+            await ann.ask(smartqq.GROUP_INFO, forms.GroupInfoForm(message.gid, ann.session.vfwebqq))
+        ).body
+    assert message.code == message.gid
+    assert (message.msg_id2, message.seq, message.info_seq) == (0, 0, 0)
+    assert json.loads(body)["retcode"] == 6
+
+
+async def test_webqq3_says_the_code_of_a_group_and_its_numbers() -> None:
+    async with Town() as town:
+        ann = await entered(town, "webqq3")
+        say(town, "hi", kind="group")
+        (message,) = await ann.news(GroupMessage)
+        session = town.server.channel.find(ann.session.psessionid)
+    assert session
+    assert (message.code, message.info_seq) == (session.code_of(town.square), town.square)
+    assert message.seq
+    assert message.msg_id2
+
+
+@pytest.mark.parametrize("text", ["<", "&lt;", r"\u0026lt;", " a ", "a&nbsp;b", "'\"&amp;"])
+@dialects
+async def test_what_was_typed_reaches_our_own_client(dialect: str, text: str) -> None:
+    async with Town() as town:
+        ann = await entered(town, dialect)
+        say(town, text)
+        (message,) = await ann.news(FriendMessage)
+    assert message.content.text == text
+
+
+# -- lists of qun.qq.com ------------------------------------------------------------------------
+
+
+async def test_names_are_escaped_in_the_lists_of_groups_alone() -> None:
+    async with Town() as town:
+        ann = await entered(town, "smartqq")
+        ann.cookies["skey"] = "@abc"
+        reply = await ann.post("/cgi-bin/qun_mgr/get_friend_list", f"bkn={bkn('@abc')}")
+    escaped = "安妮&nbsp;&lt;b&gt;&amp;&quot;it&#39;s&quot;&nbsp;&amp;lt;"
+    assert f'"name":"{escaped}"'.encode() in reply.body
+
+
+# -- the way in ---------------------------------------------------------------------------------
+
+
+async def test_every_cookie_of_the_way_in_and_out_has_a_blank_after_each_semicolon() -> None:
+    async with Town() as town:
+        ann = town.visitor(town.ann)
+        host = {"Host": "ssl.ptlogin2.qq.com"}
+        replies = [await ann.ask(smartqq.LOGIN_PAGE, forms.LoginPageForm(), **host)]
+        replies.append(await ann.ask(smartqq.QR_CODE, forms.QRCodeForm(), **host))
+        (code,) = town.server.qr.all_waiting()
+        town.server.qr.confirm(code.id, town.ann)
+        token = hash33(ann.cookies["qrsig"])
+        replies.append(await ann.ask(smartqq.QR_STATE, forms.QRStateForm(token), **host))
+        replies.append(await ann.ask(smartqq.SIGN_OUT, forms.SignOutForm(), **host))
+    lines = [line for reply in replies for line in reply.headers.get_list("Set-Cookie")]
+    assert len(lines) > 15
+    for line in lines:
+        assert "; PATH=/; DOMAIN=" in line
+        assert all(part.startswith(" ") for part in line.rstrip(";").split(";")[1:]), line
+
+
+async def test_check_sig_begins_with_http_also_for_who_came_by_https(tmp_path) -> None:
+    files = certificates(tmp_path)
+    async with Town() as town:
+        port = town.server.listen_tls(0, files)
+        for named in ("", f":{port}"):
+            ann = town.visitor(town.ann)
+            await ann.ask(smartqq.QR_CODE, forms.QRCodeForm())
+            town.server.qr.confirm(town.server.qr.all_waiting()[0].id, town.ann)
+            form = forms.QRStateForm(hash33(ann.cookies["qrsig"]))
+            path = smartqq.QR_STATE.request(ann.exchanges.endpoints, form).full_url
+            host = "ssl.ptlogin2.qq.com"
+            request = town.stream.make_get_request(
+                path.replace(host, f"{host}:{port}"),
+                headers={"Cookie": f"qrsig={ann.cookies['qrsig']}", "Host": host + named},
+                resolve={f"{host}:{port}": f"127.0.0.1:{port}"},
+                ca_certs=str(files.authority),
+            )
+            reply = smartqq.QR_STATE.parse((await town.stream.fetch(request)).body)
+            its_port = f":{town.port}" if named else ""
+            assert reply.url.startswith(f"http://ptlogin4.web2.qq.com{its_port}/check_sig?")
+
+
+# -- a poll that has nothing to tell -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("psessionid", ["", "0" * 128])
+async def test_a_poll_of_no_session_is_not_refused_at_once(psessionid: str) -> None:
+    async with Town() as town:
+        ann = town.visitor(town.ann)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        reply = await ann.ask(smartqq.POLL, forms.PollForm(53999199, Secret(psessionid)))
+    assert json.loads(reply.body)["retcode"] == 103
+    assert loop.time() - begun >= 0.9
+
+
+async def test_two_clients_in_one_session_do_not_drive_each_other_round() -> None:
+    async with Town(poll_timeout=60.0) as town:
+        ann = await entered(town, "webqq3")
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        first = asyncio.ensure_future(ann.poll())
+        second = asyncio.ensure_future(ann.poll())
+        await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
+        assert loop.time() - begun >= 0.9
+        say(town, "bye")
+        await asyncio.wait({first, second})
+
+
+async def test_a_server_that_stops_lets_refused_polls_go() -> None:
+    async with Town() as town:
+        channel, loop = town.server.channel, asyncio.get_running_loop()
+        pause = asyncio.ensure_future(channel.pause_until(loop.time() + 600))
+        channel.close()
+        await asyncio.wait_for(pause, 60)
