@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -36,6 +36,7 @@ from .gate import CAPTCHA_AFTER
 from .handlers import Answer, ExchangeHandler, Handler, UnknownHandler
 from .listening import listening_sockets
 from .qrcodes import QR_SECONDS
+from .quotas import QUOTAS, Quota
 from .site import Site
 from .storage import Storage
 from .tls import Certificates, server_context
@@ -76,6 +77,8 @@ class WebQQServer(Site):
         body_timeout: seconds in which the body of a request has to arrive.
         idle_timeout: seconds for which a connection may be open without a complete head of a
             request. Neither ends a poll that is held, or a WebSocket.
+        quotas: how often an account or an address may do what; those of `quotas.QUOTAS` that
+            are not given stay.
 
     Example:
         >>> server = WebQQServer(Storage("server.db"))
@@ -95,6 +98,7 @@ class WebQQServer(Site):
         needs_online: bool = False,
         body_timeout: float = BODY_SECONDS,
         idle_timeout: float = IDLE_SECONDS,
+        quotas: Mapping[str, Quota] | None = None,
     ) -> None:
         super().__init__(
             storage,
@@ -104,6 +108,7 @@ class WebQQServer(Site):
             captcha_after=captcha_after,
             qr_timeout=qr_timeout,
             needs_online=needs_online,
+            quotas={**QUOTAS, **(quotas or {})},
         )
         self._application = _application(self)
         self._timeouts = {"body_timeout": body_timeout, "idle_connection_timeout": idle_timeout}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import secrets
 import sqlite3
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from tornado.httputil import parse_body_arguments
 from tornado.web import HTTPError, RequestHandler
 
-from ..protocol import wire
+from ..protocol import webqq3, wire
 from ..protocol.codes import LoginResult
 from ..protocol.errors import ProtocolError
 from ..protocol.exchange import Call
@@ -34,6 +35,7 @@ __all__ = [
     "UnknownHandler",
     "host_of",
     "in_session",
+    "too_often",
 ]
 
 logger = logging.getLogger("webqq_tornado.server")
@@ -59,17 +61,27 @@ class Refusal(HTTPError):
     Args:
         status: of HTTP.
         why: in any script; whole, with names in it.
-        retry_after: seconds after which it may be tried again.
+        retry_after: seconds after which it may be tried again (RFC 9110, 10.2.3); 0 if that would
+            not help.
 
     Example:
         >>> Refusal(409, "小明 is a friend already").why
         '小明 is a friend already'
     """
 
-    def __init__(self, status: int, why: str, retry_after: int = 0) -> None:
+    def __init__(self, status: int, why: str, retry_after: float = 0) -> None:
         super().__init__(status)
         self.why = why
         self.retry_after = retry_after
+
+
+def too_often(wait: float) -> Refusal:
+    """The refusal of what is done more often than its quota allows.
+
+    Args:
+        wait: seconds until it may be done again.
+    """
+    return Refusal(429, f"Too often: try again in {math.ceil(wait)} s", wait)
 
 
 class Handler(RequestHandler):
@@ -114,8 +126,23 @@ class Handler(RequestHandler):
         _, error, _ = kwargs.get("exc_info", (None, None, None))
         why = error.why if isinstance(error, Refusal) else responses.get(status_code, "Error")
         if isinstance(error, Refusal) and error.retry_after:
-            self.set_header("Retry-After", str(error.retry_after))
+            self.set_header("Retry-After", str(math.ceil(error.retry_after)))
         self.finish({"error": why})
+
+    def spend(self, quota: str, account: int = 0) -> None:
+        """Count something that may not be done too often.
+
+        Args:
+            quota: its name in `quotas.QUOTAS`.
+            account: who does it; 0 where nobody is signed in.
+
+        Raises:
+            Refusal: 429, it is done too often.
+        """
+        address = self.request.remote_ip or ""
+        wait = self.server.quotas.take(quota, account=account, address=address)
+        if wait:
+            raise too_often(wait)
 
     def log_exception(self, *error: Any) -> None:
         """What a client did wrong is no news; what we did wrong is."""
@@ -296,8 +323,36 @@ class ExchangeHandler(Handler):
         except ProtocolError as error:
             logger.debug("%s", error)
             return _BAD_REQUESTS.get(self.exchange.host, wire.build_refusal(BAD_REQUEST, "request"))
+        await self._keep_pace(form)
         answer = self.answer(self, form)
         return answer if isinstance(answer, str) else await answer
+
+    async def _keep_pace(self, form: Any) -> None:
+        """Let a client wait that does something too often: an old one takes a refusal for a loss.
+
+        Raises:
+            Refusal: 429, too many requests of it wait already.
+        """
+        quota = _PACED.get(self.exchange.name)
+        session = quota and self._session_of(form)
+        if not quota or not session:
+            return
+        may, wait = self.server.quotas.reserve(
+            quota,
+            account=session.account,
+            address=self.request.remote_ip or "",
+            patience=_PATIENCE,
+        )
+        if not may:
+            raise too_often(wait)
+        if wait:
+            await asyncio.sleep(wait)
+
+    def _session_of(self, form: Any) -> PollSession | None:
+        find = self.server.channel.find
+        return find(getattr(form, "psessionid", "")) or find(
+            getattr(form, "vfwebqq", ""), "vfwebqq"
+        )
 
     def _arguments(self) -> Mapping[str, str]:
         values = dict(self.request.arguments)
@@ -316,6 +371,24 @@ _BAD_REQUESTS = {"ssl": build_login(login_refusal(LoginResult.BAD_PARAMETER))}
 #: Hosts that take a GET for a POST, and the reverse: Mojo-Webqq 2018 asked for the groups by a
 #: GET with ``r``, a bot in Go of 2017 for its profile by a POST.
 _EITHER_METHOD = ("s",)
+#: Exchanges that may not come too often, and the quotas that they count for.
+_PACED = {
+    **dict.fromkeys(
+        (
+            webqq3.SEND_FRIEND.name,
+            webqq3.SEND_GROUP.name,
+            webqq3.SEND_DISCUSSION.name,
+            webqq3.SEND_SESSION.name,
+        ),
+        "message",
+    ),
+    **dict.fromkeys(
+        (webqq3.CHANGE_STATUS.name, webqq3.SET_LONG_NICK.name, webqq3.ACCEPT_FRIEND.name),
+        "change",
+    ),
+}
+#: Seconds that a request waits at most to keep its quota: clients wait for 10 s and more.
+_PATIENCE = 8.0
 #: Hosts that want to see where a request comes from (webqq.md, "Referer is checked").
 _REFERER_CHECKED = ("d", "s")
 #: By which secrets a host knows a session. vfwebqq stands in addresses, and so in logs: on the d

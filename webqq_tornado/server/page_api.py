@@ -62,7 +62,12 @@ class PageHandler(Handler):
 
     Its session is a token that its script sends in a header. A cookie would go to every other
     port of the host as well (RFC 6265, 8.5), and along with what other pages ask for.
+
+    Attributes:
+        number: of who is signed in; 0 until `me` has looked.
     """
+
+    number = 0
 
     def set_default_headers(self) -> None:
         """The page loads from here only, and nobody frames it."""
@@ -93,6 +98,7 @@ class PageHandler(Handler):
         account = self.server.page_account(self.credential)
         if account is None:
             refuse(401, "Sign in first")
+        self.number = account.number
         return account
 
     def json(self) -> dict[str, Any]:
@@ -126,10 +132,14 @@ class PageHandler(Handler):
         return self._read(lambda operation: operation.read_query(texts))
 
     def _read(self, read: Callable[[Operation], dict[str, Any]]) -> dict[str, Any]:
+        operation = operation_of(str(self.request.method), self.request.path)
         try:
-            return read(operation_of(str(self.request.method), self.request.path))
+            fields = read(operation)
         except ValueError as error:
             refuse(400, str(error))
+        if operation.quota:
+            self.spend(operation.quota, self.number)
+        return fields
 
     def is_own(self, origin: str) -> bool:
         """Whether a page of ours asks."""

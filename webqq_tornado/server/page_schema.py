@@ -44,6 +44,7 @@ class Operation(NamedTuple):
         summary: what it does.
         parameters: what it may hold.
         is_closed: whether other fields are refused: where each is a change, one must not be lost.
+        quota: how often it may come, by its name in `quotas.QUOTAS`; empty: without a bound.
     """
 
     method: str
@@ -51,6 +52,7 @@ class Operation(NamedTuple):
     summary: str
     parameters: tuple[Parameter, ...] = ()
     is_closed: bool = False
+    quota: str = ""
 
     def read(self, raw: Mapping[str, object]) -> dict[str, Any]:
         """The fields that came, checked.
@@ -167,6 +169,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/page/register",
         "Make an account, and sign in as it",
         (Parameter("nick", NAME), Parameter("password", PASSWORD)),
+        quota="registration",
     ),
     Operation("POST", "/page/signout", "Sign this browser out"),
     Operation("GET", "/page/state", "All that a page begins with"),
@@ -181,19 +184,22 @@ OPERATIONS: tuple[Operation, ...] = (
         "/page/messages",
         "Send a message; the same nonce again is the same message",
         (_IN, Parameter("content", _CONTENT), _maybe("nonce", text(64, pattern=r"^[\x20-\x7e]*$"))),
+        quota="message",
     ),
     Operation(
         "POST",
         "/page/read",
         "Mark a conversation as read up to a message",
         (_IN, Parameter("message", _MESSAGE)),
+        quota="reading",
     ),
-    Operation("POST", "/page/typing", "Tell a friend that one is writing", (_IN,)),
+    Operation("POST", "/page/typing", "Tell a friend that one is writing", (_IN,), quota="change"),
     Operation(
         "POST",
         "/page/friends",
         "Make friends, or ask to be one",
         (Parameter("account", ACCOUNT), _maybe("text", text(1000))),
+        quota="request",
     ),
     Operation(
         "POST",
@@ -205,23 +211,30 @@ OPERATIONS: tuple[Operation, ...] = (
             _maybe("category", whole(0, 255)),
             _maybe("remove", TRUTH),
         ),
+        quota="change",
     ),
     Operation(
         "POST",
         "/page/headings",
         "Make a heading; name one anew, or remove it, by its number",
         (_maybe("number", whole(0, 255)), Parameter("name", NAME)),
+        quota="change",
     ),
     Operation(
         "POST",
         "/page/requests",
         "Accept a friend request, or refuse it",
         (Parameter("account", ACCOUNT), Parameter("accept", TRUTH)),
+        quota="change",
     ),
     Operation("GET", "/page/profile", "One's own profile"),
-    Operation("POST", "/page/profile", "Change some of it", _PROFILE, is_closed=True),
-    Operation("POST", "/page/groups", "Make a group of oneself and friends", _ROOM),
-    Operation("POST", "/page/discussions", "Make a discussion of oneself and friends", _ROOM),
+    Operation(
+        "POST", "/page/profile", "Change some of it", _PROFILE, is_closed=True, quota="change"
+    ),
+    Operation("POST", "/page/groups", "Make a group of oneself and friends", _ROOM, quota="room"),
+    Operation(
+        "POST", "/page/discussions", "Make a discussion of oneself and friends", _ROOM, quota="room"
+    ),
     Operation(
         "POST",
         "/page/room",
@@ -240,6 +253,7 @@ OPERATIONS: tuple[Operation, ...] = (
             _maybe("leave", TRUTH),
         ),
         is_closed=True,
+        quota="change",
     ),
     Operation(
         "GET", "/page/qr", "Clients that show a QR code; with its id, one", (_maybe("id", _SECRET),)

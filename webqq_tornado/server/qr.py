@@ -27,6 +27,7 @@ _PROGRAM_LENGTH = 200
 
 
 def _code(handler: ExchangeHandler, _form: forms.QRCodeForm) -> str:
+    handler.spend("qr")
     server, request = handler.server, handler.request
     program = request.headers.get("User-Agent", "")
     code = server.qr.new(request.remote_ip or "", program[:_PROGRAM_LENGTH])

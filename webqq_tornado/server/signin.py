@@ -41,6 +41,7 @@ def _check(handler: ExchangeHandler, form: forms.CheckForm) -> str:
 
 
 def _captcha(handler: ExchangeHandler, _form: forms.CaptchaForm) -> str:
+    handler.spend("captcha")
     open_with = handler.get_cookie("verifysession", "") or ""
     captcha = handler.server.gate.captchas.new(handler.place.address, open_with)
     handler.set_domain_cookie("verifysession", captcha.session)

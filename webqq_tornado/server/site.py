@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from ..protocol.models import Secret
@@ -12,6 +12,7 @@ from .channel import Channel, Listener
 from .gate import CAPTCHA_AFTER, Gate
 from .hosts import is_historical
 from .qrcodes import QR_SECONDS, QRCode, QRCodes
+from .quotas import QUOTAS, Quota, Quotas
 from .recent import Recent
 from .storage import Account, Storage
 
@@ -49,9 +50,10 @@ class Site:
         qr_timeout: seconds for which a QR code is good.
         needs_online: whether poll2 says 103 until get_online_buddies2 was called, as the server
             of 2017 did; clients that never call it (smartqq, Java) end with that.
+        quotas: how often an account or an address may do what, by name.
 
     Attributes:
-        storage, channel, gate, qr: see their modules.
+        storage, channel, gate, qr, quotas: see their modules.
         strangers: signatures for messages to strangers, and the room that brought them
             together, by (psessionid, uin).
         pages: those that are open.
@@ -69,8 +71,10 @@ class Site:
         captcha_after: int = CAPTCHA_AFTER,
         qr_timeout: float = QR_SECONDS,
         needs_online: bool = False,
+        quotas: Mapping[str, Quota] = QUOTAS,
     ) -> None:
         self.storage = storage
+        self.quotas = Quotas(quotas)
         self.channel = Channel(storage, poll_timeout, session_timeout)
         self.gate = Gate(storage, captcha_after)
         self.qr = QRCodes(qr_timeout)

@@ -25,7 +25,7 @@ export class ApiError extends Error {
 
   /** Whether the same call may well succeed later, unchanged. */
   get isTemporary() {
-    return this.status === 0 || this.status >= 500;
+    return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
