@@ -7,12 +7,12 @@ their bucket is empty, so a table of 50,000 is a few MB.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from .recent import Recent
+from .throttle import network_of
 
 __all__ = ["QUOTAS", "Quota", "Quotas", "Rate"]
 
@@ -127,16 +127,4 @@ def _keys(quota: Quota, account: int, address: str) -> Iterator[tuple[object, Ra
     if account and quota.by_account is not None:
         yield account, quota.by_account
     if address:
-        yield _network(address), quota.by_address
-
-
-def _network(address: str) -> str:
-    """An address as quotas know it: whoever has one of IPv6 has 2**64 of them."""
-    try:
-        known = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address  # of a Unix socket
-    if known.version == 4:
-        return address
-    mapped = known.ipv4_mapped
-    return str(mapped or ipaddress.ip_network((known, 64), strict=False))
+        yield network_of(address), quota.by_address
