@@ -41,7 +41,7 @@ LAYERS = {
     ),
     "server": (
         {"server", "protocol", "database", "files"},
-        {"tornado", "segno", "captcha", "cryptography"},
+        {"tornado", "segno", "PIL", "captcha", "cryptography"},
     ),
     "cli": (
         {"cli", "flows", "server", "engine", "protocol", "files", "lockfile"},

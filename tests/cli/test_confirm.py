@@ -14,6 +14,7 @@ import pytest
 from servers.processes import running
 from servers.town import PASSWORD
 
+from webqq_tornado.cli.pictures import qr_number
 from webqq_tornado.protocol.hashes import hash33
 
 pytestmark = pytest.mark.slow
@@ -33,7 +34,7 @@ class QRClient:
         self.jar = http.cookiejar.CookieJar()
         self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
         self.opener.addheaders = [("User-Agent", name)]
-        self._get("/ptqrshow?appid=501004106&t=0.1")
+        self.number = qr_number(self._get("/ptqrshow?appid=501004106&t=0.1"))
 
     @property
     def state(self) -> str:
@@ -65,6 +66,24 @@ def test_the_newest_client_is_let_in(url: str, tmp_path: Path) -> None:
     )
     assert "'登录成功！', 'Ann');" in newer.state
     assert older.state.startswith("ptuiCB('66'")
+    confirm(url, tmp_path, "--refuse")
+
+
+def test_a_code_is_named_by_the_number_below_it(url: str, tmp_path: Path) -> None:
+    older, newer = QRClient(url, "older"), QRClient(url, "newer")
+    done = confirm(url, tmp_path, "--number", older.number)
+    assert "'登录成功！', 'Ann');" in older.state
+    assert newer.state.startswith("ptuiCB('66'")
+    assert f"(older) shows the number {older.number}." in done.stderr
+    confirm(url, tmp_path, "--refuse")
+
+
+def test_a_number_that_no_code_has_is_named(url: str, tmp_path: Path) -> None:
+    client = QRClient(url, "some")
+    other = "10" if client.number != "10" else "11"
+    done = confirm(url, tmp_path, "--number", other)
+    assert done.stderr.startswith(f"Error: no QR code with the number {other} waits at {url}")
+    assert done.returncode == 1
     confirm(url, tmp_path, "--refuse")
 
 

@@ -12,7 +12,8 @@ import zxingcpp
 from captcha.image import ImageCaptcha
 from PIL import Image
 
-from webqq_tornado.cli.pictures import captcha_text, qr_modules, qr_text
+from webqq_tornado.cli.pictures import captcha_text, qr_modules, qr_number, qr_text
+from webqq_tornado.server.qrpicture import qr_picture
 
 TEXT = "http://127.0.0.1:8100/?qr=AbCdEfGhIjKl"
 
@@ -46,6 +47,14 @@ def test_a_qr_code_can_be_read_off_the_terminal(scale, text):
 @pytest.mark.parametrize("border", [0, 1, 4])
 def test_its_margin_does_not_matter(border):
     assert qr_modules(_png(5, border)) == qr_modules(_png(5, 2))
+
+
+def test_a_number_below_it_is_told_and_does_not_matter():
+    picture = qr_picture(TEXT, "47", scale=5)
+    assert qr_number(picture) == "47"
+    assert qr_number(_png(5, 4)) == ""
+    (found,) = zxingcpp.read_barcodes(_photo(qr_text(picture).plain))
+    assert found.text == TEXT
 
 
 def test_it_is_dark_on_light_whatever_the_terminal_has():

@@ -83,6 +83,11 @@ class QRClient:
         self.picture = self._get("/ptqrshow?appid=501004106&t=0.1")
 
     @property
+    def number(self) -> str:
+        """What stands below the code."""
+        return str(Image.open(io.BytesIO(self.picture)).text["Number"])
+
+    @property
     def state(self) -> str:
         (qrsig,) = [cookie.value for cookie in self.jar if cookie.name == "qrsig"]
         return self._get(f"/ptqrlogin?ptqrtoken={hash33(qrsig or '')}&action=0-0-1").decode()
@@ -99,6 +104,7 @@ def test_a_client_that_shows_a_qr_code_is_let_in_on_the_page(page: Browser, ada:
     client = QRClient(ada.server)
     page.click("[data-opens=let-in]")
     page.wait_for("#waiting-clients .address", "127.0.0.1")
+    page.wait_for("#waiting-clients .code", client.number)
     page.click("#waiting-clients .confirm")
     page.wait_for("#notice-text", "signed in as Ada")
     assert "'登录成功！', 'Ada');" in client.state

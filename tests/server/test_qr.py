@@ -324,6 +324,68 @@ async def test_a_code_that_is_looked_at_counts_as_scanned():
         assert code.state is QRState.SCANNED
 
 
+def _elsewhere(town: Town, identifier: str) -> None:
+    """The code is shown by a program at another address."""
+    code = town.server.qr.waiting(identifier)
+    assert code
+    town.server.qr._by_id.put(identifier, code._replace(address="192.0.2.1"), "")
+
+
+async def test_a_code_of_another_address_is_neither_listed_nor_decided_unscanned():
+    async with Town() as town:
+        eve, visitor = town.visitor(town.eve), town.visitor(town.bob)
+        await _sign_in(eve)
+        await _code(visitor)
+        identifier = _id(town)
+        _elsewhere(town, identifier)
+        assert json.loads((await eve.get("/page/qr")).body) == {"waiting": []}
+        for confirm in ("true", "false"):
+            assert await _decide(eve, identifier, confirm) == 404
+        assert (await _state(visitor)).startswith("ptuiCB('66'")
+
+
+async def test_a_code_of_another_address_is_decided_by_the_browser_that_scanned_it():
+    async with Town() as town:
+        phone, other, visitor = (town.visitor(town.bob) for _ in range(3))
+        await _sign_in(phone)
+        await _sign_in(other)
+        await _code(visitor)
+        identifier = _id(town)
+        _elsewhere(town, identifier)
+        assert (await phone.get("/page/qr", id=identifier)).code == 200
+        assert len(json.loads((await phone.get("/page/qr")).body)["waiting"]) == 1
+        assert await _decide(other, identifier, "true") == 404
+        assert await _decide(phone, identifier, "true") == 204
+
+
+async def test_the_number_on_the_page_is_the_one_below_the_picture():
+    async with Town() as town:
+        phone, visitor = town.visitor(town.bob), town.visitor(town.bob)
+        await _sign_in(phone)
+        picture = Image.open(io.BytesIO(await _code(visitor)))
+        (client,) = json.loads((await phone.get("/page/qr")).body)["waiting"]
+    assert re.fullmatch("[1-9][0-9]", client["number"])
+    assert picture.text["Number"] == client["number"]
+
+
+async def test_codes_of_one_address_have_numbers_of_their_own():
+    async with Town() as town:
+        numbers = [town.server.qr.new("127.0.0.1").number for _ in range(90)]
+        assert len(set(numbers)) == 90
+        assert town.server.qr.new("127.0.0.1").number in numbers
+        assert town.server.qr.new("192.0.2.1").number
+
+
+async def test_who_asks_for_many_codes_loses_their_own_and_nobody_elses():
+    async with Town() as town:
+        code, *others = [town.server.qr.new(f"192.0.2.{n}") for n in range(3)]
+        flood = [town.server.qr.new("198.51.100.7") for _ in range(300)]
+        kept = {each.id for each in town.server.qr.all_waiting()}
+    assert {code.id, *(each.id for each in others)} < kept
+    assert len(kept) == 203
+    assert flood[0].id not in kept
+
+
 async def test_the_answer_to_login2_is_in_the_order_of_its_dialect():
     async with Town() as town:
         ptwebqq = town.server.gate.new_ticket(town.ann, "smartqq")

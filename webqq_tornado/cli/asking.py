@@ -12,9 +12,9 @@ from prompt_toolkit.application import create_app_session_from_tty
 
 from ..flows.client import LoginError
 from .console import Screen
-from .pictures import captcha_text, check_picture, qr_text
+from .pictures import captcha_text, check_picture, qr_number, qr_text
 
-__all__ = ["Asking"]
+__all__ = ["Asking", "ask"]
 
 #: Columns of a captcha at most.
 _CAPTCHA_WIDTH = 78
@@ -59,6 +59,11 @@ class Asking:
             self._screen.say("The code has expired; this is a new one.", style="yellow")
         if shown is not None:
             self._screen.picture(shown)
+        number = qr_number(picture)
+        if number:
+            self._screen.say(
+                f"Its number is {number}: the same is to be seen where you confirm it."
+            )
         self._screen.say(
             f"Scan it and confirm{self._whose()}. It is saved as",
             f"  {path}",
@@ -89,7 +94,7 @@ class Asking:
             self._screen.picture(shown)
             self._screen.say(f"It is saved as {path}", style="dim")
             try:
-                return await _ask("Characters on the picture: ")
+                return await ask("Characters on the picture: ")
             except click.Abort:
                 raise LoginError("the captcha was not answered") from None
 
@@ -100,7 +105,7 @@ class Asking:
             click.Abort: Ctrl-C or Ctrl-D was pressed.
         """
         async with self._turn:
-            return await _ask(f"Password of {self._account}: ", is_password=True)
+            return await ask(f"Password of {self._account}: ", is_password=True)
 
     def _whose(self) -> str:
         return f" as {self._account}" if self._account else ""
@@ -115,7 +120,7 @@ class Asking:
         return path
 
 
-async def _ask(question: str, *, is_password: bool = False) -> str:
+async def ask(question: str, *, is_password: bool = False) -> str:
     """What is typed at the terminal, also where standard output is a pipe.
 
     Raises:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from ..engine.errors import StreamError
 from ..engine.response import Response
 from ..engine.stream import HTTPStream
+from .asking import ask
 from .console import Screen, printable, show_logs
 from .numbers import SECONDS
 from .passwords import read_password
@@ -27,6 +29,12 @@ _LOOK_SECONDS, _TIMEOUT = 0.5, 30.0
 @options("server", "account", "password_file", "state_dir", "verbose")
 @click.option("--refuse", is_flag=True, help="Refuse it instead: it shows a new code.")
 @click.option(
+    "--number",
+    type=click.IntRange(10, 99),
+    metavar="NN",
+    help="The number below the client's code; without it, the newest code, and you are asked.",
+)
+@click.option(
     "--wait",
     type=SECONDS,
     default=0.0,
@@ -38,7 +46,9 @@ _LOOK_SECONDS, _TIMEOUT = 0.5, 30.0
 def confirm(context: click.Context, /, **choices: Any) -> None:
     """Let in the client that shows the newest QR code, as --account.
 
-    The server is a running one of this package; without --server, the one that runs here.
+    Clients at this machine's own address are meant. In a pipe nobody is asked: give --number where
+    others use the machine as well. The server is a running one of this package; without --server,
+    the one that runs here.
 
     \b
     Example:
@@ -47,28 +57,64 @@ def confirm(context: click.Context, /, **choices: Any) -> None:
     screen = Screen()
     show_logs(Screen(is_error=True), choices.pop("verbose"))
     wait, is_refused = choices.pop("wait"), choices.pop("refuse")
+    number = choices.pop("number")
     who = who_is_meant(context, qr=False, open_pictures=False, **choices)
     password = read_password(who.account, who.password_file, who.password)
-    decided = _decide(who.url, who.account, password, wait, is_let_in=not is_refused)
-    screen.say(run_coroutine(decided))
+    meant = _Meant(wait, str(number or ""), is_let_in=not is_refused)
+    screen.say(run_coroutine(_decide(who.url, who.account, password, meant)))
 
 
-async def _decide(url: str, account: int, password: str, wait: float, *, is_let_in: bool) -> str:
+class _Meant(NamedTuple):
+    """What is to be decided.
+
+    Args:
+        wait: seconds for a code that is not there yet.
+        number: of the code; empty for the newest one.
+        is_let_in: or refused.
+    """
+
+    wait: float
+    number: str
+    is_let_in: bool
+
+
+async def _decide(url: str, account: int, password: str, meant: _Meant) -> str:
     """What was done, in a sentence."""
     stream = HTTPStream()
     page = _Page(stream, url)
     try:
         me = await page.sign_in(account, password)
         try:
-            client = await page.newest_client(wait)
-            await page.ask("/page/qr", {"id": client["id"], "confirm": is_let_in})
+            client = await page.client_meant(meant)
+            await _agree(client, meant)
+            await page.ask("/page/qr", {"id": client["id"], "confirm": meant.is_let_in})
         finally:
             await page.ask("/page/signout", {})
     finally:
         stream.close()
+    verb = f"is signed in as {me['nick']} ({me['account']})" if meant.is_let_in else "was refused"
+    return printable(f"{_name(client)} {verb}.")
+
+
+def _name(client: dict[str, Any]) -> str:
     program = f" ({client['program']})" if client.get("program") else ""
-    verb = f"is signed in as {me['nick']} ({me['account']})" if is_let_in else "was refused"
-    return printable(f"The client at {client['address']}{program} {verb}.")
+    return f"The client at {client['address']}{program}"
+
+
+async def _agree(client: dict[str, Any], meant: _Meant) -> None:
+    """Let the person at the terminal compare the numbers.
+
+    Raises:
+        click.ClickException: they are not the same.
+    """
+    shown = printable(f"{_name(client)} shows the number {client.get('number', '?')}.")
+    if meant.number or not (os.isatty(0) and os.isatty(2)):
+        Screen(is_error=True).say(shown)
+        return
+    verb = "Let it in" if meant.is_let_in else "Refuse it"
+    answer = await ask(f"{shown} {verb}? [y/N] ")
+    if answer.strip().lower() not in {"y", "yes"}:
+        raise click.ClickException("nothing was decided; --number NN names another code")
 
 
 class _Page:
@@ -96,21 +142,23 @@ class _Page:
         self._headers["Authorization"] = f"Bearer {answer.get('token', '')}"
         return dict(answer["self"])
 
-    async def newest_client(self, wait: float) -> dict[str, Any]:
-        """The client that showed its QR code last.
+    async def client_meant(self, meant: _Meant) -> dict[str, Any]:
+        """The client that showed its QR code last, or shows the number that was given.
 
         Raises:
-            click.ClickException: none shows one.
+            click.ClickException: none does.
         """
-        until, delay = time.monotonic() + wait, 0.0
+        until, delay = time.monotonic() + meant.wait, 0.0
         while True:
-            waiting = (await self.ask("/page/qr", delay=delay)).get("waiting")
-            if waiting:
-                return dict(waiting[0])
+            waiting = (await self.ask("/page/qr", delay=delay)).get("waiting") or []
+            for client in waiting:
+                if meant.number in ("", client.get("number")):
+                    return dict(client)
             if time.monotonic() >= until:
+                which = f" with the number {meant.number}" if meant.number else ""
                 raise click.ClickException(
-                    f"no QR code waits at {self._url}: let the client show one first, or wait for "
-                    "it with --wait SECONDS (a code is good for two and a half minutes)"
+                    f"no QR code{which} waits at {self._url}: let the client show one first, or "
+                    "wait for it with --wait SECONDS (a code is good for two and a half minutes)"
                 )
             delay = _LOOK_SECONDS
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
-__all__ = ["captcha_text", "check_picture", "qr_modules", "qr_text"]
+__all__ = ["captcha_text", "check_picture", "qr_modules", "qr_number", "qr_text"]
 
 #: Light modules around a QR code; scanners want four, most do with two.
 _MARGIN = 2
@@ -41,7 +42,7 @@ def qr_modules(picture: bytes) -> list[list[bool]]:
     """The modules of a QR code, True where it is dark.
 
     Args:
-        picture: of it alone, not turned; a PNG, as the servers had it.
+        picture: of it, not turned, with nothing beside or above it; a PNG, as the servers had it.
 
     Raises:
         ValueError: it is no such picture.
@@ -56,10 +57,20 @@ def qr_modules(picture: bytes) -> list[list[bool]]:
         run += 1
     size = run / _FINDER
     count = round((right - left) / size) if run else 0
-    if not 21 <= count <= 177 or round((bottom - top) / size) != count:
+    if not 21 <= count <= 177 or round((bottom - top) / size) < count:
         raise ValueError("the picture is no QR code")
     centres = [int((number + 0.5) * size) for number in range(count)]
     return [[bool(image.getpixel((left + x, top + y))) for x in centres] for y in centres]
+
+
+def qr_number(picture: bytes) -> str:
+    """The two digits by which a code of our server is told from others; "" if it has none.
+
+    Raises:
+        ValueError: it is no picture.
+    """
+    number = str(_opened(picture).info.get("Number", ""))
+    return number if re.fullmatch("[0-9]{2}", number) else ""
 
 
 def qr_text(picture: bytes) -> Text:

@@ -6,18 +6,16 @@ may act for them. What follows (check_sig, getvfwebqq, login2) is in `signin`.
 
 from __future__ import annotations
 
-import io
 import re
 import secrets
 from urllib.parse import urlencode
-
-import segno
 
 from ..protocol import forms, smartqq, wire
 from ..protocol.codes import QRState
 from ..protocol.hashes import hash33
 from ..protocol.login import qr_reply
 from .handlers import NOT_LOGGED_IN, Answer, ExchangeHandler
+from .qrpicture import qr_picture
 from .signin import grant
 
 __all__ = ["ANSWERS"]
@@ -35,12 +33,10 @@ def _code(handler: ExchangeHandler, _form: forms.QRCodeForm) -> str:
     handler.set_domain_cookie("qrsig", code.qrsig, "ptlogin2.qq.com")
     # Who came by a historical host was pointed here by a hosts file: a telephone was not.
     base = handler.plain_address if handler.is_historical else handler.address_of("", "")
-    picture = io.BytesIO()
-    segno.make_qr(f"{base}/?{urlencode({'qr': code.id})}", error=_level(handler)).save(
-        picture, kind="png", scale=_scale(handler), border=3
-    )
+    text = f"{base}/?{urlencode({'qr': code.id})}"
+    level, scale = _level(handler), _scale(handler)
     handler.set_header("Content-Type", "image/png")
-    handler.write(picture.getvalue())
+    handler.write(qr_picture(text, code.number, level=level, scale=scale))
     return ""
 
 

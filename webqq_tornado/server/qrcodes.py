@@ -1,4 +1,11 @@
-"""The QR codes that wait to be confirmed: what SmartQQ signs in by."""
+"""The QR codes that wait to be confirmed: what SmartQQ signs in by.
+
+A code answers the program that shows it, by its cookie. It is shown to, and decided by, those who
+sit at the program's address, or whose browser has asked for its id: they have scanned it. A
+number of two digits stands below the picture and on the page: who lets a program in sees that it
+is theirs, also where several show a code at once (the strangers' code of a "QRLjacking" page has
+another one).
+"""
 
 from __future__ import annotations
 
@@ -8,12 +15,15 @@ from typing import NamedTuple
 
 from ..protocol.codes import QRState
 from ..protocol.models import Secret
-from .recent import Recent
+from .recent import RecentByOwner
+from .throttle import network_of
 
 __all__ = ["QRCode", "QRCodes"]
 
 #: Seconds for which a code is good.
 QR_SECONDS = 150.0
+#: Codes that may wait at once, of all and of one address: who asks for more loses their oldest.
+MOST_CODES, MOST_OF_ADDRESS = 10_000, 200
 
 
 class QRCode(NamedTuple):
@@ -25,8 +35,10 @@ class QRCode(NamedTuple):
         address: of that client.
         program: what it calls itself.
         expires: time of the loop.
+        number: two digits, beside the picture and on the page.
         state: what its client is told.
         account: who has confirmed it, or looks at it.
+        scanned_by: the browsers that have asked for its id, by their sessions.
     """
 
     id: str
@@ -34,8 +46,19 @@ class QRCode(NamedTuple):
     address: str
     program: str
     expires: float
+    number: str
     state: QRState = QRState.WAITING
     account: int = 0
+    scanned_by: frozenset[str] = frozenset()
+
+    def is_shown_to(self, address: str, browser: str) -> bool:
+        """Whether somebody sits at its program's address, or has scanned it.
+
+        Args:
+            address: of who looks.
+            browser: session of their page.
+        """
+        return self.address == address or browser in self.scanned_by
 
     @property
     def seconds_left(self) -> float:
@@ -55,8 +78,9 @@ class QRCodes:
 
     def __init__(self, seconds: float = QR_SECONDS) -> None:
         self.seconds = seconds
-        self._by_id: Recent[QRCode] = Recent(1000)
-        self._ids: Recent[str] = Recent(1000)  # by qrsig
+        sizes = (MOST_CODES, MOST_OF_ADDRESS)
+        self._by_id: RecentByOwner[QRCode] = RecentByOwner(*sizes)
+        self._ids: RecentByOwner[str] = RecentByOwner(*sizes)  # by qrsig
 
     def new(self, address: str, program: str = "") -> QRCode:
         """A code for a client.
@@ -67,10 +91,18 @@ class QRCodes:
         """
         expires = asyncio.get_running_loop().time() + self.seconds
         qrsig = Secret(secrets.token_hex(32))
-        code = QRCode(secrets.token_urlsafe(9), qrsig, address, program, expires)
-        self._by_id.put(code.id, code)
-        self._ids.put(code.qrsig, code.id)
+        number = self._new_number(address)
+        code = QRCode(secrets.token_urlsafe(9), qrsig, address, program, expires, number)
+        owner = network_of(address)
+        self._by_id.put(code.id, code, owner)
+        self._ids.put(code.qrsig, code.id, owner)
         return code
+
+    def _new_number(self, address: str) -> str:
+        """Two digits that no other code of an address has, as long as there are some left."""
+        taken = {code.number for code in self.all_waiting() if code.address == address}
+        free = [number for number in range(10, 100) if str(number) not in taken]
+        return str(secrets.choice(free or range(10, 100)))
 
     def of_cookie(self, qrsig: str) -> QRCode | None:
         """The code of a client's cookie, in whatever state; None if it was never given out."""
@@ -90,8 +122,22 @@ class QRCodes:
         codes = [code for code in self._by_id.values() if self.waiting(code.id) is not None]
         return sorted(codes, key=lambda code: code.expires, reverse=True)
 
-    def scan(self, identifier: str, account: int) -> None:
-        """Somebody looks at it: its client is told so."""
+    def shown_to(self, address: str, browser: str) -> list[QRCode]:
+        """The codes that somebody is shown, the newest first; see `QRCode.is_shown_to`."""
+        return [code for code in self.all_waiting() if code.is_shown_to(address, browser)]
+
+    def scan(self, identifier: str, account: int, browser: str = "") -> None:
+        """Somebody has its id, and looks at it: its client is told so.
+
+        Args:
+            identifier: of the code.
+            account: who.
+            browser: session of their page, which may decide from now on.
+        """
+        code = self.waiting(identifier)
+        if code is not None:
+            seen = code._replace(scanned_by=code.scanned_by | {browser})
+            self._by_id.put(identifier, seen, code.address)
         self._change(identifier, QRState.SCANNED, account)
 
     def confirm(self, identifier: str, account: int) -> bool:
@@ -110,7 +156,7 @@ class QRCodes:
     def _change(self, identifier: str, state: QRState, account: int) -> bool:
         code = self.waiting(identifier)
         if code is not None:
-            self._by_id.put(identifier, code._replace(state=state, account=account))
+            self._by_id.put(identifier, code._replace(state=state, account=account), code.address)
         return code is not None
 
     def _as_it_is(self, code: QRCode) -> QRCode:

@@ -65,12 +65,13 @@ export class LetIn {
     this.#timer = setInterval(tick, 1000);
   }
 
-  #row({ id, address, program, seconds_left }, now) {
+  #row({ id, address, program, number, seconds_left }, now) {
     const row = document.getElementById("client-row").content.firstElementChild.cloneNode(true);
     row.ends = now + seconds_left * 1000;
     row.querySelector(".name").textContent = nameOf(program);
     row.querySelector(".name").title = program;
     row.querySelector(".address").textContent = address;
+    row.querySelector(".code").textContent = number;
     row.querySelector(".confirm").addEventListener("click", () => this.#decide(id, true));
     row.querySelector(".refuse").addEventListener("click", () => this.#decide(id, false));
     return row;
