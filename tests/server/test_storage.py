@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import time
 from pathlib import Path
 
 import pytest
 
+from webqq_tornado.database import open_database
 from webqq_tornado.protocol.models import Content, Face, Font
 from webqq_tornado.server.storage import Conversation, Nonce, Storage, StorageError
+from webqq_tornado.server.storage.database import _MIGRATIONS
+from webqq_tornado.server.storage.messages import _halves
 
 
 @pytest.fixture
@@ -205,3 +209,87 @@ def test_whom_one_wrote_with_last_comes_first(storage: Storage):
     storage.add_message(one, Conversation("group", room), Content.of("all"), [])
     threads = [Conversation("group", room), Conversation("friend", other)]
     assert storage.recent(one) == threads
+
+
+def _counted_anew(storage: Storage, account: int, thread: Conversation, seen: int) -> int:
+    """What `unread` is to be, the slow way."""
+    messages, _ = storage.history(account, thread, limit=10_000)
+    return sum(message.sender != account and message.id > seen for message in messages)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_unread_counts_are_kept_as_if_they_were_counted(storage: Storage, seed: int):
+    chance = random.Random(seed)
+    ann, bob, eve = (storage.create_account(nick, "x" * 9).number for nick in ("A", "B", "E"))
+    room = storage.create_group("G", ann, [bob, eve]).number
+    threads = [
+        *(
+            (kind, one, other)
+            for kind in ("friend", "session")
+            for one in (bob, eve)
+            for other in (ann,)
+        ),
+        *(("group", one, room) for one in (ann, bob, eve)),
+    ]
+    seen: dict[tuple[int, Conversation], int] = {}
+    for _ in range(300):
+        kind, sender, target = chance.choice(threads)
+        if chance.random() < 0.7:
+            storage.add_message(sender, Conversation(kind, target), Content.of("x"), ())
+        thread = Conversation(kind, sender if target == ann else target)
+        newest = storage.newest(ann, thread)
+        if newest is not None and chance.random() < 0.2:
+            read = chance.randint(0, newest.id + 5)
+            storage.mark_seen(ann, thread, read)
+            seen[ann, thread] = max(seen.get((ann, thread), 0), min(read, newest.id))
+        up_to = seen.get((ann, thread), 0)
+        assert storage.unread(ann, thread) == _counted_anew(storage, ann, thread, up_to)
+
+
+def test_what_is_not_there_yet_can_not_be_read(storage: Storage):
+    ann, bob = (storage.create_account(nick, "x" * 9).number for nick in ("A", "B"))
+    storage.mark_seen(ann, Conversation("friend", bob), 2**53 - 1)
+    storage.add_message(bob, Conversation("friend", ann), Content.of("x"), ())
+    storage.mark_seen(ann, Conversation("friend", bob), 2**53 - 1)
+    storage.add_message(bob, Conversation("friend", ann), Content.of("y"), ())
+    assert storage.unread(ann, Conversation("friend", bob)) == 1
+
+
+def test_messages_of_before_are_counted_once_when_the_file_is_taken_over(tmp_path: Path):
+    path = tmp_path / "server.db"
+    before = [step for step in _MIGRATIONS if "CREATE TABLE thread" not in step]
+    old = open_database(path, before, role="x", remedy="y")
+    for number in (1, 2):
+        old.execute("INSERT INTO account VALUES (?, 'N', x'00', '', 0, 0, 0, 0, '{}')", (number,))
+    rows = [(2, "friend", 1), (1, "friend", 2), (2, "group", 9), (1, "group", 9), (2, "group", 9)]
+    old.executemany(
+        "INSERT INTO message (sender, kind, target, content, time) VALUES (?, ?, ?, '[]', 1)",
+        rows * 4,
+    )
+    old.execute("INSERT INTO seen VALUES (1, 'friend', 2, 7), (1, 'group', 9, 10)")
+    old.close()
+    storage = Storage(path)
+    assert storage.unread(1, Conversation("friend", 2)) == 2
+    assert storage.unread(1, Conversation("group", 9)) == 4
+    assert storage.unread(2, Conversation("group", 9)) == 4
+    storage.close()
+
+
+def test_a_thread_is_read_without_a_look_at_all_that_was_written(storage: Storage):
+    for kind, number in (("friend", 2), ("session", 2), ("group", 9)):
+        for where, values in _halves(1, Conversation(kind, number)):
+            plan = storage._db.execute(
+                f"EXPLAIN QUERY PLAN SELECT * FROM message WHERE {where} AND id < 5 "
+                "ORDER BY id DESC LIMIT 1",
+                values,
+            ).fetchall()
+            assert "USING INDEX" in plan[0][3]
+            assert len(plan) == 1  # nothing is sorted
+
+
+def test_who_asks_for_rooms_that_are_none_fills_no_memory(storage: Storage):
+    for room in range(1000):
+        assert not storage.is_member(room, 1)
+        assert not storage.blocked_by(room)
+    assert not storage._numbers
+    assert not storage._blocked

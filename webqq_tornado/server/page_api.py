@@ -293,7 +293,7 @@ class StateHandler(PageHandler):
 
     def get(self) -> None:
         """Who, and with whom."""
-        me = self.me()
+        me, _ = self.me(), self.query()
         storage = self.server.storage
         headings = storage.headings(me.number)
         requests = storage.requests(me.number)

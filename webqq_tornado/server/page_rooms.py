@@ -86,8 +86,7 @@ class RoomHandler(RoomsHandler):
         Raises:
             Refusal: 403, this one does not.
         """
-        rows = self.server.storage.member_rows(room.number)
-        is_admin = any(row.is_admin for row in rows if row.account.number == me.number)
+        is_admin = self.server.storage.is_admin(room.number, me.number)
         if room.kind == "group" and room.owner != me.number and not is_admin:
             refuse(403, "Only the owner and administrators do that")
 

@@ -172,12 +172,13 @@ OPERATIONS: tuple[Operation, ...] = (
         quota="registration",
     ),
     Operation("POST", "/page/signout", "Sign this browser out"),
-    Operation("GET", "/page/state", "All that a page begins with"),
+    Operation("GET", "/page/state", "All that a page begins with", quota="load"),
     Operation(
         "GET",
         "/page/messages",
         "Messages of a conversation, the oldest first",
         (_IN, _maybe("before", _MESSAGE), _maybe("limit", whole(1))),
+        quota="load",
     ),
     Operation(
         "POST",

@@ -65,14 +65,16 @@ def room_view(
     site: Site, me: int, room: RoomRow, mark: str = "", mask: int = 0
 ) -> dict[str, object]:
     """A conversation in a group or a discussion."""
+    status_of = site.channel.status_of
     members = [
         {
-            **person(row.account),
-            "card": row.card,
-            "status": site.channel.status_of(row.account.number).value,
-            "admin": row.is_admin,
+            "account": number,
+            "nick": nick,
+            "card": card,
+            "status": status_of(number).value,
+            "admin": bool(is_admin),
         }
-        for row in site.storage.member_rows(room.number)
+        for number, nick, card, is_admin in site.storage.roster(room.number)
     ]
     return {
         **_thread(site, me, Conversation(room.kind, room.number)),
@@ -87,13 +89,13 @@ def room_view(
 
 
 def _thread(site: Site, me: int, conversation: Conversation) -> dict[str, object]:
-    last, _ = site.storage.history(me, conversation, limit=1)
+    last = site.storage.newest(me, conversation)
     return {
         "id": identifier(conversation),
         "kind": conversation.kind,
         "number": conversation.number,
         "unread": site.storage.unread(me, conversation),
-        "last": message_view(site, me, last[0]) if last else None,
+        "last": message_view(site, me, last) if last else None,
     }
 
 

@@ -81,9 +81,7 @@ def _groups(handler: QunHandler, me: int) -> _Answer:
     storage = handler.server.storage
     for room in storage.groups(me):
         entry = {"gc": room.number, "gn": _name(room.name), "owner": room.owner}
-        is_admin = any(
-            row.is_admin for row in storage.member_rows(room.number) if row.account.number == me
-        )
+        is_admin = storage.is_admin(room.number, me)
         kind = "create" if room.owner == me else "manage" if is_admin else "join"
         lists[kind].append(entry)
     return {"ec": 0, **{kind: entries for kind, entries in lists.items() if entries}}

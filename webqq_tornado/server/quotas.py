@@ -55,6 +55,7 @@ QUOTAS: Mapping[str, Quota] = {
     "request": Quota(Rate(50, 10.0), Rate(200, 2.0)),
     "change": Quota(Rate(200, 0.1), Rate(2000, 0.01)),
     "reading": Quota(Rate(400, 0.02), Rate(4000, 0.002)),
+    "load": Quota(Rate(400, 0.02), Rate(4000, 0.002)),
     "qr": Quota(None, Rate(60, 1.0)),
     "captcha": Quota(None, Rate(60, 1.0)),
 }

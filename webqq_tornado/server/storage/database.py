@@ -85,6 +85,34 @@ _MIGRATIONS = (
     CREATE INDEX known_place_of ON known_place (place);
     DELETE FROM page_session; -- of cookies, which all ports of the host have seen
     """,
+    """
+    -- How many messages there are of whom to whom, and the newest; sender 0: of all, to a room.
+    CREATE TABLE thread (
+        kind TEXT NOT NULL, target INTEGER NOT NULL, sender INTEGER NOT NULL,
+        messages INTEGER NOT NULL, newest INTEGER NOT NULL,
+        PRIMARY KEY (kind, target, sender)) WITHOUT ROWID;
+    CREATE INDEX thread_from ON thread (sender, kind);
+    INSERT INTO thread
+        SELECT kind, target, sender, count(*), max(id) FROM message GROUP BY kind, target, sender;
+    INSERT INTO thread
+        SELECT kind, target, 0, count(*), max(id) FROM message
+        WHERE kind IN ('group', 'discussion') GROUP BY kind, target;
+    CREATE TRIGGER message_counted AFTER INSERT ON message BEGIN
+        INSERT INTO thread VALUES (new.kind, new.target, new.sender, 1, new.id)
+            ON CONFLICT DO UPDATE SET messages = messages + 1, newest = excluded.newest;
+        INSERT INTO thread SELECT new.kind, new.target, 0, 1, new.id
+            WHERE new.kind IN ('group', 'discussion')
+            ON CONFLICT DO UPDATE SET messages = messages + 1, newest = excluded.newest;
+    END;
+    ALTER TABLE seen ADD COLUMN others INTEGER NOT NULL DEFAULT 0;
+    UPDATE seen SET others = CASE WHEN kind IN ('group', 'discussion')
+        THEN (SELECT count(*) FROM message WHERE message.kind = seen.kind AND
+              target = seen.number AND sender != seen.account AND id <= seen.message)
+        ELSE (SELECT count(*) FROM message WHERE message.kind = seen.kind AND
+              target = seen.account AND sender = seen.number AND id <= seen.message) END;
+    CREATE INDEX message_between ON message (kind, target, sender, id);
+    DROP INDEX message_from;
+    """,
 )
 
 

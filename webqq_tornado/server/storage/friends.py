@@ -169,7 +169,12 @@ class FriendTable(AccountTable):
 
     def request(self, asked: int, asker: int) -> FriendRequest | None:
         """The open request of one to another."""
-        return next((one for one in self.requests(asked) if one.asker == asker), None)
+        row = self._db.execute(
+            "SELECT asker, nick, text, time FROM request JOIN account ON number = asker "
+            "WHERE asked = ? AND asker = ?",
+            (asked, asker),
+        ).fetchone()
+        return FriendRequest(*row) if row else None
 
     def remove_request(self, asked: int, asker: int) -> bool:
         """Refuse; False if nobody asked."""

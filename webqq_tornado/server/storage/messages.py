@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple
+from typing import Any
 
 from ...protocol import wire
 from ...protocol.models import Content, Face, Font
@@ -84,55 +85,101 @@ class MessageTable(RoomTable):
         self, account: int, conversation: Conversation, before: int = 2**62, limit: int = 50
     ) -> tuple[list[StoredMessage], bool]:
         """Messages of a thread, oldest first, and whether there are older ones."""
-        where, values = _thread(account, conversation)
-        rows = self._db.execute(
-            f"SELECT {_MESSAGE} FROM message WHERE {where} AND id < ? ORDER BY id DESC LIMIT ?",
-            (*values, before, limit + 1),
-        ).fetchall()
+        rows = [
+            row
+            for where in _halves(account, conversation)
+            for row in self._latest(*where, before, limit + 1)
+        ]
+        rows = sorted(rows, reverse=True)[: limit + 1]
         return [_message(row) for row in reversed(rows[:limit])], len(rows) > limit
 
-    def recent(self, account: int, limit: int = 50) -> list[Conversation]:
-        """Threads with messages, the one with the newest first.
+    def _latest(self, where: str, values: tuple[object, ...], before: int, limit: int) -> list[Any]:
+        return self._db.execute(
+            f"SELECT {_MESSAGE} FROM message WHERE {where} AND id < ? ORDER BY id DESC LIMIT ?",
+            (*values, before, limit),
+        ).fetchall()
 
-        Looks at what the account wrote or got from people, and at its rooms.
-        """
+    def newest(self, account: int, conversation: Conversation) -> StoredMessage | None:
+        """The latest message of a thread."""
+        number = max(self._newest_ids(account, conversation))
+        row = self._db.execute(f"SELECT {_MESSAGE} FROM message WHERE id = ?", (number,)).fetchone()
+        return _message(row) if row else None
+
+    def _newest_ids(self, account: int, conversation: Conversation) -> list[int]:
+        kind, number = conversation
+        pairs = [(number, 0)] if kind in ROOM_KINDS else [(account, number), (number, account)]
+        return [self._counted(kind, *pair)[1] for pair in pairs]
+
+    def _counted(self, kind: str, target: int, sender: int) -> tuple[int, int]:
+        """How many messages there are of a sender to a target, and the id of the newest."""
+        row = self._db.execute(
+            "SELECT messages, newest FROM thread WHERE kind = ? AND target = ? AND sender = ?",
+            (kind, target, sender),
+        ).fetchone()
+        return row or (0, 0)
+
+    def recent(self, account: int, limit: int = 50) -> list[Conversation]:
+        """Threads with messages, the one with the newest first."""
         rows = self._db.execute(_RECENT, {"account": account, "limit": limit})
         return [Conversation(kind, number) for kind, number, _ in rows]
 
     def strangers(self, account: int) -> list[tuple[int, int]]:
         """Who one has a temporary session with: (number, room that brought them together)."""
-        rows = self._db.execute(
-            "SELECT CASE sender WHEN :account THEN target ELSE sender END AS other, origin, "
-            "max(id) FROM message WHERE kind = 'session' AND (sender = :account OR "
-            "target = :account) GROUP BY other ORDER BY other",
-            {"account": account},
-        )
+        rows = self._db.execute(_STRANGERS, {"account": account})
         return [(number, origin) for number, origin, _ in rows]
 
     def session_origin(self, one: int, other: int) -> int:
         """The room that brought the two together when they last wrote; 0 if they never did."""
-        row = self._db.execute(
-            "SELECT origin FROM message WHERE kind = 'session' AND ((target = ? AND sender = ?) "
-            "OR (target = ? AND sender = ?)) ORDER BY id DESC LIMIT 1",
-            (one, other, other, one),
-        ).fetchone()
-        return int(row[0]) if row else 0
+        newest = self.newest(one, Conversation("session", other))
+        return newest.origin if newest else 0
 
     def mark_seen(self, account: int, conversation: Conversation, message: int) -> None:
-        """The account has read the thread up to this message, on the page."""
+        """The account has read the thread up to this message, on the page.
+
+        What there is no message of yet can not be read: a higher number is that of the newest.
+        """
+        newest = max(self._newest_ids(account, conversation))
+        seen, others = self._seen(account, conversation)
+        if min(message, newest) <= seen:
+            return
+        if message >= newest:
+            message, others = newest, self._of_others(account, conversation)
+        else:  # each message is counted once at most, however often one reads on
+            others += self._others_between(account, conversation, seen, message)
         self._db.execute(
-            "INSERT INTO seen VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
-            "SET message = max(message, excluded.message)",
-            (account, *conversation, message),
+            "INSERT OR REPLACE INTO seen (account, kind, number, message, others) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (account, *conversation, message, others),
         )
 
     def unread(self, account: int, conversation: Conversation) -> int:
-        """How many messages of others are unread in a thread."""
-        where, values = _thread(account, conversation)
+        """How many messages of others are unread in a thread; kept, not counted."""
+        return self._of_others(account, conversation) - self._seen(account, conversation)[1]
+
+    def _seen(self, account: int, conversation: Conversation) -> tuple[int, int]:
+        """Up to which message a thread was read, and how many of others these were."""
+        row = self._db.execute(
+            "SELECT message, others FROM seen WHERE account = ? AND kind = ? AND number = ?",
+            (account, *conversation),
+        ).fetchone()
+        return row or (0, 0)
+
+    def _of_others(self, account: int, conversation: Conversation) -> int:
+        kind, number = conversation
+        if kind not in ROOM_KINDS:
+            return self._counted(kind, account, number)[0]
+        return self._counted(kind, number, 0)[0] - self._counted(kind, number, account)[0]
+
+    def _others_between(
+        self, account: int, conversation: Conversation, after: int, up_to: int
+    ) -> int:
+        kind, number = conversation
+        is_room = kind in ROOM_KINDS
+        where, who = ("!=", (number, account)) if is_room else ("=", (account, number))
         (count,) = self._db.execute(
-            f"SELECT count(*) FROM message WHERE {where} AND sender != ? AND id > coalesce("
-            "(SELECT message FROM seen WHERE account = ? AND kind = ? AND number = ?), 0)",
-            (*values, account, account, *conversation),
+            f"SELECT count(*) FROM message WHERE kind = ? AND target = ? AND sender {where} ? "
+            "AND id > ? AND id <= ?",
+            (kind, *who, after, up_to),
         ).fetchone()
         return int(count)
 
@@ -149,32 +196,35 @@ _MESSAGE = (
     "CASE origin WHEN 0 THEN '' ELSE (SELECT room.kind FROM room WHERE number = origin) END"
 )
 
-#: Messages of a person that `recent` looks back on.
-_LOOK_BACK = 1000
+#: With whom one wrote as friends, or by way of a room: what one sent, what one got.
+_PEOPLE = """
+    SELECT kind, target AS other, newest FROM thread WHERE sender = :account AND kind = '{kind}'
+    UNION ALL SELECT kind, sender, newest FROM thread WHERE kind = '{kind}' AND target = :account
+"""
 _RECENT = f"""
     SELECT kind, other, max(newest) AS last FROM (
-        SELECT kind, target AS other, id AS newest FROM
-            (SELECT * FROM message WHERE kind = 'friend' AND sender = :account
-             ORDER BY id DESC LIMIT {_LOOK_BACK})
-        UNION ALL SELECT kind, sender, id FROM
-            (SELECT * FROM message WHERE kind = 'friend' AND target = :account
-             ORDER BY id DESC LIMIT {_LOOK_BACK})
-        UNION ALL SELECT kind, room,
-            (SELECT max(id) FROM message WHERE message.kind = room.kind AND target = room.number)
-            FROM member JOIN room ON number = room WHERE account = :account)
-    WHERE newest IS NOT NULL GROUP BY kind, other ORDER BY last DESC LIMIT :limit
+        {_PEOPLE.format(kind="friend")}
+        UNION ALL SELECT thread.kind, thread.target, newest FROM member JOIN room ON number = room
+            JOIN thread ON thread.kind = room.kind AND thread.target = number AND sender = 0
+            WHERE account = :account)
+    GROUP BY kind, other ORDER BY last DESC LIMIT :limit
+"""
+_STRANGERS = f"""
+    SELECT other, (SELECT origin FROM message WHERE id = last), last FROM (
+        SELECT other, max(newest) AS last FROM ({_PEOPLE.format(kind="session")}) GROUP BY other)
+    ORDER BY other
 """
 
 
-def _thread(account: int, conversation: Conversation) -> tuple[str, tuple[object, ...]]:
-    """The messages of a thread, as a condition."""
+def _halves(account: int, conversation: Conversation) -> Iterator[tuple[str, tuple[object, ...]]]:
+    """The messages of a thread, as conditions that an index answers in the order of ids."""
     kind, number = conversation
     if kind in ROOM_KINDS:
-        return "kind = ? AND target = ?", (kind, number)
-    return (
-        "kind = ? AND ((target = ? AND sender = ?) OR (target = ? AND sender = ?))",
-        (kind, account, number, number, account),
-    )
+        yield "kind = ? AND target = ?", (kind, number)
+        return
+    # Two, and not one with OR: SQLite would sort all that two ever wrote for the last line.
+    for target, sender in {(account, number), (number, account)}:
+        yield "kind = ? AND target = ? AND sender = ?", (kind, target, sender)
 
 
 def _message(row: tuple[int, int, str, int, str, int, int, str]) -> StoredMessage:

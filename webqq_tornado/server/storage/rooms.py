@@ -120,6 +120,17 @@ class RoomTable(FriendTable):
         )
         return [MemberRow(Account(*row[:-7]), row[-7], bool(row[-6]), *row[-5:]) for row in rows]
 
+    def roster(self, room: int) -> list[tuple[int, str, str, int]]:
+        """The members of a room as a list shows them: number, nick, card, whether they lead.
+
+        Without the profiles of `member_rows`, which take four times as long.
+        """
+        return self._db.execute(
+            "SELECT number, nick, card, is_admin FROM member JOIN account ON number = account "
+            "WHERE room = ? ORDER BY number",
+            (room,),
+        ).fetchall()
+
     def members(self, room: int) -> list[tuple[Account, str]]:
         """The members of a room with their cards, by number."""
         return [(row.account, row.card) for row in self.member_rows(room)]
@@ -129,7 +140,9 @@ class RoomTable(FriendTable):
         known = self._numbers.get(room)
         if known is None:
             rows = self._db.execute("SELECT account FROM member WHERE room = ?", (room,))
-            known = self._numbers[room] = frozenset(number for (number,) in rows)
+            known = frozenset(number for (number,) in rows)
+            if known:  # who asks for rooms that are none fills no memory
+                self._numbers[room] = known
         return known
 
     def blocked_by(self, room: int) -> frozenset[int]:
@@ -139,12 +152,21 @@ class RoomTable(FriendTable):
             rows = self._db.execute(
                 "SELECT account FROM member WHERE room = ? AND mask = ?", (room, int(Mask.BLOCKED))
             )
-            known = self._blocked[room] = frozenset(number for (number,) in rows)
+            known = frozenset(number for (number,) in rows)
+            if self.member_numbers(room):
+                self._blocked[room] = known
         return known
 
     def is_member(self, room: int, account: int) -> bool:
         """Whether the account is in the room."""
         return account in self.member_numbers(room)
+
+    def is_admin(self, room: int, account: int) -> bool:
+        """Whether the owner has made the account an administrator of the room."""
+        row = self._db.execute(
+            "SELECT is_admin FROM member WHERE room = ? AND account = ?", (room, account)
+        ).fetchone()
+        return bool(row and row[0])
 
     # -- changes ------------------------------------------------------------------------------
 
