@@ -480,3 +480,56 @@ def test_a_narrow_window_shows_one_pane_at_a_time(page: Browser, ada: Person, bo
         assert page.driver.execute_script("return document.documentElement.scrollWidth") == 360
     finally:
         page.resize(1200, 800)
+
+
+def test_a_password_is_changed_and_the_page_stays_signed_in(page: Browser, ada: Person) -> None:
+    sign_in(page, ada)
+    page.click("#me")
+    page.click("#profile [data-opens=security]")
+    page.type("#password-form [name=current]", ada.password)
+    page.type("#password-form [name=changed]", "another horse")
+    page.type("#password-form [name=again]", "another house", Keys.ENTER)
+    page.wait_for("#password-form [role=alert]", "are not the same")
+    again = page.wait_for("#password-form [name=again]")
+    again.clear()
+    again.send_keys("another horse", Keys.ENTER)
+    page.wait_for("#notice-text", "Your password is changed")
+    page.driver.refresh()
+    page.wait_for("#my-nick", "Ada")
+
+
+def test_a_wrong_current_password_says_so(page: Browser, ada: Person) -> None:
+    sign_in(page, ada)
+    page.click("#me")
+    page.click("#profile [data-opens=security]")
+    page.type("#password-form [name=current]", "not it")
+    page.type("#password-form [name=changed]", "another horse")
+    page.type("#password-form [name=again]", "another horse", Keys.ENTER)
+    page.wait_for("#password-form [role=alert]", "The current password is another one")
+    page.click("#security .cancel")
+    page.complaints()  # the browser notes the 403
+
+
+def test_signing_out_everywhere_reaches_the_other_browser(
+    page: Browser, other_page: Browser, ada: Person
+) -> None:
+    sign_in(page, ada)
+    sign_in(other_page, ada)
+    page.click("#me")
+    page.click("#profile [data-opens=security]")
+    page.click("#sign-out-everywhere")
+    page.driver.switch_to.alert.accept()
+    page.wait_for("#notice-text", "You are signed out everywhere")
+    other_page.wait_for("#notice-text", "You have been signed out")
+    page.driver.refresh()
+    page.wait_for("#sign-in")
+
+
+def test_a_second_window_is_signed_in_as_well(page: Browser, ada: Person) -> None:
+    sign_in(page, ada)
+    first = page.driver.current_window_handle
+    page.driver.switch_to.new_window("tab")
+    page.driver.get(ada.server.url)
+    page.wait_for("#my-nick", "Ada")
+    page.driver.close()
+    page.driver.switch_to.window(first)

@@ -11,6 +11,12 @@ import pytest
 from servers.town import PASSWORD, Town, Visitor
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.websocket import WebSocketClientConnection, websocket_connect
+from waiting import until
+
+from webqq_tornado.protocol import webqq3
+from webqq_tornado.protocol.codes import QRState
+from webqq_tornado.protocol.models import Kicked
+from webqq_tornado.server.throttle import Place
 
 JSON = {"Content-Type": "application/json"}
 
@@ -100,6 +106,112 @@ async def test_a_refused_sign_in_ends_no_session():
         ann = await signed_in(town, town.ann)
         assert (await post(ann, "/page/signin", account=town.ann, password="wrong")).code == 403
         assert (await ann.get("/page/state")).code == 200
+
+
+async def _changed(visitor: Visitor, new: str = "another horse", current: str = PASSWORD) -> int:
+    return (await post(visitor, "/page/password", current=current, new=new)).code
+
+
+async def test_a_changed_password_is_the_one_that_signs_in():
+    async with Town() as town:
+        ann = await signed_in(town, town.ann)
+        assert await _changed(ann) == 204
+        body = {"account": town.ann, "password": PASSWORD}
+        assert (await post(town.visitor(town.ann), "/page/signin", **body)).code == 403
+        body["password"] = "another horse"
+        assert (await post(town.visitor(town.ann), "/page/signin", **body)).code == 200
+        assert (await town.visitor(town.ann).login("another horse")).startswith("ptuiCB('0'")
+
+
+async def test_a_change_of_password_ends_all_other_sessions_tickets_links_and_codes():
+    async with Town() as town:
+        ann, other = await signed_in(town, town.ann), await signed_in(town, town.ann)
+        client, waiting = town.visitor(town.ann), town.server.qr.new("127.0.0.1")
+        session = await client.enter()
+        town.server.qr.confirm(waiting.id, town.ann)
+        link = town.server.signin_url(town.ann).partition("?token=")[2]
+        async with live(other) as page, live(ann) as own:
+            assert await _changed(ann) == 204
+            while await page.read_message() is not None:
+                pass
+            assert (page.close_code, own.close_code) == (4401, None)
+        assert (await ann.get("/page/state")).code == 200
+        assert (await other.get("/page/state")).code == 401
+        assert town.server.gate.ticket(client.cookies["ptwebqq"]) is None
+        assert town.server.channel.find(session.psessionid).kicked is not None
+        assert (await post(other, "/page/signin", link=link)).code == 403
+        assert town.server.qr.of_cookie(waiting.qrsig).state is QRState.EXPIRED
+
+
+async def test_others_are_not_signed_out_by_a_change_of_password():
+    async with Town() as town:
+        ann, bob = await signed_in(town, town.ann), await signed_in(town, town.bob)
+        client = town.visitor(town.bob)
+        session = await client.enter()
+        assert await _changed(ann) == 204
+        assert (await bob.get("/page/state")).code == 200
+        assert town.server.channel.find(session.psessionid).kicked is None
+
+
+async def test_after_a_change_of_password_only_its_own_place_is_known():
+    async with Town() as town:
+        thief = Place("192.0.2.66")
+        device = town.server.gate.know(town.ann, thief)
+        assert await _changed(await signed_in(town, town.ann)) == 204
+        known = town.server.storage.is_known_place
+        assert not known(town.ann, f"device:{device}")
+        assert not known(town.ann, "address:192.0.2.66")
+        assert known(town.ann, "address:127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("new", "current", "code"),
+    [
+        ("another horse", "not it", 403),
+        ("short", PASSWORD, 400),
+        (PASSWORD, PASSWORD, 400),
+        ("x" * 129, PASSWORD, 400),
+    ],
+)
+async def test_a_password_that_is_not_changed_is_told_why(new: str, current: str, code: int):
+    async with Town() as town:
+        ann, client = await signed_in(town, town.ann), town.visitor(town.ann)
+        session = await client.enter()
+        reply = await post(ann, "/page/password", current=current, new=new)
+        assert (await client.login()).startswith("ptuiCB('0'")
+        assert town.server.channel.find(session.psessionid).kicked is None
+    assert reply.code == code
+    assert "password" in json.loads(reply.body)["error"].lower()
+
+
+async def test_the_current_password_can_not_be_guessed_with_a_stolen_session():
+    async with Town() as town:
+        ann = await signed_in(town, town.ann)
+        codes = [await _changed(ann, current=f"guess {n}") for n in range(12)]
+    assert codes == [403] * 10 + [429] * 2
+
+
+async def test_signing_out_everywhere_ends_all_sessions():
+    async with Town() as town:
+        ann, other = await signed_in(town, town.ann), await signed_in(town, town.ann)
+        client = town.visitor(town.ann)
+        await client.enter()
+        held = asyncio.ensure_future(client.poll())
+        await until(lambda: town.server.channel.find(client.session.psessionid).turn)
+        assert (await post(ann, "/page/signout", everywhere=True)).code == 204
+        (event,) = webqq3.POLL.parse(await held).events
+        assert isinstance(event, Kicked)
+        assert [(await one.get("/page/state")).code for one in (ann, other)] == [401, 401]
+        assert (await client.login()).startswith("ptuiCB('0'")
+
+
+async def test_nobody_signs_others_out_or_without_being_signed_in():
+    async with Town() as town:
+        bob = await signed_in(town, town.bob)
+        stranger = town.visitor(town.ann)
+        assert (await post(stranger, "/page/signout", everywhere=True)).code == 401
+        assert await _changed(stranger) == 401
+        assert (await bob.get("/page/state")).code == 200
 
 
 @pytest.mark.parametrize("password", ["", "x", "seven 7", "x" * 129, "half a \ud800 character"])

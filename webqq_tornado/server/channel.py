@@ -36,6 +36,8 @@ _LOAD = 100
 WEB_CLIENT = 41
 #: Tencent's words, captures of 2013.
 _KICKED = "您的账号在另一地点登录，您已被迫下线。如有疑问，请登录 safe.qq.com 了解更多。"
+#: Ours: "You have signed out everywhere, or changed your password; sign in again."
+_SIGNED_OUT = "您已在所有设备上退出登录或修改了密码，请重新登录。"
 
 
 class SessionOver(Exception):
@@ -154,6 +156,14 @@ class Channel:
             self._announce(session.account)
             logger.info("%d logged out", session.account)
         self._forget(session)
+
+    def sign_out(self, account: int) -> None:
+        """The account was signed out everywhere: its client is told so, as of a kick."""
+        session = self._by_account.get(account)
+        if session is not None:
+            self._end(session, Kicked(reason=_SIGNED_OUT))
+            self._announce(account)
+            logger.info("%d was signed out", account)
 
     def set_status(self, session: PollSession, status: Status) -> None:
         """The client changed its status."""

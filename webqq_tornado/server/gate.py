@@ -207,6 +207,20 @@ class Gate:
         logger.info("wrong password for %d from %s", number, place.address)
         return LoginResult.WRONG_PASSWORD
 
+    def change_password(self, account: int, password: str, place: Place) -> None:
+        """Give an account another password; only where it came from stays known.
+
+        Args:
+            account: QQ number.
+            password: from now on.
+            place: of who changes it.
+
+        Raises:
+            ValueError: it is empty.
+        """
+        self._storage.set_password(account, password)
+        self._storage.forget_places(account, place.keys)
+
     def know(self, account: int, place: Place) -> str:
         """An account has signed in from a place: it has tries of its own from now on.
 

@@ -156,14 +156,25 @@ class PageHandler(Handler):
             refuse(400, f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")
         return password
 
-    def refuse_for(self, seconds: float) -> NoReturn:
-        """Too many wrong passwords came: say when another one is looked at.
+    def proved(self, number: int, password: str, otherwise: str) -> Account:
+        """The account, if this is its password.
+
+        Args:
+            number: QQ number.
+            password: as it was typed.
+            otherwise: what to say if it is another one.
 
         Raises:
-            Refusal: 429.
+            Refusal: 403, it is not; 429, too many wrong ones came, with the time to wait.
         """
-        wait = max(1, math.ceil(seconds))
-        refuse(429, f"Too many wrong passwords: try again in {wait} s", wait)
+        gate, place = self.server.gate, self.place
+        outcome = gate.by_password(number, place, hashlib.md5(password.encode()).digest())
+        if outcome is LoginResult.REFUSED:
+            wait = max(1, math.ceil(gate.wait(number, place)))
+            refuse(429, f"Too many wrong passwords: try again in {wait} s", wait)
+        if isinstance(outcome, LoginResult):
+            refuse(403, otherwise)
+        return outcome
 
     def sign_in(self, account: Account) -> None:
         """Answer with who it is and the token of a new session; the browser's former one ends."""
@@ -252,15 +263,7 @@ class SignInHandler(PageHandler):
     def _by_password(self, body: dict[str, Any]) -> Account:
         if not {"account", "password"} <= body.keys():
             refuse(400, "account and password are needed, or link")
-        number, password = body["account"], body["password"]
-        digest = hashlib.md5(password.encode()).digest()
-        gate, place = self.server.gate, self.place
-        outcome = gate.by_password(number, place, digest)
-        if outcome is LoginResult.REFUSED:
-            self.refuse_for(gate.wait(number, place))
-        if isinstance(outcome, LoginResult):
-            refuse(403, "Wrong account or password")
-        return outcome
+        return self.proved(body["account"], body["password"], "Wrong account or password")
 
 
 class RegisterHandler(PageHandler):
@@ -282,9 +285,28 @@ class SignOutHandler(PageHandler):
     """Sign out."""
 
     def post(self) -> None:
-        """This browser's session is over, and its open pages with it."""
-        self.json()
+        """This browser's session is over, and its open pages with it; or all of the account."""
+        if self.json().get("everywhere"):
+            me = self.me().number
+            self.server.sign_out_everywhere(me)
+            logger.info("%d signed out everywhere", me)
         self.server.end_page_session(self.credential)
+        self.set_status(204)
+
+
+class PasswordHandler(PageHandler):
+    """One's own password."""
+
+    def post(self) -> None:
+        """Change it: all others that were signed in by the former one are signed out."""
+        me, body = self.me(), self.json()
+        password = self.new_password(body, "new")
+        self.proved(me.number, body["current"], "The current password is another one")
+        if password == body["current"]:
+            refuse(400, "The new password is the current one")
+        self.server.gate.change_password(me.number, password, self.place)
+        self.server.sign_out_everywhere(me.number, but=self.credential)
+        logger.info("%d changed the password", me.number)
         self.set_status(204)
 
 
@@ -376,6 +398,7 @@ ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (
     (r"/page/signin", SignInHandler),
     (r"/page/register", RegisterHandler),
     (r"/page/signout", SignOutHandler),
+    (r"/page/password", PasswordHandler),
     (r"/page/state", StateHandler),
     (r"/page/messages", MessagesHandler),
     (r"/page/read", ReadHandler),

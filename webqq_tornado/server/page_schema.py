@@ -171,7 +171,19 @@ OPERATIONS: tuple[Operation, ...] = (
         (Parameter("nick", NAME), Parameter("password", PASSWORD)),
         quota="registration",
     ),
-    Operation("POST", "/page/signout", "Sign this browser out"),
+    Operation(
+        "POST",
+        "/page/signout",
+        "Sign this browser out, or the account everywhere",
+        (_maybe("everywhere", TRUTH),),
+    ),
+    Operation(
+        "POST",
+        "/page/password",
+        "Change one's password, and sign out everywhere else",
+        (Parameter("current", PASSWORD), Parameter("new", PASSWORD)),
+        quota="change",
+    ),
     Operation("GET", "/page/state", "All that a page begins with", quota="load"),
     Operation(
         "GET",

@@ -148,6 +148,12 @@ class QRCodes:
         """Do not; False if it is too late. Its client shows a new code."""
         return self._change(identifier, QRState.EXPIRED, account)
 
+    def take_back(self, account: int) -> None:
+        """What an account has confirmed, and no client has used yet, lets nobody in."""
+        for code in self._by_id.values():
+            if code.account == account:
+                self._by_id.put(code.id, code._replace(state=QRState.EXPIRED), code.address)
+
     def use(self, code: QRCode) -> None:
         """Its client is in: nobody else gets in by it."""
         self._ids.take(code.qrsig)

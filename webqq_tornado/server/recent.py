@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 __all__ = ["Recent", "RecentByOwner"]
 
@@ -28,9 +28,9 @@ class Recent(Generic[V]):
         """The value, if it is still known."""
         return self._entries.get(key)
 
-    def values(self) -> list[V]:
-        """All of them, the oldest first."""
-        return list(self._entries.values())
+    def items(self) -> list[tuple[Any, V]]:
+        """All of them with their keys, the oldest first."""
+        return list(self._entries.items())
 
     def take(self, key: object) -> V | None:
         """The value, which is forgotten with this."""

@@ -129,6 +129,23 @@ class Site:
             if page.remote_ip == code.address:
                 page.push({"type": "client"})
 
+    def sign_out_everywhere(self, account: int, but: str = "") -> None:
+        """End all that an account is signed in with: browsers, clients, links, QR codes.
+
+        Args:
+            account: QQ number.
+            but: the token of a browser that stays signed in.
+        """
+        self.storage.sign_out_everywhere(account, but)
+        self.channel.sign_out(account)
+        self.qr.take_back(account)
+        for link, (number, _) in self._tokens.items():
+            if number == account:
+                self._tokens.take(link)
+        for page in tuple(self.pages):
+            if page.account == account and page.token != but:
+                page.close(4401, "signed out")
+
     def end_page_session(self, token: str) -> None:
         """Sign a browser out."""
         if not token:

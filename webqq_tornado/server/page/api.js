@@ -85,7 +85,8 @@ export class Api {
   signIn = (account, password) => this.#call("POST", "/page/signin", { account, password });
   signInByLink = (link) => this.#call("POST", "/page/signin", { link });
   register = (nick, password) => this.#call("POST", "/page/register", { nick, password });
-  signOut = () => this.#call("POST", "/page/signout", {});
+  signOut = (everywhere = false) => this.#call("POST", "/page/signout", { everywhere });
+  changePassword = (current, changed) => this.#call("POST", "/page/password", { current, new: changed });
 
   /** Subprotocols of the live link: the only header that a page can set there. */
   get subprotocols() {

@@ -219,7 +219,10 @@ function listen() {
   addEventListener("hashchange", openFromAddress);
   $("notice-close").addEventListener("click", () => showNotice(null));
   $("search").addEventListener("input", ({ target }) => list.filter(target.value));
-  $("sign-out").addEventListener("click", signOut);
+  $("sign-out").addEventListener("click", () => signOut());
+  $("sign-out-everywhere").addEventListener("click", () => {
+    if (confirm("Sign out everywhere, here as well? Programs and bots have to sign in again.")) signOut(true);
+  });
   for (const button of document.querySelectorAll("[data-shows]")) {
     button.addEventListener("click", () => showForm(button.dataset.shows));
   }
@@ -243,18 +246,27 @@ function listen() {
   onSubmit($("friend-form"), () => friendDialog.save());
   onSubmit($("room-form"), () => roomDialog.save());
   onSubmit($("profile-form"), () => profileDialog.save());
+  onSubmit($("password-form"), changePassword);
 }
 
-async function signOut() {
+async function signOut(everywhere = false) {
   const { account } = self; // the live link may hear of the end before the call does
+  live.stop();
   try {
-    await api.signOut();
+    await api.signOut(everywhere);
     outbox.forget(account);
     history.replaceState(null, "", location.pathname);
-    showWelcome();
+    showWelcome(everywhere ? "You are signed out everywhere." : undefined);
   } catch (error) {
+    live.start();
     showNotice(error.message);
   }
+}
+
+async function changePassword({ current, changed, again }) {
+  if (changed.value !== again.value) throw new Error("The new passwords are not the same.");
+  await api.changePassword(current.value, changed.value);
+  showNotice("Your password is changed. You are signed out everywhere but here.");
 }
 
 /** The welcome card shows one form at a time: "sign-in" or "register". */
@@ -284,6 +296,11 @@ const FILL = {
   friend: () => friendDialog.open(thread.conversation, list.headings()),
   room: () => roomDialog.open(thread.conversation, self.account, list.friends()),
   profile: () => profileDialog.open().catch((error) => showNotice(error.message)),
+  security: () => {
+    $("profile").close();
+    $("password-form").reset();
+    $("password-form").elements.account.value = self.account;
+  },
 };
 
 async function signIn({ account, password }) {

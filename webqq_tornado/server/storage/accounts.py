@@ -72,6 +72,21 @@ class AccountTable(Database):
             raise ValueError(f"account {number} exists already") from None
         return Account(number, nick, digest)
 
+    def set_password(self, number: int, password: str) -> None:
+        """Give an account another password.
+
+        Args:
+            number: QQ number.
+            password: not empty.
+
+        Raises:
+            ValueError: it is empty.
+        """
+        if not password:
+            raise ValueError("a password is needed")
+        digest = hashlib.md5(password.encode()).digest()
+        self._db.execute("UPDATE account SET password = ? WHERE number = ?", (digest, number))
+
     def account(self, number: int) -> Account | None:
         """The account with this QQ number."""
         if not 0 < number < 2**63:

@@ -51,6 +51,19 @@ class SessionTable(Database):
         """The browser has signed out."""
         self._db.execute("DELETE FROM page_session WHERE token = ?", (_digest(token),))
 
+    def sign_out_everywhere(self, account: int, but: str = "") -> None:
+        """End all sessions of browsers, and all logins of clients.
+
+        Args:
+            account: QQ number.
+            but: the token of a browser that stays signed in.
+        """
+        with self._transaction():
+            self._db.execute(
+                "DELETE FROM page_session WHERE account = ? AND token != ?", (account, _digest(but))
+            )
+            self._db.execute("DELETE FROM ticket WHERE account = ?", (account,))
+
     # -- tickets: after a restart of the server clients go on by their cookies ----------------
 
     def add_ticket(self, ptwebqq: str, ticket: Ticket) -> None:
@@ -109,6 +122,20 @@ class SessionTable(Database):
             (account, _digest(place), int(time.time()) - PLACE_SECONDS),
         ).fetchone()
         return row is not None
+
+    def forget_places(self, account: int, but: Iterable[str] = ()) -> None:
+        """No place is known any more, as after a change of the password.
+
+        Args:
+            account: QQ number.
+            but: what stays known.
+        """
+        kept = [_digest(place) for place in but]
+        marks = ", ".join("?" * len(kept))
+        self._db.execute(
+            f"DELETE FROM known_place WHERE account = ? AND place NOT IN ({marks})",
+            (account, *kept),
+        )
 
     # -- sessions of the protocol -------------------------------------------------------------
 
