@@ -44,8 +44,11 @@ LAYERS = {
         {"tornado", "segno", "PIL", "captcha", "cryptography"},
     ),
     "cli": (
-        {"cli", "flows", "server", "engine", "protocol", "files", "lockfile"},
-        {"click", "rich", "prompt_toolkit", "platformdirs", "tomli", "tomllib", "tornado", "PIL"},
+        {"cli", "flows", "server", "engine", "protocol", "retry", "auth", "files", "lockfile"},
+        {
+            *("click", "rich", "prompt_toolkit", "platformdirs", "tomli", "tomllib", "tornado"),
+            *("PIL", "tenacity"),
+        },
     ),
 }
 
@@ -107,12 +110,34 @@ def test_nothing_sleeps_or_starts_threads(name: str):
 
 
 def test_the_engine_brings_nothing_of_the_other_layers():
-    code = "import sys, webqq_tornado; print(*{m.split('.')[0] for m in sys.modules})"
+    code = (
+        "import sys; from webqq_tornado import HTTPStream\n"
+        "print(*{m.split('.')[0] for m in sys.modules})"
+    )
     output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     for package in ("click", "rich", "prompt_toolkit", "platformdirs", "tenacity"):
         assert package not in output.stdout.split()
+
+
+def test_the_package_alone_brings_nothing_else():
+    code = "import sys, webqq_tornado; print(*{m.split('.')[0] for m in sys.modules})"
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not {"pycurl", "tornado", "asyncio"} & set(output.stdout.split())
+
+
+def test_each_public_name_is_imported_from_where_type_checkers_see_it():
+    (block,) = (
+        node
+        for node in ast.parse(Path(webqq_tornado.__file__).read_text("utf-8")).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    shown = {alias.name: node.module for node in block.body for alias in node.names}
+    assert shown == webqq_tornado._MODULE_OF
+    assert set(shown) == set(webqq_tornado.__all__)
 
 
 def test_the_public_names_are_these():

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import click
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from ..files import FileError
 from ..flows.account.contacts import Contact, kind_of, name_of
@@ -17,25 +13,23 @@ from ..flows.account.outbox import Receipt
 from ..flows.client import Client, ContactError, SendError
 from ..protocol.codes import Status
 from ..protocol.models import Discussion, Friend, Group
-from .chat import catch_signals, until_stopped
-from .console import Screen, printable
+from .console import printable
 from .faces import with_faces
-from .history import history
-from .numbers import SOME_SECONDS
+from .numbers import SOME_SECONDS, TEXT
 from .online import online
-from .prompt import HELP, Prompt
 from .running import run_coroutine
+from .tables import show_table
 from .textfiles import standard_input
 from .who import (
     Who,
     account_and_screen,
     account_options,
-    as_json,
     complete_names,
     json_option,
+    print_json,
 )
 
-__all__ = ["COMMANDS"]
+__all__ = ["contact_meant", "contacts", "login", "logout", "send", "status"]
 
 _STATUSES = [status.value for status in Status if status is not Status.UNKNOWN]
 
@@ -64,7 +58,12 @@ def login(context: click.Context, /, **choices: Any) -> None:
 @account_options
 @click.pass_context
 def logout(context: click.Context, /, **choices: Any) -> None:
-    """End the session that was kept."""
+    """End the session that was kept.
+
+    \b
+    Example:
+      python -m webqq_tornado logout
+    """  # noqa: D301 - the same
     who, screen = account_and_screen(context, choices)
     if not who.session_file.exists():
         raise click.ClickException(f"no session of {who.account} is kept for {who.url}")
@@ -81,8 +80,8 @@ def logout(context: click.Context, /, **choices: Any) -> None:
 
 
 @click.command()
-@click.argument("target", shell_complete=complete_names)
-@click.argument("words", nargs=-1, required=True, metavar="TEXT...")
+@click.argument("target", type=TEXT, shell_complete=complete_names)
+@click.argument("words", type=TEXT, nargs=-1, required=True, metavar="TEXT...")
 @click.option(
     "--timeout",
     type=SOME_SECONDS,
@@ -119,7 +118,7 @@ def send(context: click.Context, /, target: str, words: tuple[str, ...], **choic
 
     receipt = run_coroutine(_sent(run(), target, timeout))
     if is_json:
-        screen.say(as_json(_receipt_json(receipt)))
+        print_json(_receipt_json(receipt))
     else:
         pieces = f" in {len(receipt.content)} messages" if len(receipt.content) > 1 else ""
         screen.say(printable(f"Sent to {name_of(receipt.contact)}{pieces}."))
@@ -170,7 +169,13 @@ async def contact_meant(client: Client, target: str) -> Contact:
 
 
 @click.command()
-@click.option("--search", default="", metavar="WORD", help="Only who has it in a name or number.")
+@click.option(
+    "--search",
+    type=TEXT,
+    default="",
+    metavar="WORD",
+    help="Only who has it in a name or number.",
+)
 @json_option
 @account_options
 @click.pass_context
@@ -195,15 +200,21 @@ def contacts(context: click.Context, /, search: str, **choices: Any) -> None:
             return [_contact_json(client, contact) for contact in found]
 
     rows = run_coroutine(run())
+    if search and not rows:
+        raise click.ClickException(printable(f"nobody has {search!r} in a name or number"))
     if is_json:
-        screen.say(*map(as_json, rows))
-        return
-    table = _table("Kind", "Number", "Name", "Status", "Heading or members")
-    for row in rows:
-        last = row["category"] if row["kind"] == "friend" else row["members"]
-        shown = (row["kind"], row["number"] or "", row["name"], row["status"], last)
-        table.add_row(*(printable(str("" if value is None else value)) for value in shown))
-    _show(screen, table, rows, "Nobody yet: add friends on the server's page.")
+        print_json(*rows)
+    elif rows:
+        titles = ("Kind", "Number", "Name", "Status", "Heading or members")
+        show_table(screen, titles, [_shown(row) for row in rows])
+    else:
+        screen.say("Nobody yet: add friends on the server's page.", style="dim")
+
+
+def _shown(row: dict[str, Any]) -> list[str]:
+    last = row["category"] if row["kind"] == "friend" else row["members"]
+    shown = (row["kind"], row["number"] or "", row["name"], row["status"], last)
+    return ["" if value is None else str(value) for value in shown]
 
 
 def _contact_json(client: Client, contact: Contact) -> dict[str, Any]:
@@ -238,7 +249,12 @@ def status(context: click.Context, /, new_status: str | None, **choices: Any) ->
     STATUS is online, away, busy, callme, silent, hidden or offline. It lasts as long as the
     session. Keys of --json: account, nick, server, dialect (webqq3, smartqq), status, friends,
     friends_online, groups, discussions, waiting_to_be_sent.
-    """
+
+    \b
+    Examples:
+      python -m webqq_tornado status
+      python -m webqq_tornado status away
+    """  # noqa: D301 - the same
     is_json = choices.pop("is_json")
     who, screen = account_and_screen(context, choices)
 
@@ -248,17 +264,14 @@ def status(context: click.Context, /, new_status: str | None, **choices: Any) ->
                 await client.set_status(Status.of_word(new_status))
             return _status_json(who, client, new_status)
 
-    try:
-        found = run_coroutine(run())
-    except SendError as error:
-        raise click.ClickException(str(error)) from None
+    found = run_coroutine(run())
     if is_json:
-        screen.say(as_json(found))
+        print_json(found)
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
+    width = max(map(len, found))
     for name, value in found.items():
-        table.add_row(Text(name.replace("_", " "), "dim"), printable(str(value)))
-    screen.console.print(table)
+        label = name.replace("_", " ").ljust(width + 1)
+        screen.pieces((label, "dim"), printable(str(value)).replace("\n", " "))
 
 
 def _status_json(who: Who, client: Client, new_status: str | None) -> dict[str, Any]:
@@ -280,52 +293,3 @@ def _status_json(who: Who, client: Client, new_status: str | None) -> dict[str, 
 
 def _is_there(client: Client, friend: Friend) -> bool:
     return client.contacts.status_of(friend) is not Status.OFFLINE
-
-
-# -- chat ---------------------------------------------------------------------------------------
-
-
-@click.command()
-@click.argument("target", required=False, default="", shell_complete=complete_names)
-@account_options
-@click.option("--bell", is_flag=True, help="Ring the terminal's bell for each message.")
-@click.pass_context
-def chat(context: click.Context, /, target: str, bell: bool, **choices: Any) -> None:
-    """Chat at the prompt, with TARGET to begin with.
-
-    Names and faces complete with Tab; Alt+Enter begins a new line; /help says the rest.
-
-    \b
-    Example:
-      python -m webqq_tornado chat Playground --bell
-    """  # noqa: D301 - the same
-    who, screen = account_and_screen(context, choices)
-    if not screen.is_terminal:
-        raise click.ClickException("chat needs a terminal; in a pipe use send and history")
-
-    async def run() -> None:
-        async with online(who, listens=True) as client:
-            to = await contact_meant(client, target) if target else ""
-            stopped = catch_signals()
-            screen.say(*HELP, "", style="dim")
-            await until_stopped(stopped, Prompt(client, screen, to, has_bell=bell))
-
-    run_coroutine(run())
-
-
-def _table(*titles: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for number, title in enumerate(titles):
-        table.add_column(title, overflow="fold", justify="right" if number == 1 else "left")
-    return table
-
-
-def _show(screen: Screen, table: Table, rows: Sequence[object], otherwise: str) -> None:
-    if rows:
-        screen.console.print(table)
-    else:
-        screen.say(otherwise, style="dim")
-
-
-COMMANDS = (login, logout, send, contacts, history, status, chat)
-"""All of them."""

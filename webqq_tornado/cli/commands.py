@@ -1,26 +1,14 @@
-"""The commands, and how their errors are told: one line, and an exit code that is not 0."""
+"""The command and its subcommands, each of which is imported when it is called."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from .. import __version__
-from .account import COMMANDS
-from .chat import BotOptions, ServerOptions, chat_elsewhere, chat_here
-from .chat import serve as serve_alone
-from .confirm import confirm
-from .console import Screen, show_logs
-from .flow import find_flow, run_flow, summary
-from .ready import job, mirror, monitor, sync
-from .running import run_coroutine
-from .serving import SERVE_HELP
-from .settings import account_tables, hand_down, options
-from .streams import Command
-from .who import everyone_meant
+from .group import CommandGroup, LazyCommand, load
+from .settings import hand_down, options
 
 __all__ = ["main"]
 
@@ -32,14 +20,39 @@ may have server and plugin.
 
 \b
 Exit codes:
-  0    it is done
+  0    it is done; a server, bot or prompt was told to leave
   1    it did not work; one line on standard error says why
+       (none where whoever reads its output has gone, as `| head` does)
   2    wrong usage; one line says what to give
-  130  ended by Ctrl-C"""
+  130  another command was ended by Ctrl-C (143: by SIGTERM)"""
+
+SECTIONS = {
+    "QQ": {
+        "chat": LazyCommand("chat_command", "Chat at the prompt, with TARGET to begin with."),
+        "send": LazyCommand("account", "Send TEXT to TARGET."),
+        "contacts": LazyCommand("account", "List friends, groups and discussions."),
+        "history": LazyCommand("history", "Show what was written and read."),
+        "status": LazyCommand("account", "Show who is logged in; or be STATUS to others."),
+        "login": LazyCommand("account", "Log in, and keep the session."),
+        "logout": LazyCommand("account", "End the session that was kept."),
+        "confirm": LazyCommand("confirm", "Let in the client that shows the newest QR code."),
+    },
+    "Flows": {
+        "run": LazyCommand("flow", "Run a flow of your own."),
+        "monitor": LazyCommand("ready", "Check URLs over and over."),
+        "sync": LazyCommand("ready", "Fetch a list in pages from URL into PATH."),
+        "job": LazyCommand("ready", "Submit a job to URL, and wait until it is done."),
+        "mirror": LazyCommand("ready", "Keep copies of the URLs in LIST in FOLDER."),
+    },
+    "Server": {
+        "serve": LazyCommand("server_commands", "Run the server alone."),
+    },
+}
 
 
 @click.group(
-    cls=Command,
+    cls=CommandGroup,
+    sections=SECTIONS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
@@ -62,47 +75,9 @@ def main(context: click.Context, /, **choices: Any) -> None:
       python -m webqq_tornado
       python -m webqq_tornado --plugin hello.py --server http://127.0.0.1:8100 --account 10001
       python -m webqq_tornado send Bot "how are you?"
+      python -m webqq_tornado COMMAND --help
     """  # noqa: D301 - click reads the backspace
     if context.invoked_subcommand is not None:
         hand_down(context)
-        return
-    screen = Screen()
-    show_logs(screen, choices.pop("verbose"))
-    bot = BotOptions(choices.pop("plugin"), choices.pop("owner"), choices.pop("reload"))
-    port, address = choices.pop("port"), choices.pop("address")
-    if choices["server"] is None and not any(table.server for table in account_tables(context)):
-        if choices["account"] or choices["qr"] or account_tables(context):
-            raise click.UsageError("give --server URL too: where to log in")
-        here = ServerOptions(port, address, choices["state_dir"])
-        run_coroutine(chat_here(here, bot, screen))
-        return
-    if not (choices["account"] or choices["qr"] or account_tables(context)):
-        raise click.UsageError("--server needs --account, or --qr: whom to log in as")
-    run_coroutine(chat_elsewhere(everyone_meant(context, **choices), bot, screen))
-
-
-@main.command(help=SERVE_HELP)
-@options("state_dir", "port", "address", "tls", "tls_port", "verbose")
-def serve(state_dir: Path, port: int | None, address: str, **rest: Any) -> None:
-    screen = Screen()
-    show_logs(screen, rest["verbose"])
-    has_tls = rest["tls"] or rest["tls_port"] is not None
-    wanted = ServerOptions(port, address, state_dir, has_tls, rest["tls_port"])
-    run_coroutine(serve_alone(wanted, screen))
-
-
-@main.command()
-@click.argument("flow", metavar="PACKAGE.MODULE:FLOW")
-@options("verbose")
-def run(flow: str, verbose: bool) -> None:
-    """Run a flow of your own: a subclass of HTTPStream."""
-    screen = Screen()
-    show_logs(screen, verbose)
-    kind = find_flow(flow)
-    stats = run_coroutine(run_flow(kind, screen))
-    screen.say(summary(kind.__name__, stats))
-    sys.exit(1 if stats.failed or stats.cancelled else 0)
-
-
-for command in (*COMMANDS, confirm, monitor, sync, job, mirror):
-    main.add_command(command)
+    else:
+        load("server_commands", "start")(context, **choices)

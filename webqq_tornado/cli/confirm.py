@@ -13,11 +13,12 @@ from ..engine.response import Response
 from ..engine.stream import HTTPStream
 from .asking import ask
 from .console import Screen, printable, show_logs
+from .exits import unreachable
 from .numbers import SECONDS
 from .passwords import read_password
 from .running import run_coroutine
 from .settings import options
-from .who import who_is_meant
+from .who import Who, who_is_meant
 
 __all__ = ["confirm"]
 
@@ -61,7 +62,7 @@ def confirm(context: click.Context, /, **choices: Any) -> None:
     who = who_is_meant(context, qr=False, open_pictures=False, **choices)
     password = read_password(who.account, who.password_file, who.password)
     meant = _Meant(wait, str(number or ""), is_let_in=not is_refused)
-    screen.say(run_coroutine(_decide(who.url, who.account, password, meant)))
+    screen.say(run_coroutine(_decide(who, password, meant)))
 
 
 class _Meant(NamedTuple):
@@ -78,12 +79,12 @@ class _Meant(NamedTuple):
     is_let_in: bool
 
 
-async def _decide(url: str, account: int, password: str, meant: _Meant) -> str:
+async def _decide(who: Who, password: str, meant: _Meant) -> str:
     """What was done, in a sentence."""
     stream = HTTPStream()
-    page = _Page(stream, url)
+    page = _Page(stream, who.url, who.place)
     try:
-        me = await page.sign_in(account, password)
+        me = await page.sign_in(who.account, password)
         try:
             client = await page.client_meant(meant)
             await _agree(client, meant)
@@ -123,12 +124,14 @@ class _Page:
     Args:
         stream: asks.
         url: of the server.
+        place: that the URL is from.
     """
 
-    def __init__(self, stream: HTTPStream, url: str) -> None:
+    def __init__(self, stream: HTTPStream, url: str, place: str) -> None:
         self._stream = stream
         self._url = url
         self._headers: dict[str, str] = {}
+        self._place = place
 
     async def sign_in(self, account: int, password: str) -> dict[str, Any]:
         """Who one is.
@@ -178,10 +181,7 @@ class _Page:
         try:
             response = await self._stream.fetch(request, delay=delay, timeout=_TIMEOUT + delay)
         except StreamError as error:
-            raise click.ClickException(
-                f"{error.message}; start a server with `python -m webqq_tornado serve`, or name "
-                "one with --server URL"
-            ) from None
+            raise click.ClickException(unreachable(self._url, self._place, error)) from None
         return _read(response, self._url)
 
 

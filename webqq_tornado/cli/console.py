@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from typing import IO
 
 from rich.console import Console
 from rich.text import Text
@@ -33,10 +34,11 @@ class Screen:
 
     Args:
         is_error: standard error: what is no result of a command.
+        file: an open file instead.
     """
 
-    def __init__(self, *, is_error: bool = False) -> None:
-        self.console = Console(highlight=False, soft_wrap=True, stderr=is_error)
+    def __init__(self, *, is_error: bool = False, file: IO[str] | None = None) -> None:
+        self.console = Console(highlight=False, soft_wrap=True, stderr=is_error, file=file)
         self._is_error = is_error
 
     @property

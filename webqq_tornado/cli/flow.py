@@ -1,13 +1,13 @@
-"""`run package.module:Flow`: run an `HTTPStream` subclass, with progress and a summary."""
+"""The command `run`, and how flows run on a terminal: progress, Ctrl-C, a summary."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import os
 import signal
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NamedTuple
 
 import click
 from rich.progress import (
@@ -21,64 +21,163 @@ from rich.progress import (
 )
 from tornado.ioloop import PeriodicCallback
 
-from ..engine.chain import Chain
 from ..engine.stats import Stats
 from ..engine.stream import HTTPStream
 from ..flows.ready import ReadyFlow
-from .console import Screen
+from .console import Screen, show_logs
+from .http_options import http_options, take_http_options
+from .numbers import TEXT
+from .results import Results, output_options
+from .running import run_coroutine
+from .settings import options
+from .users_flow import find_flow, given_arguments, make_flow
 
-__all__ = ["find_flow", "run_flow"]
+__all__ = ["Outcome", "run", "run_flow"]
 
 #: Seconds between two looks at the progress.
 _LOOK = 0.2
 
 
-def find_flow(spec: str) -> type[HTTPStream]:
-    """The class that package.module:Name names; the working directory is searched first.
+class Outcome(NamedTuple):
+    """What came of a flow.
 
-    Raises:
-        click.ClickException: there is none such, or it is no flow.
+    Args:
+        flow: closed.
+        stats: of it.
+        number: of the signal that has ended it; 0 if it came to its end.
     """
-    module_name, _, name = spec.partition(":")
-    if not module_name or not name:
-        raise click.ClickException(f"{spec!r} is not of the form package.module:Flow")
-    sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        # Whatever a module can raise, in one line; a missing one names itself.
-        raise click.ClickException(
-            f"{module_name} can not be imported: {type(error).__name__}: {error}"
-        ) from None
-    flow = getattr(module, name, None)
-    if not isinstance(flow, type) or not issubclass(flow, HTTPStream):
-        what = "has no such name" if flow is None else "is not a subclass of HTTPStream"
-        raise click.ClickException(f"{spec}: {what}")
-    return flow
+
+    flow: HTTPStream
+    stats: Stats
+    number: int
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        if self.number:
+            return 128 + self.number
+        return 0 if self.flow.first_error is None else 1
 
 
-async def run_flow(make: Callable[[], HTTPStream], screen: Screen) -> Stats:
+@click.command()
+@click.argument("flow", type=TEXT, metavar="FLOW")
+@click.argument("words", type=TEXT, nargs=-1, metavar="[ARGUMENT]...")
+@click.option(
+    "-a",
+    "--argument",
+    "named",
+    type=TEXT,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Named argument of the flow; may be given more than once.",
+)
+@http_options()
+@output_options
+@options("verbose")
+def run(flow: str, words: tuple[str, ...], named: tuple[str, ...], **choices: Any) -> None:
+    """Run a flow of your own: a subclass of HTTPStream.
+
+    FLOW is FILE.py:CLASS or PACKAGE.MODULE:CLASS. ARGUMENTs go to its constructor in order, or by
+    name as NAME=VALUE, and become numbers, paths and so on by its annotations and defaults. What
+    the options below say counts more than what the flow says itself.
+
+    The exit code is 1 if a chain has failed. Keys of --json: event ("end"), flow, done, failed,
+    cancelled (chains), requests, responses, retries, received (bytes), seconds, error (the first
+    one, or null), signal (0 if none).
+
+    \b
+    Examples:
+      python -m webqq_tornado run poll.py:Poll
+      python -m webqq_tornado run poll.py:Poll http://127.0.0.1:8100/ interval=0.5
+      python -m webqq_tornado run shop.flows:Prices -a day=2026-01-31 --bearer-file token
+    """  # noqa: D301 - click reads the backspace
+    http, verbose = take_http_options(choices), choices.pop("verbose")
+    screen = Screen()
+    show_logs(screen if screen.is_terminal else Screen(is_error=True), verbose)
+    kind = find_flow(flow)
+    positional, by_name = given_arguments(kind, words, named)
+    with Results(screen, choices.pop("output"), **choices) as results:
+        begin = make_flow(kind, positional, by_name, http.stream_arguments())
+        outcome = run_coroutine(run_flow(begin, screen))
+        _sum_up(results, kind.__name__, outcome)
+    raise SystemExit(outcome.exit_code)
+
+
+def _sum_up(results: Results, name: str, outcome: Outcome) -> None:
+    stats, error = outcome.stats, outcome.flow.first_error
+    results.say(summary(name, stats))
+    results.record(
+        {
+            "event": "end",
+            "flow": name,
+            **{key: getattr(stats, key) for key in _COUNTS},
+            "seconds": round(stats.elapsed, 3),
+            "error": None if error is None else f"{type(error).__name__}: {error}",
+            "signal": outcome.number,
+        }
+    )
+
+
+_COUNTS = ("done", "failed", "cancelled", "requests", "responses", "retries", "received")
+
+
+async def run_flow(make: Callable[[], HTTPStream], screen: Screen) -> Outcome:
     """Run a flow to its end, or to Ctrl-C.
 
     Args:
         make: makes it, on the loop.
         screen: shows how far it is.
-
-    Returns:
-        What it did.
     """
     flow = make()
-    name = type(flow).__name__
-    root = flow.launch()
-    flow_ended = asyncio.ensure_future(_until_ended(flow, root))
+    try:
+        flow.launch()
+        ending = asyncio.ensure_future(flow.drain())
+        with _interrupts(ending) as numbers, _progress(flow, screen):
+            await asyncio.wait([ending])
+        if not ending.cancelled():
+            ending.result()
+    finally:
+        flow.close()  # before the count: it cancels what is under way
+    if numbers:
+        where = screen if screen.is_terminal else Screen(is_error=True)
+        where.say("Interrupted.", style="yellow")
+    return Outcome(flow, flow.stats(), numbers[0] if numbers else 0)
+
+
+@contextmanager
+def _interrupts(ending: asyncio.Future[bool]) -> Iterator[list[int]]:
+    """Let the first Ctrl-C or SIGTERM end the flow; the second one ends a reader that holds up all.
+
+    The loop's own handlers would wait for such a reader.
+    """
+    numbers: list[int] = []
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, flow_ended.cancel)
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if numbers:
+            raise KeyboardInterrupt
+        numbers.append(number)
+        loop.call_soon_threadsafe(ending.cancel)
+
+    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    try:
+        yield numbers
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def _progress(flow: HTTPStream, screen: Screen) -> Iterator[None]:
+    """Show now and then how far it is, where somebody looks."""
     with Progress(
         *_columns(flow), console=screen.console, transient=True, disable=not screen.is_terminal,
         auto_refresh=False,
     ) as progress:  # fmt: skip
-        task = progress.add_task(name, total=getattr(flow, "total", None))
+        task = progress.add_task(type(flow).__name__, total=getattr(flow, "total", None))
 
         def look() -> None:
             if isinstance(flow, ReadyFlow):
@@ -86,20 +185,16 @@ async def run_flow(make: Callable[[], HTTPStream], screen: Screen) -> Stats:
                     task, completed=flow.done, total=flow.total, description=flow.describe()
                 )
             else:
+                name = type(flow).__name__
                 progress.update(task, description=describe(name, flow.stats()))
             progress.refresh()
 
         ticks = PeriodicCallback(look, _LOOK * 1000)
         ticks.start()
         try:
-            await flow_ended
-        except asyncio.CancelledError:
-            screen.say("Interrupted.", style="yellow")
+            yield
         finally:
             ticks.stop()
-            stats = flow.stats()
-            flow.close()
-    return stats
 
 
 def _columns(flow: HTTPStream) -> tuple[ProgressColumn, ...]:
@@ -107,12 +202,6 @@ def _columns(flow: HTTPStream) -> tuple[ProgressColumn, ...]:
     if not isinstance(flow, ReadyFlow):
         return (*what, TimeElapsedColumn())
     return (*what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-
-
-async def _until_ended(flow: HTTPStream, root: Chain) -> None:
-    await flow.drain()
-    if root.error is not None and flow.stats().requests == 0:
-        raise click.ClickException(f"begin() failed: {type(root.error).__name__}: {root.error}")
 
 
 def describe(name: str, stats: Stats) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
+import sqlite3
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +18,8 @@ import click
 from ..engine.inflow import is_replaced, part_path
 from ..flows.store import Store
 from .console import printable, show_entries
+from .numbers import TEXT
+from .streams import is_unicode_output
 from .who import account_and_screen, account_options, as_json, complete_names, json_option
 
 __all__ = ["history"]
@@ -46,17 +51,18 @@ def _moment(_context: click.Context, _param: click.Parameter, value: str | None)
 @click.option(
     "--with",
     "with_",
+    type=TEXT,
     metavar="NAME",
     shell_complete=complete_names,
     help="Only with this contact: name or number.",
 )
-@click.option("--search", default="", metavar="WORD", help="Only with this word in it.")
+@click.option("--search", type=TEXT, default="", metavar="WORD", help="Only with this word in it.")
 @click.option(
     "--since", metavar="WHEN", callback=_moment, help="Only from then on: 2026-01-31, 12h, 7d."
 )
 @click.option(
     "--limit",
-    type=click.IntRange(1),
+    type=click.IntRange(1, _ALL),
     metavar="N",
     help=f"Only the latest N; {_SHOWN} without --all, --since or --export.",
 )
@@ -92,8 +98,10 @@ def history(context: click.Context, /, **choices: Any) -> None:
         raise click.ClickException(f"nothing was written or read yet: there is no {path}")
     wanted = {"with_": with_, "search": search, "since": since}
     is_bound = is_all or since is not None or file is not None
-    with Store(path) as store:
+    with _readable(path), Store(path) as store:
         whose = who.account or None
+        if with_ and not store.history(whose, with_=with_, limit=1):
+            raise click.ClickException(_nobody(store, whose, with_))
         if is_bound and limit is None and (is_json or file is not None):
             lines = store.export(whose, **wanted)  # however many they are
         else:
@@ -109,6 +117,27 @@ def history(context: click.Context, /, **choices: Any) -> None:
             show_entries(screen, entries)
         else:
             screen.say("Nothing found.", style="dim")
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Name the file that turns out to be damaged in the middle."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise click.ClickException(
+            f"{path} can not be read ({error}): put a copy of it back, or move it away to begin a "
+            "new history"
+        ) from None
+
+
+def _nobody(store: Store, account: int | None, name: str) -> str:
+    names = store.names(account)
+    known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    return printable(
+        f"{name!r}: nothing was written to or read from anybody called so; there are: "
+        f"{known or 'none yet'}"
+    ).replace("\n", " ")
 
 
 def _write(path: Path, lines: Iterable[str]) -> int:
@@ -136,5 +165,6 @@ def _fill(file: IO[str], lines: Iterable[str]) -> int:
 
 
 def _print(lines: Iterable[str]) -> None:
+    is_unicode = is_unicode_output()
     for line in lines:
-        click.echo(line)
+        click.echo(line if is_unicode else json.dumps(json.loads(line)))

@@ -1,17 +1,19 @@
-"""Numbers on a command line: what is out of range is wrong usage, before anything begins."""
+"""Numbers and text on a command line: what can not be is wrong usage, before anything begins."""
 
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import click
 
-__all__ = ["PORT", "QQ_NUMBER", "SECONDS", "SOME_SECONDS"]
+__all__ = ["PORT", "QQ_NUMBER", "SECONDS", "SOME_SECONDS", "TEXT"]
 
 #: 0 is any free one.
 PORT = click.IntRange(0, 65535)
-QQ_NUMBER = click.IntRange(1)
+#: The longest have eleven digits; SQLite's whole numbers end at nineteen.
+QQ_NUMBER = click.IntRange(1, 99_999_999_999)
 
 
 class _Seconds(click.FloatRange):
@@ -29,3 +31,22 @@ class _Seconds(click.FloatRange):
 #: The engine takes up to a million.
 SECONDS = _Seconds(0, 1_000_000)
 SOME_SECONDS = _Seconds(0, 1_000_000, min_open=True)
+
+
+class _Text(click.types.StringParamType):
+    """Text as the UTF-8 that terminals send, also where the locale says that it is ASCII.
+
+    Bytes that the locale has no character for come as surrogates (PEP 383). Names of files stay so.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not any("\ud800" <= character <= "\udfff" for character in text):
+            return text
+        try:
+            return os.fsencode(text).decode("utf-8")
+        except UnicodeError:
+            self.fail(f"{os.fsencode(text)!r} is not UTF-8 text.", param, ctx)
+
+
+TEXT = _Text()

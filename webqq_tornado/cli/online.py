@@ -8,11 +8,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
+import click
+
+from ..engine.errors import StreamError
 from ..engine.stream import HTTPStream
 from ..flows.client import Client, PasswordNeeded
 from ..flows.store import Store
 from ..protocol.endpoints import Endpoints
+from ..protocol.errors import ProtocolError
 from .asking import Asking
+from .console import printable
+from .exits import unreachable
 from .passwords import known_password
 from .who import Who
 
@@ -88,12 +94,22 @@ def _client(stream: HTTPStream, store: Store, who: Who, asking: Asking, **rest: 
 
 
 async def _log_in(who: Who, client: Client, asking: Asking) -> None:
-    """By the session that was kept, else by password, which may be asked for."""
+    """By the session that was kept, else by password, which may be asked for.
+
+    Raises:
+        click.ClickException: there is no such server.
+    """
     try:
-        await client.login()
-    except PasswordNeeded:
-        known = known_password(who.password_file, who.password)
-        await client.login(await asking.password() if known is None else known)
+        try:
+            await client.login()
+        except PasswordNeeded:
+            known = known_password(who.password_file, who.password)
+            await client.login(await asking.password() if known is None else known)
+    except StreamError as error:
+        raise click.ClickException(unreachable(who.url, who.place, error)) from error
+    except ProtocolError as error:
+        why = f"{who.url} ({who.place}) is no WebQQ server: {error}"
+        raise click.ClickException(printable(why)) from error
 
 
 def _who_is_in(

@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 from ..files import FileError, read_text
-from .numbers import PORT, QQ_NUMBER
+from .numbers import PORT, QQ_NUMBER, TEXT
 
 __all__ = [
     "SETTINGS",
@@ -51,7 +51,7 @@ class Setting(NamedTuple):
 
     key: str
     help: str
-    type: Any = str
+    type: Any = TEXT
     default: Any = None
     metavar: str | None = None
     is_option: bool = True
@@ -102,7 +102,7 @@ SETTINGS = {
         Setting(
             "port", "Port of the server started here; 8100 or the next free one.", PORT, metavar="N"
         ),
-        Setting("address", "Address that it listens on.", default="127.0.0.1"),
+        Setting("address", "Address that it listens on.", default="127.0.0.1", metavar="ADDRESS"),
         Setting("tls", "Serve https as well, with certificates of a local CA.", bool, False),
         Setting("tls_port", "Port for https; 8443 or the next free one.", PORT, metavar="N"),
         Setting("verbose", "Show each request, without secrets.", bool, False),

@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
-import errno
 import io
 import os
 import sys
-from typing import Any
 
-import click
-
-__all__ = ["Command"]
-
-#: What a disk says that is full; a pipe that was closed is click's.
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-
-
-class Command(click.Group):
-    """The whole command: what its output can not take is told in one line."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was given."""
-        _prepare()
-        try:
-            return super().invoke(ctx)
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            _let_go()
-            what = error.filename or "the output"
-            raise click.ClickException(f"{what} can not be written: {error.strerror}") from None
+__all__ = [
+    "flush_output",
+    "is_unicode_output",
+    "mute_output",
+    "prepare_streams",
+]
 
 
-def _prepare() -> None:
-    if sys.stdin is None:  # closed: there is nothing to read
+def prepare_streams() -> None:
+    """Have all three streams, and text of any script in them."""
+    # A descriptor that is closed would be given to the next file that is opened.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - until the end
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
             stream.reconfigure(errors="backslashreplace")  # a terminal for ASCII has no 微笑
 
 
-def _let_go() -> None:
-    """Have nothing left for the interpreter to write when it ends."""
+def is_unicode_output() -> bool:
+    """Whether standard output can take any character."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    return codecs.lookup(encoding).name.startswith("utf")
+
+
+def flush_output() -> None:
+    """Write out what is left, while what fails can still be told."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(ValueError):  # closed meanwhile
+            stream.flush()
+
+
+def mute_output() -> None:
+    """Have nothing left that the interpreter would try to write once more when it ends."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

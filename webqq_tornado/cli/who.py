@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -15,7 +17,9 @@ from ..protocol import wire
 from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from .accounts import known_logins
 from .console import Screen, show_logs
+from .exits import START
 from .settings import SETTINGS, AccountTable, account_tables, options
+from .streams import is_unicode_output
 
 __all__ = [
     "Who",
@@ -25,6 +29,7 @@ __all__ = [
     "complete_names",
     "everyone_meant",
     "json_option",
+    "print_json",
     "server_here",
     "session_file",
     "who_is_meant",
@@ -53,6 +58,7 @@ class Who(NamedTuple):
         password_file: to read it from.
         plugins: files with handlers for its bot alone.
         opens_pictures: whether its login's pictures are opened in a viewer.
+        place: that the URL is from, in words.
     """
 
     url: str
@@ -63,6 +69,7 @@ class Who(NamedTuple):
     password_file: Path | None = None
     plugins: tuple[Path, ...] = ()
     opens_pictures: bool = False
+    place: str = "given"
 
     @property
     def session_file(self) -> Path:
@@ -106,7 +113,7 @@ def complete_names(context: click.Context, _param: click.Parameter, typed: str) 
             return []
         with Store(file) as store:
             names = store.names(who.account)
-    except (click.ClickException, StoreError, TypeError):
+    except (click.ClickException, StoreError, sqlite3.Error, OSError, TypeError):
         return []
     return [name for name in names if name.casefold().startswith(typed.casefold())]
 
@@ -163,11 +170,14 @@ def everyone_meant(
 
 def _who(table: AccountTable, server: str | None, state_dir: Path, *, opens: bool) -> Who:
     here = server_here(state_dir)
-    url = checked_url(table.server or server or here or DEFAULT_SERVER)
-    is_here = url == here or not (table.server or server)
+    given = table.server or server
+    url = checked_url(given or here or DEFAULT_SERVER)
+    is_here = url == here or not given
     known = known_logins(state_dir) if is_here else {}
     account = table.account
     if not account and not table.qr:
+        if not given and not here:
+            raise click.UsageError(_none_started(state_dir))
         if "user" not in known:
             raise click.UsageError(f"give --account N: the QQ number to log in with at {url}")
         account = known["user"].account
@@ -184,6 +194,20 @@ def _who(table: AccountTable, server: str | None, state_dir: Path, *, opens: boo
         table.password_file,
         table.plugin,
         opens,
+        _place(given, here, state_dir),
+    )
+
+
+def _place(given: str | None, here: str | None, state_dir: Path) -> str:
+    if given:
+        return "as given with --server"
+    return f"by {state_dir / ADDRESS_FILE}" if here else "where one runs by default"
+
+
+def _none_started(state_dir: Path) -> str:
+    return (
+        f"no server has been started here: there is no {state_dir / ADDRESS_FILE}; {START}, and "
+        "give --account N: the QQ number to log in with"
     )
 
 
@@ -214,6 +238,13 @@ def given_password(context: click.Context) -> str | None:
     return os.environ.get(setting.variable) or given
 
 
-def as_json(value: object) -> str:
+def as_json(value: object, *, is_ascii: bool = False) -> str:
     """One line of JSON, fit for a terminal."""
-    return wire.dump_for_people(value)
+    return json.dumps(value) if is_ascii else wire.dump_for_people(value)
+
+
+def print_json(*values: object) -> None:
+    """Print a line of JSON for each."""
+    is_ascii = not is_unicode_output()
+    for value in values:
+        click.echo(as_json(value, is_ascii=is_ascii))

@@ -90,7 +90,8 @@ class Job(ReadyFlow):
             request = Request(join_url(response.url, where))
         except ValueError as error:
             raise ProtocolError(f"{safe_url(response.url)}: where the job is: {error}") from None
-        self.say(f"submitted: {safe_url(request.url)}")
+        shown = safe_url(request.url)
+        self.tell(f"submitted: {shown}", event="submitted", url=shown)
         return request, self._told, self._pause(response)
 
     def _told(self, response: Response) -> Link:
@@ -99,7 +100,7 @@ class Job(ReadyFlow):
         if response.status >= 400 or not state:
             raise ProtocolError(f"{safe_url(response.url)}: status {response.status}, and no state")
         if state != self._state:
-            self.say(f"state: {state}")
+            self.tell(f"state: {state}", event="state", state=state)
         self._state = state
         self.done += 1
         if state.casefold() in self._failed_states:
@@ -124,7 +125,9 @@ class Job(ReadyFlow):
     def report(self) -> Report:
         """State and result."""
         row = (self._state, str(self.done), json.dumps(self.result, ensure_ascii=False))
-        return Report(("state", "questions", "result"), [row], self.result is not None)
+        values = {"state": self._state, "questions": self.done, "result": self.result}
+        is_good = self.result is not None
+        return Report(("state", "questions", "result"), [row], is_good, [values])
 
 
 def _document(response: Response) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Mirror(ReadyFlow):
         urls: of the files.
         folder: where the copies go.
         per_host: files at once from one host.
+        timeout: seconds without a byte after which a file is given up; None: 60.
         arguments: of `ReadyFlow`.
 
     Attributes:
@@ -57,12 +58,14 @@ class Mirror(ReadyFlow):
         folder: str | os.PathLike[str],
         *,
         per_host: int = 4,
+        timeout: float | None = None,
         **arguments: Any,
     ) -> None:
         arguments.setdefault("retry", Retry())
         super().__init__(limits=Limits(per_host=per_host), **arguments)
         self._urls = list(dict.fromkeys(urls))
         self._folder = Path(folder)
+        self._timeout = timeout
         self._received: dict[str, int] = {}
         self.fetched = self.unchanged = 0
         self.missed: dict[str, str] = {}
@@ -91,6 +94,7 @@ class Mirror(ReadyFlow):
             headers=_condition(path),
             sink=path,
             resume=True,
+            idle_timeout=self._timeout,
             on_progress=functools.partial(self._on_progress, url),
         )
         read = functools.partial(self._saved, path)
@@ -105,7 +109,14 @@ class Mirror(ReadyFlow):
             self.unchanged += 1
         elif response.status < 300 or (response.status == _NOT_SATISFIABLE and path.exists()):
             self.fetched += 1
-            self.say(f"{path}  {path.stat().st_size:,} bytes")
+            size = path.stat().st_size
+            self.tell(
+                f"{path}  {size:,} bytes",
+                event="fetched",
+                url=safe_url(url),
+                path=str(path),
+                bytes=size,
+            )
             _set_time(path, response)
         else:
             self._miss(url, f"status {response.status}")
@@ -119,7 +130,8 @@ class Mirror(ReadyFlow):
 
     def _miss(self, url: str, why: str) -> None:
         self.missed[url] = why
-        self.say(f"missed {safe_url(url)}: {why}")
+        shown = safe_url(url)
+        self.tell(f"missed {shown}: {why}", event="missed", url=shown, cause=why)
 
     def describe(self) -> str:
         """How much has come."""
@@ -131,7 +143,8 @@ class Mirror(ReadyFlow):
         columns = ("files", "fetched", "unchanged", "missed", "bytes")
         numbers = (self.total or 0, self.fetched, self.unchanged, len(self.missed), self.received)
         is_good = not self.missed and self.done == self.total
-        return Report(columns, [tuple(f"{number:,}" for number in numbers)], is_good)
+        rows = [tuple(f"{number:,}" for number in numbers)]
+        return Report(columns, rows, is_good, [dict(zip(columns, numbers, strict=True))])
 
 
 def path_of(url: str) -> Path:

@@ -9,6 +9,7 @@ an answer and an error lead to the same next link.
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,9 @@ class Watch:
         checks: so far; `failures` of them were no success.
         seconds: that the successful ones took together; `slowest` the longest.
         is_up: at the last check; None before the first.
-        last: what came of that, in words.
+        since: when it went up or down, Unix time in seconds.
+        last: what came of the last check: status and time, or the error's class.
+        cause: what that error says; empty where there is an answer.
 
     Example:
         >>> monitor.watches[0].is_up
@@ -43,7 +46,9 @@ class Watch:
     seconds: float = 0.0
     slowest: float = 0.0
     is_up: bool | None = None
+    since: float = 0.0
     last: str = ""
+    cause: str = ""
 
 
 class Monitor(ReadyFlow):
@@ -73,7 +78,8 @@ class Monitor(ReadyFlow):
         **arguments: Any,
     ) -> None:
         limits = {"request_timeout": timeout, "connect_timeout": timeout, "max_redirects": 5}
-        super().__init__(defaults=limits, **arguments)
+        arguments["defaults"] = {**limits, **(arguments.get("defaults") or {})}
+        super().__init__(**arguments)
         self.watches = [Watch(Request(url)) for url in urls]
         self.interval = interval
         self.rounds = rounds
@@ -100,34 +106,71 @@ class Monitor(ReadyFlow):
     def _missed(self, watch: Watch, error: Exception) -> Link:
         if not isinstance(error, (StreamError, OSError, ValueError)):
             raise error  # a mistake of ours
-        return self._note(watch, False, type(error).__name__)
+        return self._note(watch, False, type(error).__name__, _cause(error))
 
-    def _note(self, watch: Watch, is_up: bool, what: str) -> Link:
+    def _note(self, watch: Watch, is_up: bool, what: str, cause: str = "") -> Link:
         watch.checks += 1
         watch.failures += not is_up
-        if watch.is_up is not is_up:
-            state = "up" if is_up else "DOWN"
-            self.say(f"{state:<5} {safe_url(watch.request.url)}  {what}")
-        watch.is_up, watch.last = is_up, what
+        before, since = watch.is_up, watch.since
+        watch.is_up, watch.last, watch.cause = is_up, what, cause
+        if before is not is_up:
+            watch.since = time.time()
+            self._tell_change(watch, watch.since - since if before is not None else None)
         self.done += 1
         if self.rounds is not None and watch.checks >= self.rounds:
             return None
         return self._check(watch, self.interval)
 
+    def _tell_change(self, watch: Watch, seconds: float | None) -> None:
+        state, url = "up" if watch.is_up else "DOWN", safe_url(watch.request.url)
+        cause = f": {watch.cause}" if watch.cause else ""
+        lasted = "" if seconds is None else f", after {seconds:.0f} s"
+        self.tell(
+            f"{state:<5} {url}  {watch.last}{cause}{lasted}",
+            **{"event": state.lower(), "time": watch.since, "url": url, "last": watch.last},
+            cause=watch.cause or None,
+            seconds_before=seconds,
+        )
+
     def report(self) -> Report:
         """A row for each URL."""
-        columns = ("URL", "now", "checks", "failed", "mean ms", "max ms", "last")
-        return Report(columns, [_row(watch) for watch in self.watches], self._are_all_up)
+        columns = ("URL", "now", "since", "checks", "failed", "mean ms", "max ms", "last")
+        rows = [_row(watch) for watch in self.watches]
+        return Report(columns, rows, self._are_all_up, [_values(one) for one in self.watches])
 
     @property
     def _are_all_up(self) -> bool:
         return all(watch.is_up for watch in self.watches)
 
 
+def _cause(error: Exception) -> str:
+    """What an error says, without the address, which stands before it."""
+    if not isinstance(error, StreamError):
+        return str(error)
+    _, _, phase = error.message.partition(": ")
+    return phase or error.message
+
+
 def _row(watch: Watch) -> tuple[str, ...]:
-    good = watch.checks - watch.failures
-    mean = f"{watch.seconds / good * 1000:.0f}" if good else "-"
-    slowest = f"{watch.slowest * 1000:.0f}" if good else "-"
+    values = _values(watch)
+    since = time.strftime("%H:%M:%S", time.localtime(watch.since)) if watch.checks else "-"
     state = {True: "up", False: "DOWN", None: "?"}[watch.is_up]
     counts = (str(watch.checks), str(watch.failures))
-    return (safe_url(watch.request.url), state, *counts, mean, slowest, watch.last)
+    times = (f"{ms:.0f}" if ms is not None else "-" for ms in (values["mean_ms"], values["max_ms"]))
+    last = f"{watch.last}: {watch.cause}" if watch.cause else watch.last
+    return (str(values["url"]), state, since, *counts, *times, last)
+
+
+def _values(watch: Watch) -> dict[str, Any]:
+    good = watch.checks - watch.failures
+    return {
+        "url": safe_url(watch.request.url),
+        "is_up": watch.is_up,
+        "since": watch.since if watch.checks else None,
+        "checks": watch.checks,
+        "failed": watch.failures,
+        "mean_ms": round(watch.seconds / good * 1000, 3) if good else None,
+        "max_ms": round(watch.slowest * 1000, 3) if good else None,
+        "last": watch.last,
+        "cause": watch.cause or None,
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..engine.stream import HTTPStream
@@ -17,11 +17,13 @@ class Report(NamedTuple):
         columns: titles of a table.
         rows: of it.
         is_good: all went well.
+        values: the rows for programs, by keys that stay.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     is_good: bool
+    values: Sequence[Mapping[str, object]] = ()
 
 
 class ReadyFlow(HTTPStream):
@@ -29,6 +31,7 @@ class ReadyFlow(HTTPStream):
 
     Args:
         say: gets a line about what happens, when something does.
+        record: gets the same as a mapping, with the name of the event under "event".
         arguments: of `HTTPStream`.
 
     Attributes:
@@ -36,11 +39,29 @@ class ReadyFlow(HTTPStream):
         total: of how much; None if nobody knows.
     """
 
-    def __init__(self, *, say: Callable[[str], object] = print, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        say: Callable[[str], object] = print,
+        record: Callable[[Mapping[str, object]], object] | None = None,
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
         self.say = say
+        self.record = record
         self.done = 0
         self.total: int | None = None
+
+    def tell(self, text: str, **event: object) -> None:
+        """Say what happens, in words and as values.
+
+        Args:
+            text: a line.
+            event: `event`, its name, and what belongs to it.
+        """
+        self.say(text)
+        if self.record is not None:
+            self.record(event)
 
     def describe(self) -> str:
         """What it is doing, in some words."""

@@ -3,16 +3,18 @@
     Sync("http://example.org/api/items", "items.jsonl").run()
 
 An example of the engine: one chain, each page's reader returns the next page's link; what fails is
-tried again by the flow's policy.
+tried again by the flow's policy. Beside the part of the file that is there stands where to go on,
+written in one step after each page: whatever ends the process, no item is lost or doubled.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..engine.chain import Link
 from ..engine.errors import ProtocolError, StreamError, safe_url
@@ -21,6 +23,7 @@ from ..engine.limits import Limits
 from ..engine.request import Request
 from ..engine.response import Response
 from ..engine.urls import join_url
+from ..files import read_json, replaced_file
 from ..retry import Retry
 from .linkheader import HeaderLink, parse_links
 from .ready import ReadyFlow, Report
@@ -28,12 +31,32 @@ from .ready import ReadyFlow, Report
 __all__ = ["Sync"]
 
 
+class _Mark(NamedTuple):
+    """Where a sync goes on that was interrupted.
+
+    Args:
+        of: its first URL and its two keys.
+        url: of the page after the last one that was written.
+        pages: so far.
+        items: so far.
+        size: bytes of the file so far.
+    """
+
+    of: list[str]
+    url: str
+    pages: int
+    items: int
+    size: int
+
+
 class Sync(ReadyFlow):
     """All items of a list in pages.
 
     A page is JSON: a list, or an object with the list under `items`. The next page is where the
     `Link` header's rel="next" leads (RFC 8288), or the URL under `following`; relative ones will
-    do. The file gets its name when the last page is in it.
+    do. The file gets its name when the last page is in it. A sync that was interrupted goes on
+    after the last page that it had, if it is of the same list into the same file; not where the
+    file is a pipe or a device.
 
     Args:
         url: of the first page.
@@ -41,11 +64,13 @@ class Sync(ReadyFlow):
         items: key of the list in a page.
         following: key of the next page's URL.
         spacing: seconds at least from one page to the next.
+        resume: False begins anew, whatever is there of the file.
         arguments: of `ReadyFlow`.
 
     Attributes:
-        pages: so far.
-        items_written: so far.
+        pages: so far, those of an interrupted sync that goes on included.
+        items_written: the same.
+        is_resumed: it goes on where an earlier one was interrupted.
 
     Example:
         >>> Sync("http://example.org/api/items", "items.jsonl").run()
@@ -59,54 +84,114 @@ class Sync(ReadyFlow):
         items: str = "items",
         following: str = "next",
         spacing: float = 0.0,
+        resume: bool = True,
         **arguments: Any,
     ) -> None:
         arguments.setdefault("retry", Retry())
         super().__init__(limits=Limits(spacing=spacing), **arguments)
         self._first = Request(url)
         self._path = Path(path)
-        self._part = part_path(self._path) if is_replaced(self._path) else self._path
+        is_file = is_replaced(self._path)
+        self._part = part_path(self._path) if is_file else self._path
+        self._bookmark = self._part.with_name(self._part.name + ".next") if is_file else None
         self._items = items
         self._following = following
+        self._resumes = resume
         self._seen: set[str] = set()
-        self._is_whole = False
+        self._is_whole = self.is_resumed = False
         self.pages = self.items_written = 0
 
     def begin(self) -> Iterator[Link]:
-        """The first page."""
-        try:
+        """The first page, or that after the last one which is there already."""
+        with _told(self._part):
+            mark = self._mark() if self._resumes else None
             self._part.parent.mkdir(parents=True, exist_ok=True)
-            self._part.write_bytes(b"")
-        except OSError as error:
-            raise StreamError(f"{self._part} can not be written: {error.strerror}") from error
-        yield self._link(self._first.url)
+            if mark is None:
+                self._forget_mark()
+                self._part.write_bytes(b"")
+            else:
+                os.truncate(self._part, mark.size)
+        yield self._link(self._first.url if mark is None else self._go_on(mark))
+
+    def _go_on(self, mark: _Mark) -> str:
+        self.is_resumed = True
+        self.pages, self.items_written = mark.pages, mark.items
+        self.done = mark.items
+        shown = safe_url(mark.url)
+        self.tell(
+            f"goes on after {mark.pages} pages with {mark.items} items: {shown}",
+            **{"event": "resumed", "pages": mark.pages, "items": mark.items, "url": shown},
+        )
+        return mark.url
+
+    @property
+    def _of_what(self) -> list[str]:
+        return [self._first.url, self._items, self._following]
+
+    def _mark(self) -> _Mark | None:
+        """Where an earlier sync of the same list was interrupted."""
+        if self._bookmark is None:
+            return None
+        try:
+            mark = _Mark(**read_json(self._bookmark))
+            is_good = mark.of == self._of_what and 0 <= mark.size <= self._part.stat().st_size
+            return mark if is_good and Request(mark.url) else None
+        except (OSError, ValueError, TypeError):
+            return None  # none, or damaged: from the beginning
+
+    def _set_mark(self, url: str) -> None:
+        if self._bookmark is None:
+            return
+        size = self._part.stat().st_size
+        mark = _Mark(self._of_what, url, self.pages, self.items_written, size)
+        with replaced_file(self._bookmark) as file:  # of its owner alone: URLs may hold tokens
+            json.dump(mark._asdict(), file)
+
+    def _forget_mark(self) -> None:
+        if self._bookmark is not None:
+            self._bookmark.unlink(missing_ok=True)
 
     def _link(self, url: str) -> Link:
         if url in self._seen:
+            self._forget_mark()
             raise ProtocolError(f"the pages lead in a circle, back to {safe_url(url)}")
         self._seen.add(url)
         return url, self._read
 
     def _read(self, response: Response) -> Link:
         if response.status != 200:
-            raise ProtocolError(f"{safe_url(response.url)}: status {response.status}, no page")
+            raise ProtocolError(
+                f"{safe_url(response.url)}: status {response.status}, no page{self._hint}"
+            )
         document = _document(response)
         items = document.get(self._items) if isinstance(document, dict) else document
         if not isinstance(items, list):
             raise ProtocolError(f"{safe_url(response.url)}: there is no list at {self._items!r}")
+        following = self._next_url(response, document)
+        with _told(self._part):
+            self._write(items)
+            self.pages += 1
+            self.done = self.items_written = self.items_written + len(items)
+            if following is not None:
+                self._set_mark(following)
+                return self._link(following)
+            if self._part != self._path:
+                self._part.replace(self._path)
+            self._forget_mark()
+        self._is_whole = True
+        return None
+
+    def _write(self, items: list[Any]) -> None:
         # Half a character, which UTF-8 has not, stays escaped as it was.
         with self._part.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
-        self.pages += 1
-        self.items_written += len(items)
-        self.done = self.items_written
-        following = self._next_url(response, document)
-        if following is not None:
-            return self._link(following)
-        if self._part != self._path:
-            self._part.replace(self._path)
-        self._is_whole = True
-        return None
+
+    @property
+    def _hint(self) -> str:
+        """What may be wrong with the first page that is asked for."""
+        if not self.is_resumed or len(self._seen) > 1:
+            return ""
+        return "; an earlier sync was to go on there: resume=False (--restart) begins anew"
 
     def _next_url(self, response: Response, document: Any) -> str | None:
         links = parse_links(response.headers.get_all("Link", []))
@@ -123,7 +208,18 @@ class Sync(ReadyFlow):
         """Pages, items, and where they are."""
         where = self._path if self._is_whole else self._part
         row = (str(self.pages), str(self.items_written), str(where))
-        return Report(("pages", "items", "file"), [row], self._is_whole)
+        values = {"pages": self.pages, "items": self.items_written, "file": str(where)}
+        values["is_whole"] = self._is_whole
+        return Report(("pages", "items", "file"), [row], self._is_whole, [values])
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What a disk can do is an error of the flow, and no mistake of its."""
+    try:
+        yield
+    except OSError as error:
+        raise StreamError(f"{path} can not be written: {error.strerror}") from error
 
 
 def _is_next(link: HeaderLink, response: Response) -> bool:

@@ -1,0 +1,95 @@
+"""How a command ends that could not do its work: errors as one line, interrupts as an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import sys
+from typing import NoReturn
+
+__all__ = ["INTERRUPTED", "START", "TERMINATED", "end_interrupted", "one_line", "unreachable"]
+
+#: What a shell says of a process that Ctrl-C, or SIGTERM, has ended.
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+
+#: What to do where there is no server.
+START = "start a server with `python -m webqq_tornado serve`, or name one with --server URL"
+
+
+def end_interrupted() -> NoReturn:
+    """End the process as Ctrl-C does: below the line on which that was typed."""
+    with contextlib.suppress(OSError, ValueError):
+        if os.isatty(2):
+            sys.stderr.write("\n")
+    sys.exit(INTERRUPTED)
+
+
+def one_line(error: Exception) -> str | None:
+    """What is said of an error that no program is to blame for; None for any other.
+
+    Args:
+        error: that has ended a command.
+    """
+    if isinstance(error, OSError) and not _is_of_ours(error):
+        return _line_of_system(error)
+    if isinstance(error, sqlite3.Error):
+        return f"a database of the state directory can not be used: {error}"
+    if isinstance(error, UnicodeEncodeError):  # of a name: text is looked at by its options
+        return _in_one_line(
+            f"{error.object!r} can not be written in {error.encoding}: set LC_ALL=C.UTF-8"
+        )
+    if isinstance(error, _expected()):
+        said = getattr(error, "message", None) or getattr(error, "strerror", None) or str(error)
+        return _in_one_line(said)
+    return None
+
+
+def unreachable(url: str, place: str, error: Exception) -> str:
+    """What is said where no server answers, whatever was asked of it.
+
+    Args:
+        url: of the server.
+        place: that the URL is from.
+        error: what came of asking: its own URL, a query of the protocol, is no help.
+    """
+    why = getattr(error, "message", None) or str(error)
+    _, _, phase = why.partition(": ")
+    return _in_one_line(f"no server answers at {url} ({place}): {phase or why}; {START}")
+
+
+def _is_of_ours(error: OSError) -> bool:
+    return type(error).__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _line_of_system(error: OSError) -> str:
+    what = error.filename if error.filename is not None else "the output"
+    if isinstance(what, bytes):
+        what = os.fsdecode(what)
+    why = error.strerror or str(error) or type(error).__name__
+    verb = "can not be written" if error.filename is None else "can not be used"
+    return _in_one_line(f"{what} {verb}: {why}")
+
+
+def _in_one_line(text: str) -> str:
+    from .console import printable  # noqa: PLC0415 - it brings rich
+
+    return printable(" ".join(text.split("\n")))
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    # Imported when something has failed: commands import what they need, and no more.
+    from ..engine.errors import StreamError  # noqa: PLC0415
+    from ..flows.bot import PluginError  # noqa: PLC0415
+    from ..flows.client import LoginError, SendError  # noqa: PLC0415
+    from ..flows.store import StoreError  # noqa: PLC0415
+    from ..protocol.errors import ProtocolError  # noqa: PLC0415
+    from ..server.app import PortTaken  # noqa: PLC0415
+    from ..server.storage import StorageError  # noqa: PLC0415
+    from ..server.tls import CertificateError  # noqa: PLC0415
+
+    return (
+        *(CertificateError, LoginError, PluginError, PortTaken, ProtocolError),
+        *(SendError, StorageError, StoreError, StreamError),
+    )

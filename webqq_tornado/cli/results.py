@@ -1,0 +1,85 @@
+"""Where the results of a flow go: to the terminal or pipe, or to a file; as text, or as JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+
+from ..flows.ready import Report
+from .console import Screen, printable
+from .streams import is_unicode_output
+from .tables import show_table
+from .who import as_json
+
+__all__ = ["Results", "output_options"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def output_options(command: F) -> F:
+    """The options --json and --output."""
+    command = click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Write the results to FILE.",
+    )(command)
+    return click.option("--json", "is_json", is_flag=True, help="Lines of JSON, for programs.")(
+        command
+    )
+
+
+class Results(contextlib.AbstractContextManager["Results"]):
+    """Results as they come.
+
+    Args:
+        screen: where text goes without a file.
+        path: of the file; None or "-" for none. It is opened at once: before a job is submitted.
+        is_json: events and the report are lines of JSON. What is said in words, and is an event as
+            well, goes to the screen only if that is not where the lines go.
+        has_times: lines begin with date and time.
+
+    Raises:
+        OSError: the file can not be written.
+    """
+
+    def __init__(
+        self, screen: Screen, path: Path | None, *, is_json: bool, has_times: bool = False
+    ) -> None:
+        self._file: IO[str] | None = None
+        if path is not None and str(path) != "-":
+            self._file = path.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
+        self._screen = screen if self._file is None else Screen(file=self._file)
+        self._is_json = is_json
+        self._has_times = has_times
+
+    def __exit__(self, *_error: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def say(self, text: str) -> None:
+        """Show a line about what happens."""
+        if not self._is_json:
+            when = time.strftime("%Y-%m-%d %H:%M:%S  ") if self._has_times else ""
+            self._screen.say(when + printable(text).replace("\n", " "))
+
+    def record(self, values: Mapping[str, object]) -> None:
+        """Write an event, in JSON."""
+        if not self._is_json:
+            return
+        line = as_json(values, is_ascii=self._file is None and not is_unicode_output())
+        click.echo(line, file=self._file)
+
+    def report(self, report: Report) -> None:
+        """Show what came of it."""
+        if self._is_json:
+            for values in report.values:
+                self.record({"event": "end", **values})
+        else:
+            show_table(self._screen, report.columns, report.rows)
