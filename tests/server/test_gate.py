@@ -14,7 +14,7 @@ from webqq_tornado.server.gate import Gate, Proof
 from webqq_tornado.server.storage import Storage
 from webqq_tornado.server.throttle import Place, Throttle, network_of
 
-RIGHT, WRONG = hashes.md5(PASSWORD.encode()).digest(), bytes(16)
+RIGHT, WRONG = hashes.password_digest(PASSWORD), bytes(16)
 HOME, AWAY = Place("192.0.2.1"), Place("198.51.100.7")
 
 

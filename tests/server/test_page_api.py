@@ -384,6 +384,19 @@ async def test_every_error_is_an_object_with_its_reason(path: str):
     assert json.loads(reply.body)["error"]
 
 
+@pytest.mark.parametrize("origin", ["null", "http://evil.example", "http://127.0.0.1:1"])
+async def test_no_other_page_opens_the_live_link(origin: str):
+    async with Town() as town:
+        ann = await signed_in(town, town.ann)
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": origin}
+        reply = await ann._fetch("/page/live", None, {**upgrade, **key})
+        plain = await ann._fetch("/page/live")
+    assert (reply.code, plain.code) == (403, 426)
+    assert json.loads(reply.body)["error"] == "Requests from other pages are refused"
+    assert json.loads(plain.body)["error"].startswith("This is a WebSocket")
+
+
 async def test_half_a_character_does_no_harm():
     async with Town() as town:
         ann = await signed_in(town, town.ann)

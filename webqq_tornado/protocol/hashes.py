@@ -7,6 +7,7 @@ All of them are functions of their arguments; golden vectors are in
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 from hashlib import md5
 from itertools import cycle
 
@@ -20,6 +21,7 @@ __all__ = [
     "eqq_hash",
     "friend_list_hash",
     "hash33",
+    "password_digest",
     "password_error_hash",
     "password_hash",
     "password_salt",
@@ -27,6 +29,8 @@ __all__ = [
 ]
 
 _BKN_START = 5381
+#: The protocol knows nothing better; said so that it is there on systems that allow no MD5 (FIPS).
+_md5 = partial(md5, usedforsecurity=False)
 
 
 class FriendListHash(Enum):
@@ -59,7 +63,17 @@ def password_hash(password: str, salt: bytes, verify_code: str) -> Secret:
         >>> str(password_hash("123456", password_salt(10001), "!PTH"))
         '177A6530961994D255540C16D59593DC'
     """
-    return digest_hash(md5(password.encode()).digest(), salt, verify_code)
+    return digest_hash(password_digest(password), salt, verify_code)
+
+
+def password_digest(password: str) -> bytes:
+    """All that the login proves knowledge of: md5 of a password, unsalted, as Tencent had it.
+
+    Example:
+        >>> password_digest("secret").hex()
+        '5ebe2294ecd0e0f08eab7690d2a6ee69'
+    """
+    return _md5(password.encode()).digest()
 
 
 def digest_hash(digest: bytes, salt: bytes, verify_code: str) -> Secret:
@@ -70,8 +84,8 @@ def digest_hash(digest: bytes, salt: bytes, verify_code: str) -> Secret:
         salt: 8 bytes; see `password_salt`.
         verify_code: That the server gave out.
     """
-    inner = md5(digest + salt).hexdigest().upper()
-    return Secret(md5((inner + verify_code.upper()).encode()).hexdigest().upper())
+    inner = _md5(digest + salt).hexdigest().upper()
+    return Secret(_md5((inner + verify_code.upper()).encode()).hexdigest().upper())
 
 
 def _times33(text: str, start: int) -> int:

@@ -97,6 +97,7 @@ class Handler(RequestHandler):
         """Say nothing about ourselves; nothing here is for caches or other origins."""
         self.clear_header("Server")
         self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
         self.set_header("Cache-Control", "no-store")
 
     def prepare(self) -> None:

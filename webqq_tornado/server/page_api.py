@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import mimetypes
@@ -14,6 +13,7 @@ from ..protocol import wire
 from ..protocol.codes import LoginResult
 from ..protocol.faces import FACES
 from ..protocol.fields import MOST_SAFE
+from ..protocol.hashes import password_digest
 from .handlers import Handler, Refusal
 from .messages import is_too_long
 from .page_schema import Operation, operation_of
@@ -75,7 +75,6 @@ class PageHandler(Handler):
         self.set_header("Content-Security-Policy", _CSP.format(self.netloc))
         self.set_header("X-Frame-Options", "DENY")
         self.set_header("Cross-Origin-Opener-Policy", "same-origin")
-        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
         self.set_header("Referrer-Policy", "no-referrer")
 
     @property
@@ -168,7 +167,7 @@ class PageHandler(Handler):
             Refusal: 403, it is not; 429, too many wrong ones came, with the time to wait.
         """
         gate, place = self.server.gate, self.place
-        outcome = gate.by_password(number, place, hashlib.md5(password.encode()).digest())
+        outcome = gate.by_password(number, place, password_digest(password))
         if outcome is LoginResult.REFUSED:
             wait = max(1, math.ceil(gate.wait(number, place)))
             refuse(429, f"Too many wrong passwords: try again in {wait} s", wait)

@@ -65,10 +65,25 @@ class LiveHandler(WebSocketHandler, PageHandler):
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Refuse before the handshake who is not signed in, or has too many pages open."""
+        self._check_handshake()
         account = self.me().number
         if sum(page.account == account for page in self.server.pages) >= MAX_PAGES:
             refuse(429, f"You have {MAX_PAGES} pages open: close one of them")
         await super().get(*args, **kwargs)
+
+    def _check_handshake(self) -> None:
+        """What Tornado would refuse without a reason in JSON.
+
+        Raises:
+            Refusal: 403, another page asks; 426, it is no handshake.
+        """
+        headers = self.request.headers
+        is_upgrade = "upgrade" in headers.get("Connection", "").lower()
+        is_socket = headers.get("Upgrade", "").lower() == "websocket"
+        if not (is_upgrade and is_socket and headers.get("Sec-WebSocket-Version") == "13"):
+            refuse(426, "This is a WebSocket: open it as one, of version 13")
+        if "Origin" in headers and not self.is_own(headers["Origin"]):
+            refuse(403, "Requests from other pages are refused")
 
     def open(self, *args: str, **kwargs: str) -> None:
         """Listen."""

@@ -6,7 +6,6 @@ Passwords are kept as md5(password), because WebQQ's login proves knowledge of e
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import time
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from ...protocol import wire
+from ...protocol.hashes import password_digest
 from ...protocol.models import Birthday, Profile
 from .database import Database, checked_name
 from .rows import Account
@@ -62,7 +62,7 @@ class AccountTable(Database):
         if number is None:
             row = self._db.execute("SELECT max(number) FROM account").fetchone()
             number = max(FIRST_NUMBER, (row[0] or 0) + 1)
-        digest = hashlib.md5(password.encode()).digest()
+        digest = password_digest(password)
         try:
             self._db.execute(
                 "INSERT INTO account (number, nick, password, created) VALUES (?, ?, ?, ?)",
@@ -84,7 +84,7 @@ class AccountTable(Database):
         """
         if not password:
             raise ValueError("a password is needed")
-        digest = hashlib.md5(password.encode()).digest()
+        digest = password_digest(password)
         self._db.execute("UPDATE account SET password = ? WHERE number = ?", (digest, number))
 
     def account(self, number: int) -> Account | None:
