@@ -45,6 +45,7 @@ _EVENTS = {
     pycurl.POLL_OUT: IOLoop.WRITE,
     pycurl.POLL_INOUT: IOLoop.READ | IOLoop.WRITE,
 }
+_BOTH = IOLoop.READ | IOLoop.WRITE
 
 #: CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl has no name for.
 _SUPPRESS_CONNECT_HEADERS = 265
@@ -922,6 +923,8 @@ class Lane:
             if fd in self._leave_at_once:
                 self._transport.unwatch(fd)
             elif fd != self._wake_up:
+                if self._watched.get(fd) == _BOTH:
+                    self._transport.unwatch(fd)  # once it is closed asyncio fails to
                 self._let_go(fd)
             return
         self._fd_map[fd] = self

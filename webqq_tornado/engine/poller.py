@@ -114,7 +114,10 @@ class Poller:
     def unwatch(self, fd: int) -> None:
         """Take a socket off the loop, open or closed."""
         if self.watched.pop(fd, None) is not None:
-            self._ioloop.remove_handler(fd)
+            try:
+                self._ioloop.remove_handler(fd)
+            except OSError:  # closed, and watched for two events: the first one is gone now
+                self._ioloop.remove_handler(fd)
 
     def close(self) -> None:
         """Leave nothing on the loop."""

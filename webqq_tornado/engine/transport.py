@@ -368,7 +368,21 @@ class Transport:
         """As the loop's; None if it is closed, which libcurl does not know when it is freed."""
         if self._asyncio_loop.is_closed():
             return None
-        return self._asyncio_loop.call_later(delay, function)
+        own: list[asyncio.TimerHandle] = []
+        timer = self._asyncio_loop.call_later(delay, self._on_time, function, own)
+        own.append(timer)
+        return timer
+
+    def _on_time(self, function: Callable[[], object], own: list[asyncio.TimerHandle]) -> None:
+        """Call it when the sockets that are ready were served: they may say what it waits for.
+
+        After something has held up the loop, all timers are due at once.
+        """
+        timer = own.pop()
+        if self._noted:
+            self.call_soon(_call_unless_cancelled, timer, function)
+        else:
+            function()
 
     # -- turns ------------------------------------------------------------------------------
 
@@ -894,6 +908,11 @@ def _is_looked_up(transfer: Transfer) -> bool:
 def _leaves_time(failure: tuple[int, str] | Exception | None) -> bool:
     """Whether a sink may take what has come before its link ends."""
     return failure is None or (isinstance(failure, tuple) and failure[0] != _TIMED_OUT)
+
+
+def _call_unless_cancelled(timer: asyncio.TimerHandle, function: Callable[[], object]) -> None:
+    if not timer.cancelled():
+        function()
 
 
 def _selected(events: int) -> int:
