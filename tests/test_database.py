@@ -6,10 +6,11 @@ import asyncio
 import sqlite3
 import stat
 import sys
+import time
 
 import pytest
 
-from webqq_tornado.database import DatabaseError, open_database, transaction
+from webqq_tornado.database import DatabaseError, is_locked, open_database, transaction
 
 STEPS = ["CREATE TABLE a (b);", "ALTER TABLE a ADD COLUMN c;"]
 WORDS = {"role": "a list", "remedy": "take another"}
@@ -104,3 +105,24 @@ def test_every_statement_outside_of_one_is_kept_at_once(db, tmp_path):
     other = sqlite3.connect(tmp_path / "folder" / "list.db")
     assert other.execute("SELECT * FROM a").fetchall() == [(1, 2)]
     other.close()
+
+
+def test_another_program_that_locks_the_file_is_waited_for_once(tmp_path):
+    db = open_database(tmp_path / "list.db", STEPS, patience=0.3, **WORDS)
+    other = sqlite3.connect(tmp_path / "list.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            db.execute("INSERT INTO a (b) VALUES (1)")
+        took.append(time.monotonic() - began)
+        assert is_locked(caught.value)
+        assert db.execute("SELECT count(*) FROM a").fetchone() == (0,)
+    other.execute("COMMIT")
+    db.execute("INSERT INTO a (b) VALUES (1)")
+    (patience,) = db.execute("PRAGMA busy_timeout").fetchone()
+    assert took[0] >= 0.3 > took[1] + took[2]
+    assert patience == 300
+    other.close()
+    db.close()

@@ -12,8 +12,9 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["DatabaseError", "open_database", "transaction"]
+__all__ = ["DatabaseError", "is_locked", "open_database", "transaction"]
 
 
 #: Statements that sqlite3 keeps prepared: more than there are in one of our packages.
@@ -22,6 +23,51 @@ _STATEMENTS = 256
 
 class DatabaseError(Exception):
     """A file can not be used; the message says which, why, and what to do."""
+
+
+class _Connection(sqlite3.Connection):
+    """Waits for another program's lock once; what follows fails at once until one has succeeded.
+
+    The loop waits with it: a thousand statements would each hold up everybody.
+    """
+
+    patience = 0.0
+    _is_locked_out = False
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """See `sqlite3.Connection.execute`."""
+        try:
+            cursor = super().execute(sql, parameters)
+        except sqlite3.OperationalError as error:
+            if is_locked(error) and not self._is_locked_out:
+                self._is_locked_out = True
+                self._wait_for(0)
+            raise
+        if self._is_locked_out and not sql.lstrip().startswith(_READS):
+            self._is_locked_out = False
+            self._wait_for(self.patience)
+        return cursor
+
+    def be_patient(self, seconds: float) -> None:
+        """Wait for so long from now on."""
+        self.patience = seconds
+        self._wait_for(seconds)
+
+    def _wait_for(self, seconds: float) -> None:
+        super().execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
+
+
+#: Statements that succeed though the file is locked.
+_READS = ("SELECT", "PRAGMA", "ROLLBACK")
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another program was writing: later it will not be.
+
+    Args:
+        error: of a statement.
+    """
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
 def open_database(
@@ -41,7 +87,8 @@ def open_database(
         role: what the file is, for messages: "the server's database".
         remedy: what one can do when it can not be used.
         patience: seconds that a statement waits, and the loop with it, while another program
-            writes; the steps of `migrations` wait longer.
+            writes; those that follow wait no longer until one has succeeded. The steps of
+            `migrations` wait longer.
 
     Raises:
         DatabaseError: it is no such database, of a newer version, or can not be written.
@@ -56,12 +103,14 @@ def open_database(
             file = Path(path)
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-        db = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS)
+        db = sqlite3.connect(
+            path, isolation_level=None, cached_statements=_STATEMENTS, factory=_Connection
+        )
         try:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
             _migrate(db, migrations, path, remedy)
-            db.execute(f"PRAGMA busy_timeout={round(patience * 1000)}")
+            db.be_patient(patience)
         except BaseException:
             db.close()
             raise

@@ -51,7 +51,6 @@ class Scenario:
 
 _ALL = (
     REFERENCE,
-    "ours_uvloop",
     "pycurl_async",
     "aiohttp_uvloop",
     "aiohttp",

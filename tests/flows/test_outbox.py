@@ -111,6 +111,25 @@ async def test_trouble_on_the_way_costs_no_message(store, trouble):
         assert await one.heard("one") == ["one"]
 
 
+async def test_a_server_that_says_not_now_is_waited_for(store):
+    not_now = Say(b'{"error":"Service Unavailable"}', 503, {"Retry-After": "0.01"})
+    async with scene(store) as one:
+        asked = one.front.asked["/channel/login2"]
+        one.front.say(SEND, *[not_now] * 30)
+        await one.ann.send(one.ann.find("Bob"), "one")
+        assert await one.heard("one") == ["one"]
+        assert one.front.asked["/channel/login2"] == asked  # nor is the session to blame
+
+
+async def test_a_server_that_never_has_time_is_told_of(store, caplog, monkeypatch):
+    monkeypatch.setattr(outbox, "NOT_NOW_SECONDS", 0.05)
+    not_now = Say(b'{"error":"Service Unavailable"}', 503, {"Retry-After": "0.01"})
+    async with scene(store) as one:
+        one.front.say(SEND, *[not_now] * 1000)
+        with pytest.raises(SendError, match="not sent to Bob"):
+            await one.ann.send(one.ann.find("Bob"), "one")
+
+
 @pytest.mark.parametrize("retcode", [100001, 103, 8])
 async def test_a_session_that_is_over_costs_no_message(store, retcode):
     async with scene(store) as one:

@@ -17,7 +17,7 @@ from webqq_tornado.protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from webqq_tornado.protocol.endpoints import Endpoints
 from webqq_tornado.protocol.models import FriendMessage
 
-POLL = "/channel/poll2"
+POLL, LOGIN2 = "/channel/poll2", "/channel/login2"
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,8 @@ def dialect(request) -> Dialect:
 class Scene:
     """Ann behind a front server, and Bob, who writes to her."""
 
-    def __init__(self, front: Front, ann: Client, ear: Ear, bob: Client) -> None:
+    def __init__(self, town: Town, front: Front, ann: Client, ear: Ear, bob: Client) -> None:
+        self.town = town
         self.front, self.ann, self.ear, self.bob = front, ann, ear, bob
         self.states: list[State] = []
         self.shown = 0
@@ -79,7 +80,7 @@ async def scene(dialect: Dialect):
         bob, _ = town.client(town.bob)
         await ann.login()
         await bob.login()
-        scenes.append(Scene(front, ann, Ear(ann), bob))
+        scenes.append(Scene(town, front, ann, Ear(ann), bob))
         yield scenes[0]
 
 
@@ -159,8 +160,19 @@ async def test_answers_without_sense_are_borne_up_to_a_limit(dialect, answer, li
 
 async def test_a_connection_that_breaks_is_no_end(dialect):
     async with scene(dialect) as one:
+        before = one.ann.session.psessionid
         await one.after(CLOSE)
-        assert one.states in ([], [State.RECONNECTING, State.ONLINE])
+        assert one.states == []  # the session was taken up
+        assert (one.ann.session.psessionid, one.front.asked[LOGIN2]) == (before, 2)
+
+
+async def test_connections_that_break_again_and_again_are_no_end_of_the_session(dialect):
+    async with scene(dialect) as one:
+        before = one.ann.session.psessionid
+        await one.after(*[CLOSE] * 10)
+        assert set(one.states) == {State.RECONNECTING, State.ONLINE}
+        assert one.ann.session.psessionid == before
+        assert one.shown == 0  # nobody has to scan a code for that
 
 
 async def test_a_poll_that_nobody_answers_is_asked_again(dialect, monkeypatch):
@@ -168,6 +180,34 @@ async def test_a_poll_that_nobody_answers_is_asked_again(dialect, monkeypatch):
     async with scene(dialect) as one:
         await one.after(HANG, HANG)
         assert one.states == []
+        assert one.front.asked[LOGIN2] > 2  # each time the session was taken up
+
+
+async def test_a_session_that_is_over_after_a_silence_is_followed_by_a_new_one(dialect):
+    async with scene(dialect) as one:
+        one.front.say(LOGIN2, _code(103))
+        await one.after(CLOSE)
+        assert one.states == [State.RECONNECTING, State.ONLINE]
+
+
+@pytest.mark.parametrize(
+    "trouble", [CLOSE, Say(b"<html>502</html>", 502), Say(b"garbage")], ids=str
+)
+async def test_a_session_that_can_not_be_taken_up_at_once_is_taken_up_later(dialect, trouble):
+    async with scene(dialect) as one:
+        before = one.ann.session.psessionid
+        one.front.say(LOGIN2, *[trouble] * 3)
+        await one.after(CLOSE)
+        assert one.states == [State.RECONNECTING, State.ONLINE]
+        assert one.ann.session.psessionid == before
+
+
+@pytest.mark.parametrize("answer", [Say(b"<html>504</html>", 504), Say(b"garbage")], ids=str)
+async def test_an_answer_that_a_front_server_lost_is_asked_for_again(dialect, answer):
+    async with scene(dialect) as one:
+        before = one.front.asked[LOGIN2]
+        await one.after(answer)
+        assert (one.states, one.front.asked[LOGIN2]) == ([], before + 1)
 
 
 async def test_login_by_cookies_that_is_refused_is_followed_by_one_from_the_beginning(dialect):
@@ -225,3 +265,32 @@ async def test_a_server_that_refuses_for_good_is_told_of():
             pass
         await asyncio.sleep(0)
         assert not [chain for chain in one.ann.stream.chains if "10001" in chain.name]
+
+
+async def test_who_was_kicked_while_the_network_was_away_is_told_so_and_kicks_nobody(
+    dialect, monkeypatch
+):
+    monkeypatch.setattr(poll, "RESUME_TIMEOUT", 1.0)
+    async with scene(dialect) as one:
+        held = one.front.say(LOGIN2, HANG)
+        one.front.say(POLL, CLOSE)
+        await one.bob.send(one.bob.find("Ann"), "one")
+        await held.wait()
+        elsewhere = one.town.visitor(one.ann.account)
+        await elsewhere.enter()
+        while (await one.ear.next(StateChange)).state is not State.KICKED:
+            pass
+        session = one.town.server.channel.find(elsewhere.session.psessionid)
+        assert session is not None
+        assert session.kicked is None
+
+
+async def test_who_was_kicked_logs_in_anew_when_told_to(dialect):
+    async with scene(dialect) as one:
+        elsewhere = one.town.visitor(one.ann.account)
+        await elsewhere.enter()
+        while (await one.ear.next(StateChange)).state is not State.KICKED:
+            pass
+        await one.ann.login()
+        assert one.ann.state is State.ONLINE
+        await one._hears("hello")

@@ -7,7 +7,9 @@ import json
 import re
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +21,8 @@ from tornado.httpclient import HTTPError
 from waiting import until
 
 from webqq_tornado.protocol import forms, webqq3
+from webqq_tornado.protocol.delivery import IDEMPOTENCY_KEY, LAST_EVENT_ID
+from webqq_tornado.protocol.errors import RefusedError
 from webqq_tornado.protocol.models import (
     Content,
     DiscussionMessage,
@@ -27,9 +31,12 @@ from webqq_tornado.protocol.models import (
     FriendMessage,
     GroupMessage,
     Kicked,
+    Secret,
     SessionMessage,
     StatusChange,
+    Typing,
 )
+from webqq_tornado.server import messages
 from webqq_tornado.server.habits import habits_of
 from webqq_tornado.server.storage import Conversation
 
@@ -154,6 +161,172 @@ async def test_a_poll_whose_client_left_takes_nothing_back_from_the_next_one():
         assert await poll_after(town, bob, "next") == ["next"]
 
 
+# -- clients that say what has arrived, and those that take their session up again ------------
+
+
+async def polled(visitor: Visitor, last_id: int | None = None) -> list[tuple[int, str]]:
+    """The messages that a poll brings, with their msg_ids."""
+    headers = {} if last_id is None else {LAST_EVENT_ID: str(last_id)}
+    form = forms.PollForm(1, visitor.session.psessionid)
+    body = (await visitor.ask(webqq3.POLL, form, **headers)).body
+    messages = (e for e in webqq3.POLL.parse(body).events if isinstance(e, FriendMessage))
+    return [(message.msg_id, message.content.text) for message in messages]
+
+
+async def resume(visitor: Visitor, **headers: str) -> str:
+    """login2 with the psessionid that there is; the one that it gives."""
+    session = visitor.session
+    form = forms.Login2Form(1, Secret(visitor.cookies["ptwebqq"]), session.psessionid)
+    reply = await visitor.ask(webqq3.LOGIN2, form, **headers)
+    return str(webqq3.LOGIN2.parse(reply.body).psessionid)
+
+
+@pytest.mark.parametrize("dialect", ["webqq3", "smartqq"])
+async def test_a_session_that_is_taken_up_gives_its_last_answer_again(dialect: str):
+    async with Town(poll_timeout=0.02) as town:
+        bob = await entered(town, town.bob, dialect)
+        say(town, "one")
+        first = await polled(bob)
+        assert await resume(bob) == bob.session.psessionid
+        assert await polled(bob) == first
+        say(town, "two")
+        assert [text for _, text in await polled(bob)] == ["two"]
+
+
+async def test_an_old_client_that_only_polls_again_is_given_nothing_twice():
+    async with Town(poll_timeout=0.02) as town:
+        bob = await entered(town, town.bob)
+        say(town, "one")
+        assert [await polled(bob), await polled(bob)][1] == []
+
+
+async def test_what_a_client_does_not_call_arrived_is_given_again():
+    async with Town(poll_timeout=0.02) as town:
+        bob = await entered(town, town.bob)
+        say(town, "one", "two")
+        first = await polled(bob, 0)
+        assert await polled(bob, 0) == first
+        assert await polled(bob, first[-1][0]) == []
+        assert town.server.storage.undelivered(town.bob) == []
+
+
+async def test_a_poll_that_was_delayed_confirms_nothing():
+    async with Town(poll_timeout=0.02) as town:
+        bob = await entered(town, town.bob)
+        say(town, "one")
+        (one, _), *_ = await polled(bob, 0)
+        say(town, "two")
+        lost = await polled(bob, one)
+        assert await polled(bob, one) == lost  # as the delayed one, which nobody reads
+        assert await polled(bob, one) == lost
+        assert await polled(bob, lost[-1][0]) == []
+
+
+async def test_a_number_that_was_never_given_confirms_no_more_than_was():
+    async with Town(poll_timeout=0.02) as town:
+        bob = await entered(town, town.bob)
+        say(town, "one")
+        assert await polled(bob, 2**60) == await polled(bob, 0) != []
+        assert await polled(bob, 2**60) == []
+        say(town, "two")
+        assert [text for _, text in await polled(bob, 2**60)] == ["two"]
+
+
+async def test_nothing_goes_into_a_poll_whose_client_has_taken_its_session_up():
+    async with Town() as town:
+        bob = await entered(town, town.bob)
+        session = town.server.channel.find(bob.session.psessionid)
+        given_up = asyncio.ensure_future(bob.poll())
+        await until(lambda: session.turn is not None)
+        await resume(bob)
+        say(town, "one")
+        assert texts_of(await given_up) == []
+        assert texts_of(await bob.poll()) == ["one"]
+
+
+async def test_events_that_are_no_messages_are_given_again_with_the_answer():
+    async with Town(poll_timeout=0.02) as town:
+        bob = await entered(town, town.bob)
+        town.server.channel.typing(town.ann, town.bob)
+        say(town, "one")
+        first = webqq3.POLL.parse(await bob.poll()).events
+        await resume(bob)
+        assert webqq3.POLL.parse(await bob.poll()).events == first
+        assert [type(event) for event in first] == [Typing, FriendMessage]
+
+
+async def test_who_missed_a_kick_is_told_of_it_and_undoes_no_login():
+    async with Town() as town:
+        first, second = await entered(town, town.bob), await entered(town, town.bob)
+        assert [type(e) for e in webqq3.POLL.parse(await first.poll()).events] == [Kicked]
+        with pytest.raises(RefusedError) as refused:
+            await resume(first, **{LAST_EVENT_ID: "0"})
+        assert refused.value.retcode == 108
+        assert json.loads(await first.poll())["retcode"] == 103
+        assert town.server.channel.find(second.session.psessionid).kicked is None
+
+
+async def test_a_kick_that_nobody_read_is_told_again():
+    async with Town() as town:
+        first, _ = await entered(town, town.bob), await entered(town, town.bob)
+        connection = raw_poll(first)
+        assert b"kick_message" in await arrived(connection)
+        connection.close()  # unread: the kernel resets it
+        assert [type(e) for e in webqq3.POLL.parse(await first.poll()).events] == [Kicked]
+        assert json.loads(await first.poll())["retcode"] == 103
+
+
+async def test_an_old_client_that_was_kicked_gets_a_session_of_its_own():
+    async with Town() as town:
+        first, _ = await entered(town, town.bob), await entered(town, town.bob)
+        assert [type(e) for e in webqq3.POLL.parse(await first.poll()).events] == [Kicked]
+        assert await resume(first) != first.session.psessionid
+
+
+# -- messages that are sent again ---------------------------------------------------------------
+
+
+async def test_a_message_with_a_key_is_known_whenever_it_comes_again(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    async with Town(poll_timeout=0.02) as town:
+        ann = await entered(town, town.ann)
+        bob = await entered(town, town.bob)
+        form, key = await to_bob(ann, "one"), {IDEMPOTENCY_KEY: '"1-1"'}
+        await ann.ask(webqq3.SEND_FRIEND, form, **key)
+        now = time.time()
+        for moment in (now + 3 * 86400, now - 10 * 365 * 86400):  # days later; a wrong clock
+            monkeypatch.setattr(time, "time", lambda moment=moment: moment)
+            await ann.ask(webqq3.SEND_FRIEND, form, **key)
+        monkeypatch.undo()
+        await ann.ask(webqq3.SEND_FRIEND, replace(form, content=Content.of("two")), **key)
+        assert [text for _, text in await polled(bob)] == ["one", "two"]
+
+
+async def test_an_old_client_may_begin_with_the_same_numbers_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    async with Town(poll_timeout=0.02) as town:
+        ann = await entered(town, town.ann)
+        bob = await entered(town, town.bob)
+        form, now = await to_bob(ann, "one"), time.time()
+        for moment in (now, now + 60, now + 300):
+            monkeypatch.setattr(time, "time", lambda moment=moment: moment)
+            await ann.ask(webqq3.SEND_FRIEND, form)
+        monkeypatch.undo()
+        assert [text for _, text in await polled(bob)] == ["one", "one"]
+
+
+async def test_the_connection_of_a_poll_inherits_tcp_keepalive():
+    async with Town() as town:
+        bob = await entered(town, town.bob)
+        session = town.server.channel.find(bob.session.psessionid)
+        with raw_poll(bob):
+            await until(lambda: session.turn is not None)
+            place = session.turn.request.connection.stream.socket
+            assert place.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     """Another program that can lock the town's file."""
@@ -179,19 +352,44 @@ async def test_a_file_that_is_locked_keeps_no_news_back(
 
 
 async def test_a_send_into_a_file_that_is_locked_says_what_to_do(
-    tmp_path: Path, locked: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    locked: sqlite3.Connection,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setattr(messages, "LOCKED_SECONDS", 0.05)
     async with Town(tmp_path / "town.db") as town:
         ann = await entered(town, town.ann)
-        friends = forms.FriendsForm(ann.session.vfwebqq)
-        (friend,) = (await ann.result(webqq3.FRIENDS, friends))["info"]
-        form = forms.SendForm(friend["uin"], Content.of("x"), psessionid=ann.session.psessionid)
+        form = await to_bob(ann, "x")
         locked.execute("BEGIN IMMEDIATE")
         reply = await ann.ask(webqq3.SEND_FRIEND, form)
         locked.execute("ROLLBACK")
-    assert reply.code == 500
+    assert (reply.code, reply.headers["Retry-After"]) == (503, "1")
     assert "town.db: database is locked; free space" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+async def to_bob(ann: Visitor, text: str, msg_id: int = 1, clientid: int = 1) -> forms.SendForm:
+    uin = await first_friend(ann)
+    return forms.SendForm(uin, Content.of(text), msg_id, clientid, ann.session.psessionid)
+
+
+async def test_messages_wait_in_order_until_a_file_is_unlocked_and_others_go_on(
+    tmp_path: Path, locked: sqlite3.Connection
+):
+    async with Town(tmp_path / "town.db", poll_timeout=0.01) as town:
+        ann, bob = await entered(town, town.ann), await entered(town, town.bob)
+        forms_ = [await to_bob(ann, text, number) for number, text in enumerate("abc", 1)]
+        locked.execute("BEGIN IMMEDIATE")
+        sent = []
+        for form in forms_:
+            sent.append(asyncio.ensure_future(ann.ask(webqq3.SEND_FRIEND, form)))
+            await until(town.server.channel.writers.locked)
+        assert texts_of(await bob.poll()) == []  # who does not write is answered meanwhile
+        locked.execute("ROLLBACK")
+        replies = [(await one).code for one in sent]
+        heard = [*texts_of(await bob.poll()), *texts_of(await bob.poll())]
+    assert (replies, heard) == ([200] * 3, ["a", "b", "c"])
 
 
 async def test_a_long_backlog_comes_in_order_and_once():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from servers.town import PASSWORD, Town
@@ -20,11 +19,10 @@ HOME, AWAY = Place("192.0.2.1"), Place("198.51.100.7")
 
 
 @pytest.fixture
-def storage() -> Iterator[Storage]:
+def storage() -> Storage:
     storage = Storage(":memory:")
     storage.create_account("Ann", PASSWORD, 10001)
-    yield storage
-    storage.close()
+    return storage
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 import zxingcpp
 from PIL import Image
 from servers.town import PASSWORD, Town, Visitor
+from waiting import put_ahead
 
 from webqq_tornado.protocol import forms, smartqq
 from webqq_tornado.protocol.codes import QRState
@@ -177,6 +178,36 @@ async def test_a_confirmed_code_lets_in_once():
     async with Town() as town:
         visitor = town.visitor(town.ann)
         await _let_in(town, visitor)
+        assert (await _state(visitor)).startswith("ptuiCB('65'")
+
+
+async def test_a_client_that_missed_that_it_was_let_in_is_told_again_until_it_goes_on():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        await _code(visitor)
+        before = dict(visitor.cookies)
+        town.server.qr.confirm(_id(town), town.ann)
+        tickets = []
+        for _ in range(2):
+            visitor.cookies = dict(before)
+            assert (await _state(visitor)).startswith("ptuiCB('0'")
+            tickets.append(visitor.cookies["ptwebqq"])
+        assert tickets[0] == tickets[1]
+        form = forms.Login2Form(1, Secret(tickets[0]))
+        await visitor.ask(smartqq.LOGIN2, form)
+        visitor.cookies = dict(before)
+        assert (await _state(visitor)).startswith("ptuiCB('65'")
+
+
+async def test_nobody_is_told_again_after_a_while():
+    async with Town() as town:
+        visitor = town.visitor(town.ann)
+        await _code(visitor)
+        before = dict(visitor.cookies)
+        town.server.qr.confirm(_id(town), town.ann)
+        await _state(visitor)
+        visitor.cookies = before
+        put_ahead(31)
         assert (await _state(visitor)).startswith("ptuiCB('65'")
 
 

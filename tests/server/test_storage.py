@@ -11,7 +11,7 @@ import pytest
 
 from webqq_tornado.database import open_database
 from webqq_tornado.protocol.models import Content, Face, Font
-from webqq_tornado.server.storage import Conversation, Nonce, Storage, StorageError
+from webqq_tornado.server.storage import Conversation, Nonce, Storage, StorageError, Ticket
 from webqq_tornado.server.storage.database import _MIGRATIONS
 from webqq_tornado.server.storage.messages import _halves
 
@@ -293,3 +293,29 @@ def test_who_asks_for_rooms_that_are_none_fills_no_memory(storage: Storage):
         assert not storage.blocked_by(room)
     assert not storage._numbers
     assert not storage._blocked
+
+
+def test_a_clock_that_was_put_back_signs_nobody_out(monkeypatch):
+    storage, now = Storage(":memory:"), time.time()
+    ann = storage.create_account("Ann", "correct horse").number
+    storage.add_ticket("before", Ticket(ann, "webqq3"))
+    storage.add_page_session("before", ann)
+    monkeypatch.setattr(time, "time", lambda: now - 10 * 365 * 86400)
+    storage.add_ticket("meanwhile", Ticket(ann, "webqq3"))
+    storage.add_page_session("meanwhile", ann)
+    found = [(storage.ticket(one), storage.page_account(one)) for one in ("before", "meanwhile")]
+    monkeypatch.setattr(time, "time", lambda: now)
+    found += [(storage.ticket(one), storage.page_account(one)) for one in ("before", "meanwhile")]
+    assert found == [(Ticket(ann, "webqq3"), ann)] * 4
+
+
+def test_who_was_away_for_longer_than_a_month_signs_in_again(monkeypatch):
+    storage, now = Storage(":memory:"), time.time()
+    ann = storage.create_account("Ann", "correct horse").number
+    storage.add_ticket("ticket", Ticket(ann, "webqq3"))
+    monkeypatch.setattr(time, "time", lambda: now + 20 * 86400)
+    assert storage.ticket("ticket") is not None  # and that is a use
+    monkeypatch.setattr(time, "time", lambda: now + 45 * 86400)
+    assert storage.ticket("ticket") is not None
+    monkeypatch.setattr(time, "time", lambda: now + 80 * 86400)
+    assert storage.ticket("ticket") is None

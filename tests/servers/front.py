@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPResponse
@@ -20,6 +21,7 @@ class Say(NamedTuple):
 
     body: bytes = b""
     status: int = 200
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 #: In place of an answer: the connection is closed, or nothing ever comes.
@@ -84,6 +86,8 @@ class _Handler(RequestHandler):
         else:
             assert isinstance(answer, Say)
             self.set_status(answer.status)
+            for name, value in answer.headers.items():
+                self.set_header(name, value)
             self.write(answer.body)
 
     post = get

@@ -48,7 +48,7 @@ from .account.fetch import Fetch
 from .account.inbox import Inbox
 from .account.links import REQUEST_TIMEOUT, prepared
 from .account.listeners import Listeners
-from .account.login import Login, LoginError, OnCaptcha, OnQR, PasswordNeeded
+from .account.login import Login, LoginError, OnCaptcha, OnQR, PasswordNeeded, was_kicked
 from .account.lookup import ContactError, look_up
 from .account.outbox import Receipt, SendError
 from .account.poll import Poll
@@ -180,6 +180,7 @@ class Client:
         self._chains: set[Chain] = set()
         self._inbox = Inbox(self)
         self._post = Post(self)
+        self._poll: Poll | None = None
         self._upkeep = Upkeep(self)
 
     def __repr__(self) -> str:
@@ -397,15 +398,22 @@ class Client:
 
     # -- what the outbox needs ----------------------------------------------------------------
 
-    def add_chain(self, first: Next, name: str, errback: Errback | None = None) -> Chain:
+    def add_chain(
+        self,
+        first: Next,
+        name: str,
+        errback: Errback | None = None,
+        timeout: float = REQUEST_TIMEOUT,
+    ) -> Chain:
         """Start a chain in the account's name; it ends with the session.
 
         Args:
             first: its first link.
             name: what it does, for logs.
             errback: for all its links that have none of their own.
+            timeout: seconds, for all its requests that have none of their own.
         """
-        link = prepared(first, errback)
+        link = prepared(first, errback, timeout)
         chain = self.stream.add_request(
             link.request,
             link.readback,
@@ -435,6 +443,18 @@ class Client:
             self._drop_session()
             self._signing.after_loss(old)
 
+    def lose_connection(self, reason: str) -> None:
+        """The server can not be reached: take the session up again when it can.
+
+        Args:
+            reason: for who listens.
+        """
+        if self.state is State.ONLINE:
+            old = self.session.psessionid if self.session else Secret()
+            self._set_state(State.RECONNECTING, reason)
+            self._drop_session()
+            self._signing.after_cut(old)
+
     # -- login --------------------------------------------------------------------------------
 
     def on_session(self, login: Login, session: Session, ptwebqq: Secret) -> Link:
@@ -453,6 +473,7 @@ class Client:
     def _on_first_contacts(self, contacts: Contacts) -> Link:
         assert self.session is not None  # noqa: S101 - they came in it
         self.know(contacts)
+        self._signing.on_online()
         self._set_state(State.ONLINE)
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
@@ -464,12 +485,15 @@ class Client:
         return None
 
     def _listen(self, session: Session) -> None:
-        poll = Poll(self, session)
+        poll = self._poll = Poll(self, session, self._poll)
         self.add_chain(poll.next_link(), "poll", poll.on_error)
         self._upkeep.start()
 
     def on_no_login(self, error: Exception) -> Link:
         """A login has failed: whoever awaits the first one decides; later ones try again."""
+        if was_kicked(error):
+            self.take(Kicked(error.excerpt))
+            return None
         is_final = not isinstance(error, (StreamError, ProtocolError))
         if is_final and not isinstance(error, LoginError) and self._ready is None:
             logger.error("%s: login failed", self.name, exc_info=error)  # ours, or on_captcha's
@@ -557,6 +581,7 @@ class Client:
     def take(self, event: Event) -> None:
         """One event: told to the listeners, unless it is a message that came before."""
         if isinstance(event, Kicked):
+            self._signing.give_up_session()
             self._end(State.KICKED, event.reason or "logged in elsewhere")
             return
         if isinstance(event, AnyMessage):

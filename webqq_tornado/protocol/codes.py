@@ -12,6 +12,7 @@ from typing import NamedTuple
 __all__ = [
     "ACCEPTED",
     "CLIENT_TYPES",
+    "ELSEWHERE",
     "RETCODES",
     "Action",
     "LoginResult",
@@ -71,6 +72,9 @@ RETCODES: dict[int, Retcode] = {
     100012: Retcode("transient", _AGAIN),
     100100: Retcode("accepted in spite of the code", Action.GO_ON),
 }
+
+ELSEWHERE = 108
+"""Of login2: the session that was to be taken up was ended by another login (inferred)."""
 
 ACCEPTED = frozenset({0, 1202, 100003, 100100})
 """Codes of a send reply that mean "delivered, do not send again" (Mojo-Webqq 2018, qqbot 2017)."""

@@ -41,10 +41,14 @@ _SIGNED_OUT = "您已在所有设备上退出登录或修改了密码，请重�
 
 
 class SessionOver(Exception):
-    """The session was ended by another login; `kicked` is what the client is to be told."""
+    """The session was ended by another login.
 
-    def __init__(self, kicked: Kicked) -> None:
-        super().__init__(kicked.reason)
+    Args:
+        kicked: what the client is to be told; None when it was told before.
+    """
+
+    def __init__(self, kicked: Kicked | None = None) -> None:
+        super().__init__(kicked.reason if kicked is not None else "")
         self.kicked = kicked
 
 
@@ -73,6 +77,9 @@ class Channel:
         storage: where messages lie.
         poll_timeout: seconds a poll is held when there is nothing new.
         session_timeout: seconds without a poll after which a session is over.
+
+    Attributes:
+        writers: held by whoever waits for another program to unlock the storage, in order.
     """
 
     def __init__(self, storage: Storage, poll_timeout: float, session_timeout: float) -> None:
@@ -80,6 +87,7 @@ class Channel:
         self.poll_timeout = poll_timeout
         self.session_timeout = session_timeout
         self._closing = asyncio.Event()
+        self.writers = asyncio.Lock()
         self._by_account: dict[int, PollSession] = {}
         self._by_secret: dict[tuple[str, str], PollSession] = {}  # by kind and secret
         self._listeners: dict[int, set[Listener]] = {}
@@ -217,21 +225,27 @@ class Channel:
 
     # -- poll -------------------------------------------------------------------------------
 
-    async def poll(self, session: PollSession, turn: Turn) -> list[Event]:
+    async def poll(
+        self, session: PollSession, turn: Turn, last_id: int | None = None
+    ) -> list[Event]:
         """Wait for news.
 
         Args:
             session: whose.
             turn: stands for this poll, see `end_poll`.
+            last_id: msg_id of the last message that has arrived, if the client says so.
 
         Returns:
             Events in order; none when the time is over, or a later poll came.
 
         Raises:
-            SessionOver: another login ended the session; told once, then it is unknown.
+            SessionOver: another login ended the session; told until that was confirmed.
         """
         loop = asyncio.get_running_loop()
-        self._note_delivered(session)
+        self._note_delivered(session, last_id)
+        if session.knows_end:
+            self._forget(session)
+            raise SessionOver
         session.turn = turn
         session.wake()  # a poll that is held yields to this one
         deadline = loop.time() + self.poll_timeout
@@ -247,8 +261,8 @@ class Channel:
             if session.turn is turn:
                 session.turn = None
 
-    def _note_delivered(self, session: PollSession) -> None:
-        arrived = session.confirm()
+    def _note_delivered(self, session: PollSession, last_id: int | None) -> None:
+        arrived = session.confirm(last_id)
         if not arrived:
             return
         try:
@@ -282,12 +296,17 @@ class Channel:
             session.wake()
 
     def take_back(self, session: PollSession) -> None:
-        """The client takes its session up again: it may have died with the last answer."""
+        """The client takes its session up again: it may have died with the last answer.
+
+        A poll that is held is one that its client has given up: nothing more goes into it.
+        """
         session.take_back()
+        session.turn = None
+        session.wake()
 
     def _take_news(self, session: PollSession, turn: Turn) -> list[Event]:
         if session.kicked is not None:
-            self._forget(session)
+            session.tell_end(turn)
             raise SessionOver(session.kicked)
         if session.is_behind:
             messages = self.storage.undelivered(session.account, _LOAD)

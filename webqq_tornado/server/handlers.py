@@ -10,6 +10,7 @@ import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
+from http import HTTPStatus
 from http.client import responses
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -49,6 +50,8 @@ UNKNOWN_CONTACT = 4
 #: Seconds in which an answer has to be taken: nginx gives as much (send_timeout).
 WRITE_SECONDS = 60.0
 
+#: After which a client may ask again when the database could not be written.
+RETRY_SECONDS = 1
 _DATABASE_REMEDY = "free space on its disk, or end the program that locks it"
 
 
@@ -122,8 +125,16 @@ class Handler(RequestHandler):
     def compute_etag(self) -> None:
         """None: the historical server had no ETag, and 304 is no answer to who asks what is new."""
 
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Say that it may work later (503), where only a disk or another program is in the way."""
+        error = (kwargs.get("exc_info") or (None, None))[1]
+        is_for_now = isinstance(error, sqlite3.OperationalError)
+        super().send_error(HTTPStatus.SERVICE_UNAVAILABLE if is_for_now else status_code, **kwargs)
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """A short JSON text instead of a page."""
+        if status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.set_header("Retry-After", str(RETRY_SECONDS))
         _, error, _ = kwargs.get("exc_info", (None, None, None))
         why = error.why if isinstance(error, Refusal) else responses.get(status_code, "Error")
         if isinstance(error, Refusal) and error.retry_after:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+import sqlite3
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Any
 
 from tornado.iostream import StreamClosedError
 
+from ..database import is_locked
 from ..protocol import forms, smartqq, webqq3, wire
 from ..protocol.content import build_sent
+from ..protocol.delivery import IDEMPOTENCY_KEY, LAST_EVENT_ID, read_last_event_id
 from ..protocol.dialect import WEBQQ3
 from ..protocol.exchange import Exchange
 from ..protocol.models import Content, PollReply, Secret, SendReply
@@ -19,7 +24,7 @@ from .events import DISCUSSION
 from .gate import is_same
 from .habits import habits_of
 from .handlers import BAD_REQUEST, NOT_LOGGED_IN, UNKNOWN_CONTACT, Answer, ExchangeHandler
-from .storage import Conversation, Nonce
+from .storage import ROOM_KINDS, Conversation, Nonce
 
 __all__ = ["ANSWERS", "PollHandler", "is_too_long"]
 
@@ -29,6 +34,11 @@ MAX_TEXT = 4096
 MAX_WRITTEN = 8 * MAX_TEXT
 #: Seconds in which a message may come again (Mojo-Webqq 2018 tried three times).
 RESEND_SECONDS = 120
+#: The same for clients whose numbers are their own for all times.
+FOREVER = 2**40
+#: Seconds for which a message waits while another program locks the storage (clients wait 30 for
+#: an answer), and between two tries.
+LOCKED_SECONDS, _LOCKED_PAUSE = 5.0, 0.05
 #: msg_id of clients that number nothing: they gave each message what they saw in a capture
 #: (webqq-core 2013, and bots in Python of 2013 and 2015).
 _NO_NUMBERS = frozenset({0, 13190001, 52880001, 91310001})
@@ -94,9 +104,12 @@ async def _news(
         raise TypeError("poll2 is served by PollHandler")
     handler.session, session.habits = session, habits
     try:
-        events = await server.channel.poll(session, handler)
+        last_id = read_last_event_id(handler.request.headers.get(LAST_EVENT_ID))
+        events = await server.channel.poll(session, handler, last_id)
     except SessionOver as over:
-        return PollReply(0, (over.kicked,)) if habits.knows(over.kicked) else PollReply(habits.lost)
+        if over.kicked is None or not habits.knows(over.kicked):
+            return PollReply(habits.lost)
+        return PollReply(0, (over.kicked,))
     return PollReply(0, tuple(events)) if events else PollReply(NOTHING_NEW[session.dialect])
 
 
@@ -114,14 +127,12 @@ def _send(
         return wire.build_refusal(UNKNOWN_CONTACT)
     if not form.content.parts or is_too_long(form.content):
         return wire.build_refusal(BAD_REQUEST, "content")
-    nonce = _nonce(form, conversation)
-    is_numbered = session.counts(form.msg_id, nonce.mark) and form.msg_id not in _NO_NUMBERS
     server.channel.send(
         session.account,
         conversation,
         form.content,
         origin=session,
-        nonce=nonce if is_numbered else None,
+        nonce=_nonce(handler, session, form, conversation),
         room=room,
     )
     return _SENT[session.dialect]
@@ -138,14 +149,62 @@ _SENT = {
 }
 
 
-def _nonce(form: Any, conversation: Conversation) -> Nonce:
-    """The same words to the same contact under the same numbers are a message sent again.
+def _nonce(
+    handler: ExchangeHandler, session: PollSession, form: Any, conversation: Conversation
+) -> Nonce | None:
+    """By which a message that is sent again is known, also in a new session.
 
-    Also in a new session: the answer may have been lost with the old one. Only for a while,
-    because there were clients that began with the same numbers whenever they started.
+    The answer may have been lost with the old one.
     """
-    text = repr((form.clientid, form.msg_id, *conversation, form.content))
-    return Nonce(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), RESEND_SECONDS)
+    key = handler.request.headers.get(IDEMPOTENCY_KEY)
+    if key is not None:
+        # Not by the key alone: a store that was put back gives its numbers out twice.
+        kind = conversation.kind if conversation.kind in ROOM_KINDS else "person"
+        return Nonce(_mark(key, kind, conversation.number, form.content), FOREVER)
+    # The same words to the same contact under the same numbers. Only for a while, because there
+    # were clients that began with the same numbers whenever they started.
+    mark = _mark(form.clientid, form.msg_id, *conversation, form.content)
+    is_numbered = session.counts(form.msg_id, mark) and form.msg_id not in _NO_NUMBERS
+    return Nonce(mark, RESEND_SECONDS) if is_numbered else None
+
+
+def _mark(*told: object) -> str:
+    return hashlib.sha256(repr(told).encode("utf-8", "replace")).hexdigest()
+
+
+def _patient(answer: Callable[[ExchangeHandler, Any], str]) -> Answer:
+    """An answer that is tried again while another program locks the storage.
+
+    Few of the old clients send a message again. Who comes later waits behind who waits already:
+    messages keep their order.
+    """
+
+    @wraps(answer)
+    def tried(handler: ExchangeHandler, form: Any) -> str | Awaitable[str]:
+        if not handler.server.channel.writers.locked():
+            try:
+                return answer(handler, form)
+            except sqlite3.OperationalError as error:
+                if not is_locked(error):
+                    raise
+        return _in_turn(answer, handler, form)
+
+    return tried
+
+
+async def _in_turn(
+    answer: Callable[[ExchangeHandler, Any], str], handler: ExchangeHandler, form: Any
+) -> str:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + LOCKED_SECONDS
+    async with handler.server.channel.writers:
+        while True:
+            try:
+                return answer(handler, form)
+            except sqlite3.OperationalError as error:
+                if not is_locked(error) or loop.time() >= deadline:
+                    raise
+            await asyncio.sleep(_LOCKED_PAUSE)
 
 
 def is_too_long(content: Content) -> bool:
@@ -237,10 +296,10 @@ def _file(handler: ExchangeHandler, form: forms.FileForm) -> str:
 
 ANSWERS: dict[object, Answer] = {
     webqq3.POLL.name: _poll,
-    webqq3.SEND_FRIEND.name: _send_friend,
-    webqq3.SEND_GROUP.name: _send_group,
-    webqq3.SEND_DISCUSSION.name: _send_discussion,
+    webqq3.SEND_FRIEND.name: _patient(_send_friend),
+    webqq3.SEND_GROUP.name: _patient(_send_group),
+    webqq3.SEND_DISCUSSION.name: _patient(_send_discussion),
     webqq3.SIGNATURE.name: _signature,
-    webqq3.SEND_SESSION.name: _send_session,
+    webqq3.SEND_SESSION.name: _patient(_send_session),
     webqq3.FILE.name: _file,
 }

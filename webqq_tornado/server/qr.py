@@ -14,7 +14,9 @@ from ..protocol import forms, smartqq, wire
 from ..protocol.codes import QRState
 from ..protocol.hashes import hash33
 from ..protocol.login import qr_reply
+from .gate import is_same
 from .handlers import NOT_LOGGED_IN, Answer, ExchangeHandler
+from .qrcodes import QRCode
 from .qrpicture import qr_picture
 from .signin import grant
 
@@ -66,9 +68,22 @@ def _state(handler: ExchangeHandler, form: forms.QRStateForm) -> str:
     account = handler.server.storage.account(code.account) if code.account else None
     if code.state is not QRState.DONE or account is None:
         return smartqq.QR_STATE.answer(qr_reply(code.state, _number()))
-    handler.server.qr.use(code)
-    url = grant(handler, account, smartqq.QR_STATE.name)
+    if code.ticket and not _may_have_missed(handler, code):
+        return smartqq.QR_STATE.answer(qr_reply(QRState.EXPIRED, _number()))
+    ticket = code.ticket or handler.server.gate.new_ticket(account.number, "smartqq")
+    handler.server.qr.use(code, ticket)
+    url = grant(handler, account, smartqq.QR_STATE.name, ticket)
     return smartqq.QR_STATE.answer(qr_reply(QRState.DONE, url=url, nick=account.nick))
+
+
+def _may_have_missed(handler: ExchangeHandler, code: QRCode) -> bool:
+    """Whether the answer that let a client in may have been lost.
+
+    It has neither come back with the cookies that it got, nor opened its session.
+    """
+    is_known = is_same(handler.get_cookie("ptwebqq", "") or "", code.ticket)
+    is_open = handler.server.channel.find(code.ticket, "ptwebqq") is not None
+    return not (is_known or is_open) and handler.request.remote_ip == code.address
 
 
 #: As reported to the authors of b3log/xiaov in February 2017.

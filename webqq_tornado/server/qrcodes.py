@@ -24,6 +24,8 @@ __all__ = ["QRCode", "QRCodes"]
 QR_SECONDS = 150.0
 #: Codes that may wait at once, of all and of one address: who asks for more loses their oldest.
 MOST_CODES, MOST_OF_ADDRESS = 10_000, 200
+#: Seconds after its client was let in, for which it can be told so again.
+USED_SECONDS = 30.0
 
 
 class QRCode(NamedTuple):
@@ -39,6 +41,7 @@ class QRCode(NamedTuple):
         state: what its client is told.
         account: who has confirmed it, or looks at it.
         scanned_by: the browsers that have asked for its id, by their sessions.
+        ticket: cookie ptwebqq of its client, which was let in.
     """
 
     id: str
@@ -50,6 +53,7 @@ class QRCode(NamedTuple):
     state: QRState = QRState.WAITING
     account: int = 0
     scanned_by: frozenset[str] = frozenset()
+    ticket: Secret = Secret()
 
     def is_shown_to(self, address: str, browser: str) -> bool:
         """Whether somebody sits at its program's address, or has scanned it.
@@ -154,10 +158,19 @@ class QRCodes:
             if code.account == account:
                 self._by_id.put(code.id, code._replace(state=QRState.EXPIRED), code.address)
 
-    def use(self, code: QRCode) -> None:
-        """Its client is in: nobody else gets in by it."""
-        self._ids.take(code.qrsig)
-        self._by_id.take(code.id)
+    def use(self, code: QRCode, ticket: Secret) -> None:
+        """Its client is let in: nobody else gets in by it.
+
+        For a while it can be told so again, by `of_cookie`: the answer may be lost on its way.
+
+        Args:
+            code: as `of_cookie` gave it.
+            ticket: cookie ptwebqq.
+        """
+        if not code.ticket:
+            expires = asyncio.get_running_loop().time() + USED_SECONDS
+            used = code._replace(ticket=ticket, expires=expires)
+            self._by_id.put(code.id, used, code.address)
 
     def _change(self, identifier: str, state: QRState, account: int) -> bool:
         code = self.waiting(identifier)
@@ -167,6 +180,6 @@ class QRCodes:
 
     def _as_it_is(self, code: QRCode) -> QRCode:
         is_over = asyncio.get_running_loop().time() >= code.expires
-        if is_over and code.state is not QRState.DONE:
+        if is_over and (code.ticket or code.state is not QRState.DONE):
             return code._replace(state=QRState.EXPIRED)
         return code

@@ -2,12 +2,14 @@
 
 A message for a session lies in storage until the session has got it. An answer to poll2 can be
 lost on its way, so an answer alone proves nothing: what it held counts as delivered when the
-*next* poll of the same session arrives. It is given again when its connection broke before or
-while it was written, or was reset after it (then nobody read it), when the account opens
-another session first, or when the server was killed. Clients compare msg_id, which stays the
-same, as they had to with Tencent's server (twqq 2014).
+*next* poll of the same session arrives, or, of clients that say what has arrived (our own, see
+`protocol.delivery`), when they say so. It is given again when its connection broke before or
+while it was written, or was reset after it (then nobody read it), when the session is taken up
+again by login2, when the account opens another session first, or when the server was killed.
+Clients compare msg_id, which stays the same, as they had to with Tencent's server (twqq 2014).
 
-Events (a friend came online, kicked) are news of the moment: they are not stored.
+Events (a friend came online, kicked) are news of the moment: they are not stored. Those of the
+last answer are given again with it, but for the last two cases.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ class PollSession:
         habits: what the client can be told.
         seen: loop time of its last poll.
         kicked: set when the session is over.
+        knows_end: whether its client was told of that.
         has_asked_online: whether it has called get_online_buddies2.
     """
 
@@ -65,6 +68,7 @@ class PollSession:
         self.habits: Habits = EVERYTHING
         self.seen = 0.0
         self.kicked: Kicked | None = None
+        self.knows_end = False
         self.expiry: asyncio.TimerHandle | None = None
         self.has_asked_online = False
         self.turn: Turn | None = None  # the poll that is held: a later one takes its place
@@ -73,6 +77,8 @@ class PollSession:
         self._pending: deque[StoredMessage] = deque()
         self._is_behind = True  # there may be messages on disk that are not in memory
         self._given: list[StoredMessage] = []  # in the last answer, not confirmed yet
+        self._given_events: list[Event] = []  # the same
+        self._last_given = 0  # id of the last message that was ever in an answer
         self._given_to: Turn | None = None
         self._arrived = 0  # id of the last message that has arrived, until storage knows
         self._uins = Uins(row.seed, row.account)
@@ -191,25 +197,49 @@ class PollSession:
         self._is_behind = not are_all
 
     def give(self, turn: Turn) -> tuple[list[Event], list[StoredMessage]]:
-        """What the next answer is to hold; the messages are kept until they are confirmed."""
+        """What the next answer is to hold; it is kept until it is confirmed."""
         room = self.habits.at_once
         events = [self._events.popleft() for _ in range(min(room, len(self._events)))]
         room = min(room - len(events), len(self._pending))
-        self._given, self._given_to = [self._pending.popleft() for _ in range(room)], turn
-        return events, self._given
+        messages = [self._pending.popleft() for _ in range(room)]
+        self._given, self._given_events, self._given_to = messages, events, turn
+        self._last_given = messages[-1].id if messages else self._last_given
+        return events, messages
 
-    def confirm(self) -> int:
+    def tell_end(self, turn: Turn) -> None:
+        """The next answer says that the session is over.
+
+        Args:
+            turn: the poll that is answered so.
+        """
+        self._given_to, self.knows_end = turn, True
+
+    def confirm(self, last_id: int | None = None) -> int:
         """Another poll came: id of the last message that has arrived.
+
+        Args:
+            last_id: of the message that the client calls the last one; None if it says nothing.
 
         Returns:
             0 if there is none, or storage has been told of it (`noted`).
         """
         turn, self._given_to = self._given_to, None
-        if turn is not None and turn.is_lost():
+        is_lost = turn is not None and turn.is_lost()
+        if last_id is not None and self._given:
+            is_lost = last_id < self._given[-1].id
+        if is_lost:
             self._take_back()
-        given, self._given = self._given, []
-        self._arrived = given[-1].id if given else self._arrived
+        given, self._given, self._given_events = self._given, [], []
+        if given:
+            self._arrived = given[-1].id
+        elif last_id is not None:
+            self._drop(min(last_id, self._last_given))
         return self._arrived
+
+    def _drop(self, last_id: int) -> None:
+        """What was taken back has arrived all the same, up to this message."""
+        while self._pending and self._pending[0].id <= last_id:
+            self._arrived = self._pending.popleft().id
 
     def noted(self) -> None:
         """Storage knows what has arrived."""
@@ -227,4 +257,6 @@ class PollSession:
 
     def _take_back(self) -> None:
         self._pending.extendleft(reversed(self._given))
-        self._given = []
+        self._events.extendleft(reversed(self._given_events))
+        self._given, self._given_events = [], []
+        self.knows_end = False

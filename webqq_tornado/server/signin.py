@@ -8,7 +8,8 @@ from typing import NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..protocol import forms, hashes, smartqq, webqq3, wire
-from ..protocol.codes import LoginResult, Status
+from ..protocol.codes import ELSEWHERE, LoginResult, Status
+from ..protocol.delivery import LAST_EVENT_ID
 from ..protocol.endpoints import APP_ID, DAID, SMARTQQ_APP_ID
 from ..protocol.login import build_check, login_refusal
 from ..protocol.models import CheckReply, LoginReply, Secret, SendReply, Session
@@ -74,24 +75,26 @@ _BLOCKED = LoginReply(
 )
 
 
-def grant(handler: Handler, account: Account, service: str) -> str:
+def grant(handler: Handler, account: Account, service: str, ticket: Secret | None = None) -> str:
     """Let an account in: the cookies of its login, and where the client goes next.
 
     Args:
         handler: answers the login.
         account: who.
         service: "login" (by password, WebQQ 3) or "ptqrlogin" (by QR code, SmartQQ).
+        ticket: cookie ptwebqq, if it has one already.
 
     Returns:
         The address of check_sig, with the arguments and in the order of the captures.
     """
     way = _WAYS[service]
+    gate = handler.server.gate
     former = handler.get_cookie("ptwebqq", "") or ""
-    ticket = handler.server.gate.ticket(former)
-    if ticket is not None and ticket.account == account.number:
-        handler.server.gate.end_ticket(former)  # the new one takes its place
-    ptwebqq = handler.server.gate.new_ticket(account.number, way.dialect)
-    device = handler.server.gate.know(account.number, handler.place)
+    known = gate.ticket(former)
+    if known is not None and known.account == account.number and former != ticket:
+        gate.end_ticket(former)  # the new one takes its place
+    ptwebqq = ticket or gate.new_ticket(account.number, way.dialect)
+    device = gate.know(account.number, handler.place)
     handler.set_account_cookies(account.number, account.nick, ptwebqq, device)
     wanted = handler.get_query_argument("u1", "")
     query = {
@@ -225,7 +228,11 @@ def _login2(handler: ExchangeHandler, form: forms.Login2Form) -> str:
         return wire.build_refusal(NOT_LOGGED_IN, "not login")
     account = ticket.account
     session = server.channel.find(form.psessionid)
-    if session is None or session.account != account or session.kicked is not None:
+    kicked = session.kicked if session is not None and session.account == account else None
+    if kicked is not None and LAST_EVENT_ID in handler.request.headers:
+        # Who has only missed it: a new session would end the other one in turn.
+        return wire.build_refusal(ELSEWHERE, kicked.reason)
+    if session is None or session.account != account or kicked is not None:
         is_smart = ticket.dialect == "smartqq"
         session = server.channel.open_session(
             account,

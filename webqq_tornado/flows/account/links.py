@@ -15,42 +15,43 @@ __all__ = ["REQUEST_TIMEOUT", "prepared"]
 REQUEST_TIMEOUT = 30.0
 
 
-def prepared(link: Next, errback: Errback | None) -> Next:
+def prepared(link: Next, errback: Errback | None, timeout: float = REQUEST_TIMEOUT) -> Next:
     """The link, and all that follow it, with the usual timeout and errback.
 
     Args:
         link: the first of them.
         errback: for those that have none, and for what theirs raises.
+        timeout: seconds, for the requests that have none.
     """
     request = Request.of(link.request)
     if request.request_timeout is None:
-        request = request.replace(request_timeout=REQUEST_TIMEOUT)
+        request = request.replace(request_timeout=timeout)
     readback = link.readback
 
     def read(response: Response) -> object:
         result = readback(response) if readback else None
         if inspect.isawaitable(result):
-            return _later(result, errback)
-        return _next(result, errback)
+            return _later(result, errback, timeout)
+        return _next(result, errback, timeout)
 
     def fail(error: Exception) -> Link:
         if link.errback is not None:
             try:
-                return _next(link.errback(error), errback)
+                return _next(link.errback(error), errback, timeout)
             except Exception as raised:
                 error = raised  # what it does not know how to handle, the account's may
         if errback is None:
             raise error
-        return _next(errback(error), errback)
+        return _next(errback(error), errback, timeout)
 
     return link._replace(request=request, readback=read, errback=fail)
 
 
-async def _later(link: Awaitable[Link], errback: Errback | None) -> Link:
-    return _next(await link, errback)
+async def _later(link: Awaitable[Link], errback: Errback | None, timeout: float) -> Link:
+    return _next(await link, errback, timeout)
 
 
-def _next(link: Link, errback: Errback | None) -> Link:
+def _next(link: Link, errback: Errback | None, timeout: float) -> Link:
     if isinstance(link, tuple):
-        return prepared(link if isinstance(link, Next) else Next(*link), errback)
+        return prepared(link if isinstance(link, Next) else Next(*link), errback, timeout)
     return link

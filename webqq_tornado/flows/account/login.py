@@ -14,7 +14,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 from ...engine.chain import Link, Next
 from ...engine.errors import StreamError
@@ -22,14 +22,25 @@ from ...engine.request import Request
 from ...engine.response import Response
 from ...engine.session import CookieJar
 from ...protocol import forms, smartqq, webqq3
-from ...protocol.codes import LoginResult, QRState
+from ...protocol.codes import ELSEWHERE, LoginResult, QRState
+from ...protocol.delivery import LAST_EVENT_ID
 from ...protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from ...protocol.endpoints import Endpoints
-from ...protocol.errors import ProtocolError
+from ...protocol.errors import ProtocolError, RefusedError
 from ...protocol.hashes import hash33, password_hash
 from ...protocol.models import CheckReply, LoginReply, Secret, Session
 
-__all__ = ["Login", "LoginError", "OnCaptcha", "OnQR", "PasswordLogin", "PasswordNeeded", "QRLogin"]
+__all__ = [
+    "Login",
+    "LoginError",
+    "OnCaptcha",
+    "OnQR",
+    "PasswordLogin",
+    "PasswordNeeded",
+    "QRLogin",
+    "resuming",
+    "was_kicked",
+]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
@@ -42,6 +53,10 @@ OnQR: TypeAlias = Callable[[bytes], object]
 QR_SECONDS = 2.0
 #: Wrong answers to captchas after which one gives up.
 CAPTCHA_TRIES = 5
+#: Times that the verify code which check has given may be used up.
+STALE_CODES = 3
+#: Looks at a QR code in a row that may fail: who has scanned it need not do so again.
+QR_FAILURES = 5
 #: Seconds for getvfwebqq (Mojo-Webqq 2018).
 VFWEBQQ_TIMEOUT = 10.0
 _NEW = Secret()
@@ -87,24 +102,30 @@ class Login(ABC):
         self._clientid = clientid
         self._cookies = cookies
         self._then = then
+        self._resumes = False
 
     @abstractmethod
     def first(self) -> Next:
         """The first link of a login from the beginning."""
 
-    def again(self, psessionid: Secret) -> Next:
+    def again(self, psessionid: Secret, *, resumes: bool = False) -> Next:
         """The first link of a login that tries login2 with the cookies it has.
 
         A refusal leads on to `first` (qqbot 2017). A server that is not there refuses nothing:
-        that error is the chain's.
+        that error is the chain's. Nor does a front server that has lost it, whose page makes no
+        sense; but what made no sense from the beginning may never make any.
 
         Args:
             psessionid: of a session to take up again (Mojo-Webqq 2018); empty for a new one.
+            resumes: it was online until now: if another login has ended it since, that is to be
+                told, not undone.
         """
+        self._resumes = resumes
         return self._open_session(psessionid)._replace(errback=self._on_refusal)
 
     def _on_refusal(self, error: Exception) -> Link:
-        if isinstance(error, StreamError):
+        makes_sense = isinstance(error, RefusedError) and not was_kicked(error)
+        if isinstance(error, StreamError) or (self._resumes and not makes_sense):
             raise error
         logger.debug("login by cookies: %s", error)
         return self.first()
@@ -115,7 +136,9 @@ class Login(ABC):
 
     def _open_session(self, psessionid: Secret = _NEW) -> Next:
         form = forms.Login2Form(self._clientid, self._ptwebqq, psessionid)
-        return Next(self.dialect.login2.request(self._endpoints, form), self._on_login2)
+        request = Request.of(self.dialect.login2.request(self._endpoints, form))
+        is_resumed = self._resumes and bool(psessionid)
+        return Next(resuming(request) if is_resumed else request, self._on_login2)
 
     def _on_login2(self, response: Response) -> Link:
         session = self.dialect.login2.parse(_body(response, "login2"))
@@ -161,8 +184,9 @@ class PasswordLogin(Login):
         super().__init__(account, endpoints, clientid=clientid, cookies=cookies, then=then)
         self._password = password
         self._on_captcha = on_captcha
-        self._wrong_captchas = 0
+        self._wrong_captchas = self._stale_codes = 0
         self._salt = b""
+        self._is_typed = False  # the code that proves the password: by a human
 
     def first(self) -> Next:
         """The first link of a login from the beginning."""
@@ -176,6 +200,7 @@ class PasswordLogin(Login):
             )
         reply = webqq3.CHECK.parse(_body(response, "check"))
         self._salt = reply.salt
+        self._is_typed = reply.needs_captcha
         return self._picture(reply) if reply.needs_captcha else self._proof(reply.code)
 
     def _picture(self, reply: CheckReply) -> Link:
@@ -210,6 +235,11 @@ class PasswordLogin(Login):
         return self._open_session()
 
     def _may_ask_again(self) -> bool:
+        if not self._is_typed:
+            # The server's own code, which is good for one login: the answer to that was lost, and
+            # libcurl has asked again.
+            self._stale_codes += 1
+            return self._stale_codes <= STALE_CODES
         self._wrong_captchas += 1
         return self._on_captcha is not None and self._wrong_captchas < CAPTCHA_TRIES
 
@@ -248,6 +278,7 @@ class QRLogin(Login):
         self._on_qr = on_qr
         self._began = time.monotonic()
         self._state = QRState.WAITING
+        self._failures = 0
         self._vfwebqq = Secret()
         self._is_by_cookies = False
 
@@ -257,9 +288,9 @@ class QRLogin(Login):
         form = forms.LoginPageForm(t="20131024001")
         return Next(smartqq.LOGIN_PAGE.request(self._endpoints, form), self._on_page)
 
-    def again(self, psessionid: Secret) -> Next:
+    def again(self, psessionid: Secret, *, resumes: bool = False) -> Next:
         """See `Login.again`; getvfwebqq comes first here."""
-        self._is_by_cookies = True
+        self._is_by_cookies, self._resumes = True, resumes
         return self._ask_vfwebqq(psessionid)._replace(errback=self._on_refusal)
 
     def _on_page(self, _response: Response) -> Link:
@@ -288,9 +319,17 @@ class QRLogin(Login):
         milliseconds = int((time.monotonic() - self._began) * 1000)
         form = forms.QRStateForm(hash33(qrsig), f"0-0-{milliseconds}")
         request = smartqq.QR_STATE.request(self._endpoints, form)
-        return Next(request, self._on_state, QR_SECONDS)
+        return Next(request, self._on_state, QR_SECONDS, self._on_no_state)
+
+    def _on_no_state(self, error: Exception) -> Link:
+        self._failures += 1
+        if not isinstance(error, StreamError) or self._failures > QR_FAILURES:
+            raise error
+        logger.debug("the QR code's state: %s", error)
+        return self._look()
 
     def _on_state(self, response: Response) -> Link:
+        self._failures = 0
         reply = smartqq.QR_STATE.parse(_body(response, "ptqrlogin"))
         state, self._state = self._state, reply.qr_state
         if reply.qr_state is QRState.EXPIRED:
@@ -339,6 +378,20 @@ class QRLogin(Login):
         # Without it the server answered poll2 with 103 (qqbot 2017).
         request = smartqq.ONLINE.request(self._endpoints, form)
         return Next(request, lambda _: self._then(session, self._ptwebqq))
+
+
+def resuming(request: Request) -> Request:
+    """The login2 of who was online in that session until now.
+
+    Args:
+        request: login2 with its psessionid.
+    """
+    return request.replace(headers=(*request.header_pairs, (LAST_EVENT_ID, "0")))
+
+
+def was_kicked(error: Exception) -> TypeGuard[RefusedError]:
+    """Whether the session that was to be taken up was ended by another login."""
+    return isinstance(error, RefusedError) and error.retcode == ELSEWHERE
 
 
 def _random() -> str:

@@ -6,19 +6,23 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import NamedTuple, Protocol
-from urllib.request import Request
+from urllib.request import Request as Call
 
 from ...engine.chain import Chain, Errback, Link, Next
-from ...engine.errors import StreamError
+from ...engine.errors import StreamError, TimeoutError
+from ...engine.request import Request
 from ...engine.response import Response
 from ...protocol import forms
 from ...protocol.codes import Action
 from ...protocol.content import MAX_BYTES, split_text
+from ...protocol.delivery import IDEMPOTENCY_KEY, idempotency_key
 from ...protocol.dialect import Dialect
 from ...protocol.endpoints import Endpoints
 from ...protocol.errors import ProtocolError, RefusedError
 from ...protocol.models import Content, Discussion, Group, Part, Secret, SendReply, Session
+from ...retry import retry_after
 from ..store import Letter
 from .address import Address, Kind
 from .contacts import Contact, Stranger, name_of
@@ -39,6 +43,12 @@ RESENDS, PAUSE = 3, 1.0
 #: When nobody answers with sense, that is no refusal of the message: so many times one logs in
 #: again and goes on with it.
 LOGINS = 3
+#: Seconds for a request, and the most of them: twice as many after each of these logins. To send a
+#: message twice costs nothing, since the server knows it; to wait for an answer that was lost does.
+PATIENCE, MOST_PATIENCE = 4.0, 30.0
+#: Seconds for which a message waits for a server that says "not now" (Retry-After), and the longest
+#: pause between two tries.
+NOT_NOW_SECONDS, LONGEST_PAUSE = 600.0, 30.0
 
 
 class SendError(Exception):
@@ -68,7 +78,7 @@ class Slip:
         receipt: of the whole content.
     """
 
-    __slots__ = ("letter", "logins", "pieces", "receipt", "tries")
+    __slots__ = ("letter", "logins", "pieces", "put_off_at", "receipt", "tries")
 
     def __init__(
         self, letter: Letter, pieces: tuple[Content, ...], receipt: asyncio.Future[Receipt]
@@ -77,6 +87,7 @@ class Slip:
         self.pieces = pieces
         self.receipt = receipt
         self.tries = self.logins = 0
+        self.put_off_at: float | None = None  # time.monotonic() of the first "not now"
 
     def settle(self, outcome: Receipt | SendError) -> None:
         """Tell who waits."""
@@ -109,6 +120,9 @@ class Sender(Protocol):
 
     def lose_session(self, reason: str, *, relink: bool = False) -> None:
         """The server does not know the session any more."""
+
+    def lose_connection(self, reason: str) -> None:
+        """The server can not be reached."""
 
 
 class Outbox:
@@ -206,8 +220,17 @@ class Outbox:
         directory = self._client.directory
         if self._client.records.is_kept and not directory.is_asked(contact):
             # By its number it is found in a later session, whatever its name is then.
-            return directory.ask(contact, lambda _number: self._letter_link(contact), delay)
+            link = directory.ask(contact, lambda _number: self._letter_link(contact), delay)
+            return self._limited(link)
         return self._letter_link(contact, delay)
+
+    def _limited(self, link: Link) -> Link:
+        """A link of ours with a timeout of its own."""
+        if not isinstance(link, Next) or not self._waiting:
+            return link
+        seconds = min(PATIENCE * 2 ** self._waiting[0].logins, MOST_PATIENCE)
+        request = Request.of(link.request).replace(request_timeout=seconds)
+        return link._replace(request=request)
 
     def _letter_link(self, contact: Contact, delay: float = 0) -> Link:
         if not isinstance(contact, Stranger):
@@ -216,12 +239,15 @@ class Outbox:
         def sign(signature: Secret) -> Link:
             return self._send(self._session_request(contact, signature), delay)
 
-        return self._client.signatures.ask(contact, sign)
+        return self._limited(self._client.signatures.ask(contact, sign))
 
-    def _send(self, request: Request, delay: float) -> Next:
-        return Next(request, self._on_reply, max(delay, self._pause_before()))
+    def _send(self, call: Call, delay: float) -> Link:
+        request, letter = Request.of(call), self._waiting[0].letter
+        key = idempotency_key(letter.clientid, letter.message_id)
+        request = request.replace(headers=(*request.header_pairs, (IDEMPOTENCY_KEY, key)))
+        return self._limited(Next(request, self._on_reply, max(delay, self._pause_before())))
 
-    def _request(self, contact: Contact) -> Request:
+    def _request(self, contact: Contact) -> Call:
         client, rest = self._client, self._message()
         if isinstance(contact, Group):
             form = forms.GroupSendForm(contact.gid, *rest)
@@ -232,7 +258,7 @@ class Outbox:
         to_friend = forms.SendForm(contact.uin, *rest)
         return client.dialect.send_friend.request(client.endpoints, to_friend)
 
-    def _session_request(self, stranger: Stranger, signature: Secret) -> Request:
+    def _session_request(self, stranger: Stranger, signature: Secret) -> Call:
         content, message_id, clientid, psessionid = self._message()
         form = forms.SessionSendForm(
             *(stranger.uin, signature, content, stranger.service_type),
@@ -253,6 +279,9 @@ class Outbox:
         return max(0.0, self._last_time + GROUP_SPACING + repeat - time.monotonic())
 
     def _on_reply(self, response: Response) -> Link:
+        asked = retry_after(response, time.time())
+        if response.status == HTTPStatus.SERVICE_UNAVAILABLE and asked and self._may_wait():
+            return self._next_link(min(asked, LONGEST_PAUSE))
         reply = self._client.dialect.send_friend.parse(response.body)  # the same answer for all
         if reply.is_accepted:
             self._deliver()
@@ -264,6 +293,13 @@ class Outbox:
         if isinstance(self.contact, Stranger):
             self._client.signatures.forget(self.contact)
         return self._again(why)
+
+    def _may_wait(self) -> bool:
+        """Whether the first letter has not been put off for too long yet."""
+        slip, now = self._waiting[0], time.monotonic()
+        if slip.put_off_at is None:
+            slip.put_off_at = now
+        return now - slip.put_off_at < NOT_NOW_SECONDS
 
     def _deliver(self) -> None:
         slip = self._waiting.popleft()
@@ -301,14 +337,20 @@ class Outbox:
             raise error
         slip = self._waiting[0]
         if slip.tries < RESENDS or slip.logins == LOGINS:
-            return self._again(str(error))
+            # Who has waited in vain has waited long enough.
+            return self._again(str(error), 0 if isinstance(error, TimeoutError) else PAUSE)
         slip.tries, slip.logins = 0, slip.logins + 1
         self._chain = None
-        self._client.lose_session(f"sending does not work: {error}")
+        why = f"sending does not work: {error}"
+        if isinstance(error, StreamError):
+            self._client.lose_connection(why)
+        else:
+            self._client.lose_session(why)
         return None
 
-    def _again(self, why: str) -> Link:
-        return self._next_link(PAUSE) if self._count(why) else self._next_link()
+    def _again(self, why: str, pause: float | None = None) -> Link:
+        is_left = self._count(why)
+        return self._next_link((PAUSE if pause is None else pause) if is_left else 0)
 
     def _count(self, why: str) -> bool:
         """One try of the first letter has failed; after the last, all of its content does."""

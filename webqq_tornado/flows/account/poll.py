@@ -1,4 +1,12 @@
-"""The poll chain: poll2, and again, and again; what each answer means for it."""
+"""The poll chain: poll2, and again, and again; what each answer means for it.
+
+To the server another poll says that its last answer has arrived. So after a poll without an
+answer that makes sense (its connection broke or died, a front server gave up) the session is
+taken up again before the next one: login2 with its psessionid, which has the server give its
+last answer once more (Mojo-Webqq 2018 did so after retcodes 120 and 121). Our own server is told
+what has arrived besides, see `protocol.delivery`: a poll that was delayed on its way, and comes
+in after a later one, confirms nothing then.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +15,20 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ...engine.chain import Link, Next
-from ...engine.errors import ConnectError, StreamError, TimeoutError
+from ...engine.errors import StreamError, TimeoutError
 from ...engine.request import Request
 from ...engine.response import Response
 from ...protocol import forms
 from ...protocol.codes import Action, meaning_of
+from ...protocol.delivery import LAST_EVENT_ID
 from ...protocol.dialect import SMARTQQ, Dialect
 from ...protocol.endpoints import Endpoints
-from ...protocol.errors import ProtocolError
-from ...protocol.models import Event, PollReply, Secret, Session
+from ...protocol.errors import ProtocolError, RefusedError
+from ...protocol.models import Event, Kicked, PollReply, Secret, Session
 from .contacts import Contacts
 from .fetch import Fetch
+from .login import resuming, was_kicked
+from .received import Received
 
 __all__ = ["Poll"]
 
@@ -25,6 +36,9 @@ logger = logging.getLogger("webqq_tornado.webqq")
 
 #: Seconds for a poll (qqbot 2017, Mojo-Webqq 2018).
 POLL_TIMEOUT = 120.0
+#: Seconds for taking a session up again: one small request. Whoever needs longer is not there, or
+#: slow, and `signing` has the patience for both.
+RESUME_TIMEOUT = 4.0
 #: Answers in a row without sense after which one logs in again (Mojo-Webqq 2018).
 MAX_SENSELESS = 3
 #: The same for pages of a front server that gave up waiting (qqbot 2017): on a quiet day they
@@ -69,6 +83,9 @@ class Poller(Protocol):
     def lose_session(self, reason: str, *, relink: bool = False) -> None:
         """The server does not know the session any more."""
 
+    def lose_connection(self, reason: str) -> None:
+        """The server can not be reached."""
+
 
 class Poll:
     """The poll chain of one session.
@@ -76,16 +93,21 @@ class Poll:
     Args:
         client: whose it is.
         session: which is polled.
+        former: the last one's, which may have been of the same session.
 
     Example:
         >>> poll = Poll(client, session)
         >>> client.add_chain(poll.next_link(), "poll", poll.on_error)
     """
 
-    def __init__(self, client: Poller, session: Session) -> None:
+    def __init__(self, client: Poller, session: Session, former: Poll | None = None) -> None:
         self._client = client
         self._session = session
-        self._senseless = 0
+        self._received = Received()
+        if former is not None and former._session.psessionid == session.psessionid:
+            self._received = former._received
+            self._received.expect_repeat()
+        self._senseless = self._broken = 0
         self._was_checked = False
         self._events: tuple[Event, ...] = ()
 
@@ -96,19 +118,21 @@ class Poll:
         ptwebqq = client.ptwebqq if client.dialect is SMARTQQ else Secret()
         form = forms.PollForm(client.clientid, self._session.psessionid, ptwebqq)
         request = Request.of(client.dialect.poll.request(client.endpoints, form))
-        return Next(_sent_once(request), self._on_poll, delay)
+        return Next(_sent_once(request, self._received.last_id), self._on_poll, delay)
 
     def on_error(self, error: Exception) -> Link:
         """Errback of the chain."""
-        if isinstance(error, ProtocolError):
-            return self._deliver()  # of the contacts; polls that make no sense are counted
-        if not isinstance(error, StreamError):
+        if not isinstance(error, (StreamError, ProtocolError)):
             raise error
-        if isinstance(error, TimeoutError) and not isinstance(error, ConnectError):
-            return self._deliver()  # nobody answered in time: not unusual for a poll
-        self._deliver()
-        self._client.lose_session(str(error))
-        return None
+        if self._events:  # of the contacts: the poll itself was answered
+            return self._deliver()
+        if isinstance(error, TimeoutError):
+            return self._take_up()  # nobody answered in time: not unusual for a poll
+        self._broken += 1
+        if self._broken > MAX_SENSELESS:
+            self._client.lose_connection(str(error))
+            return None
+        return self._take_up(PAUSE * (self._broken - 1))
 
     def _on_poll(self, response: Response) -> Link:
         if response.status != 200:
@@ -123,8 +147,9 @@ class Poll:
     def _after(self, reply: PollReply, is_quick: bool) -> Link:
         action = reply.action
         why = f"poll2 answered {reply.retcode} ({meaning_of(reply.retcode)})"
+        self._broken = 0
         if action is Action.COUNT:
-            return self._after_nonsense(why)
+            return self._after_nonsense(why, then=self.next_link)  # an answer all the same
         if action is Action.CHECK_ONLINE and not self._was_checked:
             return self._check_online(why)
         if action not in (Action.GO_ON, Action.ASK_AGAIN, Action.NEW_PTWEBQQ):
@@ -136,8 +161,8 @@ class Poll:
             self._client.renew_ptwebqq(reply.ptwebqq)
         if not reply.events:
             return self.next_link(PAUSE if is_quick else 0)
-        self._events = reply.events
-        if any(self._client.is_from_stranger(event) for event in reply.events):
+        self._events = self._received.new_of(reply.events)
+        if any(self._client.is_from_stranger(event) for event in self._events):
             # A friend or group that is new: who it is comes first, the message then.
             return self._client.fetch(self._introduce).first()
         return self._deliver()
@@ -166,23 +191,66 @@ class Poll:
         events, self._events = self._events, ()
         for event in events:
             self._client.take(event)
+            self._received.note(event)
         return self.next_link() if self._client.session is self._session else None
 
-    def _after_nonsense(self, what: str, limit: int = MAX_SENSELESS) -> Link:
+    def _after_nonsense(
+        self,
+        what: str,
+        limit: int = MAX_SENSELESS,
+        then: Callable[[float], Next] | None = None,
+    ) -> Link:
         self._senseless += 1
         logger.debug("%s: poll: %s (%d in a row)", self._client.name, what, self._senseless)
         if self._senseless < limit:
-            return self.next_link(PAUSE * min(self._senseless, MAX_PAUSES))
+            return (then or self._take_up)(PAUSE * min(self._senseless, MAX_PAUSES))
         self._client.lose_session(what)
         return None
 
+    # -- after a poll without an answer -------------------------------------------------------
 
-def _sent_once(request: Request) -> Request:
+    def _take_up(self, delay: float = 0) -> Next:
+        client = self._client
+        form = forms.Login2Form(client.clientid, client.ptwebqq, self._session.psessionid)
+        request = Request.of(client.dialect.login2.request(client.endpoints, form))
+        limited = resuming(request).replace(request_timeout=RESUME_TIMEOUT)
+        return Next(limited, self._on_taken_up, delay, self._on_not_taken_up)
+
+    def _on_taken_up(self, response: Response) -> Link:
+        session = self._client.dialect.login2.parse(response.body)
+        if session.psessionid != self._session.psessionid:
+            self._client.lose_connection("the session was over when the server was there again")
+            return None
+        self._received.expect_repeat()
+        return self.next_link()
+
+    def _on_not_taken_up(self, error: Exception) -> Link:
+        if was_kicked(error):
+            self._client.take(Kicked(error.excerpt))
+        elif isinstance(error, RefusedError):
+            self._client.lose_session(str(error))
+        elif isinstance(error, (StreamError, ProtocolError)):
+            self._client.lose_connection(str(error))
+        else:
+            raise error
+        return None
+
+
+def _sent_once(request: Request, last_id: int) -> Request:
     """A poll that is an error when its connection breaks before an answer.
 
-    Another poll of the session tells the server that the last answer arrived. libcurl sends a
-    request again, without a word, when a connection that it has used before breaks; but not if
-    its body comes out of an iterator. In a new session what was not confirmed is given again.
+    libcurl sends a request again, without a word, when a connection that it has used before
+    breaks; but not if its body comes out of an iterator. A second poll of the session would tell
+    the server that its answer to the first has arrived.
+
+    Args:
+        request: the poll.
+        last_id: msg_id of the last message that has arrived.
     """
     body = request.body if isinstance(request.body, bytes) else b""
-    return request.replace(body=iter((body,)), body_size=len(body), request_timeout=POLL_TIMEOUT)
+    return request.replace(
+        body=iter((body,)),
+        body_size=len(body),
+        headers=(*request.header_pairs, (LAST_EVENT_ID, str(last_id))),
+        request_timeout=POLL_TIMEOUT,
+    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from tenacity import RetryCallState, Retrying, wait_random_exponential
+from tenacity import RetryCallState, Retrying, wait_exponential, wait_random_exponential
 
 from ...engine.chain import Chain, Errback, Link, Next
 from ...engine.request import Request
@@ -18,14 +19,24 @@ from ...protocol.endpoints import Endpoints
 from ...protocol.models import Secret, Session
 from ..store import Store
 from .kept import KeptSession, cookies_of
+from .links import REQUEST_TIMEOUT
 from .login import Login, OnCaptcha, OnQR, PasswordLogin, QRLogin
 
 __all__ = ["Signing"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
-#: Seconds before the first, second, third ... try to be online again.
-_PAUSES = wait_random_exponential(multiplier=0.5, max=60)
+_NONE = Secret()
+#: Seconds before the first, second, third ... try to be online again: 0.25 to 0.5 at first, 30 to
+#: 60 in the end. When the pauses add up to T seconds the next one is T/6 as a rule, T/3 at most:
+#: an outage of 10 s costs 2 or 3 s more, and after a long one not everybody comes at once.
+_PAUSES = wait_exponential(0.25, 30, 1.15) + wait_random_exponential(0.25, 30, 1.15)
+#: A session that was online for so many seconds works: its loss is the first trouble again.
+_STEADY = 10.0
+#: A try that nobody answers is given up after a third of the outage so far, but not before so
+#: many seconds: one that is under way when the network is back costs no more than that. Of
+#: the requests after the first, which was answered, each has at least so many.
+_PATIENCE, _LATER_PATIENCE = 3.0, 10.0
 
 
 class Signed(Protocol):
@@ -41,7 +52,13 @@ class Signed(Protocol):
     session_file: Path | None
     store: Store | None
 
-    def add_chain(self, first: Next, name: str, errback: Errback | None = None) -> Chain:
+    def add_chain(
+        self,
+        first: Next,
+        name: str,
+        errback: Errback | None = None,
+        timeout: float = REQUEST_TIMEOUT,
+    ) -> Chain:
         """Start a chain in the account's name."""
 
     def on_session(self, login: Login, session: Session, ptwebqq: Secret) -> Link:
@@ -75,6 +92,8 @@ class Signing:
         self._password = password
         self._on_captcha, self._on_qr = on_captcha, on_qr
         self._attempt = 0
+        self._lost_at: float | None = None  # time.monotonic()
+        self._online_at: float | None = None  # the same
         self._taken_up: Secret | None = None  # psessionid that a login by cookies may take up
         self._is_by_cookies = False  # the session was opened so, and nothing has shown it works
         self._have_cookies_failed = False
@@ -97,7 +116,26 @@ class Signing:
             psessionid: of the session that was lost, if it may be taken up; else empty.
         """
         self._have_cookies_failed = self._is_by_cookies
+        self.after_cut(psessionid)
+
+    def after_cut(self, psessionid: Secret) -> None:
+        """Log in again, after a pause: the server could not be reached.
+
+        That says nothing against the cookies.
+
+        Args:
+            psessionid: of the session, to be taken up.
+        """
+        now, online_at, self._online_at = time.monotonic(), self._online_at, None
+        if online_at is not None and now - online_at > _STEADY:
+            self._attempt, self._lost_at = 0, None
+        if self._lost_at is None:
+            self._lost_at = now
         self._start(self._next_pause(), psessionid)
+
+    def on_online(self) -> None:
+        """The login has led to a session, and the contacts have come."""
+        self._online_at = time.monotonic()
 
     def again(self) -> float:
         """The last try failed: one more, after a pause of so many seconds."""
@@ -107,7 +145,7 @@ class Signing:
 
     def has_proved_good(self) -> None:
         """The session works: the next trouble is the first again."""
-        self._attempt = 0
+        self._attempt, self._lost_at = 0, None
         self._is_by_cookies = self._have_cookies_failed = False
 
     def _start(self, delay: float, psessionid: Secret | None) -> None:
@@ -115,8 +153,24 @@ class Signing:
         # By cookies first, when one was online before; but not if that does not last.
         self._taken_up = psessionid
         self._is_by_cookies = psessionid is not None and not self._have_cookies_failed
-        first = login.again(psessionid or Secret()) if self._is_by_cookies else login.first()
-        self._client.add_chain(first._replace(delay=delay), "login", self._client.on_no_login)
+        resumes = self._lost_at is not None
+        by_cookies = self._is_by_cookies
+        first = login.again(psessionid or _NONE, resumes=resumes) if by_cookies else login.first()
+        patience = self._patience(delay)
+        if patience is not None:
+            request = Request.of(first.request).replace(request_timeout=patience)
+            first = first._replace(request=request)
+        later = REQUEST_TIMEOUT if patience is None else max(patience, _LATER_PATIENCE)
+        self._client.add_chain(
+            first._replace(delay=delay), "login", self._client.on_no_login, later
+        )
+
+    def _patience(self, delay: float) -> float | None:
+        """Seconds for the first answer of a login after `delay`; None: the usual."""
+        if self._lost_at is None:
+            return None
+        outage = time.monotonic() + delay - self._lost_at
+        return min(max(outage / 3, _PATIENCE), REQUEST_TIMEOUT)
 
     def _login(self) -> Login:
         client = self._client
@@ -193,6 +247,13 @@ class Signing:
                 client.store.save_session(client.account, kept.text)
         except OSError as error:
             logger.warning("%s: the session can not be kept: %s", client.name, error)
+
+    def give_up_session(self) -> None:
+        """The server has ended it: a later login is to open another one, by the cookies."""
+        client = self._client
+        if client.session is not None:
+            client.session = replace(client.session, psessionid=Secret())
+            self.keep()
 
     def forget(self) -> None:
         """The session is given up, and what was kept of it."""

@@ -15,8 +15,9 @@ __all__ = ["Database", "checked_name"]
 NICK_LENGTH = 24
 #: A zero-width joiner or non-joiner between two characters.
 _JOINERS = re.compile(r"(?<=[^\s\u200c\u200d])[\u200c\u200d](?=[^\s\u200c\u200d])")
-#: Seconds that everybody waits when another program locks the file.
-_PATIENCE = 1.0
+#: Seconds that everybody waits when another program locks the file. Messages are tried again for
+#: longer, while the others go on, see `server.messages`.
+_PATIENCE = 0.1
 
 #: One step a version; `user_version` in the file says how many were taken.
 _MIGRATIONS = (

@@ -1,4 +1,8 @@
-"""Who is signed in: browsers, tickets of logins, open sessions. A restart signs nobody out."""
+"""Who is signed in: browsers, tickets of logins, open sessions. A restart signs nobody out.
+
+Nor does a clock that is put back and is right again: a time of use is never put back, and who
+signs in meanwhile was last seen when anybody was.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,9 @@ class SessionTable(Database):
         now = int(time.time())
         self._db.execute("DELETE FROM page_session WHERE used < ?", (now - PAGE_SESSION_SECONDS,))
         self._db.execute(
-            "INSERT INTO page_session VALUES (?, ?, ?)", (_digest(token), account, now)
+            "INSERT INTO page_session VALUES (?, ?, max(?, coalesce("
+            "(SELECT max(used) FROM page_session), 0)))",
+            (_digest(token), account, now),
         )
 
     def page_account(self, token: str) -> int | None:
@@ -70,19 +76,24 @@ class SessionTable(Database):
         """A login was granted. Only a digest of the cookie is kept."""
         now = int(time.time())
         self._db.execute("DELETE FROM ticket WHERE used < ?", (now - TICKET_SECONDS,))
-        self._db.execute("INSERT INTO ticket VALUES (?, ?, ?, ?)", (_digest(ptwebqq), *ticket, now))
+        self._db.execute(
+            "INSERT INTO ticket VALUES (?, ?, ?, max(?, coalesce("
+            "(SELECT max(used) FROM ticket), 0)))",
+            (_digest(ptwebqq), *ticket, now),
+        )
 
     def ticket(self, ptwebqq: str) -> Ticket | None:
         """The login that a cookie proves; using it keeps it alive."""
         now, digest = int(time.time()), _digest(ptwebqq)
         row = self._db.execute(
-            "SELECT account, dialect FROM ticket WHERE ptwebqq = ? AND used >= ?",
+            "SELECT account, dialect, used FROM ticket WHERE ptwebqq = ? AND used >= ?",
             (digest, now - TICKET_SECONDS),
         ).fetchone()
         if row is None:
             return None
-        self._db.execute("UPDATE ticket SET used = ? WHERE ptwebqq = ?", (now, digest))
-        return Ticket(*row)
+        if row[2] < now - 3600:  # not a write for each request
+            self._db.execute("UPDATE ticket SET used = ? WHERE ptwebqq = ?", (now, digest))
+        return Ticket(*row[:2])
 
     def remove_ticket(self, ptwebqq: str) -> None:
         """The client has logged out."""
