@@ -23,6 +23,7 @@ from typing import Any
 import tenacity
 from conftest import open_descriptors
 from servers.fuzz import FuzzServer
+from servers.fuzzwire import Odd
 from servers.raw import answer, raw_server
 from tornado.httpclient import HTTPRequest
 from waiting import until
@@ -61,12 +62,13 @@ class Arena:
 
     Args:
         folder: for files.
+        server: the one that examples talk to.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server: FuzzServer | Odd | None = None) -> None:
         self.folder = folder
         self.deadline = DEADLINE
-        self.server = FuzzServer()
+        self.server: Any = server or FuzzServer()
         self.examples = self.requests = self.links = 0
         self.loop = asyncio.new_event_loop()
         self.log = _Log()

@@ -21,7 +21,6 @@ from engine.fuzz_plans import plans
 from engine.fuzz_play import Arena, Play
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
-_TESTS = 1
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,8 +40,10 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     )
 
 
-def fuzz(strategy: st.SearchStrategy[Any], run: Callable[[Any], None], examples: int) -> None:
-    """Run examples: so many, or as many as there is time for."""
+def fuzz(
+    strategy: st.SearchStrategy[Any], run: Callable[[Any], None], examples: int, share: float = 1
+) -> None:
+    """Run examples: so many, or as many as there is time for, of which this is a share."""
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     profile = settings(
         max_examples=examples if not SECONDS else 300,
@@ -55,7 +56,7 @@ def fuzz(strategy: st.SearchStrategy[Any], run: Callable[[Any], None], examples:
     if not SECONDS:
         profile(given(strategy)(run))()
         return
-    until = time.monotonic() + SECONDS / _TESTS
+    until = time.monotonic() + SECONDS * share
     number = int(os.environ.get("FUZZ_SEED") or random.randrange(2**32))
     chance = random.Random(number)
     while time.monotonic() < until:
