@@ -47,6 +47,7 @@ from .engine.options import (
     compile_options,
     without_credentials,
 )
+from .engine.poller import WatchedSocket
 from .engine.redirects import STATUSES, Redirects, is_redirect
 from .engine.request import Request
 from .engine.response import Response
@@ -296,8 +297,8 @@ class HTTPStreamClient(AsyncHTTPClient):
         if fetch.transfer is not None:
             self._transport.cancel(fetch.transfer)
 
-    def _handle_events(self, fd: object, events: int) -> None:
-        self._transport.handle_events()
+    def _handle_events(self, fd: WatchedSocket, events: int) -> None:
+        self._transport.handle_events(fd, events)
 
 
 def _close_those_of_closed_loops(kind: type[AsyncHTTPClient]) -> None:

@@ -40,6 +40,25 @@ def ours(url: str, number: int, tally: Tally, http2: bool = False) -> None:
     tally.bad += stats.failed
 
 
+def ours_uvloop(url: str, number: int, tally: Tally) -> None:
+    """HTTPStream, in chains, on uvloop."""
+    import uvloop
+
+    from webqq_tornado import HTTPStream
+
+    async def main() -> None:
+        def read(response: Response) -> Link:
+            return (response.request, read) if tally.take(response.status, response.body) else None
+
+        async with HTTPStream() as stream:
+            for _ in range(number):
+                stream.add_request(url, read)
+            await stream.drain()
+            tally.bad += stream.stats().failed
+
+    uvloop.run(main())
+
+
 def ours_http2(url: str, number: int, tally: Tally) -> None:
     """HTTPStream, in chains, over HTTP/2."""
     ours(url, number, tally, http2=True)
@@ -191,6 +210,7 @@ LOOPS: dict[str, Callable[[str, int, Tally], None]] = {
     loop.__name__: loop
     for loop in (
         ours,
+        ours_uvloop,
         ours_http2,
         ours_tornado,
         aiohttp,

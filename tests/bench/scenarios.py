@@ -51,6 +51,7 @@ class Scenario:
 
 _ALL = (
     REFERENCE,
+    "ours_uvloop",
     "pycurl_async",
     "aiohttp_uvloop",
     "aiohttp",

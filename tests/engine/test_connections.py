@@ -14,7 +14,7 @@ from waiting import until
 
 from engine.readers import Reading
 from webqq_tornado import HTTPStream, ProtocolError, Request
-from webqq_tornado.engine import readiness, transport
+from webqq_tornado.engine import transport
 
 #: What a server sends behind its answer to /first, and nobody has asked for.
 UNASKED = [
@@ -171,8 +171,7 @@ async def test_idle_connections_that_the_server_has_closed_cost_no_request(
 
 
 async def test_any_number_of_connections_may_have_been_closed(monkeypatch):
-    for module in (readiness, transport):
-        monkeypatch.setattr(module, "EVENTS_AT_ONCE", 1)
+    monkeypatch.setattr(transport, "EVENTS_AT_ONCE", 1)
     talking, count = Talking(closes=True), 30
     async with raw_server(talking) as url, HTTPStream() as stream:
         first = (stream.fetch(f"{url}/first") for _ in range(count))

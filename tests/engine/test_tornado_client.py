@@ -340,7 +340,7 @@ def test_closing_a_loop_with_all_its_files_takes_nobody_elses_number(web: Web):
         return http
 
     http = loop.run_sync(make)
-    number = http._transport._readiness._epoll.fileno()
+    number = http._transport._idle._epoll.fileno()
     loop.close(all_fds=True)
     heir = os.open(os.devnull, os.O_RDONLY)
     os.dup2(heir, number)

@@ -9,7 +9,6 @@ import select
 import socket
 import stat
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from servers.raw import answer, raw_server
@@ -25,10 +24,10 @@ from webqq_tornado.engine.connections import Connections
 from webqq_tornado.engine.lane import Lane
 
 
-@pytest.fixture(params=["epoll", "handlers"])
-def readiness(request, monkeypatch):
-    """Both ways to watch sockets; the second is that of systems without epoll."""
-    if request.param == "handlers":
+@pytest.fixture(params=["epoll", "poll"])
+def idle_watch(request, monkeypatch):
+    """Both ways to watch idle sockets; the second is that of systems without epoll."""
+    if request.param == "poll":
         monkeypatch.delattr(select, "epoll")
     return request.param
 
@@ -90,7 +89,7 @@ def _inodes_of_sockets() -> dict[int, int]:
 
 
 @pytest.mark.parametrize("path", ["/echo", "/close"])
-async def test_in_a_reader_every_socket_of_the_map_is_open(web: Web, path, readiness):
+async def test_in_a_reader_every_socket_of_the_map_is_open(web: Web, path, idle_watch):
     """Also when the server has closed it: nobody is to find a handler on a stale number."""
     steps = []
 
@@ -107,7 +106,7 @@ async def test_in_a_reader_every_socket_of_the_map_is_open(web: Web, path, readi
 
 
 @pytest.mark.parametrize("path", ["/echo", "/close"])
-async def test_others_may_use_the_numbers_of_sockets_that_were_closed(web: Web, path, readiness):
+async def test_others_may_use_the_numbers_of_sockets_that_were_closed(web: Web, path, idle_watch):
     """A number that libcurl has just given back is whoever's opens a socket next."""
     ioloop, steps, troubles = IOLoop.current(), [], []
 
@@ -135,7 +134,7 @@ async def test_others_may_use_the_numbers_of_sockets_that_were_closed(web: Web, 
     assert len(steps) >= 100
 
 
-async def test_sockets_of_others_hear_what_is_theirs(web: Web, readiness):
+async def test_sockets_of_others_hear_what_is_theirs(web: Web, idle_watch):
     """Sockets opened between requests, on numbers that were libcurl's, and used."""
     loop, kept = asyncio.get_running_loop(), []
     async with HTTPStream() as stream:
@@ -151,7 +150,7 @@ async def test_sockets_of_others_hear_what_is_theirs(web: Web, readiness):
         each.close()
 
 
-async def test_a_connection_that_the_server_closes_while_idle_is_noticed_or_replaced(readiness):
+async def test_a_connection_that_the_server_closes_while_idle_is_noticed_or_replaced(idle_watch):
     closed = asyncio.Event()
 
     async def handler(reader, writer):
@@ -201,34 +200,6 @@ async def test_idle_connections_are_closed_after_a_while(web: Web, monkeypatch):
         await until(lambda: len(_inodes_of_sockets()) <= len(before))
 
 
-def _watched(descriptor: int) -> set[int]:
-    """What is registered with an epoll descriptor."""
-    lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
-    return {int(line.split()[1]) for line in lines if line.startswith("tfd:")}
-
-
-@pytest.mark.skipif(not hasattr(select, "epoll"), reason="it is about epoll")
-async def test_a_new_lane_is_heard_whose_descriptors_have_numbers_of_former_connections(web: Web):
-    """libcurl's own wake-up descriptor may get the number of a connection that it had closed."""
-    async with HTTPStream(max_clients=200) as stream, HTTPStream() as other:
-
-        async def hold(name: str, count: int) -> None:
-            for _ in range(count):
-                stream.add_request(f"{web.http}/hold/{name}", None)
-            while (await other.fetch(f"{web.http}/arrived/{name}")).text != str(count):
-                pass
-
-        await hold("first-lane", 128)
-        transport = stream._transport
-        for number in {*range(500)} - {*transport.registered}:
-            transport.registered[number] = IOLoop.READ
-            transport.connections.opened(number, None)
-        await hold("second-lane", 1)
-        assert set(stream.fd_map) <= _watched(transport._readiness._epoll.fileno())
-        for name in ("first-lane", "second-lane"):
-            await other.fetch(f"{web.http}/release/{name}")
-
-
 @pytest.mark.slow
 async def test_more_requests_than_one_lane_holds_are_in_flight_at_once(web: Web):
     async with HTTPStream() as stream:
@@ -242,7 +213,7 @@ async def test_more_requests_than_one_lane_holds_are_in_flight_at_once(web: Web)
     assert {response.body for response in responses} == {b"released"}
 
 
-async def test_names_that_are_looked_up_leave_no_handler_behind(web: Web, readiness):
+async def test_names_that_are_looked_up_leave_no_handler_behind(web: Web, idle_watch):
     """The resolver's own descriptors come and go through the same door."""
     url = web.http.replace("127.0.0.1", "localhost")
     async with HTTPStream() as stream:
@@ -306,10 +277,9 @@ async def test_a_busy_stream_leaves_turns_to_others(web: Web):
 class _Traffic:
     """What a lane wants of its transport, without a loop."""
 
-    outlives_sockets = True
-
     def __init__(self):
-        self.fd_map, self.registered, self.connections = {}, {}, Connections()
+        self.fd_map, self.watched, self.connections = {}, {}, Connections()
+        self.let_go, self.leave_at_once = set(), set()
 
 
 def test_a_lane_has_room_for_some_names_or_for_one():

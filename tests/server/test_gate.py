@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from servers.town import PASSWORD, Town
@@ -19,10 +20,11 @@ HOME, AWAY = Place("192.0.2.1"), Place("198.51.100.7")
 
 
 @pytest.fixture
-def storage() -> Storage:
+def storage() -> Iterator[Storage]:
     storage = Storage(":memory:")
     storage.create_account("Ann", PASSWORD, 10001)
-    return storage
+    yield storage
+    storage.close()
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import click
 
+from ..files import replaced_file
 from ..server.storage import Storage
 
-__all__ = ["Household", "Login", "household", "known_logins"]
+__all__ = ["Household", "Login", "household", "known_logins", "remember_password"]
 
 #: No letters or digits that look alike.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -67,6 +68,18 @@ def known_logins(state_dir: Path) -> dict[str, Login]:
         return {name: Login(**values[name]) for name in ("bot", "user")}
     except (OSError, ValueError, TypeError, KeyError):
         return {}
+
+
+def remember_password(state_dir: Path, account: int, password: str) -> None:
+    """Keep the password of one of them that has been changed elsewhere."""
+    logins = {
+        part: login._replace(password=password) if login.account == account else login
+        for part, login in known_logins(state_dir).items()
+    }
+    if logins:
+        values = {part: login._asdict() for part, login in logins.items()}
+        with replaced_file(state_dir / "accounts.json") as file:
+            json.dump(values, file, indent=1)
 
 
 def _create(storage: Storage, nick: str) -> Login:

@@ -36,6 +36,7 @@ SECTIONS = {
         "login": LazyCommand("account", "Log in, and keep the session."),
         "logout": LazyCommand("account", "End the session that was kept."),
         "confirm": LazyCommand("confirm", "Let in the client that shows the newest QR code."),
+        "password": LazyCommand("password", "Change the password of --account."),
     },
     "Flows": {
         "run": LazyCommand("flow", "Run a flow of your own."),

@@ -8,13 +8,10 @@ from typing import Any, NamedTuple
 
 import click
 
-from ..engine.errors import StreamError
-from ..engine.response import Response
-from ..engine.stream import HTTPStream
 from .asking import ask
 from .console import Screen, printable, show_logs
-from .exits import unreachable
 from .numbers import SECONDS
+from .page_client import PageClient, signed_in
 from .passwords import read_password
 from .running import run_coroutine
 from .settings import options
@@ -22,8 +19,8 @@ from .who import Who, who_is_meant
 
 __all__ = ["confirm"]
 
-#: Seconds between two looks for a code, and for any one answer.
-_LOOK_SECONDS, _TIMEOUT = 0.5, 30.0
+#: Seconds between two looks for a code.
+_LOOK_SECONDS = 0.5
 
 
 @click.command()
@@ -81,18 +78,11 @@ class _Meant(NamedTuple):
 
 async def _decide(who: Who, password: str, meant: _Meant) -> str:
     """What was done, in a sentence."""
-    stream = HTTPStream()
-    page = _Page(stream, who.url, who.place)
-    try:
-        me = await page.sign_in(who.account, password)
-        try:
-            client = await page.client_meant(meant)
-            await _agree(client, meant)
-            await page.ask("/page/qr", {"id": client["id"], "confirm": meant.is_let_in})
-        finally:
-            await page.ask("/page/signout", {})
-    finally:
-        stream.close()
+    async with signed_in(who, password) as page:
+        me = page.me
+        client = await _client_meant(page, meant)
+        await _agree(client, meant)
+        await page.ask("/page/qr", {"id": client["id"], "confirm": meant.is_let_in})
     verb = f"is signed in as {me['nick']} ({me['account']})" if meant.is_let_in else "was refused"
     return printable(f"{_name(client)} {verb}.")
 
@@ -118,85 +108,22 @@ async def _agree(client: dict[str, Any], meant: _Meant) -> None:
         raise click.ClickException("nothing was decided; --number NN names another code")
 
 
-class _Page:
-    """The part of the page's API that a decision takes.
+async def _client_meant(page: PageClient, meant: _Meant) -> dict[str, Any]:
+    """The client that showed its QR code last, or shows the number that was given.
 
-    Args:
-        stream: asks.
-        url: of the server.
-        place: that the URL is from.
+    Raises:
+        click.ClickException: none does.
     """
-
-    def __init__(self, stream: HTTPStream, url: str, place: str) -> None:
-        self._stream = stream
-        self._url = url
-        self._headers: dict[str, str] = {}
-        self._place = place
-
-    async def sign_in(self, account: int, password: str) -> dict[str, Any]:
-        """Who one is.
-
-        Raises:
-            click.ClickException: there is no such server, or it refuses the password.
-        """
-        answer = await self.ask("/page/signin", {"account": account, "password": password})
-        if not isinstance(answer.get("self"), dict):
-            raise _no_server(self._url)
-        self._headers["Authorization"] = f"Bearer {answer.get('token', '')}"
-        return dict(answer["self"])
-
-    async def client_meant(self, meant: _Meant) -> dict[str, Any]:
-        """The client that showed its QR code last, or shows the number that was given.
-
-        Raises:
-            click.ClickException: none does.
-        """
-        until, delay = time.monotonic() + meant.wait, 0.0
-        while True:
-            waiting = (await self.ask("/page/qr", delay=delay)).get("waiting") or []
-            for client in waiting:
-                if meant.number in ("", client.get("number")):
-                    return dict(client)
-            if time.monotonic() >= until:
-                which = f" with the number {meant.number}" if meant.number else ""
-                raise click.ClickException(
-                    f"no QR code{which} waits at {self._url}: let the client show one first, or "
-                    "wait for it with --wait SECONDS (a code is good for two and a half minutes)"
-                )
-            delay = _LOOK_SECONDS
-
-    async def ask(self, path: str, body: object = None, delay: float = 0.0) -> dict[str, Any]:
-        """One request; its answer, an empty one where there is none.
-
-        Raises:
-            click.ClickException: there is no such server, or it refuses.
-        """
-        address = self._url + path
-        headers = self._headers
-        request = (
-            self._stream.make_get_request(address, headers=headers)
-            if body is None
-            else self._stream.make_post_request(address, json=body, headers=headers)
-        )
-        try:
-            response = await self._stream.fetch(request, delay=delay, timeout=_TIMEOUT + delay)
-        except StreamError as error:
-            raise click.ClickException(unreachable(self._url, self._place, error)) from None
-        return _read(response, self._url)
-
-
-def _read(response: Response, url: str) -> dict[str, Any]:
-    if response.status == 204:
-        return {}
-    try:
-        answer = response.json()
-    except (ValueError, RecursionError):
-        raise _no_server(url) from None
-    if response.status != 200:
-        why = answer.get("error") if isinstance(answer, dict) else None
-        raise click.ClickException(f"{url} says: {printable(str(why or response.status))}")
-    return answer if isinstance(answer, dict) else {}
-
-
-def _no_server(url: str) -> click.ClickException:
-    return click.ClickException(f"{url} is no server of webqq_tornado: give --server its address")
+    until, delay = time.monotonic() + meant.wait, 0.0
+    while True:
+        waiting = (await page.ask("/page/qr", delay=delay)).get("waiting") or []
+        for client in waiting:
+            if meant.number in ("", client.get("number")):
+                return dict(client)
+        if time.monotonic() >= until:
+            which = f" with the number {meant.number}" if meant.number else ""
+            raise click.ClickException(
+                f"no QR code{which} waits at {page.url}: let the client show one first, or wait "
+                "for it with --wait SECONDS (a code is good for two and a half minutes)"
+            )
+        delay = _LOOK_SECONDS

@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 import socket
+import stat
 import sys
 import zlib
 from collections import Counter
@@ -44,6 +45,7 @@ _EVENTS = {
     pycurl.POLL_OUT: IOLoop.WRITE,
     pycurl.POLL_INOUT: IOLoop.READ | IOLoop.WRITE,
 }
+_BOTH = IOLoop.READ | IOLoop.WRITE
 
 #: CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl has no name for.
 _SUPPRESS_CONNECT_HEADERS = 265
@@ -690,7 +692,8 @@ _Ended: TypeAlias = "tuple[int, list[Easy], list[tuple[Easy, int, str]]]"
 class Known(Protocol):
     """The sockets that libcurl has opened, by their number."""
 
-    known: dict[int, Any]
+    def is_open(self, fd: int) -> bool:
+        """Whether the number stands for the socket that libcurl has opened."""
 
     def read_from(self, address: str, port: int) -> tuple[int, int] | None:
         """The one with this end of ours, and the bytes that were read from it."""
@@ -704,33 +707,30 @@ class Traffic(Protocol):
 
     #: The sockets that libcurl waits for now, and whose lane does.
     fd_map: dict[int, Lane]
-    #: The sockets that the loop watches, and for what.
-    registered: dict[int, int]
+    #: The sockets that have a handler on the loop, and for what events.
+    watched: dict[int, int]
+    #: Those that libcurl has let go since it was last called.
+    let_go: set[int]
+    #: Those that have no handler a moment longer than libcurl wants them.
+    leave_at_once: set[int]
 
     @property
     def connections(self) -> Known:
         """Sockets that stay registered when libcurl lets them go."""
-
-    @property
-    def outlives_sockets(self) -> bool:
-        """Whether others may stay registered, too, until they are closed."""
 
     def call_later(
         self, delay: float, function: Callable[[], object]
     ) -> asyncio.TimerHandle | None:
         """As the loop's; None if that is closed."""
 
-    def register(self, fd: int, events: int) -> None:
+    def watch(self, fd: int, events: int) -> None:
         """Have the loop watch a socket, maybe watched for other events so far."""
 
-    def unregister(self, fd: int) -> object:
+    def unwatch(self, fd: int) -> object:
         """Have the loop forget a socket, which may be closed already."""
 
     def kick_soon(self, lane: Lane) -> None:
         """The lane is to be kicked."""
-
-    def watch_idle(self, fd: int) -> None:
-        """A connection waits for its next request."""
 
     def on_new_socket(self, fd: int, transfer: Transfer) -> None:
         """What is known under this number is of a socket that is gone."""
@@ -794,14 +794,15 @@ class Lane:
     __slots__ = (
         "_deadline",
         "_fd_map",
-        "_known",
+        "_leave_at_once",
+        "_let_go",
         "_lookups",
         "_multi",
-        "_registered",
         "_timer",
         "_timer_at",
         "_transport",
         "_wake_up",
+        "_watched",
         "active",
         "add_handle",
         "hosts",
@@ -822,9 +823,10 @@ class Lane:
         self._transport = transport
         self.public_only = public_only
         self._fd_map = transport.fd_map
-        self._known = transport.connections.known
-        self._wake_up = -1  # the descriptor of its own, which no connection is
-        self._registered = transport.registered
+        self._wake_up = -1  # a descriptor of its own, which stays on the loop
+        self._watched = transport.watched
+        self._let_go = transport.let_go.add
+        self._leave_at_once = transport.leave_at_once
         self.active = 0
         self.over_tls: list[Transfer] = []
         self.idle_since = monotonic()
@@ -853,7 +855,8 @@ class Lane:
         """Close the connections. First the timer goes, then the multi."""
         self.is_closed = True
         self.last_url = ""
-        self._registered.pop(self._wake_up, None)
+        if self._wake_up >= 0:
+            self._transport.unwatch(self._wake_up)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -922,18 +925,26 @@ class Lane:
     def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
         if what == pycurl.POLL_REMOVE:
             self._fd_map.pop(fd, None)
-            if fd in self._known:
-                if self._registered.get(fd) != IOLoop.READ:
-                    self._transport.watch_idle(fd)
+            if fd in self._leave_at_once:
+                self._transport.unwatch(fd)
             elif fd != self._wake_up:
-                self._transport.unregister(fd)
+                if self._watched.get(fd) == _BOTH:
+                    self._transport.unwatch(fd)  # once it is closed asyncio fails to
+                self._let_go(fd)
             return
         self._fd_map[fd] = self
         events = _EVENTS[what]
-        if self._registered.get(fd) != events:
-            self._transport.register(fd, events)
-            if _WAKE_UP_LASTS and self._transport.outlives_sockets and fd not in self._known:
-                self._wake_up = fd
+        if self._watched.get(fd) != events:
+            if fd not in self._watched and not self._transport.connections.is_open(fd):
+                self._note_foreign(fd)
+            self._transport.watch(fd, events)
+
+    def _note_foreign(self, fd: int) -> None:
+        """Note a descriptor that is no connection of ours."""
+        if _WAKE_UP_LASTS and not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            self._wake_up = fd
+        else:
+            self._leave_at_once.add(fd)  # closed without a word
 
     # -- time ---------------------------------------------------------------------------------
 

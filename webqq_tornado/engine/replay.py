@@ -12,6 +12,7 @@ from .errors import ReplayError, StreamError, safe_url
 from .inflow import BodyStream
 from .lane import Lane, Outcome
 from .options import FOLLOWS, Options
+from .poller import WatchedSocket
 from .redirects import is_redirect
 from .request import Request
 from .response import Response, StreamedResponse
@@ -137,8 +138,8 @@ class ReplayTransport:
     def leave_session(self, session: Session) -> None:
         """Nothing is kept of it."""
 
-    def handle_events(self) -> None:
-        """There are none."""
+    def handle_events(self, watched: WatchedSocket, events: int) -> None:
+        """There are no sockets."""
 
     def close(self) -> None:
         """There is nothing to close."""

@@ -41,6 +41,7 @@ from .loops import (
 )
 from .making import RequestMaker
 from .options import DEFAULTS, compile_options
+from .poller import WatchedSocket
 from .replay import Recording, ReplayTransport
 from .request import Request, option_names
 from .response import Response
@@ -573,9 +574,9 @@ class HTTPStream(Hooks, RequestMaker):
         """The sockets that are waited for now."""
         return self._transport.fd_map
 
-    def _handle_events(self, fd: object, events: int) -> None:
-        """What `IOLoop.add_handler` calls when some of our sockets are ready."""
-        self._transport.handle_events()
+    def _handle_events(self, fd: WatchedSocket, events: int) -> None:
+        """Note a socket that is ready: `IOLoop.add_handler` has this for each that we wait for."""
+        self._transport.handle_events(fd, events)
 
     # -- sessions and numbers ---------------------------------------------------------------
 
@@ -652,7 +653,7 @@ class HTTPStream(Hooks, RequestMaker):
 
 
 def _transport(
-    ioloop: IOLoop, handler: Callable[[object, int], None], replay: Recording | None
+    ioloop: IOLoop, handler: Callable[[WatchedSocket, int], None], replay: Recording | None
 ) -> Transport | ReplayTransport:
     if replay is None:
         return Transport(ioloop, handler)

@@ -5,10 +5,14 @@ or to cost time (libcurl 8.23, pycurl 7.49, Linux), and each has its line below.
 
 - *libcurl forgets sockets eagerly.* It says POLL_REMOVE when a transfer ends and asks for the
   same socket again when the next one starts. Obeyed, that is two epoll_ctl and two IOLoop
-  operations a request. So a removal only takes the socket off `fd_map`; it stays registered
-  with `Readiness` until it reports an event that nobody wants.
+  operations a request. So a socket whose connection lives stays on the loop while the readers
+  of its turn run, and keeps its handler if the kick that ends the turn asks for it again.
 
-- *libcurl closes sockets without a word*, and the kernel reuses their numbers at once.
+- *libcurl closes sockets without a word*, and the kernel reuses their numbers at once. A handler
+  that outlives its socket makes the next `add_handler` of whoever gets the number raise. libcurl
+  closes inside its own calls only: before any of the user's code runs, `_release_sockets` has taken
+  off the loop whatever libcurl let go and did not prove to be alive (by ACTIVESOCKET); and before
+  users' code has libcurl do something in between, what was kept goes, too.
   CLOSESOCKETFUNCTION is no help: pycurl runs it through the easy handle that opened the
   connection, and when the connection is closed while that handle is idle or gone, it is not
   run and the fd leaks. SOCKOPTFUNCTION is always run on a live handle, once for each new
@@ -41,7 +45,7 @@ or to cost time (libcurl 8.23, pycurl 7.49, Linux), and each has its line below.
 
 - *After a fork* the child must not touch what the parent's libcurl holds: not even close it
   (that would say goodbye on the parent's TLS connections). It is put aside, see `_forget`. In the
-  parent a socket that is closed stays in epoll while the child has it: see `_renew_readiness`.
+  parent a socket that is closed stays in epoll while the child has it: see `_renew_idle`.
 """
 
 from __future__ import annotations
@@ -64,7 +68,7 @@ from .lane import LANE_CONNECTIONS, LANE_TRANSFERS, Lane, Outcome, Transfer, pos
 from .loops import asyncio_loop_of, descriptor_limit, is_nested
 from .options import Options
 from .pipes import Pipes
-from .readiness import EVENTS_AT_ONCE, readiness_for
+from .poller import Poller, WatchedSocket, idle_sockets, readable_of
 from .request import Request
 from .response import Response, StreamedResponse
 from .session import Session
@@ -73,6 +77,8 @@ __all__ = ["Transport"]
 
 #: Idle easy handles kept for the next requests, about 6 KiB each.
 SPARE_HANDLES = 512
+#: Sockets served in one turn, about 2 ms of work: the loop's other callbacks come in between.
+EVENTS_AT_ONCE = 128
 #: Seconds after which a lane that nobody uses is closed, with its idle connections. Within
 #: nginx's and Apache's own keep-alive (75 s and 5 s), and what libcurl trusts (118 s).
 IDLE_SECONDS = 60.0
@@ -81,8 +87,6 @@ _MORE_LANES = 32
 #: Seconds from a connection that was shut down to libcurl's next look at its idle ones, which is
 #: a second after the last one at the earliest.
 _PRUNE_SECONDS = 1.1
-#: How often at most such a look is in vain, since those that are busy come between.
-_LOOKS = 8
 #: Descriptors of a lane that are no connections.
 _LANE_DESCRIPTORS = 4
 
@@ -101,28 +105,35 @@ class Transport:
 
     Attributes:
         fd_map: the sockets that libcurl waits for now, and whose lane does.
-        registered: the sockets that the loop watches, and for what.
-        connections: the sockets that libcurl has opened: they stay registered when it lets them go.
+        watched: the sockets that have a handler on the loop, and for what events.
+        let_go: those that libcurl has let go since it was last called, open or closed.
+        leave_at_once: those that have no handler a moment longer than libcurl wants them.
+        connections: the sockets that libcurl has opened.
     """
 
     #: It can carry web sockets.
     has_sockets = True
 
-    def __init__(self, ioloop: IOLoop, handler: Callable[[object, int], None]) -> None:
+    def __init__(self, ioloop: IOLoop, handler: Callable[[WatchedSocket, int], None]) -> None:
         self.fd_map: dict[int, Lane] = {}
-        self.registered: dict[int, int] = {}
+        self.let_go: set[int] = set()
+        self.leave_at_once: set[int] = set()
+        self._kept: set[int] = set()  # on the loop, though libcurl has let them go; alive
+        self._kept_on: set[int] = set()  # likewise, after a kick that did not ask for them
         self.connections = Connections()
         # IOLoop's own add_callback and call_later wrap each call.
         self._asyncio_loop = asyncio_loop_of(ioloop)
         self.call_soon = self._asyncio_loop.call_soon
-        self._readiness = readiness_for(ioloop, handler)
-        self.outlives_sockets = self._readiness.outlives_sockets
+        self._poller = Poller(ioloop, handler)
+        self.watched = self._poller.watched
+        self._idle = idle_sockets(ioloop, self._on_idle_ready)
         self._lanes: list[Lane] = []
         self._spare: list[Transfer] = []
         self._due: deque[Lane] = deque()  # lanes to kick
         self._touched: set[Lane] = set()  # lanes to ask when they want the next kick
         self._ended: deque[Transfer] = deque()  # to be told to their outcomes
         self._attended: deque[Transfer] = deque()  # whose pipes are to be served
+        self._noted: list[tuple[int, int]] = []  # sockets that are ready, and for what
         self._is_turning = False  # a turn is at work and will see to what it leads to
         self._turn_is_due = False
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -234,7 +245,9 @@ class Transport:
             transfer.pipes.resume_sending()
             if self._may_have_left:
                 self._retire_readable()
+            self._release_sockets()
             transfer.lane.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+            self._release_sockets()
 
     @property
     def active(self) -> int:
@@ -243,7 +256,9 @@ class Transport:
 
     def _leave_lane(self, transfer: Transfer, lane: Lane) -> None:
         """It is in flight no more, though libcurl has not ended it."""
+        self._release_sockets()
         lane.remove_handle(transfer.easy)  # over HTTP/1 this closes its connection
+        self._release_sockets()
         lane.active -= 1
         transfer.lane = None
         if not lane.active:
@@ -328,14 +343,22 @@ class Transport:
                 timer.cancel()
         self._sweep_timer = self._prune_timer = self._watch_timer = None
         self._watched.clear()
-        self._readiness.close()
+        self._poller.close()
+        self._idle.close()
         for lane in self._lanes:
             lane.close()
         for transfer in self._spare:
             transfer.close()
         self.connections.clear()
-        kept = (self.fd_map, self.registered, self._lanes, self._spare, self._due, self._touched)
-        for forgotten in kept:
+        sockets = (self.let_go, self.leave_at_once, self._kept, self._kept_on)
+        for forgotten in (
+            self.fd_map,
+            *sockets,
+            self._lanes,
+            self._spare,
+            self._due,
+            self._touched,
+        ):
             forgotten.clear()
         _living.discard(self)
 
@@ -345,37 +368,44 @@ class Transport:
         """As the loop's; None if it is closed, which libcurl does not know when it is freed."""
         if self._asyncio_loop.is_closed():
             return None
-        return self._asyncio_loop.call_later(delay, function)
+        own: list[asyncio.TimerHandle] = []
+        timer = self._asyncio_loop.call_later(delay, self._on_time, function, own)
+        own.append(timer)
+        return timer
+
+    def _on_time(self, function: Callable[[], object], own: list[asyncio.TimerHandle]) -> None:
+        """Call it when the sockets that are ready were served: they may say what it waits for.
+
+        After something has held up the loop, all timers are due at once.
+        """
+        timer = own.pop()
+        if self._noted:
+            self.call_soon(_call_unless_cancelled, timer, function)
+        else:
+            function()
 
     # -- turns ------------------------------------------------------------------------------
 
-    def handle_events(self) -> None:
-        """Some of our sockets are ready: serve them, then kick the lanes that ask for it."""
+    def handle_events(self, watched: WatchedSocket, events: int) -> None:
+        """Note that a socket is ready; all that were noted are served at once."""
+        if not self._noted:
+            self.call_soon(self._serve)
+        self._noted.append((watched.fd, events))
+
+    def _serve(self) -> None:
+        """Serve the sockets that are ready, then kick the lanes that ask for it."""
+        if self._closed:
+            return
         self._is_turning = True
-        lane_of, selected, finished = self.fd_map.get, _SELECTED, []
-        touch = self._touched.add
         try:
             if self._may_have_left:
                 # What tasks have asked for since: libcurl would send it by the way, on whatever
                 # connection, before that is looked at.
                 self._kick_lanes()
-            ready = self._readiness.ready()
-            if len(self.registered) > len(self.fd_map):  # some of them may be idle: these first
-                if len(ready) < EVENTS_AT_ONCE:
-                    self._retire(ready)
-                else:
-                    self._retire_readable()
-            for fd, events in ready:
-                lane = lane_of(fd)
-                if lane is None:
-                    self._on_idle_event(fd)
-                    continue
-                touch(lane)
-                selection = selected.get(events) or _selected(events)
-                if lane.socket_action(fd, selection)[1] < lane.active and lane not in finished:
-                    finished.append(lane)
-            for lane in finished:
-                self._collect(lane)
+            elif self._idle:
+                # libcurl goes on from a connection that has died to another one right then.
+                self._retire_readable()
+            self._serve_sockets()
         finally:
             if is_nested(self._asyncio_loop):
                 # Its loop cannot call this again before it has returned: what is to be read by
@@ -384,6 +414,33 @@ class Transport:
                 self._schedule_turn()
             else:
                 self._turn(False)
+
+    def _serve_sockets(self) -> None:
+        noted = self._noted
+        ready, self._noted = noted[:EVENTS_AT_ONCE], noted[EVENTS_AT_ONCE:]
+        if self._noted:
+            self.call_soon(self._serve)
+        lane_of, selected, touch = self.fd_map.get, _SELECTED, self._touched.add
+        finished: list[Lane] = []
+        unwanted: list[int] = []
+        for fd, events in ready:
+            lane = lane_of(fd)
+            if lane is None:
+                unwanted.append(fd)
+                continue
+            touch(lane)
+            selection = selected.get(events) or _selected(events)
+            if lane.socket_action(fd, selection)[1] < lane.active and lane not in finished:
+                finished.append(lane)
+        for lane in finished:
+            self._collect(lane)
+        if self.let_go:
+            self._release_let_go()
+        if unwanted:
+            # asyncio looks at its sockets once more before it serves them, so that most of these
+            # are reported for what was read by then.
+            for fd in readable_of(unwanted):
+                self._on_idle_event(fd)
 
     def kick_soon(self, lane: Lane) -> None:
         """The lane is kicked when this turn ends, or else at the loop's next one."""
@@ -421,7 +478,9 @@ class Transport:
                 self._touched.pop().see_time()
         finally:
             self._is_turning = False
-            is_done = not (self._ended or self._due or self._touched or self._attended)
+            is_done = not (
+                self._ended or self._due or self._touched or self._attended or self._kept_on
+            )
             if not is_done and not self._closed:
                 # What ended at once waits for the loop's next turn: others are to run too.
                 self._schedule_turn()
@@ -429,6 +488,8 @@ class Transport:
     def _kick_lanes(self) -> None:
         if self._may_have_left and not self._closed:
             self._retire_readable()
+        if self._shared:
+            self._release_sockets()  # what is closed here stays in the loop's epoll
         for _ in range(len(self._due)):
             lane = self._due.popleft()
             lane.is_due = False
@@ -440,6 +501,10 @@ class Transport:
                 self._refuse_early_answers(lane)
             if running < lane.active:
                 self._collect(lane)
+        if self.let_go:
+            self._release_let_go()
+        if self._kept or self._kept_on:
+            self._release_unwanted()
 
     def _collect(self, lane: Lane) -> None:
         """Take the transfers that ended off their lane."""
@@ -452,6 +517,10 @@ class Transport:
             transfer.forgive()
         for easy in (*succeeded, *(easy for easy, _, _ in failed)) if failed else succeeded:
             transfer = easy.transfer
+            fd = easy.getinfo(pycurl.ACTIVESOCKET)  # negative if libcurl has closed it
+            if fd in self.let_go:
+                self.let_go.remove(fd)
+                self._kept.add(fd)
             if transfer.has_notes:
                 self._note_connection(transfer)
                 lane.remove_handle(easy)
@@ -480,8 +549,8 @@ class Transport:
             self.connections.note_multiplexed(transfer.opened)
             return
         for fd in transfer.opened:
-            if fd not in self.registered and self.connections.is_open(fd):
-                self.watch_idle(fd)  # libcurl has never waited for it
+            if fd not in self.watched and self.connections.is_open(fd):
+                self._idle.add(fd)  # libcurl has never waited for it
         if transfer.is_over_tls:
             easy = transfer.easy
             fd = int(easy.getinfo(pycurl.ACTIVESOCKET))
@@ -584,38 +653,68 @@ class Transport:
 
     # -- sockets ------------------------------------------------------------------------------
 
-    def register(self, fd: int, events: int) -> None:
+    def watch(self, fd: int, events: int) -> None:
         """Have the loop watch a socket, maybe watched for other events so far."""
-        known = fd in self.registered
-        self.registered[fd] = events
-        (self._readiness.modify if known else self._readiness.register)(fd, events)
+        if fd not in self.watched:
+            self._idle.discard(fd)
+        self._poller.watch(fd, events)
 
-    def unregister(self, fd: int) -> None:
+    def unwatch(self, fd: int) -> None:
         """Have the loop forget a socket, which may be closed already."""
-        self.registered.pop(fd, None)
-        if not self._readiness.unregister(fd):
-            self._renew_readiness()
+        self._poller.unwatch(fd)
 
     def on_new_socket(self, fd: int, transfer: Transfer) -> None:
-        """What is known under this number is of a socket that is gone. Called inside libcurl."""
+        """Forget the socket that had this number, and is gone. Called inside libcurl."""
         self.fd_map.pop(fd, None)
         lane = transfer.lane
         if transfer.looked_up and lane is not None:
             lane.end_lookup(transfer.looked_up, is_known=True)
             transfer.looked_up = ""
-        if not self._readiness.outlives_sockets:
-            self.unregister(fd)
-            return
+        self._poller.unwatch(fd)
+        self._idle.discard(fd)
+        for fds in (self.let_go, self.leave_at_once, self._kept, self._kept_on):
+            fds.discard(fd)
         if fd in self._shared:
             self._shared.discard(fd)
-            self.call_soon(self._renew_readiness)
+            self.call_soon(self._renew_idle)
         self.connections.opened(fd, lane)
-        self.registered.pop(fd, None)
 
-    def watch_idle(self, fd: int) -> None:
-        """A connection waits for its next request."""
-        self.registered[fd] = IOLoop.READ
-        self._readiness.watch_idle(fd)
+    def _release_let_go(self) -> None:
+        """Before users' code runs: leave no handler of a socket that may be closed."""
+        for fd in self.let_go:
+            self._release_socket(fd)
+        self.let_go.clear()
+
+    def _release_unwanted(self) -> None:
+        """After a kick: keep the handlers that it asked for, or that the next one may ask for.
+
+        For what a task is woken by, it follows up a turn later.
+        """
+        for fd in self._kept_on - self._kept:
+            self._release_socket(fd)
+        self._kept_on.clear()
+        if not self._kept <= self.fd_map.keys():
+            for fd in self._kept - self.fd_map.keys():
+                if self.connections.is_open(fd):  # the kick may have closed it
+                    self._kept_on.add(fd)
+                else:
+                    self._release_socket(fd)
+        self._kept.clear()
+
+    def _release_sockets(self) -> None:
+        """Before libcurl is called outside of a turn: leave no handler that it does not know of."""
+        for fds in (self.let_go, self._kept, self._kept_on):
+            for fd in fds:
+                self._release_socket(fd)
+            fds.clear()
+
+    def _release_socket(self, fd: int) -> None:
+        """Take a socket off the loop if libcurl has let it go, and watch it as an idle one."""
+        if fd in self.fd_map:
+            return
+        self._poller.unwatch(fd)
+        if self.connections.is_open(fd):
+            self._idle.add(fd)
 
     @property
     def is_multiplexed(self) -> bool:
@@ -629,22 +728,15 @@ class Transport:
     def _retire_readable(self) -> None:
         """Look at the idle connections just before requests may go out on them."""
         self._may_have_left = False
-        looks = _LOOKS if self._readiness.outlives_sockets else 0
-        while looks > 0:
-            ready = self._readiness.ready()
-            idle = self._retire(ready)
-            if len(ready) < EVENTS_AT_ONCE:
-                return
-            looks -= not idle  # a server that ends may have closed any number
+        if self._kept or self._kept_on:
+            for fd in readable_of(self._kept | self._kept_on):
+                self._on_idle_event(fd)
+        if self._idle:
+            self._on_idle_ready()
 
-    def _retire(self, ready: list[tuple[int, int]]) -> bool:
-        """Let no request use those that are idle; gives whether there were any."""
-        # Before libcurl is called for any: it sends a request that met a dead connection on
-        # another one right then, and gives it what lies there.
-        idle = [fd for fd, _ in ready if fd not in self.fd_map]
-        for fd in idle:
+    def _on_idle_ready(self, _epoll: object = None, _events: int = 0) -> None:
+        for fd in self._idle.ready():
             self._on_idle_event(fd)
-        return bool(idle)
 
     def _refuse_early_answers(self, lane: Lane) -> None:
         """Give up answers that had come before their requests were sent.
@@ -679,12 +771,16 @@ class Transport:
             for transfer in self._special
         )
         lane = self.connections.retire(fd) if is_retirable else None
-        if lane is None and self.connections.speaks_any_time(fd):
-            self.registered[fd] = self._readiness.watch_end(fd)
-            return
-        self.unregister(fd)
         if lane is not None:
             self._prune_soon()
+        elif self.connections.speaks_any_time(fd):
+            if fd in self._idle:
+                self._idle.add_end(fd)
+            return
+        self._kept.discard(fd)
+        self._kept_on.discard(fd)
+        self._poller.unwatch(fd)
+        self._idle.discard(fd)
 
     def _prune_soon(self) -> None:
         if self._prune_timer is None:
@@ -694,6 +790,7 @@ class Transport:
         """Have libcurl close the connections that were retired."""
         self._prune_timer = None
         self._kick_lanes()
+        self._release_sockets()
         for lane in self.connections.retired_lanes():
             lane.prune()
             self.kick_soon(lane)  # some of its transfers may have ended in there
@@ -701,18 +798,10 @@ class Transport:
             self._prune_soon()
         self._schedule_turn()
 
-    def _renew_readiness(self) -> None:
-        """Have nothing watched but what is open here: see the last of the facts above."""
-        if self._closed:
-            return
-        stale = [
-            fd
-            for fd in self.registered
-            if fd not in self.fd_map and not self.connections.is_open(fd)
-        ]
-        for fd in stale:
-            del self.registered[fd]
-        self._readiness.renew(self.registered)
+    def _renew_idle(self) -> None:
+        """Watch none but what is open here: see the last of the facts above."""
+        if not self._closed:
+            self._idle.renew(self.connections.is_open)
 
     # -- lanes --------------------------------------------------------------------------------
 
@@ -766,8 +855,6 @@ class Transport:
         lane = Lane(self, public_only=public_only)
         self._lanes.append(lane)
         self._share_connections()
-        for fd in self.registered.keys() - self.fd_map.keys():
-            self.registered[fd] = 0  # it may be a wake-up descriptor of this lane by now
         if self._sweep_timer is None:
             self._sweep_timer = self.call_later(IDLE_SECONDS, self._sweep)
         return lane
@@ -782,6 +869,7 @@ class Transport:
     def _sweep(self) -> None:
         """Close lanes that nobody has used for a while, and with them their connections."""
         self._sweep_timer = None
+        self._release_sockets()
         now = monotonic()
         idle = [lane for lane in self._lanes if not lane.active]
         for lane in idle:
@@ -822,6 +910,11 @@ def _leaves_time(failure: tuple[int, str] | Exception | None) -> bool:
     return failure is None or (isinstance(failure, tuple) and failure[0] != _TIMED_OUT)
 
 
+def _call_unless_cancelled(timer: asyncio.TimerHandle, function: Callable[[], object]) -> None:
+    if not timer.cancelled():
+        function()
+
+
 def _selected(events: int) -> int:
     """IOLoop's events as libcurl's."""
     selected = 0
@@ -841,6 +934,7 @@ _parents: list[object] = []  # in a forked child: never closed
 def _after_fork_in_parent() -> None:
     for transport in tuple(_living):
         transport._shared.update(transport.connections)
+        transport.leave_at_once.update(transport.connections)
 
 
 def _after_fork() -> None:

@@ -1,0 +1,279 @@
+"""libcurl's sockets on the IOLoop, and its idle connections beside it.
+
+Each socket that a transfer waits for is registered with `IOLoop.add_handler`. Two things make that
+nearly as fast as one private epoll descriptor for all:
+
+- *A turn is served at once.* A handler only notes its socket; the first one of a turn schedules a
+  callback that serves all that were noted. (Served one by one they take twice the time.)
+- *Registrations survive from one link to the next*, though libcurl lets a socket go when its
+  transfer ends and asks for it again when the next one starts. (Obeyed to the letter it takes three
+  times the time.)
+
+Idle connections are on no loop: libcurl closes them without a word, and a handler that outlives
+its socket makes the next `add_handler` of whoever gets the number raise. One private epoll
+descriptor watches them, where there is one, so that what a server says or does there is seen; the
+kernel takes a closed socket off it by itself. Elsewhere they are looked at before they are used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from tornado.ioloop import IOLoop
+
+from .loops import asyncio_loop_of
+
+__all__ = [
+    "IdleSockets",
+    "Poller",
+    "WatchedSocket",
+    "idle_sockets",
+    "readable_of",
+]
+
+
+class WatchedSocket:
+    """A socket of libcurl's on the loop: `IOLoop.close(all_fds=True)` does not close it.
+
+    Attributes:
+        fd: its number.
+    """
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def fileno(self) -> int:
+        """See `fd`."""
+        return self.fd
+
+    def close(self) -> None:
+        """Libcurl does."""
+
+
+class Poller:
+    """The sockets that transfers wait for: a handler on the loop for each.
+
+    Args:
+        ioloop: to register with.
+        handler: for the loop to call with a `WatchedSocket` and events.
+
+    Attributes:
+        watched: the events that the loop watches each number for.
+    """
+
+    def __init__(
+        self,
+        ioloop: IOLoop,
+        handler: Callable[[WatchedSocket, int], None],
+    ) -> None:
+        self.watched: dict[int, int] = {}
+        self._ioloop = ioloop
+        self._asyncio_loop = asyncio_loop_of(ioloop)
+        self._handler = handler
+
+    def watch(self, fd: int, events: int) -> None:
+        """Watch a socket, maybe watched for other events so far.
+
+        Args:
+            fd: its number.
+            events: of IOLoop's.
+        """
+        is_watched = fd in self.watched
+        self.watched[fd] = events
+        if is_watched:
+            try:
+                self._ioloop.update_handler(fd, events)
+            except (OSError, KeyError):  # the loop has another opinion: see `_clear`
+                self._clear(fd)
+            else:
+                return
+        try:
+            self._add(fd, events)
+        except (OSError, ValueError):
+            self._clear(fd)
+            self._add(fd, events)
+
+    def _add(self, fd: int, events: int) -> None:
+        self._ioloop.add_handler(WatchedSocket(fd), self._handler, events)
+
+    def _clear(self, fd: int) -> None:
+        """Take a number off the loop.
+
+        libcurl has just opened it: what stands there is of a file that somebody closed without
+        `remove_handler`, and can only confuse.
+        """
+        self._ioloop.remove_handler(fd)
+        self._asyncio_loop.remove_reader(fd)
+        self._asyncio_loop.remove_writer(fd)
+
+    def unwatch(self, fd: int) -> None:
+        """Take a socket off the loop, open or closed."""
+        if self.watched.pop(fd, None) is not None:
+            try:
+                self._ioloop.remove_handler(fd)
+            except OSError:  # closed, and watched for two events: the first one is gone now
+                self._ioloop.remove_handler(fd)
+
+    def close(self) -> None:
+        """Leave nothing on the loop."""
+        # A loop that went first has taken its handlers with it.
+        if not self._asyncio_loop.is_closed():
+            for fd in tuple(self.watched):
+                self.unwatch(fd)
+        self.watched.clear()
+
+
+class IdleSockets(Protocol):
+    """Connections that no transfer waits for: whatever comes there was not asked for."""
+
+    def __contains__(self, fd: object) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+    def add(self, fd: int) -> None:
+        """Watch one for whatever may come."""
+
+    def add_end(self, fd: int) -> None:
+        """Watch it for nothing but that the other side closes it, whatever lies there unread."""
+
+    def discard(self, fd: int) -> None:
+        """Watch it no more, open or closed."""
+
+    def ready(self) -> list[int]:
+        """Those where there is something."""
+
+    def renew(self, is_open: Callable[[int], bool]) -> None:
+        """Begin anew with those that are open."""
+
+    def close(self) -> None:
+        """Leave nothing on the loop."""
+
+
+class EpolledIdleSockets:
+    """See `IdleSockets`: a private epoll descriptor, on the loop.
+
+    Args:
+        ioloop: to register with.
+        handler: for the loop to call when `ready` has something to say.
+    """
+
+    def __init__(self, ioloop: IOLoop, handler: Callable[[object, int], None]) -> None:
+        self._ioloop = ioloop
+        self._handler = handler
+        self._events: dict[int, int] = {}
+        self._open()
+
+    def _open(self) -> None:
+        self._epoll = select.epoll()
+        # By the object and not by its number: `IOLoop.close(all_fds=True)`, which Tornado's test
+        # cases use, closes what it finds, and a number would later be closed once more.
+        self._ioloop.add_handler(self._epoll, self._handler, IOLoop.READ)
+
+    def __contains__(self, fd: object) -> bool:
+        return fd in self._events
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def add(self, fd: int) -> None:
+        """See `IdleSockets`."""
+        self._watch(fd, select.EPOLLIN)
+
+    def add_end(self, fd: int) -> None:
+        """See `IdleSockets`."""
+        self._watch(fd, select.EPOLLRDHUP)
+
+    def _watch(self, fd: int, events: int) -> None:
+        self._events[fd] = events
+        try:
+            self._epoll.register(fd, events)
+        except FileExistsError:
+            self._epoll.modify(fd, events)
+
+    def discard(self, fd: int) -> None:
+        """See `IdleSockets`."""
+        if self._events.pop(fd, None) is not None:
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(fd)
+
+    def ready(self) -> list[int]:
+        """See `IdleSockets`."""
+        if not self._events:
+            return []
+        return [fd for fd, _ in self._epoll.poll(0, len(self._events))]
+
+    def renew(self, is_open: Callable[[int], bool]) -> None:
+        """See `IdleSockets`."""
+        events = self._events
+        self.close()
+        self._open()
+        for fd in filter(is_open, tuple(events)):
+            self._watch(fd, events[fd])
+
+    def close(self) -> None:
+        """See `IdleSockets`."""
+        if not asyncio_loop_of(self._ioloop).is_closed():
+            self._ioloop.remove_handler(self._epoll)
+        self._epoll.close()
+        self._events = {}
+
+
+class PolledIdleSockets:
+    """See `IdleSockets`: looked at before they are used, where there is no epoll."""
+
+    def __init__(self) -> None:
+        self._fds: set[int] = set()
+        self._ends: set[int] = set()
+
+    def __contains__(self, fd: object) -> bool:
+        return fd in self._fds
+
+    def __len__(self) -> int:
+        return len(self._fds)
+
+    def add(self, fd: int) -> None:
+        """See `IdleSockets`."""
+        self._fds.add(fd)
+
+    def add_end(self, fd: int) -> None:
+        """See `IdleSockets`: what else it says cannot be told from that."""
+        self._fds.discard(fd)
+
+    def discard(self, fd: int) -> None:
+        """See `IdleSockets`."""
+        self._fds.discard(fd)
+
+    def ready(self) -> list[int]:
+        """See `IdleSockets`."""
+        return readable_of(self._fds)
+
+    def renew(self, is_open: Callable[[int], bool]) -> None:
+        """See `IdleSockets`."""
+        self._fds = set(filter(is_open, self._fds))
+
+    def close(self) -> None:
+        """See `IdleSockets`."""
+        self._fds.clear()
+
+
+def idle_sockets(ioloop: IOLoop, handler: Callable[[object, int], None]) -> IdleSockets:
+    """Return the best watch of idle connections that this system has.
+
+    Args:
+        ioloop: to register with.
+        handler: is called as by `IOLoop` when `IdleSockets.ready` has something to say.
+    """
+    return EpolledIdleSockets(ioloop, handler) if hasattr(select, "epoll") else PolledIdleSockets()
+
+
+def readable_of(fds: Iterable[int]) -> list[int]:
+    """Return those of some sockets where there is something to read, an end, or an error."""
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return [fd for fd, _ in poll.poll(0)]
