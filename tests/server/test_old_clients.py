@@ -23,6 +23,7 @@ from servers.oldclients import (
     SmartQQBot,
     SmartQQClient,
     SmartQQJava,
+    XhanQQBot,
 )
 from servers.processes import running
 from servers.town import PASSWORD
@@ -200,6 +201,12 @@ def test_smartqq_in_java_signs_in(session: requests.Session, phone: Phone) -> No
     assert "成功" not in client.state()
     phone.decide(identifier)
     assert client.enter(client.state()) == {"qq": ANN, "friends": ["Bob"]}
+
+
+def test_xhan_qqbot_of_2015_signs_in(session: requests.Session, phone: Phone) -> None:
+    client = XhanQQBot(session)
+    phone.decide(phone.scan(client.show()))
+    assert client.enter() == {"qq": ANN, "friends": ["Bob"]}
 
 
 def test_pual_bot_of_2013_signs_in_by_password(session: requests.Session) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from urllib.parse import urlencode
 
 import pytest
 from servers.town import Town, Visitor
 
-from webqq_tornado.protocol import forms, smartqq
+from webqq_tornado.protocol import forms, smartqq, webqq3
 from webqq_tornado.protocol.hashes import bkn, hash33
 from webqq_tornado.protocol.models import Content, Face, FriendMessage, GroupMessage, Secret
 from webqq_tornado.server.storage import Conversation
@@ -190,6 +191,70 @@ async def test_check_sig_begins_with_http_also_for_who_came_by_https(tmp_path) -
             assert reply.url.startswith(f"http://ptlogin4.web2.qq.com{its_port}/check_sig?")
 
 
+async def test_check_sig_stands_for_its_login_once() -> None:
+    async with Town() as town:
+        ann = town.visitor(town.ann)
+        await ann.ask(smartqq.QR_CODE, forms.QRCodeForm())
+        town.server.qr.confirm(town.server.qr.all_waiting()[0].id, town.ann)
+        reply = await ann.ask(smartqq.QR_STATE, forms.QRStateForm(hash33(ann.cookies["qrsig"])))
+        path = smartqq.QR_STATE.parse(reply.body).url.removeprefix(town.server.url)
+        replies = [await town.visitor(town.eve).get(path) for _ in range(2)]
+        told = [reply.headers.get_list("Set-Cookie")[-1] for reply in replies]
+    assert told == [f"ptwebqq={ann.cookies['ptwebqq']}; PATH=/;", "ptwebqq=; PATH=/;"]
+
+
+# -- messages that clients put together by hand -------------------------------------------------
+
+
+async def sent(visitor: Visitor, text: str, msg_id: int, agent: str = "") -> bytes:
+    """As zeruniverse/QQRobot 2017 writes it: a line end in the text stays a line end."""
+    session = visitor.server.channel.find(visitor.session.psessionid)
+    assert session
+    (friend,) = visitor.server.storage.friend_numbers(visitor.account)
+    content = f'["{text}",["font",{{"name":"Arial","size":"10","style":[0,0,0],"color":"000000"}}]]'
+    r = {
+        "to": session.uin_of(friend),
+        "face": 594,
+        "content": content,
+        "clientid": 53999199,
+        "msg_id": msg_id,
+        "psessionid": visitor.session.psessionid,
+    }
+    form = urlencode({"r": json.dumps(r)})
+    return (await visitor.post("/channel/send_buddy_msg2", form, agent=agent)).body
+
+
+async def test_a_line_end_within_the_text_of_a_message_is_one() -> None:
+    async with Town() as town:
+        ann, bob = await entered(town, "smartqq"), town.visitor(town.bob)
+        await bob.enter()
+        assert json.loads(await sent(ann, "one\n\ttwo", 7)) == {"errCode": 0, "msg": "send ok"}
+        (message,) = await bob.news(FriendMessage)
+    assert message.content.text == "one\n\ttwo"
+
+
+async def test_the_same_words_twice_arrive_twice_from_who_gives_all_one_number() -> None:
+    """x1ah/QQRobot 2017."""
+    async with Town() as town:
+        ann, bob = await entered(town, "smartqq"), town.visitor(town.bob)
+        await bob.enter()
+        for _ in range(2):
+            await sent(ann, "test", 34220099)
+        heard = await bob.news(FriendMessage)
+    assert [message.content.text for message in heard] == ["test", "test"]
+
+
+async def test_smartqq_in_java_finds_a_retcode_in_the_answer_to_a_message() -> None:
+    agent = (
+        "Mozilla/5.0 (Windows NT 6.3; WOW64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/45.0.2454.101 Safari/537.36"
+    )
+    async with Town() as town:
+        ann = await entered(town, "smartqq")
+        answer = json.loads(await sent(ann, "hi", 1, agent))
+    assert answer == {"errCode": 0, "msg": "send ok", "retcode": 0}
+
+
 # -- a poll that has nothing to tell -------------------------------------------------------------
 
 
@@ -200,8 +265,28 @@ async def test_a_poll_of_no_session_is_not_refused_at_once(psessionid: str) -> N
         loop = asyncio.get_running_loop()
         begun = loop.time()
         reply = await ann.ask(smartqq.POLL, forms.PollForm(53999199, Secret(psessionid)))
-    assert json.loads(reply.body)["retcode"] == 103
+    assert reply.body == b'{"errmsg":"error!!!","retcode":103}'
     assert loop.time() - begun >= 0.9
+
+
+async def test_webqq3_has_no_words_for_a_poll_of_no_session() -> None:
+    async with Town() as town:
+        reply = await town.visitor(town.ann).ask(webqq3.POLL, forms.PollForm(1, Secret("gone")))
+    assert reply.body == b'{"retcode":103,"errmsg":""}'
+
+
+async def test_smartqqbot_is_told_that_its_login_has_expired_when_it_is_kicked() -> None:
+    """It looks for a from_uin in every event, and polls for ever after any other retcode."""
+    agent = (
+        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_11_3) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/47.0.2526.111 Safari/537.36"
+    )
+    async with Town() as town:
+        ann, other = await entered(town, "smartqq"), town.visitor(town.ann)
+        await other.enter()
+        form = forms.PollForm(53999199, ann.session.psessionid)
+        told = [await ann.ask(smartqq.POLL, form, **{"User-Agent": agent}) for _ in range(2)]
+    assert [json.loads(reply.body)["retcode"] for reply in told] == [100012, 100012]
 
 
 async def test_two_clients_in_one_session_do_not_drive_each_other_round() -> None:

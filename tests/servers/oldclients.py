@@ -334,6 +334,56 @@ class PyWebQQ(OldClient):
         return {"qq": session["uin"], "nick": nick}
 
 
+class XhanQQBot(OldClient):
+    """xhan/qqbot 2015: cookies cut at the blank by hand, and check_sig by http, without any."""
+
+    def __init__(self, session: requests.Session) -> None:
+        super().__init__(session)
+        self.lines: list[str] = []  # of Set-Cookie
+
+    def fetch(self, url: str, cookie: str = "", **options: Any) -> requests.Response:
+        self.session.cookies.clear()
+        headers = {"Cookie": cookie, "Referer": "http://d.web2.qq.com/proxy.html?v=20110331002"}
+        method = "POST" if "data" in options else "GET"
+        options |= {"headers": headers, "timeout": 90, "allow_redirects": False}
+        return self.session.request(method, url, **options)
+
+    def keep(self, reply: requests.Response) -> None:
+        self.lines += reply.raw.headers.getlist("Set-Cookie")
+
+    def show(self) -> bytes:
+        self.keep(self.fetch(LOGIN_PAGE))
+        assert self.state()[0] == "65"  # about a code that it has not shown
+        reply = self.fetch("https://ssl.ptlogin2.qq.com/ptqrshow?appid=501004106&e=0&l=M&s=5")
+        self.keep(reply)
+        return reply.content
+
+    def state(self) -> list[str]:
+        url = STATE.format(token="", action=1234567.8, version=10138, login_sig="")
+        own = "".join(line.split(" ")[0] for line in self.lines)
+        reply = self.fetch(url, f"{own}RK=OfeLBai4FB; superuin=o3136623241; qrsig=hJ9GvNx*oIvLjP5I")
+        if lines := reply.raw.headers.getlist("Set-Cookie"):
+            self.lines = lines
+        return [text[1:-1] for text in re.findall(r"'.*?'", reply.content.decode())]
+
+    def enter(self) -> dict[str, Any]:
+        code, _, check_sig, *_ = self.state()
+        assert code == "0", (code, self.lines)
+        assert check_sig.startswith("http:")  # node's http takes no other
+        self.keep(self.fetch(check_sig))
+        last = [line for line in self.lines if "ptwebqq" in line][-1]
+        r = {"status": "online", "clientid": "12345678", "psessionid": None}
+        r["ptwebqq"] = re.sub("ptwebqq=(.*?);.*", r"\1", last)
+        form = {"r": json.dumps(r)}
+        url = "http://d.web2.qq.com/channel/login2"
+        result = json.loads(self.fetch(url, "; ".join(self.lines), data=form).content)["result"]
+        r = {"vfwebqq": result["vfwebqq"], "hash": hashes.eqq_hash(result["uin"], r["ptwebqq"])}
+        form = {"r": json.dumps(r)}
+        url = "http://s.web2.qq.com/api/get_user_friends2"
+        found = json.loads(self.fetch(url, "; ".join(self.lines), data=form).content)["result"]
+        return {"qq": result["uin"], "friends": [info["nick"] for info in found["info"]]}
+
+
 class Pual(OldClient):
     """pual_bot 2013 and twqq 2014: a password, and three values from check."""
 

@@ -140,9 +140,12 @@ class Visitor:
         body = request.data.decode() if isinstance(request.data, bytes) else None
         return await self._fetch(path, body, sent)
 
-    async def post(self, path: str, body: str, referer: str = REFERER_D) -> HTTPResponse:
+    async def post(
+        self, path: str, body: str, referer: str = REFERER_D, agent: str = ""
+    ) -> HTTPResponse:
         kind = "application/x-www-form-urlencoded"
-        return await self._fetch(path, body, {"Referer": referer, "Content-Type": kind})
+        headers = {"Referer": referer, "Content-Type": kind, "User-Agent": agent}
+        return await self._fetch(path, body, headers)
 
     async def proof(self, password: str = PASSWORD) -> forms.LoginForm:
         reply = await self.ask(webqq3.CHECK, forms.CheckForm(self.account))

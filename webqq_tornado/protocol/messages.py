@@ -252,7 +252,9 @@ def build_poll(reply: PollReply, wire_format: WireFormat) -> str:
         return wire_format.dump_events({"retcode": 0, "result": events})
     if reply.ptwebqq:
         return wire_format.dump({"retcode": reply.retcode, "p": reply.ptwebqq})
-    return wire.build_refusal(reply.retcode, "" if reply.retcode else "error")
+    if reply.retcode:
+        return wire_format.dump_events({"retcode": reply.retcode, "errmsg": wire_format.refusal})
+    return wire.build_refusal(0, "error")
 
 
 def parse_send_reply(text: str) -> SendReply:

@@ -167,8 +167,13 @@ def _finite_float(digits: str) -> float:
     return number
 
 
+# Not strict: there were clients that put their JSON together by hand, with line ends as they are
+# in the text of a message (zeruniverse/QQRobot 2017).
 _DECODER = json.JSONDecoder(
-    parse_constant=_refuse_constant, parse_int=_bounded_int, parse_float=_finite_float
+    parse_constant=_refuse_constant,
+    parse_int=_bounded_int,
+    parse_float=_finite_float,
+    strict=False,
 )
 
 

@@ -11,6 +11,8 @@ the last text
 fields of a message    with msg_id2, seq, info_seq,    without, and msg_type is 0
                        reply_ip
 events of poll2        fields in their own order       fields by the alphabet
+a refused poll         ``{"retcode":103,"errmsg":""}`` ``{"errmsg":"error!!!",
+                                                       "retcode":103}``
 =====================  ==============================  ================================
 
 Names (nicks, marks, cards, groups, categories, signatures) are as they are in both.
@@ -18,7 +20,8 @@ Names (nicks, marks, cards, groups, categories, signatures) are as they are in b
 Sources: the recorded answers of 2013 to 2018, and clients that cannot do with anything else.
 Mojo-Webqq 2018 dies at a name with ``\uXXXX``; qqbot 2017 and SmartQQBot 2016 compare texts
 whole; SmartQQBot replaces ``\u0026lt;`` in the JSON text and no other escape; pual_bot 2013
-looks for ``>>>``. A face without a space behind it: an answer to poll2 of January 2017.
+looks for ``>>>``; x1ah/QQRobot 2017 for "error" in a refusal. A face without a space behind it:
+an answer to poll2 of January 2017.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ class WireFormat(NamedTuple):
         escapes_tags: Whether ``<`` and ``>`` of messages are escaped.
         is_brief: Whether messages have no number but msg_id.
         is_sorted: Whether the fields of events are written by the alphabet.
+        refusal: The errmsg of a poll that is refused.
 
     Example:
         >>> print(WEBQQ3_FORMAT.dump("你"), SMARTQQ_FORMAT.dump("你"))
@@ -60,6 +64,7 @@ class WireFormat(NamedTuple):
     escapes_tags: bool
     is_brief: bool
     is_sorted: bool
+    refusal: str
 
     def dump(self, value: object) -> str:
         """A value as JSON."""
@@ -90,8 +95,18 @@ class WireFormat(NamedTuple):
 
 
 WEBQQ3_FORMAT = WireFormat(
-    is_ascii=True, adds_spaces=True, escapes_tags=False, is_brief=False, is_sorted=False
+    is_ascii=True,
+    adds_spaces=True,
+    escapes_tags=False,
+    is_brief=False,
+    is_sorted=False,
+    refusal="",
 )
 SMARTQQ_FORMAT = WireFormat(
-    is_ascii=False, adds_spaces=False, escapes_tags=True, is_brief=True, is_sorted=True
+    is_ascii=False,
+    adds_spaces=False,
+    escapes_tags=True,
+    is_brief=True,
+    is_sorted=True,
+    refusal="error!!!",
 )

@@ -26,6 +26,8 @@ logger = logging.getLogger("webqq_tornado.server")
 CAPTCHA_AFTER = 3
 #: Seconds for which a verify code is good.
 CODE_SECONDS = 300.0
+#: Seconds for which the address of check_sig stands for its login.
+SIGNATURE_SECONDS = 60.0
 #: Bytes of a check's cookie before its proof: when it was given out, and chance.
 _NONCE_BYTES = 16
 
@@ -66,6 +68,7 @@ class Gate:
             each=5000
         )  # nonce by account, code, address
         self._used: Recent[bool] = Recent()  # by nonce
+        self._signed: Recent[tuple[Secret, float]] = Recent()  # by signature of check_sig
         self._throttle = Throttle()
 
     # -- tickets ------------------------------------------------------------------------------
@@ -83,6 +86,17 @@ class Gate:
     def end_ticket(self, ptwebqq: str) -> None:
         """The client has logged out."""
         self._storage.remove_ticket(ptwebqq)
+
+    def sign(self, ptwebqq: Secret) -> str:
+        """A signature for the address of check_sig, which stands for a login, once."""
+        signature = secrets.token_hex(48)
+        self._signed.put(signature, (ptwebqq, time.monotonic() + SIGNATURE_SECONDS))
+        return signature
+
+    def signed(self, signature: str) -> Secret:
+        """The cookie ptwebqq of the login that was signed; "" if there is none, or no more."""
+        ptwebqq, expires = self._signed.take(signature) or (Secret(), 0.0)
+        return ptwebqq if time.monotonic() < expires else Secret()
 
     def vfwebqq(self, ptwebqq: str) -> Secret:
         """The vfwebqq of a SmartQQ login: it has one before its session is open.

@@ -9,13 +9,13 @@ import re
 import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
-from functools import wraps
+from functools import cached_property, wraps
 from http import HTTPStatus
 from http.client import responses
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 from urllib.parse import urlsplit
 
-from tornado.httputil import parse_body_arguments
+from tornado.httputil import parse_body_arguments, parse_cookie
 from tornado.web import HTTPError, RequestHandler
 
 from ..protocol import webqq3, wire
@@ -192,6 +192,24 @@ class Handler(RequestHandler):
         if not self.is_historical:
             return ""
         return domain if f".{self._host}".endswith(f".{domain}") else "qq.com"
+
+    @overload
+    def get_cookie(self, name: str, default: str) -> str: ...
+
+    @overload
+    def get_cookie(self, name: str, default: None = None) -> str | None: ...
+
+    def get_cookie(self, name: str, default: str | None = None) -> str | None:
+        """A cookie of the request; of several with its name the first, as Tencent's servers did.
+
+        xhan/qqbot 2015 puts old cookies of its author's, with a qrsig, behind its own.
+        """
+        return self._first_cookies.get(name, default)
+
+    @cached_property
+    def _first_cookies(self) -> dict[str, str]:
+        cookies = self.request.headers.get("Cookie", "").split(";")
+        return parse_cookie(";".join(reversed(cookies)))  # which lets the last one count
 
     @property
     def place(self) -> Place:

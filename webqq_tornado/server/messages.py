@@ -16,13 +16,13 @@ from ..database import is_locked
 from ..protocol import forms, smartqq, webqq3, wire
 from ..protocol.content import build_sent
 from ..protocol.delivery import IDEMPOTENCY_KEY, LAST_EVENT_ID, read_last_event_id
-from ..protocol.dialect import WEBQQ3
+from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from ..protocol.exchange import Exchange
 from ..protocol.models import Content, PollReply, Secret, SendReply
 from .channel import PollSession, SessionOver
 from .events import DISCUSSION
 from .gate import is_same
-from .habits import habits_of
+from .habits import SMARTQQ_CLIENTID, habits_of
 from .handlers import BAD_REQUEST, NOT_LOGGED_IN, UNKNOWN_CONTACT, Answer, ExchangeHandler
 from .storage import ROOM_KINDS, Conversation, Nonce
 
@@ -40,8 +40,8 @@ FOREVER = 2**40
 #: an answer), and between two tries.
 LOCKED_SECONDS, _LOCKED_PAUSE = 5.0, 0.05
 #: msg_id of clients that number nothing: they gave each message what they saw in a capture
-#: (webqq-core 2013, and bots in Python of 2013 and 2015).
-_NO_NUMBERS = frozenset({0, 13190001, 52880001, 91310001})
+#: (webqq-core 2013, and bots in Python of 2013, 2015 and 2017).
+_NO_NUMBERS = frozenset({0, 13190001, 34220099, 52880001, 91310001})
 #: Seconds that a poll takes at least when it has nothing to tell. Clients of that time leave it to
 #: the server to hold them: some poll a session that is over again as soon as they are refused, up
 #: to 2,400 times a second (measured), where Tencent's answer took as long as the network did.
@@ -88,8 +88,14 @@ async def _poll(handler: ExchangeHandler, form: forms.PollForm) -> str:
         is_held = session is not None and reply.retcode == NOTHING_NEW[session.dialect]
         pause = min(REFUSAL_SECONDS, channel.poll_timeout) if is_held else REFUSAL_SECONDS
         await channel.pause_until(begun + pause)
-    exchanges = session.exchanges if session else WEBQQ3
-    return exchanges.poll.answer(reply)
+    return _exchanges(session, form.clientid).poll.answer(reply)
+
+
+def _exchanges(session: PollSession | None, clientid: int) -> Dialect:
+    """Those of a session, also when it is not known any more."""
+    if session is None:
+        return SMARTQQ if clientid == SMARTQQ_CLIENTID else WEBQQ3
+    return session.exchanges
 
 
 async def _news(
@@ -135,7 +141,9 @@ def _send(
         nonce=_nonce(handler, session, form, conversation),
         room=room,
     )
-    return _SENT[session.dialect]
+    agent = handler.request.headers.get("User-Agent", "")
+    habits = habits_of(session.dialect, form.clientid, agent)
+    return _SENT_2017 if habits.reads_retcode else _SENT[session.dialect]
 
 
 def _ok(exchange: Exchange[Any, SendReply], words: str) -> str:
@@ -147,6 +155,8 @@ _SENT = {
     "webqq3": _ok(webqq3.SEND_FRIEND, "ok"),
     "smartqq": _ok(smartqq.SEND_FRIEND, "send ok"),
 }
+#: The same for clients that read the retcode, which it had from September 2017 on.
+_SENT_2017 = wire.dump({"errCode": 0, "msg": "send ok", "retcode": 0})
 
 
 def _nonce(

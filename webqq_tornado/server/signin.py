@@ -102,7 +102,7 @@ def grant(handler: Handler, account: Account, service: str, ticket: Secret | Non
         "uin": account.number,
         "service": service,
         "nodirect": 0,
-        way.signature: secrets.token_hex(48),
+        way.signature: handler.server.gate.sign(ptwebqq),
         "s_url": _own(handler, wanted) or handler.address_of(way.host, way.path, is_plain=True),
         "f_url": "",
         "ptlang": 2052,
@@ -186,18 +186,26 @@ class CheckSigHandler(Handler):
         """302 to the page that the login was for."""
         # 44 characters that end so, as captured in 2015: there were clients that counted them.
         own = {name: f"{secrets.token_urlsafe(32)}_" for name in ("p_skey", "pt4_token")}
-        own |= {"p_uin": self._own_cookie("uin")}
+        ptwebqq = self._signed() or self._own_cookie("ptwebqq")
+        ticket = self.server.gate.ticket(ptwebqq)
+        own |= {"p_uin": f"o0{ticket.account}" if ticket else self._own_cookie("uin")}
         for name, value in own.items():
             self.set_domain_cookie(name, value, "web2.qq.com")
         # Clients of SmartQQ read ptwebqq after this, and go without if it is not set anew. For
         # the same domain as before: qqbot 2017 fails when a name is there twice.
-        self.set_domain_cookie("ptwebqq", self._own_cookie("ptwebqq"))
+        self.set_domain_cookie("ptwebqq", ptwebqq)
         default = "/loginproxy.html?login2qq=1&webqq_type=10"
         target = _own(self, self.get_query_argument("s_url", ""))
         self.set_status(302)
         where = target or self.address_of("web2.qq.com", default)
         self.set_header("Location", quote(where, safe=_AS_IT_IS))
         self.write("0")  # pywebqq 2014 follows no redirect, but looks for this
+
+    def _signed(self) -> str:
+        """By the address alone: xhan/qqbot 2015 comes without its cookies."""
+        names = (way.signature for way in _WAYS.values())
+        given = (self.get_query_argument(name, "") for name in names)
+        return next(filter(None, map(self.server.gate.signed, given)), "")
 
     def _own_cookie(self, name: str) -> str:
         """A cookie that we have set; "" if it is none of ours, and not fit for a header."""
