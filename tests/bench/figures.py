@@ -22,6 +22,10 @@ _ACCOUNTS, _MESSAGES = 2_000, 400.0
 _AROUND = 90.0
 #: Seconds beyond its own that a soak takes: it comes to rest six times.
 _TO_COME_TO_REST = 300.0
+#: Connections to the server that ask for nothing, and accounts that poll.
+_IDLE, _POLLS = 5_000, 2_000
+#: Accounts that send, messages a second of all of them, and seconds of that.
+_TALKERS, _RATE, _TALK = 200, 1_000, 20
 #: MiB of a body.
 _BODY = 1024
 
@@ -102,6 +106,36 @@ class Waits(NamedTuple):
         for what, count in facts["problems"].items():
             yield f"{count} times: {what}"
 
+    def connections(self) -> Iterator[Figure | str]:
+        """Connections that ask the server for nothing, and polls that it holds."""
+        number = min(_IDLE, self.sockets)
+        with town.running(10, self.cores.server) as server:
+            facts = self._load("idle", number, *server)
+        most = 60.0 * number / _IDLE
+        yield Figure("connections", f"{number:,} idle connections", facts["grown_mib"], "MiB", most)
+        number = min(_POLLS, self.sockets)
+        with town.running(number, self.cores.server) as server:
+            facts = self._load("polls", number, *server)
+        yield Figure("connections", f"{number:,} polls held, each", facts["each_kib"], "KiB", 60.0)
+
+    def messages(self) -> Iterator[Figure | str]:
+        """Messages between friends through the server, at a steady rate."""
+        with town.running(_TALKERS, self.cores.server) as server:
+            facts = self._load("messages", _TALKERS, _RATE, _TALK, *server)
+        yield Figure("messages", f"heard, of {_RATE:,} offered a second", facts["rate"], "/s")
+        yield Figure("messages", "from send to poll, median", facts["p50_ms"], "ms")
+        yield Figure("messages", "from send to poll, p99", facts["p99_ms"], "ms", 150.0)
+        yield Figure("messages", "CPU of the server (of its core)", facts["server_cpu"] * 100, "%")
+        each = facts["server_cpu"] / facts["rate"] * 1e6
+        yield Figure("messages", "CPU of the server for each", each, "us")
+        for what in ("lost", "twice", "refused"):
+            if facts[what]:
+                yield f"{facts[what]:.0f} messages were {what}"
+
+    def _load(self, name: str, *arguments: object) -> Any:
+        command = python("load", name, *arguments)
+        return json_of(command, self.cores.client, _TALK + _AROUND)
+
     def _measure(self, name: str, *arguments: object) -> Any:
         command = python("waiting", name, *arguments)
         return json_of(command, self.cores.client, _WAIT + _SPREAD)
@@ -129,5 +163,7 @@ FIGURES: dict[str, tuple[str, Callable[[Waits], Iterator[Figure | str]]]] = {
     "delayed": (f"{_DELAYED:,} delayed chains", Waits.delayed),
     "accounts": ("Accounts in one process, chatting", Waits.accounts),
     "soak": ("A mixed flow against servers that misbehave", Waits.soak),
+    "connections": ("Connections of the server that wait", Waits.connections),
+    "messages": (f"{_RATE:,} messages a second through the server", Waits.messages),
     "bodies": (f"Bodies of {_BODY:,} MiB", Waits.bodies),
 }

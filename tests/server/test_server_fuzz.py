@@ -112,7 +112,7 @@ class Arena(logging.Handler):
         writer.write(head.encode())
         assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
         with contextlib.suppress(ConnectionError):
-            writer.writelines(frames)
+            writer.write(b"".join(frames))
             writer.write_eof()
             await reader.read()
         writer.close()

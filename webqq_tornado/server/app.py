@@ -231,7 +231,9 @@ def _application(server: WebQQServer) -> Application:
     exchange: Call[Any]
     # Where both dialects have a path, the table of WebQQ 3 reads the requests of either.
     exchanges = {one.path: one for one in (*smartqq.EXCHANGES, *webqq3.EXCHANGES)}
-    for exchange in exchanges.values():
+    # Tornado tries one route after the other: polls and messages, which are most of all requests,
+    # come first.
+    for exchange in sorted(exchanges.values(), key=lambda one: one.name not in messages.ANSWERS):
         if exchange.name in answers:
             kind = messages.PollHandler if exchange is webqq3.POLL else ExchangeHandler
             route = {"server": server, "exchange": exchange, "answer": answers[exchange.name]}
