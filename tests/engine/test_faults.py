@@ -34,8 +34,8 @@ from webqq_tornado import (
     TooLargeError,
 )
 from webqq_tornado.engine.inflow import Inflow
-from webqq_tornado.engine.lane import Transfer
 from webqq_tornado.engine.outflow import IteratorOutflow
+from webqq_tornado.engine.transfer import Transfer
 
 #: Seconds that a fault may take to become known: our own limits, and some for a slow machine.
 DEADLINE = 60.0

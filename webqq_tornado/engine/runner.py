@@ -23,7 +23,7 @@ from .chain import Below, Chain, Errback, Kept, Link, Next, State, checked_link,
 from .conduct import Breaker, Conduct, Retry
 from .errors import ClosedError, DeadlineError, LinkError, LoggedOut, StreamError, safe_url
 from .fanout import FanOut
-from .lane import Lane, Outcome
+from .lane import Lane
 from .limits import Limits
 from .loops import asyncio_loop_of
 from .merging import merge_into_parent
@@ -35,6 +35,7 @@ from .response import Response
 from .session import Session
 from .streamed import Streamed
 from .tracebacks import cut_callers, first_line
+from .transfer import Outcome
 from .transport import Transport
 from .turns import Turns
 from .waiting import make_task, wait

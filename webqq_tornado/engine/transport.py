@@ -54,7 +54,7 @@ import asyncio
 import heapq
 import os
 import weakref
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from time import monotonic
 
@@ -64,7 +64,7 @@ from tornado.ioloop import IOLoop
 from .connections import Connections
 from .errors import ClosedError, ConnectError, StreamError, as_failure, safe_url
 from .headerlines import is_cut
-from .lane import LANE_CONNECTIONS, LANE_TRANSFERS, Lane, Outcome, Transfer, postponed
+from .lane import LANE_CONNECTIONS, LANE_TRANSFERS, Lane, postponed
 from .loops import asyncio_loop_of, descriptor_limit, is_nested
 from .options import Options
 from .pipes import Pipes
@@ -72,6 +72,7 @@ from .poller import Poller, WatchedSocket, idle_sockets, readable_of
 from .request import Request
 from .response import Response, StreamedResponse
 from .session import Session
+from .transfer import Outcome, Transfer
 
 __all__ = ["Transport"]
 
@@ -142,6 +143,8 @@ class Transport:
         self._watch_timer: asyncio.TimerHandle | None = None
         self._watch_serial = 0
         self._may_have_left = False  # connections whose requests are new since the last look
+        #: Those that go out at their lane's next kick, over TLS.
+        self._over_tls: defaultdict[Lane, list[Transfer]] = defaultdict(list)
         self._special: set[Transfer] = set()  # in flight, with pipes
         self._descriptors = descriptor_limit()
         self._shared: set[int] = set()  # sockets that a forked child may hold open
@@ -211,7 +214,7 @@ class Transport:
         lane.active += 1
         self._may_have_left = True
         if transfer.is_over_tls:
-            lane.over_tls.append(transfer)
+            self._over_tls[lane].append(transfer)
         if transfer.pipes is not None:
             self._special.add(transfer)
         if not lane.is_due:
@@ -497,7 +500,7 @@ class Transport:
                 continue
             self._touched.add(lane)
             running = lane.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1]
-            if lane.over_tls:
+            if self._over_tls:
                 self._refuse_early_answers(lane)
             if running < lane.active:
                 self._collect(lane)
@@ -510,7 +513,7 @@ class Transport:
         """Take the transfers that ended off their lane."""
         _, succeeded, failed = lane.info_read()
         for easy, code, text in failed:
-            transfer = easy.transfer
+            transfer: Transfer = easy.transfer
             transfer.has_notes = True
             if transfer.failure is None:
                 transfer.failure = code, text
@@ -540,7 +543,7 @@ class Transport:
     def _begin_anew(self, transfer: Transfer, lane: Lane) -> None:
         lane.add_handle(transfer.easy)
         if transfer.is_over_tls:
-            lane.over_tls.append(transfer)
+            self._over_tls[lane].append(transfer)
         self.kick_soon(lane)
 
     def _note_connection(self, transfer: Transfer) -> None:
@@ -716,15 +719,6 @@ class Transport:
         if self.connections.is_open(fd):
             self._idle.add(fd)
 
-    @property
-    def is_multiplexed(self) -> bool:
-        """Whether some connection speaks HTTP/2 or 3, or has done so."""
-        return self.connections.is_multiplexed
-
-    def is_retired(self, address: str, port: int) -> bool:
-        """Whether nothing can be sent on the connection with this end."""
-        return self.connections.is_retired(address, port)
-
     def _retire_readable(self) -> None:
         """Look at the idle connections just before requests may go out on them."""
         self._may_have_left = False
@@ -744,8 +738,7 @@ class Transport:
         OpenSSL reads ahead: what a server has sent behind an answer, as a record of its own, lies
         there until the next request, unseen by libcurl and by who watches the socket.
         """
-        sent, lane.over_tls = lane.over_tls, []
-        for transfer in sent:
+        for transfer in self._over_tls.pop(lane, ()):
             if transfer.lane is not lane or not transfer.header_lines:
                 continue
             fd = int(transfer.easy.getinfo(pycurl.ACTIVESOCKET))

@@ -1,0 +1,706 @@
+"""Transfers: one easy handle each, and the request that is in flight on it.
+
+What libcurl's callbacks may do here, and why, is told in `transport`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import pycurl
+
+from .addresses import is_public
+from .errors import AddressError, StreamError, from_curl, safe_url
+from .headerlines import announced_size, codings_of, is_cut, is_gzip, leads_on
+from .inflating import Members, inflated
+from .inflow import REDIRECT_BODY, add_chunk
+from .lane import Lane
+from .loops import lacks_descriptors
+from .options import AT_MOST_ONCE, BODY_LIMIT, FOLLOWS, INFLATES, PUBLIC_ONLY, Options
+from .pipes import Pipes
+from .request import Request
+from .response import Response
+from .session import Session
+from .tcpinfo import bytes_read
+
+__all__ = ["Carrier", "Easy", "Outcome", "Transfer"]
+
+#: CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl has no name for.
+_SUPPRESS_CONNECT_HEADERS = 265
+
+_BASE_OPTIONS: Options = {
+    pycurl.NOSIGNAL: 1,  # libcurl must not touch signals; its resolver has its own thread
+    pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+    # A connection whose other end has vanished is an error within a minute, also while nothing is
+    # to be sent: that of a long poll else waits for its timeout.
+    pycurl.TCP_KEEPALIVE: 1,
+    pycurl.TCP_KEEPIDLE: 15,  # seconds without a byte
+    pycurl.TCP_KEEPINTVL: 5,  # between probes, of which the system sends 3 to 9
+    # What this libcurl was built to trust is not asked for, see `trust`.
+    pycurl.CAINFO: None,
+    pycurl.CAPATH: None,
+    pycurl.PROXY_CAINFO: None,
+    pycurl.PROXY_CAPATH: None,
+    # Our own limit is looked at elsewhere. Without any libcurl takes a length that it cannot
+    # count for none at all, and whatever comes for the body.
+    pycurl.MAXFILESIZE_LARGE: 2**63 - 1,
+    # Else what a proxy says to CONNECT comes first among the header lines.
+    _SUPPRESS_CONNECT_HEADERS: 1,
+}
+#: In the order of `response.TIMES`. On a connection that was there already the later ones are 0.
+_TIMES_OF_EACH = (pycurl.TOTAL_TIME, pycurl.STARTTRANSFER_TIME)
+_TIMES_OF_FIRST = (
+    *_TIMES_OF_EACH,
+    pycurl.PRETRANSFER_TIME,
+    pycurl.NAMELOOKUP_TIME,
+    pycurl.CONNECT_TIME,
+    pycurl.APPCONNECT_TIME,
+)
+
+#: libcurl's errors.
+_NOT_CONNECTED, _NOT_WRITTEN, _NO_ANSWER, _NOT_SENT, _NOT_DECODED = 7, 23, 52, 55, 61
+_TOO_LARGE, _NOT_REWOUND = 63, 65
+_INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
+_IN_HEADERS = frozenset({1, 8, 100})
+#: Those that a connection may be to blame for that others have used before.
+_OF_OLD_CONNECTIONS = frozenset({1, 8, 16, _NO_ANSWER, _NOT_SENT, 56})
+#: Bytes of a body that an idle handle may go on holding: of a larger one it is blanked.
+_SMALL_BODY = 2048
+#: libcurl's errors of a body whose headers were all there: broken off, refused by us, reset, ...
+_IN_BODY = frozenset({16, 18, 23, 56, 61, 63, 92, 95})
+_CHALLENGES = (401, 407)
+_NO_TUNNEL = "CONNECT tunnel failed, response 407"
+_NOT_SENT_AGAIN = "The connection broke off before an answer, and nothing is sent twice"
+_EARLY = "An answer was there before the request was sent: it is that to another one"
+_UNKNOWN_ENCODING = "Unrecognized content encoding"
+#: Of CURLOPT_DEBUGFUNCTION's kinds: libcurl's own words; and those about a refused stream.
+_TEXT = 0
+_REFUSALS = (b" refused by server, try again", b"Downgrades to HTTP/1.1")
+_BYTES = (pycurl.SIZE_UPLOAD_T, pycurl.SIZE_DOWNLOAD_T, pycurl.HEADER_SIZE, pycurl.REQUEST_SIZE)
+
+
+class Outcome(Protocol):
+    """Who is told how a transfer ended: at most once, never from inside libcurl."""
+
+    def __call__(self, result: Response | Exception, lane: Lane | None, /) -> None:
+        """Take the response or the error; the lane is where its connection now idles."""
+
+
+class Easy(pycurl.Curl):
+    """An easy handle that knows its transfer."""
+
+    transfer: Transfer
+
+
+class Used(Protocol):
+    """The connections that requests were sent on."""
+
+    @property
+    def is_multiplexed(self) -> bool:
+        """Whether some speak HTTP/2 or 3, or have done so."""
+
+    def is_retired(self, address: str, port: int) -> bool:
+        """Whether nothing can be sent on the one with this end of ours."""
+
+    def read_from(self, address: str, port: int) -> tuple[int, int] | None:
+        """The one with this end of ours, and the bytes that were read from it."""
+
+    def may_have_read(self, fd: int, lines: Iterable[bytes]) -> bool:
+        """Whether these lines can have been read since the last request was over."""
+
+
+class Carrier(Protocol):
+    """What a transfer needs of the transport that carries it."""
+
+    @property
+    def connections(self) -> Used:
+        """The connections that requests were sent on."""
+
+    def kick_soon(self, lane: Lane) -> None:
+        """Kick the lane when this turn ends, or in the next one."""
+
+    def on_new_socket(self, fd: int, transfer: Transfer) -> None:
+        """Forget the socket that had this number."""
+
+    def attend(self, transfer: Transfer) -> None:
+        """Serve the transfer's pipes outside libcurl."""
+
+
+class Transfer:
+    """An easy handle and what is in flight on it. Pooled: its options stay set.
+
+    Args:
+        transport: to tell of new sockets, and of what is to be done outside libcurl.
+    """
+
+    __slots__ = (
+        "_identity",
+        "_is_early",
+        "_is_measured",
+        "_is_restarted",
+        "_is_ruled",
+        "_is_sent",
+        "_listens",
+        "_may_be_refused",
+        "_read_before",
+        "_room",
+        "_transport",
+        "_was_refused",
+        "body",
+        "discards",
+        "easy",
+        "failure",
+        "has_large_body",
+        "has_nonce",
+        "has_notes",
+        "has_tls_proxy",
+        "header_lines",
+        "home",
+        "idle_seconds",
+        "inflates",
+        "is_attended",
+        "is_marked",
+        "is_over_tls",
+        "is_waiting",
+        "lane",
+        "limit",
+        "looked_up",
+        "may_be_challenged",
+        "moved",
+        "moved_at",
+        "opened",
+        "options",
+        "outcome",
+        "pipes",
+        "public_only",
+        "refused",
+        "request",
+        "session",
+        "url",
+        "watched_at",
+    )
+
+    def __init__(self, transport: Carrier) -> None:
+        self._transport = transport
+        self._room = self.limit = sys.maxsize  # bytes of body that may still come
+        self.is_attended = False  # the transport is to serve its pipes
+        self.is_waiting = False  # it has ended, but what came was not taken yet
+        self.opened: list[int] = []  # sockets, for the request in flight
+        self.refused = ""  # an address that is not public
+        self.looked_up = ""  # the origin whose name may be looked up for it
+        self.idle_seconds = 0.0  # without a byte, after which it is given up; 0: never
+        self.moved = 0  # bytes, when that was looked at,
+        self.moved_at = 0.0  # and the last time that there were more
+        self.watched_at = 0.0  # when it is looked at next; 0: never
+        self.has_notes = False  # about the request in flight, to be looked at when it ends
+        self._is_measured = False  # against the limit, by what the headers announce
+        self._is_sent = -1  # header lines that there were when the request was sent last
+        self._was_refused = False  # by the server, which has not worked on it
+        self._read_before: tuple[int, int] | None = None  # it was sent: from which socket, bytes
+        self._is_early = False  # the answer had been read by then
+        self._identity: object = None  # whose digest state the handle has
+        self.easy = Easy()
+        self.easy.transfer = self
+        self.body: list[bytes] = []
+        self.header_lines: list[bytes] = []
+        self.lane: Lane | None = None  # where it is in flight
+        self.home: Lane | None = None  # where it was last
+        self.failure: tuple[int, str] | Exception | None = None  # libcurl's number and words
+        self.pipes: Pipes | None = None  # what goes through the caller's hands: set only once
+        self.outcome: Outcome | None = None
+        self.request: Request | None = None
+        self.session: Session | None = None  # its share is the one thing that reset() leaves
+        self._blank()
+
+    def _blank(self) -> None:
+        """Bring the handle to the state that `options == {}` stands for."""
+        easy = self.easy
+        easy.reset()
+        for option, value in _BASE_OPTIONS.items():
+            easy.setopt(option, value)
+        self._mind_cookies()
+        easy.setopt(pycurl.SOCKOPTFUNCTION, self._on_sockopt)
+        easy.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
+        easy.setopt(pycurl.WRITEFUNCTION, self._on_body)
+        self.discards = self.is_marked = self.has_nonce = self.has_large_body = False
+        self._is_restarted = self.public_only = self.inflates = False
+        self._listens = self._may_be_refused = False
+        self.has_tls_proxy = self.is_over_tls = False
+        self.may_be_challenged = False  # libcurl may go on from a 401 or 407 by itself
+        self._is_ruled = False  # something of each request is to be minded
+        self._identity = None
+        self.limit = sys.maxsize
+        self.options: Options = {}
+        self.url = ""
+
+    def _mind_cookies(self) -> None:
+        if self.session is not None and self.session.keeps_cookies:
+            self.easy.setopt(pycurl.COOKIEFILE, "")  # how libcurl is told to mind them
+
+    def _on_sockopt(self, fd: int, _purpose: int) -> int:
+        self.has_notes = True
+        self.opened.append(fd)
+        self._transport.on_new_socket(fd, self)
+        return pycurl.SOCKOPT_OK
+
+    def _on_open_socket(self, _purpose: int, address: Any) -> int:
+        """A socket to connect to an address, if that is public."""
+        host = address.addr[0] if address.family in _INTERNET else "a unix socket"
+        if not is_public(host):
+            self.has_notes = True
+            self.refused = host
+            return int(pycurl.SOCKET_BAD)
+        try:
+            # By its number it is libcurl's alone; of an object libcurl would get a copy, without
+            # the flag that keeps it from programs that are started meanwhile.
+            return socket.socket(address.family, address.socktype, address.protocol).detach()
+        except OSError:
+            return int(pycurl.SOCKET_BAD)  # and its errno is libcurl's to tell
+
+    def _on_body(self, chunk: bytes) -> int | None:
+        # Counted as decompressed: a few KiB may become some GiB, in one call of libcurl.
+        self._room -= len(chunk)
+        if self._room < 0:
+            return 0
+        if not self.body:  # most bodies come as one
+            self.body.append(chunk)
+            return None
+        # Not by MAXFILESIZE, which judges answers without a body, too: to HEAD, and 304.
+        if not self._is_measured:
+            self.has_notes = self._is_measured = True
+            self._measure()
+            if self._room < 0:
+                return 0
+        add_chunk(self.body, chunk)
+        return None
+
+    def _measure(self) -> None:
+        """Look at what the headers announce."""
+        lines = self.header_lines
+        if announced_size(lines) > self.limit:
+            self._room = -1
+        elif self.follows and leads_on(lines):
+            self._room = min(self._room, REDIRECT_BODY)
+
+    def _on_send(self, _peer: str, address: str, _peer_port: int, port: int) -> int:
+        """Whether libcurl may send the request, which is not idempotent: at most once.
+
+        It repeats by itself what it has sent on a connection that was there already and then
+        broke, although a server may have worked on it (RFC 9110, 9.2.2).
+        """
+        if self._transport.connections.is_retired(address, port):
+            return int(pycurl.PREREQFUNC_OK)  # not a byte can leave on it
+        lines = len(self.header_lines)
+        # After an answer (401, 417) it is sent anew; and after the server's word that it has
+        # not worked on it, in HTTP/2 and 3.
+        if self._is_sent == lines and not self._was_refused:
+            self.failure = _NO_ANSWER, _NOT_SENT_AGAIN
+            return int(pycurl.PREREQFUNC_ABORT)
+        self.has_notes = True
+        self._is_sent, self._was_refused = lines, False
+        if self.is_over_tls and not self.opened:
+            self._read_before = self._transport.connections.read_from(address, port)
+        return int(pycurl.PREREQFUNC_OK)
+
+    def _listen(self) -> None:
+        """Hear libcurl's own words: they cost more than all else of such a request."""
+        # Only on a connection that others have used does libcurl send again, so that some must
+        # have spoken HTTP/2 or 3 before.
+        self._listens = True
+        self.easy.setopt(pycurl.VERBOSE, 1)
+        self.easy.setopt(pycurl.DEBUGFUNCTION, self._on_debug)
+
+    def _on_debug(self, kind: int, text: bytes) -> None:
+        if kind == _TEXT and any(words in text for words in _REFUSALS):
+            # There is no other way to know it from a broken connection.
+            self._was_refused = True
+
+    def add_header_line(self, line: bytes) -> None:
+        """Keep one more; and see whether the first one was there before the request was sent."""
+        self.header_lines.append(line)
+        if self._read_before is not None:
+            (fd, before), self._read_before = self._read_before, None
+            now = bytes_read(fd)
+            if line.startswith(b"HTTP/1") and now is not None and now - before < len(line):
+                self._is_early = True
+
+    def prepare(self, request: Request, options: Options, session: Session, discards: bool) -> None:
+        """Set what differs from the last request on this handle.
+
+        Raises:
+            pycurl.error, TypeError, UnicodeError: a value is refused; the handle is in doubt.
+            OSError, ValueError: of the body or sink; likewise.
+        """
+        easy = self.easy
+        if self.is_marked:
+            self._blank()
+        if options is not self.options:
+            self._set_options(options)
+        if session is not self.session:
+            self.leave_session()
+            easy.setopt(pycurl.SHARE, session.share)
+            self.session = session
+            self._mind_cookies()  # taking part in a share forgets it
+        if self._is_ruled:
+            self._mind_rules(request, options)
+        if request.url != self.url:
+            easy.setopt(pycurl.URL, request.url)
+            self.url = request.url
+            self.is_over_tls = self.has_tls_proxy or request.url[4] == "s"
+        if discards is not self.discards:
+            # len() answers "all taken" and keeps nothing: a body nobody reads costs nothing.
+            easy.setopt(pycurl.WRITEFUNCTION, len if discards else self._on_body)
+            self.discards = discards
+        if request.is_special:
+            self.is_marked = True
+            self.pipes = Pipes(self, request)
+            self.pipes.set_callbacks()
+        self.request = request
+        self._room = self.limit
+        if self.has_notes or self.is_over_tls:
+            self.has_notes = self.has_nonce or self.is_over_tls
+            self._is_measured = False
+            self._is_sent, self.opened, self.refused = -1, [], ""
+            self._read_before, self._is_early = None, False
+
+    def _mind_rules(self, request: Request, options: Options) -> None:
+        if self.may_be_challenged:
+            self._mind_digest(request, options)
+        if (
+            self._may_be_refused
+            and not self._listens
+            and self._transport.connections.is_multiplexed
+        ):
+            self._listen()
+
+    def leave_session(self) -> None:
+        """Let go of the session that it was last used for."""
+        if self.session is not None:
+            self.easy.unsetopt(pycurl.SHARE)
+            self.session = None
+            # What the handle has of a server's nonce is of that session, too.
+            self.is_marked = self.is_marked or self._identity is not None
+
+    def _set_options(self, options: Options) -> None:
+        old = self.options
+        if not old.keys() <= options.keys():
+            self._blank()  # what is to be unset is not worth a table of its own
+            old = self.options
+        for option, value in options.items():
+            if old.get(option) != value:
+                if option < 0:
+                    self._set_own_option(option, value)
+                else:
+                    self.easy.setopt(option, value)
+        self.options = options
+        self.has_large_body = len(options.get(pycurl.POSTFIELDS) or b"") > _SMALL_BODY
+        auths = options.get(pycurl.HTTPAUTH), options.get(pycurl.PROXYAUTH)
+        self.may_be_challenged = pycurl.HTTPAUTH_DIGEST in auths
+        self.has_nonce = False
+        self._is_ruled = self.may_be_challenged or self._may_be_refused
+        self.has_tls_proxy = (options.get(pycurl.PROXY) or b"").startswith(b"https:")
+        self.is_over_tls = self.has_tls_proxy or self.url[4:5] == "s"
+
+    def is_multiplexed(self) -> bool:
+        """Whether it came by HTTP/2 or 3: there servers may speak on idle connections."""
+        lines = self.header_lines
+        return bool(lines) and lines[0].startswith((b"HTTP/2", b"HTTP/3"))
+
+    def forget_body(self) -> None:
+        """It was sent, and an idle handle need not hold it."""
+        self._blank()
+
+    def _set_own_option(self, option: int, value: int) -> None:
+        if option == BODY_LIMIT:
+            self.limit = value or sys.maxsize
+        elif option == AT_MOST_ONCE:
+            self.easy.setopt(pycurl.PREREQFUNCTION, self._on_send)
+            if value > 1:
+                self._may_be_refused = True
+                self.easy.setopt(pycurl.HEADERFUNCTION, self.add_header_line)
+        elif option == INFLATES:
+            self.inflates = True
+        elif option == PUBLIC_ONLY:
+            self.public_only = True
+            self.easy.setopt(pycurl.OPENSOCKETFUNCTION, self._on_open_socket)
+
+    def _mind_digest(self, request: Request, options: Options) -> None:
+        """A handle keeps nonces: for that server or proxy, and these credentials."""
+        server: object = None
+        if options.get(pycurl.HTTPAUTH) == pycurl.HTTPAUTH_DIGEST:
+            place = request.url.partition("?")[0].split("/", 3)[:3]
+            server = place, options.get(pycurl.USERNAME), options.get(pycurl.PASSWORD)
+        identity = server, options.get(pycurl.PROXY)
+        # What goes through the caller's hands does so once: it is not to meet a nonce that is old.
+        if self.is_marked or request.is_special or self._identity not in (None, identity):
+            self._blank()
+            self._set_options(options)
+        self.has_nonce = self._identity == identity
+        self.has_notes = self.has_notes or self.has_nonce
+        self._identity = identity
+
+    # -- another start --------------------------------------------------------------------------
+
+    def restarts(self) -> bool:
+        """Whether what has ended is to be begun again, and is ready for it.
+
+        libcurl gives up where we know better. That is so once for a request at most.
+        """
+        if self._is_restarted or self.outcome is None:
+            return False
+        if isinstance(self.failure, tuple):
+            is_good = self._evades(*self.failure)
+        else:
+            is_good = self.failure is None and self._is_challenged()
+        if is_good:
+            self.failure = None
+            self.header_lines.clear()
+            self.body.clear()
+            self._room = self.limit
+            # The next request is to find nothing of this.
+            self._is_restarted = self.is_marked = True
+        return is_good
+
+    def forgive(self) -> None:
+        """What went wrong with the body of a redirect that is followed is nobody's business."""
+        is_of_body = isinstance(self.failure, tuple) and self.failure[0] in _IN_BODY
+        lines = self.header_lines
+        if is_of_body and self.follows and leads_on(lines) and not is_cut(lines):
+            self.failure = None
+            self.body.clear()
+            self._room = self.limit
+
+    def _evades(self, code: int, text: str) -> bool:
+        """Whether there is another way round what libcurl failed by."""
+        if self._is_sent >= 0:
+            return False
+        if self.has_nonce and text.startswith(_NO_TUNNEL):
+            self._forget_nonce()
+            return True
+        if code == _NOT_DECODED and text.startswith(_UNKNOWN_ENCODING):
+            # A word that is no coding, such as "utf-8" or "aws-chunked" of an object store.
+            self.easy.setopt(pycurl.HTTP_CONTENT_DECODING, 0)
+        elif code in _OF_OLD_CONNECTIONS and not self.opened and is_cut(self.header_lines):
+            # It has met one dead connection after the other, and stops after five; or what lay
+            # in a connection was not for this request.
+            self.easy.setopt(pycurl.FRESH_CONNECT, 1)
+        else:
+            return code == _NOT_WRITTEN and self._room >= 0 and self._inflates_members()
+        return self.pipes is None or self.pipes.rewind()
+
+    def _inflates_members(self) -> bool:
+        """Whether the body is to be had anew and decoded here.
+
+        libcurl takes what is behind the first member of a gzip body for an error, and its words
+        are not always about that.
+        """
+        if self.pipes is not None or pycurl.ENCODING not in self.options:
+            return False
+        if not is_gzip(self.header_lines):
+            return False
+        self.easy.setopt(pycurl.HTTP_CONTENT_DECODING, 0)
+        if not self.discards:
+            self.easy.setopt(pycurl.WRITEFUNCTION, self._decoding(Members(self._on_body)))
+        return True
+
+    def _decoding(self, members: Members) -> Callable[[bytes], int | None]:
+        def write(chunk: bytes) -> int | None:
+            try:
+                return members(chunk)
+            except zlib.error as error:
+                self.failure = _NOT_DECODED, str(error)
+                return 0
+
+        return write
+
+    def is_answered_early(self, fd: int) -> bool:
+        """Whether what has come, in the call that has sent the request, had been there before.
+
+        Args:
+            fd: its connection's; -1 if that is closed.
+        """
+        if self.opened or not self.header_lines or self._is_sent >= 0 or self.is_multiplexed():
+            return self._is_early
+        # Where nobody can tell any more it is asked for again, which does no harm.
+        return fd < 0 or not self._transport.connections.may_have_read(fd, self.header_lines)
+
+    def refuse_early_answer(self) -> tuple[int, str]:
+        """Forget what was there before the request was sent: it answers another one.
+
+        Returns:
+            What the failure is, in libcurl's terms.
+        """
+        self.header_lines.clear()
+        self.body.clear()
+        if self.pipes is not None:
+            self.pipes.forget()
+        return _NO_ANSWER, _EARLY
+
+    def _is_challenged(self) -> bool:
+        """The nonce that it was begun with is not taken any more: then it is forgotten."""
+        # libcurl itself answers that only if the server says stale=true; with a challenge that
+        # it has answered there are two blocks of headers.
+        if not self.has_nonce or self.pipes is not None:
+            return False
+        if self.easy.getinfo(pycurl.RESPONSE_CODE) not in _CHALLENGES:
+            return False
+        is_answer = sum(line.startswith(b"HTTP/") for line in self.header_lines) == 1
+        if is_answer:
+            self._forget_nonce()
+        return is_answer
+
+    def _forget_nonce(self) -> None:
+        request, session, options, discards = (
+            self.request,
+            self.session,
+            self.options,
+            self.discards,
+        )
+        assert request is not None and session is not None  # noqa: S101, PT018 - it had both
+        self._blank()
+        self.prepare(request, options, session, discards)
+
+    # -- for its pipes --------------------------------------------------------------------------
+
+    @property
+    def is_in_flight(self) -> bool:
+        """It has not ended."""
+        return self.lane is not None
+
+    def attend(self) -> None:
+        """Have the pipes served outside libcurl."""
+        if not self.is_attended:
+            self.is_attended = True
+            self._transport.attend(self)
+
+    def resumed(self) -> None:
+        """Have libcurl go on with it."""
+        if self.lane is not None:
+            self._transport.kick_soon(self.lane)
+
+    @property
+    def own_headers(self) -> list[bytes]:
+        """The header lines that were set on it."""
+        return self.options.get(pycurl.HTTPHEADER) or []
+
+    @property
+    def follows(self) -> bool:
+        """A redirect is followed."""
+        return bool(self.options.get(FOLLOWS))
+
+    def answer(self) -> Response:
+        """Status and headers of the final answer; not to be called inside libcurl."""
+        assert self.request is not None  # noqa: S101 - it has one while it lasts
+        status = self.easy.getinfo(pycurl.RESPONSE_CODE)
+        return Response(self.request, status, self.url, self.header_lines[:], b"")
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def take(self, request: Request) -> Response | Exception:
+        """The response that has arrived, or what came instead."""
+        if self.failure is not None:
+            return self._failure(request)
+        return self.response(request)
+
+    def note_cut(self) -> None:
+        """Its headers have no end."""
+        self.failure = 8, "The server broke off in the headers"
+
+    def response(self, request: Request) -> Response | Exception:
+        """What has arrived so far, as a response."""
+        easy, body, lines = self.easy, self.body, self.header_lines
+        # Of nearly all the first empty line is the last line: one answer, and all of it.
+        is_single = lines and lines[-1] == b"\r\n" and lines.index(b"\r\n") == len(lines) - 1
+        if (not is_single or lines[0][9:10] == b"1") and is_cut(lines):
+            self.note_cut()
+            return self._failure(request)
+        times = _TIMES_OF_FIRST if self.opened else _TIMES_OF_EACH
+        data = body[0] if len(body) == 1 else b"".join(body)
+        if self.inflates and data:
+            try:
+                data = inflated(data, codings_of(lines), self.limit)
+            except (zlib.error, OverflowError) as error:
+                if not (self.follows and leads_on(lines)):
+                    return self._not_inflated(request, error)
+        return Response(
+            request,
+            easy.getinfo(pycurl.RESPONSE_CODE),
+            self.url,
+            lines[:],
+            data,
+            tuple(map(easy.getinfo, times)),
+        )
+
+    def _not_inflated(self, request: Request, error: Exception) -> StreamError:
+        if isinstance(error, OverflowError):
+            return self._error(request, _TOO_LARGE, f"More than {self.limit} bytes")
+        return self._error(request, _NOT_DECODED, f"Error while processing content: {error}")
+
+    def _failure(self, request: Request) -> Exception:
+        if isinstance(self.failure, Exception):
+            return self.failure
+        assert self.failure is not None  # noqa: S101 - for the type checker
+        if self.pipes is not None and self.pipes.refusal is not None:
+            return self.pipes.refusal
+        if self._room < 0:
+            return self._error(request, _TOO_LARGE, f"More than {self.limit} bytes")
+        if self.failure[0] == _NOT_REWOUND and self._is_sent == len(self.header_lines):
+            return self._error(request, _NO_ANSWER, _NOT_SENT_AGAIN)
+        return self._error(request, *self.failure)
+
+    def _error(self, request: Request, code: int, text: str) -> StreamError:
+        """What libcurl's number means for the request."""
+        if code == _NOT_CONNECTED and self.refused and not self.opened:
+            return _address_error(request, self.refused)
+        is_proxied = bool(self.easy.getinfo(pycurl.USED_PROXY))
+        number = self.easy.getinfo(pycurl.OS_ERRNO) if code == _NOT_CONNECTED else 0
+        if number:
+            text = f"{text.rstrip('. ')}: [Errno {number}] {os.strerror(number)}"
+        return from_curl(
+            code,
+            text,
+            method=request.method,
+            url=request.url,
+            request=request,
+            is_proxied=is_proxied,
+            is_tunnelling=is_proxied and code in _IN_HEADERS and self._is_tunnelling(request),
+            lacks_descriptors=code == _NOT_CONNECTED and not number and lacks_descriptors(),
+        )
+
+    def _is_tunnelling(self, request: Request) -> bool:
+        """What came was the proxy's: the server has not been reached."""
+        if not self.opened or not request.url.startswith("https:"):
+            return False
+        return not self.easy.getinfo(pycurl.APPCONNECT_TIME)
+
+    def bytes_moved(self) -> int:
+        """Bytes sent and received so far; only good for telling whether there were more."""
+        moved: int = sum(map(self.easy.getinfo, _BYTES))
+        return moved
+
+    def drop_pipes(self) -> None:
+        """The transfer has ended, one way or another."""
+        pipes, self.pipes = self.pipes, None
+        if pipes is not None:
+            pipes.close()
+
+    def close(self) -> None:
+        """Close the handle; it must not be in flight."""
+        # They keep each other alive: by the attribute, and by the callbacks.
+        self.drop_pipes()
+        self.easy.close()
+        del self.easy.transfer
+
+
+def _address_error(request: Request, address: str) -> AddressError:
+    return AddressError(
+        f"{request.method} {safe_url(request.url)}: not connected: {address} is not a public "
+        "address, and the request is public_only",
+        request=request,
+        code=_NOT_CONNECTED,
+    )
