@@ -524,6 +524,9 @@ class Transport:
             if fd in self.let_go:
                 self.let_go.remove(fd)
                 self._kept.add(fd)
+            elif fd in self._kept_on:  # it was sent and answered in one call
+                self._kept_on.remove(fd)
+                self._kept.add(fd)
             if transfer.has_notes:
                 self._note_connection(transfer)
                 lane.remove_handle(easy)
