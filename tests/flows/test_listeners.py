@@ -11,7 +11,7 @@ from waiting import until
 
 from webqq_tornado.flows.account.listeners import Listeners
 from webqq_tornado.flows.bot import Bot
-from webqq_tornado.flows.client import StateChange
+from webqq_tornado.flows.client import State, StateChange
 from webqq_tornado.protocol.models import FriendMessage
 
 
@@ -131,5 +131,5 @@ async def test_what_a_bot_has_begun_to_call_and_is_closed_at_once_leaves_no_warn
         async def never(_event):
             pytest.fail("it was closed")
 
-        client.on_event(lambda _event: bot.close())
+        client.on_event(lambda event: event.state is State.ONLINE and bot.close())
         await client.login()
