@@ -16,6 +16,12 @@ What is called when:
   is not waited for.
 - An answer that `ask` waits for goes there alone: neither middlewares nor handlers get it.
 - Middlewares get a message before all handlers, in the order of their registration.
+- A message is handled when all its handlers are done, those with `concurrent=True` and those
+  that wait in `ask` as well. With a client that has a `store`, one that is not handled when the
+  process ends, be it by kill -9, is handed out again by the next one: at least once, and
+  `Message.again` tells. With `at_most_once=True` it is only if its handlers were not called yet.
+  A message whose handlers were begun three times, and the process ended each time, is given up,
+  which is logged.
 - What a handler raises is logged, and changes nothing for others. What a middleware raises is
   logged, and the message goes no further: it may have been about to be refused.
 """
@@ -94,6 +100,8 @@ class Bot:
         store: where `store` keeps values: a `webqq_tornado.flows.store.Store`; by default the
             client's, else in memory.
         refusal: what is told to who lacks a permission; empty for nothing.
+        at_most_once: a message is marked as handled before its handlers are called, and not
+            after them; see above. Plugins may set the attribute.
 
     Raises:
         TypeError: an owner is no number, or the store's methods are `async def`.
@@ -113,8 +121,10 @@ class Bot:
         owners: int | Iterable[int] = (),
         store: Values | None = None,
         refusal: str = "",
+        at_most_once: bool = False,
     ) -> None:
         self.client = client
+        self.at_most_once = at_most_once
         self.clients: list[Client] = []
         self.owners = owners_of(owners)
         self._name, self._refusal = name, refusal
@@ -145,16 +155,20 @@ class Bot:
         if client not in self.clients:
             self.clients.append(client)
             client.on_event(functools.partial(self._dispatch.take, client))
+            client.on_delivery(functools.partial(self._dispatch.deliver, client))
 
     def close(self) -> None:
-        """Unload the plugins, stop the schedules, and cancel what runs."""
+        """Unload the plugins, stop the schedules, and cancel what runs.
+
+        Messages that are not handled then, or come in later, are left to the next process.
+        """
+        self._dispatch.close()
         if self._looking is not None:
             self._looking.stop()
         for plugin in self._plugins:
             self._plugins.unload(plugin.name)
         for scope in self._scopes:
             self._scopes.forget(scope)
-        self._dispatch.close()
 
     @property
     def name(self) -> str:
@@ -172,7 +186,7 @@ class Bot:
         Args:
             client: one of `clients`.
         """
-        return self._name or client.nick
+        return self._name or client.nick or str(client.account or "")
 
     def addressed(self, text: str) -> str | None:
         """What is said to the bot in a group: after "!" or "@name"; None if it is not meant.

@@ -43,6 +43,7 @@ from ..protocol.models import (
 from ..protocol.models import StatusChange as FriendStatusChange
 from .account.contacts import Contact, Contacts, Stranger, name_of
 from .account.contacts import Message as AnyMessage
+from .account.deliveries import Consumer, Deliveries, Delivery
 from .account.directory import Directory
 from .account.fetch import Fetch
 from .account.inbox import Inbox
@@ -62,6 +63,7 @@ from .store import Store
 __all__ = [
     "Client",
     "ContactError",
+    "Delivery",
     "Happening",
     "LoginError",
     "PasswordNeeded",
@@ -179,6 +181,7 @@ class Client:
         self._ready: asyncio.Future[None] | None = None
         self._chains: set[Chain] = set()
         self._inbox = Inbox(self)
+        self._deliveries = Deliveries(self)
         self._post = Post(self)
         self._poll: Poll | None = None
         self._upkeep = Upkeep(self)
@@ -273,6 +276,9 @@ class Client:
     def on_event(self, listener: Callable[[Happening], object]) -> Callable[[Happening], object]:
         """Have a function called with each `StateChange` and each event of the server.
 
+        It hears a message once, whatever happens then; see `on_delivery`. What came in before
+        anybody listened is told to who listens first.
+
         Args:
             listener: gets them one by one; may be `async def`, then nothing waits until it is
                 done. What it raises is logged.
@@ -281,7 +287,28 @@ class Client:
             TypeError: it is no function, or one with a `yield`.
         """
         self._listeners.add(listener)
+        self.call_soon(self._deliveries.hand_out)
         return listener
+
+    def on_delivery(self, consumer: Consumer) -> Consumer:
+        """Have a function called with each message, which says when it is handled, as a bot does.
+
+        With a `store` what was not handled when the process ends is handed out again by the next
+        one, `MAX_TRIES` times. What the account itself wrote elsewhere is not handed out.
+
+        Args:
+            consumer: gets a `Delivery`; it calls `begin` when it begins to handle the message,
+                and `done` when it is done with it.
+
+        Example:
+            >>> @client.on_delivery
+            ... def handle(delivery):
+            ...     delivery.begin()
+            ...     print(delivery.message, delivery.again)
+            ...     delivery.done()
+        """
+        self._deliveries.add(consumer)
+        return consumer
 
     async def login(self, password: str = "") -> None:
         """Get online, and stay so until `logout`. Cancelling it gives the login up.
@@ -478,6 +505,7 @@ class Client:
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
         if self.listens:
+            self._deliveries.resume()  # what came in before comes before what will
             self._listen(self.session)
         for receipt in self._post.restore():
             receipt.add_done_callback(self._log_sent)
@@ -520,6 +548,7 @@ class Client:
         self.session = None
         self._upkeep.stop()
         self._post.pause()
+        self._deliveries.pause()
         chains, self._chains = self._chains, set()
         for chain in chains:
             chain.cancel()
@@ -579,20 +608,49 @@ class Client:
         self._signing.renew_ptwebqq(ptwebqq)
 
     def take(self, event: Event) -> None:
-        """One event: told to the listeners, unless it is a message that came before."""
+        """One event: told to the listeners, unless it is a message that came before.
+
+        One that can not be taken is logged and given up: those behind it are others.
+        """
+        try:
+            self._take(event)
+        except Exception:
+            logger.exception("%s: given up: %r", self.name, event)
+
+    def _take(self, event: Event) -> None:
         if isinstance(event, Kicked):
             self._signing.give_up_session()
             self._end(State.KICKED, event.reason or "logged in elsewhere")
             return
         if isinstance(event, AnyMessage):
-            if not self._inbox.take(event):
-                return
-            self._log_received(event)
-        elif isinstance(event, FriendStatusChange):
+            self._take_message(event)
+            return
+        if isinstance(event, FriendStatusChange):
             self.contacts.note(event)
         elif isinstance(event, (FriendListChange, GroupSystemMessage, SystemMessage)):
             self._upkeep.refresh_contacts()
         self._tell(event)
+
+    def _take_message(self, message: AnyMessage) -> None:
+        # Without a consumer whoever listens has handled it; if nobody does, it waits for one.
+        is_awaited = self._deliveries.has_consumers or not self._listeners
+        is_to_handle = is_awaited and not self.is_own(message)
+        mark = self._inbox.take(message, is_to_handle=is_to_handle)
+        if mark is None:
+            return
+        self._log_received(message)
+        is_told = self.tell_listeners(message)
+        if is_to_handle:
+            self._deliveries.take(mark, message, is_told=is_told)
+
+    def tell_listeners(self, message: AnyMessage) -> bool:
+        """Tell plain listeners of a message; whether there are any."""
+        self._tell(message)
+        return bool(self._listeners)
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Call a function on the loop."""
+        self.stream.ioloop.add_callback(function)
 
     def _log_received(self, event: AnyMessage) -> None:
         contact = self._inbox.contact_of(event)

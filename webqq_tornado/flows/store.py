@@ -3,7 +3,8 @@
 - *outbox*: messages that were accepted and have not been delivered yet. Each has the numbers
   (clientid, msg_id) under which it goes out, so that a server which has it already knows it.
 - *history*: every message in and out.
-- *seen*: marks of messages that came in, so that none is handled twice.
+- *seen*: marks of messages that came in, so that none is heard twice.
+- *unhandled*: those of them that are still to be handled, see `webqq_tornado.flows.bot`.
 - *party*: whom an account talks to; the cache of QQ numbers is in it.
 - *values*: of plugins. *session*: of an account, so that it need not log in again.
 
@@ -21,10 +22,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..database import DatabaseError, open_database, transaction
+from ..protocol import wire
 from ..protocol.content import build_sent, parse_sent
 from ..protocol.models import Content
 from .account.address import Address, Kind
 from .account.history import Entry, History, as_line
+from .account.unhandled import Unhandled
 
 __all__ = ["Letter", "Store", "StoreError"]
 
@@ -63,6 +66,17 @@ _MIGRATIONS = (
         namespace TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
         PRIMARY KEY (namespace, key)) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE unhandled (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, account INTEGER NOT NULL, mark BLOB NOT NULL,
+        party INTEGER NOT NULL REFERENCES party, message TEXT NOT NULL,
+        tries INTEGER NOT NULL DEFAULT 0, UNIQUE (account, mark));
+    """,
+)
+
+#: What refers to a row of *party*.
+_REFERENCES = (
+    *(("outbox", "party"), ("history", "party"), ("unhandled", "party"), ("party", "origin")),
 )
 
 
@@ -195,13 +209,15 @@ class Store:
         )
         return [name for (name,) in rows]
 
-    def receive(self, mark: bytes, entry: Entry, address: Address) -> bool:
-        """Note a message that came in, at once as seen and in the history.
+    def receive(self, mark: bytes, entry: Entry, address: Address, message: str = "") -> bool:
+        """Note a message that came in, at once as seen, in the history and as unhandled.
 
         Args:
             mark: the same when it comes again.
             entry: what to keep; `id`, `kind`, `number` and `name` do not matter.
             address: of the conversation.
+            message: the message as `unhandled` is to have it; empty if nobody says when it is
+                handled.
 
         Returns:
             Whether it is new.
@@ -214,8 +230,52 @@ class Store:
                 return False
             if cursor.lastrowid and cursor.lastrowid % REMEMBERED == 0:
                 self._forget_marks()
-            self._history.add(entry, self.know(entry.account, address))
+            party = self.know(entry.account, address)
+            self._history.add(entry, party)
+            if message:
+                self._db.execute(
+                    "INSERT OR IGNORE INTO unhandled (account, mark, party, message)"
+                    " VALUES (?, ?, ?, ?)",
+                    (entry.account, mark, party, message),
+                )
         return True
+
+    def unhandled(self, account: int) -> list[Unhandled]:
+        """What came in and nobody has said to be done with, in the order of its coming.
+
+        Args:
+            account: to which it came.
+        """
+        rows = self._db.execute(
+            "SELECT mark, party, message, tries FROM unhandled WHERE account = ? ORDER BY id",
+            (account,),
+        ).fetchall()
+        addresses = {party: self._address(party) for party in {row[1] for row in rows}}
+        return [
+            Unhandled(mark, addresses[party], message, tries)
+            for mark, party, message, tries in rows
+        ]
+
+    def begin_handling(self, account: int, mark: bytes) -> None:
+        """The handling of a message begins: one more try.
+
+        Args:
+            account: to which it came.
+            mark: as for `receive`.
+        """
+        self._db.execute(
+            "UPDATE unhandled SET tries = tries + 1 WHERE account = ? AND mark = ?",
+            (account, mark),
+        )
+
+    def handled(self, account: int, mark: bytes) -> None:
+        """A message is handled, or given up.
+
+        Args:
+            account: to which it came.
+            mark: as for `receive`.
+        """
+        self._db.execute("DELETE FROM unhandled WHERE account = ? AND mark = ?", (account, mark))
 
     def _forget_marks(self) -> None:
         """Of each account, all but the latest."""
@@ -343,6 +403,7 @@ class Store:
         with transaction(self._db):
             origin = self.know(account, address.origin) if address.origin else None
             number, uin = _fitting(address.number), _fitting(address.uin)
+            name = wire.clean(address.name)
             row = self._row_of(account, address, uin)
             if row is None:
                 return self._new_party(account, address, origin)
@@ -351,7 +412,7 @@ class Store:
             self._db.execute(
                 "UPDATE party SET name = ?, uin = ?, session = ?, is_unique = ?,"
                 " origin = ifnull(?, origin) WHERE id = ?",
-                (address.name, uin, address.session, address.is_unique, origin, row),
+                (name, uin, address.session, address.is_unique, origin, row),
             )
         return row
 
@@ -362,7 +423,8 @@ class Store:
             ("number > 0 AND number = ?", (_fitting(address.number),)),
         ]
         if address.is_unique and not address.number:
-            conditions.append(("number = 0 AND is_unique AND name = ?", (address.name,)))
+            name = wire.clean(address.name)
+            conditions.append(("number = 0 AND is_unique AND name = ?", (name,)))
         for condition, values in conditions:
             row = self._db.execute(
                 f"SELECT id FROM party WHERE account = ? AND kind = ? AND {condition}",
@@ -377,7 +439,7 @@ class Store:
             "INSERT INTO party (account, kind, number, name, uin, session, is_unique, origin)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *(account, address.kind.value, _fitting(address.number), address.name),
+                *(account, address.kind.value, _fitting(address.number), wire.clean(address.name)),
                 *(_fitting(address.uin), address.session, address.is_unique, origin),
             ),
         )
@@ -393,7 +455,7 @@ class Store:
             self._db.execute("UPDATE party SET number = ? WHERE id = ?", (number, row))
             return row
         if known[0] != row:
-            for table, column in (("outbox", "party"), ("history", "party"), ("party", "origin")):
+            for table, column in _REFERENCES:
                 self._db.execute(
                     f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (known[0], row)
                 )

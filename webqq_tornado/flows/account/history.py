@@ -114,7 +114,7 @@ class History:
                 entry.account,
                 party,
                 wire.clean(entry.sender),
-                entry.sender_number,
+                entry.sender_number if abs(entry.sender_number) < 2**63 else 0,
                 entry.is_own,
                 entry.time,
                 wire.clean(entry.text),

@@ -30,6 +30,7 @@ from .contacts import Contact, Contacts, Message, Stranger, kind_of, name_of, ui
 from .directory import Directory
 from .history import Entry, dumped
 from .records import Records
+from .unhandled import as_text
 
 __all__ = ["Inbox"]
 
@@ -69,23 +70,28 @@ class Inbox:
         self._strangers: set[object] = set()  # whom the latest contacts do not explain
         self._asked: set[tuple[Kind, int, str]] = set()  # whose numbers are being looked up
 
-    def take(self, message: Message) -> bool:
-        """Put a message on record; whether it is new.
+    def take(self, message: Message, *, is_to_handle: bool = False) -> bytes | None:
+        """Put a message on record.
 
         Args:
             message: as it came.
+            is_to_handle: whether somebody will say when it is handled.
+
+        Returns:
+            Its mark; None if it came before.
         """
         self._learn(message)
         contact = self.contact_of(message)
         address = self._client.directory.address_of(contact) or self._unknown(contact)
-        is_new = self._client.records.receive(mark_of(message), self._entry(message), address)
-        if not is_new:
-            return False
+        mark, entry = mark_of(message), self._entry(message)
+        text = as_text(message, entry.sender, self._client.directory.mark) if is_to_handle else ""
+        if not self._client.records.receive(mark, entry, address, text):
+            return None
         if self.is_from_stranger(message):
             self._strangers.add(_origin(message))
         if self._client.records.is_kept:
             self._look_up(contact)
-        return True
+        return mark
 
     def is_own(self, message: Message) -> bool:
         """Whether the account itself wrote it, elsewhere."""

@@ -15,6 +15,7 @@ from ...protocol.models import Content
 from ..store import Letter, Store, StoreError
 from .address import Address, Kind
 from .history import Entry
+from .unhandled import Unhandled
 
 __all__ = ["Kept", "Records", "Unkept"]
 
@@ -54,8 +55,17 @@ class Records(Protocol):
     def drop(self, letter: Letter) -> None:
         """A message is not to be delivered any more."""
 
-    def receive(self, mark: bytes, entry: Entry, address: Address) -> bool:
+    def receive(self, mark: bytes, entry: Entry, address: Address, message: str = "") -> bool:
         """Note a message that came in; whether it is new."""
+
+    def unhandled(self) -> list[Unhandled]:
+        """What earlier runs have heard and not handled."""
+
+    def begin_handling(self, mark: bytes) -> None:
+        """The handling of a message begins."""
+
+    def handled(self, mark: bytes) -> None:
+        """A message is handled, or given up."""
 
 
 class Kept:
@@ -123,15 +133,39 @@ class Kept:
         except sqlite3.Error as error:
             self._complain(f"that a message to {letter.address.name} was given up", error)
 
-    def receive(self, mark: bytes, entry: Entry, address: Address) -> bool:
+    def receive(self, mark: bytes, entry: Entry, address: Address, message: str = "") -> bool:
         """See `Store.receive`."""
         try:
-            return self._store.receive(mark, entry, address)
+            return self._store.receive(mark, entry, address, message)
         except sqlite3.Error as error:
             if not self._unwritten.receive(mark, entry, address):
                 return False
             self._complain(f"a message from {entry.sender}", error)
             return True
+
+    def unhandled(self) -> list[Unhandled]:
+        """See `Store.unhandled`."""
+        try:
+            return self._store.unhandled(self._account)
+        except sqlite3.Error as error:
+            logger.error("%s can not be read (%s): what waits is not handled", self._store, error)
+            return []
+
+    def begin_handling(self, mark: bytes) -> None:
+        """See `Store.begin_handling`."""
+        if not self._unwritten.has(mark):
+            try:
+                self._store.begin_handling(self._account, mark)
+            except sqlite3.Error as error:
+                self._complain("that a message is being handled", error)
+
+    def handled(self, mark: bytes) -> None:
+        """See `Store.handled`."""
+        if not self._unwritten.has(mark):
+            try:
+                self._store.handled(self._account, mark)
+            except sqlite3.Error as error:
+                self._complain("that a message was handled", error)
 
     def _complain(self, what: str, error: sqlite3.Error) -> None:
         logger.error("%s can not be written (%s); not on record: %s", self._store.path, error, what)
@@ -176,7 +210,21 @@ class Unkept:
     def drop(self, letter: Letter) -> None:
         """Nothing keeps it."""
 
-    def receive(self, mark: bytes, _entry: Entry, _address: Address) -> bool:
+    def unhandled(self) -> list[Unhandled]:
+        """Nothing is left of an earlier run."""
+        return []
+
+    def begin_handling(self, mark: bytes) -> None:
+        """No other process asks for it."""
+
+    def handled(self, mark: bytes) -> None:
+        """No other process asks for it."""
+
+    def has(self, mark: bytes) -> bool:
+        """Whether a message came in."""
+        return mark in self._seen
+
+    def receive(self, mark: bytes, _entry: Entry, _address: Address, _message: str = "") -> bool:
         """Whether the mark is new."""
         if mark in self._seen:
             return False

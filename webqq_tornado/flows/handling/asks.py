@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..account.contacts import Contact, kind_of, name_of, uin_of
 from ..client import Client
@@ -20,30 +21,50 @@ class NoAnswerError(TimeoutError):
 class _Ask:
     """One question.
 
-    The conversation is known by its name, too, and so is the person, as soon as the session is
-    another one: then the uins are others.
+    As soon as the session is another one the uins are others: then the conversation, and the
+    person, are known by their QQ numbers, or by a name that nobody else there has.
     """
 
     client: Client
     contact: Contact
     person: Person | None
     mark: str
+    known: _Known
+    known_person: _Known | None
     answer: asyncio.Future[Message]
 
     def is_answered_by(self, message: Message) -> bool:
+        contact, sender = message.contact, message.sender
         if message.client is not self.client or self.answer.done():
             return False
-        is_same_session = self.client.directory.mark == self.mark
-        if kind_of(message.contact) is not kind_of(self.contact):
+        if kind_of(contact) is not kind_of(self.contact):
             return False
-        if is_same_session:
-            is_here = uin_of(message.contact) == uin_of(self.contact)
-            return is_here and self.person in (None, message.sender)
-        person = str(self.person) if self.person else None
-        return name_of(message.contact) == name_of(self.contact) and person in (
-            None,
-            str(message.sender),
+        if self.client.directory.mark == self.mark:
+            is_here = uin_of(contact) == uin_of(self.contact)
+            return is_here and self.person in (None, sender)
+        return _is_same(self.known, _known(self.client, contact)) and (
+            self.known_person is None
+            or _is_same(self.known_person, _known(self.client, sender.contact))
         )
+
+
+class _Known(NamedTuple):
+    """A contact, whatever the session: by number, else by name."""
+
+    name: str
+    number: int
+    has_namesake: bool
+
+
+def _known(client: Client, contact: Contact) -> _Known:
+    contacts = client.contacts
+    return _Known(name_of(contact), contacts.number(contact), contacts.has_namesake(contact))
+
+
+def _is_same(one: _Known, other: _Known) -> bool:
+    if one.number and other.number:
+        return one.number == other.number
+    return one.name == other.name and not (one.has_namesake or other.has_namesake)
 
 
 class Asks:
@@ -71,7 +92,9 @@ class Asks:
             person: who must have written it; None for anybody there.
         """
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        ask = _Ask(client, contact, person, client.directory.mark, answer)
+        known_person = _known(client, person.contact) if person else None
+        mark = client.directory.mark
+        ask = _Ask(client, contact, person, mark, _known(client, contact), known_person, answer)
         self._open.append(ask)
         answer.add_done_callback(lambda _done: self._open.remove(ask))
         return answer

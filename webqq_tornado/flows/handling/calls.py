@@ -69,15 +69,29 @@ class Calls:
         return context.run(self._start, scope, function, about, *arguments)
 
     async def finish(
-        self, scope: Scope, function: Callable[..., object], about: object, *arguments: object
+        self,
+        scope: Scope,
+        function: Callable[..., object],
+        about: object,
+        *arguments: object,
+        on_task: Callable[[asyncio.Task[None]], object],
     ) -> None:
-        """The same, until it is done, or waits for an answer to a question."""
+        """The same, until it is done, or waits for an answer to a question.
+
+        Args:
+            scope: as in `start`.
+            function: as there.
+            about: as there.
+            arguments: as there.
+            on_task: gets what goes on, if it does.
+        """
         context = contextvars.copy_context()
         turn = asyncio.Event()
         context.run(_turn.set, turn)
         task = context.run(self._start, scope, function, about, *arguments)
         if task is None:
             return
+        on_task(task)
         task.add_done_callback(lambda _done: turn.set())
         timer = task.get_loop().call_later(self.patience, _warn_of_wait, function, about)
         try:
@@ -108,6 +122,9 @@ class Calls:
             except Exception as error:
                 log_failure(function, about, error)
                 return None
+            except SystemExit as error:
+                log_failure(function, about, error)
+                raise
             if not inspect.isawaitable(result):
                 _warn_of_text(function, about, result)
                 return None
@@ -124,17 +141,20 @@ class Calls:
             returned = await self.watch.each_step(function, about, result)
         except Exception as error:
             log_failure(function, about, error)
+        except SystemExit as error:
+            log_failure(function, about, error)
+            raise
         else:
             _warn_of_text(function, about, returned)
 
 
-def log_failure(function: Callable[..., object], about: object, error: Exception) -> None:
+def log_failure(function: Callable[..., object], about: object, error: BaseException) -> None:
     """Log that a function of a bot's user has raised.
 
     Args:
         function: that did.
         about: what it was called for.
-        error: that it raised.
+        error: that it raised; `SystemExit` goes on from here.
     """
     where = (type(error), error, _theirs(error.__traceback__))
     logger.error(

@@ -6,15 +6,18 @@ import functools
 import math
 import time
 from collections.abc import Iterator
+from typing import Protocol
 
 from ...engine.errors import StreamError
 from ...protocol.codes import Status
 from ...protocol.errors import ProtocolError
 from ...protocol.models import StatusChange
 from ..account.contacts import Message as Event
+from ..account.deliveries import Delivery
 from ..account.outbox import SendError
 from ..client import Client, State, StateChange
 from ..client import Happening as Heard
+from .acknowledgement import Acknowledgement
 from .asks import Asks
 from .calls import Calls, log_failure, logger
 from .happenings import Happening, happenings_of
@@ -27,6 +30,12 @@ from .scope import CallNext, Middleware, Scope, Scopes
 __all__ = ["Dispatch"]
 
 
+class Answering(Host, Protocol):
+    """What a dispatch needs of its bot."""
+
+    at_most_once: bool
+
+
 class Dispatch:
     """Takes what clients hear to whom it concerns.
 
@@ -37,15 +46,20 @@ class Dispatch:
         owners: QQ numbers of the bot's owners.
     """
 
-    def __init__(self, bot: Host, scopes: Scopes, calls: Calls, owners: frozenset[int]) -> None:
+    def __init__(
+        self, bot: Answering, scopes: Scopes, calls: Calls, owners: frozenset[int]
+    ) -> None:
         self._bot, self._scopes, self._calls = bot, scopes, calls
         self._owners = owners
+        self._is_closed = False
         self.asks = Asks()
         self._lanes = Lanes()
         self._statuses: dict[Client, dict[int, Status]] = {}
 
     def close(self) -> None:
-        """Handle nothing any more."""
+        """Handle nothing any more: what is not handled is for the next one."""
+        self._is_closed = True
+        _give_own()
         self._lanes.close()
 
     def take(self, client: Client, heard: Heard) -> None:
@@ -53,12 +67,12 @@ class Dispatch:
 
         Args:
             client: which.
-            heard: what.
+            heard: what; a message comes as a delivery.
         """
         if isinstance(heard, Event):
-            if not client.is_own(heard):
-                self._take_message(message_of(self._bot, client, heard))
             return
+        if isinstance(heard, StateChange) and heard.state.is_over:
+            _give_own()
         before = self._status_before(client, heard)
         for name, happening in happenings_of(client, heard, before):
             self._tell(name, happening)
@@ -89,28 +103,62 @@ class Dispatch:
 
     # -- messages -----------------------------------------------------------------------------
 
-    def _take_message(self, message: Message) -> None:
-        if not self.asks.take(message):
-            job = functools.partial(self._handle, message)
+    def deliver(self, client: Client, delivery: Delivery) -> None:
+        """A message has come to a client.
+
+        Args:
+            client: which.
+            delivery: of the message.
+        """
+        if self._is_closed:
+            return
+        message = message_of(self._bot, client, delivery)
+        at_most_once = self._bot.at_most_once
+        if at_most_once and delivery.tries:
+            logger.info("message of %s: it was being handled: not again", message.sender)
+            delivery.done()
+        elif not message.again and self.asks.take(message):
+            delivery.done()
+        else:
+            acknowledgement = Acknowledgement(
+                delivery, at_most_once=at_most_once, is_closed=lambda: self._is_closed
+            )
+            job = functools.partial(self._handle, message, acknowledgement)
             self._lanes.put(conversation_of(message), job)
 
-    async def _handle(self, message: Message) -> None:
+    async def _handle(self, message: Message, acknowledgement: Acknowledgement) -> None:
         steps = [(scope, step) for scope in self._scopes for step in scope.middlewares]
-        await self._pass(message, steps)
+        acknowledgement.begin()
+        try:
+            await self._pass(message, steps, acknowledgement)
+        except SystemExit:
+            acknowledgement.give()  # a handler that ends the program is done
+            raise
+        acknowledgement.end()
 
-    async def _pass(self, message: Message, steps: list[tuple[Scope, Middleware]]) -> None:
+    async def _pass(
+        self,
+        message: Message,
+        steps: list[tuple[Scope, Middleware]],
+        acknowledgement: Acknowledgement,
+    ) -> None:
         """Through the first of the middlewares, and by what it calls through the rest."""
         if not steps:
-            await self._handlers(message)
+            await self._handlers(message, acknowledgement)
             return
         (scope, middleware), *rest = steps
-        call_next = self._once(middleware, rest)
+        call_next = self._once(middleware, rest, acknowledgement)
         try:
             await self._calls.within(scope, middleware, message, message, call_next)
         except Exception as error:
             log_failure(middleware, message, error)
 
-    def _once(self, middleware: Middleware, rest: list[tuple[Scope, Middleware]]) -> CallNext:
+    def _once(
+        self,
+        middleware: Middleware,
+        rest: list[tuple[Scope, Middleware]],
+        acknowledgement: Acknowledgement,
+    ) -> CallNext:
         was_called = False
 
         async def call_next(message: Message) -> None:
@@ -118,24 +166,26 @@ class Dispatch:
             if was_called:
                 raise RuntimeError("call_next was called before: a message is handled once")
             was_called = True
-            await self._pass(message, rest)
+            await self._pass(message, rest, acknowledgement)
 
         return call_next
 
-    async def _handlers(self, message: Message) -> None:
+    async def _handlers(self, message: Message, acknowledgement: Acknowledgement) -> None:
         commands = self.commands()
         everyone = list(self._rules())
         # A command that another one has taken the place of is none.
         first = [(scope, rule) for scope, rule in everyone if commands.get(rule.command) is rule]
         for scope, rule in (*first, *(one for one in everyone if not one[1].command)):
-            await self._apply(scope, rule, message)
+            await self._apply(scope, rule, message, acknowledgement)
 
     def _rules(self) -> Iterator[tuple[Scope, Rule]]:
         for scope in self._scopes:
             for rule in tuple(scope.rules):
                 yield scope, rule
 
-    async def _apply(self, scope: Scope, rule: Rule, message: Message) -> None:
+    async def _apply(
+        self, scope: Scope, rule: Rule, message: Message, acknowledgement: Acknowledgement
+    ) -> None:
         try:
             applied = await rule.applied(message)
             may = applied is not None and await self._may(rule, applied)
@@ -143,13 +193,17 @@ class Dispatch:
             logger.warning(
                 "message of %s: the QQ number is not to be had: %s", message.sender, error
             )
+            acknowledgement.cut_off()
             return
         if applied is None or not may or not scope.is_open:
             return
         if rule.is_concurrent:
-            self._calls.start(scope, rule.handler, applied, applied)
+            task = self._calls.start(scope, rule.handler, applied, applied)
+            if task is not None:
+                acknowledgement.wait_for(task, scope, is_apart=True)
         else:
-            await self._calls.finish(scope, rule.handler, applied, applied)
+            wait = functools.partial(acknowledgement.wait_for, scope=scope, is_apart=False)
+            await self._calls.finish(scope, rule.handler, applied, applied, on_task=wait)
 
     async def _may(self, rule: Rule, message: Message) -> bool:
         """Whether the sender may, now; if not, they may be told why."""
@@ -163,6 +217,13 @@ class Dispatch:
         if verdict.is_first:
             _tell_sender(message, rule.notice.replace("{wait}", str(math.ceil(verdict.wait))))
         return verdict.is_allowed
+
+
+def _give_own() -> None:
+    """Whose handler closes the bot, or logs the account out, has done what it was to do."""
+    acknowledgement = Acknowledgement.current()
+    if acknowledgement is not None:
+        acknowledgement.give()
 
 
 def _tell_sender(message: Message, text: str) -> None:

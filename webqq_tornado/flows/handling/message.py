@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ...protocol.models import Content, Discussion, Friend, Group, Member
-from ..account.contacts import Contact, Stranger, kind_of, name_of
+from ..account.contacts import Contact, Stranger, kind_of, name_of, uin_of
 from ..account.contacts import Message as Event
+from ..account.deliveries import Delivery
 from ..account.outbox import Receipt
 from ..client import Client
 from .mentions import is_mentioned, said_to
@@ -87,6 +88,8 @@ class Message:
         contact: whom a reply goes to: the friend, group, discussion or stranger.
         match: of the handler's `text=`, or None.
         rest: what follows the word of a command.
+        again: whether an earlier process had it, and was not done with it when it ended: its
+            handlers may have been called. See `Bot`.
 
     Example:
         >>> @bot.on_message(text=r"^good (morning|night)")
@@ -101,6 +104,7 @@ class Message:
     contact: Contact
     match: re.Match[str] | None = None
     rest: str = ""
+    again: bool = False
 
     @property
     def content(self) -> Content:
@@ -208,16 +212,20 @@ class Message:
         return replace(self, event=replace(self.event, content=Content.of(text)))
 
 
-def message_of(bot: Host, client: Client, event: Event) -> Message:
+def message_of(bot: Host, client: Client, delivery: Delivery) -> Message:
     """What the bot's handlers get for what came to a client.
 
     Args:
         bot: that got it.
         client: to which it came.
-        event: as it came.
+        delivery: as it came.
     """
-    contact = client.contact_of(event)
-    return Message(bot, client, event, person_in(client, contact, event.sender), contact)
+    event = delivery.message
+    contact = delivery.contact or client.contact_of(event)
+    sender = person_in(client, contact, event.sender)
+    if not event.sender and delivery.sender:  # of an earlier session, and not found in this one
+        sender = replace(sender, name=delivery.sender)
+    return Message(bot, client, event, sender, contact, again=delivery.again)
 
 
 def person_in(client: Client, contact: Contact, uin: int) -> Person:
@@ -244,4 +252,7 @@ def person_in(client: Client, contact: Contact, uin: int) -> Person:
 
 def conversation_of(message: Message) -> object:
     """What is the same for all messages of one conversation, also in the next session."""
-    return message.client.account, kind_of(message.contact), name_of(message.contact)
+    client, contact = message.client, message.contact
+    # Only who shares a name is told apart by a number, which the next session does not have.
+    uin = uin_of(contact) if client.contacts.has_namesake(contact) else 0
+    return client.account, kind_of(contact), name_of(contact), uin
