@@ -15,7 +15,7 @@ from webqq_tornado.flows.account.address import Kind
 from webqq_tornado.flows.client import Client
 from webqq_tornado.flows.store import Store
 from webqq_tornado.protocol.endpoints import Endpoints
-from webqq_tornado.protocol.models import FriendMessage, GroupMessage
+from webqq_tornado.protocol.models import FriendMessage, GroupMessage, SessionMessage
 from webqq_tornado.server.storage import Conversation, load_content
 
 POLL = "/channel/poll2"
@@ -164,3 +164,25 @@ async def test_a_sender_that_nobody_knows_is_recorded_all_the_same(store):
         assert {"who?", "where?", "what?", "why?"} <= set(entries)
         assert entries["why?"].number == 10009
         assert entries["where?"].sender == "6"
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 0])
+@pytest.mark.parametrize("text", ["\ud83d broken", "\x00", "x" * 100_000])
+async def test_what_is_out_of_the_ordinary_is_heard_and_so_is_what_comes_after_it(
+    store, caplog, number, text
+):
+    async with scene(store) as (_, front, ann, bob):
+        ear = Ear(ann)
+        front.say(
+            POLL,
+            _poll_answer("sess_message", text, from_uin=number, id=number, ruin=number),
+            _poll_answer("group_message", text, from_uin=number, send_uin=number, info_seq=number),
+            _poll_answer("message", text, from_uin=number, time=number, msg_id2=number),
+        )
+        await bob.send(bob.find("Ann"), "ends the poll that is held")
+        kinds = (FriendMessage, GroupMessage, SessionMessage)
+        heard = [await ear.next(kinds) for _ in range(4)]
+        assert {type(one) for one in heard} == set(kinds)
+        await bob.send(bob.find("Ann"), "after it")
+        assert (await ear.next(FriendMessage)).content.text == "after it"
+        assert "given up" not in caplog.text
