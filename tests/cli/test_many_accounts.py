@@ -53,6 +53,29 @@ async def test_tables_give_each_account_its_own_password_and_plugin(tmp_path):
             assert await running.end() == 0
 
 
+async def test_what_waited_for_the_bots_is_handled_and_that_they_are_online_is_told(tmp_path):
+    plugin = tmp_path / "hello.py"
+    plugin.write_text(
+        "@bot.on_event('online')\ndef f(event):\n"
+        "    bot.client.send(bot.client.find('Ann'), 'here I am')\n"
+    )
+    async with Town() as town:
+        ann, ear = town.client(town.ann)
+        await ann.login()
+        for text in ("ping", "echo one"):
+            await ann.send(ann.find("Bob"), text)
+        config = tables(
+            tmp_path / "webqq.toml",
+            f'account = {town.bob}\npassword = "{PASSWORD}"\nplugin = "{plugin}"',
+            f'account = {town.eve}\npassword = "{PASSWORD}"',
+        )
+        options = ("--server", town.server.url, "--at-most-once")
+        async with command(tmp_path, *config, *options) as running:
+            heard = [(await ear.next(FriendMessage)).content.text for _ in range(3)]
+            assert heard == ["here I am", "pong", "one"]
+            assert await running.end() == 0
+
+
 async def test_one_wrong_password_leaves_the_others_online(tmp_path):
     async with Town() as town:
         config = tables(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 from servers.town import PASSWORD, Town
 from servers.townsman import townsman
 
+from webqq_tornado.flows.account.deliveries import MAX_TRIES
 from webqq_tornado.flows.store import Store
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage
 
@@ -55,3 +59,63 @@ async def test_what_is_said_to_a_client_that_is_killed_is_heard_once_and_in_orde
     with Store(tmp_path / "ann.db") as store:
         texts = [entry.text for entry in store.history(town.ann, with_="Bob", limit=COUNT * 2)]
     assert texts == [f"{number}" for number in range(COUNT)]
+
+
+async def _rounds_of_a_bot(town: Town, path: Path, how: str) -> list[str]:
+    """What a bot has handled that is killed while it does, and started again, until all is."""
+    handled: list[str] = []
+    for until in (*KILLS, COUNT * 2):
+        async with townsman("handle", town.server.url, town.ann, PASSWORD, path, how) as ann:
+            is_alive = True
+            while line := await ann.stdout.readline():  # also what it said before it was killed
+                handled.append(line.decode().split()[0])
+                if is_alive and (handled[-1] == "end" or len(set(handled)) >= until):
+                    ann.kill()
+                    is_alive = False
+    return handled
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["least", "most"])
+async def test_what_is_said_to_a_bot_that_is_killed_is_handled_at_least_or_at_most_once(
+    tmp_path, how
+):
+    async with Town() as town:
+        bob, _ = town.client(town.bob)
+        await bob.login()
+        friend, square = bob.find("Ann"), bob.find("Square")
+        receipts = [bob.send(friend, f"{number}") for number in range(COUNT)]
+        receipts += [bob.send(square, f"s{number}") for number in range(3)]
+        said = {f"{number}" for number in range(COUNT)} | {f"s{number}" for number in range(3)}
+        await asyncio.wait(receipts)
+        await bob.send(friend, "end")
+        handled = await _rounds_of_a_bot(town, tmp_path / "ann.db", how)
+        handled.remove("end")
+    lost, twice = said - set(handled), len(handled) - len(set(handled))
+    print(f"{how}: {len(KILLS)} kills, {len(said)} said, {len(lost)} lost, {twice} twice")
+    # At each kill one is under way in each of the two conversations.
+    assert len(lost) <= (2 * len(KILLS) if how == "most" else 0)
+    assert twice <= (2 * len(KILLS) if how == "least" else 0)
+
+
+@pytest.mark.slow
+async def test_a_message_that_kills_its_bot_is_given_up_and_the_others_are_handled(tmp_path):
+    async with Town() as town:
+        bob, _ = town.client(town.bob)
+        await bob.login()
+        for text in ("one", "poison", "two"):
+            await bob.send(bob.find("Ann"), text)
+        await bob.send(bob.find("Square"), "three")
+        handle = ("handle", town.server.url, town.ann, PASSWORD, tmp_path / "ann.db")
+        handled: list[str] = []
+        deaths = 0
+        while deaths < 10 and not {"one", "two", "three"} <= set(handled):
+            async with townsman(*handle) as ann:
+                while line := await ann.stdout.readline():
+                    handled.append(line.decode().split()[0])
+                    if {"one", "two", "three"} <= set(handled):
+                        break
+                else:
+                    deaths += 1
+        assert deaths == MAX_TRIES
+        assert sorted(set(handled)) == ["one", "three", "two"]

@@ -6,11 +6,14 @@ import json
 import sqlite3
 import stat
 import sys
+from dataclasses import replace
 
 import pytest
 
+from webqq_tornado.flows import store as store_module
 from webqq_tornado.flows.account.address import Address, Kind
 from webqq_tornado.flows.account.history import Entry
+from webqq_tornado.flows.account.unhandled import Unhandled
 from webqq_tornado.flows.store import Store, StoreError
 from webqq_tornado.protocol.models import Content, Face, Font, GroupPicture, UnknownPart
 
@@ -69,6 +72,47 @@ def test_a_file_that_is_none_is_refused_with_a_remedy(tmp_path):
     (tmp_path / "text").write_text("no database" * 100)
     with pytest.raises(StoreError, match=r"can not be used .* name another file"):
         Store(tmp_path / "text")
+
+
+def test_a_file_of_the_version_before_is_used_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "_MIGRATIONS", store_module._MIGRATIONS[:1])
+    with Store(tmp_path / "store.db") as old:
+        old._db.execute("INSERT INTO seen (account, mark) VALUES (?, ?)", (ME, b"hello"))
+    monkeypatch.undo()
+    with Store(tmp_path / "store.db") as store:
+        assert not hear(store, "hello")
+        assert store.unhandled(ME) == []
+
+
+# -- what is to be handled ---------------------------------------------------------------------
+
+
+def test_what_is_to_be_handled_is_there_until_it_is(store, tmp_path):
+    for text in ("one", "two"):
+        store.receive(text.encode(), entry(text), BOB, f"message {text}")
+    hear(store, "nobody says when it is handled")
+    store.begin_handling(ME, b"two")
+    store.handled(ME, b"one")
+    with Store(tmp_path / "store.db") as again:
+        assert again.unhandled(ME) == [Unhandled(b"two", BOB, "message two", 1)]
+        assert again.unhandled(10003) == []
+
+
+def test_what_is_to_be_handled_belongs_to_who_wrote_it_when_the_number_becomes_known(store):
+    store.know(ME, BOB)
+    new = Address(Kind.FRIEND, "Bob", 0, 999, "tomorrow")
+    store.receive(b"hello", entry("hello"), new, "message")
+    store.know(ME, replace(new, number=10002))
+    (stored,) = store.unhandled(ME)
+    assert (stored.address.number, stored.address.session) == (10002, "tomorrow")
+
+
+@pytest.mark.parametrize("name", ["half \ud83d", "\x00", ""])
+def test_a_name_that_no_database_takes_is_kept_as_well_as_may_be(store, name):
+    address = Address(Kind.FRIEND, name, 0, 2**70, "today", is_unique=True)
+    for text in ("one", "two"):
+        assert hear(store, text, address)
+    assert texts(store.history(ME)) == ["one", "two"]
 
 
 # -- history -----------------------------------------------------------------------------------

@@ -1,13 +1,15 @@
 """A client with a store, in a process of its own, to be killed and started again.
 
 ``say``: it says "0", "1", ... to a contact. Started again it goes on where it was: what is in
-the store, sent or waiting, it does not say again. ``hear``: it prints what it hears.
+the store, sent or waiting, it does not say again. ``hear``: it prints what it hears. ``handle``:
+it is a bot, and prints what it has handled; ``most`` behind that is for at most once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from webqq_tornado import HTTPStream
 from webqq_tornado.flows.account import outbox
+from webqq_tornado.flows.bot import Bot, Message
 from webqq_tornado.flows.client import Client
 from webqq_tornado.flows.store import Store
 from webqq_tornado.protocol.endpoints import Endpoints
@@ -28,12 +31,17 @@ TESTS = Path(__file__).parent.parent
 async def townsman(*arguments: object) -> AsyncIterator[Process]:
     """Run this module; it is killed at the end, if it has not ended by itself."""
     command = (sys.executable, "-m", "servers.townsman", *map(str, arguments))
-    process = await asyncio.create_subprocess_exec(*command, cwd=TESTS, stdout=PIPE)
+    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=TESTS, stdout=PIPE, env=environment
+    )
     try:
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGKILL)
+        if process.returncode is None:
+            # Not by the process itself: that asks whether it has ended, which asyncio is to do.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
         await process.communicate()
 
 
@@ -45,6 +53,18 @@ async def _say(client: Client, store: Store, name: str, count: int) -> None:
             client.send(client.find(name), str(number))
             await asyncio.sleep(0)  # what was said goes out meanwhile
     await client.flush()
+
+
+def _handle(client: Client, *, at_most_once: bool) -> None:
+    """What "poison" does is up to the process: it ends it."""
+    bot = Bot(client, at_most_once=at_most_once)
+
+    @bot.on_message
+    async def handle(message: Message) -> None:
+        await asyncio.sleep(0.001)  # so that one is often under way
+        if message.text == "poison":
+            os.kill(os.getpid(), signal.SIGKILL)
+        print(message.text, "again" if message.again else "", flush=True)
 
 
 async def _main(task: str, url: str, account: str, password: str, path: str, *rest: str) -> None:
@@ -59,6 +79,8 @@ async def _main(task: str, url: str, account: str, password: str, path: str, *re
                     and print(event.content.text, flush=True)
                 )
             )
+        if task == "handle":
+            _handle(client, at_most_once=rest == ("most",))
         await client.login()
         if task == "say":
             await _say(client, store, rest[0], int(rest[1]))

@@ -63,11 +63,19 @@ class ServerOptions(NamedTuple):
 
 
 class BotOptions(NamedTuple):
-    """What the bot is to do: its plugins, the QQ numbers that own it, and what of reloading."""
+    """What the bot is to do.
+
+    Args:
+        plugins: files, packages or modules.
+        owners: QQ numbers.
+        reloads: whether plugins are loaded again when they change.
+        at_most_once: see `Bot`.
+    """
 
     plugins: Sequence[Path] = ()
     owners: Sequence[int] = ()
     reloads: bool = False
+    at_most_once: bool = False
 
     def of(self, owner: int) -> BotOptions:
         """The same, with an owner if none was named."""
@@ -130,22 +138,32 @@ async def chat_elsewhere(everyone: Sequence[Who], wanted: BotOptions, screen: Sc
         wanted: of every bot; plugins of one account alone come with it.
         screen: of the person who runs them.
     """
-    async with all_online(everyone, listens=True, log_level=logging.INFO) as found:
+    bots: list[Bot] = []
+
+    def prepare(who: Who, client: Client) -> None:
+        own = wanted._replace(plugins=[*wanted.plugins, *who.plugins])
+        bots.append(_bot(client, "", own))
+
+    listening = all_online(everyone, listens=True, log_level=logging.INFO, prepare=prepare)
+    async with listening as found, closing_all(bots):
         stopped = catch_signals()
-        bots = []
         for who, client in found:
-            own = wanted._replace(plugins=[*wanted.plugins, *who.plugins])
-            bots.append(_bot(client, client.nick or str(client.account), own))
             screen.say(printable(f"{_called(client)} is online at {who.url}."), style="bold")
         prompt = None
         if screen.is_terminal and len(everyone) == 1:
             screen.say(*HELP, "", style="dim")
             prompt = Prompt(found[0][1], screen)
-        try:
-            await until_stopped(stopped, prompt)
-        finally:
-            for bot in bots:
-                bot.close()
+        await until_stopped(stopped, prompt)
+
+
+@asynccontextmanager
+async def closing_all(bots: Sequence[Bot]) -> AsyncIterator[None]:
+    """Close them at the end."""
+    try:
+        yield
+    finally:
+        for bot in bots:
+            bot.close()
 
 
 def _called(client: Client) -> str:
@@ -212,7 +230,7 @@ def start_server(options: ServerOptions) -> WebQQServer:
 
 
 def _bot(client: Client, name: str, wanted: BotOptions) -> Bot:
-    bot = Bot(client, name, owners=wanted.owners)
+    bot = Bot(client, name, owners=wanted.owners, at_most_once=wanted.at_most_once)
     for path in wanted.plugins:
         bot.load_plugin(path)
     if wanted.reloads:

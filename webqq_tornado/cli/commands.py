@@ -60,7 +60,7 @@ SECTIONS = {
 )
 @options(
     *("server", "account", "password_file", "qr", "open_pictures"),
-    *("plugin", "reload", "owner"),
+    *("plugin", "reload", "owner", "at_most_once"),
     *("state_dir", "port", "address", "verbose"),
 )
 @click.version_option(__version__, prog_name="webqq_tornado")

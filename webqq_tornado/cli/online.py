@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
@@ -47,9 +47,19 @@ async def online(
 
 @asynccontextmanager
 async def all_online(
-    everyone: Sequence[Who], *, listens: bool, log_level: int
+    everyone: Sequence[Who],
+    *,
+    listens: bool,
+    log_level: int,
+    prepare: Callable[[Who, Client], object] | None = None,
 ) -> AsyncIterator[list[tuple[Who, Client]]]:
     """Several accounts on one stream, as `online`; those that can not log in are left out.
+
+    Args:
+        everyone: which.
+        listens: as in `online`.
+        log_level: as there.
+        prepare: is called with each before any logs in: what comes in with the login is heard.
 
     Raises:
         Exception: none could: what the first has met.
@@ -68,6 +78,9 @@ async def all_online(
             client = _client(stream, store, who, asking, listens=listens, log_level=log_level)
             both.append((who, client, asking))
         try:
+            if prepare is not None:
+                for who, client, _ in both:
+                    prepare(who, client)
             logins = (_log_in(*each) for each in both)
             results = await asyncio.gather(*logins, return_exceptions=True)
             yield _who_is_in(both, results)

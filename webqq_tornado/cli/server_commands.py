@@ -30,7 +30,8 @@ def start(context: click.Context, **choices: Any) -> None:
     """
     screen = Screen()
     show_logs(screen, choices.pop("verbose"))
-    bot = BotOptions(choices.pop("plugin"), choices.pop("owner"), choices.pop("reload"))
+    given = (choices.pop(key) for key in ("plugin", "owner", "reload", "at_most_once"))
+    bot = BotOptions(*given)
     port, address = choices.pop("port"), choices.pop("address")
     tables = account_tables(context)
     is_anybody_named = choices["account"] or choices["qr"] or tables

@@ -85,6 +85,13 @@ SETTINGS = {
         ),
         Setting("reload", "Load plugins again when their files change.", bool, False),
         Setting(
+            "at_most_once",
+            "After a crash, leave out messages that the bot was handling, instead of handling them"
+            " again.",
+            bool,
+            False,
+        ),
+        Setting(
             "owner",
             "QQ number that owns the bot, by default yours where all starts here; may be given"
             " more than once.",
