@@ -317,3 +317,57 @@ async def test_a_name_that_several_have_is_sent_nothing_and_told_with_their_numb
         assert said.startswith("Error: 'jack': several are called so: jack (friend 1000")
         assert all(str(jack) in said for jack in jacks)
         assert await one.run("send", str(jacks[1]), "hello") == "Sent to jack.\n"
+
+
+async def test_a_search_without_a_hit_says_so(tmp_path):
+    async with shell(tmp_path) as one:
+        said = await one.run("contacts", "--search", "zzz", "--json", code=1)
+    assert said == "Error: nobody has 'zzz' in a name or number\n"
+
+
+async def test_the_history_with_a_stranger_names_who_there_is(tmp_path):
+    async with shell(tmp_path) as one:
+        await one.run("send", "Bob", "hello")
+        file = tmp_path / "kept.jsonl"
+        file.write_text("as it was")
+        for more in ([], ["--json"], ["--export", str(file)]):
+            said = await one.run("history", "--with", "Nobdoy", *more, code=1)
+            assert said.startswith("Error: 'Nobdoy': nothing was written to or read from anybody")
+            assert said.endswith("there are: Bob\n")
+        assert file.read_text() == "as it was"
+        assert await one.run("history", "--with", "Bob", "--search", "x") == "Nothing found.\n"
+
+
+@pytest.mark.parametrize("damage", ["noise", "folder", "pages"])
+async def test_a_history_that_can_not_be_read_is_one_line(tmp_path, damage):
+    async with shell(tmp_path) as one:
+        for _ in range(30):
+            await one.run("send", "Bob", "hello " * 100)
+        (file,) = one.state.rglob("client.db")
+        content = file.read_bytes()
+        for path in file.parent.glob("client.db*"):
+            path.unlink()
+        if damage == "folder":
+            file.mkdir()
+        else:
+            rest = content[: 4096 * 3] if damage == "pages" else b""
+            file.write_bytes(rest + os.urandom(max(5000, len(content) - len(rest))))
+        said = await one.run("history", "--all", code=1)
+    assert said.count("\n") == 1
+    assert str(file) in said
+
+
+C = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+
+async def test_a_locale_of_ascii_changes_no_message(tmp_path):
+    async with shell(tmp_path) as one:
+        one.environment.pop("PYTHONIOENCODING", None)
+        changes = {**C, "PYTHONIOENCODING": ""}
+        await one.run("send", "Bob", "你好", **changes)
+        await one.run("send", "Bob", "-", given="微笑\n", **changes)
+        heard = [(await one.ear.next(FriendMessage)).content.text for _ in range(2)]
+        assert "Bob" in await one.run("contacts", **changes)
+        lines = (await one.run("history", "--all", "--json", **changes)).splitlines()
+    assert heard == ["你好", "微笑"]
+    assert [json.loads(line)["text"] for line in lines] == heard

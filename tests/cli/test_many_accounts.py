@@ -98,7 +98,7 @@ async def test_accounts_without_a_server_are_not_passed_over(tmp_path):
     ("lines", "says"),
     [
         ("acount = 1", "[[accounts]] has an unknown key 'acount'; known are account, server"),
-        ('account = "1"', "account is to be of type int"),
+        ('account = "1"', "account is to be a number"),
         ('password = "x"', "give account = N, or qr = true, in each table"),
         ("account = 0", "give account = N, or qr = true, in each table"),
         ("account = -5", "give account = N, or qr = true, in each table"),

@@ -1,4 +1,7 @@
-"""What a login asks the person at the terminal: to scan a code, to read a captcha."""
+"""What a login asks the person at the terminal: to scan a code, to read a captcha.
+
+What that takes (pictures, a prompt) is imported when it is asked: most logins ask nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,9 @@ import os
 from pathlib import Path
 
 import click
-from prompt_toolkit import PromptSession
-from prompt_toolkit.application import create_app_session_from_tty
 
 from ..flows.client import LoginError
 from .console import Screen
-from .pictures import captcha_text, check_picture, qr_number, qr_text
 
 __all__ = ["Asking", "ask"]
 
@@ -48,6 +48,8 @@ class Asking:
         Raises:
             LoginError: what the server sent is no QR code.
         """
+        from .pictures import check_picture, qr_number, qr_text  # noqa: PLC0415 - see the top
+
         try:
             check_picture(picture)
             shown = qr_text(picture) if self._screen.is_terminal else None
@@ -77,6 +79,8 @@ class Asking:
         Raises:
             LoginError: there is nobody to ask, they would not say, or it is no picture.
         """
+        from .pictures import captcha_text  # noqa: PLC0415 - see the top
+
         width = min(_CAPTCHA_WIDTH, self._screen.console.width)
         try:
             shown = captcha_text(picture, width)
@@ -126,6 +130,9 @@ async def ask(question: str, *, is_password: bool = False) -> str:
     Raises:
         click.Abort: Ctrl-C or Ctrl-D was pressed.
     """
+    from prompt_toolkit import PromptSession  # noqa: PLC0415 - see the top
+    from prompt_toolkit.application import create_app_session_from_tty  # noqa: PLC0415
+
     with create_app_session_from_tty():
         session: PromptSession[str] = PromptSession(is_password=is_password)
         try:

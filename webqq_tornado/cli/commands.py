@@ -32,7 +32,7 @@ SECTIONS = {
         "send": LazyCommand("account", "Send TEXT to TARGET."),
         "contacts": LazyCommand("account", "List friends, groups and discussions."),
         "history": LazyCommand("history", "Show what was written and read."),
-        "status": LazyCommand("account", "Show who is logged in; or be STATUS to others."),
+        "status": LazyCommand("account", "Show who is logged in and what waits to be sent."),
         "login": LazyCommand("account", "Log in, and keep the session."),
         "logout": LazyCommand("account", "End the session that was kept."),
         "confirm": LazyCommand("confirm", "Let in the client that shows the newest QR code."),
@@ -43,7 +43,7 @@ SECTIONS = {
         "monitor": LazyCommand("ready", "Check URLs over and over."),
         "sync": LazyCommand("ready", "Fetch a list in pages from URL into PATH."),
         "job": LazyCommand("ready", "Submit a job to URL, and wait until it is done."),
-        "mirror": LazyCommand("ready", "Keep copies of the URLs in LIST in FOLDER."),
+        "mirror": LazyCommand("ready", "Keep copies of the URLs in LIST."),
     },
     "Server": {
         "serve": LazyCommand("server_commands", "Run the server alone."),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sqlite3
 import sys
 from typing import NoReturn
 
@@ -34,6 +33,8 @@ def one_line(error: Exception) -> str | None:
     """
     if isinstance(error, OSError) and not _is_of_ours(error):
         return _line_of_system(error)
+    import sqlite3  # noqa: PLC0415 - as below
+
     if isinstance(error, sqlite3.Error):
         return f"a database of the state directory can not be used: {error}"
     if isinstance(error, UnicodeEncodeError):  # of a name: text is looked at by its options

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -30,11 +33,12 @@ from .numbers import TEXT
 from .results import Results, output_options
 from .running import run_coroutine
 from .settings import options
+from .streams import has_reader, is_of_output
 from .users_flow import find_flow, given_arguments, make_flow
 
 __all__ = ["Outcome", "run", "run_flow"]
 
-#: Seconds between two looks at the progress.
+#: Seconds between two looks at the progress, and at who reads the output.
 _LOOK = 0.2
 
 
@@ -96,9 +100,10 @@ def run(flow: str, words: tuple[str, ...], named: tuple[str, ...], **choices: An
     show_logs(screen if screen.is_terminal else Screen(is_error=True), verbose)
     kind = find_flow(flow)
     positional, by_name = given_arguments(kind, words, named)
-    with Results(screen, choices.pop("output"), **choices) as results:
+    path = choices.pop("output")
+    with Results(screen, path, **choices) as results:
         begin = make_flow(kind, positional, by_name, http.stream_arguments())
-        outcome = run_coroutine(run_flow(begin, screen))
+        outcome = run_coroutine(run_flow(begin, screen, watches_output=path is None))
         _sum_up(results, kind.__name__, outcome)
     raise SystemExit(outcome.exit_code)
 
@@ -121,19 +126,27 @@ def _sum_up(results: Results, name: str, outcome: Outcome) -> None:
 _COUNTS = ("done", "failed", "cancelled", "requests", "responses", "retries", "received")
 
 
-async def run_flow(make: Callable[[], HTTPStream], screen: Screen) -> Outcome:
+async def run_flow(
+    make: Callable[[], HTTPStream], screen: Screen, *, watches_output: bool = True
+) -> Outcome:
     """Run a flow to its end, or to Ctrl-C.
 
     Args:
         make: makes it, on the loop.
         screen: shows how far it is.
+        watches_output: it ends when nobody reads standard output any more, as `tail -f` does.
+
+    Raises:
+        OSError: the output can not be written any more.
     """
     flow = make()
     try:
-        flow.launch()
-        ending = asyncio.ensure_future(flow.drain())
-        with _interrupts(ending) as numbers, _progress(flow, screen):
+        ending = asyncio.ensure_future(_whole(flow))
+        output = _ends_with_output(ending, is_watched=watches_output)
+        with _interrupts(ending) as numbers, output as errors, _progress(flow, screen):
             await asyncio.wait([ending])
+        if errors:
+            raise errors[0]
         if not ending.cancelled():
             ending.result()
     finally:
@@ -144,8 +157,13 @@ async def run_flow(make: Callable[[], HTTPStream], screen: Screen) -> Outcome:
     return Outcome(flow, flow.stats(), numbers[0] if numbers else 0)
 
 
+async def _whole(flow: HTTPStream) -> None:
+    flow.launch()
+    await flow.drain()
+
+
 @contextmanager
-def _interrupts(ending: asyncio.Future[bool]) -> Iterator[list[int]]:
+def _interrupts(ending: asyncio.Future[None]) -> Iterator[list[int]]:
     """Let the first Ctrl-C or SIGTERM end the flow; the second one ends a reader that holds up all.
 
     The loop's own handlers would wait for such a reader.
@@ -168,6 +186,38 @@ def _interrupts(ending: asyncio.Future[bool]) -> Iterator[list[int]]:
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def _ends_with_output(ending: asyncio.Future[None], *, is_watched: bool) -> Iterator[list[OSError]]:
+    """Let the flow end when what readers print can not be written, and do not log that of each."""
+    errors: list[OSError] = []
+
+    def end(error: OSError) -> None:
+        errors.append(error)
+        ending.cancel()
+
+    def look() -> None:
+        if not has_reader(sys.stdout):
+            end(BrokenPipeError(errno.EPIPE, "nobody reads the output"))
+
+    def is_logged(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, OSError) or not is_of_output(error):
+            return not errors
+        end(error)
+        return False
+
+    logger = logging.getLogger("webqq_tornado.engine")
+    logger.addFilter(is_logged)
+    looks = PeriodicCallback(look, _LOOK * 1000)
+    if is_watched:
+        looks.start()
+    try:
+        yield errors
+    finally:
+        looks.stop()
+        logger.removeFilter(is_logged)
 
 
 @contextmanager

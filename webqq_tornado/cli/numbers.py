@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-__all__ = ["PORT", "QQ_NUMBER", "SECONDS", "SOME_SECONDS", "TEXT"]
+__all__ = ["ADDRESS", "PORT", "QQ_NUMBER", "SECONDS", "SOME_SECONDS", "TEXT"]
 
 #: 0 is any free one.
 PORT = click.IntRange(0, 65535)
@@ -50,3 +50,27 @@ class _Text(click.types.StringParamType):
 
 
 TEXT = _Text()
+
+
+class _Address(_Text):
+    """An address or name of this machine, without a port: an empty one would be all of them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from ..engine.urls import normal_url  # noqa: PLC0415 - `--version` needs no engine
+
+        text = super().convert(value, param, ctx).strip()
+        host = f"[{text}]" if ":" in text else text
+        try:
+            text.encode("idna")  # as the resolver does
+            if (
+                normal_url(f"http://{host}/").count("/") != 3
+                or not text
+                or set(text) & set("@?#\\")
+            ):
+                raise ValueError
+        except ValueError:
+            self.fail(f"{text!r} is no address such as 127.0.0.1, ::1 or a name.", param, ctx)
+        return text
+
+
+ADDRESS = _Address()

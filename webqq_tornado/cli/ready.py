@@ -240,7 +240,7 @@ def _run(
             except ValueError as error:
                 raise click.UsageError(str(error)) from None
 
-        outcome = run_coroutine(run_flow(begin, screen))
+        outcome = run_coroutine(run_flow(begin, screen, watches_output=path is None))
         flow = outcome.flow
         assert isinstance(flow, ReadyFlow)  # noqa: S101 - for the type checker
         report = flow.report()

@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 from ..files import FileError, read_text
-from .numbers import PORT, QQ_NUMBER, TEXT
+from .numbers import ADDRESS, PORT, QQ_NUMBER, TEXT
 
 __all__ = [
     "SETTINGS",
@@ -109,7 +109,7 @@ SETTINGS = {
         Setting(
             "port", "Port of the server started here; 8100 or the next free one.", PORT, metavar="N"
         ),
-        Setting("address", "Address that it listens on.", default="127.0.0.1", metavar="ADDRESS"),
+        Setting("address", "Address that it listens on.", ADDRESS, "127.0.0.1", metavar="ADDRESS"),
         Setting("tls", "Serve https as well, with certificates of a local CA.", bool, False),
         Setting("tls_port", "Port for https; 8443 or the next free one.", PORT, metavar="N"),
         Setting("verbose", "Show each request, without secrets.", bool, False),
@@ -293,7 +293,11 @@ def _table(where: str, values: dict[str, Any]) -> AccountTable:
     _check_keys(where, values, AccountTable._fields)
     _check_types(where, values)
     number = values.get("account", 0)
-    if isinstance(number, list) or number < (0 if values.get("qr") else 1):
+    if (
+        isinstance(number, list)
+        or number > QQ_NUMBER.max
+        or number < (0 if values.get("qr") else 1)
+    ):
         raise click.ClickException(f"{where}: give account = N, or qr = true, in each table")
     plugin = values.get("plugin", [])
     paths = tuple(Path(path) for path in (plugin if isinstance(plugin, list) else [plugin]))

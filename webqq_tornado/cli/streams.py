@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import io
 import os
+import select
 import sys
+from typing import IO
 
 __all__ = [
     "flush_output",
+    "has_reader",
+    "is_of_output",
     "is_unicode_output",
     "mute_output",
     "prepare_streams",
@@ -36,6 +41,35 @@ def is_unicode_output() -> bool:
     """Whether standard output can take any character."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     return codecs.lookup(encoding).name.startswith("utf")
+
+
+def is_of_output(error: OSError) -> bool:
+    """Whether an error is most likely of standard output: of no named file, and it is not well.
+
+    Args:
+        error: raised by whoever has printed something.
+    """
+    if error.filename is not None or error.errno not in _UNWRITABLE:
+        return False
+    return error.errno != errno.EPIPE or not has_reader(sys.stdout)
+
+
+#: What a pipe that nobody reads, or a disk, says to who writes.
+_UNWRITABLE = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
+def has_reader(stream: IO[str]) -> bool:
+    """Whether somebody may read what is written; False only of a pipe that was closed.
+
+    Args:
+        stream: that is written to.
+    """
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        return not any(events & select.POLLERR for _, events in poll.poll(0))
+    except (AttributeError, OSError, ValueError):  # Windows has no poll; a buffer no descriptor
+        return True
 
 
 def flush_output() -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from ..engine.urls import normal_url
 from ..flows.store import Store, StoreError
 from ..protocol import wire
 from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
@@ -225,8 +226,11 @@ def checked_url(url: str) -> str:
     Raises:
         click.UsageError: it is none.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        is_good = normal_url(url).startswith("http") and not urlsplit(url).query
+    except ValueError:
+        is_good = False
+    if not is_good:
         raise click.UsageError(f"--server {url}: give a URL such as {DEFAULT_SERVER}")
     return url.rstrip("/")
 

@@ -23,7 +23,7 @@ from ..engine.limits import Limits
 from ..engine.request import Request
 from ..engine.response import Response
 from ..engine.urls import join_url
-from ..files import read_json, replaced_file
+from ..files import read_json, reason, replaced_file
 from ..retry import Retry
 from .linkheader import HeaderLink, parse_links
 from .ready import ReadyFlow, Report
@@ -219,7 +219,9 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StreamError(f"{path} can not be written: {error.strerror}") from error
+        is_path = isinstance(error, (FileExistsError, NotADirectoryError))
+        why = "a part of its path is no folder" if is_path else reason(error)
+        raise StreamError(f"{path} can not be written: {why}") from error
 
 
 def _is_next(link: HeaderLink, response: Response) -> bool:

@@ -1,0 +1,196 @@
+"""The command `run`: flows by file and module, their arguments, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli.shell import line, run
+from servers.scripted import Asked, Say, scripted
+from waiting import until
+
+pytestmark = pytest.mark.slow
+
+FLOW = """
+from pathlib import Path
+from webqq_tornado import HTTPStream
+
+class Ask(HTTPStream):
+    def __init__(self, url, times: int = 1, *, folder: Path | None = None, wide=False, tag="-"):
+        super().__init__(defaults={"user_agent": "mine"})
+        self.url, self.times, self.folder, self.wide, self.tag = url, times, folder, wide, tag
+    def begin(self):
+        print(repr(self.times), repr(self.folder), repr(self.wide), self.tag)
+        for _ in range(self.times):
+            yield self.url, self.read
+    def read(self, response):
+        print(response.status)
+
+class Fails(Ask):
+    def read(self, response):
+        raise RuntimeError("no page")
+
+class Polls(Ask):
+    def read(self, response):
+        return response.request, self.read, 0.01
+
+class Blocks(Ask):
+    def read(self, response):
+        print("blocked", flush=True)
+        while True:
+            pass
+
+class Broken(HTTPStream):
+    def __init__(self):
+        raise OSError(2, "gone", "x.cfg")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "beside.py").write_text("VALUE = 1\n")
+    text = "from __future__ import annotations\nfrom beside import VALUE\n" + FLOW
+    (tmp_path / "flows" / "mine.py").write_text(text)
+    return tmp_path
+
+
+async def test_a_flow_is_found_by_its_file_and_gets_its_arguments(folder: Path):
+    async with scripted(lambda asked: Say()) as server:
+        words = (server.url, "2", "folder=a/b", "-a", "wide=yes", "--argument", "tag=x=y")
+        ended = await run(folder, "run", "flows/mine.py:Ask", *words)
+    assert ended.code == 0, ended.errors
+    assert ended.output.startswith("2 PosixPath('a/b') True x=y\n200\n200\nAsk: 2 chains done, ")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("mine",), "'mine' is not of the form FILE.py:CLASS or PACKAGE.MODULE:CLASS"),
+        (("mine:",), "is not of the form"),
+        (("flows/mine.py:Ask",), "Ask takes (url, times: 'int' = 1, folder:"),
+        (("flows/mine.py:Ask", "u", "many"), "argument times: 'many' is not a valid integer"),
+        (("flows/mine.py:Ask", "u", "-a", "x=1"), "unexpected keyword argument 'x'"),
+        (("flows/mine.py:Ask", "u", "-a", "times"), "give NAME=VALUE"),
+        (("flows/mine.py:Ask", "u", "-H", "no"), "give NAME:VALUE"),
+        (("flows/mine.py:Ask", "u", "--bearer-file", "flows"), "is a directory"),
+    ],
+)
+async def test_what_is_wrong_with_a_call_is_wrong_usage(folder: Path, words, says):
+    ended = await run(folder, "run", *words)
+    assert ended.code == 2
+    assert says in ended.error
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("flows/none.py:Ask", "flows/none.py: there is no such file"),
+        ("./flows:Ask", "flows: it is a folder"),
+        ("flows/mine.py:Aks", "has no such name; it has the flows Ask, Fails, Polls"),
+        ("no_such_module:Ask", "can not be imported: ModuleNotFoundError"),
+    ],
+)
+async def test_a_flow_that_is_not_there_is_one_line(folder: Path, spec, says):
+    ended = await run(folder, "run", spec)
+    assert ended.code == 1
+    assert says in ended.error
+    assert "Traceback" not in ended.errors
+
+
+async def test_what_a_flow_raises_when_it_is_made_is_shown_with_its_own_lines(folder: Path):
+    (folder / "raising.py").write_text("def f():\n    1 / 0\nf()\n")
+    for spec, says in (
+        ("flows/mine.py:Broken", "Broken() failed: FileNotFoundError: [Errno 2] gone: 'x.cfg'"),
+        ("raising.py:X", "raising.py can not be imported: ZeroDivisionError: division by zero"),
+    ):
+        ended = await run(folder, "run", spec)
+        assert (ended.code, ended.error) == (1, says)
+        files = re.findall(r'File "([^"]+)"', ended.errors)
+        assert set(files) <= {str(folder / "flows/mine.py"), str(folder / "raising.py")}
+
+
+async def test_a_flow_whose_chains_failed_ends_with_1(folder: Path):
+    async with scripted(lambda asked: Say()) as server:
+        ended = await run(folder, "run", "flows/mine.py:Fails", server.url, "--json")
+    assert ended.code == 1
+    end = json.loads(ended.output.splitlines()[-1])
+    assert (end["event"], end["done"], end["failed"]) == ("end", 0, 1)
+    assert end["error"] == "RuntimeError: no page"
+    assert "webqq_tornado/engine/" not in ended.errors
+
+
+async def test_options_count_more_than_what_the_flow_says(folder: Path):
+    (folder / "token").write_text("swordfish\n")
+
+    def script(asked: Asked) -> Say:
+        return Say(200) if asked.number == 2 else Say(503)
+
+    async with scripted(script) as server:
+        words = ("--bearer-file", "token", "-H", "Accept: text/x", "--retries", "2")
+        ended = await run(folder, "run", "flows/mine.py:Ask", server.url, *words)
+        asked = server.asked[0].headers
+    assert ended.code == 0, ended.errors
+    assert "200" in ended.output
+    assert (asked["Authorization"], asked["Accept"]) == ("Bearer swordfish", "text/x")
+    assert asked["User-Agent"] == "mine"
+    assert "swordfish" not in ended.output + ended.errors
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_an_interrupted_flow_says_what_was_cancelled(folder: Path, number: int, code: int):
+    async with scripted(lambda asked: Say()) as server:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "webqq_tornado", "run", "flows/mine.py:Polls", server.url, "2"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+        )
+        await until(lambda: len(server.asked) > 4)
+        process.send_signal(number)
+        output, errors = await process.communicate()
+    assert process.returncode == code
+    assert "Polls: 0 chains done, 0 failed, 2 cancelled" in output.decode()
+    assert errors.decode() == "Interrupted.\n"
+
+
+async def test_a_second_ctrl_c_ends_a_reader_that_holds_up_the_loop(folder: Path):
+    async with scripted(lambda asked: Say()) as server:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "webqq_tornado", "run", "flows/mine.py:Blocks", server.url),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+        )
+        while b"blocked" not in await process.stdout.readline():
+            pass
+        while process.returncode is None:
+            process.send_signal(signal.SIGINT)
+            await asyncio.wait([asyncio.ensure_future(process.wait())], timeout=0.5)
+        _, errors = await process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in errors.decode()
+
+
+@pytest.mark.parametrize("flow", ["Polls", "Ask"])
+async def test_a_flow_ends_when_nobody_reads_its_output(folder: Path, flow: str):
+    async with scripted(lambda asked: Say()) as server:
+        words = f"{flow} {server.url} {1 if flow == 'Polls' else 5000}"
+        ended = await line(
+            folder, f"$qq run flows/mine.py:{words} | head -1; exit ${{PIPESTATUS[0]}}"
+        )
+    assert (ended.code, ended.errors) == (1, "")
+
+
+async def test_a_full_disk_is_one_line_however_many_print(folder: Path):
+    async with scripted(lambda asked: Say()) as server:
+        command = f"PYTHONUNBUFFERED=1 $qq run flows/mine.py:Ask {server.url} 20 >/dev/full"
+        ended = await line(folder, command)
+    assert ended.code == 1
+    assert ended.errors == "Error: the output can not be written: No space left on device\n"
