@@ -184,6 +184,7 @@ class Client:
         self._deliveries = Deliveries(self)
         self._post = Post(self)
         self._poll: Poll | None = None
+        self._poll_chain: Chain | None = None
         self._upkeep = Upkeep(self)
 
     def __repr__(self) -> str:
@@ -482,6 +483,16 @@ class Client:
             self._drop_session()
             self._signing.after_cut(old)
 
+    def check_poll(self) -> None:
+        """The server could not be reached for a while: begin the poll anew.
+
+        Its own connection may be dead without a word.
+        """
+        poll, chain = self._poll, self._poll_chain
+        if self.is_online and poll is not None and chain is not None and not chain.done:
+            chain.cancel()
+            self._poll_chain = self.add_chain(poll.resume_link(), "poll", poll.on_error)
+
     # -- login --------------------------------------------------------------------------------
 
     def on_session(self, login: Login, session: Session, ptwebqq: Secret) -> Link:
@@ -514,7 +525,7 @@ class Client:
 
     def _listen(self, session: Session) -> None:
         poll = self._poll = Poll(self, session, self._poll)
-        self.add_chain(poll.next_link(), "poll", poll.on_error)
+        self._poll_chain = self.add_chain(poll.next_link(), "poll", poll.on_error)
         self._upkeep.start()
 
     def on_no_login(self, error: Exception) -> Link:

@@ -124,6 +124,9 @@ class Sender(Protocol):
     def lose_connection(self, reason: str) -> None:
         """The server can not be reached."""
 
+    def check_poll(self) -> None:
+        """The server could not be reached for a while."""
+
 
 class Outbox:
     """The messages to one contact.
@@ -145,6 +148,7 @@ class Outbox:
         self._chain: Chain | None = None
         self._last_time = 0.0
         self._last_text = ""
+        self._had_trouble = False  # with the network, and in this session
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -192,7 +196,7 @@ class Outbox:
         """The session is gone: what is under way is sent again in the next one."""
         if self.contact is not None:  # its number may have been looked up meanwhile
             self.address = self._client.directory.address_of(self.contact) or self.address
-        self.contact = None
+        self.contact, self._had_trouble = None, False
         chain, self._chain = self._chain, None
         if chain is not None:
             chain.cancel()
@@ -305,7 +309,9 @@ class Outbox:
         slip = self._waiting.popleft()
         letter = slip.letter
         self._last_time, self._last_text = time.monotonic(), letter.content.text
-        client = self._client
+        client, had_trouble, self._had_trouble = self._client, self._had_trouble, False
+        if had_trouble:
+            client.check_poll()
         client.records.sent(
             letter,
             Entry(
@@ -335,6 +341,7 @@ class Outbox:
             return self._again(str(error))
         if not isinstance(error, (StreamError, ProtocolError)):
             raise error
+        self._had_trouble |= isinstance(error, StreamError)
         slip = self._waiting[0]
         if slip.tries < RESENDS or slip.logins == LOGINS:
             # Who has waited in vain has waited long enough.

@@ -120,6 +120,11 @@ class Poll:
         request = Request.of(client.dialect.poll.request(client.endpoints, form))
         return Next(_sent_once(request, self._received.last_id), self._on_poll, delay)
 
+    def resume_link(self) -> Next:
+        """One more poll, after a request that takes the session up again."""
+        self._events = ()  # they were not taken in, so the server gives them again
+        return self._take_up()
+
     def on_error(self, error: Exception) -> Link:
         """Errback of the chain."""
         if not isinstance(error, (StreamError, ProtocolError)):
@@ -191,7 +196,7 @@ class Poll:
         events, self._events = self._events, ()
         for event in events:
             self._client.take(event)
-            self._received.note(event)
+        self._received.note(events)
         return self.next_link() if self._client.session is self._session else None
 
     def _after_nonsense(

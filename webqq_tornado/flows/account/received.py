@@ -21,7 +21,8 @@ class Received:
 
     def __init__(self) -> None:
         self.last_id = 0
-        self._news: tuple[Event, ...] = ()
+        self._news: tuple[Event, ...] = ()  # of the last answer that was taken in
+        self._answer: tuple[Event, ...] = ()  # the same of the one that is being taken in
         self._may_repeat = False
 
     def expect_repeat(self) -> None:
@@ -37,7 +38,7 @@ class Received:
         news = tuple(event for event in events if not isinstance(event, Message))
         is_repeated = self._may_repeat and news[: len(self._news)] == self._news
         repeated = len(self._news) if is_repeated else 0
-        self._news, self._may_repeat = news, False
+        self._answer, self._may_repeat = news, False
         fresh = []
         for event in events:
             if not isinstance(event, Message) and repeated:
@@ -46,11 +47,12 @@ class Received:
                 fresh.append(event)
         return tuple(fresh)
 
-    def note(self, event: Event) -> None:
-        """An event was taken in.
+    def note(self, events: tuple[Event, ...]) -> None:
+        """The last answer was taken in.
 
         Args:
-            event: of the answer that came last.
+            events: as `new_of` returned them.
         """
-        if isinstance(event, Message):
-            self.last_id = max(self.last_id, event.msg_id)
+        self._news = self._answer
+        ids = [event.msg_id for event in events if isinstance(event, Message)]
+        self.last_id = max([self.last_id, *ids])

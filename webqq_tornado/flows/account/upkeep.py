@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ...engine.chain import Chain, Errback, Link, Next
+from ...engine.errors import StreamError
+from ...engine.response import Response
 from ...protocol import forms, webqq3
 from ...protocol.dialect import Dialect
 from ...protocol.endpoints import Endpoints
@@ -41,6 +43,9 @@ class Kept(Protocol):
     def know(self, contacts: Contacts) -> None:
         """These are the contacts now."""
 
+    def check_poll(self) -> None:
+        """The server could not be reached for a while."""
+
 
 class Upkeep:
     """The chains *heartbeat* and *contacts*.
@@ -52,6 +57,7 @@ class Upkeep:
     def __init__(self, client: Kept) -> None:
         self._client = client
         self._is_refreshing = self._is_stale = False
+        self._had_trouble = False  # with the network, since the last heartbeat that was answered
         self._beats = 0
 
     def start(self) -> None:
@@ -64,7 +70,7 @@ class Upkeep:
 
     def stop(self) -> None:
         """The session is gone, and all its chains."""
-        self._is_refreshing = self._is_stale = False
+        self._is_refreshing = self._is_stale = self._had_trouble = False
 
     def refresh_contacts(self) -> None:
         """Fetch them now, and once more if they change meanwhile."""
@@ -101,10 +107,17 @@ class Upkeep:
         self._beats += 1
         form = forms.HeartbeatForm(self._beats, int(time.time() * 1000))
         request = webqq3.HEARTBEAT.request(self._client.endpoints, form)  # of that dialect alone
-        return Next(request, lambda response: self._heartbeat(), delay or HEARTBEAT_SECONDS)
+        return Next(request, self._on_heartbeat, delay or HEARTBEAT_SECONDS)
+
+    def _on_heartbeat(self, _response: Response) -> Link:
+        if self._had_trouble:
+            self._client.check_poll()
+        self._had_trouble = False
+        return self._heartbeat()
 
     def _on_heartbeat_error(self, error: Exception) -> Link:
         logger.debug("%s: heartbeat: %s", self._client.name, error)
+        self._had_trouble |= isinstance(error, StreamError)
         return self._heartbeat()  # whether one is online is for poll to say
 
 
