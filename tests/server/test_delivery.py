@@ -374,6 +374,12 @@ async def to_bob(ann: Visitor, text: str, msg_id: int = 1, clientid: int = 1) ->
     return forms.SendForm(uin, Content.of(text), msg_id, clientid, ann.session.psessionid)
 
 
+def _trying(town: Town) -> int:
+    """Who waits until the file is unlocked."""
+    writers = town.server.channel.writers
+    return writers.locked() + len(writers._waiters or ())
+
+
 async def test_messages_wait_in_order_until_a_file_is_unlocked_and_others_go_on(
     tmp_path: Path, locked: sqlite3.Connection
 ):
@@ -384,7 +390,7 @@ async def test_messages_wait_in_order_until_a_file_is_unlocked_and_others_go_on(
         sent = []
         for form in forms_:
             sent.append(asyncio.ensure_future(ann.ask(webqq3.SEND_FRIEND, form)))
-            await until(town.server.channel.writers.locked)
+            await until(lambda: _trying(town) == len(sent))
         assert texts_of(await bob.poll()) == []  # who does not write is answered meanwhile
         locked.execute("ROLLBACK")
         replies = [(await one).code for one in sent]

@@ -295,8 +295,8 @@ def test_who_asks_for_rooms_that_are_none_fills_no_memory(storage: Storage):
     assert not storage._blocked
 
 
-def test_a_clock_that_was_put_back_signs_nobody_out(monkeypatch):
-    storage, now = Storage(":memory:"), time.time()
+def test_a_clock_that_was_put_back_signs_nobody_out(storage: Storage, monkeypatch):
+    now = time.time()
     ann = storage.create_account("Ann", "correct horse").number
     storage.add_ticket("before", Ticket(ann, "webqq3"))
     storage.add_page_session("before", ann)
@@ -309,8 +309,8 @@ def test_a_clock_that_was_put_back_signs_nobody_out(monkeypatch):
     assert found == [(Ticket(ann, "webqq3"), ann)] * 4
 
 
-def test_who_was_away_for_longer_than_a_month_signs_in_again(monkeypatch):
-    storage, now = Storage(":memory:"), time.time()
+def test_who_was_away_for_longer_than_a_month_signs_in_again(storage: Storage, monkeypatch):
+    now = time.time()
     ann = storage.create_account("Ann", "correct horse").number
     storage.add_ticket("ticket", Ticket(ann, "webqq3"))
     monkeypatch.setattr(time, "time", lambda: now + 20 * 86400)
