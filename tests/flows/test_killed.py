@@ -9,7 +9,7 @@ import pytest
 from servers.town import PASSWORD, Town
 from servers.townsman import townsman
 
-from webqq_tornado.flows.account.deliveries import MAX_TRIES
+from webqq_tornado.flows.account.incoming import MAX_TRIES
 from webqq_tornado.flows.store import Store
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage
 

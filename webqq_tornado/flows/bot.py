@@ -155,7 +155,7 @@ class Bot:
         if client not in self.clients:
             self.clients.append(client)
             client.on_event(functools.partial(self._dispatch.take, client))
-            client.on_delivery(functools.partial(self._dispatch.deliver, client))
+            client.on_incoming(functools.partial(self._dispatch.deliver, client))
 
     def close(self) -> None:
         """Unload the plugins, stop the schedules, and cancel what runs.

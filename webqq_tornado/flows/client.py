@@ -43,10 +43,10 @@ from ..protocol.models import (
 from ..protocol.models import StatusChange as FriendStatusChange
 from .account.contacts import Contact, Contacts, Stranger, name_of
 from .account.contacts import Message as AnyMessage
-from .account.deliveries import Consumer, Deliveries, Delivery
 from .account.directory import Directory
 from .account.fetch import Fetch
 from .account.inbox import Inbox
+from .account.incoming import Consumer, IncomingMessage, IncomingQueue
 from .account.links import REQUEST_TIMEOUT, prepared
 from .account.listeners import Listeners
 from .account.login import Login, LoginError, OnCaptcha, OnQR, PasswordNeeded, was_kicked
@@ -63,8 +63,8 @@ from .store import Store
 __all__ = [
     "Client",
     "ContactError",
-    "Delivery",
     "Happening",
+    "IncomingMessage",
     "LoginError",
     "PasswordNeeded",
     "SendError",
@@ -181,7 +181,7 @@ class Client:
         self._ready: asyncio.Future[None] | None = None
         self._chains: set[Chain] = set()
         self._inbox = Inbox(self)
-        self._deliveries = Deliveries(self)
+        self._incoming = IncomingQueue(self)
         self._post = Post(self)
         self._poll: Poll | None = None
         self._poll_chain: Chain | None = None
@@ -277,7 +277,7 @@ class Client:
     def on_event(self, listener: Callable[[Happening], object]) -> Callable[[Happening], object]:
         """Have a function called with each `StateChange` and each event of the server.
 
-        It hears a message once, whatever happens then; see `on_delivery`. What came in before
+        It hears a message once, whatever happens then; see `on_incoming`. What came in before
         anybody listened is told to who listens first.
 
         Args:
@@ -288,27 +288,27 @@ class Client:
             TypeError: it is no function, or one with a `yield`.
         """
         self._listeners.add(listener)
-        self.call_soon(self._deliveries.hand_out)
+        self.call_soon(self._incoming.hand_out)
         return listener
 
-    def on_delivery(self, consumer: Consumer) -> Consumer:
+    def on_incoming(self, consumer: Consumer) -> Consumer:
         """Have a function called with each message, which says when it is handled, as a bot does.
 
         With a `store` what was not handled when the process ends is handed out again by the next
         one, `MAX_TRIES` times. What the account itself wrote elsewhere is not handed out.
 
         Args:
-            consumer: gets a `Delivery`; it calls `begin` when it begins to handle the message,
+            consumer: gets an `IncomingMessage`; calls its `begin` when the handling begins,
                 and `done` when it is done with it.
 
         Example:
-            >>> @client.on_delivery
-            ... def handle(delivery):
-            ...     delivery.begin()
-            ...     print(delivery.message, delivery.again)
-            ...     delivery.done()
+            >>> @client.on_incoming
+            ... def handle(incoming):
+            ...     incoming.begin()
+            ...     print(incoming.message, incoming.again)
+            ...     incoming.done()
         """
-        self._deliveries.add(consumer)
+        self._incoming.add(consumer)
         return consumer
 
     async def login(self, password: str = "") -> None:
@@ -516,7 +516,7 @@ class Client:
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
         if self.listens:
-            self._deliveries.resume()  # what came in before comes before what will
+            self._incoming.resume()  # what came in before comes before what will
             self._listen(self.session)
         for receipt in self._post.restore():
             receipt.add_done_callback(self._log_sent)
@@ -559,7 +559,7 @@ class Client:
         self.session = None
         self._upkeep.stop()
         self._post.pause()
-        self._deliveries.pause()
+        self._incoming.pause()
         chains, self._chains = self._chains, set()
         for chain in chains:
             chain.cancel()
@@ -644,7 +644,7 @@ class Client:
 
     def _take_message(self, message: AnyMessage) -> None:
         # Without a consumer whoever listens has handled it; if nobody does, it waits for one.
-        is_awaited = self._deliveries.has_consumers or not self._listeners
+        is_awaited = self._incoming.has_consumers or not self._listeners
         is_to_handle = is_awaited and not self.is_own(message)
         mark = self._inbox.take(message, is_to_handle=is_to_handle)
         if mark is None:
@@ -652,7 +652,7 @@ class Client:
         self._log_received(message)
         is_told = self.tell_listeners(message)
         if is_to_handle:
-            self._deliveries.take(mark, message, is_told=is_told)
+            self._incoming.take(mark, message, is_told=is_told)
 
     def tell_listeners(self, message: AnyMessage) -> bool:
         """Tell plain listeners of a message; whether there are any."""

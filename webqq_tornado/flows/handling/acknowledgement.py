@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 
-from ..account.deliveries import Delivery
+from ..account.incoming import IncomingMessage
 from .scope import Scope
 
 __all__ = ["Acknowledgement"]
@@ -20,21 +20,21 @@ class Acknowledgement:
     """Says once that a message is handled.
 
     Args:
-        delivery: of the message.
+        incoming: of the message.
         at_most_once: say so before it is handled.
         is_closed: whether the bot is: then what is cancelled is left to the next process.
 
     Example:
-        >>> acknowledgement = Acknowledgement(delivery, at_most_once=False, is_closed=bool)
+        >>> acknowledgement = Acknowledgement(incoming, at_most_once=False, is_closed=bool)
         >>> acknowledgement.begin()
         >>> acknowledgement.wait_for(task, scope, is_apart=True)
         >>> acknowledgement.end()  # once the task is done
     """
 
     def __init__(
-        self, delivery: Delivery, *, at_most_once: bool, is_closed: Callable[[], bool]
+        self, incoming: IncomingMessage, *, at_most_once: bool, is_closed: Callable[[], bool]
     ) -> None:
-        self._delivery = delivery
+        self._incoming = incoming
         self._at_most_once, self._is_closed = at_most_once, is_closed
         self._tasks: set[asyncio.Task[None]] = set()
         self._apart: set[asyncio.Task[None]] = set()  # those of them that nobody waits for
@@ -48,7 +48,7 @@ class Acknowledgement:
     def begin(self) -> None:
         """The middlewares and handlers are called now, by this task."""
         _current.set(self)
-        self._delivery.begin()
+        self._incoming.begin()
         if self._at_most_once:
             self.give()
 
@@ -79,7 +79,7 @@ class Acknowledgement:
         """All handlers were called; some may go on."""
         self._has_ended = True
         if not self._apart:
-            self._delivery.calm()  # those that go on wait for an answer
+            self._incoming.calm()  # those that go on wait for an answer
         self._look()
 
     def cut_off(self) -> None:
@@ -90,7 +90,7 @@ class Acknowledgement:
         """The message is handled, whatever still runs."""
         if not self._is_given:
             self._is_given = True
-            self._delivery.done()
+            self._incoming.done()
 
     def _look(self) -> None:
         if self._has_ended and not self._tasks and not self._is_cut_off:

@@ -13,7 +13,7 @@ from ...protocol.codes import Status
 from ...protocol.errors import ProtocolError
 from ...protocol.models import StatusChange
 from ..account.contacts import Message as Event
-from ..account.deliveries import Delivery
+from ..account.incoming import IncomingMessage
 from ..account.outbox import SendError
 from ..client import Client, State, StateChange
 from ..client import Happening as Heard
@@ -67,7 +67,7 @@ class Dispatch:
 
         Args:
             client: which.
-            heard: what; a message comes as a delivery.
+            heard: what; a message comes as a incoming.
         """
         if isinstance(heard, Event):
             return
@@ -103,25 +103,25 @@ class Dispatch:
 
     # -- messages -----------------------------------------------------------------------------
 
-    def deliver(self, client: Client, delivery: Delivery) -> None:
+    def deliver(self, client: Client, incoming: IncomingMessage) -> None:
         """A message has come to a client.
 
         Args:
             client: which.
-            delivery: of the message.
+            incoming: of the message.
         """
         if self._is_closed:
             return
-        message = message_of(self._bot, client, delivery)
+        message = message_of(self._bot, client, incoming)
         at_most_once = self._bot.at_most_once
-        if at_most_once and delivery.tries:
+        if at_most_once and incoming.tries:
             logger.info("message of %s: it was being handled: not again", message.sender)
-            delivery.done()
+            incoming.done()
         elif not message.again and self.asks.take(message):
-            delivery.done()
+            incoming.done()
         else:
             acknowledgement = Acknowledgement(
-                delivery, at_most_once=at_most_once, is_closed=lambda: self._is_closed
+                incoming, at_most_once=at_most_once, is_closed=lambda: self._is_closed
             )
             job = functools.partial(self._handle, message, acknowledgement)
             self._lanes.put(conversation_of(message), job)

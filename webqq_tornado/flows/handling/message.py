@@ -11,7 +11,7 @@ from typing import Protocol
 from ...protocol.models import Content, Discussion, Friend, Group, Member
 from ..account.contacts import Contact, Stranger, kind_of, name_of, uin_of
 from ..account.contacts import Message as Event
-from ..account.deliveries import Delivery
+from ..account.incoming import IncomingMessage
 from ..account.outbox import Receipt
 from ..client import Client
 from .mentions import is_mentioned, said_to
@@ -212,20 +212,20 @@ class Message:
         return replace(self, event=replace(self.event, content=Content.of(text)))
 
 
-def message_of(bot: Host, client: Client, delivery: Delivery) -> Message:
+def message_of(bot: Host, client: Client, incoming: IncomingMessage) -> Message:
     """What the bot's handlers get for what came to a client.
 
     Args:
         bot: that got it.
         client: to which it came.
-        delivery: as it came.
+        incoming: as it came.
     """
-    event = delivery.message
-    contact = delivery.contact or client.contact_of(event)
+    event = incoming.message
+    contact = incoming.contact or client.contact_of(event)
     sender = person_in(client, contact, event.sender)
-    if not event.sender and delivery.sender:  # of an earlier session, and not found in this one
-        sender = replace(sender, name=delivery.sender)
-    return Message(bot, client, event, sender, contact, again=delivery.again)
+    if not event.sender and incoming.sender:  # of an earlier session, and not found in this one
+        sender = replace(sender, name=incoming.sender)
+    return Message(bot, client, event, sender, contact, again=incoming.again)
 
 
 def person_in(client: Client, contact: Contact, uin: int) -> Person:

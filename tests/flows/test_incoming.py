@@ -9,7 +9,7 @@ import pytest
 from servers.town import PASSWORD, Ear, Town
 from waiting import put_ahead, until
 
-from webqq_tornado.flows.account import deliveries
+from webqq_tornado.flows.account import incoming
 from webqq_tornado.flows.bot import Bot
 from webqq_tornado.flows.client import Client
 from webqq_tornado.flows.store import Store
@@ -70,7 +70,7 @@ async def test_what_came_in_before_the_bot_was_there_is_handled(store, is_kept):
         await say(ann, "one", "two")
         client = bob_of(town, store if is_kept else None)
         await client.login()
-        await until(lambda: len(client._deliveries._queue) == 2)
+        await until(lambda: len(client._incoming._queue) == 2)
         handled, bot = Handled(), Bot(client, "Bob")
         bot.on_message(handled.note)
         assert await handled.next(2) == [("one", False), ("two", False)]
@@ -85,13 +85,13 @@ async def test_what_came_in_before_anybody_listened_is_told_to_who_listens_first
         await say(ann, "one")
         client = bob_of(town, store)
         await client.login()
-        await until(lambda: client._deliveries._queue)
+        await until(lambda: client._incoming._queue)
         assert (await Ear(client).next(FriendMessage)).content.text == "one"
         await until(lambda: not store.unhandled(town.bob))
 
 
 async def test_of_what_nobody_ever_hears_the_oldest_goes(store, monkeypatch, caplog):
-    monkeypatch.setattr(deliveries, "MAX_WAITING", 2)
+    monkeypatch.setattr(incoming, "MAX_WAITING", 2)
     async with Town() as town:
         ann, _ = town.client(town.ann)
         await ann.login()
@@ -372,7 +372,7 @@ async def test_a_message_that_ends_the_process_each_time_is_given_up_and_named(s
         await say(ann, "poison", "good")
         await left_behind(town, store, 2)
         mark = store.unhandled(town.bob)[0].mark
-        for _ in range(deliveries.MAX_TRIES):
+        for _ in range(incoming.MAX_TRIES):
             store.begin_handling(town.bob, mark)
         handled = Handled()
         async with bots_life(town, store) as bot:
@@ -412,7 +412,7 @@ async def test_those_that_may_end_the_process_are_handled_first_and_one_by_one(s
             may_end["begun"].set()
             await until(lambda: len(may_end) == 2)
             assert list(may_end)[1] == "begun too"
-            put_ahead(deliveries.PATIENCE_SECONDS + 1)  # nobody waits for ever
+            put_ahead(incoming.PATIENCE_SECONDS + 1)  # nobody waits for ever
             await until(lambda: "not begun" in may_end)
             may_end["not begun"].set()
             await until(lambda: "new" in may_end)

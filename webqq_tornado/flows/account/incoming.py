@@ -1,8 +1,8 @@
 """Messages on their way to those who handle them, and what is to be handled again.
 
-A consumer (a bot) gets each message as a `Delivery`, and says when it is done with it. What is
-not done when the process ends is on record, and the next process hands it out, marked as
-`again`. So it does with what it has heard while nobody listened.
+A consumer (a bot) gets each message as an `IncomingMessage`, and says when it is done with it.
+What is not done when the process ends is on record, and the next process hands it out, marked as
+`again`. So it does with what was heard while nobody listened.
 
 What ends the process each time must not do so for ever: a message whose handling was begun
 `MAX_TRIES` times is given up. To know which one it was, those that were begun are handed out one
@@ -27,7 +27,7 @@ from .directory import LOST, Directory
 from .records import Records
 from .unhandled import Unhandled, message_in, placeholder
 
-__all__ = ["MAX_TRIES", "Consumer", "Deliveries", "Delivery"]
+__all__ = ["MAX_TRIES", "Consumer", "IncomingMessage", "IncomingQueue"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
@@ -69,7 +69,7 @@ class Receiver(Protocol):
         """The server does not know the session any more."""
 
 
-class Delivery:
+class IncomingMessage:
     """A message for those who handle it.
 
     Args:
@@ -114,7 +114,7 @@ class Delivery:
         self._on_calm: Callable[[], object] | None = None
 
     def __repr__(self) -> str:
-        return f"<Delivery of {self.message!r}{' again' if self.again else ''}>"
+        return f"<IncomingMessage of {self.message!r}{' again' if self.again else ''}>"
 
     def begin(self) -> None:
         """The handling begins: from here on the message may be what ends the process."""
@@ -153,11 +153,11 @@ class Delivery:
                 self.done()
 
 
-#: Gets each message, and calls `Delivery.done`.
-Consumer: TypeAlias = Callable[[Delivery], object]
+#: Gets each message, and calls `IncomingMessage.done`.
+Consumer: TypeAlias = Callable[[IncomingMessage], object]
 
 
-class Deliveries:
+class IncomingQueue:
     """The messages of a client that are to be handled.
 
     Args:
@@ -167,13 +167,13 @@ class Deliveries:
     def __init__(self, client: Receiver) -> None:
         self._client = client
         self._consumers: list[Consumer] = []
-        self._queue: deque[Delivery] = deque()
+        self._queue: deque[IncomingMessage] = deque()
         self._records: Records | None = None  # that were looked into
         self._stored: deque[Unhandled] = deque()  # by earlier processes, not found yet
-        self._found: list[Delivery] = []  # of these
+        self._found: list[IncomingMessage] = []  # of these
         self._is_finding = False
         self._find_tries = 0
-        self._suspect: Delivery | None = None  # that others wait for
+        self._suspect: IncomingMessage | None = None  # that others wait for
 
     @property
     def has_consumers(self) -> bool:
@@ -197,9 +197,9 @@ class Deliveries:
             message: as it came.
             is_told: whether plain listeners have heard it.
         """
-        delivery = Delivery(self._client.records, mark, message)
-        delivery.is_told = is_told
-        self._queue.append(delivery)
+        incoming = IncomingMessage(self._client.records, mark, message)
+        incoming.is_told = is_told
+        self._queue.append(incoming)
         self.hand_out()
         if len(self._queue) > MAX_WAITING:
             logger.warning("%s: nobody handles messages: the oldest goes", self._client.name)
@@ -222,29 +222,29 @@ class Deliveries:
             self._find_stored()
             return
         while self._queue and self._suspect is None and not self._is_finding:
-            delivery = self._queue[0]
-            if not delivery.is_told and not delivery.again:
-                delivery.is_told = self._client.tell_listeners(delivery.message)
-            if not self._consumers and not delivery.is_told:
+            incoming = self._queue[0]
+            if not incoming.is_told and not incoming.again:
+                incoming.is_told = self._client.tell_listeners(incoming.message)
+            if not self._consumers and not incoming.is_told:
                 return  # nobody is there
             self._hand_out(self._queue.popleft())
 
     # -- what earlier processes have left -------------------------------------------------------
 
-    def _hand_out(self, delivery: Delivery) -> None:
-        if not delivery.tries:
-            delivery.hand_to(self._consumers, None)
+    def _hand_out(self, incoming: IncomingMessage) -> None:
+        if not incoming.tries:
+            incoming.hand_to(self._consumers, None)
             return
-        self._suspect = delivery
+        self._suspect = incoming
 
         def go_on() -> None:
             timer.cancel()
-            if self._suspect is delivery:
+            if self._suspect is incoming:
                 self._suspect = None
                 self._client.call_soon(self.hand_out)
 
         timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, go_on)
-        delivery.hand_to(self._consumers, go_on)
+        incoming.hand_to(self._consumers, go_on)
 
     def _find_stored(self) -> None:
         """Find the conversations of what is stored, one after the other."""
@@ -292,7 +292,7 @@ class Deliveries:
             self._log_given_up(stored, "a message", f"it can not be read ({error})")
             return
         self._found.append(
-            Delivery(
+            IncomingMessage(
                 self._client.records,
                 stored.mark,
                 message,
