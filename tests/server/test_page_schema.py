@@ -126,3 +126,14 @@ async def test_a_name_of_ones_own_for_a_room_is_told_to_nobody_else():
         assert set(told) == {town.ann}
         await post(ann, "/page/room", conversation=square, card="The one", mark="x")
         assert set(told) == {town.ann, town.bob, town.eve}
+
+
+async def test_of_a_profile_friends_are_told_what_their_pages_show():
+    async with Town() as town:
+        ann = await signed_in(town, town.ann)
+        told: list[int] = []
+        town.server.channel.contacts_changed = told.extend  # type: ignore[method-assign]
+        assert (await post(ann, "/page/profile", blood=1, allow=1)).code == 204
+        assert set(told) == {town.ann}
+        assert (await post(ann, "/page/profile", lnick="new")).code == 204
+        assert set(told) == {town.ann, town.bob}

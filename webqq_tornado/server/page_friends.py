@@ -17,6 +17,8 @@ logger = logging.getLogger("webqq_tornado.server")
 
 #: What a profile's "allow" makes of a request.
 _AT_ONCE, _IS_ASKED = 0, 1
+#: What of a profile the pages of friends show.
+_SHOWN = frozenset({"nick", "lnick"})
 
 
 class FriendsHandler(PageHandler):
@@ -132,13 +134,14 @@ class ProfileHandler(PageHandler):
         self.write({"profile": told})
 
     def post(self) -> None:
-        """Change some of it; all pages and friends hear of it."""
+        """Change some of it; friends hear of what their pages show."""
         me, changes = self.me(), self.json()
         try:
             self.server.storage.change_profile(me.number, changes)
         except ValueError as error:
             refuse(400, str(error))
-        friends = self.server.storage.friend_numbers(me.number)
+        is_shown = not _SHOWN.isdisjoint(changes)
+        friends = self.server.storage.friend_numbers(me.number) if is_shown else set()
         self.server.channel.contacts_changed(friends | {me.number})
         self.set_status(204)
 
