@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from servers.scripted import Asked, Say, scripted
 from tenacity import wait_none
 
-from webqq_tornado import ProtocolError
+from webqq_tornado import ProtocolError, StreamError
 from webqq_tornado.flows.job import Job
 from webqq_tornado.flows.mirror import Mirror, path_of
 from webqq_tornado.flows.monitor import Monitor
@@ -79,6 +81,31 @@ async def test_a_slow_endpoint_is_down():
         assert flow.watches[0].last == "TimeoutError"
 
 
+async def test_a_monitor_tells_causes_and_how_long_it_was_the_other_way():
+    lines, events = [], []
+    url = "http://127.0.0.1:1/"
+    async with Monitor([url], rounds=1, say=lines.append, record=events.append) as flow:
+        await flow.launch()
+        report = flow.report()
+    assert lines[0].startswith(f"DOWN  {url}  ConnectError: connecting failed: ")
+    assert (events[0]["event"], events[0]["url"]) == ("down", url)
+    assert events[0]["cause"].startswith("connecting failed: ")
+    assert report.values[0]["cause"] == events[0]["cause"]
+    assert (report.values[0]["is_up"], report.values[0]["failed"]) == (False, 1)
+
+
+async def test_a_monitor_as_a_command_writes_lines_of_json_with_times(tmp_path: Path):
+    async with scripted(lambda asked: Say()) as server:
+        file = tmp_path / "out"
+        words = ("--rounds", 2, "--interval", 0.01)
+        code, output = await command("monitor", server.url, *words, "--json", "-o", file)
+        assert (code, output) == (0, "")
+        up, end = [json.loads(line) for line in file.read_text().splitlines()]
+        code, output = await command("monitor", server.url, *words)
+    assert (up["event"], end["event"], end["checks"]) == ("up", "end", 2)
+    assert re.match(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d  up    {server.url}", output)
+
+
 async def test_monitor_as_a_command():
     async with scripted(lambda asked: Say()) as server:
         code, output = await command("monitor", server.url, "--rounds", 2, "--interval", 0.01)
@@ -114,6 +141,74 @@ async def test_a_sync_writes_all_items_of_all_pages(tmp_path: Path):
     assert items == [1, -1, 2, -2, 3, -3]
     assert (flow.pages, flow.items_written) == (3, 6)
     assert flow.report().is_good
+
+
+class Interrupted:
+    """Three pages; the third is refused until it is asked for the second time."""
+
+    def __init__(self) -> None:
+        self.refusals = 1
+
+    def __call__(self, asked: Asked) -> Say:
+        if asked.path.endswith("3") and self.refusals:
+            self.refusals -= 1
+            return Say(500)
+        return pages(asked._replace(number=0))
+
+
+async def test_a_sync_goes_on_where_it_was_interrupted(tmp_path: Path, caplog):
+    path = tmp_path / "items.jsonl"
+    async with scripted(Interrupted()) as server:
+        url = f"{server.url}/?page=1"
+        async with Sync(url, path, retry=None, say=print) as flow:
+            with pytest.raises(ProtocolError, match=r"status 500, no page \[chain"):
+                await flow.launch()
+        part = tmp_path / "items.jsonl.part"
+        with part.open("a") as file:
+            file.write('{"n": 3}\n{"n"')  # written, and killed before that was noted
+        asked = len(server.asked)
+        async with Sync(url, path, say=print) as flow:
+            await flow.launch()
+        assert server.paths[asked:] == ["/?page=3"]
+        assert (flow.is_resumed, flow.pages, flow.items_written) == (True, 3, 6)
+    items = [json.loads(line)["n"] for line in path.read_text().splitlines()]
+    assert items == [1, -1, 2, -2, 3, -3]
+    assert [file.name for file in tmp_path.iterdir()] == ["items.jsonl"]
+
+
+@pytest.mark.parametrize("change", ["url", "keys", "restart", "damage", "no part"])
+async def test_a_sync_of_another_list_begins_anew(tmp_path: Path, change, caplog):
+    path = tmp_path / "items.jsonl"
+    async with scripted(Interrupted()) as server:
+        async with Sync(f"{server.url}/?page=1", path, retry=None, say=print) as flow:
+            with pytest.raises(ProtocolError):
+                await flow.launch()
+        url = f"{server.url}/?x&page=1" if change == "url" else f"{server.url}/?page=1"
+        more = {"restart": {"resume": False}, "keys": {"items": "things"}}.get(change, {})
+        if change == "damage":
+            (tmp_path / "items.jsonl.part.next").write_bytes(b"\x00{")
+        if change == "no part":
+            (tmp_path / "items.jsonl.part").unlink()
+        async with Sync(url, path, say=print, **more) as flow:
+            with contextlib.suppress(ProtocolError):
+                await flow.launch()
+    assert not flow.is_resumed
+    assert flow.pages == (0 if change == "keys" else 3)
+
+
+async def test_where_to_go_on_is_for_the_owners_eyes(tmp_path: Path, caplog):
+    async with scripted(Interrupted()) as server:
+        async with Sync(f"{server.url}/?page=1", tmp_path / "x", retry=None, say=print) as flow:
+            with pytest.raises(ProtocolError):
+                await flow.launch()
+    assert (tmp_path / "x.part.next").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_sync_without_room_says_so(tmp_path: Path, caplog):
+    async with scripted(lambda asked: Say(200, b"[1]")) as server:
+        async with Sync(server.url, "/dev/full", say=print) as flow:
+            with pytest.raises(StreamError, match="/dev/full can not be written: the disk is full"):
+                await flow.launch()
 
 
 @pytest.mark.parametrize(

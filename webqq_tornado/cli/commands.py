@@ -21,10 +21,10 @@ may have server and plugin.
 \b
 Exit codes:
   0    it is done; a server, bot or prompt was told to leave
-  1    it did not work; one line on standard error says why
-       (none where whoever reads its output has gone, as `| head` does)
-  2    wrong usage; one line says what to give
-  130  another command was ended by Ctrl-C (143: by SIGTERM)"""
+  1    it did not work; a line on standard error says why
+       (none where nobody reads the output: `| head`)
+  2    wrong usage; a line says what to give
+  130  another command was ended by Ctrl-C (143: SIGTERM)"""
 
 SECTIONS = {
     "QQ": {

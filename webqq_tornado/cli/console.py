@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Iterable
 from typing import IO
@@ -39,6 +40,8 @@ class Screen:
 
     def __init__(self, *, is_error: bool = False, file: IO[str] | None = None) -> None:
         self.console = Console(highlight=False, soft_wrap=True, stderr=is_error, file=file)
+        if self.console.is_dumb_terminal:  # which rich takes for one of 80 columns
+            self.console.width = shutil.get_terminal_size().columns
         self._is_error = is_error
 
     @property

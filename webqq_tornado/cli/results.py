@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import click
+from rich.text import Text
 
 from ..flows.ready import Report
 from .console import Screen, printable
@@ -67,7 +68,9 @@ class Results(contextlib.AbstractContextManager["Results"]):
         """Show a line about what happens."""
         if not self._is_json:
             when = time.strftime("%Y-%m-%d %H:%M:%S  ") if self._has_times else ""
-            self._screen.say(when + printable(text).replace("\n", " "))
+            line = Text(when + printable(text).replace("\n", " "))
+            # A terminal would break words.
+            self._screen.console.print(line, soft_wrap=not self._screen.is_terminal)
 
     def record(self, values: Mapping[str, object]) -> None:
         """Write an event, in JSON."""

@@ -77,9 +77,9 @@ def _show_block(screen: Screen, columns: Sequence[str], row: Sequence[str]) -> N
     for title, value in zip(columns[1:], row[1:], strict=True):
         piece = Text.assemble((f"{title} ", "dim"), value)
         if length > 2 and length + _GAP + piece.cell_len > width:
-            screen.console.print(line)
+            screen.console.print(line, soft_wrap=False)
             line, length = Text("  "), 2
         gap = " " * _GAP if length > 2 else ""
         line.append(gap).append_text(piece)
         length += len(gap) + piece.cell_len
-    screen.console.print(line)
+    screen.console.print(line, soft_wrap=False)

@@ -144,11 +144,11 @@ class Monitor(ReadyFlow):
 
 
 def _cause(error: Exception) -> str:
-    """What an error says, without the address, which stands before it."""
+    """What an error says, without the address, which stands before it, and without the remedy."""
     if not isinstance(error, StreamError):
         return str(error)
     _, _, phase = error.message.partition(": ")
-    return phase or error.message
+    return (phase or error.message).partition("; ")[0]
 
 
 def _row(watch: Watch) -> tuple[str, ...]:
@@ -157,8 +157,7 @@ def _row(watch: Watch) -> tuple[str, ...]:
     state = {True: "up", False: "DOWN", None: "?"}[watch.is_up]
     counts = (str(watch.checks), str(watch.failures))
     times = (f"{ms:.0f}" if ms is not None else "-" for ms in (values["mean_ms"], values["max_ms"]))
-    last = f"{watch.last}: {watch.cause}" if watch.cause else watch.last
-    return (str(values["url"]), state, since, *counts, *times, last)
+    return (str(values["url"]), state, since, *counts, *times, watch.last)
 
 
 def _values(watch: Watch) -> dict[str, Any]:
