@@ -20,7 +20,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["FileError", "decoded", "read_json", "read_text", "reason", "replaced_file", "unmarked"]
+__all__ = [
+    "DamagedFile",
+    "FileError",
+    "decoded",
+    "read_json",
+    "read_text",
+    "reason",
+    "replaced_file",
+    "unmarked",
+]
 
 #: Bytes of a text file at most: /dev/zero has no end.
 _LARGEST = 256 * 1024 * 1024
@@ -58,6 +67,10 @@ _REASONS = {
 
 class FileError(ValueError):
     """A file cannot be read; the message says which, why, and where there is one, the remedy."""
+
+
+class DamagedFile(FileError):
+    """A file is there and can be read, and what is in it makes no sense."""
 
 
 def reason(error: OSError | ValueError) -> str:
@@ -106,13 +119,13 @@ def read_json(path: str | os.PathLike[str], role: str = "file") -> Any:
     """
     text = read_text(path, role)
     if not text.strip():
-        raise FileError(f"{role} {path}: it is empty")
+        raise DamagedFile(f"{role} {path}: it is empty")
     try:
         return json.loads(text)
     except RecursionError:
-        raise FileError(f"{role} {path}: its JSON is nested too deeply") from None
+        raise DamagedFile(f"{role} {path}: its JSON is nested too deeply") from None
     except ValueError as error:  # also an integer of more digits than Python takes
-        raise FileError(f"{role} {path}: it is no JSON ({error})") from None
+        raise DamagedFile(f"{role} {path}: it is no JSON ({error})") from None
 
 
 def decoded(data: bytes, what: str) -> str:
@@ -136,11 +149,11 @@ def decoded(data: bytes, what: str) -> str:
     try:
         plain = unmarked(data)
     except UnicodeDecodeError as error:
-        raise FileError(
+        raise DamagedFile(
             f"{what}: it has the mark of {error.encoding} and is none: it may be cut short"
         ) from None
     if _BINARY.search(plain):
-        raise FileError(f"{what}: it is no text but binary")
+        raise DamagedFile(f"{what}: it is no text but binary")
     try:
         text = plain.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -193,7 +206,7 @@ def _in_locale(data: bytes, what: str, error: UnicodeDecodeError) -> str:
             return data.decode(name)
     line = data.count(b"\n", 0, error.start) + 1
     likely = _likely(data)
-    raise FileError(
+    raise DamagedFile(
         f"{what}: line {line} is not UTF-8, it looks like {likely}: save the file as UTF-8, or use"
         f" `iconv -f {likely} -t UTF-8`"
     ) from None

@@ -12,9 +12,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import click
 import pytest
 from servers.town import PASSWORD, Ear, Town
 
+from webqq_tornado.cli.history import _write
 from webqq_tornado.flows.client import Client
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage, StatusChange
 
@@ -226,15 +228,27 @@ async def test_history_exports_to_standard_output_and_through_links(tmp_path):
             assert said.count("\n") == 1
 
 
-async def test_an_export_that_fails_leaves_the_file_as_it_was(tmp_path):
+def test_an_export_that_fails_leaves_the_file_as_it_was(tmp_path):
+    file = tmp_path / "messages.jsonl"
+    file.write_text("of yesterday")
+
+    def lines():
+        yield "one"
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(click.ClickException, match=r"can not be written \(the disk is full"):
+        _write(file, lines())
+    assert file.read_text() == "of yesterday"
+    assert [each.name for each in tmp_path.iterdir()] == ["messages.jsonl"]
+
+
+async def test_an_export_is_for_its_owner_alone(tmp_path):
     async with shell(tmp_path) as one:
-        await one.run("send", "Bob", "hello")
+        await one.run("send", "Bob", "our secret")
         file = tmp_path / "messages.jsonl"
-        file.write_text("of yesterday")
-        (tmp_path / "messages.jsonl.part").mkdir()  # in the draft's place
-        said = await one.run("history", "--export", str(file), code=1)
-        assert said == f"Error: {file} can not be written (Is a directory): give another FILE\n"
-        assert file.read_text() == "of yesterday"
+        await one.run("history", "--export", str(file))
+        assert "our secret" in file.read_text()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert "is a directory" in await one.run("history", "--export", str(tmp_path), code=2)
 
 

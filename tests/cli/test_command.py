@@ -355,3 +355,58 @@ async def test_serve_serves_https_with_a_ca_that_is_kept(tmp_path: Path) -> None
             assert await server.end() == 0
         found.append(authority.read_bytes())
     assert found[0] == found[1]
+
+
+async def test_a_second_start_says_where_the_first_one_runs(tmp_path: Path):
+    async with command(tmp_path) as first:
+        await first.until("The bot is online")
+        url = (first.state / "server.url").read_text()
+        for words in ((), ("serve",)):
+            said = await failure(tmp_path, *words, "--port", "0", "--state-dir", str(first.state))
+            assert said.count("\n") == 1
+            for fact in (url, f"process {first.process.pid}", "chat --state-dir", "another one"):
+                assert fact in said
+        assert (first.state / "server.url").read_text() == url
+        assert (first.state / "server.url").stat().st_mode & 0o777 == 0o600
+        await first.end()
+    async with command(tmp_path) as second:
+        await second.until("The bot is online")
+        await second.end()
+
+
+async def test_a_server_that_was_killed_is_not_asked_and_not_in_the_way(tmp_path: Path):
+    async with command(tmp_path) as first:
+        await first.until("The bot is online")
+        url = (first.state / "server.url").read_text()
+        first.process.kill()
+        await first.process.wait()
+        port = int(url.rpartition(":")[2])
+        asked = asyncio.Event()
+        thief = await asyncio.start_server(lambda *_: asked.set(), "127.0.0.1", port)
+        said = await failure(tmp_path, "send", "Bot", "x", "--state-dir", str(first.state))
+        assert f"the one at {url} has ended" in said
+        assert "python -m webqq_tornado" in said
+        assert not asked.is_set()
+        thief.close()
+    async with command(tmp_path) as second:
+        await second.until("The bot is online")
+        await second.end()
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"http://[", b"http://127.0.0.1:99999", b"", b"file:///x"]
+)
+async def test_a_damaged_address_is_no_hindrance(tmp_path: Path, content: bytes):
+    async with command(tmp_path) as running:
+        await running.until("The bot is online")
+        (running.state / "server.url").write_bytes(content)
+        environment = {**os.environ, "WEBQQ_STATE_DIR": str(running.state)}
+        status = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "webqq_tornado", "status"),
+            env=environment,
+            stdout=subprocess.PIPE,
+        )
+        output, _ = await status.communicate()
+        assert status.returncode == 0
+        assert b"10002" in output
+        await running.end()

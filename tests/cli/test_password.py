@@ -9,6 +9,8 @@ import pytest
 from cli.test_account_commands import shell
 from servers.town import PASSWORD
 
+from webqq_tornado.lockfile import LockFile
+
 pytestmark = pytest.mark.slow
 
 
@@ -35,7 +37,8 @@ async def test_the_password_that_the_first_start_has_kept_is_the_new_one(tmp_pat
         bot = {"account": one.town.bob, "password": PASSWORD, "nick": "Bob"}
         path = one.state / "accounts.json"
         path.write_text(json.dumps({"bot": bot, "user": user}), encoding="utf-8")
-        (one.state / "server.url").write_text(one.town.server.url, encoding="utf-8")
+        lock = LockFile(one.state / "server.lock")
+        lock.say(one.town.server.url)
         file = _file(tmp_path, "another horse")
         nothing = {"WEBQQ_PASSWORD": "", "WEBQQ_SERVER": "", "WEBQQ_ACCOUNT": ""}
         await one.run("password", "--new-password-file", file, **nothing)
@@ -44,6 +47,7 @@ async def test_the_password_that_the_first_start_has_kept_is_the_new_one(tmp_pat
             "user": {**user, "password": "another horse"},
         }
         assert path.stat().st_mode & 0o777 == 0o600
+        lock.release()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from rich.console import Console
 from servers.town import Ear, Town
 
 from webqq_tornado.cli.console import Screen
+from webqq_tornado.cli.presence import YOU, Presence
 from webqq_tornado.cli.prompt import Prompt
+from webqq_tornado.flows.client import State, StateChange
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage
 
 
@@ -30,6 +32,9 @@ class Typist:
         self.ann, self.own_ear = town.client(town.ann)
         self.bob, ear = town.client(town.bob)
         self.ear: Ear = ear
+
+    prompt: Prompt
+    running: asyncio.Task[None]
 
     def type(self, *lines: str) -> None:
         for line in lines:
@@ -46,11 +51,14 @@ async def typing() -> AsyncIterator[Typist]:
             typist = Typist(town, keys)
             await typist.ann.login()
             await typist.bob.login()
-            prompt = Prompt(typist.ann, typist.screen, "Bob")
-            running = asyncio.ensure_future(prompt.run())
+            say = typist.screen.say
+            presence = Presence(typist.ann, YOU, say, is_attended=True)
+            prompt = typist.prompt = Prompt(typist.ann, typist.screen, "Bob", [presence])
+            running = typist.running = asyncio.ensure_future(prompt.run())
             yield typist
             typist.type("/quit")
             await running
+            presence.close()
 
 
 async def test_what_is_typed_is_sent():
@@ -105,3 +113,74 @@ async def test_names_are_completed():
         found = [c.text for c in prompt.get_completions(Document("/to S"), None)]
         assert found == ["/to Square"]
         assert [c.text for c in prompt.get_completions(Document("hello"), None)] == []
+
+
+async def test_ctrl_c_clears_a_line_that_was_begun():
+    async with typing() as typist:
+        typist.keys.send_text("given up\x03")
+        typist.type("meant")
+        assert await typist.heard(FriendMessage) == "meant"
+
+
+async def test_ctrl_c_leaves_on_an_empty_line():
+    async with typing() as typist:
+        typist.keys.send_text("given up\x03\x03")
+        await typist.running
+
+
+async def _thrown_out(typist: Typist) -> None:
+    other, _ = typist.town.client(typist.town.ann)
+    await other.login()
+    while (await typist.own_ear.next(StateChange)).state is not State.KICKED:
+        pass
+
+
+async def test_a_line_signs_in_again_and_is_sent():
+    async with typing() as typist:
+        await _thrown_out(typist)
+        typist.type("here again")
+        assert await typist.heard(FriendMessage) == "here again"
+        shown = typist.shown.getvalue()
+    assert "You were signed out by a login elsewhere" in shown
+    assert shown.count("You are online again.") == 1
+
+
+async def test_enter_alone_signs_in_again_and_sends_nothing():
+    async with typing() as typist:
+        await _thrown_out(typist)
+        typist.type("")
+        while (await typist.own_ear.next(StateChange)).state is not State.ONLINE:
+            pass
+        typist.type("done")
+        assert await typist.heard(FriendMessage) == "done"
+
+
+async def test_commands_work_while_one_is_signed_out():
+    async with typing() as typist:
+        await _thrown_out(typist)
+        typist.type("/list")
+        while "Square" not in typist.shown.getvalue():
+            await typist.town.stream.fetch(f"{typist.town.server.url}/loginproxy.html")
+        assert typist.ann.state is State.KICKED
+
+
+async def test_the_toolbar_follows_the_state():
+    async with typing() as typist:
+        typist.type("hello")
+        await typist.heard(FriendMessage)
+        await typist.ann.flush()
+        assert typist.prompt._toolbar() is None
+        redrawn = asyncio.Event()
+        typist.prompt._session.app.on_invalidate += lambda _app: redrawn.set()
+        await _thrown_out(typist)
+        await redrawn.wait()
+        assert "signed out, Enter signs in again" in typist.prompt._toolbar().value
+
+
+async def test_whom_one_writes_to_is_the_same_in_another_session():
+    async with typing() as typist:
+        typist.type("/to Square", "one")
+        assert await typist.heard(GroupMessage) == "one"
+        await _thrown_out(typist)
+        typist.type("two")
+        assert await typist.heard(GroupMessage) == "two"

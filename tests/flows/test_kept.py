@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import stat
 from pathlib import Path
@@ -91,9 +92,60 @@ async def test_a_session_that_the_server_has_forgotten_is_no_hindrance(tmp_path)
         assert client.state is State.ONLINE
 
 
-@pytest.mark.parametrize("damaged", ["", "[]", '{"account": 1}', "\0"])
-async def test_a_damaged_file_is_told_of_and_passed_over(tmp_path, caplog, damaged):
-    (tmp_path / "ann").write_text(damaged)
+GOOD = {
+    "account": 10001,
+    "dialect": "webqq3",
+    "clientid": 1,
+    "psessionid": "x",
+    "nick": "Ann",
+    "cookies": [],
+}
+
+
+def _with(**changes: object) -> str:
+    return json.dumps({**GOOD, **changes})
+
+
+DAMAGED = [
+    *("", "[]", "null", '{"account": 1}', "\0", "[" * 100_000, "\ud800"),
+    _with(account=float("inf")),
+    *(_with(account=account) for account in (-1, "10001", True, None, 10**30)),
+    *(_with(clientid=clientid) for clientid in (1.5, [])),
+    *(_with(psessionid=psessionid) for psessionid in (1, None, "\ud800")),
+    *(_with(nick=nick) for nick in (None, {})),
+    *(_with(cookies=cookies) for cookies in (1, [1], [{"x": 1}], [{}], {"a": 1}, "abc")),
+    _with(cookies=[{"name": "a", "value": "b", "domain": 1}]),
+    _with(cookies=[{"name": "a", "value": 1, "domain": "qq.com"}]),
+    _with(cookies=[{"name": "a", "value": "b", "domain": "qq.com", "expires": float("inf")}]),
+]
+
+
+@pytest.mark.parametrize("damaged", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_file_is_told_of(tmp_path, caplog, damaged):
+    (tmp_path / "ann").write_text(damaged, errors="surrogatepass")
+    assert KeptSession.load(tmp_path / "ann") is None
+    assert str(tmp_path / "ann") in caplog.text
+    caplog.clear()
+
+
+def test_a_file_that_is_whole_is_taken(tmp_path):
+    (tmp_path / "ann").write_text(json.dumps(GOOD), encoding="utf-8-sig")
+    assert KeptSession.load(tmp_path / "ann").account == 10001
+
+
+async def test_a_folder_in_its_place_is_no_hindrance(tmp_path, caplog):
+    (tmp_path / "ann").mkdir()
+    async with Town() as town:
+        client = _client(town, tmp_path / "ann", "correct horse")
+        await client.login()
+        await client.logout()
+    for words in ("it is a folder", "can not be kept", "can not be removed"):
+        assert any(words in record.message for record in caplog.records)
+    caplog.clear()
+
+
+async def test_a_damaged_file_is_passed_over(tmp_path, caplog):
+    (tmp_path / "ann").write_text("[]")
     async with Town() as town:
         await _client(town, tmp_path / "ann", "correct horse").login()
     record = next(record for record in caplog.records if "holds no session" in record.message)

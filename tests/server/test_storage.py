@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -257,7 +258,7 @@ def test_what_is_not_there_yet_can_not_be_read(storage: Storage):
 
 def test_messages_of_before_are_counted_once_when_the_file_is_taken_over(tmp_path: Path):
     path = tmp_path / "server.db"
-    before = [step for step in _MIGRATIONS if "CREATE TABLE thread" not in step]
+    before = list(takewhile(lambda step: "CREATE TABLE thread" not in step, _MIGRATIONS))
     old = open_database(path, before, role="x", remedy="y")
     for number in (1, 2):
         old.execute("INSERT INTO account VALUES (?, 'N', x'00', '', 0, 0, 0, 0, '{}')", (number,))

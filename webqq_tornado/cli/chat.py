@@ -9,24 +9,28 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import click
 
 from ..engine.stream import HTTPStream
-from ..flows.account.contacts import Contact
 from ..flows.bot import Bot
-from ..flows.client import Client, ContactError
+from ..flows.client import Client, State
 from ..flows.store import Store
 from ..protocol.dialect import WEBQQ3
 from ..protocol.endpoints import Endpoints
 from ..server.app import WebQQServer
 from ..server.storage import Storage
-from .accounts import Household, household
+from .accounts import Household, Login, household, remember_password
+from .asking import Asking
 from .console import Screen, printable
-from .online import DRAIN_SECONDS, all_online
+from .here import locked_state_dir, remove_address, write_address
+from .online import DRAIN_SECONDS, all_online, presence_of
+from .presence import BOT, YOU, Name, Presence
 from .prompt import HELP, Prompt
 from .running import INTERRUPTED
 from .serving import allow_many_connections, serve_tls, show_tls
-from .who import ADDRESS_FILE, Who, server_here, session_file
+from .who import Who, session_file
 
 __all__ = [
     "BotOptions",
@@ -40,6 +44,8 @@ __all__ = [
 
 logger = logging.getLogger("webqq_tornado.cli")
 
+#: In the state directory: what the clients of the server that runs with it keep.
+_HERE = Path("clients", "here")
 #: The port that the embedded server likes best.
 FIRST_PORT = 8100
 
@@ -86,48 +92,65 @@ async def chat_here(options: ServerOptions, wanted: BotOptions, screen: Screen) 
     """Start a server, a bot on it, and a prompt for the user."""
     async with running(options) as server:
         home = household(server.storage, options.state_dir)
-        folder = options.state_dir / "clients" / "here"
-        stream, store = HTTPStream(), Store(folder / "client.db")
+        stream, store = HTTPStream(), Store(options.state_dir / _HERE / "client.db")
         # What the user says and hears stands at the prompt already.
-        levels = {"bot": logging.INFO, "you": logging.DEBUG}
-        client, user = (
-            Client(
-                stream,
-                login.account,
-                login.password,
-                Endpoints.at(server.url),
-                name=name,
-                log_level=levels[name],
-                store=store,
-                session_file=session_file(folder, login.account, WEBQQ3),
-            )
-            for name, login in (("bot", home.bot), ("you", home.user))
-        )
+        client = _client_of(home.bot, server, stream, store, name="bot", log_level=logging.INFO)
+        user = _client_of(home.user, server, stream, store, log_level=logging.DEBUG)
         bot = _bot(client, home.bot.nick, wanted.of(home.user.account))
-        clients = [client, user] if screen.is_terminal else [client]
+        named = [(user, YOU), (client, BOT)] if screen.is_terminal else [(client, BOT)]
+        presences = [_presence(one, name, screen, options.state_dir) for one, name in named]
         try:
-            for one in clients:
-                await one.login()
+            for presence in reversed(presences):
+                await presence.sign_in()
             stopped = catch_signals()
-            _introduce(server, home, screen)
+            _introduce(server, home, screen, is_bot_online=client.state is State.ONLINE)
             prompt = None
             if screen.is_terminal:
-                prompt = Prompt(user, screen, await _contact(user, home.bot.account))
+                prompt = Prompt(user, screen, home.bot.account, presences)
             await until_stopped(stopped, prompt)
         finally:
+            for presence in presences:
+                presence.close()
             bot.close()
-            await asyncio.gather(*(one.logout() for one in clients))
+            await asyncio.gather(*(one.logout() for one, _ in named))
             await stream.drain(DRAIN_SECONDS)
             stream.close()
             store.close()
 
 
-async def _contact(user: Client, number: int) -> Contact | str:
-    """The contact with a number, whoever else has its name; nobody if it is none any more."""
-    try:
-        return await user.resolve(number)
-    except ContactError:
-        return ""
+def _client_of(
+    login: Login, server: WebQQServer, stream: HTTPStream, store: Store, **rest: Any
+) -> Client:
+    return Client(
+        stream,
+        login.account,
+        login.password,
+        Endpoints.at(server.url),
+        store=store,
+        session_file=session_file(store.path.parent, login.account, WEBQQ3),
+        **rest,
+    )
+
+
+def _presence(client: Client, name: Name, screen: Screen, state_dir: Path) -> Presence:
+    """One that asks for the password only if it is not the one that we know any more."""
+
+    async def password(_is_wrong: bool) -> str:
+        return await Asking(state_dir / _HERE, client.account).password()
+
+    def say(line: str) -> None:
+        screen.say(line, style="yellow")
+
+    def remember(password: str) -> None:
+        try:
+            remember_password(state_dir, client.account, password)
+        except click.ClickException as error:
+            say(error.message)
+
+    is_attended = screen.is_terminal
+    return Presence(
+        client, name, say, is_attended=is_attended, password=password, remember=remember
+    )
 
 
 async def chat_elsewhere(everyone: Sequence[Who], wanted: BotOptions, screen: Screen) -> None:
@@ -150,10 +173,18 @@ async def chat_elsewhere(everyone: Sequence[Who], wanted: BotOptions, screen: Sc
         for who, client in found:
             screen.say(printable(f"{_called(client)} is online at {who.url}."), style="bold")
         prompt = None
-        if screen.is_terminal and len(everyone) == 1:
+        has_prompt = screen.is_terminal and len(everyone) == 1
+        # Without a prompt Enter does nothing, and accounts come back by themselves.
+        shown = screen if has_prompt else Screen(is_error=True)
+        presences = [presence_of(who, one, Name(_called(one)), shown) for who, one in found]
+        if has_prompt:
             screen.say(*HELP, "", style="dim")
-            prompt = Prompt(found[0][1], screen)
-        await until_stopped(stopped, prompt)
+            prompt = Prompt(found[0][1], screen, presences=presences)
+        try:
+            await until_stopped(stopped, prompt)
+        finally:
+            for presence in presences:
+                presence.close()
 
 
 @asynccontextmanager
@@ -178,15 +209,18 @@ async def running(options: ServerOptions) -> AsyncIterator[WebQQServer]:
         StorageError: its folder can not be used.
         PortTaken: the port, or all that were tried, are taken.
     """
-    server = start_server(options)
-    address = options.state_dir / ADDRESS_FILE
+    lock = locked_state_dir(options.state_dir)
     try:
-        address.write_text(server.url, encoding="utf-8")
-        yield server
+        server = start_server(options)
+        lock.say(server.url)
+        try:
+            write_address(options.state_dir, server.url)
+            yield server
+        finally:
+            remove_address(options.state_dir)
+            await server.close()
     finally:
-        if server_here(options.state_dir) == server.url:
-            address.unlink(missing_ok=True)
-        await server.close()
+        lock.release()
 
 
 async def serve(options: ServerOptions, screen: Screen) -> None:
@@ -238,10 +272,13 @@ def _bot(client: Client, name: str, wanted: BotOptions) -> Bot:
     return bot
 
 
-def _introduce(server: WebQQServer, home: Household, screen: Screen) -> None:
+def _introduce(
+    server: WebQQServer, home: Household, screen: Screen, *, is_bot_online: bool
+) -> None:
     _show_passwords(home, screen)
     screen.say("")
-    screen.say("The bot is online. Talk to it in the browser (this link works once):", style="bold")
+    there = "The bot is online. " if is_bot_online else ""
+    screen.say(f"{there}Talk to it in the browser (this link works once):", style="bold")
     screen.say(f"  {server.signin_url(home.user.account)}", style="underline")
     if screen.is_terminal:
         screen.say("or right here.", style="bold")
@@ -249,9 +286,13 @@ def _introduce(server: WebQQServer, home: Household, screen: Screen) -> None:
 
 
 def _show_passwords(home: Household, screen: Screen) -> None:
-    if not home.is_new:
+    if home.is_new:
+        why = "First start: these accounts were made."
+    elif home.renewal:
+        why = f"{home.renewal}: these accounts have new passwords, and all else that they had."
+    else:
         return
-    screen.say("", "First start: these accounts were made. Their passwords are shown only now.")
+    screen.say("", f"{why} Their passwords are shown only now.")
     for login in (home.user, home.bot):
         screen.say(f"  {login.nick:<4} account {login.account}  password {login.password}")
 
@@ -280,5 +321,8 @@ async def until_stopped(stopped: asyncio.Event, prompt: Prompt | None) -> None:
     _, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     for task in left:
         task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
+    results = await asyncio.gather(*waiting, return_exceptions=True)
     stopped.set()
+    for result in results:
+        if isinstance(result, Exception):
+            raise result

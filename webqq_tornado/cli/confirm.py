@@ -57,6 +57,7 @@ def confirm(context: click.Context, /, **choices: Any) -> None:
     wait, is_refused = choices.pop("wait"), choices.pop("refuse")
     number = choices.pop("number")
     who = who_is_meant(context, qr=False, open_pictures=False, **choices)
+    who.check_server()
     password = read_password(who.account, who.password_file, who.password)
     meant = _Meant(wait, str(number or ""), is_let_in=not is_refused)
     screen.say(run_coroutine(_decide(who, password, meant)))

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import click
 
-from ..engine.inflow import is_replaced, part_path
+from ..files import reason, replaced_file
 from ..flows.store import Store
 from .console import printable, show_entries
 from .numbers import TEXT
@@ -141,18 +141,14 @@ def _nobody(store: Store, account: int | None, name: str) -> str:
 
 
 def _write(path: Path, lines: Iterable[str]) -> int:
-    """Write lines to a file that is there only with all of them; how many."""
+    """Write lines to a file of ours alone that is there only with all of them; how many."""
     if str(path) == "-":
         return _fill(sys.stdout, lines)  # a broken pipe is click's: `head` has seen enough
-    # click's atomic files get their name also when a line could not be written.
-    part = part_path(path) if is_replaced(path) else path  # /dev/stdout is not
     try:
-        with part.open("w", encoding="utf-8") as file:
+        with replaced_file(path) as file:
             number = _fill(file, lines)
-        if part != path:
-            part.replace(path)
     except OSError as error:
-        why = f"{path} can not be written ({error.strerror}): give another FILE"
+        why = f"{path} can not be written ({reason(error)}): give another FILE"
         raise click.ClickException(printable(why)) from None
     return number
 

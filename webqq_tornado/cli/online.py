@@ -17,12 +17,13 @@ from ..flows.store import Store
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError
 from .asking import Asking
-from .console import printable
+from .console import Screen, printable
 from .exits import unreachable
 from .passwords import known_password
+from .presence import Name, Presence
 from .who import Who
 
-__all__ = ["DRAIN_SECONDS", "all_online", "online"]
+__all__ = ["DRAIN_SECONDS", "all_online", "online", "presence_of"]
 
 logger = logging.getLogger("webqq_tornado.cli")
 
@@ -64,6 +65,8 @@ async def all_online(
     Raises:
         Exception: none could: what the first has met.
     """
+    for who in everyone:
+        who.check_server()
     stream = HTTPStream()
     with ExitStack() as open_files:
         stores = {
@@ -89,6 +92,27 @@ async def all_online(
                 client.leave()
             await stream.drain(DRAIN_SECONDS)
             stream.close()
+
+
+def presence_of(who: Who, client: Client, name: Name, screen: Screen) -> Presence:
+    """What keeps an account online that `online` has logged in.
+
+    Args:
+        who: which.
+        client: as `online` gives it.
+        name: what it is to the user.
+        screen: where they are told of it.
+    """
+    asking = Asking(who.folder, client.account, opens=who.opens_pictures)
+
+    async def password(is_wrong: bool) -> str:
+        known = None if is_wrong else known_password(who.password_file, who.password)
+        return await asking.password() if known is None else known
+
+    def say(line: str) -> None:
+        screen.say(line, style="yellow")
+
+    return Presence(client, name, say, is_attended=screen.is_terminal, password=password)
 
 
 def _client(stream: HTTPStream, store: Store, who: Who, asking: Asking, **rest: Any) -> Client:

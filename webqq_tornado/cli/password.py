@@ -10,11 +10,12 @@ import click
 
 from .accounts import remember_password
 from .console import Screen, printable, show_logs
+from .here import server_here
 from .page_client import signed_in
 from .passwords import read_password
 from .running import run_coroutine
 from .settings import options
-from .who import Who, server_here, who_is_meant
+from .who import Who, who_is_meant
 
 __all__ = ["password"]
 
@@ -48,13 +49,14 @@ def password(context: click.Context, /, **choices: Any) -> None:
     state_dir, file = choices["state_dir"], choices.pop("new_password_file")
     ends_all = choices.pop("sign_out_everywhere")
     who = who_is_meant(context, qr=False, open_pictures=False, **choices)
+    who.check_server()
     current = read_password(who.account, who.password_file, who.password)
     if ends_all:
         said = run_coroutine(_sign_out(who, current))
     else:
         changed = _new_password(who, file)
         said = run_coroutine(_change(who, current, changed))
-        if who.url == server_here(state_dir):
+        if who.url == server_here(state_dir).url:
             remember_password(state_dir, who.account, changed)
     Screen().say(printable(said))
 

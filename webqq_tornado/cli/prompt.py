@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
+import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import HTML
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from ..engine.errors import StreamError
 from ..flows.account.contacts import Contact, Message, kind_of, name_of
 from ..flows.account.outbox import Receipt
-from ..flows.client import Client, ContactError, Happening, SendError, State, StateChange
+from ..flows.client import Client, ContactError, Happening, SendError
+from ..flows.store import StoreError
 from ..protocol.codes import Status
 from ..protocol.errors import ProtocolError
 from ..protocol.models import Content, Discussion, Friend, Group
 from .console import Screen, printable, show_entries
 from .faces import with_faces
+from .presence import Presence
 
 __all__ = ["HELP", "Prompt"]
 
@@ -30,9 +35,12 @@ HELP = (
     "  /to NAME      write to another friend, group or discussion (Tab completes)",
     "  /list         who there is       /who          the members of this group",
     "  /history [N]  what was said      /help         this      /quit   leave",
+    "Ctrl-C clears the line; on an empty one it leaves, as Ctrl-D does.",
 )
 #: Earlier messages that are shown when one turns to somebody.
 _SHOWN = 8
+#: What comes of a name or number that leads to nobody, or of asking for it.
+_NOBODY = (ContactError, SendError, StreamError, ProtocolError)
 _DOTS = {Status.ONLINE: ("● ", "green"), Status.OFFLINE: ("○ ", "dim")}
 
 
@@ -42,27 +50,43 @@ class Prompt(Completer):
     Args:
         client: in whose name.
         screen: where what comes in is shown.
-        to: whom to write to first, or the name.
+        to: whom to write to first, or the name or QQ number.
+        presences: of all accounts that Enter signs in again, the client's own first.
         has_bell: whether each message rings.
     """
 
     def __init__(
-        self, client: Client, screen: Screen, to: Contact | str = "", *, has_bell: bool = False
+        self,
+        client: Client,
+        screen: Screen,
+        to: Contact | str | int = "",
+        presences: Sequence[Presence] = (),
+        *,
+        has_bell: bool = False,
     ) -> None:
         self._client = client
         self._screen = screen
         self._has_bell = has_bell
         self._unread: Counter[str] = Counter()
-        self._target = client.contacts.find(to) if isinstance(to, str) else to
-        if self._target is None:
-            self._target = next(iter(client.contacts), None)
+        self._presences = presences
+        self._target: Contact | None = None
+        self._to: str | int = ""
+        if isinstance(to, (str, int)):
+            self._to = to
+        else:
+            self._turn(to)
+        self._session: PromptSession[str] | None = None
         client.on_event(self._on_event)
 
     async def run(self) -> None:
-        """Read lines until /quit, the end of input, or Ctrl-C."""
-        session: PromptSession[str] = PromptSession(
-            completer=self, complete_while_typing=False, bottom_toolbar=self._toolbar
+        """Read lines until /quit, the end of input, or Ctrl-C on an empty line."""
+        session = self._session = PromptSession(
+            completer=self,
+            complete_while_typing=False,
+            bottom_toolbar=self._toolbar,
+            key_bindings=_KEYS,
         )
+        await self._choose_target()
         self._show_history(_SHOWN)
         with patch_stdout(raw=True):
             while True:
@@ -73,7 +97,41 @@ class Prompt(Completer):
                 if line.strip() == "/quit":
                     return
                 # The next line is for whom this one turns to, who may have to be looked up.
-                await self._obey(line.strip())
+                await self._take(line.strip())
+
+    async def _take(self, line: str) -> None:
+        """Do what a line says; what a disk makes of it does not end the prompt."""
+        try:
+            if await self._is_ready_for(line):
+                await self._obey(line)
+        except (StoreError, sqlite3.Error) as error:
+            self._screen.say(printable(str(error)), style="bold red")
+
+    async def _is_ready_for(self, line: str) -> bool:
+        """Sign in again what is signed out, where a line needs it: an empty one needs all."""
+        if line.startswith("/"):
+            return True
+        wanted = self._presences[:1] if line else self._presences
+        signed_in = [await presence.sign_in() for presence in wanted]
+        await self._choose_target()
+        return all(signed_in)
+
+    async def _choose_target(self) -> None:
+        """Have somebody to write to, as soon as there are contacts; in each session anew."""
+        contacts = list(self._client.contacts)
+        if not contacts or self._target in contacts:
+            return
+        if self._to:
+            with contextlib.suppress(*_NOBODY):
+                self._turn(await self._client.resolve(self._to))
+                return
+        if self._target is None:
+            self._turn(contacts[0])
+
+    def _turn(self, target: Contact) -> None:
+        """Write to somebody from now on, and know who it is in another session, too."""
+        self._target = target
+        self._to = self._client.contacts.number(target) or name_of(target)
 
     def get_completions(self, document: Document, _event: object) -> Iterable[Completion]:
         """Names after /to, and the commands."""
@@ -97,8 +155,7 @@ class Prompt(Completer):
         """Who has written meanwhile, and whether one is cut off; nothing on a calm day."""
         parts = [f"{name} ({count})" for name, count in self._unread.most_common()]
         shown = ["unread: " + ", ".join(map(printable, parts))] if parts else []
-        if self._client.state is not State.ONLINE:
-            shown.append(self._client.state.value)
+        shown += filter(None, (presence.trouble for presence in self._presences))
         if self._client.outbox_size:
             shown.append(f"{self._client.outbox_size} to be sent")
         return HTML("{}").format("   ".join(shown)) if shown else None
@@ -122,10 +179,10 @@ class Prompt(Completer):
     async def _turn_to(self, name: str) -> None:
         try:
             found = await self._client.resolve(name)
-        except (ContactError, SendError, StreamError, ProtocolError) as error:
+        except _NOBODY as error:
             self._screen.say(printable(self._why_not(name, error)), style="yellow")
             return
-        self._target = found
+        self._turn(found)
         self._unread.pop(name_of(found), None)
         self._show_history(_SHOWN)
 
@@ -187,15 +244,12 @@ class Prompt(Completer):
         error = None if receipt.cancelled() else receipt.exception()
         if isinstance(error, SendError):
             self._screen.say(printable(str(error)), style="bold red")
+        self._redraw()  # the toolbar counts what waits
 
     # -- what comes in --------------------------------------------------------------------------
 
     def _on_event(self, event: Happening) -> None:
-        if isinstance(event, StateChange):
-            if event.state.is_over and event.state is not State.OFFLINE:
-                why = printable(event.reason)
-                self._screen.say(f"You are {event.state.value}: {why}", style="bold red")
-            return
+        self._redraw()
         if not isinstance(event, Message) or self._client.is_own(event):
             return
         contact = self._client.contact_of(event)
@@ -206,6 +260,23 @@ class Prompt(Completer):
         self._screen.chat(who, event.content.text, printable(name) if is_shared else "")
         if self._has_bell:
             self._screen.console.bell()
+
+    def _redraw(self) -> None:
+        """Have the toolbar show the present, though no key was pressed."""
+        if self._session is not None:
+            self._session.app.invalidate()
+
+
+_KEYS = KeyBindings()
+
+
+@_KEYS.add("c-c")
+def _on_interrupt(event: KeyPressEvent) -> None:
+    """Give up a line that was begun; leave on an empty one."""
+    if event.current_buffer.text:
+        event.current_buffer.reset()
+    else:
+        event.app.exit(exception=KeyboardInterrupt, style="class:aborting")
 
 
 _COMMANDS: dict[str, Callable[[Prompt, str], object]] = {

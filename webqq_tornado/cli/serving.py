@@ -11,46 +11,16 @@ except ImportError:  # Windows has no such limit
     resource = None  # type: ignore[assignment]
 
 from ..server.app import WebQQServer
-from ..server.hosts import hosts_lines
 from ..server.tls import Certificates, certificates
 from .console import Screen
 
-__all__ = ["SERVE_HELP", "allow_many_connections", "serve_tls", "show_tls"]
+__all__ = ["allow_many_connections", "serve_tls", "show_tls"]
 
 #: Files that may be open, where the system sets no bound of its own.
 _MOST_FILES = 2**20
 
 #: The port for https that the server likes best.
 FIRST_TLS_PORT = 8443
-
-SERVE_HELP = f"""Run the server alone. Accounts are made on its page.
-
-A client that can be given an address takes the one that is shown. One of 2012 to 2018 that has
-Tencent's hosts built in is pointed here in three steps:
-
-1. Let its hosts file (/etc/hosts) lead there:
-
-\b
-{chr(10).join("  " + line for line in hosts_lines())}
-
-2. Serve on the ports that it asks for:
-
-\b
-  python -m webqq_tornado serve --port 80 --tls --tls-port 443
-
-Linux gives these to everybody after `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`.
-
-3. Let it trust tls/ca.pem in the state directory, the certificate of a CA that --tls makes once
-and that can sign for these hosts and loopback alone:
-
-\b
-  Python, requests  REQUESTS_CA_BUNDLE=ca.pem
-  Python, Perl      SSL_CERT_FILE=ca.pem      (Mojolicious: MOJO_CA_FILE)
-  curl              CURL_CA_BUNDLE=ca.pem
-  Java              keytool -importcert -cacerts -alias webqq -file ca.pem
-
-QR codes are confirmed on the page, or with `python -m webqq_tornado confirm --account N`.
-"""
 
 
 def allow_many_connections() -> None:

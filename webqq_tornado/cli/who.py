@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 import click
 
 from ..engine.urls import normal_url
+from ..files import FileError
 from ..flows.store import Store, StoreError
 from ..protocol import wire
 from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
-from .accounts import known_logins
+from .accounts import Login, known_logins
 from .console import Screen, show_logs
-from .exits import START
+from .here import server_here
 from .settings import SETTINGS, AccountTable, account_tables, options
 from .streams import is_unicode_output
 
@@ -31,7 +32,6 @@ __all__ = [
     "everyone_meant",
     "json_option",
     "print_json",
-    "server_here",
     "session_file",
     "who_is_meant",
 ]
@@ -40,8 +40,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: Where `serve` listens unless told otherwise.
 DEFAULT_SERVER = "http://127.0.0.1:8100"
-#: In the state directory: the address of the server that runs with it.
-ADDRESS_FILE = "server.url"
 
 #: The settings that say who is meant.
 _MEANT = ("server", "account", "password_file", "qr", "open_pictures", "state_dir")
@@ -60,6 +58,7 @@ class Who(NamedTuple):
         plugins: files with handlers for its bot alone.
         opens_pictures: whether its login's pictures are opened in a viewer.
         place: that the URL is from, in words.
+        absence: why nothing can be asked of the server; empty if one may try.
     """
 
     url: str
@@ -71,11 +70,21 @@ class Who(NamedTuple):
     plugins: tuple[Path, ...] = ()
     opens_pictures: bool = False
     place: str = "given"
+    absence: str = ""
 
     @property
     def session_file(self) -> Path:
         """Where its session is kept."""
         return session_file(self.folder, self.account, self.dialect)
+
+    def check_server(self) -> None:
+        """Find out that there is no server to ask, before anything is sent to its address.
+
+        Raises:
+            click.ClickException: there is none.
+        """
+        if self.absence:
+            raise click.ClickException(self.absence)
 
     def __repr__(self) -> str:
         return f"<Who {self.account} at {self.url}>"
@@ -172,16 +181,17 @@ def everyone_meant(
 def _who(table: AccountTable, server: str | None, state_dir: Path, *, opens: bool) -> Who:
     here = server_here(state_dir)
     given = table.server or server
-    url = checked_url(given or here or DEFAULT_SERVER)
-    is_here = url == here or not given
-    known = known_logins(state_dir) if is_here else {}
+    url = checked_url(given or here.url or DEFAULT_SERVER)
+    is_here = not given or url == here.url
+    known = _known(state_dir, is_needed=not (table.account or table.qr)) if is_here else {}
     account = table.account
     if not account and not table.qr:
-        if not given and not here:
-            raise click.UsageError(_none_started(state_dir))
         if "user" not in known:
-            raise click.UsageError(f"give --account N: the QQ number to log in with at {url}")
+            why = f"{here.absence}, and g" if here.absence and not given else "g"
+            raise click.UsageError(f"{why}ive --account N: the QQ number to log in with at {url}")
         account = known["user"].account
+    if here.absence and given:  # whoever is there is not our server
+        known = {}
     kept = {login.account: login.password for login in known.values()}
     # A file that was given is meant, also for an account whose password we know.
     password = table.password or (None if table.password_file else kept.get(account))
@@ -195,29 +205,21 @@ def _who(table: AccountTable, server: str | None, state_dir: Path, *, opens: boo
         table.password_file,
         table.plugin,
         opens,
-        _place(given, here, state_dir),
+        "as given with --server" if given else f"by {state_dir}",
+        "" if given else here.absence,
     )
 
 
-def _place(given: str | None, here: str | None, state_dir: Path) -> str:
-    if given:
-        return "as given with --server"
-    return f"by {state_dir / ADDRESS_FILE}" if here else "where one runs by default"
-
-
-def _none_started(state_dir: Path) -> str:
-    return (
-        f"no server has been started here: there is no {state_dir / ADDRESS_FILE}; {START}, and "
-        "give --account N: the QQ number to log in with"
-    )
-
-
-def server_here(state_dir: Path) -> str | None:
-    """The address of the server that runs with this state directory, if one does."""
+def _known(state_dir: Path, *, is_needed: bool) -> dict[str, Login]:
+    """The accounts of the server here; none of a damaged file, where they are not needed."""
     try:
-        return (state_dir / ADDRESS_FILE).read_text(encoding="utf-8").strip() or None
-    except OSError:
-        return None
+        return known_logins(state_dir)
+    except FileError as error:
+        if not is_needed:
+            return {}
+        raise click.ClickException(
+            f"{error}; start the server again, which makes new passwords, or give --account N"
+        ) from None
 
 
 def checked_url(url: str) -> str:

@@ -49,7 +49,15 @@ from .account.inbox import Inbox
 from .account.incoming import Consumer, IncomingMessage, IncomingQueue
 from .account.links import REQUEST_TIMEOUT, prepared
 from .account.listeners import Listeners
-from .account.login import Login, LoginError, OnCaptcha, OnQR, PasswordNeeded, was_kicked
+from .account.login import (
+    Login,
+    LoginError,
+    OnCaptcha,
+    OnQR,
+    PasswordNeeded,
+    WrongPassword,
+    was_kicked,
+)
 from .account.lookup import ContactError, look_up
 from .account.outbox import Receipt, SendError
 from .account.poll import Poll
@@ -61,6 +69,8 @@ from .account.upkeep import Upkeep
 from .store import Store
 
 __all__ = [
+    "LOGGED_IN",
+    "LOGGED_OUT",
     "Client",
     "ContactError",
     "Happening",
@@ -70,9 +80,14 @@ __all__ = [
     "SendError",
     "State",
     "StateChange",
+    "WrongPassword",
 ]
 
 logger = logging.getLogger("webqq_tornado.webqq")
+
+#: Reasons of a `StateChange` to KICKED: another program has ended the session, or has begun one
+#: (where the server has no words of its own for that).
+LOGGED_OUT, LOGGED_IN = "logged out elsewhere", "logged in elsewhere"
 
 
 class State(enum.Enum):
@@ -631,7 +646,8 @@ class Client:
     def _take(self, event: Event) -> None:
         if isinstance(event, Kicked):
             self._signing.give_up_session()
-            self._end(State.KICKED, event.reason or "logged in elsewhere")
+            by_logout = event.way == "logout"
+            self._end(State.KICKED, LOGGED_OUT if by_logout else event.reason or LOGGED_IN)
             return
         if isinstance(event, AnyMessage):
             self._take_message(event)

@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...engine.session import CookieJar
+from ...files import FileError, read_text, replaced_file
 from ...protocol.models import Secret
 
 __all__ = ["KeptSession"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
+
+
+#: What comes of JSON that is none, or has other values than ours.
+_DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
 class KeptSession(NamedTuple):
@@ -46,12 +51,12 @@ class KeptSession(NamedTuple):
     @classmethod
     def load(cls, path: Path) -> KeptSession | None:
         """The session in a file; None if there is none, or it is damaged (which is logged)."""
-        try:
-            return cls.parse(path.read_text(encoding="utf-8"), str(path))
-        except FileNotFoundError:
+        if not os.path.lexists(path):
             return None
-        except (OSError, ValueError) as error:
-            _warn(str(path), error)
+        try:
+            return cls.parse(read_text(path, "the session"), str(path))
+        except FileError as error:
+            _warn(str(error))
             return None
 
     @classmethod
@@ -63,17 +68,9 @@ class KeptSession(NamedTuple):
             place: where it was, for the log.
         """
         try:
-            values = json.loads(text)
-            return cls(
-                int(values["account"]),
-                str(values["dialect"]),
-                int(values["clientid"]),
-                Secret(values["psessionid"]),
-                str(values["nick"]),
-                tuple(map(dict, values["cookies"])),
-            )
-        except (ValueError, TypeError, KeyError) as error:
-            _warn(place, error)
+            return _checked(json.loads(text))
+        except _DAMAGE as error:
+            _warn(f"{place} holds no session ({type(error).__name__})")
             return None
 
     @property
@@ -88,12 +85,8 @@ class KeptSession(NamedTuple):
             OSError: it can not be written.
         """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = path.with_name(path.name + ".new")
-        draft.unlink(missing_ok=True)  # one that a crash left may have another mode
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with replaced_file(path) as file:
             file.write(self.text)
-        draft.replace(path)
 
     def restore(self, jar: CookieJar) -> None:
         """Put its cookies into a jar."""
@@ -101,8 +94,43 @@ class KeptSession(NamedTuple):
             jar.set(**cookie)
 
 
-def _warn(place: str, error: Exception) -> None:
-    logger.warning("%s holds no session (%s): logging in anew", place, type(error).__name__)
+def _checked(values: Any) -> KeptSession:
+    """The session in what JSON has made of it.
+
+    Raises:
+        ValueError: it is none; so do TypeError, KeyError and AttributeError say.
+    """
+    kept = KeptSession(
+        _number(values["account"]),
+        _text(values["dialect"]),
+        _number(values["clientid"]),
+        Secret(_text(values["psessionid"])),
+        _text(values["nick"]),
+        tuple(map(dict, values["cookies"])),
+    )
+    jar = CookieJar()
+    try:
+        kept.restore(jar)  # a cookie that no jar takes is found here, not in a login
+    finally:
+        jar.close()
+    return kept
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError("no number of ours")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    value.encode()  # one with half a character in it can be in no request
+    return value
+
+
+def _warn(why: str) -> None:
+    logger.warning("%s: logging in anew", why)
 
 
 def cookies_of(jar: CookieJar) -> tuple[dict[str, Any], ...]:

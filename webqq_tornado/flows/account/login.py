@@ -38,6 +38,7 @@ __all__ = [
     "PasswordLogin",
     "PasswordNeeded",
     "QRLogin",
+    "WrongPassword",
     "resuming",
     "was_kicked",
 ]
@@ -64,6 +65,10 @@ _NEW = Secret()
 
 class LoginError(Exception):
     """The server does not let this account in; trying again will not change that."""
+
+
+class WrongPassword(LoginError):
+    """The server knows no such account, or another password of it."""
 
 
 class PasswordNeeded(LoginError):
@@ -146,7 +151,9 @@ class Login(ABC):
 
     def _refusal(self, reply: LoginReply) -> LoginError:
         if reply.result is LoginResult.WRONG_PASSWORD:
-            return LoginError(f"wrong password, or no such account: {self.account} ({reply.text})")
+            return WrongPassword(
+                f"wrong password, or no such account: {self.account} ({reply.text})"
+            )
         whom = self.account or "the account"
         return LoginError(f"the server refuses {whom}: {reply.text or reply.code}")
 

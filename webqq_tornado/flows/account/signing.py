@@ -13,6 +13,7 @@ from tenacity import RetryCallState, Retrying, wait_exponential, wait_random_exp
 from ...engine.chain import Chain, Errback, Link, Next
 from ...engine.request import Request
 from ...engine.session import CookieJar
+from ...files import reason
 from ...protocol import forms, smartqq, webqq3
 from ...protocol.dialect import SMARTQQ, Dialect
 from ...protocol.endpoints import Endpoints
@@ -246,7 +247,7 @@ class Signing:
             elif client.store is not None:
                 client.store.save_session(client.account, kept.text)
         except OSError as error:
-            logger.warning("%s: the session can not be kept: %s", client.name, error)
+            logger.warning("%s: the session can not be kept: %s", client.name, reason(error))
 
     def give_up_session(self) -> None:
         """The server has ended it: a later login is to open another one, by the cookies."""
@@ -259,7 +260,10 @@ class Signing:
         """The session is given up, and what was kept of it."""
         client = self._client
         if client.session_file is not None:
-            client.session_file.unlink(missing_ok=True)
+            try:
+                client.session_file.unlink(missing_ok=True)
+            except OSError as error:
+                logger.warning("%s: the session can not be removed: %s", client.name, reason(error))
         elif client.store is not None:
             client.store.forget_session(client.account)
 

@@ -101,6 +101,23 @@ class AccountTable(Database):
         rows = self._db.execute(f"SELECT {ACCOUNT} FROM account")
         return [Account(*row) for row in rows]
 
+    def local_accounts(self) -> dict[str, int]:
+        """QQ numbers of the accounts whose passwords are kept beside this file, by their part."""
+        return dict(self._db.execute("SELECT part, account FROM local_account"))
+
+    def set_local_accounts(self, accounts: Mapping[str, int]) -> None:
+        """Note which accounts these are: a password file that is lost can be made anew then.
+
+        Args:
+            accounts: QQ numbers by their part ("bot", "user").
+        """
+        with self._transaction():
+            for part, number in accounts.items():
+                self._db.execute(
+                    "INSERT OR REPLACE INTO local_account (part, account) VALUES (?, ?)",
+                    (part, number),
+                )
+
     def profile(self, number: int) -> Profile | None:
         """What a person tells; constellation and Chinese sign follow from the birthday."""
         account = self.account(number)

@@ -114,6 +114,10 @@ _MIGRATIONS = (
     CREATE INDEX message_between ON message (kind, target, sender, id);
     DROP INDEX message_from;
     """,
+    """
+    CREATE TABLE local_account (
+        part TEXT PRIMARY KEY, account INTEGER NOT NULL REFERENCES account) WITHOUT ROWID;
+    """,
 )
 
 
