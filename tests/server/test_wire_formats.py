@@ -15,7 +15,7 @@ from webqq_tornado.protocol.models import Content, Face, FriendMessage, GroupMes
 from webqq_tornado.server.storage import Conversation
 from webqq_tornado.server.tls import certificates
 
-NAME = '安妮 <b>&"it\'s" &lt;'
+NAME = '安妮 <b>&"it\'s" &lt; 😀'
 DIALECTS = ["webqq3", "smartqq"]
 dialects = pytest.mark.parametrize("dialect", DIALECTS)
 
@@ -68,6 +68,34 @@ async def test_names_are_written_as_they_are_by_every_endpoint(dialect: str) -> 
             assert as_written(dialect, NAME) in body, (exchange.name, body)
             assert b"&amp;" not in body
             assert body.isascii() == (dialect == "webqq3")
+
+
+async def test_mojo_webqq_reads_names_and_messages_byte_by_byte() -> None:
+    """It dies at a character above U+00FF, which an escape of JSON would give it."""
+    async with Town() as town:
+        ann = await entered(town, "smartqq")
+        session = town.server.channel.find(ann.session.psessionid)
+        assert session
+        code, vfwebqq = session.code_of(town.square), ann.session.vfwebqq
+        own = ann.exchanges
+        bodies = [(await ann.ask(own.friends, forms.FriendsForm(vfwebqq))).body]
+        bodies.append((await ann.ask(own.group_info, forms.GroupInfoForm(code, vfwebqq))).body)
+        say(town, NAME)
+        while b"content" not in bodies[-1]:
+            bodies.append(await ann.poll())
+    for body in bodies:
+        json.dumps(json.loads(body.decode("latin-1")), ensure_ascii=False).encode("latin-1")
+
+
+async def test_smartqqbot_undoes_the_escapes_that_it_knows() -> None:
+    async with Town() as town:
+        ann = await entered(town, "smartqq")
+        say(town, NAME)
+        body = b"{}"
+        while b"content" not in body:
+            body = await ann.poll()
+    text = body.decode().replace(r"\u0026lt;", "<").replace(r"\u0026gt;", ">")
+    assert json.loads(text)["result"][0]["value"]["content"][1:] == [NAME]
 
 
 @dialects
@@ -144,7 +172,7 @@ async def test_names_are_escaped_in_the_lists_of_groups_alone() -> None:
         ann = await entered(town, "smartqq")
         ann.cookies["skey"] = "@abc"
         reply = await ann.post("/cgi-bin/qun_mgr/get_friend_list", f"bkn={bkn('@abc')}")
-    escaped = "安妮&nbsp;&lt;b&gt;&amp;&quot;it&#39;s&quot;&nbsp;&amp;lt;"
+    escaped = "安妮&nbsp;&lt;b&gt;&amp;&quot;it&#39;s&quot;&nbsp;&amp;lt;&nbsp;😀"
     assert f'"name":"{escaped}"'.encode() in reply.body
 
 
