@@ -172,7 +172,7 @@ async def test_a_second_ctrl_c_ends_a_reader_that_holds_up_the_loop(folder: Path
             pass
         while process.returncode is None:
             process.send_signal(signal.SIGINT)
-            await asyncio.wait([asyncio.ensure_future(process.wait())], timeout=0.5)
+            await asyncio.wait([asyncio.ensure_future(process.wait())], timeout=3)
         _, errors = await process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in errors.decode()

@@ -19,6 +19,7 @@ START = "start a server with `python -m webqq_tornado serve`, or name one with -
 
 def end_interrupted() -> NoReturn:
     """End the process as Ctrl-C does: below the line on which that was typed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more would end the end in a traceback
     with contextlib.suppress(OSError, ValueError):
         if os.isatty(2):
             sys.stderr.write("\n")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Coroutine
 from typing import Any
 
 import click
 
-from .exits import INTERRUPTED
+from .exits import INTERRUPTED, end_interrupted
 
 __all__ = ["INTERRUPTED", "run_coroutine"]
 
@@ -19,4 +18,4 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     try:
         return asyncio.run(coroutine)
     except (KeyboardInterrupt, asyncio.CancelledError, click.Abort):
-        sys.exit(INTERRUPTED)
+        end_interrupted()
