@@ -19,8 +19,11 @@ from webqq_tornado.flows.client import Client, State
 from webqq_tornado.protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from webqq_tornado.protocol.endpoints import Endpoints
 from webqq_tornado.protocol.models import FriendMessage
+from webqq_tornado.server.quotas import Quota, Rate
 
 POLL, SEND, LOGIN2 = "/channel/poll2", "/channel/send_buddy_msg2", "/channel/login2"
+#: More QR codes than anybody shows in earnest.
+MANY = {"qr": Quota(None, Rate(10_000, 0.001))}
 #: What the client and the server see of a cut.
 WAYS = {
     "fin": (FIN, FIN),
@@ -83,8 +86,8 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(dialect: Dialect, **options: float) -> AsyncIterator[Scene]:
-    async with Town(poll_timeout=0.1, **options) as town, cutter_of(town.server.url) as cutter:
+async def scene(dialect: Dialect) -> AsyncIterator[Scene]:
+    async with Town(poll_timeout=0.1, quotas=MANY) as town, cutter_of(town.server.url) as cutter:
         ann = Client(
             *(town.stream, town.ann, PASSWORD, Endpoints.at(cutter.url)),
             dialect=dialect,

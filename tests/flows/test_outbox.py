@@ -111,8 +111,9 @@ async def test_trouble_on_the_way_costs_no_message(store, trouble):
         assert await one.heard("one") == ["one"]
 
 
-async def test_a_server_that_says_not_now_is_waited_for(store):
-    not_now = Say(b'{"error":"Service Unavailable"}', 503, {"Retry-After": "0.01"})
+@pytest.mark.parametrize("status", [503, 429])
+async def test_a_server_that_says_not_now_is_waited_for(store, status):
+    not_now = Say(b'{"error":"not now"}', status, {"Retry-After": "0.01"})
     async with scene(store) as one:
         asked = one.front.asked["/channel/login2"]
         one.front.say(SEND, *[not_now] * 30)

@@ -49,6 +49,7 @@ PATIENCE, MOST_PATIENCE = 4.0, 30.0
 #: Seconds for which a message waits for a server that says "not now" (Retry-After), and the longest
 #: pause between two tries.
 NOT_NOW_SECONDS, LONGEST_PAUSE = 600.0, 30.0
+_NOT_NOW = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 class SendError(Exception):
@@ -284,7 +285,7 @@ class Outbox:
 
     def _on_reply(self, response: Response) -> Link:
         asked = retry_after(response, time.time())
-        if response.status == HTTPStatus.SERVICE_UNAVAILABLE and asked and self._may_wait():
+        if response.status in _NOT_NOW and asked and self._may_wait():
             return self._next_link(min(asked, LONGEST_PAUSE))
         reply = self._client.dialect.send_friend.parse(response.body)  # the same answer for all
         if reply.is_accepted:
