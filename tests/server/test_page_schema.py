@@ -8,10 +8,16 @@ import pytest
 from server.test_page_api import JSON, post, signed_in
 from servers.town import Town
 
-from webqq_tornado.server import page_api, page_friends, page_rooms, qr_page
+from webqq_tornado.server import page_api, page_friends, page_rooms, page_search, qr_page
 from webqq_tornado.server.page_schema import OPERATIONS, openapi, operation_of
 
-ROUTES = (*page_api.ROUTES, *page_friends.ROUTES, *page_rooms.ROUTES, *qr_page.ROUTES)
+ROUTES = (
+    *page_api.ROUTES,
+    *page_friends.ROUTES,
+    *page_rooms.ROUTES,
+    *page_search.ROUTES,
+    *qr_page.ROUTES,
+)
 #: Take no field.
 PLAIN = {("GET", "/"), ("GET", "/signin"), ("GET", r"/page/static/([\w.-]+)")}
 

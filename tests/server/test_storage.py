@@ -320,3 +320,117 @@ def test_who_was_away_for_longer_than_a_month_signs_in_again(storage: Storage, m
     assert storage.ticket("ticket") is not None
     monkeypatch.setattr(time, "time", lambda: now + 80 * 86400)
     assert storage.ticket("ticket") is None
+
+
+# -- search -------------------------------------------------------------------------------------
+
+
+def written(storage: Storage, sender: int, to: Conversation, *texts: str) -> list[int]:
+    """Send messages; their ids."""
+    return [storage.add_message(sender, to, Content.of(text), ())[0].id for text in texts]
+
+
+def found(storage: Storage, account: int, text: str, **how) -> list[str]:
+    return [message.content.text for message in storage.search(account, text, **how)[0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("the quince jelly is in the cellar", "QUINCE"),
+        ("the quince jelly is in the cellar", "cellar quin"),
+        ("今天的测试消息", "测试"),
+        ("今天的测试消息", "消息"),
+        ("今天的测试消息", "天"),
+        ("今天的测试消息", "的测试消"),
+        ("ＷｅｂＱＱ　好", "webqq"),
+        ("Привет, мир", "ПРИВЕТ ми"),
+        ("Straße", "STRASSE"),
+        ("cafe\u0301", "café"),
+        ("مرحبا بالعالم", "بالعالم"),
+        ("नमस्ते दुनिया", "दुनिया"),
+        ("สวัสดีชาวโลก", "ชาวโลก"),
+        ("ok 👍🏽 then", "👍"),
+        ('a "quoted" word', '"quoted"'),
+        ("100%_sure\\ AND", "%_sure\\ and"),
+        ("a OR b*", "b*"),
+    ],
+)
+@pytest.mark.parametrize("has_index", [True, False])
+def test_a_message_is_found_by_its_words_in_any_script(
+    storage: Storage, text: str, words: str, has_index: bool
+):
+    one, other = pair(storage)
+    storage._index.is_there = has_index
+    written(storage, one, Conversation("friend", other), "something else", text)
+    assert found(storage, one, words) == found(storage, other, words) == [text]
+
+
+def test_a_search_looks_in_ones_own_threads_alone(storage: Storage):
+    one, other = pair(storage)
+    room = storage.create_group("G", other).number
+    written(storage, other, Conversation("group", room), "secret of the room")
+    third = storage.create_account("C", "x").number
+    written(storage, other, Conversation("friend", third), "secret of two")
+    for words in ("secret", "se", "t"):
+        assert found(storage, one, words) == []
+    storage.add_members(room, [one])
+    assert found(storage, one, "secret") == found(storage, one, "se") == ["secret of the room"]
+    assert found(storage, third, "secret") == []  # of one who is no friend
+
+
+@pytest.mark.parametrize("words", ["same", "sa"])
+def test_what_a_search_finds_comes_in_pages(storage: Storage, words: str):
+    one, other = pair(storage)
+    ids = written(storage, one, Conversation("friend", other), *["the same"] * 7)
+    pages, before = [], 2**62
+    for _ in range(4):
+        page, rest = storage.search(one, words, before, limit=3)
+        pages += [message.id for message in page]
+        if rest is None:
+            break
+        before = rest
+    assert pages == ids[::-1]
+    assert rest is None
+
+
+@pytest.mark.parametrize("words", ["needle", "ee"])
+def test_a_search_ends_though_others_write_what_it_looks_for(storage: Storage, words: str):
+    one, other = pair(storage)
+    to = Conversation("friend", other)
+    (needle,) = written(storage, one, to, "a needle")
+    rows = [(7, "friend", 8, '["needles"]', 1)] * 45_000
+    with storage._transaction():
+        storage._db.executemany(
+            "INSERT INTO message (sender, kind, target, content, time) VALUES (?, ?, ?, ?, ?)", rows
+        )
+    before, asked, seen = 2**62, 0, []
+    while before is not None:
+        page, before = storage.search(one, words, before)
+        seen, asked = [*seen, *page], asked + 1
+    assert [message.id for message in seen] == [needle]
+    assert 2 < asked < 30
+
+
+def test_an_index_that_is_missing_is_made(tmp_path: Path):
+    storage = Storage(tmp_path / "server.db")
+    one, other = pair(storage)
+    written(storage, one, Conversation("friend", other), *["the quince"] * 300)
+    storage._db.execute("DROP TABLE message_index")
+    storage.close()
+    storage = Storage(tmp_path / "server.db")
+    assert len(found(storage, one, "quince", limit=500)) == 300
+    storage.close()
+
+
+def test_messages_after_one_come_in_order(storage: Storage):
+    one, other = pair(storage)
+    to = Conversation("friend", other)
+    ids = [
+        *written(storage, one, to, "a", "b"),
+        *written(storage, other, Conversation("friend", one), "c", "d"),
+    ]
+    page, more = storage.history_after(one, to, ids[0], 2)
+    assert ([message.id for message in page], more) == (ids[1:3], True)
+    page, more = storage.history_after(other, Conversation("friend", one), ids[2], 2)
+    assert ([message.id for message in page], more) == (ids[3:], False)

@@ -26,6 +26,7 @@ from . import (
     page_friends,
     page_live,
     page_rooms,
+    page_search,
     profiles,
     qr,
     qr_page,
@@ -247,6 +248,7 @@ def _application(server: WebQQServer) -> Application:
         *page_api.ROUTES,
         *page_friends.ROUTES,
         *page_rooms.ROUTES,
+        *page_search.ROUTES,
         *page_live.ROUTES,
         *qr_page.ROUTES,
     )

@@ -335,11 +335,16 @@ class MessagesHandler(PageHandler):
     """The messages of a conversation."""
 
     def get(self) -> None:
-        """Some of them, oldest first."""
+        """Some of them, oldest first: those before one, or after one; else the newest."""
         me, query = self.me(), self.query()
         conversation = self.conversation(query["conversation"], me)
-        before, limit = query.get("before", MOST_SAFE), min(query.get("limit", 50), MOST_AT_ONCE)
-        messages, more = self.server.storage.history(me.number, conversation, before, limit)
+        limit, storage = min(query.get("limit", 50), MOST_AT_ONCE), self.server.storage
+        if "after" in query:
+            found = storage.history_after(me.number, conversation, query["after"], limit)
+        else:
+            before = query.get("before", MOST_SAFE)
+            found = storage.history(me.number, conversation, before, limit)
+        messages, more = found
         views = [message_view(self.server, me.number, message) for message in messages]
         self.write({"messages": views, "more": more})
 

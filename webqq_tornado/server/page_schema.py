@@ -189,8 +189,15 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/page/messages",
         "Messages of a conversation, the oldest first",
-        (_IN, _maybe("before", _MESSAGE), _maybe("limit", whole(1))),
+        (_IN, _maybe("before", _MESSAGE), _maybe("after", _MESSAGE), _maybe("limit", whole(1))),
         quota="load",
+    ),
+    Operation(
+        "GET",
+        "/page/search",
+        "Messages that have all words of a text, the newest first",
+        (Parameter("text", text(100, 1)), _maybe("before", _MESSAGE), _maybe("limit", whole(1))),
+        quota="search",
     ),
     Operation(
         "POST",

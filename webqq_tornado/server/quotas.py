@@ -56,6 +56,7 @@ QUOTAS: Mapping[str, Quota] = {
     "change": Quota(Rate(200, 0.1), Rate(2000, 0.01)),
     "reading": Quota(Rate(400, 0.02), Rate(4000, 0.002)),
     "load": Quota(Rate(400, 0.02), Rate(4000, 0.002)),
+    "search": Quota(Rate(60, 0.2), Rate(600, 0.05)),
     "qr": Quota(None, Rate(60, 1.0)),
     "captcha": Quota(None, Rate(60, 1.0)),
 }

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 
-from .messages import MessageTable, dump_content, load_content, plain_parts
+from .contents import dump_content, load_content, plain_parts
+from .messages import MessageTable
 from .rows import (
     ROOM_KINDS,
     Account,
@@ -24,6 +25,7 @@ from .rows import (
     StoredMessage,
     Ticket,
 )
+from .search import MessageIndex
 from .sessions import SessionTable
 
 __all__ = [
@@ -67,3 +69,4 @@ class Storage(MessageTable, SessionTable):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._numbers, self._blocked = {}, {}
         super().__init__(path)
+        self._index = MessageIndex(self._db)

@@ -1,23 +1,30 @@
-"""Messages: accepted, not delivered yet, read, lately written with."""
+"""Messages: accepted, not delivered yet, read, searched, lately written with."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import astuple
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ...protocol import wire
-from ...protocol.models import Content, Face, Font
+from ...protocol.models import Content
+from .contents import dump_content, load_content
 from .rooms import RoomTable
 from .rows import ROOM_KINDS, Conversation, Nonce, StoredMessage
+from .search import MessageIndex, folded, plain_text
 
-__all__ = ["MessageTable", "dump_content", "load_content", "plain_parts"]
+__all__ = ["MessageTable"]
+
+#: Messages that a search looks at, at most, before it answers with what it has found: about 30 ms.
+MOST_EXAMINED = 2000
+#: Ids that it passes over then, most of which are of messages of others.
+_MOST_PASSED = 20_000
 
 
 class MessageTable(RoomTable):
     """Messages and who is still to get them."""
+
+    _index: MessageIndex
 
     def add_message(
         self,
@@ -63,6 +70,7 @@ class MessageTable(RoomTable):
                 "INSERT INTO undelivered VALUES (?, ?)",
                 [(recipient, number) for recipient in recipients],
             )
+        self._index.added(number or 0)
         kind = self.room_kind(origin) if origin else ""
         return StoredMessage(number or 0, sender, *conversation, content, now, origin, kind), True
 
@@ -85,19 +93,97 @@ class MessageTable(RoomTable):
         self, account: int, conversation: Conversation, before: int = 2**62, limit: int = 50
     ) -> tuple[list[StoredMessage], bool]:
         """Messages of a thread, oldest first, and whether there are older ones."""
-        rows = [
-            row
-            for where in _halves(account, conversation)
-            for row in self._latest(*where, before, limit + 1)
-        ]
-        rows = sorted(rows, reverse=True)[: limit + 1]
+        rows = sorted(self._beside(account, conversation, _BEFORE, before, limit + 1), reverse=True)
         return [_message(row) for row in reversed(rows[:limit])], len(rows) > limit
 
-    def _latest(self, where: str, values: tuple[object, ...], before: int, limit: int) -> list[Any]:
-        return self._db.execute(
-            f"SELECT {_MESSAGE} FROM message WHERE {where} AND id < ? ORDER BY id DESC LIMIT ?",
-            (*values, before, limit),
-        ).fetchall()
+    def history_after(
+        self, account: int, conversation: Conversation, after: int, limit: int = 50
+    ) -> tuple[list[StoredMessage], bool]:
+        """Messages of a thread that follow one, oldest first, and whether there are newer ones."""
+        rows = sorted(self._beside(account, conversation, _AFTER, after, limit + 1))
+        return [_message(row) for row in rows[:limit]], len(rows) > limit
+
+    def _beside(
+        self, account: int, conversation: Conversation, side: str, message: int, limit: int
+    ) -> list[Any]:
+        """The messages of a thread next to one, on one side of it, in no order."""
+        return [
+            row
+            for where, values in _halves(account, conversation)
+            for row in self._db.execute(
+                f"SELECT {_MESSAGE} FROM message WHERE {where} AND {side} LIMIT ?",
+                (*values, message, limit),
+            )
+        ]
+
+    def search(
+        self, account: int, text: str, before: int = 2**62, limit: int = 30
+    ) -> tuple[list[StoredMessage], int | None]:
+        """Messages that have all words of a text, in the threads that an account has now.
+
+        It holds up the loop for some 30 ms at most, and may then have found less than there is.
+
+        Args:
+            account: whose threads.
+            text: words or parts of words, in any script and case.
+            before: only messages with lower ids.
+            limit: messages at most.
+
+        Returns:
+            The messages, newest first, and `before` of the next search; None: that is all.
+        """
+        words = folded(text).split()
+        if not words:
+            return [], None
+        query = self._index.query(words)
+        rows, rest = self._indexed(query, before) if query else self._read_back(account, before)
+        is_ones_own = self._thread_filter(account)
+        found: list[StoredMessage] = []
+        for row in filter(is_ones_own, rows):
+            written = plain_text(row[4])
+            if all(word in written for word in words):
+                found.append(_message(row))
+            if len(found) == limit:
+                return found, found[-1].id
+        return found, rest
+
+    def _indexed(self, query: str, before: int) -> tuple[list[Any], int | None]:
+        """The latest messages of everybody that the index finds, and where it stopped."""
+        self._index.complete()
+        rows = self._db.execute(_INDEXED, (query, before, MOST_EXAMINED)).fetchall()
+        return rows, rows[-1][0] if len(rows) == MOST_EXAMINED else None
+
+    def _read_back(self, account: int, before: int) -> tuple[list[Any], int | None]:
+        """The latest messages of an account, and where the reading stopped."""
+        (last,) = self._db.execute("SELECT max(id) FROM message").fetchone()
+        before = min(before, (last or 0) + 1)
+        values = {
+            "account": account,
+            "before": before,
+            "first": before - _MOST_PASSED,
+            "limit": MOST_EXAMINED,
+        }
+        rows = self._db.execute(_OWN, values).fetchall()
+        if len(rows) == MOST_EXAMINED:
+            return rows, rows[-1][0]
+        return rows, before - _MOST_PASSED if before > _MOST_PASSED else None
+
+    def _thread_filter(self, account: int) -> Callable[[Any], bool]:
+        """Whether a row is of a thread that the account has: a friend's, a room's, a stranger's."""
+        friends = self.friend_numbers(account)
+        rooms = {
+            (kind, room.number) for kind in ROOM_KINDS for room, _, _ in self.rooms(account, kind)
+        }
+
+        def is_ones_own(row: Any) -> bool:
+            _, sender, kind, target, *_ = row
+            if kind in ROOM_KINDS:
+                return (kind, target) in rooms
+            if account not in (sender, target):
+                return False
+            return kind != "friend" or (target if sender == account else sender) in friends
+
+        return is_ones_own
 
     def newest(self, account: int, conversation: Conversation) -> StoredMessage | None:
         """The latest message of a thread."""
@@ -196,6 +282,22 @@ _MESSAGE = (
     "CASE origin WHEN 0 THEN '' ELSE (SELECT room.kind FROM room WHERE number = origin) END"
 )
 
+#: Messages next to one, as a condition and its order.
+_BEFORE, _AFTER = "id < ? ORDER BY id DESC", "id > ? ORDER BY id"
+
+_INDEXED = f"""
+    SELECT {_MESSAGE} FROM message_index JOIN message ON message.id = message_index.rowid
+    WHERE message_index MATCH ? AND message_index.rowid < ?
+    ORDER BY message_index.rowid DESC LIMIT ?
+"""
+_OWN = f"""
+    SELECT {_MESSAGE} FROM message WHERE id < :before AND id >= :first AND (
+        kind IN ('friend', 'session') AND :account IN (sender, target)
+        OR kind IN ('group', 'discussion')
+        AND target IN (SELECT room FROM member WHERE account = :account))
+    ORDER BY id DESC LIMIT :limit
+"""
+
 #: With whom one wrote as friends, or by way of a room: what one sent, what one got.
 _PEOPLE = """
     SELECT kind, target AS other, newest FROM thread WHERE sender = :account AND kind = '{kind}'
@@ -230,45 +332,3 @@ def _halves(account: int, conversation: Conversation) -> Iterator[tuple[str, tup
 def _message(row: tuple[int, int, str, int, str, int, int, str]) -> StoredMessage:
     content = load_content(json.loads(row[4]))
     return StoredMessage(*row[:4], content, *row[5:])
-
-
-def dump_content(content: Content) -> str:
-    """A content as JSON: texts, ["face", id], the font; of pictures, what stands for them."""
-    font = [] if content.font == Font() else [["font", list(astuple(content.font))]]
-    return json.dumps([*plain_parts(content), *font], ensure_ascii=False)
-
-
-def plain_parts(content: Content) -> list[object]:
-    """A content as the page has it: texts and ["face", id]."""
-    return [
-        ["face", part.id] if isinstance(part, Face) else getattr(part, "text", part)
-        for part in content.parts
-    ]
-
-
-def load_content(parts: object) -> Content:
-    """The reverse of `plain_parts` and, when it was parsed, of `dump_content`.
-
-    Raises:
-        ValueError: it is not a list of texts and ["face", id].
-    """
-    if not isinstance(parts, list):
-        raise ValueError('content is a list of texts and ["face", id]')
-    loaded = [_load_part(part) for part in parts]
-    fonts = [part for part in loaded if isinstance(part, Font)]
-    return Content.of(
-        *(part for part in loaded if not isinstance(part, Font)), font=fonts[0] if fonts else None
-    )
-
-
-def _load_part(part: object) -> str | Face | Font:
-    match part:
-        case ["font", [str(name), int(size), bool(bold), bool(italic), bool(under), str(color)]]:
-            if -(2**63) <= size < 2**63:
-                return Font(wire.clean(name), size, bold, italic, under, wire.clean(color))
-        case str():
-            return wire.clean(part)  # JSON can hold what no text can: half of a pair
-        # Any number that the protocol can carry: what was accepted must come out again.
-        case ["face", number] if type(number) is int and -(2**63) <= number < 2**63:
-            return Face(number)
-    raise ValueError('content is a list of texts and ["face", id]')

@@ -1,0 +1,111 @@
+"""Words in messages: an index of all of them by three letters in a row, in any script.
+
+Three in a row (SQLite's FTS5 with its tokenizer "trigram", since 3.34) find a part of a word, and
+words of scripts that write no spaces. What is shorter, as most words of Chinese are, no such index
+finds: `MessageTable.search` then reads the messages themselves, some at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import unicodedata
+from collections.abc import Sequence
+
+from ...database import transaction
+from .contents import load_content
+
+__all__ = ["MessageIndex", "folded", "plain_text"]
+
+#: Letters of the shortest word that the index finds.
+INDEXED = 3
+#: Messages that are put into the index at once, which takes about 5 ms: each time a segment is
+#: written, whatever is in it.
+_BATCH = 256
+
+
+def folded(text: str) -> str:
+    """A text in the form in which those that look the same, but for case and width, are equal.
+
+    Args:
+        text: in any script, with accents as letters of their own or not.
+
+    Example:
+        >>> folded("Ｑｕｉｎｃｅ Straße") == folded("quince STRASSE")
+        True
+    """
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def plain_text(stored: str) -> str:
+    """The folded text of a content as the table `message` has it."""
+    return folded(load_content(json.loads(stored)).text)
+
+
+class MessageIndex:
+    """The table `message_index` beside the table `message`.
+
+    Args:
+        db: of the server.
+
+    Attributes:
+        is_there: whether this SQLite has what it takes; else the messages themselves are read.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._last = 0
+        self.is_there = self._have()
+
+    def _have(self) -> bool:
+        try:
+            self._db.execute(
+                "CREATE VIRTUAL TABLE IF NOT EXISTS message_index"
+                " USING fts5 (text, content='', tokenize='trigram')"
+            )
+            (last,) = self._db.execute("SELECT max(id) FROM message_index_docsize").fetchone()
+        except sqlite3.OperationalError:  # no FTS5, or older than 3.34
+            return False
+        self._last = last or 0
+        self.complete()
+        return True
+
+    def added(self, message: int) -> None:
+        """A message has this id; now and then those that were added are put into the index."""
+        if self.is_there and message % _BATCH == 0:
+            self.complete()
+
+    def complete(self) -> None:
+        """Put into the index what is missing there.
+
+        A file that can not be written holds up no message, and no search of what is there: the
+        next call makes up for it.
+        """
+        try:
+            while self._add_some():
+                pass
+        except sqlite3.OperationalError:
+            return
+
+    def _add_some(self) -> bool:
+        rows = self._db.execute(
+            "SELECT id, content FROM message WHERE id > ? ORDER BY id LIMIT ?", (self._last, _BATCH)
+        ).fetchall()
+        if not rows:
+            return False
+        with transaction(self._db):
+            self._db.executemany(
+                "INSERT INTO message_index (rowid, text) VALUES (?, ?)",
+                [(number, plain_text(content)) for number, content in rows],
+            )
+        self._last = rows[-1][0]
+        return len(rows) == _BATCH
+
+    def query(self, words: Sequence[str]) -> str:
+        """What finds all of these words with MATCH; empty where the index can not.
+
+        Args:
+            words: folded.
+        """
+        quoted = ['"{}"'.format(word.replace('"', '""')) for word in words if len(word) >= INDEXED]
+        return " ".join(quoted) if self.is_there else ""
