@@ -533,3 +533,384 @@ def test_a_second_window_is_signed_in_as_well(page: Browser, ada: Person) -> Non
     page.wait_for("#my-nick", "Ada")
     page.driver.close()
     page.driver.switch_to.window(first)
+
+
+# -- drafts -------------------------------------------------------------------------------------
+
+
+def draft(page: Browser) -> str:
+    return str(page.wait_for("textarea").get_property("value"))
+
+
+def kept(page: Browser) -> str:
+    """All that the browser keeps of the page."""
+    return str(
+        page.driver.execute_script("return JSON.stringify({...localStorage, ...sessionStorage})")
+    )
+
+
+def open_conversation(page: Browser, person: Person) -> None:
+    page.driver.execute_script("location.hash = arguments[0]", with_(person))
+    page.wait_for(".conversation h2", person.nick)
+
+
+def test_drafts_outlive_reload_and_switching_each_in_its_conversation(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    cleo = Person(ada.server, "Cleo")
+    cleo.befriend(ada)
+    sign_in(page, ada, with_(bo))
+    page.type("textarea", "for Bo")
+    page.click(".toggle-faces")
+    page.click(".picker button[aria-label=微笑]")
+    open_conversation(page, cleo)
+    assert draft(page) == ""
+    page.type("textarea", "for Cleo")
+    page.driver.refresh()
+    page.wait_until(lambda: draft(page) == "for Cleo", "the draft is not there")
+    open_conversation(page, bo)
+    page.wait_until(lambda: draft(page).startswith("for Bo"), "the other is not there")
+    page.type("textarea", Keys.ENTER)
+    page.wait_for(".mine:not(.pending) .text", "for Bo")
+    page.driver.refresh()
+    page.wait_for(".mine .text", "for Bo")
+    assert draft(page) == ""
+    assert bo.heard(with_(ada)) == [["for Bo", ["face", 14]]]
+
+
+def test_a_draft_that_was_deleted_stays_so(page: Browser, ada: Person, bo: Person) -> None:
+    sign_in(page, ada, with_(bo))
+    page.type("textarea", "x", Keys.BACKSPACE)
+    assert "draft" not in kept(page)
+
+
+def test_signing_out_leaves_no_draft(page: Browser, ada: Person, bo: Person) -> None:
+    sign_in(page, ada, with_(bo))
+    page.type("textarea", "on my mind")
+    assert "on my mind" in kept(page)
+    page.click("#sign-out")
+    page.wait_for("#sign-in")
+    assert "on my mind" not in kept(page)
+    page.type("#sign-in [name=account]", str(ada.account))
+    page.type("#sign-in [name=password]", ada.password, Keys.ENTER)
+    page.wait_for("#my-nick", "Ada")
+    open_conversation(page, bo)
+    assert draft(page) == ""
+
+
+def test_a_draft_is_nobody_elses(page: Browser, ada: Person, bo: Person) -> None:
+    cleo = Person(ada.server, "Cleo")
+    cleo.befriend(ada)
+    cleo.befriend(bo)
+    sign_in(page, ada, with_(cleo))
+    page.type("textarea", "on my mind")
+    page.driver.get("about:blank")
+    page.driver.get(f"{bo.server.sign_in_link(bo.account)}#{with_(cleo)}")
+    page.wait_for("#my-nick", "Bo")
+    page.wait_for(".conversation h2", "Cleo")
+    assert draft(page) == ""
+
+
+def test_where_the_browser_keeps_nothing_the_page_works_on(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    sign_in(page, ada, with_(bo))
+    page.driver.execute_script("Storage.prototype.setItem = () => { throw new Error('full'); }")
+    page.say("all the same")
+    page.wait_for(".mine:not(.pending) .text", "all the same")
+
+
+# -- search -------------------------------------------------------------------------------------
+
+
+def test_the_search_box_finds_a_message_and_goes_there(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    bo.say(with_(ada), "the quince jelly is in the cellar")
+    for number in range(120):
+        bo.say(with_(ada), f"chatter {number}")
+    sign_in(page, ada)
+    page.type("#search", "QUINCE cell")
+    page.wait_for("#found .name", "Bo")
+    page.wait_until(lambda: page.texts("#found mark") == ["quince", "cell"], "they are not marked")
+    page.click("#found a", "quince jelly")
+    page.wait_until(lambda: page.driver.switch_to.active_element.text.startswith("Bo"), "no focus")
+    assert "quince jelly" in page.driver.switch_to.active_element.text
+    assert is_in_view(page, "quince jelly")
+    assert len(page.all(".bubble")) < 60
+    page.click(".newest", "Newest messages")
+    page.wait_for(".bubble", "chatter 119")
+    assert page.wait_for(".conversation h2").text == "Bo"
+
+
+def is_in_view(page: Browser, text: str) -> bool:
+    log, row = page.wait_for(".log").rect, page.wait_for(".bubble", text).rect
+    return bool(log["y"] <= row["y"] and row["y"] + row["height"] <= log["y"] + log["height"])
+
+
+@pytest.mark.parametrize("words", ["测试", "消", "榅桲", "МИР", "ｑｑ"])
+def test_messages_are_found_in_any_script(
+    page: Browser, ada: Person, bo: Person, words: str
+) -> None:
+    bo.say(with_(ada), "今天的测试消息：榅桲, привет мир, WebQQ")
+    sign_in(page, ada)
+    page.type("#search", words)
+    page.wait_for("#found mark", {"МИР": "мир", "ｑｑ": "QQ"}.get(words, words))
+
+
+def test_what_is_not_there_is_said_and_the_field_cleared_ends_the_search(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    bo.say(with_(ada), "hello")
+    sign_in(page, ada)
+    page.type("#search", "zebra")
+    page.wait_for("#found .progress", "No message")
+    page.wait_for("#no-contacts", "No contact")
+    page.type("#search", Keys.CONTROL, "a", Keys.NULL, Keys.BACKSPACE)
+    page.wait_gone("#found")
+    page.wait_for("#contacts .name", "Bo")
+
+
+def test_more_messages_than_fit_are_shown_on_demand(page: Browser, ada: Person, bo: Person) -> None:
+    for number in range(40):
+        bo.say(with_(ada), f"same {number}")
+    sign_in(page, ada)
+    page.type("#search", "same")
+    page.click("#found .more")
+    page.wait_until(lambda: len(page.all("#found li")) == 40, "the others do not come")
+    page.wait_gone("#found .more")
+
+
+def test_the_arrow_keys_go_from_the_search_field_to_a_message(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    bo.say(with_(ada), "quince")
+    sign_in(page, ada)
+    page.type("#search", "quince")
+    page.wait_for("#found a")
+    page.type("#search", Keys.ARROW_DOWN)
+    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    page.wait_for(".message:focus .text", "quince")
+
+
+def test_signing_out_leaves_nothing_that_was_found(page: Browser, ada: Person, bo: Person) -> None:
+    bo.say(with_(ada), "secret")
+    sign_in(page, ada)
+    page.type("#search", "secret")
+    page.wait_for("#found a")
+    page.click("#sign-out")
+    page.wait_for("#sign-in")
+    assert page.all("#found a") == []
+    assert page.driver.find_element(By.ID, "search").get_property("value") == ""
+
+
+def test_what_comes_while_old_messages_are_read_is_counted_and_waits_at_the_end(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    for number in range(90):
+        bo.say(with_(ada), f"number {number}")
+    sign_in(page, ada)
+    page.type("#search", "number 7", Keys.ARROW_DOWN)
+    page.driver.execute_script(
+        "location.hash = arguments[0]", f"{with_(bo)}/{first_message(ada, bo)}"
+    )
+    page.wait_for(".message:focus .text", "number 0")
+    bo.say(with_(ada), "the newest")
+    page.click(".newest", "New messages")
+    page.wait_for(".bubble", "the newest")
+    page.wait_gone(".newest")
+    texts = page.texts(".text")
+    assert texts[-2:] == ["number 89", "the newest"]
+
+
+def first_message(person: Person, friend: Person) -> int:
+    address = f"{person.server.url}/page/messages?conversation={with_(friend)}&limit=200"
+    with person.opener.open(address, timeout=DEADLINE) as reply:
+        return int(json.load(reply)["messages"][0]["id"])
+
+
+def test_scrolling_down_from_an_old_message_comes_to_the_end_without_a_gap(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    for number in range(100):
+        bo.say(with_(ada), f"number {number}")
+    sign_in(page, ada, f"{with_(bo)}/{first_message(ada, bo)}")
+    page.wait_for(".message:focus .text", "number 0")
+    down = "const log = document.querySelector('.log'); log.scrollTop = log.scrollHeight"
+
+    def is_at_end() -> bool:
+        page.driver.execute_script(down)
+        return page.texts(".text")[-1:] == ["number 99"]
+
+    page.wait_until(is_at_end, "the end does not come")
+    assert page.texts(".text") == [f"number {number}" for number in range(100)]
+
+
+# -- long conversations -------------------------------------------------------------------------
+
+
+def test_of_a_long_conversation_a_part_is_in_the_page_whatever_is_done(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    for number in range(0, 300, 2):
+        bo.say(with_(ada), f"number {number}")
+        ada.say(with_(bo), f"number {number + 1}")
+    sign_in(page, ada, with_(bo))
+    page.wait_for(".bubble", "number 299")
+    up = "document.querySelector('.log').scrollTop = 0"
+
+    def is_at_start() -> bool:
+        page.driver.execute_script(up)
+        assert len(page.all(".message")) <= 200
+        return page.texts(".text")[:1] == ["number 0"]
+
+    page.wait_until(is_at_start, "the first one does not come")
+    page.say("and one more")
+    page.wait_for(".mine:not(.pending) .text", "and one more")
+    assert is_in_view(page, "and one more")
+    assert page.texts(".text")[-2:] == ["number 299", "and one more"]
+    bo.say(with_(ada), "I see")
+    page.wait_for(".bubble", "I see")
+    assert is_in_view(page, "I see")
+    assert len(page.all(".message")) <= 200
+
+
+def test_scrolling_up_keeps_in_place_what_is_read(page: Browser, ada: Person, bo: Person) -> None:
+    for number in range(120):
+        bo.say(with_(ada), f"number {number}")
+    sign_in(page, ada, with_(bo))
+    page.wait_for(".bubble", "number 119")
+    before = page.driver.execute_script(
+        "document.querySelector('.log').scrollTop = 20;"
+        "return document.querySelector('.message').getBoundingClientRect().top"
+    )
+    page.wait_for(".bubble", "number 20")
+    top = page.driver.execute_script(
+        "return [...document.querySelectorAll('.message')]"
+        ".find((row) => row.innerText.includes('number 70')).getBoundingClientRect().top"
+    )
+    assert abs(top - before) <= 2
+
+
+# -- colours ------------------------------------------------------------------------------------
+
+#: Texts whose contrast is below 4.5 (WCAG 2.2, 1.4.3), and fields whose border is below 3 (1.4.11).
+LOW_CONTRASTS = """
+const canvas = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
+const parse = (colour) => {
+  canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+  const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255]; };
+const over = ([r, g, b, a], under) => [r, g, b].map((value, at) => value * a + under[at] * (1 - a));
+const light = (rgb) => {
+  const linear = (v) => (v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+  const [r, g, b] = rgb.map((v) => linear(v / 255)); return .2126 * r + .7152 * g + .0722 * b; };
+const ratio = (one, other) => {
+  const [high, low] = [light(one), light(other)].sort((x, y) => y - x);
+  return (high + .05) / (low + .05); };
+const line = (node) => { const nodes = [];
+  for (let one = node; one; one = one.parentElement) nodes.unshift(one); return nodes; };
+const ground = (node) => line(node).reduce(
+  (under, one) => over(parse(getComputedStyle(one).backgroundColor), under), [255, 255, 255]);
+const contrast = (node, colour, under) => {
+  const [r, g, b, a] = parse(colour);
+  const opacity = line(node).reduce((sum, one) => sum * Number(getComputedStyle(one).opacity), 1);
+  return ratio(over([r, g, b, a * opacity], under), under); };
+const low = [];
+const note = (node, what, value, least) => {
+  const name = `${node.id || node.className || node.tagName} ${node.textContent.slice(0, 20)}`;
+  if (value < least) low.push(`${what} of ${name}: ${value.toFixed(2)}`); };
+const isSpoken = (node) => getComputedStyle(node).clipPath !== 'none'; // and not seen
+for (const node of document.querySelectorAll('body *')) {
+  if (!node.checkVisibility({visibilityProperty: true}) || node.matches(':disabled')) continue;
+  if (isSpoken(node)) continue;
+  const hasText = [...node.childNodes].some((one) => one.nodeType === 3 && one.data.trim());
+  const style = getComputedStyle(node), isField = node.matches('textarea, select, input');
+  if (hasText || isField) note(node, 'text', contrast(node, style.color, ground(node)), 4.5);
+  if (node.matches(':placeholder-shown'))
+    note(node, 'placeholder', contrast(
+      node, getComputedStyle(node, '::placeholder').color, ground(node)), 4.5);
+  if (isField && !node.matches('[type=checkbox], [type=radio]'))
+    note(node, 'border', contrast(node, style.borderTopColor, ground(node.parentElement)), 3);
+}
+return low;
+"""
+
+
+def low_contrasts(page: Browser, view: str) -> list[str]:
+    """In light and in dark mode."""
+    low = []
+    for scheme in ("light", "dark"):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        page.driver.execute_script("document.getAnimations().forEach((one) => one.finish())")
+        low += [f"{view}, {scheme}: {each}" for each in page.driver.execute_script(LOW_CONTRASTS)]
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    return low
+
+
+def test_all_texts_and_fields_have_contrast_in_both_schemes(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    people = [Person(ada.server, f"{number} of eight") for number in range(8)]
+    for person in people:
+        person.befriend(ada)
+    ada.post("/page/profile", allow=1)
+    Person(ada.server, "Zoe").befriend(ada)
+    bo.say(with_(ada), "the quince, see https://example.org ", ["face", 133])
+    ada.say(with_(bo), "the quince, see https://example.org ", ["face", 133])
+    members = [bo.account, people[0].account]
+    group = ada.post("/page/groups", name="Hikers", members=members)["conversation"]["id"]
+    bo.say(group, "quince")
+    page.open(ada.server.url)
+    page.wait_for("#sign-in")
+    low = low_contrasts(page, "welcome")
+    sign_in(page, ada)
+    page.wait_for("#requests")
+    low += low_contrasts(page, "list")
+    page.type("#search", "quince")
+    page.wait_for("#found a")
+    low += low_contrasts(page, "search")
+    page.driver.execute_script("location.hash = arguments[0]", group)
+    page.wait_for(".bubble", "quince")
+    low += low_contrasts(page, "group")
+    for opener, dialog in ((".show-members", "members"), (".show-details", "room")):
+        page.click(opener)
+        low += low_contrasts(page, dialog)
+        page.click(f"#{dialog} .cancel")
+    open_conversation(page, bo)
+    say_offline(page, "from the tunnel")
+    page.type("textarea", "x" * 721)
+    page.click(".toggle-faces")
+    low += low_contrasts(page, "friend")
+    for dialog in ("add-friend", "new-group", "let-in", "profile"):
+        page.click(f"aside [data-opens={dialog}]")
+        low += low_contrasts(page, dialog)
+        page.click(f"#{dialog} .cancel")
+    assert "\n".join(low) == ""
+
+
+def test_the_focus_is_seen_wherever_the_keyboard_goes(
+    page: Browser, ada: Person, bo: Person
+) -> None:
+    bo.say(with_(ada), "see https://example.org")
+    sign_in(page, ada, with_(bo))
+    for width in (1200, 360):
+        page.resize(width, 700)
+        page.wait_for(".bubble a")
+        seen = set()
+        page.driver.execute_script("document.activeElement.blur()")
+        for _ in range(30):
+            page.driver.switch_to.active_element.send_keys(Keys.TAB)
+            name, outline = page.driver.execute_script(FOCUS)
+            assert outline, f"{name} shows no focus at {width}"
+            seen.add(name)
+        assert {"textarea", ".log", ".bubble a"} <= seen
+    page.resize(1200, 800)
+
+
+FOCUS = """
+const node = document.activeElement, style = getComputedStyle(node);
+const named = ['.log', '.bubble a'].find((selector) => node.matches(selector));
+const hasOutline = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 1;
+return [named ?? node.localName, node === document.body || hasOutline];
+"""

@@ -3,6 +3,8 @@
  * Knows no element of the page.
  */
 
+import { browserKept, tabKept } from "./kept.js";
+
 /** No answer within this many milliseconds counts as "not reached". */
 const CALL_TIMEOUT_MS = 20_000;
 
@@ -37,15 +39,7 @@ const TOKEN_KEY = "session-token";
  * window keeps the one it began with, so that it never writes in the name of who signed in after.
  */
 class Token {
-  #value = null;
-
-  constructor() {
-    try {
-      this.#value = localStorage.getItem(TOKEN_KEY);
-    } catch {
-      // Storage is forbidden: signed in for as long as the window is open.
-    }
-  }
+  #value = browserKept.get(TOKEN_KEY); // not kept: signed in for as long as the window is open
 
   get value() {
     return this.#value;
@@ -53,20 +47,12 @@ class Token {
 
   keep(value) {
     this.#value = value;
-    try {
-      localStorage.setItem(TOKEN_KEY, value);
-    } catch {
-      // The same.
-    }
+    browserKept.set(TOKEN_KEY, value);
   }
 
   /** The session is over; one that another window has begun is not. */
   drop() {
-    try {
-      if (localStorage.getItem(TOKEN_KEY) === this.#value) localStorage.removeItem(TOKEN_KEY);
-    } catch {
-      // The same.
-    }
+    if (browserKept.get(TOKEN_KEY) === this.#value) browserKept.remove(TOKEN_KEY);
     this.#value = null;
   }
 }
@@ -114,12 +100,13 @@ export class Api {
   changeRoom = (conversation, changes) =>
     this.#call("POST", "/page/room", { conversation, ...changes });
 
-  /** One page of a conversation, oldest first: the newest, or those before message `before`. */
-  messages(conversation, before = null, limit = 50) {
-    const query = new URLSearchParams({ conversation, limit });
-    if (before !== null) query.set("before", before);
-    return this.#call("GET", `/page/messages?${query}`);
-  }
+  /** Messages of a conversation, oldest first: the newest, those `before` or `after` one. */
+  messages = (conversation, side = {}) =>
+    this.#call("GET", `/page/messages?${new URLSearchParams({ conversation, limit: 50, ...side })}`);
+
+  /** Messages with these words, newest first, and where to go on: `before`, null at the end. */
+  search = (text, side = {}) =>
+    this.#call("GET", `/page/search?${new URLSearchParams({ text, ...side })}`);
 
   async #call(method, path, body) {
     const response = await this.#fetch(method, path, body);
@@ -177,7 +164,7 @@ export class Outbox {
   /** Somebody has signed in: go on with what they wrote here and what was not sent. */
   open(account) {
     this.#account = account;
-    this.#entries = JSON.parse(sessionStorage.getItem(keyOf(account)) ?? "[]").map(queued);
+    this.#entries = JSON.parse(tabKept.get(keyOf(account)) ?? "[]").map(queued);
   }
 
   /** Nobody is signed in any more; what was not sent waits for them. */
@@ -188,14 +175,14 @@ export class Outbox {
 
   /** Somebody has signed out by their own will: nothing of theirs stays. */
   forget(account) {
-    sessionStorage.removeItem(keyOf(account));
+    tabKept.remove(keyOf(account));
   }
 
   #keep() {
     const entries = this.#entries.map(({ nonce, conversation, content, time }) => {
       return { nonce, conversation, content, time };
     });
-    sessionStorage.setItem(keyOf(this.#account), JSON.stringify(entries));
+    tabKept.set(keyOf(this.#account), JSON.stringify(entries));
   }
 
   of(conversation) {

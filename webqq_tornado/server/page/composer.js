@@ -17,16 +17,21 @@ export class Composer {
   #faces;
   #form;
   #limit = Infinity;
+  #onDraft;
   #onSend;
   #onTyping;
   #picker;
   #toggle;
   #typedAt = -TYPING_MS;
 
-  /** `form` is the composer's form; `onSend(content)` takes what was written. */
-  constructor(form, faces, { onSend, onTyping }) {
+  /**
+   * `form` is the composer's form; `onSend(content)` takes what was written, `onDraft(text)` what
+   * the box holds whenever somebody has changed that.
+   */
+  constructor(form, faces, { onDraft, onSend, onTyping }) {
     this.#form = form;
     this.#faces = faces;
+    this.#onDraft = onDraft;
     this.#onSend = onSend;
     this.#onTyping = onTyping;
     this.#box = form.querySelector("textarea");
@@ -61,7 +66,7 @@ export class Composer {
 
   #listen() {
     this.#box.addEventListener("input", () => {
-      this.#measure();
+      this.#changed();
       this.#tellTyping();
     });
     this.#box.addEventListener("keydown", (event) => {
@@ -85,10 +90,16 @@ export class Composer {
     event.preventDefault();
     const content = this.#faces.parse(this.#box.value.trim());
     if (content.length === 0 || this.#room() < 0) return;
-    this.draft = "";
+    this.#box.value = "";
+    this.#changed();
     this.#typedAt = -TYPING_MS;
     this.#showPicker(false);
     this.#onSend(content);
+  }
+
+  #changed() {
+    this.#measure();
+    this.#onDraft(this.#box.value);
   }
 
   #tellTyping() {
@@ -150,7 +161,7 @@ export class Composer {
 
   #insert(token) {
     this.#box.setRangeText(token, this.#box.selectionStart, this.#box.selectionEnd, "end");
-    this.#measure();
+    this.#changed();
     this.#showPicker(false);
   }
 }

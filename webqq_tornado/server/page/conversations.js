@@ -18,6 +18,7 @@ const STATUS_TEXT = {
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const weekday = new Intl.DateTimeFormat("en", { weekday: "long" });
 const shortDate = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const yearDate = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 const longDate = new Intl.DateTimeFormat("en-GB", { dateStyle: "long" });
 
 const statusText = (status) => STATUS_TEXT[status] ?? "Offline";
@@ -57,15 +58,13 @@ export function authorOf({ members = [] }, { mine, from }) {
 
 /** Make `parent` hold exactly `nodes`, in order, and touch none that is in its place already. */
 export function arrange(parent, nodes) {
+  const kept = new Set(nodes);
+  // First those that go: else all that follow them would be moved.
+  for (const node of [...parent.childNodes]) if (!kept.has(node)) node.remove();
   let next = parent.firstChild;
   for (const node of nodes) {
     if (node === next) next = next.nextSibling;
     else parent.insertBefore(node, next);
-  }
-  while (next) {
-    const gone = next;
-    next = next.nextSibling;
-    gone.remove();
   }
 }
 
@@ -121,7 +120,6 @@ export class ConversationList {
     this.#node = node;
     this.#empty = empty;
     this.#faces = faces;
-    node.addEventListener("keydown", (event) => this.#moveFocus(event));
   }
 
   get = (id) => this.#byId.get(id);
@@ -191,7 +189,7 @@ export class ConversationList {
     arrange(this.#node, this.#isByHeading ? this.#sections(shown) : shown.map((each) => this.#row(each)));
     this.#empty.hidden = shown.length > 0;
     this.#empty.textContent = this.#filter
-      ? "Nobody by that name or number."
+      ? "No contact by that name or number."
       : "No contacts yet. Add a friend by their QQ number.";
     const unread = [...this.#byId.values()].reduce((sum, each) => sum + each.unread, 0);
     document.title = unread ? `(${unread}) WebQQ` : "WebQQ";
@@ -219,13 +217,24 @@ export class ConversationList {
   }
 
   #row(conversation) {
+    const { id, name, status, unread, last } = conversation;
+    const row = this.#rows.get(id) ?? fromTemplate("contact-row");
+    this.#rows.set(id, row);
+    const isSelected = id === this.#selected;
+    const preview = last ? this.#preview(conversation) : hint(conversation);
+    // What a message changes is one row, of hundreds.
+    const shown = [name, status, unread, last?.time, preview, isSelected, new Date().toDateString()].join("\n");
+    if (row.shown !== shown) this.#draw(row, conversation, isSelected, preview);
+    row.shown = shown;
+    return row;
+  }
+
+  #draw(row, conversation, isSelected, preview) {
     const { id, kind, unread, last } = conversation;
-    if (!this.#rows.has(id)) this.#rows.set(id, fromTemplate("contact-row"));
-    const row = this.#rows.get(id);
     const part = (name) => row.querySelector(name);
     const link = part("a");
     link.href = `#${id}`;
-    link.setAttribute("aria-current", String(id === this.#selected));
+    link.setAttribute("aria-current", String(isSelected));
     link.classList.toggle("unread", unread > 0);
     drawAvatar(part(".avatar"), conversation);
     part(".dot").hidden = isRoom(conversation);
@@ -234,10 +243,9 @@ export class ConversationList {
     part(".status").textContent = isRoom(conversation) ? kind : statusText(conversation.status);
     part(".name").textContent = conversation.name;
     part("time").textContent = last ? shortTime(last.time) : "";
-    part(".preview").textContent = last ? this.#preview(conversation) : hint(conversation);
+    part(".preview").textContent = preview;
     part(".badge").hidden = unread === 0;
     part(".count").textContent = unread > 99 ? "99+" : unread;
-    return row;
   }
 
   #preview(conversation) {
@@ -245,14 +253,6 @@ export class ConversationList {
     const isNamed = last.mine || isRoom(conversation);
     const author = isNamed ? `${authorOf(conversation, last).name}: ` : "";
     return author + this.#faces.plain(last.content);
-  }
-
-  #moveFocus(event) {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (!step) return;
-    event.preventDefault();
-    const links = [...this.#node.querySelectorAll("a")];
-    links[links.indexOf(document.activeElement) + step]?.focus();
   }
 }
 
@@ -272,11 +272,14 @@ function byRecency(a, b) {
   return recency || a.name.localeCompare(b.name);
 }
 
-function shortTime(seconds) {
+/** The time of today, the weekday of this week, else the date. */
+export function shortTime(seconds) {
   const day = new Date(seconds * 1000);
   const days = daysAgo(day);
   if (days <= 0) return timeText(seconds);
-  return days < 7 ? weekday.format(day).slice(0, 3) : shortDate.format(day);
+  if (days < 7) return weekday.format(day).slice(0, 3);
+  const isThisYear = day.getFullYear() === new Date().getFullYear();
+  return (isThisYear ? shortDate : yearDate).format(day);
 }
 
 /** Whole days between the date and today, by the calendar. */

@@ -104,9 +104,12 @@ export function drawMessage(row, message, conversation, faces) {
   const time = row.querySelector("time");
   const date = new Date(message.time * 1000);
   time.dateTime = date.toISOString();
-  time.title = date.toLocaleString("en-GB");
+  time.title = moment.format(date);
   time.textContent = timeText(message.time);
 }
+
+/** Made once: `toLocaleString` takes 50 times as long, for each message. */
+const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "short", timeStyle: "medium" });
 
 const isFace = (part) => Array.isArray(part);
 

@@ -7,7 +7,9 @@ import { Composer } from "./composer.js";
 import { ConversationList, arrange, candidateRow, drawAvatar, memberRow } from "./conversations.js";
 import { FriendDialog, ProfileDialog, RoomDialog, drawRequests } from "./dialogs.js";
 import { Faces } from "./faces.js";
+import { Drafts } from "./kept.js";
 import { LetIn } from "./letin.js";
+import { Search } from "./search.js";
 import { Thread } from "./thread.js";
 
 const $ = (id) => document.getElementById(id);
@@ -20,7 +22,9 @@ const outbox = new Outbox(api, {
   onChange: (conversation) => conversation === thread.conversation?.id && thread.render(),
   onMessage: (message) => received(message),
 });
+const drafts = new Drafts();
 const composer = new Composer($("composer"), faces, {
+  onDraft: (text) => drafts.set(thread.conversation.id, text),
   onSend: (content) => thread.send(content),
   onTyping: () => {
     const { id, kind } = thread.conversation;
@@ -28,7 +32,8 @@ const composer = new Composer($("composer"), faces, {
   },
 });
 const list = new ConversationList($("contacts"), $("no-contacts"), faces);
-const thread = new Thread($("thread"), { api, composer, faces, onRead: markRead, outbox });
+const thread = new Thread($("thread"), { api, composer, drafts, faces, onRead: markRead, outbox });
+const search = new Search($("search"), $("found"), { api, faces, list });
 const letIn = new LetIn($("let-in"), document.querySelector("[data-opens=let-in]"), api, {
   onDone: (isLetIn) => showNotice(isLetIn ? `The program is signed in as ${self.nick} now.` : "The program was refused."),
 });
@@ -94,6 +99,7 @@ async function followLink(link) {
 async function enter() {
   await loadState();
   outbox.open(self.account);
+  drafts.open(self.account);
   $("welcome").hidden = true;
   $("app").hidden = false;
   openFromAddress();
@@ -164,19 +170,36 @@ function ignoreAway(error) {
 
 function openFromAddress() {
   if (!self) return;
-  const id = decodeURIComponent(location.hash.slice(1));
+  const [id, message] = conversationInAddress();
   const conversation = list.get(id) ?? strangerOf(id);
   $("app").dataset.pane = conversation ? "thread" : "contacts";
   list.select(conversation?.id ?? null);
-  if (conversation?.id !== thread.conversation?.id) thread.open(conversation);
+  if (conversation?.id !== thread.conversation?.id) thread.open(conversation, message);
+  else if (conversation && message !== null) thread.jumpTo(message);
+}
+
+/** What the address asks for, as #friend:10001 or #friend:10001/42: [conversation, message]. */
+function conversationInAddress() {
+  const [, id, number] = /^#([^/]*)(?:\/([0-9]{1,15}))?/.exec(decoded(location.hash)) ?? [null, ""];
+  return [id, number ? Number(number) : null];
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return ""; // somebody has typed it
+  }
 }
 
 function showWelcome(notice) {
   live.stop();
   outbox.close();
+  drafts.close();
   api.forget();
   self = null;
   thread.clear();
+  search.clear();
   list.load([]);
   showReconnecting(false);
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
@@ -218,7 +241,8 @@ function onSubmit(form, action) {
 function listen() {
   addEventListener("hashchange", openFromAddress);
   $("notice-close").addEventListener("click", () => showNotice(null));
-  $("search").addEventListener("input", ({ target }) => list.filter(target.value));
+  document.querySelector("aside").addEventListener("keydown", moveInLists);
+  document.querySelector(".back").addEventListener("click", leaveThread);
   $("sign-out").addEventListener("click", () => signOut());
   $("sign-out-everywhere").addEventListener("click", () => {
     if (confirm("Sign out everywhere, here as well? Programs and bots have to sign in again.")) signOut(true);
@@ -249,12 +273,31 @@ function listen() {
   onSubmit($("password-form"), changePassword);
 }
 
+/** The arrow keys go from the search field through all that is listed, and back. */
+function moveInLists(event) {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const stops = [$("search"), ...document.querySelectorAll("nav a, nav button:not([hidden])")];
+  const at = stops.indexOf(document.activeElement);
+  if (!step || at < 0) return;
+  event.preventDefault();
+  stops[at + step]?.focus();
+}
+
+/** Back in the list, where one was: else the keyboard would begin at its top. */
+function leaveThread(event) {
+  event.preventDefault();
+  const link = `nav a[href="${CSS.escape(location.hash)}"]`;
+  addEventListener("hashchange", () => document.querySelector(link)?.focus(), { once: true });
+  goBack();
+}
+
 async function signOut(everywhere = false) {
   const { account } = self; // the live link may hear of the end before the call does
   live.stop();
   try {
     await api.signOut(everywhere);
     outbox.forget(account);
+    drafts.forget(account);
     history.replaceState(null, "", location.pathname);
     showWelcome(everywhere ? "You are signed out everywhere." : undefined);
   } catch (error) {
