@@ -16,6 +16,7 @@ import logging
 import os
 import random
 import re
+import socket
 import statistics
 import sys
 import tempfile
@@ -48,7 +49,7 @@ QUIET = 2.0
 #: (Limits of up to 1,024 hosts that nobody asks any more may wait to be forgotten together.)
 SHARE = 0.03
 SLACK = {"rss_kib": 1024, "objects": 3000}
-_SLACK_OF_OTHERS = 8
+_SLACK_OF_OTHERS = 12
 
 
 class Row(NamedTuple):
@@ -160,6 +161,7 @@ class Soak:
             await asyncio.wait_for(FLOWS[name](self.ground), PATIENCE)
         except asyncio.TimeoutError:
             self.ground.problems[f"{name} hangs"] += 1
+            _say(f"{name} hangs; alive: {sorted(map(repr, self.ground.stream.chains))}")
         except Exception as error:
             shown = re.sub(r"\d+", "N", f"{name}: {error!r}")
             self.ground.problems[shown[:300]] += 1
@@ -278,12 +280,15 @@ async def _ground() -> AsyncIterator[Ground]:
         doors = exits.enter_context(
             nginx.running(folder / "nginx", web["certificate"], web["http"])
         )
+        closed = exits.enter_context(socket.socket())
+        closed.bind(("127.0.0.1", 0))  # and listens not
+        refused = f"http://127.0.0.1:{closed.getsockname()[1]}/"
         client = HTTPStreamClient(force_instance=True, max_clients=20)
         defaults = {"ca_certs": web["ca"], "proxy": ""}
         async with HTTPStream(defaults=defaults, limits=limits(web)) as stream:
             chance = random.Random(1)
             files = folder / "files"
-            yield Ground(stream, client, web, soak, doors._asdict(), files, chance)
+            yield Ground(stream, client, web, soak, doors._asdict(), files, refused, chance)
         client.close()
 
 

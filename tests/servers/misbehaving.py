@@ -186,7 +186,8 @@ class Faults:
             writer, b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"
         )
         if writer.can_write_eof():  # over TLS asyncio cannot
-            writer.write_eof()
+            with contextlib.suppress(OSError):  # the client is gone
+                writer.write_eof()
         await _for_ever(reader)
 
     async def refusal_and_reset_during_upload(self, reader: Reader, writer: Writer) -> None:
