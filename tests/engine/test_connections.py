@@ -7,6 +7,8 @@ import ssl
 from collections import Counter
 
 import pytest
+from h2.connection import H2Connection
+from servers.http2 import HTTP2
 from servers.nginx import Nginx
 from servers.raw import answer, raw_server, requests
 from servers.web import Web
@@ -284,3 +286,97 @@ async def test_a_request_that_libcurl_repeats_does_not_get_what_lies_in_an_idle_
         response = await stream.fetch(f"{url}/again")
     assert response.body == b"again"
     assert len(asked) == 2
+
+
+class Together:
+    """A handler that answers the first requests of two connections when both have come."""
+
+    def __init__(self, first: bytes, second: bytes | None) -> None:
+        self._said = {"/first": first, "/second": second}
+        self.asked: list[str] = []
+        self._writers: dict[str, asyncio.StreamWriter] = {}
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for head in requests(reader):
+            path = head.split()[1].decode()
+            self.asked.append(path)
+            if path in self._writers or path not in self._said:
+                writer.write(answer(path.encode()))
+                continue
+            self._writers[path] = writer
+            if len(self._writers) == 2:
+                self._answer()
+
+    def _answer(self) -> None:
+        for path, said in self._said.items():
+            if said is None:
+                self._writers[path].write_eof()
+            else:
+                self._writers[path].write(said)
+
+
+#: libcurl reads it to its last byte, and nothing of what is behind it.
+LARGE_AND_STRAY = answer(b"x" * 70_000) + STRAY
+CODED = answer(b"no brotli", b"Content-Encoding: utf-8")
+
+
+async def test_a_request_that_is_begun_anew_does_not_get_what_lies_behind_an_answer():
+    """Of that which has ended in the same turn."""
+    together = Together(LARGE_AND_STRAY, CODED)
+    async with raw_server(together) as url, HTTPStream() as stream:
+        first, second = await asyncio.gather(
+            stream.fetch(f"{url}/first"), stream.fetch(f"{url}/second")
+        )
+    assert (len(first.body), second.body) == (70_000, b"/second")
+
+
+async def test_a_request_that_libcurl_repeats_does_not_get_what_lies_behind_an_answer():
+    """Of that which has ended in the same turn."""
+    together = Together(LARGE_AND_STRAY, None)
+    async with raw_server(together) as url, HTTPStream() as stream:
+        await asyncio.gather(stream.fetch(f"{url}/open"), stream.fetch(f"{url}/open"))
+        first, second = await asyncio.gather(
+            stream.fetch(f"{url}/first"), stream.fetch(f"{url}/second")
+        )
+    assert (len(first.body), second.body) == (70_000, b"/second")
+
+
+async def test_a_number_that_was_http_2s_is_looked_after_as_that_of_http_1():
+    """The socket is closed, and another has its number, before its transfer is looked at."""
+    writers: list[asyncio.StreamWriter] = []
+    may_speak, has_spoken = asyncio.Event(), asyncio.Event()
+
+    def half(http: H2Connection, stream: int, writer: asyncio.StreamWriter) -> None:
+        http.send_headers(stream, [(":status", "200")])
+        http.send_data(stream, b"half")
+        writers.append(writer)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for head in requests(reader):
+            path = head.split()[1].decode()
+            if path == "/again" and len(writers) == 1:
+                writers.append(writer)  # and libcurl asks again
+                continue
+            writer.write(answer(path.encode()))
+            if path == "/again":
+                await may_speak.wait()
+                writer.write(STRAY)
+                has_spoken.set()
+
+    async with raw_server(HTTP2(half)) as http2, raw_server(serve) as url, HTTPStream() as stream:
+        lines: list[str] = []
+        lost = Request(
+            f"{http2}/lost", http_version="2-prior-knowledge", on_header_line=lines.append
+        )
+        broken = stream.add_request(lost, errback=lambda _: None)
+        await until(lambda: lines)
+        await stream.fetch(f"{url}/open")
+        again = stream.add_request(f"{url}/again")
+        await until(lambda: len(writers) == 2)
+        for writer in writers:
+            writer.transport.abort()
+        await broken
+        await again
+        may_speak.set()
+        await has_spoken.wait()
+        assert (await stream.fetch(f"{url}/next")).body == b"/next"

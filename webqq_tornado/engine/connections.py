@@ -18,7 +18,7 @@ import contextlib
 import os
 import select
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from .lane import Lane
@@ -56,22 +56,42 @@ class Connections:
     def __iter__(self) -> Iterator[int]:
         return iter(self.known)
 
-    def opened(self, fd: int, lane: Lane | None) -> None:
-        """A new socket: what was known under its number is of the past."""
-        self.known[fd] = _Connection(_inode(fd), lane)
+    def opened(self, fd: int, lane: Lane | None) -> object:
+        """Note a new socket, and forget what was known under its number.
+
+        Returns:
+            For `is_known`.
+        """
+        connection = self.known[fd] = _Connection(_inode(fd), lane)
         self._multiplexed.discard(fd)
         self._read.pop(fd, None)
         self._fds.pop(self._ends.pop(fd, None), None)
         self._retired.pop(fd, None)
+        return connection
+
+    def is_known(self, fd: int, connection: object) -> bool:
+        """Whether the number has not been another socket's since.
+
+        Args:
+            fd: of it.
+            connection: from `opened`.
+        """
+        return self.known.get(fd) is connection
 
     def is_open(self, fd: int) -> bool:
         """Whether the number still stands for the socket that libcurl has opened."""
         known = self.known.get(fd)
         return known is not None and _inode(fd) == known.inode
 
-    def note_multiplexed(self, fds: Iterable[int]) -> None:
-        """They speak HTTP/2 or 3."""
-        self._multiplexed.update(fds)
+    def note_multiplexed(self, opened: Mapping[int, object]) -> None:
+        """Note those that speak HTTP/2 or 3.
+
+        Args:
+            opened: from `opened`, by number.
+        """
+        for fd, connection in opened.items():
+            if self.is_known(fd, connection):
+                self._multiplexed.add(fd)
 
     def note_end(self, fd: int, end: object) -> None:
         """Its own end is called so: address and port."""

@@ -277,3 +277,15 @@ def readable_of(fds: Iterable[int]) -> list[int]:
     for fd in fds:
         poll.register(fd, select.POLLIN)
     return [fd for fd, _ in poll.poll(0)]
+
+
+#: The other side has said that it says no more (Linux alone tells).
+_END = getattr(select, "POLLRDHUP", 0)
+
+
+def ended_of(fds: Iterable[int]) -> set[int]:
+    """Return those of some sockets that the other side has closed, or that are broken."""
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, _END)
+    return {fd for fd, _ in poll.poll(0)}

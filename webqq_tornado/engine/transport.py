@@ -68,7 +68,7 @@ from .lane import LANE_CONNECTIONS, LANE_TRANSFERS, Lane, postponed
 from .loops import asyncio_loop_of, descriptor_limit, is_nested
 from .options import Options
 from .pipes import Pipes
-from .poller import Poller, WatchedSocket, idle_sockets, readable_of
+from .poller import Poller, WatchedSocket, ended_of, idle_sockets, readable_of
 from .request import Request
 from .response import Response, StreamedResponse
 from .session import Session
@@ -426,11 +426,19 @@ class Transport:
         lane_of, selected, touch = self.fd_map.get, _SELECTED, self._touched.add
         finished: list[Lane] = []
         unwanted: list[int] = []
+        ended = ended_of(fd for fd, _ in ready)
+        if ended:
+            # libcurl may repeat the request of such a one on a connection that another has just
+            # let go: these come first, each after a look.
+            ready.sort(key=lambda one: one[0] not in ended)
         for fd, events in ready:
             lane = lane_of(fd)
             if lane is None:
                 unwanted.append(fd)
                 continue
+            if finished and fd in ended:
+                self._release_let_go()
+                self._retire_readable()
             touch(lane)
             selection = selected.get(events) or _selected(events)
             if lane.socket_action(fd, selection)[1] < lane.active and lane not in finished:
@@ -545,6 +553,7 @@ class Transport:
 
     def _begin_anew(self, transfer: Transfer, lane: Lane) -> None:
         lane.add_handle(transfer.easy)
+        self._may_have_left = True
         if transfer.is_over_tls:
             self._over_tls[lane].append(transfer)
         self.kick_soon(lane)
@@ -554,8 +563,9 @@ class Transport:
         if transfer.is_multiplexed():
             self.connections.note_multiplexed(transfer.opened)
             return
-        for fd in transfer.opened:
-            if fd not in self.watched and self.connections.is_open(fd):
+        for fd, connection in transfer.opened.items():
+            is_known = self.connections.is_known(fd, connection)
+            if is_known and fd not in self.watched and self.connections.is_open(fd):
                 self._idle.add(fd)  # libcurl has never waited for it
         if transfer.is_over_tls:
             easy = transfer.easy
@@ -683,7 +693,7 @@ class Transport:
         if fd in self._shared:
             self._shared.discard(fd)
             self.call_soon(self._renew_idle)
-        self.connections.opened(fd, lane)
+        transfer.opened[fd] = self.connections.opened(fd, lane)
 
     def _release_let_go(self) -> None:
         """Before users' code runs: leave no handler of a socket that may be closed."""
