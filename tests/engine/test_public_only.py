@@ -15,7 +15,7 @@ from servers.web import Web
 from tenacity import stop_after_attempt, wait_none
 
 from webqq_tornado import AddressError, ConnectError, HTTPStream, Request
-from webqq_tornado.engine import addresses, lane
+from webqq_tornado.engine import addresses, transfer
 from webqq_tornado.retry import CircuitBreaker, Retry
 
 
@@ -40,7 +40,7 @@ async def a_service() -> AsyncIterator[tuple[int, list[str]]]:
 def loopback_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
     """For what is to work: the tests leave the machine for nothing."""
     monkeypatch.setattr(
-        lane, "is_public", lambda host: host == "127.0.0.1" or addresses.is_public(host)
+        transfer, "is_public", lambda host: host == "127.0.0.1" or addresses.is_public(host)
     )
 
 
