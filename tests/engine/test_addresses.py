@@ -8,6 +8,7 @@ import contextlib
 import datetime
 import hashlib
 import os
+import socket
 import ssl
 import struct
 import subprocess
@@ -15,6 +16,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pycurl
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -22,7 +24,7 @@ from botocore.credentials import Credentials
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from servers.nginx import Nginx
-from servers.raw import raw_server
+from servers.raw import answer, raw_server
 from servers.scripted import Say, scripted
 from servers.web import Web
 
@@ -452,6 +454,31 @@ async def test_aws_signature_version_4_is_what_botocore_would_sign():
     assert datetime.datetime.strptime(asked.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ")
 
 
+# -- keepalive --------------------------------------------------------------------------------
+
+
+_KEEPALIVE = [getattr(socket, f"TCP_KEEP{name}", 0) for name in ("IDLE", "INTVL")]
+
+
+@pytest.mark.skipif(not all(_KEEPALIVE), reason="the system has other names for them")
+@pytest.mark.parametrize(("given", "held"), [({}, [15, 5]), ({"tcp_keepalive": 4.5}, [5, 1])])
+async def test_the_system_asks_whether_the_other_end_is_still_there(given, held):
+    handles: list[pycurl.Curl] = []
+    found = []
+
+    async def look(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        fd = handles[0].getinfo(pycurl.ACTIVESOCKET)  # of the client, which waits
+        with socket.socket(fileno=os.dup(fd)) as opened:
+            found.append(opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+            found.extend(opened.getsockopt(socket.IPPROTO_TCP, name) for name in _KEEPALIVE)
+        writer.write(answer())
+
+    async with raw_server(look) as url, HTTPStream() as stream:
+        await stream.fetch(Request(url, prepare_curl=handles.append, **given))
+    assert found == [1, *held]
+
+
 # -- versions ---------------------------------------------------------------------------------
 
 
@@ -480,6 +507,7 @@ async def test_streams_of_one_connection_may_have_weights(nginx: Nginx):
         ("aws_sigv4", "aws amz"),
         ("stream_weight", 0),
         ("happy_eyeballs_delay", -1),
+        ("tcp_keepalive", 40_000),
         ("proxy_headers", {"X": "a\nb"}),
     ],
 )

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from servers.cutter import ANSWER, FIN, REQUEST, RST, SILENT, Cut, Cutter, cutter_of
+from servers.cutter import ANSWER, FIN, LATE, REQUEST, RST, SILENT, Cut, Cutter, cutter_of
 from servers.town import PASSWORD, Ear, Town
 from tenacity import RetryCallState, Retrying, wait_none
 
@@ -138,7 +138,10 @@ async def _logged_in(client: Client) -> None:
             await client.login()
 
 
-@pytest.mark.parametrize("step", [pytest.param(661, id="some-bytes"), STEPS[1]])
+MORE = pytest.param(41, marks=pytest.mark.slow, id="more-bytes")
+
+
+@pytest.mark.parametrize("step", [pytest.param(661, id="some-bytes"), MORE])
 @pytest.mark.parametrize("part", [REQUEST, ANSWER])
 @pytest.mark.parametrize("way", ["fin", "rst", "silent-for-the-server"])
 async def test_a_login_that_is_cut_works_the_next_time(dialect, way, part, step, monkeypatch):
@@ -175,6 +178,20 @@ async def test_a_session_is_taken_up_though_that_is_cut_in_silence(dialect, part
 
 
 # -- outages ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "to"), [(POLL, "Ann"), (SEND, "Bob")], ids=["poll", "send"])
+async def test_a_request_that_comes_in_when_its_client_has_given_it_up_does_no_harm(
+    dialect, path, to
+):
+    async with scene(dialect) as one:
+        speaker = one.bob if to == "Ann" else one.ann
+        for at in (0, 100, 600):
+            late = one.cutter.arm(Cut(path, REQUEST, at, SILENT, LATE))
+            while not late.is_set():
+                await one.say(speaker, to)
+            await one.say(speaker, to)
+    assert one.heard == one.said
 
 
 async def test_who_could_not_send_looks_after_the_poll_whose_connection_may_be_dead(

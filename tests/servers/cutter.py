@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 from servers.raw import raw_server
 
 FIN, RST, SILENT = "fin", "rst", "silent"
+#: To the server: the rest of a request comes when its client has given it up.
+LATE = "late"
 REQUEST, ANSWER = "request", "answer"
 
 
@@ -94,15 +96,21 @@ class Cutter:
         request = await _message(reader)
         path = request.split(b" ", 2)[1].split(b"?")[0].decode()
         self.asked[path] += 1
-        cut, done = self._armed.pop(path, (None, None))
         for part, message_of, to in ((REQUEST, request, server), (ANSWER, None, writer)):
             message = message_of or await self._answer(reader, answers)
             if message is None or self.is_silent:
                 break
             self.sizes[path, part] = len(message)
+            cut, done = self._armed.get(path, (None, None))
             if cut is not None and cut.part == part:
+                del self._armed[path]
                 to.write(message[: cut.at])
                 await self._break(cut, done, writer, server)
+                if cut.server == LATE:
+                    await reader.read()
+                    server.write(message[cut.at :])
+                if {SILENT, LATE} & {cut.client, cut.server}:
+                    await asyncio.Event().wait()  # until the test has ended
                 return False
             to.write(message)
             await to.drain()
@@ -133,14 +141,12 @@ class Cutter:
         server: asyncio.StreamWriter,
     ) -> None:
         for writer, how in ((client, cut.client), (server, cut.server)):
-            if how != SILENT:
+            if how in (FIN, RST):
                 with contextlib.suppress(ConnectionError):
                     await writer.drain()
                 end(writer, how)
         self.cuts += 1
         done.set()
-        if SILENT in (cut.client, cut.server):
-            await asyncio.Event().wait()  # until the test has ended
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:

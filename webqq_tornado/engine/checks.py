@@ -51,6 +51,15 @@ def _check_seconds(name: str, value: object) -> None:
         raise ValueError(f"{name} is seconds from 0 (no limit) to a million, not {value!r}")
 
 
+def _check_keepalive(name: str, value: object) -> None:
+    if not _is_from_0_to(_MOST_KEEPALIVE, value):
+        raise ValueError(f"{name} is seconds from 0 (off) to {_MOST_KEEPALIVE}, not {value!r}")
+
+
+#: Of Linux, which takes no longer pause (tcp(7)).
+_MOST_KEEPALIVE = 32767
+
+
 def _check_count(name: str, value: object) -> None:
     if not _is_from_0_to(2**62, value):
         raise ValueError(f"{name} is a number, 0 or more, not {value!r}")
@@ -179,6 +188,7 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "tls_max_version": _check_word(*TLS_VERSIONS),
     "aws_sigv4": _check_signature,
     "stream_weight": _check_weight,
+    "tcp_keepalive": _check_keepalive,
     "no_proxy": _check_line,
     "tls_ciphers": _check_line,
     "tls13_ciphers": _check_line,

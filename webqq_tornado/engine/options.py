@@ -6,6 +6,7 @@ what its easy handle already has. Nothing here touches a handle.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -50,6 +51,7 @@ DEFAULTS: Mapping[str, Any] = {
     "connect_timeout": 20.0,
     "request_timeout": 120.0,
     "idle_timeout": 0.0,
+    "tcp_keepalive": 15.0,
     "follow_redirects": True,
     "max_redirects": 10,
     "decompress_response": True,
@@ -82,6 +84,9 @@ _TLS_MAX = {
 }
 #: CURLOPT_HAPPY_EYEBALLS_TIMEOUT_MS and CURLOPT_STREAM_WEIGHT, which pycurl has no names for.
 _HAPPY_EYEBALLS_TIMEOUT_MS, _STREAM_WEIGHT = 271, 239
+#: CURLOPT_TCP_KEEPCNT, since libcurl 8.9; before that the system's number holds (Linux: 9).
+_TCP_KEEPCNT = 326
+_HAS_TCP_KEEPCNT = pycurl.version_info()[2] >= 0x080900
 #: What is for one origin alone.
 _CREDENTIALS = frozenset({pycurl.USERNAME, pycurl.PASSWORD, pycurl.HTTPAUTH, pycurl.AWS_SIGV4})
 #: Of a web socket: bytes as they are, both ways, once the proxy and the server have let us in.
@@ -248,6 +253,7 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
         no_proxy = no_proxy_of(no_proxy, setting("resolve"), os.environ)
     if no_proxy is not None:
         options[pycurl.NOPROXY] = _no_proxy(no_proxy)
+    options.update(_keepalive(setting("tcp_keepalive")))
     options.update(_tls_versions(setting("tls_min_version"), setting("tls_max_version")))
     options.update(_for_the_proxy(setting("proxy_validate_cert"), setting("proxy_headers")))
     if setting("local_port") is not None:
@@ -315,6 +321,19 @@ def _multiplexing(version: str | None) -> Options:
 
 
 _MULTIPLEXED = frozenset({"2", "2-prior-knowledge", "3"})
+
+
+def _keepalive(seconds: float) -> Options:
+    """TCP keepalive: the other end is asked for by three probes, and is gone if it answers none."""
+    if not seconds:
+        return {pycurl.TCP_KEEPALIVE: 0}
+    idle = math.ceil(seconds)
+    options: Options = {
+        pycurl.TCP_KEEPALIVE: 1,
+        pycurl.TCP_KEEPIDLE: idle,
+        pycurl.TCP_KEEPINTVL: max(1, idle // 3),
+    }
+    return {**options, _TCP_KEEPCNT: 3} if _HAS_TCP_KEEPCNT else options
 
 
 def _for_the_proxy(validates: bool | None, headers: Any) -> Options:

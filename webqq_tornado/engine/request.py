@@ -136,6 +136,9 @@ class Request:
         aws_sigv4: sign for AWS, Signature Version 4: "aws:amz:REGION:SERVICE", or
             "aws:amz" to take these from the host. `auth_username` is the access key's id,
             `auth_password` the key.
+        tcp_keepalive: seconds without a byte after which the system asks whether the other end is
+            still there; 15. Without an answer the request fails after as many seconds more. It
+            holds for the connection that the request opens. 0: it does not ask.
         stream_weight: of an HTTP/2 stream among those of its connection, 1 to 256.
         ping_interval: of a web socket: seconds between pings; 30. The link fails with a
             `TimeoutError` when nothing came within as many seconds after a ping, not even its
@@ -211,6 +214,7 @@ class Request:
     pinned_public_key: str | None = None
     aws_sigv4: str | None = None
     stream_weight: int | None = None
+    tcp_keepalive: float | None = None
     ping_interval: float | None = None
     subprotocols: Sequence[str] = ()
     public_only: bool | None = None

@@ -36,11 +36,6 @@ _SUPPRESS_CONNECT_HEADERS = 265
 _BASE_OPTIONS: Options = {
     pycurl.NOSIGNAL: 1,  # libcurl must not touch signals; its resolver has its own thread
     pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
-    # A connection whose other end has vanished is an error within a minute, also while nothing is
-    # to be sent: that of a long poll else waits for its timeout.
-    pycurl.TCP_KEEPALIVE: 1,
-    pycurl.TCP_KEEPIDLE: 15,  # seconds without a byte
-    pycurl.TCP_KEEPINTVL: 5,  # between probes, of which the system sends 3 to 9
     # What this libcurl was built to trust is not asked for, see `trust`.
     pycurl.CAINFO: None,
     pycurl.CAPATH: None,
