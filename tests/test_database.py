@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import stat
 import sys
@@ -126,3 +127,43 @@ def test_another_program_that_locks_the_file_is_waited_for_once(tmp_path):
     assert patience == 300
     other.close()
     db.close()
+
+
+def test_a_database_of_another_program_is_left_alone(tmp_path):
+    path = tmp_path / "theirs.db"
+    for version in (0, 2, -1):
+        path.unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(path)) as theirs:
+            theirs.execute("CREATE TABLE theirs (x)")
+            theirs.execute(f"PRAGMA user_version={version}")
+        with pytest.raises(DatabaseError, match=r"of another program.*take another"):
+            open_database(path, STEPS, **WORDS)
+        with contextlib.closing(sqlite3.connect(path)) as theirs:
+            assert theirs.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+
+
+def _filled(path):
+    db = open_database(path, STEPS, **WORDS)
+    with transaction(db):
+        db.executemany("INSERT INTO a (b) VALUES (?)", ((f"{i}" * 100,) for i in range(2000)))
+    db.close()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.9])
+def test_a_file_that_is_cut_short_or_overwritten_says_how_to_save_what_is_in_it(tmp_path, share):
+    path = tmp_path / "list.db"
+    good = _filled(path)
+    at = int(len(good) * share)
+    for content in (good[:at], good[:at] + b"\xa5" * 8192 + good[at + 8192 :], b"\xff" * 5000):
+        path.write_bytes(content)
+        with pytest.raises(DatabaseError, match=r"a copy of it back.*recover.*take another"):
+            open_database(path, STEPS, **WORDS)
+        assert path.read_bytes() == content
+
+
+def test_what_is_no_file_is_named(tmp_path):
+    for path in (tmp_path, tmp_path / "text" / "list.db"):
+        (tmp_path / "text").write_text("")
+        with pytest.raises(DatabaseError, match=r"(folder|in the way).*take another"):
+            open_database(path, STEPS, **WORDS)

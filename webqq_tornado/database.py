@@ -7,12 +7,17 @@ of the process nothing).
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import shlex
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from .files import reason
 
 __all__ = ["DatabaseError", "is_locked", "open_database", "transaction"]
 
@@ -57,6 +62,11 @@ class _Connection(sqlite3.Connection):
         super().execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
 
 
+#: Bytes of a file that is looked through when it is opened: 32 MiB take a twentieth of a second.
+_CHECKED = 32 * 2**20
+#: What SQLite says of a file that is none of its own, or is one no more.
+_DAMAGE = re.compile("malformed|not a database|disk image")
+
 #: Statements that succeed though the file is locked.
 _READS = ("SELECT", "PRAGMA", "ROLLBACK")
 
@@ -98,42 +108,76 @@ def open_database(
         >>> db.execute("PRAGMA user_version").fetchone()
         (1,)
     """
+    is_file = str(path) != ":memory:"
     try:
-        if str(path) != ":memory:":
-            file = Path(path)
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        if is_file:
+            Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         db = sqlite3.connect(
             path, isolation_level=None, cached_statements=_STATEMENTS, factory=_Connection
         )
         try:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
-            _migrate(db, migrations, path, remedy)
+            _check_whole(db, os.path.getsize(path) if is_file else 0)
+            _check_version(db, len(migrations))
+            _migrate(db, migrations)
+            _check_tables(db, migrations)
             db.be_patient(patience)
         except BaseException:
             db.close()
             raise
     except (OSError, sqlite3.Error) as error:
-        raise DatabaseError(f"{path}: can not be used as {role} ({error}); {remedy}") from error
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        if _DAMAGE.search(why):
+            saved = f"see what `sqlite3 {shlex.quote(str(path))} .recover` saves"
+            remedy = f"put a copy of it back, or {saved}, or {remedy}"
+        raise DatabaseError(f"{path}: can not be used as {role} ({why}); {remedy}") from error
     return db
 
 
-def _migrate(
-    db: sqlite3.Connection,
-    migrations: Sequence[str],
-    path: str | os.PathLike[str],
-    remedy: str,
-) -> None:
+def _check_whole(db: sqlite3.Connection, size: int) -> None:
+    """Find a damage now, and not in the middle of something; a large file takes too long."""
+    if size <= _CHECKED:
+        (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(f"it is malformed: {' '.join(found.split())}")
+
+
+def _check_version(db: sqlite3.Connection, newest: int) -> None:
+    # In this order: another process may be making the tables, which come with their version.
+    is_new = db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > len(migrations):
-        raise DatabaseError(
-            f"{path}: written by a newer version of webqq_tornado (schema {version}); "
-            f"upgrade, or {remedy}"
+    if version > newest:
+        raise sqlite3.DatabaseError(
+            f"written by a newer version of webqq_tornado, schema {version}: upgrade"
         )
+    if version < 0 or (version == 0 and not is_new):
+        raise sqlite3.DatabaseError("it is a database of another program")
+
+
+def _migrate(db: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
     while version < len(migrations):
         _take_step(db, migrations[version], version)
         (version,) = db.execute("PRAGMA user_version").fetchone()
+
+
+def _check_tables(db: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    """Compare the tables with those of a new file: whose else may have a version as ours."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as new:
+        for script in migrations:
+            new.executescript(script)
+        tables = new.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (table,) in tables:
+            if missing := _columns(new, table) - _columns(db, table):
+                raise sqlite3.DatabaseError(
+                    f"it is a database of another program: {table} has no {min(missing)}"
+                )
+
+
+def _columns(db: sqlite3.Connection, table: str) -> set[str]:
+    return {name for (name,) in db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
 
 
 def _take_step(db: sqlite3.Connection, script: str, version: int) -> None:

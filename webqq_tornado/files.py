@@ -53,6 +53,7 @@ _DRAFT, _DRAFT_SECONDS = ".new", 60.0
 _REASONS = {
     errno.ENOENT: "there is no such file",
     errno.ENOTDIR: "there is no such file: a part of its path is no folder",
+    errno.EEXIST: "a file of that name is in the way",
     errno.EISDIR: "it is a folder, not a file",
     errno.EACCES: "permission denied: see to its mode and owner",
     errno.EPERM: "permission denied: see to its mode and owner",

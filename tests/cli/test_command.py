@@ -410,3 +410,20 @@ async def test_a_damaged_address_is_no_hindrance(tmp_path: Path, content: bytes)
         assert status.returncode == 0
         assert b"10002" in output
         await running.end()
+
+
+async def test_a_damaged_database_is_one_line_with_the_remedy(tmp_path: Path):
+    async with command(tmp_path) as running:
+        await running.until("The bot is online")
+        await running.end()
+    state = tmp_path / "state"
+    for path in (state / "clients" / "here" / "client.db", state / "server.db"):
+        good = path.read_bytes()
+        for content in (good[: len(good) // 2], b"\xff" * 5000):
+            path.write_bytes(content)
+            said = await failure(tmp_path, "--port", "0")
+            assert said.count("\n") == 1
+            assert "put a copy of it back" in said
+            assert "recover" in said
+            assert path.read_bytes() == content
+        path.write_bytes(good)

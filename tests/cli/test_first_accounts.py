@@ -99,11 +99,14 @@ def test_accounts_of_others_get_no_new_passwords(place: Place):
     assert stranger.number not in (first.bot.account, first.user.account)
 
 
-def test_a_file_without_its_database_is_of_a_first_start_again(place: Place, tmp_path: Path):
-    place.file.write_text(json.dumps({"bot": GOOD, "user": {**GOOD, "account": 10002}}))
-    home = place.start()
-    assert home.is_new
-    assert place.lets_in(home)
+def test_a_file_without_its_database_is_not_overwritten(place: Place):
+    content = json.dumps({"bot": GOOD, "user": {**GOOD, "account": 10002}})
+    place.file.write_text(content)
+    with pytest.raises(click.ClickException, match=r"server\.db is empty.*accounts\.json away"):
+        place.start()
+    assert place.file.read_text() == content
+    place.file.unlink()
+    assert place.start().is_new
 
 
 def test_what_is_no_file_stops_the_start_in_one_line(place: Place):

@@ -122,8 +122,14 @@ async def test_where_no_server_was_ever_started_it_says_how(tmp_path: Path, name
 async def test_where_no_server_answers_it_says_where_it_looked(tmp_path: Path, words):
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "server.url").write_text("http://127.0.0.1:1")
-    ended = await run(tmp_path, *words, "--account", "1", WEBQQ_PASSWORD="x")
+    account = ("--account", "1")
+    ended = await run(tmp_path, *words, *account, WEBQQ_PASSWORD="x")
     assert ended.code == 1
-    assert ended.error.startswith(f"no server answers at http://127.0.0.1:1 (by {tmp_path}/state/")
+    assert ended.error.startswith(f"no server runs with {tmp_path}/state (the one at http://127.")
+    assert "start a server with `python -m webqq_tornado serve`" in ended.error
+    given = ("--server", "http://127.0.0.1:1")
+    ended = await run(tmp_path, *words, *account, *given, WEBQQ_PASSWORD="x")
+    assert ended.code == 1
+    assert ended.error.startswith("no server answers at http://127.0.0.1:1 (as given with --server")
     assert "start a server with `python -m webqq_tornado serve`" in ended.error
     assert "?uin=" not in ended.errors

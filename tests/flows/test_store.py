@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import stat
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from webqq_tornado.flows.account.address import Address, Kind
 from webqq_tornado.flows.account.history import Entry
 from webqq_tornado.flows.account.unhandled import Unhandled
 from webqq_tornado.flows.store import Store, StoreError
+from webqq_tornado.lockfile import holder_of
 from webqq_tornado.protocol.models import Content, Face, Font, GroupPicture, UnknownPart
 
 ME = 10001
@@ -64,7 +66,7 @@ def test_a_file_of_a_newer_version_is_refused_with_a_remedy(tmp_path):
     with sqlite3.connect(tmp_path / "new.db") as db:
         db.execute("PRAGMA user_version=99")
     db.close()
-    with pytest.raises(StoreError, match=r"new.db: written by a newer version .* upgrade"):
+    with pytest.raises(StoreError, match=r"new.db: .*written by a newer version .* upgrade"):
         Store(tmp_path / "new.db")
 
 
@@ -343,3 +345,82 @@ def test_what_is_nested_as_deeply_as_can_be_read_is_kept_all_the_same(store):
         store.receive(str(depth).encode(), entry(content), BOB)
     assert {kept.text for kept in store.history(ME)} == {"before[x]"}
     assert len(list(store.export(ME))) == 60
+
+
+# -- damage --------------------------------------------------------------------------------------
+
+DAMAGED = [
+    ("party", "kind", "nobody"),
+    ("party", "name", b"\xff"),
+    ("party", "number", b"\xff"),
+    ("history", "sender", b"\xff"),
+    ("history", "sender_number", "x"),
+    *(("history", "time", value) for value in ("x", -5, 2**62, float("inf"))),
+    *(("history", "content", value) for value in ("", "[1", b"\xff", "[" * 100_000)),
+    ("history", "text", b"\xff"),
+]
+
+
+@pytest.mark.parametrize(("table", "column", "value"), DAMAGED)
+def test_a_damaged_row_of_the_history_leaves_the_others_readable(store, table, column, value):
+    for number in range(3):
+        hear(store, f"text {number}")
+    where = "" if table == "party" else " WHERE id = 2"
+    store._db.execute(f"UPDATE {table} SET {column} = ?{where}", (value,))
+    assert len(store.history(ME)) == len(list(store.export(ME))) == 3
+    assert store.history(ME)[0].text == "text 0"
+
+
+@pytest.mark.parametrize("content", ["", "[1", "{}", b"\xff", "[" * 100_000])
+def test_a_damaged_message_of_the_outbox_keeps_no_other_one_back(store, content, caplog):
+    for text in ("one", "two"):
+        store.accept(ME, BOB, [Content.of(text)], 1.0)
+    store._db.execute("UPDATE outbox SET content = ? WHERE id = 1", (content,))
+    assert [letter.content.text for letter in store.outbox(ME)] == ["two"]
+    assert "message 1 in the outbox" in caplog.text
+    assert "stays there" in caplog.text
+    caplog.clear()
+
+
+def test_a_recipient_that_is_gone_or_leads_in_a_circle_is_told(store, caplog):
+    store.accept(ME, BOB, [Content.of("one")], 1.0)
+    for damage in ("UPDATE party SET origin = id", "DELETE FROM party"):
+        store._db.execute("PRAGMA foreign_keys=OFF")
+        store._db.execute(damage)
+        assert store.outbox(ME) == []
+    assert caplog.text.count("stays there") == 2
+    caplog.clear()
+
+
+# -- who listens -----------------------------------------------------------------------------------
+
+LISTEN = """
+import signal, sys
+from webqq_tornado.flows.store import Store
+store = Store(sys.argv[1])
+store.claim(10001, "http://127.0.0.1:1")
+print(flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.slow
+def test_two_programs_do_not_listen_for_one_account(tmp_path):
+    path = tmp_path / "store.db"
+    process = subprocess.Popen([sys.executable, "-c", LISTEN, path], stdout=subprocess.PIPE)
+    with process, Store(path) as store:
+        process.stdout.readline()
+        with pytest.raises(StoreError, match=rf"process {process.pid}, at http://127.0.0.1:1"):
+            store.claim(10001, "http://127.0.0.1:1")
+        store.claim(10002, "http://127.0.0.1:1")  # another account of the same file
+        process.kill()
+        process.wait()
+        store.claim(10001, "http://127.0.0.1:1")
+        assert holder_of(tmp_path / "store.db-10001.lock").is_this_process
+    assert holder_of(tmp_path / "store.db-10001.lock") is None
+
+
+def test_several_stores_of_one_process_share_a_file(tmp_path):
+    with Store(tmp_path / "store.db") as one, Store(tmp_path / "store.db") as two:
+        for store in (one, two):
+            store.claim(ME, "http://127.0.0.1:1")

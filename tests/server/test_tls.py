@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from servers.processes import running
 from servers.town import PASSWORD, Town
 
@@ -57,11 +58,57 @@ def test_a_certificate_that_is_about_to_end_is_made_anew(tmp_path, monkeypatch):
     assert files.server.read_bytes() != server
 
 
-@pytest.mark.parametrize("name", ["ca.key", "ca.pem", "server.pem"])
-def test_a_damaged_file_is_named_with_what_to_do(tmp_path, name):
+def _encrypted(key: bytes) -> bytes:
+    private = serialization.load_pem_private_key(key, None)
+    how = serialization.BestAvailableEncryption(b"x")
+    form = serialization.PrivateFormat.PKCS8
+    return private.private_bytes(serialization.Encoding.PEM, form, how)
+
+
+DAMAGES = [
+    lambda _good: b"nonsense",
+    lambda _good: b"",
+    lambda good: good[: len(good) // 2],
+    lambda good: bytes(reversed(good)),
+    lambda good: good.replace(b"M", b"N"),
+    lambda good: good.upper(),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["ca.key", "ca.pem"])
+def test_a_damaged_authority_is_named_with_what_to_do(tmp_path, name, damage):
     certificates(tmp_path)
-    (tmp_path / name).write_text("nonsense")
+    (tmp_path / name).write_bytes(damage((tmp_path / name).read_bytes()))
     with pytest.raises(CertificateError, match="move the folder away"):
+        certificates(tmp_path)
+
+
+def test_a_key_that_is_encrypted_or_anothers_is_named(tmp_path):
+    certificates(tmp_path / "one")
+    certificates(tmp_path / "two")
+    key = tmp_path / "one" / "ca.key"
+    for content in (_encrypted(key.read_bytes()), (tmp_path / "two" / "ca.key").read_bytes()):
+        key.write_bytes(content)
+        with pytest.raises(CertificateError, match=r"can not be used .* move the folder away"):
+            certificates(tmp_path / "one")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_certificate_of_the_server_is_made_anew(tmp_path, damage):
+    files = certificates(tmp_path)
+    authority = files.authority.read_bytes()
+    files.server.write_bytes(damage(files.server.read_bytes()))
+    assert _handshake(certificates(tmp_path), "d1.web2.qq.com")
+    assert files.authority.read_bytes() == authority
+
+
+@pytest.mark.parametrize("name", ["ca.key", "ca.pem", "server.pem"])
+def test_a_folder_in_place_of_a_file_is_named(tmp_path, name):
+    certificates(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(CertificateError, match="it is a folder"):
         certificates(tmp_path)
 
 

@@ -67,6 +67,11 @@ def household(storage: Storage, state_dir: Path) -> Household:
         logins, damage = {}, str(error)
     except FileError as error:
         raise click.ClickException(str(error)) from None
+    if logins and not storage.accounts():
+        raise click.ClickException(
+            f"{state_dir / 'server.db'} is empty, and {path} is of one that was not: put a copy of"
+            f" it back, or move {path.name} away to begin anew"
+        )
     if logins and not _are_of(storage, logins, known):
         logins, damage = {}, f"{path} is not of this server.db"
     if not logins:

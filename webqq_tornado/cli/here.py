@@ -60,7 +60,8 @@ def server_here(state_dir: Path) -> ServerHere:
     except OSError as error:
         return ServerHere("", f"{state_dir / LOCK_FILE} can not be read: {reason(error)}")
     if holder is None:
-        ended = f"the one at {noted} has ended" if noted else "none is started"
+        place = state_dir / ADDRESS_FILE
+        ended = f"the one at {noted} has ended" if noted else f"there is no {place}"
         return ServerHere(noted, f"no server runs with {state_dir} ({ended}); {START}")
     url = holder.url if is_url(holder.url) else noted
     if url:

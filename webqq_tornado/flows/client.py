@@ -337,7 +337,9 @@ class Client:
             LoginError: the server does not let the account in.
             StreamError: the server is not there. (Later on the client tries again by itself.)
             ProtocolError: it is no WebQQ server.
+            StoreError: another program is online with the same store and account.
         """
+        self._claim()
         self._drop_session()
         self._ready = asyncio.get_running_loop().create_future()
         self._set_state(State.CONNECTING)
@@ -520,8 +522,14 @@ class Client:
             self.account = login.account
         if self.store is not None and (is_another or not self.records.is_kept):
             self.records = Kept(self.store, self.account)
+        self._claim()
         self._signing.keep()
         return self.fetch(self._on_first_contacts).first()
+
+    def _claim(self) -> None:
+        """Be the only program that listens for the account, as soon as it is known whose."""
+        if self.listens and self.store is not None and self.account:
+            self.store.claim(self.account, self.endpoints.d)
 
     def _on_first_contacts(self, contacts: Contacts) -> Link:
         assert self.session is not None  # noqa: S101 - they came in it
@@ -566,6 +574,8 @@ class Client:
     def _end(self, state: State, reason: str, level: int | None = None) -> None:
         """No session, and none to come: receipts that are still open are told so."""
         self._drop_session()
+        if self.store is not None:
+            self.store.release(self.account)
         self._set_state(state, reason, level)
         self._post.abandon(f"{self.name} is {state.value}" + (reason and f" ({reason})"))
 

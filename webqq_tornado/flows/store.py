@@ -15,13 +15,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import random
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..database import DatabaseError, open_database, transaction
+from ..files import reason
+from ..lockfile import Locked, LockFile
 from ..protocol import wire
 from ..protocol.content import build_sent, parse_sent
 from ..protocol.models import Content
@@ -80,6 +84,14 @@ _REFERENCES = (
 )
 
 
+logger = logging.getLogger("webqq_tornado.webqq")
+
+#: What comes of values that are not of ours.
+_DAMAGE = (ValueError, TypeError, RecursionError)
+#: What one can do where the file can not be used.
+_REMEDY = "name another file"
+
+
 class StoreError(Exception):
     """The file can not be used; the message says which, why, and what to do."""
 
@@ -128,13 +140,16 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._claims: dict[int, LockFile] = {}
         try:
-            self._db = open_database(
-                path, _MIGRATIONS, role="a client's store", remedy="name another file"
-            )
+            self._db = open_database(path, _MIGRATIONS, role="a client's store", remedy=_REMEDY)
         except DatabaseError as error:
             raise StoreError(str(error)) from error
-        self._history = History(self._db)
+        try:
+            self._history = History(self._db)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise StoreError(f"{path}: its history can not be used ({error}); {_REMEDY}") from error
 
     def __repr__(self) -> str:
         return f"<Store {self.path}>"
@@ -147,7 +162,50 @@ class Store:
 
     def close(self) -> None:
         """Close the file."""
+        for account in tuple(self._claims):
+            self.release(account)
         self._db.close()
+
+    # -- who listens --------------------------------------------------------------------------
+
+    def claim(self, account: int, url: str) -> None:
+        """Have an account for this process alone, to listen for it: two would each hear a half.
+
+        Those who only send need no claim. It ends with `release`, `close` or the process.
+
+        Args:
+            account: whose messages are fetched from now on.
+            url: of its server, for whoever comes second.
+
+        Raises:
+            StoreError: another process listens for it; says which, and what to do.
+        """
+        if account in self._claims or str(self.path) == ":memory:":
+            return
+        path = self.path.with_name(f"{self.path.name}-{account}.lock")
+        try:
+            lock = self._claims[account] = LockFile(path)
+            lock.say(url)
+        except Locked as error:
+            holder = error.holder
+            if holder.is_this_process:  # another `Store` of the same file
+                return
+            raise StoreError(
+                f"{account} is online in another program already: process {holder.pid}, at "
+                f"{holder.url}; use that one, or end it (kill {holder.pid})"
+            ) from None
+        except OSError as error:
+            raise StoreError(f"{path} can not be used: {reason(error)}; {_REMEDY}") from error
+
+    def release(self, account: int) -> None:
+        """Let another process listen for an account.
+
+        Args:
+            account: of the claim; none does no harm.
+        """
+        lock = self._claims.pop(account, None)
+        if lock is not None:
+            lock.release()
 
     def transaction(self) -> contextlib.AbstractContextManager[None]:
         """A block (without `await`) whose changes are all kept, or none when it raises."""
@@ -250,11 +308,19 @@ class Store:
             "SELECT mark, party, message, tries FROM unhandled WHERE account = ? ORDER BY id",
             (account,),
         ).fetchall()
-        addresses = {party: self._address(party) for party in {row[1] for row in rows}}
-        return [
-            Unhandled(mark, addresses[party], message, tries)
-            for mark, party, message, tries in rows
-        ]
+        known = (self._unhandled(*row) for row in rows)
+        return [message for message in known if message is not None]
+
+    def _unhandled(self, mark: bytes, party: int, message: str, tries: int) -> Unhandled | None:
+        """A row of them; None if it is damaged, which keeps no other one from being handled."""
+        try:
+            return Unhandled(mark, self._address(party), message, tries)
+        except _DAMAGE as error:
+            logger.error(
+                "a message in %s that was not handled is damaged (%s), and stays there",
+                *(self.path, type(error).__name__),
+            )
+        return None
 
     def begin_handling(self, account: int, mark: bytes) -> None:
         """The handling of a message begins: one more try.
@@ -347,16 +413,22 @@ class Store:
             " WHERE account = ? ORDER BY id",
             (account,),
         ).fetchall()
-        addresses = {party: self._address(party) for party in {row[1] for row in rows}}
-        return [
-            Letter(
-                *(id_, addresses[party], clientid, message_id),
-                content=parse_sent(content),
-                whole=whole or id_,
-                time=time,
+        letters = (self._letter(*row) for row in rows)
+        return [letter for letter in letters if letter is not None]
+
+    def _letter(self, id_: int, party: int, *rest: Any) -> Letter | None:
+        """A row of the outbox; None if it is damaged, which keeps no other one from going out."""
+        clientid, message_id, content, whole, time = rest
+        try:
+            address = self._address(party)
+            parsed = parse_sent(content)
+        except _DAMAGE as error:
+            logger.error(
+                "message %d in the outbox of %s is damaged (%s), and stays there",
+                *(id_, self.path, type(error).__name__),
             )
-            for id_, party, clientid, message_id, content, whole, time in rows
-        ]
+            return None
+        return Letter(id_, address, clientid, message_id, parsed, whole or id_, time)
 
     def is_waiting(self, letter: int) -> bool:
         """Whether a message is still in the outbox.

@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ..files import reason
 from .hosts import HISTORICAL_HOSTS
 
 __all__ = ["CertificateError", "Certificates", "certificates", "server_context"]
@@ -48,6 +50,14 @@ _PERMITTED = x509.NameConstraints(
 )
 #: RSA, which the clients of 2013 know.
 _KEY_BITS = 2048
+
+
+#: What comes of a file that has no certificate or key in it, or one that is not as ours are.
+_DAMAGE = (
+    *(ValueError, TypeError, UnsupportedAlgorithm),
+    *(x509.ExtensionNotFound, x509.DuplicateExtension, x509.InvalidVersion),
+    *(x509.UnsupportedGeneralNameType,),
+)
 
 
 class CertificateError(Exception):
@@ -88,9 +98,10 @@ def certificates(directory: Path, addresses: Iterable[str] = ()) -> Certificates
         wanted = {*_ADDRESSES, *_loopback_only(addresses)}
         if not _is_good(paths.server, authority, wanted):
             _write(paths.server, _signed(authority, wanted), 0o600)
-    except (OSError, ValueError) as error:
+    except (OSError, *_DAMAGE) as error:
+        why = reason(error) if isinstance(error, OSError) else " ".join(str(error).split())
         raise CertificateError(
-            f"{directory}: the certificates can not be used ({error}); move the folder away to "
+            f"{directory}: the certificates can not be used ({why}); move the folder away to "
             "have them made anew (clients have to trust the new ca.pem then)"
         ) from error
     return paths
@@ -104,7 +115,8 @@ def server_context(files: Certificates) -> ssl.SSLContext:
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(files.server)
+        # Without a password OpenSSL would ask for one at the terminal, and wait.
+        context.load_cert_chain(files.server, password=b"none")
     except (OSError, ssl.SSLError) as error:
         raise CertificateError(f"{files.server}: {error}; remove it: it is made anew") from error
     return context
@@ -117,6 +129,8 @@ def _authority(certificate: Path, key: Path) -> _Pair:
     if not isinstance(private, rsa.RSAPrivateKey):
         raise ValueError(f"{key.name} is no RSA key")
     kept = _Pair(x509.load_pem_x509_certificate(certificate.read_bytes()), private)
+    if kept.certificate.public_key() != private.public_key():
+        raise ValueError(f"{key.name} is not the key of {certificate.name}")
     if _is_constrained(kept.certificate):
         return kept
     logger.warning(
@@ -208,13 +222,18 @@ def _is_good(server: Path, authority: _Pair, addresses: set[str]) -> bool:
     """Whether a certificate is of this authority, lasts, and has all names and addresses."""
     if not server.exists():
         return False
-    certificate = x509.load_pem_x509_certificate(server.read_bytes())
+    try:
+        certificate = x509.load_pem_x509_certificate(server.read_bytes())
+        server_context(Certificates(server, server))  # it has its key as well
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        is_ours = _is_by(certificate, authority)
+    except (CertificateError, *_DAMAGE):
+        return False
     now = datetime.datetime.now(datetime.timezone.utc)
     lasts = certificate.not_valid_after_utc - now > datetime.timedelta(days=_RENEW_DAYS)
-    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     names = set(extension.value.get_values_for_type(x509.DNSName))
     has = {str(each) for each in extension.value.get_values_for_type(x509.IPAddress)}
-    return lasts and names == set(_HOSTS) and has >= addresses and _is_by(certificate, authority)
+    return lasts and names == set(_HOSTS) and has >= addresses and is_ours
 
 
 def _is_by(certificate: x509.Certificate, authority: _Pair) -> bool:

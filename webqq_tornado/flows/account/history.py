@@ -195,7 +195,7 @@ class History:
             f"SELECT id, number, name FROM party WHERE {condition}", values
         ).fetchall()
         sought, sought_number = comparable(wanted), number_in(wanted)
-        names = [(id_, comparable(name)) for id_, _, name in rows]
+        names = [(id_, comparable(_text(name))) for id_, _, name in rows]
         return (
             [id_ for id_, number, _ in rows if number and number == sought_number]
             or [id_ for id_, name in names if name == sought]
@@ -210,13 +210,28 @@ def _pattern(word: str) -> str:
 
 
 def _entry(id_: int, account: int, kind: str, number: int, name: str, *rest: Any) -> Entry:
+    """What a row says; what is damaged in one leaves the others readable."""
     sender, sender_number, is_own, time, text, content = rest
     return Entry(
-        *(id_, account, Kind(kind), number, name, sender, sender_number),
+        *(id_, _number(account), _KINDS.get(kind, Kind.STRANGER), _number(number), _text(name)),
+        *(_text(sender), _number(sender_number)),
         is_own=bool(is_own),
-        time=time,
-        content=_loaded(content, text),
+        time=time if isinstance(time, (int, float)) and 0 <= time < _LAST else 0.0,
+        content=_loaded(content, _text(text)),
     )
+
+
+_KINDS = {kind.value: kind for kind in Kind}
+#: Unix time of the end of the year 9999.
+_LAST = 253_402_300_799
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def dumped(content: Content) -> str:
@@ -234,7 +249,7 @@ def dumped(content: Content) -> str:
 def _loaded(content: str, text: str) -> Content:
     try:
         return parse_sent(content)
-    except (RecursionError, ValueError):
+    except (RecursionError, ValueError, TypeError):
         return Content.of(text)
 
 

@@ -139,7 +139,7 @@ class Database:
                 path,
                 _MIGRATIONS,
                 role="the server's database",
-                remedy="name another state directory, or move the file away",
+                remedy="name another state directory",
                 patience=_PATIENCE,
             )
         except DatabaseError as error:
