@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 import sqlite3
 import sys
 import time
@@ -126,8 +127,8 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise click.ClickException(
-            f"{path} can not be read ({error}): put a copy of it back, or move it away to begin a "
-            "new history"
+            f"{path} cannot be read ({error}): put a copy of it back, or see what "
+            f"`sqlite3 {shlex.quote(str(path))} .recover` saves of it"
         ) from None
 
 
