@@ -35,7 +35,7 @@ WAYS = {
 #: Every so many bytes of a request or an answer is cut.
 STEPS = [
     pytest.param(331, id="some-bytes"),
-    pytest.param(13, marks=pytest.mark.slow, id="more-bytes"),
+    pytest.param(53, marks=pytest.mark.slow, id="more-bytes"),
 ]
 
 
