@@ -171,10 +171,15 @@ async def test_the_toolbar_follows_the_state():
         await typist.ann.flush()
         assert typist.prompt._toolbar() is None
         redrawn = asyncio.Event()
-        typist.prompt._session.app.on_invalidate += lambda _app: redrawn.set()
+
+        def look(_app: object) -> None:
+            toolbar = typist.prompt._toolbar()
+            if toolbar is not None and "signed out, Enter signs in again" in toolbar.value:
+                redrawn.set()
+
+        typist.prompt._session.app.after_render += look
         await _thrown_out(typist)
         await redrawn.wait()
-        assert "signed out, Enter signs in again" in typist.prompt._toolbar().value
 
 
 async def test_whom_one_writes_to_is_the_same_in_another_session():
