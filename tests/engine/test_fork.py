@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 
 import pytest
+from servers.raw import answer, raw_server, requests
 from servers.web import Web
+from waiting import until
 
-from webqq_tornado import HTTPStream
+from webqq_tornado import HTTPStream, Request
+from webqq_tornado.engine import transport
 
 SCRIPT = """
 import asyncio, os, sys
@@ -89,6 +94,78 @@ def test_the_parent_goes_on_when_its_child_ends_like_any_program(web: Web):
     """With all of the interpreter's tidying up, where libcurl's handles are destroyed."""
     done = _run(web, "sys.exit(0)", "900")
     assert "parent is fine" in done.stdout, done.stderr
+
+
+@contextlib.contextmanager
+def _child() -> Iterator[None]:
+    """A forked process that holds copies of all sockets."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(writer)
+        os.read(reader, 1)  # until the parent has closed its end
+        os._exit(0)
+    os.close(reader)
+    try:
+        yield
+    finally:
+        os.close(writer)
+        os.waitpid(pid, 0)
+
+
+async def test_idle_connections_that_were_closed_here_keep_no_loop_busy(monkeypatch):
+    """And that are open in a child: epoll goes on reporting what the server does to them."""
+    monkeypatch.setattr(transport, "IDLE_SECONDS", 0.02)
+    looks, may_close, closed = [], asyncio.Event(), asyncio.Event()
+    look = transport.Transport._on_idle_ready
+
+    def counted(self, *arguments):
+        looks.append(arguments)
+        look(self, *arguments)
+
+    monkeypatch.setattr(transport.Transport, "_on_idle_ready", counted)
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer())
+        await may_close.wait()
+        writer.write_eof()  # which the child's copy does not keep from the other side
+        closed.set()
+
+    async with raw_server(serve) as url, HTTPStream() as stream:
+        await stream.fetch(url)
+        with _child():
+            await until(lambda: not stream._transport._lanes)
+            may_close.set()
+            await closed.wait()
+            before = len(looks)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert len(looks) - before < 30
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_idle_connections_are_looked_after_while_a_child_lives(method):
+    """What the server says there is nobody's answer."""
+    may_speak, spoken, asked = asyncio.Event(), asyncio.Event(), []
+
+    async def serve(reader, writer):
+        async for head in requests(reader):
+            asked.append(head.split()[1])
+            writer.write(answer(asked[-1]))
+            if len(asked) == 2:
+                await may_speak.wait()
+                writer.write(answer(b"stray"))
+                spoken.set()
+
+    async with raw_server(serve) as url, HTTPStream() as stream:
+        await stream.fetch(f"{url}/1")
+        with _child():
+            await stream.fetch(f"{url}/2")
+            may_speak.set()
+            await spoken.wait()
+            third = await stream.fetch(Request(f"{url}/3", method, body=None))
+    assert third.body == b"/3"
 
 
 async def test_a_subprocess_that_lives_on_keeps_the_parents_loop_idle(web: Web):

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from .lane import Lane
+from .poller import ended_of
 from .tcpinfo import borrowed, bytes_read
 
 __all__ = ["Connections"]
@@ -131,7 +131,7 @@ class Connections:
 
     def is_retirable(self, fd: int) -> bool:
         """Whether what a server says there is to be heard by no request, or is its last word."""
-        return self.is_open(fd) and (fd not in self._multiplexed or _has_ended(fd))
+        return self.is_open(fd) and (fd not in self._multiplexed or bool(ended_of([fd])))
 
     def retire(self, fd: int) -> Lane | None:
         """Shut a socket down.
@@ -185,13 +185,6 @@ def _inode(fd: int) -> int:
         return os.fstat(fd).st_ino
     except OSError:
         return -1
-
-
-def _has_ended(fd: int) -> bool:
-    """Whether the other side has closed it, though not all of what it said is read."""
-    poll = select.poll()
-    poll.register(fd, select.POLLRDHUP)
-    return bool(poll.poll(0))
 
 
 def _end_of(connected: socket.socket) -> object:

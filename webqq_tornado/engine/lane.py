@@ -250,11 +250,10 @@ class Lane:
     def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
         if what == pycurl.POLL_REMOVE:
             self._fd_map.pop(fd, None)
-            if fd in self._leave_at_once:
-                self._transport.unwatch(fd)
-            elif fd != self._wake_up:
-                if self._watched.get(fd) == _BOTH:
-                    self._transport.unwatch(fd)  # once it is closed asyncio fails to
+            if fd != self._wake_up:
+                # Once it is closed asyncio fails to take off what is watched for both.
+                if fd in self._leave_at_once or self._watched.get(fd) == _BOTH:
+                    self._transport.unwatch(fd)
                 self._let_go(fd)
             return
         self._fd_map[fd] = self

@@ -30,6 +30,7 @@ __all__ = [
     "IdleSockets",
     "Poller",
     "WatchedSocket",
+    "ended_of",
     "idle_sockets",
     "readable_of",
 ]
@@ -147,8 +148,12 @@ class IdleSockets(Protocol):
     def ready(self) -> list[int]:
         """Those where there is something."""
 
-    def renew(self, is_open: Callable[[int], bool]) -> None:
-        """Begin anew with those that are open."""
+    def renew(self) -> None:
+        """Begin anew with those that are open.
+
+        What is closed here and open in a forked child is reported for as long as the child lives:
+        under a number that may be another socket's by now.
+        """
 
     def close(self) -> None:
         """Leave nothing on the loop."""
@@ -203,17 +208,20 @@ class EpolledIdleSockets:
 
     def ready(self) -> list[int]:
         """See `IdleSockets`."""
-        if not self._events:
-            return []
-        return [fd for fd, _ in self._epoll.poll(0, len(self._events))]
+        ready = [fd for fd, _ in self._epoll.poll(0, len(self._events) or 1)]
+        watched = [fd for fd in ready if fd in self._events]
+        if len(watched) < len(ready):
+            self.renew()
+        return watched
 
-    def renew(self, is_open: Callable[[int], bool]) -> None:
+    def renew(self) -> None:
         """See `IdleSockets`."""
         events = self._events
         self.close()
         self._open()
-        for fd in filter(is_open, tuple(events)):
-            self._watch(fd, events[fd])
+        for fd, wanted in events.items():
+            with contextlib.suppress(OSError):  # closed without a word, as libcurl does
+                self._watch(fd, wanted)
 
     def close(self) -> None:
         """See `IdleSockets`."""
@@ -228,7 +236,6 @@ class PolledIdleSockets:
 
     def __init__(self) -> None:
         self._fds: set[int] = set()
-        self._ends: set[int] = set()
 
     def __contains__(self, fd: object) -> bool:
         return fd in self._fds
@@ -250,11 +257,10 @@ class PolledIdleSockets:
 
     def ready(self) -> list[int]:
         """See `IdleSockets`."""
-        return readable_of(self._fds)
+        return list(readable_of(self._fds))
 
-    def renew(self, is_open: Callable[[int], bool]) -> None:
-        """See `IdleSockets`."""
-        self._fds = set(filter(is_open, self._fds))
+    def renew(self) -> None:
+        """See `IdleSockets`: poll(2) asks for numbers that are open here, and for no others."""
 
     def close(self) -> None:
         """See `IdleSockets`."""
@@ -271,21 +277,22 @@ def idle_sockets(ioloop: IOLoop, handler: Callable[[object, int], None]) -> Idle
     return EpolledIdleSockets(ioloop, handler) if hasattr(select, "epoll") else PolledIdleSockets()
 
 
-def readable_of(fds: Iterable[int]) -> list[int]:
-    """Return those of some sockets where there is something to read, an end, or an error."""
-    poll = select.poll()
-    for fd in fds:
-        poll.register(fd, select.POLLIN)
-    return [fd for fd, _ in poll.poll(0)]
-
-
 #: The other side has said that it says no more (Linux alone tells).
 _END = getattr(select, "POLLRDHUP", 0)
 
 
+def readable_of(fds: Iterable[int]) -> set[int]:
+    """Return those of some sockets where there is something to read, an end, or an error."""
+    return _polled(fds, select.POLLIN)
+
+
 def ended_of(fds: Iterable[int]) -> set[int]:
     """Return those of some sockets that the other side has closed, or that are broken."""
+    return _polled(fds, _END)
+
+
+def _polled(fds: Iterable[int], events: int) -> set[int]:
     poll = select.poll()
     for fd in fds:
-        poll.register(fd, _END)
+        poll.register(fd, events)
     return {fd for fd, _ in poll.poll(0)}

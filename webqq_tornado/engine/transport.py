@@ -150,6 +150,7 @@ class Transport:
         self._special: set[Transfer] = set()  # in flight, with pipes
         self._descriptors = descriptor_limit()
         self._shared: set[int] = set()  # sockets that a forked child may hold open
+        self._has_forked = False  # since the last kick
         self._closed = False
         self.is_forgotten = False  # by a fork: it is the parent's
         _living.add(self)
@@ -501,7 +502,8 @@ class Transport:
     def _kick_lanes(self) -> None:
         if self._may_have_left and not self._closed:
             self._retire_readable()
-        if self._shared:
+        if self._has_forked:
+            self._has_forked = False
             self._release_sockets()  # what is closed here stays in the loop's epoll
         for _ in range(len(self._due)):
             lane = self._due.popleft()
@@ -538,7 +540,7 @@ class Transport:
                 self._kept_on.remove(fd)
                 self._kept.add(fd)
             if transfer.has_notes:
-                self._note_connection(transfer)
+                self._note_connection(transfer, fd)
                 lane.remove_handle(easy)
                 if (transfer.failure is not None or transfer.has_nonce) and transfer.restarts():
                     self._begin_anew(transfer, lane)
@@ -560,8 +562,13 @@ class Transport:
             self._over_tls[lane].append(transfer)
         self.kick_soon(lane)
 
-    def _note_connection(self, transfer: Transfer) -> None:
-        """See what its connection is, and how much has come there."""
+    def _note_connection(self, transfer: Transfer, active: int) -> None:
+        """See what its connection is, and how much has come there.
+
+        Args:
+            transfer: that has ended.
+            active: the socket of its connection; negative if that is closed.
+        """
         if transfer.is_multiplexed():
             self.connections.note_multiplexed(transfer.opened)
             return
@@ -570,12 +577,11 @@ class Transport:
             if is_known and fd not in self.watched and self.connections.is_open(fd):
                 self._idle.add(fd)  # libcurl has never waited for it
         if transfer.is_over_tls:
-            easy = transfer.easy
-            fd = int(easy.getinfo(pycurl.ACTIVESOCKET))
             if transfer.opened:
+                easy = transfer.easy
                 end = easy.getinfo(pycurl.LOCAL_IP), easy.getinfo(pycurl.LOCAL_PORT)
-                self.connections.note_end(fd, end)
-            self.connections.note_read(fd)
+                self.connections.note_end(active, end)
+            self.connections.note_read(active)
 
     def _tell_outcomes(self) -> None:
         ended = self._ended
@@ -809,7 +815,7 @@ class Transport:
     def _renew_idle(self) -> None:
         """Watch none but what is open here: see the last of the facts above."""
         if not self._closed:
-            self._idle.renew(self.connections.is_open)
+            self._idle.renew()
 
     # -- lanes --------------------------------------------------------------------------------
 
@@ -943,6 +949,7 @@ def _after_fork_in_parent() -> None:
     for transport in tuple(_living):
         transport._shared.update(transport.connections)
         transport.leave_at_once.update(transport.connections)
+        transport._has_forked = True
 
 
 def _after_fork() -> None:
