@@ -12,14 +12,22 @@ import os
 import re
 import shlex
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .files import reason
 
-__all__ = ["DatabaseError", "is_locked", "open_database", "transaction"]
+__all__ = [
+    "INDEXED",
+    "DatabaseError",
+    "index_words",
+    "is_locked",
+    "open_database",
+    "transaction",
+    "words_query",
+]
 
 
 #: Statements that sqlite3 keeps prepared: more than there are in one of our packages.
@@ -69,6 +77,9 @@ _DAMAGE = re.compile("malformed|not a database|disk image")
 
 #: Statements that succeed though the file is locked.
 _READS = ("SELECT", "PRAGMA", "ROLLBACK")
+
+#: Letters of the shortest word that an index of words finds.
+INDEXED = 3
 
 
 def is_locked(error: sqlite3.Error) -> bool:
@@ -206,3 +217,43 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         if db.in_transaction:  # SQLite has taken it back by itself when the disk was full
             db.execute("ROLLBACK")
         raise
+
+
+def index_words(db: sqlite3.Connection, table: str, content: str) -> int | None:
+    """Make an index of texts by three letters in a row, in any script, unless it is there.
+
+    Args:
+        db: has it from then on.
+        table: its name; the column is `text`.
+        content: options of FTS5 that say where the texts are; "content=''" keeps none.
+
+    Returns:
+        The last row in it, 0 before the first; None where SQLite has no FTS5 or is older than
+        3.34, whose tokenizer "trigram" it takes.
+
+    Example:
+        >>> index_words(db, "note_index", "content='note', content_rowid='id'")
+        0
+    """
+    try:
+        db.execute(
+            f"CREATE VIRTUAL TABLE IF NOT EXISTS {table}"
+            f" USING fts5 (text, {content}, tokenize='trigram')"
+        )
+        (last,) = db.execute(f"SELECT max(id) FROM {table}_docsize").fetchone()
+    except sqlite3.OperationalError:
+        return None
+    return last or 0
+
+
+def words_query(words: Iterable[str]) -> str:
+    """The right side of MATCH for texts that have all of these words, as parts of words too.
+
+    Args:
+        words: of `INDEXED` letters or more.
+
+    Example:
+        >>> words_query(["ping", "hello"])
+        '"ping" "hello"'
+    """
+    return " ".join('"{}"'.format(word.replace('"', '""')) for word in words)

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from ...database import INDEXED, index_words, words_query
 from ...protocol import wire
 from ...protocol.content import build_sent, parse_sent
 from ...protocol.models import Content
@@ -14,8 +15,6 @@ from .contacts import comparable, number_in
 
 __all__ = ["Entry", "History", "dumped"]
 
-#: The index by three letters in a row finds words of that many and more.
-_INDEXED = 3
 #: Entries that an export holds in memory.
 _PAGE = 500
 
@@ -87,15 +86,10 @@ class History:
 
     def _have_index(self) -> bool:
         """Make or complete the index; False where this SQLite can not."""
-        try:
-            self._db.execute(
-                "CREATE VIRTUAL TABLE IF NOT EXISTS history_index USING fts5"
-                " (text, content='history', content_rowid='id', tokenize='trigram')"
-            )
-            (indexed,) = self._db.execute("SELECT max(id) FROM history_index_docsize").fetchone()
-        except sqlite3.OperationalError:  # no FTS5, or older than 3.34
+        indexed = index_words(self._db, "history_index", "content='history', content_rowid='id'")
+        if indexed is None:
             return False
-        (last,) = self._db.execute("SELECT max(id) FROM history").fetchone()
+        (last,) = self._db.execute("SELECT ifnull(max(id), 0) FROM history").fetchone()
         if indexed != last:  # an SQLite without FTS5 was here
             self._db.execute("INSERT INTO history_index (history_index) VALUES ('rebuild')")
         return True
@@ -176,11 +170,10 @@ class History:
             parties = self._parties(account, str(with_))
             conditions.append((f"history.party IN ({','.join('?' * len(parties))})", parties))
         words = search.split()
-        indexed = [word for word in words if self.is_indexed and len(word) >= _INDEXED]
+        indexed = [word for word in words if self.is_indexed and len(word) >= INDEXED]
         if indexed:
-            query = " ".join('"{}"'.format(word.replace('"', '""')) for word in indexed)
             found = "SELECT rowid FROM history_index WHERE history_index MATCH ?"
-            conditions.append((f"history.id IN ({found})", [query]))
+            conditions.append((f"history.id IN ({found})", [words_query(indexed)]))
         conditions += [
             ("history.text LIKE ? ESCAPE '\\'", [_pattern(word)])
             for word in words

@@ -12,13 +12,11 @@ import sqlite3
 import unicodedata
 from collections.abc import Sequence
 
-from ...database import transaction
+from ...database import INDEXED, index_words, transaction, words_query
 from .contents import load_content
 
 __all__ = ["MessageIndex", "folded", "plain_text"]
 
-#: Letters of the shortest word that the index finds.
-INDEXED = 3
 #: Messages that are put into the index at once, which takes about 5 ms: each time a segment is
 #: written, whatever is in it.
 _BATCH = 256
@@ -54,21 +52,11 @@ class MessageIndex:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._last = 0
-        self.is_there = self._have()
-
-    def _have(self) -> bool:
-        try:
-            self._db.execute(
-                "CREATE VIRTUAL TABLE IF NOT EXISTS message_index"
-                " USING fts5 (text, content='', tokenize='trigram')"
-            )
-            (last,) = self._db.execute("SELECT max(id) FROM message_index_docsize").fetchone()
-        except sqlite3.OperationalError:  # no FTS5, or older than 3.34
-            return False
+        last = index_words(db, "message_index", "content=''")
         self._last = last or 0
-        self.complete()
-        return True
+        self.is_there = last is not None
+        if self.is_there:
+            self.complete()
 
     def added(self, message: int) -> None:
         """A message has this id; now and then those that were added are put into the index."""
@@ -107,5 +95,5 @@ class MessageIndex:
         Args:
             words: folded.
         """
-        quoted = ['"{}"'.format(word.replace('"', '""')) for word in words if len(word) >= INDEXED]
-        return " ".join(quoted) if self.is_there else ""
+        query = words_query(word for word in words if len(word) >= INDEXED)
+        return query if self.is_there else ""
