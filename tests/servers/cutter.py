@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import struct
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from servers.raw import raw_server
+from servers.raw import raw_server, reset
 
 FIN, RST, SILENT = "fin", "rst", "silent"
 #: To the server: the rest of a request comes when its client has given it up.
@@ -158,9 +156,7 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
 def end(writer: asyncio.StreamWriter, how: str) -> None:
     """Close a connection as one sees it from afar."""
     if how == RST:
-        place = writer.get_extra_info("socket")
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        writer.transport.abort()
+        reset(writer)
     else:
         writer.close()
 

@@ -11,12 +11,13 @@ import enum
 import os
 import re
 import socket
-import struct
 import traceback
 from collections import defaultdict, deque
 from typing import NamedTuple
 
 import h11
+
+from servers.raw import reset_at_close
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
@@ -158,7 +159,7 @@ class FuzzServer:
         if _MAY_REPEAT.search(answer.data):
             self.excused[ident] += 1
         data = answer.data.replace(b"{ID}", ident.encode())
-        await _say(writer, data, answer.piece)
+        await say(writer, data, answer.piece)
         is_to_be_read = answer.is_early and answer.end is End.KEEP
         if is_to_be_read and not await self._takes_body(connection, reader):
             return None
@@ -178,9 +179,7 @@ class FuzzServer:
             if not reader._buffer and not _has_more(writer):
                 writer.write(answer.late.replace(b"{ID}", ident.encode()))
         if answer.end is End.RESET:
-            linger = struct.pack("ii", 1, 0)
-            connected = writer.get_extra_info("socket")
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            reset_at_close(writer)
         elif answer.end is End.HALF:
             writer.write_eof()
             await asyncio.wait_for(reader.read(), _LINGER)
@@ -189,7 +188,7 @@ class FuzzServer:
                 pass
 
 
-async def _say(writer: Writer, data: bytes, piece: int) -> None:
+async def say(writer: Writer, data: bytes, piece: int) -> None:
     piece = max(piece, len(data) // 50) if piece else len(data)
     for start in range(0, len(data), piece or 1):
         writer.write(data[start : start + piece])

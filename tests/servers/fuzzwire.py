@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import struct
 from collections import Counter, defaultdict, deque
 from typing import Any, NamedTuple
 
@@ -18,7 +16,8 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded
 from h2.exceptions import ProtocolError
 
-from servers.fuzz import End
+from servers.fuzz import End, say
+from servers.raw import reset_at_close
 from servers.ws import CLOSE, accepting, frame, frames
 
 Reader = asyncio.StreamReader
@@ -31,8 +30,7 @@ _LINGER = 0.02
 async def finish(end: End, reader: Reader, writer: Writer) -> None:
     """End a connection so; the handler is to return then."""
     if end is End.RESET:
-        linger = struct.pack("ii", 1, 0)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        reset_at_close(writer)
     elif end is End.HALF and writer.can_write_eof():
         writer.write_eof()
         with contextlib.suppress(asyncio.TimeoutError):
@@ -40,15 +38,6 @@ async def finish(end: End, reader: Reader, writer: Writer) -> None:
     elif end in (End.STALL, End.KEEP):
         while await reader.read(2**16):
             pass
-
-
-async def say(writer: Writer, data: bytes, piece: int) -> None:
-    """In pieces of so many bytes; 0: at once."""
-    piece = max(piece, len(data) // 50) if piece else len(data)
-    for start in range(0, len(data), piece or 1):
-        writer.write(data[start : start + piece])
-        await writer.drain()
-        await asyncio.sleep(0)
 
 
 class Odd:

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import functools
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
+from socket import SO_LINGER, SOL_SOCKET
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -104,6 +106,18 @@ def saying(*answers: bytes) -> Handler:
 async def resetting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A handler that resets the connection instead of an answer."""
     await reader.readuntil(b"\r\n\r\n")
+    writer.transport.abort()
+
+
+def reset_at_close(writer: asyncio.StreamWriter) -> None:
+    """Have a connection end in RST instead of FIN when it is closed."""
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, linger)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close a connection with RST, whatever was sent before."""
+    reset_at_close(writer)
     writer.transport.abort()
 
 
