@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 import pytest
 from tornado.ioloop import IOLoop
 
-from webqq_tornado.flows.handling.schedule import Cron, Every, Timetable
+from webqq_tornado.flows.handling.schedule import Cron, Every, Schedule, Timetable
 
 BERLIN = "Europe/Berlin"
 
@@ -59,6 +59,27 @@ def test_what_runs_each_half_hour_does_so_in_both_of_the_hours_that_come_twice()
     assert times(cron, "2026-10-25T00:00+00:00", 3) == ["10-25 00:30", "10-25 01:00", "10-25 01:30"]
 
 
+@pytest.mark.parametrize("expression", ["30 2 * * *", "0 2 * * 0", "*/7 2 * * *", "* * * * *"])
+@pytest.mark.parametrize("tz", [BERLIN, "America/Havana", "Australia/Lord_Howe"])
+def test_the_next_time_is_later_than_any_moment_of_a_day_with_a_changed_clock(
+    expression: str, tz: str
+):
+    cron = Cron(expression, tz=tz)
+    for day in ("2026-03-08", "2026-03-29", "2026-04-04", "2026-10-25", "2026-11-01"):
+        since = unix(f"{day}T00:00+00:00")
+        moments = [since + 60 * minute + 0.5 for minute in range(0, 1440, 5)]
+        assert [moment for moment in moments if not cron.after(moment) > moment] == []
+
+
+def test_a_job_of_an_hour_that_comes_twice_is_not_run_without_end_in_the_second_one():
+    clock = Clock()
+    clock.now = unix("2026-10-25T00:50+00:00")
+    runs = timetable(Cron("30 2 * * *", tz=BERLIN), clock)
+    for _ in range(60):
+        clock.sleep(min(timer for timer, _ in clock.timers) - clock.now)
+    assert runs == []
+
+
 @pytest.mark.parametrize("expression", ["", "* * * *", "61 * * * *", "a b c d e", "0 9 * * 1-9"])
 def test_what_is_no_cron_expression_is_refused_with_an_example(expression: str):
     with pytest.raises(ValueError, match="no cron expression"):
@@ -96,7 +117,7 @@ class Clock:
             callback()
 
 
-def timetable(schedule: Every, clock: Clock) -> list[float]:
+def timetable(schedule: Schedule, clock: Clock) -> list[float]:
     runs: list[float] = []
     Timetable(schedule, lambda: runs.append(clock.now), clock, clock).start()
     return runs

@@ -95,7 +95,9 @@ class Cron:
     def after(self, moment: float) -> float:
         """See `Schedule`."""
         begin = datetime.fromtimestamp(moment, self.tz)
-        return next((due.timestamp() for due in CronSim(self.expression, begin)), math.inf)
+        # In the second of an hour that comes twice cronsim begins with the times of the first.
+        times = (due.timestamp() for due in CronSim(self.expression, begin))
+        return next((due for due in times if due > moment), math.inf)
 
 
 def _zone(tz: str | tzinfo | None) -> tzinfo:
