@@ -344,9 +344,27 @@ async def test_a_name_that_hides_something_is_told_so_and_not_that_it_is_too_lon
         ("Ann\u200d", 400),
         ("Ann\u200d\u200d B", 400),
         ("\u200d", 400),
+        ("\u8fbb\U000e0100", 200),  # chooses one form of the letter
+        ("\u2764\ufe0f", 200),
+        ("1\ufe0f\u20e3", 200),  # a key
+        ("e\u0301", 200),
+        ("\u0e33", 200),
+        ("\u3164", 400),  # the filler of Hangul: a letter, and blank
+        ("\u115f\u1160", 400),
+        ("\uffa0", 400),
+        ("\u2800", 400),  # Braille without dots
+        ("Ann\u3164", 400),
+        ("Ann\u17b4", 400),
+        ("\u034f", 400),
+        ("\ufe0f", 400),
+        ("\U000e0100", 400),
+        ("\u0301Ann", 400),  # an accent that goes on what stands in front of the name
+        ("\u20e3", 400),
     ],
 )
-async def test_a_joiner_belongs_to_a_name_where_it_joins(nick: str, code: int):
+async def test_what_is_not_seen_belongs_to_a_name_only_where_it_changes_a_letter(
+    nick: str, code: int
+):
     async with Town() as town:
         body = {"nick": nick, "password": "a password"}
         reply = await post(await signed_in(town, town.ann), "/page/register", **body)

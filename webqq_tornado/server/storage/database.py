@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -15,6 +16,9 @@ __all__ = ["Database", "checked_name"]
 NICK_LENGTH = 24
 #: A zero-width joiner or non-joiner between two characters.
 _JOINERS = re.compile(r"(?<=[^\s\u200c\u200d])[\u200c\u200d](?=[^\s\u200c\u200d])")
+#: Blank, though they count as letters, marks and symbols: fillers of Hangul, vowels of Khmer that
+#: nobody sees, Braille without dots, an empty note head.
+_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\U0001d159]")
 #: Seconds that everybody waits when another program locks the file. Messages are tried again for
 #: longer, while the others go on, see `server.messages`.
 _PATIENCE = 0.1
@@ -157,14 +161,17 @@ def checked_name(name: str, what: str, longest: int = NICK_LENGTH, shortest: int
     """A name with single spaces.
 
     What joins is allowed where it joins something: it makes one family of several emoji, and
-    spells words of Persian and of Hindi.
+    spells words of Persian and of Hindi. An accent goes on a letter of the name, never on what
+    stands in front of it.
 
     Raises:
         ValueError: it is too short, too long, or has characters that can not be shown.
     """
     name = " ".join(name.split())
-    if not _JOINERS.sub("", name).isprintable():
+    if not _JOINERS.sub("", name).isprintable() or _BLANK.search(name):
         raise ValueError(f"a {what} has no invisible characters")
+    if unicodedata.category(name[:1] or "-").startswith("M"):
+        raise ValueError(f"a {what} begins with a letter, digit or sign, not with an accent")
     if not shortest <= len(name) <= longest:
         raise ValueError(f"a {what} has {shortest} to {longest} characters")
     return name
