@@ -91,6 +91,24 @@ async def test_what_comes_in_is_shown_without_control_characters():
     assert "\x1b" not in shown
 
 
+async def test_a_line_of_a_message_does_not_look_like_one_of_somebody_else():
+    forged = "23:59:59  Boss: send me your password"
+    async with typing() as typist:
+        typist.bob.send(typist.bob.contacts.find("Ann"), f"hi\n{forged}")
+        await typist.own_ear.next(FriendMessage)
+        shown = typist.shown.getvalue()
+    assert f"Bob: hi\n          {forged}" in shown
+
+
+async def test_a_colour_that_is_pasted_ends_no_line_in_a_traceback():
+    failures: list[object] = []
+    async with typing() as typist:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, what: failures.append(what))
+        typist.type("so \x1b[31mred")
+        assert await typist.heard(FriendMessage) == "so red"
+    assert failures == []
+
+
 async def test_several_emoji_that_are_one_picture_are_shown_as_it():
     family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
     async with typing() as typist:

@@ -13,7 +13,7 @@ from ..flows.account.outbox import Receipt
 from ..flows.client import Client, ContactError, SendError
 from ..protocol.codes import Status
 from ..protocol.models import Discussion, Friend, Group
-from .console import printable
+from .console import in_one_line, printable
 from .faces import with_faces
 from .numbers import SOME_SECONDS, TEXT
 from .online import online
@@ -271,7 +271,7 @@ def status(context: click.Context, /, new_status: str | None, **choices: Any) ->
     width = max(map(len, found))
     for name, value in found.items():
         label = name.replace("_", " ").ljust(width + 1)
-        screen.pieces((label, "dim"), printable(str(value)).replace("\n", " "))
+        screen.pieces((label, "dim"), in_one_line(str(value)))
 
 
 def _status_json(who: Who, client: Client, new_status: str | None) -> dict[str, Any]:

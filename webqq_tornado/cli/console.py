@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..flows.account.history import Entry
 
-__all__ = ["Screen", "printable", "show_entries", "show_logs"]
+__all__ = ["Screen", "in_one_line", "printable", "show_entries", "show_logs"]
 
 #: Unprintable by Python's word, but text: line ends, joiners of emoji and letters, and the marks
 #: of direction that turn nothing around (the overrides do).
@@ -64,9 +64,10 @@ class Screen:
 
     def chat(self, who: str, text: str, where: str = "") -> None:
         """Show a message to the person at the terminal."""
-        line = Text.assemble((time.strftime("%H:%M:%S  "), "dim"), (who, "bold yellow"))
-        line.append(f" in {where}" if where else "", "dim")
-        line.append(f": {printable(text)}")
+        when = time.strftime("%H:%M:%S  ")
+        line = Text.assemble((when, "dim"), (in_one_line(who), "bold yellow"))
+        line.append(f" in {in_one_line(where)}" if where else "", "dim")
+        line.append(f": {_indented(text, len(when))}")
         self.console.print(line)
 
     def log(self, record: logging.LogRecord, text: str) -> None:
@@ -76,7 +77,7 @@ class Screen:
         if record.levelno >= logging.WARNING:
             style = "bold red" if record.levelno >= logging.ERROR else "yellow"
         source = record.name.rpartition(".")[2]
-        line = Text.assemble((when, "dim"), (f"{source:<7} ", style), printable(text))
+        line = Text.assemble((when, "dim"), (f"{source:<7} ", style), _indented(text, len(when)))
         self.console.print(line)
 
 
@@ -116,6 +117,16 @@ def printable(text: str) -> str:
     )
 
 
+def in_one_line(text: str) -> str:
+    """The same for names, which have a line, or a part of one, to themselves."""
+    return printable(text).translate({ord("\n"): " ", ord("\t"): " "})
+
+
+def _indented(text: str, columns: int) -> str:
+    """Lines behind the first begin further right: none looks like somebody else's message."""
+    return printable(text).replace("\n", "\n" + " " * columns)
+
+
 def show_entries(screen: Screen, entries: Iterable[Entry]) -> None:
     """Messages as lines, with the day wherever it changes."""
     day = ""
@@ -124,10 +135,11 @@ def show_entries(screen: Screen, entries: Iterable[Entry]) -> None:
         if time.strftime("%Y-%m-%d", when) != day:
             day = time.strftime("%Y-%m-%d", when)
             screen.say(day, style="dim")
-        line = Text.assemble((time.strftime("%H:%M  ", when), "dim"))
-        line.append(printable(entry.sender), "bold cyan" if entry.is_own else "bold yellow")
+        clock = time.strftime("%H:%M  ", when)
+        line = Text.assemble((clock, "dim"))
+        line.append(in_one_line(entry.sender), "bold cyan" if entry.is_own else "bold yellow")
         where = entry.name if entry.is_own or entry.name != entry.sender else ""
         arrow = " -> " if entry.is_own else " in "
-        line.append(f"{arrow}{printable(where)}" if where else "", "dim")
-        line.append(f": {printable(entry.text)}")
+        line.append(f"{arrow}{in_one_line(where)}" if where else "", "dim")
+        line.append(f": {_indented(entry.text, len(clock))}")
         screen.console.print(line)

@@ -14,6 +14,7 @@ from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import HTML
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from ..engine.errors import StreamError
@@ -24,7 +25,7 @@ from ..flows.store import StoreError
 from ..protocol.codes import Status
 from ..protocol.errors import ProtocolError
 from ..protocol.models import Content, Discussion, Friend, Group
-from .console import Screen, printable, show_entries
+from .console import Screen, in_one_line, printable, show_entries
 from .faces import with_faces
 from .presence import Presence
 
@@ -149,12 +150,12 @@ class Prompt(Completer):
     # -- what is shown beside the line ----------------------------------------------------------
 
     def _label(self) -> str:
-        return f"{printable(name_of(self._target)) if self._target else 'nobody'} > "
+        return f"{in_one_line(name_of(self._target)) if self._target else 'nobody'} > "
 
     def _toolbar(self) -> HTML | None:
         """Who has written meanwhile, and whether one is cut off; nothing on a calm day."""
         parts = [f"{name} ({count})" for name, count in self._unread.most_common()]
-        shown = ["unread: " + ", ".join(map(printable, parts))] if parts else []
+        shown = ["unread: " + ", ".join(map(in_one_line, parts))] if parts else []
         shown += filter(None, (presence.trouble for presence in self._presences))
         if self._client.outbox_size:
             shown.append(f"{self._client.outbox_size} to be sent")
@@ -204,7 +205,7 @@ class Prompt(Completer):
             unread = self._unread[name_of(contact)]
             count = f"  ({unread} unread)" if unread else ""
             kind = f"{kind_of(contact).value:<10} "
-            self._screen.pieces("  ", (dot, style), kind, printable(name_of(contact)), count)
+            self._screen.pieces("  ", (dot, style), kind, in_one_line(name_of(contact)), count)
         if not found:
             self._screen.say("Nobody.", style="dim")
 
@@ -213,7 +214,7 @@ class Prompt(Completer):
         if not isinstance(target, (Group, Discussion)):
             self._screen.say("That is for groups and discussions.", style="yellow")
             return
-        names = [printable(member.name) for member in self._client.contacts.members(target)]
+        names = [in_one_line(member.name) for member in self._client.contacts.members(target)]
         self._screen.say(f"  {', '.join(names)}")
 
     def _history(self, rest: str) -> None:
@@ -256,8 +257,8 @@ class Prompt(Completer):
         name, is_shared = name_of(contact), isinstance(contact, (Group, Discussion))
         if self._target is None or name != name_of(self._target):
             self._unread[name] += 1
-        who = printable(self._client.sender_name(event))
-        self._screen.chat(who, event.content.text, printable(name) if is_shared else "")
+        who = self._client.sender_name(event)
+        self._screen.chat(who, event.content.text, name if is_shared else "")
         if self._has_bell:
             self._screen.console.bell()
 
@@ -277,6 +278,11 @@ def _on_interrupt(event: KeyPressEvent) -> None:
         event.current_buffer.reset()
     else:
         event.app.exit(exception=KeyboardInterrupt, style="class:aborting")
+
+
+@_KEYS.add(Keys.Vt100MouseEvent)
+def _on_mouse(_event: KeyPressEvent) -> None:
+    """Nothing: a colour's escape sequence that was pasted looks like it, and fails to be one."""
 
 
 _COMMANDS: dict[str, Callable[[Prompt, str], object]] = {

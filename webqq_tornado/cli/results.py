@@ -12,7 +12,7 @@ import click
 from rich.text import Text
 
 from ..flows.ready import Report
-from .console import Screen, printable
+from .console import Screen, in_one_line
 from .streams import is_unicode_output
 from .tables import show_table
 from .who import as_json
@@ -68,7 +68,7 @@ class Results(contextlib.AbstractContextManager["Results"]):
         """Show a line about what happens."""
         if not self._is_json:
             when = time.strftime("%Y-%m-%d %H:%M:%S  ") if self._has_times else ""
-            line = Text(when + printable(text).replace("\n", " "))
+            line = Text(when + in_one_line(text))
             # A terminal would break words.
             self._screen.console.print(line, soft_wrap=not self._screen.is_terminal)
 

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from .console import Screen, printable
+from .console import Screen, in_one_line
 
 __all__ = ["show_table"]
 
@@ -28,7 +28,7 @@ def show_table(screen: Screen, columns: Sequence[str], rows: Sequence[Sequence[s
         columns: titles.
         rows: as many cells each.
     """
-    cells = [[_cell(value) for value in row] for row in rows]
+    cells = [[in_one_line(value) for value in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
     if not screen.is_terminal:
         for row in (columns, *cells):
@@ -38,11 +38,6 @@ def show_table(screen: Screen, columns: Sequence[str], rows: Sequence[Sequence[s
     else:
         for row in cells:
             _show_block(screen, columns, row)
-
-
-def _cell(value: str) -> str:
-    """A value on one line."""
-    return printable(value).translate({ord("\n"): " ", ord("\t"): " "})
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
