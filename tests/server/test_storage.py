@@ -379,6 +379,20 @@ def test_a_search_looks_in_ones_own_threads_alone(storage: Storage):
     assert found(storage, third, "secret") == []  # of one who is no friend
 
 
+def test_what_was_said_before_one_came_is_not_unread(storage: Storage):
+    one, other = pair(storage)
+    room = storage.create_group("G", one).number
+    square = Conversation("group", room)
+    written(storage, one, square, "one", "two")
+    storage.add_members(room, [other])
+    assert storage.unread(other, square) == 0
+    storage.remove_member(room, other)
+    written(storage, one, square, "three")
+    storage.add_members(room, [other])
+    written(storage, one, square, "four")
+    assert storage.unread(other, square) == 1
+
+
 @pytest.mark.parametrize("words", ["same", "sa"])
 def test_what_a_search_finds_comes_in_pages(storage: Storage, words: str):
     one, other = pair(storage)

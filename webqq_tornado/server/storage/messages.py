@@ -219,6 +219,15 @@ class MessageTable(RoomTable):
         newest = self.newest(one, Conversation("session", other))
         return newest.origin if newest else 0
 
+    def add_members(self, room: int, members: Iterable[int]) -> set[int]:
+        """See `RoomTable`; what was said before somebody came is there, and is not unread."""
+        new = super().add_members(room, members)
+        square = Conversation(self.room_kind(room), room)
+        newest = max(self._newest_ids(room, square))
+        for member in new:
+            self.mark_seen(member, square, newest)
+        return new
+
     def mark_seen(self, account: int, conversation: Conversation, message: int) -> None:
         """The account has read the thread up to this message, on the page.
 
