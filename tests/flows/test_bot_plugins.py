@@ -41,8 +41,27 @@ async def test_a_plugin_that_changes_is_loaded_again(tmp_path: Path):
         assert await answer(ann, ear, "ping") == "pong"  # and nothing said twice
 
 
+async def test_that_the_file_of_a_plugin_is_gone_is_told_once(tmp_path: Path, caplog):
+    async with chatting() as (bot, ann, ear):
+        path = write(tmp_path / "one.py", says("old"))
+        bot.load_plugin(path)
+        path.rename(tmp_path / "other.py")
+        for _ in range(4):
+            bot._plugins.look()
+        assert await answer(ann, ear, "say") == "old"
+    assert caplog.text.count(f"{path} is gone; the plugin one goes on") == 1
+
+
 @pytest.mark.parametrize(
-    "code", ["x = (", "1/0", says("new") + "def setup(bot): 1/0\n", "def setup(bot): import nope"]
+    "code",
+    [
+        "x = (",
+        "1/0",
+        says("new") + "def setup(bot): 1/0\n",
+        "def setup(bot): import nope",
+        "import sys\nsys.exit(3)",  # a program's last line is one of many, for a bot
+        says("new") + "class Odd(BaseException): pass\nraise Odd",
+    ],
 )
 async def test_a_version_that_fails_leaves_the_one_before(tmp_path: Path, code: str, caplog):
     async with chatting() as (bot, ann, ear):
@@ -123,13 +142,18 @@ async def test_a_new_version_is_set_up_before_the_old_one_is_torn_down(tmp_path:
         assert bot.log == ["up", "up", "down", "down"]
 
 
-async def test_a_teardown_that_fails_is_logged_and_stops_nothing(tmp_path: Path, caplog):
+@pytest.mark.parametrize(
+    ("code", "error"), [("1/0", "ZeroDivisionError"), ("raise SystemExit(1)", "SystemExit")]
+)
+async def test_a_teardown_that_fails_is_logged_and_stops_nothing(
+    tmp_path: Path, caplog, code: str, error: str
+):
     async with chatting() as (bot, _, _):
-        path = write(tmp_path / "one.py", "def teardown(bot): 1/0\n")
+        path = write(tmp_path / "one.py", f"def teardown(bot): {code}\n")
         bot.load_plugin(path)
         bot.unload_plugin("one")
     assert "teardown: plugin" in caplog.text
-    assert "line 1: ZeroDivisionError" in caplog.text
+    assert f"line 1: {error}" in caplog.text
 
 
 async def test_a_package_is_a_plugin_and_its_modules_are_watched(tmp_path: Path):

@@ -33,6 +33,9 @@ logger = logging.getLogger("webqq_tornado.webqq")
 #: Modules of plugins are known under this name and their own.
 _PREFIX = "webqq_tornado_plugin_"
 
+#: Looks that find no file before it is told: an editor may be about to write it again.
+_MISSES = 3
+
 _Stamp: TypeAlias = dict[Path, tuple[int, int]]
 
 
@@ -50,6 +53,7 @@ class Plugin:
         scope: what it has registered.
         module: what it is.
         stamp: times and sizes of its files when they were read.
+        misses: looks, one after the other, at which there were none.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Plugin:
     scope: Scope
     module: ModuleType
     stamp: _Stamp
+    misses: int = 0
 
 
 class Plugins:
@@ -102,7 +107,9 @@ class Plugins:
             try:
                 with self._scopes.entered(scope):
                     module = self._run(path)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # sys.exit too: it would end the bot, and without a word
                 self._scopes.forget(scope)
                 raise PluginError(_where(error, given, path)) from error
         if old is not None:
@@ -130,7 +137,10 @@ class Plugins:
         """Load again what has changed. One that fails is logged, and stays as it was."""
         for plugin in self:
             stamp = _stamp(plugin.path)
-            if not stamp or stamp == plugin.stamp:  # an editor may be about to write it again
+            plugin.misses = 0 if stamp else plugin.misses + 1
+            if plugin.misses == _MISSES:
+                logger.warning("%s is gone; the plugin %s goes on", plugin.path, plugin.name)
+            if not stamp or stamp == plugin.stamp:
                 continue
             plugin.stamp = stamp  # it is tried once, until it changes again
             try:
@@ -169,7 +179,9 @@ class Plugins:
         try:
             with self._scopes.entered(plugin.scope):
                 self._call(plugin.module, "teardown")
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             logger.error("teardown: %s", _where(error, plugin.path, plugin.path), exc_info=error)
 
 
@@ -245,7 +257,7 @@ def _stamp(path: Path) -> _Stamp:
     return stamp
 
 
-def _where(error: Exception, given: str | Path, path: Path) -> str:
+def _where(error: BaseException, given: str | Path, path: Path) -> str:
     """File, line and error, in one line."""
     what, found = " ".join(str(error).split()), []
     if isinstance(error, FileError):
