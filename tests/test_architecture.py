@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -28,23 +29,32 @@ LAYERS = {
     ),
     "httpclient": ({"engine"}, {"tornado"}),
     "auth": ({"engine"}, set()),
-    "events": ({"engine"}, set()),
+    "eventsource": ({"engine"}, set()),
     "har": ({"engine", "files"}, set()),
     "retry": ({"engine"}, {"tenacity", "pybreaker"}),
     "protocol": ({"protocol"}, set()),
     "database": ({"files"}, set()),
     "files": (set(), set()),
     "lockfile": ({"files"}, set()),
-    "flows": (
-        {"flows", "engine", "protocol", "retry", "auth", "database", "files", "lockfile"},
-        {"tenacity", "cronsim", "tzlocal"},
+    "lazy": (set(), set()),
+    "client": (
+        {"client", "engine", "protocol", "retry", "database", "files", "lazy", "lockfile"},
+        {"tenacity"},
     ),
+    "bot": (
+        {"bot", "client", "engine", "protocol", "files", "lazy"},
+        {"cronsim", "tzlocal"},
+    ),
+    "flows": ({"flows", "engine", "retry", "auth", "files", "lazy"}, {"tenacity"}),
     "server": (
-        {"server", "protocol", "database", "files"},
+        {"server", "protocol", "database", "files", "lazy"},
         {"tornado", "segno", "PIL", "captcha", "cryptography"},
     ),
     "cli": (
-        {"cli", "flows", "server", "engine", "protocol", "retry", "auth", "files", "lockfile"},
+        {
+            *("cli", "flows", "bot", "client", "server", "engine", "protocol"),
+            *("retry", "auth", "files", "lockfile"),
+        },
         {
             *("click", "rich", "prompt_toolkit", "platformdirs", "tomli", "tomllib", "tornado"),
             *("PIL", "tenacity"),
@@ -129,15 +139,49 @@ def test_the_package_alone_brings_nothing_else():
     assert not {"pycurl", "tornado", "asyncio"} & set(output.stdout.split())
 
 
-def test_each_public_name_is_imported_from_where_type_checkers_see_it():
-    (block,) = (
+FACES = {
+    name: importlib.import_module(f"webqq_tornado.{name}".rstrip("."))
+    for name in ("", "client", "bot", "flows", "server")
+}
+
+
+@pytest.mark.parametrize("face", FACES.values(), ids=lambda face: face.__name__)
+def test_each_public_name_is_imported_from_where_type_checkers_see_it(face: ModuleType):
+    block = next(
         node
-        for node in ast.parse(Path(webqq_tornado.__file__).read_text("utf-8")).body
+        for node in ast.parse(Path(str(face.__file__)).read_text("utf-8")).body
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     )
-    shown = {alias.name: node.module for node in block.body for alias in node.names}
-    assert shown == webqq_tornado._MODULE_OF
-    assert set(shown) == set(webqq_tornado.__all__)
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    shown = {
+        alias.name: "." * (node.level - 1) + str(node.module)
+        for node in imports
+        for alias in node.names
+    }
+    assert shown == face._MODULE_OF
+    assert set(shown) == set(face.__all__)
+
+
+@pytest.mark.parametrize(
+    ("name", "public"),
+    [
+        (
+            "client",
+            "Client Contact ContactError Dialect Endpoints Entry IncomingMessage Kind LOGGED_IN "
+            "LOGGED_OUT LoginError PasswordNeeded Receipt SMARTQQ Secret SendError State "
+            "StateChange Store StoreError Stranger WEBQQ3 WrongPassword",
+        ),
+        (
+            "bot",
+            "Bot ContactError Cron Every GROUP_ADMIN GROUP_OWNER Handler Message NoAnswerError "
+            "OWNER Permission Person PluginError Rate",
+        ),
+        ("flows", "Job Mirror Monitor ReadyFlow Report Sync"),
+        ("server", "PortTaken Storage StorageError WebQQServer certificates"),
+    ],
+)
+def test_the_names_of_each_package_are_these(name: str, public: str):
+    assert sorted(FACES[name].__all__) == sorted(public.split())
 
 
 def test_the_public_names_are_these():
@@ -190,8 +234,8 @@ def test_a_public_name_is_documented(name: str):
 
 
 DOCUMENTED = (
-    *("", ".retry", ".auth", ".events", ".har", ".httpclient"),
-    *(".flows.monitor", ".flows.sync", ".flows.job", ".flows.mirror", ".flows.store"),
+    *("", ".retry", ".auth", ".eventsource", ".har", ".httpclient"),
+    *(".client", ".bot", ".flows", ".server"),
 )
 
 
@@ -200,7 +244,8 @@ def public_things() -> list[tuple[str, object]]:
     modules = [importlib.import_module(f"webqq_tornado{name}") for name in DOCUMENTED]
     names = [(module, name) for module in modules for name in module.__all__]
     things = [(f"{module.__name__}.{name}", getattr(module, name)) for module, name in names]
-    return [(name, thing) for name, thing in things if callable(thing)]
+    is_documented = (inspect.isclass, inspect.isroutine)
+    return [(name, thing) for name, thing in things if any(f(thing) for f in is_documented)]
 
 
 @pytest.mark.parametrize(("name", "thing"), public_things())

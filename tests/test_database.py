@@ -54,7 +54,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path):
 @pytest.mark.slow
 async def test_several_processes_open_a_new_file_at_once(tmp_path):
     code = (
-        "import sys; from webqq_tornado.flows.store import Store\n"
+        "import sys; from webqq_tornado.client.store import Store\n"
         "sys.stdin.read(1)\n"
         "with Store(sys.argv[1]) as store: store.put('a', 'b', 1)"
     )

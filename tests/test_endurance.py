@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from servers.processes import TESTS, Restartable
 
-from webqq_tornado.flows.store import Store
+from webqq_tornado.client import Store
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,7 @@ import pytest
 from servers.chromium import Browser
 
 from webqq_tornado import HTTPStream
-from webqq_tornado.flows.client import Client
-from webqq_tornado.protocol.endpoints import Endpoints
+from webqq_tornado.client import Client, Endpoints
 
 pytestmark = pytest.mark.slow
 

@@ -11,12 +11,10 @@ from pathlib import Path
 import pytest
 
 from webqq_tornado import HTTPStream
-from webqq_tornado.flows.bot import Bot
-from webqq_tornado.flows.client import Client
-from webqq_tornado.protocol.endpoints import Endpoints
+from webqq_tornado.bot import Bot
+from webqq_tornado.client import Client, Endpoints
 from webqq_tornado.protocol.models import FriendMessage
-from webqq_tornado.server.app import WebQQServer
-from webqq_tornado.server.storage import Storage
+from webqq_tornado.server import Storage, WebQQServer
 
 README = Path(__file__).parent.parent / "README.rst"
 ADDRESS = "http://127.0.0.1:8100"

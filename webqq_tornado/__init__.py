@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from .lazy import lazy_names
 
 if TYPE_CHECKING:
     from .engine.chain import Chain, Gather, Next, State
@@ -84,8 +85,7 @@ __all__ = [
     "TooLargeError",
 ]
 
-#: Where the public names are. Each is imported when it is first asked for, so that a command which
-#: sends nothing does not wait for libcurl (0.1 s of CPU); type checkers see them above.
+#: Where the public names are.
 _MODULES = {
     "engine.errors": (
         "AddressError AuthError CircuitOpenError ClosedError ConnectError DeadlineError "
@@ -105,16 +105,7 @@ _MODULES = {
     "engine.websocket.message": "SocketMessage",
     "engine.stats": "Stats",
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
-
-if not TYPE_CHECKING:  # which would take any name for one of ours
-
-    def __getattr__(name: str) -> object:
-        if name not in _MODULE_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if TYPE_CHECKING:
+    _MODULE_OF: dict[str, str]
+else:  # where type checkers would take any name for one of ours
+    _MODULE_OF, __getattr__, __dir__ = lazy_names(globals(), _MODULES)

@@ -21,8 +21,8 @@ from collections import Counter
 from pathlib import Path
 
 from webqq_tornado import HTTPStream
-from webqq_tornado.flows.client import Client, Happening
-from webqq_tornado.protocol.endpoints import Endpoints
+from webqq_tornado.client import Client, Endpoints
+from webqq_tornado.client.client import Happening
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage
 
 from .town import FIRST, PASSWORD

@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import Request
 
+from webqq_tornado.client import Endpoints
 from webqq_tornado.protocol import forms, hashes, webqq3
-from webqq_tornado.protocol.endpoints import Endpoints
 from webqq_tornado.protocol.exchange import Call
 from webqq_tornado.protocol.models import Content, Secret, Session
 

@@ -36,7 +36,7 @@ from webqq_tornado import (
     TLSError,
 )
 from webqq_tornado.auth import BasicAuth, BearerAuth, DigestAuth, LoginAuth
-from webqq_tornado.events import EventSource, JSONLines, each
+from webqq_tornado.eventsource import EventSource, JSONLines, each
 from webqq_tornado.httpclient import HTTPStreamClient
 from webqq_tornado.retry import Retry
 

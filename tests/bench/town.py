@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from webqq_tornado.server.app import WebQQServer
-from webqq_tornado.server.storage import Storage
+from webqq_tornado.server import Storage, WebQQServer
 
 from .children import ROOT, pinned, python
 

@@ -17,7 +17,7 @@ import pytest
 from servers.town import PASSWORD, Ear, Town
 
 from webqq_tornado.cli.history import _write
-from webqq_tornado.flows.client import Client
+from webqq_tornado.client import Client
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage, StatusChange
 
 pytestmark = pytest.mark.slow

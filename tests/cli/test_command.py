@@ -18,8 +18,7 @@ import pytest
 from servers.town import PASSWORD, Ear, Town
 
 from webqq_tornado import HTTPStream
-from webqq_tornado.flows.client import Client
-from webqq_tornado.protocol.endpoints import Endpoints
+from webqq_tornado.client import Client, Endpoints
 from webqq_tornado.protocol.models import FriendMessage
 
 pytestmark = pytest.mark.slow
@@ -222,7 +221,7 @@ async def test_a_plugin_answers(tmp_path: Path):
         await running.end()
 
 
-OWNED = "from webqq_tornado.flows.bot import OWNER\n" + (
+OWNED = "from webqq_tornado.bot.bot import OWNER\n" + (
     "@bot.command('who', permission=OWNER)\nasync def f(m): m.reply('{word}')\n"
 )
 

@@ -11,7 +11,7 @@ import pytest
 
 from webqq_tornado.cli.accounts import Household, household, known_logins, remember_password
 from webqq_tornado.files import FileError
-from webqq_tornado.server.storage import Storage
+from webqq_tornado.server import Storage
 
 
 class Place:

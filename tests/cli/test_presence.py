@@ -12,7 +12,7 @@ from tenacity import wait_none
 
 from webqq_tornado.cli import presence as presence_module
 from webqq_tornado.cli.presence import BOT, YOU, Name, Presence
-from webqq_tornado.flows.client import Client, State
+from webqq_tornado.client import Client, State
 
 
 class Watched:

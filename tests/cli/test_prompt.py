@@ -17,7 +17,7 @@ from servers.town import Ear, Town
 from webqq_tornado.cli.console import Screen
 from webqq_tornado.cli.presence import YOU, Presence
 from webqq_tornado.cli.prompt import Prompt
-from webqq_tornado.flows.client import State, StateChange
+from webqq_tornado.client import State, StateChange
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage
 
 

@@ -30,7 +30,7 @@ from engine.fuzz_plans import METHODS, answers, headers
 from engine.fuzz_play import Arena, _outcome
 from engine.readers import Oops
 from webqq_tornado import Chain, HTTPStream, Request, Response, StreamError
-from webqq_tornado.events import EventParser, EventSource, JSONLines
+from webqq_tornado.eventsource import EventParser, EventSource, JSONLines
 from webqq_tornado.httpclient import HTTPStreamClient
 
 _IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")

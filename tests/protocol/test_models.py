@@ -5,9 +5,9 @@ import pickle
 
 import pytest
 
+from webqq_tornado.client import Endpoints
 from webqq_tornado.protocol import forms, models
 from webqq_tornado.protocol.codes import ACCEPTED, RETCODES, Action, LoginResult, Status, action_of
-from webqq_tornado.protocol.endpoints import Endpoints
 from webqq_tornado.protocol.errors import ProtocolError, RefusedError
 from webqq_tornado.protocol.models import Secret
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protocol_values import LOGINS, SECRETS, SENDS, TEXTS, any_of, quickly
 
+from webqq_tornado.client import Endpoints
 from webqq_tornado.protocol import forms, hashes, models, smartqq, webqq3
 from webqq_tornado.protocol.codes import QRState
 from webqq_tornado.protocol.dialect import SMARTQQ, WEBQQ3
-from webqq_tornado.protocol.endpoints import Endpoints
 from webqq_tornado.protocol.login import qr_reply
 from webqq_tornado.protocol.models import Content, Face, Secret, Session
 

@@ -23,9 +23,9 @@ from protocol_values import (
     several,
 )
 
+from webqq_tornado.client import Endpoints
 from webqq_tornado.protocol import forms, models, webqq3
 from webqq_tornado.protocol.codes import Action, LoginResult, Status
-from webqq_tornado.protocol.endpoints import Endpoints
 from webqq_tornado.protocol.errors import ProtocolError, RefusedError
 from webqq_tornado.protocol.exchange import Exchange
 from webqq_tornado.protocol.login import LOGIN_TEXTS, login_refusal

@@ -8,8 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from webqq_tornado.server.app import WebQQServer
-from webqq_tornado.server.storage import Storage
+from webqq_tornado.server import Storage, WebQQServer
 
 
 async def main() -> None:

@@ -10,9 +10,8 @@ from servers.town import PASSWORD, Town
 
 from webqq_tornado.protocol import hashes
 from webqq_tornado.protocol.codes import LoginResult
-from webqq_tornado.server import throttle
+from webqq_tornado.server import Storage, throttle
 from webqq_tornado.server.gate import Gate, Proof
-from webqq_tornado.server.storage import Storage
 from webqq_tornado.server.throttle import Place, Throttle, network_of
 
 RIGHT, WRONG = hashes.password_digest(PASSWORD), bytes(16)

@@ -17,7 +17,7 @@ from webqq_tornado.protocol import forms, smartqq
 from webqq_tornado.protocol.codes import QRState
 from webqq_tornado.protocol.hashes import hash33
 from webqq_tornado.protocol.models import Secret
-from webqq_tornado.server.storage import Storage
+from webqq_tornado.server import Storage
 
 
 async def _code(visitor: Visitor) -> bytes:

@@ -12,7 +12,8 @@ import pytest
 
 from webqq_tornado.database import open_database
 from webqq_tornado.protocol.models import Content, Face, Font
-from webqq_tornado.server.storage import Conversation, Nonce, Storage, StorageError, Ticket
+from webqq_tornado.server import Storage, StorageError
+from webqq_tornado.server.storage import Conversation, Nonce, Ticket
 from webqq_tornado.server.storage.database import _MIGRATIONS
 from webqq_tornado.server.storage.messages import _halves
 

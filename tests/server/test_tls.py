@@ -20,10 +20,9 @@ from servers.processes import running
 from servers.town import PASSWORD, Town
 
 from webqq_tornado.protocol import endpoints, hashes
-from webqq_tornado.server import tls
-from webqq_tornado.server.app import PortTaken
+from webqq_tornado.server import PortTaken, certificates, tls
 from webqq_tornado.server.hosts import HISTORICAL_HOSTS, hosts_lines
-from webqq_tornado.server.tls import CertificateError, certificates, server_context
+from webqq_tornado.server.tls import CertificateError, server_context
 
 
 def _mode(path: Path) -> int:

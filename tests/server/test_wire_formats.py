@@ -12,8 +12,8 @@ from servers.town import Town, Visitor
 from webqq_tornado.protocol import forms, smartqq, webqq3
 from webqq_tornado.protocol.hashes import bkn, hash33
 from webqq_tornado.protocol.models import Content, Face, FriendMessage, GroupMessage, Secret
+from webqq_tornado.server import certificates
 from webqq_tornado.server.storage import Conversation
-from webqq_tornado.server.tls import certificates
 
 NAME = '安妮 <b>&"it\'s" &lt; 😀'
 DIALECTS = ["webqq3", "smartqq"]

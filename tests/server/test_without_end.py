@@ -11,9 +11,9 @@ from servers.town import Town
 from waiting import put_ahead, until
 
 from webqq_tornado.protocol import webqq3
+from webqq_tornado.server import certificates
 from webqq_tornado.server.app import BODY_SECONDS, IDLE_SECONDS, MAX_HEAD
 from webqq_tornado.server.handlers import WRITE_SECONDS
-from webqq_tornado.server.tls import certificates
 
 HEAD = b"POST /page/signin HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from servers.town import Ear, Town
-from webqq_tornado.flows.bot import Bot
-from webqq_tornado.flows.client import Client
+from webqq_tornado.bot import Bot
+from webqq_tornado.client import Client
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage
 
 

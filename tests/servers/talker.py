@@ -14,10 +14,8 @@ import sys
 
 from servers.town import PASSWORD
 from webqq_tornado import HTTPStream, StreamError
-from webqq_tornado.flows.client import Client, State
-from webqq_tornado.flows.store import Store
+from webqq_tornado.client import Client, Endpoints, State, Store
 from webqq_tornado.protocol.dialect import SMARTQQ, WEBQQ3
-from webqq_tornado.protocol.endpoints import Endpoints
 from webqq_tornado.protocol.models import FriendMessage
 
 

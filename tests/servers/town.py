@@ -16,14 +16,14 @@ from urllib.parse import urlencode
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from webqq_tornado import HTTPStream
-from webqq_tornado.flows.client import Client, Happening
+from webqq_tornado.client import Client
+from webqq_tornado.client.client import Happening
 from webqq_tornado.protocol import forms, hashes, smartqq, webqq3
 from webqq_tornado.protocol.dialect import SMARTQQ, WEBQQ3
 from webqq_tornado.protocol.endpoints import REFERER_D, Endpoints
 from webqq_tornado.protocol.exchange import Call
 from webqq_tornado.protocol.models import Secret, Session
-from webqq_tornado.server.app import WebQQServer
-from webqq_tornado.server.storage import Storage
+from webqq_tornado.server import Storage, WebQQServer
 
 PASSWORD = "correct horse"
 

@@ -17,11 +17,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from webqq_tornado import HTTPStream
-from webqq_tornado.flows.account import outbox
-from webqq_tornado.flows.bot import Bot, Message
-from webqq_tornado.flows.client import Client
-from webqq_tornado.flows.store import Store
-from webqq_tornado.protocol.endpoints import Endpoints
+from webqq_tornado.bot import Bot, Message
+from webqq_tornado.client import Client, Endpoints, Store, outbox
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage
 
 TESTS = Path(__file__).parent.parent

@@ -14,9 +14,7 @@ from pathlib import Path
 
 from servers.processes import announce, wait_for_the_end
 from servers.town import PASSWORD
-from webqq_tornado.server.app import WebQQServer
-from webqq_tornado.server.storage import Storage
-from webqq_tornado.server.tls import certificates
+from webqq_tornado.server import Storage, WebQQServer, certificates
 
 
 async def main() -> None:

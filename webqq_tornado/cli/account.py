@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from ..client.client import Client, ContactError, SendError
+from ..client.contacts import Contact, kind_of, name_of
+from ..client.outbox import Receipt
 from ..files import FileError
-from ..flows.account.contacts import Contact, kind_of, name_of
-from ..flows.account.outbox import Receipt
-from ..flows.client import Client, ContactError, SendError
 from ..protocol.codes import Status
 from ..protocol.models import Discussion, Friend, Group
 from .console import in_one_line, printable

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from ..flows.client import LoginError
+from ..client.client import LoginError
 from .console import Screen
 
 __all__ = ["Asking", "ask"]

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import click
 
+from ..bot.bot import Bot
+from ..client.client import Client, State
+from ..client.store import Store
 from ..engine.stream import HTTPStream
-from ..flows.bot import Bot
-from ..flows.client import Client, State
-from ..flows.store import Store
 from ..protocol.dialect import WEBQQ3
 from ..protocol.endpoints import Endpoints
 from ..server.app import WebQQServer

@@ -11,7 +11,7 @@ from typing import IO
 from rich.console import Console
 from rich.text import Text
 
-from ..flows.account.history import Entry
+from ..client.history import Entry
 
 __all__ = ["Screen", "in_one_line", "printable", "show_entries", "show_logs"]
 

@@ -82,10 +82,10 @@ def _in_one_line(text: str) -> str:
 
 def _expected() -> tuple[type[Exception], ...]:
     # Imported when something has failed: commands import what they need, and no more.
+    from ..bot.bot import PluginError  # noqa: PLC0415
+    from ..client.client import LoginError, SendError  # noqa: PLC0415
+    from ..client.store import StoreError  # noqa: PLC0415
     from ..engine.errors import StreamError  # noqa: PLC0415
-    from ..flows.bot import PluginError  # noqa: PLC0415
-    from ..flows.client import LoginError, SendError  # noqa: PLC0415
-    from ..flows.store import StoreError  # noqa: PLC0415
     from ..protocol.errors import ProtocolError  # noqa: PLC0415
     from ..server.app import PortTaken  # noqa: PLC0415
     from ..server.storage import StorageError  # noqa: PLC0415

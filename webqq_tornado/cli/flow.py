@@ -26,7 +26,7 @@ from tornado.ioloop import PeriodicCallback
 
 from ..engine.stats import Stats
 from ..engine.stream import HTTPStream
-from ..flows.ready import ReadyFlow
+from ..flows.flow import ReadyFlow
 from .console import Screen, show_logs
 from .http_options import http_options, take_http_options
 from .numbers import TEXT

@@ -16,8 +16,8 @@ from typing import IO, Any
 
 import click
 
+from ..client.store import Store
 from ..files import reason, replaced_file
-from ..flows.store import Store
 from .console import printable, show_entries
 from .numbers import TEXT
 from .streams import is_unicode_output

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
+from ..client.client import Client, PasswordNeeded
+from ..client.store import Store
 from ..engine.errors import StreamError
 from ..engine.stream import HTTPStream
-from ..flows.client import Client, PasswordNeeded
-from ..flows.store import Store
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError
 from .asking import Asking

@@ -24,8 +24,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from ..engine.errors import StreamError
-from ..flows.client import (
+from ..client.client import (
     LOGGED_OUT,
     Client,
     Happening,
@@ -35,7 +34,8 @@ from ..flows.client import (
     StateChange,
     WrongPassword,
 )
-from ..flows.store import StoreError
+from ..client.store import StoreError
+from ..engine.errors import StreamError
 from ..protocol.errors import ProtocolError
 from .console import printable
 

@@ -17,11 +17,11 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.patch_stdout import patch_stdout
 
+from ..client.client import Client, ContactError, Happening, SendError
+from ..client.contacts import Contact, Message, kind_of, name_of
+from ..client.outbox import Receipt
+from ..client.store import StoreError
 from ..engine.errors import StreamError
-from ..flows.account.contacts import Contact, Message, kind_of, name_of
-from ..flows.account.outbox import Receipt
-from ..flows.client import Client, ContactError, Happening, SendError
-from ..flows.store import StoreError
 from ..protocol.codes import Status
 from ..protocol.errors import ProtocolError
 from ..protocol.models import Content, Discussion, Friend, Group

@@ -11,10 +11,10 @@ import click
 
 from ..engine.request import Request
 from ..files import read_json
+from ..flows.flow import ReadyFlow
 from ..flows.job import Job
 from ..flows.mirror import Mirror
 from ..flows.monitor import Monitor
-from ..flows.ready import ReadyFlow
 from ..flows.sync import Sync
 from .console import Screen, show_logs
 from .flow import run_flow

@@ -11,7 +11,7 @@ from typing import IO, Any, TypeVar
 import click
 from rich.text import Text
 
-from ..flows.ready import Report
+from ..flows.flow import Report
 from .console import Screen, in_one_line
 from .streams import is_unicode_output
 from .tables import show_table

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import click
 
+from ..client.store import Store, StoreError
 from ..engine.urls import normal_url
 from ..files import FileError
-from ..flows.store import Store, StoreError
 from ..protocol import wire
 from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from .accounts import Login, known_logins

@@ -1,1 +1,34 @@
-"""Conversations written on the engine: WebQQ's client and bot, and flows to start from."""
+"""Flows for everyday work, to use and to read: watch, fetch lists, run jobs, keep copies.
+
+>>> from webqq_tornado.flows import Monitor
+>>> Monitor(["https://example.org/"], rounds=3).run()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .flow import ReadyFlow, Report
+    from .job import Job
+    from .mirror import Mirror
+    from .monitor import Monitor
+    from .sync import Sync
+
+__all__ = ["Job", "Mirror", "Monitor", "ReadyFlow", "Report", "Sync"]
+
+#: Where the public names are.
+_MODULES = {
+    "flow": "ReadyFlow Report",
+    "job": "Job",
+    "mirror": "Mirror",
+    "monitor": "Monitor",
+    "sync": "Sync",
+}
+
+if TYPE_CHECKING:
+    _MODULE_OF: dict[str, str]
+else:  # where type checkers would take any name for one of ours
+    _MODULE_OF, __getattr__, __dir__ = lazy_names(globals(), _MODULES)

@@ -20,7 +20,7 @@ from ..engine.request import Request
 from ..engine.response import Response
 from ..engine.urls import join_url
 from ..retry import Retry, retry_after
-from .ready import ReadyFlow, Report
+from .flow import ReadyFlow, Report
 
 __all__ = ["Job"]
 

@@ -24,7 +24,7 @@ from ..engine.pipes import Progress
 from ..engine.request import Request
 from ..engine.response import Response, unix_time
 from ..retry import Retry
-from .ready import ReadyFlow, Report
+from .flow import ReadyFlow, Report
 
 __all__ = ["Mirror", "path_of"]
 

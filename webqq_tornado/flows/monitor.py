@@ -18,7 +18,7 @@ from ..engine.chain import Link, Next
 from ..engine.errors import StreamError, safe_url
 from ..engine.request import Request
 from ..engine.response import Response
-from .ready import ReadyFlow, Report
+from .flow import ReadyFlow, Report
 
 __all__ = ["Monitor", "Watch"]
 

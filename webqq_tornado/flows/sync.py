@@ -25,8 +25,8 @@ from ..engine.response import Response
 from ..engine.urls import join_url
 from ..files import read_json, reason, replaced_file
 from ..retry import Retry
+from .flow import ReadyFlow, Report
 from .linkheader import HeaderLink, parse_links
-from .ready import ReadyFlow, Report
 
 __all__ = ["Sync"]
 

@@ -59,7 +59,7 @@ SMARTQQ_LOGIN_REFERER = (
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The base address of each host, scheme included, without a slash at the end.
+    """Base addresses of the hosts of one server, scheme included, without a slash at the end.
 
     Args:
         check: ``check.ptlogin2.qq.com``.
@@ -70,6 +70,10 @@ class Endpoints:
         s: ``s.web2.qq.com``: contacts.
         web: ``web.qq.com``: heartbeat.
         ptlogin: ``ptlogin2.qq.com``: logout of SmartQQ.
+
+    Example:
+        >>> Endpoints.at("http://127.0.0.1:8100").d
+        'http://127.0.0.1:8100'
     """
 
     check: str

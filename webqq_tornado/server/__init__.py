@@ -1,1 +1,36 @@
-"""A WebQQ-compatible server: the embedded default, a local QQ for bot developers."""
+"""A WebQQ-compatible server: the embedded default, a local QQ for bot developers.
+
+>>> from webqq_tornado.server import Storage, WebQQServer
+>>> server = WebQQServer(Storage("server.db"))
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .app import PortTaken, WebQQServer
+    from .storage import Storage, StorageError
+    from .tls import certificates
+
+__all__ = [
+    "PortTaken",
+    "Storage",
+    "StorageError",
+    "WebQQServer",
+    "certificates",
+]
+
+#: Where the public names are.
+_MODULES = {
+    "app": "PortTaken WebQQServer",
+    "storage": "Storage StorageError",
+    "tls": "certificates",
+}
+
+if TYPE_CHECKING:
+    _MODULE_OF: dict[str, str]
+else:  # where type checkers would take any name for one of ours
+    _MODULE_OF, __getattr__, __dir__ = lazy_names(globals(), _MODULES)

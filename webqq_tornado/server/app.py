@@ -194,6 +194,14 @@ class WebQQServer(Site):
     ) -> int:
         """Serve on a port, or on the next one that is free.
 
+        Args:
+            first: port that is tried first.
+            tries: ports, one after the other.
+            address: IP address to listen on.
+
+        Returns:
+            The port.
+
         Raises:
             PortTaken: none of them is.
         """
@@ -203,6 +211,15 @@ class WebQQServer(Site):
         self, first: int, files: Certificates, tries: int = 20, address: str = "127.0.0.1"
     ) -> int:
         """`listen_tls` on a port, or on the next one that is free.
+
+        Args:
+            first: port that is tried first.
+            files: certificates, see `certificates`.
+            tries: ports, one after the other.
+            address: IP address to listen on.
+
+        Returns:
+            The port.
 
         Raises:
             PortTaken: none of them is.

@@ -89,7 +89,11 @@ def certificates(directory: Path, addresses: Iterable[str] = ()) -> Certificates
         addresses: IP addresses that the server has; those outside of loopback are left out.
 
     Raises:
-        CertificateError: a file can not be written or read.
+        CertificateError: a file cannot be written or read.
+
+    Example:
+        >>> files = certificates(Path("state"))
+        >>> server.listen_tls(8443, files)
     """
     paths = Certificates(directory / "ca.pem", directory / "server.pem")
     try:

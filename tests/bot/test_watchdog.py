@@ -1,0 +1,113 @@
+"""The watch: who holds up the loop is named."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+
+import pytest
+
+from webqq_tornado.bot.watchdog import Blocked, Watch, place_of
+
+
+class Clock:
+    """A clock that stands still but for `work`."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Watched:
+    def __init__(self) -> None:
+        self.clock, self.told = Clock(), []
+        self.watch = Watch(0.25, self.told.append, self.clock)
+
+
+async def test_a_function_that_takes_long_is_told():
+    seen = Watched()
+    seen.watch.call(seen.clock.work, "a message", 0.5)
+    assert seen.told == [Blocked(seen.clock.work, 0.5, "a message")]
+
+
+async def test_only_a_step_that_takes_long_is_told_not_many_short_ones():
+    seen = Watched()
+
+    async def handle() -> str:
+        for seconds in (0.2, 0.2, 0.3, 0.2):
+            seen.clock.work(seconds)
+            await asyncio.sleep(0)
+        return "done"
+
+    assert await seen.watch.each_step(handle, "", handle()) == "done"
+    assert [blocked.seconds for blocked in seen.told] == [pytest.approx(0.3)]
+
+
+async def test_waiting_is_not_working():
+    seen = Watched()
+
+    async def handle() -> None:
+        task = asyncio.ensure_future(asyncio.sleep(0))
+        await task
+        asyncio.get_running_loop().call_soon(seen.clock.work, 9)
+        await asyncio.sleep(0)
+
+    await seen.watch.each_step(handle, "", handle())
+    assert seen.told == []
+
+
+async def test_a_step_within_a_step_is_told_of_the_inner_one_alone():
+    seen = Watched()
+
+    async def inner() -> None:
+        await asyncio.sleep(0)
+        seen.clock.work(1)
+
+    async def outer() -> None:
+        seen.clock.work(0.1)
+        await seen.watch.each_step(inner, "", inner())
+        seen.clock.work(0.1)
+
+    await seen.watch.each_step(outer, "", outer())
+    assert [blocked.function for blocked in seen.told] == [inner]
+
+
+async def test_what_is_raised_into_and_out_of_a_coroutine_passes():
+    seen = Watched()
+
+    async def handle() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            raise KeyError("cancelled") from None
+
+    task = asyncio.ensure_future(seen.watch.each_step(handle, "", handle()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(KeyError):
+        await task
+
+
+async def test_futures_are_awaited_as_they_are():
+    seen = Watched()
+    future = asyncio.get_running_loop().create_future()
+    future.set_result(7)
+    assert await seen.watch.each_step(print, "", future) == 7
+
+
+def a_function() -> None:
+    """To be found."""
+
+
+@pytest.mark.parametrize("function", [a_function, functools.partial(a_function)])
+def test_a_place_is_name_file_and_line(function):
+    assert place_of(function).startswith("a_function (")
+    assert ".py:" in place_of(function)
+
+
+def test_what_has_no_place_has_a_name():
+    assert place_of(print) == "print"

@@ -1,0 +1,564 @@
+"""`Bot`: handlers for what comes in to one client or several, commands, schedules, plugins.
+
+Example of a plugin, a Python file in which `bot` is there from the beginning::
+
+    @bot.command("weather", help="weather CITY", rate="5/min")
+    async def weather(message):
+        city = message.rest or (await message.ask("Which city?")).text
+        response = await bot.stream.fetch(f"https://example.org/weather?q={city}")
+        message.reply(response.text)
+
+What is called when:
+
+- Messages of one conversation are handled one after the other, in the order of their coming;
+  those of others meanwhile. Of one message, first the command that it is, then the handlers, in
+  the order of their registration. A handler that waits in `ask`, and one with `concurrent=True`,
+  is not waited for.
+- An answer that `ask` waits for goes there alone: neither middlewares nor handlers get it.
+- Middlewares get a message before all handlers, in the order of their registration.
+- A message is handled when all its handlers are done, those with `concurrent=True` and those
+  that wait in `ask` as well. With a client that has a `store`, one that is not handled when the
+  process ends, be it by kill -9, is handed out again by the next one: at least once, and
+  `Message.again` tells. With `at_most_once=True` it is only if its handlers were not called yet.
+  A message whose handlers were begun three times, and the process ended each time, is given up,
+  which is logged.
+- What a handler raises is logged, and changes nothing for others. What a middleware raises is
+  logged, and the message goes no further: it may have been about to be refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar, overload
+
+from ..client.address import Kind
+from ..client.client import Client
+from ..client.contacts import Contact, name_of
+from ..client.listeners import check_callable
+from ..client.lookup import ContactError, found_by_one
+from ..engine.stream import HTTPStream
+from ..protocol.models import Content
+from .builtin_commands import builtin_rules
+from .dispatch import Dispatch
+from .events import Listener, check_event
+from .invocation import Calls, logger, release_turn
+from .keyvalue import Drawer, MemoryValues, Values, checked_values
+from .mentions import said_to
+from .message import Message, Person
+from .permissions import GROUP_ADMIN, GROUP_OWNER, OWNER, Permission, owners_of
+from .plugins import Plugin, PluginError, Plugins
+from .questions import NoAnswerError
+from .ratelimit import Rate
+from .registry import Middleware, Scopes
+from .rules import Handler, WhoGiven, rule_of
+from .schedule import Cron, Every, Schedule, Timetable
+from .watchdog import place_of
+
+__all__ = [
+    "GROUP_ADMIN",
+    "GROUP_OWNER",
+    "OWNER",
+    "Bot",
+    "ContactError",
+    "Handler",
+    "Message",
+    "NoAnswerError",
+    "Permission",
+    "Person",
+    "PluginError",
+    "Rate",
+]
+
+#: Seconds between two looks at the files of plugins.
+LOOK_SECONDS = 1.0
+#: What is told to who calls a handler more often than its rate.
+NOTICE = "That is more often than I can bear; again in {wait} s, please."
+#: Characters of a question that an error has.
+SHOWN = 60
+
+F = TypeVar("F", bound=Callable[..., object])
+#: Whom one can ask: who wrote a message, somebody, a contact, or its name or QQ number.
+Whom: TypeAlias = "Message | Person | Contact | str | int"
+
+
+class Bot:
+    """Answers to what clients hear.
+
+    Args:
+        client: its account; the bot never answers that account's own messages.
+        name: by which it is addressed in groups, as in "@name ping"; "!ping" always works. By
+            default the account's nick.
+        owners: QQ numbers of those who have the permission `OWNER`.
+        store: where `store` keeps values: a `webqq_tornado.client.store.Store`; by default the
+            client's, else in memory.
+        refusal: what is told to who lacks a permission; empty for nothing.
+        at_most_once: a message is marked as handled before its handlers are called, and not
+            after them; see above. Plugins may set the attribute.
+
+    Raises:
+        TypeError: an owner is no number, or the store's methods are `async def`.
+
+    Example:
+        >>> bot = Bot(client, name="Robot", owners=[10001])
+        >>> @bot.on_message(text="^hi")
+        ... def greet(message):
+        ...     message.reply(f"hello {message.sender}")
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        name: str = "",
+        *,
+        owners: int | Iterable[int] = (),
+        store: Values | None = None,
+        refusal: str = "",
+        at_most_once: bool = False,
+    ) -> None:
+        self.client = client
+        self.at_most_once = at_most_once
+        self.clients: list[Client] = []
+        self.owners = owners_of(owners)
+        self._name, self._refusal = name, refusal
+        kept = store if store is not None else client.store or MemoryValues()
+        self._values = checked_values(kept)
+        self._scopes = Scopes("commands", "")
+        self._calls = Calls(self._scopes)
+        self._dispatch = Dispatch(self, self._scopes, self._calls, self.owners)
+        self._plugins = Plugins(self, self._scopes)
+        self._looking: Timetable | None = None
+        commands, _ = self._scopes
+        commands.rules += builtin_rules(
+            lambda message: self.name_for(message.client), self._dispatch.commands
+        )
+        self.add(client)
+
+    def __repr__(self) -> str:
+        accounts = ", ".join(str(client.account) for client in self.clients)
+        plugins = ", ".join(self._plugins.names) or "none"
+        return f"<Bot {self.name!r} of {accounts}; plugins: {plugins}>"
+
+    def add(self, client: Client) -> None:
+        """Answer to what another client hears, too; `Message.client` and `account` tell which.
+
+        Args:
+            client: of another account.
+        """
+        if client not in self.clients:
+            self.clients.append(client)
+            client.on_event(functools.partial(self._dispatch.take, client))
+            client.on_incoming(functools.partial(self._dispatch.deliver, client))
+
+    def close(self) -> None:
+        """Unload the plugins, stop the schedules, and cancel what runs.
+
+        Messages that are not handled then, or come in later, are left to the next process.
+        """
+        self._dispatch.close()
+        if self._looking is not None:
+            self._looking.stop()
+        for plugin in self._plugins:
+            self._plugins.unload(plugin.name)
+        for scope in self._scopes:
+            self._scopes.forget(scope)
+
+    @property
+    def name(self) -> str:
+        """By which it is addressed."""
+        return self.name_for(self.client)
+
+    @property
+    def stream(self) -> HTTPStream:
+        """The client's stream, for requests of handlers."""
+        return self.client.stream
+
+    def name_for(self, client: Client) -> str:
+        """By which it is addressed by the contacts of a client.
+
+        Args:
+            client: one of `clients`.
+        """
+        return self._name or client.nick or str(client.account or "")
+
+    def addressed(self, text: str) -> str | None:
+        """What is said to the bot in a group: after "!" or "@name"; None if it is not meant.
+
+        Args:
+            text: of the message.
+        """
+        return said_to([self.name], text)
+
+    def store(self, namespace: str = "") -> Drawer:
+        """What a plugin keeps, as a mapping from texts to what JSON knows.
+
+        Args:
+            namespace: keeps those of one plugin apart from another's; by default its name.
+
+        Example:
+            >>> seen = bot.store("seen")
+            >>> seen["Ann"] = {"times": 3}
+        """
+        return Drawer(self._values, namespace or self._scopes.current.name or "bot")
+
+    # -- handlers -----------------------------------------------------------------------------
+
+    @overload
+    def on_message(self, handler: Handler, /) -> Handler: ...
+
+    @overload
+    def on_message(
+        self,
+        /,
+        *,
+        friend: WhoGiven | None = None,
+        group: WhoGiven | None = None,
+        discussion: WhoGiven | None = None,
+        stranger: WhoGiven | None = None,
+        text: str | re.Pattern[str] | None = None,
+        at_me: bool = False,
+        permission: Permission | None = None,
+        refusal: str | None = None,
+        rate: str | Rate | None = None,
+        notice: str = NOTICE,
+        concurrent: bool = False,
+    ) -> Callable[[Handler], Handler]: ...
+
+    def on_message(
+        self,
+        handler: Handler | None = None,
+        /,
+        *,
+        friend: WhoGiven | None = None,
+        group: WhoGiven | None = None,
+        discussion: WhoGiven | None = None,
+        stranger: WhoGiven | None = None,
+        text: str | re.Pattern[str] | None = None,
+        at_me: bool = False,
+        permission: Permission | None = None,
+        refusal: str | None = None,
+        rate: str | Rate | None = None,
+        notice: str = NOTICE,
+        concurrent: bool = False,
+    ) -> Handler | Callable[[Handler], Handler]:
+        r"""Have a function called with each `Message`; as a decorator, bare or with conditions.
+
+        Args:
+            handler: the function, sync or async; one that raises is logged and stops nothing.
+            friend: of friends with this name, mark or QQ number, of one of several, or of all
+                friends (True). With `group`, `discussion` or `stranger` besides, of any of them.
+            group: in groups, likewise; one's own mark counts as well as the name.
+            discussion: in discussions, likewise; they have no numbers.
+            stranger: of those who write by way of a group or discussion. False, for each of the
+                four, leaves them out.
+            text: only where this regular expression is found; see `Message.match`.
+            at_me: only where the bot is meant; `text` is then looked for in `Message.said`.
+            permission: only if the sender may.
+            refusal: what is told to who may not; by default the bot's own.
+            rate: how often each user may: "5/min" or `Rate(5, 60)`.
+            notice: what is told, once in that time, to who tries more often; ``{wait}`` is the
+                number of seconds to wait. Empty for nothing.
+            concurrent: the messages that follow do not wait until it is done.
+
+        Raises:
+            ValueError: `text` is no regular expression, or `rate` no rate.
+            TypeError: a name, mark or number is neither text nor number.
+
+        Example:
+            >>> @bot.on_message(group=["Square", 20001], text=r"(?i)\bhelp\b", rate="1/min")
+            ... async def help_out(message):
+            ...     await message.reply("What about?", at_sender=True)
+        """
+        register = self._registering(
+            {"friend": friend, "group": group, "discussion": discussion, "stranger": stranger},
+            refusal=refusal,
+            text=text,
+            at_me=at_me,
+            permission=permission,
+            rate=rate,
+            notice=notice,
+            is_concurrent=concurrent,
+        )
+        return register if handler is None else register(handler)
+
+    def command(
+        self,
+        word: str,
+        *,
+        help: str = "",
+        friend: WhoGiven | None = None,
+        group: WhoGiven | None = None,
+        discussion: WhoGiven | None = None,
+        stranger: WhoGiven | None = None,
+        text: str | re.Pattern[str] | None = None,
+        permission: Permission | None = None,
+        refusal: str | None = None,
+        rate: str | Rate | None = None,
+        notice: str = NOTICE,
+        concurrent: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Have a function called when its word is said to the bot; `help` lists it.
+
+        In private that is "weather" or "!weather", elsewhere "!weather" or "@name weather". What
+        follows is `Message.rest`. A command takes the place of one with the same word.
+
+        Args:
+            word: of it, in any case.
+            help: what users are told about it.
+            text: must be found in what follows the word.
+            friend: like the rest, see `on_message`.
+            group: see there.
+            discussion: see there.
+            stranger: see there.
+            permission: see there.
+            refusal: see there.
+            rate: see there.
+            notice: see there.
+            concurrent: see there.
+
+        Raises:
+            ValueError: as there; or it is not one word.
+            TypeError: as there.
+
+        Example:
+            >>> @bot.command("roll", help="rolls a die", rate="3/min")
+            ... def roll(message):
+            ...     message.reply(f"{message.sender} has a {random.randint(1, 6)}")
+        """
+        if len(word.split()) != 1 or word != word.strip():
+            raise ValueError(f"command {word!r}: give one word; what follows it is message.rest")
+        return self._registering(
+            {"friend": friend, "group": group, "discussion": discussion, "stranger": stranger},
+            refusal=refusal,
+            text=text,
+            command=word.removeprefix("!").casefold(),
+            help=help,
+            permission=permission,
+            rate=rate,
+            notice=notice,
+            is_concurrent=concurrent,
+        )
+
+    def _registering(
+        self, origins: dict[str, WhoGiven | None], *, refusal: str | None, **others: Any
+    ) -> Callable[[Handler], Handler]:
+        refusal = self._refusal if refusal is None else refusal
+        kinds = {Kind(kind): given for kind, given in origins.items()}
+        # What is wrong with the arguments is said where they are given.
+        rule = rule_of(print, origins=kinds, refusal=refusal, **others)
+
+        def register(function: Handler) -> Handler:
+            handler = check_callable(function, "a handler")
+            self._scopes.current.rules.append(replace(rule, handler=handler))
+            return function
+
+        return register
+
+    def on_event(self, *names: str) -> Callable[[F], F]:
+        """Have a function called when something happens that is no message; as a decorator.
+
+        Args:
+            names: of the events: "friend_online", "kicked" ...; `happenings.EVENTS` has them
+                all, with the type of the value that the function gets.
+
+        Raises:
+            ValueError: there is no such event, or none is named.
+
+        Example:
+            >>> @bot.on_event("friend_online")
+            ... def welcome(event):
+            ...     event.client.send(event.friend.contact, "welcome back")
+        """
+        if not names or callable(names[0]):
+            raise ValueError('on_event: name at least one event, as in @bot.on_event("kicked")')
+        checked = frozenset(check_event(name) for name in names)
+
+        def register(function: F) -> F:
+            check_callable(function, "a listener")
+            self._scopes.current.listeners.append(Listener(checked, function))
+            return function
+
+        return register
+
+    def middleware(self, function: Middleware) -> Middleware:
+        """Have an `async def` called with each message before the handlers; as a decorator.
+
+        Args:
+            function: gets the message, and `call_next`, which it awaits with that message, or
+                with another in its place (see `Message.with_text`), or not at all.
+
+        Raises:
+            TypeError: it is no `async def`.
+
+        Example:
+            >>> @bot.middleware
+            ... async def time_it(message, call_next):
+            ...     began = time.perf_counter()
+            ...     await call_next(message)
+            ...     print(message.text, time.perf_counter() - began)
+        """
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"middleware {function!r}: write async def f(message, call_next)")
+        self._scopes.current.middlewares.append(function)
+        return function
+
+    # -- questions ----------------------------------------------------------------------------
+
+    async def ask(self, whom: Whom, question: Content | str, timeout: float = 60) -> Message:
+        """Ask something, and wait for the next message, which then reaches nobody else.
+
+        Args:
+            whom: the sender of a message, where it came from; or somebody in private; or, of a
+                group or discussion, whoever answers first there.
+            question: what to ask.
+            timeout: in seconds, from when the question is delivered.
+
+        Returns:
+            The message that is the answer.
+
+        Raises:
+            NoAnswerError: a `TimeoutError`: none has come.
+            SendError: the question was not delivered.
+            ContactError: a `LookupError`: there is nobody of that name or number, or there are
+                several, of whom it says the numbers.
+
+        Example:
+            >>> answer = await bot.ask("Ann", "Shall I go on?", timeout=30)
+            >>> is_yes = answer.text.strip().casefold() == "yes"
+        """
+        client, contact, person = await self._whom(whom)
+        answer = self._dispatch.asks.expect(client, contact, person)
+        self._scopes.current.own(answer)
+        release_turn()
+        try:
+            await asyncio.shield(client.send(contact, question))
+            return await asyncio.wait_for(answer, timeout)
+        except asyncio.TimeoutError:
+            asked = question if isinstance(question, str) else question.text
+            asked = asked if len(asked) <= SHOWN else asked[: SHOWN - 1] + "…"
+            who = person or name_of(contact)
+            raise NoAnswerError(f"{who} did not answer {asked!r} within {timeout:g} s") from None
+        finally:
+            answer.cancel()
+
+    async def _whom(self, whom: Whom) -> tuple[Client, Contact, Person | None]:
+        if isinstance(whom, Message):
+            return whom.client, whom.contact, whom.sender
+        if isinstance(whom, Person):
+            return whom.client, whom.contact, None
+        if not isinstance(whom, (str, int)):
+            clients = [client for client in self.clients if client.contacts.same(whom) is not None]
+            return (clients or self.clients)[0], whom, None
+        try:
+            return *await found_by_one(self.clients, whom), None
+        except ContactError as error:
+            if error.candidates:
+                raise
+            raise ContactError(f"ask: there is no contact {whom!r}; {error}", error.name) from None
+
+    # -- schedules ----------------------------------------------------------------------------
+
+    def every(self, seconds: float) -> Callable[[F], F]:
+        """Have a function called again and again; as a decorator.
+
+        It is called without arguments, whether the client is online or not. A time at which it
+        still runs, or at which the machine slept, is left out.
+
+        Args:
+            seconds: between two calls, and before the first.
+
+        Raises:
+            ValueError: it is not above 0.
+
+        Example:
+            >>> @bot.every(3600)
+            ... async def look():
+            ...     response = await bot.stream.fetch("https://example.org/news")
+        """
+        return self._scheduling(Every(seconds, time.time()))
+
+    def cron(self, expression: str, tz: str | tzinfo | None = None) -> Callable[[F], F]:
+        """Have a function called at the times of a cron expression; else like `every`.
+
+        Args:
+            expression: minute, hour, day, month, day of the week.
+            tz: zone, such as "Asia/Shanghai"; by default the machine's.
+
+        Raises:
+            ValueError: the expression, or the zone, is none.
+
+        Example:
+            >>> @bot.cron("0 9 * * 1-5", tz="Asia/Shanghai")
+            ... def good_morning():
+            ...     bot.client.send(bot.client.find("Square"), "good morning")
+        """
+        return self._scheduling(Cron(expression, tz))
+
+    def _scheduling(self, schedule: Schedule) -> Callable[[F], F]:
+        def register(function: F) -> F:
+            check_callable(function, "what is to be done")
+            scope = self._scopes.current
+            running: asyncio.Task[None] | None = None
+
+            def call() -> None:
+                nonlocal running
+                if running is None or running.done():
+                    running = self._calls.start(scope, function, f"its schedule {schedule}")
+                else:
+                    logger.debug("%s still runs: left out this time", place_of(function))
+
+            scope.schedule(Timetable(schedule, call, self.stream.ioloop))
+            return function
+
+        return register
+
+    # -- plugins ------------------------------------------------------------------------------
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """Names of the plugins that are loaded."""
+        return self._plugins.names
+
+    def load_plugin(self, plugin: str | Path) -> Plugin:
+        """Run a Python file, or package, that registers handlers with the global name `bot`.
+
+        If it defines `setup`, that is called with the bot; `teardown`, when it is unloaded, or
+        when a new version has been set up in its place. One that is loaded already is loaded
+        again.
+
+        Args:
+            plugin: a file, the folder of a package, or the name of a module that can be imported.
+
+        Raises:
+            PluginError: there is none, or it fails; a version before it goes on.
+        """
+        return self._plugins.load(plugin)
+
+    def unload_plugin(self, name: str) -> None:
+        """End a plugin: its handlers, schedules, middlewares, questions and tasks.
+
+        Args:
+            name: of its file or folder, without .py.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        self._plugins.unload(name)
+
+    def watch_plugins(self, seconds: float = LOOK_SECONDS) -> None:
+        """From now on, load plugins again whose files have changed.
+
+        Args:
+            seconds: between two looks at their times.
+        """
+        if self._looking is not None:
+            self._looking.stop()
+        self._looking = Timetable(Every(seconds), self._plugins.look, self.stream.ioloop)
+        self._looking.start()

@@ -1,0 +1,231 @@
+"""What comes in to a bot, on its way: answers, middlewares, commands, handlers, listeners."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from ..client.client import Client, State, StateChange
+from ..client.client import Happening as Heard
+from ..client.contacts import Message as Event
+from ..client.incoming import IncomingMessage
+from ..client.outbox import SendError
+from ..engine.errors import StreamError
+from ..protocol.codes import Status
+from ..protocol.errors import ProtocolError
+from ..protocol.models import StatusChange
+from .acknowledgement import Acknowledgement
+from .conversations import Lanes
+from .events import Happening, happenings_of
+from .invocation import Calls, log_failure, logger
+from .message import Host, Message, conversation_of, message_of
+from .permissions import is_permitted
+from .questions import Asks
+from .registry import CallNext, Middleware, Scope, Scopes
+from .rules import Rule
+
+__all__ = ["Dispatch"]
+
+
+class Answering(Host, Protocol):
+    """What a dispatch needs of its bot."""
+
+    at_most_once: bool
+
+
+class Dispatch:
+    """Takes what clients hear to whom it concerns.
+
+    Args:
+        bot: whose messages they are.
+        scopes: with rules, listeners and middlewares.
+        calls: for calling them.
+        owners: QQ numbers of the bot's owners.
+    """
+
+    def __init__(
+        self, bot: Answering, scopes: Scopes, calls: Calls, owners: frozenset[int]
+    ) -> None:
+        self._bot, self._scopes, self._calls = bot, scopes, calls
+        self._owners = owners
+        self._is_closed = False
+        self.asks = Asks()
+        self._lanes = Lanes()
+        self._statuses: dict[Client, dict[int, Status]] = {}
+
+    def close(self) -> None:
+        """Handle nothing any more: what is not handled is for the next one."""
+        self._is_closed = True
+        _give_own()
+        self._lanes.close()
+
+    def take(self, client: Client, heard: Heard) -> None:
+        """A client has heard something.
+
+        Args:
+            client: which.
+            heard: what; a message comes as a incoming.
+        """
+        if isinstance(heard, Event):
+            return
+        if isinstance(heard, StateChange) and heard.state.is_over:
+            _give_own()
+        before = self._status_before(client, heard)
+        for name, happening in happenings_of(client, heard, before):
+            self._tell(name, happening)
+
+    def commands(self) -> dict[str, Rule]:
+        """All commands by their words; of two with the same word the later one counts."""
+        return {rule.command: rule for _, rule in self._rules() if rule.command}
+
+    # -- events -------------------------------------------------------------------------------
+
+    def _status_before(self, client: Client, heard: Heard) -> Status:
+        """How a friend was; who was not told of, by the list of the login, was offline."""
+        if isinstance(heard, StateChange) and heard.state is State.ONLINE:
+            presences = client.contacts.presences
+            self._statuses[client] = {uin: one.status for uin, one in presences.items()}
+        if not isinstance(heard, StatusChange):
+            return Status.OFFLINE
+        known = self._statuses.setdefault(client, {})
+        before = known.get(heard.uin, Status.OFFLINE)
+        known[heard.uin] = heard.status
+        return before
+
+    def _tell(self, name: str, happening: Happening) -> None:
+        for scope in self._scopes:
+            for listener in tuple(scope.listeners):
+                if name in listener.names:
+                    self._calls.start(scope, listener.function, f"the event {name}", happening)
+
+    # -- messages -----------------------------------------------------------------------------
+
+    def deliver(self, client: Client, incoming: IncomingMessage) -> None:
+        """A message has come to a client.
+
+        Args:
+            client: which.
+            incoming: of the message.
+        """
+        if self._is_closed:
+            return
+        message = message_of(self._bot, client, incoming)
+        at_most_once = self._bot.at_most_once
+        if at_most_once and incoming.tries:
+            logger.info("message of %s: it was being handled: not again", message.sender)
+            incoming.done()
+        elif not message.again and self.asks.take(message):
+            incoming.done()
+        else:
+            acknowledgement = Acknowledgement(
+                incoming, at_most_once=at_most_once, is_closed=lambda: self._is_closed
+            )
+            job = functools.partial(self._handle, message, acknowledgement)
+            self._lanes.put(conversation_of(message), job)
+
+    async def _handle(self, message: Message, acknowledgement: Acknowledgement) -> None:
+        steps = [(scope, step) for scope in self._scopes for step in scope.middlewares]
+        acknowledgement.begin()
+        try:
+            await self._pass(message, steps, acknowledgement)
+        except SystemExit:
+            acknowledgement.give()  # a handler that ends the program is done
+            raise
+        acknowledgement.end()
+
+    async def _pass(
+        self,
+        message: Message,
+        steps: list[tuple[Scope, Middleware]],
+        acknowledgement: Acknowledgement,
+    ) -> None:
+        """Through the first of the middlewares, and by what it calls through the rest."""
+        if not steps:
+            await self._handlers(message, acknowledgement)
+            return
+        (scope, middleware), *rest = steps
+        call_next = self._once(middleware, rest, acknowledgement)
+        try:
+            await self._calls.within(scope, middleware, message, message, call_next)
+        except Exception as error:
+            log_failure(middleware, message, error)
+
+    def _once(
+        self,
+        middleware: Middleware,
+        rest: list[tuple[Scope, Middleware]],
+        acknowledgement: Acknowledgement,
+    ) -> CallNext:
+        was_called = False
+
+        async def call_next(message: Message) -> None:
+            nonlocal was_called
+            if was_called:
+                raise RuntimeError("call_next was called before: a message is handled once")
+            was_called = True
+            await self._pass(message, rest, acknowledgement)
+
+        return call_next
+
+    async def _handlers(self, message: Message, acknowledgement: Acknowledgement) -> None:
+        commands = self.commands()
+        everyone = list(self._rules())
+        # A command that another one has taken the place of is none.
+        first = [(scope, rule) for scope, rule in everyone if commands.get(rule.command) is rule]
+        for scope, rule in (*first, *(one for one in everyone if not one[1].command)):
+            await self._apply(scope, rule, message, acknowledgement)
+
+    def _rules(self) -> Iterator[tuple[Scope, Rule]]:
+        for scope in self._scopes:
+            for rule in tuple(scope.rules):
+                yield scope, rule
+
+    async def _apply(
+        self, scope: Scope, rule: Rule, message: Message, acknowledgement: Acknowledgement
+    ) -> None:
+        try:
+            applied = await rule.applied(message)
+            may = applied is not None and await self._may(rule, applied)
+        except (SendError, StreamError, ProtocolError) as error:
+            logger.warning(
+                "message of %s: the QQ number is not to be had: %s", message.sender, error
+            )
+            acknowledgement.cut_off()
+            return
+        if applied is None or not may or not scope.is_open:
+            return
+        if rule.is_concurrent:
+            task = self._calls.start(scope, rule.handler, applied, applied)
+            if task is not None:
+                acknowledgement.wait_for(task, scope, is_apart=True)
+        else:
+            wait = functools.partial(acknowledgement.wait_for, scope=scope, is_apart=False)
+            await self._calls.finish(scope, rule.handler, applied, applied, on_task=wait)
+
+    async def _may(self, rule: Rule, message: Message) -> bool:
+        """Whether the sender may, now; if not, they may be told why."""
+        permission, limiter = rule.permission, rule.limiter
+        if permission and not await is_permitted(permission, message, self._owners):
+            _tell_sender(message, rule.refusal)
+            return False
+        if limiter is None:
+            return True
+        verdict = limiter.take(message.sender, time.monotonic())
+        if verdict.is_first:
+            _tell_sender(message, rule.notice.replace("{wait}", str(math.ceil(verdict.wait))))
+        return verdict.is_allowed
+
+
+def _give_own() -> None:
+    """Whose handler closes the bot, or logs the account out, has done what it was to do."""
+    acknowledgement = Acknowledgement.current()
+    if acknowledgement is not None:
+        acknowledgement.give()
+
+
+def _tell_sender(message: Message, text: str) -> None:
+    if text:
+        message.reply(text, at_sender=True)

@@ -1,0 +1,109 @@
+"""`Drawer`: what a plugin keeps, by key; on disk if the bot has a store."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, MutableMapping
+from typing import Any, Protocol
+
+__all__ = ["Drawer", "MemoryValues", "Values", "checked_values"]
+
+
+class Values(Protocol):
+    """Where values are kept; `webqq_tornado.client.store.Store` is one."""
+
+    def get(self, namespace: str, key: str, default: Any = None) -> Any:
+        """A value, or the default."""
+
+    def put(self, namespace: str, key: str, value: Any) -> None:
+        """Keep a value."""
+
+    def delete(self, namespace: str, key: str) -> bool:
+        """Forget a value; whether there was one."""
+
+    def values(self, namespace: str) -> dict[str, Any]:
+        """All values of a namespace by key."""
+
+
+class MemoryValues:
+    """Values that end with the process; otherwise as those of a store."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, dict[str, str]] = {}
+
+    def get(self, namespace: str, key: str, default: Any = None) -> Any:
+        """See `Values`."""
+        text = self._texts.get(namespace, {}).get(key)
+        return default if text is None else json.loads(text)
+
+    def put(self, namespace: str, key: str, value: Any) -> None:
+        """See `Values`."""
+        self._texts.setdefault(namespace, {})[key] = json.dumps(value)
+
+    def delete(self, namespace: str, key: str) -> bool:
+        """See `Values`."""
+        return self._texts.get(namespace, {}).pop(key, None) is not None
+
+    def values(self, namespace: str) -> dict[str, Any]:
+        """See `Values`."""
+        texts = self._texts.get(namespace, {})
+        return {key: json.loads(texts[key]) for key in sorted(texts)}
+
+
+def checked_values(values: Values) -> Values:
+    """The values, if a mapping can get at them: nobody awaits an item.
+
+    Raises:
+        TypeError: a method is `async def`.
+    """
+    for method in (values.get, values.put, values.delete, values.values):
+        if inspect.iscoroutinefunction(method):
+            raise TypeError(f"store {values!r}: {method.__name__} must not be async")
+    return values
+
+
+_MISSING = object()
+
+
+class Drawer(MutableMapping[str, Any]):
+    """The values of one namespace, as a mapping from texts to what JSON knows.
+
+    What one gets is a copy: to change a list, put the changed one in again. What was put in is
+    on disk when that returns, if the bot has a store.
+
+    Args:
+        values: where they are kept.
+        namespace: whose they are.
+
+    Example:
+        >>> scores = bot.store("quiz")
+        >>> scores["Ann"] = scores.get("Ann", 0) + 1
+    """
+
+    def __init__(self, values: Values, namespace: str) -> None:
+        self._values, self.namespace = values, namespace
+
+    def __repr__(self) -> str:
+        return f"<Drawer {self.namespace!r} of {len(self)}>"
+
+    def __getitem__(self, key: str) -> Any:
+        value = self._values.get(self.namespace, key, _MISSING)
+        if value is _MISSING:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"key {key!r}: a text, such as str({key!r})")
+        self._values.put(self.namespace, key, value)
+
+    def __delitem__(self, key: str) -> None:
+        if not self._values.delete(self.namespace, key):
+            raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values.values(self.namespace))
+
+    def __len__(self) -> int:
+        return len(self._values.values(self.namespace))

@@ -1,0 +1,263 @@
+"""`Message`: what a handler of a bot gets, and `Person`: who wrote it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from ..client.client import Client
+from ..client.contacts import Contact, Stranger, kind_of, name_of, uin_of
+from ..client.contacts import Message as Event
+from ..client.incoming import IncomingMessage
+from ..client.outbox import Receipt
+from ..protocol.models import Content, Discussion, Friend, Group, Member
+from .mentions import is_mentioned, said_to
+
+__all__ = ["Host", "Message", "Person", "conversation_of", "message_of", "person_in"]
+
+
+class Host(Protocol):
+    """What a message needs of its bot."""
+
+    async def ask(self, whom: Message, question: Content | str, timeout: float = 60) -> Message:
+        """Ask somebody, and wait for the answer."""
+
+    def name_for(self, client: Client) -> str:
+        """By which it is addressed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who wrote, or did something; prints as the name.
+
+    Two of them are equal if they are the same person, whatever they are called.
+
+    Args:
+        client: whose contact it is.
+        uin: number in this session.
+        name: what to call them.
+        contact: to write to them alone: a friend, or a stranger of a group or discussion.
+        is_owner: whether the group that they were met in is theirs.
+        is_admin: whether they administer that group; its owner does.
+
+    Example:
+        >>> @bot.on_message
+        ... async def who(message):
+        ...     message.reply(f"{message.sender} is {await message.sender.number()}")
+    """
+
+    client: Client = field(repr=False)
+    uin: int
+    name: str = field(compare=False)
+    contact: Friend | Stranger = field(repr=False, compare=False)
+    is_owner: bool = field(default=False, compare=False)
+    is_admin: bool = field(default=False, compare=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __format__(self, spec: str) -> str:
+        return format(self.name, spec)
+
+    async def number(self) -> int:
+        """The QQ number; the server is asked for it once a session.
+
+        Returns:
+            The number; 0 where the server does not tell.
+
+        Raises:
+            SendError: the client is not online.
+            StreamError: the server is not there.
+            ProtocolError: it does not answer with sense.
+        """
+        return await self.client.number_of(self.contact)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that came in, for a handler.
+
+    Args:
+        bot: that got it.
+        client: to whose account it came.
+        event: as the protocol has it.
+        sender: who wrote.
+        contact: whom a reply goes to: the friend, group, discussion or stranger.
+        match: of the handler's `text=`, or None.
+        rest: what follows the word of a command.
+        again: whether an earlier process had it, and was not done with it when it ended: its
+            handlers may have been called. See `Bot`.
+
+    Example:
+        >>> @bot.on_message(text=r"^good (morning|night)")
+        ... def greet(message):
+        ...     message.reply(f"good {message.match[1]}, {message.sender}")
+    """
+
+    bot: Host = field(repr=False)
+    client: Client = field(repr=False)
+    event: Event
+    sender: Person
+    contact: Contact
+    match: re.Match[str] | None = None
+    rest: str = ""
+    again: bool = False
+
+    @property
+    def content(self) -> Content:
+        """Texts, faces and pictures in order."""
+        return self.event.content
+
+    @property
+    def text(self) -> str:
+        """The plain text, faces as their names in brackets."""
+        return self.event.content.text
+
+    @property
+    def said(self) -> str:
+        """The text without the bot's name, or "!", in front of it."""
+        said = self.said_to_bot
+        return self.text.strip() if said is None else said
+
+    @property
+    def said_to_bot(self) -> str | None:
+        """What follows the bot's name, or "!"; None if neither is in front of it."""
+        return said_to(self._names, self.text, self._others())
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """How people here call the bot: by its name, and by its card in the group."""
+        group = self.group
+        me = self.client.contacts.member(group.gid, self.account) if group else None
+        return self.bot.name_for(self.client), me.card if me else ""
+
+    def _others(self) -> Iterator[str]:
+        """What the others are called who are in the group or discussion."""
+        contacts = self.client.contacts
+        if isinstance(self.contact, (Group, Discussion)):
+            for member in contacts.members(self.contact):
+                if member.uin not in (self.account, contacts.own):
+                    yield member.nick
+                    yield member.card if isinstance(member, Member) else ""
+
+    @property
+    def time(self) -> int:
+        """When the server got it: Unix time in seconds."""
+        return self.event.time
+
+    @property
+    def account(self) -> int:
+        """QQ number of the account that it came to."""
+        return self.client.account
+
+    @property
+    def group(self) -> Group | None:
+        """The group it came by; None if it came another way."""
+        return self.contact if isinstance(self.contact, Group) else None
+
+    @property
+    def discussion(self) -> Discussion | None:
+        """The discussion it came by; None if it came another way."""
+        return self.contact if isinstance(self.contact, Discussion) else None
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody else reads it: it is from a friend or a stranger."""
+        return not isinstance(self.contact, (Group, Discussion))
+
+    @property
+    def is_from_stranger(self) -> bool:
+        """Whether it is from somebody who is no friend, by way of a group or discussion."""
+        return isinstance(self.contact, Stranger)
+
+    @property
+    def at_me(self) -> bool:
+        """Whether the bot is meant: in private always, else when it is addressed or named."""
+        if self.is_private or self.said_to_bot is not None:
+            return True
+        return is_mentioned(self._names, self.text, self._others())
+
+    def reply(self, content: Content | str, *, at_sender: bool = False) -> asyncio.Future[Receipt]:
+        """Answer where it came from.
+
+        Args:
+            content: what.
+            at_sender: where others read it too, say for whom it is.
+
+        Returns:
+            A future: the receipt, or `SendError`. It need not be awaited.
+
+        Raises:
+            ValueError: there is nothing in it.
+        """
+        if at_sender and not self.is_private:
+            content = Content.of(content) if isinstance(content, str) else content
+            at = f"@{self.sender} "
+            content = Content.of(at, *content.parts, font=content.font)
+        return self.client.send(self.contact, content)
+
+    async def ask(self, question: Content | str, timeout: float = 60) -> Message:
+        """Ask the sender something, here, and wait for the answer. See `Bot.ask`.
+
+        Args:
+            question: content or text.
+            timeout: seconds.
+        """
+        return await self.bot.ask(self, question, timeout)
+
+    def with_text(self, text: str) -> Message:
+        """The same message with another text, for middlewares.
+
+        Args:
+            text: in place of what it said.
+        """
+        return replace(self, event=replace(self.event, content=Content.of(text)))
+
+
+def message_of(bot: Host, client: Client, incoming: IncomingMessage) -> Message:
+    """What the bot's handlers get for what came to a client.
+
+    Args:
+        bot: that got it.
+        client: to which it came.
+        incoming: as it came.
+    """
+    event = incoming.message
+    contact = incoming.contact or client.contact_of(event)
+    sender = person_in(client, contact, event.sender)
+    if not event.sender and incoming.sender:  # of an earlier session, and not found in this one
+        sender = replace(sender, name=incoming.sender)
+    return Message(bot, client, event, sender, contact, again=incoming.again)
+
+
+def person_in(client: Client, contact: Contact, uin: int) -> Person:
+    """Somebody in a group or discussion, or a friend or stranger.
+
+    Args:
+        client: whose contact it is.
+        contact: the conversation.
+        uin: of the person.
+    """
+    if isinstance(contact, (Friend, Stranger)):
+        return Person(client, uin, name_of(contact) or str(uin), contact)
+    contacts = client.contacts
+    member = next((one for one in contacts.members(contact) if one.uin == uin), None)
+    person = contacts.person(contact, uin)
+    name = (member.name if member else "") or name_of(person)
+    is_owner = is_admin = False
+    if isinstance(contact, Group):
+        details = contacts.details.get(contact.gid)
+        is_owner = details is not None and details.owner == uin
+        is_admin = is_owner or (isinstance(member, Member) and member.flag % 2 == 1)
+    return Person(client, uin, name, person, is_owner, is_admin)
+
+
+def conversation_of(message: Message) -> object:
+    """What is the same for all messages of one conversation, also in the next session."""
+    client, contact = message.client, message.contact
+    # Only who shares a name is told apart by a number, which the next session does not have.
+    uin = uin_of(contact) if client.contacts.has_namesake(contact) else 0
+    return client.account, kind_of(contact), name_of(contact), uin

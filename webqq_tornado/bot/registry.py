@@ -1,0 +1,156 @@
+"""What a plugin, or the program itself, has registered with a bot: it goes all at once.
+
+Whoever registers something does not say in whose name: that is a context variable, which a
+function of a plugin has wherever it is called, and so have the tasks that it starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+from .events import Listener
+from .message import Message
+from .rules import Rule
+from .schedule import Timetable
+
+__all__ = ["CallNext", "Middleware", "Scope", "Scopes"]
+
+#: What a middleware gets to go on with.
+CallNext: TypeAlias = Callable[[Message], Awaitable[None]]
+#: An `async def` that gets each message, and what to go on with.
+Middleware: TypeAlias = Callable[[Message, CallNext], Awaitable[object]]
+
+_current: ContextVar[Scope | None] = ContextVar("webqq_tornado scope", default=None)
+
+
+class Scope:
+    """All that was registered in one name.
+
+    Args:
+        name: of the plugin; empty for the program itself.
+
+    Attributes:
+        is_open: whether it is in force.
+        rules: conditions and handlers, as registered.
+        listeners: of events, as registered.
+        middlewares: as registered.
+        timetables: of schedules; they run while it is open.
+        running: tasks and futures that end with it.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.is_open = False
+        self.rules: list[Rule] = []
+        self.listeners: list[Listener] = []
+        self.middlewares: list[Middleware] = []
+        self.timetables: list[Timetable] = []
+        self.running: set[asyncio.Future[Any]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Scope {self.name!r} {'open' if self.is_open else 'closed'}>"
+
+    def open(self) -> None:
+        """From now on it is in force."""
+        self.is_open = True
+        for timetable in self.timetables:
+            timetable.start()
+
+    def close(self) -> None:
+        """Stop the schedules, cancel what runs; but whoever calls this may finish."""
+        self.is_open = False
+        for timetable in self.timetables:
+            timetable.stop()
+        caller = _current_task()
+        for running in tuple(self.running):
+            if running is not caller:
+                running.cancel()
+
+    def schedule(self, timetable: Timetable) -> None:
+        """Add a timetable."""
+        self.timetables.append(timetable)
+        if self.is_open:
+            timetable.start()
+
+    def own(self, running: asyncio.Future[Any]) -> None:
+        """Have a task or future end with the scope."""
+        self.running.add(running)
+        running.add_done_callback(self.running.discard)
+
+
+class Scopes:
+    """The scopes of one bot, in order: its own commands, the program, the plugins.
+
+    Example:
+        >>> scopes = Scopes("commands", "")
+        >>> scopes.current
+        <Scope '' open>
+    """
+
+    def __init__(self, *names: str) -> None:
+        self._scopes = [Scope(name) for name in names]
+        # Weakly: what an old version of a plugin had registered goes with its last task.
+        self._known = weakref.WeakSet(self._scopes)
+        self._program = self._scopes[-1]
+        for scope in self._scopes:
+            scope.open()
+
+    def __iter__(self) -> Iterator[Scope]:
+        return iter(tuple(self._scopes))
+
+    @property
+    def current(self) -> Scope:
+        """In whose name something is registered now."""
+        scope = _current.get()
+        return scope if scope is not None and scope in self._known else self._program
+
+    def new(self, name: str) -> Scope:
+        """A scope that is not in force yet.
+
+        Args:
+            name: of the plugin.
+        """
+        scope = Scope(name)
+        self._known.add(scope)
+        return scope
+
+    @contextlib.contextmanager
+    def entered(self, scope: Scope) -> Iterator[None]:
+        """What is registered meanwhile is registered in it."""
+        token = _current.set(scope)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def put(self, scope: Scope, instead_of: Scope | None = None) -> None:
+        """Put a scope in force, in the place of another or as the last.
+
+        Args:
+            scope: the new one.
+            instead_of: which is closed.
+        """
+        if instead_of is None:
+            self._scopes.append(scope)
+        else:
+            self._scopes[self._scopes.index(instead_of)] = scope
+            self.forget(instead_of)
+        scope.open()
+
+    def forget(self, scope: Scope) -> None:
+        """Close a scope. What it goes on to register, while it ends, is in force nowhere."""
+        if scope in self._scopes:
+            self._scopes.remove(scope)
+        scope.close()
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs: a program that is being set up
+        return None

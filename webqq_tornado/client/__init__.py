@@ -1,0 +1,72 @@
+"""One WebQQ account online: login, polls, contacts, history, messages in and out.
+
+>>> from webqq_tornado import HTTPStream
+>>> from webqq_tornado.client import Client, Endpoints
+>>> stream = HTTPStream()
+>>> client = Client(stream, 10001, "password", Endpoints.at("http://127.0.0.1:8100"))
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy_names
+
+if TYPE_CHECKING:
+    from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
+    from ..protocol.endpoints import Endpoints
+    from ..protocol.models import Secret
+    from .address import Kind
+    from .client import LOGGED_IN, LOGGED_OUT, Client, IncomingMessage, State, StateChange
+    from .contacts import Contact, Stranger
+    from .history import Entry
+    from .login import LoginError, PasswordNeeded, WrongPassword
+    from .lookup import ContactError
+    from .outbox import Receipt, SendError
+    from .store import Store, StoreError
+
+__all__ = [
+    "LOGGED_IN",
+    "LOGGED_OUT",
+    "SMARTQQ",
+    "WEBQQ3",
+    "Client",
+    "Contact",
+    "ContactError",
+    "Dialect",
+    "Endpoints",
+    "Entry",
+    "IncomingMessage",
+    "Kind",
+    "LoginError",
+    "PasswordNeeded",
+    "Receipt",
+    "Secret",
+    "SendError",
+    "State",
+    "StateChange",
+    "Store",
+    "StoreError",
+    "Stranger",
+    "WrongPassword",
+]
+
+#: Where the public names are.
+_MODULES = {
+    "client": "Client IncomingMessage State StateChange LOGGED_IN LOGGED_OUT",
+    "login": "LoginError PasswordNeeded WrongPassword",
+    "outbox": "Receipt SendError",
+    "lookup": "ContactError",
+    "address": "Kind",
+    "contacts": "Contact Stranger",
+    "history": "Entry",
+    "store": "Store StoreError",
+    ".protocol.dialect": "SMARTQQ WEBQQ3 Dialect",
+    ".protocol.endpoints": "Endpoints",
+    ".protocol.models": "Secret",
+}
+
+if TYPE_CHECKING:
+    _MODULE_OF: dict[str, str]
+else:  # where type checkers would take any name for one of ours
+    _MODULE_OF, __getattr__, __dir__ = lazy_names(globals(), _MODULES)

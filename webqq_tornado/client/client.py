@@ -1,0 +1,761 @@
+"""`Client`: one account by WebQQ 3 or SmartQQ, as chains on a stream.
+
+- *login*: see `login`, then friends, groups, members; again with growing pauses when the
+  session is lost, until the server says that there is no use in it.
+- *poll*: poll2, and again, and again, see `poll`.
+- *heartbeat*: get_msg_tip every 60 s (WebQQ 3 only).
+- *contacts*: friends, groups, members every 300 s.
+- *send*: one for each contact that something is to be sent to, see `outbox`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from ..engine.chain import Chain, Errback, Link, Next
+from ..engine.errors import StreamError
+from ..engine.request import Request
+from ..engine.stream import HTTPStream
+from ..protocol import forms
+from ..protocol.codes import Status
+from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
+from ..protocol.endpoints import Endpoints
+from ..protocol.errors import ProtocolError
+from ..protocol.models import (
+    Content,
+    Discussion,
+    Event,
+    Friend,
+    FriendListChange,
+    Group,
+    GroupSystemMessage,
+    Kicked,
+    Secret,
+    Session,
+    SystemMessage,
+)
+from ..protocol.models import StatusChange as FriendStatusChange
+from .contacts import Contact, Contacts, Stranger, name_of
+from .contacts import Message as AnyMessage
+from .contacts_fetch import Fetch
+from .delivery import Post
+from .directory import Directory
+from .inbox import Inbox
+from .incoming import Consumer, IncomingMessage, IncomingQueue
+from .keepalive import Upkeep
+from .link_defaults import REQUEST_TIMEOUT, prepared
+from .listeners import Listeners
+from .login import Login, LoginError, OnCaptcha, OnQR, PasswordNeeded, WrongPassword, was_kicked
+from .lookup import ContactError, look_up
+from .message_tokens import Signatures
+from .outbox import Receipt, SendError
+from .poll import Poll
+from .records import Kept, Records, Unkept
+from .session import Signing
+from .store import Store
+
+__all__ = [
+    "LOGGED_IN",
+    "LOGGED_OUT",
+    "Client",
+    "ContactError",
+    "Happening",
+    "IncomingMessage",
+    "LoginError",
+    "PasswordNeeded",
+    "SendError",
+    "State",
+    "StateChange",
+    "WrongPassword",
+]
+
+logger = logging.getLogger("webqq_tornado.webqq")
+
+#: Reasons of a `StateChange` to KICKED: another program has ended the session, or has begun one
+#: (where the server has no words of its own for that).
+LOGGED_OUT, LOGGED_IN = "logged out elsewhere", "logged in elsewhere"
+
+
+class State(enum.Enum):
+    """States of a client.
+
+    Example:
+        >>> client.state is State.OFFLINE and client.state.is_over
+        True
+    """
+
+    OFFLINE = "offline"
+    CONNECTING = "connecting"
+    ONLINE = "online"
+    RECONNECTING = "reconnecting"
+    KICKED = "kicked"
+    REJECTED = "rejected"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether only `login` leads out of it."""
+        return self in (State.OFFLINE, State.KICKED, State.REJECTED)
+
+
+class StateChange(NamedTuple):
+    """Event: the client is in another state now.
+
+    Args:
+        state: the new one.
+        reason: why, in words for the user.
+
+    Example:
+        >>> @client.on_event
+        ... def heard(event):
+        ...     if isinstance(event, StateChange):
+        ...         print(event.state.value, event.reason)
+    """
+
+    state: State
+    reason: str = ""
+
+
+#: What listeners hear.
+Happening: TypeAlias = "StateChange | Event"
+
+
+class Client:
+    """One account, online.
+
+    Args:
+        stream: carries all its chains; several clients may share one.
+        account: QQ number; with SmartQQ 0 is whoever scans the QR code.
+        password: its password; SmartQQ has none.
+        endpoints: the server; Tencent's own addresses by default (they are gone).
+        dialect: `WEBQQ3`, which logs in by password, or `SMARTQQ`, by QR code.
+        name: for log lines; by default the QQ number.
+        log_level: of lines about states and messages.
+        store: keeps what was accepted for sending until it is delivered, the history, and what
+            came in already, and the session unless there is a `session_file`; by default all
+            that is in memory, and there is no history.
+        session_file: where the session is kept, mode 0600: a client that starts again goes on
+            with it, and needs no login.
+        listens: whether it polls; one that does not can send, and leaves what comes in to another
+            client with the same session.
+        on_captcha: gets a captcha's picture (bytes of a JPEG), returns its characters; may be
+            `async def`. It is asked again when they were wrong.
+        on_qr: gets a QR code's picture (bytes of a PNG) to show; a new one when it has expired.
+            May be `async def`: whether it was confirmed is asked once that is done.
+
+    Attributes:
+        account: as above; known for certain from the login on.
+        state: a `State`.
+        nick: of the account, known from the login on.
+        store: as above.
+        session: of the server, while there is one.
+        ptwebqq: the cookie, as the server gave it last.
+
+    Example:
+        >>> client = Client(stream, 10001, "secret", Endpoints.at("http://127.0.0.1:8100"))
+        >>> client.on_event(print)
+        >>> await client.login()
+        >>> await client.send(client.find("Ann"), "hello")
+    """
+
+    def __init__(
+        self,
+        stream: HTTPStream,
+        account: int = 0,
+        password: str = "",
+        endpoints: Endpoints | None = None,
+        *,
+        dialect: Dialect = WEBQQ3,
+        name: str = "",
+        log_level: int = logging.INFO,
+        store: Store | None = None,
+        session_file: Path | None = None,
+        listens: bool = True,
+        on_captcha: OnCaptcha | None = None,
+        on_qr: OnQR | None = None,
+    ) -> None:
+        if not account and dialect is not SMARTQQ:
+            raise ValueError("account=0: only a login by QR code (dialect=SMARTQQ) finds out whose")
+        self.stream = stream
+        self.log_level = log_level
+        self.name = name or str(account or "new account")
+        self.account = account
+        self.endpoints = endpoints or dialect.endpoints
+        self.dialect = dialect
+        self.session_file = session_file
+        self.store = store
+        self.records: Records = Unkept() if store is None or not account else Kept(store, account)
+        self.clientid = self.records.clientid
+        self.state = State.OFFLINE
+        self.nick = ""
+        self.session: Session | None = None
+        self.directory = Directory(self)
+        self.signatures = Signatures(self)
+        self.listens = listens
+        self._identity = stream.session(f"webqq {account} {id(self)}")
+        self.ptwebqq = Secret()
+        self._signing = Signing(self, self._identity.cookiejar, password, on_captcha, on_qr)
+        self._listeners = Listeners()
+        self._ready: asyncio.Future[None] | None = None
+        self._chains: set[Chain] = set()
+        self._inbox = Inbox(self)
+        self._incoming = IncomingQueue(self)
+        self._post = Post(self)
+        self._poll: Poll | None = None
+        self._poll_chain: Chain | None = None
+        self._upkeep = Upkeep(self)
+
+    def __repr__(self) -> str:
+        return f"<Client {self.account} {self.state.value}>"
+
+    # -- for its users ------------------------------------------------------------------------
+
+    @property
+    def contacts(self) -> Contacts:
+        """Friends, groups, discussions and their members, as of the last fetch."""
+        return self.directory.contacts
+
+    @property
+    def friends(self) -> Mapping[int, Friend]:
+        """By uin, a number that means nothing in another session."""
+        return self.contacts.friends
+
+    @property
+    def groups(self) -> Mapping[int, Group]:
+        """By gid, of which the same is true."""
+        return self.contacts.groups
+
+    def find(self, name: str) -> Contact | None:
+        """The one that a user means by a name or a number; None if nobody, or several.
+
+        Digits are a number before they are a name, as far as numbers are known; `resolve` asks
+        for those that are not, and says who there is. See `Contacts.candidates`.
+        """
+        return self.contacts.find(name)
+
+    async def resolve(self, name: str | int) -> Contact:
+        """The one contact that a name or number means, whatever has to be asked for.
+
+        Args:
+            name: of a friend, group, discussion, or a member of one; or a QQ number, or a
+                group's. An integer is never a name.
+
+        Raises:
+            ContactError: a `LookupError`: it is nobody, or may be several; says whom, with
+                their numbers.
+            SendError: a number is not known, and the client is not online.
+            StreamError: the server is not there.
+            ProtocolError: it does not answer with sense.
+
+        Example:
+            >>> await client.send(await client.resolve("jack"), "hello")
+        """
+        return await look_up(self, name)
+
+    def search(self, word: str) -> list[Contact]:
+        """Return all contacts that have a word in one of their names.
+
+        Args:
+            word: part of a name, mark or card, in any case.
+        """
+        return self.contacts.search(word)
+
+    @property
+    def outbox_size(self) -> int:
+        """Messages that were accepted and are not delivered; a long one counts as several."""
+        return len(self._post)
+
+    async def flush(self) -> None:
+        """Wait until nothing is in the outbox, be it delivered or given up."""
+        while receipts := self._post.receipts:
+            await asyncio.wait(receipts)
+
+    async def number_of(self, contact: Contact) -> int:
+        """The QQ number of a friend or stranger, or a group's; asked for once a session.
+
+        Args:
+            contact: out of `contacts`.
+
+        Returns:
+            The number; 0 for a discussion, and where the server does not tell.
+
+        Raises:
+            SendError: the client is not online.
+            StreamError: the server is not there.
+            ProtocolError: it does not answer with sense.
+        """
+        link = self.directory.ask(contact, lambda _number: None)
+        if isinstance(link, Next):
+            request = Request.of(link.request)
+            response = await self.stream.fetch(
+                request, session=self._identity, timeout=REQUEST_TIMEOUT
+            )
+            if link.readback is not None:
+                link.readback(response)
+        elif self.session is None and not self.directory.is_asked(contact):
+            raise SendError(f"{self.name} is {self.state.value}: log in first")
+        return self.contacts.number(contact)
+
+    def on_event(self, listener: Callable[[Happening], object]) -> Callable[[Happening], object]:
+        """Have a function called with each `StateChange` and each event of the server.
+
+        It hears a message once, whatever happens then; see `on_incoming`. What came in before
+        anybody listened is told to who listens first.
+
+        Args:
+            listener: gets them one by one; may be `async def`, then nothing waits until it is
+                done. What it raises is logged.
+
+        Raises:
+            TypeError: it is no function, or one with a `yield`.
+        """
+        self._listeners.add(listener)
+        self.call_soon(self._incoming.hand_out)
+        return listener
+
+    def on_incoming(self, consumer: Consumer) -> Consumer:
+        """Have a function called with each message, which says when it is handled, as a bot does.
+
+        With a `store` what was not handled when the process ends is handed out again by the next
+        one, `MAX_TRIES` times. What the account itself wrote elsewhere is not handed out.
+
+        Args:
+            consumer: gets an `IncomingMessage`; calls its `begin` when the handling begins,
+                and `done` when it is done with it.
+
+        Example:
+            >>> @client.on_incoming
+            ... def handle(incoming):
+            ...     incoming.begin()
+            ...     print(incoming.message, incoming.again)
+            ...     incoming.done()
+        """
+        self._incoming.add(consumer)
+        return consumer
+
+    async def login(self, password: str = "") -> None:
+        """Get online, and stay so until `logout`. Cancelling it gives the login up.
+
+        Args:
+            password: in place of the one from the beginning.
+
+        Raises:
+            PasswordNeeded: there is none, and no session that one could go on with.
+            LoginError: the server does not let the account in.
+            StreamError: the server is not there. (Later on the client tries again by itself.)
+            ProtocolError: it is no WebQQ server.
+            StoreError: another program is online with the same store and account.
+        """
+        self._claim()
+        self._drop_session()
+        self._ready = asyncio.get_running_loop().create_future()
+        self._set_state(State.CONNECTING)
+        self._signing.begin(password)
+        try:
+            await self._ready
+        except asyncio.CancelledError:
+            self._end(State.OFFLINE, "the login was given up")
+            raise
+        finally:
+            self._ready = None
+
+    def leave(self) -> None:
+        """End all chains, but stay logged in: a client with the same `session_file` goes on."""
+        self._signing.keep()
+        self._end(State.REJECTED if self.state is State.REJECTED else State.OFFLINE, "left")
+
+    async def logout(self) -> None:
+        """Say goodbye, and end all chains. What is not sent yet is not sent any more."""
+        session = self.session
+        self._signing.forget()
+        self._end(State.REJECTED if self.state is State.REJECTED else State.OFFLINE, "logged out")
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(LoginError(f"{self.name} was logged out while logging in"))
+        if session is not None:
+            try:
+                goodbye = self._signing.goodbye(session)
+                await self.stream.fetch(goodbye, session=self._identity, timeout=5)
+            except StreamError as error:
+                logger.debug("%s: logout was not heard: %s", self.name, error)
+            self._identity.cookiejar.clear()
+
+    async def set_status(self, status: Status) -> None:
+        """Be online, away, busy, hidden ... to others.
+
+        Args:
+            status: the new one.
+
+        Raises:
+            SendError: the client is not online, or the server refuses it.
+            StreamError: the server is not there.
+        """
+        if self.session is None:
+            raise SendError(f"{self.name} is {self.state.value}: log in first")
+        form = forms.StatusForm(status, self.clientid, self.session.psessionid, _milliseconds())
+        request = Request.of(self.dialect.change_status.request(self.endpoints, form))
+        response = await self.stream.fetch(request, session=self._identity, timeout=REQUEST_TIMEOUT)
+        reply = self.dialect.change_status.parse(response.body)
+        if not reply.is_accepted:
+            raise SendError(f"the server refused the status with retcode {reply.retcode}")
+
+    def send(self, contact: Contact, content: Content | str) -> asyncio.Future[Receipt]:
+        """Send a message; messages to one contact arrive in the order of the calls.
+
+        While the client is reconnecting they wait; they are sent once it is online again. With
+        a `store` what was accepted survives the process: the next one sends it.
+
+        Args:
+            contact: out of `contacts`: a friend, group or discussion, or a stranger (see
+                `Contacts.person`). One of an earlier session is found again by its number if
+                that is known, else by its name if only one has it.
+            content: a text, or text and faces. What is over 720 bytes goes in several.
+
+        Returns:
+            A future: the receipt, or `SendError`. It need not be awaited.
+
+        Raises:
+            TypeError: it is no contact: `find` is None for a name that several have.
+            ValueError: there is nothing in it.
+            StoreError: the store can not be written.
+        """
+        if not isinstance(contact, (Friend, Group, Discussion, Stranger)):
+            raise TypeError(
+                f"send to {contact!r}: give a contact, as `await client.resolve(name)` finds it;"
+                " `find` is None for a name that nobody has, or several"
+            )
+        content = Content.of(content) if isinstance(content, str) else content
+        if not content.text.strip():
+            raise ValueError("a message has some content")
+        receipt: asyncio.Future[Receipt]
+        if self.state.is_over:
+            receipt = asyncio.get_running_loop().create_future()
+            why = f"{self.name} is {self.state.value}: log in first"
+            receipt.set_exception(SendError(f"not sent to {name_of(contact)}: {why}"))
+        else:
+            receipt = self._post.put(contact, content)
+        receipt.add_done_callback(self._log_sent)
+        return receipt
+
+    def sender_name(self, message: AnyMessage) -> str:
+        """Return the name of who wrote a message: mark, card or nick.
+
+        Args:
+            message: as listeners get it.
+        """
+        return self._inbox.sender_name(message)
+
+    def contact_of(self, message: AnyMessage) -> Contact:
+        """Return the contact that a message belongs to, and an answer goes to.
+
+        Args:
+            message: as listeners get it.
+        """
+        return self._inbox.contact_of(message)
+
+    def is_own(self, message: AnyMessage) -> bool:
+        """Return True if the account itself wrote it, elsewhere.
+
+        Args:
+            message: as listeners get it.
+        """
+        return self._inbox.is_own(message)
+
+    # -- what the outbox needs ----------------------------------------------------------------
+
+    def add_chain(
+        self,
+        first: Next,
+        name: str,
+        errback: Errback | None = None,
+        timeout: float = REQUEST_TIMEOUT,
+    ) -> Chain:
+        """Start a chain in the account's name; it ends with the session.
+
+        Args:
+            first: its first link.
+            name: what it does, for logs.
+            errback: for all its links that have none of their own.
+            timeout: seconds, for all its requests that have none of their own.
+        """
+        link = prepared(first, errback, timeout)
+        chain = self.stream.add_request(
+            link.request,
+            link.readback,
+            delay=link.delay,
+            errback=link.errback,
+            name=f"{self.account} {name}",
+            session=self._identity,
+        )
+        self._chains = {known for known in self._chains if not known.done} | {chain}
+        return chain
+
+    @property
+    def is_online(self) -> bool:
+        """Whether what is sent now can arrive."""
+        return self.state is State.ONLINE
+
+    def lose_session(self, reason: str, *, relink: bool = False) -> None:
+        """The server does not know the session any more: log in again.
+
+        Args:
+            reason: for who listens.
+            relink: it may be possible to take the session up again.
+        """
+        if self.state is State.ONLINE:
+            old = self.session.psessionid if self.session and relink else Secret()
+            self._set_state(State.RECONNECTING, reason)
+            self._drop_session()
+            self._signing.after_loss(old)
+
+    def lose_connection(self, reason: str) -> None:
+        """The server can not be reached: take the session up again when it can.
+
+        Args:
+            reason: for who listens.
+        """
+        if self.state is State.ONLINE:
+            old = self.session.psessionid if self.session else Secret()
+            self._set_state(State.RECONNECTING, reason)
+            self._drop_session()
+            self._signing.after_cut(old)
+
+    def check_poll(self) -> None:
+        """The server could not be reached for a while: begin the poll anew.
+
+        Its own connection may be dead without a word.
+        """
+        poll, chain = self._poll, self._poll_chain
+        if self.is_online and poll is not None and chain is not None and not chain.done:
+            chain.cancel()
+            self._poll_chain = self.add_chain(poll.resume_link(), "poll", poll.on_error)
+
+    # -- login --------------------------------------------------------------------------------
+
+    def on_session(self, login: Login, session: Session, ptwebqq: Secret) -> Link:
+        """Go on after a login: fetch the contacts first.
+
+        Args:
+            session: what the login led to.
+            ptwebqq: value of that cookie.
+            login: the chains that led to it.
+        """
+        self.session, self.ptwebqq = session, ptwebqq
+        self.nick = login.nick or self.nick
+        is_another = login.account != self.account
+        if is_another:
+            self.name = str(login.account) if self.name == "new account" else self.name
+            self.account = login.account
+        if self.store is not None and (is_another or not self.records.is_kept):
+            self.records = Kept(self.store, self.account)
+        self._claim()
+        self._signing.keep()
+        return self.fetch(self._on_first_contacts).first()
+
+    def _claim(self) -> None:
+        """Be the only program that listens for the account, as soon as it is known whose."""
+        if self.listens and self.store is not None and self.account:
+            self.store.claim(self.account, self.endpoints.d)
+
+    def _on_first_contacts(self, contacts: Contacts) -> Link:
+        assert self.session is not None  # noqa: S101 - they came in it
+        self.know(contacts)
+        self._signing.on_online()
+        self._set_state(State.ONLINE)
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)
+        if self.listens:
+            self._incoming.resume()  # what came in before comes before what will
+            self._listen(self.session)
+        for receipt in self._post.restore():
+            receipt.add_done_callback(self._log_sent)
+        self._post.resume()
+        return None
+
+    def _listen(self, session: Session) -> None:
+        poll = self._poll = Poll(self, session, self._poll)
+        self._poll_chain = self.add_chain(poll.next_link(), "poll", poll.on_error)
+        self._upkeep.start()
+
+    def on_no_login(self, error: Exception) -> Link:
+        """Report a failed login to whoever awaits the first one; later ones are tried again.
+
+        Args:
+            error: of the login.
+        """
+        if was_kicked(error):
+            self.take(Kicked(error.excerpt))
+            return None
+        is_final = not isinstance(error, (StreamError, ProtocolError))
+        if is_final and not isinstance(error, LoginError) and self._ready is None:
+            logger.error("%s: login failed", self.name, exc_info=error)  # ours, or on_captcha's
+        if self._ready is not None:
+            state = State.REJECTED if is_final else State.OFFLINE
+            self._end(state, str(error), logging.DEBUG)
+            if not self._ready.done():
+                self._ready.set_exception(error)
+        elif is_final:
+            self._end(State.REJECTED, str(error))
+        else:
+            pause = self._signing.again()
+            logger.info("%s: no login yet (%s); again in %.1f s", self.name, error, pause)
+        return None
+
+    def _end(self, state: State, reason: str, level: int | None = None) -> None:
+        """No session, and none to come: receipts that are still open are told so."""
+        self._drop_session()
+        if self.store is not None:
+            self.store.release(self.account)
+        self._set_state(state, reason, level)
+        self._post.abandon(f"{self.name} is {state.value}" + (reason and f" ({reason})"))
+
+    def _drop_session(self) -> None:
+        """End the chains of the session, all but the one whose reader is calling."""
+        self.session = None
+        self._upkeep.stop()
+        self._post.pause()
+        self._incoming.pause()
+        chains, self._chains = self._chains, set()
+        for chain in chains:
+            chain.cancel()
+
+    def _set_state(self, state: State, reason: str = "", level: int | None = None) -> None:
+        if state is not self.state:
+            self.state = state
+            why = reason and f" ({reason})"
+            logger.log(level or self.log_level, "%s: %s%s", self.name, state.value, why)
+            self._tell(StateChange(state, reason))
+
+    def _tell(self, happening: Happening) -> None:
+        self._listeners.tell(self.name, happening)
+
+    def _log_sent(self, receipt: asyncio.Future[Receipt]) -> None:
+        if receipt.cancelled():
+            return
+        if receipt.exception() is not None:
+            logger.warning("%s: %s", self.name, receipt.exception())
+            return
+        contact, pieces, _ = receipt.result()
+        text = "".join(piece.text for piece in pieces)
+        logger.log(self.log_level, "%s -> %s: %s", self.name, name_of(contact), text)
+
+    # -- what poll needs ----------------------------------------------------------------------
+
+    def is_from_stranger(self, event: Event) -> bool:
+        """Return True if the sender is not in the contacts, but may be by now.
+
+        Args:
+            event: as the server sent it.
+        """
+        return isinstance(event, AnyMessage) and self._inbox.is_from_stranger(event)
+
+    def fetch(self, then: Callable[[Contacts], Link]) -> Fetch:
+        """Return a link that fetches the contacts in the open session.
+
+        Args:
+            then: called with them.
+        """
+        assert self.session is not None  # noqa: S101 - callers have one
+        return Fetch(
+            self.endpoints,
+            self.session,
+            self.ptwebqq,
+            account=self.account,
+            clientid=self.clientid,
+            then=then,
+            dialect=self.dialect,
+        )
+
+    def know(self, contacts: Contacts) -> None:
+        """Replace the contacts.
+
+        Args:
+            contacts: of the open session.
+        """
+        if self.session is not None:
+            self.directory.update(contacts, self.session)
+            self._inbox.on_contacts()
+
+    def stay_online(self) -> None:
+        """The session works: the next trouble is the first again."""
+        self._signing.has_proved_good()
+
+    def renew_ptwebqq(self, ptwebqq: Secret) -> None:
+        """Take over a cookie that the server has changed.
+
+        Args:
+            ptwebqq: its new value.
+        """
+        self.ptwebqq = ptwebqq
+        self._signing.renew_ptwebqq(ptwebqq)
+
+    def take(self, event: Event) -> None:
+        """Tell the listeners of an event, unless it is a message that came before.
+
+        One that cannot be handled is logged and dropped: those behind it are others.
+
+        Args:
+            event: as the server sent it.
+        """
+        try:
+            self._take(event)
+        except Exception:
+            logger.exception("%s: given up: %r", self.name, event)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Kicked):
+            self._signing.give_up_session()
+            by_logout = event.way == "logout"
+            self._end(State.KICKED, LOGGED_OUT if by_logout else event.reason or LOGGED_IN)
+            return
+        if isinstance(event, AnyMessage):
+            self._take_message(event)
+            return
+        if isinstance(event, FriendStatusChange):
+            self.contacts.note(event)
+        elif isinstance(event, (FriendListChange, GroupSystemMessage, SystemMessage)):
+            self._upkeep.refresh_contacts()
+        self._tell(event)
+
+    def _take_message(self, message: AnyMessage) -> None:
+        # Without a consumer whoever listens has handled it; if nobody does, it waits for one.
+        is_awaited = self._incoming.has_consumers or not self._listeners
+        is_to_handle = is_awaited and not self.is_own(message)
+        mark = self._inbox.take(message, is_to_handle=is_to_handle)
+        if mark is None:
+            return
+        self._log_received(message)
+        is_told = self.tell_listeners(message)
+        if is_to_handle:
+            self._incoming.take(mark, message, is_told=is_told)
+
+    def tell_listeners(self, message: AnyMessage) -> bool:
+        """Tell plain listeners of a message. Returns True if there are any.
+
+        Args:
+            message: as the server sent it.
+        """
+        self._tell(message)
+        return bool(self._listeners)
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Call a function on the loop, in its next turn.
+
+        Args:
+            function: without arguments.
+        """
+        self.stream.ioloop.add_callback(function)
+
+    def _log_received(self, event: AnyMessage) -> None:
+        contact = self._inbox.contact_of(event)
+        where = f" in {name_of(contact)}" if isinstance(contact, (Group, Discussion)) else ""
+        name, text = self.sender_name(event), event.content.text
+        logger.log(self.log_level, "%s <- %s%s: %s", self.name, name, where, text)
+
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)

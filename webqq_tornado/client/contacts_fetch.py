@@ -1,0 +1,195 @@
+"""The chain that fetches the contacts of an account."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from ..engine.chain import Link, Next
+from ..engine.response import Response
+from ..protocol import forms
+from ..protocol.codes import Action, Status
+from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
+from ..protocol.endpoints import Endpoints
+from ..protocol.errors import ProtocolError, RefusedError
+from ..protocol.exchange import Exchange
+from ..protocol.hashes import friend_list_hash
+from ..protocol.models import (
+    Discussion,
+    DiscussionDetails,
+    FriendList,
+    Group,
+    GroupDetails,
+    Presence,
+    Recent,
+    Secret,
+    Session,
+)
+from .contacts import Contacts
+
+__all__ = ["Fetch"]
+
+logger = logging.getLogger("webqq_tornado.webqq")
+
+#: Tries for details of a group that are not ready (Mojo-Webqq 2018 asked three times).
+DETAIL_TRIES = 3
+
+R = TypeVar("R")
+
+
+class Fetch:
+    """Fetches friends, groups, the members of each, discussions, who is online, who was lately.
+
+    Friends and groups must come. What comes after them may be refused: there were servers that
+    had no discussions, and a list of names is not worth another login.
+
+    Args:
+        endpoints: the server.
+        session: in which.
+        ptwebqq: for the friend list's hash.
+        account: QQ number, for the same.
+        clientid: of the session.
+        then: gets the contacts, returns what comes next.
+        dialect: that the server is spoken to in.
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        session: Session,
+        ptwebqq: Secret,
+        *,
+        account: int,
+        then: Callable[[Contacts], Link],
+        clientid: int = 0,
+        dialect: Dialect = WEBQQ3,
+    ) -> None:
+        self._dialect = dialect
+        self._endpoints = endpoints
+        self._session = session
+        self._clientid = clientid
+        self._hashes = [
+            friend_list_hash(kind, account, ptwebqq)
+            for kind in dialect.hashes
+            if ptwebqq or dialect is SMARTQQ  # late SmartQQ had an empty one, and its hash
+        ] or [""]
+        self._then = then
+        self._list = FriendList()
+        self._groups: list[Group] = []
+        self._waiting: list[tuple[Group, int]] = []  # groups without details, and tries left
+        self._details: dict[int, GroupDetails] = {}
+        self._discussions: Sequence[Discussion] = ()
+        self._unasked: list[Discussion] = []  # discussions without details
+        self._discussion_details: dict[int, DiscussionDetails] = {}
+        self._online: Sequence[Presence] = ()
+
+    def first(self, delay: float = 0) -> Next:
+        """The chain's first link."""
+        form = forms.FriendsForm(self._session.vfwebqq, Secret(self._hashes[0]))
+        return Next(self._dialect.friends.request(self._endpoints, form), self._on_friends, delay)
+
+    def _on_friends(self, response: Response) -> Link:
+        try:
+            self._list = self._dialect.friends.parse(response.body)
+        except RefusedError as error:
+            if error.action is not Action.RECOMPUTE_HASH or len(self._hashes) < 2:
+                raise
+            self._hashes.pop(0)  # which kind a server wants is only known by trying
+            return self.first()
+        hash_ = self._hashes[0] if self._dialect is SMARTQQ else ""
+        form = forms.GroupsForm(self._session.vfwebqq, Secret(hash_))
+        return self._dialect.groups.request(self._endpoints, form), self._on_groups
+
+    def _on_groups(self, response: Response) -> Link:
+        self._groups = list(self._dialect.groups.parse(response.body))
+        self._waiting = [(group, DETAIL_TRIES) for group in self._groups]
+        return self._next_group()
+
+    def _next_group(self) -> Link:
+        if not self._waiting:
+            lists = forms.DiscussionsForm(*self._who(), _milliseconds())
+            return self._ask(self._dialect.discussions, lists, self._on_discussions, ())
+        group = self._waiting[0][0]
+        form = forms.GroupInfoForm(group.code, self._session.vfwebqq, _milliseconds())
+        return self._dialect.group_info.request(self._endpoints, form), self._on_details
+
+    def _on_details(self, response: Response) -> Link:
+        group, tries = self._waiting.pop(0)
+        try:
+            details = self._dialect.group_info.parse(response.body)
+        except RefusedError as error:
+            if error.action is not Action.ASK_AGAIN:
+                return self._next_group()  # no member's name is worth a login
+            details = None
+        if details is not None:
+            self._details[group.gid] = details
+        if (details is None or not details.is_complete) and tries > 1:
+            self._waiting.append((group, tries - 1))
+        return self._next_group()
+
+    def _on_discussions(self, discussions: Sequence[Discussion]) -> Link:
+        self._discussions = discussions
+        self._unasked = list(discussions)
+        return self._next_discussion()
+
+    def _next_discussion(self) -> Link:
+        if not self._unasked:
+            online = forms.OnlineForm(*self._who(), _milliseconds())
+            return self._ask(self._dialect.online, online, self._on_online, ())
+        did = self._unasked.pop(0).did
+        form = forms.DiscussionInfoForm(
+            did, self._session.vfwebqq, self._clientid, self._session.psessionid, _milliseconds()
+        )
+
+        def keep(details: DiscussionDetails | None) -> Link:
+            if details is not None:
+                self._discussion_details[did] = details
+            return self._next_discussion()
+
+        return self._ask(self._dialect.discussion_info, form, keep, None)
+
+    def _on_online(self, online: Sequence[Presence]) -> Link:
+        self._online = online
+        form = forms.RecentForm(self._session.vfwebqq, self._clientid, self._session.psessionid)
+        return self._ask(self._dialect.recent, form, self._on_recent, ())
+
+    def _on_recent(self, recents: Sequence[Recent]) -> Link:
+        return self._then(
+            Contacts(
+                {friend.uin: friend for friend in self._list.friends},
+                {group.gid: group for group in self._groups},
+                self._details,
+                {category.index: category.name for category in self._list.categories},
+                {discussion.did: discussion for discussion in self._discussions},
+                self._discussion_details,
+                {one.uin: one for one in self._online if one.status is not Status.OFFLINE},
+                tuple(recents),
+                own=self._session.uin,
+            )
+        )
+
+    def _who(self) -> tuple[int, Secret, Secret]:
+        return self._clientid, self._session.psessionid, self._session.vfwebqq
+
+    def _ask(
+        self, exchange: Exchange[Any, R], form: object, then: Callable[[Any], Link], without: object
+    ) -> Link:
+        """Ask for what one can do without."""
+
+        def read(response: Response) -> Link:
+            try:
+                answer: object = exchange.parse(response.body)
+            except ProtocolError as error:
+                if response.status >= 500:
+                    raise  # it has them, but not now
+                logger.debug("contacts: none of %s: %s", exchange.name, error)
+                answer = without
+            return then(answer)
+
+        return exchange.request(self._endpoints, form), read
+
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,187 @@
+"""All outboxes of a client: whatever is accepted finds its contact, in whatever session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from ..engine.chain import Errback, Link, Next
+from ..engine.errors import StreamError
+from ..protocol.codes import Action
+from ..protocol.errors import ProtocolError, RefusedError
+from ..protocol.models import Content
+from .address import Address, Kind
+from .contacts import Contact, name_of
+from .directory import LOST
+from .outbox import PAUSE, Outbox, Receipt, Sender, SendError, Slip, in_pieces
+from .store import Letter
+
+__all__ = ["Post"]
+
+_NOBODY = "there is no such contact any more, or there are several of that name"
+
+
+class Post:
+    """Takes messages and hands each to the outbox of its contact.
+
+    In a new session every contact has to be found again, maybe by asking the server. Until all
+    are found nothing is sent: a later message must not overtake one that still looks for the
+    same contact.
+
+    Args:
+        client: sends them.
+    """
+
+    def __init__(self, client: Sender) -> None:
+        self._client = client
+        self._found: dict[tuple[Kind, str, int], Outbox] = {}
+        self._lost: list[Outbox] = []  # their contacts are still to be found
+        self._sought: set[Outbox] = set()  # those of them for which that is under way
+
+    def __len__(self) -> int:
+        return sum(map(len, (*self._found.values(), *self._lost)))
+
+    @property
+    def receipts(self) -> set[asyncio.Future[Receipt]]:
+        """Of all that waits."""
+        outboxes = (*self._found.values(), *self._lost)
+        return {receipt for outbox in outboxes for receipt in outbox.receipts}
+
+    def put(self, contact: Contact, content: Content) -> asyncio.Future[Receipt]:
+        """Accept a message; from here on it is in the records.
+
+        Args:
+            contact: to whom.
+            content: what.
+
+        Returns:
+            A future: the receipt, or `SendError`.
+        """
+        receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        address = self._client.directory.address_of(contact)
+        if address is None:
+            receipt.set_exception(SendError(f"not sent to {name_of(contact)}: {_NOBODY}"))
+            return receipt
+        letters = self._client.records.accept(address, in_pieces(content))
+        outbox = self._found.get(_key(address))
+        if outbox is None:
+            outbox = next((one for one in self._lost if one.address == address), None)
+        if outbox is None:
+            outbox = Outbox(self._client, address)
+            self._lost.append(outbox)
+        outbox.add(_slips(letters, receipt))
+        if self._lost:
+            self._seek()
+        else:
+            outbox.resume()
+        return receipt
+
+    def restore(self) -> list[asyncio.Future[Receipt]]:
+        """Take up what earlier runs have accepted and not delivered; receipts that nobody awaits.
+
+        `resume` sends it.
+        """
+        known = {
+            letter.id for one in (*self._found.values(), *self._lost) for letter in one.letters
+        }
+        contents: dict[int, list[Letter]] = defaultdict(list)
+        for letter in self._client.records.outbox():
+            if letter.id not in known:
+                contents[letter.whole].append(letter)
+        receipts = []
+        outboxes: dict[Address, Outbox] = {}
+        for letters in contents.values():
+            address = letters[0].address
+            outbox = outboxes.setdefault(address, Outbox(self._client, address))
+            receipts.append(asyncio.get_running_loop().create_future())
+            outbox.add(_slips(letters, receipts[-1]))
+        self._lost += outboxes.values()
+        return receipts
+
+    def resume(self) -> None:
+        """There is a session: find the contacts in it, and send."""
+        if self._lost:
+            self._seek()
+        else:
+            self._resume_all()
+
+    def pause(self) -> None:
+        """The session is gone."""
+        waiting = [outbox for outbox in (*self._found.values(), *self._lost) if outbox]
+        for outbox in self._found.values():
+            outbox.pause()
+        self._found, self._lost = {}, waiting
+        self._sought.clear()
+
+    def abandon(self, reason: str) -> None:
+        """There is no session, and none to come.
+
+        Args:
+            reason: for those who wait for receipts. What is kept is sent after the next login.
+        """
+        kept = "; it is kept, and sent after the next login" if self._client.records.is_kept else ""
+        self.pause()
+        for outbox in self._lost:
+            outbox.abandon(f"not sent to {outbox.address.name}: {reason}{kept}")
+        self._lost = []
+
+    # -- finding the contacts -----------------------------------------------------------------
+
+    def _seek(self) -> None:
+        if not self._client.is_online:
+            return
+        for outbox in [outbox for outbox in self._lost if outbox not in self._sought]:
+            self._sought.add(outbox)
+            link = self._seek_link(outbox)
+            if isinstance(link, Next):
+                name = f"find {outbox.address.name}"
+                self._client.add_chain(link, name, self._errback(outbox))
+
+    def _seek_link(self, outbox: Outbox) -> Link:
+        def then(contact: Contact | None) -> Link:
+            self._on_found(outbox, contact)
+            return None
+
+        return self._client.directory.find(outbox.address, then)
+
+    def _on_found(self, outbox: Outbox, contact: Contact | None) -> None:
+        self._lost.remove(outbox)
+        self._sought.discard(outbox)
+        address = self._client.directory.address_of(contact) if contact is not None else None
+        if contact is None or address is None:
+            outbox.fail(_NOBODY)
+        else:
+            if address != outbox.address:
+                self._client.records.know(address)
+            other = self._found.setdefault(_key(address), outbox)
+            if other is not outbox:
+                other.absorb(outbox)
+            other.move(address, contact)
+        if not self._lost:
+            self._resume_all()
+
+    def _resume_all(self) -> None:
+        for outbox in tuple(self._found.values()):
+            outbox.resume()
+
+    def _errback(self, outbox: Outbox) -> Errback:
+        return lambda error: self._on_error(error, outbox)
+
+    def _on_error(self, error: Exception, outbox: Outbox) -> Link:
+        if isinstance(error, RefusedError) and error.action in LOST:
+            self._client.lose_session(str(error), relink=error.action is Action.RELINK)
+            return None
+        if not isinstance(error, (StreamError, ProtocolError)):
+            raise error
+        link = self._seek_link(outbox)  # whether one is online is for poll to say
+        return link._replace(delay=PAUSE) if isinstance(link, Next) else link
+
+
+def _key(address: Address) -> tuple[Kind, str, int]:
+    return address.kind, address.session, address.uin
+
+
+def _slips(letters: Sequence[Letter], receipt: asyncio.Future[Receipt]) -> list[Slip]:
+    pieces = tuple(letter.content for letter in letters)
+    return [Slip(letter, pieces, receipt) for letter in letters]

@@ -1,0 +1,253 @@
+"""Who is who, in whatever session: a contact's `Address`, and the contact of an address.
+
+Every number that the server gives for a contact is another one in the next session. What stays
+is the QQ number, for which one has to ask (get_friend_uin2, one request a contact), and, if need
+be, a name that nobody else has. So an answer here is either at hand, or a link away; functions
+that may have to ask take `then`, which gets the answer and returns the link that follows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+from ..engine.chain import Link, Next
+from ..engine.response import Response
+from ..protocol import forms
+from ..protocol.codes import Action
+from ..protocol.dialect import Dialect
+from ..protocol.endpoints import Endpoints
+from ..protocol.errors import RefusedError
+from ..protocol.models import Discussion, Friend, Group, Secret, Session
+from .address import Address, Kind
+from .contacts import Contact, Contacts, Stranger, kind_of, name_of, uin_of
+from .records import Records
+
+__all__ = ["LOST", "Directory"]
+
+#: Codes that say that the session is what is wrong.
+LOST = frozenset({Action.LOG_IN_AGAIN, Action.RELINK, Action.CHECK_ONLINE})
+#: get_friend_uin2 wants to know of what kind a number is.
+_PERSON, _GROUP = 1, 4
+
+
+class Asker(Protocol):
+    """What the directory needs of its client."""
+
+    endpoints: Endpoints
+    dialect: Dialect
+    session: Session | None
+    records: Records
+
+
+class _Era(NamedTuple):
+    """The contacts of one session, its mark, and the numbers that were looked up in it."""
+
+    contacts: Contacts
+    mark: str
+    numbers: dict[tuple[Kind, int], int]
+
+
+class Directory:
+    """The contacts of a client, now and in the session before.
+
+    Args:
+        client: asks the server.
+
+    Attributes:
+        contacts: as of the last fetch.
+    """
+
+    def __init__(self, client: Asker) -> None:
+        self._client = client
+        self._now = self._former = _Era(Contacts(), "", {})
+
+    @property
+    def contacts(self) -> Contacts:
+        """As of the last fetch."""
+        return self._now.contacts
+
+    @property
+    def mark(self) -> str:
+        """The same for the same session, and no secret."""
+        return self._now.mark
+
+    def update(self, contacts: Contacts, session: Session) -> None:
+        """These are the contacts now.
+
+        Args:
+            contacts: as they were fetched.
+            session: in which.
+        """
+        mark = mark_of(session.psessionid)
+        numbers = self._now.numbers
+        if mark != self._now.mark:
+            self._former = self._now
+            kept = self._client.records.numbers_in(mark)
+            numbers = {(_of_person(kind), uin): number for (kind, uin), number in kept.items()}
+        for details in contacts.discussion_details.values():
+            known = {(Kind.FRIEND, one.uin): one.account for one in details.members if one.account}
+            numbers.update(known)
+        self._now = _Era(replace(contacts, numbers=numbers), mark, numbers)
+
+    # -- from a contact to its address --------------------------------------------------------
+
+    def address_of(self, contact: Contact) -> Address | None:
+        """Who that is; None if it is of neither this session nor the one before."""
+        for era in (self._now, self._former):
+            same = era.contacts.same(contact)
+            if same is not None:
+                return self._address(same, era)
+        return None
+
+    def _address(self, contact: Contact, era: _Era) -> Address:
+        origin: Address | None = None
+        if isinstance(contact, Stranger):
+            way = era.contacts.origin_of(contact)
+            origin = self._address(way, era) if way else None
+        name = name_of(contact)
+        return Address(
+            kind_of(contact),
+            name,
+            era.contacts.number(contact),
+            uin_of(contact),
+            era.mark,
+            bool(name) and not era.contacts.has_namesake(contact),
+            origin,
+        )
+
+    # -- from a contact to its number ---------------------------------------------------------
+
+    def learn(self, kind: Kind, uin: int, number: int) -> None:
+        """The server has said which number somebody, or a group, has.
+
+        Args:
+            kind: which of them; strangers are persons, so friends.
+            uin: of this session.
+            number: QQ number, or a group's.
+        """
+        if number:
+            self._now.numbers[kind, uin] = number
+
+    def is_asked(self, contact: Contact) -> bool:
+        """Whether there is nothing more to find out about the number."""
+        return (
+            isinstance(contact, Discussion)
+            or self.contacts.number(contact) != 0
+            or _key(contact) in self._now.numbers
+        )
+
+    def ask(self, contact: Contact, then: Callable[[int], Link], delay: float = 0) -> Link:
+        """Find out the number, which is 0 if the server does not tell.
+
+        Args:
+            contact: whose.
+            then: gets it.
+            delay: in seconds, before the server is asked.
+        """
+        if self.is_asked(contact):
+            return then(self.contacts.number(contact))
+        session = self._client.session
+        if session is None:
+            return then(0)
+        is_group = isinstance(contact, Group)
+        uin = contact.code if isinstance(contact, Group) else uin_of(contact)
+        form = forms.TranslateForm(
+            uin, _GROUP if is_group else _PERSON, session.vfwebqq, int(time.time() * 1000)
+        )
+        request = self._client.dialect.translate.request(self._client.endpoints, form)
+        mark = mark_of(session.psessionid)
+
+        def read(response: Response) -> Link:
+            number = self._read(response)
+            if mark == self.mark:
+                self._now.numbers[_key(contact)] = number
+                address = self.address_of(contact)
+                if number and address is not None:
+                    self._client.records.know(address)
+            return then(number)
+
+        return Next(request, read, delay)
+
+    def _read(self, response: Response) -> int:
+        try:
+            return self._client.dialect.translate.parse(response.body).account
+        except RefusedError as error:
+            if error.action in LOST:
+                raise
+            return 0
+
+    # -- from an address to the contact -------------------------------------------------------
+
+    def find(self, address: Address, then: Callable[[Contact | None], Link]) -> Link:
+        """Find somebody in the present session; None rather than a wrong one.
+
+        Args:
+            address: whom.
+            then: gets the contact.
+        """
+        if address.session and address.session == self.mark:
+            return then(self.contacts.same(self._contact(address)))
+        if address.origin is None:
+            return self._find_among(address, self.contacts.alike(self._contact(address)), then)
+
+        def go_on(origin: Contact | None) -> Link:
+            members: list[Contact] = []
+            if isinstance(origin, (Group, Discussion)):
+                members = [*self.contacts.people(origin)]
+            if address.number:  # they may have become friends
+                members += self.contacts.friends.values()
+            return self._find_among(address, members, then)
+
+        return self.find(address.origin, go_on)
+
+    def _contact(self, address: Address) -> Contact:
+        match address.kind:
+            case Kind.GROUP:
+                return Group(address.uin, 0, address.name)
+            case Kind.DISCUSSION:
+                return Discussion(address.uin, address.name)
+            case Kind.STRANGER if address.origin is not None:
+                is_discussion = address.origin.kind is Kind.DISCUSSION
+                return Stranger(
+                    *(address.uin, address.origin.uin, int(is_discussion)),
+                    *(address.name, address.number),
+                )
+        return Friend(address.uin, address.name)
+
+    def _find_among(
+        self, address: Address, everyone: list[Contact], then: Callable[[Contact | None], Link]
+    ) -> Link:
+        if address.number:
+            # Most have kept their name: that one is asked first, and seldom another.
+            everyone.sort(key=lambda contact: name_of(contact) != address.name)
+            return self._compare(address.number, everyone, then)
+        alike = [contact for contact in everyone if name_of(contact) == address.name]
+        return then(alike[0] if address.is_unique and len(alike) == 1 else None)
+
+    def _compare(
+        self, number: int, left: list[Contact], then: Callable[[Contact | None], Link]
+    ) -> Link:
+        while left and self.is_asked(left[0]):
+            contact = left.pop(0)
+            if self.contacts.number(contact) == number:
+                return then(contact)
+        if not left:
+            return then(None)
+        return self.ask(left[0], lambda _number: self._compare(number, left, then))
+
+
+def mark_of(psessionid: Secret) -> str:
+    """What tells sessions apart without telling them."""
+    return hashlib.sha256(psessionid.encode()).hexdigest()[:16]
+
+
+def _key(contact: Contact) -> tuple[Kind, int]:
+    return _of_person(kind_of(contact)), uin_of(contact)
+
+
+def _of_person(kind: Kind) -> Kind:
+    return Kind.FRIEND if kind is Kind.STRANGER else kind

@@ -1,0 +1,233 @@
+"""Receiving: each message once, whatever the server repeats, and on record before it is handled.
+
+A server gives a message again when it does not know that the last answer arrived: after a lost
+connection, and after a restart on either side, then under other uins. What stays is msg_id,
+msg_id2, seq, time and content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from typing import Protocol
+
+from ..engine.chain import Chain, Errback, Link, Next
+from ..engine.errors import StreamError
+from ..protocol.errors import ProtocolError
+from ..protocol.models import (
+    Discussion,
+    DiscussionMessage,
+    Friend,
+    FriendMessage,
+    Group,
+    GroupMessage,
+    Session,
+    SessionMessage,
+)
+from .address import Address, Kind
+from .contacts import Contact, Contacts, Message, Stranger, kind_of, name_of, uin_of
+from .directory import Directory
+from .history import Entry, dumped
+from .records import Records
+from .unhandled import as_text
+
+__all__ = ["Inbox"]
+
+logger = logging.getLogger("webqq_tornado.webqq")
+
+#: A time that a server gives is taken for one if it lies so many seconds from ours at most.
+_PLAUSIBLE = 366 * 86400
+
+
+class Receiver(Protocol):
+    """What the inbox needs of its client."""
+
+    account: int
+    name: str
+    nick: str
+    session: Session | None
+    records: Records
+    directory: Directory
+
+    @property
+    def contacts(self) -> Contacts:
+        """As of the last fetch."""
+
+    def add_chain(self, first: Next, name: str, errback: Errback | None = None) -> Chain:
+        """Start a chain in the account's name."""
+
+
+class Inbox:
+    """The messages that come in to a client.
+
+    Args:
+        client: whose they are.
+    """
+
+    def __init__(self, client: Receiver) -> None:
+        self._client = client
+        self._strangers: set[object] = set()  # whom the latest contacts do not explain
+        self._asked: set[tuple[Kind, int, str]] = set()  # whose numbers are being looked up
+
+    def take(self, message: Message, *, is_to_handle: bool = False) -> bytes | None:
+        """Put a message on record.
+
+        Args:
+            message: as it came.
+            is_to_handle: whether somebody will say when it is handled.
+
+        Returns:
+            Its mark; None if it came before.
+        """
+        self._learn(message)
+        contact = self.contact_of(message)
+        address = self._client.directory.address_of(contact) or self._unknown(contact)
+        mark, entry = mark_of(message), self._entry(message)
+        text = as_text(message, entry.sender, self._client.directory.mark) if is_to_handle else ""
+        if not self._client.records.receive(mark, entry, address, text):
+            return None
+        if self.is_from_stranger(message):
+            self._strangers.add(_origin(message))
+        if self._client.records.is_kept:
+            self._look_up(contact)
+        return mark
+
+    def is_own(self, message: Message) -> bool:
+        """Whether the account itself wrote it, elsewhere."""
+        session = self._client.session
+        own = session.uin if session else self._client.account
+        return message.sender in (self._client.account, own)
+
+    def contact_of(self, message: Message) -> Contact:
+        """The conversation that a message belongs to: whom an answer goes to.
+
+        Args:
+            message: as it came; one's own belong to whom they were sent.
+        """
+        contacts = self._client.contacts
+        match message:
+            case GroupMessage():
+                group = contacts.groups.get(message.gid)
+                return group or Group(message.gid, message.code, str(message.gid))
+            case DiscussionMessage():
+                discussion = contacts.discussions.get(message.did)
+                return discussion or Discussion(message.did, str(message.did))
+        other = message.recipient if self.is_own(message) else message.sender
+        friend = contacts.friends.get(other)
+        if friend is not None or isinstance(message, FriendMessage):
+            return friend or Friend(other, str(other))
+        return self._stranger(message, other)
+
+    def _stranger(self, message: SessionMessage, uin: int) -> Stranger:
+        account = 0 if self.is_own(message) else message.account
+        stranger = Stranger(uin, message.origin, int(bool(message.service_type)), "", account)
+        origin = self._client.contacts.origin_of(stranger)
+        known = self._client.contacts.person(origin, uin) if origin else stranger
+        return Stranger(uin, message.origin, stranger.service_type, known.nick, account)
+
+    def sender_name(self, message: Message) -> str:
+        """Who wrote, as one calls them.
+
+        Args:
+            message: as it came.
+        """
+        if self.is_own(message):
+            return self._client.nick or str(self._client.account)
+        contacts = self._client.contacts
+        contact = self.contact_of(message)
+        if isinstance(contact, (Group, Discussion)):
+            for member in contacts.members(contact):
+                if member.uin == message.sender:
+                    return member.name or str(message.sender)
+            friend = contacts.friends.get(message.sender)
+            return friend.name if friend else str(message.sender)
+        return name_of(contact)
+
+    def is_from_stranger(self, message: Message) -> bool:
+        """Whether it comes from somebody who is not in the contacts, but may be by now."""
+        if self.is_own(message) or self._client.contacts.knows(message):
+            return False
+        return _origin(message) not in self._strangers
+
+    def on_contacts(self) -> None:
+        """The contacts are new: whom they do not know may be asked for again."""
+        self._strangers.clear()
+
+    # -- what goes on record ------------------------------------------------------------------
+
+    def _learn(self, message: Message) -> None:
+        """Some messages tell the numbers that one has to ask for otherwise."""
+        directory = self._client.directory
+        if isinstance(message, GroupMessage):
+            directory.learn(Kind.GROUP, message.gid, message.info_seq)
+        elif isinstance(message, SessionMessage) and not self.is_own(message):
+            directory.learn(Kind.FRIEND, message.sender, message.account)
+
+    def _entry(self, message: Message) -> Entry:
+        is_own = self.is_own(message)
+        person = Friend(message.sender)
+        now = time.time()
+        return Entry(
+            id=0,
+            account=self._client.account,
+            kind=Kind.FRIEND,
+            number=0,
+            name="",
+            sender=self.sender_name(message),
+            sender_number=self._client.account if is_own else self._client.contacts.number(person),
+            is_own=is_own,
+            time=float(message.time) if abs(now - message.time) < _PLAUSIBLE else now,
+            content=message.content,
+        )
+
+    def _unknown(self, contact: Contact) -> Address:
+        number, mark = self._client.contacts.number(contact), self._client.directory.mark
+        return Address(kind_of(contact), name_of(contact), number, uin_of(contact), mark)
+
+    def _look_up(self, contact: Contact) -> None:
+        """Have the record say who it is, not only what they are called today."""
+        directory = self._client.directory
+        key = (kind_of(contact), uin_of(contact), directory.mark)
+        if directory.is_asked(contact) or key in self._asked:
+            return
+        if directory.address_of(contact) is None:
+            return
+
+        def then(_number: int) -> Link:
+            self._asked.discard(key)
+            return None
+
+        def fail(error: Exception) -> Link:
+            self._asked.discard(key)
+            if not isinstance(error, (StreamError, ProtocolError)):
+                raise error
+            logger.debug("%s: no number of %s: %s", self._client.name, name_of(contact), error)
+            return None
+
+        link = directory.ask(contact, then)
+        if isinstance(link, Next):
+            self._asked.add(key)
+            self._client.add_chain(link, f"number of {name_of(contact)}", fail)
+
+
+def mark_of(message: Message) -> bytes:
+    """The same for the same message; not the uins, which are others in the next session."""
+    told = (
+        type(message).__name__,
+        message.msg_id,
+        message.msg_id2,
+        getattr(message, "seq", 0),
+        message.time,
+        dumped(message.content),
+    )
+    return hashlib.sha256(repr(told).encode()).digest()[:16]
+
+
+def _origin(message: Message) -> object:
+    match message:
+        case GroupMessage():
+            return message.gid, message.sender
+        case DiscussionMessage():
+            return message.did, message.sender
+    return message.sender

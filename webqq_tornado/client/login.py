@@ -1,0 +1,411 @@
+"""The login chains: by password as in WebQQ 3, by QR code as in SmartQQ, and by cookies in both.
+
+- `PasswordLogin`: check, (the captcha's picture,) login, the link it gives, login2.
+- `QRLogin`: a QR code, its state every two seconds until somebody has confirmed it (a new code
+  when it has expired), the link it gives, getvfwebqq, login2, get_online_buddies2.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeAlias, TypeGuard
+
+from ..engine.chain import Link, Next
+from ..engine.errors import StreamError
+from ..engine.request import Request
+from ..engine.response import Response
+from ..engine.session import CookieJar
+from ..protocol import forms, smartqq, webqq3
+from ..protocol.codes import ELSEWHERE, LoginResult, QRState
+from ..protocol.delivery import LAST_EVENT_ID
+from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
+from ..protocol.endpoints import Endpoints
+from ..protocol.errors import ProtocolError, RefusedError
+from ..protocol.hashes import hash33, password_hash
+from ..protocol.models import CheckReply, LoginReply, Secret, Session
+
+__all__ = [
+    "Login",
+    "LoginError",
+    "OnCaptcha",
+    "OnQR",
+    "PasswordLogin",
+    "PasswordNeeded",
+    "QRLogin",
+    "WrongPassword",
+    "resuming",
+    "was_kicked",
+]
+
+logger = logging.getLogger("webqq_tornado.webqq")
+
+#: Gets the picture's bytes (a JPEG), returns the characters on it; may be `async def`.
+OnCaptcha: TypeAlias = "Callable[[bytes], str | Awaitable[str]]"
+#: Gets the QR code's picture (a PNG), and shows it; may be `async def`.
+OnQR: TypeAlias = Callable[[bytes], object]
+
+#: Seconds between two looks at a QR code (the clients: 1 to 3).
+QR_SECONDS = 2.0
+#: Wrong answers to captchas after which one gives up.
+CAPTCHA_TRIES = 5
+#: Times that the verify code which check has given may be used up.
+STALE_CODES = 3
+#: Looks at a QR code in a row that may fail: who has scanned it need not do so again.
+QR_FAILURES = 5
+#: Seconds for getvfwebqq (Mojo-Webqq 2018).
+VFWEBQQ_TIMEOUT = 10.0
+_NEW = Secret()
+
+
+class LoginError(Exception):
+    """The server does not let this account in; trying again will not change that."""
+
+
+class WrongPassword(LoginError):
+    """The server knows no such account, or another password of it."""
+
+
+class PasswordNeeded(LoginError):
+    """No password was given, and the session that was kept is over."""
+
+
+class Login(ABC):
+    """One login.
+
+    Args:
+        account: QQ number; 0 if the QR code's scanner is to say.
+        endpoints: the server.
+        clientid: number picked for this client.
+        cookies: of the session; the server's cookie ptwebqq is read from here.
+        then: gets the open session and the cookie ptwebqq, returns what comes next.
+
+    Attributes:
+        account: as above, or who has scanned the code.
+        nick: of the account, as the server said; empty before, and after a login by cookies.
+    """
+
+    dialect: Dialect
+
+    def __init__(
+        self,
+        account: int,
+        endpoints: Endpoints,
+        *,
+        clientid: int,
+        cookies: CookieJar,
+        then: Callable[[Session, Secret], Link],
+    ) -> None:
+        self.account = account
+        self.nick = ""
+        self._endpoints = endpoints
+        self._clientid = clientid
+        self._cookies = cookies
+        self._then = then
+        self._resumes = False
+
+    @abstractmethod
+    def first(self) -> Next:
+        """The first link of a login from the beginning."""
+
+    def again(self, psessionid: Secret, *, resumes: bool = False) -> Next:
+        """The first link of a login that tries login2 with the cookies it has.
+
+        A refusal leads on to `first` (qqbot 2017). A server that is not there refuses nothing:
+        that error is the chain's. Nor does a front server that has lost it, whose page makes no
+        sense; but what made no sense from the beginning may never make any.
+
+        Args:
+            psessionid: of a session to take up again (Mojo-Webqq 2018); empty for a new one.
+            resumes: it was online until now: if another login has ended it since, that is to be
+                told, not undone.
+        """
+        self._resumes = resumes
+        return self._open_session(psessionid)._replace(errback=self._on_refusal)
+
+    def _on_refusal(self, error: Exception) -> Link:
+        makes_sense = isinstance(error, RefusedError) and not was_kicked(error)
+        if isinstance(error, StreamError) or (self._resumes and not makes_sense):
+            raise error
+        logger.debug("login by cookies: %s", error)
+        return self.first()
+
+    @property
+    def _ptwebqq(self) -> Secret:
+        return Secret(self._cookies.get("ptwebqq", "") or "")
+
+    def _open_session(self, psessionid: Secret = _NEW) -> Next:
+        form = forms.Login2Form(self._clientid, self._ptwebqq, psessionid)
+        request = Request.of(self.dialect.login2.request(self._endpoints, form))
+        is_resumed = self._resumes and bool(psessionid)
+        return Next(resuming(request) if is_resumed else request, self._on_login2)
+
+    def _on_login2(self, response: Response) -> Link:
+        session = self.dialect.login2.parse(_body(response, "login2"))
+        return self._then(session, self._ptwebqq)
+
+    def _refusal(self, reply: LoginReply) -> LoginError:
+        if reply.result is LoginResult.WRONG_PASSWORD:
+            return WrongPassword(
+                f"wrong password, or no such account: {self.account} ({reply.text})"
+            )
+        whom = self.account or "the account"
+        return LoginError(f"the server refuses {whom}: {reply.text or reply.code}")
+
+
+class PasswordLogin(Login):
+    """A login of WebQQ 3.
+
+    Args:
+        account: QQ number.
+        password: its password.
+        endpoints: the server.
+        on_captcha: reads the characters off the captcha's picture; None refuses captchas.
+        options: see `Login`.
+
+    Example:
+        >>> login = PasswordLogin(
+        ...     10001, "secret", Endpoints.at(url), clientid=1, cookies=jar, then=print
+        ... )
+        >>> stream.add_request(*login.first())
+    """
+
+    dialect = WEBQQ3
+
+    def __init__(
+        self,
+        account: int,
+        password: str,
+        endpoints: Endpoints,
+        *,
+        on_captcha: OnCaptcha | None = None,
+        clientid: int,
+        cookies: CookieJar,
+        then: Callable[[Session, Secret], Link],
+    ) -> None:
+        super().__init__(account, endpoints, clientid=clientid, cookies=cookies, then=then)
+        self._password = password
+        self._on_captcha = on_captcha
+        self._wrong_captchas = self._stale_codes = 0
+        self._salt = b""
+        self._is_typed = False  # the code that proves the password: by a human
+
+    def first(self) -> Next:
+        """The first link of a login from the beginning."""
+        form = forms.CheckForm(self.account, r=_random())
+        return Next(webqq3.CHECK.request(self._endpoints, form), self._on_check)
+
+    def _on_check(self, response: Response) -> Link:
+        if not self._password:
+            raise PasswordNeeded(
+                f"there is no session of {self.account} to go on with: give its password"
+            )
+        reply = webqq3.CHECK.parse(_body(response, "check"))
+        self._salt = reply.salt
+        self._is_typed = reply.needs_captcha
+        return self._picture(reply) if reply.needs_captcha else self._proof(reply.code)
+
+    def _picture(self, reply: CheckReply) -> Link:
+        if self._on_captcha is None:
+            raise LoginError(
+                f"the server wants a captcha for account {self.account}: log in on a terminal, "
+                "or give the client on_captcha=, a function from the picture to its characters"
+            )
+        form = forms.CaptchaForm(self.account, r=_random())
+        return Next(webqq3.CAPTCHA.request(self._endpoints, form), self._on_picture)
+
+    async def _on_picture(self, response: Response) -> Link:
+        assert self._on_captcha is not None  # noqa: S101 - _picture() looked
+        answer = self._on_captcha(_body(response, "getimage"))
+        typed = await answer if inspect.isawaitable(answer) else answer
+        return self._proof(str(typed).strip())
+
+    def _proof(self, code: str) -> Link:
+        proof = password_hash(self._password, self._salt, code)
+        form = forms.LoginForm(self.account, proof, code)
+        return Next(webqq3.LOGIN.request(self._endpoints, form), self._on_login)
+
+    def _on_login(self, response: Response) -> Link:
+        reply = webqq3.LOGIN.parse(_body(response, "login"))
+        if reply.result is LoginResult.WRONG_CAPTCHA and self._may_ask_again():
+            return self.first()
+        if reply.result is not LoginResult.OK:
+            raise self._refusal(reply)
+        self.nick = reply.nick
+        if reply.url:
+            return Next(str(reply.url), self._on_signature)
+        return self._open_session()
+
+    def _may_ask_again(self) -> bool:
+        if not self._is_typed:
+            # The server's own code, which is good for one login: the answer to that was lost, and
+            # libcurl has asked again.
+            self._stale_codes += 1
+            return self._stale_codes <= STALE_CODES
+        self._wrong_captchas += 1
+        return self._on_captcha is not None and self._wrong_captchas < CAPTCHA_TRIES
+
+    def _on_signature(self, _response: Response) -> Link:
+        # It was asked for its cookies only.
+        return self._open_session()
+
+
+class QRLogin(Login):
+    """A login of SmartQQ.
+
+    Args:
+        account: QQ number, if nobody else may scan the code; 0 for whoever does.
+        endpoints: the server.
+        on_qr: shows the QR code's picture; called again with a new one when it has expired.
+        options: see `Login`.
+
+    Example:
+        >>> login = QRLogin(0, Endpoints.at(url), on_qr=show, clientid=1, cookies=jar, then=print)
+        >>> stream.add_request(*login.first())
+    """
+
+    dialect = SMARTQQ
+
+    def __init__(
+        self,
+        account: int,
+        endpoints: Endpoints,
+        *,
+        on_qr: OnQR | None = None,
+        clientid: int,
+        cookies: CookieJar,
+        then: Callable[[Session, Secret], Link],
+    ) -> None:
+        super().__init__(account, endpoints, clientid=clientid, cookies=cookies, then=then)
+        self._on_qr = on_qr
+        self._began = time.monotonic()
+        self._state = QRState.WAITING
+        self._failures = 0
+        self._vfwebqq = Secret()
+        self._is_by_cookies = False
+
+    def first(self) -> Next:
+        """The first link of a login from the beginning."""
+        self._is_by_cookies = False
+        form = forms.LoginPageForm(t="20131024001")
+        return Next(smartqq.LOGIN_PAGE.request(self._endpoints, form), self._on_page)
+
+    def again(self, psessionid: Secret, *, resumes: bool = False) -> Next:
+        """See `Login.again`; getvfwebqq comes first here."""
+        self._is_by_cookies, self._resumes = True, resumes
+        return self._ask_vfwebqq(psessionid)._replace(errback=self._on_refusal)
+
+    def _on_page(self, _response: Response) -> Link:
+        # It was asked for its cookies only.
+        return self._new_code()
+
+    def _new_code(self) -> Next:
+        if self._on_qr is None:
+            raise LoginError(
+                "SmartQQ logs in by QR code: log in on a terminal, or give the client on_qr=, a "
+                "function that shows a picture"
+            )
+        form = forms.QRCodeForm(_random())
+        return Next(smartqq.QR_CODE.request(self._endpoints, form), self._on_code)
+
+    async def _on_code(self, response: Response) -> Link:
+        assert self._on_qr is not None  # noqa: S101 - _new_code() looked
+        shown = self._on_qr(_body(response, "ptqrshow"))
+        if inspect.isawaitable(shown):
+            await shown
+        self._began, self._state = time.monotonic(), QRState.WAITING
+        return self._look()
+
+    def _look(self) -> Next:
+        qrsig = self._cookies.get("qrsig", "") or ""
+        milliseconds = int((time.monotonic() - self._began) * 1000)
+        form = forms.QRStateForm(hash33(qrsig), f"0-0-{milliseconds}")
+        request = smartqq.QR_STATE.request(self._endpoints, form)
+        return Next(request, self._on_state, QR_SECONDS, self._on_no_state)
+
+    def _on_no_state(self, error: Exception) -> Link:
+        self._failures += 1
+        if not isinstance(error, StreamError) or self._failures > QR_FAILURES:
+            raise error
+        logger.debug("the QR code's state: %s", error)
+        return self._look()
+
+    def _on_state(self, response: Response) -> Link:
+        self._failures = 0
+        reply = smartqq.QR_STATE.parse(_body(response, "ptqrlogin"))
+        state, self._state = self._state, reply.qr_state
+        if reply.qr_state is QRState.EXPIRED:
+            return self._new_code()
+        if reply.qr_state is QRState.REFUSED:
+            raise self._refusal(reply)
+        if reply.qr_state is not QRState.DONE:
+            if reply.qr_state is not state:
+                logger.info("the QR code was scanned; it is to be confirmed now")
+            return self._look()
+        self.nick = reply.nick
+        self._check_account()
+        # Where it redirects to is a page for browsers; the cookies come with the redirect.
+        return Next(Request(str(reply.url), follow_redirects=False), self._on_signature)
+
+    def _check_account(self) -> None:
+        found = (self._cookies.get("uin", "") or "").lstrip("o")
+        scanned_by = int(found) if found.isdecimal() else 0
+        if self.account and scanned_by not in (0, self.account):
+            raise LoginError(
+                f"the QR code was confirmed by {scanned_by}, not by {self.account}: sign in as "
+                f"{self.account} where you scan it"
+            )
+        self.account = self.account or scanned_by
+
+    def _on_signature(self, _response: Response) -> Link:
+        return self._ask_vfwebqq(_NEW)
+
+    def _ask_vfwebqq(self, psessionid: Secret) -> Next:
+        form = forms.VfwebqqForm(self._ptwebqq, self._clientid, int(time.time() * 1000))
+        request = Request.of(smartqq.VFWEBQQ.request(self._endpoints, form))
+        limited = request.replace(request_timeout=VFWEBQQ_TIMEOUT)
+        return Next(limited, lambda response: self._on_vfwebqq(response, psessionid))
+
+    def _on_vfwebqq(self, response: Response, psessionid: Secret) -> Link:
+        self._vfwebqq = smartqq.VFWEBQQ.parse(_body(response, "getvfwebqq"))
+        link = self._open_session(psessionid)
+        return link._replace(errback=self._on_refusal) if self._is_by_cookies else link
+
+    def _on_login2(self, response: Response) -> Link:
+        session = smartqq.LOGIN2.parse(_body(response, "login2"))
+        self.account = self.account or session.uin
+        # login2 gives another vfwebqq, which the s host does not take.
+        session = replace(session, vfwebqq=self._vfwebqq)
+        form = forms.OnlineForm(self._clientid, session.psessionid, session.vfwebqq)
+        # Without it the server answered poll2 with 103 (qqbot 2017).
+        request = smartqq.ONLINE.request(self._endpoints, form)
+        return Next(request, lambda _: self._then(session, self._ptwebqq))
+
+
+def resuming(request: Request) -> Request:
+    """The login2 of who was online in that session until now.
+
+    Args:
+        request: login2 with its psessionid.
+    """
+    return request.replace(headers=(*request.header_pairs, (LAST_EVENT_ID, "0")))
+
+
+def was_kicked(error: Exception) -> TypeGuard[RefusedError]:
+    """Whether the session that was to be taken up was ended by another login."""
+    return isinstance(error, RefusedError) and error.retcode == ELSEWHERE
+
+
+def _random() -> str:
+    return str(random.random())  # noqa: S311 - against caches
+
+
+def _body(response: Response, endpoint: str) -> bytes:
+    if response.status != 200:
+        raise ProtocolError(endpoint, f"HTTP status {response.status} {response.reason}")
+    return response.body

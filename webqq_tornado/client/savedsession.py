@@ -1,0 +1,150 @@
+"""A session kept in a file or a store: a program that starts again need not log in again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..engine.session import CookieJar
+from ..files import FileError, read_text, replaced_file
+from ..protocol.models import Secret
+
+__all__ = ["KeptSession"]
+
+logger = logging.getLogger("webqq_tornado.webqq")
+
+
+#: What comes of JSON that is none, or has other values than ours.
+_DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+
+
+class KeptSession(NamedTuple):
+    """What it takes to go on with a session.
+
+    Args:
+        account: QQ number.
+        dialect: name of the dialect that it speaks.
+        clientid: number that the client picked for it.
+        psessionid: of the session.
+        nick: of the account.
+        cookies: arguments for `CookieJar.set`, one for each cookie.
+
+    Example:
+        >>> kept = KeptSession.load(Path("10001.session"))
+        >>> if kept is not None:
+        ...     kept.restore(jar)
+    """
+
+    account: int
+    dialect: str
+    clientid: int
+    psessionid: Secret
+    nick: str
+    cookies: tuple[dict[str, Any], ...]
+
+    def __repr__(self) -> str:
+        return f"<KeptSession of {self.account} in {self.dialect}>"
+
+    @classmethod
+    def load(cls, path: Path) -> KeptSession | None:
+        """The session in a file; None if there is none, or it is damaged (which is logged)."""
+        if not os.path.lexists(path):
+            return None
+        try:
+            return cls.parse(read_text(path, "the session"), str(path))
+        except FileError as error:
+            _warn(str(error))
+            return None
+
+    @classmethod
+    def parse(cls, text: str, place: str) -> KeptSession | None:
+        """The session in a text; None if it is damaged (which is logged).
+
+        Args:
+            text: as `text` has it.
+            place: where it was, for the log.
+        """
+        try:
+            return _checked(json.loads(text))
+        except _DAMAGE as error:
+            _warn(f"{place} holds no session ({type(error).__name__})")
+            return None
+
+    @property
+    def text(self) -> str:
+        """All of it as JSON: a secret."""
+        return json.dumps(self._asdict())
+
+    def save(self, path: Path) -> None:
+        """Write it to a file that only its owner may read, in one step.
+
+        Raises:
+            OSError: it can not be written.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with replaced_file(path) as file:
+            file.write(self.text)
+
+    def restore(self, jar: CookieJar) -> None:
+        """Put its cookies into a jar."""
+        for cookie in self.cookies:
+            jar.set(**cookie)
+
+
+def _checked(values: Any) -> KeptSession:
+    """The session in what JSON has made of it.
+
+    Raises:
+        ValueError: it is none; so do TypeError, KeyError and AttributeError say.
+    """
+    kept = KeptSession(
+        _number(values["account"]),
+        _text(values["dialect"]),
+        _number(values["clientid"]),
+        Secret(_text(values["psessionid"])),
+        _text(values["nick"]),
+        tuple(map(dict, values["cookies"])),
+    )
+    jar = CookieJar()
+    try:
+        kept.restore(jar)  # a cookie that no jar takes is found here, not in a login
+    finally:
+        jar.close()
+    return kept
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError("no number of ours")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    value.encode()  # one with half a character in it can be in no request
+    return value
+
+
+def _warn(why: str) -> None:
+    logger.warning("%s: logging in anew", why)
+
+
+def cookies_of(jar: CookieJar) -> tuple[dict[str, Any], ...]:
+    """The cookies of a jar, as `KeptSession` has them."""
+    return tuple(
+        {
+            "name": cookie.name,
+            "value": cookie.value or "",
+            "domain": cookie.domain,
+            "path": cookie.path,
+            "expires": cookie.expires or 0,
+            "secure": cookie.secure,
+            "subdomains": cookie.domain_initial_dot,
+            "http_only": cookie.has_nonstandard_attr("HttpOnly"),
+        }
+        for cookie in jar
+    )

@@ -1,1 +1,0 @@
-"""What `..client.Client` is made of: login, polls, contacts, what comes in and what goes out."""

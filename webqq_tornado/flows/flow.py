@@ -1,0 +1,85 @@
+"""What flows for everyday work have in common: how far they are, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..engine.stream import HTTPStream
+
+__all__ = ["ReadyFlow", "Report"]
+
+
+class Report(NamedTuple):
+    """What came of a flow.
+
+    Args:
+        columns: titles of a table.
+        rows: of it.
+        is_good: all went well.
+        values: the rows for programs, by keys that stay.
+
+    Example:
+        >>> Report(("URL", "state"), [("http://example.org/", "up")], is_good=True)
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    is_good: bool
+    values: Sequence[Mapping[str, object]] = ()
+
+
+class ReadyFlow(HTTPStream):
+    """A flow that the command line can run.
+
+    Args:
+        say: gets a line about what happens, when something does.
+        record: gets the same as a mapping, with the name of the event under "event".
+        arguments: of `HTTPStream`.
+
+    Attributes:
+        done: how much is done, in units of the flow's own.
+        total: of how much; None if nobody knows.
+
+    Example:
+        >>> class Count(ReadyFlow):
+        ...     def begin(self):
+        ...         yield "http://example.org/", self.seen
+        ...
+        ...     def seen(self, response):
+        ...         self.done += 1
+        ...         self.tell(f"{len(response.body)} bytes", size=len(response.body))
+    """
+
+    def __init__(
+        self,
+        *,
+        say: Callable[[str], object] = print,
+        record: Callable[[Mapping[str, object]], object] | None = None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**arguments)
+        self.say = say
+        self.record = record
+        self.done = 0
+        self.total: int | None = None
+
+    def tell(self, text: str, **event: object) -> None:
+        """Say what happens, in words and as values.
+
+        Args:
+            text: a line.
+            event: `event`, its name, and what belongs to it.
+        """
+        self.say(text)
+        if self.record is not None:
+            self.record(event)
+
+    def describe(self) -> str:
+        """What it is doing, in some words."""
+        stats = self.stats()
+        return f"{type(self).__name__}: {stats.in_flight} in flight, {stats.delayed} waiting"
+
+    def report(self) -> Report:
+        """What came of it so far."""
+        raise NotImplementedError

@@ -1,1 +1,0 @@
-"""What `..bot.Bot` is made of: messages, rules, plugins, schedules, permissions."""
