@@ -95,6 +95,12 @@ def test_imports_point_down(name: str):
             assert top in others, f"{name} imports {imported}"
 
 
+def test_libcurl_is_used_by_the_transport_and_sessions_alone():
+    users = {name for name in MODULES if "pycurl" in imports_of(name)}
+    outside = {name for name in users if not name.startswith("webqq_tornado.engine.transport.")}
+    assert outside == {"webqq_tornado.engine.session"}
+
+
 def test_there_is_no_circle():
     graph = {name: {i for i in imports_of(name) if i in MODULES} for name in MODULES}
     seen: set[str] = set()

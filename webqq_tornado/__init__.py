@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from .lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .engine.body import FilePart, Multipart
     from .engine.chain import Chain, Gather, Next, State
-    from .engine.conduct import Attempt
     from .engine.errors import (
         AddressError,
         AuthError,
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
         TLSError,
         TooLargeError,
     )
-    from .engine.forms import FilePart, Multipart
-    from .engine.inflow import BodyStream
     from .engine.limits import Limits
-    from .engine.pipes import Progress
+    from .engine.policies import Attempt
     from .engine.request import Request
     from .engine.response import Hop, Response
     from .engine.session import CookieJar, Session
     from .engine.stats import Stats
     from .engine.stream import HTTPStream
+    from .engine.transport.callbacks import Progress
+    from .engine.transport.download import BodyStream
     from .engine.websocket.message import SocketMessage
 
 __version__ = "1.0.0.dev0"
@@ -92,15 +92,15 @@ _MODULES = {
         "LinkError LoggedOut ProtocolError ProxyError RedirectError ReplayError ResolveError "
         "StreamError TLSError TimeoutError TooLargeError"
     ),
-    "engine.conduct": "Attempt",
-    "engine.inflow": "BodyStream",
+    "engine.policies": "Attempt",
+    "engine.transport.download": "BodyStream",
     "engine.chain": "Chain Gather Next State",
     "engine.session": "CookieJar Session",
-    "engine.forms": "FilePart Multipart",
+    "engine.body": "FilePart Multipart",
     "engine.stream": "HTTPStream",
     "engine.response": "Hop Response",
     "engine.limits": "Limits",
-    "engine.pipes": "Progress",
+    "engine.transport.callbacks": "Progress",
     "engine.request": "Request",
     "engine.websocket.message": "SocketMessage",
     "engine.stats": "Stats",

@@ -35,10 +35,10 @@ from .engine.errors import (
     TLSError,
     safe_url,
 )
-from .engine.options import IDEMPOTENT
 from .engine.request import Request
 from .engine.response import Response, parse_json
 from .engine.stream import HTTPStream
+from .engine.transport.options import IDEMPOTENT
 
 __all__ = ["Event", "EventParser", "EventSource", "JSONLines", "each"]
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from .engine.body import Multipart
 from .engine.chain import Chain
 from .engine.errors import (
     ConnectError,
@@ -37,14 +38,13 @@ from .engine.errors import (
     TimeoutError,
     TLSError,
 )
-from .engine.forms import Multipart
 from .engine.harfile import decoded, entries_of
 from .engine.matching import Field, Key, Matcher, asked_url, fields_of, header_of
-from .engine.replay import Answer
 from .engine.request import Request
 from .engine.response import Response
 from .engine.secrets import MASK, Masker, codec_of, declared_codec
 from .engine.stream import HTTPStream
+from .engine.transport.replay import Answer
 from .files import replaced_file
 
 __all__ = ["MASK", "HARRecorder", "HARReplay"]

@@ -36,10 +36,15 @@ from .engine.errors import (
     TooLargeError,
     as_failure,
 )
-from .engine.foreign import tornado_pairs, tornado_settings
-from .engine.lane import Lane
-from .engine.loops import asyncio_loop_of
-from .engine.options import (
+from .engine.eventloop import asyncio_loop_of
+from .engine.interop import tornado_pairs, tornado_settings
+from .engine.redirects import STATUSES, Redirects, is_redirect
+from .engine.request import Request
+from .engine.response import Response
+from .engine.session import Session
+from .engine.transport.curl import Transport
+from .engine.transport.lane import Lane
+from .engine.transport.options import (
     DEFAULTS,
     FOLLOWS,
     Compiler,
@@ -47,12 +52,7 @@ from .engine.options import (
     compile_options,
     without_credentials,
 )
-from .engine.poller import WatchedSocket
-from .engine.redirects import STATUSES, Redirects, is_redirect
-from .engine.request import Request
-from .engine.response import Response
-from .engine.session import Session
-from .engine.transport import Transport
+from .engine.transport.poller import WatchedSocket
 
 __all__ = ["HTTPStreamClient", "HTTPStreamError"]
 

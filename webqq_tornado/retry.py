@@ -19,7 +19,6 @@ import pybreaker
 import tenacity
 from tenacity import RetryCallState, Retrying
 
-from .engine.conduct import Attempt
 from .engine.errors import (
     CircuitOpenError,
     ConnectError,
@@ -28,9 +27,10 @@ from .engine.errors import (
     TimeoutError,
     safe_url,
 )
-from .engine.options import IDEMPOTENT
+from .engine.policies import Attempt
 from .engine.request import Request
 from .engine.response import Response, unix_time
+from .engine.transport.options import IDEMPOTENT
 
 __all__ = ["IDEMPOTENT", "CircuitBreaker", "Retry", "retry_after"]
 
@@ -91,7 +91,7 @@ class Retry:
         self._max_retry_after = max_retry_after
 
     def __call__(self, attempt: Attempt) -> float | None:
-        """See `engine.conduct.Retry`."""
+        """See `engine.policies.Retry`."""
         if not (self._when or self._is_worth_it)(attempt):
             return None
         asked, outcome = 0.0, _answer(attempt.outcome)
@@ -189,7 +189,7 @@ class CircuitBreaker:
         self._kept = _KEPT
 
     def admit(self, request: Request) -> StreamError | None:
-        """See `engine.conduct.Breaker`."""
+        """See `engine.policies.Breaker`."""
         circuit = self._circuits.get(request.host)
         if circuit is None or circuit.lets_through(request, time.time()):
             return None
@@ -200,7 +200,7 @@ class CircuitBreaker:
         )
 
     def record(self, request: Request, outcome: Response | Exception) -> None:
-        """See `engine.conduct.Breaker`."""
+        """See `engine.policies.Breaker`."""
         host = request.host
         circuit = self._circuits.get(host)
         is_failure = self._is_failure(outcome)
@@ -224,7 +224,7 @@ class CircuitBreaker:
         self._kept = max(_KEPT, 2 * len(self._circuits))
 
     def give_up(self, request: Request) -> None:
-        """See `engine.conduct.Breaker`."""
+        """See `engine.policies.Breaker`."""
         circuit = self._circuits.get(request.host)
         if circuit is not None and circuit.probe is request:
             circuit.probe = None
@@ -265,14 +265,14 @@ class _Circuit:
             return  # it was sent before the circuit opened: that is no news
         self.probe = None
         with contextlib.suppress(pybreaker.CircuitBreakerError, _NothingError):  # it is counted
-            self._breaker.call(_come_to_nothing if is_failure else _come_to_something)
+            self._breaker.call(_fail if is_failure else _come_to_something)
 
 
 class _NothingError(Exception):
     pass
 
 
-def _come_to_nothing() -> None:
+def _fail() -> None:
     raise _NothingError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from webqq_tornado import HTTPStream
 from webqq_tornado.engine.chain import State
-from webqq_tornado.engine.transport import Transport
+from webqq_tornado.engine.transport.curl import Transport
 
 
 def assert_is_balanced(stream: HTTPStream) -> None:
@@ -27,7 +27,7 @@ def assert_is_balanced(stream: HTTPStream) -> None:
 
 def _assert_limits_are_free(stream: HTTPStream, sent: int) -> None:
     """Places of hosts and sessions are taken by what is in flight, and by nothing else."""
-    fair = stream._runner._turns._fair
+    fair = stream._runner._scheduler._fair
     assert len(fair._active) <= sent, fair._active
     taken = sum(gate.allowance.active for gate in fair._gates.values())
     assert taken <= 2 * sent, fair._gates  # the host's, the session's

@@ -46,7 +46,7 @@ from webqq_tornado import (
     StreamError,
 )
 from webqq_tornado.auth import Auth, BasicAuth, BearerAuth, DigestAuth, LoginAuth
-from webqq_tornado.engine import lane
+from webqq_tornado.engine.transport import lane
 from webqq_tornado.retry import CircuitBreaker, Retry
 
 #: Seconds after which an example hangs. None takes one.
@@ -249,14 +249,14 @@ class Play:
         assert_is_balanced(self.stream)
         runner = self.stream._runner
         assert not runner.in_flight, runner.in_flight
-        fair = runner._turns._fair
+        fair = runner._scheduler._fair
         assert not fair._active, fair._active
         assert not fair.members
         assert not runner.held
         assert not runner._waiting
-        if runner._conduct is not None:
-            assert not runner._conduct._cares, runner._conduct._cares
-            assert not runner._conduct._parts
+        if runner._policies is not None:
+            assert not runner._policies._cares, runner._policies._cares
+            assert not runner._policies._parts
         if not self.closed_by_plan:
             assert healthy.state.value == "done", (healthy, healthy.error)
         most = 1 + self.logged_out  # which has a link sent again

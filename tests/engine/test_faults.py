@@ -33,9 +33,9 @@ from webqq_tornado import (
     TimeoutError,
     TooLargeError,
 )
-from webqq_tornado.engine.inflow import Inflow
-from webqq_tornado.engine.outflow import IteratorOutflow
-from webqq_tornado.engine.transfer import Transfer
+from webqq_tornado.engine.transport.download import Inflow
+from webqq_tornado.engine.transport.transfer import Transfer
+from webqq_tornado.engine.transport.upload import IteratorOutflow
 
 #: Seconds that a fault may take to become known: our own limits, and some for a slow machine.
 DEADLINE = 60.0

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webqq_tornado import Limits, Request
-from webqq_tornado.engine.limits import Allowance
-from webqq_tornado.engine.queue import FairQueue
+from webqq_tornado.engine.fairqueue import FairQueue
+from webqq_tornado.engine.limits import RateLimiter
 
 
-def starts(allowance: Allowance, number: int, now: float = 0.0) -> list[float]:
+def starts(allowance: RateLimiter, number: int, now: float = 0.0) -> list[float]:
     """When so many go that all want to go at once, and end at once."""
     times = []
     for _ in range(number):
@@ -31,29 +31,29 @@ def drained(queue: FairQueue[str], now: float = 0.0) -> str:
 
 
 def test_an_unlimited_allowance_is_always_open():
-    assert starts(Allowance(), 5) == [0.0] * 5
+    assert starts(RateLimiter(), 5) == [0.0] * 5
 
 
 def test_a_rate_spaces_evenly():
-    assert starts(Allowance(rate=4), 4) == [0.0, 0.25, 0.5, 0.75]
+    assert starts(RateLimiter(rate=4), 4) == [0.0, 0.25, 0.5, 0.75]
 
 
 def test_a_burst_goes_at_once_and_comes_back_with_time():
-    allowance = Allowance(rate=2, burst=3)
+    allowance = RateLimiter(rate=2, burst=3)
     assert starts(allowance, 5) == [0.0, 0.0, 0.0, 0.5, 1.0]
     assert starts(allowance, 4, now=10.0) == [10.0, 10.0, 10.0, 10.5]
 
 
 def test_a_spacing_is_from_start_to_start():
-    assert starts(Allowance(spacing=2), 3) == [0.0, 2.0, 4.0]
+    assert starts(RateLimiter(spacing=2), 3) == [0.0, 2.0, 4.0]
 
 
 def test_spacing_and_rate_hold_both():
-    assert starts(Allowance(rate=10, burst=9, spacing=0.5), 3) == [0.0, 0.5, 1.0]
+    assert starts(RateLimiter(rate=10, burst=9, spacing=0.5), 3) == [0.0, 0.5, 1.0]
 
 
 def test_a_count_opens_when_one_has_ended():
-    allowance = Allowance(limit=1)
+    allowance = RateLimiter(limit=1)
     allowance.start(0.0)
     assert allowance.opens_at(100.0) == math.inf
     allowance.end()
@@ -62,7 +62,7 @@ def test_a_count_opens_when_one_has_ended():
 
 @given(st.floats(0.1, 100), st.integers(1, 10), st.integers(2, 60))
 def test_no_window_has_more_than_rate_and_burst_allow(rate, burst, number):
-    times = starts(Allowance(rate=rate, burst=burst), number)
+    times = starts(RateLimiter(rate=rate, burst=burst), number)
     for first in range(number):
         for last in range(first, number):
             allowed = (times[last] - times[first]) * rate + burst
@@ -341,7 +341,7 @@ def test_what_was_not_sent_after_all_took_nothing():
     for item in "abc":
         queue.push(item, item, "h")
     assert drained(queue, 7.0) == "a"
-    queue.take_back("a", 7.0)
+    queue.refund("a", 7.0)
     assert drained(queue, 7.0) == "b"
     queue.end("b", 8.0)
     assert drained(queue, 11.9) == ""
@@ -350,7 +350,7 @@ def test_what_was_not_sent_after_all_took_nothing():
 
 @given(st.floats(0.1, 100), st.integers(1, 4), st.floats(0, 1000), st.integers(0, 4))
 def test_to_undo_a_start_gives_all_of_it_back(rate, burst, now, before):
-    allowance = Allowance(rate=rate, burst=burst, spacing=1 / rate)
+    allowance = RateLimiter(rate=rate, burst=burst, spacing=1 / rate)
     starts(allowance, before, now)
     now = max(now, allowance.opens_at(now))
     allowance.start(now)
@@ -368,12 +368,12 @@ def test_who_waits_behind_one_that_was_not_sent_has_its_turn_at_once(limits):
         assert drained(queue, 0.0) == "a"
         queue.end("a", 0.0)
         assert drained(queue, now) == "b"
-        queue.take_back("b", now)
+        queue.refund("b", now)
         assert drained(queue, now) == "c"
 
 
 def test_undoing_a_start_keeps_the_one_that_came_after_it():
-    allowance = Allowance(rate=1)
+    allowance = RateLimiter(rate=1)
     allowance.start(5.0)
     allowance.start(6.0)
     allowance.start(6.0)  # by a hook that was asked about the one before

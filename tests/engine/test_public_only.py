@@ -15,7 +15,8 @@ from servers.web import Web
 from tenacity import stop_after_attempt, wait_none
 
 from webqq_tornado import AddressError, ConnectError, HTTPStream, Request
-from webqq_tornado.engine import addresses, transfer
+from webqq_tornado.engine import addresses
+from webqq_tornado.engine.transport import transfer
 from webqq_tornado.retry import CircuitBreaker, Retry
 
 

@@ -231,7 +231,7 @@ class Chain:
 
     __slots__ = (
         "_awaited",
-        "_below",
+        "_branches",
         "_deadline_timer",
         "_delay_timer",
         "_errback",
@@ -289,7 +289,7 @@ class Chain:
         self.session = session
         self.parent = parent
         #: Chains below this one that have not ended, and the feeder that makes them.
-        self._below: Below | None = None
+        self._branches: Branches | None = None
         #: How it ends by itself, whatever its last branch, which goes on as this chain, comes to.
         self._kept: Kept | None = None
         #: The link under way. Its request is the one that readers see.
@@ -421,18 +421,18 @@ class Chain:
                 waiter.set_result(None)
 
 
-class Below:
+class Branches:
     """The chains below one: those alive, the source of more, the first error."""
 
     __slots__ = (
-        "ahead",
         "alive",
         "base",
         "branches",
+        "count",
         "error",
-        "is_told",
-        "joint",
-        "made",
+        "gather",
+        "is_logged",
+        "lookahead",
         "origin",
         "queued",
         "source",
@@ -442,23 +442,23 @@ class Below:
         self,
         source: Iterator[object] | AsyncIterator[object],
         origin: object = None,
-        joint: Gather | None = None,
+        gather: Gather | None = None,
     ) -> None:
-        self.joint = joint
+        self.gather = gather
         self.branches: list[Chain] = []  # all of them, if somebody is to read what they came to
         self.alive: set[Chain] = set()
-        self.ahead: deque[object] = deque()  # taken from the source, and not begun yet
+        self.lookahead: deque[object] = deque()  # taken from the source, and not begun yet
         self.origin = origin  # the reader whose source it is
         self.base: str | None = None  # what relative URLs are relative to
-        self.made = 0
+        self.count = 0
         self.queued = 0  # of those alive, themselves or something below them; counted with limits
         self.error: BaseException | None = None
-        self.is_told = False  # the error was logged by the chain below that it is from
+        self.is_logged = False  # the error was logged by the chain below that it is from
         #: None when it is exhausted.
         self.source: Iterator[object] | AsyncIterator[object] | None = source
 
 
-def next_of(result: object, origin: object) -> Next | Below | Awaitable[object] | None:
+def next_of(result: object, origin: object) -> Next | Branches | Awaitable[object] | None:
     """What a reader meant, checked.
 
     Args:
@@ -477,25 +477,25 @@ def next_of(result: object, origin: object) -> Next | Below | Awaitable[object] 
             return Next(*result)
         raise _link_error(result, origin, "a link has 2 or 3 parts")
     if isinstance(result, (list, tuple)):
-        return Below(iter(result), origin)
+        return Branches(iter(result), origin)
     if isinstance(result, Chain):
         raise _link_error(result, origin, "a chain that was begun needs no return")
     if isinstance(result, Awaitable):
         return result
     if isinstance(result, (Iterator, AsyncIterator)):
-        return Below(result, origin)
+        return Branches(result, origin)
     raise _link_error(result, origin, "that is no link")
 
 
-def _several_to_join(gather: Gather, origin: object) -> Below:
+def _several_to_join(gather: Gather, origin: object) -> Branches:
     for function, name in ((gather.readback, "readback"), (gather.errback, "errback")):
         if function is not None and not callable(function):
             raise _link_error(gather, origin, f"its {name} is not callable")
     links = gather.links
     if isinstance(links, (AsyncIterator, Iterator)):
-        return Below(links, origin, gather)
+        return Branches(links, origin, gather)
     if isinstance(links, Iterable) and not isinstance(links, (str, bytes)):
-        return Below(iter(links), origin, gather)
+        return Branches(iter(links), origin, gather)
     raise _link_error(gather, origin, "its links are not several")
 
 

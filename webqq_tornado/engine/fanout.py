@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
-from .chain import Below, Chain, Errback, Kept, Link, Next, State, checked_link, link_of
+from .chain import Branches, Chain, Errback, Kept, Link, Next, State, checked_link, link_of
 from .merging import heir_of
 from .response import Response
 from .session import Session
@@ -95,7 +95,7 @@ class FanOut:
         self._trunk = trunk
         self.waiting: OrderedDict[Chain, Callable[[], None]] = OrderedDict()  # sources, for room
 
-    def use_room(self) -> None:
+    def dispatch(self) -> None:
         """There may be room again: let the sources go on, in turn."""
         for _ in range(len(self.waiting)):
             if self._trunk.is_full or not self.waiting:
@@ -128,63 +128,63 @@ class FanOut:
         below it: else an endless source of links that each lead to some more would never wait.
         """
         parent = chain.parent
-        while parent is not None and parent._below is not None:
-            parent._below.queued += 1
-            if parent._below.queued > 1:
+        while parent is not None and parent._branches is not None:
+            parent._branches.queued += 1
+            if parent._branches.queued > 1:
                 return
             parent = parent.parent
 
     def on_left_queue(self, chain: Chain) -> None:
         """It waits no more, and nothing below it."""
         parent = chain.parent
-        while parent is not None and parent._below is not None:
-            parent._below.queued -= 1
+        while parent is not None and parent._branches is not None:
+            parent._branches.queued -= 1
             self.wake(parent)
-            if parent._below.queued:
+            if parent._branches.queued:
                 return
             parent = parent.parent
 
-    def branch(self, chain: Chain, below: Below) -> None:
+    def branch(self, chain: Chain, below: Branches) -> None:
         """The chain becomes as many as its source has links."""
         chain.state = State.WAITING
-        chain._below = below
+        chain._branches = below
         if isinstance(below.source, AsyncIterator):
             self._trunk.start_task(chain, self._take_async(chain, below, below.source))
         elif below.source is None:
             return
-        elif below.joint is not None or not self._is_single(chain, below, below.source):
+        elif below.gather is not None or not self._is_single(chain, below, below.source):
             self._take(chain, below)
 
     def merged(self, chain: Chain) -> Chain:
         """As which chain one goes on that is about to branch: itself, or one that waits for it."""
         while _last_branch(chain.parent) is chain and chain._task is None:
             chain = self._merge(chain)
-            chain._below, chain.state = None, State.READING
+            chain._branches, chain.state = None, State.READING
         return chain
 
     def _merge_what_waits(self, chain: Chain) -> None:
         """One chain is enough where one waits for another that waits, too."""
         while (last := _last_branch(chain)) is not None and _only_waits(last):
-            below = last._below
+            below = last._branches
             self._merge(last)
             self._move(below, chain)
         while _only_waits(chain) and _last_branch(chain.parent) is chain:
-            below = chain._below
+            below = chain._branches
             chain = self._merge(chain)
             self._move(below, chain)
 
     @staticmethod
-    def _move(below: Below | None, chain: Chain) -> None:
-        chain._below = below
+    def _move(below: Branches | None, chain: Chain) -> None:
+        chain._branches = below
         for branch in () if below is None else below.alive:
             branch.parent = chain
 
     def _merge(self, branch: Chain) -> Chain:
         """Go on with the last branch as the chain that waits for it."""
         chain = branch.parent
-        if chain is None or chain._below is None:
+        if chain is None or chain._branches is None:
             raise ValueError(f"{branch!r} is no branch")
-        errors = (chain._below.error, None if branch._kept is None else branch._kept.error)
+        errors = (chain._branches.error, None if branch._kept is None else branch._kept.error)
         kept = chain._kept or Kept(chain.response, None)
         chain._kept = kept._replace(error=kept.error or errors[0] or errors[1])
         chain.session, chain._priority, chain._retry = (
@@ -199,7 +199,7 @@ class FanOut:
         self._trunk.merge(branch)
         return chain
 
-    def leave(self, chain: Chain, below: Below) -> None:
+    def leave(self, chain: Chain, below: Branches) -> None:
         """The chain has ended, or goes on from what was below it: close the source."""
         self.waiting.pop(chain, None)
         source, below.source = below.source, None
@@ -226,32 +226,32 @@ class FanOut:
         except Exception as error:
             self._trunk.log_error(chain, error)
 
-    def _is_single(self, chain: Chain, below: Below, source: Iterator[object]) -> bool:
+    def _is_single(self, chain: Chain, below: Branches, source: Iterator[object]) -> bool:
         """Go on with the only link there is. Looks two links ahead."""
         try:
             for item in source:
                 if chain.done:
                     self._close(chain, source)
                     return True
-                below.ahead.append(item)
-                if len(below.ahead) == 2:
+                below.lookahead.append(item)
+                if len(below.lookahead) == 2:
                     return False
         except Exception as error:
-            if not below.ahead:
+            if not below.lookahead:
                 raise
             below.source = _raising(error)  # once the link that came before it is begun
             return False
-        if chain.done or not below.ahead:
+        if chain.done or not below.lookahead:
             return chain.done
-        link = checked_link(link_of(below.ahead[0], below.origin), below.origin, below.base)
-        chain._below = None
+        link = checked_link(link_of(below.lookahead[0], below.origin), below.origin, below.base)
+        chain._branches = None
         self._trunk.count(chain)
         self._trunk.begin(chain, link)
         return True
 
-    def _take(self, chain: Chain, below: Below) -> None:
+    def _take(self, chain: Chain, below: Branches) -> None:
         for _ in range(_TAKEN_AT_ONCE):
-            if chain._below is not below or not isinstance(below.source, Iterator):
+            if chain._branches is not below or not isinstance(below.source, Iterator):
                 return  # it has ended, or gone on
             if not self._trunk.has_room(chain):
                 self.waiting[chain] = functools.partial(self._take, chain, below)
@@ -259,10 +259,10 @@ class FanOut:
             self._take_one(chain, below, below.source)
         self._trunk.call_soon(self._take, chain, below)
 
-    def _take_one(self, chain: Chain, below: Below, source: Iterator[object]) -> None:
+    def _take_one(self, chain: Chain, below: Branches, source: Iterator[object]) -> None:
         try:
-            item = below.ahead.popleft() if below.ahead else next(source)
-            if chain._below is below:
+            item = below.lookahead.popleft() if below.lookahead else next(source)
+            if chain._branches is below:
                 self._add(chain, below, item)
             else:  # the source has ended its own chain
                 self._close(chain, source)
@@ -274,19 +274,21 @@ class FanOut:
         except BaseException as error:
             self._trunk.interrupt(chain, error)
 
-    async def _take_async(self, chain: Chain, below: Below, source: AsyncIterator[object]) -> None:
+    async def _take_async(
+        self, chain: Chain, below: Branches, source: AsyncIterator[object]
+    ) -> None:
         chain._task = asyncio.current_task()  # an eager task runs before anybody has it
         try:
             async for item in source:
-                if chain._below is below:
+                if chain._branches is below:
                     self._add(chain, below, item)
-                while chain._below is below and not self._trunk.has_room(chain):
+                while chain._branches is below and not self._trunk.has_room(chain):
                     await self._room(chain)
-                if chain._below is not below:
+                if chain._branches is not below:
                     break  # it has ended, or gone on
             self._on_exhausted(chain, below)
         except asyncio.CancelledError:
-            if chain._below is below:
+            if chain._branches is below:
                 self._trunk.end(chain, State.CANCELLED)
             raise
         except Exception as error:
@@ -299,33 +301,33 @@ class FanOut:
         self.waiting[chain] = functools.partial(_wake, room)
         await room
 
-    def _add(self, parent: Chain, below: Below, item: object) -> None:
-        link = link_of(item, below.origin, below.joint is not None)
+    def _add(self, parent: Chain, below: Branches, item: object) -> None:
+        link = link_of(item, below.origin, below.gather is not None)
         link = checked_link(link, below.origin, below.base)
         self._trunk.begin(self._new_branch(parent, below, link.name), link)
 
-    def _new_branch(self, parent: Chain, below: Below, name: str | None) -> Chain:
-        below.made += 1
-        name = name or f"{parent.name}.{below.made}"
+    def _new_branch(self, parent: Chain, below: Branches, name: str | None) -> Chain:
+        below.count += 1
+        name = name or f"{parent.name}.{below.count}"
         chain = self._trunk.new_chain(name, parent.session, parent)
-        chain._is_quiet = parent._is_quiet or below.joint is not None  # the error is read there
+        chain._is_quiet = parent._is_quiet or below.gather is not None  # the error is read there
         below.alive.add(chain)
-        if below.joint is not None:
+        if below.gather is not None:
             below.branches.append(chain)
         return chain
 
-    def _on_exhausted(self, chain: Chain, below: Below) -> None:
-        if chain._below is below:
+    def _on_exhausted(self, chain: Chain, below: Branches) -> None:
+        if chain._branches is below:
             below.source = chain._task = None
             self.end_if_all_ended(chain)
             self._merge_what_waits(chain)
 
-    def _on_error(self, chain: Chain, below: Below, error: Exception) -> None:
+    def _on_error(self, chain: Chain, below: Branches, error: Exception) -> None:
         """The source failed: what the errback makes of it is one more branch."""
-        if chain._below is not below:
+        if chain._branches is not below:
             return
         below.source = chain._task = None
-        if below.joint is not None:
+        if below.gather is not None:
             self._break_off(chain, below, error)
             return
         origin = self._trunk.errback_of(chain)
@@ -335,7 +337,7 @@ class FanOut:
             # Now: the others below may have no end.
             self._trunk.log_error(chain, final)
             self._trunk.count(chain)
-            below.error, below.is_told = below.error or final, True
+            below.error, below.is_logged = below.error or final, True
         except BaseException as final:
             self._trunk.interrupt(chain, final)
             return
@@ -350,19 +352,19 @@ class FanOut:
     def on_branch_ended(self, branch: Chain) -> None:
         """A chain below another has ended."""
         parent = branch.parent
-        if parent is None or parent._below is None:
+        if parent is None or parent._branches is None:
             return
-        below = parent._below
+        below = parent._branches
         below.alive.discard(branch)
         if branch.state is State.FAILED and branch.error is not None:
-            if below.joint is None:
-                below.error, below.is_told = below.error or branch.error, True
-            elif not below.joint.return_exceptions:
+            if below.gather is None:
+                below.error, below.is_logged = below.error or branch.error, True
+            elif not below.gather.return_exceptions:
                 self._break_off(parent, below, branch.error)
         self.end_if_all_ended(parent)
         self._merge_what_waits(parent)
 
-    def _break_off(self, chain: Chain, below: Below, error: BaseException) -> None:
+    def _break_off(self, chain: Chain, below: Branches, error: BaseException) -> None:
         """A `Gather` goes on to its errback, with the first error."""
         if below.error is None:
             below.error = error
@@ -371,32 +373,32 @@ class FanOut:
     def end_if_all_ended(self, chain: Chain) -> None:
         """A chain that had become several ends when they all have."""
         chain = heir_of(chain)
-        below = chain._below
+        below = chain._branches
         if below is None or below.source is not None or below.alive or chain.done:
             return
-        if below.joint is not None:
+        if below.gather is not None:
             self._trunk.call_soon(self._join, chain, below)
             return
         # Not from here: chains may hang below chains deeper than Python's stack.
         self._trunk.call_soon(self._end, chain, below)
 
-    def _end(self, chain: Chain, below: Below) -> None:
+    def _end(self, chain: Chain, below: Branches) -> None:
         chain = heir_of(chain)
-        if chain._below is below and not below.alive:
+        if chain._branches is below and not below.alive:
             state = State.DONE if below.error is None else State.FAILED
             self._trunk.end(chain, state, below.error)
 
-    def _join(self, chain: Chain, below: Below) -> None:
+    def _join(self, chain: Chain, below: Branches) -> None:
         """All have ended, or something has failed: on with the chain."""
-        joint = below.joint
-        if chain._below is not below or joint is None:
+        joint = below.gather
+        if chain._branches is not below or joint is None:
             return  # it has ended, or gone on
         for branch in tuple(below.alive):  # where one has failed, the others are not asked
             branch.cancel()
         self.leave(chain, below)
         if chain.done:  # by what a source does when it is closed
             return
-        chain._below = None
+        chain._branches = None
         chain._errback = joint.errback
         if below.error is not None:
             self._trunk.join(chain, _raiser(below.error))
@@ -408,8 +410,8 @@ class FanOut:
 
 def _last_branch(chain: Chain | None) -> Chain | None:
     """The only one that a chain waits for, and will ever wait for."""
-    below = None if chain is None else chain._below
-    if below is None or below.source is not None or below.joint is not None:
+    below = None if chain is None else chain._branches
+    if below is None or below.source is not None or below.gather is not None:
         return None
     if len(below.alive) != 1:
         return None
@@ -418,10 +420,10 @@ def _last_branch(chain: Chain | None) -> Chain | None:
 
 
 def _only_waits(chain: Chain) -> bool:
-    below = chain._below
+    below = chain._branches
     if chain.state is not State.WAITING or below is None or not below.alive:
         return False
-    return below.source is None and below.joint is None and not chain.is_paused
+    return below.source is None and below.gather is None and not chain.is_paused
 
 
 def _came_to(branch: Chain) -> object:

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from email.message import Message
 from typing import Any, Protocol
 
-from .checks import Headers
-from .forms import Multipart
-from .outflow import size_of
+from .body import Multipart, size_of
 from .urls import normal_host
+from .validation import Headers
 
 __all__ = ["settle_headers"]
 

@@ -6,7 +6,7 @@ A hook that nobody overrides costs nothing: it is not called.
 from __future__ import annotations
 
 from .chain import Link
-from .conduct import Attempt
+from .policies import Attempt
 from .request import Request
 from .response import Response
 

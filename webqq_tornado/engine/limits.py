@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from .secrets import safe_text
 from .urls import normal_host
 
-__all__ = ["Allowance", "Limits"]
+__all__ = ["Limits", "RateLimiter"]
 
 #: What is not of hosts or sessions, or says nothing alone.
 _OF_ALL = ("clients", "burst")
@@ -88,18 +88,18 @@ class Limits:
         """Whether hosts or sessions are limited, not only all together."""
         return any(getattr(self, f.name) for f in fields(self) if f.name not in _OF_ALL)
 
-    def of_host(self, host: str) -> Allowance:
+    def of_host(self, host: str) -> RateLimiter:
         """What one host may be asked for.
 
         Args:
             host: as `Request.host` has it.
         """
         own = next((self.hosts[key] for key in _keys_of(host) if key in self.hosts), self)
-        return Allowance(own.per_host, own.rate_per_host, own.burst, own.spacing)
+        return RateLimiter(own.per_host, own.rate_per_host, own.burst, own.spacing)
 
-    def of_session(self) -> Allowance:
+    def of_session(self) -> RateLimiter:
         """What one session may ask for."""
-        return Allowance(self.per_session, self.rate_per_session, self.burst)
+        return RateLimiter(self.per_session, self.rate_per_session, self.burst)
 
 
 def _keys_of(host: str) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ def _keys_of(host: str) -> tuple[str, ...]:
     return f"{host}:80", f"{host}:443", host  # one of the two is what the URL leaves out
 
 
-class Allowance:
+class RateLimiter:
     """What is left of one limit: counts what is in flight, and when the next may go.
 
     The rate is kept by the generic cell rate algorithm (ITU-T I.371): a theoretical arrival time

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias, Union
 from urllib.parse import parse_qsl, urlsplit
 
-from .forms import FilePart, Multipart, pairs_of
+from .body import FilePart, Multipart, pairs_of
 from .request import Request
 from .scanning import parts_of
 from .secrets import FORM, MASK, Masker, boundary_of, codec_of, kind_of

@@ -53,6 +53,6 @@ def merge_into_parent(branch: Chain) -> None:
     waiters, branch._waiters = branch._waiters, None
     if waiters:
         parent._waiters = {**(parent._waiters or {}), **waiters}
-    branch._outcome = branch._below = branch._lane = branch._kept = branch.response = None
+    branch._outcome = branch._branches = branch._lane = branch._kept = branch.response = None
     branch._request = branch._readback = branch._errback = branch._hop = branch._signed = None
     branch.__class__ = _Merged

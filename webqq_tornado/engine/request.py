@@ -15,21 +15,13 @@ from typing import Any
 
 from tornado.httpclient import HTTPRequest
 
-from .checks import (
-    CHECKS,
-    TOKEN,
-    Headers,
-    check_public_only,
-    checked_headers,
-    settled_headers,
-)
+from .body import BodySource, Multipart, Source, checked_multipart, is_source, source_of
 from .errors import safe_url
-from .foreign import from_tornado, from_urllib
-from .forms import Multipart, checked_multipart
 from .framing import settle_headers
-from .inflow import Sink
-from .outflow import BodySource, Source, is_source, source_of
+from .interop import from_tornado, from_urllib
+from .transport.download import Sink
 from .urls import is_normal, normal_url
+from .validation import CHECKS, TOKEN, Headers, check_public_only, checked_headers, settled_headers
 
 __all__ = ["Headers", "Request"]
 
@@ -218,9 +210,9 @@ class Request:
     ping_interval: float | None = None
     subprotocols: Sequence[str] = ()
     public_only: bool | None = None
-    #: Whether something of it goes through the caller's hands, see `pipes`.
+    #: Whether something of it goes through the caller's hands, see `transport.callbacks`.
     is_special: bool = field(default=False, init=False, repr=False)
-    #: Of a web socket's handshake: where its bytes come from and go to, see `pipes.Channel`.
+    #: Of a web socket's handshake: where its bytes come from and go to, see `callbacks.Channel`.
     channel: Any = field(default=None, init=False, repr=False)
     #: Filled in by `options.compile_options`, which a repeated request then need not run again.
     compiled: Any = field(default=None, init=False, repr=False)
@@ -422,7 +414,7 @@ def option_names() -> tuple[str, ...]:
     return tuple(f.name for f in fields(Request) if f.init and f.name not in _OWN)
 
 
-#: Arguments that take the answer through the caller's hands, see `pipes`.
+#: Arguments that take the answer through the caller's hands, see `transport.callbacks`.
 _PIPED = frozenset(
     {
         "sink",

@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from .decoding import charset_of, decode
-from .headerlines import STATUS_LINE
-from .inflow import BodyStream
 from .request import Request
 from .secrets import safe_text, safe_url
+from .transport.download import BodyStream
+from .transport.headerlines import STATUS_LINE
 
 __all__ = ["Hop", "Response", "StreamedResponse", "parse_json", "unix_time"]
 

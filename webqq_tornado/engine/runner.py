@@ -18,26 +18,36 @@ from typing import Any, Protocol
 
 from tornado.ioloop import IOLoop
 
-from . import conduct
-from .chain import Below, Chain, Errback, Kept, Link, Next, State, checked_link, described, next_of
-from .conduct import Breaker, Conduct, Retry
+from . import policies
+from .chain import (
+    Branches,
+    Chain,
+    Errback,
+    Kept,
+    Link,
+    Next,
+    State,
+    checked_link,
+    described,
+    next_of,
+)
 from .errors import ClosedError, DeadlineError, LinkError, LoggedOut, StreamError, safe_url
+from .eventloop import asyncio_loop_of
 from .fanout import FanOut
-from .lane import Lane
 from .limits import Limits
-from .loops import asyncio_loop_of
 from .merging import merge_into_parent
-from .options import Compiler, Options, without_credentials
+from .policies import Breaker, Policies, Retry, hide_signed
 from .redirects import STATUSES, Redirects, is_redirect
-from .replay import ReplayTransport
 from .request import PLAIN, Request
-from .response import Response
+from .response import Response, StreamedResponse
+from .scheduler import Scheduler
 from .session import Session
-from .streamed import Streamed
 from .tracebacks import cut_callers, first_line
-from .transfer import Outcome
-from .transport import Transport
-from .turns import Turns
+from .transport.curl import Transport
+from .transport.lane import Lane
+from .transport.options import Compiler, Options, without_credentials
+from .transport.replay import ReplayTransport
+from .transport.transfer import Outcome
 from .waiting import make_task, wait
 from .websocket.closing import ClosingSockets
 
@@ -50,7 +60,7 @@ logger = logging.getLogger("webqq_tornado.engine")
 _STREAM_IDLE_TIMEOUT = 60.0
 
 
-class Hooks(conduct.Hooks, Protocol):
+class Hooks(policies.Hooks, Protocol):
     """What the runner asks the stream."""
 
     def on_response(self, response: Response) -> None:
@@ -81,7 +91,7 @@ class Runner:
     Attributes:
         chains: those alive; `flows` of them only hold others together.
         in_flight, delayed: requests sent and not answered; chains that wait for their time.
-        queue, held: chains that wait for their turn, see `Turns`; or because they are paused.
+        queue, held: chains that wait for their turn, see `Scheduler`; or because they are paused.
         started, done, failed, cancelled: chains so far.
         first_error: what ended the first that has failed, unless somebody else was given it.
         requests, responses, errors, received: so far; `received` in bytes.
@@ -115,11 +125,11 @@ class Runner:
         self._shows_links = logger.isEnabledFor(logging.DEBUG)  # asked once: links are many
         self._fan_out = FanOut(self)
         self._waiting = self._fan_out.waiting  # sources
-        self._turns = Turns(self, self._fan_out, max_clients=max_clients, limits=limits)
-        self._quick_clients = self._turns.quick_clients
-        self._is_limited = self._turns.is_limited
-        self._use_room = self._turns.use_room
-        self.has_room = self._turns.has_room
+        self._scheduler = Scheduler(self, self._fan_out, max_clients=max_clients, limits=limits)
+        self._quick_clients = self._scheduler.quick_clients
+        self._is_limited = self._scheduler.is_limited
+        self._dispatch = self._scheduler.dispatch
+        self.has_room = self._scheduler.has_room
         self.call_soon = transport.call_soon
         self.call_later = ioloop.call_later
         self.remove_timeout = ioloop.remove_timeout
@@ -128,39 +138,39 @@ class Runner:
         self._retry = retry
         self._breaker = breaker
         self._hears_requests = hears_requests
-        self._conduct: Conduct | None = None
+        self._policies: Policies | None = None
         if hears_requests or retry is not None or breaker is not None:
-            self.watch_conduct()
+            self.use_policies()
         self._closing_sockets = ClosingSockets()
         self.traffic = transport
         self.ioloop = ioloop
         self._is_closed = False
         self.chains: set[Chain] = set()
-        self.queue = self._turns.queue
-        self.held = self._turns.held
+        self.queue = self._scheduler.queue
+        self.held = self._scheduler.held
         self.in_flight = self.delayed = self.flows = 0
         self.started = self.done = self.failed = self.cancelled = 0
         self.first_error: BaseException | None = None
         self.requests = self.responses = self.errors = self.received = 0
         self.idle_listeners: list[Callable[[], None]] = []
 
-    def watch_conduct(self) -> Conduct:
+    def use_policies(self) -> Policies:
         """Some links have retries or credentials, or somebody looks on."""
-        if self._conduct is None:
-            self._conduct = Conduct(
+        if self._policies is None:
+            self._policies = Policies(
                 self, self._hooks, self._breaker, hears_requests=self._hears_requests
             )
-        return self._conduct
+        return self._policies
 
     @property
     def retries(self) -> int:
         """Tries of links that were not the last one."""
-        return 0 if self._conduct is None else self._conduct.retries
+        return 0 if self._policies is None else self._policies.retries
 
     def close(self) -> None:
         """End all chains; whoever awaits one gets `ClosedError`."""
         self._is_closed = True
-        self._turns.close()
+        self._scheduler.close()
         for chain in tuple(self.chains):
             if chain.parent is None:
                 self.end(chain, State.CANCELLED, ClosedError("the stream was closed"))
@@ -176,22 +186,22 @@ class Runner:
                 )
                 self.end(chain, State.CANCELLED, error)
         self._closing_sockets.cut_short(session)
-        self._turns.end_session(session)
+        self._scheduler.end_session(session)
 
     @property
     def is_full(self) -> bool:
         """No link at all could be sent or timed now."""
-        return self._turns.is_full
+        return self._scheduler.is_full
 
     def pause(self, chain: Chain | None) -> None:
         """Send nothing more for a chain and those below it, or for the whole flow."""
-        self._turns.pause(chain)
-        self._quick_clients = self._turns.quick_clients
+        self._scheduler.pause(chain)
+        self._quick_clients = self._scheduler.quick_clients
 
     def resume(self, chain: Chain | None) -> None:
         """Go on where `pause` had stopped it."""
-        self._turns.resume(chain)
-        self._quick_clients = self._turns.quick_clients
+        self._scheduler.resume(chain)
+        self._quick_clients = self._scheduler.quick_clients
 
     # -- a link's way -------------------------------------------------------------------------
 
@@ -207,10 +217,10 @@ class Runner:
         chain = Chain(self.started, name, session, self, parent)
         chain._outcome = functools.partial(self._on_result, chain)
         self.chains.add(chain)
-        if self._conduct is not None:
+        if self._policies is not None:
             if parent is None:
                 chain._retry = self._retry
-            self._conduct.on_new(chain)
+            self._policies.on_new(chain)
         return chain
 
     def new_flow(self, name: str, session: Session) -> Chain:
@@ -251,13 +261,13 @@ class Runner:
         chain._delay_timer = None
         self.delayed -= 1
         self.send(chain)
-        self._turns.on_time_come()
+        self._scheduler.on_time_come()
 
     def send(self, chain: Chain) -> None:
         """Send the chain's request now, or when it has its turn."""
         if self.queue or self.in_flight >= self._quick_clients:
             try:
-                self._turns.enter(chain)
+                self._scheduler.enqueue(chain)
             except Exception as error:
                 self._on_not_sent(chain, error)
         else:
@@ -268,9 +278,9 @@ class Runner:
         request: Request = chain._hop or chain._request
         options, outcome, idle = self._plain_options, chain._outcome, self._idle_timeout
         try:
-            if self._conduct is not None:
-                if not self._conduct.allows(chain):
-                    self._turns.take_back(chain)
+            if self._policies is not None:
+                if not self._policies.before_send(chain):
+                    self._scheduler.refund(chain)
                     return
                 request = chain._signed
             if request.compiled is not PLAIN:  # it says more than a URL
@@ -282,7 +292,7 @@ class Runner:
                     options = without_credentials(options)  # those of the defaults
                 if request.is_streamed:
                     idle = _STREAM_IDLE_TIMEOUT
-                    outcome = Streamed(self, chain) if request.stream else outcome
+                    outcome = _Streamed(self, chain) if request.stream else outcome
                 idle = idle if request.idle_timeout is None else request.idle_timeout
             transfer = self._transport.submit(
                 request,
@@ -297,11 +307,11 @@ class Runner:
             self._on_not_sent(chain, error)
             return
         except BaseException as error:
-            self._turns.take_back(chain)
+            self._scheduler.refund(chain)
             self.interrupt(chain, error)
             return
         if chain._outcome is None:  # the user's code that ran there (body, ...) has ended it
-            self._turns.take_back(chain)
+            self._scheduler.refund(chain)
             self._transport.cancel(transfer)
             return
         self.in_flight += 1
@@ -311,7 +321,7 @@ class Runner:
 
     def _on_not_sent(self, chain: Chain, error: Exception) -> None:
         """The chain's request could not be sent at all."""
-        self._turns.take_back(chain)
+        self._scheduler.refund(chain)
         if not chain.done:
             # Later, so that an errback which tries the same again is a loop and no recursion.
             chain.state = State.QUEUED
@@ -331,7 +341,7 @@ class Runner:
         link = WebSocketLink(self, chain, request, self._defaults, self._closing_sockets)
         link.connect()
         if chain.done:  # by the user's code that ran there
-            self._turns.take_back(chain)
+            self._scheduler.refund(chain)
             link.abandon()
             return
         self.in_flight += 1
@@ -357,8 +367,8 @@ class Runner:
 
     def on_socket_open(self, chain: Chain, response: Response) -> None:
         """The handshake of the chain's web socket is done."""
-        if self._conduct is not None:
-            self._conduct.on_socket_open(chain, response)
+        if self._policies is not None:
+            self._policies.on_socket_open(chain, response)
 
     def leave_socket(self, chain: Chain) -> None:
         """The chain's web socket is closed."""
@@ -382,18 +392,18 @@ class Runner:
         self.in_flight -= 1
         chain._transfer = None
         chain._lane = lane
-        self._turns.end(chain)
+        self._scheduler.end(chain)
         if self.queue or self._waiting:
-            self.call_soon(self._use_room)
+            self.call_soon(self._dispatch)
 
     def _on_result(self, chain: Chain, result: Response | Exception, lane: Lane | None) -> None:
         self.in_flight -= 1
         chain._transfer = None
         chain._lane = lane
         if self._is_limited:
-            self._turns.end(chain)
+            self._scheduler.end(chain)
         if self.queue or self._waiting:
-            self._use_room()
+            self._dispatch()
             if chain.done:  # a source that got the room has ended it
                 return
         self.take(chain, result)
@@ -407,7 +417,7 @@ class Runner:
             self.received += len(result.body)
             if result.status in STATUSES and self._is_followed(chain, result):
                 return
-            if self._conduct is None or not self._conduct.retakes(chain, result):
+            if self._policies is None or not self._policies.handle_outcome(chain, result):
                 self._read(chain, result)
         else:
             self.errors += 1
@@ -415,7 +425,7 @@ class Runner:
                 result.chain, result.step = chain.name, chain.steps
                 if result.request is chain._hop and chain._hop is not None:
                     result.request = chain._request
-            if self._conduct is None or not self._conduct.retakes(chain, result):
+            if self._policies is None or not self._policies.handle_outcome(chain, result):
                 self.fail(chain, result)
 
     def _is_followed(self, chain: Chain, response: Response) -> bool:
@@ -424,7 +434,7 @@ class Runner:
         follows = self._setting(chain._signed or request, "follow_redirects")
         if not follows or not is_redirect(response):
             return False
-        if self._conduct is not None and not self._conduct.on_redirect(chain, response):
+        if self._policies is not None and not self._policies.on_redirect(chain, response):
             return True
         redirects = chain._redirects = chain._redirects or Redirects()
         try:
@@ -517,7 +527,7 @@ class Runner:
                 if not chain._number:
                     self.count(chain)
                 self.begin(chain, checked_link(link, origin, base))
-            elif isinstance(link, Below):
+            elif isinstance(link, Branches):
                 self.drop_transfer(chain)
                 chain = self._fan_out.merged(chain)
                 chain.response, link.base = response, base
@@ -526,7 +536,7 @@ class Runner:
                 chain._awaited = link
                 self.start_task(chain, self._await_reader(chain, link, origin, response, base))
         except Exception as error:
-            chain._below = None
+            chain._branches = None
             chain.response = response
             self.fail(chain, error, base or _base_of(chain, response))
         except BaseException as error:
@@ -628,7 +638,7 @@ class Runner:
         cut_callers(error)
         if chain._is_failing:
             self.end(chain, State.FAILED, error)
-        elif isinstance(error, LoggedOut) and self._conduct and self._conduct.renews(chain):
+        elif isinstance(error, LoggedOut) and self._policies and self._policies.renews(chain):
             pass  # it goes on there
         elif not chain.done:
             origin = self.errback_of(chain)
@@ -678,7 +688,7 @@ class Runner:
         if chain.done:
             return
         if state is State.FAILED and error:
-            if not _is_told(chain, error):
+            if not _is_logged(chain, error):
                 self.log_error(chain, error)
             if not chain._is_quiet:
                 self.first_error = self.first_error or error
@@ -692,8 +702,8 @@ class Runner:
             one.state, one.error = State.CANCELLED, passed_on
         chain.state, chain.error = state, error
         for one in ending:
-            if self._conduct is not None:
-                self._conduct.on_end(one)
+            if self._policies is not None:
+                self._policies.on_end(one)
             self._release(one)
             self._discount(one)
             one._wake_waiters()
@@ -704,8 +714,8 @@ class Runner:
 
     def merge(self, branch: Chain) -> None:
         """The branch is counted no more: it goes on as the chain above it."""
-        if self._conduct is not None:
-            self._conduct.on_end(branch)
+        if self._policies is not None:
+            self._policies.on_end(branch)
         self.chains.discard(branch)
         if branch.parent is not None and not branch.parent._number:  # it is counted in its place
             branch.parent._number = branch._number
@@ -742,18 +752,18 @@ class Runner:
         if chain._transfer is not None:
             self.in_flight -= 1
             self._transport.cancel(chain._transfer)
-            self._turns.end(chain)
+            self._scheduler.end(chain)
         if chain._socket is not None:
             chain._socket.abandon()
             chain._socket = None
             self.in_flight -= 1
-            self._turns.end(chain)
-        self._turns.leave(chain)
+            self._scheduler.end(chain)
+        self._scheduler.discard(chain)
         if chain.is_paused:
-            self._quick_clients = self._turns.quick_clients
+            self._quick_clients = self._scheduler.quick_clients
         if (self.queue or self._waiting) and not self._is_closed:
-            self.call_soon(self._use_room)
-        below, chain._below = chain._below, None
+            self.call_soon(self._dispatch)
+        below, chain._branches = chain._branches, None
         if below is not None:
             if below.queued:
                 self._fan_out.on_left_queue(chain)
@@ -782,10 +792,10 @@ class Runner:
     def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the chain."""
         make = functools.partial(make_task, chain, asyncio_loop_of(self._ioloop))
-        if self._conduct is None:
+        if self._policies is None:
             task = make(coroutine)
         else:
-            task = self._conduct.in_its_name(chain, make, coroutine)
+            task = self._policies.in_its_name(chain, make, coroutine)
         if not task.done():  # an eager one may be, and the chain have another
             chain._task = task
 
@@ -816,6 +826,35 @@ class Runner:
         )
 
 
+class _Streamed:
+    """Takes the outcomes of a transfer with `stream=True`: the headers, then the end.
+
+    Until the end the transfer belongs to the chain, whose reader runs. What it returns, or the
+    chain's end, gives up the rest of the body. An end before the headers is an error like any
+    other; later it is raised by the stream, to whoever reads it.
+
+    Args:
+        runner: of the chain.
+        chain: whose link it is.
+    """
+
+    def __init__(self, runner: Runner, chain: Chain) -> None:
+        self._runner = runner
+        self._chain = chain
+        self._is_read = False
+
+    def __call__(self, result: Response | Exception, lane: Lane | None) -> None:
+        """See `transfer.Outcome`."""
+        if isinstance(result, StreamedResponse):
+            self._is_read = True
+            self._runner.take(self._chain, result)
+            return
+        hide_signed(self._chain, result)  # the stream has it, too, if it is an error
+        self._runner.leave_flight(self._chain, lane)
+        if not self._is_read:
+            self._runner.take(self._chain, result)
+
+
 def _as_kept(
     chain: Chain, kept: Kept, state: State, error: BaseException | None
 ) -> tuple[State, BaseException | None]:
@@ -826,10 +865,10 @@ def _as_kept(
     return State.FAILED, kept.error
 
 
-def _is_told(chain: Chain, error: BaseException) -> bool:
+def _is_logged(chain: Chain, error: BaseException) -> bool:
     """A chain below, whose error it is, has logged it."""
-    below = chain._below
-    return below is not None and below.is_told and below.error is error
+    below = chain._branches
+    return below is not None and below.is_logged and below.error is error
 
 
 def _where(chain: Chain, error: BaseException) -> str:
@@ -861,7 +900,7 @@ def _base_of(chain: Chain, response: Response | None) -> str | None:
 
 
 def _alive_below(chain: Chain) -> Iterable[Chain]:
-    return chain._below.alive if chain._below else ()
+    return chain._branches.alive if chain._branches else ()
 
 
 def _show_link(chain: Chain, result: Response | Exception) -> None:

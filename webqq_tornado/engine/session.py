@@ -19,8 +19,8 @@ from typing import Any
 import pycurl
 
 from ..files import unmarked
-from . import cookies
 from .errors import ClosedError
+from .transport import cookies
 from .urls import normal_url
 
 __all__ = ["CookieJar", "Session"]

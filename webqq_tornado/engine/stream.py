@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tornado.ioloop import IOLoop
 
+from .builders import RequestMaker
 from .chain import (
     Chain,
     Errback,
@@ -28,27 +29,26 @@ from .chain import (
     keep,
     page_of,
 )
-from .conduct import Auth, Breaker, Observer, Retry
 from .errors import ClosedError, StreamError
-from .hooks import Hooks
-from .limits import Limits
-from .loops import (
+from .eventloop import (
     asyncio_loop_of,
     current_ioloop,
     descriptor_limit,
     refuse_other_thread,
     refuse_running_loop,
 )
-from .making import RequestMaker
-from .options import DEFAULTS, compile_options
-from .poller import WatchedSocket
-from .replay import Recording, ReplayTransport
+from .hooks import Hooks
+from .limits import Limits
+from .policies import Auth, Breaker, Observer, Retry
 from .request import Request, option_names
 from .response import Response
 from .runner import Runner
 from .session import CookieJar, Session
 from .stats import Stats
-from .transport import Transport
+from .transport.curl import Transport
+from .transport.options import DEFAULTS, compile_options
+from .transport.poller import WatchedSocket
+from .transport.replay import Recording, ReplayTransport
 from .waiting import hold, let_go, running_chain
 
 __all__ = ["HTTPStream"]
@@ -154,7 +154,7 @@ class HTTPStream(Hooks, RequestMaker):
         self._session = Session(on_close=self._on_session_close)
         if auth is not None:
             self._session.auth = auth
-            self._runner.watch_conduct()
+            self._runner.use_policies()
         self._sessions: dict[str, Session] = {}
         self._grace = grace
         self._started_at = self._runner.time()
@@ -238,7 +238,7 @@ class HTTPStream(Hooks, RequestMaker):
             link = Next(Request.of(request), readback, delay, errback, session, None, priority)
         link = checked_link(link, None)
         if retry is not None:
-            self._runner.watch_conduct()
+            self._runner.use_policies()
         chain = self._runner.new_chain(name, session or self._session)
         if retry is not None:
             chain._retry = retry
@@ -405,7 +405,7 @@ class HTTPStream(Hooks, RequestMaker):
         Returns:
             A function that ends it; may be called twice.
         """
-        return self._runner.watch_conduct().observe(observer)
+        return self._runner.use_policies().observe(observer)
 
     def launch(self) -> Chain:
         """Start what `begin` gives on a loop that runs already.
@@ -601,7 +601,7 @@ class HTTPStream(Hooks, RequestMaker):
             session = self._sessions[name] = Session(name, on_close=self._on_session_close)
         if auth is not None:
             session.auth = auth
-            self._runner.watch_conduct()
+            self._runner.use_policies()
         return session
 
     def _on_session_close(self, session: Session) -> bool:

@@ -13,9 +13,9 @@ import time
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from ..engine.body import json_body
 from ..engine.chain import Link
 from ..engine.errors import ProtocolError, safe_url
-from ..engine.forms import json_body
 from ..engine.request import Request
 from ..engine.response import Response
 from ..engine.urls import join_url

@@ -20,9 +20,9 @@ from urllib.parse import quote, unquote, urlsplit
 from ..engine.chain import Link, Next
 from ..engine.errors import StreamError, safe_url
 from ..engine.limits import Limits
-from ..engine.pipes import Progress
 from ..engine.request import Request
 from ..engine.response import Response, unix_time
+from ..engine.transport.callbacks import Progress
 from ..retry import Retry
 from .flow import ReadyFlow, Report
 

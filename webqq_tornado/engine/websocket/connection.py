@@ -29,16 +29,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import pycurl
 from websockets.client import ClientProtocol
 from websockets.exceptions import PayloadTooBig
 from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.protocol import State
 
 from ..errors import ClosedError, ProtocolError, StreamError, TimeoutError, TooLargeError, safe_url
-from ..outflow import Pausable
 from ..request import Request
 from ..response import Response, StreamedResponse
+from ..transport.upload import CANNOT_SEEK, PAUSE, Pausable
 
 __all__ = ["CLOSE_TIMEOUT", "GOING_AWAY", "Listener", "WebSocketConnection", "settle"]
 
@@ -306,11 +305,11 @@ class WebSocketConnection:
         if data:
             return data
         self._is_waiting = True
-        return int(pycurl.READFUNC_PAUSE)
+        return PAUSE
 
     def seek(self, _offset: int, _origin: int) -> int:
         """See `Outflow`."""
-        return int(pycurl.SEEKFUNC_CANTSEEK)
+        return CANNOT_SEEK
 
     def serve(self) -> None:
         """See `Outflow`."""

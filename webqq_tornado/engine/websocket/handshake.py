@@ -10,7 +10,6 @@ import codecs
 import logging
 import re
 
-import pycurl
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHandshake
@@ -24,11 +23,12 @@ from websockets.uri import parse_uri
 from ..errors import ProtocolError, safe_url
 from ..request import Request
 from ..response import Response
+from ..transport.options import LIBCURL, has_protocol
 
 __all__ = ["accept", "handshake_of", "protocol_for", "refusal"]
 
 #: As of 8.16 libcurl takes what is to be sent from a callback, as in an upload.
-_IS_SUPPORTED = "wss" in pycurl.version_info()[8] and pycurl.version_info()[2] >= 0x081000
+_IS_SUPPORTED = has_protocol("wss", since=0x081000)
 #: libcurl makes `Host` and the request line.
 _ANY_URI = parse_uri("ws://localhost/")
 #: The handshake's own, and what says that a body follows.
@@ -56,7 +56,7 @@ def protocol_for(request: Request, max_size: int, deflates: bool) -> ClientProto
     """
     if not _IS_SUPPORTED:
         raise ValueError(
-            f"web sockets need libcurl 8.16 or later, built with them, and not {pycurl.version}"
+            f"web sockets need libcurl 8.16 or later, built with them, and not {LIBCURL}"
         )
     for name, _ in request.header_pairs:
         if _NOT_THE_CALLERS.fullmatch(name):

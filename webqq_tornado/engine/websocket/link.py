@@ -13,12 +13,12 @@ from tornado.ioloop import IOLoop
 
 from ..chain import Chain, State
 from ..errors import ClosedError, LoggedOut, StreamError, TimeoutError, safe_url
-from ..loops import asyncio_loop_of, refuse_other_thread
+from ..eventloop import asyncio_loop_of, refuse_other_thread
 from ..redirects import Redirects, is_redirect
 from ..request import Request
 from ..response import Response
 from ..session import Session
-from ..transfer import Outcome
+from ..transport.transfer import Outcome
 from .closing import ClosingSockets
 from .connection import GOING_AWAY, WebSocketConnection, settle
 from .handshake import accept, handshake_of, protocol_for, refusal

@@ -1,26 +1,55 @@
-"""Bodies that are not just bytes: forms, files in forms, JSON."""
+"""Bodies that are not just bytes: forms, files in forms, JSON, and what is read when it is sent."""
 
 from __future__ import annotations
 
+import inspect
+import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+import weakref
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from pathlib import Path
+from typing import IO, Any, NamedTuple, TypeAlias, TypeVar, Union
 from urllib.parse import urlencode
 
+from .errors import StreamError
+
 __all__ = [
+    "NOT_BINARY",
+    "BodySource",
     "FilePart",
     "Multipart",
+    "Source",
     "checked_multipart",
     "form_body",
     "form_fields",
     "form_query",
+    "is_source",
     "json_body",
     "pairs_of",
+    "size_of",
+    "source_of",
+    "start_of",
+]
+
+#: Where a body comes from: the path of a file, an open binary file, an iterable of bytes, sync
+#: or async, or a function that gives one of these for each time the body is sent.
+Source: TypeAlias = Union[
+    "os.PathLike[str]", IO[bytes], Iterable[bytes], AsyncIterable[bytes], Callable[[], Any]
 ]
 
 _T = TypeVar("_T")
+#: Error for a file that gives text.
+NOT_BINARY = "a file to upload is opened in binary mode ('rb')"
 
 
 class FilePart(NamedTuple):
@@ -197,3 +226,137 @@ def _checked_file(name: str, file: Any) -> FilePart:
 
 def _kind(value: object) -> str:
     return type(value).__name__
+
+
+def is_source(body: object) -> bool:
+    """Whether it is a body that is not held in memory."""
+    kinds = (os.PathLike, io.IOBase, Iterable, AsyncIterable, BodySource)
+    return isinstance(body, kinds) or hasattr(body, "read") or callable(body)
+
+
+def source_of(body: Any) -> Any:
+    """The body as a request keeps it: with its place, if there is one that sending it moves on.
+
+    Args:
+        body: see `Source`.
+
+    Raises:
+        TypeError: it is a file that is open for text.
+        ValueError: it is a file that is closed.
+    """
+    if isinstance(body, io.TextIOBase):
+        raise TypeError(NOT_BINARY)
+    return BodySource(body) if _is_function(body) or _has_place(body) else body
+
+
+def size_of(source: Any) -> int | None:
+    """Bytes in a body, if a file on disk can tell.
+
+    Args:
+        source: what `source_of` gave.
+    """
+    if isinstance(source, os.PathLike):
+        path = Path(source)
+        return path.stat().st_size if path.is_file() else None
+    return source.size if isinstance(source, BodySource) else None
+
+
+class BodySource:
+    """An open file, an iterator, or a function that gives such a body: sending moves it on.
+
+    What is sent again is to be what was sent first. So each sending of a file begins where it
+    stood when the request was made, or when the function gave it; an iterator, or a file that can
+    not go back, is sent once.
+
+    Args:
+        given: file, iterator or function.
+
+    Raises:
+        ValueError: the file is closed.
+    """
+
+    def __init__(self, given: Any) -> None:
+        self._function: Callable[[], Any] | None = given if _is_function(given) else None
+        self._body = given  # not of a function: it makes a new one each time, and may close it
+        self._last: weakref.ref[Any] | None = None  # what the function gave last
+        self._start = None if self._function is not None else start_of(given)
+        self._is_used = False
+
+    @property
+    def size(self) -> int | None:
+        """Bytes from where it begins to its end, if it is a file that can tell."""
+        if self._start is None or self._function is not None:
+            return None
+        place = self._body.tell()
+        size = self._body.seek(0, os.SEEK_END) - self._start
+        self._body.seek(place)
+        return int(size)
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether it can be sent a second time."""
+        return self._function is not None or self._start is not None
+
+    @property
+    def again(self) -> Callable[[], Any] | None:
+        """Gives it anew, if a function does."""
+        return None if self._function is None else lambda: self.begin()[0]
+
+    def begin(self) -> tuple[Any, int | None]:
+        """The body to send now, and the place in its file where it begins, if it has one.
+
+        Raises:
+            StreamError: it is used up.
+            ValueError: as `BodySource`, of what the function gave.
+        """
+        body = self._body if self._function is None else self._from(self._function)
+        if self._start is None and _has_place(body):
+            if self._is_used or _is_spent(body):
+                kind = "open file that can not go back" if hasattr(body, "read") else "iterator"
+                raise StreamError(
+                    f"the body was an {kind}, and is used up: give body= a path, or a function "
+                    "that gives a new one each time"
+                )
+            self._is_used = True
+        return body, self._start
+
+    def _from(self, function: Callable[[], Any]) -> Any:
+        body = function()
+        if self._last is None or self._last() is not body:  # a new one, as it should be
+            self._start, self._is_used = start_of(body), False
+            try:
+                self._last = weakref.ref(body)
+            except TypeError:  # such as a list, which has no place
+                self._last = None
+        return body
+
+
+def _is_function(body: object) -> bool:
+    return callable(body) and not hasattr(body, "read")
+
+
+def _has_place(body: object) -> bool:
+    return hasattr(body, "read") or isinstance(body, (Iterator, AsyncIterator))
+
+
+def _is_spent(body: object) -> bool:
+    if inspect.isgenerator(body):
+        return body.gi_frame is None
+    return inspect.isasyncgen(body) and body.ag_frame is None
+
+
+def start_of(body: Any) -> int | None:
+    """Where a file stands, if it can go back there.
+
+    Raises:
+        ValueError: it is closed.
+    """
+    if not hasattr(body, "read"):
+        return None
+    if getattr(body, "closed", False):
+        raise ValueError("the file to upload is closed: send it before, or give its path")
+    return int(body.tell()) if _is_seekable(body) else None
+
+
+def _is_seekable(file: IO[bytes]) -> bool:
+    return bool(getattr(file, "seekable", lambda: False)())

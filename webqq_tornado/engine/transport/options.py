@@ -15,13 +15,13 @@ from urllib.parse import quote
 
 import pycurl
 
-from .addresses import no_proxy_of
-from .checks import check_public_only
-from .forms import Multipart
+from ..addresses import no_proxy_of
+from ..body import Multipart
+from ..request import Request
+from ..urls import normal_host, normal_url
+from ..validation import check_public_only
 from .inflating import ACCEPTED
-from .request import Request
 from .trust import Trust, trust_of
-from .urls import normal_host, normal_url
 
 __all__ = [
     "AT_MOST_ONCE",
@@ -30,13 +30,17 @@ __all__ = [
     "FOLLOWS",
     "IDEMPOTENT",
     "INFLATES",
+    "LIBCURL",
     "PUBLIC_ONLY",
     "Compiler",
     "Options",
     "compile_options",
+    "has_protocol",
     "without_credentials",
 ]
 
+#: libcurl and what it is built with, with their versions, for messages.
+LIBCURL = str(pycurl.version)
 #: libcurl's option numbers and their values.
 Options = dict[int, Any]
 
@@ -218,6 +222,17 @@ _RULES: Mapping[str, _Rule] = {
 }
 
 
+def has_protocol(scheme: str, since: int = 0) -> bool:
+    """Return True if libcurl was built with a protocol.
+
+    Args:
+        scheme: of its URLs, such as "wss".
+        since: version from which on its form is the one that is needed, as 0xXXYYZZ.
+    """
+    info = pycurl.version_info()
+    return scheme in info[8] and info[2] >= since
+
+
 def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
     """All options of the request but its URL.
 
@@ -375,7 +390,7 @@ def _trust(validate: bool, trust: Trust) -> Options:
 
 def _method_and_body(request: Request) -> Options:
     method, body = request.method, request.body
-    if isinstance(body, Multipart) or request.is_piped:  # the body itself is set by `pipes`
+    if isinstance(body, Multipart) or request.is_piped:  # the body itself is set by `callbacks`
         return {} if method == "POST" else {pycurl.CUSTOMREQUEST: method}
     if body is None and method in _BODILESS:
         return dict(_BODILESS[method])

@@ -7,8 +7,8 @@ import pycurl
 import pytest
 
 from webqq_tornado import Request
-from webqq_tornado.engine.options import BODY_LIMIT, DEFAULTS, FOLLOWS, compile_options
 from webqq_tornado.engine.request import option_names
+from webqq_tornado.engine.transport.options import BODY_LIMIT, DEFAULTS, FOLLOWS, compile_options
 
 URL = "http://127.0.0.1/"
 

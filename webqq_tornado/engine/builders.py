@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .checks import checked_headers
-from .forms import FilePart, Multipart, form_body, form_fields, form_query, json_body
+from .body import FilePart, Multipart, form_body, form_fields, form_query, json_body
 from .request import Headers, Request
+from .validation import checked_headers
 
 __all__ = ["RequestMaker"]
 

@@ -61,17 +61,17 @@ from time import monotonic
 import pycurl
 from tornado.ioloop import IOLoop
 
+from ..errors import ClosedError, ConnectError, StreamError, as_failure, safe_url
+from ..eventloop import asyncio_loop_of, descriptor_limit, is_nested
+from ..request import Request
+from ..response import Response, StreamedResponse
+from ..session import Session
+from .callbacks import TransferCallbacks
 from .connections import Connections
-from .errors import ClosedError, ConnectError, StreamError, as_failure, safe_url
 from .headerlines import is_cut
 from .lane import LANE_CONNECTIONS, LANE_TRANSFERS, Lane, postponed
-from .loops import asyncio_loop_of, descriptor_limit, is_nested
 from .options import Options
-from .pipes import Pipes
 from .poller import Poller, WatchedSocket, ended_of, idle_sockets, readable_of
-from .request import Request
-from .response import Response, StreamedResponse
-from .session import Session
 from .transfer import Outcome, Transfer
 
 __all__ = ["Transport"]
@@ -135,7 +135,7 @@ class Transport:
         self._due: deque[Lane] = deque()  # lanes to kick
         self._touched: set[Lane] = set()  # lanes to ask when they want the next kick
         self._ended: deque[Transfer] = deque()  # to be told to their outcomes
-        self._attended: deque[Transfer] = deque()  # whose pipes are to be served
+        self._attended: deque[Transfer] = deque()  # whose callbacks are to be served
         self._noted: list[tuple[int, int]] = []  # sockets that are ready, and for what
         self._is_turning = False  # a turn is at work and will see to what it leads to
         self._turn_is_due = False
@@ -147,7 +147,7 @@ class Transport:
         self._may_have_left = False  # connections whose requests are new since the last look
         #: Those that go out at their lane's next kick, over TLS.
         self._over_tls: defaultdict[Lane, list[Transfer]] = defaultdict(list)
-        self._special: set[Transfer] = set()  # in flight, with pipes
+        self._special: set[Transfer] = set()  # in flight, with callbacks
         self._descriptors = descriptor_limit()
         self._shared: set[int] = set()  # sockets that a forked child may hold open
         self._has_forked = False  # since the last kick
@@ -218,7 +218,7 @@ class Transport:
         self._may_have_left = True
         if transfer.is_over_tls:
             self._over_tls[lane].append(transfer)
-        if transfer.pipes is not None:
+        if transfer.callbacks is not None:
             self._special.add(transfer)
         if not lane.is_due:
             self.kick_soon(lane)
@@ -246,9 +246,9 @@ class Transport:
                 transfer.leave_session()
 
     def flush(self, transfer: Transfer) -> None:
-        """Have libcurl send at once what its pipes have, and not at the loop's next turn."""
-        if not self.is_forgotten and transfer.lane is not None and transfer.pipes is not None:
-            transfer.pipes.resume_sending()
+        """Have libcurl send at once what its callbacks have, and not at the loop's next turn."""
+        if not self.is_forgotten and transfer.lane is not None and transfer.callbacks is not None:
+            transfer.callbacks.resume_sending()
             if self._may_have_left:
                 self._retire_readable()
             self._release_sockets()
@@ -318,7 +318,7 @@ class Transport:
 
     def _look_at(self, transfer: Transfer, now: float) -> None:
         moved, seconds = transfer.bytes_moved(), transfer.idle_seconds
-        if moved != transfer.moved or (transfer.pipes and transfer.pipes.is_paused):
+        if moved != transfer.moved or (transfer.callbacks and transfer.callbacks.is_paused):
             transfer.moved, transfer.moved_at = moved, now
         elif now - transfer.moved_at >= seconds:
             self._end_early(transfer, (_TIMED_OUT, f"No byte moved for {seconds:g} seconds"))
@@ -419,7 +419,7 @@ class Transport:
                 self._is_turning = False
                 self._schedule_turn()
             else:
-                self._turn(False)
+                self._run_once(False)
 
     def _serve_sockets(self) -> None:
         noted = self._noted
@@ -472,9 +472,9 @@ class Transport:
 
     def _on_turn(self) -> None:
         self._turn_is_due = False
-        self._turn(is_nested(self._asyncio_loop))
+        self._run_once(is_nested(self._asyncio_loop))
 
-    def _turn(self, is_nested: bool) -> None:
+    def _run_once(self, is_nested: bool) -> None:
         """Tell the outcomes, then start what they led to."""
         self._is_turning = True
         try:
@@ -483,13 +483,13 @@ class Transport:
                 self._is_turning = False
                 self._schedule_turn()
             if self._attended:
-                self._serve_pipes()
+                self._serve_callbacks()
             if self._ended:
-                self._tell_outcomes()
+                self._deliver_results()
             self._is_turning = True
             self._kick_lanes()
             while self._touched:
-                self._touched.pop().see_time()
+                self._touched.pop().update_timer()
         finally:
             self._is_turning = False
             is_done = not (
@@ -583,7 +583,7 @@ class Transport:
                 self.connections.note_end(active, end)
             self.connections.note_read(active)
 
-    def _tell_outcomes(self) -> None:
+    def _deliver_results(self) -> None:
         ended = self._ended
         while ended:
             transfer = ended.popleft()
@@ -591,78 +591,82 @@ class Transport:
             if outcome is None or request is None:  # cancelled after it had ended
                 self._release(transfer)
                 continue
-            if transfer.pipes is not None:
-                if not self._is_finished(transfer, transfer.pipes):
+            if transfer.callbacks is not None:
+                if not self._is_finished(transfer, transfer.callbacks):
                     continue
                 if transfer.outcome is None:  # cancelled by what ran there
                     self._release(transfer)
                     continue
             result = transfer.take(request)
-            if transfer.pipes is not None:
-                transfer.pipes.end(result)
+            if transfer.callbacks is not None:
+                transfer.callbacks.end(result)
             self._release(transfer)
             outcome(result, lane)
 
-    # -- pipes --------------------------------------------------------------------------------
+    # -- callbacks --------------------------------------------------------------------------------
 
     def attend(self, transfer: Transfer) -> None:
-        """The pipes of a transfer are served in this turn, or else in the loop's next one."""
+        """The callbacks of a transfer are served in this turn, or else in the loop's next one."""
         self._attended.append(transfer)
         if not self._is_turning:
             self._schedule_turn()
 
-    def _serve_pipes(self) -> None:
+    def _serve_callbacks(self) -> None:
         """Run what the users of transfers have in them, outside libcurl."""
         for _ in range(len(self._attended)):
             if not self._attended:
                 return  # a loop that was turned in here has served them
             transfer = self._attended.popleft()
             transfer.is_attended = False
-            pipes = transfer.pipes
-            if pipes is None:
+            callbacks = transfer.callbacks
+            if callbacks is None:
                 continue  # it has ended
             try:
-                if pipes.has_headers and not pipes.is_told:
-                    self._tell_headers(transfer, pipes)
-                pipes.serve()
+                if callbacks.has_headers and not callbacks.is_told:
+                    self._tell_headers(transfer, callbacks)
+                callbacks.serve()
             except (Exception, asyncio.CancelledError) as error:
-                if transfer.pipes is pipes:
+                if transfer.callbacks is callbacks:
                     self._end_early(transfer, as_failure(error))
                 continue
-            if transfer.pipes is pipes and transfer.is_waiting and pipes.is_drained:
+            if transfer.callbacks is callbacks and transfer.is_waiting and callbacks.is_drained:
                 transfer.is_waiting = False
                 self._ended.append(transfer)
 
-    def _tell_headers(self, transfer: Transfer, pipes: Pipes) -> None:
+    def _tell_headers(self, transfer: Transfer, callbacks: TransferCallbacks) -> None:
         """The reader of a streamed response need not wait for the body."""
-        pipes.is_told = True
+        callbacks.is_told = True
         request, outcome = transfer.request, transfer.outcome
-        if request is not None and outcome is not None and pipes.stream is not None:
+        if request is not None and outcome is not None and callbacks.stream is not None:
             response = transfer.response(request)
             if isinstance(response, Response):
-                outcome(StreamedResponse(response, pipes.stream), transfer.home)
+                outcome(StreamedResponse(response, callbacks.stream), transfer.home)
 
-    def _is_finished(self, transfer: Transfer, pipes: Pipes) -> bool:
+    def _is_finished(self, transfer: Transfer, callbacks: TransferCallbacks) -> bool:
         """Whether all that came was taken; if not, it is told when that is so."""
-        if not pipes.is_drained and _leaves_time(transfer.failure):
+        if not callbacks.is_drained and _leaves_time(transfer.failure):
             transfer.is_waiting = True
             return False
         if transfer.failure is None and is_cut(transfer.header_lines):
             transfer.note_cut()  # before a file gets its name; and an outcome is told once
         if transfer.failure is None:
             try:
-                pipes.finish()
+                callbacks.finish()
             except (Exception, asyncio.CancelledError) as error:
                 transfer.failure = as_failure(error)  # the file may be any object with a `write`
-        if transfer.failure is None and pipes.stream and not (pipes.is_told or pipes.is_followed):
-            self._tell_headers(transfer, pipes)
+        if (
+            transfer.failure is None
+            and callbacks.stream
+            and not (callbacks.is_told or callbacks.is_followed)
+        ):
+            self._tell_headers(transfer, callbacks)
         return True
 
     def _release(self, transfer: Transfer) -> None:
         """Take back a handle that is not in flight."""
-        if transfer.pipes is not None:
+        if transfer.callbacks is not None:
             self._special.discard(transfer)
-            transfer.drop_pipes()
+            transfer.drop_callbacks()
             transfer.is_waiting = False
         transfer.body.clear()
         transfer.header_lines.clear()

@@ -24,7 +24,7 @@ from typing import Protocol
 
 from tornado.ioloop import IOLoop
 
-from .loops import asyncio_loop_of
+from ..eventloop import asyncio_loop_of
 
 __all__ = [
     "IdleSockets",

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from .errors import ReplayError, StreamError, safe_url
-from .inflow import BodyStream
+from ..errors import ReplayError, StreamError, safe_url
+from ..redirects import is_redirect
+from ..request import Request
+from ..response import Response, StreamedResponse
+from ..session import Session
+from .download import BodyStream
 from .lane import Lane
 from .options import FOLLOWS, Options
 from .poller import WatchedSocket
-from .redirects import is_redirect
-from .request import Request
-from .response import Response, StreamedResponse
-from .session import Session
 from .transfer import Outcome
 
 __all__ = ["Answer", "Recording", "ReplayTransport"]

@@ -1,6 +1,6 @@
 """Whose turn it is: chains that wait for a slot, for their host's or session's time, or paused.
 
-`enter` is where a link waits that may not be sent at once; `use_room` sends those whose turn has
+`enqueue` is where a link waits that may not be sent at once; `dispatch` sends those whose turn has
 come. In which order is `FairQueue`'s matter. There is one timer, for the next time at which a rate
 or a spacing lets somebody go.
 
@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from .chain import Chain, State
+from .fairqueue import FairQueue
 from .fanout import FanOut
 from .limits import Limits
-from .queue import FairQueue
 from .session import Session
 
-__all__ = ["Turns"]
+__all__ = ["Scheduler"]
 
 #: Chains that may wait for their time before sources of links are asked to wait, too.
 _MAX_DELAYED = 100_000
@@ -51,7 +51,7 @@ class Sender(Protocol):
         """Do not call it."""
 
 
-class Turns:
+class Scheduler:
     """Chains that have a link to send and wait.
 
     Args:
@@ -100,15 +100,15 @@ class Turns:
 
     # -- waiting --------------------------------------------------------------------------------
 
-    def enter(self, chain: Chain) -> None:
+    def enqueue(self, chain: Chain) -> None:
         """The chain has a link to send, which may go at once or have to wait."""
         self._push(chain)
         if self.is_limited:
-            self.use_room()
+            self.dispatch()
         else:
             self._let_go()
 
-    def leave(self, chain: Chain) -> None:
+    def discard(self, chain: Chain) -> None:
         """The chain has ended: it waits no more."""
         if self._fair.remove(chain):
             self._left_queue(chain)
@@ -123,20 +123,20 @@ class Turns:
         """A session is over, and its chains have ended."""
         self._fair.end_session(session)
 
-    def take_back(self, chain: Chain) -> None:
+    def refund(self, chain: Chain) -> None:
         """The chain has its turn, and nothing to send.
 
         It may have to wait for a login, whose own links go to the same host.
         """
-        self._fair.take_back(chain, self._now)
+        self._fair.refund(chain, self._now)
 
-    def use_room(self) -> None:
+    def dispatch(self) -> None:
         """Whose turn it is may go; when nobody waits any more, sources are asked for more."""
         self._let_go()
         if self.is_limited:
             self._set_timer()  # sources wait for links of their own: see _left_queue
         else:
-            self._fan_out.use_room()
+            self._fan_out.dispatch()
 
     def _push(self, chain: Chain) -> None:
         chain.state = State.QUEUED
@@ -196,7 +196,7 @@ class Turns:
 
     def _on_time(self) -> None:
         self._timer = self._timer_at = None
-        self.use_room()
+        self.dispatch()
 
     # -- sources --------------------------------------------------------------------------------
 
@@ -213,14 +213,14 @@ class Turns:
         """One more link below the chain could be sent or timed now, or have its turn soon."""
         if self.is_full or (self._paused and _is_held(chain)):
             return False
-        if not self.is_limited or chain._below is None:
+        if not self.is_limited or chain._branches is None:
             return True
-        return chain._below.queued < _AHEAD or len(self.queue) < _AHEAD_OF_ALL
+        return chain._branches.queued < _AHEAD or len(self.queue) < _AHEAD_OF_ALL
 
     def on_time_come(self) -> None:
         """A delay is over, which sources may have waited for."""
         if self._sender.delayed == _MAX_DELAYED - 1:
-            self._fan_out.use_room()
+            self._fan_out.dispatch()
 
     # -- pauses ---------------------------------------------------------------------------------
 
@@ -248,9 +248,9 @@ class Turns:
         for held in [held for held in self.held if not _is_held(held)]:
             del self.held[held]
             self._push(held)
-        self.use_room()
+        self.dispatch()
         if self.is_limited:
-            self._fan_out.use_room()
+            self._fan_out.dispatch()
 
 
 def _is_held(chain: Chain | None) -> bool:

@@ -343,7 +343,7 @@ async def test_a_source_whose_end_cancels_the_chains_above_is_counted_once(web: 
     async with HTTPStream(max_clients=2) as stream:
         top = stream.add_request(web.http, lambda _: [(web.http, lambda _: source())] * 2)
         await held.wait()
-        next(chain for chain in stream.chains if chain.parent is top and chain._below).cancel()
+        next(chain for chain in stream.chains if chain.parent is top and chain._branches).cancel()
         await stream.drain()
         stats = stream.stats()
         assert stats.started == stats.done + stats.failed + stats.cancelled

@@ -1,8 +1,8 @@
-"""What is done about a link beyond sending it: hook, credentials, breaker, retries.
+"""Policies around each link: the request hook, credentials, circuit breaker, retries.
 
-The runner asks `allows` before it sends a link, and tells `retakes` what came of it. A stream that
-has none of these has no `Conduct`. Which error is worth another try, how long to wait, where a
-token comes from: that is for the policies, see `webqq_tornado.retry` and `webqq_tornado.auth`.
+The runner calls `before_send` before it sends a link, and `handle_outcome` with the result. A
+stream without any of these has no `Policies`. Which error is worth another try, how long to wait,
+where a token comes from: users plug that in, see `webqq_tornado.retry` and `webqq_tornado.auth`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .chain import Chain, Link, State, is_delay
 from .errors import AuthError, ConnectError, DeadlineError, RedirectError, StreamError
-from .options import IDEMPOTENT
 from .request import Request
 from .response import Response
 from .session import Session
+from .transport.options import IDEMPOTENT
 
-__all__ = ["Attempt", "Auth", "Breaker", "Conduct", "Observer", "Retry", "hide_signed"]
+__all__ = ["Attempt", "Auth", "Breaker", "Observer", "Policies", "Retry", "hide_signed"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
@@ -107,7 +107,7 @@ class Auth(Protocol):
 Observer: TypeAlias = Callable[[Chain, Request, "Response | Exception"], None]
 
 
-class _Care:
+class LinkState:
     """What is to be known of a chain's link while it is tried."""
 
     __slots__ = (
@@ -210,7 +210,7 @@ class Hooks(Protocol):
         """See that a link will be tried again."""
 
 
-class Conduct:
+class Policies:
     """Credentials, breaker and retries for the chains of one runner.
 
     Args:
@@ -232,7 +232,7 @@ class Conduct:
         self._hooks = hooks
         self._breaker = breaker
         self._hears_requests = hears_requests
-        self._cares: dict[Chain, _Care] = {}
+        self._cares: dict[Chain, LinkState] = {}
         # By the id of their credentials, which they hold. A login in a new session brings new
         # ones, and may be made every minute for months.
         self._renewals: weakref.WeakValueDictionary[int, _Renewal] = weakref.WeakValueDictionary()
@@ -276,7 +276,7 @@ class Conduct:
 
     # -- before a request is sent ---------------------------------------------------------------
 
-    def allows(self, chain: Chain) -> bool:
+    def before_send(self, chain: Chain) -> bool:
         """Whether the chain's request may be sent now; if not, it is seen to here.
 
         What is to be sent is `chain._signed` then: the request with what hook and credentials
@@ -298,7 +298,7 @@ class Conduct:
         if care is None or care.step != chain.steps:
             if care is not None:
                 self._give_up(care)
-            care = self._cares[chain] = _Care(chain.steps, self._sender.time())
+            care = self._cares[chain] = LinkState(chain.steps, self._sender.time())
         asked: Request = chain._hop or chain._request
         if care.asked is not asked:
             care.asked = care.request = asked
@@ -337,7 +337,7 @@ class Conduct:
 
     # -- what came of it ------------------------------------------------------------------------
 
-    def retakes(self, chain: Chain, outcome: Response | Exception) -> bool:
+    def handle_outcome(self, chain: Chain, outcome: Response | Exception) -> bool:
         """What came of a request. True: that is not the end of it, the link goes on here."""
         sent = chain._signed
         hide_signed(chain, outcome)
@@ -392,7 +392,7 @@ class Conduct:
             except (Exception, asyncio.CancelledError):
                 logger.exception("an observer raised, of chain %s: %r", chain.name, observer)
 
-    def _goes_on(self, chain: Chain, care: _Care, outcome: Response | Exception) -> bool:
+    def _goes_on(self, chain: Chain, care: LinkState, outcome: Response | Exception) -> bool:
         self._record(care, outcome)
         if not isinstance(outcome, (Response, StreamError)):
             return False
@@ -402,14 +402,14 @@ class Conduct:
             return True
         return self._retries(chain, care, outcome) or chain.done
 
-    def _record(self, care: _Care, outcome: Response | Exception) -> None:
+    def _record(self, care: LinkState, outcome: Response | Exception) -> None:
         if self._breaker is not None and care.admitted is not None:
             admitted, care.admitted = care.admitted, None
             self._breaker.record(admitted, outcome)
 
     # -- retries --------------------------------------------------------------------------------
 
-    def _retries(self, chain: Chain, care: _Care, outcome: Response | StreamError) -> bool:
+    def _retries(self, chain: Chain, care: LinkState, outcome: Response | StreamError) -> bool:
         if chain._retry is None:
             return False
         elapsed = self._sender.time() - care.since
@@ -433,7 +433,7 @@ class Conduct:
 
     # -- credentials ----------------------------------------------------------------------------
 
-    def _auth_of(self, chain: Chain, care: _Care) -> Auth | None:
+    def _auth_of(self, chain: Chain, care: LinkState) -> Auth | None:
         """The credentials that the chain's request needs."""
         auth, part = chain.session.auth, self._parts.get(chain)
         if auth is None or chain.done or care.request is None:
@@ -442,7 +442,7 @@ class Conduct:
             return None
         return auth if auth.covers(care.request) else None
 
-    def _is_authorized(self, chain: Chain, care: _Care, auth: Auth) -> bool:
+    def _is_authorized(self, chain: Chain, care: LinkState, auth: Auth) -> bool:
         care.renewal = renewal = self._renewal_of(auth)
         if renewal.chain is not None or auth.needs_renewal:
             self._await_renewal(chain, care, auth, renewal)
@@ -466,7 +466,7 @@ class Conduct:
         return care is not None and auth is not None and self._renews(chain, care, auth, None)
 
     def _renews(
-        self, chain: Chain, care: _Care, auth: Auth, outcome: Response | StreamError | None
+        self, chain: Chain, care: LinkState, auth: Auth, outcome: Response | StreamError | None
     ) -> bool:
         renewal = self._renewal_of(auth)
         is_replaced = care.renewal is not None and care.renewal is not renewal
@@ -488,7 +488,7 @@ class Conduct:
             self._sender.send_later(chain, 0)
         return True
 
-    def _await_renewal(self, chain: Chain, care: _Care, auth: Auth, renewal: _Renewal) -> None:
+    def _await_renewal(self, chain: Chain, care: LinkState, auth: Auth, renewal: _Renewal) -> None:
         if chain.done:  # by what the credentials were asked
             return
         self._sender.drop_transfer(chain)
@@ -549,7 +549,7 @@ class Conduct:
         if part is not None and part.chain is chain:
             self._on_renewed(part.renewal, chain)
 
-    def _give_up(self, care: _Care) -> None:
+    def _give_up(self, care: LinkState) -> None:
         admitted, care.admitted = care.admitted, None
         if admitted is not None and self._breaker is not None:
             self._give_back(self._breaker, admitted)
@@ -563,24 +563,26 @@ class Conduct:
             logger.exception("the breaker raised in give_up() of %r", admitted)
 
 
-class _Lack(NamedTuple):
+class RenewalFailure(NamedTuple):
     """Why there are no new credentials."""
 
     why: str
     cause: BaseException | None = None
 
 
-def _lack_of(auth: Auth, renewing: Chain) -> _Lack | None:
+def _lack_of(auth: Auth, renewing: Chain) -> RenewalFailure | None:
     try:
         auth.on_renewed(renewing.state is State.DONE)
         if renewing.state is State.DONE:
-            return _Lack("renew() has ended without any") if auth.needs_renewal else None
+            return RenewalFailure("renew() has ended without any") if auth.needs_renewal else None
     except (Exception, asyncio.CancelledError) as error:
-        return _Lack(str(error), error)
+        return RenewalFailure(str(error), error)
     cause = renewing.error
     if isinstance(cause, DeadlineError):
-        return _Lack(f"renew() took more than {auth.renew_timeout:g} s, see renew_timeout", cause)
-    return _Lack(str(cause or "cancelled"), cause)
+        return RenewalFailure(
+            f"renew() took more than {auth.renew_timeout:g} s, see renew_timeout", cause
+        )
+    return RenewalFailure(str(cause or "cancelled"), cause)
 
 
 def hide_signed(chain: Chain, outcome: Response | Exception | None) -> None:

@@ -16,7 +16,7 @@ from waiting import until
 
 from engine.readers import Reading
 from webqq_tornado import HTTPStream, ProtocolError, Request
-from webqq_tornado.engine import transport
+from webqq_tornado.engine.transport import curl
 
 #: What a server sends behind its answer to /first, and nobody has asked for.
 UNASKED = [
@@ -173,7 +173,7 @@ async def test_idle_connections_that_the_server_has_closed_cost_no_request(
 
 
 async def test_any_number_of_connections_may_have_been_closed(monkeypatch):
-    monkeypatch.setattr(transport, "EVENTS_AT_ONCE", 1)
+    monkeypatch.setattr(curl, "EVENTS_AT_ONCE", 1)
     talking, count = Talking(closes=True), 30
     async with raw_server(talking) as url, HTTPStream() as stream:
         first = (stream.fetch(f"{url}/first") for _ in range(count))

@@ -1,7 +1,7 @@
-"""What of one transfer goes through the user's hands: bodies by pieces, header lines, progress.
+"""Callbacks of one transfer into users' code: bodies by pieces, header lines, progress.
 
-Most transfers have none of it. Those that have get a `Pipes`: it sets libcurl's callbacks, which
-only put things aside, and `serve` hands them on outside libcurl, in the order they came.
+Most transfers have none. The others get a `TransferCallbacks`: it sets libcurl's callbacks, which
+only put things aside; `serve` hands them on outside libcurl, in the order in which they came.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from typing import NamedTuple, Protocol
 
 import pycurl
 
-from .errors import ClosedError, StreamError, TooLargeError, as_failure, from_curl, safe_url
+from ..body import Multipart
+from ..errors import ClosedError, StreamError, TooLargeError, as_failure, from_curl, safe_url
+from ..request import Request
+from ..response import Response
+from .download import REDIRECT_BODY, BodyStream, Inflow
 from .filesink import FileSink
-from .forms import Multipart
 from .headerlines import announced_size, last_status, leads_on
-from .inflow import REDIRECT_BODY, BodyStream, Inflow
-from .multipart import build_mime
-from .outflow import Outflow, outflow_of
-from .request import Request
-from .response import Response
+from .upload import Outflow, build_mime, outflow_of
 
-__all__ = ["Pipes", "Progress"]
+__all__ = ["Progress", "TransferCallbacks"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
@@ -54,7 +53,7 @@ class Progress(NamedTuple):
 
 
 class Piped(Protocol):
-    """What the pipes need of their transfer."""
+    """What the callbacks need of their transfer."""
 
     body: list[bytes]
     header_lines: list[bytes]
@@ -84,7 +83,7 @@ class Piped(Protocol):
         """Status and headers of the final answer."""
 
     def attend(self) -> None:
-        """Have `Pipes.serve` called outside libcurl."""
+        """Have `TransferCallbacks.serve` called outside libcurl."""
 
     def resumed(self) -> None:
         """It was paused and is not any more."""
@@ -93,7 +92,7 @@ class Piped(Protocol):
 class Channel(Outflow, Protocol):
     """What is a body in both directions: a web socket, for its transfer."""
 
-    def attach(self, pausable: Pipes) -> None:
+    def attach(self, pausable: TransferCallbacks) -> None:
         """Whom to ask for pauses."""
 
     def put(self, chunk: bytes) -> Awaitable[None] | None:
@@ -103,7 +102,7 @@ class Channel(Outflow, Protocol):
         """As of `BodyStream`."""
 
 
-class Pipes:
+class TransferCallbacks:
     """The callbacks of one transfer.
 
     Args:

@@ -2,7 +2,7 @@
 
 libcurl asks for bytes by a callback. Files are read right there. Iterators are the user's code
 and run outside libcurl, in the turn that follows: until they have something the transfer is
-paused.
+paused. Files in forms are read by libcurl itself.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import io
 import os
-import weakref
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -22,34 +20,29 @@ from collections.abc import (
     Iterator,
 )
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeAlias, Union
+from typing import IO, Any, Protocol
 
 import pycurl
 
-from .errors import StreamError
+from ..body import NOT_BINARY, BodySource, FilePart, Multipart, pairs_of, start_of
 
 __all__ = [
-    "BodySource",
+    "CANNOT_SEEK",
+    "PAUSE",
     "FileOutflow",
     "IteratorOutflow",
     "Outflow",
-    "Source",
-    "is_source",
+    "build_mime",
     "outflow_of",
-    "size_of",
-    "source_of",
 ]
 
-#: Where a body comes from: the path of a file, an open binary file, an iterable of bytes, sync
-#: or async, or a function that gives one of these for each time the body is sent.
-Source: TypeAlias = Union[
-    "os.PathLike[str]", IO[bytes], Iterable[bytes], AsyncIterable[bytes], Callable[[], Any]
-]
-
-
+#: READFUNCTION: nothing is there yet; libcurl asks again after `resume_sending`.
+PAUSE = int(pycurl.READFUNC_PAUSE)
+#: SEEKFUNCTION: the body cannot be sent again from there; or it can.
+CANNOT_SEEK = int(pycurl.SEEKFUNC_CANTSEEK)
+_HAS_SOUGHT = int(pycurl.SEEKFUNC_OK)
 #: After the last chunk; None may be what an iterator gives by mistake.
 _END: Any = object()
-_NO_BYTES = "a file to upload is opened in binary mode ('rb')"
 
 
 class Pausable(Protocol):
@@ -81,39 +74,6 @@ class Outflow(Protocol):
         """It is sent, or will not be."""
 
 
-def is_source(body: object) -> bool:
-    """Whether it is a body that is not held in memory."""
-    kinds = (os.PathLike, io.IOBase, Iterable, AsyncIterable, BodySource)
-    return isinstance(body, kinds) or hasattr(body, "read") or callable(body)
-
-
-def source_of(body: Any) -> Any:
-    """The body as a request keeps it: with its place, if there is one that sending it moves on.
-
-    Args:
-        body: see `Source`.
-
-    Raises:
-        TypeError: it is a file that is open for text.
-        ValueError: it is a file that is closed.
-    """
-    if isinstance(body, io.TextIOBase):
-        raise TypeError(_NO_BYTES)
-    return BodySource(body) if _is_function(body) or _has_place(body) else body
-
-
-def size_of(source: Any) -> int | None:
-    """Bytes in a body, if a file on disk can tell.
-
-    Args:
-        source: what `source_of` gave.
-    """
-    if isinstance(source, os.PathLike):
-        path = Path(source)
-        return path.stat().st_size if path.is_file() else None
-    return source.size if isinstance(source, BodySource) else None
-
-
 def outflow_of(source: Any, size: int | None, transfer: Pausable) -> Outflow:
     """The outflow for one transfer.
 
@@ -132,109 +92,12 @@ def outflow_of(source: Any, size: int | None, transfer: Pausable) -> Outflow:
         again, (body, start) = source.again, source.begin()
     if isinstance(body, os.PathLike):
         file = Path(body).open("rb")  # noqa: SIM115 - the outflow closes it
-        return FileOutflow(file, size, start=_start_of(file), closes=True)
+        return FileOutflow(file, size, start=start_of(file), closes=True)
     if hasattr(body, "read"):
         return FileOutflow(body, size, start=start)
     if isinstance(body, (Iterable, AsyncIterable)):
         return IteratorOutflow(body, size, transfer, again)
     raise ValueError(f"a body can not come from {type(body).__name__}; give bytes, text, ...")
-
-
-class BodySource:
-    """An open file, an iterator, or a function that gives such a body: sending moves it on.
-
-    What is sent again is to be what was sent first. So each sending of a file begins where it
-    stood when the request was made, or when the function gave it; an iterator, or a file that can
-    not go back, is sent once.
-
-    Args:
-        given: file, iterator or function.
-
-    Raises:
-        ValueError: the file is closed.
-    """
-
-    def __init__(self, given: Any) -> None:
-        self._function: Callable[[], Any] | None = given if _is_function(given) else None
-        self._body = given  # not of a function: it makes a new one each time, and may close it
-        self._last: weakref.ref[Any] | None = None  # what the function gave last
-        self._start = None if self._function is not None else _start_of(given)
-        self._is_used = False
-
-    @property
-    def size(self) -> int | None:
-        """Bytes from where it begins to its end, if it is a file that can tell."""
-        if self._start is None or self._function is not None:
-            return None
-        place = self._body.tell()
-        size = self._body.seek(0, os.SEEK_END) - self._start
-        self._body.seek(place)
-        return int(size)
-
-    @property
-    def is_replayable(self) -> bool:
-        """Whether it can be sent a second time."""
-        return self._function is not None or self._start is not None
-
-    @property
-    def again(self) -> Callable[[], Any] | None:
-        """Gives it anew, if a function does."""
-        return None if self._function is None else lambda: self.begin()[0]
-
-    def begin(self) -> tuple[Any, int | None]:
-        """The body to send now, and the place in its file where it begins, if it has one.
-
-        Raises:
-            StreamError: it is used up.
-            ValueError: as `BodySource`, of what the function gave.
-        """
-        body = self._body if self._function is None else self._from(self._function)
-        if self._start is None and _has_place(body):
-            if self._is_used or _is_spent(body):
-                kind = "open file that can not go back" if hasattr(body, "read") else "iterator"
-                raise StreamError(
-                    f"the body was an {kind}, and is used up: give body= a path, or a function "
-                    "that gives a new one each time"
-                )
-            self._is_used = True
-        return body, self._start
-
-    def _from(self, function: Callable[[], Any]) -> Any:
-        body = function()
-        if self._last is None or self._last() is not body:  # a new one, as it should be
-            self._start, self._is_used = _start_of(body), False
-            try:
-                self._last = weakref.ref(body)
-            except TypeError:  # such as a list, which has no place
-                self._last = None
-        return body
-
-
-def _is_function(body: object) -> bool:
-    return callable(body) and not hasattr(body, "read")
-
-
-def _has_place(body: object) -> bool:
-    return hasattr(body, "read") or isinstance(body, (Iterator, AsyncIterator))
-
-
-def _is_spent(body: object) -> bool:
-    if inspect.isgenerator(body):
-        return body.gi_frame is None
-    return inspect.isasyncgen(body) and body.ag_frame is None
-
-
-def _start_of(body: Any) -> int | None:
-    """Where a file stands, if it can go back there.
-
-    Raises:
-        ValueError: it is closed.
-    """
-    if not hasattr(body, "read"):
-        return None
-    if getattr(body, "closed", False):
-        raise ValueError("the file to upload is closed: send it before, or give its path")
-    return int(body.tell()) if _is_seekable(body) else None
 
 
 class FileOutflow:
@@ -275,7 +138,7 @@ class FileOutflow:
             self._file.seek(self._place)  # other requests may send the same file
         data = self._file.read(size)
         if not isinstance(data, bytes):
-            raise TypeError(_NO_BYTES)
+            raise TypeError(NOT_BINARY)
         if self._place is not None:
             self._place += len(data)
         return data
@@ -283,9 +146,9 @@ class FileOutflow:
     def seek(self, offset: int, origin: int) -> int:
         """See `Outflow`."""
         if self._start is None or origin != os.SEEK_SET:
-            return pycurl.SEEKFUNC_CANTSEEK
+            return CANNOT_SEEK
         self._place = self._start + offset
-        return pycurl.SEEKFUNC_OK
+        return _HAS_SOUGHT
 
     def serve(self) -> None:
         """Nothing to do: files are read when libcurl asks."""
@@ -336,18 +199,18 @@ class IteratorOutflow:
         if not self._buffer and not self._has_ended:
             self._is_wanted = True
             self._transfer.attend()
-            return int(pycurl.READFUNC_PAUSE)
+            return PAUSE
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return bytes(data)
 
     def seek(self, offset: int, origin: int) -> int:
         """See `Outflow`."""
         if self._again is None or offset or origin != os.SEEK_SET:
-            return pycurl.SEEKFUNC_CANTSEEK
+            return CANNOT_SEEK
         self._stop_task()
         self._buffer, self._taken, self._has_ended = memoryview(b""), 0, False
         self._is_rewound = True  # `serve` asks for it anew: that is the user's code
-        return pycurl.SEEKFUNC_OK
+        return _HAS_SOUGHT
 
     def serve(self) -> None:
         """Take the next chunk and have it sent.
@@ -431,5 +294,31 @@ async def _next_of(iterator: AsyncIterator[bytes]) -> bytes:
     return await anext(iterator, _END)
 
 
-def _is_seekable(file: IO[bytes]) -> bool:
-    return bool(getattr(file, "seekable", lambda: False)())
+def build_mime(easy: pycurl.Curl, body: Multipart) -> pycurl.CurlMime:
+    """The body for one handle, to be set as MIMEPOST and closed when it was sent.
+
+    Raises:
+        pycurl.error: a file can not be read.
+    """
+    mime = pycurl.CurlMime(easy)
+    for name, value in pairs_of(body.fields):
+        part = mime.addpart()
+        part.name(name.encode(errors="surrogateescape"))
+        part.data(value if isinstance(value, bytes) else value.encode())
+    for name, file in pairs_of(body.files):
+        part = mime.addpart()
+        part.name(name.encode(errors="surrogateescape"))
+        _fill(part, name, file)
+    return mime
+
+
+def _fill(part: pycurl.CurlMimePart, name: str, file: FilePart) -> None:
+    if isinstance(file.content, bytes):
+        part.data(file.content)
+        part.filename((file.filename or name).encode(errors="surrogateescape"))
+    else:
+        part.filedata(os.fsencode(file.content))
+        if file.filename:
+            part.filename(file.filename.encode(errors="surrogateescape"))
+    if file.content_type:
+        part.type(file.content_type.encode(errors="surrogateescape"))

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import pycurl
 
-from .urls import normal_url
+from ..urls import normal_url
 
 __all__ = ["accepted", "cookie_header", "lines_of", "new_share", "put_lines", "receive"]
 

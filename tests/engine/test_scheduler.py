@@ -234,11 +234,11 @@ async def test_what_is_cancelled_holds_its_source_back_no_more(monkeypatch):
         flood = stream.add_request(quick, lambda _: source())
         held = stream._runner._waiting
         cancelled = 0
-        while flood._below is None or flood._below.source is not None:
+        while flood._branches is None or flood._branches.source is not None:
             await stream.fetch(door.url("beside", "localhost"))
             if flood in held and not stream.stats().in_flight:
-                assert flood._below.queued >= 2, "it is held back for nothing"
-                cancelled += next(iter(flood._below.alive)).cancel()
+                assert flood._branches.queued >= 2, "it is held back for nothing"
+                cancelled += next(iter(flood._branches.alive)).cancel()
         assert cancelled >= 6
         flood.cancel()
         assert not stream.stats().queued
@@ -576,7 +576,7 @@ async def test_who_waits_can_end_and_leaves_nothing(wait, how, caplog):
                 await chain
         first.cancel()
         assert not stream.chains
-        turns_of = stream._runner._turns
+        turns_of = stream._runner._scheduler
         queue = turns_of._fair
         left = (turns_of.held, turns_of._paused, queue._lines, queue._active, queue._rings)
         assert not any(left)

@@ -18,10 +18,10 @@ from waiting import until
 
 from engine.readers import wait
 from webqq_tornado import HTTPStream, Request
-from webqq_tornado.engine import lane as lane_module
-from webqq_tornado.engine import transport as transport_module
-from webqq_tornado.engine.connections import Connections
-from webqq_tornado.engine.lane import Lane
+from webqq_tornado.engine.transport import curl as transport_module
+from webqq_tornado.engine.transport import lane as lane_module
+from webqq_tornado.engine.transport.connections import Connections
+from webqq_tornado.engine.transport.lane import Lane
 
 
 @pytest.fixture(params=["epoll", "poll"])

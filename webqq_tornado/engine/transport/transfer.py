@@ -14,18 +14,18 @@ from typing import Any, Protocol
 
 import pycurl
 
-from .addresses import is_public
-from .errors import AddressError, StreamError, from_curl, safe_url
+from ..addresses import is_public
+from ..errors import AddressError, StreamError, from_curl, safe_url
+from ..eventloop import lacks_descriptors
+from ..request import Request
+from ..response import Response
+from ..session import Session
+from .callbacks import TransferCallbacks
+from .download import REDIRECT_BODY, add_chunk
 from .headerlines import announced_size, codings_of, is_cut, is_gzip, leads_on
 from .inflating import Members, inflated
-from .inflow import REDIRECT_BODY, add_chunk
 from .lane import Lane
-from .loops import lacks_descriptors
 from .options import AT_MOST_ONCE, BODY_LIMIT, FOLLOWS, INFLATES, PUBLIC_ONLY, Options
-from .pipes import Pipes
-from .request import Request
-from .response import Response
-from .session import Session
 from .tcpinfo import bytes_read
 
 __all__ = ["Carrier", "Easy", "Outcome", "Transfer"]
@@ -123,7 +123,7 @@ class Carrier(Protocol):
         """Forget the socket that had this number."""
 
     def attend(self, transfer: Transfer) -> None:
-        """Serve the transfer's pipes outside libcurl."""
+        """Serve the transfer's callbacks outside libcurl."""
 
 
 class Transfer:
@@ -147,6 +147,7 @@ class Transfer:
         "_transport",
         "_was_refused",
         "body",
+        "callbacks",
         "discards",
         "easy",
         "failure",
@@ -171,7 +172,6 @@ class Transfer:
         "opened",
         "options",
         "outcome",
-        "pipes",
         "public_only",
         "refused",
         "request",
@@ -183,7 +183,7 @@ class Transfer:
     def __init__(self, transport: Carrier) -> None:
         self._transport = transport
         self._room = self.limit = sys.maxsize  # bytes of body that may still come
-        self.is_attended = False  # the transport is to serve its pipes
+        self.is_attended = False  # the transport is to serve its callbacks
         self.is_waiting = False  # it has ended, but what came was not taken yet
         self.opened: dict[int, object] = {}  # sockets, for the request in flight
         self.refused = ""  # an address that is not public
@@ -206,7 +206,9 @@ class Transfer:
         self.lane: Lane | None = None  # where it is in flight
         self.home: Lane | None = None  # where it was last
         self.failure: tuple[int, str] | Exception | None = None  # libcurl's number and words
-        self.pipes: Pipes | None = None  # what goes through the caller's hands: set only once
+        self.callbacks: TransferCallbacks | None = (
+            None  # what goes through the caller's hands: set only once
+        )
         self.outcome: Outcome | None = None
         self.request: Request | None = None
         self.session: Session | None = None  # its share is the one thing that reset() leaves
@@ -352,8 +354,8 @@ class Transfer:
             self.discards = discards
         if request.is_special:
             self.is_marked = True
-            self.pipes = Pipes(self, request)
-            self.pipes.set_callbacks()
+            self.callbacks = TransferCallbacks(self, request)
+            self.callbacks.set_callbacks()
         self.request = request
         self._room = self.limit
         if self.has_notes or self.is_over_tls:
@@ -485,7 +487,7 @@ class Transfer:
             self.easy.setopt(pycurl.FRESH_CONNECT, 1)
         else:
             return code == _NOT_WRITTEN and self._room >= 0 and self._inflates_members()
-        return self.pipes is None or self.pipes.rewind()
+        return self.callbacks is None or self.callbacks.rewind()
 
     def _inflates_members(self) -> bool:
         """Whether the body is to be had anew and decoded here.
@@ -493,7 +495,7 @@ class Transfer:
         libcurl takes what is behind the first member of a gzip body for an error, and its words
         are not always about that.
         """
-        if self.pipes is not None or pycurl.ENCODING not in self.options:
+        if self.callbacks is not None or pycurl.ENCODING not in self.options:
             return False
         if not is_gzip(self.header_lines):
             return False
@@ -531,15 +533,15 @@ class Transfer:
         """
         self.header_lines.clear()
         self.body.clear()
-        if self.pipes is not None:
-            self.pipes.forget()
+        if self.callbacks is not None:
+            self.callbacks.forget()
         return _NO_ANSWER, _EARLY
 
     def _is_challenged(self) -> bool:
         """The nonce that it was begun with is not taken any more: then it is forgotten."""
         # libcurl itself answers that only if the server says stale=true; with a challenge that
         # it has answered there are two blocks of headers.
-        if not self.has_nonce or self.pipes is not None:
+        if not self.has_nonce or self.callbacks is not None:
             return False
         if self.easy.getinfo(pycurl.RESPONSE_CODE) not in _CHALLENGES:
             return False
@@ -559,7 +561,7 @@ class Transfer:
         self._blank()
         self.prepare(request, options, session, discards)
 
-    # -- for its pipes --------------------------------------------------------------------------
+    # -- for its callbacks ----------------------------------------------------------------------
 
     @property
     def is_in_flight(self) -> bool:
@@ -567,7 +569,7 @@ class Transfer:
         return self.lane is not None
 
     def attend(self) -> None:
-        """Have the pipes served outside libcurl."""
+        """Have the callbacks served outside libcurl."""
         if not self.is_attended:
             self.is_attended = True
             self._transport.attend(self)
@@ -639,8 +641,8 @@ class Transfer:
         if isinstance(self.failure, Exception):
             return self.failure
         assert self.failure is not None  # noqa: S101 - for the type checker
-        if self.pipes is not None and self.pipes.refusal is not None:
-            return self.pipes.refusal
+        if self.callbacks is not None and self.callbacks.refusal is not None:
+            return self.callbacks.refusal
         if self._room < 0:
             return self._error(request, _TOO_LARGE, f"More than {self.limit} bytes")
         if self.failure[0] == _NOT_REWOUND and self._is_sent == len(self.header_lines):
@@ -677,16 +679,16 @@ class Transfer:
         moved: int = sum(map(self.easy.getinfo, _BYTES))
         return moved
 
-    def drop_pipes(self) -> None:
+    def drop_callbacks(self) -> None:
         """The transfer has ended, one way or another."""
-        pipes, self.pipes = self.pipes, None
-        if pipes is not None:
-            pipes.close()
+        callbacks, self.callbacks = self.callbacks, None
+        if callbacks is not None:
+            callbacks.close()
 
     def close(self) -> None:
         """Close the handle; it must not be in flight."""
         # They keep each other alive: by the attribute, and by the callbacks.
-        self.drop_pipes()
+        self.drop_callbacks()
         self.easy.close()
         del self.easy.transfer
 

@@ -272,7 +272,7 @@ class Lane:
 
     # -- time ---------------------------------------------------------------------------------
 
-    def see_time(self) -> None:
+    def update_timer(self) -> None:
         """Ask libcurl when it wants to be kicked: after each thing that was done with it."""
         timeout_ms = self.timeout()
         if timeout_ms > 0:

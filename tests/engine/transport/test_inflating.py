@@ -10,7 +10,7 @@ import pytest
 from servers.raw import answer, raw_server
 
 from webqq_tornado import HTTPStream, Multipart, ProtocolError, Request, TooLargeError
-from webqq_tornado.engine.inflating import Members, inflated
+from webqq_tornado.engine.transport.inflating import Members, inflated
 
 ONE, TWO = gzip.compress(b"one"), gzip.compress(b"two")
 BODIES = {

@@ -11,7 +11,7 @@ import pytest
 from servers.web import Web
 
 from webqq_tornado import HTTPStream, Request, TLSError
-from webqq_tornado.engine.trust import Trust, trust_of
+from webqq_tornado.engine.transport.trust import Trust, trust_of
 from webqq_tornado.httpclient import HTTPStreamClient
 
 

@@ -10,7 +10,7 @@ import pytest
 from servers.raw import raw_server
 
 from webqq_tornado import HTTPStream, Request, StreamError
-from webqq_tornado.engine.headerlines import announced_size, is_cut, last_status, leads_on
+from webqq_tornado.engine.transport.headerlines import announced_size, is_cut, last_status, leads_on
 from webqq_tornado.httpclient import HTTPStreamClient, HTTPStreamError
 
 EARLY = [b"HTTP/1.1 103 Early Hints\r\n", b"Content-Length: 7\r\n", b"\r\n"]

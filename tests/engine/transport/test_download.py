@@ -27,7 +27,7 @@ from webqq_tornado import (
     TimeoutError,
     TooLargeError,
 )
-from webqq_tornado.engine.inflow import add_chunk
+from webqq_tornado.engine.transport.download import add_chunk
 
 MIB = 2**20
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"

@@ -22,7 +22,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
-from .limits import Allowance, Limits
+from .limits import Limits, RateLimiter
 
 __all__ = ["FairQueue"]
 
@@ -52,7 +52,7 @@ class _Gate(Generic[Item]):
 
     __slots__ = ("allowance", "is_timed", "parked")
 
-    def __init__(self, allowance: Allowance) -> None:
+    def __init__(self, allowance: RateLimiter) -> None:
         self.allowance = allowance
         self.parked: dict[int, OrderedDict[_Line[Item], None]] = {}
         self.is_timed = False  # it is in the heap
@@ -144,7 +144,7 @@ class FairQueue(Generic[Item]):
         """A session is over: nothing of it waits, has gone or will come."""
         self._gates.pop((session,), None)
 
-    def take_back(self, item: Item, now: float) -> None:
+    def refund(self, item: Item, now: float) -> None:
         """The one that `pop` gave last did not go after all, and has taken nothing."""
         for gate in self._active.pop(item, ()):
             gate.allowance.undo()
