@@ -169,11 +169,11 @@ async def test_groups_and_requests_are_told():
     async with Town() as town, a_bot(town) as bot:
         heard: asyncio.Queue = asyncio.Queue()
         bot.on_event("group_leave", "friend_request")(heard.put_nowait)
-        channel = town.server.channel
-        channel.requested(town.eve, town.bob, "it is me")
+        hub = town.server.hub
+        hub.requested(town.eve, town.bob, "it is me")
         request = await heard.get()
         assert (request.text, request.number) == ("it is me", town.eve)
-        channel.group_changed(town.square, "group_leave", member=town.eve)
+        hub.group_changed(town.square, "group_leave", member=town.eve)
         change = await heard.get()
         assert (change.group.name, str(change.person)) == ("Square", "Eve")
 
@@ -182,7 +182,7 @@ async def test_a_friend_who_types_is_told():
     async with Town() as town, a_bot(town) as bot:
         heard: asyncio.Queue = asyncio.Queue()
         bot.on_event("typing")(heard.put_nowait)
-        town.server.channel.typing(town.ann, town.bob)
+        town.server.hub.typing(town.ann, town.bob)
         assert str((await heard.get()).friend) == "Ann"
 
 
@@ -204,7 +204,7 @@ async def test_a_listener_that_raises_is_logged_and_stops_nothing(caplog):
             raise KeyError("oops")
 
         bot.on_event("typing")(heard.put_nowait)
-        town.server.channel.typing(town.ann, town.bob)
+        town.server.hub.typing(town.ann, town.bob)
         await heard.get()
     assert "fail" in caplog.text
     assert "oops" in caplog.text

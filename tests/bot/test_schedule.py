@@ -10,7 +10,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from webqq_tornado.bot import Cron, Every
-from webqq_tornado.bot.schedule import Schedule, Timetable
+from webqq_tornado.bot.schedule import Schedule, Scheduler
 
 BERLIN = "Europe/Berlin"
 
@@ -120,7 +120,7 @@ class Clock:
 
 def timetable(schedule: Schedule, clock: Clock) -> list[float]:
     runs: list[float] = []
-    Timetable(schedule, lambda: runs.append(clock.now), clock, clock).start()
+    Scheduler(schedule, lambda: runs.append(clock.now), clock, clock).start()
     return runs
 
 
@@ -148,7 +148,7 @@ def test_one_who_waits_for_long_looks_at_the_clock_every_minute():
 
 async def test_a_timetable_runs_on_the_loop_until_it_is_stopped():
     runs: asyncio.Queue[None] = asyncio.Queue()
-    table = Timetable(Every(0.01), lambda: runs.put_nowait(None), IOLoop.current())
+    table = Scheduler(Every(0.01), lambda: runs.put_nowait(None), IOLoop.current())
     table.start()
     await runs.get()
     await runs.get()

@@ -7,7 +7,7 @@ import functools
 
 import pytest
 
-from webqq_tornado.bot.watchdog import Blocked, Watch, place_of
+from webqq_tornado.bot.watchdog import Blocked, SlowHandlerWatchdog, place_of
 
 
 class Clock:
@@ -25,7 +25,7 @@ class Clock:
 class Watched:
     def __init__(self) -> None:
         self.clock, self.told = Clock(), []
-        self.watch = Watch(0.25, self.told.append, self.clock)
+        self.watch = SlowHandlerWatchdog(0.25, self.told.append, self.clock)
 
 
 async def test_a_function_that_takes_long_is_told():

@@ -13,7 +13,7 @@ from captcha.image import ImageCaptcha
 from PIL import Image
 
 from webqq_tornado.cli.pictures import captcha_text, qr_modules, qr_number, qr_text
-from webqq_tornado.server.qrpicture import qr_picture
+from webqq_tornado.server.webqq.qr_picture import qr_picture
 
 TEXT = "http://127.0.0.1:8100/?qr=AbCdEfGhIjKl"
 

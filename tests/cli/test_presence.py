@@ -49,10 +49,10 @@ async def online(
 async def _log_out_elsewhere(watched: Watched) -> None:
     """As `logout` in another terminal does: with the session that both know."""
     town = watched.town
-    session = town.server.channel.find(watched.client.session.psessionid)
+    session = town.server.hub.find(watched.client.session.psessionid)
     while session.turn is None:  # no poll is held yet
         await town.stream.fetch(f"{town.server.url}/loginproxy.html")
-    town.server.channel.close_session(session)
+    town.server.hub.close_session(session)
     await watched.until(State.KICKED)
 
 

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 from servers.town import PASSWORD, Ear, Town
 
-from webqq_tornado.cli.commands import main
-from webqq_tornado.cli.passwords import known_password
+from webqq_tornado.cli.main import main
+from webqq_tornado.cli.password_source import known_password
 from webqq_tornado.cli.textfiles import standard_input
 from webqq_tornado.protocol.models import FriendMessage
 

@@ -9,12 +9,12 @@ import pytest
 from servers.town import PASSWORD, Town
 
 from webqq_tornado.client import Client, Endpoints, LoginError, State
-from webqq_tornado.server import gate
+from webqq_tornado.server import authentication
 
 
 async def _suspect(town: Town) -> None:
     """Somebody has tried wrong passwords."""
-    for _ in range(gate.CAPTCHA_AFTER):
+    for _ in range(authentication.CAPTCHA_AFTER):
         await town.visitor(town.ann).login("wrong")
 
 
@@ -34,7 +34,7 @@ def _reader(town: Town, client: list[Client]) -> Callable[[bytes], str]:
     def read(picture: bytes) -> str:
         assert picture.startswith(b"\xff\xd8\xff")
         session = client[0]._identity.cookiejar.get("verifysession")
-        return town.server.gate.captchas.text(session or "")
+        return town.server.authenticator.captchas.text(session or "")
 
     return read
 

@@ -85,7 +85,7 @@ async def test_what_is_said_from_the_page_comes_as_ones_own():
         ann, ear = town.client(town.ann)
         await ann.login()
         said = load_content(["from the page"])
-        town.server.channel.send(town.ann, Conversation("friend", town.bob), said)
+        town.server.hub.send(town.ann, Conversation("friend", town.bob), said)
         message = await ear.next(FriendMessage)
     assert message.sender == town.ann
 

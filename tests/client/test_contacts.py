@@ -166,7 +166,7 @@ async def test_a_change_of_friends_or_groups_brings_new_contacts(event, kind):
         storage = town.server.storage
         storage.befriend(town.ann, town.eve)
         said = front.say("/channel/poll2", event)
-        town.server.channel.find(ann.session.psessionid)
+        town.server.hub.find(ann.session.psessionid)
         bob, _ = town.client(town.bob)
         await bob.login()  # which ends the poll that is held
         await said.wait()

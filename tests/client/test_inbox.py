@@ -132,7 +132,7 @@ async def test_what_was_written_elsewhere_is_ones_own_in_the_conversation_it_bel
         ear = Ear(ann)
         for conversation in (Conversation("friend", town.bob), Conversation("group", town.square)):
             said = load_content(["from the page"])
-            town.server.channel.send(town.ann, conversation, said)
+            town.server.hub.send(town.ann, conversation, said)
         message = await ear.next(FriendMessage)
         assert ann.is_own(message)
         assert ann.contact_of(message) == ann.find("Bob")

@@ -64,10 +64,10 @@ async def test_a_refresh_that_fails_leaves_the_contacts_as_they_are(monkeypatch)
     monkeypatch.setattr("webqq_tornado.client.keepalive.CONTACTS_SECONDS", 3600.0)
     async with ann_online() as (town, front, ann):
         friends = front.say(FRIENDS, CLOSE)
-        town.server.channel.befriended(town.ann, town.eve, "verify_pass")
+        town.server.hub.befriended(town.ann, town.eve, "verify_pass")
         await friends.wait()
         friends = front.say(FRIENDS, PASS)
         while not friends.is_set():  # it may take a while to know of the first one's end
             assert ann.find("Bob") in ann.friends.values()
-            town.server.channel.befriended(town.ann, town.eve, "verify_pass")
+            town.server.hub.befriended(town.ann, town.eve, "verify_pass")
             await front.say("/channel/poll2", PASS).wait()

@@ -278,7 +278,7 @@ async def test_who_was_kicked_while_the_network_was_away_is_told_so_and_kicks_no
         await elsewhere.enter()
         while (await one.ear.next(StateChange)).state is not State.KICKED:
             pass
-        session = one.town.server.channel.find(elsewhere.session.psessionid)
+        session = one.town.server.hub.find(elsewhere.session.psessionid)
         assert session is not None
         assert session.kicked is None
 

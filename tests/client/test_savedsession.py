@@ -11,7 +11,7 @@ import pytest
 from servers.town import Town
 
 from webqq_tornado.client import Client, Endpoints, LoginError, State, Store
-from webqq_tornado.client.savedsession import KeptSession
+from webqq_tornado.client.savedsession import SavedSession
 from webqq_tornado.protocol.models import FriendMessage
 
 
@@ -85,7 +85,7 @@ async def test_who_logs_out_needs_the_password_again(tmp_path):
 async def test_a_session_that_the_server_has_forgotten_is_no_hindrance(tmp_path):
     async with Town() as town:
         client = _client(town, tmp_path / "ann", "correct horse")
-        KeptSession(town.ann, "webqq3", 1, "gone", "Ann", ()).save(tmp_path / "ann")
+        SavedSession(town.ann, "webqq3", 1, "gone", "Ann", ()).save(tmp_path / "ann")
         await client.login()
         assert client.state is State.ONLINE
 
@@ -121,14 +121,14 @@ DAMAGED = [
 @pytest.mark.parametrize("damaged", DAMAGED, ids=range(len(DAMAGED)))
 def test_a_damaged_file_is_told_of(tmp_path, caplog, damaged):
     (tmp_path / "ann").write_text(damaged, errors="surrogatepass")
-    assert KeptSession.load(tmp_path / "ann") is None
+    assert SavedSession.load(tmp_path / "ann") is None
     assert str(tmp_path / "ann") in caplog.text
     caplog.clear()
 
 
 def test_a_file_that_is_whole_is_taken(tmp_path):
     (tmp_path / "ann").write_text(json.dumps(GOOD), encoding="utf-8-sig")
-    assert KeptSession.load(tmp_path / "ann").account == 10001
+    assert SavedSession.load(tmp_path / "ann").account == 10001
 
 
 async def test_a_folder_in_its_place_is_no_hindrance(tmp_path, caplog):
@@ -165,7 +165,7 @@ async def test_the_session_of_another_account_is_not_taken(tmp_path):
 
 
 async def test_no_secret_of_a_kept_session_is_shown(tmp_path):
-    kept = KeptSession(1, "webqq3", 1, "geheim", "Ann", ({"name": "skey", "value": "geheim"},))
+    kept = SavedSession(1, "webqq3", 1, "geheim", "Ann", ({"name": "skey", "value": "geheim"},))
     assert "geheim" not in repr(kept)
 
 

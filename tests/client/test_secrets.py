@@ -15,7 +15,7 @@ from servers.town import PASSWORD, Ear, Town
 from webqq_tornado.client import Client, Endpoints, LoginError, login
 from webqq_tornado.har import HARRecorder
 from webqq_tornado.protocol.models import FriendMessage, Secret
-from webqq_tornado.server import gate
+from webqq_tornado.server import authentication
 
 
 class Overheard:
@@ -58,7 +58,7 @@ def by_password(town: Town) -> tuple[Client, Client, Ear]:
 
     def read(_picture: bytes) -> str:
         session = ann._identity.cookiejar.get("verifysession")
-        return town.server.gate.captchas.text(session or "")
+        return town.server.authenticator.captchas.text(session or "")
 
     ann = Client(town.stream, town.ann, PASSWORD, Endpoints.at(town.server.url), on_captcha=read)
     town.clients.append(ann)
@@ -88,7 +88,7 @@ async def test_no_secret_of_the_main_job_is_written_logged_or_raised(
 ):
     caplog.set_level(logging.DEBUG)
     async with Town() as town:
-        for _ in range(gate.CAPTCHA_AFTER):
+        for _ in range(authentication.CAPTCHA_AFTER):
             await town.visitor(town.ann).login("wrong")
         caplog.clear()
         overheard.watch(town)

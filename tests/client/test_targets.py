@@ -137,7 +137,7 @@ async def test_a_new_friend_is_among_the_contacts_at_once(dialect):
         ann, ear = _client(town, town.ann, dialect)
         await ann.login()
         town.server.storage.befriend(town.ann, town.eve)
-        town.server.channel.befriended(town.eve, town.ann, "verify_pass_add")
+        town.server.hub.befriended(town.eve, town.ann, "verify_pass_add")
         await ear.next((FriendListChange, GroupSystemMessage))
         (refresh,) = [chain for chain in town.stream.chains if "refresh" in chain.name]
         await refresh

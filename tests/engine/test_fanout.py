@@ -16,7 +16,7 @@ from webqq_tornado import (
     Next,
     State,
 )
-from webqq_tornado.engine import turns
+from webqq_tornado.engine import scheduler
 
 
 @pytest.mark.parametrize("form", [list, tuple, iter, lambda links: (link for link in links)])
@@ -149,7 +149,7 @@ async def test_an_endless_async_generator_is_taken_as_far_as_there_is_room(web: 
 
 
 async def test_an_endless_generator_of_delayed_links_is_bounded_too(web: Web, monkeypatch):
-    monkeypatch.setattr(turns, "_MAX_DELAYED", 100)
+    monkeypatch.setattr(scheduler, "_MAX_DELAYED", 100)
     taken = []
     async with HTTPStream(max_clients=4) as stream:
 

@@ -23,7 +23,7 @@ from webqq_tornado import (
     State,
 )
 from webqq_tornado.auth import BearerAuth
-from webqq_tornado.engine import turns
+from webqq_tornado.engine import scheduler
 from webqq_tornado.retry import CircuitBreaker
 
 
@@ -193,7 +193,7 @@ async def user_of(stream: HTTPStream, door: Door, where: str) -> None:
 @pytest.mark.parametrize("depth", [0, 1, 2])
 async def test_an_endless_source_for_a_slow_host_is_held_back(depth, monkeypatch):
     """However many links lead from what it gives to what waits."""
-    monkeypatch.setattr(turns, "_AHEAD_OF_ALL", 40)
+    monkeypatch.setattr(scheduler, "_AHEAD_OF_ALL", 40)
 
     def read(depth):
         if depth == 0:
@@ -219,8 +219,8 @@ async def test_an_endless_source_for_a_slow_host_is_held_back(depth, monkeypatch
 
 
 async def test_what_is_cancelled_holds_its_source_back_no_more(monkeypatch):
-    monkeypatch.setattr(turns, "_AHEAD_OF_ALL", 0)
-    monkeypatch.setattr(turns, "_AHEAD", 2)
+    monkeypatch.setattr(scheduler, "_AHEAD_OF_ALL", 0)
+    monkeypatch.setattr(scheduler, "_AHEAD", 2)
 
     def source():
         for number in range(10):
@@ -247,8 +247,8 @@ async def test_what_is_cancelled_holds_its_source_back_no_more(monkeypatch):
 
 async def test_a_source_goes_on_when_the_queue_is_short_again(monkeypatch):
     """Though nothing moves of what it has there itself."""
-    monkeypatch.setattr(turns, "_AHEAD_OF_ALL", 10)
-    monkeypatch.setattr(turns, "_AHEAD", 2)
+    monkeypatch.setattr(scheduler, "_AHEAD_OF_ALL", 10)
+    monkeypatch.setattr(scheduler, "_AHEAD", 2)
 
     def source():
         for _ in range(4):

@@ -12,8 +12,8 @@ from servers.town import PASSWORD
 from webqq_tornado.protocol import smartqq, webqq3
 from webqq_tornado.protocol.endpoints import REFERER_D, REFERER_S
 from webqq_tornado.protocol.exchange import Call
-from webqq_tornado.server import qun
-from webqq_tornado.server.page_schema import OPERATIONS, Operation
+from webqq_tornado.server.web.schema import OPERATIONS, Operation
+from webqq_tornado.server.webqq import qun
 
 
 class Secrets(NamedTuple):

@@ -323,7 +323,7 @@ async def test_a_status_that_is_none_changes_nothing():
         form = forms.StatusForm(Status.UNKNOWN, 12345678, session.psessionid)
         reply = await visitor.ask(webqq3.CHANGE_STATUS, form)
         assert json.loads(reply.body)["retcode"] == 1
-        assert town.server.channel.status_of(town.ann) is Status.ONLINE
+        assert town.server.hub.status_of(town.ann) is Status.ONLINE
 
 
 async def test_who_logs_in_with_a_status_that_is_none_is_online():

@@ -8,7 +8,7 @@ import pytest
 from servers.town import PASSWORD, Town, Visitor
 
 from webqq_tornado.protocol import forms, hashes, webqq3
-from webqq_tornado.server import gate, throttle
+from webqq_tornado.server import authentication, throttle
 
 
 async def _check(visitor: Visitor, **query: object) -> str:
@@ -23,7 +23,7 @@ async def _picture(visitor: Visitor, **query: object) -> bytes:
 
 
 def _read(town: Town, visitor: Visitor) -> str:
-    return town.server.gate.captchas.text(visitor.cookies["verifysession"])
+    return town.server.authenticator.captchas.text(visitor.cookies["verifysession"])
 
 
 async def _login(visitor: Visitor, code: str, password: str = PASSWORD) -> str:
@@ -35,7 +35,7 @@ async def _login(visitor: Visitor, code: str, password: str = PASSWORD) -> str:
 async def _suspected(town: Town) -> Visitor:
     """Somebody whose account had too many wrong passwords."""
     visitor = town.visitor(town.ann)
-    for _ in range(gate.CAPTCHA_AFTER):
+    for _ in range(authentication.CAPTCHA_AFTER):
         assert (await visitor.login("wrong")).startswith("ptuiCB('3'")
     return visitor
 
@@ -99,7 +99,7 @@ async def test_a_verify_code_given_out_before_is_no_way_round():
     async with Town() as town:
         visitor = town.visitor(town.ann)
         await _suspected(town)
-        code, session = town.server.gate.new_code(town.ann, "127.0.0.1")
+        code, session = town.server.authenticator.new_code(town.ann, "127.0.0.1")
         visitor.cookies["ptvfsession"] = session
         assert (await _login(visitor, code)).startswith("ptuiCB('4'")
 

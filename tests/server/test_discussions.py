@@ -89,7 +89,7 @@ async def test_a_temporary_session_goes_both_ways():
     async with Town(poll_timeout=0.05) as town:
         number = lunch(town)
         ann, eve = await entered(town, town.ann), await entered(town, town.eve, "smartqq")
-        to = town.server.channel.find(ann.session.psessionid).uin_of(town.eve)
+        to = town.server.hub.find(ann.session.psessionid).uin_of(town.eve)
         await whisper(ann, await first_did(ann), to, "psst", 1)
         (heard,) = await eve.news(SessionMessage)
         reply = await whisper(eve, heard.origin, heard.sender, "what?", heard.service_type)
@@ -105,7 +105,7 @@ async def test_a_signature_is_for_one_person():
     async with Town() as town:
         lunch(town)
         ann = await entered(town, town.ann)
-        session = town.server.channel.find(ann.session.psessionid)
+        session = town.server.hub.find(ann.session.psessionid)
         signature = await signed(ann, await first_did(ann), session.uin_of(town.eve), 1)
         form = forms.SessionSendForm(
             session.uin_of(town.bob), signature, Content.of("x"), 1, 7, 1, ann.session.psessionid
@@ -117,7 +117,7 @@ async def test_without_a_room_in_common_there_is_no_signature():
     async with Town() as town:
         far = town.server.storage.create_account("Far", "x").number
         ann = await entered(town, town.ann)
-        to = town.server.channel.find(ann.session.psessionid).uin_of(far)
+        to = town.server.hub.find(ann.session.psessionid).uin_of(far)
         form = forms.SignatureForm(833193360, to, 0, 1, ann.session.psessionid)
         assert json.loads((await ann.ask(webqq3.SIGNATURE, form)).body)["retcode"] == 4
 
@@ -125,14 +125,14 @@ async def test_without_a_room_in_common_there_is_no_signature():
 async def test_twqqs_constant_group_will_do_where_there_is_a_room_in_common():
     async with Town() as town:
         ann = await entered(town, town.ann)
-        to = town.server.channel.find(ann.session.psessionid).uin_of(town.eve)
+        to = town.server.hub.find(ann.session.psessionid).uin_of(town.eve)
         assert await signed(ann, 833193360, to, 0)
 
 
 async def test_the_sent_message_of_smartqq_is_answered_in_its_words():
     async with Town() as town:
         ann = await entered(town, town.ann, "smartqq")
-        to = town.server.channel.find(ann.session.psessionid).uin_of(town.bob)
+        to = town.server.hub.find(ann.session.psessionid).uin_of(town.bob)
         form = forms.SendForm(to, Content.of("hi"), 1, 1, ann.session.psessionid)
         reply = await ann.ask(smartqq.SEND_FRIEND, form)
     assert reply.body == b'{"errCode":0,"msg":"send ok"}'

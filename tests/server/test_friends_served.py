@@ -61,7 +61,7 @@ async def test_a_blocked_group_is_not_delivered():
     async with Town(poll_timeout=0.05) as town:
         town.server.storage.set_mask(town.square, town.bob, Mask.BLOCKED)
         ann, bob, eve = [await entered(town, n) for n in (town.ann, town.bob, town.eve)]
-        gid = town.server.channel.find(ann.session.psessionid).gid_of(town.square)
+        gid = town.server.hub.find(ann.session.psessionid).gid_of(town.square)
         form = forms.GroupSendForm(gid, Content.of("all"), 1, 1, ann.session.psessionid)
         await ann.ask(webqq3.SEND_GROUP, form)
         await eve.news(GroupMessage)
@@ -106,7 +106,7 @@ async def test_all_of_a_profile_is_told():
         town.server.storage.change_profile(town.bob, told)
         ann, bob = await entered(town, town.ann), await entered(town, town.bob)
         mine = await bob.result(webqq3.SELF_INFO, forms.SelfInfoForm())
-        uin = town.server.channel.find(ann.session.psessionid).uin_of(town.bob)
+        uin = town.server.hub.find(ann.session.psessionid).uin_of(town.bob)
         theirs = await ann.result(webqq3.FRIEND_INFO, forms.FriendInfoForm(uin))
     assert mine["birthday"] == {"year": 1989, "month": 1, "day": 30}
     assert (mine["constel"], mine["shengxiao"], mine["allow"], mine["blood"]) == (1, 5, 1, 2)
@@ -121,10 +121,10 @@ async def test_of_a_stranger_only_nick_face_and_gender_are_told():
         told |= {"city": "Oslo", "country": "NO", "province": "N", "email": "e", "allow": 2}
         town.server.storage.change_profile(town.eve, told)
         ann, _ = await entered(town, town.ann), await entered(town, town.eve)
-        uin = town.server.channel.find(ann.session.psessionid).uin_of(town.eve)
+        uin = town.server.hub.find(ann.session.psessionid).uin_of(town.eve)
         eve = await ann.result(webqq3.FRIEND_INFO, forms.FriendInfoForm(uin))
         lnick = await ann.result(webqq3.LONG_NICK, forms.LongNickForm(uin, ann.session.vfwebqq))
-        code = town.server.channel.find(ann.session.psessionid).code_of(town.square)
+        code = town.server.hub.find(ann.session.psessionid).code_of(town.square)
         form = forms.GroupInfoForm(code, ann.session.vfwebqq)
         member = (await ann.result(webqq3.GROUP_INFO, form))["minfo"][2]
     assert (eve["nick"], eve["face"], eve["gender"], eve["uin"]) == ("Eve", 7, "male", uin)
@@ -140,7 +140,7 @@ async def test_a_signature_that_was_set_is_told():
         ann, bob = await entered(town, town.ann), await entered(town, town.bob)
         form = forms.SetLongNickForm("天气 <fine>", bob.session.vfwebqq)
         assert json.loads((await bob.ask(webqq3.SET_LONG_NICK, form)).body)["retcode"] == 0
-        uin = town.server.channel.find(ann.session.psessionid).uin_of(town.bob)
+        uin = town.server.hub.find(ann.session.psessionid).uin_of(town.bob)
         result = await ann.result(webqq3.LONG_NICK, forms.LongNickForm(uin, ann.session.vfwebqq))
     assert result == [{"uin": uin, "lnick": "天气 <fine>"}]
 
@@ -148,10 +148,10 @@ async def test_a_signature_that_was_set_is_told():
 async def test_recents_are_those_one_wrote_with():
     async with Town() as town:
         ann, bob = await entered(town, town.ann), await entered(town, town.bob)
-        session = town.server.channel.find(ann.session.psessionid)
+        session = town.server.hub.find(ann.session.psessionid)
         form = forms.RecentForm(ann.session.vfwebqq, 1, ann.session.psessionid)
         before = await ann.result(webqq3.RECENT, form)
-        back = town.server.channel.find(bob.session.psessionid).uin_of(town.ann)
+        back = town.server.hub.find(bob.session.psessionid).uin_of(town.ann)
         send = forms.SendForm(back, Content.of("hi"), 1, 1, bob.session.psessionid)
         await bob.ask(webqq3.SEND_FRIEND, send)
         after = await ann.result(webqq3.RECENT, form)
@@ -164,10 +164,10 @@ async def test_recents_are_those_one_wrote_with():
 
 async def test_a_friend_request_waits_for_the_login_and_is_accepted():
     async with Town() as town:
-        storage, channel = town.server.storage, town.server.channel
+        storage, hub = town.server.storage, town.server.hub
         eve = await entered(town, town.eve)
         storage.add_request(town.eve, town.ann, "it's me")
-        channel.requested(town.eve, town.ann, "it's me")
+        hub.requested(town.eve, town.ann, "it's me")
         ann = await entered(town, town.ann)
         (request,) = await ann.news(SystemMessage)
         form = forms.AcceptFriendForm(request.account, "Evie", ann.session.vfwebqq)
@@ -195,7 +195,7 @@ async def test_a_friend_request_has_all_fields_of_the_captures():
     async with Town() as town:
         ann = await entered(town, town.ann)
         for text in ("once", "and once more"):
-            town.server.channel.requested(town.eve, town.ann, text)
+            town.server.hub.requested(town.eve, town.ann, text)
         reply = await ann.poll()
         while b"system_message" not in reply:
             reply = await ann.poll()
@@ -222,10 +222,10 @@ async def test_new_and_lost_friends_are_told():
     async with Town() as town:
         ann = await entered(town, town.ann)
         town.server.storage.befriend(town.ann, town.eve)
-        town.server.channel.befriended(town.eve, town.ann, "added_buddy_sig")
-        uin = town.server.channel.find(ann.session.psessionid).uin_of(town.eve)
+        town.server.hub.befriended(town.eve, town.ann, "added_buddy_sig")
+        uin = town.server.hub.find(ann.session.psessionid).uin_of(town.eve)
         (change,) = await ann.news(FriendListChange)
-        town.server.channel.unfriended(town.ann, town.eve)
+        town.server.hub.unfriended(town.ann, town.eve)
         (lost,) = await ann.news(FriendListChange)
     assert (change.added, lost.removed) == ((uin,), (uin,))
 
@@ -247,9 +247,9 @@ async def test_a_friend_who_changes_status_is_told():
 async def test_who_writes_is_told():
     async with Town() as town:
         ann = await entered(town, town.ann)
-        town.server.channel.typing(town.bob, town.ann)
+        town.server.hub.typing(town.bob, town.ann)
         (typing,) = await ann.news(Typing)
-        uin = town.server.channel.find(ann.session.psessionid).uin_of(town.bob)
+        uin = town.server.hub.find(ann.session.psessionid).uin_of(town.bob)
     assert (typing.sender, typing.recipient) == (uin, town.ann)
 
 
@@ -257,9 +257,9 @@ async def test_who_writes_is_told():
 async def test_changes_of_a_group_are_told(type_: str):
     async with Town() as town:
         ann = await entered(town, town.ann)
-        town.server.channel.group_changed(town.square, type_, member=town.bob, op_type=1)
+        town.server.hub.group_changed(town.square, type_, member=town.bob, op_type=1)
         (event,) = await ann.news(GroupSystemMessage)
-        uin = town.server.channel.find(ann.session.psessionid).uin_of(town.bob)
+        uin = town.server.hub.find(ann.session.psessionid).uin_of(town.bob)
     assert (event.type, event.account, event.member, event.op_type) == (
         type_,
         town.square,

@@ -8,14 +8,14 @@ import time
 from collections import Counter
 
 import pytest
-from server.test_page_api import post, signed_in
+from server.web.test_api import post, signed_in
 from servers.town import Town, Visitor
 from tornado.httpclient import HTTPResponse
 
 from webqq_tornado.protocol import forms, smartqq, webqq3
 from webqq_tornado.protocol.models import Content
-from webqq_tornado.server.page_schema import OPERATIONS
 from webqq_tornado.server.quotas import QUOTAS, Quota, Quotas, Rate
+from webqq_tornado.server.web.schema import OPERATIONS
 
 
 class Clock:

@@ -52,7 +52,7 @@ class Arena(logging.Handler):
         storage = self.town.server.storage
         self.discussion = storage.create_discussion("D", self.town.ann, [self.town.bob]).number
         self.skey = "@abcdefghi"
-        self.ptwebqq = self.town.server.gate.new_ticket(self.town.ann, "webqq3")
+        self.ptwebqq = self.town.server.authenticator.new_ticket(self.town.ann, "webqq3")
 
     def close(self) -> None:
         logging.getLogger().removeHandler(self)
@@ -68,9 +68,9 @@ class Arena(logging.Handler):
     def secrets(self) -> Secrets:
         """Of sessions that are open now: requests end them, too."""
         server, ann = self.town.server, self.town.ann
-        session = server.channel._by_account.get(ann)
+        session = server.hub._by_account.get(ann)
         if session is None:
-            session = server.channel.open_session(ann, self.ptwebqq, Status.ONLINE)
+            session = server.hub.open_session(ann, self.ptwebqq, Status.ONLINE)
         code = server.qr.of_cookie(getattr(self, "qrsig", "")) or _new_code(self)
         self.qrsig = code.qrsig
         number, square = self.town.bob, self.town.square

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import re
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Mapping
@@ -24,12 +25,16 @@ class Say(NamedTuple):
     headers: Mapping[str, str] = MappingProxyType({})
 
 
-#: In place of an answer: the connection is closed, or nothing ever comes.
-CLOSE, HANG = object(), object()
-#: The request is passed on, as without a word: for those who wait for it.
-PASS = object()
-#: The request is passed on, but its answer is lost on the way back.
-LOSE = object()
+class _Instead(enum.Enum):
+    """In place of an answer; names that stay, as ids of tests need."""
+
+    CLOSE = "the connection is closed"
+    HANG = "nothing ever comes"
+    PASS = "the request is passed on, as without a word: for those who wait for it"
+    LOSE = "the request is passed on, but its answer is lost on the way back"
+
+
+CLOSE, HANG, PASS, LOSE = _Instead.CLOSE, _Instead.HANG, _Instead.PASS, _Instead.LOSE
 
 
 class Front:

@@ -16,7 +16,7 @@ import pytest
 
 from servers.chromium import DEADLINE, Browser
 
-SERVER = Path(__file__).parent.parent / "server" / "page_server.py"
+SERVER = Path(__file__).parent.parent / "server" / "web" / "page_server.py"
 
 
 class Server:

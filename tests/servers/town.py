@@ -17,7 +17,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from webqq_tornado import HTTPStream
 from webqq_tornado.client import Client
-from webqq_tornado.client.client import Happening
+from webqq_tornado.client.client import ClientEvent
 from webqq_tornado.protocol import forms, hashes, smartqq, webqq3
 from webqq_tornado.protocol.dialect import SMARTQQ, WEBQQ3
 from webqq_tornado.protocol.endpoints import REFERER_D, Endpoints
@@ -104,17 +104,17 @@ class Ear:
     """What a client hears, in order."""
 
     def __init__(self, client: Client) -> None:
-        self.heard: asyncio.Queue[Happening] = asyncio.Queue()
+        self.heard: asyncio.Queue[ClientEvent] = asyncio.Queue()
         client.on_event(self.heard.put_nowait)
 
-    async def next(self, kind: type) -> Happening:
+    async def next(self, kind: type) -> ClientEvent:
         """The next of a kind; others are dropped."""
         while True:
             happening = await self.heard.get()
             if isinstance(happening, kind):
                 return happening
 
-    def rest(self) -> list[Happening]:
+    def rest(self) -> list[ClientEvent]:
         """What was heard and not asked for."""
         return [self.heard.get_nowait() for _ in range(self.heard.qsize())]
 
@@ -169,7 +169,7 @@ class Visitor:
     async def enter_smart(self) -> Session:
         """All the way to an open session of SmartQQ, as if a QR code had been confirmed."""
         self.exchanges = SMARTQQ
-        ptwebqq = self.server.gate.new_ticket(self.account, "smartqq")
+        ptwebqq = self.server.authenticator.new_ticket(self.account, "smartqq")
         self.cookies["ptwebqq"] = ptwebqq
         reply = await self.ask(smartqq.VFWEBQQ, forms.VfwebqqForm(ptwebqq))
         vfwebqq = smartqq.VFWEBQQ.parse(reply.body)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 
 from ..client.incoming import IncomingMessage
-from .registry import Scope
+from .registry import Registration
 
 __all__ = ["Acknowledgement"]
 
@@ -52,7 +52,7 @@ class Acknowledgement:
         if self._at_most_once:
             self.give()
 
-    def wait_for(self, task: asyncio.Task[None], scope: Scope, *, is_apart: bool) -> None:
+    def wait_for(self, task: asyncio.Task[None], scope: Registration, *, is_apart: bool) -> None:
         """A handler goes on.
 
         Args:

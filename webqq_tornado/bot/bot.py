@@ -49,17 +49,17 @@ from ..protocol.models import Content
 from .builtin_commands import builtin_rules
 from .dispatch import Dispatch
 from .events import Listener, check_event
-from .invocation import Calls, logger, release_turn
-from .keyvalue import Drawer, MemoryValues, Values, checked_values
+from .invocation import HandlerInvoker, logger, release_turn
+from .keyvalue import KeyValueStore, MemoryValues, Values, checked_values
 from .mentions import said_to
 from .message import Message, Person
 from .permissions import GROUP_ADMIN, GROUP_OWNER, OWNER, Permission, owners_of
 from .plugins import Plugin, PluginError, Plugins
 from .questions import NoAnswerError
 from .ratelimit import Rate
-from .registry import Middleware, Scopes
-from .rules import Handler, WhoGiven, rule_of
-from .schedule import Cron, Every, Schedule, Timetable
+from .registry import Middleware, Registry
+from .rules import ContactSpec, Handler, rule_of
+from .schedule import Cron, Every, Schedule, Scheduler
 from .watchdog import place_of
 
 __all__ = [
@@ -130,11 +130,11 @@ class Bot:
         self._name, self._refusal = name, refusal
         kept = store if store is not None else client.store or MemoryValues()
         self._values = checked_values(kept)
-        self._scopes = Scopes("commands", "")
-        self._calls = Calls(self._scopes)
+        self._scopes = Registry("commands", "")
+        self._calls = HandlerInvoker(self._scopes)
         self._dispatch = Dispatch(self, self._scopes, self._calls, self.owners)
         self._plugins = Plugins(self, self._scopes)
-        self._looking: Timetable | None = None
+        self._looking: Scheduler | None = None
         commands, _ = self._scopes
         commands.rules += builtin_rules(
             lambda message: self.name_for(message.client), self._dispatch.commands
@@ -196,7 +196,7 @@ class Bot:
         """
         return said_to([self.name], text)
 
-    def store(self, namespace: str = "") -> Drawer:
+    def store(self, namespace: str = "") -> KeyValueStore:
         """What a plugin keeps, as a mapping from texts to what JSON knows.
 
         Args:
@@ -206,7 +206,7 @@ class Bot:
             >>> seen = bot.store("seen")
             >>> seen["Ann"] = {"times": 3}
         """
-        return Drawer(self._values, namespace or self._scopes.current.name or "bot")
+        return KeyValueStore(self._values, namespace or self._scopes.current.name or "bot")
 
     # -- handlers -----------------------------------------------------------------------------
 
@@ -218,10 +218,10 @@ class Bot:
         self,
         /,
         *,
-        friend: WhoGiven | None = None,
-        group: WhoGiven | None = None,
-        discussion: WhoGiven | None = None,
-        stranger: WhoGiven | None = None,
+        friend: ContactSpec | None = None,
+        group: ContactSpec | None = None,
+        discussion: ContactSpec | None = None,
+        stranger: ContactSpec | None = None,
         text: str | re.Pattern[str] | None = None,
         at_me: bool = False,
         permission: Permission | None = None,
@@ -236,10 +236,10 @@ class Bot:
         handler: Handler | None = None,
         /,
         *,
-        friend: WhoGiven | None = None,
-        group: WhoGiven | None = None,
-        discussion: WhoGiven | None = None,
-        stranger: WhoGiven | None = None,
+        friend: ContactSpec | None = None,
+        group: ContactSpec | None = None,
+        discussion: ContactSpec | None = None,
+        stranger: ContactSpec | None = None,
         text: str | re.Pattern[str] | None = None,
         at_me: bool = False,
         permission: Permission | None = None,
@@ -293,10 +293,10 @@ class Bot:
         word: str,
         *,
         help: str = "",
-        friend: WhoGiven | None = None,
-        group: WhoGiven | None = None,
-        discussion: WhoGiven | None = None,
-        stranger: WhoGiven | None = None,
+        friend: ContactSpec | None = None,
+        group: ContactSpec | None = None,
+        discussion: ContactSpec | None = None,
+        stranger: ContactSpec | None = None,
         text: str | re.Pattern[str] | None = None,
         permission: Permission | None = None,
         refusal: str | None = None,
@@ -347,7 +347,7 @@ class Bot:
         )
 
     def _registering(
-        self, origins: dict[str, WhoGiven | None], *, refusal: str | None, **others: Any
+        self, origins: dict[str, ContactSpec | None], *, refusal: str | None, **others: Any
     ) -> Callable[[Handler], Handler]:
         refusal = self._refusal if refusal is None else refusal
         kinds = {Kind(kind): given for kind, given in origins.items()}
@@ -514,7 +514,7 @@ class Bot:
                 else:
                     logger.debug("%s still runs: left out this time", place_of(function))
 
-            scope.schedule(Timetable(schedule, call, self.stream.ioloop))
+            scope.schedule(Scheduler(schedule, call, self.stream.ioloop))
             return function
 
         return register
@@ -560,5 +560,5 @@ class Bot:
         """
         if self._looking is not None:
             self._looking.stop()
-        self._looking = Timetable(Every(seconds), self._plugins.look, self.stream.ioloop)
+        self._looking = Scheduler(Every(seconds), self._plugins.look, self.stream.ioloop)
         self._looking.start()

@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeAlias
 
-__all__ = ["Lanes"]
+__all__ = ["ConversationQueues"]
 
 _Job: TypeAlias = Callable[[], Awaitable[None]]
 
 
-class Lanes:
+class ConversationQueues:
     """A queue for each conversation that has something to do, and a task that does it.
 
     Example:

@@ -8,8 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from ..client.client import Client, State, StateChange
-from ..client.client import Happening as Heard
+from ..client.client import Client, ClientEvent, State, StateChange
 from ..client.contacts import Message as Event
 from ..client.incoming import IncomingMessage
 from ..client.outbox import SendError
@@ -18,13 +17,13 @@ from ..protocol.codes import Status
 from ..protocol.errors import ProtocolError
 from ..protocol.models import StatusChange
 from .acknowledgement import Acknowledgement
-from .conversations import Lanes
-from .events import Happening, happenings_of
-from .invocation import Calls, log_failure, logger
+from .conversations import ConversationQueues
+from .events import BotEvent, happenings_of
+from .invocation import HandlerInvoker, log_failure, logger
 from .message import Host, Message, conversation_of, message_of
 from .permissions import is_permitted
-from .questions import Asks
-from .registry import CallNext, Middleware, Scope, Scopes
+from .questions import PendingQuestions
+from .registry import CallNext, Middleware, Registration, Registry
 from .rules import Rule
 
 __all__ = ["Dispatch"]
@@ -47,13 +46,13 @@ class Dispatch:
     """
 
     def __init__(
-        self, bot: Answering, scopes: Scopes, calls: Calls, owners: frozenset[int]
+        self, bot: Answering, scopes: Registry, calls: HandlerInvoker, owners: frozenset[int]
     ) -> None:
         self._bot, self._scopes, self._calls = bot, scopes, calls
         self._owners = owners
         self._is_closed = False
-        self.asks = Asks()
-        self._lanes = Lanes()
+        self.asks = PendingQuestions()
+        self._lanes = ConversationQueues()
         self._statuses: dict[Client, dict[int, Status]] = {}
 
     def close(self) -> None:
@@ -62,7 +61,7 @@ class Dispatch:
         _give_own()
         self._lanes.close()
 
-    def take(self, client: Client, heard: Heard) -> None:
+    def take(self, client: Client, heard: ClientEvent) -> None:
         """A client has heard something.
 
         Args:
@@ -83,7 +82,7 @@ class Dispatch:
 
     # -- events -------------------------------------------------------------------------------
 
-    def _status_before(self, client: Client, heard: Heard) -> Status:
+    def _status_before(self, client: Client, heard: ClientEvent) -> Status:
         """How a friend was; who was not told of, by the list of the login, was offline."""
         if isinstance(heard, StateChange) and heard.state is State.ONLINE:
             presences = client.contacts.presences
@@ -95,7 +94,7 @@ class Dispatch:
         known[heard.uin] = heard.status
         return before
 
-    def _tell(self, name: str, happening: Happening) -> None:
+    def _tell(self, name: str, happening: BotEvent) -> None:
         for scope in self._scopes:
             for listener in tuple(scope.listeners):
                 if name in listener.names:
@@ -139,7 +138,7 @@ class Dispatch:
     async def _pass(
         self,
         message: Message,
-        steps: list[tuple[Scope, Middleware]],
+        steps: list[tuple[Registration, Middleware]],
         acknowledgement: Acknowledgement,
     ) -> None:
         """Through the first of the middlewares, and by what it calls through the rest."""
@@ -156,7 +155,7 @@ class Dispatch:
     def _once(
         self,
         middleware: Middleware,
-        rest: list[tuple[Scope, Middleware]],
+        rest: list[tuple[Registration, Middleware]],
         acknowledgement: Acknowledgement,
     ) -> CallNext:
         was_called = False
@@ -178,13 +177,13 @@ class Dispatch:
         for scope, rule in (*first, *(one for one in everyone if not one[1].command)):
             await self._apply(scope, rule, message, acknowledgement)
 
-    def _rules(self) -> Iterator[tuple[Scope, Rule]]:
+    def _rules(self) -> Iterator[tuple[Registration, Rule]]:
         for scope in self._scopes:
             for rule in tuple(scope.rules):
                 yield scope, rule
 
     async def _apply(
-        self, scope: Scope, rule: Rule, message: Message, acknowledgement: Acknowledgement
+        self, scope: Registration, rule: Rule, message: Message, acknowledgement: Acknowledgement
     ) -> None:
         try:
             applied = await rule.applied(message)

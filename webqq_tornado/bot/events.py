@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ..client.client import Client, State, StateChange
-from ..client.client import Happening as Heard
+from ..client.client import Client, ClientEvent, State, StateChange
 from ..protocol.codes import Status
 from ..protocol.models import (
     FileOffer,
@@ -25,6 +24,7 @@ from .message import Person, person_in
 
 __all__ = [
     "EVENTS",
+    "BotEvent",
     "Connection",
     "FileOffered",
     "FriendRequest",
@@ -32,7 +32,6 @@ __all__ = [
     "FriendTyping",
     "FriendsChanged",
     "GroupChange",
-    "Happening",
     "Listener",
     "Unknown",
     "check_event",
@@ -41,7 +40,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class _Happening:
+class _BotEvent:
     """What all have in common: `client`, to whose account it happened."""
 
     client: Client = field(repr=False)
@@ -53,7 +52,7 @@ class _Happening:
 
 
 @dataclass(frozen=True, slots=True)
-class Connection(_Happening):
+class Connection(_BotEvent):
     """A client is online, reconnecting, kicked, rejected ... now.
 
     Args:
@@ -67,7 +66,7 @@ class Connection(_Happening):
 
 
 @dataclass(frozen=True, slots=True)
-class FriendStatus(_Happening):
+class FriendStatus(_BotEvent):
     """A friend came, went, or changed status.
 
     Args:
@@ -83,7 +82,7 @@ class FriendStatus(_Happening):
 
 
 @dataclass(frozen=True, slots=True)
-class FriendRequest(_Happening):
+class FriendRequest(_BotEvent):
     """Somebody would like to be a friend, has become one, or refused to.
 
     Args:
@@ -101,7 +100,7 @@ class FriendRequest(_Happening):
 
 
 @dataclass(frozen=True, slots=True)
-class FriendsChanged(_Happening):
+class FriendsChanged(_BotEvent):
     """Friends came or went; the client fetches the list again by itself.
 
     Args:
@@ -115,7 +114,7 @@ class FriendsChanged(_Happening):
 
 
 @dataclass(frozen=True, slots=True)
-class GroupChange(_Happening):
+class GroupChange(_BotEvent):
     """Somebody joined a group, left it, asked to join it, or became its administrator.
 
     Args:
@@ -135,7 +134,7 @@ class GroupChange(_Happening):
 
 
 @dataclass(frozen=True, slots=True)
-class FriendTyping(_Happening):
+class FriendTyping(_BotEvent):
     """A friend is writing.
 
     Args:
@@ -147,7 +146,7 @@ class FriendTyping(_Happening):
 
 
 @dataclass(frozen=True, slots=True)
-class FileOffered(_Happening):
+class FileOffered(_BotEvent):
     """A friend offers a file, or takes the offer back.
 
     Args:
@@ -163,7 +162,7 @@ class FileOffered(_Happening):
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown(_Happening):
+class Unknown(_BotEvent):
     """The server says something that there is no name for.
 
     Args:
@@ -176,13 +175,13 @@ class Unknown(_Happening):
     raw: str = ""
 
 
-Happening: TypeAlias = (
+BotEvent: TypeAlias = (
     "Connection | FriendStatus | FriendRequest | FriendsChanged | GroupChange | FriendTyping"
     " | FileOffered | Unknown"
 )
 
 #: Names for `Bot.on_event`, and what listeners of each get.
-EVENTS: dict[str, type[_Happening]] = {
+EVENTS: dict[str, type[_BotEvent]] = {
     **{state.value: Connection for state in State},
     "friend_online": FriendStatus,
     "friend_offline": FriendStatus,
@@ -223,7 +222,7 @@ class Listener:
     """A function, and the names of the events that it is called with."""
 
     names: frozenset[str]
-    function: Callable[[Happening], object]
+    function: Callable[[BotEvent], object]
 
 
 def check_event(name: str) -> str:
@@ -240,7 +239,9 @@ def check_event(name: str) -> str:
     return name
 
 
-def happenings_of(client: Client, heard: Heard, before: Status) -> Iterator[tuple[str, Happening]]:
+def happenings_of(
+    client: Client, heard: ClientEvent, before: Status
+) -> Iterator[tuple[str, BotEvent]]:
     """What a client heard, with the names under which listeners hear it.
 
     Args:
@@ -278,7 +279,7 @@ def happenings_of(client: Client, heard: Heard, before: Status) -> Iterator[tupl
             yield "other", Unknown(client, heard.poll_type, heard.raw)
 
 
-def _status(client: Client, heard: StatusChange, before: Status) -> Iterator[tuple[str, Happening]]:
+def _status(client: Client, heard: StatusChange, before: Status) -> Iterator[tuple[str, BotEvent]]:
     told = FriendStatus(client, _friend(client, heard.uin), heard.status, heard.client_type)
     if heard.status is Status.OFFLINE:
         if before is not Status.OFFLINE:

@@ -14,10 +14,10 @@ from typing import Any
 from ..protocol.models import Content
 from . import watchdog
 from .message import Message
-from .registry import Scope, Scopes
-from .watchdog import Blocked, Watch, place_of
+from .registry import Registration, Registry
+from .watchdog import Blocked, SlowHandlerWatchdog, place_of
 
-__all__ = ["Calls", "release_turn"]
+__all__ = ["HandlerInvoker", "release_turn"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
@@ -39,20 +39,24 @@ def release_turn() -> None:
         turn.set()
 
 
-class Calls:
+class HandlerInvoker:
     """Calls functions for a bot.
 
     Args:
         scopes: in whose names.
     """
 
-    def __init__(self, scopes: Scopes) -> None:
+    def __init__(self, scopes: Registry) -> None:
         self._scopes = scopes
         self.patience = PATIENCE_SECONDS
-        self.watch = Watch(BLOCKED_SECONDS, _warn)
+        self.watch = SlowHandlerWatchdog(BLOCKED_SECONDS, _warn)
 
     def start(
-        self, scope: Scope, function: Callable[..., object], about: object, *arguments: object
+        self,
+        scope: Registration,
+        function: Callable[..., object],
+        about: object,
+        *arguments: object,
     ) -> asyncio.Task[None] | None:
         """Call a function; what it raises is logged.
 
@@ -70,7 +74,7 @@ class Calls:
 
     async def finish(
         self,
-        scope: Scope,
+        scope: Registration,
         function: Callable[..., object],
         about: object,
         *arguments: object,
@@ -100,7 +104,11 @@ class Calls:
             timer.cancel()
 
     async def within(
-        self, scope: Scope, function: Callable[..., Awaitable[object]], about: object, *args: object
+        self,
+        scope: Registration,
+        function: Callable[..., Awaitable[object]],
+        about: object,
+        *args: object,
     ) -> None:
         """Await a function here and now; what it raises is raised.
 
@@ -114,7 +122,11 @@ class Calls:
             await self.watch.each_step(function, about, self.watch.call(function, about, *args))
 
     def _start(
-        self, scope: Scope, function: Callable[..., object], about: object, *arguments: object
+        self,
+        scope: Registration,
+        function: Callable[..., object],
+        about: object,
+        *arguments: object,
     ) -> asyncio.Task[None] | None:
         with self._scopes.entered(scope):
             try:

@@ -1,4 +1,4 @@
-"""`Drawer`: what a plugin keeps, by key; on disk if the bot has a store."""
+"""`KeyValueStore`: what a plugin keeps, by key; on disk if the bot has a store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, MutableMapping
 from typing import Any, Protocol
 
-__all__ = ["Drawer", "MemoryValues", "Values", "checked_values"]
+__all__ = ["KeyValueStore", "MemoryValues", "Values", "checked_values"]
 
 
 class Values(Protocol):
@@ -66,7 +66,7 @@ def checked_values(values: Values) -> Values:
 _MISSING = object()
 
 
-class Drawer(MutableMapping[str, Any]):
+class KeyValueStore(MutableMapping[str, Any]):
     """The values of one namespace, as a mapping from texts to what JSON knows.
 
     What one gets is a copy: to change a list, put the changed one in again. What was put in is

@@ -24,7 +24,7 @@ from types import CodeType, ModuleType
 from typing import TypeAlias
 
 from ..files import FileError, decoded, unmarked
-from .registry import Scope, Scopes
+from .registry import Registration, Registry
 
 __all__ = ["Plugin", "PluginError", "Plugins"]
 
@@ -58,7 +58,7 @@ class Plugin:
 
     name: str
     path: Path
-    scope: Scope
+    scope: Registration
     module: ModuleType
     stamp: _Stamp
     misses: int = 0
@@ -72,7 +72,7 @@ class Plugins:
         scopes: of that bot.
     """
 
-    def __init__(self, bot: object, scopes: Scopes) -> None:
+    def __init__(self, bot: object, scopes: Registry) -> None:
         self._bot, self._scopes = bot, scopes
         self._plugins: dict[str, Plugin] = {}
 

@@ -10,7 +10,7 @@ from ..client.client import Client
 from ..client.contacts import Contact, kind_of, name_of, uin_of
 from .message import Message, Person
 
-__all__ = ["Asks", "NoAnswerError"]
+__all__ = ["NoAnswerError", "PendingQuestions"]
 
 
 class NoAnswerError(TimeoutError):
@@ -67,7 +67,7 @@ def _is_same(one: _Known, other: _Known) -> bool:
     return one.name == other.name and not (one.has_namesake or other.has_namesake)
 
 
-class Asks:
+class PendingQuestions:
     """The questions that are open, in the order in which they were asked.
 
     Example:

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["Rate", "RateLimiter", "Verdict"]
+__all__ = ["Rate", "RateDecision", "RateLimiter"]
 
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _RATE = re.compile(r"\s*(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*(s|min|h|d)\s*")
@@ -54,7 +54,7 @@ class Rate:
         return cls(int(found[1]), float(found[2] or 1) * _UNITS[found[3]])
 
 
-class Verdict(NamedTuple):
+class RateDecision(NamedTuple):
     """What a limiter says.
 
     Args:
@@ -68,7 +68,7 @@ class Verdict(NamedTuple):
     wait: float = 0.0
 
 
-_ALLOWED = Verdict(True)
+_ALLOWED = RateDecision(True)
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ class RateLimiter:
     def __len__(self) -> int:
         return len(self._users)
 
-    def take(self, user: Hashable, now: float) -> Verdict:
+    def take(self, user: Hashable, now: float) -> RateDecision:
         """Whether a user may now; one notice is due in each period at most.
 
         Args:
@@ -116,7 +116,7 @@ class RateLimiter:
         is_first = known.told_at is None or known.told_at <= now - period
         if is_first:
             known.told_at = now
-        return Verdict(False, is_first, known.times[0] + period - now)
+        return RateDecision(False, is_first, known.times[0] + period - now)
 
     def _forget(self, now: float) -> None:
         """Those of whom nothing that is remembered matters any more."""

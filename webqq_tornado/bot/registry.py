@@ -16,19 +16,19 @@ from typing import Any, TypeAlias
 from .events import Listener
 from .message import Message
 from .rules import Rule
-from .schedule import Timetable
+from .schedule import Scheduler
 
-__all__ = ["CallNext", "Middleware", "Scope", "Scopes"]
+__all__ = ["CallNext", "Middleware", "Registration", "Registry"]
 
 #: What a middleware gets to go on with.
 CallNext: TypeAlias = Callable[[Message], Awaitable[None]]
 #: An `async def` that gets each message, and what to go on with.
 Middleware: TypeAlias = Callable[[Message, CallNext], Awaitable[object]]
 
-_current: ContextVar[Scope | None] = ContextVar("webqq_tornado scope", default=None)
+_current: ContextVar[Registration | None] = ContextVar("webqq_tornado scope", default=None)
 
 
-class Scope:
+class Registration:
     """All that was registered in one name.
 
     Args:
@@ -49,7 +49,7 @@ class Scope:
         self.rules: list[Rule] = []
         self.listeners: list[Listener] = []
         self.middlewares: list[Middleware] = []
-        self.timetables: list[Timetable] = []
+        self.timetables: list[Scheduler] = []
         self.running: set[asyncio.Future[Any]] = set()
 
     def __repr__(self) -> str:
@@ -71,7 +71,7 @@ class Scope:
             if running is not caller:
                 running.cancel()
 
-    def schedule(self, timetable: Timetable) -> None:
+    def schedule(self, timetable: Scheduler) -> None:
         """Add a timetable."""
         self.timetables.append(timetable)
         if self.is_open:
@@ -83,7 +83,7 @@ class Scope:
         running.add_done_callback(self.running.discard)
 
 
-class Scopes:
+class Registry:
     """The scopes of one bot, in order: its own commands, the program, the plugins.
 
     Example:
@@ -93,34 +93,34 @@ class Scopes:
     """
 
     def __init__(self, *names: str) -> None:
-        self._scopes = [Scope(name) for name in names]
+        self._scopes = [Registration(name) for name in names]
         # Weakly: what an old version of a plugin had registered goes with its last task.
         self._known = weakref.WeakSet(self._scopes)
         self._program = self._scopes[-1]
         for scope in self._scopes:
             scope.open()
 
-    def __iter__(self) -> Iterator[Scope]:
+    def __iter__(self) -> Iterator[Registration]:
         return iter(tuple(self._scopes))
 
     @property
-    def current(self) -> Scope:
+    def current(self) -> Registration:
         """In whose name something is registered now."""
         scope = _current.get()
         return scope if scope is not None and scope in self._known else self._program
 
-    def new(self, name: str) -> Scope:
+    def new(self, name: str) -> Registration:
         """A scope that is not in force yet.
 
         Args:
             name: of the plugin.
         """
-        scope = Scope(name)
+        scope = Registration(name)
         self._known.add(scope)
         return scope
 
     @contextlib.contextmanager
-    def entered(self, scope: Scope) -> Iterator[None]:
+    def entered(self, scope: Registration) -> Iterator[None]:
         """What is registered meanwhile is registered in it."""
         token = _current.set(scope)
         try:
@@ -128,7 +128,7 @@ class Scopes:
         finally:
             _current.reset(token)
 
-    def put(self, scope: Scope, instead_of: Scope | None = None) -> None:
+    def put(self, scope: Registration, instead_of: Registration | None = None) -> None:
         """Put a scope in force, in the place of another or as the last.
 
         Args:
@@ -142,7 +142,7 @@ class Scopes:
             self.forget(instead_of)
         scope.open()
 
-    def forget(self, scope: Scope) -> None:
+    def forget(self, scope: Registration) -> None:
         """Close a scope. What it goes on to register, while it ends, is in force nowhere."""
         if scope in self._scopes:
             self._scopes.remove(scope)

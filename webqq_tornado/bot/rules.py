@@ -14,7 +14,7 @@ from .message import Message
 from .permissions import Permission
 from .ratelimit import Rate, RateLimiter
 
-__all__ = ["Handler", "Rule", "Who", "WhoGiven", "pattern_of", "rule_of"]
+__all__ = ["ContactFilter", "ContactSpec", "Handler", "Rule", "pattern_of", "rule_of"]
 
 #: The lowest QQ number there was.
 FIRST_NUMBER = 10_000
@@ -22,11 +22,11 @@ FIRST_NUMBER = 10_000
 #: A function that takes a `Message`; what it returns is ignored; it may be `async def`.
 Handler: TypeAlias = Callable[[Message], object]
 #: How one says who: a name, mark or QQ number, several of them, or True for any.
-WhoGiven: TypeAlias = "str | int | bool | Iterable[str | int]"
+ContactSpec: TypeAlias = "str | int | bool | Iterable[str | int]"
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class ContactFilter:
     """Some contacts, by what they are called or by their numbers.
 
     Args:
@@ -40,11 +40,11 @@ class Who:
     is_anybody: bool = False
 
     @classmethod
-    def of(cls, given: WhoGiven, *, has_numbers: bool = True) -> Who:
+    def of(cls, given: ContactSpec, *, has_numbers: bool = True) -> ContactFilter:
         """Who is meant.
 
         Args:
-            given: see `WhoGiven`. Digits are a number, not a name, which anybody could take;
+            given: see `ContactSpec`. Digits are a number, not a name, which anybody could take;
                 those too few for a QQ number are both.
             has_numbers: False of discussions, which have none: then digits are a name.
 
@@ -100,7 +100,7 @@ class Rule:
     """
 
     handler: Handler
-    origins: dict[Kind, Who] = field(default_factory=dict)
+    origins: dict[Kind, ContactFilter] = field(default_factory=dict)
     without: frozenset[Kind] = frozenset()
     text: re.Pattern[str] | None = None
     at_me: bool = False
@@ -162,7 +162,7 @@ class Rule:
 def rule_of(
     handler: Handler,
     *,
-    origins: dict[Kind, WhoGiven | None],
+    origins: dict[Kind, ContactSpec | None],
     rate: str | Rate | None = None,
     text: str | re.Pattern[str] | None = None,
     **others: Any,
@@ -183,7 +183,7 @@ def rule_of(
     return Rule(
         handler,
         {
-            kind: Who.of(given, has_numbers=kind is not Kind.DISCUSSION)
+            kind: ContactFilter.of(given, has_numbers=kind is not Kind.DISCUSSION)
             for kind, given in origins.items()
             if given is not None and given is not False
         },

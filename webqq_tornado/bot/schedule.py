@@ -1,4 +1,4 @@
-"""When something is due, again and again; `Timetable` has it done on the loop.
+"""When something is due, again and again; `Scheduler` has it done on the loop.
 
 `Every` and `Cron` are functions of the time, which comes in as Unix time in seconds. What is
 right about daylight saving time is cronsim's, which does as Debian's cron does: a job at an hour
@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import tzlocal
 from cronsim import CronSim, CronSimError
 
-__all__ = ["Cron", "Every", "Schedule", "Timetable"]
+__all__ = ["Cron", "Every", "Schedule", "Scheduler"]
 
 #: Seconds after which one looks at the clock again: it may have been set, or the machine slept.
 LOOK_SECONDS = 60.0
@@ -123,7 +123,7 @@ class Timers(Protocol):
         """Have it not called after all."""
 
 
-class Timetable:
+class Scheduler:
     """Has a function called when a schedule says so. What was missed is not made up for.
 
     Args:

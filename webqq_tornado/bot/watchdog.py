@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["Blocked", "Watch", "place_of"]
+__all__ = ["Blocked", "SlowHandlerWatchdog", "place_of"]
 
 R = TypeVar("R")
 
@@ -26,7 +26,7 @@ class Blocked(NamedTuple):
     about: object
 
 
-class Watch:
+class SlowHandlerWatchdog:
     """Takes the time between two awaits, and tells when it was too long.
 
     A step within a step (a handler that a middleware calls) is told once, of whom it is.
@@ -99,7 +99,9 @@ class _Steps:
 
     __slots__ = ("_about", "_coroutine", "_function", "_watch")
 
-    def __init__(self, watch: Watch, function: Any, about: object, coroutine: Any) -> None:
+    def __init__(
+        self, watch: SlowHandlerWatchdog, function: Any, about: object, coroutine: Any
+    ) -> None:
         self._watch, self._function, self._about = watch, function, about
         self._coroutine = coroutine
 

@@ -1,5 +1,5 @@
 """The command line: settings, output, commands. `main` is the whole of it to others."""
 
-from .commands import main
+from .main import main
 
 __all__ = ["main"]

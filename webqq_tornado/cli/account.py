@@ -13,21 +13,21 @@ from ..client.outbox import Receipt
 from ..files import FileError
 from ..protocol.codes import Status
 from ..protocol.models import Discussion, Friend, Group
-from .console import in_one_line, printable
+from .accounts_online import online
+from .console import printable
 from .faces import with_faces
-from .numbers import SOME_SECONDS, TEXT
-from .online import online
+from .param_types import SOME_SECONDS, TEXT
 from .running import run_coroutine
 from .tables import show_table
-from .textfiles import standard_input
-from .who import (
-    Who,
+from .targets import (
+    AccountTarget,
     account_and_screen,
     account_options,
     complete_names,
     json_option,
     print_json,
 )
+from .textfiles import standard_input
 
 __all__ = ["contact_meant", "contacts", "login", "logout", "send", "status"]
 
@@ -274,7 +274,7 @@ def status(context: click.Context, /, new_status: str | None, **choices: Any) ->
         screen.pieces((label, "dim"), in_one_line(str(value)))
 
 
-def _status_json(who: Who, client: Client, new_status: str | None) -> dict[str, Any]:
+def _status_json(who: AccountTarget, client: Client, new_status: str | None) -> dict[str, Any]:
     current = new_status or (client.session.status.value if client.session else "offline")
     online_now = [friend for friend in client.friends.values() if _is_there(client, friend)]
     return {

@@ -1,328 +1,46 @@
-"""The main job: a bot online on an embedded server, or on one elsewhere, until told to stop."""
+"""The command `chat`: the prompt on an account that is online here or elsewhere."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
-import signal
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
-from ..bot.bot import Bot
-from ..client.client import Client, State
-from ..client.store import Store
-from ..engine.stream import HTTPStream
-from ..protocol.dialect import WEBQQ3
-from ..protocol.endpoints import Endpoints
-from ..server.app import WebQQServer
-from ..server.storage import Storage
-from .accounts import Household, Login, household, remember_password
-from .asking import Asking
-from .console import Screen, printable
-from .here import locked_state_dir, remove_address, write_address
-from .online import DRAIN_SECONDS, all_online, presence_of
-from .presence import BOT, YOU, Name, Presence
-from .prompt import HELP, Prompt
-from .running import INTERRUPTED
-from .serving import allow_many_connections, serve_tls, show_tls
-from .who import Who, session_file
+from .account import contact_meant
+from .accounts_online import online
+from .chat_prompt import HELP, Prompt
+from .param_types import TEXT
+from .running import run_coroutine
+from .start import catch_signals, until_stopped
+from .targets import account_and_screen, account_options, complete_names
 
-__all__ = [
-    "BotOptions",
-    "ServerOptions",
-    "catch_signals",
-    "chat_elsewhere",
-    "chat_here",
-    "serve",
-    "until_stopped",
-]
-
-logger = logging.getLogger("webqq_tornado.cli")
-
-#: In the state directory: what the clients of the server that runs with it keep.
-_HERE = Path("clients", "here")
-#: The port that the embedded server likes best.
-FIRST_PORT = 8100
+__all__ = ["chat"]
 
 
-class ServerOptions(NamedTuple):
-    """How to start a server.
+@click.command()
+@click.argument("target", type=TEXT, required=False, default="", shell_complete=complete_names)
+@account_options
+@click.option("--bell", is_flag=True, help="Ring the terminal's bell for each message.")
+@click.pass_context
+def chat(context: click.Context, /, target: str, bell: bool, **choices: Any) -> None:
+    """Chat at the prompt, with TARGET to begin with.
 
-    Args:
-        port: None takes 8100 or the next free one.
-        address: that it listens on.
-        state_dir: its folder.
-        has_tls: https as well.
-        tls_port: None takes 8443 or the next free one.
-    """
+    Names and faces complete with Tab; Alt+Enter begins a new line; /help says the rest.
 
-    port: int | None
-    address: str
-    state_dir: Path
-    has_tls: bool = False
-    tls_port: int | None = None
+    \b
+    Examples:
+      python -m webqq_tornado chat
+      python -m webqq_tornado chat Playground --bell
+    """  # noqa: D301 - click reads the backspace
+    who, screen = account_and_screen(context, choices)
+    if not screen.is_terminal:
+        raise click.ClickException("chat needs a terminal; in a pipe use send and history")
 
-
-class BotOptions(NamedTuple):
-    """What the bot is to do.
-
-    Args:
-        plugins: files, packages or modules.
-        owners: QQ numbers.
-        reloads: whether plugins are loaded again when they change.
-        at_most_once: see `Bot`.
-    """
-
-    plugins: Sequence[Path] = ()
-    owners: Sequence[int] = ()
-    reloads: bool = False
-    at_most_once: bool = False
-
-    def of(self, owner: int) -> BotOptions:
-        """The same, with an owner if none was named."""
-        return self if self.owners else self._replace(owners=(owner,))
-
-
-async def chat_here(options: ServerOptions, wanted: BotOptions, screen: Screen) -> None:
-    """Start a server, a bot on it, and a prompt for the user."""
-    async with running(options) as server:
-        home = household(server.storage, options.state_dir)
-        stream, store = HTTPStream(), Store(options.state_dir / _HERE / "client.db")
-        # What the user says and hears stands at the prompt already.
-        client = _client_of(home.bot, server, stream, store, name="bot", log_level=logging.INFO)
-        user = _client_of(home.user, server, stream, store, log_level=logging.DEBUG)
-        bot = _bot(client, home.bot.nick, wanted.of(home.user.account))
-        named = [(user, YOU), (client, BOT)] if screen.is_terminal else [(client, BOT)]
-        presences = [_presence(one, name, screen, options.state_dir) for one, name in named]
-        try:
-            for presence in reversed(presences):
-                await presence.sign_in()
+    async def run() -> None:
+        async with online(who, listens=True) as client:
+            to = await contact_meant(client, target) if target else ""
             stopped = catch_signals()
-            _introduce(server, home, screen, is_bot_online=client.state is State.ONLINE)
-            prompt = None
-            if screen.is_terminal:
-                prompt = Prompt(user, screen, home.bot.account, presences)
-            await until_stopped(stopped, prompt)
-        finally:
-            for presence in presences:
-                presence.close()
-            bot.close()
-            await asyncio.gather(*(one.logout() for one, _ in named))
-            await stream.drain(DRAIN_SECONDS)
-            stream.close()
-            store.close()
-
-
-def _client_of(
-    login: Login, server: WebQQServer, stream: HTTPStream, store: Store, **rest: Any
-) -> Client:
-    return Client(
-        stream,
-        login.account,
-        login.password,
-        Endpoints.at(server.url),
-        store=store,
-        session_file=session_file(store.path.parent, login.account, WEBQQ3),
-        **rest,
-    )
-
-
-def _presence(client: Client, name: Name, screen: Screen, state_dir: Path) -> Presence:
-    """One that asks for the password only if it is not the one that we know any more."""
-
-    async def password(_is_wrong: bool) -> str:
-        return await Asking(state_dir / _HERE, client.account).password()
-
-    def say(line: str) -> None:
-        screen.say(line, style="yellow")
-
-    def remember(password: str) -> None:
-        try:
-            remember_password(state_dir, client.account, password)
-        except click.ClickException as error:
-            say(error.message)
-
-    is_attended = screen.is_terminal
-    return Presence(
-        client, name, say, is_attended=is_attended, password=password, remember=remember
-    )
-
-
-async def chat_elsewhere(everyone: Sequence[Who], wanted: BotOptions, screen: Screen) -> None:
-    """A bot for each account, on servers elsewhere; a prompt if it is one account.
-
-    Args:
-        everyone: the accounts.
-        wanted: of every bot; plugins of one account alone come with it.
-        screen: of the person who runs them.
-    """
-    bots: list[Bot] = []
-
-    def prepare(who: Who, client: Client) -> None:
-        own = wanted._replace(plugins=[*wanted.plugins, *who.plugins])
-        bots.append(_bot(client, "", own))
-
-    listening = all_online(everyone, listens=True, log_level=logging.INFO, prepare=prepare)
-    async with listening as found, closing_all(bots):
-        stopped = catch_signals()
-        for who, client in found:
-            screen.say(printable(f"{_called(client)} is online at {who.url}."), style="bold")
-        prompt = None
-        has_prompt = screen.is_terminal and len(everyone) == 1
-        # Without a prompt Enter does nothing, and accounts come back by themselves.
-        shown = screen if has_prompt else Screen(is_error=True)
-        presences = [presence_of(who, one, Name(_called(one)), shown) for who, one in found]
-        if has_prompt:
             screen.say(*HELP, "", style="dim")
-            prompt = Prompt(found[0][1], screen, presences=presences)
-        try:
-            await until_stopped(stopped, prompt)
-        finally:
-            for presence in presences:
-                presence.close()
+            await until_stopped(stopped, Prompt(client, screen, to, has_bell=bell))
 
-
-@asynccontextmanager
-async def closing_all(bots: Sequence[Bot]) -> AsyncIterator[None]:
-    """Close them at the end."""
-    try:
-        yield
-    finally:
-        for bot in bots:
-            bot.close()
-
-
-def _called(client: Client) -> str:
-    return f"{client.account} ({client.nick})" if client.nick else str(client.account)
-
-
-@asynccontextmanager
-async def running(options: ServerOptions) -> AsyncIterator[WebQQServer]:
-    """A server that listens; other commands find it by the state directory.
-
-    Raises:
-        StorageError: its folder can not be used.
-        PortTaken: the port, or all that were tried, are taken.
-    """
-    lock = locked_state_dir(options.state_dir)
-    try:
-        server = start_server(options)
-        lock.say(server.url)
-        try:
-            write_address(options.state_dir, server.url)
-            yield server
-        finally:
-            remove_address(options.state_dir)
-            await server.close()
-    finally:
-        lock.release()
-
-
-async def serve(options: ServerOptions, screen: Screen) -> None:
-    """Run the server alone."""
-    async with running(options) as server:
-        home = household(server.storage, options.state_dir)
-        stopped = catch_signals()
-        _show_passwords(home, screen)
-        if options.has_tls:
-            place = (options.state_dir, options.address, options.tls_port)
-            show_tls(serve_tls(server, *place), server, screen)
-        screen.say(
-            f"Serving WebQQ on {server.url}",
-            f"Open {server.signin_url(home.user.account)} to be signed in as {home.user.nick},",
-            f"or {server.url} to sign in or register.",
-            "From another terminal:",
-            "  python -m webqq_tornado chat",
-            f"  python -m webqq_tornado --server {server.url} --account {home.bot.account}",
-        )
-        await until_stopped(stopped, None)
-
-
-def start_server(options: ServerOptions) -> WebQQServer:
-    """A server that listens.
-
-    Raises:
-        StorageError: its folder can not be used.
-        PortTaken: the port, or all that were tried, are taken.
-    """
-    allow_many_connections()
-    server = WebQQServer(Storage(options.state_dir / "server.db"))
-    try:
-        if options.port is None:
-            server.listen_on_free_port(FIRST_PORT, address=options.address)
-        else:
-            server.listen(options.port, options.address)
-    except OSError:
-        server.storage.close()
-        raise
-    return server
-
-
-def _bot(client: Client, name: str, wanted: BotOptions) -> Bot:
-    bot = Bot(client, name, owners=wanted.owners, at_most_once=wanted.at_most_once)
-    for path in wanted.plugins:
-        bot.load_plugin(path)
-    if wanted.reloads:
-        bot.watch_plugins()
-    return bot
-
-
-def _introduce(
-    server: WebQQServer, home: Household, screen: Screen, *, is_bot_online: bool
-) -> None:
-    _show_passwords(home, screen)
-    screen.say("")
-    there = "The bot is online. " if is_bot_online else ""
-    screen.say(f"{there}Talk to it in the browser (this link works once):", style="bold")
-    screen.say(f"  {server.signin_url(home.user.account)}", style="underline")
-    if screen.is_terminal:
-        screen.say("or right here.", style="bold")
-        screen.say(*HELP, "", style="dim")
-
-
-def _show_passwords(home: Household, screen: Screen) -> None:
-    if home.is_new:
-        why = "First start: these accounts were made."
-    elif home.renewal:
-        why = f"{home.renewal}: these accounts have new passwords, and all else that they had."
-    else:
-        return
-    screen.say("", f"{why} Their passwords are shown only now.")
-    for login in (home.user, home.bot):
-        screen.say(f"  {login.nick:<4} account {login.account}  password {login.password}")
-
-
-def catch_signals() -> asyncio.Event:
-    """Ctrl-C and SIGTERM set the event. The second one ends the process at once."""
-    stopped = asyncio.Event()
-
-    def stop() -> None:
-        if stopped.is_set():
-            os._exit(INTERRUPTED)
-        logger.info("leaving")
-        stopped.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    return stopped
-
-
-async def until_stopped(stopped: asyncio.Event, prompt: Prompt | None) -> None:
-    """Until somebody stops us, or the prompt ends."""
-    waiting = [asyncio.ensure_future(stopped.wait())]
-    if prompt is not None:
-        waiting.append(asyncio.ensure_future(prompt.run()))  # type: ignore[arg-type]
-    _, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in left:
-        task.cancel()
-    results = await asyncio.gather(*waiting, return_exceptions=True)
-    stopped.set()
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
+    run_coroutine(run())

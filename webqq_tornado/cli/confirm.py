@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import click
 
-from .asking import ask
 from .console import Screen, printable, show_logs
-from .numbers import SECONDS
+from .login_prompt import ask
 from .page_client import PageClient, signed_in
-from .passwords import read_password
+from .param_types import SECONDS
+from .password_source import read_password
 from .running import run_coroutine
 from .settings import options
-from .who import Who, who_is_meant
+from .targets import AccountTarget, who_is_meant
 
 __all__ = ["confirm"]
 
@@ -77,7 +77,7 @@ class _Meant(NamedTuple):
     is_let_in: bool
 
 
-async def _decide(who: Who, password: str, meant: _Meant) -> str:
+async def _decide(who: AccountTarget, password: str, meant: _Meant) -> str:
     """What was done, in a sentence."""
     async with signed_in(who, password) as page:
         me = page.me

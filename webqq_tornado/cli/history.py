@@ -19,9 +19,9 @@ import click
 from ..client.store import Store
 from ..files import reason, replaced_file
 from .console import printable, show_entries
-from .numbers import TEXT
-from .streams import is_unicode_output
-from .who import account_and_screen, account_options, as_json, complete_names, json_option
+from .param_types import TEXT
+from .stdio import is_unicode_output
+from .targets import account_and_screen, account_options, as_json, complete_names, json_option
 
 __all__ = ["history"]
 

@@ -15,7 +15,7 @@ from ..engine.secrets import is_secret_name
 from ..engine.urls import origin_of
 from ..files import FileError, read_text
 from ..retry import Retry
-from .numbers import SOME_SECONDS, TEXT
+from .param_types import SOME_SECONDS, TEXT
 
 __all__ = ["HTTPOptions", "http_options", "take_http_options"]
 

@@ -12,8 +12,8 @@ from ..engine.errors import StreamError
 from ..engine.response import Response
 from ..engine.stream import HTTPStream
 from .console import printable
-from .exits import unreachable
-from .who import Who
+from .errors import unreachable
+from .targets import AccountTarget
 
 __all__ = ["PageClient", "signed_in"]
 
@@ -33,7 +33,7 @@ class PageClient:
         me: account and nick; empty before `sign_in`.
     """
 
-    def __init__(self, stream: HTTPStream, who: Who) -> None:
+    def __init__(self, stream: HTTPStream, who: AccountTarget) -> None:
         self.url = who.url
         self.me: dict[str, Any] = {}
         self._stream = stream
@@ -78,7 +78,7 @@ class PageClient:
 
 
 @asynccontextmanager
-async def signed_in(who: Who, password: str) -> AsyncIterator[PageClient]:
+async def signed_in(who: AccountTarget, password: str) -> AsyncIterator[PageClient]:
     """The account on the page's API; its session is over when the block is left.
 
     Args:

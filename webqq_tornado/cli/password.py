@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from .accounts import remember_password
 from .console import Screen, printable, show_logs
-from .here import server_here
+from .first_start import remember_password
+from .local_server import server_here
 from .page_client import signed_in
-from .passwords import read_password
+from .password_source import read_password
 from .running import run_coroutine
 from .settings import options
-from .who import Who, who_is_meant
+from .targets import AccountTarget, who_is_meant
 
 __all__ = ["password"]
 
@@ -61,7 +61,7 @@ def password(context: click.Context, /, **choices: Any) -> None:
     Screen().say(printable(said))
 
 
-def _new_password(who: Who, file: Path | None) -> str:
+def _new_password(who: AccountTarget, file: Path | None) -> str:
     if file is not None:
         return read_password(who.account, file, None)
     if not os.isatty(0):
@@ -74,13 +74,13 @@ def _new_password(who: Who, file: Path | None) -> str:
     return changed
 
 
-async def _change(who: Who, current: str, changed: str) -> str:
+async def _change(who: AccountTarget, current: str, changed: str) -> str:
     async with signed_in(who, current) as page:
         await page.ask("/page/password", {"current": current, "new": changed})
         return f"The password of {page.me['nick']} ({who.account}) is changed."
 
 
-async def _sign_out(who: Who, current: str) -> str:
+async def _sign_out(who: AccountTarget, current: str) -> str:
     async with signed_in(who, current) as page:
         await page.ask("/page/signout", {"everywhere": True})
         return f"{page.me['nick']} ({who.account}) is signed out everywhere."

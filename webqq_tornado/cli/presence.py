@@ -27,7 +27,7 @@ from tenacity import (
 from ..client.client import (
     LOGGED_OUT,
     Client,
-    Happening,
+    ClientEvent,
     LoginError,
     PasswordNeeded,
     State,
@@ -164,7 +164,7 @@ class Presence:
 
     # -- what happens to it --------------------------------------------------------------------
 
-    def _on_event(self, event: Happening) -> None:
+    def _on_event(self, event: ClientEvent) -> None:
         if not isinstance(event, StateChange):
             return
         told = _TELLERS.get(event.state)

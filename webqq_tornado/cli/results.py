@@ -13,9 +13,9 @@ from rich.text import Text
 
 from ..flows.flow import Report
 from .console import Screen, in_one_line
-from .streams import is_unicode_output
+from .stdio import is_unicode_output
 from .tables import show_table
-from .who import as_json
+from .targets import as_json
 
 __all__ = ["Results", "output_options"]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from .exits import INTERRUPTED, end_interrupted
+from .errors import INTERRUPTED, end_interrupted
 
 __all__ = ["INTERRUPTED", "run_coroutine"]
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """What it returns. Errors end the command, see `exits`."""
+    """What it returns. Errors end the command, see `errors`."""
     try:
         return asyncio.run(coroutine)
     except (KeyboardInterrupt, asyncio.CancelledError, click.Abort):

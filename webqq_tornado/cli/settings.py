@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 from ..files import FileError, read_text
-from .numbers import ADDRESS, PORT, QQ_NUMBER, TEXT
+from .param_types import ADDRESS, PORT, QQ_NUMBER, TEXT
 
 __all__ = [
     "SETTINGS",

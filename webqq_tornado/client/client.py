@@ -43,29 +43,29 @@ from ..protocol.models import (
 from ..protocol.models import StatusChange as FriendStatusChange
 from .contacts import Contact, Contacts, Stranger, name_of
 from .contacts import Message as AnyMessage
-from .contacts_fetch import Fetch
-from .delivery import Post
+from .contacts_fetch import ContactsFetch
+from .delivery import Delivery
 from .directory import Directory
 from .inbox import Inbox
 from .incoming import Consumer, IncomingMessage, IncomingQueue
-from .keepalive import Upkeep
+from .keepalive import Keepalive
 from .link_defaults import REQUEST_TIMEOUT, prepared
 from .listeners import Listeners
 from .login import Login, LoginError, OnCaptcha, OnQR, PasswordNeeded, WrongPassword, was_kicked
 from .lookup import ContactError, look_up
-from .message_tokens import Signatures
+from .message_tokens import MessageTokens
 from .outbox import Receipt, SendError
 from .poll import Poll
-from .records import Kept, Records, Unkept
-from .session import Signing
+from .records import MemoryRecords, Records, StoredRecords
+from .session import SessionKeeper
 from .store import Store
 
 __all__ = [
     "LOGGED_IN",
     "LOGGED_OUT",
     "Client",
+    "ClientEvent",
     "ContactError",
-    "Happening",
     "IncomingMessage",
     "LoginError",
     "PasswordNeeded",
@@ -122,7 +122,7 @@ class StateChange(NamedTuple):
 
 
 #: What listeners hear.
-Happening: TypeAlias = "StateChange | Event"
+ClientEvent: TypeAlias = "StateChange | Event"
 
 
 class Client:
@@ -189,26 +189,28 @@ class Client:
         self.dialect = dialect
         self.session_file = session_file
         self.store = store
-        self.records: Records = Unkept() if store is None or not account else Kept(store, account)
+        self.records: Records = (
+            MemoryRecords() if store is None or not account else StoredRecords(store, account)
+        )
         self.clientid = self.records.clientid
         self.state = State.OFFLINE
         self.nick = ""
         self.session: Session | None = None
         self.directory = Directory(self)
-        self.signatures = Signatures(self)
+        self.signatures = MessageTokens(self)
         self.listens = listens
         self._identity = stream.session(f"webqq {account} {id(self)}")
         self.ptwebqq = Secret()
-        self._signing = Signing(self, self._identity.cookiejar, password, on_captcha, on_qr)
+        self._signing = SessionKeeper(self, self._identity.cookiejar, password, on_captcha, on_qr)
         self._listeners = Listeners()
         self._ready: asyncio.Future[None] | None = None
         self._chains: set[Chain] = set()
         self._inbox = Inbox(self)
         self._incoming = IncomingQueue(self)
-        self._post = Post(self)
+        self._post = Delivery(self)
         self._poll: Poll | None = None
         self._poll_chain: Chain | None = None
-        self._upkeep = Upkeep(self)
+        self._upkeep = Keepalive(self)
 
     def __repr__(self) -> str:
         return f"<Client {self.account} {self.state.value}>"
@@ -301,7 +303,9 @@ class Client:
             raise SendError(f"{self.name} is {self.state.value}: log in first")
         return self.contacts.number(contact)
 
-    def on_event(self, listener: Callable[[Happening], object]) -> Callable[[Happening], object]:
+    def on_event(
+        self, listener: Callable[[ClientEvent], object]
+    ) -> Callable[[ClientEvent], object]:
         """Have a function called with each `StateChange` and each event of the server.
 
         It hears a message once, whatever happens then; see `on_incoming`. What came in before
@@ -510,7 +514,7 @@ class Client:
             old = self.session.psessionid if self.session and relink else Secret()
             self._set_state(State.RECONNECTING, reason)
             self._drop_session()
-            self._signing.after_loss(old)
+            self._signing.relogin(old)
 
     def lose_connection(self, reason: str) -> None:
         """The server can not be reached: take the session up again when it can.
@@ -551,7 +555,7 @@ class Client:
             self.name = str(login.account) if self.name == "new account" else self.name
             self.account = login.account
         if self.store is not None and (is_another or not self.records.is_kept):
-            self.records = Kept(self.store, self.account)
+            self.records = StoredRecords(self.store, self.account)
         self._claim()
         self._signing.keep()
         return self.fetch(self._on_first_contacts).first()
@@ -630,7 +634,7 @@ class Client:
             logger.log(level or self.log_level, "%s: %s%s", self.name, state.value, why)
             self._tell(StateChange(state, reason))
 
-    def _tell(self, happening: Happening) -> None:
+    def _tell(self, happening: ClientEvent) -> None:
         self._listeners.tell(self.name, happening)
 
     def _log_sent(self, receipt: asyncio.Future[Receipt]) -> None:
@@ -653,14 +657,14 @@ class Client:
         """
         return isinstance(event, AnyMessage) and self._inbox.is_from_stranger(event)
 
-    def fetch(self, then: Callable[[Contacts], Link]) -> Fetch:
+    def fetch(self, then: Callable[[Contacts], Link]) -> ContactsFetch:
         """Return a link that fetches the contacts in the open session.
 
         Args:
             then: called with them.
         """
         assert self.session is not None  # noqa: S101 - callers have one
-        return Fetch(
+        return ContactsFetch(
             self.endpoints,
             self.session,
             self.ptwebqq,
@@ -682,7 +686,7 @@ class Client:
 
     def stay_online(self) -> None:
         """The session works: the next trouble is the first again."""
-        self._signing.has_proved_good()
+        self._signing.reset_backoff()
 
     def renew_ptwebqq(self, ptwebqq: Secret) -> None:
         """Take over a cookie that the server has changed.

@@ -29,7 +29,7 @@ from ..protocol.models import (
 )
 from .contacts import Contacts
 
-__all__ = ["Fetch"]
+__all__ = ["ContactsFetch"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
@@ -39,7 +39,7 @@ DETAIL_TRIES = 3
 R = TypeVar("R")
 
 
-class Fetch:
+class ContactsFetch:
     """Fetches friends, groups, the members of each, discussions, who is online, who was lately.
 
     Friends and groups must come. What comes after them may be refused: there were servers that

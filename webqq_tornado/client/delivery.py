@@ -14,15 +14,15 @@ from ..protocol.models import Content
 from .address import Address, Kind
 from .contacts import Contact, name_of
 from .directory import LOST
-from .outbox import PAUSE, Outbox, Receipt, Sender, SendError, Slip, in_pieces
-from .store import Letter
+from .outbox import PAUSE, Outbox, PendingMessage, Receipt, Sender, SendError, in_pieces
+from .store import OutgoingMessage
 
-__all__ = ["Post"]
+__all__ = ["Delivery"]
 
 _NOBODY = "there is no such contact any more, or there are several of that name"
 
 
-class Post:
+class Delivery:
     """Takes messages and hands each to the outbox of its contact.
 
     In a new session every contact has to be found again, maybe by asking the server. Until all
@@ -85,7 +85,7 @@ class Post:
         known = {
             letter.id for one in (*self._found.values(), *self._lost) for letter in one.letters
         }
-        contents: dict[int, list[Letter]] = defaultdict(list)
+        contents: dict[int, list[OutgoingMessage]] = defaultdict(list)
         for letter in self._client.records.outbox():
             if letter.id not in known:
                 contents[letter.whole].append(letter)
@@ -182,6 +182,8 @@ def _key(address: Address) -> tuple[Kind, str, int]:
     return address.kind, address.session, address.uin
 
 
-def _slips(letters: Sequence[Letter], receipt: asyncio.Future[Receipt]) -> list[Slip]:
+def _slips(
+    letters: Sequence[OutgoingMessage], receipt: asyncio.Future[Receipt]
+) -> list[PendingMessage]:
     pieces = tuple(letter.content for letter in letters)
-    return [Slip(letter, pieces, receipt) for letter in letters]
+    return [PendingMessage(letter, pieces, receipt) for letter in letters]

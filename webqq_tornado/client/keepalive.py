@@ -16,9 +16,9 @@ from ..protocol.dialect import Dialect
 from ..protocol.endpoints import Endpoints
 from ..protocol.models import Session
 from .contacts import Contacts
-from .contacts_fetch import Fetch
+from .contacts_fetch import ContactsFetch
 
-__all__ = ["Upkeep"]
+__all__ = ["Keepalive"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
@@ -26,7 +26,7 @@ logger = logging.getLogger("webqq_tornado.webqq")
 HEARTBEAT_SECONDS, CONTACTS_SECONDS = 60.0, 300.0
 
 
-class Kept(Protocol):
+class OnlineClient(Protocol):
     """What it needs of its client."""
 
     name: str
@@ -37,7 +37,7 @@ class Kept(Protocol):
     def add_chain(self, first: Next, name: str, errback: Errback | None = None) -> Chain:
         """Start a chain in the account's name."""
 
-    def fetch(self, then: Callable[[Contacts], Link]) -> Fetch:
+    def fetch(self, then: Callable[[Contacts], Link]) -> ContactsFetch:
         """A fetch of the contacts in the open session."""
 
     def know(self, contacts: Contacts) -> None:
@@ -47,14 +47,14 @@ class Kept(Protocol):
         """The server could not be reached for a while."""
 
 
-class Upkeep:
+class Keepalive:
     """The chains *heartbeat* and *contacts*.
 
     Args:
         client: whose session it is.
     """
 
-    def __init__(self, client: Kept) -> None:
+    def __init__(self, client: OnlineClient) -> None:
         self._client = client
         self._is_refreshing = self._is_stale = False
         self._had_trouble = False  # with the network, since the last heartbeat that was answered

@@ -14,7 +14,7 @@ from ..protocol.endpoints import Endpoints
 from ..protocol.models import Secret, Session
 from .contacts import Stranger
 
-__all__ = ["Signatures"]
+__all__ = ["MessageTokens"]
 
 #: Seconds for which a signature is good (Mojo-Webqq 2018).
 GOOD_SECONDS = 300.0
@@ -29,7 +29,7 @@ class Asker(Protocol):
     session: Session | None
 
 
-class Signatures:
+class MessageTokens:
     """The signatures of a client.
 
     Args:

@@ -27,11 +27,11 @@ from .address import Address, Kind
 from .contacts import Contact, Stranger, name_of
 from .directory import LOST, Directory
 from .history import Entry
-from .message_tokens import Signatures
+from .message_tokens import MessageTokens
 from .records import Records
-from .store import Letter
+from .store import OutgoingMessage
 
-__all__ = ["Outbox", "Receipt", "SendError", "Slip", "in_pieces"]
+__all__ = ["Outbox", "PendingMessage", "Receipt", "SendError", "in_pieces"]
 
 #: Seconds between two messages to one group or discussion; the server dropped what came faster
 #: (pual_bot 2013, twqq 2014).
@@ -74,7 +74,7 @@ class Receipt(NamedTuple):
     time: float
 
 
-class Slip:
+class PendingMessage:
     """A letter on its way, and the receipt that somebody waits for.
 
     Args:
@@ -86,7 +86,7 @@ class Slip:
     __slots__ = ("letter", "logins", "pieces", "put_off_at", "receipt", "tries")
 
     def __init__(
-        self, letter: Letter, pieces: tuple[Content, ...], receipt: asyncio.Future[Receipt]
+        self, letter: OutgoingMessage, pieces: tuple[Content, ...], receipt: asyncio.Future[Receipt]
     ) -> None:
         self.letter = letter
         self.pieces = pieces
@@ -94,7 +94,7 @@ class Slip:
         self.tries = self.logins = 0
         self.put_off_at: float | None = None  # time.monotonic() of the first "not now"
 
-    def settle(self, outcome: Receipt | SendError) -> None:
+    def resolve(self, outcome: Receipt | SendError) -> None:
         """Tell who waits."""
         if self.receipt.done():
             return
@@ -114,7 +114,7 @@ class Sender(Protocol):
     session: Session | None
     records: Records
     directory: Directory
-    signatures: Signatures
+    signatures: MessageTokens
 
     @property
     def is_online(self) -> bool:
@@ -149,7 +149,7 @@ class Outbox:
         self._client = client
         self.address = address
         self.contact: Contact | None = None
-        self._waiting: deque[Slip] = deque()
+        self._waiting: deque[PendingMessage] = deque()
         self._chain: Chain | None = None
         self._last_time = 0.0
         self._last_text = ""
@@ -159,7 +159,7 @@ class Outbox:
         return len(self._waiting)
 
     @property
-    def letters(self) -> list[Letter]:
+    def letters(self) -> list[OutgoingMessage]:
         """What waits, in order."""
         return [slip.letter for slip in self._waiting]
 
@@ -168,7 +168,7 @@ class Outbox:
         """Of what waits, in order."""
         return [slip.receipt for slip in self._waiting]
 
-    def add(self, slips: Sequence[Slip]) -> None:
+    def add(self, slips: Sequence[PendingMessage]) -> None:
         """Have letters wait for their turn, which is that of their acceptance."""
         is_late = bool(self._waiting) and self._waiting[-1].letter.id > slips[0].letter.id
         self._waiting.extend(slips)
@@ -187,7 +187,7 @@ class Outbox:
         records = self._client.records
         for slip in [slip for slip in self._waiting if not records.is_waiting(slip.letter)]:
             self._waiting.remove(slip)  # another process with the same store has sent it
-            slip.settle(Receipt(contact, slip.pieces, time.time()))
+            slip.resolve(Receipt(contact, slip.pieces, time.time()))
 
     def resume(self) -> None:
         """Go on sending, if there is a session and something to send."""
@@ -216,7 +216,7 @@ class Outbox:
         """Nothing will be sent any more by this client."""
         self.pause()
         while self._waiting:
-            self._waiting.popleft().settle(SendError(message))
+            self._waiting.popleft().resolve(SendError(message))
 
     # -- the chain ----------------------------------------------------------------------------
 
@@ -325,7 +325,7 @@ class Outbox:
             ),
         )
         if letter.content is slip.pieces[-1] and self.contact is not None:
-            slip.settle(Receipt(self.contact, slip.pieces, time.time()))
+            slip.resolve(Receipt(self.contact, slip.pieces, time.time()))
 
     def _lose(self, reply: SendReply, why: str) -> None:
         """Of a message that the server refuses in every session, one is rid in the end."""
@@ -372,7 +372,7 @@ class Outbox:
             return True
         while self._waiting and self._waiting[0].receipt is slip.receipt:
             self._client.records.drop(self._waiting.popleft().letter)
-        slip.settle(SendError(f"not sent to {self.address.name}: {why}"))
+        slip.resolve(SendError(f"not sent to {self.address.name}: {why}"))
         return False
 
 

@@ -26,7 +26,7 @@ from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError, RefusedError
 from ..protocol.models import Event, Kicked, PollReply, Secret, Session
 from .contacts import Contacts
-from .contacts_fetch import Fetch
+from .contacts_fetch import ContactsFetch
 from .login import resuming, was_kicked
 from .poll_receipts import Received
 
@@ -68,7 +68,7 @@ class Poller(Protocol):
     def is_from_stranger(self, event: Event) -> bool:
         """Whether it comes from somebody who is not in the contacts, but may be by now."""
 
-    def fetch(self, then: Callable[[Contacts], Link]) -> Fetch:
+    def fetch(self, then: Callable[[Contacts], Link]) -> ContactsFetch:
         """A fetch of the contacts in the open session."""
 
     def know(self, contacts: Contacts) -> None:

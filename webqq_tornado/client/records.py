@@ -14,10 +14,10 @@ from typing import Protocol
 from ..protocol.models import Content
 from .address import Address, Kind
 from .history import Entry
-from .store import Letter, Store, StoreError
+from .store import OutgoingMessage, Store, StoreError
 from .unhandled import Unhandled
 
-__all__ = ["Kept", "Records", "Unkept"]
+__all__ = ["MemoryRecords", "Records", "StoredRecords"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
@@ -40,19 +40,19 @@ class Records(Protocol):
     def numbers_in(self, session: str) -> dict[tuple[Kind, int], int]:
         """QQ numbers that were looked up in a session."""
 
-    def accept(self, address: Address, contents: Sequence[Content]) -> list[Letter]:
+    def accept(self, address: Address, contents: Sequence[Content]) -> list[OutgoingMessage]:
         """Put the pieces of one content into the outbox."""
 
-    def outbox(self) -> list[Letter]:
+    def outbox(self) -> list[OutgoingMessage]:
         """What earlier runs have left to deliver."""
 
-    def is_waiting(self, letter: Letter) -> bool:
+    def is_waiting(self, letter: OutgoingMessage) -> bool:
         """Whether a message is still to be delivered."""
 
-    def sent(self, letter: Letter, entry: Entry) -> None:
+    def sent(self, letter: OutgoingMessage, entry: Entry) -> None:
         """A message is delivered."""
 
-    def drop(self, letter: Letter) -> None:
+    def drop(self, letter: OutgoingMessage) -> None:
         """A message is not to be delivered any more."""
 
     def receive(self, mark: bytes, entry: Entry, address: Address, message: str = "") -> bool:
@@ -68,7 +68,7 @@ class Records(Protocol):
         """A message is handled, or given up."""
 
 
-class Kept:
+class StoredRecords:
     """The records of one account in a store.
 
     A file that can not be written any more (a full disk) stops nothing that is under way: that
@@ -83,7 +83,7 @@ class Kept:
 
     def __init__(self, store: Store, account: int) -> None:
         self._store, self._account = store, account
-        self._unwritten = Unkept()
+        self._unwritten = MemoryRecords()
         self.clientid, _ = store.numbers_of(account)
 
     def know(self, address: Address) -> None:
@@ -97,7 +97,7 @@ class Kept:
         """See `Store.numbers_in`."""
         return self._store.numbers_in(self._account, session)
 
-    def accept(self, address: Address, contents: Sequence[Content]) -> list[Letter]:
+    def accept(self, address: Address, contents: Sequence[Content]) -> list[OutgoingMessage]:
         """See `Store.accept`.
 
         Raises:
@@ -111,22 +111,22 @@ class Kept:
                 "is not accepted: make room, and send it again"
             ) from error
 
-    def outbox(self) -> list[Letter]:
+    def outbox(self) -> list[OutgoingMessage]:
         """See `Store.outbox`."""
         return self._store.outbox(self._account)
 
-    def is_waiting(self, letter: Letter) -> bool:
+    def is_waiting(self, letter: OutgoingMessage) -> bool:
         """See `Store.is_waiting`."""
         return self._store.is_waiting(letter.id)
 
-    def sent(self, letter: Letter, entry: Entry) -> None:
+    def sent(self, letter: OutgoingMessage, entry: Entry) -> None:
         """See `Store.sent`."""
         try:
             self._store.sent(letter.id, entry)
         except sqlite3.Error as error:
             self._complain(f"that a message to {letter.address.name} was delivered", error)
 
-    def drop(self, letter: Letter) -> None:
+    def drop(self, letter: OutgoingMessage) -> None:
         """See `Store.drop`."""
         try:
             self._store.drop(letter.id)
@@ -171,7 +171,7 @@ class Kept:
         logger.error("%s can not be written (%s); not on record: %s", self._store.path, error, what)
 
 
-class Unkept:
+class MemoryRecords:
     """The same in memory, without a history."""
 
     is_kept = False
@@ -188,26 +188,26 @@ class Unkept:
         """None: it is the first session of the process."""
         return {}
 
-    def accept(self, address: Address, contents: Sequence[Content]) -> list[Letter]:
+    def accept(self, address: Address, contents: Sequence[Content]) -> list[OutgoingMessage]:
         """The letters; who sends them holds them."""
         ids = [next(self._message_ids) for _ in contents]
         return [
-            Letter(id_, address, self.clientid, id_, content, ids[0], time.time())
+            OutgoingMessage(id_, address, self.clientid, id_, content, ids[0], time.time())
             for id_, content in zip(ids, contents, strict=True)
         ]
 
-    def outbox(self) -> list[Letter]:
+    def outbox(self) -> list[OutgoingMessage]:
         """Nothing is left of an earlier run."""
         return []
 
-    def is_waiting(self, _letter: Letter) -> bool:
+    def is_waiting(self, _letter: OutgoingMessage) -> bool:
         """Nobody else can have sent it."""
         return True
 
-    def sent(self, letter: Letter, entry: Entry) -> None:
+    def sent(self, letter: OutgoingMessage, entry: Entry) -> None:
         """Nothing keeps it."""
 
-    def drop(self, letter: Letter) -> None:
+    def drop(self, letter: OutgoingMessage) -> None:
         """Nothing keeps it."""
 
     def unhandled(self) -> list[Unhandled]:

@@ -12,7 +12,7 @@ from ..engine.session import CookieJar
 from ..files import FileError, read_text, replaced_file
 from ..protocol.models import Secret
 
-__all__ = ["KeptSession"]
+__all__ = ["SavedSession"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
@@ -21,7 +21,7 @@ logger = logging.getLogger("webqq_tornado.webqq")
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
-class KeptSession(NamedTuple):
+class SavedSession(NamedTuple):
     """What it takes to go on with a session.
 
     Args:
@@ -49,7 +49,7 @@ class KeptSession(NamedTuple):
         return f"<KeptSession of {self.account} in {self.dialect}>"
 
     @classmethod
-    def load(cls, path: Path) -> KeptSession | None:
+    def load(cls, path: Path) -> SavedSession | None:
         """The session in a file; None if there is none, or it is damaged (which is logged)."""
         if not os.path.lexists(path):
             return None
@@ -60,7 +60,7 @@ class KeptSession(NamedTuple):
             return None
 
     @classmethod
-    def parse(cls, text: str, place: str) -> KeptSession | None:
+    def parse(cls, text: str, place: str) -> SavedSession | None:
         """The session in a text; None if it is damaged (which is logged).
 
         Args:
@@ -94,13 +94,13 @@ class KeptSession(NamedTuple):
             jar.set(**cookie)
 
 
-def _checked(values: Any) -> KeptSession:
+def _checked(values: Any) -> SavedSession:
     """The session in what JSON has made of it.
 
     Raises:
         ValueError: it is none; so do TypeError, KeyError and AttributeError say.
     """
-    kept = KeptSession(
+    kept = SavedSession(
         _number(values["account"]),
         _text(values["dialect"]),
         _number(values["clientid"]),
@@ -134,7 +134,7 @@ def _warn(why: str) -> None:
 
 
 def cookies_of(jar: CookieJar) -> tuple[dict[str, Any], ...]:
-    """The cookies of a jar, as `KeptSession` has them."""
+    """The cookies of a jar, as `SavedSession` has them."""
     return tuple(
         {
             "name": cookie.name,

@@ -20,10 +20,10 @@ from ..protocol.endpoints import Endpoints
 from ..protocol.models import Secret, Session
 from .link_defaults import REQUEST_TIMEOUT
 from .login import Login, OnCaptcha, OnQR, PasswordLogin, QRLogin
-from .savedsession import KeptSession, cookies_of
+from .savedsession import SavedSession, cookies_of
 from .store import Store
 
-__all__ = ["Signing"]
+__all__ = ["SessionKeeper"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
@@ -69,7 +69,7 @@ class Signed(Protocol):
         """A login has failed."""
 
 
-class Signing:
+class SessionKeeper:
     """The chain *login*, when it is due and from where it begins.
 
     Args:
@@ -110,7 +110,7 @@ class Signing:
         self._password = password or self._password
         self._start(0, self._restored())
 
-    def after_loss(self, psessionid: Secret) -> None:
+    def relogin(self, psessionid: Secret) -> None:
         """Log in again, after a pause.
 
         Args:
@@ -144,7 +144,7 @@ class Signing:
         self._start(pause, self._taken_up)
         return pause
 
-    def has_proved_good(self) -> None:
+    def reset_backoff(self) -> None:
         """The session works: the next trouble is the first again."""
         self._attempt, self._lost_at = 0, None
         self._is_by_cookies = self._have_cookies_failed = False
@@ -221,19 +221,19 @@ class Signing:
         kept.restore(self._cookies)
         return kept.psessionid
 
-    def _kept(self) -> KeptSession | None:
+    def _kept(self) -> SavedSession | None:
         client = self._client
         if client.session_file is not None:
-            return KeptSession.load(client.session_file)
+            return SavedSession.load(client.session_file)
         text = client.store.load_session(client.account) if client.store is not None else None
-        return KeptSession.parse(text, f"the store, of {client.account},") if text else None
+        return SavedSession.parse(text, f"the store, of {client.account},") if text else None
 
     def keep(self) -> None:
         """Write the session to the file, or to the store."""
         client = self._client
         if client.session is None or (client.session_file is None and client.store is None):
             return
-        kept = KeptSession(
+        kept = SavedSession(
             client.account,
             client.dialect.name,
             client.clientid,

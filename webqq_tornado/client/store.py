@@ -33,7 +33,7 @@ from .address import Address, Kind
 from .history import Entry, History, as_line
 from .unhandled import Unhandled
 
-__all__ = ["Letter", "Store", "StoreError"]
+__all__ = ["OutgoingMessage", "Store", "StoreError"]
 
 #: Marks of an account's latest messages that are kept. A server repeats what it has not been
 #: told to have arrived: the last answer, which is a page of messages at most.
@@ -96,7 +96,7 @@ class StoreError(Exception):
     """The file can not be used; the message says which, why, and what to do."""
 
 
-class Letter(NamedTuple):
+class OutgoingMessage(NamedTuple):
     """A message in the outbox; a long content is several.
 
     Args:
@@ -372,7 +372,7 @@ class Store:
 
     def accept(
         self, account: int, address: Address, contents: Sequence[Content], time: float
-    ) -> list[Letter]:
+    ) -> list[OutgoingMessage]:
         """Put the pieces of one content into the outbox; each gets a msg_id of its own.
 
         Args:
@@ -381,7 +381,7 @@ class Store:
             contents: the pieces in order.
             time: Unix time in seconds.
         """
-        letters: list[Letter] = []
+        letters: list[OutgoingMessage] = []
         with transaction(self._db):
             clientid, message_id = self.numbers_of(account)
             party = self.know(account, address)
@@ -395,14 +395,14 @@ class Store:
                 ).lastrowid
                 row = row or 0
                 letters.append(
-                    Letter(row, address, clientid, message_id, content, whole or row, time)
+                    OutgoingMessage(row, address, clientid, message_id, content, whole or row, time)
                 )
             self._db.execute(
                 "UPDATE account SET message_id = ? WHERE number = ?", (message_id, account)
             )
         return letters
 
-    def outbox(self, account: int) -> list[Letter]:
+    def outbox(self, account: int) -> list[OutgoingMessage]:
         """What is still to be delivered, in the order in which it was accepted.
 
         Args:
@@ -416,7 +416,7 @@ class Store:
         letters = (self._letter(*row) for row in rows)
         return [letter for letter in letters if letter is not None]
 
-    def _letter(self, id_: int, party: int, *rest: Any) -> Letter | None:
+    def _letter(self, id_: int, party: int, *rest: Any) -> OutgoingMessage | None:
         """A row of the outbox; None if it is damaged, which keeps no other one from going out."""
         clientid, message_id, content, whole, time = rest
         try:
@@ -428,7 +428,7 @@ class Store:
                 *(id_, self.path, type(error).__name__),
             )
             return None
-        return Letter(id_, address, clientid, message_id, parsed, whole or id_, time)
+        return OutgoingMessage(id_, address, clientid, message_id, parsed, whole or id_, time)
 
     def is_waiting(self, letter: int) -> bool:
         """Whether a message is still in the outbox.

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .flow import ReadyFlow, Report
+    from .flow import Flow, Report
     from .job import Job
     from .mirror import Mirror
     from .monitor import Monitor
     from .sync import Sync
 
-__all__ = ["Job", "Mirror", "Monitor", "ReadyFlow", "Report", "Sync"]
+__all__ = ["Flow", "Job", "Mirror", "Monitor", "Report", "Sync"]
 
 #: Where the public names are.
 _MODULES = {
-    "flow": "ReadyFlow Report",
+    "flow": "Flow Report",
     "job": "Job",
     "mirror": "Mirror",
     "monitor": "Monitor",

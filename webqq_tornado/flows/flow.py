@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..engine.stream import HTTPStream
 
-__all__ = ["ReadyFlow", "Report"]
+__all__ = ["Flow", "Report"]
 
 
 class Report(NamedTuple):
@@ -29,7 +29,7 @@ class Report(NamedTuple):
     values: Sequence[Mapping[str, object]] = ()
 
 
-class ReadyFlow(HTTPStream):
+class Flow(HTTPStream):
     """A flow that the command line can run.
 
     Args:

@@ -20,14 +20,14 @@ from ..engine.request import Request
 from ..engine.response import Response
 from ..engine.urls import join_url
 from ..retry import Retry, retry_after
-from .flow import ReadyFlow, Report
+from .flow import Flow, Report
 
 __all__ = ["Job"]
 
 _ACCEPTED = frozenset({200, 201, 202})
 
 
-class Job(ReadyFlow):
+class Job(Flow):
     """Submits JSON, and asks for the state until that is final.
 
     The server answers with 200, 201 or 202 and says where the job is: by `Location`, or under
@@ -41,7 +41,7 @@ class Job(ReadyFlow):
         failed: states of one that has not.
         interval: seconds between two questions, where the server does not say.
         max_retry_after: seconds; to be asked to wait for longer is an error.
-        arguments: of `ReadyFlow`.
+        arguments: of `Flow`.
 
     Attributes:
         result: the last answer as JSON, once the job is done.

@@ -24,14 +24,14 @@ from ..engine.request import Request
 from ..engine.response import Response, unix_time
 from ..engine.transport.callbacks import Progress
 from ..retry import Retry
-from .flow import ReadyFlow, Report
+from .flow import Flow, Report
 
 __all__ = ["Mirror", "path_of"]
 
 _NOT_MODIFIED, _NOT_SATISFIABLE = 304, 416
 
 
-class Mirror(ReadyFlow):
+class Mirror(Flow):
     """Copies of files in a folder, by host and path.
 
     A copy that is there is asked for with `If-Modified-Since`; one that broke off is gone on with.
@@ -41,7 +41,7 @@ class Mirror(ReadyFlow):
         folder: where the copies go.
         per_host: files at once from one host.
         timeout: seconds without a byte after which a file is given up; None: 60.
-        arguments: of `ReadyFlow`.
+        arguments: of `Flow`.
 
     Attributes:
         fetched, unchanged: numbers of files.

@@ -18,13 +18,13 @@ from ..engine.chain import Link, Next
 from ..engine.errors import StreamError, safe_url
 from ..engine.request import Request
 from ..engine.response import Response
-from .flow import ReadyFlow, Report
+from .flow import Flow, Report
 
-__all__ = ["Monitor", "Watch"]
+__all__ = ["Monitor", "WatchedURL"]
 
 
 @dataclass
-class Watch:
+class WatchedURL:
     """What is known of one endpoint.
 
     Attributes:
@@ -51,7 +51,7 @@ class Watch:
     cause: str = ""
 
 
-class Monitor(ReadyFlow):
+class Monitor(Flow):
     """Checks URLs over and over; a status below 400 is a success.
 
     Args:
@@ -59,10 +59,10 @@ class Monitor(ReadyFlow):
         interval: seconds from the end of a check to the next one of the same URL.
         rounds: checks of each; None: until it is stopped.
         timeout: seconds that a check may take.
-        arguments: of `ReadyFlow`.
+        arguments: of `Flow`.
 
     Attributes:
-        watches: a `Watch` for each URL, in their order.
+        watches: a `WatchedURL` for each URL, in their order.
 
     Example:
         >>> Monitor(["http://example.org/health"], interval=10, rounds=6).run()
@@ -80,7 +80,7 @@ class Monitor(ReadyFlow):
         limits = {"request_timeout": timeout, "connect_timeout": timeout, "max_redirects": 5}
         arguments["defaults"] = {**limits, **(arguments.get("defaults") or {})}
         super().__init__(**arguments)
-        self.watches = [Watch(Request(url)) for url in urls]
+        self.watches = [WatchedURL(Request(url)) for url in urls]
         self.interval = interval
         self.rounds = rounds
         self.total = None if rounds is None else rounds * len(self.watches)
@@ -90,12 +90,12 @@ class Monitor(ReadyFlow):
         for watch in self.watches:
             yield self._check(watch, 0)
 
-    def _check(self, watch: Watch, delay: float) -> Next:
+    def _check(self, watch: WatchedURL, delay: float) -> Next:
         seen = functools.partial(self._seen, watch)
         missed = functools.partial(self._missed, watch)
         return Next(watch.request, seen, delay, missed, name=safe_url(watch.request.url))
 
-    def _seen(self, watch: Watch, response: Response) -> Link:
+    def _seen(self, watch: WatchedURL, response: Response) -> Link:
         seconds = response.request_time
         is_up = response.status < 400
         if is_up:
@@ -103,12 +103,12 @@ class Monitor(ReadyFlow):
             watch.slowest = max(watch.slowest, seconds)
         return self._note(watch, is_up, f"{response.status} in {seconds * 1000:.0f} ms")
 
-    def _missed(self, watch: Watch, error: Exception) -> Link:
+    def _missed(self, watch: WatchedURL, error: Exception) -> Link:
         if not isinstance(error, (StreamError, OSError, ValueError)):
             raise error  # a mistake of ours
         return self._note(watch, False, type(error).__name__, _cause(error))
 
-    def _note(self, watch: Watch, is_up: bool, what: str, cause: str = "") -> Link:
+    def _note(self, watch: WatchedURL, is_up: bool, what: str, cause: str = "") -> Link:
         watch.checks += 1
         watch.failures += not is_up
         before, since = watch.is_up, watch.since
@@ -121,7 +121,7 @@ class Monitor(ReadyFlow):
             return None
         return self._check(watch, self.interval)
 
-    def _tell_change(self, watch: Watch, seconds: float | None) -> None:
+    def _tell_change(self, watch: WatchedURL, seconds: float | None) -> None:
         state, url = "up" if watch.is_up else "DOWN", safe_url(watch.request.url)
         cause = f": {watch.cause}" if watch.cause else ""
         lasted = "" if seconds is None else f", after {seconds:.0f} s"
@@ -151,7 +151,7 @@ def _cause(error: Exception) -> str:
     return (phase or error.message).partition("; ")[0]
 
 
-def _row(watch: Watch) -> tuple[str, ...]:
+def _row(watch: WatchedURL) -> tuple[str, ...]:
     values = _values(watch)
     since = time.strftime("%H:%M:%S", time.localtime(watch.since)) if watch.checks else "-"
     state = {True: "up", False: "DOWN", None: "?"}[watch.is_up]
@@ -160,7 +160,7 @@ def _row(watch: Watch) -> tuple[str, ...]:
     return (str(values["url"]), state, since, *counts, *times, watch.last)
 
 
-def _values(watch: Watch) -> dict[str, Any]:
+def _values(watch: WatchedURL) -> dict[str, Any]:
     good = watch.checks - watch.failures
     return {
         "url": safe_url(watch.request.url),

@@ -25,7 +25,7 @@ from ..engine.transport.download import is_replaced, part_path
 from ..engine.urls import join_url
 from ..files import read_json, reason, replaced_file
 from ..retry import Retry
-from .flow import ReadyFlow, Report
+from .flow import Flow, Report
 from .linkheader import HeaderLink, parse_links
 
 __all__ = ["Sync"]
@@ -49,7 +49,7 @@ class _Mark(NamedTuple):
     size: int
 
 
-class Sync(ReadyFlow):
+class Sync(Flow):
     """All items of a list in pages.
 
     A page is JSON: a list, or an object with the list under `items`. The next page is where the
@@ -65,7 +65,7 @@ class Sync(ReadyFlow):
         following: key of the next page's URL.
         spacing: seconds at least from one page to the next.
         resume: False begins anew, whatever is there of the file.
-        arguments: of `ReadyFlow`.
+        arguments: of `Flow`.
 
     Attributes:
         pages: so far, those of an interrupted sync that goes on included.

@@ -17,30 +17,17 @@ from tornado.web import Application
 
 from ..protocol import smartqq, webqq3
 from ..protocol.exchange import Call
-from . import (
-    contacts,
-    loginpages,
-    messages,
-    page_api,
-    page_friends,
-    page_live,
-    page_rooms,
-    page_search,
-    profiles,
-    qr,
-    qr_page,
-    qun,
-    signin,
-)
+from .authentication import CAPTCHA_AFTER
 from .deadlines import TimedHTTPServer
-from .gate import CAPTCHA_AFTER
 from .handlers import Answer, ExchangeHandler, Handler, UnknownHandler
-from .listening import listening_sockets
 from .qrcodes import QR_SECONDS
 from .quotas import QUOTAS, Quota
-from .site import Site
+from .sockets import listening_sockets
+from .state import ServerState
 from .storage import Storage
 from .tls import Certificates, server_context
+from .web import api, friends, live, qr, rooms, search
+from .webqq import contacts, login_pages, messages, profiles, qr_login, qun, signin
 
 __all__ = ["PortTaken", "WebQQServer"]
 
@@ -66,7 +53,7 @@ class PortTaken(OSError):
     """Somebody listens on the port already, or it may not be used."""
 
 
-class WebQQServer(Site):
+class WebQQServer(ServerState):
     """A WebQQ-compatible server on the running loop.
 
     Args:
@@ -142,7 +129,7 @@ class WebQQServer(Site):
         except OSError as error:
             raise _port_error(error, port, address) from error
         if not self.port:
-            self.channel.resume()
+            self.hub.resume()
         self._http.add_sockets(sockets)
         self.port = port = sockets[0].getsockname()[1]
         self.add_host(address)
@@ -232,7 +219,7 @@ class WebQQServer(Site):
         servers = [server for server in (self._http, self._https) if server is not None]
         for server in servers:
             server.stop()
-        self.channel.close()
+        self.hub.close()
         for page in tuple(self.pages):
             page.close(1001, "the server stops")
         await asyncio.sleep(0)  # the polls that were let go write their answers
@@ -244,7 +231,7 @@ class WebQQServer(Site):
 def _application(server: WebQQServer) -> Application:
     answers: dict[object, Answer] = {
         **signin.ANSWERS,
-        **qr.ANSWERS,
+        **qr_login.ANSWERS,
         **contacts.ANSWERS,
         **profiles.ANSWERS,
         **messages.ANSWERS,
@@ -266,12 +253,12 @@ def _application(server: WebQQServer) -> Application:
     for path, question in qun.ROUTES:
         routes.append((path, qun.QunHandler, {"server": server, "question": question}))
     pages = (
-        *page_api.ROUTES,
-        *page_friends.ROUTES,
-        *page_rooms.ROUTES,
-        *page_search.ROUTES,
-        *page_live.ROUTES,
-        *qr_page.ROUTES,
+        *api.ROUTES,
+        *friends.ROUTES,
+        *rooms.ROUTES,
+        *search.ROUTES,
+        *live.ROUTES,
+        *qr.ROUTES,
     )
     routes.extend((path, handler, {"server": server}) for path, handler in pages)
     return Application(
@@ -279,8 +266,8 @@ def _application(server: WebQQServer) -> Application:
         default_handler_class=UnknownHandler,
         default_handler_args={"server": server},
         log_function=_log_request,
-        websocket_ping_interval=page_live.PING_SECONDS,
-        websocket_max_message_size=page_live.MAX_HEARD,
+        websocket_ping_interval=live.PING_SECONDS,
+        websocket_max_message_size=live.MAX_HEARD,
     )
 
 
@@ -288,9 +275,9 @@ def _application(server: WebQQServer) -> Application:
 _WAY_IN: tuple[tuple[str, type[Handler]], ...] = (
     (r"/check_sig", signin.CheckSigHandler),
     (r"/pt4_auth", signin.Pt4AuthHandler),
-    (r"/(?:login|cf)?proxy\.html", loginpages.LoginProxyHandler),
-    (r"/login\.html", loginpages.LoginFrameHandler),
-    (r"/cgi-bin/ver|/ptui_ver\.js", loginpages.VersionHandler),
+    (r"/(?:login|cf)?proxy\.html", login_pages.LoginProxyHandler),
+    (r"/login\.html", login_pages.LoginFrameHandler),
+    (r"/cgi-bin/ver|/ptui_ver\.js", login_pages.VersionHandler),
 )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from captcha.image import ImageCaptcha
 
-from .recent import RecentByOwner
+from .cache import BoundedCacheByOwner
 
 __all__ = ["Captcha", "Captchas"]
 
@@ -42,7 +42,7 @@ class Captchas:
     """
 
     def __init__(self) -> None:
-        self._texts: RecentByOwner[tuple[str, ...]] = RecentByOwner()
+        self._texts: BoundedCacheByOwner[tuple[str, ...]] = BoundedCacheByOwner()
         self._maker = ImageCaptcha(width=_WIDTH, height=_HEIGHT, font_sizes=_FONT_SIZES)
 
     def new(self, address: str = "", session: str = "") -> Captcha:

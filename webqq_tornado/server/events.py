@@ -81,7 +81,7 @@ def _session(session: PollSession, message: StoredMessage) -> Event:
         msg_id2=message.id,
     )
     # Who knows no strangers' messages gets it as a friend's: better than not at all.
-    return event if session.habits.knows(event) else _friend(session, message)
+    return event if session.quirks.knows(event) else _friend(session, message)
 
 
 _EVENTS: dict[str, Callable[[PollSession, StoredMessage], Event]] = {

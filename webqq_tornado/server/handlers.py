@@ -23,9 +23,9 @@ from ..protocol.codes import LoginResult
 from ..protocol.errors import ProtocolError
 from ..protocol.exchange import Call
 from ..protocol.login import build_login, login_refusal
-from .channel import PollSession
 from .hosts import is_historical
-from .site import Site
+from .hub import PollSession
+from .state import ServerState
 from .throttle import Place
 
 __all__ = [
@@ -90,9 +90,9 @@ def too_often(wait: float) -> Refusal:
 class Handler(RequestHandler):
     """A request to one of our hosts."""
 
-    server: Site
+    server: ServerState
 
-    def initialize(self, server: Site) -> None:
+    def initialize(self, server: ServerState) -> None:
         """Called by Tornado with the route's arguments."""
         self.server = server
 
@@ -323,7 +323,7 @@ Answer: TypeAlias = Callable[["ExchangeHandler", Any], "str | Awaitable[str]"]
 class ExchangeHandler(Handler):
     """Serves one exchange of the protocol."""
 
-    def initialize(self, server: Site, **route: Any) -> None:
+    def initialize(self, server: ServerState, **route: Any) -> None:
         """Called by Tornado with the route's arguments."""
         super().initialize(server)
         self.exchange: Call[Any] = route["exchange"]
@@ -379,7 +379,7 @@ class ExchangeHandler(Handler):
             await asyncio.sleep(wait)
 
     def _session_of(self, form: Any) -> PollSession | None:
-        find = self.server.channel.find
+        find = self.server.hub.find
         return find(getattr(form, "psessionid", "")) or find(
             getattr(form, "vfwebqq", ""), "vfwebqq"
         )
@@ -434,7 +434,7 @@ def in_session(answer: Callable[[ExchangeHandler, PollSession, Any], str]) -> An
         for kind in _SECRETS[handler.exchange.host]:
             is_cookie = kind == "ptwebqq"
             given = handler.get_cookie(kind) if is_cookie else getattr(form, kind, "")
-            session = handler.server.channel.find(given, kind)
+            session = handler.server.hub.find(given, kind)
             if session is not None and session.kicked is None:
                 return answer(handler, session, form)
         return wire.build_refusal(SESSION_GONE)

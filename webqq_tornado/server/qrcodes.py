@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ..protocol.codes import QRState
 from ..protocol.models import Secret
-from .recent import RecentByOwner
+from .cache import BoundedCacheByOwner
 from .throttle import network_of
 
 __all__ = ["QRCode", "QRCodes"]
@@ -83,8 +83,8 @@ class QRCodes:
     def __init__(self, seconds: float = QR_SECONDS) -> None:
         self.seconds = seconds
         sizes = (MOST_CODES, MOST_OF_ADDRESS)
-        self._by_id: RecentByOwner[QRCode] = RecentByOwner(*sizes)
-        self._ids: RecentByOwner[str] = RecentByOwner(*sizes)  # by qrsig
+        self._by_id: BoundedCacheByOwner[QRCode] = BoundedCacheByOwner(*sizes)
+        self._ids: BoundedCacheByOwner[str] = BoundedCacheByOwner(*sizes)  # by qrsig
 
     def new(self, address: str, program: str = "") -> QRCode:
         """A code for a client.

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from .recent import Recent
+from .cache import BoundedCache
 from .throttle import network_of
 
 __all__ = ["QUOTAS", "Quota", "Quotas", "Rate"]
@@ -82,7 +82,9 @@ class Quotas:
     ) -> None:
         self._table = table
         self._clock = clock
-        self._empty: dict[str, Recent[float]] = {name: Recent(_MOST_KNOWN) for name in table}
+        self._empty: dict[str, BoundedCache[float]] = {
+            name: BoundedCache(_MOST_KNOWN) for name in table
+        }
 
     def take(self, name: str, *, account: int = 0, address: str = "") -> float:
         """Do something once, now.

@@ -22,17 +22,17 @@ from typing import Protocol
 from ..protocol.codes import Status
 from ..protocol.dialect import DIALECTS, Dialect
 from ..protocol.models import Event, Kicked, Secret
-from .habits import EVERYTHING, Habits
+from .quirks import EVERYTHING, Quirks
 from .storage import SessionRow, StoredMessage
 from .uins import Uins
 
-__all__ = ["PollSession", "Turn"]
+__all__ = ["PendingPoll", "PollSession"]
 
 #: Messages and events that are kept in memory for a client that is slow to poll.
 _MOST_PENDING = 200
 
 
-class Turn(Protocol):
+class PendingPoll(Protocol):
     """A poll, as long as it is answered and a moment longer."""
 
     def is_lost(self) -> bool:
@@ -65,13 +65,13 @@ class PollSession:
         self.ptwebqq = Secret(row.ptwebqq)
         self.status = Status.of_word(row.status)
         self.seed = row.seed
-        self.habits: Habits = EVERYTHING
+        self.quirks: Quirks = EVERYTHING
         self.seen = 0.0
         self.kicked: Kicked | None = None
         self.knows_end = False
         self.expiry: asyncio.TimerHandle | None = None
         self.has_asked_online = False
-        self.turn: Turn | None = None  # the poll that is held: a later one takes its place
+        self.turn: PendingPoll | None = None  # the poll that is held: a later one takes its place
         self._news: asyncio.Future[None] | None = None
         self._events: deque[Event] = deque(maxlen=_MOST_PENDING)
         self._pending: deque[StoredMessage] = deque()
@@ -79,7 +79,7 @@ class PollSession:
         self._given: list[StoredMessage] = []  # in the last answer, not confirmed yet
         self._given_events: list[Event] = []  # the same
         self._last_given = 0  # id of the last message that was ever in an answer
-        self._given_to: Turn | None = None
+        self._given_to: PendingPoll | None = None
         self._arrived = 0  # id of the last message that has arrived, until storage knows
         self._uins = Uins(row.seed, row.account)
         self._last_sent = (0, "")
@@ -158,7 +158,7 @@ class PollSession:
 
     def tell(self, event: Event) -> None:
         """Tell it of an event with the next answer, if it knows such events."""
-        if self.habits.knows(event):
+        if self.quirks.knows(event):
             self._events.append(event)
             self.wake()
 
@@ -196,9 +196,9 @@ class PollSession:
         self._pending.extend(message for message in messages if message.id > self._arrived)
         self._is_behind = not are_all
 
-    def give(self, turn: Turn) -> tuple[list[Event], list[StoredMessage]]:
+    def give(self, turn: PendingPoll) -> tuple[list[Event], list[StoredMessage]]:
         """What the next answer is to hold; it is kept until it is confirmed."""
-        room = self.habits.at_once
+        room = self.quirks.at_once
         events = [self._events.popleft() for _ in range(min(room, len(self._events)))]
         room = min(room - len(events), len(self._pending))
         messages = [self._pending.popleft() for _ in range(room)]
@@ -206,7 +206,7 @@ class PollSession:
         self._last_given = messages[-1].id if messages else self._last_given
         return events, messages
 
-    def tell_end(self, turn: Turn) -> None:
+    def tell_end(self, turn: PendingPoll) -> None:
         """The next answer says that the session is over.
 
         Args:
@@ -245,7 +245,7 @@ class PollSession:
         """Storage knows what has arrived."""
         self._arrived = 0
 
-    def take_back(self, turn: Turn | None = None) -> None:
+    def take_back(self, turn: PendingPoll | None = None) -> None:
         """What the last answer held is to be given again, if it was the one to this poll.
 
         Args:

@@ -1,0 +1,165 @@
+"""Accounts online for a command: one or several, on one stream."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any
+
+import click
+
+from ..client.client import Client, PasswordNeeded
+from ..client.store import Store
+from ..engine.errors import StreamError
+from ..engine.stream import HTTPStream
+from ..protocol.endpoints import Endpoints
+from ..protocol.errors import ProtocolError
+from .console import Screen, printable
+from .errors import unreachable
+from .login_prompt import LoginPrompt
+from .password_source import known_password
+from .presence import Name, Presence
+from .targets import AccountTarget
+
+__all__ = ["DRAIN_SECONDS", "all_online", "online", "presence_of"]
+
+logger = logging.getLogger("webqq_tornado.cli")
+
+#: Seconds for chains under way when leaving.
+DRAIN_SECONDS = 3.0
+
+
+@asynccontextmanager
+async def online(
+    who: AccountTarget, *, listens: bool = False, log_level: int = logging.DEBUG
+) -> AsyncIterator[Client]:
+    """The account, logged in; it stays so when the block is left.
+
+    Args:
+        who: which.
+        listens: whether messages are fetched. One that only sends leaves them to whoever does.
+        log_level: of lines about states and messages.
+    """
+    async with all_online([who], listens=listens, log_level=log_level) as found:
+        yield found[0][1]
+
+
+@asynccontextmanager
+async def all_online(
+    everyone: Sequence[AccountTarget],
+    *,
+    listens: bool,
+    log_level: int,
+    prepare: Callable[[AccountTarget, Client], object] | None = None,
+) -> AsyncIterator[list[tuple[AccountTarget, Client]]]:
+    """Several accounts on one stream, as `online`; those that can not log in are left out.
+
+    Args:
+        everyone: which.
+        listens: as in `online`.
+        log_level: as there.
+        prepare: is called with each before any logs in: what comes in with the login is heard.
+
+    Raises:
+        Exception: none could: what the first has met.
+    """
+    for who in everyone:
+        who.check_server()
+    stream = HTTPStream()
+    with ExitStack() as open_files:
+        stores = {
+            folder: open_files.enter_context(Store(folder / "client.db"))
+            for folder in {who.folder: None for who in everyone}
+        }
+        turn = asyncio.Lock()
+        both = []
+        for who in everyone:
+            asking = LoginPrompt(who.folder, who.account, opens=who.opens_pictures, turn=turn)
+            store = stores[who.folder]
+            client = _client(stream, store, who, asking, listens=listens, log_level=log_level)
+            both.append((who, client, asking))
+        try:
+            if prepare is not None:
+                for who, client, _ in both:
+                    prepare(who, client)
+            logins = (_log_in(*each) for each in both)
+            results = await asyncio.gather(*logins, return_exceptions=True)
+            yield _who_is_in(both, results)
+        finally:
+            for _, client, _ in both:
+                client.leave()
+            await stream.drain(DRAIN_SECONDS)
+            stream.close()
+
+
+def presence_of(who: AccountTarget, client: Client, name: Name, screen: Screen) -> Presence:
+    """What keeps an account online that `online` has logged in.
+
+    Args:
+        who: which.
+        client: as `online` gives it.
+        name: what it is to the user.
+        screen: where they are told of it.
+    """
+    asking = LoginPrompt(who.folder, client.account, opens=who.opens_pictures)
+
+    async def password(is_wrong: bool) -> str:
+        known = None if is_wrong else known_password(who.password_file, who.password)
+        return await asking.password() if known is None else known
+
+    def say(line: str) -> None:
+        screen.say(line, style="yellow")
+
+    return Presence(client, name, say, is_attended=screen.is_terminal, password=password)
+
+
+def _client(
+    stream: HTTPStream, store: Store, who: AccountTarget, asking: LoginPrompt, **rest: Any
+) -> Client:
+    return Client(
+        stream,
+        who.account,
+        who.password or "",
+        Endpoints.at(who.url),
+        dialect=who.dialect,
+        store=store,
+        session_file=who.session_file,
+        on_captcha=asking.captcha,
+        on_qr=asking.qr,
+        **rest,
+    )
+
+
+async def _log_in(who: AccountTarget, client: Client, asking: LoginPrompt) -> None:
+    """By the session that was kept, else by password, which may be asked for.
+
+    Raises:
+        click.ClickException: there is no such server.
+    """
+    try:
+        try:
+            await client.login()
+        except PasswordNeeded:
+            known = known_password(who.password_file, who.password)
+            await client.login(await asking.password() if known is None else known)
+    except StreamError as error:
+        raise click.ClickException(unreachable(who.url, who.place, error)) from error
+    except ProtocolError as error:
+        why = f"{who.url} ({who.place}) is no WebQQ server: {error}"
+        raise click.ClickException(printable(why)) from error
+
+
+def _who_is_in(
+    everyone: Sequence[tuple[AccountTarget, Client, LoginPrompt]],
+    results: Sequence[BaseException | None],
+) -> list[tuple[AccountTarget, Client]]:
+    failed = [error for error in results if error is not None]
+    if len(failed) == len(everyone):
+        raise failed[0]
+    for (who, _, _), error in zip(everyone, results, strict=True):
+        if error is not None:
+            logger.error("%d is not online: %s", who.account, error)
+    clients = zip(everyone, results, strict=True)
+    return [(who, client) for (who, client, _), error in clients if error is None]

@@ -1,0 +1,177 @@
+"""The accounts that the first start makes: a bot, a user, a group with both.
+
+Their passwords are kept in `accounts.json` in the state directory, mode 0600: the bot has to log in
+again by itself. Which accounts they are is in the server's database as well. So nothing but two
+passwords is lost with the file: the next start makes new ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from ..files import DamagedFile, FileError, read_json, reason, replaced_file
+from ..server.storage import Storage
+
+__all__ = [
+    "ACCOUNTS_FILE",
+    "FirstStartAccounts",
+    "Login",
+    "household",
+    "known_logins",
+    "remember_password",
+]
+
+#: In the state directory: the accounts and their passwords.
+ACCOUNTS_FILE = "accounts.json"
+#: What the accounts are for, and how they are called first.
+_NICKS = {"bot": "Bot", "user": "You"}
+#: No letters or digits that look alike.
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+class Login(NamedTuple):
+    """An account of the embedded server, with what it takes to log in."""
+
+    account: int
+    password: str
+    nick: str
+
+
+class FirstStartAccounts(NamedTuple):
+    """Who lives on the embedded server.
+
+    Args:
+        bot: answers.
+        user: the person at the page and the terminal.
+        is_new: they were made just now.
+        renewal: why they have new passwords, in words; empty if they do not.
+    """
+
+    bot: Login
+    user: Login
+    is_new: bool = False
+    renewal: str = ""
+
+
+def household(storage: Storage, state_dir: Path) -> FirstStartAccounts:
+    """The bot's and the user's accounts, made by the first start.
+
+    Raises:
+        click.ClickException: their file can not be read or written.
+    """
+    path = state_dir / ACCOUNTS_FILE
+    known = storage.local_accounts()
+    try:
+        logins = known_logins(state_dir)
+        damage = "" if logins else f"{path} is gone"
+    except DamagedFile as error:
+        logins, damage = {}, str(error)
+    except FileError as error:
+        raise click.ClickException(str(error)) from None
+    if logins and not storage.accounts():
+        raise click.ClickException(
+            f"{state_dir / 'server.db'} is empty, and {path} is of one that was not: put a copy of"
+            f" it back, or move {path.name} away to begin anew"
+        )
+    if logins and not _are_of(storage, logins, known):
+        logins, damage = {}, f"{path} is not of this server.db"
+    if not logins:
+        return _renewed(storage, path, known, damage) if known else _created(storage, path)
+    if not known:
+        storage.set_local_accounts({part: login.account for part, login in logins.items()})
+    return FirstStartAccounts(logins["bot"], logins["user"])
+
+
+def known_logins(state_dir: Path) -> dict[str, Login]:
+    """The accounts that the first start made, "bot" and "user"; empty without a first start.
+
+    Raises:
+        FileError: their file can not be read.
+        DamagedFile: it makes no sense.
+    """
+    path = state_dir / ACCOUNTS_FILE
+    if not os.path.lexists(path):
+        return {}
+    values = read_json(path)
+    try:
+        return {part: _login(values[part]) for part in _NICKS}
+    except (TypeError, KeyError, ValueError):
+        raise DamagedFile(f"file {path}: it has not the accounts of a bot and a user") from None
+
+
+def remember_password(state_dir: Path, account: int, password: str) -> None:
+    """Keep the password of one of them that has been changed elsewhere.
+
+    Raises:
+        click.ClickException: their file can not be read or written.
+    """
+    try:
+        known = known_logins(state_dir)
+    except FileError as error:
+        raise click.ClickException(str(error)) from None
+    logins = {
+        part: login._replace(password=password) if login.account == account else login
+        for part, login in known.items()
+    }
+    if logins:
+        _write(state_dir / ACCOUNTS_FILE, logins)
+
+
+def _login(values: Any) -> Login:
+    login = Login(**values)
+    if type(login.account) is not int or not 0 < login.account < 2**63:
+        raise ValueError("no QQ number")
+    if not (login.password and isinstance(login.password, str) and isinstance(login.nick, str)):
+        raise ValueError("no password or no nick")
+    return login
+
+
+def _are_of(storage: Storage, logins: dict[str, Login], known: dict[str, int]) -> bool:
+    if known:
+        return {part: login.account for part, login in logins.items()} == known
+    return all(storage.account(login.account) for login in logins.values())
+
+
+def _created(storage: Storage, path: Path) -> FirstStartAccounts:
+    logins = {}
+    for part, nick in _NICKS.items():
+        password = _new_password()
+        logins[part] = Login(storage.create_account(nick, password).number, password, nick)
+    bot, user = logins["bot"], logins["user"]
+    storage.befriend(bot.account, user.account)
+    storage.create_group("Playground", user.account, [bot.account])
+    storage.set_local_accounts({part: login.account for part, login in logins.items()})
+    _write(path, logins)
+    return FirstStartAccounts(bot, user, is_new=True)
+
+
+def _renewed(
+    storage: Storage, path: Path, known: dict[str, int], damage: str
+) -> FirstStartAccounts:
+    """The same accounts, with new passwords: the old ones are lost, and nothing else."""
+    logins = {}
+    for part, nick in _NICKS.items():
+        account = storage.account(known[part])
+        logins[part] = Login(known[part], _new_password(), account.nick if account else nick)
+    _write(path, logins)  # first: a password that nobody knows would be worse than an old one
+    for login in logins.values():
+        storage.set_password(login.account, login.password)
+    return FirstStartAccounts(logins["bot"], logins["user"], renewal=damage)
+
+
+def _new_password() -> str:
+    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(3))
+
+
+def _write(path: Path, logins: dict[str, Login]) -> None:
+    try:
+        with replaced_file(path) as file:
+            json.dump({part: login._asdict() for part, login in logins.items()}, file, indent=1)
+    except OSError as error:
+        raise click.ClickException(f"{path} can not be written: {reason(error)}") from None

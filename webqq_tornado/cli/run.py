@@ -1,0 +1,272 @@
+"""The command `run`, and how flows run on a terminal: progress, Ctrl-C, a summary."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NamedTuple
+
+import click
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from tornado.ioloop import PeriodicCallback
+
+from ..engine.stats import Stats
+from ..engine.stream import HTTPStream
+from ..flows.flow import Flow
+from .console import Screen, show_logs
+from .flow_loader import find_flow, given_arguments, make_flow
+from .http_options import http_options, take_http_options
+from .param_types import TEXT
+from .results import Results, output_options
+from .running import run_coroutine
+from .settings import options
+from .stdio import has_reader, is_of_output
+
+__all__ = ["Outcome", "run", "run_flow"]
+
+#: Seconds between two looks at the progress, and at who reads the output.
+_LOOK = 0.2
+
+
+class Outcome(NamedTuple):
+    """What came of a flow.
+
+    Args:
+        flow: closed.
+        stats: of it.
+        number: of the signal that has ended it; 0 if it came to its end.
+    """
+
+    flow: HTTPStream
+    stats: Stats
+    number: int
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        if self.number:
+            return 128 + self.number
+        return 0 if self.flow.first_error is None else 1
+
+
+@click.command()
+@click.argument("flow", type=TEXT, metavar="FLOW")
+@click.argument("words", type=TEXT, nargs=-1, metavar="[ARGUMENT]...")
+@click.option(
+    "-a",
+    "--argument",
+    "named",
+    type=TEXT,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Named argument of the flow; may be given more than once.",
+)
+@http_options()
+@output_options
+@options("verbose")
+def run(flow: str, words: tuple[str, ...], named: tuple[str, ...], **choices: Any) -> None:
+    """Run a flow of your own: a subclass of HTTPStream.
+
+    FLOW is FILE.py:CLASS or PACKAGE.MODULE:CLASS. ARGUMENTs go to its constructor in order, or by
+    name as NAME=VALUE, and become numbers, paths and so on by its annotations and defaults. What
+    the options below say counts more than what the flow says itself.
+
+    The exit code is 1 if a chain has failed. Keys of --json: event ("end"), flow, done, failed,
+    cancelled (chains), requests, responses, retries, received (bytes), seconds, error (the first
+    one, or null), signal (0 if none).
+
+    \b
+    Examples:
+      python -m webqq_tornado run poll.py:Poll
+      python -m webqq_tornado run poll.py:Poll http://127.0.0.1:8100/ interval=0.5
+      python -m webqq_tornado run shop.flows:Prices -a day=2026-01-31 --bearer-file token
+    """  # noqa: D301 - click reads the backspace
+    http, verbose = take_http_options(choices), choices.pop("verbose")
+    screen = Screen()
+    show_logs(screen if screen.is_terminal else Screen(is_error=True), verbose)
+    kind = find_flow(flow)
+    positional, by_name = given_arguments(kind, words, named)
+    path = choices.pop("output")
+    with Results(screen, path, **choices) as results:
+        begin = make_flow(kind, positional, by_name, http.stream_arguments())
+        outcome = run_coroutine(run_flow(begin, screen, watches_output=path is None))
+        _sum_up(results, kind.__name__, outcome)
+    raise SystemExit(outcome.exit_code)
+
+
+def _sum_up(results: Results, name: str, outcome: Outcome) -> None:
+    stats, error = outcome.stats, outcome.flow.first_error
+    results.say(summary(name, stats))
+    results.record(
+        {
+            "event": "end",
+            "flow": name,
+            **{key: getattr(stats, key) for key in _COUNTS},
+            "seconds": round(stats.elapsed, 3),
+            "error": None if error is None else f"{type(error).__name__}: {error}",
+            "signal": outcome.number,
+        }
+    )
+
+
+_COUNTS = ("done", "failed", "cancelled", "requests", "responses", "retries", "received")
+
+
+async def run_flow(
+    make: Callable[[], HTTPStream], screen: Screen, *, watches_output: bool = True
+) -> Outcome:
+    """Run a flow to its end, or to Ctrl-C.
+
+    Args:
+        make: makes it, on the loop.
+        screen: shows how far it is.
+        watches_output: it ends when nobody reads standard output any more, as `tail -f` does.
+
+    Raises:
+        OSError: the output can not be written any more.
+    """
+    flow = make()
+    try:
+        ending = asyncio.ensure_future(_whole(flow))
+        output = _ends_with_output(ending, is_watched=watches_output)
+        with _interrupts(ending) as numbers, output as errors, _progress(flow, screen):
+            await asyncio.wait([ending])
+        if errors:
+            raise errors[0]
+        if not ending.cancelled():
+            ending.result()
+    finally:
+        flow.close()  # before the count: it cancels what is under way
+    if numbers:
+        where = screen if screen.is_terminal else Screen(is_error=True)
+        where.say("Interrupted.", style="yellow")
+    return Outcome(flow, flow.stats(), numbers[0] if numbers else 0)
+
+
+async def _whole(flow: HTTPStream) -> None:
+    flow.launch()
+    await flow.drain()
+
+
+@contextmanager
+def _interrupts(ending: asyncio.Future[None]) -> Iterator[list[int]]:
+    """Let the first Ctrl-C or SIGTERM end the flow; the second one ends a reader that holds up all.
+
+    The loop's own handlers would wait for such a reader.
+    """
+    numbers: list[int] = []
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if numbers:
+            raise KeyboardInterrupt
+        numbers.append(number)
+        loop.call_soon_threadsafe(ending.cancel)
+
+    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    try:
+        yield numbers
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def _ends_with_output(ending: asyncio.Future[None], *, is_watched: bool) -> Iterator[list[OSError]]:
+    """Let the flow end when what readers print can not be written, and do not log that of each."""
+    errors: list[OSError] = []
+
+    def end(error: OSError) -> None:
+        errors.append(error)
+        ending.cancel()
+
+    def look() -> None:
+        if not has_reader(sys.stdout):
+            end(BrokenPipeError(errno.EPIPE, "nobody reads the output"))
+
+    def is_logged(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, OSError) or not is_of_output(error):
+            return not errors
+        end(error)
+        return False
+
+    logger = logging.getLogger("webqq_tornado.engine")
+    logger.addFilter(is_logged)
+    looks = PeriodicCallback(look, _LOOK * 1000)
+    if is_watched:
+        looks.start()
+    try:
+        yield errors
+    finally:
+        looks.stop()
+        logger.removeFilter(is_logged)
+
+
+@contextmanager
+def _progress(flow: HTTPStream, screen: Screen) -> Iterator[None]:
+    """Show now and then how far it is, where somebody looks."""
+    with Progress(
+        *_columns(flow), console=screen.console, transient=True, disable=not screen.is_terminal,
+        auto_refresh=False,
+    ) as progress:  # fmt: skip
+        task = progress.add_task(type(flow).__name__, total=getattr(flow, "total", None))
+
+        def look() -> None:
+            if isinstance(flow, Flow):
+                progress.update(
+                    task, completed=flow.done, total=flow.total, description=flow.describe()
+                )
+            else:
+                name = type(flow).__name__
+                progress.update(task, description=describe(name, flow.stats()))
+            progress.refresh()
+
+        ticks = PeriodicCallback(look, _LOOK * 1000)
+        ticks.start()
+        try:
+            yield
+        finally:
+            ticks.stop()
+
+
+def _columns(flow: HTTPStream) -> tuple[ProgressColumn, ...]:
+    what = (SpinnerColumn(), TextColumn("{task.description}"))
+    if not isinstance(flow, Flow):
+        return (*what, TimeElapsedColumn())
+    return (*what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+
+
+def describe(name: str, stats: Stats) -> str:
+    """One line of progress."""
+    return (
+        f"{name}: {stats.responses} responses, {stats.in_flight} in flight, "
+        f"{stats.delayed} delayed, {stats.failed} failed"
+    )
+
+
+def summary(name: str, stats: Stats) -> str:
+    """One line at the end."""
+    rate = stats.responses / stats.elapsed if stats.elapsed else 0.0
+    return (
+        f"{name}: {stats.done} chains done, {stats.failed} failed, {stats.cancelled} cancelled; "
+        f"{stats.responses} responses, {stats.received} bytes in {stats.elapsed:.2f} s "
+        f"({rate:.0f}/s)"
+    )

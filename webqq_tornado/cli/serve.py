@@ -1,0 +1,93 @@
+"""The program without a command, server, bot and prompt in one; and `serve`, the server alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..server.hosts import hosts_lines
+from .console import Screen, show_logs
+from .local_server import refuse_second_start
+from .running import run_coroutine
+from .settings import account_tables, options
+
+__all__ = ["serve", "start"]
+
+SERVE_HELP = f"""Run the server alone. Accounts are made on its page.
+
+A client that can be given an address takes the one that is shown. One of 2012 to 2018 that has
+Tencent's hosts built in is pointed here in three steps:
+
+1. Let its hosts file (/etc/hosts) lead there:
+
+\b
+{chr(10).join("  " + line for line in hosts_lines())}
+
+2. Serve on the ports that it asks for:
+
+\b
+  python -m webqq_tornado serve --port 80 --tls --tls-port 443
+
+Linux gives these to everybody after `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`.
+
+3. Let it trust tls/ca.pem in the state directory, the certificate of a CA that --tls makes once
+and that can sign for these hosts and loopback alone:
+
+\b
+  Python, requests  REQUESTS_CA_BUNDLE=ca.pem
+  Python, Perl      SSL_CERT_FILE=ca.pem      (Mojolicious: MOJO_CA_FILE)
+  curl              CURL_CA_BUNDLE=ca.pem
+  Java              keytool -importcert -cacerts -alias webqq -file ca.pem
+
+QR codes are confirmed on the page, or with `python -m webqq_tornado confirm --account N`.
+"""
+
+
+def start(context: click.Context, **choices: Any) -> None:
+    """Start all three here; or a bot for each account on a server elsewhere.
+
+    Args:
+        context: of the main command.
+        choices: its options.
+
+    Raises:
+        click.UsageError: they do not say whom to log in as, or where.
+    """
+    screen = Screen()
+    show_logs(screen, choices.pop("verbose"))
+    tables = account_tables(context)
+    is_anybody_named = choices["account"] or choices["qr"] or tables
+    is_here = choices["server"] is None and not any(table.server for table in tables)
+    if is_here and is_anybody_named:
+        raise click.UsageError("give --server URL too: where to log in")
+    if is_here:
+        refuse_second_start(choices["state_dir"])
+    elif not is_anybody_named:
+        raise click.UsageError("--server needs --account, or --qr: whom to log in as")
+    # These bring server, bot and prompt, which takes longer than to find out all the above.
+    from .start import BotOptions, ServerOptions, chat_elsewhere, chat_here  # noqa: PLC0415
+    from .targets import everyone_meant  # noqa: PLC0415
+
+    given = (choices.pop(key) for key in ("plugin", "owner", "reload", "at_most_once"))
+    bot = BotOptions(*given)
+    port, address = choices.pop("port"), choices.pop("address")
+    if is_here:
+        run_coroutine(chat_here(ServerOptions(port, address, choices["state_dir"]), bot, screen))
+    else:
+        run_coroutine(chat_elsewhere(everyone_meant(context, **choices), bot, screen))
+
+
+@click.command(help=SERVE_HELP, short_help="Run the server alone.")
+@options("state_dir", "port", "address", "tls", "tls_port", "verbose")
+def serve(state_dir: Path, port: int | None, address: str, **rest: Any) -> None:  # noqa: D103 - SERVE_HELP
+    refuse_second_start(state_dir)
+    from .start import ServerOptions  # noqa: PLC0415 - it brings server, bot and prompt
+    from .start import serve as serve_alone  # noqa: PLC0415
+
+    screen = Screen()
+    show_logs(screen, rest["verbose"])
+    has_tls = rest["tls"] or rest["tls_port"] is not None
+    wanted = ServerOptions(port, address, state_dir, has_tls, rest["tls_port"])
+    run_coroutine(serve_alone(wanted, screen))

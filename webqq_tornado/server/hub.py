@@ -1,0 +1,497 @@
+"""Who is online, and what goes to them: messages, presence, news of contacts."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Protocol
+
+from ..protocol.codes import Status
+from ..protocol.models import (
+    Content,
+    Event,
+    FriendListChange,
+    Kicked,
+    Secret,
+    StatusChange,
+    SystemMessage,
+    Typing,
+)
+from .events import event_for, group_event
+from .sessions import PendingPoll, PollSession
+from .storage import ROOM_KINDS, Conversation, Nonce, Storage, StoredMessage
+
+__all__ = ["Hub", "Listener", "PollSession", "SessionOver"]
+
+logger = logging.getLogger("webqq_tornado.server")
+
+#: Messages that are read from disk at once for a client that has been away.
+_LOAD = 100
+#: client_type of who is online with this server: 41 is a web client.
+WEB_CLIENT = 41
+#: Tencent's words, captures of 2013.
+_KICKED = "您的账号在另一地点登录，您已被迫下线。如有疑问，请登录 safe.qq.com 了解更多。"
+#: Ours: "You have signed out everywhere, or changed your password; sign in again."
+_SIGNED_OUT = "您已在所有设备上退出登录或修改了密码，请重新登录。"
+
+
+class SessionOver(Exception):
+    """The session was ended by another login.
+
+    Args:
+        kicked: what the client is to be told; None when it was told before.
+    """
+
+    def __init__(self, kicked: Kicked | None = None) -> None:
+        super().__init__(kicked.reason if kicked is not None else "")
+        self.kicked = kicked
+
+
+class Listener(Protocol):
+    """A page that is open: it hears what concerns its account."""
+
+    account: int
+
+    def tell_message(self, message: StoredMessage) -> None:
+        """Somebody, maybe oneself elsewhere, wrote."""
+
+    def tell_status(self, account: int, status: Status) -> None:
+        """A friend or fellow member came, went, changed."""
+
+    def tell_typing(self, account: int) -> None:
+        """A friend is writing."""
+
+    def tell_contacts(self) -> None:
+        """Friends, groups, discussions or requests have changed."""
+
+
+class Hub:
+    """The sessions and pages that are online, and what goes to them.
+
+    Args:
+        storage: where messages lie.
+        poll_timeout: seconds a poll is held when there is nothing new.
+        session_timeout: seconds without a poll after which a session is over.
+
+    Attributes:
+        writers: held by whoever waits for another program to unlock the storage, in order.
+    """
+
+    def __init__(self, storage: Storage, poll_timeout: float, session_timeout: float) -> None:
+        self.storage = storage
+        self.poll_timeout = poll_timeout
+        self.session_timeout = session_timeout
+        self._closing = asyncio.Event()
+        self.writers = asyncio.Lock()
+        self._by_account: dict[int, PollSession] = {}
+        self._by_secret: dict[tuple[str, str], PollSession] = {}  # by kind and secret
+        self._listeners: dict[int, set[Listener]] = {}
+        # liblwqq passes over a system_message with the seq of one before. Captures have five
+        # digits; the first is drawn, so that a restart does not give the same ones again.
+        self._seq = itertools.count(10_000 + secrets.randbelow(50_000))
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the server stops."""
+        return self._closing.is_set()
+
+    # -- sessions ---------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Take up the sessions that were open when the server stopped, or was killed."""
+        for row in self.storage.sessions():
+            self._add(PollSession(row))
+
+    def open_session(
+        self,
+        account: int,
+        ptwebqq: Secret,
+        status: Status,
+        *,
+        dialect: str = "webqq3",
+        vfwebqq: Secret | None = None,
+    ) -> PollSession:
+        """A new session; the account's former one is told that it is over.
+
+        Args:
+            account: QQ number.
+            ptwebqq: cookie that proved the login.
+            status: to begin with.
+            dialect: that the client speaks.
+            vfwebqq: that it has already (SmartQQ).
+        """
+        former = self._by_account.get(account)
+        if former is not None:
+            logger.info("%d signed in elsewhere: the former session is over", account)
+            self._end(former, Kicked(reason=_KICKED))
+        session = PollSession.new(account, ptwebqq, status, dialect, vfwebqq)
+        self.storage.put_session(session.row)
+        self._add(session)
+        self._announce(account)
+        self._tell_requests(session)
+        logger.info("%d is online by WebQQ", account)
+        return session
+
+    def _add(self, session: PollSession) -> None:
+        self._by_account[session.account] = session
+        self._by_secret.update(dict.fromkeys(session.secrets.items(), session))
+        loop = asyncio.get_running_loop()
+        session.seen = loop.time()
+        session.expiry = loop.call_later(self.session_timeout, self._expire, session)
+
+    def _tell_requests(self, session: PollSession) -> None:
+        for request in self.storage.requests(session.account):
+            session.tell(self._system(session, "verify_required", request.asker, request.text))
+
+    def find(self, secret: str | None, kind: str = "psessionid") -> PollSession | None:
+        """The session with this secret, also one that was kicked.
+
+        Args:
+            secret: as the client gave it; empty finds nothing.
+            kind: "psessionid", "vfwebqq" or "ptwebqq": one is no substitute for another.
+        """
+        return self._by_secret.get((kind, secret)) if secret else None
+
+    def close_session(self, session: PollSession) -> None:
+        """The client logged out."""
+        if session.kicked is None:
+            self._end(session, Kicked(reason="", show_reason=False, way="logout"))
+            self._announce(session.account)
+            logger.info("%d logged out", session.account)
+        self._forget(session)
+
+    def sign_out(self, account: int) -> None:
+        """The account was signed out everywhere: its client is told so, as of a kick."""
+        session = self._by_account.get(account)
+        if session is not None:
+            self._end(session, Kicked(reason=_SIGNED_OUT))
+            self._announce(account)
+            logger.info("%d was signed out", account)
+
+    def set_status(self, session: PollSession, status: Status) -> None:
+        """The client changed its status."""
+        session.status = status
+        self.storage.set_session_status(session.psessionid, status.value)
+        self._announce(session.account)
+
+    def status_of(self, account: int) -> Status:
+        """How others see an account."""
+        session = self._by_account.get(account)
+        if session is not None:
+            return Status.OFFLINE if session.status is Status.HIDDEN else session.status
+        return Status.ONLINE if self._listeners.get(account) else Status.OFFLINE
+
+    def is_online(self, account: int) -> bool:
+        """Whether others see an account as being there."""
+        return self.status_of(account) is not Status.OFFLINE
+
+    def is_polling(self, account: int) -> bool:
+        """Whether the account is online by the protocol, not only on the page."""
+        return account in self._by_account
+
+    def _end(self, session: PollSession, kicked: Kicked) -> None:
+        session.kicked = kicked
+        self.storage.remove_session(session.psessionid)
+        session.wake()
+        if self._by_account.get(session.account) is session:
+            del self._by_account[session.account]
+
+    def _forget(self, session: PollSession) -> None:
+        if session.expiry is not None:
+            session.expiry.cancel()
+        for secret in session.secrets.items():
+            if self._by_secret.get(secret) is session:
+                del self._by_secret[secret]
+
+    def _expire(self, session: PollSession) -> None:
+        # One timer for many polls: it looks when the last one was.
+        loop = asyncio.get_running_loop()
+        left = session.seen + self.session_timeout - loop.time()
+        if session.turn is not None or left > 0:
+            wait = max(left, 1.0) if session.turn is None else self.session_timeout
+            session.expiry = loop.call_later(wait, self._expire, session)
+            return
+        was_online = session.kicked is None
+        self._end(session, Kicked())
+        self._forget(session)
+        if was_online:
+            logger.info("%d stopped polling and is offline", session.account)
+            self._announce(session.account)
+
+    # -- poll -------------------------------------------------------------------------------
+
+    async def poll(
+        self, session: PollSession, turn: PendingPoll, last_id: int | None = None
+    ) -> list[Event]:
+        """Wait for news.
+
+        Args:
+            session: whose.
+            turn: stands for this poll, see `end_poll`.
+            last_id: msg_id of the last message that has arrived, if the client says so.
+
+        Returns:
+            Events in order; none when the time is over, or a later poll came.
+
+        Raises:
+            SessionOver: another login ended the session; told until that was confirmed.
+        """
+        loop = asyncio.get_running_loop()
+        self._note_delivered(session, last_id)
+        if session.knows_end:
+            self._forget(session)
+            raise SessionOver
+        session.turn = turn
+        session.wake()  # a poll that is held yields to this one
+        deadline = loop.time() + self.poll_timeout
+        try:
+            while session.turn is turn:
+                news = self._take_news(session, turn)
+                if news or self.is_closing or loop.time() >= deadline:
+                    return news
+                await session.wait(deadline)
+            return []
+        finally:
+            session.seen = loop.time()
+            if session.turn is turn:
+                session.turn = None
+
+    def _note_delivered(self, session: PollSession, last_id: int | None) -> None:
+        arrived = session.confirm(last_id)
+        if not arrived:
+            return
+        try:
+            self.storage.mark_delivered(session.account, arrived)
+        except sqlite3.Error as error:  # locked, or the disk is full: no reason to tell no news
+            logger.warning(
+                "what %d has got could not be noted in %s (%s): tried again with the next poll",
+                session.account,
+                self.storage.path,
+                error,
+            )
+        else:
+            session.noted()
+
+    async def pause_until(self, deadline: float) -> None:
+        """Hold an answer that has nothing to tell, unless the server stops.
+
+        Args:
+            deadline: loop time.
+        """
+        left = deadline - asyncio.get_running_loop().time()
+        if left > 0 and not self.is_closing:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), left)
+
+    def end_poll(self, session: PollSession, turn: PendingPoll) -> None:
+        """The client has gone away: a poll that is held ends with nothing."""
+        session.take_back(turn)
+        if session.turn is turn:
+            session.turn = None
+            session.wake()
+
+    def take_back(self, session: PollSession) -> None:
+        """The client takes its session up again: it may have died with the last answer.
+
+        A poll that is held is one that its client has given up: nothing more goes into it.
+        """
+        session.take_back()
+        session.turn = None
+        session.wake()
+
+    def _take_news(self, session: PollSession, turn: PendingPoll) -> list[Event]:
+        if session.kicked is not None:
+            session.tell_end(turn)
+            raise SessionOver(session.kicked)
+        if session.is_behind:
+            messages = self.storage.undelivered(session.account, _LOAD)
+            session.load(messages, len(messages) < _LOAD)
+        events, messages = session.give(turn)
+        return events + [event_for(session, message) for message in messages]
+
+    def close(self) -> None:
+        """Let go all polls that are held, with nothing new; the sessions stay on disk."""
+        self._closing.set()
+        for session in set(self._by_secret.values()):
+            session.wake()
+            if session.expiry is not None:
+                session.expiry.cancel()
+
+    # -- messages -----------------------------------------------------------------------------
+
+    def send(
+        self,
+        sender: int,
+        conversation: Conversation,
+        content: Content,
+        *,
+        origin: PollSession | None = None,
+        nonce: Nonce | None = None,
+        room: int = 0,
+    ) -> StoredMessage:
+        """Accept a message and pass it on.
+
+        Args:
+            sender: account.
+            conversation: as the sender sees it; checked by the caller.
+            content: what.
+            origin: the sender's session that it came by; their other presences get it too.
+            nonce: see `Storage.add_message`.
+            room: that brought two strangers together.
+        """
+        people = self._people_in(conversation)
+        recipients = {person for person in people if self._is_to_poll(person)} - {sender}
+        session = self._by_account.get(sender)
+        if session is not None and session is not origin:
+            recipients.add(sender)
+        message, is_new = self.storage.add_message(
+            sender, conversation, content, recipients, nonce, origin=room
+        )
+        if is_new:
+            self._pass_on(message, recipients)
+            for person in self._pages_of(people | {sender}):
+                self._tell(person, lambda listener: listener.tell_message(message))
+        return message
+
+    def _people_in(self, conversation: Conversation) -> frozenset[int]:
+        if conversation.kind not in ROOM_KINDS:
+            return frozenset({conversation.number})
+        room = conversation.number
+        return self.storage.member_numbers(room) - self.storage.blocked_by(room)
+
+    def _is_to_poll(self, account: int) -> bool:
+        # Who has only the page open has seen it there. Who is offline gets it when they are back.
+        return account in self._by_account or not self._listeners.get(account)
+
+    def _pass_on(self, message: StoredMessage, recipients: Iterable[int]) -> None:
+        for person in recipients:
+            session = self._by_account.get(person)
+            if session is not None:
+                session.take_message(message)
+
+    def _pages_of(self, people: Iterable[int]) -> list[int]:
+        return [person for person in people if person in self._listeners]
+
+    # -- presence and contacts ----------------------------------------------------------------
+
+    def _announce(self, account: int) -> None:
+        """Tell friends, and pages of fellow members, how an account is now."""
+        status = self.status_of(account)
+        friends = self.storage.friend_numbers(account)
+        for friend in friends:
+            self.tell(friend, lambda to: StatusChange(to.uin_of(account), status, WEB_CLIENT))
+        for person in friends | {account}:
+            self._tell(person, lambda listener: listener.tell_status(account, status))
+
+    def tell(self, account: int, event: Callable[[PollSession], Event]) -> None:
+        """Tell an account's client of an event, in the words of its session."""
+        session = self._by_account.get(account)
+        if session is not None:
+            session.tell(event(session))
+
+    def typing(self, writer: int, friend: int) -> None:
+        """Somebody writes to a friend, on the page."""
+        self.tell(friend, lambda to: Typing(to.uin_of(writer), to.account))
+        self._tell(friend, lambda listener: listener.tell_typing(writer))
+
+    def requested(self, asker: int, asked: int, text: str) -> None:
+        """Somebody asks to be a friend."""
+        self.tell(asked, lambda to: self._system(to, "verify_required", asker, text))
+        self.contacts_changed({asked})
+
+    def _system(self, to: PollSession, type_: str, about: int, text: str = "") -> SystemMessage:
+        return SystemMessage(
+            type_,
+            to.uin_of(about),
+            about,
+            text,
+            seq=next(self._seq),
+            status=self.status_of(about),
+            client_type=WEB_CLIENT,
+        )
+
+    def refused(self, asker: int, asked: int) -> None:
+        """A friend request was refused."""
+        self.tell(asker, lambda to: self._system(to, "verify_rejected", asked))
+        self.contacts_changed({asked})
+
+    def befriended(self, one: int, other: int, type_: str) -> None:
+        """Two have become friends.
+
+        Args:
+            one: who did the last step.
+            other: who is told.
+            type_: of the system_message: "added_buddy_sig", or "verify_pass_add" after a request.
+        """
+        self.tell(other, lambda to: self._system(to, type_, one))
+        for me, friend in ((one, other), (other, one)):
+            status = self.status_of(friend)
+            self.tell(me, _change(added=friend))
+            self.tell(me, _presence(friend, status))
+        self.contacts_changed({one, other})
+
+    def unfriended(self, one: int, other: int) -> None:
+        """Two are friends no more."""
+        for me, friend in ((one, other), (other, one)):
+            self.tell(me, _change(removed=friend))
+        self.contacts_changed({one, other})
+
+    def group_changed(self, group: int, type_: str, also: Iterable[int] = (), **who: int) -> None:
+        """Somebody came, went, or was made administrator.
+
+        Args:
+            group: its number.
+            type_: of the sys_g_msg, for example "group_join".
+            also: who is told though they are no member any more.
+            who: see `events.group_event`.
+        """
+        people = self.storage.member_numbers(group) | set(also)
+        for person in people:
+            self.tell(person, lambda to: group_event(to, type_, group, **who))
+        self.contacts_changed(people)
+
+    def contacts_changed(self, accounts: Iterable[int]) -> None:
+        """Friends, rooms or requests of these have changed."""
+        for account in self._pages_of(accounts):
+            self._tell(account, lambda listener: listener.tell_contacts())
+
+    def _tell(self, account: int, say: Callable[[Listener], None]) -> None:
+        for listener in tuple(self._listeners.get(account, ())):
+            say(listener)
+
+    # -- pages ------------------------------------------------------------------------------
+
+    def add_listener(self, listener: Listener) -> None:
+        """A page was opened."""
+        was_there = bool(self._listeners.get(listener.account))
+        self._listeners.setdefault(listener.account, set()).add(listener)
+        if not was_there and not self.is_polling(listener.account):
+            self._announce(listener.account)
+
+    def remove_listener(self, listener: Listener) -> None:
+        """A page was closed."""
+        listeners = self._listeners.get(listener.account, set())
+        listeners.discard(listener)
+        if not listeners:
+            self._listeners.pop(listener.account, None)
+            if not self.is_polling(listener.account) and not self.is_closing:
+                self._announce(listener.account)
+
+
+def _change(added: int = 0, removed: int = 0) -> Callable[[PollSession], Event]:
+    def change(session: PollSession) -> Event:
+        return FriendListChange(
+            added=(session.uin_of(added),) if added else (),
+            removed=(session.uin_of(removed),) if removed else (),
+        )
+
+    return change
+
+
+def _presence(friend: int, status: Status) -> Callable[[PollSession], Event]:
+    return lambda session: StatusChange(session.uin_of(friend), status, WEB_CLIENT)

@@ -1,0 +1,408 @@
+"""What the page in the browser talks to: JSON over HTTP. What is new it hears by `live`."""
+
+from __future__ import annotations
+
+import logging
+import math
+import mimetypes
+from collections.abc import Callable
+from importlib import resources
+from typing import Any, NoReturn
+
+from ...protocol import wire
+from ...protocol.codes import LoginResult
+from ...protocol.faces import FACES
+from ...protocol.fields import MOST_SAFE
+from ...protocol.hashes import password_digest
+from ..handlers import Handler, Refusal
+from ..storage import Account, Conversation, Nonce
+from ..storage.sessions import PLACE_SECONDS
+from ..throttle import Place
+from ..webqq.messages import is_too_long
+from .schema import Operation, operation_of
+from .views import conversations, identifier, message_view, person
+
+__all__ = ["ROUTES", "PageHandler", "refuse"]
+
+logger = logging.getLogger("webqq_tornado.server")
+
+#: By which a browser is known when it signs in again; see `throttle`. It opens nothing.
+DEVICE_COOKIE = "webqq_device"
+TEXT_BYTES = 720
+#: Messages that a page gets at once.
+MOST_AT_ONCE = 200
+#: Characters of a password that is set on the page. Old ones, also shorter, go on.
+MIN_PASSWORD, MAX_PASSWORD = 8, 128
+#: Seconds for which a page may send a message again; its nonces are random.
+FOREVER = 2**40
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self' ws://{0} wss://{0}; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+_PAGE = resources.files(__package__).joinpath("static")
+
+
+def refuse(status: int, why: str, retry_after: int = 0) -> NoReturn:
+    """End a request of the page with a status and the reason that the page shows.
+
+    Args:
+        status: of HTTP.
+        why: to be read by a person.
+        retry_after: seconds after which it may be tried again.
+
+    Raises:
+        Refusal: always.
+    """
+    raise Refusal(status, why, retry_after)
+
+
+class PageHandler(Handler):
+    """A request of the page.
+
+    Its session is a token that its script sends in a header. A cookie would go to every other
+    port of the host as well (RFC 6265, 8.5), and along with what other pages ask for.
+
+    Attributes:
+        number: of who is signed in; 0 until `me` has looked.
+    """
+
+    number = 0
+
+    def set_default_headers(self) -> None:
+        """The page loads from here only, and nobody frames it."""
+        super().set_default_headers()
+        self.set_header("Content-Security-Policy", _CSP.format(self.netloc))
+        self.set_header("X-Frame-Options", "DENY")
+        self.set_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.set_header("Referrer-Policy", "no-referrer")
+
+    @property
+    def credential(self) -> str:
+        """The token of the page's session; "" without one."""
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
+
+    @property
+    def place(self) -> Place:
+        """Where the request comes from: its address, and the browser of the last sign-in there."""
+        return Place(self.request.remote_ip or "", self.get_cookie(DEVICE_COOKIE, "") or "")
+
+    def me(self) -> Account:
+        """Who is signed in.
+
+        Raises:
+            Refusal: 401, nobody.
+        """
+        account = self.server.page_account(self.credential)
+        if account is None:
+            refuse(401, "Sign in first")
+        self.number = account.number
+        return account
+
+    def json(self) -> dict[str, Any]:
+        """The body of a POST, by `schema`; what a foreign page could send is refused.
+
+        Raises:
+            Refusal: 400, 403 or 415.
+        """
+        origin = self.request.headers.get("Origin")
+        if origin is not None and not self.is_own(origin):
+            refuse(403, "Requests from other pages are refused")
+        if not self.request.headers.get("Content-Type", "").startswith("application/json"):
+            refuse(415, "Send JSON with Content-Type application/json")
+        try:
+            value = wire.load(self.request.body.decode("utf-8-sig"), wire.MAX_DEPTH)
+        except UnicodeDecodeError:
+            refuse(400, "The body is not UTF-8")
+        except (ValueError, RecursionError) as error:
+            refuse(400, f"The body is not JSON: {error}")
+        if not isinstance(value, dict):
+            refuse(400, "The body is not a JSON object")
+        return self._read(lambda operation: operation.read(value))
+
+    def query(self) -> dict[str, Any]:
+        """The query of a GET, by `schema`.
+
+        Raises:
+            Refusal: 400, a field is missing, or not what it may be.
+        """
+        texts = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+        return self._read(lambda operation: operation.read_query(texts))
+
+    def _read(self, read: Callable[[Operation], dict[str, Any]]) -> dict[str, Any]:
+        operation = operation_of(str(self.request.method), self.request.path)
+        try:
+            fields = read(operation)
+        except ValueError as error:
+            refuse(400, str(error))
+        if operation.quota:
+            self.spend(operation.quota, self.number)
+        return fields
+
+    def is_own(self, origin: str) -> bool:
+        """Whether a page of ours asks."""
+        return origin in {f"{scheme}://{self.request.host}" for scheme in ("http", "https")}
+
+    def new_password(self, body: dict[str, Any], name: str) -> str:
+        """A password that is to be set, of 8 characters at least (NIST SP 800-63B, 5.1.1.2).
+
+        Raises:
+            Refusal: 400, it is none.
+        """
+        password: str = body[name]
+        if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+            refuse(400, f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")
+        return password
+
+    def proved(self, number: int, password: str, otherwise: str) -> Account:
+        """The account, if this is its password.
+
+        Args:
+            number: QQ number.
+            password: as it was typed.
+            otherwise: what to say if it is another one.
+
+        Raises:
+            Refusal: 403, it is not; 429, too many wrong ones came, with the time to wait.
+        """
+        authenticator, place = self.server.authenticator, self.place
+        outcome = authenticator.by_password(number, place, password_digest(password))
+        if outcome is LoginResult.REFUSED:
+            wait = max(1, math.ceil(authenticator.wait(number, place)))
+            refuse(429, f"Too many wrong passwords: try again in {wait} s", wait)
+        if isinstance(outcome, LoginResult):
+            refuse(403, otherwise)
+        return outcome
+
+    def sign_in(self, account: Account) -> None:
+        """Answer with who it is and the token of a new session; the browser's former one ends."""
+        self.server.end_page_session(self.credential)
+        token = self.server.new_page_session(account.number)
+        self.set_cookie(
+            DEVICE_COOKIE,
+            self.server.authenticator.know(account.number, self.place),
+            path="/page/",
+            expires_days=PLACE_SECONDS / 86400,
+            httponly=True,
+            samesite="Strict",
+            secure=self.request.protocol == "https",
+        )
+        logger.info("%d signed in on the page", account.number)
+        self.write({"self": person(account), "token": token})
+
+    def conversation(self, text: str, me: Account) -> Conversation:
+        """The thread that the page names.
+
+        Raises:
+            Refusal: 404, there is none such for this account.
+        """
+        kind, _, digits = text.partition(":")
+        number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 18 else 0
+        storage = self.server.storage
+        is_theirs: dict[str, Callable[[], bool]] = {
+            "friend": lambda: storage.are_friends(me.number, number),
+            "group": lambda: self._is_in(me, "group", number),
+            "discussion": lambda: self._is_in(me, "discussion", number),
+            "session": lambda: bool(self.origin(me, number)),
+        }
+        if kind not in is_theirs or not is_theirs[kind]():
+            refuse(404, "There is no such conversation")
+        return Conversation(kind, number)
+
+    def _is_in(self, me: Account, kind: str, number: int) -> bool:
+        storage = self.server.storage
+        return storage.is_member(number, me.number) and storage.room_kind(number) == kind
+
+    def origin(self, me: Account, other: int) -> int:
+        """The room that brings two together who are no friends; 0 if there is none."""
+        storage = self.server.storage
+        if other == me.number or storage.account(other) is None:
+            return 0
+        written = storage.session_origin(me.number, other)
+        return written or storage.shared_room(me.number, other)
+
+
+class IndexHandler(PageHandler):
+    """The page itself."""
+
+    def get(self) -> None:
+        """index.html."""
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.write(_PAGE.joinpath("index.html").read_bytes())
+
+
+class StaticHandler(PageHandler):
+    """Its style, scripts and icon."""
+
+    def get(self, name: str) -> None:
+        """One file of the package."""
+        names = {entry.name for entry in _PAGE.iterdir()}
+        if name not in names:
+            refuse(404, "There is no such file")
+        self.set_header("Content-Type", mimetypes.guess_type(name)[0] or "text/plain")
+        self.set_header("Cache-Control", "no-cache")
+        self.write(_PAGE.joinpath(name).read_bytes())
+
+
+class SignInHandler(PageHandler):
+    """Sign in by password, or by the token of a link that the command has printed."""
+
+    def post(self) -> None:
+        """Answers with who it is, and the token of the session."""
+        body = self.json()
+        self.sign_in(self._by_link(body) if "link" in body else self._by_password(body))
+
+    def _by_link(self, body: dict[str, Any]) -> Account:
+        account = self.server.use_token(body["link"])
+        if account is None:
+            refuse(403, "This sign-in link was already used, or is too old")
+        return account
+
+    def _by_password(self, body: dict[str, Any]) -> Account:
+        if not {"account", "password"} <= body.keys():
+            refuse(400, "account and password are needed, or link")
+        return self.proved(body["account"], body["password"], "Wrong account or password")
+
+
+class RegisterHandler(PageHandler):
+    """A new account."""
+
+    def post(self) -> None:
+        """Answers with who it is, signed in, and the token of the session."""
+        body = self.json()
+        nick, password = body["nick"], self.new_password(body, "password")
+        try:
+            account = self.server.storage.create_account(nick, password)
+        except ValueError as error:
+            refuse(400, str(error))
+        logger.info("%d (%s) registered", account.number, account.nick)
+        self.sign_in(account)
+
+
+class SignOutHandler(PageHandler):
+    """Sign out."""
+
+    def post(self) -> None:
+        """This browser's session is over, and its open pages with it; or all of the account."""
+        if self.json().get("everywhere"):
+            me = self.me().number
+            self.server.sign_out_everywhere(me)
+            logger.info("%d signed out everywhere", me)
+        self.server.end_page_session(self.credential)
+        self.set_status(204)
+
+
+class PasswordHandler(PageHandler):
+    """One's own password."""
+
+    def post(self) -> None:
+        """Change it: all others that were signed in by the former one are signed out."""
+        me, body = self.me(), self.json()
+        password = self.new_password(body, "new")
+        self.proved(me.number, body["current"], "The current password is another one")
+        if password == body["current"]:
+            refuse(400, "The new password is the current one")
+        self.server.authenticator.change_password(me.number, password, self.place)
+        self.server.sign_out_everywhere(me.number, but=self.credential)
+        logger.info("%d changed the password", me.number)
+        self.set_status(204)
+
+
+class StateHandler(PageHandler):
+    """Everything that the page begins with."""
+
+    def get(self) -> None:
+        """Who, and with whom."""
+        me, _ = self.me(), self.query()
+        storage = self.server.storage
+        headings = storage.headings(me.number)
+        requests = storage.requests(me.number)
+        self.write(
+            {
+                "self": person(me),
+                "lnick": me.lnick,
+                "conversations": conversations(self.server, me.number),
+                "headings": [heading._asdict() for heading in headings],
+                "requests": [request._asdict() for request in requests],
+                "faces": {str(number): name for number, name in FACES.items()},
+                "limits": {"text_bytes": TEXT_BYTES},
+            }
+        )
+
+
+class MessagesHandler(PageHandler):
+    """The messages of a conversation."""
+
+    def get(self) -> None:
+        """Some of them, oldest first: those before one, or after one; else the newest."""
+        me, query = self.me(), self.query()
+        conversation = self.conversation(query["conversation"], me)
+        limit, storage = min(query.get("limit", 50), MOST_AT_ONCE), self.server.storage
+        if "after" in query:
+            found = storage.history_after(me.number, conversation, query["after"], limit)
+        else:
+            before = query.get("before", MOST_SAFE)
+            found = storage.history(me.number, conversation, before, limit)
+        messages, more = found
+        views = [message_view(self.server, me.number, message) for message in messages]
+        self.write({"messages": views, "more": more})
+
+    def post(self) -> None:
+        """Send one."""
+        me, body = self.me(), self.json()
+        conversation = self.conversation(body["conversation"], me)
+        content, nonce = body["content"], body.get("nonce")
+        if not content.parts or not content.text.strip():
+            refuse(400, "A message has some content")
+        if is_too_long(content):
+            refuse(413, "The message is too long")
+        marked = Nonce(f"page:{nonce}", FOREVER) if nonce else None
+        is_temporary = conversation.kind == "session"
+        room = self.origin(me, conversation.number) if is_temporary else 0
+        message = self.server.hub.send(me.number, conversation, content, nonce=marked, room=room)
+        self.write({"message": message_view(self.server, me.number, message)})
+
+
+class ReadHandler(PageHandler):
+    """Marks messages as read."""
+
+    def post(self) -> None:
+        """Up to one, on all pages of the account."""
+        me, body = self.me(), self.json()
+        conversation = self.conversation(body["conversation"], me)
+        message = body["message"]
+        self.server.storage.mark_seen(me.number, conversation, message)
+        for page in tuple(self.server.pages):
+            if page.account == me.number:
+                page.push(
+                    {"type": "read", "conversation": identifier(conversation), "message": message}
+                )
+        self.set_status(204)
+
+
+class TypingHandler(PageHandler):
+    """Tells a friend that one is writing."""
+
+    def post(self) -> None:
+        """Of a conversation with a friend; others are not told."""
+        me, body = self.me(), self.json()
+        conversation = self.conversation(body["conversation"], me)
+        if conversation.kind == "friend":
+            self.server.hub.typing(me.number, conversation.number)
+        self.set_status(204)
+
+
+ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (
+    (r"/", IndexHandler),
+    (r"/page/static/([\w.-]+)", StaticHandler),
+    (r"/signin", IndexHandler),  # its script takes the link's token from the address
+    (r"/page/signin", SignInHandler),
+    (r"/page/register", RegisterHandler),
+    (r"/page/signout", SignOutHandler),
+    (r"/page/password", PasswordHandler),
+    (r"/page/state", StateHandler),
+    (r"/page/messages", MessagesHandler),
+    (r"/page/read", ReadHandler),
+    (r"/page/typing", TypingHandler),
+)

@@ -1,0 +1,155 @@
+"""What the page does with friends: ask, accept, name, sort; and with one's own profile."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import fields
+from typing import Any
+
+from ...protocol.models import Profile
+from ..storage import Account, FriendRow
+from .api import PageHandler, refuse
+from .views import friend_view
+
+__all__ = ["ROUTES"]
+
+logger = logging.getLogger("webqq_tornado.server")
+
+#: What a profile's "allow" makes of a request.
+_AT_ONCE, _IS_ASKED = 0, 1
+#: What of a profile the pages of friends show.
+_SHOWN = frozenset({"nick", "lnick"})
+
+
+class FriendsHandler(PageHandler):
+    """Makes friends."""
+
+    def post(self) -> None:
+        """By QQ number: at once, or asks, as the other one wants it."""
+        me, body = self.me(), self.json()
+        number = body["account"]
+        friend = self.server.storage.account(number)
+        if friend is None:
+            refuse(404, f"There is no account {number}")
+        if number == me.number:
+            refuse(400, "nobody is their own friend")
+        if self.server.storage.are_friends(me.number, number):
+            refuse(409, f"{friend.nick} is a friend already")
+        if self.server.storage.request(me.number, number):
+            self._befriend(me, friend, "verify_pass_add")
+        elif friend.allow == _AT_ONCE:
+            self._befriend(me, friend, "added_buddy_sig")
+        else:
+            self._ask(me, friend, body.get("text", ""))
+
+    def _befriend(self, me: Account, friend: Account, type_: str) -> None:
+        self.server.storage.befriend(me.number, friend.number)
+        self.server.hub.befriended(me.number, friend.number, type_)
+        view = friend_view(self.server, me.number, FriendRow(friend, 0, ""))
+        self.write({"conversation": view})
+
+    def _ask(self, me: Account, friend: Account, text: str) -> None:
+        if friend.allow != _IS_ASKED:
+            refuse(403, f"{friend.nick} wants no new friends")
+        self.server.storage.add_request(me.number, friend.number, text)
+        self.server.hub.requested(me.number, friend.number, text)
+        self.write({"asked": friend.nick})
+
+
+class FriendHandler(PageHandler):
+    """Changes how one has a friend."""
+
+    def post(self) -> None:
+        """Mark, category, or not at all any more."""
+        me, body = self.me(), self.json()
+        number, storage = body["account"], self.server.storage
+        if not storage.are_friends(me.number, number):
+            refuse(404, "There is no such friend")
+        if body.get("remove") is True:
+            storage.unfriend(me.number, number)
+            self.server.hub.unfriended(me.number, number)
+        else:
+            self._change(me.number, number, body)
+            self.server.hub.contacts_changed({me.number})
+        self.set_status(204)
+
+    def _change(self, me: int, friend: int, body: dict[str, Any]) -> None:
+        try:
+            if "category" in body:
+                category = body["category"]
+                self.server.storage.set_category(me, friend, category)
+            if "mark" in body:
+                self.server.storage.set_mark(me, friend, body["mark"])
+        except ValueError as error:
+            refuse(400, str(error))
+
+
+class HeadingsHandler(PageHandler):
+    """Headings of one's friends."""
+
+    def post(self) -> None:
+        """A new one; or, with its number, another name for it; without a name, it is removed."""
+        me, body = self.me(), self.json()
+        storage = self.server.storage
+        number = body.get("number", 0)
+        name = body["name"]
+        try:
+            if not number:
+                number = storage.add_heading(me.number, name).number
+            elif name:
+                storage.rename_heading(me.number, number, name)
+            else:
+                storage.remove_heading(me.number, number)
+        except ValueError as error:
+            refuse(400, str(error))
+        self.server.hub.contacts_changed({me.number})
+        self.write({"number": number})
+
+
+class RequestsHandler(PageHandler):
+    """Friend requests."""
+
+    def post(self) -> None:
+        """Accept one, or refuse it."""
+        me, body = self.me(), self.json()
+        asker, storage = body["account"], self.server.storage
+        if storage.request(me.number, asker) is None:
+            refuse(404, "There is no such request any more")
+        if body["accept"]:
+            storage.befriend(me.number, asker)
+            self.server.hub.befriended(me.number, asker, "verify_pass_add")
+        else:
+            storage.remove_request(me.number, asker)
+            self.server.hub.refused(asker, me.number)
+        self.set_status(204)
+
+
+class ProfileHandler(PageHandler):
+    """One's own profile."""
+
+    def get(self) -> None:
+        """All of it."""
+        profile = self.server.storage.profile(self.me().number)
+        told = {field.name: getattr(profile, field.name) for field in fields(Profile)}
+        self.write({"profile": told})
+
+    def post(self) -> None:
+        """Change some of it; friends hear of what their pages show."""
+        me, changes = self.me(), self.json()
+        try:
+            self.server.storage.change_profile(me.number, changes)
+        except ValueError as error:
+            refuse(400, str(error))
+        is_shown = not _SHOWN.isdisjoint(changes)
+        friends = self.server.storage.friend_numbers(me.number) if is_shown else set()
+        self.server.hub.contacts_changed(friends | {me.number})
+        self.set_status(204)
+
+
+ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (
+    (r"/page/friends", FriendsHandler),
+    (r"/page/friend", FriendHandler),
+    (r"/page/headings", HeadingsHandler),
+    (r"/page/requests", RequestsHandler),
+    (r"/page/profile", ProfileHandler),
+)

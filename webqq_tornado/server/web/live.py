@@ -1,0 +1,152 @@
+"""Tells open pages what is new, over a WebSocket each."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import Any
+
+from tornado import escape
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from ...protocol.codes import Status
+from ..state import ServerState
+from ..storage import StoredMessage
+from .api import PageHandler, refuse
+from .views import message_view
+
+__all__ = ["MAX_HEARD", "PING_SECONDS", "ROUTES"]
+
+#: News that may wait for a page that does not read, and their bytes: it is then closed, and comes
+#: again when it reads.
+MAX_BACKLOG, MAX_BACKLOG_BYTES = 1000, 1024 * 1024
+#: Pages that an account may have open at once.
+MAX_PAGES = 20
+#: Bytes of what a page says at most: it has nothing to say.
+MAX_HEARD = 4096
+#: Seconds between two calls to load everything again; what changes in between is one call.
+STATE_SECONDS = 1.0
+#: What stands before the token as a subprotocol.
+_BEFORE_TOKEN = "token."  # noqa: S105 - no secret
+#: Seconds between two pings of a page; one that does not answer is closed.
+PING_SECONDS = 30
+
+
+class LiveHandler(WebSocketHandler, PageHandler):
+    """Tells an open page what is new. A `hub.Listener`."""
+
+    account = 0
+    token = ""
+    remote_ip = ""
+
+    @property
+    def credential(self) -> str:
+        """The token of the page's session: a script can set no header of a handshake but this."""
+        offered = self.request.headers.get("Sec-WebSocket-Protocol", "").split(",")
+        named = (
+            each.strip().removeprefix(_BEFORE_TOKEN) for each in offered if _BEFORE_TOKEN in each
+        )
+        return next(named, "") or super().credential
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        """What was offered: a browser gives up without an answer."""
+        return next((each for each in subprotocols if each.startswith(_BEFORE_TOKEN)), None)
+
+    def check_origin(self, origin: str) -> bool:
+        """Only our own page."""
+        return self.is_own(origin)
+
+    def initialize(self, server: ServerState) -> None:
+        """Called by Tornado with the route's arguments."""
+        super().initialize(server)
+        self._waiting = self._waiting_bytes = 0
+        self._told_state = -STATE_SECONDS
+        self._later: asyncio.TimerHandle | None = None
+
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse before the handshake who is not signed in, or has too many pages open."""
+        self._check_handshake()
+        account = self.me().number
+        if sum(page.account == account for page in self.server.pages) >= MAX_PAGES:
+            refuse(429, f"You have {MAX_PAGES} pages open: close one of them")
+        await super().get(*args, **kwargs)
+
+    def _check_handshake(self) -> None:
+        """What Tornado would refuse without a reason in JSON.
+
+        Raises:
+            Refusal: 403, another page asks; 426, it is no handshake.
+        """
+        headers = self.request.headers
+        is_upgrade = "upgrade" in headers.get("Connection", "").lower()
+        is_socket = headers.get("Upgrade", "").lower() == "websocket"
+        if not (is_upgrade and is_socket and headers.get("Sec-WebSocket-Version") == "13"):
+            refuse(426, "This is a WebSocket: open it as one, of version 13")
+        if "Origin" in headers and not self.is_own(headers["Origin"]):
+            refuse(403, "Requests from other pages are refused")
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        """Listen."""
+        self.token = self.credential
+        self.account = self.me().number
+        self.remote_ip = self.request.remote_ip or ""
+        self.server.pages.add(self)
+        self.server.hub.add_listener(self)
+
+    def on_close(self) -> None:
+        """Listen no more."""
+        if self._later is not None:
+            self._later.cancel()
+        self.server.pages.discard(self)
+        self.server.hub.remove_listener(self)
+
+    def on_message(self, message: str | bytes) -> None:
+        """The page says nothing here; what comes all the same is dropped."""
+
+    def tell_message(self, message: StoredMessage) -> None:
+        """See `hub.Listener`."""
+        view = message_view(self.server, self.account, message)
+        self.push({"type": "message", "message": view})
+
+    def tell_status(self, account: int, status: Status) -> None:
+        """See `hub.Listener`."""
+        self.push({"type": "status", "account": account, "status": status.value})
+
+    def tell_typing(self, account: int) -> None:
+        """See `hub.Listener`."""
+        self.push({"type": "typing", "account": account})
+
+    def tell_contacts(self) -> None:
+        """See `hub.Listener`. Many changes in a row are told as one."""
+        if self._later is None:
+            loop = asyncio.get_running_loop()
+            when = max(self._told_state + STATE_SECONDS, loop.time())
+            self._later = loop.call_at(when, self._tell_state)
+
+    def _tell_state(self) -> None:
+        self._later, self._told_state = None, asyncio.get_running_loop().time()
+        self.push({"type": "state"})
+
+    def push(self, value: dict[str, object]) -> None:
+        """Send to the page, unless it has stopped reading."""
+        if self.ws_connection is None or self.ws_connection.is_closing():
+            return
+        text = escape.json_encode(value)
+        size = len(text)  # in ASCII: as many bytes
+        if self._waiting >= MAX_BACKLOG or self._waiting_bytes + size > MAX_BACKLOG_BYTES:
+            self.close(1013, "reads too slowly")
+            return
+        try:
+            written = asyncio.ensure_future(self.write_message(text))
+        except WebSocketClosedError:
+            return  # it comes again and asks for the state
+        self._waiting, self._waiting_bytes = self._waiting + 1, self._waiting_bytes + size
+        written.add_done_callback(functools.partial(self._on_written, size))
+
+    def _on_written(self, size: int, written: asyncio.Future[None]) -> None:
+        self._waiting, self._waiting_bytes = self._waiting - 1, self._waiting_bytes - size
+        if not written.cancelled():
+            written.exception()  # the connection has ended: the page comes again
+
+
+ROUTES: tuple[tuple[str, type[PageHandler]], ...] = ((r"/page/live", LiveHandler),)

@@ -1,0 +1,189 @@
+"""What the page does with groups and discussions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from ...protocol.codes import Mask
+from ..storage import Account, RoomRow
+from .api import PageHandler, refuse
+from .views import room_view
+
+__all__ = ["ROUTES"]
+
+#: ``op_type`` of sys_g_msg.
+_LEFT, _TAKEN_OUT, _MADE_ADMIN, _NO_ADMIN = 2, 3, 1, 0
+
+
+class RoomsHandler(PageHandler):
+    """Makes groups and discussions."""
+
+    kind = "group"
+
+    def post(self) -> None:
+        """Of oneself and others."""
+        me, body = self.me(), self.json()
+        name, members = body["name"], self.friends(me, body, "members")
+        storage = self.server.storage
+        create = storage.create_group if self.kind == "group" else storage.create_discussion
+        try:
+            room = create(name, me.number, members)
+        except ValueError as error:
+            refuse(400, str(error))
+        self.server.hub.contacts_changed({me.number, *members})
+        self.write({"conversation": room_view(self.server, me.number, room)})
+
+    def friends(self, me: Account, body: dict[str, Any], name: str) -> list[int]:
+        """A list of QQ numbers of the body, all of friends: nobody else is put anywhere unasked.
+
+        Raises:
+            Refusal: 403 names the first who is no friend, 400 who does not exist.
+        """
+        numbers: list[int] = body[name]
+        storage = self.server.storage
+        known = storage.friend_numbers(me.number) | {me.number}
+        for number in numbers:
+            person = None if number in known else storage.account(number)
+            if person is not None:
+                refuse(403, f"{person.nick} is not your friend: add them as a friend first")
+        return numbers
+
+
+class DiscussionsHandler(RoomsHandler):
+    """Makes discussions."""
+
+    kind = "discussion"
+
+
+class RoomHandler(RoomsHandler):
+    """Changes a room, or how one has it."""
+
+    def post(self) -> None:
+        """Each field of the body is one change; see `_CHANGES`."""
+        me, body = self.me(), self.json()
+        conversation = self.conversation(body["conversation"], me)
+        room = self.server.storage.room(conversation.number, conversation.kind)
+        if room is None:
+            refuse(404, "There is no such room")
+        try:
+            for name in filter(_CHANGES.get, body):  # in the schema's order
+                _CHANGES[name](self, me, room, body)
+        except ValueError as error:
+            refuse(400, str(error))
+        self.server.hub.contacts_changed(self._concerned(me, room, body))
+        self.set_status(204)
+
+    def _concerned(self, me: Account, room: RoomRow, body: Mapping[str, object]) -> set[int]:
+        """Whose page has to load what was changed: a name of one's own concerns nobody else."""
+        is_private = body.keys() <= {"conversation", *_PRIVATE}
+        others = () if is_private else self.server.storage.member_numbers(room.number)
+        return {me.number, *others}
+
+    def must_lead(self, me: Account, room: RoomRow) -> None:
+        """A group has who leads it; in a discussion all may do all.
+
+        Raises:
+            Refusal: 403, this one does not.
+        """
+        is_admin = self.server.storage.is_admin(room.number, me.number)
+        if room.kind == "group" and room.owner != me.number and not is_admin:
+            refuse(403, "Only the owner and administrators do that")
+
+
+_Change: TypeAlias = Callable[[RoomHandler, Account, RoomRow, dict[str, Any]], None]
+
+
+def _rename(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
+    handler.must_lead(me, room)
+    handler.server.storage.rename_room(room.number, body["name"])
+
+
+def _memo(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
+    handler.must_lead(me, room)
+    handler.server.storage.set_memo(room.number, body["memo"])
+
+
+def _mark(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
+    mark = body["mark"]
+    handler.server.storage.set_room_mark(room.number, me.number, mark)
+
+
+def _card(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
+    handler.server.storage.set_card(room.number, me.number, body["card"])
+
+
+def _mask(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
+    mask = Mask(body["mask"])
+    handler.server.storage.set_mask(room.number, me.number, mask)
+
+
+def _add(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
+    new = handler.server.storage.add_members(room.number, handler.friends(me, body, "add"))
+    if room.kind == "group":
+        for number in sorted(new):
+            handler.server.hub.group_changed(
+                room.number, "group_join", joined=number, admin=me.number
+            )
+
+
+def _leave(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
+    if body["leave"]:
+        _remove_member(handler, me, room, me.number)
+
+
+def _remove(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
+    handler.must_lead(me, room)
+    member = body["remove"]
+    if not handler.server.storage.is_member(room.number, member) or member == room.owner:
+        raise ValueError("there is no such member to take out")
+    _remove_member(handler, me, room, member)
+
+
+def _remove_member(handler: RoomHandler, me: Account, room: RoomRow, member: int) -> None:
+    handler.server.storage.remove_member(room.number, member)
+    if room.kind == "group":
+        is_own = member == me.number
+        handler.server.hub.group_changed(
+            room.number,
+            "group_leave",
+            {member},
+            member=member,
+            op_type=_LEFT if is_own else _TAKEN_OUT,
+            **({} if is_own else {"admin": me.number}),
+        )
+    handler.server.hub.contacts_changed({member})
+
+
+def _admin(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
+    if room.owner != me.number or room.kind != "group":
+        refuse(403, "Only the owner does that")
+    member, is_admin = body["admin"], body.get("is_admin") is not False
+    if not handler.server.storage.is_member(room.number, member):
+        raise ValueError("there is no such member")
+    handler.server.storage.set_admin(room.number, member, is_admin)
+    handler.server.hub.group_changed(
+        room.number, "group_admin_op", member=member, op_type=_MADE_ADMIN if is_admin else _NO_ADMIN
+    )
+
+
+_CHANGES: dict[str, _Change] = {
+    "name": _rename,
+    "memo": _memo,
+    "mark": _mark,
+    "card": _card,
+    "mask": _mask,
+    "add": _add,
+    "remove": _remove,
+    "admin": _admin,
+    "leave": _leave,
+}
+
+#: What one has for oneself; "is_admin" without "admin" changes nothing.
+_PRIVATE = frozenset({"mark", "mask", "is_admin"})
+
+ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (
+    (r"/page/groups", RoomsHandler),
+    (r"/page/discussions", DiscussionsHandler),
+    (r"/page/room", RoomHandler),
+)

@@ -1,0 +1,315 @@
+"""poll2 and sending."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import sqlite3
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+from tornado.iostream import StreamClosedError
+
+from ...database import is_locked
+from ...protocol import forms, smartqq, webqq3, wire
+from ...protocol.content import build_sent
+from ...protocol.delivery import IDEMPOTENCY_KEY, LAST_EVENT_ID, read_last_event_id
+from ...protocol.dialect import SMARTQQ, WEBQQ3, Dialect
+from ...protocol.exchange import Exchange
+from ...protocol.models import Content, PollReply, Secret, SendReply
+from ..authentication import is_same
+from ..events import DISCUSSION
+from ..handlers import BAD_REQUEST, NOT_LOGGED_IN, UNKNOWN_CONTACT, Answer, ExchangeHandler
+from ..hub import PollSession, SessionOver
+from ..quirks import SMARTQQ_CLIENTID, habits_of
+from ..storage import ROOM_KINDS, Conversation, Nonce
+
+__all__ = ["ANSWERS", "PollHandler", "is_too_long"]
+
+#: Bytes of UTF-8 in one message. Clients cut theirs at 720 (qqbot 2017); more is no message.
+MAX_TEXT = 4096
+#: Characters of all of it as JSON, with fonts and pictures; of a text's byte there are 6 at most.
+MAX_WRITTEN = 8 * MAX_TEXT
+#: Seconds in which a message may come again (Mojo-Webqq 2018 tried three times).
+RESEND_SECONDS = 120
+#: The same for clients whose numbers are their own for all times.
+FOREVER = 2**40
+#: Seconds for which a message waits while another program locks the storage (clients wait 30 for
+#: an answer), and between two tries.
+LOCKED_SECONDS, _LOCKED_PAUSE = 5.0, 0.05
+#: msg_id of clients that number nothing: they gave each message what they saw in a capture
+#: (webqq-core 2013, and bots in Python of 2013, 2015 and 2017).
+_NO_NUMBERS = frozenset({0, 13190001, 34220099, 52880001, 91310001})
+#: Seconds that a poll takes at least when it has nothing to tell. Clients of that time leave it to
+#: the server to hold them: some poll a session that is over again as soon as they are refused, up
+#: to 2,400 times a second (measured), where Tencent's answer took as long as the network did.
+REFUSAL_SECONDS = 1.0
+#: retcode "nothing new" (webqq.md, E); late SmartQQ said 0, without a result.
+NOTHING_NEW = {"webqq3": 102, "smartqq": 0}
+
+
+class PollHandler(ExchangeHandler):
+    """poll2: its answer is watched on its way out, see `sessions`. A `sessions.PendingPoll`."""
+
+    session: PollSession | None = None
+
+    async def _serve(self) -> None:
+        self._stream = getattr(self.request.connection, "stream", None)
+        await super()._serve()
+        try:
+            await self.finish()
+        except StreamClosedError:
+            self._take_back()
+
+    def is_lost(self) -> bool:
+        """Whether the connection was reset: then nobody has read the answer."""
+        return self._stream is not None and self._stream.error is not None
+
+    def on_connection_close(self) -> None:
+        """The client went away while the poll was held, or before it had the answer."""
+        super().on_connection_close()
+        self._take_back()
+
+    def _take_back(self) -> None:
+        if self.session is not None:
+            self.server.hub.end_poll(self.session, self)
+
+
+async def _poll(handler: ExchangeHandler, form: forms.PollForm) -> str:
+    hub, loop = handler.server.hub, asyncio.get_running_loop()
+    session = hub.find(form.psessionid)
+    begun = loop.time()
+    reply = await _news(handler, form, session)
+    if not reply.events:
+        # Also a poll that yields to another one: two clients in one session would drive each
+        # other round.
+        is_held = session is not None and reply.retcode == NOTHING_NEW[session.dialect]
+        pause = min(REFUSAL_SECONDS, hub.poll_timeout) if is_held else REFUSAL_SECONDS
+        await hub.pause_until(begun + pause)
+    return _exchanges(session, form.clientid).poll.answer(reply)
+
+
+def _exchanges(session: PollSession | None, clientid: int) -> Dialect:
+    """Those of a session, also when it is not known any more."""
+    if session is None:
+        return SMARTQQ if clientid == SMARTQQ_CLIENTID else WEBQQ3
+    return session.exchanges
+
+
+async def _news(
+    handler: ExchangeHandler, form: forms.PollForm, session: PollSession | None
+) -> PollReply:
+    server = handler.server
+    agent = handler.request.headers.get("User-Agent", "")
+    quirks = habits_of(session.dialect if session else "", form.clientid, agent)
+    if session is None or (server.needs_online and not session.has_asked_online):
+        return PollReply(quirks.lost)
+    if not isinstance(handler, PollHandler):
+        raise TypeError("poll2 is served by PollHandler")
+    handler.session, session.quirks = session, quirks
+    try:
+        last_id = read_last_event_id(handler.request.headers.get(LAST_EVENT_ID))
+        events = await server.hub.poll(session, handler, last_id)
+    except SessionOver as over:
+        if over.kicked is None or not quirks.knows(over.kicked):
+            return PollReply(quirks.lost)
+        return PollReply(0, (over.kicked,))
+    return PollReply(0, tuple(events)) if events else PollReply(NOTHING_NEW[session.dialect])
+
+
+# --- sending ----------------------------------------------------------------------------------
+
+
+def _send(
+    handler: ExchangeHandler, form: Any, conversation: Conversation | None, room: int = 0
+) -> str:
+    server = handler.server
+    session = server.hub.find(form.psessionid)
+    if session is None or session.kicked is not None:
+        return wire.build_refusal(NOT_LOGGED_IN)
+    if conversation is None:
+        return wire.build_refusal(UNKNOWN_CONTACT)
+    if not form.content.parts or is_too_long(form.content):
+        return wire.build_refusal(BAD_REQUEST, "content")
+    server.hub.send(
+        session.account,
+        conversation,
+        form.content,
+        origin=session,
+        nonce=_nonce(handler, session, form, conversation),
+        room=room,
+    )
+    agent = handler.request.headers.get("User-Agent", "")
+    quirks = habits_of(session.dialect, form.clientid, agent)
+    return _SENT_2017 if quirks.reads_retcode else _SENT[session.dialect]
+
+
+def _ok(exchange: Exchange[Any, SendReply], words: str) -> str:
+    return exchange.answer(SendReply(0, words))
+
+
+#: What every message is answered with.
+_SENT = {
+    "webqq3": _ok(webqq3.SEND_FRIEND, "ok"),
+    "smartqq": _ok(smartqq.SEND_FRIEND, "send ok"),
+}
+#: The same for clients that read the retcode, which it had from September 2017 on.
+_SENT_2017 = wire.dump({"errCode": 0, "msg": "send ok", "retcode": 0})
+
+
+def _nonce(
+    handler: ExchangeHandler, session: PollSession, form: Any, conversation: Conversation
+) -> Nonce | None:
+    """By which a message that is sent again is known, also in a new session.
+
+    The answer may have been lost with the old one.
+    """
+    key = handler.request.headers.get(IDEMPOTENCY_KEY)
+    if key is not None:
+        # Not by the key alone: a store that was put back gives its numbers out twice.
+        kind = conversation.kind if conversation.kind in ROOM_KINDS else "person"
+        return Nonce(_mark(key, kind, conversation.number, form.content), FOREVER)
+    # The same words to the same contact under the same numbers. Only for a while, because there
+    # were clients that began with the same numbers whenever they started.
+    mark = _mark(form.clientid, form.msg_id, *conversation, form.content)
+    is_numbered = session.counts(form.msg_id, mark) and form.msg_id not in _NO_NUMBERS
+    return Nonce(mark, RESEND_SECONDS) if is_numbered else None
+
+
+def _mark(*told: object) -> str:
+    return hashlib.sha256(repr(told).encode("utf-8", "replace")).hexdigest()
+
+
+def _patient(answer: Callable[[ExchangeHandler, Any], str]) -> Answer:
+    """An answer that is tried again while another program locks the storage.
+
+    Few of the old clients send a message again. Who comes later waits behind who waits already:
+    messages keep their order.
+    """
+
+    @wraps(answer)
+    def tried(handler: ExchangeHandler, form: Any) -> str | Awaitable[str]:
+        if not handler.server.hub.writers.locked():
+            try:
+                return answer(handler, form)
+            except sqlite3.OperationalError as error:
+                if not is_locked(error):
+                    raise
+        return _in_turn(answer, handler, form)
+
+    return tried
+
+
+async def _in_turn(
+    answer: Callable[[ExchangeHandler, Any], str], handler: ExchangeHandler, form: Any
+) -> str:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + LOCKED_SECONDS
+    async with handler.server.hub.writers:
+        while True:
+            try:
+                return answer(handler, form)
+            except sqlite3.OperationalError as error:
+                if not is_locked(error) or loop.time() >= deadline:
+                    raise
+            await asyncio.sleep(_LOCKED_PAUSE)
+
+
+def is_too_long(content: Content) -> bool:
+    """Whether nobody would deliver it."""
+    is_long = len(content.text.encode("utf-8", "replace")) > MAX_TEXT
+    return is_long or len(build_sent(content)) > MAX_WRITTEN
+
+
+def _send_friend(handler: ExchangeHandler, form: forms.SendForm) -> str:
+    session = handler.server.hub.find(form.psessionid)
+    if session is None:
+        return wire.build_refusal(NOT_LOGGED_IN)
+    storage = handler.server.storage
+    person = session.meaning_of(form.to, "person")
+    if storage.are_friends(session.account, person):
+        return _send(handler, form, Conversation("friend", person))
+    # Who does not know strangers' messages got one as a friend's, and answers it as such.
+    room = storage.session_origin(session.account, person)
+    return _send(handler, form, Conversation("session", person) if room else None, room)
+
+
+def _send_group(handler: ExchangeHandler, form: forms.GroupSendForm) -> str:
+    # SmartQQBot 2016 answered to the code.
+    return _send(handler, form, _room(handler, form.psessionid, form.gid, "group", "code"))
+
+
+def _send_discussion(handler: ExchangeHandler, form: forms.DiscussionSendForm) -> str:
+    return _send(handler, form, _room(handler, form.psessionid, form.did, "discussion"))
+
+
+def _room(
+    handler: ExchangeHandler, psessionid: str, made: int, *spaces: str
+) -> Conversation | None:
+    session = handler.server.hub.find(psessionid)
+    kind = spaces[0]
+    for space in spaces if session else ():
+        number = session.meaning_of(made, space) if session else 0
+        if session and handler.server.storage.is_member(number, session.account):
+            is_there = handler.server.storage.room_kind(number) == kind
+            return Conversation(kind, number) if is_there else None
+    return None
+
+
+# --- temporary sessions -----------------------------------------------------------------------
+
+
+def _signature(handler: ExchangeHandler, form: forms.SignatureForm) -> str:
+    session = handler.server.hub.find(form.psessionid)
+    if session is None or session.kicked is not None:
+        return wire.build_refusal(NOT_LOGGED_IN)
+    person = session.meaning_of(form.to, "person")
+    room = _origin(handler, session, form, person)
+    if not room:
+        return wire.build_refusal(UNKNOWN_CONTACT)
+    value = Secret(secrets.token_hex(32))
+    handler.server.strangers.put((session.psessionid, form.to), (value, room))
+    return session.exchanges.signature.answer(value)
+
+
+def _origin(
+    handler: ExchangeHandler, session: PollSession, form: forms.SignatureForm, person: int
+) -> int:
+    """The room that brought the two together; 0 if there is none."""
+    storage = handler.server.storage
+    kind = "discussion" if form.service_type == DISCUSSION else "group"
+    room = session.meaning_of(form.origin, kind)
+    both = {session.account, person}
+    if storage.room_kind(room) == kind and both <= storage.member_numbers(room):
+        return room
+    # twqq 2014 always sent the same number: any room that both are in will do.
+    is_other = person != session.account
+    return storage.shared_room(session.account, person) if is_other else 0
+
+
+def _send_session(handler: ExchangeHandler, form: forms.SessionSendForm) -> str:
+    session = handler.server.hub.find(form.psessionid)
+    given, room = handler.server.strangers.get((form.psessionid, form.to)) or ("", 0)
+    person = session.meaning_of(form.to, "person") if session else 0
+    is_signed = bool(given) and is_same(given, form.signature)
+    return _send(handler, form, Conversation("session", person) if is_signed else None, room)
+
+
+def _file(handler: ExchangeHandler, form: forms.FileForm) -> str:
+    """Nobody can offer a file here: whoever asks for one is told that it is not there."""
+    session = handler.server.hub.find(form.psessionid)
+    is_over = session is None or session.kicked is not None
+    return wire.build_refusal(NOT_LOGGED_IN if is_over else UNKNOWN_CONTACT)
+
+
+ANSWERS: dict[object, Answer] = {
+    webqq3.POLL.name: _poll,
+    webqq3.SEND_FRIEND.name: _patient(_send_friend),
+    webqq3.SEND_GROUP.name: _patient(_send_group),
+    webqq3.SEND_DISCUSSION.name: _patient(_send_discussion),
+    webqq3.SIGNATURE.name: _signature,
+    webqq3.SEND_SESSION.name: _patient(_send_session),
+    webqq3.FILE.name: _file,
+}

@@ -1,0 +1,99 @@
+"""Profiles, signatures, friend requests."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from ...protocol import forms, webqq3, wire
+from ...protocol.models import FriendInfo, Profile, SelfInfo, SendReply, Signature
+from ..handlers import (
+    BAD_REQUEST,
+    SESSION_GONE,
+    UNKNOWN_CONTACT,
+    Answer,
+    ExchangeHandler,
+    in_session,
+)
+from ..hub import PollSession
+
+__all__ = ["ANSWERS"]
+
+
+#: What anybody is told of a person. The rest is for their friends and themselves.
+_FOR_ALL = frozenset({"uin", "nick", "face", "gender"})
+
+
+def _told(profile: Profile, only: frozenset[str] | None = None) -> dict[str, object]:
+    names = (field.name for field in fields(Profile))
+    return {name: getattr(profile, name) for name in names if only is None or name in only}
+
+
+def _self_info(handler: ExchangeHandler, session: PollSession, _form: forms.SelfInfoForm) -> str:
+    profile = handler.server.storage.profile(session.account)
+    if profile is None:
+        return wire.build_refusal(SESSION_GONE)
+    info = SelfInfo(**_told(profile), vfwebqq=session.vfwebqq)  # type: ignore[arg-type]  # its own fields
+    return session.exchanges.self_info.answer(info)
+
+
+def _friend_info(handler: ExchangeHandler, session: PollSession, form: forms.FriendInfoForm) -> str:
+    number = session.meaning_of(form.uin, "person")
+    profile = handler.server.storage.profile(number)
+    if profile is None:
+        return wire.build_refusal(UNKNOWN_CONTACT)
+    # The QQ number, too, Tencent kept back from strangers.
+    told = {**_told(profile, _FOR_ALL), "account": 0}
+    if _is_close(handler, session, number):
+        told = {**_told(profile), "status": handler.server.hub.status_of(number)}
+    told["uin"] = form.uin
+    return session.exchanges.friend_info.answer(FriendInfo(**told))  # type: ignore[arg-type]  # its own fields
+
+
+def _is_close(handler: ExchangeHandler, session: PollSession, number: int) -> bool:
+    """Whether an account is a friend of the session's, or its own."""
+    is_own = number == session.account
+    return is_own or handler.server.storage.are_friends(session.account, number)
+
+
+def _long_nick(handler: ExchangeHandler, session: PollSession, form: forms.LongNickForm) -> str:
+    number = session.meaning_of(form.uin, "person")
+    account = handler.server.storage.account(number)
+    if account is None:
+        return wire.build_refusal(UNKNOWN_CONTACT)
+    text = account.lnick if _is_close(handler, session, number) else ""
+    return session.exchanges.long_nick.answer((Signature(form.uin, text),))
+
+
+def _set_long_nick(
+    handler: ExchangeHandler, session: PollSession, form: forms.SetLongNickForm
+) -> str:
+    try:
+        handler.server.storage.change_profile(session.account, {"lnick": form.text})
+    except ValueError as error:
+        return wire.build_refusal(BAD_REQUEST, str(error))
+    handler.server.hub.contacts_changed({session.account})
+    return session.exchanges.set_long_nick.answer(SendReply(0, "ok"))
+
+
+def _accept_friend(
+    handler: ExchangeHandler, session: PollSession, form: forms.AcceptFriendForm
+) -> str:
+    storage = handler.server.storage
+    if storage.request(session.account, form.account) is None:
+        return wire.build_refusal(UNKNOWN_CONTACT)
+    storage.befriend(session.account, form.account)
+    try:
+        storage.set_mark(session.account, form.account, form.mark)
+    except ValueError as error:
+        return wire.build_refusal(BAD_REQUEST, str(error))
+    handler.server.hub.befriended(session.account, form.account, "verify_pass_add")
+    return session.exchanges.accept_friend.answer(SendReply(0, "ok"))
+
+
+ANSWERS: dict[object, Answer] = {
+    webqq3.SELF_INFO.name: in_session(_self_info),
+    webqq3.FRIEND_INFO.name: in_session(_friend_info),
+    webqq3.LONG_NICK.name: in_session(_long_nick),
+    webqq3.SET_LONG_NICK.name: in_session(_set_long_nick),
+    webqq3.ACCEPT_FRIEND.name: in_session(_accept_friend),
+}

@@ -1,0 +1,151 @@
+"""What clients of SmartQQ asked qun.qq.com for: public numbers of friends, groups and members.
+
+SmartQQBot 2016 does not sign in without it, and qqbot (till 2017) took the numbers from here.
+The pages of qun.qq.com took a POST with `bkn`, which proves the cookie skey; who it is the
+cookies tell. Forms: the two programs' sources; there is no other document.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from ...protocol import wire
+from ...protocol.hashes import bkn
+from ...protocol.wireformat import SMARTQQ_FORMAT
+from ..handlers import Handler
+from ..state import ServerState
+from ..storage import MemberRow
+
+__all__ = ["ROUTES", "QunHandler"]
+
+#: ``ec`` of who is not signed in.
+_NOT_SIGNED_IN = 4
+#: ``ec`` for a group that one is not in.
+_NO_SUCH_GROUP = 7
+
+#: What a group calls its levels, by default; "lv" of a member is a key here.
+_LEVELS = {"1": "潜水", "2": "冒泡", "3": "吐槽", "4": "活跃", "5": "话唠", "6": "传说"}
+
+_Answer: TypeAlias = "dict[str, object]"
+Question: TypeAlias = Callable[["QunHandler", int], _Answer]
+
+
+class QunHandler(Handler):
+    """One of the questions."""
+
+    def initialize(self, server: ServerState, **route: Any) -> None:
+        """Called by Tornado with the route's arguments."""
+        super().initialize(server)
+        self.question: Question = route["question"]
+
+    def post(self) -> None:
+        """Answer, if bkn and cookies fit together."""
+        skey = self.get_cookie("skey", "") or ""
+        session = self.server.hub.find(self.get_cookie("ptwebqq"), "ptwebqq")
+        is_proved = bool(skey) and self.get_body_argument("bkn", "") == str(bkn(skey))
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        if session is None or not is_proved:
+            self.write(SMARTQQ_FORMAT.dump({"ec": _NOT_SIGNED_IN}))
+            return
+        self.write(SMARTQQ_FORMAT.dump(self.question(self, session.account)))
+
+    def group(self) -> int:
+        """The group that is asked about."""
+        digits = self.get_body_argument("gc", "")
+        return int(digits) if digits.isdecimal() and len(digits) < 19 else 0
+
+
+def _name(text: str) -> str:
+    return wire.escape(text)
+
+
+def _friends(handler: QunHandler, me: int) -> _Answer:
+    storage = handler.server.storage
+    headings = {0: "", **dict(storage.headings(me))}
+    rows = storage.friend_rows(me)
+    lists: _Answer = {}
+    for number, name in headings.items():
+        mems = [
+            {"name": _name(row.mark or row.account.nick), "uin": row.account.number}
+            for row in rows
+            if row.category == number
+        ]
+        lists[str(number)] = {"gname": _name(name), "mems": mems} if number else {"mems": mems}
+    return {"ec": 0, "result": lists}
+
+
+def _groups(handler: QunHandler, me: int) -> _Answer:
+    lists: dict[str, list[object]] = {"create": [], "manage": [], "join": []}
+    storage = handler.server.storage
+    for room in storage.groups(me):
+        entry = {"gc": room.number, "gn": _name(room.name), "owner": room.owner}
+        is_admin = storage.is_admin(room.number, me)
+        kind = "create" if room.owner == me else "manage" if is_admin else "join"
+        lists[kind].append(entry)
+    return {"ec": 0, **{kind: entries for kind, entries in lists.items() if entries}}
+
+
+def _members(handler: QunHandler, me: int) -> _Answer:
+    storage, group = handler.server.storage, handler.group()
+    room = storage.group(group)
+    if room is None or not storage.is_member(group, me):
+        return {"ec": _NO_SUCH_GROUP}
+    rows = storage.member_rows(group)
+    return {
+        "ec": 0,
+        "adm_max": 10,
+        "adm_num": sum(row.is_admin for row in rows),
+        "count": len(rows),
+        "levelname": _LEVELS,
+        "max_count": 2000,
+        "mems": [_member(row, room.owner) for row in rows],
+        "search_count": len(rows),
+        "svr_time": int(time.time()),
+        "vecsize": 1,
+    }
+
+
+def _member(row: MemberRow, owner: int) -> _Answer:
+    role = 0 if row.account.number == owner else 1 if row.is_admin else 2
+    return {
+        "card": _name(row.card),
+        "flag": 0,
+        "g": {"male": 0, "female": 1}.get(row.gender, 255),
+        "join_time": row.joined,
+        "last_speak_time": 0,
+        "lv": {"level": 1, "point": 0},
+        "nick": _name(row.account.nick),
+        "qage": 0,
+        "role": role,
+        "tags": "-1",
+        "uin": row.account.number,
+    }
+
+
+def _new_members(handler: QunHandler, me: int) -> _Answer:
+    storage, group = handler.server.storage, handler.group()
+    room = storage.group(group)
+    if room is None or not storage.is_member(group, me):
+        return {"ec": _NO_SUCH_GROUP}
+    rows = storage.member_rows(group)
+    return {
+        "ec": 0,
+        "adm": [row.account.number for row in rows if row.is_admin],
+        "cards": {str(row.account.number): _name(row.card) for row in rows if row.card},
+        "friends": sorted(storage.friend_numbers(me) & storage.member_numbers(group)),
+        "join": {str(row.account.number): row.joined for row in rows},
+        "mems": [{"u": row.account.number, "n": _name(row.account.nick)} for row in rows],
+        "owner": room.owner,
+        "remarks": {str(row.account.number): _name(row.mark) for row in storage.friend_rows(me)},
+    }
+
+
+#: Paths of qun.qq.com, and one of qinfo.clt.qq.com.
+ROUTES: tuple[tuple[str, Question], ...] = (
+    (r"/cgi-bin/qun_mgr/get_friend_list", _friends),
+    (r"/cgi-bin/qun_mgr/get_group_list", _groups),
+    (r"/cgi-bin/qun_mgr/search_group_members", _members),
+    (r"/cgi-bin/qun_info/get_group_members_new", _new_members),
+)
