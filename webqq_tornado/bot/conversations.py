@@ -16,10 +16,10 @@ class ConversationQueues:
     """A queue for each conversation that has something to do, and a task that does it.
 
     Example:
-        >>> lanes = Lanes()
-        >>> lanes.put("Ann", handle_first)
-        >>> lanes.put("Ann", handle_second)  # after the first
-        >>> lanes.put("Bob", handle_other)  # meanwhile
+        >>> queues = ConversationQueues()
+        >>> queues.put("Ann", handle_first)
+        >>> queues.put("Ann", handle_second)  # after the first
+        >>> queues.put("Bob", handle_other)  # meanwhile
     """
 
     def __init__(self) -> None:

@@ -85,7 +85,7 @@ class KeyValueStore(MutableMapping[str, Any]):
         self._values, self.namespace = values, namespace
 
     def __repr__(self) -> str:
-        return f"<Drawer {self.namespace!r} of {len(self)}>"
+        return f"<KeyValueStore {self.namespace!r} of {len(self)}>"
 
     def __getitem__(self, key: str) -> Any:
         value = self._values.get(self.namespace, key, _MISSING)

@@ -87,8 +87,8 @@ class Registry:
     """The scopes of one bot, in order: its own commands, the program, the plugins.
 
     Example:
-        >>> scopes = Scopes("commands", "")
-        >>> scopes.current
+        >>> registry = Registry("commands", "")
+        >>> registry.current
         <Scope '' open>
     """
 

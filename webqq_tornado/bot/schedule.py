@@ -133,8 +133,8 @@ class Scheduler:
         clock: the time; Unix time in seconds.
 
     Example:
-        >>> timetable = Timetable(Every(60), lambda: print("a minute"), IOLoop.current())
-        >>> timetable.start()
+        >>> scheduler = Scheduler(Every(60), lambda: print("a minute"), IOLoop.current())
+        >>> scheduler.start()
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class SavedSession(NamedTuple):
         cookies: arguments for `CookieJar.set`, one for each cookie.
 
     Example:
-        >>> kept = KeptSession.load(Path("10001.session"))
+        >>> kept = SavedSession.load(Path("10001.session"))
         >>> if kept is not None:
         ...     kept.restore(jar)
     """
@@ -46,7 +46,7 @@ class SavedSession(NamedTuple):
     cookies: tuple[dict[str, Any], ...]
 
     def __repr__(self) -> str:
-        return f"<KeptSession of {self.account} in {self.dialect}>"
+        return f"<SavedSession of {self.account} in {self.dialect}>"
 
     @classmethod
     def load(cls, path: Path) -> SavedSession | None:

@@ -42,7 +42,7 @@ class Flow(HTTPStream):
         total: of how much; None if nobody knows.
 
     Example:
-        >>> class Count(ReadyFlow):
+        >>> class Count(Flow):
         ...     def begin(self):
         ...         yield "http://example.org/", self.seen
         ...
