@@ -20,7 +20,7 @@ from ..protocol.endpoints import Endpoints
 from ..protocol.models import Secret, Session
 from .link_defaults import REQUEST_TIMEOUT
 from .login import Login, OnCaptcha, OnQR, PasswordLogin, QRLogin
-from .savedsession import SavedSession, cookies_of
+from .saved_session import SavedSession, cookies_of
 from .store import Store
 
 __all__ = ["SessionKeeper"]

@@ -11,7 +11,7 @@ import pytest
 from servers.town import Town
 
 from webqq_tornado.client import Client, Endpoints, LoginError, State, Store
-from webqq_tornado.client.savedsession import SavedSession
+from webqq_tornado.client.saved_session import SavedSession
 from webqq_tornado.protocol.models import FriendMessage
 
 
