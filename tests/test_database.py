@@ -42,9 +42,7 @@ def test_an_older_file_is_taken_on_with_all_that_is_in_it(tmp_path):
 def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path):
     path = tmp_path / "list.db"
     open_database(path, STEPS[:1], **WORDS).close()
-    with pytest.raises(
-        DatabaseError, match=r"can not be used as a list \(.*nonsense.*take another"
-    ):
+    with pytest.raises(DatabaseError, match=r"cannot be used as a list \(.*nonsense.*take another"):
         open_database(path, [STEPS[0], "CREATE TABLE d (e); nonsense;"], **WORDS)
     again = open_database(path, STEPS[:1], **WORDS)
     assert again.execute("SELECT name FROM sqlite_master").fetchall() == [("a",)]
@@ -77,7 +75,7 @@ def test_a_transaction_within_another_is_part_of_it(db):
     assert db.execute("SELECT * FROM a").fetchall() == []
 
 
-def test_a_transaction_that_can_not_be_ended_swallows_nothing_that_follows(tmp_path):
+def test_a_transaction_that_cannot_be_ended_swallows_nothing_that_follows(tmp_path):
     db = open_database(
         tmp_path / "list.db",
         [

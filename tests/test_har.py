@@ -156,7 +156,7 @@ async def test_a_body_that_is_no_text_is_found_again(har: Path):
 async def test_a_replay_has_no_web_sockets(har: Path):
     await recorded(har)
     async with HTTPStream(replay=HARReplay(har)) as again:
-        with pytest.raises(ReplayError, match="web socket"):
+        with pytest.raises(ReplayError, match="WebSocket"):
             await again.fetch("ws://127.0.0.1:1/")
 
 
@@ -367,7 +367,7 @@ async def test_a_chain_may_be_cancelled_in_a_streamed_answer(har: Path):
         lambda entry: entry["response"]["headers"].append({"name": "X"}),
     ],
 )
-async def test_an_entry_that_can_not_be_played_is_told_before_it_is(har: Path, spoil):
+async def test_an_entry_that_cannot_be_played_is_told_before_it_is(har: Path, spoil):
     await recorded(har)
     log = json.loads(har.read_text())
     spoil(log["log"]["entries"][1])
@@ -394,7 +394,7 @@ async def test_a_recording_that_raises_is_the_error_of_its_link():
         assert stream.stats().in_flight == 0
 
 
-async def test_a_recording_that_can_not_be_written_is_not_lost(har: Path):
+async def test_a_recording_that_cannot_be_written_is_not_lost(har: Path):
     async with scripted(shop) as server, HTTPStream() as stream:
         recorder = HARRecorder(stream, har.parent / "none" / "flow.har")
         await stream.fetch(f"{server.url}/list")
@@ -599,7 +599,7 @@ async def test_only_the_owner_may_read_the_file(har: Path):
     assert [path.name for path in har.parent.iterdir()] == ["flow.har"]
 
 
-async def test_what_can_not_be_written_leaves_the_file_as_it_was(har: Path, monkeypatch):
+async def test_what_cannot_be_written_leaves_the_file_as_it_was(har: Path, monkeypatch):
     har.write_text("older")
     async with HTTPStream() as stream:
         recorder = HARRecorder(stream, har)

@@ -33,7 +33,7 @@ class Auth:
             credentials, such as "https://api.example.org/v1/". By default it is scheme, host and
             port of the first request that could have had them: no link or redirect takes them
             elsewhere. Override `covers` for credentials of several hosts. Those of http and https
-            are for the web sockets (ws, wss) of the same place, too.
+            are for the WebSockets (ws, wss) of the same place, too.
 
     Attributes:
         renew_timeout: seconds that `renew` and the chain that follows it may take, 120 by default;

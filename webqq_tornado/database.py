@@ -35,7 +35,7 @@ _STATEMENTS = 256
 
 
 class DatabaseError(Exception):
-    """A file can not be used; the message says which, why, and what to do."""
+    """A file cannot be used; the message says which, why, and what to do."""
 
 
 class _Connection(sqlite3.Connection):
@@ -106,13 +106,13 @@ def open_database(
         migrations: SQL, one script a version; `user_version` in the file says how many were
             taken.
         role: what the file is, for messages: "the server's database".
-        remedy: what one can do when it can not be used.
+        remedy: what one can do when it cannot be used.
         patience: seconds that a statement waits, and the loop with it, while another program
             writes; those that follow wait no longer until one has succeeded. The steps of
             `migrations` wait longer.
 
     Raises:
-        DatabaseError: it is no such database, of a newer version, or can not be written.
+        DatabaseError: it is no such database, of a newer version, or cannot be written.
 
     Example:
         >>> db = open_database(":memory:", ["CREATE TABLE a (b);"], role="a list", remedy="none")
@@ -143,7 +143,7 @@ def open_database(
         if _DAMAGE.search(why):
             saved = f"see what `sqlite3 {shlex.quote(str(path))} .recover` saves"
             remedy = f"put a copy of it back, or {saved}, or {remedy}"
-        raise DatabaseError(f"{path}: can not be used as {role} ({why}); {remedy}") from error
+        raise DatabaseError(f"{path}: cannot be used as {role} ({why}); {remedy}") from error
     return db
 
 

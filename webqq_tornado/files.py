@@ -235,7 +235,7 @@ def replaced_file(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
         path: of the file.
 
     Raises:
-        OSError: it can not be written.
+        OSError: it cannot be written.
 
     Example:
         >>> with replaced_file("flow.har") as file:

@@ -117,7 +117,7 @@ class HARRecorder:
         """Write the file as it is now.
 
         Raises:
-            OSError: it can not be written.
+            OSError: it cannot be written.
         """
         learned = self._masker.learned_pattern()
         creator = json.dumps({"name": "webqq_tornado", "version": "1"})
@@ -248,7 +248,7 @@ class HARReplay:
         repeats: the last answer to the same request is given again when it is asked more often.
 
     Raises:
-        OSError: the file can not be read.
+        OSError: the file cannot be read.
         ValueError: it is no HAR.
 
     Example:

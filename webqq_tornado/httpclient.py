@@ -631,7 +631,7 @@ def _error_of(error: Exception, request: Request) -> Exception:
 
 
 def _refusal_of(error: BaseException, request: Request) -> Exception:
-    """Why a request can not be sent at all."""
+    """Why a request cannot be sent at all."""
     if isinstance(error, StreamError):
         return _error_of(error, request)
     cause = error.__cause__

@@ -59,7 +59,7 @@ class Retry:
         statuses: of responses that are tried again.
         errors: classes of errors that are.
         methods: that may be sent again; give more where the server knows doubles by a key of
-            their own. Of other methods a request is tried again only if it can not have been
+            their own. Of other methods a request is tried again only if it cannot have been
             worked on: no connection, or status 429 or 503 with a `Retry-After`.
         when: gets the `Attempt`, and decides instead of `statuses` and `errors`.
         max_retry_after: seconds; where the server asks for more with `Retry-After` what came
@@ -114,7 +114,7 @@ class Retry:
 
 
 def _answer(outcome: Response | Exception) -> Response | Exception:
-    """What is judged: of a web socket that was refused, the answer to its handshake."""
+    """What is judged: of a WebSocket that was refused, the answer to its handshake."""
     response = outcome.response if isinstance(outcome, ProtocolError) else None
     return response if isinstance(response, Response) else outcome
 

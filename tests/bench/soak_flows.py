@@ -102,7 +102,7 @@ class Ground:
             raise AssertionError(f"{request!r}: {error!r}, and no {kind.__name__}")
 
     def ws(self, path: str) -> str:
-        """The URL of one of the odd web sockets."""
+        """The URL of one of the odd WebSockets."""
         return str(self.soak["sockets"]).replace("http", "ws") + path
 
 
@@ -413,7 +413,7 @@ async def web_sockets(ground: Ground) -> None:
 
         chain = ground.stream.add_request(url, read)
         chain.send("0")
-        ground.expect(await _end(chain) == "done", f"a web socket: {chain.error!r}")
+        ground.expect(await _end(chain) == "done", f"a WebSocket: {chain.error!r}")
         ground.expect(heard == [str(n) for n in range(5)], "messages")
 
 
@@ -431,7 +431,7 @@ async def odd_web_sockets(ground: Ground) -> None:
     left = ground.stream.add_request(ground.ws("/mute/0"), lambda _: None)
     await asyncio.sleep(0.05)
     left.cancel()
-    ground.expect(await _end(left) == "cancelled", "a web socket that was left")
+    ground.expect(await _end(left) == "cancelled", "a WebSocket that was left")
 
 
 @flow
@@ -613,7 +613,7 @@ async def tornado_client(ground: Ground) -> None:
 
 
 def begin_lasting(ground: Ground) -> list[Chain]:
-    """Chains for the whole soak: polls by README's idiom, events, web sockets, lines."""
+    """Chains for the whole soak: polls by README's idiom, events, WebSockets, lines."""
     app = str(ground.soak["app"])
 
     def poll(response: Response) -> object:

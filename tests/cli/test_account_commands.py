@@ -224,7 +224,7 @@ async def test_history_exports_to_standard_output_and_through_links(tmp_path):
         assert json.loads((tmp_path / "file").read_text())["text"] == "just now"
         for path in (str(tmp_path / "no" / "file"), "/dev/full"):
             said = await one.run("history", "--export", path, code=1)
-            assert f"{path} can not be written" in said
+            assert f"{path} cannot be written" in said
             assert said.count("\n") == 1
 
 
@@ -236,7 +236,7 @@ def test_an_export_that_fails_leaves_the_file_as_it_was(tmp_path):
         yield "one"
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(click.ClickException, match=r"can not be written \(the disk is full"):
+    with pytest.raises(click.ClickException, match=r"cannot be written \(the disk is full"):
         _write(file, lines())
     assert file.read_text() == "of yesterday"
     assert [each.name for each in tmp_path.iterdir()] == ["messages.jsonl"]
@@ -279,7 +279,7 @@ async def in_a_shell(one: Shell, line: str) -> tuple[int | None, str]:
 async def test_a_full_disk_is_told_in_one_line(tmp_path, command):
     async with shell(tmp_path) as one:
         code, errors = await in_a_shell(one, f"$qq {command} >/dev/full")
-    assert (code, errors) == (1, "Error: the output can not be written: No space left on device\n")
+    assert (code, errors) == (1, "Error: the output cannot be written: No space left on device\n")
 
 
 async def test_a_closed_standard_input_holds_nothing_to_send(tmp_path):
@@ -353,7 +353,7 @@ async def test_the_history_with_a_stranger_names_who_there_is(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["noise", "folder", "pages"])
-async def test_a_history_that_can_not_be_read_is_one_line(tmp_path, damage):
+async def test_a_history_that_cannot_be_read_is_one_line(tmp_path, damage):
     async with shell(tmp_path) as one:
         for _ in range(30):
             await one.run("send", "Bob", "hello " * 100)

@@ -86,7 +86,7 @@ async def the_user(running: Command) -> AsyncIterator[tuple[Client, Ear]]:
 
 
 async def failure(tmp_path: Path, *arguments: str, **environment: str) -> str:
-    """What a command that can not work says on stderr."""
+    """What a command that cannot work says on stderr."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "webqq_tornado", *arguments),
         stdin=subprocess.DEVNULL,
@@ -273,9 +273,9 @@ async def test_errors_of_a_login_are_one_line(tmp_path: Path):
         (("--config", "none.toml"), {}, "config file none.toml: there is no such file"),
         (("--config", "broken.toml"), {}, "is not TOML"),
         (("--config", "unknown.toml"), {}, "unknown key 'prot'"),
-        (("--state-dir", "file/x"), {}, "can not be used"),
+        (("--state-dir", "file/x"), {}, "cannot be used"),
         (("run", "nomodule"), {}, "not of the form"),
-        (("run", "no_such_module:Flow"), {}, "can not be imported"),
+        (("run", "no_such_module:Flow"), {}, "cannot be imported"),
         (("run", "json:JSONDecoder"), {}, "not a subclass of HTTPStream"),
         (("run", "json:Nothing"), {}, "has no such name"),
         ((), {"WEBQQ_PORT": "many"}, "WEBQQ_PORT"),
@@ -301,7 +301,7 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path):
     async with Town() as town:
         errors = await failure(tmp_path, "--port", str(town.port))
     assert errors == (
-        f"Error: can not listen on 127.0.0.1 port {town.port}: it is taken; "
+        f"Error: cannot listen on 127.0.0.1 port {town.port}: it is taken; "
         "give --port another one, or 0 for a free one\n"
     )
 

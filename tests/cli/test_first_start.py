@@ -126,7 +126,7 @@ def test_a_disk_that_is_full_changes_no_password(place: Place, monkeypatch):
     first = place.start()
     place.file.write_text("")
     monkeypatch.setattr("os.replace", _no_room)
-    with pytest.raises(click.ClickException, match="can not be written: the disk is full"):
+    with pytest.raises(click.ClickException, match="cannot be written: the disk is full"):
         place.start()
     account = place.storage.account(first.bot.account)
     assert account.password == hashlib.md5(first.bot.password.encode()).digest()

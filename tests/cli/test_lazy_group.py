@@ -74,8 +74,8 @@ async def test_a_command_that_was_mistyped_is_guessed(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "code", "says"),
     [
-        ("--version >/dev/full", 1, "the output can not be written: No space left on device"),
-        ("history --help >/dev/full", 1, "the output can not be written: No space left on device"),
+        ("--version >/dev/full", 1, "the output cannot be written: No space left on device"),
+        ("history --help >/dev/full", 1, "the output cannot be written: No space left on device"),
         ("--help | head -0", 0, None),
         ("--version >&-", 0, None),
         ("--version <&- 2>&-", 0, None),
@@ -101,7 +101,7 @@ async def test_whatever_the_output_is_there_is_no_traceback(tmp_path, text, code
         (("send", "Bob", b"\xff".decode("utf-8", "surrogateescape")), "is not UTF-8 text"),
     ],
 )
-async def test_what_can_not_be_is_wrong_usage(tmp_path: Path, words, says):
+async def test_what_cannot_be_is_wrong_usage(tmp_path: Path, words, says):
     ended = await run(tmp_path, *words, WEBQQ_PORT="0")
     assert ended.code == 2
     assert says in ended.error

@@ -57,7 +57,7 @@ async def test_the_password_that_the_first_start_has_kept_is_the_new_one(tmp_pat
         (PASSWORD, "The new password is the current"),
     ],
 )
-async def test_a_password_that_can_not_be_is_told_why(tmp_path: Path, new: str, said: str) -> None:
+async def test_a_password_that_cannot_be_is_told_why(tmp_path: Path, new: str, said: str) -> None:
     async with shell(tmp_path) as one:
         file = _file(tmp_path, new)
         assert said in await one.run("password", "--new-password-file", file, code=1)

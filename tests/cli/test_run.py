@@ -94,7 +94,7 @@ async def test_what_is_wrong_with_a_call_is_wrong_usage(folder: Path, words, say
         ("flows/none.py:Ask", "flows/none.py: there is no such file"),
         ("./flows:Ask", "flows: it is a folder"),
         ("flows/mine.py:Aks", "has no such name; it has the flows Ask, Fails, Polls"),
-        ("no_such_module:Ask", "can not be imported: ModuleNotFoundError"),
+        ("no_such_module:Ask", "cannot be imported: ModuleNotFoundError"),
     ],
 )
 async def test_a_flow_that_is_not_there_is_one_line(folder: Path, spec, says):
@@ -108,7 +108,7 @@ async def test_what_a_flow_raises_when_it_is_made_is_shown_with_its_own_lines(fo
     (folder / "raising.py").write_text("def f():\n    1 / 0\nf()\n")
     for spec, says in (
         ("flows/mine.py:Broken", "Broken() failed: FileNotFoundError: [Errno 2] gone: 'x.cfg'"),
-        ("raising.py:X", "raising.py can not be imported: ZeroDivisionError: division by zero"),
+        ("raising.py:X", "raising.py cannot be imported: ZeroDivisionError: division by zero"),
     ):
         ended = await run(folder, "run", spec)
         assert (ended.code, ended.error) == (1, says)
@@ -193,4 +193,4 @@ async def test_a_full_disk_is_one_line_however_many_print(folder: Path):
         command = f"PYTHONUNBUFFERED=1 $qq run flows/mine.py:Ask {server.url} 20 >/dev/full"
         ended = await line(folder, command)
     assert ended.code == 1
-    assert ended.errors == "Error: the output can not be written: No space left on device\n"
+    assert ended.errors == "Error: the output cannot be written: No space left on device\n"

@@ -108,7 +108,7 @@ async def test_one_who_fails_to_read_fails_the_login():
         await _suspect(town)
 
         def fail(picture: bytes) -> str:
-            raise ValueError("can not see")
+            raise ValueError("cannot see")
 
-        with pytest.raises(ValueError, match="can not see"):
+        with pytest.raises(ValueError, match="cannot see"):
             await _client(town, fail).login()

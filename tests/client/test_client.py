@@ -133,7 +133,7 @@ async def test_a_server_that_was_away_is_found_again_and_nothing_is_lost_or_doub
     assert heard == [f"{n}" for n in range(25)]
 
 
-async def test_what_can_not_be_sent_any_more_is_said(caplog):
+async def test_what_cannot_be_sent_any_more_is_said(caplog):
     async with Town() as town:
         ann, _ = town.client(town.ann)
         bob, _ = town.client(town.bob)

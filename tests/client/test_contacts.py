@@ -130,7 +130,7 @@ async def test_a_number_that_the_server_does_not_tell_is_0():
         assert front.asked["/api/get_friend_uin2"] == 1
 
 
-async def test_who_is_offline_can_not_ask():
+async def test_who_is_offline_cannot_ask():
     async with ann_behind_a_front() as (_, _front, ann):
         bob = ann.find("Bob")
         await ann.logout()

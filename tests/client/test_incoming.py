@@ -415,7 +415,7 @@ async def test_those_that_may_end_the_process_are_handled_first_and_one_by_one(s
             await until(lambda: "new" in may_end)
 
 
-async def test_an_event_that_can_not_be_taken_is_logged_and_those_behind_it_are_heard(
+async def test_an_event_that_cannot_be_taken_is_logged_and_those_behind_it_are_heard(
     store, monkeypatch, caplog
 ):
     async with Town() as town:

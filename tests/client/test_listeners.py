@@ -1,4 +1,4 @@
-"""Functions that clients and bots call: sync or async, or refused where that can not be."""
+"""Functions that clients and bots call: sync or async, or refused where that cannot be."""
 
 from __future__ import annotations
 

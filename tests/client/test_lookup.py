@@ -114,7 +114,7 @@ async def test_what_is_no_contact_is_sent_nothing():
             ann.send(ann.find("jack"), "hello")
 
 
-async def test_who_is_offline_can_not_be_asked_for_numbers():
+async def test_who_is_offline_cannot_be_asked_for_numbers():
     async with two_jacks() as (_, ann):
         await ann.logout()
         with pytest.raises(SendError, match="log in first"):

@@ -307,7 +307,7 @@ async def test_a_group_is_found_again_by_the_next_one(store, caplog):
 # -- a disk that is full -----------------------------------------------------------------------
 
 
-async def test_what_can_not_be_written_is_not_accepted(store):
+async def test_what_cannot_be_written_is_not_accepted(store):
     async with scene(store) as one:
         store._db.execute("PRAGMA query_only=1")  # SQLite's word for it is another one
         with pytest.raises(StoreError, match="the message to Bob is not accepted: make room"):
@@ -317,7 +317,7 @@ async def test_what_can_not_be_written_is_not_accepted(store):
         assert await one.heard("two") == ["two"]
 
 
-async def test_a_store_that_can_not_be_written_stops_nothing_that_is_under_way(store, caplog):
+async def test_a_store_that_cannot_be_written_stops_nothing_that_is_under_way(store, caplog):
     async with scene(store) as one:
         receipt = one.ann.send(one.ann.find("Bob"), "one")
         store._db.execute("PRAGMA query_only=1")

@@ -191,7 +191,7 @@ async def test_a_session_that_is_over_after_a_silence_is_followed_by_a_new_one(d
 @pytest.mark.parametrize(
     "trouble", [CLOSE, Say(b"<html>502</html>", 502), Say(b"garbage")], ids=str
 )
-async def test_a_session_that_can_not_be_taken_up_at_once_is_taken_up_later(dialect, trouble):
+async def test_a_session_that_cannot_be_taken_up_at_once_is_taken_up_later(dialect, trouble):
     async with scene(dialect) as one:
         before = one.ann.session.psessionid
         one.front.say(LOGIN2, *[trouble] * 3)
@@ -233,7 +233,7 @@ async def test_a_login_that_meets_trouble_is_tried_until_it_works(dialect, answe
         assert one.states == [State.RECONNECTING, State.ONLINE]
 
 
-async def test_contacts_that_can_not_be_fetched_are_asked_for_again(dialect):
+async def test_contacts_that_cannot_be_fetched_are_asked_for_again(dialect):
     async with scene(dialect) as one:
         one.front.say("/api/get_user_friends2", Say(b"", 502), Say(b"garbage"))
         one.front.say("/api/get_group_name_list_mask2", CLOSE)

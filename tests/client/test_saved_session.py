@@ -137,7 +137,7 @@ async def test_a_folder_in_its_place_is_no_hindrance(tmp_path, caplog):
         client = _client(town, tmp_path / "ann", "correct horse")
         await client.login()
         await client.logout()
-    for words in ("it is a folder", "can not be kept", "can not be removed"):
+    for words in ("it is a folder", "cannot be kept", "cannot be removed"):
         assert any(words in record.message for record in caplog.records)
     caplog.clear()
 

@@ -71,7 +71,7 @@ def test_a_file_of_a_newer_version_is_refused_with_a_remedy(tmp_path):
 
 def test_a_file_that_is_none_is_refused_with_a_remedy(tmp_path):
     (tmp_path / "text").write_text("no database" * 100)
-    with pytest.raises(StoreError, match=r"can not be used .* name another file"):
+    with pytest.raises(StoreError, match=r"cannot be used .* name another file"):
         Store(tmp_path / "text")
 
 
@@ -215,7 +215,7 @@ def test_an_export_is_lines_of_json_oldest_first(store):
     assert "第0" in lines[0]
 
 
-def test_a_number_that_sqlite_can_not_hold_is_no_error(store):
+def test_a_number_that_sqlite_cannot_hold_is_no_error(store):
     assert store.receive(b"1", entry("x"), Address(Kind.FRIEND, "Big", 2**64 - 1, 2**63, "s"))
 
 

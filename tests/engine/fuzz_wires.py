@@ -1,4 +1,4 @@
-"""Fuzz examples of what is no plain request: Tornado's client, event streams, web sockets, TLS,
+"""Fuzz examples of what is no plain request: Tornado's client, event streams, WebSockets, TLS,
 HTTP/2. For each kind what hypothesis draws, and a coroutine that plays it and asserts.
 
 Each chain ends, once; a healthy one beside it goes on; no answer is another's; nothing is left.
@@ -388,7 +388,7 @@ def _check_items(plan: Drips, items: list[Any], chain: Chain) -> None:
         assert len(items) == len(expected), (items, expected)
 
 
-# -- web sockets ------------------------------------------------------------------------------
+# -- WebSockets ------------------------------------------------------------------------------
 
 
 class Socket(NamedTuple):
@@ -459,7 +459,7 @@ socket_plans = st.builds(
 
 
 async def play_socket(arena: Arena, plan: Socket) -> None:
-    """A conversation over a web socket."""
+    """A conversation over a WebSocket."""
     data = b"".join(said for said, _ in plan.said) + plan.junk
     cut = data if plan.cut < 0 else data[: plan.cut]
     # Who answers goodbyes waits for one: the client's pings and deadline are all that ends it.

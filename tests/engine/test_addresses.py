@@ -511,7 +511,7 @@ async def test_streams_of_one_connection_may_have_weights(nginx: Nginx):
         ("proxy_headers", {"X": "a\nb"}),
     ],
 )
-def test_a_value_that_can_not_be_is_refused_by_name(name, value):
+def test_a_value_that_cannot_be_is_refused_by_name(name, value):
     with pytest.raises(ValueError, match=r"X|" + name):
         Request("http://a.test/", **{name: value})
 

@@ -88,7 +88,7 @@ ENDS: dict[str, type[Exception] | tuple[int, bytes]] = {
     "length_in_words": ProtocolError,
     "huge_length": TooLargeError,
     "body_without_a_length": (200, b"half"),
-    "body_that_can_not_be": (204, b""),
+    "body_that_cannot_be": (204, b""),
     "bad_chunk_size": ProtocolError,
     "chunk_size_that_overflows": ProtocolError,
     "chunk_longer_than_its_size": ProtocolError,

@@ -66,7 +66,7 @@ def test_event_streams_and_json_lines_give_what_came(tmp_path: Path):
 
 
 def test_web_sockets_end_once_whatever_the_server_says(tmp_path: Path):
-    with counting(Arena(tmp_path, WebSockets()), "web sockets") as arena:
+    with counting(Arena(tmp_path, WebSockets()), "WebSockets") as arena:
         play = wires.play_socket
         fuzz(wires.socket_plans, lambda plan: arena.play(lambda: play(arena, plan)), 60, _SHARE)
 

@@ -21,7 +21,7 @@ DEADLINE = 60.0
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
 async def test_a_connection_that_closed_just_before_it_was_used_again_is_replaced(method):
-    """Nothing was answered on it, so that the server can not have worked on the request."""
+    """Nothing was answered on it, so that the server cannot have worked on the request."""
     asked = 0
 
     async def once_each(reader, writer):

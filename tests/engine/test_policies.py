@@ -264,7 +264,7 @@ async def test_a_token_that_can_be_no_header_is_an_error_without_it():
 # -- the breaker --------------------------------------------------------------------------------
 
 
-async def test_a_probe_that_can_not_be_sent_lets_another_one_through(web: Web, monkeypatch):
+async def test_a_probe_that_cannot_be_sent_lets_another_one_through(web: Web, monkeypatch):
     breaker = CircuitBreaker(fail_max=1, reset_timeout=1e-9)
     breaker.record(Request(web.http), ConnectError("once"))
     unsendable = Request(web.http, proxy="nonsense://127.0.0.1")

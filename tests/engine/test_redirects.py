@@ -374,7 +374,7 @@ async def test_307_sends_the_same_body(
     assert [one.endswith(b"body") for one in sent] == [True, True]
 
 
-async def test_a_body_that_can_not_be_sent_again_is_an_error_of_307_and_none_of_303():
+async def test_a_body_that_cannot_be_sent_again_is_an_error_of_307_and_none_of_303():
     async with site() as here, HTTPStream() as stream:
         here.ways = {"/7": led("/there", 307), "/3": led("/there", 303)}
         with pytest.raises(StreamError, match="function that returns a new iterator"):

@@ -124,7 +124,7 @@ def test_a_header_value_that_is_no_text_is_refused(value):
 
 
 @pytest.mark.parametrize("value", ["\ud800", "a\udcff"])
-def test_a_header_value_that_can_not_be_encoded_is_refused(value):
+def test_a_header_value_that_cannot_be_encoded_is_refused(value):
     with pytest.raises(ValueError, match="X-A has half of a surrogate pair"):
         Request(URL, headers={"X-A": value})
 
@@ -436,7 +436,7 @@ async def test_a_multipart_body_has_fields_and_files(web: Web, tmp_path: Path):
         Multipart(files={"a": FilePart(b"x", "a", b"a/b")}),
     ],
 )
-def test_what_can_not_be_in_a_multipart_body_is_refused(body):
+def test_what_cannot_be_in_a_multipart_body_is_refused(body):
     with pytest.raises(ValueError, match=r"Multipart|content_type|pairs"):
         Request(URL, body=body)
 
@@ -568,7 +568,7 @@ def test_a_request_shows_no_secret():
 
 @pytest.mark.parametrize("wrong", [{"method": "POST"}, {"body": b"x"}, {"method": "HEAD"}])
 def test_a_web_socket_begins_with_a_get_without_a_body(wrong):
-    with pytest.raises(ValueError, match="web socket"):
+    with pytest.raises(ValueError, match="WebSocket"):
         Request("ws://a.test/", **wrong)
 
 
@@ -689,6 +689,6 @@ def test_an_ssl_context_of_a_tornado_request_is_refused_with_what_to_give_instea
 @pytest.mark.parametrize(
     "name", ["streaming_callback", "header_callback", "body_producer", "prepare_curl_callback"]
 )
-def test_what_a_chain_can_not_do_for_tornado_is_refused_by_name(name):
+def test_what_a_chain_cannot_do_for_tornado_is_refused_by_name(name):
     with pytest.raises(ValueError, match=f"{name}.*: "):
         Request.of(HTTPRequest("http://example.org/", method="POST", **{name: print}))

@@ -100,7 +100,7 @@ async def test_another_version_comes_whole(target: Path):
 
 
 @pytest.mark.parametrize("files", [Files(etag='W/"weak"'), Files(etag="")])
-async def test_what_can_not_be_told_from_another_version_is_begun_anew(target: Path, files):
+async def test_what_cannot_be_told_from_another_version_is_begun_anew(target: Path, files):
     async with scripted(files) as server, HTTPStream() as stream:
         request = Request(server.url, sink=target, resume=True)
         await broken(stream, request)

@@ -349,6 +349,6 @@ def test_hosts_that_failed_once_are_forgotten(monkeypatch):
     assert len(breaker._circuits) < 2500
 
 
-def test_a_breaker_that_can_not_work_is_refused():
+def test_a_breaker_that_cannot_work_is_refused():
     with pytest.raises(ValueError, match="fail_max"):
         CircuitBreaker(fail_max=0)

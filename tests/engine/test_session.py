@@ -518,7 +518,7 @@ def test_a_line_that_libcurl_passes_over_is_refused(tmp_path: Path, line):
         CookieJar().load(path)
 
 
-def test_a_file_that_can_not_be_replaced_leaves_nothing_behind(tmp_path: Path):
+def test_a_file_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path):
     (tmp_path / "cookies.txt").mkdir()
     with pytest.raises(OSError, match=r"cookies\.txt"):
         _full_jar().save(tmp_path / "cookies.txt")

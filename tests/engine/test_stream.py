@@ -121,7 +121,7 @@ async def test_what_is_no_http_url_is_refused(url):
 
 
 @pytest.mark.parametrize("reader", [5, "print", object(), ("a", "b")])
-async def test_a_reader_that_can_not_be_called_is_refused(web: Web, reader):
+async def test_a_reader_that_cannot_be_called_is_refused(web: Web, reader):
     async with HTTPStream() as stream:
         with pytest.raises(TypeError, match="readback is not callable"):
             stream.add_request(web.http, reader)
@@ -341,7 +341,7 @@ WRONG_DEFAULTS = [
 
 
 @pytest.mark.parametrize("defaults", WRONG_DEFAULTS, ids=lambda d: next(iter(d)))
-async def test_defaults_that_can_not_be_are_refused_and_leave_nothing(defaults):
+async def test_defaults_that_cannot_be_are_refused_and_leave_nothing(defaults):
     before = open_descriptors()
     with pytest.raises(ValueError, match=next(iter(defaults))):
         HTTPStream(defaults=defaults)

@@ -350,7 +350,7 @@ def test_closing_a_loop_with_all_its_files_takes_nobody_elses_number(web: Web):
     os.close(heir)
 
 
-async def test_thousands_that_can_not_be_sent_leave_the_queue_one_by_one(web: Web):
+async def test_thousands_that_cannot_be_sent_leave_the_queue_one_by_one(web: Web):
     http = client(max_clients=1)
 
     def refuse(curl):

@@ -1,4 +1,4 @@
-"""Web sockets as links of chains, against Tornado's own server."""
+"""WebSockets as links of chains, against Tornado's own server."""
 
 from __future__ import annotations
 
@@ -315,10 +315,10 @@ async def test_over_tls(web: Web, caplog):
             await stream.fetch(app.url)
 
 
-async def test_a_chain_without_a_socket_can_not_send(web: Web):
+async def test_a_chain_without_a_socket_cannot_send(web: Web):
     async with HTTPStream() as stream:
         chain = stream.add_request(web.http, print)
-        with pytest.raises(ClosedError, match="no open web socket"):
+        with pytest.raises(ClosedError, match="no open WebSocket"):
             chain.send("x")
         await chain
 

@@ -1,4 +1,4 @@
-"""How web sockets end: what was sent goes out, what went wrong is told, nothing stays."""
+"""How WebSockets end: what was sent goes out, what went wrong is told, nothing stays."""
 
 from __future__ import annotations
 

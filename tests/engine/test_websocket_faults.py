@@ -1,4 +1,4 @@
-"""Web sockets that go wrong: what waits for them is told, nothing hangs."""
+"""WebSockets that go wrong: what waits for them is told, nothing hangs."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_who_does_not_wait_for_what_it_sends_need_not_hear_of_it(caplog):
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1000, "x" * 124), (999, ""), (1005, ""), (5000, "")])
-async def test_a_goodbye_that_can_not_be_said_is_refused(code, reason):
+async def test_a_goodbye_that_cannot_be_said_is_refused(code, reason):
     async with house() as app, HTTPStream() as stream:
         seen = []
         chain = stream.add_request(app.url, taking(2, seen))
@@ -198,13 +198,13 @@ async def test_cookies_of_the_handshake_are_kept():
         chain.cancel()
 
 
-async def test_what_a_socket_can_not_have_is_no_less_than_said():
+async def test_what_a_socket_cannot_have_is_no_less_than_said():
     options = {"auth_username": "ann", "auth_password": "x", "auth_mode": "digest"}
     async with house() as app, HTTPStream() as stream:
-        with pytest.raises(ValueError, match="a web socket can not have"):
+        with pytest.raises(ValueError, match="a WebSocket cannot have"):
             await stream.fetch(Request(app.url, **options))
     async with house() as app, HTTPStream(defaults=options) as stream:
-        with pytest.raises(ValueError, match="a web socket can not have"):
+        with pytest.raises(ValueError, match="a WebSocket cannot have"):
             await stream.fetch(app.url)
 
 

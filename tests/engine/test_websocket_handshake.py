@@ -1,4 +1,4 @@
-"""The opening handshake of web sockets: RFC 6455, 4.1, and what a request can say of it."""
+"""The opening handshake of WebSockets: RFC 6455, 4.1, and what a request can say of it."""
 
 from __future__ import annotations
 
@@ -204,8 +204,8 @@ async def test_a_redirect_leads_to_tls(web: Web):
 @pytest.mark.parametrize(
     ("location", "why"),
     [
-        ("ftp://127.0.0.1/", "no web socket"),
-        ("javascript:alert(1)", "no web socket"),
+        ("ftp://127.0.0.1/", "no WebSocket"),
+        ("javascript:alert(1)", "no WebSocket"),
         ("http://a b/", "no URL"),
         ("http://[::1", "no URL"),
         ("http://127.0.0.1:99999/", "no URL"),

@@ -207,7 +207,7 @@ async def test_where_to_go_on_is_for_the_owners_eyes(tmp_path: Path, caplog):
 async def test_a_sync_without_room_says_so(tmp_path: Path, caplog):
     async with scripted(lambda asked: Say(200, b"[1]")) as server:
         async with Sync(server.url, "/dev/full", say=print) as flow:
-            with pytest.raises(StreamError, match="/dev/full can not be written: the disk is full"):
+            with pytest.raises(StreamError, match="/dev/full cannot be written: the disk is full"):
                 await flow.launch()
 
 
@@ -248,7 +248,7 @@ async def test_pages_may_be_lists_with_a_link_header(tmp_path: Path, line):
         (b"[", "not JSON"),
     ],
 )
-async def test_a_sync_that_can_not_go_on_says_why_and_leaves_the_part(tmp_path, body, why, caplog):
+async def test_a_sync_that_cannot_go_on_says_why_and_leaves_the_part(tmp_path, body, why, caplog):
     path = tmp_path / "items.jsonl"
     async with scripted(lambda asked: Say(200, body)) as server:
         async with Sync(f"{server.url}/", path, say=print) as flow:
@@ -269,7 +269,7 @@ async def test_a_sync_to_where_nothing_can_be_written_says_so_without_a_tracebac
     (tmp_path / "file").write_text("")
     code, output = await command("sync", "http://127.0.0.1:1/", tmp_path / "file" / "x")
     assert code == 1
-    assert "can not be written" in output
+    assert "cannot be written" in output
     assert "Traceback" not in output
 
 
@@ -290,7 +290,7 @@ async def test_a_sync_of_no_url_names_it_in_one_line(tmp_path: Path):
         ("job", "http://127.0.0.1:1/", "--interval", "-1"),
     ],
 )
-async def test_seconds_that_can_not_be_are_wrong_usage(words: tuple[str, ...]):
+async def test_seconds_that_cannot_be_are_wrong_usage(words: tuple[str, ...]):
     code, output = await command(*words)
     assert code == 2
     assert f"Invalid value for '{words[-2]}'" in output

@@ -85,7 +85,7 @@ def test_the_style_of_the_font_is_three_truths() -> None:
 
 
 @pytest.mark.parametrize("item", [["shake", 1], ["face"], ["face", "x"], ["cface", "a.jpg", ""]])
-def test_a_part_that_can_not_be_read_is_kept(item: list[object]) -> None:
+def test_a_part_that_cannot_be_read_is_kept(item: list[object]) -> None:
     (part,) = parse_received([FONT, item], WEBQQ3_FORMAT).parts
     assert isinstance(part, UnknownPart)
     assert build_received(Content.of(part), WEBQQ3_FORMAT)[1] == item

@@ -257,7 +257,7 @@ def test_the_server_reads_a_content_that_is_a_list_and_no_text() -> None:
 
 
 @pytest.mark.parametrize("r", ["", "[]", "{", '{"to":"x"}', '{"to":1}', "[" * 100000])
-def test_a_message_that_can_not_be_read_is_an_error_that_says_where(r: str) -> None:
+def test_a_message_that_cannot_be_read_is_an_error_that_says_where(r: str) -> None:
     with pytest.raises(ProtocolError, match="send_buddy_msg2: request: "):
         webqq3.SEND_FRIEND.read_form({"r": r})
 

@@ -110,7 +110,7 @@ def test_a_newer_file_is_refused(tmp_path: Path):
 
 def test_what_is_no_database_is_refused(tmp_path: Path):
     (tmp_path / "server.db").write_text("this is a text, and a long one" * 100)
-    with pytest.raises(StorageError, match="can not be used"):
+    with pytest.raises(StorageError, match="cannot be used"):
         Storage(tmp_path / "server.db")
 
 
@@ -248,7 +248,7 @@ def test_unread_counts_are_kept_as_if_they_were_counted(storage: Storage, seed: 
         assert storage.unread(ann, thread) == _counted_anew(storage, ann, thread, up_to)
 
 
-def test_what_is_not_there_yet_can_not_be_read(storage: Storage):
+def test_what_is_not_there_yet_cannot_be_read(storage: Storage):
     ann, bob = (storage.create_account(nick, "x" * 9).number for nick in ("A", "B"))
     storage.mark_seen(ann, Conversation("friend", bob), 2**53 - 1)
     storage.add_message(bob, Conversation("friend", ann), Content.of("x"), ())

@@ -89,7 +89,7 @@ def test_a_key_that_is_encrypted_or_anothers_is_named(tmp_path):
     key = tmp_path / "one" / "ca.key"
     for content in (_encrypted(key.read_bytes()), (tmp_path / "two" / "ca.key").read_bytes()):
         key.write_bytes(content)
-        with pytest.raises(CertificateError, match=r"can not be used .* move the folder away"):
+        with pytest.raises(CertificateError, match=r"cannot be used .* move the folder away"):
             certificates(tmp_path / "one")
 
 
@@ -131,14 +131,14 @@ def test_the_certificate_is_good_for_no_other_host(tmp_path_factory):
 
 
 @pytest.mark.parametrize("host", ["bank.example", "qq.com", "mail.qq.com", "x.d.web2.qq.com"])
-def test_the_authority_can_not_sign_for_the_rest_of_the_web(tmp_path, monkeypatch, host):
+def test_the_authority_cannot_sign_for_the_rest_of_the_web(tmp_path, monkeypatch, host):
     monkeypatch.setattr(tls, "_HOSTS", (host,))
     with pytest.raises(ssl.SSLCertVerificationError, match="subtree"):
         _handshake(certificates(tmp_path), host)
 
 
 @pytest.mark.parametrize("address", ["192.0.2.7", "::2"])
-def test_the_authority_can_not_sign_for_addresses_of_others(tmp_path, monkeypatch, address):
+def test_the_authority_cannot_sign_for_addresses_of_others(tmp_path, monkeypatch, address):
     monkeypatch.setattr(tls, "_ADDRESSES", (address,))
     with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree"):
         _handshake(certificates(tmp_path), address)

@@ -1,4 +1,4 @@
-"""Servers of other kinds that say what an example says: web sockets, HTTP/2, TLS in disorder.
+"""Servers of other kinds that say what an example says: WebSockets, HTTP/2, TLS in disorder.
 
 `Mangler` stands between a client and a server, and changes what that says: also where it is
 encrypted.
@@ -69,7 +69,7 @@ class Odd:
         raise NotImplementedError
 
 
-# -- web sockets ------------------------------------------------------------------------------
+# -- WebSockets ------------------------------------------------------------------------------
 
 
 class Frames(NamedTuple):

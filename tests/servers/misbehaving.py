@@ -69,7 +69,7 @@ ANSWERS: dict[str, bytes] = {
     "length_in_words": OK + b"Content-Length: four\r\n\r\nhalf",
     "huge_length": OK + b"Content-Length: 99999999999999999999999\r\n\r\nhalf",
     "body_without_a_length": OK + b"\r\nhalf",
-    "body_that_can_not_be": b"HTTP/1.1 204 No Content\r\n" + HALF,
+    "body_that_cannot_be": b"HTTP/1.1 204 No Content\r\n" + HALF,
     # chunks
     "close_in_a_chunk": OK + CHUNKED + b"64\r\nhalf",
     "close_before_the_last_chunk": OK + CHUNKED + b"4\r\nhalf\r\n",

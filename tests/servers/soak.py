@@ -1,6 +1,6 @@
 """What a soak talks to, beside the web server: `python -m servers.soak CERTIFICATE` runs it.
 
-Long polls, answers that fail and then do not, event streams, web sockets, HTTP/2, connections that
+Long polls, answers that fail and then do not, event streams, WebSockets, HTTP/2, connections that
 close or speak while they idle, digest authentication, and all the faults of `misbehaving`. It takes
 its time where a network does: that is what it is for.
 """
@@ -45,7 +45,7 @@ _IDLE = 20.0
 class Doors(NamedTuple):
     """Where they are; addresses have no slash at the end."""
 
-    app: str  # polls, events, JSON lines, `/echo` of web sockets
+    app: str  # polls, events, JSON lines, `/echo` of WebSockets
     faults: str
     faults_tls: str
     names: list[str]  # of the faults
@@ -197,7 +197,7 @@ class Idling:
             other.close()
 
 
-# -- web sockets -----------------------------------------------------------------------------------
+# -- WebSockets -----------------------------------------------------------------------------------
 
 
 async def sockets(reader: Reader, writer: Writer) -> None:

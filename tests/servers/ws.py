@@ -1,4 +1,4 @@
-"""The server's end of a web socket in bytes, right or wrong, as a test wants it."""
+"""The server's end of a WebSocket in bytes, right or wrong, as a test wants it."""
 
 from __future__ import annotations
 

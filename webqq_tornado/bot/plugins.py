@@ -40,7 +40,7 @@ _Stamp: TypeAlias = dict[Path, tuple[int, int]]
 
 
 class PluginError(Exception):
-    """A plugin can not be loaded; the message names file, line and error."""
+    """A plugin cannot be loaded; the message names file, line and error."""
 
 
 @dataclass(slots=True)

@@ -54,7 +54,7 @@ async def all_online(
     log_level: int,
     prepare: Callable[[AccountTarget, Client], object] | None = None,
 ) -> AsyncIterator[list[tuple[AccountTarget, Client]]]:
-    """Several accounts on one stream, as `online`; those that can not log in are left out.
+    """Several accounts on one stream, as `online`; those that cannot log in are left out.
 
     Args:
         everyone: which.

@@ -37,10 +37,10 @@ def one_line(error: Exception) -> str | None:
     import sqlite3  # noqa: PLC0415 - as below
 
     if isinstance(error, sqlite3.Error):
-        return f"a database of the state directory can not be used: {error}"
+        return f"a database of the state directory cannot be used: {error}"
     if isinstance(error, UnicodeEncodeError):  # of a name: text is looked at by its options
         return _in_one_line(
-            f"{error.object!r} can not be written in {error.encoding}: set LC_ALL=C.UTF-8"
+            f"{error.object!r} cannot be written in {error.encoding}: set LC_ALL=C.UTF-8"
         )
     if isinstance(error, _expected()):
         said = getattr(error, "message", None) or getattr(error, "strerror", None) or str(error)
@@ -70,7 +70,7 @@ def _line_of_system(error: OSError) -> str:
     if isinstance(what, bytes):
         what = os.fsdecode(what)
     why = error.strerror or str(error) or type(error).__name__
-    verb = "can not be written" if error.filename is None else "can not be used"
+    verb = "cannot be written" if error.filename is None else "cannot be used"
     return _in_one_line(f"{what} {verb}: {why}")
 
 

@@ -63,7 +63,7 @@ def household(storage: Storage, state_dir: Path) -> FirstStartAccounts:
     """The bot's and the user's accounts, made by the first start.
 
     Raises:
-        click.ClickException: their file can not be read or written.
+        click.ClickException: their file cannot be read or written.
     """
     path = state_dir / ACCOUNTS_FILE
     known = storage.local_accounts()
@@ -92,7 +92,7 @@ def known_logins(state_dir: Path) -> dict[str, Login]:
     """The accounts that the first start made, "bot" and "user"; empty without a first start.
 
     Raises:
-        FileError: their file can not be read.
+        FileError: their file cannot be read.
         DamagedFile: it makes no sense.
     """
     path = state_dir / ACCOUNTS_FILE
@@ -109,7 +109,7 @@ def remember_password(state_dir: Path, account: int, password: str) -> None:
     """Keep the password of one of them that has been changed elsewhere.
 
     Raises:
-        click.ClickException: their file can not be read or written.
+        click.ClickException: their file cannot be read or written.
     """
     try:
         known = known_logins(state_dir)
@@ -174,4 +174,4 @@ def _write(path: Path, logins: dict[str, Login]) -> None:
         with replaced_file(path) as file:
             json.dump({part: login._asdict() for part, login in logins.items()}, file, indent=1)
     except OSError as error:
-        raise click.ClickException(f"{path} can not be written: {reason(error)}") from None
+        raise click.ClickException(f"{path} cannot be written: {reason(error)}") from None

@@ -95,7 +95,7 @@ def _called(what: str, function: Callable[..., Any], *arguments: Any, **named: A
         if trace is not None:
             lines = traceback.format_exception(type(error), error.with_traceback(trace), trace)
             click.echo("".join(lines), err=True, nl=False)
-        verb = "can not be imported" if function in (_module_of_file, _module_of_name) else "failed"
+        verb = "cannot be imported" if function in (_module_of_file, _module_of_name) else "failed"
         raise click.ClickException(f"{what} {verb}: {type(error).__name__}: {error}") from None
 
 

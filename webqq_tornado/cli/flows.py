@@ -43,7 +43,7 @@ class _URL(click.types.StringParamType):
         url: str = TEXT.convert(value, param, ctx)
         try:
             if Request(url).is_socket:
-                raise ValueError("web sockets are for flows of your own")
+                raise ValueError("WebSockets are for flows of your own")
         except ValueError as error:
             self.fail(str(error), param, ctx)
         return url

@@ -149,7 +149,7 @@ def _write(path: Path, lines: Iterable[str]) -> int:
         with replaced_file(path) as file:
             number = _fill(file, lines)
     except OSError as error:
-        why = f"{path} can not be written ({reason(error)}): give another FILE"
+        why = f"{path} cannot be written ({reason(error)}): give another FILE"
         raise click.ClickException(printable(why)) from None
     return number
 

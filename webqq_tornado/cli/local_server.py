@@ -58,7 +58,7 @@ def server_here(state_dir: Path) -> ServerHere:
     try:
         holder = holder_of(state_dir / LOCK_FILE)
     except OSError as error:
-        return ServerHere("", f"{state_dir / LOCK_FILE} can not be read: {reason(error)}")
+        return ServerHere("", f"{state_dir / LOCK_FILE} cannot be read: {reason(error)}")
     if holder is None:
         place = state_dir / ADDRESS_FILE
         ended = f"the one at {noted} has ended" if noted else f"there is no {place}"
@@ -95,7 +95,7 @@ def locked_state_dir(state_dir: Path) -> LockFile:
         state_dir: the folder; made if it is not there.
 
     Raises:
-        click.ClickException: another process has it, or it can not be used.
+        click.ClickException: another process has it, or it cannot be used.
     """
     path = state_dir / LOCK_FILE
     try:
@@ -105,8 +105,7 @@ def locked_state_dir(state_dir: Path) -> LockFile:
         raise click.ClickException(_runs_already(state_dir, error.holder)) from None
     except OSError as error:
         raise click.ClickException(
-            f"{error.filename or path} can not be used: {reason(error)}; or give another"
-            " --state-dir"
+            f"{error.filename or path} cannot be used: {reason(error)}; or give another --state-dir"
         ) from None
 
 
@@ -118,14 +117,14 @@ def write_address(state_dir: Path, url: str) -> None:
         url: of the server.
 
     Raises:
-        click.ClickException: it can not be written.
+        click.ClickException: it cannot be written.
     """
     path = state_dir / ADDRESS_FILE
     try:
         with replaced_file(path) as file:
             file.write(url)
     except OSError as error:
-        raise click.ClickException(f"{path} can not be written: {reason(error)}") from None
+        raise click.ClickException(f"{path} cannot be written: {reason(error)}") from None
 
 
 def remove_address(state_dir: Path) -> None:

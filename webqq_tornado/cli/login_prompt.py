@@ -26,7 +26,7 @@ class LoginPrompt:
     All of it goes to standard error: standard output may be somebody else's input.
 
     Args:
-        folder: where pictures are saved, for who can not see them here.
+        folder: where pictures are saved, for who cannot see them here.
         account: whose login; 0 if the login finds out.
         opens: whether pictures are opened in a viewer as well.
         turn: held while one is asked; shared by all that ask at the same terminal.
@@ -54,7 +54,7 @@ class LoginPrompt:
             check_picture(picture)
             shown = qr_text(picture) if self._screen.is_terminal else None
         except ValueError as error:
-            raise LoginError(f"the server's QR code can not be shown: {error}") from None
+            raise LoginError(f"the server's QR code cannot be shown: {error}") from None
         path = self._saved("login", "png", picture)
         self._codes += 1
         if self._codes > 1:
@@ -85,7 +85,7 @@ class LoginPrompt:
         try:
             shown = captcha_text(picture, width)
         except ValueError as error:
-            raise LoginError(f"the server's captcha can not be shown: {error}") from None
+            raise LoginError(f"the server's captcha cannot be shown: {error}") from None
         path = self._saved("captcha", "jpg", picture)
         if not (self._screen.is_terminal and os.isatty(0)):
             raise LoginError(

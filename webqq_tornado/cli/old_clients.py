@@ -48,7 +48,7 @@ def serve_tls(server: WebQQServer, state_dir: Path, address: str, port: int | No
         port: None takes 8443 or the next free one.
 
     Raises:
-        CertificateError: the certificates can not be made or used.
+        CertificateError: the certificates cannot be made or used.
         PortTaken: the port, or all that were tried, are taken.
     """
     files = certificates(state_dir / "tls", [address])

@@ -1,4 +1,4 @@
-"""Numbers and text on a command line: what can not be is wrong usage, before anything begins."""
+"""Numbers and text on a command line: what cannot be is wrong usage, before anything begins."""
 
 from __future__ import annotations
 

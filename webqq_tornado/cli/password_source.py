@@ -16,7 +16,7 @@ def read_password(account: int, path: Path | None, given: str | None) -> str:
     """The password from where it was given, else asked for.
 
     Raises:
-        click.ClickException: the file can not be read, or there is nobody to ask.
+        click.ClickException: the file cannot be read, or there is nobody to ask.
     """
     known = known_password(path, given)
     if known is not None:
@@ -29,7 +29,7 @@ def known_password(path: Path | None, given: str | None) -> str | None:
     """The password from where it was given; None if somebody is to be asked.
 
     Raises:
-        click.ClickException: the file can not be read, or there is nobody to ask.
+        click.ClickException: the file cannot be read, or there is nobody to ask.
     """
     if given:
         return given

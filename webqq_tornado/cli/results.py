@@ -47,7 +47,7 @@ class Results(contextlib.AbstractContextManager["Results"]):
         has_times: lines begin with date and time.
 
     Raises:
-        OSError: the file can not be written.
+        OSError: the file cannot be written.
     """
 
     def __init__(

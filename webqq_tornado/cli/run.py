@@ -137,7 +137,7 @@ async def run_flow(
         watches_output: it ends when nobody reads standard output any more, as `tail -f` does.
 
     Raises:
-        OSError: the output can not be written any more.
+        OSError: the output cannot be written any more.
     """
     flow = make()
     try:
@@ -190,7 +190,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def _ends_with_output(ending: asyncio.Future[None], *, is_watched: bool) -> Iterator[list[OSError]]:
-    """Let the flow end when what readers print can not be written, and do not log that of each."""
+    """Let the flow end when what readers print cannot be written, and do not log that of each."""
     errors: list[OSError] = []
 
     def end(error: OSError) -> None:

@@ -224,7 +224,7 @@ def read_config(path: Path) -> Mapping[str, Any]:
     """The settings of a TOML file.
 
     Raises:
-        click.ClickException: it can not be read, is not TOML, or has an unknown key or a value of
+        click.ClickException: it cannot be read, is not TOML, or has an unknown key or a value of
             another type.
     """
     values = _toml(path)

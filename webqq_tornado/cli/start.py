@@ -208,7 +208,7 @@ async def running(options: ServerOptions) -> AsyncIterator[WebQQServer]:
     """A server that listens; other commands find it by the state directory.
 
     Raises:
-        StorageError: its folder can not be used.
+        StorageError: its folder cannot be used.
         PortTaken: the port, or all that were tried, are taken.
     """
     lock = locked_state_dir(options.state_dir)
@@ -249,7 +249,7 @@ def start_server(options: ServerOptions) -> WebQQServer:
     """A server that listens.
 
     Raises:
-        StorageError: its folder can not be used.
+        StorageError: its folder cannot be used.
         PortTaken: the port, or all that were tried, are taken.
     """
     allow_many_connections()

@@ -138,7 +138,7 @@ def who_is_meant(context: click.Context, **given: Any) -> AccountTarget:
         given: see `everyone_meant`.
 
     Raises:
-        click.UsageError: it can not be told.
+        click.UsageError: it cannot be told.
     """
     everyone = everyone_meant(context, **given)
     if len(everyone) > 1:
@@ -169,7 +169,7 @@ def everyone_meant(
         state_dir: with their sessions and messages.
 
     Raises:
-        click.UsageError: it can not be told.
+        click.UsageError: it cannot be told.
     """
     tables = account_tables(context)
     by_number = {table.account: table for table in tables}

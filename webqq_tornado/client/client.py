@@ -425,7 +425,7 @@ class Client:
         Raises:
             TypeError: it is no contact: `find` is None for a name that several have.
             ValueError: there is nothing in it.
-            StoreError: the store can not be written.
+            StoreError: the store cannot be written.
         """
         if not isinstance(contact, (Friend, Group, Discussion, Stranger)):
             raise TypeError(
@@ -517,7 +517,7 @@ class Client:
             self._signing.relogin(old)
 
     def lose_connection(self, reason: str) -> None:
-        """The server can not be reached: take the session up again when it can.
+        """The server cannot be reached: take the session up again when it can.
 
         Args:
             reason: for who listens.

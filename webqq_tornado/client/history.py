@@ -89,7 +89,7 @@ class History:
         self.is_indexed = self._have_index()
 
     def _have_index(self) -> bool:
-        """Make or complete the index; False where this SQLite can not."""
+        """Make or complete the index; False where this SQLite cannot."""
         indexed = index_words(self._db, "history_index", "content='history', content_rowid='id'")
         if indexed is None:
             return False
@@ -234,8 +234,8 @@ def _text(value: object) -> str:
 def dumped(content: Content) -> str:
     """A content as JSON.
 
-    A part that we have no name for may be nested so deeply that it could just be read, and can
-    not be written from here: then what stands for it in plain text has to do.
+    A part that we have no name for may be nested so deeply that it could just be read, and cannot
+    be written from here: then what stands for it in plain text has to do.
     """
     try:
         return build_sent(content)

@@ -296,7 +296,7 @@ class IncomingQueue:
         try:
             message, sender = self._message_in(stored, conversation)
         except ValueError as error:
-            self._log_given_up(stored, "a message", f"it can not be read ({error})")
+            self._log_given_up(stored, "a message", f"it cannot be read ({error})")
             return
         self._found.append(
             IncomingMessage(

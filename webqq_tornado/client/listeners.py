@@ -23,7 +23,7 @@ def check_callable(function: F, role: str) -> F:
         role: what it is to be, for the error.
 
     Raises:
-        TypeError: it can not be called; or it has a `yield`, and would not run.
+        TypeError: it cannot be called; or it has a `yield`, and would not run.
 
     Example:
         >>> check_callable(print, "a listener")

@@ -127,7 +127,7 @@ class Sender(Protocol):
         """The server does not know the session any more."""
 
     def lose_connection(self, reason: str) -> None:
-        """The server can not be reached."""
+        """The server cannot be reached."""
 
     def check_poll(self) -> None:
         """The server could not be reached for a while."""

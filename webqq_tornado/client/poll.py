@@ -84,7 +84,7 @@ class Poller(Protocol):
         """The server does not know the session any more."""
 
     def lose_connection(self, reason: str) -> None:
-        """The server can not be reached."""
+        """The server cannot be reached."""
 
 
 class Poll:

@@ -71,7 +71,7 @@ class Records(Protocol):
 class StoredRecords:
     """The records of one account in a store.
 
-    A file that can not be written any more (a full disk) stops nothing that is under way: that
+    A file that cannot be written any more (a full disk) stops nothing that is under way: that
     is logged, and remembered while the process runs. It accepts nothing new.
 
     Args:
@@ -101,13 +101,13 @@ class StoredRecords:
         """See `Store.accept`.
 
         Raises:
-            StoreError: it can not be written, so it is not accepted.
+            StoreError: it cannot be written, so it is not accepted.
         """
         try:
             return self._store.accept(self._account, address, contents, time.time())
         except sqlite3.Error as error:
             raise StoreError(
-                f"{self._store.path}: can not be written ({error}); the message to {address.name} "
+                f"{self._store.path}: cannot be written ({error}); the message to {address.name} "
                 "is not accepted: make room, and send it again"
             ) from error
 
@@ -148,7 +148,7 @@ class StoredRecords:
         try:
             return self._store.unhandled(self._account)
         except sqlite3.Error as error:
-            logger.error("%s can not be read (%s): what waits is not handled", self._store, error)
+            logger.error("%s cannot be read (%s): what waits is not handled", self._store, error)
             return []
 
     def begin_handling(self, mark: bytes) -> None:
@@ -168,7 +168,7 @@ class StoredRecords:
                 self._complain("that a message was handled", error)
 
     def _complain(self, what: str, error: sqlite3.Error) -> None:
-        logger.error("%s can not be written (%s); not on record: %s", self._store.path, error, what)
+        logger.error("%s cannot be written (%s); not on record: %s", self._store.path, error, what)
 
 
 class MemoryRecords:

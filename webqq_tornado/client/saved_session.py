@@ -82,7 +82,7 @@ class SavedSession(NamedTuple):
         """Write it to a file that only its owner may read, in one step.
 
         Raises:
-            OSError: it can not be written.
+            OSError: it cannot be written.
         """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with replaced_file(path) as file:

@@ -247,7 +247,7 @@ class SessionKeeper:
             elif client.store is not None:
                 client.store.save_session(client.account, kept.text)
         except OSError as error:
-            logger.warning("%s: the session can not be kept: %s", client.name, reason(error))
+            logger.warning("%s: the session cannot be kept: %s", client.name, reason(error))
 
     def give_up_session(self) -> None:
         """The server has ended it: a later login is to open another one, by the cookies."""
@@ -263,7 +263,7 @@ class SessionKeeper:
             try:
                 client.session_file.unlink(missing_ok=True)
             except OSError as error:
-                logger.warning("%s: the session can not be removed: %s", client.name, reason(error))
+                logger.warning("%s: the session cannot be removed: %s", client.name, reason(error))
         elif client.store is not None:
             client.store.forget_session(client.account)
 

@@ -88,12 +88,12 @@ logger = logging.getLogger("webqq_tornado.webqq")
 
 #: What comes of values that are not of ours.
 _DAMAGE = (ValueError, TypeError, RecursionError)
-#: What one can do where the file can not be used.
+#: What one can do where the file cannot be used.
 _REMEDY = "name another file"
 
 
 class StoreError(Exception):
-    """The file can not be used; the message says which, why, and what to do."""
+    """The file cannot be used; the message says which, why, and what to do."""
 
 
 class OutgoingMessage(NamedTuple):
@@ -129,7 +129,7 @@ class Store:
         path: the file; made with its folder if it is not there. ":memory:" keeps nothing.
 
     Raises:
-        StoreError: it is no such file, of a newer version, or can not be written.
+        StoreError: it is no such file, of a newer version, or cannot be written.
 
     Example:
         >>> with Store("bot.db") as store:
@@ -149,7 +149,7 @@ class Store:
             self._history = History(self._db)
         except sqlite3.Error as error:
             self._db.close()
-            raise StoreError(f"{path}: its history can not be used ({error}); {_REMEDY}") from error
+            raise StoreError(f"{path}: its history cannot be used ({error}); {_REMEDY}") from error
 
     def __repr__(self) -> str:
         return f"<Store {self.path}>"
@@ -195,7 +195,7 @@ class Store:
                 f"{holder.url}; use that one, or end it (kill {holder.pid})"
             ) from None
         except OSError as error:
-            raise StoreError(f"{path} can not be used: {reason(error)}; {_REMEDY}") from error
+            raise StoreError(f"{path} cannot be used: {reason(error)}; {_REMEDY}") from error
 
     def release(self, account: int) -> None:
         """Let another process listen for an account.

@@ -78,7 +78,7 @@ def message_in(
         contact: the conversation, as it was found, or the `placeholder` of one that was not.
 
     Raises:
-        ValueError: it can not be read.
+        ValueError: it cannot be read.
     """
     try:
         value = json.loads(stored.text)

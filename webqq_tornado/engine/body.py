@@ -147,10 +147,10 @@ def json_body(value: object) -> tuple[bytes, str]:
         remedy = (
             "; JSON has none (RFC 8259, 6): send None, or text" if "float" in str(error) else ""
         )
-        raise ValueError(f"json can not be sent: {error}{remedy}") from error
+        raise ValueError(f"json cannot be sent: {error}{remedy}") from error
     try:
         return text.encode(), "application/json"
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can say, but UTF-8 can not
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can say, but UTF-8 cannot
         return json.dumps(value).encode(), "application/json"
 
 
@@ -265,8 +265,8 @@ class BodySource:
     """An open file, an iterator, or a function that gives such a body: sending moves it on.
 
     What is sent again is to be what was sent first. So each sending of a file begins where it
-    stood when the request was made, or when the function gave it; an iterator, or a file that can
-    not go back, is sent once.
+    stood when the request was made, or when the function gave it; an iterator, or a file that cannot
+    go back, is sent once.
 
     Args:
         given: file, iterator or function.
@@ -312,7 +312,7 @@ class BodySource:
         body = self._body if self._function is None else self._from(self._function)
         if self._start is None and _has_place(body):
             if self._is_used or _is_spent(body):
-                kind = "open file that can not go back" if hasattr(body, "read") else "iterator"
+                kind = "open file that cannot go back" if hasattr(body, "read") else "iterator"
                 raise StreamError(
                     f"the body was an {kind}, and is used up: give body= a path, or a function "
                     "that gives a new one each time"

@@ -194,7 +194,7 @@ class Keeper(Protocol):
 
 
 class Socket(Protocol):
-    """A web socket, or one that is being opened."""
+    """A WebSocket, or one that is being opened."""
 
     def send(self, data: str | bytes) -> asyncio.Future[None]:
         """Send a message."""
@@ -350,7 +350,7 @@ class Chain:
         self._keeper.resume(self)
 
     def send(self, data: str | bytes) -> asyncio.Future[None]:
-        """Send a message over its web socket: text, or bytes as a binary message.
+        """Send a message over its WebSocket: text, or bytes as a binary message.
 
         Before the handshake is done messages wait for it, in order. What was sent goes out before
         `close_socket`, before the next link and when the reader raises, but not when the chain is
@@ -363,16 +363,16 @@ class Chain:
             Done when it was handed to the network. To wait for it is to go no faster than that.
 
         Raises:
-            ClosedError: the chain has no open web socket; awaited: it closed before.
+            ClosedError: the chain has no open WebSocket; awaited: it closed before.
             TypeError: it is neither text nor bytes.
             RuntimeError: another loop runs than the stream's, here or in another thread.
         """
         if self._socket is None:
-            raise ClosedError(f"chain {self.name} has no open web socket", chain=self.name)
+            raise ClosedError(f"chain {self.name} has no open WebSocket", chain=self.name)
         return self._socket.send(data)
 
     def close_socket(self, code: int = 1000, reason: str = "") -> None:
-        """Close its web socket; the chain ends when the server has answered.
+        """Close its WebSocket; the chain ends when the server has answered.
 
         That is an error if the server breaks off instead, does not answer within 5 s, or answers
         with a code that is neither this one nor 1000, 1001 or none.
@@ -382,14 +382,14 @@ class Chain:
             reason: up to 123 bytes.
 
         Raises:
-            ValueError: that can not be said.
+            ValueError: that cannot be said.
         """
         if self._socket is not None:
             self._socket.close(code, reason)
 
     @property
     def close_code(self) -> int | None:
-        """What its last web socket was closed with: the server's code, 1006 if it broke off.
+        """What its last WebSocket was closed with: the server's code, 1006 if it broke off.
 
         None: there was none, or it is open, or the chain has left it.
         """
@@ -550,7 +550,7 @@ def checked_link(link: Next, origin: object, base: str | None = None) -> Next:
         base: URL of the response or request that a relative URL is relative to.
 
     Raises:
-        LinkError: a part can not work; names it.
+        LinkError: a part cannot work; names it.
     """
     for part, name in ((link.readback, "readback"), (link.errback, "errback")):
         if part is not None and not callable(part):
@@ -620,7 +620,7 @@ def _request_error(error: ValueError, origin: object) -> LinkError:
 
 def _link_error(result: object, origin: object, why: str, hint: str = _READERS) -> LinkError:
     if origin is None:
-        return LinkError(f"this can not be sent: {why}")
+        return LinkError(f"this cannot be sent: {why}")
     shown = _shown(result)
     if isinstance(result, tuple):
         parts = list(result)

@@ -81,7 +81,7 @@ class StreamError(Exception):
     All are attributes too; `retried` is the tuple of `Attempt`s before this one. `str()` names
     the URL without credentials. Errors can be pickled.
 
-    Where a web socket has ended with it, `close_code` and `close_reason` (RFC 6455, 7.1.5) are the
+    Where a WebSocket has ended with it, `close_code` and `close_reason` (RFC 6455, 7.1.5) are the
     server's, or those that it was told for what it did wrong, or 1006: it broke off. Else None.
 
     Example:
@@ -162,7 +162,7 @@ class ProtocolError(StreamError):
     """The connection broke in mid-exchange, or what came is not HTTP.
 
     Attributes:
-        response: the answer to a web socket's handshake that let nobody in; else None. It has no
+        response: the answer to a WebSocket's handshake that let nobody in; else None. It has no
             body.
     """
 
@@ -261,7 +261,7 @@ _CAUSES = {
     8: _Cause(ProtocolError, "reading the headers", _NOT_HTTP),
     16: _Cause(ProtocolError, "framing HTTP/2", _NOT_HTTP),
     18: _Cause(ProtocolError, "reading the body", _BROKE_OFF),
-    22: _Cause(ProtocolError, "opening the web socket", _NOT_HTTP),
+    22: _Cause(ProtocolError, "opening the WebSocket", _NOT_HTTP),
     23: _Cause(ProtocolError, "decoding the body", _RAW),
     26: _Cause(StreamError, "reading the body to send", "check the file to upload"),
     27: _Cause(StreamError, "allocating memory", "hold fewer transfers at once"),
@@ -339,6 +339,6 @@ def from_curl(
     return cause.error(message, request=request, code=code)
 
 
-#: libcurl shows the whole of a proxy's URL that it can not read, which is why it has no parts.
+#: libcurl shows the whole of a proxy's URL that it cannot read, which is why it has no parts.
 _PROXY_URL = re.compile(r"(?<=proxy syntax) in '.*'", re.DOTALL)
 _CONNECTING, _TOO_MANY_REDIRECTS, _SENDING, _RECEIVING = 7, 47, 55, 56

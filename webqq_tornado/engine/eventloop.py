@@ -82,7 +82,7 @@ def is_nested(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 def lacks_descriptors() -> bool:
-    """The process can open no more files: libcurl does not say so, it only can not connect."""
+    """The process can open no more files: libcurl does not say so, it only cannot connect."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:

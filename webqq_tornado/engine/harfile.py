@@ -30,7 +30,7 @@ def entries_of(path: Path) -> list[Any]:
         path: of the file. Bodies may be in files of its folder and those below (`_file`).
 
     Raises:
-        OSError: it can not be read.
+        OSError: it cannot be read.
         ValueError: it is no HAR, or has a body outside of its folder.
     """
     try:

@@ -110,7 +110,7 @@ class Matcher:
 
         Args:
             method: in any case.
-            url: absolute; one that can not be sent is taken as it is.
+            url: absolute; one that cannot be sent is taken as it is.
             body: b"" if there was none.
             content_type: the header.
         """

@@ -169,7 +169,7 @@ def _target(request: Request, response: Response) -> str:
 def _socket_url(url: str, old: str) -> str:
     url = f"ws{url.removeprefix('http')}" if url.startswith("http") else url
     if not url.startswith(("ws:", "wss:")):
-        raise ValueError(f"it leads to {safe_url(url)}, which is no web socket")
+        raise ValueError(f"it leads to {safe_url(url)}, which is no WebSocket")
     if old.startswith("wss:") and not url.startswith("wss:"):
         raise ValueError(f"it leads to {safe_url(url)}, without TLS")
     return url

@@ -36,11 +36,11 @@ class Request:
     Options left at None take the stream's `defaults`, then the default named here.
 
     Args:
-        url: absolute http or https URL; ws or wss for a web socket, whose messages the reader gets
+        url: absolute http or https URL; ws or wss for a WebSocket, whose messages the reader gets
             one by one, see `SocketMessage`. It is taken as a browser takes it (WHATWG): scheme and
             host in lower case, a host outside ASCII in its IDNA form, no default port, a path
-            without dot segments; white space around it and line breaks in it are dropped, what can
-            not be in a URL is escaped, escapes stay as they are. User and password in it are sent
+            without dot segments; white space around it and line breaks in it are dropped, what cannot
+            be in a URL is escaped, escapes stay as they are. User and password in it are sent
             as basic authentication and never shown; a fragment is kept and never sent.
         method: a token such as "GET", in capitals whatever it is given in; GET by default, POST
             when there is a body.
@@ -53,7 +53,7 @@ class Request:
             an open binary file, an iterable of bytes (sync or async, also a generator), or a
             function that gives one of these each time the body is to be sent. A file is sent from
             where it stands when the request is made, however often that is. An iterator, or a file
-            that can not go back, can be sent once: another try of the link is an error.
+            that cannot go back, can be sent once: another try of the link is an error.
         connect_timeout: seconds for name, connection and TLS; 20. 0: no limit.
         request_timeout: seconds in total, redirects included; 120, which outlasts a long poll
             of 60. 0: no limit, as for `sink` and `stream`.
@@ -132,20 +132,20 @@ class Request:
             still there; 15. Without an answer the request fails after as many seconds more. It
             holds for the connection that the request opens. 0: it does not ask.
         stream_weight: of an HTTP/2 stream among those of its connection, 1 to 256.
-        ping_interval: of a web socket: seconds between pings; 30. The link fails with a
+        ping_interval: of a WebSocket: seconds between pings; 30. The link fails with a
             `TimeoutError` when nothing came within as many seconds after a ping, not even its
             answer. 0: no pings.
-        subprotocols: of a web socket, tokens in the order of preference.
+        subprotocols: of a WebSocket, tokens in the order of preference.
         public_only: connect to public addresses alone; False. For URLs that strangers name: this
             machine, its networks and what else is not public is refused with `AddressError`,
             however it is spelt, where a redirect leads to it, and whatever a name stands for at
             that moment (it is the address that is looked at when a socket is opened). No
             proxy is used, and no connection that was opened without this.
 
-    A web socket takes the same arguments, as far as they are about its connection and its
+    A WebSocket takes the same arguments, as far as they are about its connection and its
     handshake: `connect_timeout` is for both together, `max_body_size` for each message,
     `decompress_response` for permessage-deflate; `request_timeout` and `idle_timeout` do not count.
-    It can not have `auth_mode="digest"`. Headers that belong to the handshake are refused.
+    It cannot have `auth_mode="digest"`. Headers that belong to the handshake are refused.
 
     Raises:
         ValueError: a part is malformed; the message names which and what is taken.
@@ -212,7 +212,7 @@ class Request:
     public_only: bool | None = None
     #: Whether something of it goes through the caller's hands, see `transport.callbacks`.
     is_special: bool = field(default=False, init=False, repr=False)
-    #: Of a web socket's handshake: where its bytes come from and go to, see `callbacks.Channel`.
+    #: Of a WebSocket's handshake: where its bytes come from and go to, see `callbacks.Channel`.
     channel: Any = field(default=None, init=False, repr=False)
     #: Filled in by `options.compile_options`, which a repeated request then need not run again.
     compiled: Any = field(default=None, init=False, repr=False)
@@ -263,7 +263,7 @@ class Request:
             self._check_method()
         if self.is_special and self.is_socket and (self.method != "GET" or self.body is not None):
             raise ValueError(
-                "a web socket begins with a GET without a body; chain.send sends its messages"
+                "a WebSocket begins with a GET without a body; chain.send sends its messages"
             )
         if self.resume and not isinstance(self.sink, os.PathLike):
             raise ValueError("resume=True is for a sink that is a path: there the rest goes")
@@ -303,7 +303,7 @@ class Request:
 
     @property
     def is_socket(self) -> bool:
-        """It is for a web socket."""
+        """It is for a WebSocket."""
         return self.url.startswith("ws")
 
     @property

@@ -390,7 +390,7 @@ def _parse_headers(lines: Iterable[bytes]) -> http.client.HTTPMessage:
 
 
 def parse_json(data: bytes | str) -> Any:
-    """`json.loads`, but what it can not read is always a `ValueError`.
+    """`json.loads`, but what it cannot read is always a `ValueError`.
 
     Args:
         data: JSON; bytes are UTF-8, or as RFC 4627 had it UTF-16 or 32.

@@ -352,7 +352,7 @@ class Runner:
     def connect(
         self, request: Request, session: Session, outcome: Outcome, *, crosses: bool
     ) -> Any:
-        """Start the transfer of a web socket.
+        """Start the transfer of a WebSocket.
 
         Args:
             request: of its handshake.
@@ -366,12 +366,12 @@ class Runner:
         return self._transport.submit(request, options, session, outcome)
 
     def on_socket_open(self, chain: Chain, response: Response) -> None:
-        """The handshake of the chain's web socket is done."""
+        """The handshake of the chain's WebSocket is done."""
         if self._policies is not None:
             self._policies.on_socket_open(chain, response)
 
     def leave_socket(self, chain: Chain) -> None:
-        """The chain's web socket is closed."""
+        """The chain's WebSocket is closed."""
         if chain._socket is not None:
             chain._socket = None
             self.leave_flight(chain, chain._lane)

@@ -133,7 +133,7 @@ def safe_url(url: str) -> str:
     """The URL as it may be shown: without credentials, secrets in its query as dots.
 
     Args:
-        url: an absolute URL; what can not be parsed is shown up to its host.
+        url: an absolute URL; what cannot be parsed is shown up to its host.
 
     Example:
         >>> safe_url("http://me:pw@example.org/poll?id=7&token=abc")

@@ -273,7 +273,7 @@ class CookieJar:
             filename: of the file.
 
         Raises:
-            OSError: it can not be written.
+            OSError: it cannot be written.
             ClosedError: the jar is closed.
         """
         text = _HEADER.encode() + b"".join(map(_file_lines, self._lines()))
@@ -302,7 +302,7 @@ class CookieJar:
             filename: of the file.
 
         Raises:
-            OSError: it can not be read.
+            OSError: it cannot be read.
             ValueError: a line is not a cookie; names the file and the line. Nothing is added then.
         """
         text = unmarked(Path(filename).read_bytes())

@@ -221,7 +221,7 @@ class HTTPStream(Hooks, RequestMaker):
 
         Raises:
             ValueError: it is no request, or malformed.
-            LinkError: readback, errback or delay can not work (a TypeError).
+            LinkError: readback, errback or delay cannot work (a TypeError).
             ClosedError: the stream is closed.
             RuntimeError: another loop runs than the stream's, here or in another thread.
 
@@ -308,7 +308,7 @@ class HTTPStream(Hooks, RequestMaker):
             raise
         if response is None:
             raise StreamError(
-                "a web socket has messages and no response: give add_request a reader of them",
+                "a WebSocket has messages and no response: give add_request a reader of them",
                 chain=chain.name,
             )
         return response

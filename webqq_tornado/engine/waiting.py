@@ -1,7 +1,7 @@
 """Who waits for a chain, and what is refused because it would never end.
 
 A reader that awaits its own chain, one above it, or one whose reader awaits this one, holds up what
-it waits for: it gets a RuntimeError. Whoever holds an open response or web socket, and waits for a
+it waits for: it gets a RuntimeError. Whoever holds an open response or WebSocket, and waits for a
 chain that finds no place to be sent because of that, may hold it up: that is a TimeoutError, once
 the request has waited for its turn as long as it might take by itself.
 """
@@ -132,7 +132,7 @@ def _refuse_circle(reader: Chain, chain: Chain) -> None:
 
 
 def _held_up_by(reader: Chain) -> set[Chain]:
-    """The chains that can not end before the reader has: its own, those above, who awaits these."""
+    """The chains that cannot end before the reader has: its own, those above, who awaits these."""
     held_up = set(_with_those_above(reader))
     before = 0
     while before < len(held_up):

@@ -40,7 +40,7 @@ class HeaderLink(NamedTuple):
 
 
 def parse_links(headers: Iterable[str]) -> list[HeaderLink]:
-    """The links of a response, in their order. What can not be read is passed over.
+    """The links of a response, in their order. What cannot be read is passed over.
 
     Args:
         headers: the values of its `Link` headers.

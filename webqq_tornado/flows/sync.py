@@ -221,7 +221,7 @@ def _told(path: Path) -> Iterator[None]:
     except OSError as error:
         is_path = isinstance(error, (FileExistsError, NotADirectoryError))
         why = "a part of its path is no folder" if is_path else reason(error)
-        raise StreamError(f"{path} can not be written: {why}") from error
+        raise StreamError(f"{path} cannot be written: {why}") from error
 
 
 def _is_next(link: HeaderLink, response: Response) -> bool:

@@ -97,7 +97,7 @@ def _build_part(part: Part) -> object:
 
 
 def _parse_item(item: object) -> Part | Font:
-    """One item of a content; what we can not read is kept as it came."""
+    """One item of a content; what we cannot read is kept as it came."""
     if isinstance(item, str):
         return wire.clean(item).replace("\r\n", "\n").replace("\r", "\n")
     if isinstance(item, dict) and {"name", "size"} <= item.keys():

@@ -126,7 +126,7 @@ INTEGER = Kind(_integer, int)
 NUMERAL = Kind(_integer, str)
 """A number that is written as a text of digits."""
 LENIENT = Kind(_lenient, int)
-"""A time or a random number that nobody checks: whatever can not be read is 0."""
+"""A time or a random number that nobody checks: whatever cannot be read is 0."""
 FLAG = Kind(lambda raw: _integer(raw) != 0, int)
 """A truth as 0 or 1."""
 RAW = Kind(_raw, str, empty_is_missing=False)

@@ -151,7 +151,7 @@ class WebQQServer(ServerState):
 
         Raises:
             PortTaken: names the port and what to do.
-            CertificateError: the files can not be used.
+            CertificateError: the files cannot be used.
         """
         https = self._http_server(ssl_options=server_context(files))
         try:
@@ -210,7 +210,7 @@ class WebQQServer(ServerState):
 
         Raises:
             PortTaken: none of them is.
-            CertificateError: the files can not be used.
+            CertificateError: the files cannot be used.
         """
         return _first_free(lambda port: self.listen_tls(port, files, address), first, tries)
 
@@ -303,4 +303,4 @@ def _port_error(error: OSError, port: int, address: str, option: str = "--port")
         "ports 80 and 443",
         errno.EADDRNOTAVAIL: "this machine has no such address",
     }.get(error.errno or 0, error.strerror or str(error))
-    return PortTaken(error.errno, f"can not listen on {address} port {port}: {why}")
+    return PortTaken(error.errno, f"cannot listen on {address} port {port}: {why}")

@@ -396,7 +396,7 @@ class ExchangeHandler(Handler):
         return bool(referer) and self.server.serves(referer)
 
 
-#: What a host says to a request that it can not read, where it is no JSON.
+#: What a host says to a request that it cannot read, where it is no JSON.
 _BAD_REQUESTS = {"ssl": build_login(login_refusal(LoginResult.BAD_PARAMETER))}
 #: Hosts that take a GET for a POST, and the reverse: Mojo-Webqq 2018 asked for the groups by a
 #: GET with ``r``, a bot in Go of 2017 for its profile by a POST.

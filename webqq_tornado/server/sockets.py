@@ -1,6 +1,6 @@
 """Sockets that listen, also when the process can open no more files.
 
-Whoever then knocks can not be let in, and stays at the door: Tornado would try again on every turn
+Whoever then knocks cannot be let in, and stays at the door: Tornado would try again on every turn
 of the loop, each time with a traceback in the log (5 MB a second, measured). So one descriptor is
 kept in reserve: it is given up for as long as it takes to let the client in and close the
 connection. Clients of the protocol come back by themselves.
@@ -41,7 +41,7 @@ def listening_sockets(port: int, address: str) -> list[socket.socket]:
         address: nothing else is bound.
 
     Raises:
-        OSError: the port can not be had.
+        OSError: the port cannot be had.
     """
     bound = bind_sockets(port, address, backlog=BACKLOG)
     for one in bound:

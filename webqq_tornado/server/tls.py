@@ -61,7 +61,7 @@ _DAMAGE = (
 
 
 class CertificateError(Exception):
-    """The certificates can not be made, read or used; the message says which, and what to do."""
+    """The certificates cannot be made, read or used; the message says which, and what to do."""
 
 
 class Certificates(NamedTuple):
@@ -105,7 +105,7 @@ def certificates(directory: Path, addresses: Iterable[str] = ()) -> Certificates
     except (OSError, *_DAMAGE) as error:
         why = reason(error) if isinstance(error, OSError) else " ".join(str(error).split())
         raise CertificateError(
-            f"{directory}: the certificates can not be used ({why}); move the folder away to "
+            f"{directory}: the certificates cannot be used ({why}); move the folder away to "
             "have them made anew (clients have to trust the new ca.pem then)"
         ) from error
     return paths
@@ -168,7 +168,7 @@ def _new_authority() -> _Pair:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        # Critical: a client that can not check them is not to trust it for everything.
+        # Critical: a client that cannot check them is not to trust it for everything.
         .add_extension(_PERMITTED, critical=True)
     )
     return _Pair(builder.sign(key, hashes.SHA256()), key)

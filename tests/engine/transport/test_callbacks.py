@@ -52,7 +52,7 @@ async def test_a_file_that_was_closed_too_early(web: Web, size):
     )
 
 
-async def test_a_file_that_can_not_be_read_is_the_error_of_its_upload(web: Web, capfd):
+async def test_a_file_that_cannot_be_read_is_the_error_of_its_upload(web: Web, capfd):
     request = Request(f"{web.http}/echo", "POST", body=Broken(b"12345"))
     assert "Input/output error" in await failed(web, request, OSError)
     assert capfd.readouterr().err == ""

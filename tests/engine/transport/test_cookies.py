@@ -88,7 +88,7 @@ async def by_libcurl(web: Web, said: Iterable[Set], urls: Iterable[str]) -> tupl
 
 
 def by_us(said: Iterable[Set], urls: Iterable[str]) -> tuple:
-    """The same, when libcurl makes none of them: as for web sockets, or a replay."""
+    """The same, when libcurl makes none of them: as for WebSockets, or a replay."""
     jar = CookieJar()
     for url, header in said:
         jar.take(header, url.replace("http", "ws", 1))

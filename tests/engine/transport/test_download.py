@@ -212,7 +212,7 @@ async def test_a_folder_is_no_place_for_a_body(web: Web, tmp_path):
     assert not tmp_path.with_name(tmp_path.name + ".part").exists()
 
 
-async def test_a_file_that_can_not_be_made_is_a_clear_error(web: Web, tmp_path):
+async def test_a_file_that_cannot_be_made_is_a_clear_error(web: Web, tmp_path):
     async with HTTPStream() as stream:
         with pytest.raises(FileNotFoundError):
             await stream.fetch(Request(f"{web.http}/bytes/9", sink=tmp_path / "no" / "body"))

@@ -101,7 +101,7 @@ async def test_a_file_is_sent_again_after_a_redirect(web: Web, path):
     assert response.json()["body"] == TEXT.decode()
 
 
-async def test_an_iterator_can_not_be_sent_again(web: Web):
+async def test_an_iterator_cannot_be_sent_again(web: Web):
     async with HTTPStream() as stream:
         url = f"{web.http}/redirect?status=307&to={web.http}/echo"
         with pytest.raises(StreamError, match="function"):
@@ -109,7 +109,7 @@ async def test_an_iterator_can_not_be_sent_again(web: Web):
 
 
 class Pipe(io.RawIOBase):
-    """A file that can not go back."""
+    """A file that cannot go back."""
 
     def __init__(self) -> None:
         self._left = TEXT
@@ -179,7 +179,7 @@ USED_UP = {
     "a generator": words,
     "an async generator": pieces,
     "an iterator": lambda: map(bytes, [b"one"]),
-    "a file that can not go back": Pipe,
+    "a file that cannot go back": Pipe,
     "a function that gives the same": lambda: functools.partial(next, itertools.repeat(words())),
     "a function that gives the same file": lambda: functools.partial(
         next, itertools.repeat(Pipe())

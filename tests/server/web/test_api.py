@@ -184,7 +184,7 @@ async def test_a_password_that_is_not_changed_is_told_why(new: str, current: str
     assert "password" in json.loads(reply.body)["error"].lower()
 
 
-async def test_the_current_password_can_not_be_guessed_with_a_stolen_session():
+async def test_the_current_password_cannot_be_guessed_with_a_stolen_session():
     async with Town() as town:
         ann = await signed_in(town, town.ann)
         codes = [await _changed(ann, current=f"guess {n}") for n in range(12)]
@@ -321,7 +321,7 @@ async def test_who_is_not_signed_in_gets_401():
         ("/page/read", {"conversation": "friend:10002", "message": -1}, 400),
     ],
 )
-async def test_what_can_not_be_is_refused_with_a_reason(path: str, body: dict, code: int):
+async def test_what_cannot_be_is_refused_with_a_reason(path: str, body: dict, code: int):
     async with Town() as town:
         reply = await post(await signed_in(town, town.ann), path, **body)
     assert reply.code == code

@@ -52,7 +52,7 @@ def _wrong(kind: str) -> list[object]:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: f"{one.method} {one.path}")
-def test_what_a_field_can_not_be_is_refused_by_name(operation):
+def test_what_a_field_cannot_be_is_refused_by_name(operation):
     for parameter in operation.parameters:
         for value in _wrong(parameter.kind.schema.get("type", "")):
             rest = {name: 1 for name, *_ in operation.parameters}

@@ -114,7 +114,7 @@ async def test_a_fellow_member_can_be_written_to_with_a_signature():
     assert (message.service_type, message.origin) == (0, gid)
 
 
-async def test_a_stranger_can_not_be_written_to_as_a_friend():
+async def test_a_stranger_cannot_be_written_to_as_a_friend():
     async with Town() as town:
         ann = await entered(town, town.ann)
         uin = (await square(ann)).members[2].uin

@@ -88,7 +88,7 @@ async def test_check_sig_leads_to_an_address_that_fits_into_a_header(asked, led_
 @pytest.mark.parametrize(
     "path", ["/login", "/login?u=x&p=y&verifycode=z", "/ptqrlogin?ptqrtoken=x"]
 )
-async def test_a_login_that_can_not_be_read_is_7(path):
+async def test_a_login_that_cannot_be_read_is_7(path):
     async with Town() as town:
         answer = await _raw(town, path, "qrsig=x")
     words = "很遗憾，网络连接出现异常，请您稍后再试。"

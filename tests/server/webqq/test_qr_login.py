@@ -434,7 +434,7 @@ async def test_nobody_confirms_without_being_signed_in():
 
 
 @pytest.mark.parametrize("confirm", ["true", "false"])
-async def test_a_code_that_nobody_shows_can_not_be_decided(confirm):
+async def test_a_code_that_nobody_shows_cannot_be_decided(confirm):
     async with Town() as town:
         phone = town.visitor(town.bob)
         await _sign_in(phone)

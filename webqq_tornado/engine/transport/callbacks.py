@@ -90,7 +90,7 @@ class Piped(Protocol):
 
 
 class Channel(Outflow, Protocol):
-    """What is a body in both directions: a web socket, for its transfer."""
+    """What is a body in both directions: a WebSocket, for its transfer."""
 
     def attach(self, pausable: TransferCallbacks) -> None:
         """Whom to ask for pauses."""
@@ -110,7 +110,7 @@ class TransferCallbacks:
         request: that is special.
 
     Raises:
-        OSError: the file to upload can not be opened.
+        OSError: the file to upload cannot be opened.
         ValueError: the body is no source.
 
     Attributes:
@@ -405,7 +405,7 @@ class TransferCallbacks:
         """The whole answer is there and taken.
 
         Raises:
-            Exception: of its file, which can not be written, or is none.
+            Exception: of its file, which cannot be written, or is none.
             ProtocolError: it is not the part that was asked for.
         """
         if self._file is not None:

@@ -114,7 +114,7 @@ class Transport:
         connections: the sockets that libcurl has opened.
     """
 
-    #: It can carry web sockets.
+    #: It can carry WebSockets.
     has_sockets = True
 
     def __init__(self, ioloop: IOLoop, handler: Callable[[WatchedSocket, int], None]) -> None:
@@ -196,7 +196,7 @@ class Transport:
             raise
         except Exception as error:
             transfer.close()
-            raise ValueError(f"{request!r} can not be sent: {error}") from error
+            raise ValueError(f"{request!r} cannot be sent: {error}") from error
         except BaseException:
             transfer.close()
             raise

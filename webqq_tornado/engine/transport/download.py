@@ -312,7 +312,7 @@ class BodyStream:
 
         Raises:
             StreamError: the body broke off; what came is in a file of that name and `.part`.
-            OSError: the file can not be written, or another body is being written to it.
+            OSError: the file cannot be written, or another body is being written to it.
         """
         path = Path(path)
         if not is_replaced(path):

@@ -110,7 +110,7 @@ class FileSink:
         """Some more of the body.
 
         Raises:
-            OSError: it can not be written.
+            OSError: it cannot be written.
             TooLargeError: it is an error page without an end.
             ProtocolError: it is not the part that was asked for.
         """
@@ -136,7 +136,7 @@ class FileSink:
         """All of the body has come.
 
         Raises:
-            OSError: it can not be written.
+            OSError: it cannot be written.
             ProtocolError: it is not the part that was asked for.
         """
         if self._path is None:

@@ -93,7 +93,7 @@ _TCP_KEEPCNT = 326
 _HAS_TCP_KEEPCNT = pycurl.version_info()[2] >= 0x080900
 #: What is for one origin alone.
 _CREDENTIALS = frozenset({pycurl.USERNAME, pycurl.PASSWORD, pycurl.HTTPAUTH, pycurl.AWS_SIGV4})
-#: Of a web socket: bytes as they are, both ways, once the proxy and the server have let us in.
+#: Of a WebSocket: bytes as they are, both ways, once the proxy and the server have let us in.
 _SOCKET: Options = {
     # pycurl has no name for ws and wss alone; redirects are not followed, and the URL is one.
     pycurl.PROTOCOLS: pycurl.PROTO_ALL,

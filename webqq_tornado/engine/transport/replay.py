@@ -148,7 +148,7 @@ class ReplayTransport:
 
 def _no_socket(request: Request) -> ReplayError:
     return ReplayError(
-        f"GET {safe_url(request.url)}: a recording has no messages of web sockets", request=request
+        f"GET {safe_url(request.url)}: a recording has no messages of WebSockets", request=request
     )
 
 

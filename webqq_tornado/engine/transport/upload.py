@@ -83,7 +83,7 @@ def outflow_of(source: Any, size: int | None, transfer: Pausable) -> Outflow:
         transfer: that sends it.
 
     Raises:
-        OSError: the file can not be opened.
+        OSError: the file cannot be opened.
         ValueError: it is no source, or not of bytes.
         StreamError: it is used up.
     """
@@ -97,7 +97,7 @@ def outflow_of(source: Any, size: int | None, transfer: Pausable) -> Outflow:
         return FileOutflow(body, size, start=start)
     if isinstance(body, (Iterable, AsyncIterable)):
         return IteratorOutflow(body, size, transfer, again)
-    raise ValueError(f"a body can not come from {type(body).__name__}; give bytes, text, ...")
+    raise ValueError(f"a body cannot come from {type(body).__name__}; give bytes, text, ...")
 
 
 class FileOutflow:
@@ -298,7 +298,7 @@ def build_mime(easy: pycurl.Curl, body: Multipart) -> pycurl.CurlMime:
     """The body for one handle, to be set as MIMEPOST and closed when it was sent.
 
     Raises:
-        pycurl.error: a file can not be read.
+        pycurl.error: a file cannot be read.
     """
     mime = pycurl.CurlMime(easy)
     for name, value in pairs_of(body.fields):

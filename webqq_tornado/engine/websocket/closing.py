@@ -1,4 +1,4 @@
-"""Connections of web sockets that outlive their links, until the server has said goodbye."""
+"""Connections of WebSockets that outlive their links, until the server has said goodbye."""
 
 from __future__ import annotations
 

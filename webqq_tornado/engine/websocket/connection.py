@@ -1,4 +1,4 @@
-"""An open web socket: messages in and out, over a transfer of libcurl's.
+"""An open WebSocket: messages in and out, over a transfer of libcurl's.
 
 The frames (RFC 6455, permessage-deflate) are those of `websockets`, in its sans-IO protocol; the
 bytes go by libcurl in raw mode. What is left for here is what takes time: what is sent in which
@@ -248,7 +248,7 @@ class WebSocketConnection:
         Args:
             payload: of it.
             is_text: it is UTF-8.
-            sent: is done when the network has taken it, or can not.
+            sent: is done when the network has taken it, or cannot.
         """
         if self.is_closing:
             settle(sent, self._closed("the server has closed it"))
@@ -449,16 +449,16 @@ class WebSocketConnection:
         if isinstance(failure, PayloadTooBig):
             error = self._made(TooLargeError, f"{failure}; raise max_body_size=, or ask for less")
         elif failure is not None:
-            error = self._made(ProtocolError, f"what came is no web socket's frame: {failure}")
+            error = self._made(ProtocolError, f"what came is no WebSocket's frame: {failure}")
         elif received is None:
             why = f": {cause.message}" if isinstance(cause, StreamError) else ""
             shown = why.replace(f"GET {safe_url(self._request.url)}: ", "")
-            error = self._made(ProtocolError, f"the web socket broke off (code 1006){shown}")
+            error = self._made(ProtocolError, f"the WebSocket broke off (code 1006){shown}")
         elif received.code in _PEACEFUL or self._is_answer:
             return None
         else:
             words = f"code {int(received.code)} {received.reason}".rstrip()
-            error = self._made(ProtocolError, f"the server has closed the web socket ({words})")
+            error = self._made(ProtocolError, f"the server has closed the WebSocket ({words})")
         error.__cause__ = cause or failure
         return error
 

@@ -1,4 +1,4 @@
-"""The opening handshake of a web socket: what is added to its request, and what must come back.
+"""The opening handshake of a WebSocket: what is added to its request, and what must come back.
 
 libcurl sends it as any other request, and reads the answer; `websockets` checks that to the letter
 of RFC 6455, section 4.
@@ -52,16 +52,16 @@ def protocol_for(request: Request, max_size: int, deflates: bool) -> ClientProto
         deflates: offer permessage-deflate.
 
     Raises:
-        ValueError: this libcurl can not carry it, or a header is not the caller's to set.
+        ValueError: this libcurl cannot carry it, or a header is not the caller's to set.
     """
     if not _IS_SUPPORTED:
         raise ValueError(
-            f"web sockets need libcurl 8.16 or later, built with them, and not {LIBCURL}"
+            f"WebSockets need libcurl 8.16 or later, built with them, and not {LIBCURL}"
         )
     for name, _ in request.header_pairs:
         if _NOT_THE_CALLERS.fullmatch(name):
             instead = _SUBPROTOCOLS if name.lower().endswith("protocol") else ""
-            raise ValueError(f"header {name} is made by the web socket's handshake{instead}")
+            raise ValueError(f"header {name} is made by the WebSocket's handshake{instead}")
     return ClientProtocol(
         _ANY_URI,
         extensions=enable_client_permessage_deflate(None) if deflates else None,
@@ -121,7 +121,7 @@ def accept(protocol: ClientProtocol, response: Response) -> None:
         )
         protocol.process_response(TheirResponse(response.status, response.reason, headers))
         protocol.extensions.insert(0, _TextCheck())
-    except Exception as error:  # ValueErrors, too, of what they can not parse
+    except Exception as error:  # ValueErrors, too, of what they cannot parse
         why = f"the server's handshake is wrong: {error}"
         raise _protocol_error(response, why) from error
 
@@ -158,7 +158,7 @@ def refusal(response: Response) -> ProtocolError:
         response: kept on it.
     """
     words = f"{response.status} {response.reason}".rstrip()
-    return _protocol_error(response, f"the server refused the web socket: HTTP {words}")
+    return _protocol_error(response, f"the server refused the WebSocket: HTTP {words}")
 
 
 def _protocol_error(response: Response, why: str) -> ProtocolError:

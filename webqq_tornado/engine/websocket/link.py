@@ -1,4 +1,4 @@
-"""A web socket as the link of a chain: its handshake, its messages to the reader, its end."""
+"""A WebSocket as the link of a chain: its handshake, its messages to the reader, its end."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Runner(Protocol):
     def connect(
         self, request: Request, session: Session, outcome: Outcome, *, crosses: bool
     ) -> Any:
-        """Start the transfer of a web socket."""
+        """Start the transfer of a WebSocket."""
 
     @property
     def traffic(self) -> Any:
@@ -77,11 +77,11 @@ class Runner(Protocol):
         """The handshake is done."""
 
     def leave_socket(self, chain: Chain) -> None:
-        """The chain has no web socket any more."""
+        """The chain has no WebSocket any more."""
 
 
 class WebSocketLink:
-    """A link that is a web socket, from its handshake to its close.
+    """A link that is a WebSocket, from its handshake to its close.
 
     Args:
         runner: of the chain.
@@ -145,11 +145,11 @@ class WebSocketLink:
         """Say goodbye; the chain ends, or goes on, when the server has answered.
 
         Raises:
-            ValueError: that can not be said.
+            ValueError: that cannot be said.
         """
         if not 1000 <= code <= 4999 or code in _NEVER_SENT:
             raise ValueError(
-                f"a web socket is not closed with {code}, but with 1000 to 4999, and of these not "
+                f"a WebSocket is not closed with {code}, but with 1000 to 4999, and of these not "
                 "with 1004 to 1006, nor 1015 to 2999"
             )
         if len(reason.encode()) > _MAX_REASON:
@@ -177,11 +177,11 @@ class WebSocketLink:
         """Send the handshake.
 
         Raises:
-            ValueError: the request can not be one of a web socket.
+            ValueError: the request cannot be one of a WebSocket.
         """
         if self._setting("auth_mode") != "basic" and self._setting("auth_username") is not None:
             # libcurl gives up at the challenge: it takes no answer to a handshake but 101.
-            raise ValueError(f"{self._shown}: a web socket can not have auth_mode=digest")
+            raise ValueError(f"{self._shown}: a WebSocket cannot have auth_mode=digest")
         deflates = bool(self._setting("decompress_response"))
         protocol = protocol_for(self._request, self._setting("max_body_size"), deflates)
         connection = WebSocketConnection(protocol, self, self._runner.traffic, self._shown_request)
@@ -233,7 +233,7 @@ class WebSocketLink:
             connection.send_close(*self._goodbye)
 
     def _go_on(self, response: Response) -> None:
-        """The answer is none of a web socket: follow it, or have better credentials."""
+        """The answer is none of a WebSocket: follow it, or have better credentials."""
         auth = self._chain.session.auth
         if auth is not None and auth.is_refused(response):
             raise LoggedOut(refusal(response).message, request=self._shown_request)

@@ -57,7 +57,7 @@ class Storage(MessageTable, SessionTable):
             nothing.
 
     Raises:
-        StorageError: it is no such database, of a newer version, or can not be written.
+        StorageError: it is no such database, of a newer version, or cannot be written.
 
     Example:
         >>> storage = Storage(":memory:")

@@ -133,7 +133,7 @@ class Database:
             nothing.
 
     Raises:
-        StorageError: it is no such database, of a newer version, or can not be written.
+        StorageError: it is no such database, of a newer version, or cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -165,7 +165,7 @@ def checked_name(name: str, what: str, longest: int = NICK_LENGTH, shortest: int
     stands in front of it.
 
     Raises:
-        ValueError: it is too short, too long, or has characters that can not be shown.
+        ValueError: it is too short, too long, or has characters that cannot be shown.
     """
     name = " ".join(name.split())
     if not _JOINERS.sub("", name).isprintable() or _BLANK.search(name):

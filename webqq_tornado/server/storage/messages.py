@@ -231,7 +231,7 @@ class MessageTable(RoomTable):
     def mark_seen(self, account: int, conversation: Conversation, message: int) -> None:
         """The account has read the thread up to this message, on the page.
 
-        What there is no message of yet can not be read: a higher number is that of the newest.
+        What there is no message of yet cannot be read: a higher number is that of the newest.
         """
         newest = max(self._newest_ids(account, conversation))
         seen, others = self._seen(account, conversation)

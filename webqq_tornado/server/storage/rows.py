@@ -23,7 +23,7 @@ __all__ = [
 
 
 class StorageError(Exception):
-    """The file can not be used; the message says which, why, and what to do."""
+    """The file cannot be used; the message says which, why, and what to do."""
 
 
 class Account(NamedTuple):

@@ -66,7 +66,7 @@ class MessageIndex:
     def complete(self) -> None:
         """Put into the index what is missing there.
 
-        A file that can not be written holds up no message, and no search of what is there: the
+        A file that cannot be written holds up no message, and no search of what is there: the
         next call makes up for it.
         """
         try:
@@ -90,7 +90,7 @@ class MessageIndex:
         return len(rows) == _BATCH
 
     def query(self, words: Sequence[str]) -> str:
-        """What finds all of these words with MATCH; empty where the index can not.
+        """What finds all of these words with MATCH; empty where the index cannot.
 
         Args:
             words: folded.

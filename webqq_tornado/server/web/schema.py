@@ -2,7 +2,7 @@
 
 One line a field: its name, its `Kind` with bounds, whether it is needed. `PageHandler.json` and
 `PageHandler.query` read what came by this table and nothing else, so that no handler meets a number
-that SQLite can not take, a truth in the place of a number, or half a character. `openapi` is the
+that SQLite cannot take, a truth in the place of a number, or half a character. `openapi` is the
 same table for programs.
 
 Example:

@@ -129,7 +129,7 @@ export class Api {
     try {
       return await fetch(path, init);
     } catch {
-      throw new ApiError(0, "The server can not be reached.");
+      throw new ApiError(0, "The server cannot be reached.");
     }
   }
 }

@@ -123,7 +123,7 @@ export class Composer {
     this.#form.querySelector(".send").disabled = room < 0 || this.#box.value.trim() === "";
   }
 
-  /** Make the box as high as its text, where the style sheet alone can not (Firefox 140). */
+  /** Make the box as high as its text, where the style sheet alone cannot (Firefox 140). */
   #grow() {
     this.#box.style.height = "auto";
     this.#box.style.height = `${this.#box.scrollHeight + 2}px`;

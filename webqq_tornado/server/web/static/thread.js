@@ -258,7 +258,7 @@ export class Thread {
     this.#history.hasNewer = more || last < this.#heard;
   }
 
-  /** A pane too high for one page of messages can not be scrolled up: take one more. */
+  /** A pane too high for one page of messages cannot be scrolled up: take one more. */
   #fill() {
     const log = this.#part(".log");
     if (log.scrollHeight <= log.clientHeight) this.#showOlder();
