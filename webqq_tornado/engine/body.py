@@ -265,8 +265,8 @@ class BodySource:
     """An open file, an iterator, or a function that gives such a body: sending moves it on.
 
     What is sent again is to be what was sent first. So each sending of a file begins where it
-    stood when the request was made, or when the function gave it; an iterator, or a file that cannot
-    go back, is sent once.
+    stood when the request was made, or when the function gave it; an iterator, or a file that
+    cannot go back, is sent once.
 
     Args:
         given: file, iterator or function.

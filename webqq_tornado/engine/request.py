@@ -39,8 +39,8 @@ class Request:
         url: absolute http or https URL; ws or wss for a WebSocket, whose messages the reader gets
             one by one, see `SocketMessage`. It is taken as a browser takes it (WHATWG): scheme and
             host in lower case, a host outside ASCII in its IDNA form, no default port, a path
-            without dot segments; white space around it and line breaks in it are dropped, what cannot
-            be in a URL is escaped, escapes stay as they are. User and password in it are sent
+            without dot segments; white space around it and line breaks in it are dropped, what
+            cannot be in a URL is escaped, escapes stay as they are. User and password in it are sent
             as basic authentication and never shown; a fragment is kept and never sent.
         method: a token such as "GET", in capitals whatever it is given in; GET by default, POST
             when there is a body.
