@@ -40,8 +40,8 @@ class Request:
             one by one, see `SocketMessage`. It is taken as a browser takes it (WHATWG): scheme and
             host in lower case, a host outside ASCII in its IDNA form, no default port, a path
             without dot segments; white space around it and line breaks in it are dropped, what
-            cannot be in a URL is escaped, escapes stay as they are. User and password in it are sent
-            as basic authentication and never shown; a fragment is kept and never sent.
+            cannot be in a URL is escaped, escapes stay as they are. User and password in it are
+            sent as basic authentication and never shown; a fragment is kept and never sent.
         method: a token such as "GET", in capitals whatever it is given in; GET by default, POST
             when there is a body.
         headers: a mapping or pairs. A value with CR, LF or NUL is refused, blanks around it are
