@@ -14,7 +14,7 @@ from ..files import FileError
 from ..protocol.codes import Status
 from ..protocol.models import Discussion, Friend, Group
 from .accounts_online import online
-from .console import printable
+from .console import in_one_line, printable
 from .faces import with_faces
 from .param_types import SOME_SECONDS, TEXT
 from .running import run_coroutine
