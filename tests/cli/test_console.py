@@ -6,10 +6,10 @@ import io
 import logging
 
 from rich.console import Console
-from webqq_tornado.flows.account.address import Kind
-from webqq_tornado.flows.account.history import Entry
 
 from webqq_tornado.cli.console import Screen, show_entries
+from webqq_tornado.client.address import Kind
+from webqq_tornado.client.history import Entry
 from webqq_tornado.protocol.models import Content
 
 
