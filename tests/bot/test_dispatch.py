@@ -319,7 +319,7 @@ async def test_a_handler_that_holds_up_the_loop_is_named(is_async: bool, caplog)
         await ann.send(ann.contacts.find("Bob"), "x" * 100)
         assert await answer(ann, ear, "ping") == "pong"
     assert "dawdle" in caplog.text
-    assert "test_bot_handlers.py:" in caplog.text
+    assert "test_dispatch.py:" in caplog.text
     assert "held up everything for 0.0" in caplog.text
     assert "x" * 59 + "…" in caplog.text
     assert "x" * 60 not in next(r for r in caplog.messages if "held up" in r)
