@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import logging
 
+import pytest
 from rich.console import Console
+from rich.text import Text
 
 from webqq_tornado.cli.console import Screen, show_entries
 from webqq_tornado.client.address import Kind
@@ -40,3 +42,11 @@ def test_a_line_of_the_history_is_not_the_sender_s_to_make():
     entry = Entry(1, 10002, Kind.FRIEND, 10003, "Eve", "Eve", 10003, False, 1e9, text)
     show_entries(one, [entry])
     assert shown.getvalue().endswith("Eve: hi\n       07:00  Boss: pay\n")
+
+
+@pytest.mark.parametrize("columns", ["0", "00"])
+def test_a_terminal_that_does_not_know_its_width_is_written_to(monkeypatch, capsys, columns: str):
+    monkeypatch.setenv("COLUMNS", columns)
+    Screen().say("the password is x")
+    Screen().picture(Text("#"))
+    assert capsys.readouterr().out.split("\n")[:2] == ["the password is x", "#"]

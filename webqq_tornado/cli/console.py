@@ -39,9 +39,7 @@ class Screen:
     """
 
     def __init__(self, *, is_error: bool = False, file: IO[str] | None = None) -> None:
-        self.console = Console(highlight=False, soft_wrap=True, stderr=is_error, file=file)
-        if self.console.is_dumb_terminal:  # which rich takes for one of 80 columns
-            self.console.width = shutil.get_terminal_size().columns
+        self.console = _wide(Console(highlight=False, soft_wrap=True, stderr=is_error, file=file))
         self._is_error = is_error
 
     @property
@@ -60,7 +58,7 @@ class Screen:
 
     def picture(self, picture: Text) -> None:
         """Show a picture, in colour even where there is NO_COLOR: it is made of them."""
-        Console(soft_wrap=True, stderr=self._is_error, no_color=False).print(picture)
+        _wide(Console(soft_wrap=True, stderr=self._is_error, no_color=False)).print(picture)
 
     def chat(self, who: str, text: str, where: str = "") -> None:
         """Show a message to the person at the terminal."""
@@ -79,6 +77,17 @@ class Screen:
         source = record.name.rpartition(".")[2]
         line = Text.assemble((when, "dim"), (f"{source:<7} ", style), _indented(text, len(when)))
         self.console.print(line)
+
+
+def _wide(console: Console) -> Console:
+    """The console, of a width at which something can be shown.
+
+    rich takes a dumb terminal for one of 80 columns, and shows nothing at all where COLUMNS is 0,
+    as some containers, serial lines and editors set it.
+    """
+    if console.is_dumb_terminal or not console.width:
+        console.width = shutil.get_terminal_size().columns
+    return console
 
 
 class _ScreenHandler(logging.Handler):
