@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from webqq_tornado.protocol.hashes import (
     digits_hash,
     friend_list_hash,
     hash33,
+    password_digest,
     password_hash,
     password_salt,
 )
@@ -55,6 +57,13 @@ def test_password_hashes_are_those_of_the_clients(vector: dict[str, str]) -> Non
 @pytest.mark.parametrize("vector", VECTORS["password_md5"], ids=lambda vector: str(vector["uin"]))
 def test_the_salt_is_the_number_in_eight_bytes(vector: dict[str, int]) -> None:
     assert password_salt(vector["uin"]).hex() == vector["salt_bytes_hex"]
+
+
+@pytest.mark.parametrize("password", ["p\u00e4ssw\u00f6rd", "Vi\u1ec7t Nam", "\ud55c\uae00"])
+def test_a_password_is_the_same_on_keyboards_that_write_accents_apart(password: str) -> None:
+    apart = unicodedata.normalize("NFD", password)
+    assert apart != password
+    assert password_digest(apart) == password_digest(password)
 
 
 def test_the_verify_code_counts_in_upper_case() -> None:

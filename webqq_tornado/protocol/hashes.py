@@ -6,6 +6,7 @@ All of them are functions of their arguments; golden vectors are in
 
 from __future__ import annotations
 
+import unicodedata
 from enum import Enum
 from functools import partial
 from hashlib import md5
@@ -69,11 +70,14 @@ def password_hash(password: str, salt: bytes, verify_code: str) -> Secret:
 def password_digest(password: str) -> bytes:
     """All that the login proves knowledge of: md5 of a password, unsalted, as Tencent had it.
 
+    Some keyboards write an accent as a character of its own, others one with its letter: it is made
+    the latter first (NFC; RFC 8265, 4.2), which is what almost all of them write.
+
     Example:
         >>> password_digest("secret").hex()
         '5ebe2294ecd0e0f08eab7690d2a6ee69'
     """
-    return _md5(password.encode()).digest()
+    return _md5(unicodedata.normalize("NFC", password).encode()).digest()
 
 
 def digest_hash(digest: bytes, salt: bytes, verify_code: str) -> Secret:
