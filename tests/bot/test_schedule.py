@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
+import time
 from datetime import datetime, timezone
 
 import pytest
@@ -91,6 +93,35 @@ def test_what_is_no_cron_expression_is_refused_with_an_example(expression: str):
 def test_what_is_no_time_zone_is_refused(tz: str):
     with pytest.raises(ValueError, match="no time zone"):
         Cron("* * * * *", tz=tz)
+
+
+@pytest.fixture
+def machine_zone(monkeypatch):
+    """Sets the machine's time zone."""
+
+    def set_zone(tz: str) -> None:
+        monkeypatch.setenv("TZ", tz)
+        monkeypatch.setattr("tzlocal.unix._cache_tz", None)
+        time.tzset()
+
+    yield set_zone
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("tz", "due"), [("CST-8", "01:00"), ("<+0530>-5:30", "03:30"), ("Asia/Tokyo", "00:00")]
+)
+def test_without_a_zone_the_machine_s_counts_in_any_form(machine_zone, tz: str, due: str):
+    machine_zone(tz)
+    assert times(Cron("0 9 * * *"), "2026-11-20T00:00+00:00", 2)[-1].endswith(due)
+
+
+@pytest.mark.parametrize("tz", ["Foo/Bar", "../../x", "CET-1CEST,M3.5.0,M10.5.0"])
+def test_a_zone_of_the_machine_that_is_none_is_named(machine_zone, tz: str):
+    machine_zone(tz)
+    with pytest.raises(ValueError, match=f"TZ='{re.escape(tz)}'"):
+        Cron("0 9 * * *")
 
 
 class Clock:

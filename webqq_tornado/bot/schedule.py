@@ -9,10 +9,12 @@ what runs all day long takes no notice.
 from __future__ import annotations
 
 import math
+import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -102,7 +104,7 @@ class Cron:
 
 def _zone(tz: str | tzinfo | None) -> tzinfo:
     if tz is None:
-        return tzlocal.get_localzone()
+        return _own_zone()
     if not isinstance(tz, str):
         return tz
     try:
@@ -110,6 +112,24 @@ def _zone(tz: str | tzinfo | None) -> tzinfo:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
             f'tz={tz!r} is no time zone: give a name such as "Asia/Shanghai"'
+        ) from None
+
+
+#: TZ as POSIX has it, without daylight saving time: "CST-8" is eight hours east of Greenwich.
+_FIXED = re.compile(r"([A-Za-z]{3,}|<[-+A-Za-z0-9]{3,}>)[-+]?\d{1,2}(:\d\d){0,2}")
+
+
+def _own_zone() -> tzinfo:
+    """The machine's zone."""
+    try:
+        return tzlocal.get_localzone()
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        name = os.environ.get("TZ", "")
+        if _FIXED.fullmatch(name):
+            return timezone(timedelta(seconds=-time.timezone), time.tzname[0])
+        raise ValueError(
+            f"the machine's time zone, TZ={name!r}, is not known here: set it to a name such as "
+            '"Asia/Shanghai", or give one as tz='
         ) from None
 
 
