@@ -7,8 +7,9 @@ import itertools
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Protocol
 
 from ..protocol.codes import Status
@@ -25,6 +26,7 @@ from ..protocol.models import (
 from .events import event_for, group_event
 from .sessions import PendingPoll, PollSession
 from .storage import ROOM_KINDS, Conversation, Nonce, Storage, StoredMessage
+from .write_queue import WriteQueue
 
 __all__ = ["Hub", "Listener", "PollSession", "SessionOver"]
 
@@ -79,7 +81,7 @@ class Hub:
         session_timeout: seconds without a poll after which a session is over.
 
     Attributes:
-        writers: held by whoever waits for another program to unlock the storage, in order.
+        writes: messages that wait for their commit, see `together`.
     """
 
     def __init__(self, storage: Storage, poll_timeout: float, session_timeout: float) -> None:
@@ -87,7 +89,8 @@ class Hub:
         self.poll_timeout = poll_timeout
         self.session_timeout = session_timeout
         self._closing = asyncio.Event()
-        self.writers = asyncio.Lock()
+        self.writes = WriteQueue(self.together)
+        self._held: list[Callable[[], None]] | None = None  # by a block of `together`
         self._by_account: dict[int, PollSession] = {}
         self._by_secret: dict[tuple[str, str], PollSession] = {}  # by kind and secret
         self._listeners: dict[int, set[Listener]] = {}
@@ -316,6 +319,7 @@ class Hub:
 
     def close(self) -> None:
         """Let go all polls that are held, with nothing new; the sessions stay on disk."""
+        self.writes.flush()
         self._closing.set()
         for session in set(self._by_secret.values()):
             session.wake()
@@ -353,10 +357,27 @@ class Hub:
             sender, conversation, content, recipients, nonce, origin=room
         )
         if is_new:
-            self._pass_on(message, recipients)
-            for person in self._pages_of(people | {sender}):
-                self._tell(person, lambda listener: listener.tell_message(message))
+            pass_on = partial(self._pass_on, message, recipients, people | {sender})
+            if self._held is None:
+                pass_on()
+            else:
+                self._held.append(pass_on)
         return message
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Messages that are sent in the block have one commit, and are passed on after it.
+
+        If it fails, or the block does, none of them was sent.
+        """
+        held = self._held = []
+        try:
+            with self.storage.together():
+                yield
+        finally:
+            self._held = None
+        for pass_on in held:
+            pass_on()
 
     def _people_in(self, conversation: Conversation) -> frozenset[int]:
         if conversation.kind not in ROOM_KINDS:
@@ -368,11 +389,15 @@ class Hub:
         # Who has only the page open has seen it there. Who is offline gets it when they are back.
         return account in self._by_account or not self._listeners.get(account)
 
-    def _pass_on(self, message: StoredMessage, recipients: Iterable[int]) -> None:
+    def _pass_on(
+        self, message: StoredMessage, recipients: Iterable[int], people: Iterable[int]
+    ) -> None:
         for person in recipients:
             session = self._by_account.get(person)
             if session is not None:
                 session.take_message(message)
+        for person in self._pages_of(people):
+            self._tell(person, lambda listener: listener.tell_message(message))
 
     def _pages_of(self, people: Iterable[int]) -> list[int]:
         return [person for person in people if person in self._listeners]

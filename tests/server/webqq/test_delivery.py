@@ -9,7 +9,9 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,9 +38,9 @@ from webqq_tornado.protocol.models import (
     StatusChange,
     Typing,
 )
+from webqq_tornado.server import write_queue
 from webqq_tornado.server.quirks import habits_of
 from webqq_tornado.server.storage import Conversation
-from webqq_tornado.server.webqq import messages
 
 QQBOT = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.9; rv:27.0) Gecko/20100101 Firefox/27.0"
 SMARTQQ_CLIENTID = 53999199
@@ -357,7 +359,7 @@ async def test_a_send_into_a_file_that_is_locked_says_what_to_do(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(messages, "LOCKED_SECONDS", 0.05)
+    monkeypatch.setattr(write_queue, "LOCKED_SECONDS", 0.05)
     async with Town(tmp_path / "town.db") as town:
         ann = await entered(town, town.ann)
         form = await to_bob(ann, "x")
@@ -376,8 +378,7 @@ async def to_bob(ann: Visitor, text: str, msg_id: int = 1, clientid: int = 1) ->
 
 def _trying(town: Town) -> int:
     """Who waits until the file is unlocked."""
-    writers = town.server.hub.writers
-    return writers.locked() + len(writers._waiters or ())
+    return len(town.server.hub.writes)
 
 
 async def test_messages_wait_in_order_until_a_file_is_unlocked_and_others_go_on(
@@ -396,6 +397,51 @@ async def test_messages_wait_in_order_until_a_file_is_unlocked_and_others_go_on(
         replies = [(await one).code for one in sent]
         heard = [*texts_of(await bob.poll()), *texts_of(await bob.poll())]
     assert (replies, heard) == ([200] * 3, ["a", "b", "c"])
+
+
+async def test_messages_of_one_turn_have_one_commit_and_are_heard_in_order(tmp_path: Path):
+    async with Town(tmp_path / "town.db") as town:
+        ann, bob = await entered(town, town.ann), await entered(town, town.bob)
+        session, statements = town.server.hub.find(ann.session.psessionid), []
+        send = partial(town.server.hub.send, town.ann, Conversation("friend", town.bob))
+        town.server.storage._db.set_trace_callback(statements.append)
+        writes = [partial(send, Content.of(text), origin=session) for text in "abc"]
+        await asyncio.gather(*map(town.server.hub.writes.put, writes))
+        town.server.storage._db.set_trace_callback(None)
+        heard = texts_of(await bob.poll())
+    assert (statements.count("COMMIT"), heard) == (1, ["a", "b", "c"])
+
+
+async def test_nobody_hears_a_message_whose_commit_failed():
+    async with Town(poll_timeout=0.01) as town:
+        bob = await entered(town, town.bob)
+        with suppress(RuntimeError), town.server.hub.together():
+            say(town, "lost")
+            raise RuntimeError
+        say(town, "kept")
+        assert texts_of(await bob.poll()) == ["kept"]
+
+
+async def test_what_was_taken_back_is_not_found_and_what_follows_is():
+    async with Town() as town:
+        storage = town.server.storage
+        with suppress(RuntimeError), town.server.hub.together():
+            say(town, *["taken back"] * 300)
+            raise RuntimeError
+        say(town, "wonderful", *["filler"] * 300)
+        found = [storage.search(town.ann, text)[0] for text in ("taken", "wonderful")]
+    assert list(map(len, found)) == [0, 1]
+
+
+async def test_messages_that_were_accepted_are_written_when_the_server_stops(tmp_path: Path):
+    async with Town(tmp_path / "town.db") as town:
+        conversation = Conversation("friend", town.bob)
+        send = partial(town.server.hub.send, town.ann, conversation, Content.of("last"))
+        accepted = town.server.hub.writes.put(send)
+        async with town.away():
+            assert accepted.result()
+        (message,) = town.server.storage.undelivered(town.bob)
+    assert message.content.text == "last"
 
 
 async def test_a_long_backlog_comes_in_order_and_once():

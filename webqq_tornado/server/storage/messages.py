@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ...protocol.models import Content
@@ -25,6 +26,7 @@ class MessageTable(RoomTable):
     """Messages and who is still to get them."""
 
     _index: MessageIndex
+    _newest = 0  # id of the last message added, maybe taken back
 
     def add_message(
         self,
@@ -70,9 +72,21 @@ class MessageTable(RoomTable):
                 "INSERT INTO undelivered VALUES (?, ?)",
                 [(recipient, number) for recipient in recipients],
             )
-        self._index.added(number or 0)
+        self._newest = number or 0
+        self._index_newest()
         kind = self.room_kind(origin) if origin else ""
         return StoredMessage(number or 0, sender, *conversation, content, now, origin, kind), True
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written in the block is in the file at its end; if that fails, none of it is."""
+        with self._transaction():
+            yield
+        self._index_newest()
+
+    def _index_newest(self) -> None:
+        if not self._db.in_transaction:  # what may be taken back must not be in the index
+            self._index.added(self._newest)
 
     def undelivered(self, account: int, limit: int = 50) -> list[StoredMessage]:
         """The oldest messages that the account has not got by poll."""

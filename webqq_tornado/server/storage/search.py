@@ -57,10 +57,12 @@ class MessageIndex:
         self.is_there = last is not None
         if self.is_there:
             self.complete()
+        self._tried = self._last  # the last message at which it was to be completed
 
     def added(self, message: int) -> None:
         """A message has this id; now and then those that were added are put into the index."""
-        if self.is_there and message % _BATCH == 0:
+        if self.is_there and message >= self._tried + _BATCH:
+            self._tried = message
             self.complete()
 
     def complete(self) -> None:

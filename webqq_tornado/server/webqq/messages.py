@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-import sqlite3
-from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import partial
 from typing import Any
 
 from tornado.iostream import StreamClosedError
 
-from ...database import is_locked
 from ...protocol import forms, smartqq, webqq3, wire
 from ...protocol.content import build_sent
 from ...protocol.delivery import IDEMPOTENCY_KEY, LAST_EVENT_ID, read_last_event_id
@@ -36,9 +33,6 @@ MAX_WRITTEN = 8 * MAX_TEXT
 RESEND_SECONDS = 120
 #: The same for clients whose numbers are their own for all times.
 FOREVER = 2**40
-#: Seconds for which a message waits while another program locks the storage (clients wait 30 for
-#: an answer), and between two tries.
-LOCKED_SECONDS, _LOCKED_PAUSE = 5.0, 0.05
 #: msg_id of clients that number nothing: they gave each message what they saw in a capture
 #: (webqq-core 2013, and bots in Python of 2013, 2015 and 2017).
 _NO_NUMBERS = frozenset({0, 13190001, 34220099, 52880001, 91310001})
@@ -122,7 +116,7 @@ async def _news(
 # --- sending ----------------------------------------------------------------------------------
 
 
-def _send(
+async def _send(
     handler: ExchangeHandler, form: Any, conversation: Conversation | None, room: int = 0
 ) -> str:
     server = handler.server
@@ -133,7 +127,8 @@ def _send(
         return wire.build_refusal(UNKNOWN_CONTACT)
     if not form.content.parts or is_too_long(form.content):
         return wire.build_refusal(BAD_REQUEST, "content")
-    server.hub.send(
+    send = partial(
+        server.hub.send,
         session.account,
         conversation,
         form.content,
@@ -141,6 +136,7 @@ def _send(
         nonce=_nonce(handler, session, form, conversation),
         room=room,
     )
+    await server.hub.writes.put(send)
     agent = handler.request.headers.get("User-Agent", "")
     quirks = habits_of(session.dialect, form.clientid, agent)
     return _SENT_2017 if quirks.reads_retcode else _SENT[session.dialect]
@@ -182,67 +178,32 @@ def _mark(*told: object) -> str:
     return hashlib.sha256(repr(told).encode("utf-8", "replace")).hexdigest()
 
 
-def _patient(answer: Callable[[ExchangeHandler, Any], str]) -> Answer:
-    """An answer that is tried again while another program locks the storage.
-
-    Few of the old clients send a message again. Who comes later waits behind who waits already:
-    messages keep their order.
-    """
-
-    @wraps(answer)
-    def tried(handler: ExchangeHandler, form: Any) -> str | Awaitable[str]:
-        if not handler.server.hub.writers.locked():
-            try:
-                return answer(handler, form)
-            except sqlite3.OperationalError as error:
-                if not is_locked(error):
-                    raise
-        return _in_turn(answer, handler, form)
-
-    return tried
-
-
-async def _in_turn(
-    answer: Callable[[ExchangeHandler, Any], str], handler: ExchangeHandler, form: Any
-) -> str:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + LOCKED_SECONDS
-    async with handler.server.hub.writers:
-        while True:
-            try:
-                return answer(handler, form)
-            except sqlite3.OperationalError as error:
-                if not is_locked(error) or loop.time() >= deadline:
-                    raise
-            await asyncio.sleep(_LOCKED_PAUSE)
-
-
 def is_too_long(content: Content) -> bool:
     """Whether nobody would deliver it."""
     is_long = len(content.text.encode("utf-8", "replace")) > MAX_TEXT
     return is_long or len(build_sent(content)) > MAX_WRITTEN
 
 
-def _send_friend(handler: ExchangeHandler, form: forms.SendForm) -> str:
+async def _send_friend(handler: ExchangeHandler, form: forms.SendForm) -> str:
     session = handler.server.hub.find(form.psessionid)
     if session is None:
         return wire.build_refusal(NOT_LOGGED_IN)
     storage = handler.server.storage
     person = session.meaning_of(form.to, "person")
     if storage.are_friends(session.account, person):
-        return _send(handler, form, Conversation("friend", person))
+        return await _send(handler, form, Conversation("friend", person))
     # Who does not know strangers' messages got one as a friend's, and answers it as such.
     room = storage.session_origin(session.account, person)
-    return _send(handler, form, Conversation("session", person) if room else None, room)
+    return await _send(handler, form, Conversation("session", person) if room else None, room)
 
 
-def _send_group(handler: ExchangeHandler, form: forms.GroupSendForm) -> str:
+async def _send_group(handler: ExchangeHandler, form: forms.GroupSendForm) -> str:
     # SmartQQBot 2016 answered to the code.
-    return _send(handler, form, _room(handler, form.psessionid, form.gid, "group", "code"))
+    return await _send(handler, form, _room(handler, form.psessionid, form.gid, "group", "code"))
 
 
-def _send_discussion(handler: ExchangeHandler, form: forms.DiscussionSendForm) -> str:
-    return _send(handler, form, _room(handler, form.psessionid, form.did, "discussion"))
+async def _send_discussion(handler: ExchangeHandler, form: forms.DiscussionSendForm) -> str:
+    return await _send(handler, form, _room(handler, form.psessionid, form.did, "discussion"))
 
 
 def _room(
@@ -289,12 +250,12 @@ def _origin(
     return storage.shared_room(session.account, person) if is_other else 0
 
 
-def _send_session(handler: ExchangeHandler, form: forms.SessionSendForm) -> str:
+async def _send_session(handler: ExchangeHandler, form: forms.SessionSendForm) -> str:
     session = handler.server.hub.find(form.psessionid)
     given, room = handler.server.strangers.get((form.psessionid, form.to)) or ("", 0)
     person = session.meaning_of(form.to, "person") if session else 0
     is_signed = bool(given) and is_same(given, form.signature)
-    return _send(handler, form, Conversation("session", person) if is_signed else None, room)
+    return await _send(handler, form, Conversation("session", person) if is_signed else None, room)
 
 
 def _file(handler: ExchangeHandler, form: forms.FileForm) -> str:
@@ -306,10 +267,10 @@ def _file(handler: ExchangeHandler, form: forms.FileForm) -> str:
 
 ANSWERS: dict[object, Answer] = {
     webqq3.POLL.name: _poll,
-    webqq3.SEND_FRIEND.name: _patient(_send_friend),
-    webqq3.SEND_GROUP.name: _patient(_send_group),
-    webqq3.SEND_DISCUSSION.name: _patient(_send_discussion),
+    webqq3.SEND_FRIEND.name: _send_friend,
+    webqq3.SEND_GROUP.name: _send_group,
+    webqq3.SEND_DISCUSSION.name: _send_discussion,
     webqq3.SIGNATURE.name: _signature,
-    webqq3.SEND_SESSION.name: _patient(_send_session),
+    webqq3.SEND_SESSION.name: _send_session,
     webqq3.FILE.name: _file,
 }
