@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -50,3 +53,25 @@ def test_a_terminal_that_does_not_know_its_width_is_written_to(monkeypatch, caps
     Screen().say("the password is x")
     Screen().picture(Text("#"))
     assert capsys.readouterr().out.split("\n")[:2] == ["the password is x", "#"]
+
+
+@pytest.mark.parametrize("sink", ["/dev/full", "a pipe without a reader"])
+def test_a_log_that_cannot_be_written_ends_nothing(sink: str):
+    code = (
+        "import logging, sys\n"
+        "from webqq_tornado.cli.console import Screen, show_logs\n"
+        "show_logs(Screen(), False)\n"
+        "sys.stdin.read()\n"
+        "for _ in range(3): logging.getLogger('webqq_tornado.server').info('a stranger was here')\n"
+        "sys.stderr.write('goes on')\n"
+    )
+    if sink.startswith("/"):
+        output = os.open(sink, os.O_WRONLY)
+    else:
+        reader, output = os.pipe()
+        os.close(reader)
+    command = [sys.executable, "-c", code]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.PIPE}
+    done = subprocess.run(command, check=False, **pipes)
+    os.close(output)
+    assert done.stderr.decode().startswith("goes on")

@@ -98,6 +98,10 @@ class _ScreenHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._screen.log(record, self.format(record))
+        except (OSError, SystemExit):
+            # Nobody reads the log any more (rich would exit), or its disk is full: a stranger's
+            # request, which is logged, must not end a server because of that.
+            return
         except Exception:
             self.handleError(record)
 
