@@ -206,6 +206,16 @@ def _depth(text: str) -> int:
     return max(itertools.accumulate(steps), default=0)
 
 
+# `json.dumps` would make one for each value, which takes longer than to write a message.
+_ENCODERS = {
+    (is_ascii, is_sorted): json.JSONEncoder(
+        ensure_ascii=is_ascii, sort_keys=is_sorted, separators=(",", ":")
+    )
+    for is_ascii in (False, True)
+    for is_sorted in (False, True)
+}
+
+
 def dump(value: object, *, is_ascii: bool = True, is_sorted: bool = False) -> str:
     r"""A value as compact JSON.
 
@@ -214,7 +224,7 @@ def dump(value: object, *, is_ascii: bool = True, is_sorted: bool = False) -> st
         is_ascii: Whether what is not ASCII is written as ``\uXXXX``.
         is_sorted: Whether the fields of objects are written by the alphabet.
     """
-    text = json.dumps(value, ensure_ascii=is_ascii, sort_keys=is_sorted, separators=(",", ":"))
+    text = _ENCODERS[is_ascii, is_sorted].encode(value)
     return clean(text)  # a part that was kept as it came may have half a character
 
 

@@ -24,6 +24,7 @@ before its time. (OWASP ASVS 4.0, 2.2.1; OWASP "Blocking Brute Force Attacks", d
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import time
 from collections import deque
@@ -208,6 +209,7 @@ class Throttle:
 _NONE = _Row()
 
 
+@functools.lru_cache(maxsize=1024)  # asked for each message
 def network_of(address: str) -> str:
     """What counts as one address: of IPv6 the 64 bits that one customer has at least.
 

@@ -10,11 +10,13 @@ from ...protocol.models import Content, Face, Font
 
 __all__ = ["dump_content", "load_content", "plain_parts"]
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
 
 def dump_content(content: Content) -> str:
     """A content as JSON: texts, ["face", id], the font; of pictures, what stands for them."""
     font = [] if content.font == Font() else [["font", list(astuple(content.font))]]
-    return json.dumps([*plain_parts(content), *font], ensure_ascii=False)
+    return _ENCODER.encode([*plain_parts(content), *font])
 
 
 def plain_parts(content: Content) -> list[object]:
