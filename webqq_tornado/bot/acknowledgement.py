@@ -83,7 +83,7 @@ class Acknowledgement:
         self._look()
 
     def cut_off(self) -> None:
-        """A handler could not do what it was to do: the next process is to try again."""
+        """Leave the message to the next process: a handler could not finish."""
         self._is_cut_off = True
 
     def give(self) -> None:

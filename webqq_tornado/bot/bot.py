@@ -18,9 +18,9 @@ What is called when:
 - Middlewares get a message before all handlers, in the order of their registration.
 - A message is handled when all its handlers are done, those with `concurrent=True` and those
   that wait in `ask` as well. With a client that has a `store`, one that is not handled when the
-  process ends, be it by kill -9, is handed out again by the next one: at least once, and
+  process ends, even by kill -9, is delivered again by the next one: at least once, and
   `Message.again` tells. With `at_most_once=True` it is only if its handlers were not called yet.
-  A message whose handlers were begun three times, and the process ended each time, is given up,
+  A message whose handlers were begun three times, and the process ended each time, is dropped,
   which is logged.
 - What a handler raises is logged, and changes nothing for others. What a middleware raises is
   logged, and the message goes no further: it may have been about to be refused.
@@ -79,18 +79,18 @@ __all__ = [
 
 #: Seconds between two looks at the files of plugins.
 LOOK_SECONDS = 1.0
-#: What is told to who calls a handler more often than its rate.
-NOTICE = "That is more often than I can bear; again in {wait} s, please."
+#: Default notice for users over a handler's rate.
+NOTICE = "You are sending commands too fast; try again in {wait} s, please."
 #: Characters of a question that an error has.
 SHOWN = 60
 
 F = TypeVar("F", bound=Callable[..., object])
-#: Whom one can ask: who wrote a message, somebody, a contact, or its name or QQ number.
+#: Recipients of a question: the sender of a message, a person, a contact, a name or QQ number.
 Whom: TypeAlias = "Message | Person | Contact | str | int"
 
 
 class Bot:
-    """Answers to what clients hear.
+    """Handlers, commands, schedules and plugins for the messages of one or several clients.
 
     Args:
         client: its account; the bot never answers that account's own messages.
@@ -99,7 +99,7 @@ class Bot:
         owners: QQ numbers of those who have the permission `OWNER`.
         store: where `store` keeps values: a `webqq_tornado.client.store.Store`; by default the
             client's, else in memory.
-        refusal: what is told to who lacks a permission; empty for nothing.
+        refusal: reply to users who lack a permission; empty for none.
         at_most_once: a message is marked as handled before its handlers are called, and not
             after them; see above. Plugins may set the attribute.
 
@@ -147,7 +147,7 @@ class Bot:
         return f"<Bot {self.name!r} of {accounts}; plugins: {plugins}>"
 
     def add(self, client: Client) -> None:
-        """Answer to what another client hears, too; `Message.client` and `account` tell which.
+        """Serve another client, too; `Message.client` and `account` tell which.
 
         Args:
             client: of another account.
@@ -172,7 +172,7 @@ class Bot:
 
     @property
     def name(self) -> str:
-        """By which it is addressed."""
+        """The name that the bot is addressed by."""
         return self.name_for(self.client)
 
     @property
@@ -181,7 +181,7 @@ class Bot:
         return self.client.stream
 
     def name_for(self, client: Client) -> str:
-        """By which it is addressed by the contacts of a client.
+        """The bot's name for the contacts of a client.
 
         Args:
             client: one of `clients`.
@@ -189,7 +189,7 @@ class Bot:
         return self._name or client.nick or str(client.account or "")
 
     def addressed(self, text: str) -> str | None:
-        """What is said to the bot in a group: after "!" or "@name"; None if it is not meant.
+        """The words said to the bot in a group, after "!" or "@name"; None if it is not addressed.
 
         Args:
             text: of the message.
@@ -197,7 +197,7 @@ class Bot:
         return said_to([self.name], text)
 
     def store(self, namespace: str = "") -> KeyValueStore:
-        """What a plugin keeps, as a mapping from texts to what JSON knows.
+        """A plugin's persistent values: a mapping from texts to JSON values.
 
         Args:
             namespace: keeps those of one plugin apart from another's; by default its name.
@@ -260,11 +260,11 @@ class Bot:
                 four, leaves them out.
             text: only where this regular expression is found; see `Message.match`.
             at_me: only where the bot is meant; `text` is then looked for in `Message.said`.
-            permission: only if the sender may.
-            refusal: what is told to who may not; by default the bot's own.
+            permission: that the sender must have.
+            refusal: reply to senders without the permission; by default the bot's own.
             rate: how often each user may: "5/min" or `Rate(5, 60)`.
-            notice: what is told, once in that time, to who tries more often; ``{wait}`` is the
-                number of seconds to wait. Empty for nothing.
+            notice: reply, once in that time, to a user who calls more often; ``{wait}`` is the
+                number of seconds to wait. Empty for none.
             concurrent: the messages that follow do not wait until it is done.
 
         Raises:
@@ -311,7 +311,7 @@ class Bot:
 
         Args:
             word: of it, in any case.
-            help: what users are told about it.
+            help: shown to users by "!help".
             text: must be found in what follows the word.
             friend: like the rest, see `on_message`.
             group: see there.
@@ -416,7 +416,7 @@ class Bot:
 
         Args:
             whom: the sender of a message, where it came from; or somebody in private; or, of a
-                group or discussion, whoever answers first there.
+                group or discussion, the first answer of any member.
             question: what to ask.
             timeout: in seconds, from when the question is delivered.
 

@@ -1,4 +1,4 @@
-"""What comes in to a bot, on its way: answers, middlewares, commands, handlers, listeners."""
+"""Dispatch of a bot's incoming messages: answers, middlewares, commands, handlers, listeners."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["Dispatch"]
 
 
 class Answering(Host, Protocol):
-    """What a dispatch needs of its bot."""
+    """The part of a bot that its dispatch uses."""
 
     at_most_once: bool
 
@@ -141,7 +141,7 @@ class Dispatch:
         steps: list[tuple[Registration, Middleware]],
         acknowledgement: Acknowledgement,
     ) -> None:
-        """Through the first of the middlewares, and by what it calls through the rest."""
+        """Call the first middleware, which calls the next one."""
         if not steps:
             await self._handlers(message, acknowledgement)
             return
@@ -205,7 +205,7 @@ class Dispatch:
             await self._calls.finish(scope, rule.handler, applied, applied, on_task=wait)
 
     async def _may(self, rule: Rule, message: Message) -> bool:
-        """Whether the sender may, now; if not, they may be told why."""
+        """Check the sender's permission and rate; tell the sender if the message is refused."""
         permission, limiter = rule.permission, rule.limiter
         if permission and not await is_permitted(permission, message, self._owners):
             _tell_sender(message, rule.refusal)
@@ -219,7 +219,7 @@ class Dispatch:
 
 
 def _give_own() -> None:
-    """Whose handler closes the bot, or logs the account out, has done what it was to do."""
+    """Release the message whose handler closes the bot or logs the account out."""
     acknowledgement = Acknowledgement.current()
     if acknowledgement is not None:
         acknowledgement.give()

@@ -1,4 +1,4 @@
-"""What a bot's listeners hear besides messages: typed values, and the names to ask for them."""
+"""Events that a bot's listeners receive besides messages: typed values, and their names."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class _BotEvent:
-    """What all have in common: `client`, to whose account it happened."""
+    """Base of all events; `client` is the one whose account it happened to."""
 
     client: Client = field(repr=False)
 
@@ -83,7 +83,7 @@ class FriendStatus(_BotEvent):
 
 @dataclass(frozen=True, slots=True)
 class FriendRequest(_BotEvent):
-    """Somebody would like to be a friend, has become one, or refused to.
+    """A friend request, or the acceptance or refusal of one.
 
     Args:
         client: whose.
@@ -115,7 +115,7 @@ class FriendsChanged(_BotEvent):
 
 @dataclass(frozen=True, slots=True)
 class GroupChange(_BotEvent):
-    """Somebody joined a group, left it, asked to join it, or became its administrator.
+    """A change of a group's members: one joined, left, asked to join or became administrator.
 
     Args:
         client: who is in it.
@@ -242,7 +242,7 @@ def check_event(name: str) -> str:
 def happenings_of(
     client: Client, heard: ClientEvent, before: Status
 ) -> Iterator[tuple[str, BotEvent]]:
-    """What a client heard, with the names under which listeners hear it.
+    """Convert a client's event to those of a bot, with the names that listeners register for.
 
     Args:
         client: that heard it.

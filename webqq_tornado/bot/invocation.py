@@ -58,7 +58,7 @@ class HandlerInvoker:
         about: object,
         *arguments: object,
     ) -> asyncio.Task[None] | None:
-        """Call a function; what it raises is logged.
+        """Call a function; log its exception.
 
         Args:
             scope: in whose name; what goes on ends with it.
@@ -110,7 +110,7 @@ class HandlerInvoker:
         about: object,
         *args: object,
     ) -> None:
-        """Await a function here and now; what it raises is raised.
+        """Await a function here and now; raise its exception.
 
         Args:
             scope: in whose name.
@@ -202,7 +202,7 @@ def _warn_of_wait(function: Callable[..., object], about: object) -> None:
 
 
 def _warn_of_text(function: Callable[..., object], about: object, returned: object) -> None:
-    """Other bots send what a handler returns: whoever comes from them would wonder."""
+    """Warn about a handler's result: other bots send it as a reply, this one does not."""
     if isinstance(returned, (str, Content)):
         logger.warning(
             "handler %s returned a text, on %s: nobody gets it; answer with message.reply(...)",

@@ -34,7 +34,7 @@ _END = rf"""\Z|[\s@＠﹫,:;!?，：；！？、。…\[)\]}}"”»」』】》]
 
 
 def said_to(names: Iterable[str], text: str, others: Iterable[str] = ()) -> str | None:
-    """What is said to somebody: after "!" or "@name"; None if nobody says that they are meant.
+    """The words after "!" or "@name" at the start of a text; None if it is not addressed.
 
     Args:
         names: of who may be meant, in any case; empty ones are nobody's.
@@ -57,7 +57,7 @@ def said_to(names: Iterable[str], text: str, others: Iterable[str] = ()) -> str 
 
 
 def is_mentioned(names: Iterable[str], text: str, others: Iterable[str] = ()) -> bool:
-    """Whether a text has "@name" anywhere.
+    """Return True if a text has "@name" anywhere.
 
     Args:
         names: as for `said_to`.
@@ -74,7 +74,7 @@ def is_mentioned(names: Iterable[str], text: str, others: Iterable[str] = ()) ->
 
 
 def _is_of_another(found: re.Match[str], others: Iterable[str]) -> bool:
-    """Whether the text has a longer name there, which somebody else has."""
+    """Return True if the text has a longer name at that place, which belongs to another member."""
     mentioned = _compared(found[0][1:])
     longer = tuple(other for other in others if _compared(other).startswith(mentioned))
     theirs = _pattern(longer).match(found.string, found.start()) if longer else None

@@ -20,7 +20,7 @@ __all__ = ["Host", "Message", "Person", "conversation_of", "message_of", "person
 
 
 class Host(Protocol):
-    """What a message needs of its bot."""
+    """The part of a bot that a message uses."""
 
     async def ask(self, whom: Message, question: Content | str, timeout: float = 60) -> Message:
         """Ask somebody, and wait for the answer."""
@@ -31,7 +31,7 @@ class Host(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who wrote, or did something; prints as the name.
+    """The author of a message or the subject of an event; prints as the name.
 
     Two of them are equal if they are the same person, whatever they are called.
 
@@ -124,7 +124,7 @@ class Message:
 
     @property
     def said_to_bot(self) -> str | None:
-        """What follows the bot's name, or "!"; None if neither is in front of it."""
+        """The text after the bot's name or "!"; None if it starts with neither."""
         return said_to(self._names, self.text, self._others())
 
     @property
@@ -135,7 +135,7 @@ class Message:
         return self.bot.name_for(self.client), me.card if me else ""
 
     def _others(self) -> Iterator[str]:
-        """What the others are called who are in the group or discussion."""
+        """Names of the other members of the group or discussion."""
         contacts = self.client.contacts
         if isinstance(self.contact, (Group, Discussion)):
             for member in contacts.members(self.contact):
@@ -165,17 +165,17 @@ class Message:
 
     @property
     def is_private(self) -> bool:
-        """Whether nobody else reads it: it is from a friend or a stranger."""
+        """True for a message from a friend or a stranger, which nobody else reads."""
         return not isinstance(self.contact, (Group, Discussion))
 
     @property
     def is_from_stranger(self) -> bool:
-        """Whether it is from somebody who is no friend, by way of a group or discussion."""
+        """True for a message from a non-friend, by way of a group or discussion."""
         return isinstance(self.contact, Stranger)
 
     @property
     def at_me(self) -> bool:
-        """Whether the bot is meant: in private always, else when it is addressed or named."""
+        """True in private, and wherever the bot is addressed or named."""
         if self.is_private or self.said_to_bot is not None:
             return True
         return is_mentioned(self._names, self.text, self._others())
@@ -218,7 +218,7 @@ class Message:
 
 
 def message_of(bot: Host, client: Client, incoming: IncomingMessage) -> Message:
-    """What the bot's handlers get for what came to a client.
+    """Convert a client's incoming message to the one that handlers receive.
 
     Args:
         bot: that got it.
@@ -234,7 +234,7 @@ def message_of(bot: Host, client: Client, incoming: IncomingMessage) -> Message:
 
 
 def person_in(client: Client, contact: Contact, uin: int) -> Person:
-    """Somebody in a group or discussion, or a friend or stranger.
+    """A member of a group or discussion, a friend or a stranger.
 
     Args:
         client: whose contact it is.
@@ -256,7 +256,7 @@ def person_in(client: Client, contact: Contact, uin: int) -> Person:
 
 
 def conversation_of(message: Message) -> object:
-    """What is the same for all messages of one conversation, also in the next session."""
+    """A key that all messages of one conversation share, also in the next session."""
     client, contact = message.client, message.contact
     # Only who shares a name is told apart by a number, which the next session does not have.
     uin = uin_of(contact) if client.contacts.has_namesake(contact) else 0

@@ -1,4 +1,4 @@
-"""Who may have a handler called."""
+"""Permissions: the groups of users that may call a handler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["GROUP_ADMIN", "GROUP_OWNER", "OWNER", "Permission", "is_permitted", 
 
 
 class Permission(enum.Flag):
-    """Who may; of several, joined with `|`, each.
+    """A set of users that may call a handler; join several with `|`.
 
     Example:
         >>> @bot.command("leave", permission=OWNER | GROUP_ADMIN)
@@ -32,7 +32,7 @@ GROUP_ADMIN = Permission.GROUP_ADMIN
 
 
 async def is_permitted(wanted: Permission, message: Message, owners: frozenset[int]) -> bool:
-    """Whether the sender of a message is one of those who may.
+    """Return True if the sender of a message has one of the permissions.
 
     Args:
         wanted: one or several.

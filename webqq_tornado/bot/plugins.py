@@ -203,7 +203,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
 
 def _is_utf8_by_name(source: bytes) -> bool:
-    """Whether Python takes it for UTF-8: it does without a `coding:` in the first two lines."""
+    """Return True if Python reads the source as UTF-8: it declares no other `coding:`."""
     with contextlib.suppress(SyntaxError):  # in one of these there is something else
         return tokenize.detect_encoding(io.BytesIO(source).readline)[0].startswith("utf-8")
     return True

@@ -14,7 +14,7 @@ __all__ = ["NoAnswerError", "PendingQuestions"]
 
 
 class NoAnswerError(TimeoutError):
-    """Nobody answered in time; says who was asked what."""
+    """A question was not answered in time; names the person and the question."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +100,7 @@ class PendingQuestions:
         return answer
 
     def take(self, message: Message) -> bool:
-        """Whether a message answers a question, which has its answer then.
+        """Pass a message to the question that it answers; return True if there is one.
 
         Args:
             message: that came in.

@@ -55,7 +55,7 @@ class Rate:
 
 
 class RateDecision(NamedTuple):
-    """What a limiter says.
+    """A rate limiter's decision.
 
     Args:
         is_allowed: go on.
@@ -98,7 +98,7 @@ class RateLimiter:
         return len(self._users)
 
     def take(self, user: Hashable, now: float) -> RateDecision:
-        """Whether a user may now; one notice is due in each period at most.
+        """Count one call of a user; allow at most one notice in each period.
 
         Args:
             user: who.

@@ -1,7 +1,7 @@
-"""What a plugin, or the program itself, has registered with a bot: it goes all at once.
+"""Registrations of a plugin, or of the program itself, which are removed all at once.
 
-Whoever registers something does not say in whose name: that is a context variable, which a
-function of a plugin has wherever it is called, and so have the tasks that it starts.
+The scope of a registration is a context variable: a function of a plugin has it wherever it is
+called, and so have the tasks that it starts.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Registration:
             timetable.start()
 
     def close(self) -> None:
-        """Stop the schedules, cancel what runs; but whoever calls this may finish."""
+        """Stop the schedules and cancel running handlers, except the caller."""
         self.is_open = False
         for timetable in self.timetables:
             timetable.stop()
@@ -121,7 +121,7 @@ class Registry:
 
     @contextlib.contextmanager
     def entered(self, scope: Registration) -> Iterator[None]:
-        """What is registered meanwhile is registered in it."""
+        """Collect all registrations made inside the block in a scope."""
         token = _current.set(scope)
         try:
             yield
@@ -143,7 +143,7 @@ class Registry:
         scope.open()
 
     def forget(self, scope: Registration) -> None:
-        """Close a scope. What it goes on to register, while it ends, is in force nowhere."""
+        """Close a scope. Registrations made while it closes have no effect."""
         if scope in self._scopes:
             self._scopes.remove(scope)
         scope.close()

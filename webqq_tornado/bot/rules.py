@@ -41,7 +41,7 @@ class ContactFilter:
 
     @classmethod
     def of(cls, given: ContactSpec, *, has_numbers: bool = True) -> ContactFilter:
-        """Who is meant.
+        """Build a filter from a specification.
 
         Args:
             given: see `ContactSpec`. Digits are a number, not a name, which anybody could take;
@@ -68,7 +68,7 @@ class ContactFilter:
         return cls(frozenset(names), frozenset(numbers))
 
     async def has(self, names: Iterable[str], number: Callable[[], Awaitable[int]]) -> bool:
-        """Whether somebody is one of them.
+        """Return True if the filter matches a contact.
 
         Args:
             names: all that they are called.
@@ -137,7 +137,7 @@ class Rule:
         return replace(message, match=match) if await self._is_from(message) else None
 
     def _rest(self, message: Message) -> str | None:
-        """What follows the command's word; None if that is not what is said."""
+        """The text after the command's word; None if the message is another one."""
         said = message.said_to_bot
         if said is None:
             if not message.is_private:

@@ -134,7 +134,7 @@ def _own_zone() -> tzinfo:
 
 
 class Timers(Protocol):
-    """What is asked of the loop; Tornado's `IOLoop` has it."""
+    """The timers of the loop; Tornado's `IOLoop` has these methods."""
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> object:
         """Have a function called in so many seconds."""

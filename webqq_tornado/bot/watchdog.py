@@ -1,4 +1,4 @@
-"""Names whoever holds up the loop: the time of each step of what is called is taken."""
+"""Reports handlers that block the loop, by timing each step."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ R = TypeVar("R")
 
 
 class Blocked(NamedTuple):
-    """Somebody held up the loop.
+    """A handler blocked the loop.
 
     Args:
         function: that did.
         seconds: for how long.
-        about: what it was called for, as it was given.
+        about: the message or the words that the handler was called with.
     """
 
     function: Callable[..., object]

@@ -1,4 +1,4 @@
-"""Who is meant, also in another session, when every number in it is another one."""
+"""Addresses of contacts that stay valid in other sessions, where every uin is another one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Kind(str, enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Somebody, or a group or a discussion.
+    """The address of a person, a group or a discussion.
 
     Args:
         kind: which of them.

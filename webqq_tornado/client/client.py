@@ -99,7 +99,7 @@ class State(enum.Enum):
 
     @property
     def is_over(self) -> bool:
-        """Whether only `login` leads out of it."""
+        """True for states that only `login` leaves."""
         return self in (State.OFFLINE, State.KICKED, State.REJECTED)
 
 
@@ -500,7 +500,7 @@ class Client:
 
     @property
     def is_online(self) -> bool:
-        """Whether what is sent now can arrive."""
+        """True while messages can be delivered."""
         return self.state is State.ONLINE
 
     def lose_session(self, reason: str, *, relink: bool = False) -> None:

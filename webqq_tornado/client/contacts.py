@@ -1,4 +1,4 @@
-"""Whom an account can write to, in one session, and how they are found by name."""
+"""The contacts of an account in one session, and the search for them by name."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MAX_DIGITS = 19
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """Somebody who is no friend, to be reached by way of a group or a discussion.
+    """A person who is no friend, reached through a group or a discussion.
 
     Args:
         uin: number in this session.
@@ -66,7 +66,7 @@ class Stranger:
 
     @property
     def name(self) -> str:
-        """What to call the stranger."""
+        """Display name of the stranger."""
         return self.nick or str(self.account or self.uin)
 
 
@@ -84,7 +84,7 @@ _KINDS: dict[type, Kind] = {
 
 
 def kind_of(contact: Contact) -> Kind:
-    """What it is."""
+    """The kind of a contact."""
     return _KINDS[type(contact)]
 
 
@@ -99,7 +99,7 @@ def uin_of(contact: Contact) -> int:
 
 
 def name_of(contact: Contact) -> str:
-    """What to call it: one's own mark for it, else its name."""
+    """Display name of a contact: the user's own mark for it, else its name."""
     return contact.mark or contact.name if isinstance(contact, Group) else contact.name
 
 
@@ -214,12 +214,12 @@ class Contacts:
         return found or [*members.values()]
 
     def _has_unasked(self) -> bool:
-        """Whether there are contacts of whom nobody has asked for the number."""
+        """Return True if the number of a contact has not been looked up yet."""
         contacts: list[Contact] = [*self.friends.values(), *self.groups.values()]
         return any((kind_of(one), uin_of(one)) not in self.numbers for one in contacts)
 
     def _named(self, wanted: str) -> list[Contact]:
-        """Who is called so; else who has that as nick or as the group's own name."""
+        """Contacts with that display name; else those with that nick or group name."""
         shown = [contact for contact in self if comparable(name_of(contact)) == wanted]
         return shown or [contact for contact in self if wanted in self._names(contact)]
 
@@ -307,7 +307,7 @@ class Contacts:
         return self.groups.get(stranger.origin)
 
     def members(self, origin: Group | Discussion) -> tuple[Member | DiscussionMember, ...]:
-        """Who is in a group or discussion; nobody as long as the server does not say."""
+        """Members of a group or discussion; empty until the server has sent them."""
         if isinstance(origin, Group):
             group = self.details.get(origin.gid)
             return group.members if group else ()
@@ -336,7 +336,7 @@ class Contacts:
         ]
 
     def has_namesake(self, contact: Contact) -> bool:
-        """Whether another of its kind (of its group, for a stranger) has the same name."""
+        """Return True if another of its kind (of its group, for a stranger) has the same name."""
         return sum(name_of(other) == name_of(contact) for other in self.alike(contact)) > 1
 
     def alike(self, contact: Contact) -> list[Contact]:
@@ -352,7 +352,7 @@ class Contacts:
         return [*self.people(origin)] if origin else []
 
     def knows(self, message: Message) -> bool:
-        """Whether the sender of a message, and its group, are here."""
+        """Return True if the sender of a message, and its group, are among the contacts."""
         match message:
             case FriendMessage():
                 return message.sender in self.friends

@@ -1,4 +1,4 @@
-"""Who is who, in whatever session: a contact's `Address`, and the contact of an address.
+"""The address of a contact, and the contact of an address, across sessions.
 
 Every number that the server gives for a contact is another one in the next session. What stays
 is the QQ number, for which one has to ask (get_friend_uin2, one request a contact), and, if need
@@ -35,7 +35,7 @@ _PERSON, _GROUP = 1, 4
 
 
 class Asker(Protocol):
-    """What the directory needs of its client."""
+    """The part of a client that its directory uses."""
 
     endpoints: Endpoints
     dialect: Dialect
@@ -96,7 +96,7 @@ class Directory:
     # -- from a contact to its address --------------------------------------------------------
 
     def address_of(self, contact: Contact) -> Address | None:
-        """Who that is; None if it is of neither this session nor the one before."""
+        """The address of a contact; None if it is of neither this session nor the one before."""
         for era in (self._now, self._former):
             same = era.contacts.same(contact)
             if same is not None:
@@ -133,7 +133,7 @@ class Directory:
             self._now.numbers[kind, uin] = number
 
     def is_asked(self, contact: Contact) -> bool:
-        """Whether there is nothing more to find out about the number."""
+        """Return True if the number is known, or known not to exist."""
         return (
             isinstance(contact, Discussion)
             or self.contacts.number(contact) != 0
@@ -241,7 +241,7 @@ class Directory:
 
 
 def mark_of(psessionid: Secret) -> str:
-    """What tells sessions apart without telling them."""
+    """A mark that identifies a session without disclosing its secret."""
     return hashlib.sha256(psessionid.encode()).hexdigest()[:16]
 
 

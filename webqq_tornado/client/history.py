@@ -1,4 +1,4 @@
-"""What was written and read: how it is kept, searched and exported."""
+"""Message history: stored, searched and exported."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Entry(NamedTuple):
         return self.content.text
 
     def as_json(self) -> dict[str, Any]:
-        """What `json.dumps` takes; `content` is the list that a client sends."""
+        """The entry as values for `json.dumps`; `content` is the list that a client sends."""
         return {
             "id": self.id,
             "account": self.account,
@@ -207,7 +207,7 @@ def _pattern(word: str) -> str:
 
 
 def _entry(id_: int, account: int, kind: str, number: int, name: str, *rest: Any) -> Entry:
-    """What a row says; what is damaged in one leaves the others readable."""
+    """Read an entry from a row; a damaged row does not hide the others."""
     sender, sender_number, is_own, time, text, content = rest
     return Entry(
         *(id_, _number(account), _KINDS.get(kind, Kind.STRANGER), _number(number), _text(name)),

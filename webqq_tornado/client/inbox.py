@@ -41,7 +41,7 @@ _PLAUSIBLE = 366 * 86400
 
 
 class Receiver(Protocol):
-    """What the inbox needs of its client."""
+    """The part of a client that its inbox uses."""
 
     account: int
     name: str
@@ -94,7 +94,7 @@ class Inbox:
         return mark
 
     def is_own(self, message: Message) -> bool:
-        """Whether the account itself wrote it, elsewhere."""
+        """Return True if the account itself wrote the message, on another device."""
         session = self._client.session
         own = session.uin if session else self._client.account
         return message.sender in (self._client.account, own)
@@ -127,7 +127,7 @@ class Inbox:
         return Stranger(uin, message.origin, stranger.service_type, known.nick, account)
 
     def sender_name(self, message: Message) -> str:
-        """Who wrote, as one calls them.
+        """Display name of a message's sender.
 
         Args:
             message: as it came.
@@ -145,7 +145,7 @@ class Inbox:
         return name_of(contact)
 
     def is_from_stranger(self, message: Message) -> bool:
-        """Whether it comes from somebody who is not in the contacts, but may be by now."""
+        """Return True for an author who is not in the contacts, but may be after a fetch."""
         if self.is_own(message) or self._client.contacts.knows(message):
             return False
         return _origin(message) not in self._strangers

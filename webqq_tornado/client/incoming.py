@@ -45,7 +45,7 @@ SHOWN = 60
 
 
 class Receiver(Protocol):
-    """What is needed of the client."""
+    """The part of a client that incoming messages use."""
 
     name: str
     session: Session | None
@@ -54,7 +54,7 @@ class Receiver(Protocol):
 
     @property
     def is_online(self) -> bool:
-        """Whether there is a session that contacts can be found in."""
+        """True while there is a session in which contacts can be found."""
 
     def tell_listeners(self, message: Message) -> bool:
         """Tell plain listeners; whether there are any."""
@@ -184,7 +184,7 @@ class IncomingQueue:
 
     @property
     def has_consumers(self) -> bool:
-        """Whether somebody says when a message is handled."""
+        """True while a consumer acknowledges messages."""
         return bool(self._consumers)
 
     def add(self, consumer: Consumer) -> None:

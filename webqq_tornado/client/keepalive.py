@@ -1,4 +1,4 @@
-"""What an open session needs besides its polls: heartbeats, and contacts that are up to date."""
+"""Upkeep of an open session besides its polls: heartbeats and fresh contacts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEARTBEAT_SECONDS, CONTACTS_SECONDS = 60.0, 300.0
 
 
 class OnlineClient(Protocol):
-    """What it needs of its client."""
+    """The part of a client that its upkeep uses."""
 
     name: str
     endpoints: Endpoints

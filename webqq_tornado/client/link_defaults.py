@@ -1,4 +1,4 @@
-"""What all links of an account have in common: a timeout, and somebody who hears of errors."""
+"""Defaults of all links of an account: a timeout and an error callback."""
 
 from __future__ import annotations
 

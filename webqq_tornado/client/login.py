@@ -397,7 +397,7 @@ def resuming(request: Request) -> Request:
 
 
 def was_kicked(error: Exception) -> TypeGuard[RefusedError]:
-    """Whether the session that was to be taken up was ended by another login."""
+    """Return True if another login ended the session that was to be resumed."""
     return isinstance(error, RefusedError) and error.retcode == ELSEWHERE
 
 

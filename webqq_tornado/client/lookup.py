@@ -18,7 +18,7 @@ _SHOWN = 10
 
 
 class Account(Protocol):
-    """What a search needs of its client."""
+    """The part of a client that a search uses."""
 
     @property
     def contacts(self) -> Contacts:
@@ -32,7 +32,7 @@ AnyAccount = TypeVar("AnyAccount", bound=Account)
 
 
 class ContactError(LookupError):
-    """Nobody is meant by a name or number, or several may be; says who, with their numbers.
+    """A name or number matches no contact, or several; lists those with their numbers.
 
     Args:
         message: in words for the user.
@@ -72,7 +72,7 @@ async def look_up(client: Account, name: str | int) -> Contact:
 
 
 async def _numbered(client: Account, number: int) -> list[Contact]:
-    """Who has a number; the server is asked until one is found."""
+    """Contacts with a number; asks the server until one is found."""
     contacts = client.contacts
     if found := contacts.numbered(number):
         return found

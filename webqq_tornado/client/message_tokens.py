@@ -21,7 +21,7 @@ GOOD_SECONDS = 300.0
 
 
 class Asker(Protocol):
-    """What it takes to ask for one."""
+    """The part of a client that the request for a token uses."""
 
     endpoints: Endpoints
     dialect: Dialect

@@ -105,7 +105,7 @@ class PendingMessage:
 
 
 class Sender(Protocol):
-    """What the outbox needs of its client."""
+    """The part of a client that its outbox uses."""
 
     account: int
     nick: str
@@ -118,7 +118,7 @@ class Sender(Protocol):
 
     @property
     def is_online(self) -> bool:
-        """Whether what is sent now can arrive."""
+        """True while messages can be delivered."""
 
     def add_chain(self, first: Next, name: str, errback: Errback | None = None) -> Chain:
         """Start a chain in the account's name."""
@@ -160,7 +160,7 @@ class Outbox:
 
     @property
     def letters(self) -> list[OutgoingMessage]:
-        """What waits, in order."""
+        """Waiting messages, in order."""
         return [slip.letter for slip in self._waiting]
 
     @property
@@ -304,7 +304,7 @@ class Outbox:
         return self._again(why)
 
     def _may_wait(self) -> bool:
-        """Whether the first letter has not been put off for too long yet."""
+        """Return True if the first message has not been postponed for too long yet."""
         slip, now = self._waiting[0], time.monotonic()
         if slip.put_off_at is None:
             slip.put_off_at = now

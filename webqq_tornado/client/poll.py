@@ -53,7 +53,7 @@ MAX_PAUSES = 5
 
 
 class Poller(Protocol):
-    """What the chain needs of its client."""
+    """The part of a client that the poll chain uses."""
 
     name: str
     endpoints: Endpoints
@@ -66,7 +66,7 @@ class Poller(Protocol):
         """Tell an event to who listens."""
 
     def is_from_stranger(self, event: Event) -> bool:
-        """Whether it comes from somebody who is not in the contacts, but may be by now."""
+        """Return True for an author who is not in the contacts, but may be after a fetch."""
 
     def fetch(self, then: Callable[[Contacts], Link]) -> ContactsFetch:
         """A fetch of the contacts in the open session."""

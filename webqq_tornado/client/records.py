@@ -1,4 +1,4 @@
-"""What a client remembers of its messages: in a `Store`, or, without one, while it runs."""
+"""Records of a client's messages: in a `Store` or, without one, in memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Records(Protocol):
 
     @property
     def is_kept(self) -> bool:
-        """Whether it outlives the process."""
+        """True if the records outlive the process."""
 
     def know(self, address: Address) -> None:
         """Note who somebody is."""
@@ -44,10 +44,10 @@ class Records(Protocol):
         """Put the pieces of one content into the outbox."""
 
     def outbox(self) -> list[OutgoingMessage]:
-        """What earlier runs have left to deliver."""
+        """Messages that earlier runs have left to deliver."""
 
     def is_waiting(self, letter: OutgoingMessage) -> bool:
-        """Whether a message is still to be delivered."""
+        """Return True if a message is still to be delivered."""
 
     def sent(self, letter: OutgoingMessage, entry: Entry) -> None:
         """A message is delivered."""
@@ -59,7 +59,7 @@ class Records(Protocol):
         """Note a message that came in; whether it is new."""
 
     def unhandled(self) -> list[Unhandled]:
-        """What earlier runs have heard and not handled."""
+        """Messages that earlier runs received and did not handle."""
 
     def begin_handling(self, mark: bytes) -> None:
         """The handling of a message begins."""
@@ -201,7 +201,7 @@ class MemoryRecords:
         return []
 
     def is_waiting(self, _letter: OutgoingMessage) -> bool:
-        """Nobody else can have sent it."""
+        """Always True: no other process can have sent it."""
         return True
 
     def sent(self, letter: OutgoingMessage, entry: Entry) -> None:
@@ -221,11 +221,11 @@ class MemoryRecords:
         """No other process asks for it."""
 
     def has(self, mark: bytes) -> bool:
-        """Whether a message came in."""
+        """Return True if a message with the mark came in."""
         return mark in self._seen
 
     def receive(self, mark: bytes, _entry: Entry, _address: Address, _message: str = "") -> bool:
-        """Whether the mark is new."""
+        """Record a message; return True if its mark is new."""
         if mark in self._seen:
             return False
         self._seen[mark] = None

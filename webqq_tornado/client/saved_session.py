@@ -22,7 +22,7 @@ _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, Recur
 
 
 class SavedSession(NamedTuple):
-    """What it takes to go on with a session.
+    """The values that resume a session.
 
     Args:
         account: QQ number.

@@ -41,7 +41,7 @@ _PATIENCE, _LATER_PATIENCE = 3.0, 10.0
 
 
 class Signed(Protocol):
-    """What it needs of its client."""
+    """The part of a client that its session uses."""
 
     name: str
     account: int

@@ -299,7 +299,7 @@ class Store:
         return True
 
     def unhandled(self, account: int) -> list[Unhandled]:
-        """What came in and nobody has said to be done with, in the order of its coming.
+        """Messages that came in and have not been acknowledged, in order of arrival.
 
         Args:
             account: to which it came.
@@ -403,7 +403,7 @@ class Store:
         return letters
 
     def outbox(self, account: int) -> list[OutgoingMessage]:
-        """What is still to be delivered, in the order in which it was accepted.
+        """Messages still to be delivered, in the order of acceptance.
 
         Args:
             account: that sends it.
@@ -431,7 +431,7 @@ class Store:
         return OutgoingMessage(id_, address, clientid, message_id, parsed, whole or id_, time)
 
     def is_waiting(self, letter: int) -> bool:
-        """Whether a message is still in the outbox.
+        """Return True if a message is still in the outbox.
 
         Args:
             letter: its row.
@@ -645,7 +645,7 @@ class Store:
 
     @property
     def accounts(self) -> list[int]:
-        """Whose messages are here."""
+        """Accounts that have messages in the store."""
         return [number for (number,) in self._db.execute("SELECT number FROM account ORDER BY 1")]
 
 
