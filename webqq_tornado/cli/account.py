@@ -154,7 +154,7 @@ def _receipt_json(receipt: Receipt) -> dict[str, Any]:
 
 
 async def contact_meant(client: Client, target: str) -> Contact:
-    """Whom a word means; who has a number is only known when it was asked for.
+    """The contact that a word names; asks the server for numbers where it is one.
 
     Raises:
         click.ClickException: nobody, or several.

@@ -95,7 +95,7 @@ async def all_online(
 
 
 def presence_of(who: AccountTarget, client: Client, name: Name, screen: Screen) -> Presence:
-    """What keeps an account online that `online` has logged in.
+    """Build the presence that keeps an account of `online` logged in.
 
     Args:
         who: which.

@@ -153,7 +153,7 @@ class Prompt(Completer):
         return f"{in_one_line(name_of(self._target)) if self._target else 'nobody'} > "
 
     def _toolbar(self) -> HTML | None:
-        """Who has written meanwhile, and whether one is cut off; nothing on a calm day."""
+        """Senders of unread messages, and accounts that are offline; None if there are neither."""
         parts = [f"{name} ({count})" for name, count in self._unread.most_common()]
         shown = ["unread: " + ", ".join(map(in_one_line, parts))] if parts else []
         shown += filter(None, (presence.trouble for presence in self._presences))

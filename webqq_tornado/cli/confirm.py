@@ -64,7 +64,7 @@ def confirm(context: click.Context, /, **choices: Any) -> None:
 
 
 class _Meant(NamedTuple):
-    """What is to be decided.
+    """The decision to be made.
 
     Args:
         wait: seconds for a code that is not there yet.
@@ -78,7 +78,7 @@ class _Meant(NamedTuple):
 
 
 async def _decide(who: AccountTarget, password: str, meant: _Meant) -> str:
-    """What was done, in a sentence."""
+    """Confirm or refuse the login; return a sentence that says so."""
     async with signed_in(who, password) as page:
         me = page.me
         client = await _client_meant(page, meant)

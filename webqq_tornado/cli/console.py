@@ -1,4 +1,4 @@
-"""What is shown: log lines and chat, in colour on a terminal, plainly in a pipe."""
+"""Terminal output: log lines and chat, in colour on a terminal, plain in a pipe."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Screen:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person is looking."""
+        """True if the output is a terminal."""
         return self.console.is_terminal
 
     def say(self, *lines: str, style: str = "") -> None:

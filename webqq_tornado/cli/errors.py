@@ -27,7 +27,7 @@ def end_interrupted() -> NoReturn:
 
 
 def one_line(error: Exception) -> str | None:
-    """What is said of an error that no program is to blame for; None for any other.
+    """The message for an error that is not a bug; None for any other error.
 
     Args:
         error: that has ended a command.
@@ -49,7 +49,7 @@ def one_line(error: Exception) -> str | None:
 
 
 def unreachable(url: str, place: str, error: Exception) -> str:
-    """What is said where no server answers, whatever was asked of it.
+    """The message for a server that does not answer.
 
     Args:
         url: of the server.

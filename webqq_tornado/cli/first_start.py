@@ -44,7 +44,7 @@ class Login(NamedTuple):
 
 
 class FirstStartAccounts(NamedTuple):
-    """Who lives on the embedded server.
+    """Accounts that the first start creates on the embedded server.
 
     Args:
         bot: answers.

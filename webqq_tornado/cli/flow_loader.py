@@ -85,7 +85,7 @@ def _module_of_file(name: str) -> ModuleType:
 
 
 def _called(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """What a function of the user's returns; what it raises is shown with their lines alone."""
+    """Call a function of the user's; show its exception with the lines of the user's code alone."""
     try:
         return function(*arguments, **named)
     except click.ClickException:

@@ -26,7 +26,7 @@ _NAMES = ("headers", "bearer", "basic", "ca", "proxy", "timeout", "retries")
 
 
 class HTTPOptions(NamedTuple):
-    """What the options said of every request.
+    """Options that apply to every request.
 
     Args:
         headers: to be sent, by name.
@@ -168,7 +168,7 @@ def _options(timeout: float | None) -> tuple[Callable[[F], F], ...]:
 
 
 def take_http_options(choices: dict[str, Any]) -> HTTPOptions:
-    """What the options said; they are taken out of `choices`.
+    """Remove the HTTP options from `choices` and return them.
 
     Raises:
         click.UsageError: two kinds of credentials.

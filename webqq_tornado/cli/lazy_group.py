@@ -100,7 +100,7 @@ class CommandGroup(click.Group):
 
 
 def load(module: str, name: str) -> Any:
-    """What a module of this package has under a name, imported now."""
+    """Import a module of this package now and return one of its names."""
     return getattr(importlib.import_module(f".{module}", __package__), name)
 
 

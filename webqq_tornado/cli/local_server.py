@@ -134,7 +134,7 @@ def remove_address(state_dir: Path) -> None:
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is the address of a server."""
+    """Return True if a text is the URL of a server."""
     try:
         parts = urlsplit(text)
         _ = parts.port  # read for its ValueError
@@ -145,7 +145,7 @@ def is_url(text: str) -> bool:
 
 
 def _noted_url(state_dir: Path) -> str:
-    """What `server.url` says; empty if it is not there, or damaged."""
+    """The URL in `server.url`; empty if the file is missing or damaged."""
     try:
         url = read_text(state_dir / ADDRESS_FILE).strip().rstrip("/")
     except FileError:

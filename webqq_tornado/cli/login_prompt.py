@@ -1,4 +1,4 @@
-"""What a login asks the person at the terminal: to scan a code, to read a captcha.
+"""Prompts of a login: scan a code, read a captcha.
 
 What that takes (pictures, a prompt) is imported when it is asked: most logins ask nothing.
 """
@@ -74,7 +74,7 @@ class LoginPrompt:
         )
 
     async def captcha(self, picture: bytes) -> str:
-        """What the person reads on a captcha.
+        """Show a captcha and return the text that the user reads on it.
 
         Raises:
             LoginError: there is nobody to ask, they would not say, or it is no picture.
@@ -125,7 +125,7 @@ class LoginPrompt:
 
 
 async def ask(question: str, *, is_password: bool = False) -> str:
-    """What is typed at the terminal, also where standard output is a pipe.
+    """Ask a question at the terminal, also where standard output is a pipe.
 
     Raises:
         click.Abort: Ctrl-C or Ctrl-D was pressed.

@@ -1,4 +1,4 @@
-"""What `serve` says and does about old clients: hosts, ports, the certificate authority."""
+"""Support of `serve` for old clients: hosts, ports, the certificate authority."""
 
 from __future__ import annotations
 

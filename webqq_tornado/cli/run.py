@@ -43,7 +43,7 @@ _LOOK = 0.2
 
 
 class Outcome(NamedTuple):
-    """What came of a flow.
+    """The result of running a flow.
 
     Args:
         flow: closed.

@@ -14,7 +14,7 @@ __all__ = ["INTERRUPTED", "run_coroutine"]
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """What it returns. Errors end the command, see `errors`."""
+    """Run a coroutine and return its result. Errors end the command, see `errors`."""
     try:
         return asyncio.run(coroutine)
     except (KeyboardInterrupt, asyncio.CancelledError, click.Abort):

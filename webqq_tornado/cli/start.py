@@ -69,7 +69,7 @@ class ServerOptions(NamedTuple):
 
 
 class BotOptions(NamedTuple):
-    """What the bot is to do.
+    """Options of the bot.
 
     Args:
         plugins: files, packages or modules.

@@ -38,13 +38,13 @@ def prepare_streams() -> None:
 
 
 def is_unicode_output() -> bool:
-    """Whether standard output can take any character."""
+    """Return True if standard output can encode any character."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     return codecs.lookup(encoding).name.startswith("utf")
 
 
 def is_of_output(error: OSError) -> bool:
-    """Whether an error is most likely of standard output: of no named file, and it is not well.
+    """Return True if an error is most likely about standard output: it names no file.
 
     Args:
         error: raised by whoever has printed something.
@@ -59,7 +59,7 @@ _UNWRITABLE = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, e
 
 
 def has_reader(stream: IO[str]) -> bool:
-    """Whether somebody may read what is written; False only of a pipe that was closed.
+    """Return True if a stream may have a reader; False only for a pipe that was closed.
 
     Args:
         stream: that is written to.

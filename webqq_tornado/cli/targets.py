@@ -1,4 +1,4 @@
-"""Whose account a command is about, on which server; and what such commands have in common."""
+"""The account and server that a command is about, and the options of such commands."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ json_option = click.option("--json", "is_json", is_flag=True, help="Lines of JSO
 def account_and_screen(
     context: click.Context, choices: dict[str, Any]
 ) -> tuple[AccountTarget, Screen]:
-    """Whom the options mean, and where results go; logs go to standard error.
+    """The account that the options name, and the screen for results; logs go to standard error.
 
     Args:
         context: of the command.

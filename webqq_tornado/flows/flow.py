@@ -1,4 +1,4 @@
-"""What flows for everyday work have in common: how far they are, and what came of them."""
+"""Base of the ready flows: progress, and a report of the results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Flow", "Report"]
 
 
 class Report(NamedTuple):
-    """What came of a flow.
+    """The results of a flow, as a table.
 
     Args:
         columns: titles of a table.
@@ -76,10 +76,10 @@ class Flow(HTTPStream):
             self.record(event)
 
     def describe(self) -> str:
-        """What it is doing, in some words."""
+        """A short description of the flow's current work."""
         stats = self.stats()
         return f"{type(self).__name__}: {stats.in_flight} in flight, {stats.delayed} waiting"
 
     def report(self) -> Report:
-        """What came of it so far."""
+        """The results so far."""
         raise NotImplementedError

@@ -25,14 +25,14 @@ __all__ = ["Monitor", "WatchedURL"]
 
 @dataclass
 class WatchedURL:
-    """What is known of one endpoint.
+    """State of one endpoint.
 
     Attributes:
         checks: so far; `failures` of them were no success.
         seconds: that the successful ones took together; `slowest` the longest.
         is_up: at the last check; None before the first.
         since: when it went up or down, Unix time in seconds.
-        last: what came of the last check: status and time, or the error's class.
+        last: result of the last check: status and time, or the error's class.
         cause: what that error says; empty where there is an answer.
 
     Example:
@@ -144,7 +144,7 @@ class Monitor(Flow):
 
 
 def _cause(error: Exception) -> str:
-    """What an error says, without the address, which stands before it, and without the remedy."""
+    """The text of an error without the leading address and the remedy."""
     if not isinstance(error, StreamError):
         return str(error)
     _, _, phase = error.message.partition(": ")

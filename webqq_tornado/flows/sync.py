@@ -188,7 +188,7 @@ class Sync(Flow):
 
     @property
     def _hint(self) -> str:
-        """What may be wrong with the first page that is asked for."""
+        """A guess at the mistake in the first page's request."""
         if not self.is_resumed or len(self._seen) > 1:
             return ""
         return "; an earlier sync was to go on there: resume=False (--restart) begins anew"
@@ -215,7 +215,7 @@ class Sync(Flow):
 
 @contextlib.contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """What a disk can do is an error of the flow, and no mistake of its."""
+    """Convert errors of the disk to errors of the flow."""
     try:
         yield
     except OSError as error:
