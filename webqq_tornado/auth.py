@@ -60,7 +60,7 @@ class Auth:
         self._asked = "", False  # the last address, and whether it is covered
 
     def covers(self, request: Request) -> bool:
-        """Whether the credentials are for this request: it is in their origin.
+        """Return True if the credentials are for this request: it is in their origin.
 
         Args:
             request: about to be sent; where no origin was given, the first one gives it.
@@ -94,7 +94,7 @@ class Auth:
         return request
 
     def is_refused(self, response: Response) -> bool:
-        """Whether they were not good enough: by default with status 401.
+        """Return True if the server refused the credentials: by default with status 401.
 
         Args:
             response: to a request that had them.

@@ -83,7 +83,7 @@ INDEXED = 3
 
 
 def is_locked(error: sqlite3.Error) -> bool:
-    """Whether another program was writing: later it will not be.
+    """Return True if another program was writing; the statement can be tried again.
 
     Args:
         error: of a statement.

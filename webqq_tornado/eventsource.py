@@ -177,7 +177,7 @@ class EventParser:
 
 
 class _Source:
-    """What both kinds have in common: a link, and another one when it breaks."""
+    """Base of both sources: a link, and another one when it breaks."""
 
     def __init__(
         self, request: object, on_item: Callable[[Any], Link], retry: float | None
@@ -200,7 +200,7 @@ class _Source:
         raise NotImplementedError
 
     def _check(self, response: Response) -> bool:
-        """Whether it is to be read; False ends it. Raises if it is not what was asked for."""
+        """Return True if the response is to be read, False if it ends the source."""
         raise NotImplementedError
 
     async def _read(self, response: Response) -> Link:
@@ -216,7 +216,7 @@ class _Source:
         return self._again()
 
     async def _given(self, item: object) -> Link:
-        """What the reader makes of an item."""
+        """Pass an item to the reader and return the link it asks for."""
         try:
             result = self._on_item(item)
             return await result if inspect.isawaitable(result) else result
@@ -247,7 +247,7 @@ class _Source:
 
 
 class _UnfitError(ProtocolError):
-    """It would not be better the next time."""
+    """A wrong response that a new attempt would not change."""
 
 
 def _may_pass(error: Exception) -> bool:

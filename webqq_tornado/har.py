@@ -330,7 +330,7 @@ class _Failure(NamedTuple):
 
 
 def _key(request: Mapping[str, Any], matcher: Matcher) -> Key:
-    """What a recorded request is found by."""
+    """The key under which a recorded request is found."""
     posted = request.get("postData") or {}
     method, url, text = str(request["method"]), request["url"], str(posted.get("text") or "")
     if not isinstance(url, str):
@@ -353,7 +353,7 @@ def _field(param: Mapping[str, Any]) -> Field:
 
 
 def _outcome(entry: Mapping[str, Any]) -> Answer | _Failure:
-    """What came of a recorded request."""
+    """The recorded response or error of a request."""
     response = entry["response"]
     status = int(response["status"])
     if status <= 0:
@@ -409,7 +409,7 @@ def _is_conditional(request: Request) -> bool:
 
 
 def _whole(answer: Answer, answers: Iterable[Answer | _Failure]) -> Answer:
-    """What a browser has made of a 304: its cache had the body, and the flow has no cache."""
+    """Replace a recorded 304 by the full response, which the browser had in its cache."""
     others = (one for one in answers if isinstance(one, Answer) and one.status == _OK)
     cached = next(others, answer)
     body = answer.body or cached.body

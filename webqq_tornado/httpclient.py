@@ -315,7 +315,7 @@ _PLAIN = {**vars(HTTPRequest("http://localhost")), **_OWN}
 
 
 def _is_plain(request: HTTPRequest) -> bool:
-    """Whether it says nothing but a URL and headers."""
+    """Return True if the request has a URL and headers and no other option."""
     return {**vars(request), **_OWN} == _PLAIN
 
 
@@ -392,7 +392,7 @@ class _Fetch:
         return bool(self.options.get(FOLLOWS)) and is_redirect(response)
 
     def fail(self, error: Exception) -> None:
-        """It ends without a transfer."""
+        """End the request with an error, without a transfer."""
         self._client.leave(self)
         self._fail(error)
 
@@ -589,7 +589,7 @@ class _FinalHeaders:
 async def _produced(
     producer: Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[None] | None],
 ) -> AsyncIterator[bytes]:
-    """What a `body_producer` writes, as an iterator: each write waits until it is sent."""
+    """Iterate over the chunks that a `body_producer` writes: each write waits until it is sent."""
     chunks: asyncio.Queue[tuple[bytes, asyncio.Future[None]] | None] = asyncio.Queue()
 
     def write(chunk: bytes) -> asyncio.Future[None]:

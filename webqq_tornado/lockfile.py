@@ -35,7 +35,7 @@ _UNKNOWN = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSY
 
 
 class Holder(NamedTuple):
-    """Who has a lock.
+    """The process that holds a lock.
 
     Args:
         pid: its process; 0 if it has not said so yet.
@@ -49,7 +49,7 @@ class Holder(NamedTuple):
 
     @property
     def is_this_process(self) -> bool:
-        """Whether we are it ourselves."""
+        """True if it is the current process."""
         return self.process == _PROCESS
 
 
@@ -109,7 +109,7 @@ class LockFile:
 
 
 def holder_of(path: Path) -> Holder | None:
-    """Who has the lock of a file; None if nobody.
+    """The process that holds the lock of a file; None if it is free.
 
     Args:
         path: of the file.
@@ -160,7 +160,7 @@ def _is_free(file: int) -> bool:
 
 
 def _holder(file: int) -> Holder:
-    """What the holder has said; nothing yet in the moment after it has got the lock."""
+    """Read the holder from a lock file; it is empty in the moment after the lock was taken."""
     try:
         said = json.loads(_content(file))
         return Holder(int(said["pid"]), str(said["url"]), str(said["process"]))

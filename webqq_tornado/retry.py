@@ -46,7 +46,7 @@ _KEPT = 1024
 
 
 class Retry:
-    """Whether a link is tried again, and when: for `HTTPStream` or `add_request`.
+    """Retry policy of a link: for `HTTPStream` or `add_request`.
 
     Tried again is what came to an error in the network (refused, reset, timed out, broken off) or
     to a status that may be another one later, with a method that is idempotent. A request whose
@@ -114,7 +114,7 @@ class Retry:
 
 
 def _answer(outcome: Response | Exception) -> Response | Exception:
-    """What is judged: of a WebSocket that was refused, the answer to its handshake."""
+    """The response to be judged: for a refused WebSocket, the one to its handshake."""
     response = outcome.response if isinstance(outcome, ProtocolError) else None
     return response if isinstance(response, Response) else outcome
 

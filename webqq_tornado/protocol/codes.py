@@ -27,7 +27,7 @@ __all__ = [
 
 
 class Action(Enum):
-    """What a client does about a retcode."""
+    """A client's reaction to a retcode."""
 
     GO_ON = "go on"
     ASK_AGAIN = "ask again"
@@ -81,7 +81,7 @@ ACCEPTED = frozenset({0, 1202, 100003, 100100})
 
 
 def action_of(retcode: int) -> Action:
-    """What to do about a code; `Action.COUNT` when nobody knew the code.
+    """The reaction to a code; `Action.COUNT` for unknown codes.
 
     Example:
         >>> action_of(102)
@@ -92,7 +92,7 @@ def action_of(retcode: int) -> Action:
 
 
 def meaning_of(retcode: int) -> str:
-    """What a code means, in a few words.
+    """The meaning of a code, in a few words.
 
     Example:
         >>> meaning_of(50)
@@ -152,7 +152,7 @@ CLIENT_TYPES: dict[int, str] = {1: "PC", 21: "mobile", 24: "iPhone", 41: "web"}
 
 
 class Mask(IntEnum):
-    """What the account wants of a group's messages."""
+    """An account's setting for the messages of a group."""
 
     NOTIFY = 0
     SILENT = 1

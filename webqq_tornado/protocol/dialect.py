@@ -1,4 +1,4 @@
-"""What either side needs to know of a dialect: which exchange does what, beyond the login.
+"""Dialects: the exchange that each one uses for an action, beyond the login.
 
 `WEBQQ3` and `SMARTQQ` are the two there are. Signing in and out differs too much to be a table:
 see `webqq3` and `smartqq` for their exchanges.

@@ -1,4 +1,4 @@
-"""What can be wrong with a message of the other side.
+"""Errors in a message of the other side.
 
 The tree::
 
@@ -52,5 +52,5 @@ class RefusedError(ProtocolError):
 
     @property
     def action(self) -> Action:
-        """What clients did about this code."""
+        """Clients' reaction to the code."""
         return action_of(self.retcode)

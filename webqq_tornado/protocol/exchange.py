@@ -37,7 +37,7 @@ V = TypeVar("V")
 
 
 class Form(Generic[F]):
-    """What a request carries.
+    """The parameters of a request.
 
     Args:
         model: Dataclass of the values.
@@ -85,7 +85,7 @@ def _text(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reply(Generic[R]):
-    """What comes back.
+    """The reply to a request.
 
     Args:
         parse: From (name of the exchange, text, its wire format) to the value; raises
@@ -161,7 +161,7 @@ class Call(Generic[F]):
         return Request(address, encoded.encode(), sent, method=self.method)  # noqa: S310
 
     def read_form(self, arguments: Mapping[str, str]) -> F:
-        """What a client sent: the server's reading of a request.
+        """Parse a client's request, for the server.
 
         Clients differed: a number may come as text, ``psessionid`` as null, and fields that we
         do not know may come, or known ones be left out where `form` has a default.

@@ -1,4 +1,4 @@
-"""What a client says in each request, as values.
+"""Parameters of each request, as values.
 
 Where a default stands the clients of that time did not all send the field. A ``t`` is a time in
 milliseconds or a random number against caches: nobody reads it, but it is sent, so that it
@@ -245,7 +245,7 @@ class LongNickForm:
 
 @dataclass(frozen=True, slots=True)
 class PollForm:
-    """What is new?
+    """A poll for news.
 
     Args:
         clientid: Number that the client picked.
@@ -429,7 +429,7 @@ class DiscussionInfoForm:
 
 @dataclass(frozen=True, slots=True)
 class RecentForm:
-    """Whom one has lately written with.
+    """A request for the recent conversations.
 
     Args:
         vfwebqq: From login2.

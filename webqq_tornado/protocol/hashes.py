@@ -51,7 +51,7 @@ def password_salt(account: int) -> bytes:
 
 
 def password_hash(password: str, salt: bytes, verify_code: str) -> Secret:
-    """What ``login`` takes as ``p`` (WebQQ 3).
+    """Compute the parameter ``p`` of ``login`` (WebQQ 3).
 
     Upper hex md5( upper hex md5( md5(password) as 16 bytes + salt ) + upper-case verify code ).
 

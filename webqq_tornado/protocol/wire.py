@@ -60,7 +60,7 @@ class Call(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    """What every JSON reply has around its result.
+    """The envelope around the result of every JSON reply.
 
     Args:
         retcode: 0 for ok; ``retcode``, or in late SmartQQ ``errCode`` or ``ec``.
@@ -248,7 +248,7 @@ def dump_for_people(value: object) -> str:
 
 
 def parse_envelope(text: str) -> Envelope:
-    """What a JSON reply says.
+    """Parse the envelope of a JSON reply.
 
     Raises:
         ValueError: Not JSON, not an object, no retcode.

@@ -1,4 +1,4 @@
-"""What the protocol speaks about, as values: people, groups, messages, events.
+"""Values of the protocol: people, groups, messages, events.
 
 Nothing in this folder knows how any of it is written on the wire (`contacts`, `messages` and
 `content` beside it know). Every value is frozen; a `Secret` is a text whose repr is stars, so

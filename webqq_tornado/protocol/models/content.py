@@ -1,4 +1,4 @@
-"""What is in a message: texts, faces, pictures, and how it looks."""
+"""The content of a message: texts, faces, pictures and the font."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Picture:
 
     @property
     def text(self) -> str:
-        """What stands for it in plain text."""
+        """The picture as plain text."""
         return "[图片]"
 
 
@@ -91,7 +91,7 @@ class GroupPicture:
 
     @property
     def text(self) -> str:
-        """What stands for it in plain text."""
+        """The picture as plain text."""
         return "[图片]"
 
 
@@ -109,7 +109,7 @@ class UnknownPart:
 
     @property
     def text(self) -> str:
-        """What stands for it in plain text."""
+        """The part as plain text: its kind in brackets."""
         return f"[{self.kind or '?'}]"
 
 
@@ -118,7 +118,7 @@ Part: TypeAlias = "str | Face | Picture | GroupPicture | UnknownPart"
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    r"""What a message says: texts, faces and pictures in order.
+    r"""The content of a message: texts, faces and pictures in order.
 
     Texts have ``\n`` line ends and no escapes. Build one with `of`, which joins neighbours.
 
@@ -152,5 +152,5 @@ class Content:
 
     @property
     def is_unseen_picture(self) -> bool:
-        """Whether only a font came: a picture that the web client could not be shown."""
+        """True if only a font came: a picture that the web client could not show."""
         return not self.parts

@@ -1,4 +1,4 @@
-"""What poll2 brings: messages, and news of people; and what sending is answered with."""
+"""Events of poll2 (messages, news of people) and replies to sending."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class FriendMessage:
 
 @dataclass(frozen=True, slots=True)
 class GroupMessage:
-    """Somebody wrote in a group.
+    """A message in a group.
 
     Args:
         gid: The group (``from_uin``).
@@ -88,7 +88,7 @@ class GroupMessage:
 
 @dataclass(frozen=True, slots=True)
 class DiscussionMessage:
-    """Somebody wrote in a discussion.
+    """A message in a discussion.
 
     Args:
         did: The discussion.
@@ -205,7 +205,7 @@ class SystemMessage:
 
 @dataclass(frozen=True, slots=True)
 class GroupSystemMessage:
-    """Somebody joined, left, asked to join, was made administrator.
+    """A change of a group's members: one joined, left, asked to join or became administrator.
 
     Args:
         type: ``group_leave``, ``group_join``, ``group_request_join``, ``group_admin_op``, ...
@@ -318,7 +318,7 @@ Event: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class PollReply:
-    """What one poll2 brought.
+    """The reply to one poll2.
 
     Args:
         retcode: See `action`.
@@ -332,13 +332,13 @@ class PollReply:
 
     @property
     def action(self) -> Action:
-        """What to do about the code."""
+        """The reaction to the code."""
         return action_of(self.retcode)
 
 
 @dataclass(frozen=True, slots=True)
 class SendReply:
-    """What the server said to a message, status change or logout.
+    """The reply to a message, status change or logout.
 
     Args:
         retcode: See `action` and `is_accepted`.
@@ -350,10 +350,10 @@ class SendReply:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the message is delivered; never send it again then."""
+        """True if the server accepted the message; never send it again then."""
         return self.retcode in ACCEPTED
 
     @property
     def action(self) -> Action:
-        """What to do about the code."""
+        """The reaction to the code."""
         return Action.GO_ON if self.is_accepted else action_of(self.retcode)

@@ -1,4 +1,4 @@
-"""What signing in leads to, and what is not to be seen."""
+"""Replies of the login, and the open session."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NO_SECRET = Secret()
 
 @dataclass(frozen=True, slots=True)
 class CheckReply:
-    r"""What ``check`` says before a password login.
+    """Reply to ``check``, before a password login.
 
     Args:
         needs_captcha: Whether a picture must be solved first.
@@ -54,7 +54,7 @@ class CheckReply:
 
 @dataclass(frozen=True, slots=True)
 class LoginReply:
-    """What ``login`` says (``ptuiCB``).
+    """Reply to ``login`` (``ptuiCB``).
 
     Args:
         code: The first value; see `result`.
@@ -81,7 +81,7 @@ class LoginReply:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What ``login2`` gives: an open session.
+    """Reply to ``login2``: an open session.
 
     Args:
         uin: One's own uin.

@@ -74,13 +74,13 @@ class Friend:
 
     @property
     def name(self) -> str:
-        """What to call the friend: the mark, else the nick."""
+        """Display name of the friend: the mark, else the nick."""
         return self.mark or self.nick
 
 
 @dataclass(frozen=True, slots=True)
 class FriendList:
-    """What ``get_user_friends2`` gives.
+    """Reply to ``get_user_friends2``.
 
     Args:
         friends: In the server's order.
@@ -98,7 +98,7 @@ class FriendList:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Who is online and how.
+    """The online status of a friend.
 
     Args:
         uin: Who.
@@ -166,13 +166,13 @@ class Member:
 
     @property
     def name(self) -> str:
-        """What to call the member: the card, else the nick."""
+        """Display name of the member: the card, else the nick."""
         return self.card or self.nick
 
 
 @dataclass(frozen=True, slots=True)
 class GroupDetails:
-    """What ``get_group_info_ext2`` gives.
+    """Reply to ``get_group_info_ext2``.
 
     Args:
         gid: The number to send to.
@@ -220,7 +220,7 @@ _NO_BIRTHDAY = Birthday()
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a person tells about themselves; numbers and words as the person's client sent them.
+    """A person's profile; numbers and words as the person's client sent them.
 
     Args:
         uin: Number in this session.
@@ -273,7 +273,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class SelfInfo(Profile):
-    """What ``get_self_info2`` gives.
+    """Reply to ``get_self_info2``.
 
     Args:
         vfwebqq: The token of the s host once more.
@@ -284,7 +284,7 @@ class SelfInfo(Profile):
 
 @dataclass(frozen=True, slots=True)
 class FriendInfo(Profile):
-    """What ``get_friend_info2`` gives.
+    """Reply to ``get_friend_info2``.
 
     Args:
         status: How the friend is to be reached.
@@ -354,7 +354,7 @@ class DiscussionMember:
 
     @property
     def name(self) -> str:
-        """What to call the member."""
+        """Display name of the member."""
         return self.nick or str(self.uin)
 
 
@@ -377,7 +377,7 @@ class DiscussionDetails:
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """Somebody one has lately written with (``get_recent_list2``).
+    """A recent conversation (``get_recent_list2``).
 
     Args:
         uin: uin, gid or did.
