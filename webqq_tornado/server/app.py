@@ -50,7 +50,7 @@ POLL_SECONDS = 58.0
 
 
 class PortTaken(OSError):
-    """Somebody listens on the port already, or it may not be used."""
+    """The port is in use, or not permitted."""
 
 
 class WebQQServer(ServerState):

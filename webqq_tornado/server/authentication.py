@@ -1,4 +1,4 @@
-"""Who may come in: verify codes, captchas, passwords, tickets of logins."""
+"""Authentication: verify codes, captchas, passwords, login tickets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NONCE_BYTES = 16
 
 
 class Proof(NamedTuple):
-    """What a login by password shows.
+    """The credentials of a login by password.
 
     Args:
         code: verify code, or what was read on the captcha.
@@ -134,7 +134,7 @@ class Authenticator:
         return hmac.new(self._key, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
     def _takes_code(self, account: int, address: str, proof: Proof) -> bool:
-        """Whether a code was given out to who shows it now; it is used up by this."""
+        """Use up a verify code; return True if this client had been given it."""
         code = proof.code.upper()
         by_address = self._codes.take((account, code, address))
         own = (
@@ -148,14 +148,14 @@ class Authenticator:
         return age <= CODE_SECONDS
 
     def _is_of(self, account: int, code: str, session: str) -> bool:
-        """Whether a cookie was given out with a code."""
+        """Return True if a cookie was issued together with a code."""
         nonce, signature = session[: 2 * _NONCE_BYTES], session[2 * _NONCE_BYTES :]
         return is_same(signature, self._sign(account, code, nonce))
 
     # -- passwords ----------------------------------------------------------------------------
 
     def needs_captcha(self, number: int, place: Place) -> bool:
-        """Whether the next login of an account has to show that somebody reads."""
+        """Return True if the next login of an account must solve a captcha."""
         return self._throttle.tries(*self._door(number, place)) >= self._captcha_after
 
     def by_hash(self, number: int, place: Place, proof: Proof) -> Account | LoginResult:
@@ -205,7 +205,7 @@ class Authenticator:
         return self._throttle.wait(*self._door(number, place))
 
     def _door(self, number: int, place: Place) -> tuple[int, str, str]:
-        """What the throttle knows an account and a place by."""
+        """The keys under which the throttle counts an account and a place."""
         address = place.keys[-1]
         if self._storage.account(number) is None:
             return 0, address, ""
@@ -254,5 +254,5 @@ class Authenticator:
 
 
 def is_same(one: str, other: str) -> bool:
-    """Whether two secrets are the same, in a time that tells nothing of either."""
+    """Compare two secrets in constant time."""
     return secrets.compare_digest(*(text.encode("utf-8", "replace") for text in (one, other)))

@@ -1,4 +1,4 @@
-"""What is remembered for a while and in memory only."""
+"""Caches: values with a limited lifetime, in memory only."""
 
 from __future__ import annotations
 

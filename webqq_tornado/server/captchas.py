@@ -59,10 +59,10 @@ class Captchas:
         return Captcha(session, self._maker.generate(text, format="jpeg").getvalue())
 
     def text(self, session: str) -> str:
-        """What is to be read on the latest picture of a session; "" if there is none."""
+        """Text of a session's latest picture; "" if there is none."""
         return (self._texts.get(session) or ("",))[-1]
 
     def takes(self, session: str, guess: str) -> str:
-        """What was read, if it is right; "" if not. A guess uses the session's pictures up."""
+        """The text of the picture if the guess is right, else ""; a guess uses the pictures up."""
         given_out = self._texts.take(session) or ()
         return guess.upper() if guess.upper() in given_out else ""

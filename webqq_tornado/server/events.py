@@ -1,4 +1,4 @@
-"""What happened, in the words of one session: the events of poll2."""
+"""Events of poll2, written with the identifiers of one session."""
 
 from __future__ import annotations
 

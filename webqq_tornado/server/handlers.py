@@ -1,4 +1,4 @@
-"""What all handlers share: which hosts are served, cookies, and the answer to an exchange."""
+"""Base of all handlers: hosts, cookies, and the reply to an exchange."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class Handler(RequestHandler):
             raise too_often(wait)
 
     def log_exception(self, *error: Any) -> None:
-        """What a client did wrong is no news; what we did wrong is."""
+        """Log our own errors; those of clients are answered and not logged."""
         what = (self.request.method, self.request.path)
         if isinstance(error[1], sqlite3.Error):
             where = self.server.storage.path
@@ -281,7 +281,7 @@ class Handler(RequestHandler):
 
     @property
     def is_historical(self) -> bool:
-        """Whether the client came by a historical host, not by the bare address."""
+        """Return True if the client used a historical host name, not the bare address."""
         return is_historical(self._host)
 
     @property

@@ -31,7 +31,7 @@ _HISTORICAL = frozenset(HISTORICAL_HOSTS)
 
 
 def is_historical(host: str) -> bool:
-    """Whether a host is one of these; others of qq.com are a living domain's.
+    """Return True for a historical host; other names of qq.com belong to a living domain.
 
     Example:
         >>> is_historical("d.web2.qq.com"), is_historical("mail.qq.com")

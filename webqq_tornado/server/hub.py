@@ -1,4 +1,4 @@
-"""Who is online, and what goes to them: messages, presence, news of contacts."""
+"""Delivery to online accounts: messages, presence, news of contacts."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Listener(Protocol):
     account: int
 
     def tell_message(self, message: StoredMessage) -> None:
-        """Somebody, maybe oneself elsewhere, wrote."""
+        """Deliver a message, maybe one that the account wrote on another device."""
 
     def tell_status(self, account: int, status: Status) -> None:
         """A friend or fellow member came, went, changed."""
@@ -100,7 +100,7 @@ class Hub:
 
     @property
     def is_closing(self) -> bool:
-        """Whether the server stops."""
+        """True while the server is stopping."""
         return self._closing.is_set()
 
     # -- sessions ---------------------------------------------------------------------------
@@ -190,11 +190,11 @@ class Hub:
         return Status.ONLINE if self._listeners.get(account) else Status.OFFLINE
 
     def is_online(self, account: int) -> bool:
-        """Whether others see an account as being there."""
+        """Return True if others see an account as online."""
         return self.status_of(account) is not Status.OFFLINE
 
     def is_polling(self, account: int) -> bool:
-        """Whether the account is online by the protocol, not only on the page."""
+        """Return True if the account is online by the protocol, not only on the page."""
         return account in self._by_account
 
     def _end(self, session: PollSession, kicked: Kicked) -> None:
@@ -420,12 +420,12 @@ class Hub:
             session.tell(event(session))
 
     def typing(self, writer: int, friend: int) -> None:
-        """Somebody writes to a friend, on the page."""
+        """Notify a friend that the writer is typing, on the page."""
         self.tell(friend, lambda to: Typing(to.uin_of(writer), to.account))
         self._tell(friend, lambda listener: listener.tell_typing(writer))
 
     def requested(self, asker: int, asked: int, text: str) -> None:
-        """Somebody asks to be a friend."""
+        """Notify an account of a friend request."""
         self.tell(asked, lambda to: self._system(to, "verify_required", asker, text))
         self.contacts_changed({asked})
 
@@ -467,7 +467,7 @@ class Hub:
         self.contacts_changed({one, other})
 
     def group_changed(self, group: int, type_: str, also: Iterable[int] = (), **who: int) -> None:
-        """Somebody came, went, or was made administrator.
+        """Notify members that one came, left, or became administrator.
 
         Args:
             group: its number.

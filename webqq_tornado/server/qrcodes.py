@@ -56,7 +56,7 @@ class QRCode(NamedTuple):
     ticket: Secret = Secret()
 
     def is_shown_to(self, address: str, browser: str) -> bool:
-        """Whether somebody sits at its program's address, or has scanned it.
+        """Return True if the viewer has the program's address, or has scanned the code.
 
         Args:
             address: of who looks.
@@ -131,7 +131,7 @@ class QRCodes:
         return [code for code in self.all_waiting() if code.is_shown_to(address, browser)]
 
     def scan(self, identifier: str, account: int, browser: str = "") -> None:
-        """Somebody has its id, and looks at it: its client is told so.
+        """Mark a code as scanned, and notify its client.
 
         Args:
             identifier: of the code.
@@ -153,7 +153,7 @@ class QRCodes:
         return self._change(identifier, QRState.EXPIRED, account)
 
     def take_back(self, account: int) -> None:
-        """What an account has confirmed, and no client has used yet, lets nobody in."""
+        """Revoke the codes that an account has confirmed and no client has used yet."""
         for code in self._by_id.values():
             if code.account == account:
                 self._by_id.put(code.id, code._replace(state=QRState.EXPIRED), code.address)

@@ -1,4 +1,4 @@
-"""What a client can be told, and how: the historical servers changed with their web clients.
+"""Differences between clients: historical servers changed with their web clients.
 
 WebQQ 3's server told everything that there was to tell. SmartQQ's told messages, one an answer.
 Programs that speak SmartQQ and were never told more ignore the rest at best: qqbot 2017 looks
@@ -55,7 +55,7 @@ class Quirks(NamedTuple):
     reads_retcode: bool = False
 
     def knows(self, event: Event) -> bool:
-        """Whether the client is to be told."""
+        """Return True if the client understands an event."""
         return self.kinds is None or type(event) in self.kinds
 
 

@@ -63,7 +63,7 @@ QUOTAS: Mapping[str, Quota] = {
 
 
 class Quotas:
-    """What is left of everybody's quotas. In memory: a restart forgets it.
+    """Remaining quotas of all users, in memory: a restart resets them.
 
     Args:
         table: quotas by their names.

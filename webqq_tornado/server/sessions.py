@@ -36,7 +36,7 @@ class PendingPoll(Protocol):
     """A poll, as long as it is answered and a moment longer."""
 
     def is_lost(self) -> bool:
-        """Whether the connection broke, so that nobody can have read the answer."""
+        """True if the connection broke, so that the response cannot have been read."""
 
 
 class PollSession:
@@ -98,7 +98,7 @@ class PollSession:
 
     @property
     def row(self) -> SessionRow:
-        """What is to be known of it on disk."""
+        """The session's row on disk."""
         own = (self.psessionid, self.vfwebqq, self.ptwebqq)
         return SessionRow(*own, self.account, self.dialect, self.status.value, self.seed)
 
@@ -117,7 +117,7 @@ class PollSession:
         return DIALECTS[self.dialect]
 
     def counts(self, msg_id: int, words: str) -> bool:
-        """Whether its client gives each message a number of its own: not all of them did.
+        """Return True if the client gives each message a number of its own: not all of them did.
 
         Args:
             msg_id: of a message that it sends.
@@ -188,7 +188,7 @@ class PollSession:
 
     @property
     def is_behind(self) -> bool:
-        """Whether storage is to be asked for more messages now."""
+        """True if more messages are to be loaded from storage now."""
         return self._is_behind and not self._pending and not self._given
 
     def load(self, messages: list[StoredMessage], are_all: bool) -> None:
@@ -197,7 +197,7 @@ class PollSession:
         self._is_behind = not are_all
 
     def give(self, turn: PendingPoll) -> tuple[list[Event], list[StoredMessage]]:
-        """What the next answer is to hold; it is kept until it is confirmed."""
+        """Take the contents of the next response; they are kept until it is confirmed."""
         room = self.quirks.at_once
         events = [self._events.popleft() for _ in range(min(room, len(self._events)))]
         room = min(room - len(events), len(self._pending))
@@ -237,7 +237,7 @@ class PollSession:
         return self._arrived
 
     def _drop(self, last_id: int) -> None:
-        """What was taken back has arrived all the same, up to this message."""
+        """Drop the requeued messages up to this one: they arrived after all."""
         while self._pending and self._pending[0].id <= last_id:
             self._arrived = self._pending.popleft().id
 
@@ -246,7 +246,7 @@ class PollSession:
         self._arrived = 0
 
     def take_back(self, turn: PendingPoll | None = None) -> None:
-        """What the last answer held is to be given again, if it was the one to this poll.
+        """Requeue the contents of the last response, if it answered this poll.
 
         Args:
             turn: by default any poll.

@@ -1,4 +1,4 @@
-"""What all handlers of one server share: storage, channel, gate, the page's sessions."""
+"""State shared by all handlers of a server: storage, hub, authenticator, browser sessions."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class ServerState:
         self._hosts.add(host.lower())
 
     def serves(self, host: str) -> bool:
-        """Whether a Host header names us."""
+        """Return True if a Host header names this server."""
         host = host.lower()
         return host in self._hosts or is_historical(host)
 
@@ -103,7 +103,7 @@ class ServerState:
         return f"{self.url}/signin?token={token}"
 
     def use_token(self, token: str) -> Account | None:
-        """Whom a link's token signs in; it is used up by this."""
+        """The account that a link's token signs in; a token works once."""
         known = self._tokens.take(token)
         if known is None or known[1] < asyncio.get_running_loop().time():
             return None
@@ -116,7 +116,7 @@ class ServerState:
         return token
 
     def page_account(self, token: str) -> Account | None:
-        """Who is signed in with this token."""
+        """The account that is signed in with a token."""
         number = self.storage.page_account(token) if token else None
         return None if number is None else self.storage.account(number)
 

@@ -53,7 +53,7 @@ class Place(NamedTuple):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What an account knows it by, the surest first."""
+        """Keys under which an account knows a place, the surest first."""
         address = f"address:{network_of(self.address)}"
         return (f"device:{self.device}", address) if self.device else (address,)
 
@@ -211,7 +211,7 @@ _NONE = _Row()
 
 @functools.lru_cache(maxsize=1024)  # asked for each message
 def network_of(address: str) -> str:
-    """What counts as one address: of IPv6 the 64 bits that one customer has at least.
+    """The network that counts as one address: of IPv6 the 64 bits of one customer.
 
     Example:
         >>> network_of("2001:db8::1:2:3"), network_of("192.0.2.7")

@@ -112,7 +112,7 @@ def certificates(directory: Path, addresses: Iterable[str] = ()) -> Certificates
 
 
 def server_context(files: Certificates) -> ssl.SSLContext:
-    """What a server listens with.
+    """The TLS context that a server listens with.
 
     Raises:
         CertificateError: the certificate and its key do not belong together.
@@ -153,7 +153,7 @@ def _made_authority(certificate: Path, key: Path) -> _Pair:
 
 
 def _is_constrained(authority: x509.Certificate) -> bool:
-    """Whether it can sign for our hosts, for all of them, and for nothing else."""
+    """Return True if the authority can sign for all our hosts, and for nothing else."""
     for extension in authority.extensions:
         if isinstance(extension.value, x509.NameConstraints):
             return extension.critical and extension.value == _PERMITTED
@@ -223,7 +223,7 @@ def _usage(**allowed: bool) -> x509.KeyUsage:
 
 
 def _is_good(server: Path, authority: _Pair, addresses: set[str]) -> bool:
-    """Whether a certificate is of this authority, lasts, and has all names and addresses."""
+    """Return True if a certificate is of this authority, valid, and has all names and addresses."""
     if not server.exists():
         return False
     try:

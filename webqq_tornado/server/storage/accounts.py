@@ -119,7 +119,7 @@ class AccountTable(Database):
                 )
 
     def profile(self, number: int) -> Profile | None:
-        """What a person tells; constellation and Chinese sign follow from the birthday."""
+        """An account's profile; constellation and Chinese sign follow from the birthday."""
         account = self.account(number)
         if account is None:
             return None

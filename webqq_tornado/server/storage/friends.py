@@ -18,7 +18,7 @@ _REQUEST_LENGTH = 120
 
 
 class FriendTable(AccountTable):
-    """Who knows whom, and under which name and heading."""
+    """Friendships, with the mark and category that each side gave the other."""
 
     def befriend(self, one: int, other: int) -> bool:
         """Make two accounts friends; False if they are already. Open requests are settled.
@@ -72,7 +72,7 @@ class FriendTable(AccountTable):
         return {number for (number,) in rows}
 
     def are_friends(self, one: int, other: int) -> bool:
-        """Whether the two know each other."""
+        """Return True if the two are friends."""
         found = self._db.execute(
             "SELECT 1 FROM friend WHERE owner = ? AND friend = ?", (one, other)
         ).fetchone()
@@ -146,7 +146,7 @@ class FriendTable(AccountTable):
     # -- requests -----------------------------------------------------------------------------
 
     def add_request(self, asker: int, asked: int, text: str) -> None:
-        """Somebody asks to be a friend; a second request takes the place of the first.
+        """Store a friend request; a second one replaces the first.
 
         Raises:
             ValueError: they are the same, or one does not exist.
@@ -159,7 +159,7 @@ class FriendTable(AccountTable):
         )
 
     def requests(self, asked: int) -> list[FriendRequest]:
-        """Who asks to be a friend, the oldest first."""
+        """Open friend requests, oldest first."""
         rows = self._db.execute(
             "SELECT asker, nick, text, time FROM request JOIN account ON number = asker "
             "WHERE asked = ? ORDER BY time, asker",

@@ -183,7 +183,7 @@ class MessageTable(RoomTable):
         return rows, before - _MOST_PASSED if before > _MOST_PASSED else None
 
     def _thread_filter(self, account: int) -> Callable[[Any], bool]:
-        """Whether a row is of a thread that the account has: a friend's, a room's, a stranger's."""
+        """Build a filter for rows of the account's threads: with friends, rooms and strangers."""
         friends = self.friend_numbers(account)
         rooms = {
             (kind, room.number) for kind in ROOM_KINDS for room, _, _ in self.rooms(account, kind)
@@ -224,7 +224,7 @@ class MessageTable(RoomTable):
         return [Conversation(kind, number) for kind, number, _ in rows]
 
     def strangers(self, account: int) -> list[tuple[int, int]]:
-        """Who one has a temporary session with: (number, room that brought them together)."""
+        """Temporary sessions of an account: (number, room that brought the two together)."""
         rows = self._db.execute(_STRANGERS, {"account": account})
         return [(number, origin) for number, origin, _ in rows]
 

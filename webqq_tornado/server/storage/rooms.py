@@ -81,7 +81,7 @@ class RoomTable(FriendTable):
         return RoomRow(*row) if row else None
 
     def room_kind(self, number: int) -> str:
-        """Whether it is a "group" or a "discussion"; empty if there is no such room."""
+        """Kind of a room: "group" or "discussion"; empty if there is no such room."""
         row = self._db.execute("SELECT kind FROM room WHERE number = ?", (number,)).fetchone()
         return str(row[0]) if row else ""
 
@@ -158,11 +158,11 @@ class RoomTable(FriendTable):
         return known
 
     def is_member(self, room: int, account: int) -> bool:
-        """Whether the account is in the room."""
+        """Return True if the account is in the room."""
         return account in self.member_numbers(room)
 
     def is_admin(self, room: int, account: int) -> bool:
-        """Whether the owner has made the account an administrator of the room."""
+        """Return True if the account is an administrator of the room."""
         row = self._db.execute(
             "SELECT is_admin FROM member WHERE room = ? AND account = ?", (room, account)
         ).fetchone()
@@ -235,7 +235,7 @@ class RoomTable(FriendTable):
         self._set_member(room, member, "mark", mark)
 
     def set_mask(self, room: int, member: int, mask: Mask) -> None:
-        """Whether one wants the messages of a room."""
+        """Set an account's setting for the messages of a room."""
         self._set_member(room, member, "mask", int(mask))
         self._blocked.pop(room, None)
 

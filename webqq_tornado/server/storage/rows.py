@@ -1,4 +1,4 @@
-"""What the server's memory hands out, as values."""
+"""Rows of the storage, as values."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class FriendRow(NamedTuple):
 
 
 class FriendRequest(NamedTuple):
-    """Somebody asks to be a friend.
+    """A friend request.
 
     Args:
         asker: QQ number.
@@ -172,7 +172,7 @@ class SessionRow(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """What an account sees as one thread.
+    """A thread of messages, as one account sees it.
 
     Args:
         kind: "friend", "group", "discussion", or "session" with a stranger.

@@ -92,7 +92,7 @@ class MessageIndex:
         return len(rows) == _BATCH
 
     def query(self, words: Sequence[str]) -> str:
-        """What finds all of these words with MATCH; empty where the index cannot.
+        """The MATCH expression for all of these words; empty where the index cannot find them.
 
         Args:
             words: folded.

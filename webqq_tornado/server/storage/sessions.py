@@ -1,4 +1,4 @@
-"""Who is signed in: browsers, tickets of logins, open sessions. A restart signs nobody out.
+"""Sign-ins: browsers, login tickets, open sessions. They survive a restart.
 
 Nor does a clock that is put back and is right again: a time of use is never put back, and who
 signs in meanwhile was last seen when anybody was.
@@ -41,7 +41,7 @@ class SessionTable(Database):
         )
 
     def page_account(self, token: str) -> int | None:
-        """Whose browser this is; using it keeps the session alive."""
+        """The account of a browser session; each use keeps the session alive."""
         now, digest = int(time.time()), _digest(token)
         row = self._db.execute(
             "SELECT account, used FROM page_session WHERE token = ? AND used >= ?",
@@ -127,7 +127,7 @@ class SessionTable(Database):
             )
 
     def is_known_place(self, account: int, place: str) -> bool:
-        """Whether an account has signed in from a place lately."""
+        """Return True if an account has signed in from a place lately."""
         row = self._db.execute(
             "SELECT 1 FROM known_place WHERE account = ? AND place = ? AND used >= ?",
             (account, _digest(place), int(time.time()) - PLACE_SECONDS),

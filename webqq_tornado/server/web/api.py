@@ -1,4 +1,4 @@
-"""What the page in the browser talks to: JSON over HTTP. What is new it hears by `live`."""
+"""JSON API of the page in the browser; news reach it through `live`."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class PageHandler(Handler):
         return Place(self.request.remote_ip or "", self.get_cookie(DEVICE_COOKIE, "") or "")
 
     def me(self) -> Account:
-        """Who is signed in.
+        """The account that is signed in.
 
         Raises:
             Refusal: 401, nobody.
@@ -141,7 +141,7 @@ class PageHandler(Handler):
         return fields
 
     def is_own(self, origin: str) -> bool:
-        """Whether a page of ours asks."""
+        """Return True if an origin is a page of this server."""
         return origin in {f"{scheme}://{self.request.host}" for scheme in ("http", "https")}
 
     def new_password(self, body: dict[str, Any], name: str) -> str:
@@ -313,7 +313,7 @@ class StateHandler(PageHandler):
     """Everything that the page begins with."""
 
     def get(self) -> None:
-        """Who, and with whom."""
+        """Return the account and its contacts."""
         me, _ = self.me(), self.query()
         storage = self.server.storage
         headings = storage.headings(me.number)

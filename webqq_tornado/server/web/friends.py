@@ -1,4 +1,4 @@
-"""What the page does with friends: ask, accept, name, sort; and with one's own profile."""
+"""The page's requests about friends (ask, accept, name, sort) and the user's own profile."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
         return next(named, "") or super().credential
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
-        """What was offered: a browser gives up without an answer."""
+        """Accept the offered subprotocol: a browser drops a connection without one."""
         return next((each for each in subprotocols if each.startswith(_BEFORE_TOKEN)), None)
 
     def check_origin(self, origin: str) -> bool:
@@ -72,7 +72,7 @@ class LiveHandler(WebSocketHandler, PageHandler):
         await super().get(*args, **kwargs)
 
     def _check_handshake(self) -> None:
-        """What Tornado would refuse without a reason in JSON.
+        """Refuse, with a reason in JSON, what Tornado would refuse without one.
 
         Raises:
             Refusal: 403, another page asks; 426, it is no handshake.

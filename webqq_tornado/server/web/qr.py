@@ -1,4 +1,4 @@
-"""What the page asks of clients that show a QR code: who they are, and to let them in or not."""
+"""The page's requests about QR codes: show the client that waits, let it in or refuse it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page does with groups and discussions."""
+"""The page's requests about groups and discussions."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class RoomHandler(RoomsHandler):
         self.set_status(204)
 
     def _concerned(self, me: Account, room: RoomRow, body: Mapping[str, object]) -> set[int]:
-        """Whose page has to load what was changed: a name of one's own concerns nobody else."""
+        """Accounts whose pages must reload the room: a private change concerns only one's own."""
         is_private = body.keys() <= {"conversation", *_PRIVATE}
         others = () if is_private else self.server.storage.member_numbers(room.number)
         return {me.number, *others}

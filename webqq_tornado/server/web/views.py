@@ -1,4 +1,4 @@
-"""What the page in the browser is shown: accounts, conversations, messages as JSON."""
+"""JSON for the page in the browser: accounts, conversations, messages."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What clients of WebQQ 3 and SmartQQ ask: sign in, contacts, polls, messages."""
+"""Handlers of WebQQ 3 and SmartQQ: sign in, contacts, polls, messages."""

@@ -59,7 +59,7 @@ def _friend(session: PollSession, row: FriendRow) -> Friend:
 
 
 def _is_known_hash(session: PollSession, given: str) -> bool:
-    """Whether it is what any of the clients computed, from 2012 to 2018."""
+    """Return True if a hash is one that any of the clients computed, from 2012 to 2018."""
     # Late SmartQQ set an empty ptwebqq when the login was checked, and hashed that.
     expected = {
         hashes.friend_list_hash(kind, session.account, ptwebqq)

@@ -58,7 +58,7 @@ class PollHandler(ExchangeHandler):
             self._take_back()
 
     def is_lost(self) -> bool:
-        """Whether the connection was reset: then nobody has read the answer."""
+        """True if the connection was reset: the response cannot have been read."""
         return self._stream is not None and self._stream.error is not None
 
     def on_connection_close(self) -> None:
@@ -179,7 +179,7 @@ def _mark(*told: object) -> str:
 
 
 def is_too_long(content: Content) -> bool:
-    """Whether nobody would deliver it."""
+    """Return True if a content is too long to be delivered."""
     is_long = len(content.text.encode("utf-8", "replace")) > MAX_TEXT
     return is_long or len(build_sent(content)) > MAX_WRITTEN
 
@@ -259,7 +259,7 @@ async def _send_session(handler: ExchangeHandler, form: forms.SessionSendForm) -
 
 
 def _file(handler: ExchangeHandler, form: forms.FileForm) -> str:
-    """Nobody can offer a file here: whoever asks for one is told that it is not there."""
+    """Answer that there is no such file: clients cannot offer files here."""
     session = handler.server.hub.find(form.psessionid)
     is_over = session is None or session.kicked is not None
     return wire.build_refusal(NOT_LOGGED_IN if is_over else UNKNOWN_CONTACT)

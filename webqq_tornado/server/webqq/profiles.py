@@ -50,7 +50,7 @@ def _friend_info(handler: ExchangeHandler, session: PollSession, form: forms.Fri
 
 
 def _is_close(handler: ExchangeHandler, session: PollSession, number: int) -> bool:
-    """Whether an account is a friend of the session's, or its own."""
+    """Return True if an account is a friend of the session's, or its own."""
     is_own = number == session.account
     return is_own or handler.server.storage.are_friends(session.account, number)
 

@@ -77,7 +77,7 @@ def _state(handler: ExchangeHandler, form: forms.QRStateForm) -> str:
 
 
 def _may_have_missed(handler: ExchangeHandler, code: QRCode) -> bool:
-    """Whether the answer that let a client in may have been lost.
+    """Return True if the response that let a client in may have been lost.
 
     It has neither come back with the cookies that it got, nor opened its session.
     """

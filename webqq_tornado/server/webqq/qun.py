@@ -1,4 +1,4 @@
-"""What clients of SmartQQ asked qun.qq.com for: public numbers of friends, groups and members.
+"""Requests of SmartQQ clients to qun.qq.com: public numbers of friends, groups and members.
 
 SmartQQBot 2016 does not sign in without it, and qqbot (till 2017) took the numbers from here.
 The pages of qun.qq.com took a POST with `bkn`, which proves the cookie skey; who it is the

@@ -134,7 +134,7 @@ def _check_sig(handler: Handler, query: dict[str, object]) -> str:
 
 
 class _Way(NamedTuple):
-    """What two ways of signing in do differently."""
+    """The differences between two ways of signing in."""
 
     dialect: str
     signature: str
