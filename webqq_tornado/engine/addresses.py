@@ -42,7 +42,7 @@ _REFUSED: tuple[_Network, ...] = tuple(
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is of the public internet, and not of this machine or its networks.
+    """Return True for an IP address of the public internet, not of this machine or its networks.
 
     An IPv6 address that stands for an IPv4 address (mapped, NAT64) is what that one is. Refused
     are loopback, private, shared, link-local, multicast, reserved and documentation addresses,
@@ -72,7 +72,7 @@ def _translated(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host of a URL is this machine by its name or address.
+    """Return True if a URL's host is this machine, by name or address.
 
     Args:
         host: a name, or an address, which may be in brackets; without a port.

@@ -128,7 +128,7 @@ def form_fields(
 
 
 def pairs_of(given: Mapping[str, _T] | Iterable[tuple[str, _T]]) -> Iterable[tuple[str, _T]]:
-    """What was given as pairs or as a mapping, as pairs."""
+    """Pairs of a mapping or of an iterable of pairs."""
     return given.items() if isinstance(given, Mapping) else given
 
 
@@ -229,7 +229,7 @@ def _kind(value: object) -> str:
 
 
 def is_source(body: object) -> bool:
-    """Whether it is a body that is not held in memory."""
+    """Return True for a body that is not held in memory."""
     kinds = (os.PathLike, io.IOBase, Iterable, AsyncIterable, BodySource)
     return isinstance(body, kinds) or hasattr(body, "read") or callable(body)
 
@@ -294,7 +294,7 @@ class BodySource:
 
     @property
     def is_replayable(self) -> bool:
-        """Whether it can be sent a second time."""
+        """True if the body can be sent a second time."""
         return self._function is not None or self._start is not None
 
     @property

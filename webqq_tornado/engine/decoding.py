@@ -64,7 +64,7 @@ def _big5_addition(pair: bytes) -> str:
 
 @functools.cache
 def _nec_addition(pair: bytes) -> str:
-    """What NEC and IBM have added to JIS X 0208: of Python's codecs, that of shift_jis has it."""
+    """Decode an extension of JIS X 0208 by NEC or IBM; only Python's shift_jis codec has it."""
     if len(pair) < 2 or min(pair) < 0xA1:
         return ""
     row, cell = pair[0] - 0xA1, pair[1] - 0xA1
@@ -222,7 +222,7 @@ _HANDLERS = "webqq_tornado-"
 
 
 def _on_error(pairs: _Pairs, error: UnicodeError) -> tuple[str, int]:
-    """What the standard does about a pair that is none, as a handler of `codecs`.
+    """Handle an invalid pair as the standard asks, as an error handler of `codecs`.
 
     Python's own replaces one byte and goes on with the second one of the pair: all that follows,
     up to the next ASCII, is then read one byte off.

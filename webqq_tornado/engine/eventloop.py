@@ -77,7 +77,7 @@ def refuse_other_thread(ioloop: IOLoop) -> None:
 
 
 def is_nested(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the loop may be turned inside of a callback of its own, as `nest_asyncio` does."""
+    """Return True if the loop can run inside one of its own callbacks, as `nest_asyncio` allows."""
     return hasattr(loop, "_nest_patched")
 
 

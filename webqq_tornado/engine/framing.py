@@ -23,7 +23,7 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class Framed(Protocol):
-    """What of a request is looked at."""
+    """The attributes of a request that framing reads."""
 
     @property
     def header_pairs(self) -> Pairs:
@@ -110,7 +110,7 @@ def _check_coding(request: Framed, codings: list[str], lengths: list[str]) -> No
 
 
 def _size(request: Framed, lengths: list[str]) -> dict[str, int]:
-    """What a `Content-Length` says that libcurl could not count."""
+    """Options for a `Content-Length` that libcurl cannot compute."""
     if len({value.lstrip("0") for value in lengths}) > 1 or not _LENGTH.fullmatch(lengths[0]):
         raise ValueError(f"header Content-Length is one number, not {', '.join(lengths)!r}")
     length, body = int(lengths[0]), request.body

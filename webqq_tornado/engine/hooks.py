@@ -1,4 +1,4 @@
-"""What a flow overrides: its first links, and what it wants to see or decide on the way.
+"""Hooks of a flow: its first links, and methods that observe or decide on the way.
 
 A hook that nobody overrides costs nothing: it is not called.
 """

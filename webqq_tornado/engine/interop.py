@@ -57,7 +57,7 @@ def _urllib_value(value: Any) -> Any:
 
 
 def _urllib_proxy(request: urllib.request.Request) -> str | None:
-    """What set_proxy() has put where the host was: for https it is a tunnel."""
+    """The proxy that set_proxy() has put in place of the host; for https it is a tunnel."""
     if getattr(request, "_tunnel_host", None):
         return f"http://{request.host}"
     return f"{request.type}://{request.host}" if request.has_proxy() else None

@@ -49,14 +49,14 @@ _Body: TypeAlias = Union[str, "tuple[Field, ...]"]
 
 
 class Key(NamedTuple):
-    """What is compared: equal for requests that are the same."""
+    """The comparison key of a request; equal for requests that match."""
 
     method: str
     url: str
     body: _Body = ""
 
     def fits(self, other: Key) -> bool:
-        """Whether another request differs only in what the recorder has learned to be secret.
+        """Return True if another request differs only in values that the recorder knows as secrets.
 
         That is masked also where it stands without a name, maybe in a request before it was known.
 

@@ -41,7 +41,7 @@ _TOO_MANY, _UNSUPPORTED, _NOT_REPLAYABLE, _TIMED_OUT = 47, 1, 65, 28  # libcurl'
 
 
 def is_redirect(response: Response) -> bool:
-    """Whether the response leads on to another address.
+    """Return True if the response redirects to another address.
 
     Args:
         response: of any status.
@@ -138,7 +138,7 @@ class Redirects:
 
 
 def _location(response: Response) -> str:
-    """What the server says, as text: UTF-8, or else bytes to be escaped."""
+    """The Location header as text: UTF-8, or else bytes to be escaped."""
     # Header values are Latin-1 to http.client; addresses are UTF-8 where they are not ASCII.
     value = str(response.headers.get("Location") or "").encode("latin-1", "replace").strip()
     try:
@@ -187,7 +187,7 @@ def _with_inherited(url: str, base: str) -> str:
 
 
 def _changes(request: Request, response: Response, url: str) -> dict[str, object]:
-    """What is different about the next request, beside its URL."""
+    """The fields in which the next request differs, besides its URL."""
     changes: dict[str, object] = {}
     dropped: set[str] = set()
     if _becomes_get(request.method, response.status):

@@ -109,7 +109,7 @@ def text_spans(text: str, chosen: Chosen, depth: int = 0) -> Iterator[Span]:
 
 
 def is_form(text: str) -> bool:
-    """Whether all of a text is pairs of name and value, as in a query or form."""
+    """Return True if a text consists of pairs of name and value, as in a query or form."""
     return _FORM.fullmatch(text) is not None
 
 
@@ -281,7 +281,7 @@ def _said(attribute: re.Match[str]) -> str:
 
 
 def _shaped_spans(text: str) -> Iterator[Span]:
-    """What is a secret by its form, whatever its name."""
+    """Spans that are secrets by their form, whatever their name."""
     for pattern in (_USERINFO, _CREDENTIALS):
         for found in pattern.finditer(text):
             if pattern is _USERINFO or re.search(r"\d|=\Z", found[1]):  # else it is a word

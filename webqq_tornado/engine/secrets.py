@@ -1,4 +1,4 @@
-"""What is secret, and how to show the rest: for logs, errors, `repr` and HAR files.
+"""Secrets: the table of names, and masking for logs, errors, `repr` and HAR files.
 
 One table of names says under which a secret stands: in URLs, forms, JSON, headers and cookies.
 Only the secret's own characters are replaced; everything around them stays, byte by byte.
@@ -104,7 +104,7 @@ def _grade(name: str) -> float:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether what stands under a name is a secret, whatever it is.
+    """Return True if the value under a name is secret, whatever it is.
 
     Args:
         name: of a parameter, a header, a cookie, or a key in JSON.
@@ -265,7 +265,7 @@ class Masker:
         return self._mask if self._chooses(name, value, How.PAIR) else self.text(value)
 
     def learned_pattern(self) -> re.Pattern[str] | None:
-        """What finds the values that were learned, in whatever encoding; None if there are none."""
+        """A pattern for the learned secrets, in every encoding; None if there are none."""
         return _any_of(sorted(self.learned, key=len, reverse=True)) if self.learned else None
 
     # -- which values are secret ----------------------------------------------------------------
@@ -496,7 +496,7 @@ def _hex(number: int, digits: int) -> str:
 
 
 def _base64_cores(secret: str) -> Iterator[str]:
-    """What a secret is in base64, behind whatever else: as in "user:password"."""
+    """The base64 forms of a secret at any offset, as in "user:password"."""
     raw = secret.encode()
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + raw)

@@ -243,7 +243,7 @@ class CookieJar:
         )
 
     def header_for(self, url: str) -> str:
-        """What the `Cookie` header of a request to a URL says; "" without any.
+        """The value of the `Cookie` header for a request to a URL; "" without cookies.
 
         For requests that libcurl does not make; those that it makes have theirs already.
 
@@ -360,7 +360,7 @@ def _ascii_domain(domain: str) -> str:
 
 
 def _is_expired(line: bytes) -> bool:
-    """It is of a cookie that has been."""
+    """Return True if the line is of a cookie that has expired."""
     fields = line.split(b"\t")
     if len(fields) < 6 or not fields[cookies.EXPIRES].isdigit():
         return False

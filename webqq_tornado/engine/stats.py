@@ -1,4 +1,4 @@
-"""What a stream has done so far, as numbers."""
+"""Counters of a stream."""
 
 from __future__ import annotations
 

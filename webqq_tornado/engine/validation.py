@@ -1,4 +1,4 @@
-"""What the arguments of a `Request` may be: a table of names and functions that refuse the rest."""
+"""Validation of a `Request`'s arguments: a table of names and functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who waits for a chain, and what is refused because it would never end.
+"""Detection of deadlocks: a chain that is awaited by one it depends on.
 
 A reader that awaits its own chain, one above it, or one whose reader awaits this one, holds up what
 it waits for: it gets a RuntimeError. Whoever holds an open response or WebSocket, and waits for a
@@ -150,7 +150,7 @@ def _with_those_above(chain: Chain | None) -> Iterator[Chain]:
 
 
 def _is_open(chain: Chain) -> bool:
-    """It has one of the places for requests in flight."""
+    """Return True if the chain holds one of the places for requests in flight."""
     return chain._transfer is not None or chain._socket is not None
 
 
@@ -180,7 +180,7 @@ class _TurnWatch:
         self._look()
 
     def stop(self) -> None:
-        """It is not awaited any more."""
+        """Stop counting the chain as awaited."""
         if self._timer is not None:
             self._timer.cancel()
 

@@ -53,7 +53,7 @@ class Progress(NamedTuple):
 
 
 class Piped(Protocol):
-    """What the callbacks need of their transfer."""
+    """The part of a transfer that its callbacks use."""
 
     body: list[bytes]
     header_lines: list[bytes]
@@ -66,7 +66,7 @@ class Piped(Protocol):
 
     @property
     def is_in_flight(self) -> bool:
-        """It has not ended."""
+        """True until the transfer has ended."""
 
     @property
     def own_headers(self) -> list[bytes]:
@@ -86,14 +86,14 @@ class Piped(Protocol):
         """Have `TransferCallbacks.serve` called outside libcurl."""
 
     def resumed(self) -> None:
-        """It was paused and is not any more."""
+        """Note that the transfer runs again after a pause."""
 
 
 class Channel(Outflow, Protocol):
-    """What is a body in both directions: a WebSocket, for its transfer."""
+    """A body in both directions, for its transfer: a WebSocket."""
 
     def attach(self, pausable: TransferCallbacks) -> None:
-        """Whom to ask for pauses."""
+        """Set the callbacks that can pause the transfer."""
 
     def put(self, chunk: bytes) -> Awaitable[None] | None:
         """As of `BodyStream`."""
@@ -277,7 +277,7 @@ class TransferCallbacks:
         return announced_size(lines)
 
     def _is_final(self) -> bool:
-        """Whether these headers are the answer, or another one follows."""
+        """Return True if these headers belong to the final response, and no other one follows."""
         # To a challenge libcurl may answer: then the first byte of the body tells, or the end.
         # (getinfo cannot be asked from a callback.)
         lines = self._transfer.header_lines
@@ -292,7 +292,7 @@ class TransferCallbacks:
         return 200 <= status < 600 and status != 417
 
     def forget(self) -> None:
-        """What has come, and was not handed on, is not to be had."""
+        """Drop the received bytes that were not handed on."""
         self._lines.clear()
         self._header_size = self._header_count = self.received = 0
         self.has_headers = self.is_told  # others are to come
@@ -359,12 +359,12 @@ class TransferCallbacks:
 
     @property
     def is_drained(self) -> bool:
-        """Whether all that came was taken."""
+        """True if all received bytes were consumed."""
         return not self._is_serving and (self._inflow is None or self._inflow.is_drained)
 
     @property
     def is_paused(self) -> bool:
-        """Whether it stands still because of us."""
+        """True while these callbacks have paused the transfer."""
         return self._receiving_is_paused or self._sending_is_paused
 
     def attend(self) -> None:
@@ -412,12 +412,12 @@ class TransferCallbacks:
             self._file.finish(self._transfer.answer())
 
     def end(self, result: object) -> None:
-        """What came of it; for the reader of a stream."""
+        """Pass the result to the reader of a stream."""
         if self.stream is not None:
             self.stream.end(result if isinstance(result, Exception) else None)
 
     def close(self) -> None:
-        """It has ended, one way or another."""
+        """Close body and sink: the transfer has ended."""
         self._is_closed = True
         if self.stream is not None:
             self.stream.end(ClosedError("the body was given up: its chain went on or has ended"))

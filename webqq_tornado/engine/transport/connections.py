@@ -70,7 +70,7 @@ class Connections:
         return connection
 
     def is_known(self, fd: int, connection: object) -> bool:
-        """Whether the number has not been another socket's since.
+        """Return True if the fd number still belongs to the same connection.
 
         Args:
             fd: of it.
@@ -79,7 +79,7 @@ class Connections:
         return self.known.get(fd) is connection
 
     def is_open(self, fd: int) -> bool:
-        """Whether the number still stands for the socket that libcurl has opened."""
+        """Return True if the fd number still belongs to a socket that libcurl has opened."""
         known = self.known.get(fd)
         return known is not None and _inode(fd) == known.inode
 
@@ -116,7 +116,7 @@ class Connections:
             self._read[fd] = bytes_read(fd)
 
     def may_have_read(self, fd: int, lines: Iterable[bytes]) -> bool:
-        """Whether these lines can have been read since the last request was over.
+        """Return True if these lines can have been read since the last request ended.
 
         Args:
             fd: of the connection.
@@ -126,11 +126,11 @@ class Connections:
         return before is None or now is None or now - before >= sum(map(len, lines))
 
     def speaks_any_time(self, fd: int) -> bool:
-        """Whether it is open, and the server may say something on it when it likes."""
+        """Return True if the connection is open and its server may send at any time."""
         return fd in self._multiplexed and self.is_open(fd)
 
     def is_retirable(self, fd: int) -> bool:
-        """Whether what a server says there is to be heard by no request, or is its last word."""
+        """Return True if unread data on the connection belongs to no request, or is its last."""
         return self.is_open(fd) and (fd not in self._multiplexed or bool(ended_of([fd])))
 
     def retire(self, fd: int) -> Lane | None:
@@ -147,11 +147,11 @@ class Connections:
 
     @property
     def is_multiplexed(self) -> bool:
-        """Whether some speak HTTP/2 or 3, or have done so."""
+        """True if a connection speaks HTTP/2 or 3, or has done so."""
         return bool(self._multiplexed)
 
     def is_retired(self, address: str, port: int) -> bool:
-        """Whether the connection with this end of ours is: nothing can be sent on it.
+        """Return True if the connection with this local address accepts no more requests.
 
         Args:
             address: of our end, as libcurl writes it.

@@ -261,7 +261,7 @@ class Transport:
         return sum(lane.active for lane in self._lanes)
 
     def _leave_lane(self, transfer: Transfer, lane: Lane) -> None:
-        """It is in flight no more, though libcurl has not ended it."""
+        """Remove a transfer that libcurl has not ended from its lane."""
         self._release_sockets()
         lane.remove_handle(transfer.easy)  # over HTTP/1 this closes its connection
         self._release_sockets()
@@ -643,7 +643,7 @@ class Transport:
                 outcome(StreamedResponse(response, callbacks.stream), transfer.home)
 
     def _is_finished(self, transfer: Transfer, callbacks: TransferCallbacks) -> bool:
-        """Whether all that came was taken; if not, it is told when that is so."""
+        """Return True if all received bytes were consumed; else the transfer waits for that."""
         if not callbacks.is_drained and _leaves_time(transfer.failure):
             transfer.is_waiting = True
             return False
@@ -918,13 +918,13 @@ def _pause(seconds: float) -> float:
 
 
 def _is_looked_up(transfer: Transfer) -> bool:
-    """Whether libcurl has ended it with its name looked up."""
+    """Return True if libcurl has ended the transfer after the name was resolved."""
     failure = transfer.failure
     return not isinstance(failure, tuple) or failure[0] != _TIMED_OUT or bool(transfer.header_lines)
 
 
 def _leaves_time(failure: tuple[int, str] | Exception | None) -> bool:
-    """Whether a sink may take what has come before its link ends."""
+    """Return True if a sink may take the received bytes before its link ends."""
     return failure is None or (isinstance(failure, tuple) and failure[0] != _TIMED_OUT)
 
 

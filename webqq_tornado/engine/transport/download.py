@@ -65,7 +65,7 @@ def add_chunk(chunks: MutableSequence[bytes], chunk: bytes) -> None:
 
 
 def claim(part: Path) -> None:
-    """Nobody else writes to this file until `release`: both would come out as a mixture.
+    """Reserve a file until `release`: two writers would mix their bodies.
 
     Args:
         part: path of the file.
@@ -79,7 +79,7 @@ def claim(part: Path) -> None:
 
 
 def release(part: Path) -> None:
-    """What was claimed is whole, or given up.
+    """Release a file that is complete or abandoned.
 
     Args:
         part: path of the file.
@@ -102,7 +102,7 @@ def part_path(path: os.PathLike[str]) -> Path:
 
 
 class Pausable(Protocol):
-    """What an inflow needs of its transfer."""
+    """The part of a transfer that a download uses."""
 
     def pause_receiving(self) -> None:
         """Let the sender wait."""
@@ -132,12 +132,12 @@ class Inflow:
 
     @property
     def is_drained(self) -> bool:
-        """Whether the sink has taken all that came."""
+        """True if the sink has taken all received bytes."""
         return not self._chunks and self._pending is None
 
     @property
     def is_full(self) -> bool:
-        """Whether enough was put aside."""
+        """True if the buffer is full."""
         return self._size >= _ASIDE
 
     def write(self, chunk: bytes) -> None:
@@ -165,7 +165,7 @@ class Inflow:
             raise self.error
 
     def forget(self) -> None:
-        """What was put aside is not for the sink."""
+        """Drop the buffered bytes."""
         self._chunks.clear()
         self._size = 0
 

@@ -42,7 +42,7 @@ _NO_CONTENT, _RESET_CONTENT, _PARTIAL, _NOT_SATISFIABLE = 204, 205, 206, 416
 
 
 class Answered(Protocol):
-    """What it needs of its transfer."""
+    """The part of a transfer that a file sink uses."""
 
     body: list[bytes]
 
@@ -51,7 +51,7 @@ class Answered(Protocol):
 
 
 class _Known(NamedTuple):
-    """What is known of a file that came in part.
+    """The state of a partial file.
 
     Args:
         size: bytes that are there.
@@ -157,7 +157,7 @@ class FileSink:
         return self._request.method != "HEAD" and not is_told_without
 
     def close(self) -> None:
-        """It has ended, one way or another; what has come stays."""
+        """Close the file; received bytes stay."""
         if self._is_claimed:
             release(self._part)
         if self._path is not None and self._file is not None:
@@ -204,7 +204,7 @@ class FileSink:
         return _digest(self._request.asked_url or self._request.url)
 
     def _look(self) -> _Known | None:
-        """What is there of the file already, if it can be gone on with."""
+        """The state of the partial file, if it can be resumed."""
         try:
             facts = json.loads(self._sidecar.read_text(encoding="utf-8"))
             if facts["url"] != self._digest:
@@ -291,7 +291,7 @@ def _digest(url: str) -> str:
 
 
 def _validator(answer: Response, now: float) -> str:
-    """What identifies the version for sure, as `If-Range` takes it; "" if nothing does."""
+    """A strong validator of the version, for `If-Range`; "" if there is none."""
     etag = str(answer.headers.get("ETag", "")).strip()
     if etag:
         return etag if _STRONG_ETAG.fullmatch(etag) else ""
@@ -312,7 +312,7 @@ def _says_version(answer: Response, validator: str) -> bool:
 
 
 def _repeats(answer: Response, validator: str) -> bool:
-    """Whether the answer is of that version, by its own words."""
+    """Return True if the response's own validator names that version."""
     return str(answer.headers.get(_name_of(validator), "")).strip() == validator
 
 

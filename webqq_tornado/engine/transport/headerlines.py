@@ -1,4 +1,4 @@
-"""What the header lines of a transfer say, before anything is parsed: libcurl's callbacks ask.
+"""Questions that libcurl's callbacks ask about header lines before they are parsed.
 
 They are the lines of all answers of one transfer: interim ones, challenges, the final one, and
 after its end the trailers.
@@ -36,14 +36,14 @@ def announced_size(lines: list[bytes]) -> int:
 
 
 def codings_of(lines: list[bytes]) -> list[bytes]:
-    """What was done to the body of the last answer, in that order; in lower case."""
+    """Content codings of the last response, in order, in lower case."""
     name = b"content-encoding:"
     values = [line[len(name) :] for line in _headers(lines) if line[: len(name)].lower() == name]
     return [coding.strip().lower() for coding in b",".join(values).split(b",") if coding.strip()]
 
 
 def is_gzip(lines: list[bytes]) -> bool:
-    """Whether gzip, and nothing else, was done to the body of the last answer."""
+    """Return True if the last response is coded with gzip and nothing else."""
     return codings_of(lines) in ([b"gzip"], [b"x-gzip"])
 
 
@@ -55,14 +55,14 @@ def last_status(lines: list[bytes]) -> int:
 
 
 def leads_on(lines: list[bytes]) -> bool:
-    """Whether the last answer is a redirect with an address."""
+    """Return True if the last response is a redirect with a Location."""
     return last_status(lines) in _REDIRECTS and any(
         line[:9].lower() == b"location:" and line[9:].strip() for line in _headers(lines)
     )
 
 
 def is_cut(lines: list[bytes]) -> bool:
-    """Whether the last answer's headers have no end, or another answer was to follow."""
+    """Return True if the headers of the last response are incomplete, or another was to follow."""
     if last_status(lines) in _INTERIM:
         return True
     return not any(line in _ENDS for line in _last_answer(lines))

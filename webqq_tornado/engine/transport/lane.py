@@ -41,11 +41,11 @@ class Known(Protocol):
     """The sockets that libcurl has opened, by their number."""
 
     def is_open(self, fd: int) -> bool:
-        """Whether the number stands for the socket that libcurl has opened."""
+        """Return True if the fd number belongs to a socket that libcurl has opened."""
 
 
 class Traffic(Protocol):
-    """What a lane needs of the transport that it belongs to."""
+    """The part of the transport that a lane uses."""
 
     #: The sockets that libcurl waits for now, and whose lane does.
     fd_map: dict[int, Lane]
@@ -212,7 +212,7 @@ class Lane:
     # -- names --------------------------------------------------------------------------------
 
     def takes(self, origin: str) -> bool:
-        """Whether its name is known, or has a thread of the resolver's, however slow the others."""
+        """Return True if the name is cached, or a thread of the resolver is free for it."""
         if origin in self.hosts:
             return True
         if _ADDRESS.match(origin):

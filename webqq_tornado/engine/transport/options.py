@@ -288,7 +288,7 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
 
 
 def without_credentials(options: Options) -> Options:
-    """What is left of them for another origin.
+    """Options without credentials, for another origin.
 
     Args:
         options: of a request, maybe with those of the defaults.
@@ -407,7 +407,7 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 
 def _repetition(request: Request, setting: Callable[[str], Any]) -> Options:
-    """What libcurl may repeat by itself: nothing that is not idempotent."""
+    """Options that keep libcurl from repeating a request that is not idempotent."""
     if request.method in IDEMPOTENT:
         return {}
     version = setting("http_version")
@@ -421,7 +421,7 @@ def _repetition(request: Request, setting: Callable[[str], Any]) -> Options:
 
 
 def _inflating(request: Request, options: Options) -> Options:
-    """What is not repeated is inflated by us: to libcurl an unknown coding is an error.
+    """Leave decoding to us where libcurl must not repeat: it fails at an unknown coding.
 
     It says so when the body is lost, and a GET is sent again then, without decoding.
     """

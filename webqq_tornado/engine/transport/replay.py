@@ -23,7 +23,7 @@ __all__ = ["Answer", "Recording", "ReplayTransport"]
 
 
 class Answer(NamedTuple):
-    """What a recorded server has said.
+    """A recorded response.
 
     Args:
         status: such as 200.
@@ -44,10 +44,10 @@ class Answer(NamedTuple):
 
 
 class Recording(Protocol):
-    """Who answers; `webqq_tornado.har.HARReplay` does."""
+    """A source of recorded responses, such as `webqq_tornado.har.HARReplay`."""
 
     def answer(self, request: Request) -> Answer | StreamError:
-        """What came of this request when it was recorded."""
+        """The recorded response or error of this request."""
 
 
 class _Played:

@@ -1,4 +1,4 @@
-"""What the kernel knows of a connection and libcurl does not tell: tcp(7), TCP_INFO."""
+"""The kernel's facts about a connection that libcurl does not report: tcp(7), TCP_INFO."""
 
 from __future__ import annotations
 

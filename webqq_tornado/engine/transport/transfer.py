@@ -80,7 +80,7 @@ _BYTES = (pycurl.SIZE_UPLOAD_T, pycurl.SIZE_DOWNLOAD_T, pycurl.HEADER_SIZE, pycu
 
 
 class Outcome(Protocol):
-    """Who is told how a transfer ended: at most once, never from inside libcurl."""
+    """Callback for the end of a transfer: called at most once, never from inside libcurl."""
 
     def __call__(self, result: Response | Exception, lane: Lane | None, /) -> None:
         """Take the response or the error; the lane is where its connection now idles."""
@@ -97,20 +97,20 @@ class Used(Protocol):
 
     @property
     def is_multiplexed(self) -> bool:
-        """Whether some speak HTTP/2 or 3, or have done so."""
+        """True if a connection speaks HTTP/2 or 3, or has done so."""
 
     def is_retired(self, address: str, port: int) -> bool:
-        """Whether nothing can be sent on the one with this end of ours."""
+        """Return True if the connection with this local address accepts no more requests."""
 
     def read_from(self, address: str, port: int) -> tuple[int, int] | None:
         """The one with this end of ours, and the bytes that were read from it."""
 
     def may_have_read(self, fd: int, lines: Iterable[bytes]) -> bool:
-        """Whether these lines can have been read since the last request was over."""
+        """Return True if these lines can have been read since the last request ended."""
 
 
 class Carrier(Protocol):
-    """What a transfer needs of the transport that carries it."""
+    """The part of the transport that a transfer uses."""
 
     @property
     def connections(self) -> Used:
@@ -284,7 +284,7 @@ class Transfer:
             self._room = min(self._room, REDIRECT_BODY)
 
     def _on_send(self, _peer: str, address: str, _peer_port: int, port: int) -> int:
-        """Whether libcurl may send the request, which is not idempotent: at most once.
+        """Let libcurl send a request that is not idempotent once, and refuse a second time.
 
         It repeats by itself what it has sent on a connection that was there already and then
         broke, although a server may have worked on it (RFC 9110, 9.2.2).
@@ -403,12 +403,12 @@ class Transfer:
         self.is_over_tls = self.has_tls_proxy or self.url[4:5] == "s"
 
     def is_multiplexed(self) -> bool:
-        """Whether it came by HTTP/2 or 3: there servers may speak on idle connections."""
+        """Return True for HTTP/2 and 3, whose servers may send on idle connections."""
         lines = self.header_lines
         return bool(lines) and lines[0].startswith((b"HTTP/2", b"HTTP/3"))
 
     def forget_body(self) -> None:
-        """It was sent, and an idle handle need not hold it."""
+        """Drop the body from the handle: it was sent, and an idle handle need not hold it."""
         self._blank()
 
     def _set_own_option(self, option: int, value: int) -> None:
@@ -443,7 +443,7 @@ class Transfer:
     # -- another start --------------------------------------------------------------------------
 
     def restarts(self) -> bool:
-        """Whether what has ended is to be begun again, and is ready for it.
+        """Return True if the ended transfer is to be started again, and is ready for it.
 
         libcurl gives up where we know better. That is so once for a request at most.
         """
@@ -463,7 +463,7 @@ class Transfer:
         return is_good
 
     def forgive(self) -> None:
-        """What went wrong with the body of a redirect that is followed is nobody's business."""
+        """Ignore errors in the body of a redirect that is followed."""
         is_of_body = isinstance(self.failure, tuple) and self.failure[0] in _IN_BODY
         lines = self.header_lines
         if is_of_body and self.follows and leads_on(lines) and not is_cut(lines):
@@ -472,7 +472,7 @@ class Transfer:
             self._room = self.limit
 
     def _evades(self, code: int, text: str) -> bool:
-        """Whether there is another way round what libcurl failed by."""
+        """Set the options that avoid libcurl's failure; return True if there are any."""
         if self._is_sent >= 0:
             return False
         if self.has_nonce and text.startswith(_NO_TUNNEL):
@@ -490,7 +490,7 @@ class Transfer:
         return self.callbacks is None or self.callbacks.rewind()
 
     def _inflates_members(self) -> bool:
-        """Whether the body is to be had anew and decoded here.
+        """Return True if the body is to be fetched again and decoded here.
 
         libcurl takes what is behind the first member of a gzip body for an error, and its words
         are not always about that.
@@ -515,7 +515,7 @@ class Transfer:
         return write
 
     def is_answered_early(self, fd: int) -> bool:
-        """Whether what has come, in the call that has sent the request, had been there before.
+        """Return True if the response was there before the request was sent.
 
         Args:
             fd: its connection's; -1 if that is closed.
@@ -565,7 +565,7 @@ class Transfer:
 
     @property
     def is_in_flight(self) -> bool:
-        """It has not ended."""
+        """True until the transfer has ended."""
         return self.lane is not None
 
     def attend(self) -> None:
@@ -608,7 +608,7 @@ class Transfer:
         self.failure = 8, "The server broke off in the headers"
 
     def response(self, request: Request) -> Response | Exception:
-        """What has arrived so far, as a response."""
+        """Build the response from the data received so far."""
         easy, body, lines = self.easy, self.body, self.header_lines
         # Of nearly all the first empty line is the last line: one answer, and all of it.
         is_single = lines and lines[-1] == b"\r\n" and lines.index(b"\r\n") == len(lines) - 1
@@ -650,7 +650,7 @@ class Transfer:
         return self._error(request, *self.failure)
 
     def _error(self, request: Request, code: int, text: str) -> StreamError:
-        """What libcurl's number means for the request."""
+        """Convert libcurl's error code to an error of the request."""
         if code == _NOT_CONNECTED and self.refused and not self.opened:
             return _address_error(request, self.refused)
         is_proxied = bool(self.easy.getinfo(pycurl.USED_PROXY))
@@ -669,7 +669,7 @@ class Transfer:
         )
 
     def _is_tunnelling(self, request: Request) -> bool:
-        """What came was the proxy's: the server has not been reached."""
+        """Return True if the response is the proxy's: the server has not been reached."""
         if not self.opened or not request.url.startswith("https:"):
             return False
         return not self.easy.getinfo(pycurl.APPCONNECT_TIME)

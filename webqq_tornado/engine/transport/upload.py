@@ -46,7 +46,7 @@ _END: Any = object()
 
 
 class Pausable(Protocol):
-    """What an outflow needs of its transfer."""
+    """The part of a transfer that an upload uses."""
 
     def resume_sending(self) -> None:
         """There is more to send; libcurl asks for it at once."""
@@ -56,7 +56,7 @@ class Pausable(Protocol):
 
 
 class Outflow(Protocol):
-    """What the transfer needs of a body."""
+    """The interface of a body that a transfer sends."""
 
     #: Bytes; None if nobody knows before the end.
     size: int | None
@@ -71,7 +71,7 @@ class Outflow(Protocol):
         """Fetch what libcurl asked for and was not there."""
 
     def close(self) -> None:
-        """It is sent, or will not be."""
+        """Close the body: it is sent, or will not be."""
 
 
 def outflow_of(source: Any, size: int | None, transfer: Pausable) -> Outflow:

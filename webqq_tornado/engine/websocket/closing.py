@@ -12,7 +12,7 @@ __all__ = ["ClosingSockets"]
 
 
 class Connection(Protocol):
-    """What is kept here."""
+    """The part of a connection that is used here."""
 
     is_over: bool
     on_over: Callable[[], object] | None

@@ -51,7 +51,7 @@ _MAX_CONTROL_FRAMES = 64
 
 
 class Listener(Protocol):
-    """Who hears what comes over a connection. Called outside libcurl."""
+    """Listener for the events of a connection; called outside libcurl."""
 
     def on_answer(self, response: Response) -> None:
         """The handshake was answered, in whatever way."""
@@ -63,11 +63,11 @@ class Listener(Protocol):
         """No more will come; not called after `WebSocketConnection.detach`."""
 
     def hold(self) -> asyncio.Future[None] | None:
-        """What to wait for until the server may send more."""
+        """A future to wait for before the server may send more; None to go on at once."""
 
 
 class Traffic(Protocol):
-    """What a connection needs of the transport."""
+    """The part of the transport that a connection uses."""
 
     def cancel(self, transfer: Any) -> None:
         """Stop a transfer."""
@@ -82,7 +82,7 @@ class Traffic(Protocol):
 
 
 class _Outgoing:
-    """What waits to be sent, in the order in which it will be."""
+    """Outgoing messages, in order."""
 
     def __init__(self) -> None:
         self._rest = memoryview(b"")  # of what was begun
@@ -238,7 +238,7 @@ class WebSocketConnection:
 
     @property
     def _failure(self) -> Exception | None:
-        """What the server did against the rules, or did not."""
+        """The server's breach of the protocol, as an error; None if there is none."""
         failure = self._fault or self.protocol.parser_exc
         return None if isinstance(failure, EOFError) else failure
 
@@ -373,7 +373,7 @@ class WebSocketConnection:
             self._tell_end(self._error(None))
 
     def _queue_answers(self, pings: int) -> None:
-        """What the protocol has made by itself: so many pongs, and maybe a close frame."""
+        """Queue the frames that the protocol generates: pongs, and maybe a close frame."""
         made = [data for data in self.protocol.data_to_send() if data]
         self._outgoing.control_frames.extend(made[:pings])
         if made[pings:]:

@@ -38,7 +38,7 @@ _AHEAD, _OVERHEAD = 256 * 1024, 128
 
 
 class Runner(Protocol):
-    """What a link needs of the runner."""
+    """The part of the runner that a link uses."""
 
     @property
     def ioloop(self) -> IOLoop:
@@ -51,7 +51,7 @@ class Runner(Protocol):
 
     @property
     def traffic(self) -> Any:
-        """Who stops it."""
+        """The transport, which stops the link."""
 
     def take(self, chain: Chain, result: Response | Exception) -> None:
         """Read the response, or deal with the error."""

@@ -1,4 +1,4 @@
-"""What the reader of a WebSocket's link gets."""
+"""Messages for the reader of a WebSocket's link."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["SocketMessage"]
 
 
 class SocketMessage(NamedTuple):
-    """What the reader of a WebSocket's link gets.
+    """A message for the reader of a WebSocket's link.
 
     Args:
         data: text, or bytes of a binary message.
