@@ -23,8 +23,8 @@
 What a peer does wrong is a `ProtocolError`: it resets or closes before the end of headers, body or
 chunks, sends no HTTP, HTTP/0.9, a status that is no number, lengths that conflict, chunks without a
 size, an encoding that is corrupt. What it does not do in time is a `TimeoutError`: `idle_timeout`
-for silence, `request_timeout` for a trickle. Too much of it is a `TooLargeError`. Recovered silently:
-a kept connection that turns out to be closed (the request goes out on a new one, if
+for silence, `request_timeout` for a trickle. Too much of it is a `TooLargeError`. Recovered
+silently: a kept connection that turns out to be closed (the request goes out on a new one, if
 nothing was sent yet or it is idempotent), interim answers, an answer that comes before the upload
 has ended, bytes after the body's end or behind its gzip. libcurl does not tell when a compressed
 body of full length ends in the middle of its encoding: then the response has what could be decoded;
