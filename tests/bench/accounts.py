@@ -22,7 +22,7 @@ from pathlib import Path
 
 from webqq_tornado import HTTPStream
 from webqq_tornado.client import Client, Endpoints
-from webqq_tornado.client.client import Happening
+from webqq_tornado.client.client import ClientEvent
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage
 
 from .town import FIRST, PASSWORD
@@ -53,7 +53,7 @@ class Chat:
         self._quiet = asyncio.Event()
         self._quiet.set()
 
-    def hear(self, client: Client, event: Happening) -> None:
+    def hear(self, client: Client, event: ClientEvent) -> None:
         """A listener of every client."""
         if not isinstance(event, (FriendMessage, GroupMessage)):
             return
