@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import http.client
 import http.cookiejar
 import json
@@ -55,6 +56,26 @@ def test_a_certificate_that_is_about_to_end_is_made_anew(tmp_path, monkeypatch):
     certificates(tmp_path)
     assert files.authority.read_bytes() == authority
     assert files.server.read_bytes() != server
+
+
+@pytest.mark.parametrize("days", [-20_000, 20_000])
+def test_certificates_of_a_clock_that_was_wrong_are_made_anew(tmp_path, monkeypatch, caplog, days):
+    wrong = tls._now() + datetime.timedelta(days=days)
+    monkeypatch.setattr(tls, "_now", lambda: wrong)
+    certificates(tmp_path)
+    monkeypatch.undo()
+    assert _handshake(certificates(tmp_path), "d.web2.qq.com")
+    assert "is not valid at this time" in caplog.text
+
+
+def test_a_server_s_certificate_of_tomorrow_is_made_anew(tmp_path, monkeypatch):
+    certificates(tmp_path)
+    (tmp_path / "server.pem").unlink()
+    tomorrow = tls._now() + datetime.timedelta(days=2)
+    monkeypatch.setattr(tls, "_now", lambda: tomorrow)
+    certificates(tmp_path)
+    monkeypatch.undo()
+    assert _handshake(certificates(tmp_path), "d.web2.qq.com")
 
 
 def _encrypted(key: bytes) -> bytes:

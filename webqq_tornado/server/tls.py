@@ -135,14 +135,30 @@ def _authority(certificate: Path, key: Path) -> _Pair:
     kept = _Pair(x509.load_pem_x509_certificate(certificate.read_bytes()), private)
     if kept.certificate.public_key() != private.public_key():
         raise ValueError(f"{key.name} is not the key of {certificate.name}")
-    if _is_constrained(kept.certificate):
+    fault = ""
+    if not _is_constrained(kept.certificate):
+        fault = "could sign for other hosts than the server's"
+    elif not _is_valid(kept.certificate):
+        fault = "is not valid at this time (see to the clock)"
+    if not fault:
         return kept
     logger.warning(
-        "%s could sign for other hosts than the server's: a new one takes its place. Clients have "
-        "to trust the new file, and should trust the former one no longer",
+        "%s %s: a new one takes its place. Clients have to trust the new file, and should trust "
+        "the former one no longer",
         certificate,
+        fault,
     )
     return _made_authority(certificate, key)
+
+
+def _is_valid(certificate: x509.Certificate, days: int = 0) -> bool:
+    """Whether it is, and for so many days: one was made while the clock was wrong, perhaps."""
+    now, left = _now(), datetime.timedelta(days=days)
+    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - left
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)
 
 
 def _made_authority(certificate: Path, key: Path) -> _Pair:
@@ -196,8 +212,7 @@ def _signed(authority: _Pair, addresses: Iterable[str]) -> bytes:
 def _builder(
     name: x509.Name, issuer: x509.Name, key: rsa.RSAPrivateKey, days: int
 ) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.timezone.utc)
-    public = key.public_key()
+    now, public = _now(), key.public_key()
     return (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -233,8 +248,7 @@ def _is_good(server: Path, authority: _Pair, addresses: set[str]) -> bool:
         is_ours = _is_by(certificate, authority)
     except (CertificateError, *_DAMAGE):
         return False
-    now = datetime.datetime.now(datetime.timezone.utc)
-    lasts = certificate.not_valid_after_utc - now > datetime.timedelta(days=_RENEW_DAYS)
+    lasts = _is_valid(certificate, _RENEW_DAYS)
     names = set(extension.value.get_values_for_type(x509.DNSName))
     has = {str(each) for each in extension.value.get_values_for_type(x509.IPAddress)}
     return lasts and names == set(_HOSTS) and has >= addresses and is_ours
