@@ -99,6 +99,12 @@ def test_a_full_disk_is_what_the_error_says(db):
     assert not db.in_transaction
 
 
+def test_a_file_that_has_no_room_to_be_made_says_so(tmp_path):
+    step = "PRAGMA max_page_count=1; CREATE TABLE a (b);"
+    with pytest.raises(DatabaseError, match=r"disk is full\); make room on its disk$"):
+        open_database(tmp_path / "a.db", [step], role="a list", remedy="name another file")
+
+
 def test_every_statement_outside_of_one_is_kept_at_once(db, tmp_path):
     db.execute("INSERT INTO a VALUES (1, 2)")
     other = sqlite3.connect(tmp_path / "folder" / "list.db")

@@ -143,6 +143,8 @@ def open_database(
         if _DAMAGE.search(why):
             saved = f"see what `sqlite3 {shlex.quote(str(path))} .recover` saves"
             remedy = f"put a copy of it back, or {saved}, or {remedy}"
+        elif "disk is full" in why:
+            remedy = "make room on its disk"
         raise DatabaseError(f"{path}: cannot be used as {role} ({why}); {remedy}") from error
     return db
 

@@ -132,6 +132,17 @@ def test_accounts_do_not_see_each_others_messages(store):
     assert len(store.history()) == 2
 
 
+def test_who_wrote_first_is_known_by_the_number_that_is_looked_up_afterwards(store):
+    unknown = replace(BOB, number=0)
+    for is_own in (False, True):
+        said = entry(str(is_own), sender_number=0, is_own=is_own)
+        store.receive(said.text.encode(), said, unknown)
+    store.receive(b"3", entry("all", sender_number=0), SQUARE)
+    store.know(ME, BOB)
+    numbers = {one.text: one.sender_number for one in store.history(ME)}
+    assert numbers == {"False": 10002, "True": 0, "all": 0}
+
+
 def test_history_is_the_latest_oldest_first_and_goes_back_by_pages(store):
     for number in range(10):
         hear(store, f"{number}")

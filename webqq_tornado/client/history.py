@@ -209,8 +209,11 @@ def _pattern(word: str) -> str:
 def _entry(id_: int, account: int, kind: str, number: int, name: str, *rest: Any) -> Entry:
     """Read an entry from a row; a damaged row does not hide the others."""
     sender, sender_number, is_own, time, text, content = rest
+    known, number = _KINDS.get(kind, Kind.STRANGER), _number(number)
+    if known in _OF_TWO and not is_own:  # their number is looked up after their first message
+        sender_number = sender_number or number
     return Entry(
-        *(id_, _number(account), _KINDS.get(kind, Kind.STRANGER), _number(number), _text(name)),
+        *(id_, _number(account), known, number, _text(name)),
         *(_text(sender), _number(sender_number)),
         is_own=bool(is_own),
         time=time if isinstance(time, (int, float)) and 0 <= time < _LAST else 0.0,
@@ -219,6 +222,7 @@ def _entry(id_: int, account: int, kind: str, number: int, name: str, *rest: Any
 
 
 _KINDS = {kind.value: kind for kind in Kind}
+_OF_TWO = frozenset({Kind.FRIEND, Kind.STRANGER})
 #: Unix time of the end of the year 9999.
 _LAST = 253_402_300_799
 
