@@ -45,6 +45,7 @@ LAYERS = {
         {"bot", "client", "engine", "protocol", "files", "lazy"},
         {"cronsim", "tzlocal"},
     ),
+    "examples": ({*webqq_tornado.__all__, "flows", "auth", "retry", "bot"}, {"tornado"}),
     "flows": ({"flows", "engine", "retry", "auth", "files", "lazy"}, {"tenacity"}),
     "server": (
         {"server", "protocol", "database", "files", "lazy"},

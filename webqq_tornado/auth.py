@@ -1,7 +1,7 @@
 """Credentials that a session's requests carry, and how to get new ones.
 
-    stream = HTTPStream(auth=BearerAuth(renew=log_in))
-    ann = stream.session("ann", auth=BasicAuth("ann", password))
+>>> stream = HTTPStream(auth=BearerAuth(renew=log_in))
+>>> ann = stream.session("ann", auth=BasicAuth("ann", password))
 
 Where credentials are refused or missing they are renewed once, for all links that wait for it;
 then these are sent. A link that is refused with new ones, too, gets its response as it is.

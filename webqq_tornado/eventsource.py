@@ -1,6 +1,6 @@
 """Responses that never end: server-sent events and JSON lines, one at a time to a reader.
 
-    stream.add_request(EventSource("http://example.org/events", print).link())
+>>> stream.add_request(EventSource("http://example.org/events", print).link())
 
 Each is a chain like any other: its connection is read no faster than the reader is done with what
 it has got, a break leads to a new link after a pause, and what the reader returns is followed.

@@ -1,8 +1,8 @@
 """Record what a flow says and hears as HAR 1.2, and play it to the same flow without a network.
 
-    with HARRecorder(stream, "flow.har"):
-        ...
-    Flow(replay=HARReplay("flow.har")).run()
+>>> with HARRecorder(stream, "flow.har"):
+...     await stream.launch()
+>>> Flow(replay=HARReplay("flow.har")).run()
 
 The file opens in a browser's developer tools. Secrets do not go into it: credentials, cookies'
 values, and what stands under a name such as "password" or "token" in a URL, a header, a form or

@@ -1,6 +1,6 @@
 """`HTTPStreamClient`: Tornado's `AsyncHTTPClient` on our transport.
 
-    AsyncHTTPClient.configure("webqq_tornado.httpclient.HTTPStreamClient")
+>>> AsyncHTTPClient.configure("webqq_tornado.httpclient.HTTPStreamClient")
 
 and an existing app goes by it. What a request may say, what a response has and which errors are
 raised is Tornado's (6.6); where its two clients differ, this one does what its documentation

@@ -1,6 +1,6 @@
 """Retries in tenacity's vocabulary, and a circuit breaker for each host.
 
-    stream = HTTPStream(retry=Retry(stop=stop_after_attempt(5)), breaker=CircuitBreaker())
+>>> stream = HTTPStream(retry=Retry(stop=stop_after_attempt(5)), breaker=CircuitBreaker())
 
 `Retry` takes tenacity's `stop` and `wait` as they are; how often and how long is tenacity's
 arithmetic, the states of the breaker are pybreaker's. Waiting is the loop's: no coroutine sleeps.

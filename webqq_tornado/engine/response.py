@@ -194,7 +194,7 @@ class Response:
 
     @property
     def retried(self) -> tuple[Any, ...]:
-        """The `Attempt`s that came before this one, oldest first."""
+        """Each `Attempt` before this one, oldest first."""
         return getattr(self, "_retried", ())  # most have no such thing, and never set it
 
     @retried.setter

@@ -42,7 +42,8 @@ class Session:
             to be freed.
 
     Attributes:
-        name, keeps_cookies: as given.
+        name: as given.
+        keeps_cookies: as given.
         cookiejar: its `CookieJar`.
         is_closed: it was closed, or its stream was.
         auth: its credentials: `HTTPStream.session(name, auth=...)` gives it some.

@@ -1,0 +1,160 @@
+"""The examples run as their first lines say, against the service that comes with them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+
+from webqq_tornado import HTTPStream
+from webqq_tornado.bot import Bot
+from webqq_tornado.client import Client, Endpoints
+from webqq_tornado.examples.api import PRICES, Service
+from webqq_tornado.protocol.models import FriendMessage
+from webqq_tornado.server import Storage, WebQQServer
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[str]:
+    """URL of the examples' service, on the test's own loop."""
+    socket, port = bind_unused_port()
+    server = HTTPServer(Service())
+    server.add_socket(socket)
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+async def python(folder: Path, *arguments: str) -> str:
+    """What `python -m ...` prints; it has to leave with 0."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *arguments),
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return output.decode()
+
+
+async def run(folder: Path, flow: str, *arguments: str) -> str:
+    return await python(
+        folder, "webqq_tornado", "run", f"webqq_tornado.examples.{flow}", *arguments
+    )
+
+
+async def test_poll_appends_each_round_to_a_csv_file(tmp_path: Path, service: str):
+    url = f"url={service}/prices"
+    output = await run(tmp_path, "poll:Poll", "p.csv", url, "interval=0", "rounds=2")
+    with (tmp_path / "p.csv").open(newline="") as file:
+        names = [row[1] for row in csv.reader(file)]
+    assert names == 2 * list(PRICES)
+    assert "6 responses" in output
+
+
+async def test_login_poll_logs_in_before_it_looks(tmp_path: Path, service: str):
+    output = await run(tmp_path, "login_poll:Mailbox", "bob", service, "0", "looks=2")
+    assert output.count("bob: 2 unread") == 2
+
+
+async def test_sync_writes_all_items(tmp_path: Path, service: str):
+    url = f"{service}/prices"
+    output = await python(tmp_path, "webqq_tornado.examples.sync", "prices.jsonl", url)
+    lines = (tmp_path / "prices.jsonl").read_text().splitlines()
+    assert [json.loads(line)["name"] for line in lines] == list(PRICES)
+    assert "9 items in 3 pages" in output
+
+
+async def test_crawl_visits_each_page_once_as_deep_as_told(tmp_path: Path, service: str):
+    output = await run(tmp_path, "crawl:Crawl", f"{service}/site/", "depth=2")
+    pages = re.findall(r"^(\d) 200 \S+/site/(\w?)$", output, re.MULTILINE)
+    assert sorted(pages, key=lambda page: page[1]) == [
+        ("0", ""),
+        ("1", "a"),
+        ("1", "b"),
+        ("2", "c"),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def program(*arguments: str) -> AsyncIterator[str]:
+    """A server that says where it is; ended with the block."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *arguments),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        yield (await process.stdout.readline()).decode().split()[-1]
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+def unused_port() -> str:
+    socket, port = bind_unused_port()
+    socket.close()
+    return str(port)
+
+
+async def test_embed_sums_up_three_pages():
+    async with (
+        program("webqq_tornado.examples.api", unused_port()) as service,
+        program("webqq_tornado.examples.embed", unused_port(), service) as app,
+        HTTPStream() as stream,
+    ):
+        summary = (await stream.fetch(app)).json()
+    assert summary == {"items": len(PRICES), "total": sum(PRICES.values())}
+
+
+async def test_embed_answers_502_where_there_is_no_service():
+    nowhere = f"http://127.0.0.1:{unused_port()}"
+    async with (
+        program("webqq_tornado.examples.embed", unused_port(), nowhere) as app,
+        HTTPStream() as stream,
+    ):
+        response = await stream.fetch(app)
+    assert response.status == 502
+    assert "refused" in response.json()["error"].lower()
+
+
+async def test_the_hello_plugin_answers(tmp_path: Path):
+    storage = Storage(tmp_path / "server.db")
+    bot_account, ann = (storage.create_account(nick, "pw").number for nick in ("Bot", "Ann"))
+    storage.befriend(bot_account, ann)
+    server = WebQQServer(storage)
+    server.listen(0)
+    answers: asyncio.Queue[str] = asyncio.Queue()
+    async with HTTPStream() as stream:
+        here = Endpoints.at(server.url)
+        client, user = (Client(stream, number, "pw", here) for number in (bot_account, ann))
+        bot = Bot(client)
+        bot.load_plugin("webqq_tornado.examples.hello")
+        user.on_event(lambda e: isinstance(e, FriendMessage) and answers.put_nowait(e.content.text))
+        await client.login()
+        await user.login()
+        user.send(user.contacts.find("Bot"), "hi there")
+        assert await answers.get() == "hello Ann"
+        user.send(user.contacts.find("Bot"), "order")
+        assert await answers.get() == "Which one?"
+        user.send(user.contacts.find("Bot"), "Margherita")
+        assert await answers.get() == "Margherita for Ann: that makes 1"
+        bot.close()
+        await client.logout()
+        await user.logout()
+    await server.close()
