@@ -82,6 +82,13 @@ async def test_commands_are_explained_and_unknown_ones_named():
         assert words in shown
 
 
+async def test_a_message_may_begin_with_a_slash():
+    async with typing() as typist:
+        typist.type("/usr/bin/env is what?", "//usr/bin/env is it")
+        assert await typist.heard(FriendMessage) == "/usr/bin/env is it"
+        assert "or / in front of it to say it" in typist.shown.getvalue()
+
+
 async def test_what_comes_in_is_shown_without_control_characters():
     async with typing() as typist:
         typist.bob.send(typist.bob.contacts.find("Ann"), "evil \x1b[2J text")

@@ -36,6 +36,7 @@ HELP = (
     "  /to NAME      write to another friend, group or discussion (Tab completes)",
     "  /list         who there is       /who          the members of this group",
     "  /history [N]  what was said      /help         this      /quit   leave",
+    "  //TEXT        say /TEXT          Alt+Enter     a new line",
     "Ctrl-C clears the line; on an empty one it leaves, as Ctrl-D does.",
 )
 #: Earlier messages that are shown when one turns to somebody.
@@ -95,7 +96,7 @@ class Prompt(Completer):
                     line = await session.prompt_async(self._label, handle_sigint=False)
                 except (EOFError, KeyboardInterrupt):
                     return
-                if line.strip() == "/quit":
+                if line.split()[:1] == ["/quit"]:
                     return
                 # The next line is for whom this one turns to, who may have to be looked up.
                 await self._take(line.strip())
@@ -110,7 +111,7 @@ class Prompt(Completer):
 
     async def _is_ready_for(self, line: str) -> bool:
         """Sign in again what is signed out, where a line needs it: an empty one needs all."""
-        if line.startswith("/"):
+        if _is_command(line):
             return True
         wanted = self._presences[:1] if line else self._presences
         signed_in = [await presence.sign_in() for presence in wanted]
@@ -164,18 +165,20 @@ class Prompt(Completer):
     # -- what is typed --------------------------------------------------------------------------
 
     async def _obey(self, line: str) -> None:
-        word, _, rest = line.partition(" ")
         if not line:
             return
+        if not _is_command(line):
+            self._send(line.removeprefix("/") if line.startswith("//") else line)
+            return
+        word, rest = (*line.split(maxsplit=1), "")[:2]
         command = _COMMANDS.get(word)
-        if command is not None:
-            result = command(self, rest.strip())
-            if inspect.isawaitable(result):
-                await result
-        elif word.startswith("/"):
-            self._screen.say(f"There is no {printable(word)}; try /help", style="yellow")
-        else:
-            self._send(line)
+        if command is None:
+            hint = f"There is no {in_one_line(word)}; try /help, or / in front of it to say it"
+            self._screen.say(hint, style="yellow")
+            return
+        result = command(self, rest)
+        if inspect.isawaitable(result):
+            await result
 
     async def _turn_to(self, name: str) -> None:
         try:
@@ -266,6 +269,11 @@ class Prompt(Completer):
         """Have the toolbar show the present, though no key was pressed."""
         if self._session is not None:
             self._session.app.invalidate()
+
+
+def _is_command(line: str) -> bool:
+    """Whether a line is for the prompt; what begins with "//" is a message that begins with "/"."""
+    return line.startswith("/") and not line.startswith("//")
 
 
 _KEYS = KeyBindings()
