@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -59,3 +61,22 @@ async def test_what_the_bot_answers_to_another_client_is_seen_on_the_page(tmp_pa
             page.wait_for(".messages li:not(.mine)", "pong")
         finally:
             page.driver.quit()
+
+
+def test_in_the_background_of_a_terminal_it_serves_on(tmp_path: Path):
+    there, terminal = os.openpty()
+    command = [sys.executable, "-m", "webqq_tornado", "--state-dir", str(tmp_path), "--port", "0"]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": terminal, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, **pipes) as process:
+        os.close(terminal)
+        shown = b""
+        while not re.search(rb"signin\?token=\S+\r\n", shown):
+            shown += os.read(there, 65536)
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(OSError):  # of a terminal that nobody has open any more
+            while piece := os.read(there, 65536):
+                shown += piece
+    os.close(there)
+    assert process.returncode == 0
+    assert b"leaving" in shown
+    assert b"right here" not in shown

@@ -112,7 +112,7 @@ def presence_of(who: AccountTarget, client: Client, name: Name, screen: Screen) 
     def say(line: str) -> None:
         screen.say(line, style="yellow")
 
-    return Presence(client, name, say, is_attended=screen.is_terminal, password=password)
+    return Presence(client, name, say, is_attended=screen.is_attended, password=password)
 
 
 def _client(

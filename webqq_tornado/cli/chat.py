@@ -33,7 +33,7 @@ def chat(context: click.Context, /, target: str, bell: bool, **choices: Any) -> 
       python -m webqq_tornado chat Playground --bell
     """  # noqa: D301 - click reads the backspace
     who, screen = account_and_screen(context, choices)
-    if not screen.is_terminal:
+    if not screen.is_attended:
         raise click.ClickException("chat needs a terminal; in a pipe use send and history")
 
     async def run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 from collections.abc import Iterable
@@ -46,6 +47,11 @@ class Screen:
     def is_terminal(self) -> bool:
         """True if the output is a terminal."""
         return self.console.is_terminal
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether that person can type: a job in the background only writes to the terminal."""
+        return self.is_terminal and os.isatty(0)
 
     def say(self, *lines: str, style: str = "") -> None:
         """Show lines of our own."""

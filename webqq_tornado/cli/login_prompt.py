@@ -6,7 +6,6 @@ What that takes (pictures, a prompt) is imported when it is asked: most logins a
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 import click
@@ -87,7 +86,7 @@ class LoginPrompt:
         except ValueError as error:
             raise LoginError(f"the server's captcha cannot be shown: {error}") from None
         path = self._saved("captcha", "jpg", picture)
-        if not (self._screen.is_terminal and os.isatty(0)):
+        if not self._screen.is_attended:
             raise LoginError(
                 f"the server wants a captcha (saved as {path}): log in on a terminal once"
             )

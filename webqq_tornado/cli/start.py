@@ -97,7 +97,7 @@ async def chat_here(options: ServerOptions, wanted: BotOptions, screen: Screen) 
         client = _client_of(home.bot, server, stream, store, name="bot", log_level=logging.INFO)
         user = _client_of(home.user, server, stream, store, log_level=logging.DEBUG)
         bot = _bot(client, home.bot.nick, wanted.of(home.user.account))
-        named = [(user, YOU), (client, BOT)] if screen.is_terminal else [(client, BOT)]
+        named = [(user, YOU), (client, BOT)] if screen.is_attended else [(client, BOT)]
         presences = [_presence(one, name, screen, options.state_dir) for one, name in named]
         try:
             for presence in reversed(presences):
@@ -105,7 +105,7 @@ async def chat_here(options: ServerOptions, wanted: BotOptions, screen: Screen) 
             stopped = catch_signals()
             _introduce(server, home, screen, is_bot_online=client.state is State.ONLINE)
             prompt = None
-            if screen.is_terminal:
+            if screen.is_attended:
                 prompt = Prompt(user, screen, home.bot.account, presences)
             await until_stopped(stopped, prompt)
         finally:
@@ -147,7 +147,7 @@ def _presence(client: Client, name: Name, screen: Screen, state_dir: Path) -> Pr
         except click.ClickException as error:
             say(error.message)
 
-    is_attended = screen.is_terminal
+    is_attended = screen.is_attended
     return Presence(
         client, name, say, is_attended=is_attended, password=password, remember=remember
     )
@@ -175,7 +175,7 @@ async def chat_elsewhere(
         for who, client in found:
             screen.say(printable(f"{_called(client)} is online at {who.url}."), style="bold")
         prompt = None
-        has_prompt = screen.is_terminal and len(everyone) == 1
+        has_prompt = screen.is_attended and len(everyone) == 1
         # Without a prompt Enter does nothing, and accounts come back by themselves.
         shown = screen if has_prompt else Screen(is_error=True)
         presences = [presence_of(who, one, Name(_called(one)), shown) for who, one in found]
@@ -282,7 +282,7 @@ def _introduce(
     there = "The bot is online. " if is_bot_online else ""
     screen.say(f"{there}Talk to it in the browser (this link works once):", style="bold")
     screen.say(f"  {server.signin_url(home.user.account)}", style="underline")
-    if screen.is_terminal:
+    if screen.is_attended:
         screen.say("or right here.", style="bold")
         screen.say(*HELP, "", style="dim")
 
