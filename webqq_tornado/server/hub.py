@@ -377,7 +377,10 @@ class Hub:
         finally:
             self._held = None
         for pass_on in held:
-            pass_on()
+            try:
+                pass_on()
+            except Exception:  # they are stored: whoever sent them must not send them again
+                logger.exception("a message could not be passed on at once")
 
     def _people_in(self, conversation: Conversation) -> frozenset[int]:
         if conversation.kind not in ROOM_KINDS:

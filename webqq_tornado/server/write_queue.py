@@ -48,7 +48,7 @@ class WriteQueue:
     def __init__(self, transaction: Callable[[], AbstractContextManager[None]]) -> None:
         self._transaction = transaction
         self._waiting: list[_Write] = []
-        self._task: asyncio.Task[None] | None = None
+        self._is_scheduled = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -66,8 +66,9 @@ class WriteQueue:
         loop = asyncio.get_running_loop()
         write = _Write(run, loop.create_future(), loop.time() + LOCKED_SECONDS)
         self._waiting.append(write)
-        if self._task is None:
-            self._task = loop.create_task(self._drain())
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            loop.call_soon(self._drain)
         return write.result
 
     def flush(self) -> None:
@@ -76,19 +77,17 @@ class WriteQueue:
         for write, error in self._write(waiting):
             _fail(write, error)
 
-    async def _drain(self) -> None:
+    def _drain(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            waiting, self._waiting = self._waiting, []
-            locked_out = self._write(waiting)
-            for write, error in locked_out:
-                if loop.time() >= write.deadline:
-                    _fail(write, error)
-                else:
-                    self._waiting.append(write)
-            if locked_out:
-                await asyncio.sleep(_LOCKED_PAUSE)
-        self._task = None
+        waiting, self._waiting = self._waiting, []
+        for write, error in self._write(waiting):
+            if loop.time() >= write.deadline:
+                _fail(write, error)
+            else:
+                self._waiting.append(write)
+        self._is_scheduled = bool(self._waiting)
+        if self._is_scheduled:
+            loop.call_later(_LOCKED_PAUSE, self._drain)
 
     def _write(self, writes: list[_Write]) -> list[tuple[_Write, sqlite3.Error]]:
         """Those that found the file locked, with the error."""

@@ -422,6 +422,20 @@ async def test_nobody_hears_a_message_whose_commit_failed():
         assert texts_of(await bob.poll()) == ["kept"]
 
 
+async def test_a_message_that_cannot_be_passed_on_was_sent_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    async with Town() as town:
+        hub = town.server.hub
+        monkeypatch.setattr(hub, "_pages_of", lambda people: 1 / 0)
+        send = partial(hub.send, town.ann, Conversation("friend", town.bob))
+        writes = [partial(send, Content.of(text)) for text in "ab"]
+        await asyncio.gather(*map(hub.writes.put, writes))
+        stored = town.server.storage.undelivered(town.bob)
+    assert [message.content.text for message in stored] == ["a", "b"]
+    assert "could not be passed on" in caplog.text
+
+
 async def test_what_was_taken_back_is_not_found_and_what_follows_is():
     async with Town() as town:
         storage = town.server.storage
