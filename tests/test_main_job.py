@@ -63,20 +63,30 @@ async def test_what_the_bot_answers_to_another_client_is_seen_on_the_page(tmp_pa
             page.driver.quit()
 
 
-def test_in_the_background_of_a_terminal_it_serves_on(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("number", "is_ignored"), [("SIGTERM", False), ("SIGHUP", False), ("SIGHUP", True)]
+)
+def test_in_the_background_of_a_terminal_it_serves_until_told_to_end(
+    tmp_path: Path, number: str, is_ignored: bool
+):
     there, terminal = os.openpty()
-    command = [sys.executable, "-m", "webqq_tornado", "--state-dir", str(tmp_path), "--port", "0"]
+    nohup = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh"]
+    job = [sys.executable, "-m", "webqq_tornado", "--state-dir", str(tmp_path), "--port", "0"]
+    command = [*nohup, *job] if is_ignored else job
     pipes = {"stdin": subprocess.DEVNULL, "stdout": terminal, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command, **pipes) as process:
         os.close(terminal)
         shown = b""
         while not re.search(rb"signin\?token=\S+\r\n", shown):
             shown += os.read(there, 65536)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.Signals[number])
+        if is_ignored:
+            process.send_signal(signal.SIGTERM)
         with contextlib.suppress(OSError):  # of a terminal that nobody has open any more
             while piece := os.read(there, 65536):
                 shown += piece
     os.close(there)
     assert process.returncode == 0
-    assert b"leaving" in shown
+    assert shown.count(b"leaving") == 1
+    assert not (tmp_path / "server.url").exists()
     assert b"right here" not in shown

@@ -300,7 +300,7 @@ def _show_passwords(home: FirstStartAccounts, screen: Screen) -> None:
 
 
 def catch_signals() -> asyncio.Event:
-    """Ctrl-C and SIGTERM set the event. The second one ends the process at once."""
+    """Ctrl-C, SIGTERM and a terminal that is closed set the event; the second one ends at once."""
     stopped = asyncio.Event()
 
     def stop() -> None:
@@ -310,8 +310,9 @@ def catch_signals() -> asyncio.Event:
         stopped.set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            loop.add_signal_handler(number, stop)
     return stopped
 
 
