@@ -49,3 +49,12 @@ def test_an_answer_that_was_not_taken_in_is_news_when_it_comes_again():
     received.new_of(ANSWER)
     received.expect_repeat()
     assert taken_in(received, *ANSWER) == ANSWER
+
+
+def test_answers_that_are_the_same_word_by_word_are_counted():
+    received = Received()
+    counts = []
+    for answer in (ANSWER, ANSWER, ANSWER, (FIRST,), (FIRST,), (SECOND,)):
+        taken_in(received, *answer)
+        counts.append(received.repeats)
+    assert counts == [0, 1, 2, 0, 1, 0]

@@ -93,6 +93,19 @@ async def test_nothing_new_is_no_news(dialect, retcode):
         assert one.states == []
 
 
+async def test_a_server_that_repeats_itself_is_asked_again_after_a_pause(dialect, monkeypatch):
+    delays, next_link = [], poll.Poll.next_link
+    monkeypatch.setattr(
+        poll.Poll, "next_link", lambda self, delay=0: delays.append(delay) or next_link(self, delay)
+    )
+    monkeypatch.setattr(poll, "AT_ONCE", 60)
+    away = {"poll_type": "buddies_status_change", "value": {"uin": 1, "status": "away"}}
+    answer = Say(json.dumps({"retcode": 0, "result": [away]}).encode())
+    async with scene(dialect) as one:
+        await one.after(*[answer] * 5)
+    assert delays.count(poll.PAUSE) >= 3
+
+
 @pytest.mark.parametrize("retcode", [8, 100, 108, 100000, 100001])
 async def test_a_session_that_is_over_is_followed_by_a_new_one(dialect, retcode):
     async with scene(dialect) as one:

@@ -110,6 +110,7 @@ class Poll:
         self._senseless = self._broken = 0
         self._was_checked = False
         self._events: tuple[Event, ...] = ()
+        self._delay = 0.0  # to the poll after the answer that is being taken in
 
     def next_link(self, delay: float = 0) -> Next:
         """One more poll."""
@@ -167,6 +168,8 @@ class Poll:
         if not reply.events:
             return self.next_link(PAUSE if is_quick else 0)
         self._events = self._received.new_of(reply.events)
+        # One that repeats itself without end would be asked a thousand times a second.
+        self._delay = PAUSE if is_quick and self._received.repeats > 1 else 0.0
         if any(self._client.is_from_stranger(event) for event in self._events):
             # A friend or group that is new: who it is comes first, the message then.
             return self._client.fetch(self._introduce).first()
@@ -197,7 +200,7 @@ class Poll:
         for event in events:
             self._client.take(event)
         self._received.note(events)
-        return self.next_link() if self._client.session is self._session else None
+        return self.next_link(self._delay) if self._client.session is self._session else None
 
     def _after_nonsense(
         self,

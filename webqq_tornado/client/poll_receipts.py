@@ -17,10 +17,12 @@ class Received:
 
     Attributes:
         last_id: msg_id of the last message that was taken in; 0 before the first.
+        repeats: how often the last answer came again, word by word, one time after the other.
     """
 
     def __init__(self) -> None:
-        self.last_id = 0
+        self.last_id = self.repeats = 0
+        self._whole: tuple[Event, ...] = ()  # the last answer
         self._news: tuple[Event, ...] = ()  # of the last answer that was taken in
         self._answer: tuple[Event, ...] = ()  # the same of the one that is being taken in
         self._may_repeat = False
@@ -35,6 +37,8 @@ class Received:
         Args:
             events: all that the answer brought, in order.
         """
+        self.repeats = self.repeats + 1 if events == self._whole else 0
+        self._whole = events
         news = tuple(event for event in events if not isinstance(event, Message))
         is_repeated = self._may_repeat and news[: len(self._news)] == self._news
         repeated = len(self._news) if is_repeated else 0
