@@ -1,64 +1,161 @@
-"""The README's examples are run as they stand, against a server on loopback."""
+"""The Python blocks of README and documentation run as they stand, against servers on loopback."""
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import contextlib
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
 
 from webqq_tornado import HTTPStream
 from webqq_tornado.bot import Bot
 from webqq_tornado.client import Client, Endpoints
+from webqq_tornado.examples.api import Service
 from webqq_tornado.protocol.models import FriendMessage
 from webqq_tornado.server import Storage, WebQQServer
 
-README = Path(__file__).parent.parent / "README.rst"
-ADDRESS = "http://127.0.0.1:8100"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.rst"
+DOCS = ROOT / "webqq_tornado" / "docs"
+#: Where the blocks find WebQQ and the examples' service, and where an application of theirs is.
+WEBQQ, SERVICE, APPLICATION = "http://127.0.0.1:8100", "http://127.0.0.1:8200", "8300"
+_BLOCK = re.compile(r"\.\. code-block:: python\n((?:   :.*\n)*)\n((?:   .*\n|\n)+)")
 
 
-def blocks() -> list[str]:
-    """The Python blocks, without their indentation."""
-    text = README.read_text(encoding="utf-8")
-    found = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text)
-    return [re.sub(r"(?m)^   ", "", block).strip() + "\n" for block in found]
+class Block(NamedTuple):
+    """A Python block; one with options (`:class: other`) is of another library, or a part."""
+
+    name: str
+    text: str
+    is_part: bool
+
+    @property
+    def is_plugin(self) -> bool:
+        return re.search(r"^@bot\.|^def setup\(bot", self.text, re.MULTILINE) is not None
+
+    @property
+    def is_application(self) -> bool:
+        return f"listen({APPLICATION}" in self.text
 
 
-PROGRAMS = [block for block in blocks() if "\n@bot" not in block]
-(PLUGIN,) = (block for block in blocks() if "\n@bot" in block)
+def blocks_of(path: Path) -> list[Block]:
+    """The Python blocks of a page, without their indentation."""
+    found = _BLOCK.findall(path.read_text(encoding="utf-8"))
+    return [
+        Block(f"{path.stem}-{number}", re.sub(r"(?m)^   ", "", text).strip() + "\n", bool(options))
+        for number, (options, text) in enumerate(found)
+    ]
+
+
+PAGES = [README, *sorted(DOCS.rglob("*.rst"))]
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+WHOLE = [block for block in BLOCKS if not block.is_part]
+PLUGINS = [block for block in WHOLE if block.is_plugin]
+APPLICATIONS = [block for block in WHOLE if block.is_application]
+PROGRAMS = [block for block in WHOLE if not block.is_plugin and not block.is_application]
+
+
+def names(blocks: list[Block]) -> list[str]:
+    return [block.name for block in blocks]
 
 
 def test_there_are_examples():
-    assert len(PROGRAMS) >= 6
+    assert len([block for block in WHOLE if block.name.startswith("README")]) >= 5
+    assert len(PROGRAMS) >= 30
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
-async def test_an_example_runs(program: str, tmp_path: Path):
-    storage = Storage(tmp_path / "server.db")
+def test_the_readme_is_short():
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=names(BLOCKS))
+def test_a_block_is_python(block: Block):
+    compile(block.text, block.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@contextlib.asynccontextmanager
+async def servers(folder: Path) -> AsyncIterator[dict[str, str]]:
+    """WebQQ and the examples' service; gives what is to be replaced in a block."""
+    storage = Storage(folder / "server.db")
     storage.create_account("Bot", "its password")
-    server = WebQQServer(storage)
-    server.listen(0)
-    path = tmp_path / "example.py"
-    path.write_text(program.replace(ADDRESS, server.url), encoding="utf-8")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, path, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    webqq, service = WebQQServer(storage), HTTPServer(Service())
+    webqq.listen(0)
+    socket, port = bind_unused_port()
+    service.add_socket(socket)
+    try:
+        yield {WEBQQ: webqq.url, SERVICE: f"http://127.0.0.1:{port}"}
+    finally:
+        service.stop()
+        await service.close_all_connections()
+        await webqq.close()
+
+
+async def start(block: Block, folder: Path, replaced: dict[str, str]) -> asyncio.subprocess.Process:
+    text = block.text
+    for old, new in replaced.items():
+        text = text.replace(old, new).replace(old.partition("//")[2] or old, new.rpartition("/")[2])
+    path = folder / "example.py"
+    path.write_text(text, encoding="utf-8")
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-u", path),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    output, errors = await process.communicate()
-    await server.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", PROGRAMS, ids=names(PROGRAMS))
+async def test_a_program_runs(block: Block, tmp_path: Path):
+    async with servers(tmp_path) as replaced:
+        process = await start(block, tmp_path, replaced)
+        output, errors = await process.communicate()
     assert (process.returncode, errors.decode()) == (0, "")
     assert output.strip()
 
 
-async def test_the_plugin_answers(tmp_path: Path, caplog):
+@pytest.mark.slow
+@pytest.mark.parametrize("block", APPLICATIONS, ids=names(APPLICATIONS))
+async def test_an_application_answers(block: Block, tmp_path: Path):
+    socket, port = bind_unused_port()
+    socket.close()
+    async with servers(tmp_path) as replaced, HTTPStream() as stream:
+        process = await start(block, tmp_path, {**replaced, APPLICATION: str(port)})
+        assert process.stdout is not None
+        url = (await process.stdout.readline()).decode().split()[-1]
+        response = await stream.fetch(url)
+        process.terminate()
+        _, errors = await process.communicate()
+    assert (response.status, errors.decode()) == (200, "")
+    assert response.body
+
+
+@pytest.mark.parametrize("block", PLUGINS, ids=names(PLUGINS))
+async def test_a_plugin_loads(block: Block, tmp_path: Path):
+    (tmp_path / "plugin.py").write_text(block.text, encoding="utf-8")
+    async with HTTPStream() as stream:
+        bot = Bot(Client(stream, 10001, "pw", Endpoints.at("http://127.0.0.1:1")), "Bot")
+        bot.load_plugin(tmp_path / "plugin.py")
+        bot.close()
+
+
+async def test_the_plugin_of_the_readme_answers(tmp_path: Path, caplog):
+    (plugin,) = (block for block in PLUGINS if block.name.startswith("README"))
     storage = Storage(tmp_path / "server.db")
     bot_account, user_account = (storage.create_account(n, "pw").number for n in ("Bot", "Ann"))
     storage.befriend(bot_account, user_account)
     server = WebQQServer(storage)
     server.listen(0)
-    (tmp_path / "hello.py").write_text(PLUGIN, encoding="utf-8")
+    (tmp_path / "hello.py").write_text(plugin.text, encoding="utf-8")
     answers: asyncio.Queue[str] = asyncio.Queue()
     stream = HTTPStream()
     here = Endpoints.at(server.url)

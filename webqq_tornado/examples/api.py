@@ -1,6 +1,6 @@
 """A small web service for the examples: prices, jobs, a mailbox behind a login, events, files.
 
-It listens on loopback alone and keeps everything in memory::
+It listens on loopback alone, keeps everything in memory, and prints a line for each request::
 
     python -m webqq_tornado.examples.api
     python -m webqq_tornado.examples.api 8201
@@ -65,10 +65,15 @@ class Service(Application):
                 ("/site/([a-z]?)", _Site),
             ],
             cookie_secret="for examples alone",  # noqa: S106
+            log_function=_show,
         )
         self.looks: list[int] = []
         self.failures: Counter[str] = Counter()
         self.files: dict[str, bytes] = {}
+
+
+def _show(handler: RequestHandler) -> None:
+    print(handler.get_status(), handler.request.method, handler.request.uri, flush=True)
 
 
 class _Handler(RequestHandler):
