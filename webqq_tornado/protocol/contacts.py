@@ -21,7 +21,8 @@ from .fields import (
     as_object,
     constant,
 )
-from .models import (
+from .models.login import Session
+from .models.people import (
     Birthday,
     Category,
     Discussion,
@@ -36,7 +37,6 @@ from .models import (
     Presence,
     Recent,
     SelfInfo,
-    Session,
     Signature,
     Translation,
 )

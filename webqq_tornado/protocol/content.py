@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from . import wire
 from .fields import FLAG, INTEGER, RAW, Field, Kind, Record, raw_json
-from .models import Content, Face, Font, GroupPicture, Part, Picture, UnknownPart
+from .models.content import Content, Face, Font, GroupPicture, Part, Picture, UnknownPart
 from .wireformat import WireFormat
 
 __all__ = [

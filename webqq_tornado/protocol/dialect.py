@@ -12,20 +12,18 @@ from . import forms, smartqq, webqq3
 from .endpoints import Endpoints
 from .exchange import Exchange
 from .hashes import FriendListHash
-from .models import (
+from .models.events import PollReply, SendReply
+from .models.login import Secret, Session
+from .models.people import (
     Discussion,
     DiscussionDetails,
     FriendInfo,
     FriendList,
     Group,
     GroupDetails,
-    PollReply,
     Presence,
     Recent,
-    Secret,
     SelfInfo,
-    SendReply,
-    Session,
     Signature,
     Translation,
 )

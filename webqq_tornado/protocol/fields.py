@@ -18,7 +18,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from . import wire
 from .codes import Status
-from .models import Secret
+from .models.login import Secret
 
 __all__ = [
     "FLAG",

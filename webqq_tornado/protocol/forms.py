@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .codes import Status
-from .models import Content, Secret
+from .models.content import Content
+from .models.login import Secret
 
 __all__ = [
     "AcceptFriendForm",

@@ -12,7 +12,7 @@ from functools import partial
 from hashlib import md5
 from itertools import cycle
 
-from .models import Secret
+from .models.login import Secret
 
 __all__ = [
     "FriendListHash",

@@ -10,7 +10,7 @@ import re
 from . import wire
 from .codes import LoginResult, QRState
 from .exchange import Reply
-from .models import CheckReply, LoginReply, Secret
+from .models.login import CheckReply, LoginReply, Secret
 from .wireformat import WireFormat
 
 __all__ = [

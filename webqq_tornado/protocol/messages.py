@@ -24,7 +24,7 @@ from .fields import (
     fixed,
     raw_json,
 )
-from .models import (
+from .models.events import (
     DiscussionMessage,
     Event,
     FileOffer,
@@ -35,13 +35,13 @@ from .models import (
     Kicked,
     Other,
     PollReply,
-    Secret,
     SendReply,
     SessionMessage,
     StatusChange,
     SystemMessage,
     Typing,
 )
+from .models.login import Secret
 from .wireformat import SMARTQQ_FORMAT, WEBQQ3_FORMAT, WireFormat
 
 __all__ = [

@@ -35,7 +35,7 @@ from .endpoints import (
 from .exchange import Call, Exchange, Form, Reply, json_reply
 from .fields import INTEGER, LENIENT, RAW, SECRET, STATUS, Field, as_object, fixed
 from .login import LOGIN_PAGE_REPLY, LOGIN_REPLY
-from .models import Secret
+from .models.login import Secret
 from .wireformat import SMARTQQ_FORMAT
 
 __all__ = [

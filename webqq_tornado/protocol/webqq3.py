@@ -47,7 +47,7 @@ from .fields import (
     fixed,
 )
 from .login import CHECK_REPLY, LOGIN_PAGE_REPLY, LOGIN_REPLY
-from .models import Secret
+from .models.login import Secret
 
 __all__ = [
     "ACCEPT_FRIEND",
