@@ -48,12 +48,12 @@ def running(people: int, core: int | None) -> Iterator[Running]:
 def _settle(storage: Storage, people: int) -> None:
     numbers = range(FIRST, FIRST + people)
     for number in numbers:
-        storage.create_account(f"P{number}", PASSWORD, number)
+        storage.accounts.create(f"P{number}", PASSWORD, number)
     for one, other in zip(numbers[::2], numbers[1::2], strict=True):
-        storage.befriend(one, other)
+        storage.friends.befriend(one, other)
     for first in numbers[::GROUP]:
         members = range(first, min(first + GROUP, FIRST + people))
-        storage.create_group(f"G{first}", first, members)
+        storage.rooms.create_group(f"G{first}", first, members)
 
 
 async def _serve(people: int) -> None:

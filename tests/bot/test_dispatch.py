@@ -67,7 +67,7 @@ async def test_a_message_tells_who_wrote_what_and_when():
 
 async def test_discussions_have_handlers_of_their_own_and_answers():
     async with Town() as town:
-        town.server.storage.create_discussion("Plan", town.ann, [town.bob])
+        town.server.storage.rooms.create_discussion("Plan", town.ann, [town.bob])
         async with a_bot(town) as bot:
             ann, ear = town.client(town.ann)
             await ann.login()
@@ -121,7 +121,7 @@ async def test_at_me_looks_for_the_text_behind_the_name():
 
 async def test_a_bot_is_meant_by_its_card_in_a_group_too():
     async with Town() as town:
-        town.server.storage.set_card(town.square, town.bob, "Bobby Tables")
+        town.server.storage.rooms.set_card(town.square, town.bob, "Bobby Tables")
         async with a_bot(town) as bot:
             ann, ear = town.client(town.ann)
             await ann.login()
@@ -276,7 +276,7 @@ async def test_who_may_not_is_told_so_or_nothing():
 @pytest.mark.parametrize(("is_admin", "says"), [(True, "Eve False"), (False, "@Eve not you")])
 async def test_group_admins_may_and_others_may_not(is_admin: bool, says: str):
     async with Town() as town:
-        town.server.storage.set_admin(town.square, town.eve, is_admin)
+        town.server.storage.rooms.set_admin(town.square, town.eve, is_admin)
         async with a_bot(town) as bot:
             eve, ear = town.client(town.eve)
             await eve.login()

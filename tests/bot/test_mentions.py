@@ -72,7 +72,7 @@ def test_the_longest_name_is_meant():
 
 async def test_a_bot_does_not_answer_for_a_member_whose_name_begins_with_its_own():
     async with Town() as town:
-        town.server.storage.set_card(town.square, town.eve, "Bob Two")
+        town.server.storage.rooms.set_card(town.square, town.eve, "Bob Two")
         async with a_bot(town) as bot:
             ann, ear = town.client(town.ann)
             await ann.login()

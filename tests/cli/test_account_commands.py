@@ -324,9 +324,9 @@ async def test_the_shell_completes_names_of_those_one_has_written_with(tmp_path)
 async def test_a_name_that_several_have_is_sent_nothing_and_told_with_their_numbers(tmp_path):
     async with shell(tmp_path) as one:
         storage = one.town.server.storage
-        jacks = [storage.create_account("jack", PASSWORD).number for _ in range(2)]
+        jacks = [storage.accounts.create("jack", PASSWORD).number for _ in range(2)]
         for jack in jacks:
-            storage.befriend(one.town.ann, jack)
+            storage.friends.befriend(one.town.ann, jack)
         said = await one.run("send", "jack", "hello", code=1)
         assert said.startswith("Error: 'jack': several are called so: jack (friend 1000")
         assert all(str(jack) in said for jack in jacks)

@@ -34,7 +34,7 @@ class Place:
         """Whether the server takes the passwords, and the file has them."""
         on_disk = json.loads(self.file.read_text())
         return all(
-            self.storage.account(login.account).password
+            self.storage.accounts.get(login.account).password
             == hashlib.md5(login.password.encode()).digest()
             and on_disk[part] == login._asdict()
             for part, login in (("bot", home.bot), ("user", home.user))
@@ -82,7 +82,7 @@ def test_a_damaged_file_costs_two_passwords_and_nothing_else(place: Place, conte
     assert (again.bot.account, again.user.account) == (first.bot.account, first.user.account)
     assert again.bot.password != first.bot.password
     assert place.lets_in(again)
-    assert len(place.storage.accounts()) == 2
+    assert len(place.storage.accounts.all()) == 2
     assert place.start() == again._replace(renewal="")
 
 
@@ -96,11 +96,11 @@ def test_a_file_that_is_gone_is_made_anew(place: Place):
 
 
 def test_accounts_of_others_get_no_new_passwords(place: Place):
-    stranger = place.storage.create_account("Stranger", "hers alone")
+    stranger = place.storage.accounts.create("Stranger", "hers alone")
     first = place.start()
     place.file.write_text("")
     place.start()
-    assert place.storage.account(stranger.number) == stranger
+    assert place.storage.accounts.get(stranger.number) == stranger
     assert stranger.number not in (first.bot.account, first.user.account)
 
 
@@ -128,7 +128,7 @@ def test_a_disk_that_is_full_changes_no_password(place: Place, monkeypatch):
     monkeypatch.setattr("os.replace", _no_room)
     with pytest.raises(click.ClickException, match="cannot be written: the disk is full"):
         place.start()
-    account = place.storage.account(first.bot.account)
+    account = place.storage.accounts.get(first.bot.account)
     assert account.password == hashlib.md5(first.bot.password.encode()).digest()
 
 

@@ -164,7 +164,7 @@ async def test_a_change_of_friends_or_groups_brings_new_contacts(event, kind):
     async with ann_behind_a_front() as (town, front, ann):
         ear = Ear(ann)
         storage = town.server.storage
-        storage.befriend(town.ann, town.eve)
+        storage.friends.befriend(town.ann, town.eve)
         said = front.say("/channel/poll2", event)
         town.server.hub.find(ann.session.psessionid)
         bob, _ = town.client(town.bob)

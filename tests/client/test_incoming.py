@@ -316,7 +316,7 @@ async def left_behind(town: Town, store: Store, count: int) -> None:
 
 async def test_they_are_answered_in_another_session_where_they_came_from(store):
     async with Town() as town:
-        town.server.storage.create_discussion("Plan", town.bob, [town.ann])
+        town.server.storage.rooms.create_discussion("Plan", town.bob, [town.ann])
         ann, ear = town.client(town.ann)
         eve, ear_of_eve = town.client(town.eve)
         await ann.login()
@@ -348,7 +348,7 @@ async def test_who_is_none_any_more_is_known_by_name_and_answered_nothing(store,
         await ann.login()
         await say(ann, "hello")
         await left_behind(town, store, 1)
-        town.server.storage.unfriend(town.bob, town.ann)
+        town.server.storage.friends.unfriend(town.bob, town.ann)
         handled: asyncio.Queue = asyncio.Queue()
         async with bots_life(town, store) as bot:
             bot.on_message(handled.put_nowait)
@@ -384,7 +384,7 @@ async def test_those_that_may_end_the_process_are_handled_first_and_one_by_one(s
     async with Town() as town:
         ann, _ = town.client(town.ann)
         eve, _ = town.client(town.eve)
-        town.server.storage.befriend(town.eve, town.bob)
+        town.server.storage.friends.befriend(town.eve, town.bob)
         await ann.login()
         await eve.login()
         await say(ann, "not begun")

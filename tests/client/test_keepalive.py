@@ -55,7 +55,7 @@ async def test_contacts_are_fetched_again_and_again_whatever_comes_back(monkeypa
         await front.say(GROUPS, *TROUBLES).wait()
         assert ann.state is State.ONLINE
         assert ann.find("Bob") is not None
-        town.server.storage.rename_room(town.square, "Circle")  # nobody is told of it
+        town.server.storage.rooms.rename(town.square, "Circle")  # nobody is told of it
         while ann.find("Circle") is None:
             await front.say(FRIENDS, PASS).wait()
 

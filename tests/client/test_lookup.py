@@ -20,7 +20,7 @@ async def two_jacks():
     async with Town() as town:
         storage = town.server.storage
         for _ in range(2):
-            storage.befriend(town.ann, storage.create_account("jack", PASSWORD).number)
+            storage.friends.befriend(town.ann, storage.accounts.create("jack", PASSWORD).number)
         ann, _ = town.client(town.ann)
         await ann.login()
         yield town, ann
@@ -55,9 +55,9 @@ async def test_nobody_is_none_of_those_there_are():
 async def test_digits_are_the_number_of_somebody_before_they_are_the_name_of_another():
     async with Town() as town:
         storage = town.server.storage
-        dan = storage.create_account("Dan", PASSWORD).number
-        storage.befriend(town.ann, storage.create_account(str(dan), PASSWORD).number)
-        storage.befriend(town.ann, dan)
+        dan = storage.accounts.create("Dan", PASSWORD).number
+        storage.friends.befriend(town.ann, storage.accounts.create(str(dan), PASSWORD).number)
+        storage.friends.befriend(town.ann, dan)
         ann, _ = town.client(town.ann)
         await ann.login()
         assert ann.find(str(dan)) is None  # nobody's number was asked for
@@ -68,7 +68,7 @@ async def test_digits_are_the_number_of_somebody_before_they_are_the_name_of_ano
 async def test_digits_that_are_nobodys_number_are_a_name():
     async with Town() as town:
         storage = town.server.storage
-        storage.befriend(town.ann, storage.create_account("77777", PASSWORD).number)
+        storage.friends.befriend(town.ann, storage.accounts.create("77777", PASSWORD).number)
         ann, _ = town.client(town.ann)
         await ann.login()
         assert (await ann.resolve("77777")).name == "77777"
@@ -78,7 +78,7 @@ async def test_digits_that_are_nobodys_number_are_a_name():
 
 async def test_a_member_whom_a_group_names_like_a_friend_gets_nothing_of_the_friends():
     async with Town() as town:
-        town.server.storage.set_card(town.square, town.eve, "Bob")
+        town.server.storage.rooms.set_card(town.square, town.eve, "Bob")
         ann, _ = town.client(town.ann)
         await ann.login()
         assert isinstance(await ann.resolve("Bob"), Friend)
@@ -86,7 +86,7 @@ async def test_a_member_whom_a_group_names_like_a_friend_gets_nothing_of_the_fri
 
 async def test_a_group_and_a_friend_of_one_name_are_two():
     async with Town() as town:
-        town.server.storage.create_group("Bob", town.ann, [town.bob])
+        town.server.storage.rooms.create_group("Bob", town.ann, [town.bob])
         ann, _ = town.client(town.ann)
         await ann.login()
         assert ann.find("Bob") is None
@@ -98,7 +98,7 @@ async def test_one_bot_of_two_accounts_refuses_a_name_that_is_another_one_in_eac
     async with two_jacks() as (town, ann):
         storage = town.server.storage
         eve, _ = town.client(town.eve)
-        storage.befriend(town.eve, storage.create_account("Bob", PASSWORD).number)
+        storage.friends.befriend(town.eve, storage.accounts.create("Bob", PASSWORD).number)
         await eve.login()
         bot = Bot(ann, "Ann")
         bot.add(eve)
@@ -140,7 +140,7 @@ def test_a_number_with_digits_missing_is_no_beginning_of_a_name():
 
 async def test_a_condition_by_number_is_not_met_by_who_takes_it_for_a_name():
     async with Town() as town:
-        town.server.storage.set_mark(town.bob, town.ann, str(town.eve))
+        town.server.storage.friends.set_mark(town.bob, town.ann, str(town.eve))
         async with a_bot(town) as bot:
             ann, ear = town.client(town.ann)
             await ann.login()

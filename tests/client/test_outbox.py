@@ -250,7 +250,7 @@ async def test_who_is_offline_accepts_nothing(store, caplog):
 
 def _befriend_another_bob(one: Scene) -> None:
     storage = one.town.server.storage
-    storage.befriend(one.town.ann, storage.create_account("Bob", PASSWORD).number)
+    storage.friends.befriend(one.town.ann, storage.accounts.create("Bob", PASSWORD).number)
 
 
 def _again(one: Scene, store: Store) -> Client:

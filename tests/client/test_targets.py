@@ -42,7 +42,7 @@ def _stored(town: Town, account: int, store: Store) -> tuple[Client, Ear]:
 
 async def test_a_discussion_is_found_written_to_and_heard(dialect):
     async with Town() as town:
-        town.server.storage.create_discussion("Lunch", town.ann, [town.bob, town.eve])
+        town.server.storage.rooms.create_discussion("Lunch", town.ann, [town.bob, town.eve])
         ann, _ = _client(town, town.ann, dialect)
         bob, ear = _client(town, town.bob, dialect)
         await ann.login()
@@ -62,11 +62,11 @@ async def test_a_discussion_is_found_written_to_and_heard(dialect):
 async def test_a_stranger_is_written_to_and_answers(dialect, is_in_group):
     async with Town() as town:
         storage = town.server.storage
-        other = storage.create_account("Dan", PASSWORD).number
+        other = storage.accounts.create("Dan", PASSWORD).number
         if is_in_group:
-            storage.create_group("Chess", town.ann, [other])
+            storage.rooms.create_group("Chess", town.ann, [other])
         else:
-            storage.create_discussion("Lunch", town.ann, [other])
+            storage.rooms.create_discussion("Lunch", town.ann, [other])
         ann, ear = _client(town, town.ann, dialect)
         dan, ear_of_dan = _client(town, other, dialect)
         await ann.login()
@@ -101,7 +101,7 @@ async def test_a_conversation_with_a_stranger_is_one_in_the_history(store):
 
 async def test_a_discussion_is_the_same_in_the_history_after_another_login(store):
     async with Town() as town:
-        town.server.storage.create_discussion("Lunch", town.ann, [town.bob])
+        town.server.storage.rooms.create_discussion("Lunch", town.ann, [town.bob])
         for text in ("soup?", "rice?"):
             ann, _ = _stored(town, town.ann, store)
             await ann.login()
@@ -122,9 +122,9 @@ async def test_a_message_finds_its_recipient_in_a_new_session_under_another_name
         ann.leave()  # before it is on its way
         store.forget_session(town.ann)
         storage = town.server.storage
-        storage.befriend(town.ann, town.eve)
-        storage.set_mark(town.ann, town.bob, "Robert")
-        storage.set_mark(town.ann, town.eve, "Bob")
+        storage.friends.befriend(town.ann, town.eve)
+        storage.friends.set_mark(town.ann, town.bob, "Robert")
+        storage.friends.set_mark(town.ann, town.eve, "Bob")
         bob, ear = town.client(town.bob)
         again, _ = _stored(town, town.ann, store)
         await bob.login()
@@ -136,7 +136,7 @@ async def test_a_new_friend_is_among_the_contacts_at_once(dialect):
     async with Town() as town:
         ann, ear = _client(town, town.ann, dialect)
         await ann.login()
-        town.server.storage.befriend(town.ann, town.eve)
+        town.server.storage.friends.befriend(town.ann, town.eve)
         town.server.hub.befriended(town.eve, town.ann, "verify_pass_add")
         await ear.next((FriendListChange, GroupSystemMessage))
         (refresh,) = [chain for chain in town.stream.chains if "refresh" in chain.name]

@@ -21,7 +21,7 @@ HOME, AWAY = Place("192.0.2.1"), Place("198.51.100.7")
 @pytest.fixture
 def storage() -> Iterator[Storage]:
     storage = Storage(":memory:")
-    storage.create_account("Ann", PASSWORD, 10001)
+    storage.accounts.create("Ann", PASSWORD, 10001)
     yield storage
     storage.close()
 
@@ -61,7 +61,7 @@ def test_made_up_accounts_push_no_lock_out_of_a_table(authenticator, monkeypatch
 
 
 def test_who_guesses_for_all_accounts_waits_too(storage, authenticator):
-    numbers = [storage.create_account(f"P{n}", "password").number for n in range(150)]
+    numbers = [storage.accounts.create(f"P{n}", "password").number for n in range(150)]
     assert sum(_guess(authenticator, AWAY, number=number) for number in numbers) == 100
 
 
@@ -86,18 +86,18 @@ def test_a_stranger_at_the_owners_own_address_does_not_lock_their_browser(authen
 
 
 def test_a_device_that_was_made_up_or_is_of_another_account_is_none(storage, authenticator):
-    storage.create_account("Eve", PASSWORD, 10002)
+    storage.accounts.create("Eve", PASSWORD, 10002)
     of_eve = authenticator.know(10002, Place("203.0.113.9"))
     guesses = [Place("198.51.100.7", device) for device in (of_eve, "x", "y", "z")]
     assert sum(_guess(authenticator, place, 10) for place in guesses) == 10
 
 
 def test_a_device_stays_known_to_all_its_accounts_under_its_new_name(storage, authenticator):
-    storage.create_account("Eve", PASSWORD, 10002)
+    storage.accounts.create("Eve", PASSWORD, 10002)
     device = authenticator.know(10001, HOME)
     renamed = authenticator.know(10002, Place("203.0.113.9", device))
-    assert storage.is_known_place(10001, f"device:{renamed}")
-    assert not storage.is_known_place(10001, f"device:{device}")
+    assert storage.sessions.is_known_place(10001, f"device:{renamed}")
+    assert not storage.sessions.is_known_place(10001, f"device:{device}")
 
 
 def test_a_right_password_frees_its_own_place_and_no_others(authenticator):
@@ -154,7 +154,7 @@ def test_a_code_is_good_once_by_its_cookie_or_else_from_its_address(authenticato
 
 
 def test_a_code_of_another_account_or_cookie_is_none(storage, authenticator):
-    storage.create_account("Eve", PASSWORD, 10002)
+    storage.accounts.create("Eve", PASSWORD, 10002)
     code, session = authenticator.new_code(10002, HOME.address)
     mine, _ = authenticator.new_code(10001, AWAY.address)
     for given in (code, mine):

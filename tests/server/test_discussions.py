@@ -19,7 +19,9 @@ async def entered(town: Town, account: int, dialect: str = "webqq3") -> Visitor:
 
 def lunch(town: Town) -> int:
     """A discussion of all three."""
-    return town.server.storage.create_discussion("Lunch", town.ann, [town.bob, town.eve]).number
+    return town.server.storage.rooms.create_discussion(
+        "Lunch", town.ann, [town.bob, town.eve]
+    ).number
 
 
 async def first_did(visitor: Visitor) -> int:
@@ -63,7 +65,7 @@ async def test_a_message_to_a_discussion_reaches_the_others():
 
 async def test_a_discussion_that_one_is_not_in_is_unknown():
     async with Town() as town:
-        town.server.storage.create_discussion("Lunch", town.ann, [town.bob])
+        town.server.storage.rooms.create_discussion("Lunch", town.ann, [town.bob])
         ann, eve = await entered(town, town.ann), await entered(town, town.eve)
         did = await first_did(ann)
         for asked in (did, eve.session.uin):
@@ -94,7 +96,7 @@ async def test_a_temporary_session_goes_both_ways():
         (heard,) = await eve.news(SessionMessage)
         reply = await whisper(eve, heard.origin, heard.sender, "what?", heard.service_type)
         (answer,) = await ann.news(SessionMessage)
-        stored = town.server.storage.strangers(town.ann)
+        stored = town.server.storage.messages.strangers(town.ann)
     assert (heard.service_type, heard.account, heard.recipient) == (1, town.ann, town.eve)
     assert (answer.content.text, answer.account) == ("what?", town.eve)
     assert reply == b'{"errCode":0,"msg":"send ok"}'
@@ -115,7 +117,7 @@ async def test_a_signature_is_for_one_person():
 
 async def test_without_a_room_in_common_there_is_no_signature():
     async with Town() as town:
-        far = town.server.storage.create_account("Far", "x").number
+        far = town.server.storage.accounts.create("Far", "x").number
         ann = await entered(town, town.ann)
         to = town.server.hub.find(ann.session.psessionid).uin_of(far)
         form = forms.SignatureForm(833193360, to, 0, 1, ann.session.psessionid)

@@ -29,11 +29,11 @@ async def entered(town: Town, account: int) -> Visitor:
 async def test_the_friend_list_has_headings_marks_portraits_and_vips():
     async with Town() as town:
         storage = town.server.storage
-        heading = storage.add_heading(town.ann, "A & B")
-        storage.set_category(town.ann, town.bob, heading.number)
-        storage.set_mark(town.ann, town.bob, "Bobby")
-        storage.change_profile(town.bob, {"face": 555})
-        storage.set_vip_level(town.bob, 3)
+        heading = storage.friends.add_heading(town.ann, "A & B")
+        storage.friends.set_category(town.ann, town.bob, heading.number)
+        storage.friends.set_mark(town.ann, town.bob, "Bobby")
+        storage.accounts.change_profile(town.bob, {"face": 555})
+        storage.accounts.set_vip_level(town.bob, 3)
         ann = await entered(town, town.ann)
         result = await ann.result(webqq3.FRIENDS, forms.FriendsForm(ann.session.vfwebqq))
     (friend,) = result["friends"]
@@ -48,8 +48,8 @@ async def test_the_friend_list_has_headings_marks_portraits_and_vips():
 async def test_the_group_list_has_marks_and_masks():
     async with Town() as town:
         storage = town.server.storage
-        storage.set_room_mark(town.square, town.ann, "Plaza")
-        storage.set_mask(town.square, town.ann, Mask.SILENT)
+        storage.rooms.set_mark(town.square, town.ann, "Plaza")
+        storage.rooms.set_mask(town.square, town.ann, Mask.SILENT)
         ann = await entered(town, town.ann)
         result = await ann.result(webqq3.GROUPS, forms.GroupsForm(ann.session.vfwebqq))
     gid = result["gnamelist"][0]["gid"]
@@ -59,7 +59,7 @@ async def test_the_group_list_has_marks_and_masks():
 
 async def test_a_blocked_group_is_not_delivered():
     async with Town(poll_timeout=0.05) as town:
-        town.server.storage.set_mask(town.square, town.bob, Mask.BLOCKED)
+        town.server.storage.rooms.set_mask(town.square, town.bob, Mask.BLOCKED)
         ann, bob, eve = [await entered(town, n) for n in (town.ann, town.bob, town.eve)]
         gid = town.server.hub.find(ann.session.psessionid).gid_of(town.square)
         form = forms.GroupSendForm(gid, Content.of("all"), 1, 1, ann.session.psessionid)
@@ -72,9 +72,9 @@ async def test_a_blocked_group_is_not_delivered():
 async def test_cards_administrators_and_places_of_members():
     async with Town() as town:
         storage = town.server.storage
-        storage.set_card(town.square, town.bob, "<B>")
-        storage.set_admin(town.square, town.bob, True)
-        storage.change_profile(town.bob, {"city": "青岛", "gender": "male"})
+        storage.rooms.set_card(town.square, town.bob, "<B>")
+        storage.rooms.set_admin(town.square, town.bob, True)
+        storage.accounts.change_profile(town.bob, {"city": "青岛", "gender": "male"})
         ann = await entered(town, town.ann)
         groups = await ann.result(webqq3.GROUPS, forms.GroupsForm(ann.session.vfwebqq))
         form = forms.GroupInfoForm(groups["gnamelist"][0]["code"], ann.session.vfwebqq)
@@ -103,7 +103,7 @@ async def test_all_of_a_profile_is_told():
             "blood": 2,
             "allow": 1,
         }
-        town.server.storage.change_profile(town.bob, told)
+        town.server.storage.accounts.change_profile(town.bob, told)
         ann, bob = await entered(town, town.ann), await entered(town, town.bob)
         mine = await bob.result(webqq3.SELF_INFO, forms.SelfInfoForm())
         uin = town.server.hub.find(ann.session.psessionid).uin_of(town.bob)
@@ -119,7 +119,7 @@ async def test_of_a_stranger_only_nick_face_and_gender_are_told():
     async with Town() as town:
         told = {"face": 7, "gender": "male", "phone": "1", "birthday": [1989, 1, 30], "lnick": "x"}
         told |= {"city": "Oslo", "country": "NO", "province": "N", "email": "e", "allow": 2}
-        town.server.storage.change_profile(town.eve, told)
+        town.server.storage.accounts.change_profile(town.eve, told)
         ann, _ = await entered(town, town.ann), await entered(town, town.eve)
         uin = town.server.hub.find(ann.session.psessionid).uin_of(town.eve)
         eve = await ann.result(webqq3.FRIEND_INFO, forms.FriendInfoForm(uin))
@@ -166,14 +166,14 @@ async def test_a_friend_request_waits_for_the_login_and_is_accepted():
     async with Town() as town:
         storage, hub = town.server.storage, town.server.hub
         eve = await entered(town, town.eve)
-        storage.add_request(town.eve, town.ann, "it's me")
+        storage.friends.add_request(town.eve, town.ann, "it's me")
         hub.requested(town.eve, town.ann, "it's me")
         ann = await entered(town, town.ann)
         (request,) = await ann.news(SystemMessage)
         form = forms.AcceptFriendForm(request.account, "Evie", ann.session.vfwebqq)
         reply = await ann.ask(webqq3.ACCEPT_FRIEND, form)
         (accepted,) = await eve.news(SystemMessage)
-        marks = [row.mark for row in storage.friend_rows(town.ann)]
+        marks = [row.mark for row in storage.friends.rows(town.ann)]
     assert (request.type, request.account, request.text) == (
         "verify_required",
         town.eve,
@@ -221,7 +221,7 @@ async def test_nobody_is_accepted_who_did_not_ask():
 async def test_new_and_lost_friends_are_told():
     async with Town() as town:
         ann = await entered(town, town.ann)
-        town.server.storage.befriend(town.ann, town.eve)
+        town.server.storage.friends.befriend(town.ann, town.eve)
         town.server.hub.befriended(town.eve, town.ann, "added_buddy_sig")
         uin = town.server.hub.find(ann.session.psessionid).uin_of(town.eve)
         (change,) = await ann.news(FriendListChange)

@@ -50,7 +50,9 @@ class Arena(logging.Handler):
     async def _open(self) -> None:
         self.town = Town(poll_timeout=0.02, quotas=FREE, body_timeout=2.0)
         storage = self.town.server.storage
-        self.discussion = storage.create_discussion("D", self.town.ann, [self.town.bob]).number
+        self.discussion = storage.rooms.create_discussion(
+            "D", self.town.ann, [self.town.bob]
+        ).number
         self.skey = "@abcdefghi"
         self.ptwebqq = self.town.server.authenticator.new_ticket(self.town.ann, "webqq3")
 

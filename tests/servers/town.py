@@ -35,10 +35,10 @@ class Town:
         self.path, self.options = path, options
         storage = Storage(path)
         self.ann, self.bob, self.eve = (
-            storage.create_account(nick, PASSWORD).number for nick in ("Ann", "Bob", "Eve")
+            storage.accounts.create(nick, PASSWORD).number for nick in ("Ann", "Bob", "Eve")
         )
-        storage.befriend(self.ann, self.bob)
-        self.square = storage.create_group("Square", self.ann, [self.bob, self.eve]).number
+        storage.friends.befriend(self.ann, self.bob)
+        self.square = storage.rooms.create_group("Square", self.ann, [self.bob, self.eve]).number
         self.server = WebQQServer(storage, **options)
         self.port = self.server.listen(0)
         self.stream = HTTPStream()

@@ -20,12 +20,12 @@ from webqq_tornado.server import Storage, WebQQServer, certificates
 async def main() -> None:
     directory = Path(sys.argv[1])
     storage = Storage(directory / "server.db")
-    if not storage.accounts():
+    if not storage.accounts.all():
         ann, bob, eve = (
-            storage.create_account(nick, PASSWORD).number for nick in ("Ann", "Bob", "Eve")
+            storage.accounts.create(nick, PASSWORD).number for nick in ("Ann", "Bob", "Eve")
         )
-        storage.befriend(ann, bob)
-        storage.create_group("Square", ann, [bob, eve])
+        storage.friends.befriend(ann, bob)
+        storage.rooms.create_group("Square", ann, [bob, eve])
     server = WebQQServer(storage, poll_timeout=0.2)
     files = certificates(directory / "tls")
     port = server.listen(int(sys.argv[2]) if len(sys.argv) > 2 else 0)

@@ -66,7 +66,7 @@ def household(storage: Storage, state_dir: Path) -> FirstStartAccounts:
         click.ClickException: their file cannot be read or written.
     """
     path = state_dir / ACCOUNTS_FILE
-    known = storage.local_accounts()
+    known = storage.accounts.local()
     try:
         logins = known_logins(state_dir)
         damage = "" if logins else f"{path} is gone"
@@ -74,7 +74,7 @@ def household(storage: Storage, state_dir: Path) -> FirstStartAccounts:
         logins, damage = {}, str(error)
     except FileError as error:
         raise click.ClickException(str(error)) from None
-    if logins and not storage.accounts():
+    if logins and not storage.accounts.all():
         raise click.ClickException(
             f"{state_dir / 'server.db'} is empty, and {path} is of one that was not: put a copy of"
             f" it back, or move {path.name} away to begin anew"
@@ -84,7 +84,7 @@ def household(storage: Storage, state_dir: Path) -> FirstStartAccounts:
     if not logins:
         return _renewed(storage, path, known, damage) if known else _created(storage, path)
     if not known:
-        storage.set_local_accounts({part: login.account for part, login in logins.items()})
+        storage.accounts.set_local({part: login.account for part, login in logins.items()})
     return FirstStartAccounts(logins["bot"], logins["user"])
 
 
@@ -135,18 +135,18 @@ def _login(values: Any) -> Login:
 def _are_of(storage: Storage, logins: dict[str, Login], known: dict[str, int]) -> bool:
     if known:
         return {part: login.account for part, login in logins.items()} == known
-    return all(storage.account(login.account) for login in logins.values())
+    return all(storage.accounts.get(login.account) for login in logins.values())
 
 
 def _created(storage: Storage, path: Path) -> FirstStartAccounts:
     logins = {}
     for part, nick in _NICKS.items():
         password = _new_password()
-        logins[part] = Login(storage.create_account(nick, password).number, password, nick)
+        logins[part] = Login(storage.accounts.create(nick, password).number, password, nick)
     bot, user = logins["bot"], logins["user"]
-    storage.befriend(bot.account, user.account)
-    storage.create_group("Playground", user.account, [bot.account])
-    storage.set_local_accounts({part: login.account for part, login in logins.items()})
+    storage.friends.befriend(bot.account, user.account)
+    storage.rooms.create_group("Playground", user.account, [bot.account])
+    storage.accounts.set_local({part: login.account for part, login in logins.items()})
     _write(path, logins)
     return FirstStartAccounts(bot, user, is_new=True)
 
@@ -157,11 +157,11 @@ def _renewed(
     """The same accounts, with new passwords: the old ones are lost, and nothing else."""
     logins = {}
     for part, nick in _NICKS.items():
-        account = storage.account(known[part])
+        account = storage.accounts.get(known[part])
         logins[part] = Login(known[part], _new_password(), account.nick if account else nick)
     _write(path, logins)  # first: a password that nobody knows would be worse than an old one
     for login in logins.values():
-        storage.set_password(login.account, login.password)
+        storage.accounts.set_password(login.account, login.password)
     return FirstStartAccounts(logins["bot"], logins["user"], renewal=damage)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..protocol import hashes
 from ..protocol.codes import LoginResult
-from ..protocol.models import Secret
+from ..protocol.models.login import Secret
 from .cache import BoundedCache, BoundedCacheByOwner
 from .captchas import Captchas
 from .storage import Account, Storage, Ticket
@@ -78,16 +78,16 @@ class Authenticator:
     def new_ticket(self, account: int, dialect: str) -> Secret:
         """A login was granted: the cookie ptwebqq that proves it."""
         ptwebqq = Secret(secrets.token_hex(32))
-        self._storage.add_ticket(ptwebqq, Ticket(account, dialect))
+        self._storage.sessions.add_ticket(ptwebqq, Ticket(account, dialect))
         return ptwebqq
 
     def ticket(self, ptwebqq: str) -> Ticket | None:
         """The login that a cookie proves."""
-        return self._storage.ticket(ptwebqq) if ptwebqq else None
+        return self._storage.sessions.ticket(ptwebqq) if ptwebqq else None
 
     def end_ticket(self, ptwebqq: str) -> None:
         """The client has logged out."""
-        self._storage.remove_ticket(ptwebqq)
+        self._storage.sessions.remove_ticket(ptwebqq)
 
     def sign(self, ptwebqq: Secret) -> str:
         """A signature for the address of check_sig, which stands for a login, once."""
@@ -125,7 +125,7 @@ class Authenticator:
         code = "!" + "".join(secrets.choice(alphabet) for _ in range(3))
         begun = int(time.monotonic()).to_bytes(8, "big")
         nonce = (begun + secrets.token_bytes(_NONCE_BYTES - len(begun))).hex()
-        if self._storage.account(account) is not None:
+        if self._storage.accounts.get(account) is not None:
             self._codes.put((account, code, address), nonce, owner=address)
         return code, Secret(nonce + self._sign(account, code, nonce))
 
@@ -171,7 +171,7 @@ class Authenticator:
             return LoginResult.REFUSED
         if not expected:
             return LoginResult.WRONG_CAPTCHA
-        account = self._storage.account(number)
+        account = self._storage.accounts.get(number)
         # The salt is the QQ number: the password itself is not needed, only its md5. It is also
         # computed for accounts that do not exist, which take as long.
         password, salted = (account.password, number) if account else (b"", 0)
@@ -195,7 +195,7 @@ class Authenticator:
         """
         if self.wait(number, place):
             return LoginResult.REFUSED
-        account = self._storage.account(number)
+        account = self._storage.accounts.get(number)
         password = account.password if account else bytes(len(digest))
         is_right = secrets.compare_digest(password, digest)
         return self._judged(number, place, account, is_right=is_right)
@@ -207,9 +207,9 @@ class Authenticator:
     def _door(self, number: int, place: Place) -> tuple[int, str, str]:
         """The keys under which the throttle counts an account and a place."""
         address = place.keys[-1]
-        if self._storage.account(number) is None:
+        if self._storage.accounts.get(number) is None:
             return 0, address, ""
-        known = (key for key in place.keys if self._storage.is_known_place(number, key))
+        known = (key for key in place.keys if self._storage.sessions.is_known_place(number, key))
         return number, address, next(known, "")
 
     def _judged(
@@ -234,8 +234,8 @@ class Authenticator:
         Raises:
             ValueError: it is empty.
         """
-        self._storage.set_password(account, password)
-        self._storage.forget_places(account, place.keys)
+        self._storage.accounts.set_password(account, password)
+        self._storage.sessions.forget_places(account, place.keys)
 
     def know(self, account: int, place: Place) -> str:
         """An account has signed in from a place: it has tries of its own from now on.
@@ -249,7 +249,7 @@ class Authenticator:
         """
         device = secrets.token_hex(32)
         former = place.keys[0] if place.device else ""
-        self._storage.know_places(account, Place(place.address, device).keys, former)
+        self._storage.sessions.know_places(account, Place(place.address, device).keys, former)
         return device
 
 

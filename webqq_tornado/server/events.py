@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..protocol.dialect import SMARTQQ
-from ..protocol.models import (
+from ..protocol.models.events import (
     DiscussionMessage,
     Event,
     FriendMessage,

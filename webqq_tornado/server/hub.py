@@ -13,16 +13,16 @@ from functools import partial
 from typing import Protocol
 
 from ..protocol.codes import Status
-from ..protocol.models import (
-    Content,
+from ..protocol.models.content import Content
+from ..protocol.models.events import (
     Event,
     FriendListChange,
     Kicked,
-    Secret,
     StatusChange,
     SystemMessage,
     Typing,
 )
+from ..protocol.models.login import Secret
 from .events import event_for, group_event
 from .sessions import PendingPoll, PollSession
 from .storage import ROOM_KINDS, Conversation, Nonce, Storage, StoredMessage
@@ -107,7 +107,7 @@ class Hub:
 
     def resume(self) -> None:
         """Take up the sessions that were open when the server stopped, or was killed."""
-        for row in self.storage.sessions():
+        for row in self.storage.sessions.all():
             self._add(PollSession(row))
 
     def open_session(
@@ -133,7 +133,7 @@ class Hub:
             logger.info("%d signed in elsewhere: the former session is over", account)
             self._end(former, Kicked(reason=_KICKED))
         session = PollSession.new(account, ptwebqq, status, dialect, vfwebqq)
-        self.storage.put_session(session.row)
+        self.storage.sessions.put(session.row)
         self._add(session)
         self._announce(account)
         self._tell_requests(session)
@@ -148,7 +148,7 @@ class Hub:
         session.expiry = loop.call_later(self.session_timeout, self._expire, session)
 
     def _tell_requests(self, session: PollSession) -> None:
-        for request in self.storage.requests(session.account):
+        for request in self.storage.friends.requests(session.account):
             session.tell(self._system(session, "verify_required", request.asker, request.text))
 
     def find(self, secret: str | None, kind: str = "psessionid") -> PollSession | None:
@@ -179,7 +179,7 @@ class Hub:
     def set_status(self, session: PollSession, status: Status) -> None:
         """The client changed its status."""
         session.status = status
-        self.storage.set_session_status(session.psessionid, status.value)
+        self.storage.sessions.set_status(session.psessionid, status.value)
         self._announce(session.account)
 
     def status_of(self, account: int) -> Status:
@@ -199,7 +199,7 @@ class Hub:
 
     def _end(self, session: PollSession, kicked: Kicked) -> None:
         session.kicked = kicked
-        self.storage.remove_session(session.psessionid)
+        self.storage.sessions.remove(session.psessionid)
         session.wake()
         if self._by_account.get(session.account) is session:
             del self._by_account[session.account]
@@ -269,7 +269,7 @@ class Hub:
         if not arrived:
             return
         try:
-            self.storage.mark_delivered(session.account, arrived)
+            self.storage.messages.mark_delivered(session.account, arrived)
         except sqlite3.Error as error:  # locked, or the disk is full: no reason to tell no news
             logger.warning(
                 "what %d has got could not be noted in %s (%s): tried again with the next poll",
@@ -312,7 +312,7 @@ class Hub:
             session.tell_end(turn)
             raise SessionOver(session.kicked)
         if session.is_behind:
-            messages = self.storage.undelivered(session.account, _LOAD)
+            messages = self.storage.messages.undelivered(session.account, _LOAD)
             session.load(messages, len(messages) < _LOAD)
         events, messages = session.give(turn)
         return events + [event_for(session, message) for message in messages]
@@ -353,7 +353,7 @@ class Hub:
         session = self._by_account.get(sender)
         if session is not None and session is not origin:
             recipients.add(sender)
-        message, is_new = self.storage.add_message(
+        message, is_new = self.storage.messages.add(
             sender, conversation, content, recipients, nonce, origin=room
         )
         if is_new:
@@ -372,7 +372,7 @@ class Hub:
         """
         held = self._held = []
         try:
-            with self.storage.together():
+            with self.storage.messages.together():
                 yield
         finally:
             self._held = None
@@ -386,7 +386,7 @@ class Hub:
         if conversation.kind not in ROOM_KINDS:
             return frozenset({conversation.number})
         room = conversation.number
-        return self.storage.member_numbers(room) - self.storage.blocked_by(room)
+        return self.storage.rooms.member_numbers(room) - self.storage.rooms.blocked_by(room)
 
     def _is_to_poll(self, account: int) -> bool:
         # Who has only the page open has seen it there. Who is offline gets it when they are back.
@@ -410,7 +410,7 @@ class Hub:
     def _announce(self, account: int) -> None:
         """Tell friends, and pages of fellow members, how an account is now."""
         status = self.status_of(account)
-        friends = self.storage.friend_numbers(account)
+        friends = self.storage.friends.numbers(account)
         for friend in friends:
             self.tell(friend, lambda to: StatusChange(to.uin_of(account), status, WEB_CLIENT))
         for person in friends | {account}:
@@ -478,7 +478,7 @@ class Hub:
             also: who is told though they are no member any more.
             who: see `events.group_event`.
         """
-        people = self.storage.member_numbers(group) | set(also)
+        people = self.storage.rooms.member_numbers(group) | set(also)
         for person in people:
             self.tell(person, lambda to: group_event(to, type_, group, **who))
         self.contacts_changed(people)

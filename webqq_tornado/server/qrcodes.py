@@ -14,7 +14,7 @@ import secrets
 from typing import NamedTuple
 
 from ..protocol.codes import QRState
-from ..protocol.models import Secret
+from ..protocol.models.login import Secret
 from .cache import BoundedCacheByOwner
 from .throttle import network_of
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..protocol.models import (
+from ..protocol.models.events import (
     DiscussionMessage,
     Event,
     FriendMessage,

@@ -21,7 +21,8 @@ from typing import Protocol
 
 from ..protocol.codes import Status
 from ..protocol.dialect import DIALECTS, Dialect
-from ..protocol.models import Event, Kicked, Secret
+from ..protocol.models.events import Event, Kicked
+from ..protocol.models.login import Secret
 from .quirks import EVERYTHING, Quirks
 from .storage import SessionRow, StoredMessage
 from .uins import Uins

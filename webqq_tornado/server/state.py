@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from ..protocol.models import Secret
+from ..protocol.models.login import Secret
 from .authentication import CAPTCHA_AFTER, Authenticator
 from .cache import BoundedCache
 from .hosts import is_historical
@@ -107,18 +107,18 @@ class ServerState:
         known = self._tokens.take(token)
         if known is None or known[1] < asyncio.get_running_loop().time():
             return None
-        return self.storage.account(known[0])
+        return self.storage.accounts.get(known[0])
 
     def new_page_session(self, account: int) -> str:
         """A token for a browser."""
         token = secrets.token_urlsafe(32)
-        self.storage.add_page_session(token, account)
+        self.storage.sessions.add_page_session(token, account)
         return token
 
     def page_account(self, token: str) -> Account | None:
         """The account that is signed in with a token."""
-        number = self.storage.page_account(token) if token else None
-        return None if number is None else self.storage.account(number)
+        number = self.storage.sessions.page_account(token) if token else None
+        return None if number is None else self.storage.accounts.get(number)
 
     def tell_client(self, code: QRCode) -> None:
         """A client shows a QR code: pages in browsers on the same machine or network say so.
@@ -136,7 +136,7 @@ class ServerState:
             account: QQ number.
             but: the token of a browser that stays signed in.
         """
-        self.storage.sign_out_everywhere(account, but)
+        self.storage.sessions.sign_out_everywhere(account, but)
         self.hub.sign_out(account)
         self.qr.take_back(account)
         for link, (number, _) in self._tokens.items():
@@ -150,7 +150,7 @@ class ServerState:
         """Sign a browser out."""
         if not token:
             return
-        self.storage.remove_page_session(token)
+        self.storage.sessions.remove_page_session(token)
         for page in tuple(self.pages):
             if page.token == token:
                 page.close(4401, "signed out")

@@ -158,7 +158,7 @@ async def test_after_a_change_of_password_only_its_own_place_is_known():
         thief = Place("192.0.2.66")
         device = town.server.authenticator.know(town.ann, thief)
         assert await _changed(await signed_in(town, town.ann)) == 204
-        known = town.server.storage.is_known_place
+        known = town.server.storage.sessions.is_known_place
         assert not known(town.ann, f"device:{device}")
         assert not known(town.ann, "address:192.0.2.66")
         assert known(town.ann, "address:127.0.0.1")
@@ -224,7 +224,7 @@ async def test_a_new_account_has_a_password_of_8_characters(password: str):
 
 async def test_an_old_account_with_a_short_password_goes_on():
     async with Town() as town:
-        number = town.server.storage.create_account("Old", "x").number
+        number = town.server.storage.accounts.create("Old", "x").number
         reply = await post(town.visitor(number), "/page/signin", account=number, password="x")
     assert reply.code == 200
 
@@ -379,7 +379,7 @@ async def test_nobody_but_a_friend_is_put_into_a_room(path: str):
         made = await post(ann, path, name="Two", members=[town.bob])
         room = json.loads(made.body)["conversation"]["id"]
         added = await post(ann, "/page/room", conversation=room, add=[town.eve])
-        rooms = town.server.storage.rooms(town.eve, path.removeprefix("/page/")[:-1])
+        rooms = town.server.storage.rooms.of(town.eve, path.removeprefix("/page/")[:-1])
     assert (refused.code, made.code, added.code) == (403, 200, 403)
     assert json.loads(refused.body)["error"].startswith("Eve is not your friend")
     assert [room.name for room, _, _ in rooms] == (["Square"] if "group" in path else [])
@@ -388,7 +388,7 @@ async def test_nobody_but_a_friend_is_put_into_a_room(path: str):
 @pytest.mark.parametrize("nick", ["小明", "<b>x", "Zoë", "👨‍👩‍👧"])
 async def test_a_reason_is_in_the_body_in_any_script(nick: str):
     async with Town() as town:
-        town.server.storage.change_profile(town.bob, {"nick": nick})
+        town.server.storage.accounts.change_profile(town.bob, {"nick": nick})
         reply = await post(await signed_in(town, town.ann), "/page/friends", account=town.bob)
     assert (reply.code, reply.reason) == (409, "Conflict")
     assert json.loads(reply.body)["error"] == f"{nick} is a friend already"

@@ -209,7 +209,7 @@ async def test_what_a_client_does_not_call_arrived_is_given_again():
         first = await polled(bob, 0)
         assert await polled(bob, 0) == first
         assert await polled(bob, first[-1][0]) == []
-        assert town.server.storage.undelivered(town.bob) == []
+        assert town.server.storage.messages.undelivered(town.bob) == []
 
 
 async def test_a_poll_that_was_delayed_confirms_nothing():
@@ -348,7 +348,7 @@ async def test_a_file_that_is_locked_keeps_no_news_back(
         heard += texts_of(await bob.poll())
         locked.execute("ROLLBACK")
         heard += texts_of(await bob.poll())
-        assert town.server.storage.undelivered(town.bob) == []
+        assert town.server.storage.messages.undelivered(town.bob) == []
     assert heard == ["one", "two"]
     assert "could not be noted" in caplog.text
 
@@ -443,7 +443,7 @@ async def test_what_was_taken_back_is_not_found_and_what_follows_is():
             say(town, *["taken back"] * 300)
             raise RuntimeError
         say(town, "wonderful", *["filler"] * 300)
-        found = [storage.search(town.ann, text)[0] for text in ("taken", "wonderful")]
+        found = [storage.messages.search(town.ann, text)[0] for text in ("taken", "wonderful")]
     assert list(map(len, found)) == [0, 1]
 
 
@@ -454,7 +454,7 @@ async def test_messages_that_were_accepted_are_written_when_the_server_stops(tmp
         accepted = town.server.hub.writes.put(send)
         async with town.away():
             assert accepted.result()
-        (message,) = town.server.storage.undelivered(town.bob)
+        (message,) = town.server.storage.messages.undelivered(town.bob)
     assert message.content.text == "last"
 
 
@@ -602,7 +602,7 @@ async def test_qqbot_is_told_of_messages_alone():
         to = heard["result"][0]["value"]["from_uin"]
         form = forms.SendForm(to, Content.of("who?"), 1, 1, bob.session.psessionid)
         await bob.ask(webqq3.SEND_FRIEND, form)
-        (answer,) = town.server.storage.undelivered(town.eve)
+        (answer,) = town.server.storage.messages.undelivered(town.eve)
     assert [event["poll_type"] for event in heard["result"]] == ["message"]
     assert (answer.kind, answer.origin) == ("session", town.square)
 

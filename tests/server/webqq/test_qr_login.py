@@ -309,8 +309,8 @@ async def test_who_signs_out_has_no_use_of_the_cookies_any_more():
 
 def test_no_cookie_is_kept_as_it_is(tmp_path):
     storage = Storage(tmp_path / "server.db")
-    storage.create_account("Ann", PASSWORD)
-    storage.add_ticket("geheim" * 5, storage.ticket("none") or (10001, "smartqq"))
+    storage.accounts.create("Ann", PASSWORD)
+    storage.sessions.add_ticket("geheim" * 5, storage.sessions.ticket("none") or (10001, "smartqq"))
     storage.close()
     assert b"geheim" not in (tmp_path / "server.db").read_bytes()
 

@@ -24,11 +24,11 @@ async def entered(town: Town, dialect: str) -> Visitor:
     """Ann, among people and groups that are all called `NAME`."""
     storage = town.server.storage
     for account in (town.ann, town.bob, town.eve):
-        storage.change_profile(account, {"nick": NAME, "lnick": NAME, "city": NAME})
-    storage.set_card(town.square, town.bob, NAME)
-    storage.set_mark(town.ann, town.bob, NAME)
-    storage.add_heading(town.ann, NAME)
-    storage.rename_room(town.square, NAME)
+        storage.accounts.change_profile(account, {"nick": NAME, "lnick": NAME, "city": NAME})
+    storage.rooms.set_card(town.square, town.bob, NAME)
+    storage.friends.set_mark(town.ann, town.bob, NAME)
+    storage.friends.add_heading(town.ann, NAME)
+    storage.rooms.rename(town.square, NAME)
     visitor = town.visitor(town.ann)
     await (visitor.enter() if dialect == "webqq3" else visitor.enter_smart())
     return visitor
@@ -47,7 +47,9 @@ def as_written(dialect: str, text: str) -> bytes:
 async def test_names_are_written_as_they_are_by_every_endpoint(dialect: str) -> None:
     async with Town() as town:
         ann = await entered(town, dialect)
-        discussion = town.server.storage.create_discussion(NAME, town.ann, [town.bob, town.eve])
+        discussion = town.server.storage.rooms.create_discussion(
+            NAME, town.ann, [town.bob, town.eve]
+        )
         session = town.server.hub.find(ann.session.psessionid)
         assert session
         own, uin = ann.exchanges, session.uin_of(town.bob)
@@ -238,7 +240,7 @@ async def sent(visitor: Visitor, text: str, msg_id: int, agent: str = "") -> byt
     """As zeruniverse/QQRobot 2017 writes it: a line end in the text stays a line end."""
     session = visitor.server.hub.find(visitor.session.psessionid)
     assert session
-    (friend,) = visitor.server.storage.friend_numbers(visitor.account)
+    (friend,) = visitor.server.storage.friends.numbers(visitor.account)
     content = f'["{text}",["font",{{"name":"Arial","size":"10","style":[0,0,0],"color":"000000"}}]]'
     r = {
         "to": session.uin_of(friend),

@@ -12,19 +12,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import fields
 
+from ...database import transaction
 from ...protocol import wire
 from ...protocol.hashes import password_digest
-from ...protocol.models import Birthday, Profile
-from .database import Database, checked_name
-from .rows import Account
+from ...protocol.models.people import Birthday, Profile
+from .database import checked_name
+from .rows import ACCOUNT, Account
 
-__all__ = ["ACCOUNT", "AccountTable", "constellation", "zodiac"]
+__all__ = ["AccountTable", "constellation", "zodiac"]
 
 #: The first QQ number given out: Tencent's own began there, too.
 FIRST_NUMBER = 10001
-#: Columns of an `Account`.
-ACCOUNT = "account.number, nick, password, lnick, face, vip_level, allow"
-
 #: Longest text of a field of the profile.
 _TEXT_LENGTH = 200
 #: Texts of the profile, as the protocol calls them; "lnick" is a column of its own.
@@ -42,10 +40,17 @@ _SIGNS = (
 )
 
 
-class AccountTable(Database):
-    """Accounts and profiles."""
+class AccountTable:
+    """Accounts and profiles.
 
-    def create_account(self, nick: str, password: str, number: int | None = None) -> Account:
+    Args:
+        db: the open database.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def create(self, nick: str, password: str, number: int | None = None) -> Account:
         """A new account.
 
         Args:
@@ -87,7 +92,7 @@ class AccountTable(Database):
         digest = password_digest(password)
         self._db.execute("UPDATE account SET password = ? WHERE number = ?", (digest, number))
 
-    def account(self, number: int) -> Account | None:
+    def get(self, number: int) -> Account | None:
         """The account with this QQ number."""
         if not 0 < number < 2**63:
             return None
@@ -96,22 +101,22 @@ class AccountTable(Database):
         ).fetchone()
         return Account(*row) if row else None
 
-    def accounts(self) -> list[Account]:
+    def all(self) -> list[Account]:
         """All accounts."""
         rows = self._db.execute(f"SELECT {ACCOUNT} FROM account")
         return [Account(*row) for row in rows]
 
-    def local_accounts(self) -> dict[str, int]:
+    def local(self) -> dict[str, int]:
         """QQ numbers of the accounts whose passwords are kept beside this file, by their part."""
         return dict(self._db.execute("SELECT part, account FROM local_account"))
 
-    def set_local_accounts(self, accounts: Mapping[str, int]) -> None:
+    def set_local(self, accounts: Mapping[str, int]) -> None:
         """Note which accounts these are: a password file that is lost can be made anew then.
 
         Args:
             accounts: QQ numbers by their part ("bot", "user").
         """
-        with self._transaction():
+        with transaction(self._db):
             for part, number in accounts.items():
                 self._db.execute(
                     "INSERT OR REPLACE INTO local_account (part, account) VALUES (?, ?)",
@@ -120,7 +125,7 @@ class AccountTable(Database):
 
     def profile(self, number: int) -> Profile | None:
         """An account's profile; constellation and Chinese sign follow from the birthday."""
-        account = self.account(number)
+        account = self.get(number)
         if account is None:
             return None
         (text,) = self._db.execute(
@@ -154,7 +159,7 @@ class AccountTable(Database):
         """
         told = _checked(changes)
         columns = {name: told.pop(name) for name in _COLUMNS if name in told}
-        with self._transaction():
+        with transaction(self._db):
             for name, value in columns.items():
                 self._db.execute(f"UPDATE account SET {name} = ? WHERE number = ?", (value, number))
             self._db.execute(

@@ -6,7 +6,7 @@ import json
 from dataclasses import astuple
 
 from ...protocol import wire
-from ...protocol.models import Content, Face, Font
+from ...protocol.models.content import Content, Face, Font
 
 __all__ = ["dump_content", "load_content", "plain_parts"]
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import unicodedata
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Iterable
 
-from ...database import DatabaseError, open_database, transaction
-from .rows import StorageError
+from ...database import DatabaseError, open_database
 
-__all__ = ["Database", "checked_name"]
+__all__ = ["StorageError", "check_accounts", "checked_name", "open_storage", "room_kind"]
 
 NICK_LENGTH = 24
 #: A zero-width joiner or non-joiner between two characters.
@@ -125,8 +124,12 @@ _MIGRATIONS = (
 )
 
 
-class Database:
-    """The open file.
+class StorageError(Exception):
+    """The file cannot be used; the message says which, why, and what to do."""
+
+
+def open_storage(path: str | os.PathLike[str]) -> sqlite3.Connection:
+    """Open the server's database file, and bring its schema up to date.
 
     Args:
         path: the database file; made with its folder if it is not there. ":memory:" keeps
@@ -135,26 +138,37 @@ class Database:
     Raises:
         StorageError: it is no such database, of a newer version, or cannot be written.
     """
+    try:
+        return open_database(
+            path,
+            _MIGRATIONS,
+            role="the server's database",
+            remedy="name another state directory",
+            patience=_PATIENCE,
+        )
+    except DatabaseError as error:
+        raise StorageError(str(error)) from error
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        try:
-            self._db = open_database(
-                path,
-                _MIGRATIONS,
-                role="the server's database",
-                remedy="name another state directory",
-                patience=_PATIENCE,
-            )
-        except DatabaseError as error:
-            raise StorageError(str(error)) from error
 
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+def check_accounts(db: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Check that accounts exist.
 
-    def _transaction(self) -> AbstractContextManager[None]:
-        return transaction(self._db)
+    Raises:
+        ValueError: one does not.
+    """
+    for number in numbers:
+        is_number = 0 < number < 2**63
+        if not is_number or not db.execute(_HAS_ACCOUNT, (number,)).fetchone():
+            raise ValueError(f"there is no account {number}")
+
+
+_HAS_ACCOUNT = "SELECT 1 FROM account WHERE number = ?"
+
+
+def room_kind(db: sqlite3.Connection, number: int) -> str:
+    """Kind of a room: "group" or "discussion"; empty if there is no such room."""
+    row = db.execute("SELECT kind FROM room WHERE number = ?", (number,)).fetchone()
+    return str(row[0]) if row else ""
 
 
 def checked_name(name: str, what: str, longest: int = NICK_LENGTH, shortest: int = 1) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 
+from ...database import transaction
 from ...protocol import wire
-from .accounts import ACCOUNT, AccountTable
-from .database import checked_name
-from .rows import Account, FriendRequest, FriendRow, Heading
+from .database import check_accounts, checked_name
+from .rows import ACCOUNT, Account, FriendRequest, FriendRow, Heading
 
 __all__ = ["FriendTable"]
 
@@ -17,8 +18,15 @@ _MARK_LENGTH = 24
 _REQUEST_LENGTH = 120
 
 
-class FriendTable(AccountTable):
-    """Friendships, with the mark and category that each side gave the other."""
+class FriendTable:
+    """Friendships, with the mark and category that each side gave the other.
+
+    Args:
+        db: the open database.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
 
     def befriend(self, one: int, other: int) -> bool:
         """Make two accounts friends; False if they are already. Open requests are settled.
@@ -27,7 +35,7 @@ class FriendTable(AccountTable):
             ValueError: they are the same, or one does not exist.
         """
         self._check_pair(one, other)
-        with self._transaction():
+        with transaction(self._db):
             made = self._db.execute(
                 "INSERT OR IGNORE INTO friend (owner, friend) VALUES (?, ?), (?, ?)",
                 (one, other, other, one),
@@ -41,9 +49,7 @@ class FriendTable(AccountTable):
     def _check_pair(self, one: int, other: int) -> None:
         if one == other:
             raise ValueError("nobody is their own friend")
-        for number in (one, other):
-            if self.account(number) is None:
-                raise ValueError(f"there is no account {number}")
+        check_accounts(self._db, (one, other))
 
     def unfriend(self, one: int, other: int) -> bool:
         """End a friendship; False if there was none."""
@@ -53,11 +59,11 @@ class FriendTable(AccountTable):
         )
         return ended.rowcount > 0
 
-    def friends(self, account: int) -> list[Account]:
+    def accounts(self, account: int) -> list[Account]:
         """The friends of an account, by number."""
-        return [row.account for row in self.friend_rows(account)]
+        return [row.account for row in self.rows(account)]
 
-    def friend_rows(self, account: int) -> list[FriendRow]:
+    def rows(self, account: int) -> list[FriendRow]:
         """The friends of an account with its names for them, by number."""
         rows = self._db.execute(
             f"SELECT {ACCOUNT}, category, mark FROM friend JOIN account ON number = friend "
@@ -66,7 +72,7 @@ class FriendTable(AccountTable):
         )
         return [FriendRow(Account(*row[:-2]), *row[-2:]) for row in rows]
 
-    def friend_numbers(self, account: int) -> set[int]:
+    def numbers(self, account: int) -> set[int]:
         """QQ numbers of the friends of an account."""
         rows = self._db.execute("SELECT friend FROM friend WHERE owner = ?", (account,))
         return {number for (number,) in rows}
@@ -125,7 +131,7 @@ class FriendTable(AccountTable):
 
     def remove_heading(self, owner: int, number: int) -> None:
         """Remove a heading; who was under it is under the default one."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute(
                 "UPDATE friend SET category = 0 WHERE owner = ? AND category = ?", (owner, number)
             )

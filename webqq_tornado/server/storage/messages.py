@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ...protocol.models import Content
+from ...database import transaction
+from ...protocol.models.content import Content
 from .contents import dump_content, load_content
-from .rooms import RoomTable
+from .database import room_kind
 from .rows import ROOM_KINDS, Conversation, Nonce, StoredMessage
 from .search import MessageIndex, folded, plain_text
 
@@ -22,13 +24,19 @@ MOST_EXAMINED = 2000
 _MOST_PASSED = 20_000
 
 
-class MessageTable(RoomTable):
-    """Messages and who is still to get them."""
+class MessageTable:
+    """Messages, and the accounts that are still to get them.
 
-    _index: MessageIndex
-    _newest = 0  # id of the last message added, maybe taken back
+    Args:
+        db: the open database.
+    """
 
-    def add_message(
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._index = MessageIndex(db)
+        self._newest = 0  # id of the last message added, maybe taken back
+
+    def add(
         self,
         sender: int,
         conversation: Conversation,
@@ -60,7 +68,7 @@ class MessageTable(RoomTable):
             return known, False
         mark = nonce.mark if nonce else None
         values = (sender, *conversation, dump_content(content), now, mark, origin)
-        with self._transaction():
+        with transaction(self._db):
             if known is not None:
                 self._db.execute("UPDATE message SET nonce = NULL WHERE id = ?", (known.id,))
             number = self._db.execute(
@@ -74,13 +82,13 @@ class MessageTable(RoomTable):
             )
         self._newest = number or 0
         self._index_newest()
-        kind = self.room_kind(origin) if origin else ""
+        kind = room_kind(self._db, origin) if origin else ""
         return StoredMessage(number or 0, sender, *conversation, content, now, origin, kind), True
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """What is written in the block is in the file at its end; if that fails, none of it is."""
-        with self._transaction():
+        with transaction(self._db):
             yield
         self._index_newest()
 
@@ -184,10 +192,8 @@ class MessageTable(RoomTable):
 
     def _thread_filter(self, account: int) -> Callable[[Any], bool]:
         """Build a filter for rows of the account's threads: with friends, rooms and strangers."""
-        friends = self.friend_numbers(account)
-        rooms = {
-            (kind, room.number) for kind in ROOM_KINDS for room, _, _ in self.rooms(account, kind)
-        }
+        friends = {friend for (friend,) in self._db.execute(_FRIENDS, (account,))}
+        rooms = set(self._db.execute(_ROOMS, (account,)))
 
         def is_ones_own(row: Any) -> bool:
             _, sender, kind, target, *_ = row
@@ -232,15 +238,6 @@ class MessageTable(RoomTable):
         """The room that brought the two together when they last wrote; 0 if they never did."""
         newest = self.newest(one, Conversation("session", other))
         return newest.origin if newest else 0
-
-    def add_members(self, room: int, members: Iterable[int]) -> set[int]:
-        """See `RoomTable`; what was said before somebody came is there, and is not unread."""
-        new = super().add_members(room, members)
-        square = Conversation(self.room_kind(room), room)
-        newest = max(self._newest_ids(room, square))
-        for member in new:
-            self.mark_seen(member, square, newest)
-        return new
 
     def mark_seen(self, account: int, conversation: Conversation, message: int) -> None:
         """The account has read the thread up to this message, on the page.
@@ -304,6 +301,10 @@ _MESSAGE = (
     "id, sender, kind, target, content, time, origin, "
     "CASE origin WHEN 0 THEN '' ELSE (SELECT room.kind FROM room WHERE number = origin) END"
 )
+
+#: Numbers of an account's friends, and its rooms with their kinds.
+_FRIENDS = "SELECT friend FROM friend WHERE owner = ?"
+_ROOMS = "SELECT kind, number FROM member JOIN room ON number = room WHERE account = ?"
 
 #: Messages next to one, as a condition and its order.
 _BEFORE, _AFTER = "id < ? ORDER BY id DESC", "id > ? ORDER BY id"

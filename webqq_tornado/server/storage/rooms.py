@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterable
 
+from ...database import transaction
 from ...protocol import wire
 from ...protocol.codes import Mask
-from .accounts import ACCOUNT
-from .database import checked_name
-from .friends import FriendTable
-from .rows import Account, MemberRow, RoomRow
+from .database import check_accounts, checked_name, room_kind
+from .rows import ACCOUNT, Account, MemberRow, RoomRow
 
 __all__ = ["RoomTable"]
 
@@ -22,12 +22,18 @@ _MEMO_LENGTH = 500
 _ROOM = "number, name, owner, created, kind, memo"
 
 
-class RoomTable(FriendTable):
-    """Rooms and who is in them."""
+class RoomTable:
+    """Rooms and their members.
 
-    # Read for each message: numbers only, kept until the room changes.
-    _numbers: dict[int, frozenset[int]]
-    _blocked: dict[int, frozenset[int]]
+    Args:
+        db: the open database.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        # Read for each message: numbers only, kept until the room changes.
+        self._numbers: dict[int, frozenset[int]] = {}
+        self._blocked: dict[int, frozenset[int]] = {}
 
     def create_group(self, name: str, owner: int, members: Iterable[int] = ()) -> RoomRow:
         """A new group; its owner is a member.
@@ -47,9 +53,9 @@ class RoomTable(FriendTable):
 
     def _create(self, name: str, owner: int, members: Iterable[int], kind: str) -> RoomRow:
         everyone = list(dict.fromkeys((owner, *members)))
-        self._check_members(everyone)
+        check_accounts(self._db, everyone)
         created = int(time.time())
-        with self._transaction():
+        with transaction(self._db):
             row = self._db.execute("SELECT max(number) FROM room").fetchone()
             number = max(_FIRST_ROOM - 1, row[0] or 0) + 1
             self._db.execute(
@@ -59,11 +65,6 @@ class RoomTable(FriendTable):
             self._insert_members(number, everyone)
         return RoomRow(number, name, owner, created, kind)
 
-    def _check_members(self, numbers: Iterable[int]) -> None:
-        for number in numbers:
-            if self.account(number) is None:
-                raise ValueError(f"there is no account {number}")
-
     def _insert_members(self, room: int, members: Iterable[int]) -> None:
         now = int(time.time())
         self._db.executemany(
@@ -71,7 +72,7 @@ class RoomTable(FriendTable):
             [(room, member, now) for member in members],
         )
 
-    def room(self, number: int, kind: str) -> RoomRow | None:
+    def get(self, number: int, kind: str) -> RoomRow | None:
         """The group or discussion with this number."""
         if not 0 < number < 2**63:
             return None
@@ -80,16 +81,15 @@ class RoomTable(FriendTable):
         ).fetchone()
         return RoomRow(*row) if row else None
 
-    def room_kind(self, number: int) -> str:
+    def kind(self, number: int) -> str:
         """Kind of a room: "group" or "discussion"; empty if there is no such room."""
-        row = self._db.execute("SELECT kind FROM room WHERE number = ?", (number,)).fetchone()
-        return str(row[0]) if row else ""
+        return room_kind(self._db, number)
 
     def group(self, number: int) -> RoomRow | None:
         """The group with this number."""
-        return self.room(number, "group")
+        return self.get(number, "group")
 
-    def rooms(self, account: int, kind: str) -> list[tuple[RoomRow, str, int]]:
+    def of(self, account: int, kind: str) -> list[tuple[RoomRow, str, int]]:
         """The rooms an account is in, by number, with its name for each and its `Mask`."""
         rows = self._db.execute(
             f"SELECT {_ROOM}, mark, mask FROM member JOIN room ON number = room "
@@ -98,7 +98,7 @@ class RoomTable(FriendTable):
         )
         return [(RoomRow(*row[:-2]), *row[-2:]) for row in rows]
 
-    def shared_room(self, one: int, other: int) -> int:
+    def shared(self, one: int, other: int) -> int:
         """A room that two are in; 0 if there is none."""
         row = self._db.execute(
             "SELECT mine.room FROM member AS mine JOIN member AS theirs ON theirs.room = mine.room "
@@ -109,7 +109,7 @@ class RoomTable(FriendTable):
 
     def groups(self, account: int) -> list[RoomRow]:
         """The groups an account is in, by number."""
-        return [room for room, _, _ in self.rooms(account, "group")]
+        return [room for room, _, _ in self.of(account, "group")]
 
     def member_rows(self, room: int) -> list[MemberRow]:
         """The members of a room, by number."""
@@ -170,7 +170,7 @@ class RoomTable(FriendTable):
 
     # -- changes ------------------------------------------------------------------------------
 
-    def rename_room(self, room: int, name: str) -> None:
+    def rename(self, room: int, name: str) -> None:
         """Give a room another name.
 
         Raises:
@@ -185,23 +185,26 @@ class RoomTable(FriendTable):
         self._db.execute("UPDATE room SET memo = ? WHERE number = ?", (memo, room))
 
     def add_members(self, room: int, members: Iterable[int]) -> set[int]:
-        """Add people to a room; answers with who was not in it before.
+        """Add people to a room; return those who were not in it before.
+
+        Earlier messages are there for them, and are not unread.
 
         Raises:
             ValueError: one does not exist, or there would be too many.
         """
         new = set(members) - self.member_numbers(room)
-        self._check_members(new)
+        check_accounts(self._db, new)
         if len(self.member_numbers(room)) + len(new) > MOST_MEMBERS:
             raise ValueError(f"a room has at most {MOST_MEMBERS} members")
-        with self._transaction():
+        with transaction(self._db):
             self._insert_members(room, sorted(new))
+            self._db.executemany(_READ_ALL, [{"account": each, "room": room} for each in new])
         self._numbers.pop(room, None)
         return new
 
     def remove_member(self, room: int, member: int) -> None:
         """Take somebody out; the room of an owner goes to who has been there longest."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("DELETE FROM member WHERE room = ? AND account = ?", (room, member))
             self._db.execute(
                 "UPDATE room SET owner = (SELECT account FROM member WHERE room = room.number "
@@ -225,7 +228,7 @@ class RoomTable(FriendTable):
         """
         self._set_member(room, member, "card", checked_name(card, "card", shortest=0))
 
-    def set_room_mark(self, room: int, member: int, mark: str) -> None:
+    def set_mark(self, room: int, member: int, mark: str) -> None:
         """Call a room by a name of one's own; an empty one takes it back.
 
         Raises:
@@ -253,3 +256,13 @@ def _place(name: str, default: str = "") -> str:
 _PLACES = ", ".join(
     (_place("province"), _place("gender", "unknown"), _place("country"), _place("city"))
 )
+
+#: The messages of a room so far are read by an account.
+_READ_ALL = """
+    INSERT OR REPLACE INTO seen (account, kind, number, message, others)
+        SELECT :account, kind, target, newest, messages - coalesce((
+            SELECT own.messages FROM thread AS own WHERE own.kind = thread.kind
+            AND own.target = thread.target AND own.sender = :account), 0)
+        FROM thread WHERE target = :room AND sender = 0
+            AND kind = (SELECT kind FROM room WHERE number = :room)
+"""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...protocol.models import Content
+from ...protocol.models.content import Content
 
 __all__ = [
+    "ACCOUNT",
+    "ROOM_KINDS",
     "Account",
     "Conversation",
     "FriendRequest",
@@ -16,14 +18,13 @@ __all__ = [
     "Nonce",
     "RoomRow",
     "SessionRow",
-    "StorageError",
     "StoredMessage",
     "Ticket",
 ]
 
 
-class StorageError(Exception):
-    """The file cannot be used; the message says which, why, and what to do."""
+#: Columns of an `Account`.
+ACCOUNT = "account.number, nick, password, lnick, face, vip_level, allow"
 
 
 class Account(NamedTuple):

@@ -7,10 +7,11 @@ signs in meanwhile was last seen when anybody was.
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import time
 from collections.abc import Iterable
 
-from .database import Database
+from ...database import transaction
 from .rows import SessionRow, Ticket
 
 __all__ = ["SessionTable"]
@@ -25,8 +26,15 @@ PLACE_SECONDS = 90 * 86400
 _MOST_PLACES = 50
 
 
-class SessionTable(Database):
-    """Sessions of the page, tickets and sessions of the protocol."""
+class SessionTable:
+    """Sessions of the page, tickets and sessions of the protocol.
+
+    Args:
+        db: the open database.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
 
     # -- browsers -----------------------------------------------------------------------------
 
@@ -64,7 +72,7 @@ class SessionTable(Database):
             account: QQ number.
             but: the token of a browser that stays signed in.
         """
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute(
                 "DELETE FROM page_session WHERE account = ? AND token != ?", (account, _digest(but))
             )
@@ -111,7 +119,7 @@ class SessionTable(Database):
         """
         now = int(time.time())
         places = list(places)
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute(
                 "UPDATE known_place SET place = ? WHERE place = ?",
                 (_digest(places[0]), _digest(former)),
@@ -150,7 +158,7 @@ class SessionTable(Database):
 
     # -- sessions of the protocol -------------------------------------------------------------
 
-    def put_session(self, session: SessionRow) -> None:
+    def put(self, session: SessionRow) -> None:
         """An account has opened a session; it has one at most."""
         self._db.execute(
             "INSERT OR REPLACE INTO session (psessionid, vfwebqq, ptwebqq, account, dialect, "
@@ -158,15 +166,15 @@ class SessionTable(Database):
             session,
         )
 
-    def sessions(self) -> list[SessionRow]:
+    def all(self) -> list[SessionRow]:
         """All open sessions."""
         return [SessionRow(*row) for row in self._db.execute(f"SELECT {_SESSION} FROM session")]
 
-    def set_session_status(self, psessionid: str, status: str) -> None:
+    def set_status(self, psessionid: str, status: str) -> None:
         """The client has changed its status."""
         self._db.execute("UPDATE session SET status = ? WHERE psessionid = ?", (status, psessionid))
 
-    def remove_session(self, psessionid: str) -> None:
+    def remove(self, psessionid: str) -> None:
         """The session is over."""
         self._db.execute("DELETE FROM session WHERE psessionid = ?", (psessionid,))
 

@@ -201,7 +201,7 @@ class PageHandler(Handler):
         number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 18 else 0
         storage = self.server.storage
         is_theirs: dict[str, Callable[[], bool]] = {
-            "friend": lambda: storage.are_friends(me.number, number),
+            "friend": lambda: storage.friends.are_friends(me.number, number),
             "group": lambda: self._is_in(me, "group", number),
             "discussion": lambda: self._is_in(me, "discussion", number),
             "session": lambda: bool(self.origin(me, number)),
@@ -212,15 +212,15 @@ class PageHandler(Handler):
 
     def _is_in(self, me: Account, kind: str, number: int) -> bool:
         storage = self.server.storage
-        return storage.is_member(number, me.number) and storage.room_kind(number) == kind
+        return storage.rooms.is_member(number, me.number) and storage.rooms.kind(number) == kind
 
     def origin(self, me: Account, other: int) -> int:
         """The room that brings two together who are no friends; 0 if there is none."""
         storage = self.server.storage
-        if other == me.number or storage.account(other) is None:
+        if other == me.number or storage.accounts.get(other) is None:
             return 0
-        written = storage.session_origin(me.number, other)
-        return written or storage.shared_room(me.number, other)
+        written = storage.messages.session_origin(me.number, other)
+        return written or storage.rooms.shared(me.number, other)
 
 
 class IndexHandler(PageHandler):
@@ -273,7 +273,7 @@ class RegisterHandler(PageHandler):
         body = self.json()
         nick, password = body["nick"], self.new_password(body, "password")
         try:
-            account = self.server.storage.create_account(nick, password)
+            account = self.server.storage.accounts.create(nick, password)
         except ValueError as error:
             refuse(400, str(error))
         logger.info("%d (%s) registered", account.number, account.nick)
@@ -316,8 +316,8 @@ class StateHandler(PageHandler):
         """Return the account and its contacts."""
         me, _ = self.me(), self.query()
         storage = self.server.storage
-        headings = storage.headings(me.number)
-        requests = storage.requests(me.number)
+        headings = storage.friends.headings(me.number)
+        requests = storage.friends.requests(me.number)
         self.write(
             {
                 "self": person(me),
@@ -340,10 +340,10 @@ class MessagesHandler(PageHandler):
         conversation = self.conversation(query["conversation"], me)
         limit, storage = min(query.get("limit", 50), MOST_AT_ONCE), self.server.storage
         if "after" in query:
-            found = storage.history_after(me.number, conversation, query["after"], limit)
+            found = storage.messages.history_after(me.number, conversation, query["after"], limit)
         else:
             before = query.get("before", MOST_SAFE)
-            found = storage.history(me.number, conversation, before, limit)
+            found = storage.messages.history(me.number, conversation, before, limit)
         messages, more = found
         views = [message_view(self.server, me.number, message) for message in messages]
         self.write({"messages": views, "more": more})
@@ -372,7 +372,7 @@ class ReadHandler(PageHandler):
         me, body = self.me(), self.json()
         conversation = self.conversation(body["conversation"], me)
         message = body["message"]
-        self.server.storage.mark_seen(me.number, conversation, message)
+        self.server.storage.messages.mark_seen(me.number, conversation, message)
         for page in tuple(self.server.pages):
             if page.account == me.number:
                 page.push(

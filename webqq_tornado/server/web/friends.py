@@ -28,14 +28,14 @@ class FriendsHandler(PageHandler):
         """By QQ number: at once, or asks, as the other one wants it."""
         me, body = self.me(), self.json()
         number = body["account"]
-        friend = self.server.storage.account(number)
+        friend = self.server.storage.accounts.get(number)
         if friend is None:
             refuse(404, f"There is no account {number}")
         if number == me.number:
             refuse(400, "nobody is their own friend")
-        if self.server.storage.are_friends(me.number, number):
+        if self.server.storage.friends.are_friends(me.number, number):
             refuse(409, f"{friend.nick} is a friend already")
-        if self.server.storage.request(me.number, number):
+        if self.server.storage.friends.request(me.number, number):
             self._befriend(me, friend, "verify_pass_add")
         elif friend.allow == _AT_ONCE:
             self._befriend(me, friend, "added_buddy_sig")
@@ -43,7 +43,7 @@ class FriendsHandler(PageHandler):
             self._ask(me, friend, body.get("text", ""))
 
     def _befriend(self, me: Account, friend: Account, type_: str) -> None:
-        self.server.storage.befriend(me.number, friend.number)
+        self.server.storage.friends.befriend(me.number, friend.number)
         self.server.hub.befriended(me.number, friend.number, type_)
         view = friend_view(self.server, me.number, FriendRow(friend, 0, ""))
         self.write({"conversation": view})
@@ -51,7 +51,7 @@ class FriendsHandler(PageHandler):
     def _ask(self, me: Account, friend: Account, text: str) -> None:
         if friend.allow != _IS_ASKED:
             refuse(403, f"{friend.nick} wants no new friends")
-        self.server.storage.add_request(me.number, friend.number, text)
+        self.server.storage.friends.add_request(me.number, friend.number, text)
         self.server.hub.requested(me.number, friend.number, text)
         self.write({"asked": friend.nick})
 
@@ -63,10 +63,10 @@ class FriendHandler(PageHandler):
         """Mark, category, or not at all any more."""
         me, body = self.me(), self.json()
         number, storage = body["account"], self.server.storage
-        if not storage.are_friends(me.number, number):
+        if not storage.friends.are_friends(me.number, number):
             refuse(404, "There is no such friend")
         if body.get("remove") is True:
-            storage.unfriend(me.number, number)
+            storage.friends.unfriend(me.number, number)
             self.server.hub.unfriended(me.number, number)
         else:
             self._change(me.number, number, body)
@@ -77,9 +77,9 @@ class FriendHandler(PageHandler):
         try:
             if "category" in body:
                 category = body["category"]
-                self.server.storage.set_category(me, friend, category)
+                self.server.storage.friends.set_category(me, friend, category)
             if "mark" in body:
-                self.server.storage.set_mark(me, friend, body["mark"])
+                self.server.storage.friends.set_mark(me, friend, body["mark"])
         except ValueError as error:
             refuse(400, str(error))
 
@@ -95,11 +95,11 @@ class HeadingsHandler(PageHandler):
         name = body["name"]
         try:
             if not number:
-                number = storage.add_heading(me.number, name).number
+                number = storage.friends.add_heading(me.number, name).number
             elif name:
-                storage.rename_heading(me.number, number, name)
+                storage.friends.rename_heading(me.number, number, name)
             else:
-                storage.remove_heading(me.number, number)
+                storage.friends.remove_heading(me.number, number)
         except ValueError as error:
             refuse(400, str(error))
         self.server.hub.contacts_changed({me.number})
@@ -113,13 +113,13 @@ class RequestsHandler(PageHandler):
         """Accept one, or refuse it."""
         me, body = self.me(), self.json()
         asker, storage = body["account"], self.server.storage
-        if storage.request(me.number, asker) is None:
+        if storage.friends.request(me.number, asker) is None:
             refuse(404, "There is no such request any more")
         if body["accept"]:
-            storage.befriend(me.number, asker)
+            storage.friends.befriend(me.number, asker)
             self.server.hub.befriended(me.number, asker, "verify_pass_add")
         else:
-            storage.remove_request(me.number, asker)
+            storage.friends.remove_request(me.number, asker)
             self.server.hub.refused(asker, me.number)
         self.set_status(204)
 
@@ -129,7 +129,7 @@ class ProfileHandler(PageHandler):
 
     def get(self) -> None:
         """All of it."""
-        profile = self.server.storage.profile(self.me().number)
+        profile = self.server.storage.accounts.profile(self.me().number)
         told = {field.name: getattr(profile, field.name) for field in fields(Profile)}
         self.write({"profile": told})
 
@@ -137,11 +137,11 @@ class ProfileHandler(PageHandler):
         """Change some of it; friends hear of what their pages show."""
         me, changes = self.me(), self.json()
         try:
-            self.server.storage.change_profile(me.number, changes)
+            self.server.storage.accounts.change_profile(me.number, changes)
         except ValueError as error:
             refuse(400, str(error))
         is_shown = not _SHOWN.isdisjoint(changes)
-        friends = self.server.storage.friend_numbers(me.number) if is_shown else set()
+        friends = self.server.storage.friends.numbers(me.number) if is_shown else set()
         self.server.hub.contacts_changed(friends | {me.number})
         self.set_status(204)
 

@@ -25,8 +25,8 @@ class RoomsHandler(PageHandler):
         """Of oneself and others."""
         me, body = self.me(), self.json()
         name, members = body["name"], self.friends(me, body, "members")
-        storage = self.server.storage
-        create = storage.create_group if self.kind == "group" else storage.create_discussion
+        rooms = self.server.storage.rooms
+        create = rooms.create_group if self.kind == "group" else rooms.create_discussion
         try:
             room = create(name, me.number, members)
         except ValueError as error:
@@ -42,9 +42,9 @@ class RoomsHandler(PageHandler):
         """
         numbers: list[int] = body[name]
         storage = self.server.storage
-        known = storage.friend_numbers(me.number) | {me.number}
+        known = storage.friends.numbers(me.number) | {me.number}
         for number in numbers:
-            person = None if number in known else storage.account(number)
+            person = None if number in known else storage.accounts.get(number)
             if person is not None:
                 refuse(403, f"{person.nick} is not your friend: add them as a friend first")
         return numbers
@@ -63,7 +63,7 @@ class RoomHandler(RoomsHandler):
         """Each field of the body is one change; see `_CHANGES`."""
         me, body = self.me(), self.json()
         conversation = self.conversation(body["conversation"], me)
-        room = self.server.storage.room(conversation.number, conversation.kind)
+        room = self.server.storage.rooms.get(conversation.number, conversation.kind)
         if room is None:
             refuse(404, "There is no such room")
         try:
@@ -77,7 +77,7 @@ class RoomHandler(RoomsHandler):
     def _concerned(self, me: Account, room: RoomRow, body: Mapping[str, object]) -> set[int]:
         """Accounts whose pages must reload the room: a private change concerns only one's own."""
         is_private = body.keys() <= {"conversation", *_PRIVATE}
-        others = () if is_private else self.server.storage.member_numbers(room.number)
+        others = () if is_private else self.server.storage.rooms.member_numbers(room.number)
         return {me.number, *others}
 
     def must_lead(self, me: Account, room: RoomRow) -> None:
@@ -86,7 +86,7 @@ class RoomHandler(RoomsHandler):
         Raises:
             Refusal: 403, this one does not.
         """
-        is_admin = self.server.storage.is_admin(room.number, me.number)
+        is_admin = self.server.storage.rooms.is_admin(room.number, me.number)
         if room.kind == "group" and room.owner != me.number and not is_admin:
             refuse(403, "Only the owner and administrators do that")
 
@@ -96,30 +96,30 @@ _Change: TypeAlias = Callable[[RoomHandler, Account, RoomRow, dict[str, Any]], N
 
 def _rename(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
     handler.must_lead(me, room)
-    handler.server.storage.rename_room(room.number, body["name"])
+    handler.server.storage.rooms.rename(room.number, body["name"])
 
 
 def _memo(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
     handler.must_lead(me, room)
-    handler.server.storage.set_memo(room.number, body["memo"])
+    handler.server.storage.rooms.set_memo(room.number, body["memo"])
 
 
 def _mark(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
     mark = body["mark"]
-    handler.server.storage.set_room_mark(room.number, me.number, mark)
+    handler.server.storage.rooms.set_mark(room.number, me.number, mark)
 
 
 def _card(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
-    handler.server.storage.set_card(room.number, me.number, body["card"])
+    handler.server.storage.rooms.set_card(room.number, me.number, body["card"])
 
 
 def _mask(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
     mask = Mask(body["mask"])
-    handler.server.storage.set_mask(room.number, me.number, mask)
+    handler.server.storage.rooms.set_mask(room.number, me.number, mask)
 
 
 def _add(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
-    new = handler.server.storage.add_members(room.number, handler.friends(me, body, "add"))
+    new = handler.server.storage.rooms.add_members(room.number, handler.friends(me, body, "add"))
     if room.kind == "group":
         for number in sorted(new):
             handler.server.hub.group_changed(
@@ -135,13 +135,13 @@ def _leave(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any
 def _remove(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
     handler.must_lead(me, room)
     member = body["remove"]
-    if not handler.server.storage.is_member(room.number, member) or member == room.owner:
+    if not handler.server.storage.rooms.is_member(room.number, member) or member == room.owner:
         raise ValueError("there is no such member to take out")
     _remove_member(handler, me, room, member)
 
 
 def _remove_member(handler: RoomHandler, me: Account, room: RoomRow, member: int) -> None:
-    handler.server.storage.remove_member(room.number, member)
+    handler.server.storage.rooms.remove_member(room.number, member)
     if room.kind == "group":
         is_own = member == me.number
         handler.server.hub.group_changed(
@@ -159,9 +159,9 @@ def _admin(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any
     if room.owner != me.number or room.kind != "group":
         refuse(403, "Only the owner does that")
     member, is_admin = body["admin"], body.get("is_admin") is not False
-    if not handler.server.storage.is_member(room.number, member):
+    if not handler.server.storage.rooms.is_member(room.number, member):
         raise ValueError("there is no such member")
-    handler.server.storage.set_admin(room.number, member, is_admin)
+    handler.server.storage.rooms.set_admin(room.number, member, is_admin)
     handler.server.hub.group_changed(
         room.number, "group_admin_op", member=member, op_type=_MADE_ADMIN if is_admin else _NO_ADMIN
     )

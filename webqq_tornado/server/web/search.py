@@ -23,7 +23,9 @@ class SearchHandler(PageHandler):
         """
         me, query = self.me(), self.query()
         before, limit = query.get("before", MOST_SAFE), min(query.get("limit", 30), MOST_FOUND)
-        messages, rest = self.server.storage.search(me.number, query["text"], before, limit)
+        messages, rest = self.server.storage.messages.search(
+            me.number, query["text"], before, limit
+        )
         views = [message_view(self.server, me.number, message) for message in messages]
         self.write({"messages": views, "before": rest})
 

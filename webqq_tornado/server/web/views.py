@@ -21,11 +21,13 @@ def identifier(conversation: Conversation) -> str:
 def conversations(state: ServerState, me: int) -> list[dict[str, object]]:
     """All that an account sees: friends, groups, discussions, strangers it has written with."""
     storage = state.storage
-    views = [friend_view(state, me, row) for row in storage.friend_rows(me)]
+    views = [friend_view(state, me, row) for row in storage.friends.rows(me)]
     for kind in ("group", "discussion"):
-        for room, mark, mask in storage.rooms(me, kind):
+        for room, mark, mask in storage.rooms.of(me, kind):
             views.append(room_view(state, me, room, mark, mask))
-    return views + [stranger_view(state, me, *stranger) for stranger in storage.strangers(me)]
+    return views + [
+        stranger_view(state, me, *stranger) for stranger in storage.messages.strangers(me)
+    ]
 
 
 def friend_view(state: ServerState, me: int, row: FriendRow) -> dict[str, object]:
@@ -44,8 +46,8 @@ def friend_view(state: ServerState, me: int, row: FriendRow) -> dict[str, object
 
 def stranger_view(state: ServerState, me: int, number: int, origin: int) -> dict[str, object]:
     """A temporary session."""
-    account, kind = state.storage.account(number), state.storage.room_kind(origin)
-    room = state.storage.room(origin, kind) if kind else None
+    account, kind = state.storage.accounts.get(number), state.storage.rooms.kind(origin)
+    room = state.storage.rooms.get(origin, kind) if kind else None
     return {
         **_thread(state, me, Conversation("session", number)),
         "name": account.nick if account else str(number),
@@ -67,7 +69,7 @@ def room_view(
             "status": status_of(number).value,
             "admin": bool(is_admin),
         }
-        for number, nick, card, is_admin in state.storage.roster(room.number)
+        for number, nick, card, is_admin in state.storage.rooms.roster(room.number)
     ]
     return {
         **_thread(state, me, Conversation(room.kind, room.number)),
@@ -82,19 +84,19 @@ def room_view(
 
 
 def _thread(state: ServerState, me: int, conversation: Conversation) -> dict[str, object]:
-    last = state.storage.newest(me, conversation)
+    last = state.storage.messages.newest(me, conversation)
     return {
         "id": identifier(conversation),
         "kind": conversation.kind,
         "number": conversation.number,
-        "unread": state.storage.unread(me, conversation),
+        "unread": state.storage.messages.unread(me, conversation),
         "last": message_view(state, me, last) if last else None,
     }
 
 
 def message_view(state: ServerState, me: int, message: StoredMessage) -> dict[str, object]:
     """A message."""
-    sender = state.storage.account(message.sender)
+    sender = state.storage.accounts.get(message.sender)
     return {
         "id": message.id,
         "conversation": identifier(message.conversation_for(me)),

@@ -39,9 +39,9 @@ def _friends(handler: ExchangeHandler, session: PollSession, form: forms.Friends
     if form.hash and not _is_known_hash(session, form.hash):
         return wire.build_refusal(WRONG_HASH)
     storage = handler.server.storage
-    headings = storage.headings(session.account)
+    headings = storage.friends.headings(session.account)
     categories = tuple(Category(number, name, number) for number, name in headings)
-    friends = tuple(_friend(session, row) for row in storage.friend_rows(session.account))
+    friends = tuple(_friend(session, row) for row in storage.friends.rows(session.account))
     # "我的好友", number 0, has no line, as in captures of 2013 and 2016.
     return session.exchanges.friends.answer(FriendList(friends, categories))
 
@@ -81,7 +81,7 @@ def _groups(handler: ExchangeHandler, session: PollSession, form: forms.GroupsFo
             mask=mask,
             flag=_GROUP_FLAG,
         )
-        for room, mark, mask in handler.server.storage.rooms(session.account, "group")
+        for room, mark, mask in handler.server.storage.rooms.of(session.account, "group")
     )
     return session.exchanges.groups.answer(groups)
 
@@ -97,8 +97,8 @@ def _group_info(handler: ExchangeHandler, session: PollSession, form: forms.Grou
     if session.dialect == SMARTQQ.name and form.gcode != session.code_of(room.number):
         return wire.build_refusal(NOT_BY_GID)
     storage = handler.server.storage
-    rows = storage.member_rows(room.number)
-    close = storage.friend_numbers(session.account) | {session.account}
+    rows = storage.rooms.member_rows(room.number)
+    close = storage.friends.numbers(session.account) | {session.account}
     return session.exchanges.group_info.answer(
         GroupDetails(
             gid=session.gid_of(room.number),
@@ -121,8 +121,8 @@ def _group_by(handler: ExchangeHandler, session: PollSession, made: int) -> Room
     storage = handler.server.storage
     for kind in ("code", "group"):
         number = session.meaning_of(made, kind)
-        if storage.is_member(number, session.account):
-            return storage.group(number)
+        if storage.rooms.is_member(number, session.account):
+            return storage.rooms.group(number)
     return None
 
 
@@ -150,7 +150,7 @@ def _member(
 def _discussions(
     handler: ExchangeHandler, session: PollSession, _form: forms.DiscussionsForm
 ) -> str:
-    rooms = handler.server.storage.rooms(session.account, "discussion")
+    rooms = handler.server.storage.rooms.of(session.account, "discussion")
     return session.exchanges.discussions.answer(
         tuple(Discussion(session.did_of(room.number), room.name, mask) for room, _, mask in rooms)
     )
@@ -161,8 +161,8 @@ def _discussion_info(
 ) -> str:
     storage = handler.server.storage
     number = session.meaning_of(form.did, "discussion")
-    room = storage.room(number, "discussion")
-    if room is None or not storage.is_member(number, session.account):
+    room = storage.rooms.get(number, "discussion")
+    if room is None or not storage.rooms.is_member(number, session.account):
         return wire.build_refusal(UNKNOWN_CONTACT)
     members = tuple(
         DiscussionMember(
@@ -172,7 +172,7 @@ def _discussion_info(
             status=handler.server.hub.status_of(account.number),
             client_type=WEB_CLIENT if handler.server.hub.is_online(account.number) else 0,
         )
-        for account, _ in storage.members(number)
+        for account, _ in storage.rooms.members(number)
     )
     owner = session.uin_of(room.owner)
     return session.exchanges.discussion_info.answer(
@@ -192,7 +192,7 @@ def _meant(handler: ExchangeHandler, session: PollSession, form: forms.Translate
         room = _group_by(handler, session, form.uin)
         return room.number if room else 0
     number = session.meaning_of(form.uin, "person")
-    return number if handler.server.storage.account(number) else 0
+    return number if handler.server.storage.accounts.get(number) else 0
 
 
 def _online(handler: ExchangeHandler, session: PollSession, _form: forms.OnlineForm) -> str:
@@ -200,7 +200,7 @@ def _online(handler: ExchangeHandler, session: PollSession, _form: forms.OnlineF
     hub = handler.server.hub
     present = (
         Presence(session.uin_of(number), hub.status_of(number), WEB_CLIENT)
-        for number in sorted(handler.server.storage.friend_numbers(session.account))
+        for number in sorted(handler.server.storage.friends.numbers(session.account))
         if hub.is_online(number)
     )
     return session.exchanges.online.answer(tuple(present))
@@ -208,7 +208,7 @@ def _online(handler: ExchangeHandler, session: PollSession, _form: forms.OnlineF
 
 def _recent(handler: ExchangeHandler, session: PollSession, _form: forms.RecentForm) -> str:
     made = {"friend": session.uin_of, "group": session.gid_of, "discussion": session.did_of}
-    threads = handler.server.storage.recent(session.account)
+    threads = handler.server.storage.messages.recent(session.account)
     return session.exchanges.recent.answer(
         tuple(Recent(made[kind](number), _RECENT_TYPES[kind]) for kind, number in threads)
     )

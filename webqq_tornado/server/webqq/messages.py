@@ -190,10 +190,10 @@ async def _send_friend(handler: ExchangeHandler, form: forms.SendForm) -> str:
         return wire.build_refusal(NOT_LOGGED_IN)
     storage = handler.server.storage
     person = session.meaning_of(form.to, "person")
-    if storage.are_friends(session.account, person):
+    if storage.friends.are_friends(session.account, person):
         return await _send(handler, form, Conversation("friend", person))
     # Who does not know strangers' messages got one as a friend's, and answers it as such.
-    room = storage.session_origin(session.account, person)
+    room = storage.messages.session_origin(session.account, person)
     return await _send(handler, form, Conversation("session", person) if room else None, room)
 
 
@@ -213,8 +213,8 @@ def _room(
     kind = spaces[0]
     for space in spaces if session else ():
         number = session.meaning_of(made, space) if session else 0
-        if session and handler.server.storage.is_member(number, session.account):
-            is_there = handler.server.storage.room_kind(number) == kind
+        if session and handler.server.storage.rooms.is_member(number, session.account):
+            is_there = handler.server.storage.rooms.kind(number) == kind
             return Conversation(kind, number) if is_there else None
     return None
 
@@ -243,11 +243,11 @@ def _origin(
     kind = "discussion" if form.service_type == DISCUSSION else "group"
     room = session.meaning_of(form.origin, kind)
     both = {session.account, person}
-    if storage.room_kind(room) == kind and both <= storage.member_numbers(room):
+    if storage.rooms.kind(room) == kind and both <= storage.rooms.member_numbers(room):
         return room
     # twqq 2014 always sent the same number: any room that both are in will do.
     is_other = person != session.account
-    return storage.shared_room(session.account, person) if is_other else 0
+    return storage.rooms.shared(session.account, person) if is_other else 0
 
 
 async def _send_session(handler: ExchangeHandler, form: forms.SessionSendForm) -> str:

@@ -29,7 +29,7 @@ def _told(profile: Profile, only: frozenset[str] | None = None) -> dict[str, obj
 
 
 def _self_info(handler: ExchangeHandler, session: PollSession, _form: forms.SelfInfoForm) -> str:
-    profile = handler.server.storage.profile(session.account)
+    profile = handler.server.storage.accounts.profile(session.account)
     if profile is None:
         return wire.build_refusal(SESSION_GONE)
     info = SelfInfo(**_told(profile), vfwebqq=session.vfwebqq)  # type: ignore[arg-type]  # its own fields
@@ -38,7 +38,7 @@ def _self_info(handler: ExchangeHandler, session: PollSession, _form: forms.Self
 
 def _friend_info(handler: ExchangeHandler, session: PollSession, form: forms.FriendInfoForm) -> str:
     number = session.meaning_of(form.uin, "person")
-    profile = handler.server.storage.profile(number)
+    profile = handler.server.storage.accounts.profile(number)
     if profile is None:
         return wire.build_refusal(UNKNOWN_CONTACT)
     # The QQ number, too, Tencent kept back from strangers.
@@ -52,12 +52,12 @@ def _friend_info(handler: ExchangeHandler, session: PollSession, form: forms.Fri
 def _is_close(handler: ExchangeHandler, session: PollSession, number: int) -> bool:
     """Return True if an account is a friend of the session's, or its own."""
     is_own = number == session.account
-    return is_own or handler.server.storage.are_friends(session.account, number)
+    return is_own or handler.server.storage.friends.are_friends(session.account, number)
 
 
 def _long_nick(handler: ExchangeHandler, session: PollSession, form: forms.LongNickForm) -> str:
     number = session.meaning_of(form.uin, "person")
-    account = handler.server.storage.account(number)
+    account = handler.server.storage.accounts.get(number)
     if account is None:
         return wire.build_refusal(UNKNOWN_CONTACT)
     text = account.lnick if _is_close(handler, session, number) else ""
@@ -68,7 +68,7 @@ def _set_long_nick(
     handler: ExchangeHandler, session: PollSession, form: forms.SetLongNickForm
 ) -> str:
     try:
-        handler.server.storage.change_profile(session.account, {"lnick": form.text})
+        handler.server.storage.accounts.change_profile(session.account, {"lnick": form.text})
     except ValueError as error:
         return wire.build_refusal(BAD_REQUEST, str(error))
     handler.server.hub.contacts_changed({session.account})
@@ -79,11 +79,11 @@ def _accept_friend(
     handler: ExchangeHandler, session: PollSession, form: forms.AcceptFriendForm
 ) -> str:
     storage = handler.server.storage
-    if storage.request(session.account, form.account) is None:
+    if storage.friends.request(session.account, form.account) is None:
         return wire.build_refusal(UNKNOWN_CONTACT)
-    storage.befriend(session.account, form.account)
+    storage.friends.befriend(session.account, form.account)
     try:
-        storage.set_mark(session.account, form.account, form.mark)
+        storage.friends.set_mark(session.account, form.account, form.mark)
     except ValueError as error:
         return wire.build_refusal(BAD_REQUEST, str(error))
     handler.server.hub.befriended(session.account, form.account, "verify_pass_add")

@@ -65,7 +65,7 @@ def _state(handler: ExchangeHandler, form: forms.QRStateForm) -> str:
     if code is None:
         # As the historical server: a cookie that it does not know is a code that has expired.
         return smartqq.QR_STATE.answer(qr_reply(QRState.EXPIRED, _number()))
-    account = handler.server.storage.account(code.account) if code.account else None
+    account = handler.server.storage.accounts.get(code.account) if code.account else None
     if code.state is not QRState.DONE or account is None:
         return smartqq.QR_STATE.answer(qr_reply(code.state, _number()))
     if code.ticket and not _may_have_missed(handler, code):

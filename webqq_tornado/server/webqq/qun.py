@@ -63,8 +63,8 @@ def _name(text: str) -> str:
 
 def _friends(handler: QunHandler, me: int) -> _Answer:
     storage = handler.server.storage
-    headings = {0: "", **dict(storage.headings(me))}
-    rows = storage.friend_rows(me)
+    headings = {0: "", **dict(storage.friends.headings(me))}
+    rows = storage.friends.rows(me)
     lists: _Answer = {}
     for number, name in headings.items():
         mems = [
@@ -79,9 +79,9 @@ def _friends(handler: QunHandler, me: int) -> _Answer:
 def _groups(handler: QunHandler, me: int) -> _Answer:
     lists: dict[str, list[object]] = {"create": [], "manage": [], "join": []}
     storage = handler.server.storage
-    for room in storage.groups(me):
+    for room in storage.rooms.groups(me):
         entry = {"gc": room.number, "gn": _name(room.name), "owner": room.owner}
-        is_admin = storage.is_admin(room.number, me)
+        is_admin = storage.rooms.is_admin(room.number, me)
         kind = "create" if room.owner == me else "manage" if is_admin else "join"
         lists[kind].append(entry)
     return {"ec": 0, **{kind: entries for kind, entries in lists.items() if entries}}
@@ -89,10 +89,10 @@ def _groups(handler: QunHandler, me: int) -> _Answer:
 
 def _members(handler: QunHandler, me: int) -> _Answer:
     storage, group = handler.server.storage, handler.group()
-    room = storage.group(group)
-    if room is None or not storage.is_member(group, me):
+    room = storage.rooms.group(group)
+    if room is None or not storage.rooms.is_member(group, me):
         return {"ec": _NO_SUCH_GROUP}
-    rows = storage.member_rows(group)
+    rows = storage.rooms.member_rows(group)
     return {
         "ec": 0,
         "adm_max": 10,
@@ -126,19 +126,19 @@ def _member(row: MemberRow, owner: int) -> _Answer:
 
 def _new_members(handler: QunHandler, me: int) -> _Answer:
     storage, group = handler.server.storage, handler.group()
-    room = storage.group(group)
-    if room is None or not storage.is_member(group, me):
+    room = storage.rooms.group(group)
+    if room is None or not storage.rooms.is_member(group, me):
         return {"ec": _NO_SUCH_GROUP}
-    rows = storage.member_rows(group)
+    rows = storage.rooms.member_rows(group)
     return {
         "ec": 0,
         "adm": [row.account.number for row in rows if row.is_admin],
         "cards": {str(row.account.number): _name(row.card) for row in rows if row.card},
-        "friends": sorted(storage.friend_numbers(me) & storage.member_numbers(group)),
+        "friends": sorted(storage.friends.numbers(me) & storage.rooms.member_numbers(group)),
         "join": {str(row.account.number): row.joined for row in rows},
         "mems": [{"u": row.account.number, "n": _name(row.account.nick)} for row in rows],
         "owner": room.owner,
-        "remarks": {str(row.account.number): _name(row.mark) for row in storage.friend_rows(me)},
+        "remarks": {str(row.account.number): _name(row.mark) for row in storage.friends.rows(me)},
     }
 
 

@@ -222,7 +222,7 @@ class Pt4AuthHandler(Handler):
     def get(self) -> None:
         """The address of check_sig, or that it is not."""
         ticket = self.server.authenticator.ticket(self.get_cookie("ptwebqq", "") or "")
-        account = self.server.storage.account(ticket.account) if ticket else None
+        account = self.server.storage.accounts.get(ticket.account) if ticket else None
         self.set_header("Content-Type", "application/x-javascript; charset=utf-8")
         if account is None:
             self.write("ptui_auth_CB('1','');")
