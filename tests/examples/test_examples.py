@@ -135,8 +135,8 @@ async def test_embed_answers_502_where_there_is_no_service():
 
 async def test_the_hello_plugin_answers(tmp_path: Path):
     storage = Storage(tmp_path / "server.db")
-    bot_account, ann = (storage.create_account(nick, "pw").number for nick in ("Bot", "Ann"))
-    storage.befriend(bot_account, ann)
+    bot_account, ann = (storage.accounts.create(nick, "pw").number for nick in ("Bot", "Ann"))
+    storage.friends.befriend(bot_account, ann)
     server = WebQQServer(storage)
     server.listen(0)
     answers: asyncio.Queue[str] = asyncio.Queue()

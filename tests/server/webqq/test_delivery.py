@@ -431,7 +431,7 @@ async def test_a_message_that_cannot_be_passed_on_was_sent_all_the_same(
         send = partial(hub.send, town.ann, Conversation("friend", town.bob))
         writes = [partial(send, Content.of(text)) for text in "ab"]
         await asyncio.gather(*map(hub.writes.put, writes))
-        stored = town.server.storage.undelivered(town.bob)
+        stored = town.server.storage.messages.undelivered(town.bob)
     assert [message.content.text for message in stored] == ["a", "b"]
     assert "could not be passed on" in caplog.text
 
