@@ -86,7 +86,7 @@ def test_a_block_is_python(block: Block):
 async def servers(folder: Path) -> AsyncIterator[dict[str, str]]:
     """WebQQ and the examples' service; gives what is to be replaced in a block."""
     storage = Storage(folder / "server.db")
-    storage.create_account("Bot", "its password")
+    storage.accounts.create("Bot", "its password")
     webqq, service = WebQQServer(storage), HTTPServer(Service())
     webqq.listen(0)
     socket, port = bind_unused_port()
@@ -151,8 +151,8 @@ async def test_a_plugin_loads(block: Block, tmp_path: Path):
 async def test_the_plugin_of_the_readme_answers(tmp_path: Path, caplog):
     (plugin,) = (block for block in PLUGINS if block.name.startswith("README"))
     storage = Storage(tmp_path / "server.db")
-    bot_account, user_account = (storage.create_account(n, "pw").number for n in ("Bot", "Ann"))
-    storage.befriend(bot_account, user_account)
+    bot_account, user_account = (storage.accounts.create(n, "pw").number for n in ("Bot", "Ann"))
+    storage.friends.befriend(bot_account, user_account)
     server = WebQQServer(storage)
     server.listen(0)
     (tmp_path / "hello.py").write_text(plugin.text, encoding="utf-8")

@@ -272,7 +272,7 @@ class Prompt(Completer):
 
 
 def _is_command(line: str) -> bool:
-    """Whether a line is for the prompt; what begins with "//" is a message that begins with "/"."""
+    """Return True if a line is for the prompt; one that begins with "//" is a message in "/"."""
     return line.startswith("/") and not line.startswith("//")
 
 

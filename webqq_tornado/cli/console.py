@@ -50,7 +50,7 @@ class Screen:
 
     @property
     def is_attended(self) -> bool:
-        """Whether that person can type: a job in the background only writes to the terminal."""
+        """True if that person can type: a job in the background only writes to the terminal."""
         return self.is_terminal and os.isatty(0)
 
     def say(self, *lines: str, style: str = "") -> None:

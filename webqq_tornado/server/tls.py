@@ -152,7 +152,7 @@ def _authority(certificate: Path, key: Path) -> _Pair:
 
 
 def _is_valid(certificate: x509.Certificate, days: int = 0) -> bool:
-    """Whether it is, and for so many days: one was made while the clock was wrong, perhaps."""
+    """Return True if a certificate is valid, for so many days: a wrong clock may have made it."""
     now, left = _now(), datetime.timedelta(days=days)
     return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - left
 

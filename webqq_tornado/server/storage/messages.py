@@ -87,7 +87,7 @@ class MessageTable:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is written in the block is in the file at its end; if that fails, none of it is."""
+        """Write everything in the block at once, at its end; an error undoes all of it."""
         with transaction(self._db):
             yield
         self._index_newest()
