@@ -34,8 +34,8 @@ if TYPE_CHECKING:
         TLSError,
         TooLargeError,
     )
+    from .engine.hooks import Attempt
     from .engine.limits import Limits
-    from .engine.policies import Attempt
     from .engine.request import Request
     from .engine.response import Hop, Response
     from .engine.session import CookieJar, Session
@@ -92,7 +92,7 @@ _MODULES = {
         "LinkError LoggedOut ProtocolError ProxyError RedirectError ReplayError ResolveError "
         "StreamError TLSError TimeoutError TooLargeError"
     ),
-    "engine.policies": "Attempt",
+    "engine.hooks": "Attempt",
     "engine.transport.download": "BodyStream",
     "engine.chain": "Chain Gather Next State",
     "engine.session": "CookieJar Session",

@@ -27,7 +27,7 @@ from .engine.errors import (
     TimeoutError,
     safe_url,
 )
-from .engine.policies import Attempt
+from .engine.hooks import Attempt
 from .engine.request import Request
 from .engine.response import Response, unix_time
 from .engine.transport.options import IDEMPOTENT
@@ -91,7 +91,7 @@ class Retry:
         self._max_retry_after = max_retry_after
 
     def __call__(self, attempt: Attempt) -> float | None:
-        """See `engine.policies.Retry`."""
+        """See `engine.hooks.Retry`."""
         if not (self._when or self._is_worth_it)(attempt):
             return None
         asked, outcome = 0.0, _answer(attempt.outcome)
@@ -189,7 +189,7 @@ class CircuitBreaker:
         self._kept = _KEPT
 
     def admit(self, request: Request) -> StreamError | None:
-        """See `engine.policies.Breaker`."""
+        """See `engine.hooks.Breaker`."""
         circuit = self._circuits.get(request.host)
         if circuit is None or circuit.lets_through(request, time.time()):
             return None
@@ -200,7 +200,7 @@ class CircuitBreaker:
         )
 
     def record(self, request: Request, outcome: Response | Exception) -> None:
-        """See `engine.policies.Breaker`."""
+        """See `engine.hooks.Breaker`."""
         host = request.host
         circuit = self._circuits.get(host)
         is_failure = self._is_failure(outcome)
@@ -224,7 +224,7 @@ class CircuitBreaker:
         self._kept = max(_KEPT, 2 * len(self._circuits))
 
     def give_up(self, request: Request) -> None:
-        """See `engine.policies.Breaker`."""
+        """See `engine.hooks.Breaker`."""
         circuit = self._circuits.get(request.host)
         if circuit is not None and circuit.probe is request:
             circuit.probe = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import sys
 import tempfile
 from collections.abc import Callable
@@ -45,7 +46,9 @@ def calls_of(url: str, make: Callable[[], HTTPStream]) -> list[Call]:
     def note(frame: FrameType, event: str, _argument: object) -> None:
         code = frame.f_code
         if event == "call" and code.co_filename.startswith(_ENGINE):
-            requests[-1].append(Call(Path(code.co_filename).name, getattr(code, "co_qualname", code.co_name)))
+            requests[-1].append(
+                Call(Path(code.co_filename).name, getattr(code, "co_qualname", code.co_name))
+            )
 
     async def run() -> None:
         def read(response: Response) -> Link:
@@ -76,7 +79,7 @@ def with_policies() -> HTTPStream:
 
 def changes_of(calls: list[Call]) -> int:
     """How often a call is in another file than the one before it."""
-    return sum(one.file != other.file for one, other in zip(calls, calls[1:]))
+    return sum(one.file != other.file for one, other in itertools.pairwise(calls))
 
 
 def main() -> None:

@@ -255,8 +255,8 @@ class Play:
         assert not runner.held
         assert not runner._waiting
         if runner._policies is not None:
-            assert not runner._policies._cares, runner._policies._cares
-            assert not runner._policies._parts
+            assert not runner._policies.links, runner._policies.links
+            assert not runner._policies.renewals.parts
         if not self.closed_by_plan:
             assert healthy.state.value == "done", (healthy, healthy.error)
         most = 1 + self.logged_out  # which has a link sent again

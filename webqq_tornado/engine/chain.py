@@ -129,8 +129,15 @@ class Gather(NamedTuple):
         return f"<Gather {_shown(self.links)} to {_shown(self.readback)}>"
 
 
+#: Values of the states that a chain does not leave.
+_FINAL = frozenset({"done", "failed", "cancelled"})
+
+
 class State(enum.Enum):
     """Where a chain is in its life; see the picture at the top of this module.
+
+    Attributes:
+        is_final: the chain has ended.
 
     Example:
         >>> chain.state is State.DELAYED
@@ -146,10 +153,12 @@ class State(enum.Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
-    @property
-    def is_final(self) -> bool:
-        """The chain has ended."""
-        return self in _FINAL
+    # An attribute and no property, which would be two calls of each look at it, or with a set
+    # three: an Enum hashes itself in Python. A link with policies is looked at some ten times.
+    is_final: bool
+
+    def __init__(self, value: str) -> None:
+        self.is_final = value in _FINAL
 
 
 #: What messages say that a function had better return.
@@ -161,8 +170,6 @@ _PAGES = "the next page is a request, a request and a delay in seconds, Next(...
 
 #: Others are seen from where they were found, if that is known.
 _is_absolute = re.compile("(?:http|ws)s?://", re.IGNORECASE | re.ASCII).match
-
-_FINAL = frozenset({State.DONE, State.FAILED, State.CANCELLED})
 
 
 class Kept(NamedTuple):

@@ -1,16 +1,94 @@
-"""Hooks of a flow: its first links, and methods that observe or decide on the way.
+"""Hooks, policies and credentials: everything of the user's that the engine calls on the way.
 
-A hook that nobody overrides costs nothing: it is not called.
+A flow overrides the hooks; one that nobody overrides costs nothing: it is not called. The
+protocols are what `retry`, `breaker` and `auth` may be, see `webqq_tornado.retry` and
+`webqq_tornado.auth`.
 """
 
 from __future__ import annotations
 
-from .chain import Link
-from .policies import Attempt
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeAlias
+
+from .chain import Chain, Link
+from .errors import StreamError
 from .request import Request
 from .response import Response
 
-__all__ = ["Hooks"]
+__all__ = ["Attempt", "Auth", "Breaker", "Hooks", "Observer", "Retry"]
+
+
+class Attempt(NamedTuple):
+    """A try of a link, and what came of it.
+
+    Args:
+        number: 1 for the first. Of a link with very many the last 16 are kept.
+        request: of the link, without what hook and credentials add.
+        outcome: the `Response`, of any status, or the `StreamError`.
+        elapsed: seconds since the first try was begun.
+        delay: seconds that were waited before the next one.
+
+    Example:
+        >>> for attempt in response.retried:
+        ...     print(attempt.number, attempt.outcome, attempt.delay)
+    """
+
+    number: int
+    request: Request
+    outcome: Response | StreamError
+    elapsed: float
+    delay: float = 0.0
+
+
+class Retry(Protocol):
+    """Decides whether a link is tried again; `webqq_tornado.retry.Retry` is one."""
+
+    def __call__(self, attempt: Attempt, /) -> float | None:
+        """Seconds until the next try, or None: what came stands."""
+
+
+class Breaker(Protocol):
+    """Refuses requests to hosts that fail; `webqq_tornado.retry.CircuitBreaker` is one."""
+
+    def admit(self, request: Request) -> StreamError | None:
+        """Why it is not to be sent, if so."""
+
+    def record(self, request: Request, outcome: Response | Exception) -> None:
+        """See what came of one that was."""
+
+    def give_up(self, request: Request) -> None:
+        """One that was admitted ends without an outcome: its chain did."""
+
+
+class Auth(Protocol):
+    """Credentials of a session, see `webqq_tornado.auth`."""
+
+    @property
+    def renew_timeout(self) -> float | None:
+        """Seconds that `renew` and what follows it may take."""
+
+    def covers(self, request: Request) -> bool:
+        """Whether they are for this request."""
+
+    @property
+    def needs_renewal(self) -> bool:
+        """There are none to send with."""
+
+    def apply(self, request: Request) -> Request:
+        """The request with credentials."""
+
+    def is_refused(self, response: Response) -> bool:
+        """They were not good enough."""
+
+    def renew(self) -> Link:
+        """Get new ones: the first link of a chain, or whatever a reader may return."""
+
+    def on_renewed(self, is_good: bool) -> None:
+        """The chain of `renew` has ended, without an error or with one."""
+
+
+#: Is told of each request what came of it: the chain, the request, and the outcome.
+Observer: TypeAlias = Callable[[Chain, Request, "Response | Exception"], None]
 
 
 class Hooks:

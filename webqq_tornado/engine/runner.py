@@ -14,11 +14,10 @@ import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from tornado.ioloop import IOLoop
 
-from . import policies
 from .chain import (
     Branches,
     Chain,
@@ -31,13 +30,34 @@ from .chain import (
     described,
     next_of,
 )
-from .errors import ClosedError, DeadlineError, LinkError, LoggedOut, StreamError, safe_url
+from .errors import (
+    AuthError,
+    ClosedError,
+    DeadlineError,
+    LinkError,
+    LoggedOut,
+    StreamError,
+    safe_url,
+)
 from .eventloop import asyncio_loop_of
 from .fanout import FanOut
+from .hooks import Breaker, Hooks, Retry
 from .limits import Limits
 from .merging import merge_into_parent
-from .policies import Breaker, Policies, Retry, hide_signed
+from .policies import (
+    READ,
+    After,
+    Again,
+    Before,
+    Fail,
+    Policies,
+    Refused,
+    Renew,
+    Wait,
+    hide_signed,
+)
 from .redirects import STATUSES, Redirects, is_redirect
+from .renewal import Renewal, close_renewal
 from .request import PLAIN, Request
 from .response import Response, StreamedResponse
 from .scheduler import Scheduler
@@ -51,26 +71,13 @@ from .transport.transfer import Outcome
 from .waiting import make_task, wait
 from .websocket.closing import ClosingSockets
 
-__all__ = ["Hooks", "Runner"]
+__all__ = ["Runner"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
 #: Seconds without a byte after which a body that is not held in memory is given up: it has no
 #: limit in total.
 _STREAM_IDLE_TIMEOUT = 60.0
-
-
-class Hooks(policies.Hooks, Protocol):
-    """What the runner asks the stream."""
-
-    def on_response(self, response: Response) -> None:
-        """See a response before its reader does."""
-
-    def on_error(self, error: Exception) -> Link:
-        """Decide what follows an error that no errback takes."""
-
-    def begin(self) -> Link:
-        """Give the flow's first links."""
 
 
 class Runner:
@@ -94,7 +101,7 @@ class Runner:
         queue, held: chains that wait for their turn, see `Scheduler`; or because they are paused.
         started, done, failed, cancelled: chains so far.
         first_error: what ended the first that has failed, unless somebody else was given it.
-        requests, responses, errors, received: so far; `received` in bytes.
+        requests, responses, errors, retries, received: so far; `received` in bytes.
         idle_listeners: are called whenever the last chain has ended.
     """
 
@@ -151,21 +158,15 @@ class Runner:
         self.in_flight = self.delayed = self.flows = 0
         self.started = self.done = self.failed = self.cancelled = 0
         self.first_error: BaseException | None = None
-        self.requests = self.responses = self.errors = self.received = 0
+        self.requests = self.responses = self.errors = self.retries = self.received = 0
         self.idle_listeners: list[Callable[[], None]] = []
 
     def use_policies(self) -> Policies:
         """Some links have retries or credentials, or somebody looks on."""
         if self._policies is None:
-            self._policies = Policies(
-                self, self._hooks, self._breaker, hears_requests=self._hears_requests
-            )
+            hook = self._hooks.on_request if self._hears_requests else None
+            self._policies = Policies(self._breaker, hook, self.time)
         return self._policies
-
-    @property
-    def retries(self) -> int:
-        """Tries of links that were not the last one."""
-        return 0 if self._policies is None else self._policies.retries
 
     def close(self) -> None:
         """End all chains; whoever awaits one gets `ClosedError`."""
@@ -220,7 +221,7 @@ class Runner:
         if self._policies is not None:
             if parent is None:
                 chain._retry = self._retry
-            self._policies.on_new(chain)
+            self._policies.renewals.adopt(chain)
         return chain
 
     def new_flow(self, name: str, session: Session) -> Chain:
@@ -279,10 +280,12 @@ class Runner:
         options, outcome, idle = self._plain_options, chain._outcome, self._idle_timeout
         try:
             if self._policies is not None:
-                if not self._policies.before_send(chain):
+                step = self._policies.before(chain)
+                if not isinstance(step, Request):
                     self._scheduler.refund(chain)
+                    self._send_nothing(chain, step)
                     return
-                request = chain._signed
+                request = step
             if request.compiled is not PLAIN:  # it says more than a URL
                 if request.is_socket and self._transport.has_sockets:
                     self._open_socket(chain, request)
@@ -322,18 +325,20 @@ class Runner:
     def _on_not_sent(self, chain: Chain, error: Exception) -> None:
         """The chain's request could not be sent at all."""
         self._scheduler.refund(chain)
-        if not chain.done:
-            # Later, so that an errback which tries the same again is a loop and no recursion.
-            chain.state = State.QUEUED
-            self.call_soon(self._take_error, chain, error)
+        self._later(chain, self._take_error, error)
 
     def _take_error(self, chain: Chain, error: Exception) -> None:
+        if isinstance(error, StreamError):
+            self.take(chain, error)  # such as no descriptor: there may be one later
+        else:
+            self.errors += 1
+            self.fail(chain, error)
+
+    def _later(self, chain: Chain, function: Callable[[Chain, Any], None], error: object) -> None:
+        # Later, so that an errback which tries the same again is a loop and no recursion.
         if not chain.done:
-            if isinstance(error, StreamError):
-                self.take(chain, error)  # such as no descriptor: there may be one later
-            else:
-                self.errors += 1
-                self.fail(chain, error)
+            chain.state = State.QUEUED
+            self.call_soon(_unless_done, chain, function, error)
 
     def _open_socket(self, chain: Chain, request: Request) -> None:
         from .websocket.link import WebSocketLink  # noqa: PLC0415 - see there
@@ -368,7 +373,7 @@ class Runner:
     def on_socket_open(self, chain: Chain, response: Response) -> None:
         """The handshake of the chain's WebSocket is done."""
         if self._policies is not None:
-            self._policies.on_socket_open(chain, response)
+            self._policies.after_handshake(chain, response)
 
     def leave_socket(self, chain: Chain) -> None:
         """The chain's WebSocket is closed."""
@@ -404,7 +409,7 @@ class Runner:
             self._scheduler.end(chain)
         if self.queue or self._waiting:
             self._dispatch()
-            if chain.done:  # a source that got the room has ended it
+            if chain.state.is_final:  # a source that got the room has ended it
                 return
         self.take(chain, result)
 
@@ -417,16 +422,22 @@ class Runner:
             self.received += len(result.body)
             if result.status in STATUSES and self._is_followed(chain, result):
                 return
-            if self._policies is None or not self._policies.handle_outcome(chain, result):
-                self._read(chain, result)
+            if self._policies is not None:
+                step = self._policies.after(chain, result)
+                if step is not READ and self._goes_on(chain, result, step):
+                    return
+            self._read(chain, result)
         else:
             self.errors += 1
             if isinstance(result, StreamError):
                 result.chain, result.step = chain.name, chain.steps
                 if result.request is chain._hop and chain._hop is not None:
                     result.request = chain._request
-            if self._policies is None or not self._policies.handle_outcome(chain, result):
-                self.fail(chain, result)
+            if self._policies is not None:
+                step = self._policies.after(chain, result)
+                if step is not READ and self._goes_on(chain, result, step):
+                    return
+            self.fail(chain, result)
 
     def _is_followed(self, chain: Chain, response: Response) -> bool:
         """Whether the response is a redirect, whose next request is sent then."""
@@ -434,7 +445,9 @@ class Runner:
         follows = self._setting(chain._signed or request, "follow_redirects")
         if not follows or not is_redirect(response):
             return False
-        if self._policies is not None and not self._policies.on_redirect(chain, response):
+        step = READ if self._policies is None else self._policies.after_redirect(chain, response)
+        if step is not READ:
+            self._do_after(chain, step)
             return True
         redirects = chain._redirects = chain._redirects or Redirects()
         try:
@@ -623,6 +636,108 @@ class Runner:
         if chain.state is State.READING:
             self.follow(chain, link, origin, response, base)
 
+    # -- what the policies say ----------------------------------------------------------------
+
+    def _send_nothing(self, chain: Chain, step: Before) -> None:
+        """Do what the policies say instead of sending the chain's request."""
+        if isinstance(step, Wait):
+            try:
+                self._wait_for(chain, step.renewal)
+            except Exception as error:
+                self._later(chain, self.fail, error)
+        elif isinstance(step, Refused):
+            self._later(chain, self.take, step.error)
+        elif isinstance(step, Fail):
+            self._later(chain, self.fail, step.error)
+
+    def _goes_on(self, chain: Chain, result: Response | Exception, step: After) -> bool:
+        """Do what the policies say of an outcome; False: it stands."""
+        if isinstance(step, Renew) and self._policies is not None:
+            try:
+                self._begin_renewal(chain, step.renewal)
+            except BaseException as error:
+                self._fail_or_raise(chain, error)
+                return True
+            step = self._policies.retry(chain, result)
+        if step is READ:
+            return False
+        self._do_after(chain, step)
+        return True
+
+    def _do_after(self, chain: Chain, step: After) -> None:
+        try:
+            if isinstance(step, Again):
+                self._send_again(chain, step)
+            elif isinstance(step, Wait):
+                self._wait_for(chain, step.renewal)
+            elif isinstance(step, Fail):
+                self._fail_or_raise(chain, step.error)
+        except Exception as error:
+            self._fail_or_raise(chain, error)
+
+    def _fail_or_raise(self, chain: Chain, error: BaseException) -> None:
+        """End the link with what was raised by a policy."""
+        if not isinstance(error, Exception):
+            self.interrupt(chain, error)
+        elif not chain.done:
+            self.fail(chain, error)
+
+    def _send_again(self, chain: Chain, step: Again) -> None:
+        if step.attempt is not None:
+            self.retries += 1
+            chain.retries += 1
+            self._hooks.on_retry(step.attempt)
+        if not chain.done:
+            self.send_later(chain, step.delay)
+
+    def _wait_for(self, chain: Chain, renewal: Renewal) -> None:
+        """Send the chain's request when its credentials are renewed."""
+        if chain.done:  # by what the credentials were asked
+            return
+        self.drop_transfer(chain)
+        chain.state = State.QUEUED
+        renewal.waiting[chain] = None
+        if renewal.chain is None:
+            self._begin_renewal(chain, renewal)
+
+    def _begin_renewal(self, chain: Chain, renewal: Renewal) -> None:
+        """Renew credentials, in a chain of their own that goes before what waits for it."""
+        assert self._policies is not None  # noqa: S101 - which has said so
+        renewals, auth = self._policies.renewals, renewal.auth
+        renewing = self.new_chain("auth", chain.session)
+        renewing._is_quiet = True  # its error goes to all who wait
+        renewing._priority = chain._priority
+        renewals.begin(renewal, renewing)
+        if auth.renew_timeout is not None:
+            self.set_deadline(renewing, auth.renew_timeout)
+        self.follow_call(renewing, renewals.renew, renewing, origin=auth.renew)
+
+    def _end_renewal(self, renewal: Renewal, renewing: Chain) -> None:
+        waiting, failure = close_renewal(renewal, renewing)
+        for chain in waiting:
+            if chain.done:
+                continue
+            if failure is None:
+                self.send(chain)
+                continue
+            # Each has its own: an error knows its chain, and gathers tracebacks.
+            error = AuthError(f"no new credentials: {failure.why}", request=chain._request)
+            error.__cause__ = failure.cause
+            self._later(chain, self.fail, error)
+
+    def _is_sent_again(self, chain: Chain) -> bool:
+        """Whether a link whose reader was logged out goes on, with new credentials."""
+        if self._policies is None:
+            return False
+        step = self._policies.after_logout(chain)
+        if isinstance(step, Renew):  # for others: it cannot be sent again itself
+            self._begin_renewal(chain, step.renewal)
+            return False
+        if step is READ:
+            return False
+        self._do_after(chain, step)
+        return True
+
     # -- ends -------------------------------------------------------------------------------
 
     def fail(self, chain: Chain, error: Exception, base: str | None = None) -> None:
@@ -638,9 +753,7 @@ class Runner:
         cut_callers(error)
         if chain._is_failing:
             self.end(chain, State.FAILED, error)
-        elif isinstance(error, LoggedOut) and self._policies and self._policies.renews(chain):
-            pass  # it goes on there
-        elif not chain.done:
+        elif not chain.done and not (isinstance(error, LoggedOut) and self._is_sent_again(chain)):
             origin = self.errback_of(chain)
             self.follow_call(chain, self.handle_error, chain, error, origin=origin, base=base)
 
@@ -703,7 +816,9 @@ class Runner:
         chain.state, chain.error = state, error
         for one in ending:
             if self._policies is not None:
-                self._policies.on_end(one)
+                renewal = self._policies.release(one)
+                if renewal is not None:
+                    self._end_renewal(renewal, one)
             self._release(one)
             self._discount(one)
             one._wake_waiters()
@@ -715,7 +830,7 @@ class Runner:
     def merge(self, branch: Chain) -> None:
         """The branch is counted no more: it goes on as the chain above it."""
         if self._policies is not None:
-            self._policies.on_end(branch)
+            self._policies.release(branch)
         self.chains.discard(branch)
         if branch.parent is not None and not branch.parent._number:  # it is counted in its place
             branch.parent._number = branch._number
@@ -795,7 +910,7 @@ class Runner:
         if self._policies is None:
             task = make(coroutine)
         else:
-            task = self._policies.in_its_name(chain, make, coroutine)
+            task = self._policies.renewals.run_for(chain, make, coroutine)
         if not task.done():  # an eager one may be, and the chain have another
             chain._task = task
 
@@ -853,6 +968,11 @@ class _Streamed:
         self._runner.leave_flight(self._chain, lane)
         if not self._is_read:
             self._runner.take(self._chain, result)
+
+
+def _unless_done(chain: Chain, function: Callable[[Chain, Any], None], error: object) -> None:
+    if not chain.done:
+        function(chain, error)
 
 
 def _as_kept(

@@ -37,9 +37,8 @@ from .eventloop import (
     refuse_other_thread,
     refuse_running_loop,
 )
-from .hooks import Hooks
+from .hooks import Auth, Breaker, Hooks, Observer, Retry
 from .limits import Limits
-from .policies import Auth, Breaker, Observer, Retry
 from .request import Request, option_names
 from .response import Response
 from .runner import Runner
