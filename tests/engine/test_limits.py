@@ -20,7 +20,7 @@ def starts(allowance: RateLimiter, number: int, now: float = 0.0) -> list[float]
     for _ in range(number):
         now = max(now, allowance.opens_at(now))
         allowance.start(now)
-        allowance.end()
+        allowance.release()
         times.append(now)
     return times
 
@@ -56,7 +56,7 @@ def test_a_count_opens_when_one_has_ended():
     allowance = RateLimiter(limit=1)
     allowance.start(0.0)
     assert allowance.opens_at(100.0) == math.inf
-    allowance.end()
+    allowance.release()
     assert allowance.opens_at(100.0) <= 100.0
 
 
@@ -105,7 +105,7 @@ def test_a_host_at_its_limit_is_passed_over():
     for item in "aab":
         queue.push(item + str(len(queue)), "s", item)
     assert drained(queue) == "a0b2"
-    queue.end("a0", 0.0)
+    queue.release("a0", 0.0)
     assert drained(queue) == "a1"
 
 
@@ -114,7 +114,7 @@ def test_a_session_at_its_limit_is_passed_over():
     for number, session in enumerate("ssstt"):
         queue.push(f"{session}{number}", session, "h")
     assert drained(queue) == "s0t3s1t4"
-    queue.end("s1", 0.0)
+    queue.release("s1", 0.0)
     assert drained(queue) == "s2"
 
 
@@ -124,7 +124,7 @@ def test_a_spaced_host_says_when_it_is_its_time():
         queue.push(item, "s", "h")
     assert drained(queue, 10.0) == "a"
     assert queue.next_time == 13.0
-    queue.end("a", 11.0)
+    queue.release("a", 11.0)
     assert drained(queue, 12.9) == ""
     assert drained(queue, 13.0) == "b"
     assert queue.next_time == 16.0
@@ -145,7 +145,7 @@ def test_what_is_removed_does_not_go():
     assert not queue.remove("b")
     assert drained(queue) == "a"
     assert queue.remove("c")  # it was parked
-    queue.end("a", 0.0)
+    queue.release("a", 0.0)
     assert drained(queue) == ""
     assert len(queue) == 0
 
@@ -164,7 +164,7 @@ def test_all_that_is_pushed_goes_once_in_the_order_of_its_line(places, per_host)
         item = queue.pop(now)
         if item is not None:
             gone.append(item)
-            queue.end(item, now)
+            queue.release(item, now)
         else:
             assert queue.next_time is not None
             now = queue.next_time
@@ -203,7 +203,7 @@ def test_who_may_go_goes_whatever_came_before(limits, steps):
         if what == "push":
             queue.push(number, session, f"h{host}", priority)
         elif what == "end" and gone:
-            queue.end(gone.pop(0), now)
+            queue.release(gone.pop(0), now)
         elif what == "remove" and len(queue):
             queue.remove(list(queue)[session % len(queue)])
         elif what == "wait":
@@ -220,7 +220,7 @@ def test_who_may_go_goes_whatever_came_before(limits, steps):
         if item is not None:
             gone.append(item)
         elif gone:
-            queue.end(gone.pop(0), now)
+            queue.release(gone.pop(0), now)
         else:
             assert queue.next_time is not None, "somebody was forgotten"
             now = max(now, queue.next_time)
@@ -242,7 +242,7 @@ def test_many_that_wait_at_one_gate_are_not_all_looked_at_for_each_that_goes(lim
         queue.push(number, number if one else 0, "h" if one else f"h{number}")
     gone = 0
     while (item := queue.pop(0.0)) is not None:
-        queue.end(item, 0.0)
+        queue.release(item, 0.0)
         gone += 1
     assert gone == 500
     assert looks < 4 * 500
@@ -255,7 +255,7 @@ def test_sessions_that_wait_for_one_host_take_turns():
     order = []
     while (item := queue.pop(0.0)) is not None:
         order.append(item)
-        queue.end(item, 0.0)
+        queue.release(item, 0.0)
     assert order == ["f0", "u0", "v0", "f1", "u1", "f2", "f3"]
 
 
@@ -306,7 +306,7 @@ def test_the_next_goes_when_the_one_whose_turn_it_was_is_removed():
     for item in "abc":
         queue.push(item, item, "h")
     assert drained(queue) == "a"
-    queue.end("a", 0.0)  # it is b's turn now
+    queue.release("a", 0.0)  # it is b's turn now
     queue.remove("b")
     assert drained(queue) == "c"
 
@@ -332,7 +332,7 @@ def test_one_who_may_not_go_for_its_session_lets_the_next_to_the_host():
     assert drained(queue) == "x"
     queue.push("w", "b", "other")
     assert drained(queue) == "w"
-    queue.end("x", 0.0)  # it is y's turn, whose session is busy now
+    queue.release("x", 0.0)  # it is y's turn, whose session is busy now
     assert drained(queue) == "z"
 
 
@@ -343,7 +343,7 @@ def test_what_was_not_sent_after_all_took_nothing():
     assert drained(queue, 7.0) == "a"
     queue.refund("a", 7.0)
     assert drained(queue, 7.0) == "b"
-    queue.end("b", 8.0)
+    queue.release("b", 8.0)
     assert drained(queue, 11.9) == ""
     assert drained(queue, 12.0) == "c"
 
@@ -366,7 +366,7 @@ def test_who_waits_behind_one_that_was_not_sent_has_its_turn_at_once(limits):
         for item in "abc":
             queue.push(item, "s", "h")
         assert drained(queue, 0.0) == "a"
-        queue.end("a", 0.0)
+        queue.release("a", 0.0)
         assert drained(queue, now) == "b"
         queue.refund("b", now)
         assert drained(queue, now) == "c"
@@ -388,7 +388,7 @@ def test_hosts_seen_once_are_forgotten():
     for number in range(5000):
         queue.push(number, "s", f"host-{number}")
         assert queue.pop(number) == number
-        queue.end(number, number)
+        queue.release(number, number)
     assert len(queue._gates) < 2500
 
 

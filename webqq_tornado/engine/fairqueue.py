@@ -97,7 +97,7 @@ class FairQueue(Generic[Item]):
         self.members[item] = line
 
     def pop(self, now: float) -> Item | None:
-        """The next that may go, which counts as gone until `end`.
+        """The next that may go, which counts as gone until `release`.
 
         Args:
             now: seconds.
@@ -132,16 +132,39 @@ class FairQueue(Generic[Item]):
             self._wake_one(gate)
         return True
 
-    def end(self, item: Item, now: float) -> None:
-        """One that had gone has ended; nothing happens if it had not gone."""
+    def start(self, item: Item, session: Hashable, host: str, now: float) -> bool:
+        """Let an item go past the queue, which is empty: what `push` and `pop` come to then.
+
+        Args:
+            item: which.
+            session: whose it is.
+            host: where to.
+            now: seconds.
+
+        Returns:
+            False if it may not go yet; nothing has changed then.
+        """
+        gates = self._gates_of(session, host)
+        for gate in gates:
+            if gate.allowance.opens_at(now) > now:
+                return False
+        if gates:
+            self._active[item] = gates
+            for gate in gates:  # of which none has lines parked: there are none
+                gate.allowance.start(now)
+        return True
+
+    def release(self, item: Item, now: float) -> None:
+        """Note that one that had gone has ended; nothing happens if it had not gone."""
         for gate in self._active.pop(item, ()):
-            gate.allowance.end()
-            self._heed(gate, now)
+            gate.allowance.release()
+            if gate.parked:
+                self._heed(gate, now)
         if len(self._gates) > self._gates_kept:
             self._forget_idle_gates(now)
 
-    def end_session(self, session: Hashable) -> None:
-        """A session is over: nothing of it waits, has gone or will come."""
+    def forget_session(self, session: Hashable) -> None:
+        """Forget a session that is over: nothing of it waits, has gone or will come."""
         self._gates.pop((session,), None)
 
     def refund(self, item: Item, now: float) -> None:

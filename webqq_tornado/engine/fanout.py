@@ -31,10 +31,6 @@ _TAKEN_AT_ONCE = 64
 class Trunk(Protocol):
     """What branching needs of the runner."""
 
-    @property
-    def is_full(self) -> bool:
-        """No link at all could be sent or timed now."""
-
     def has_room(self, chain: Chain) -> bool:
         """One more link below the chain could be sent now, or timed."""
 
@@ -91,58 +87,9 @@ class Trunk(Protocol):
 class FanOut:
     """Feeds chains that have become several."""
 
-    def __init__(self, trunk: Trunk) -> None:
+    def __init__(self, trunk: Trunk, waiting: OrderedDict[Chain, Callable[[], None]]) -> None:
         self._trunk = trunk
-        self.waiting: OrderedDict[Chain, Callable[[], None]] = OrderedDict()  # sources, for room
-
-    def dispatch(self) -> None:
-        """There may be room again: let the sources go on, in turn."""
-        for _ in range(len(self.waiting)):
-            if self._trunk.is_full or not self.waiting:
-                return
-            chain, take = self.waiting.popitem(last=False)
-            if self._trunk.has_room(chain):
-                take()
-            else:
-                self.waiting[chain] = take
-
-    def wake(self, chain: Chain) -> None:
-        """There may be room again for one source."""
-        if chain in self.waiting and self._trunk.has_room(chain):
-            self._trunk.call_soon(self.waiting.pop(chain))
-
-    def wake_next(self) -> None:
-        """There may be room again for one source more, whichever has waited longest."""
-        if not self.waiting:
-            return
-        chain, take = self.waiting.popitem(last=False)
-        if self._trunk.has_room(chain):
-            self._trunk.call_soon(take)
-        else:
-            self.waiting[chain] = take
-
-    def on_queued(self, chain: Chain) -> None:
-        """One of a source's links waits for its turn, where there are limits.
-
-        A chain below counts for its source as one that waits as long as something does anywhere
-        below it: else an endless source of links that each lead to some more would never wait.
-        """
-        parent = chain.parent
-        while parent is not None and parent._branches is not None:
-            parent._branches.queued += 1
-            if parent._branches.queued > 1:
-                return
-            parent = parent.parent
-
-    def on_left_queue(self, chain: Chain) -> None:
-        """It waits no more, and nothing below it."""
-        parent = chain.parent
-        while parent is not None and parent._branches is not None:
-            parent._branches.queued -= 1
-            self.wake(parent)
-            if parent._branches.queued:
-                return
-            parent = parent.parent
+        self.waiting = waiting  # sources, for room
 
     def branch(self, chain: Chain, below: Branches) -> None:
         """The chain becomes as many as its source has links."""

@@ -172,8 +172,8 @@ class RateLimiter:
         self._next = now + self._spacing if self._spacing else self._next
         self._last = before, (self._arrival, self._next)
 
-    def end(self) -> None:
-        """One has ended."""
+    def release(self) -> None:
+        """Note that one has ended."""
         self.active -= 1
 
     def undo(self) -> None:

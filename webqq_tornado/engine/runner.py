@@ -97,7 +97,6 @@ class Runner:
 
     Attributes:
         chains: those alive; `flows` of them only hold others together.
-        in_flight, delayed: requests sent and not answered; chains that wait for their time.
         queue, held: chains that wait for their turn, see `Scheduler`; or because they are paused.
         started, done, failed, cancelled: chains so far.
         first_error: what ended the first that has failed, unless somebody else was given it.
@@ -130,12 +129,12 @@ class Runner:
         self._idle_timeout: float = defaults["idle_timeout"]
         self._hears_responses = hears_responses
         self._shows_links = logger.isEnabledFor(logging.DEBUG)  # asked once: links are many
-        self._fan_out = FanOut(self)
-        self._waiting = self._fan_out.waiting  # sources
-        self._scheduler = Scheduler(self, self._fan_out, max_clients=max_clients, limits=limits)
-        self._quick_clients = self._scheduler.quick_clients
-        self._is_limited = self._scheduler.is_limited
-        self._dispatch = self._scheduler.dispatch
+        self._scheduler = Scheduler(max_clients=max_clients, limits=limits)
+        self._waiting = self._scheduler.waiting  # sources
+        self._fan_out = FanOut(self, self._waiting)
+        self._is_dispatching = False
+        self._timer: object | None = None  # for the next time at which a limit lets somebody go
+        self._timer_at: float | None = None
         self.has_room = self._scheduler.has_room
         self.call_soon = transport.call_soon
         self.call_later = ioloop.call_later
@@ -155,7 +154,7 @@ class Runner:
         self.chains: set[Chain] = set()
         self.queue = self._scheduler.queue
         self.held = self._scheduler.held
-        self.in_flight = self.delayed = self.flows = 0
+        self.flows = 0
         self.started = self.done = self.failed = self.cancelled = 0
         self.first_error: BaseException | None = None
         self.requests = self.responses = self.errors = self.retries = self.received = 0
@@ -172,6 +171,7 @@ class Runner:
         """End all chains; whoever awaits one gets `ClosedError`."""
         self._is_closed = True
         self._scheduler.close()
+        self._update_timer()
         for chain in tuple(self.chains):
             if chain.parent is None:
                 self.end(chain, State.CANCELLED, ClosedError("the stream was closed"))
@@ -187,22 +187,91 @@ class Runner:
                 )
                 self.end(chain, State.CANCELLED, error)
         self._closing_sockets.cut_short(session)
-        self._scheduler.end_session(session)
+        self._scheduler.forget_session(session)
 
     @property
-    def is_full(self) -> bool:
-        """No link at all could be sent or timed now."""
-        return self._scheduler.is_full
+    def in_flight(self) -> int:
+        """Requests sent and not answered."""
+        return self._scheduler.in_flight
+
+    @property
+    def delayed(self) -> int:
+        """Chains that wait for their time."""
+        return self._scheduler.delayed
+
+    # -- whose turn it is -----------------------------------------------------------------------
 
     def pause(self, chain: Chain | None) -> None:
         """Send nothing more for a chain and those below it, or for the whole flow."""
         self._scheduler.pause(chain)
-        self._quick_clients = self._scheduler.quick_clients
+        self._wake_sources()
 
     def resume(self, chain: Chain | None) -> None:
         """Go on where `pause` had stopped it."""
         self._scheduler.resume(chain)
-        self._quick_clients = self._scheduler.quick_clients
+        self._dispatch()
+        if self._scheduler.is_limited:
+            self._ask_sources()
+
+    def _dispatch(self) -> None:
+        """Send what has its turn; then there may be room for sources."""
+        self._send_queued()
+        if not self._scheduler.is_limited:  # else they wait for links of their own
+            self._ask_sources()
+
+    def _send_queued(self, chain: Chain | None = None) -> None:
+        """Send a chain that has its place, then whoever has their turn.
+
+        What hooks add while one is sent waits until that is done, so that it neither overtakes
+        nor recurses.
+        """
+        if self._is_dispatching:
+            return
+        scheduler = self._scheduler
+        self._is_dispatching = True
+        try:
+            while True:
+                if chain is None and self.queue:
+                    chain = scheduler.pop(self.time())
+                    if scheduler.woken:
+                        self._wake_sources()
+                if chain is None:
+                    break
+                self.submit(chain)
+                chain = None
+        finally:
+            self._is_dispatching = False
+        if self._timer is not None or (scheduler.is_limited and self.queue):
+            self._update_timer()
+
+    def _update_timer(self) -> None:
+        """Come back when the next may go: one timer, set anew only if that time has changed."""
+        at = self._scheduler.next_time if self._scheduler.is_limited else None
+        if at == self._timer_at:
+            return
+        if self._timer is not None:
+            self.remove_timeout(self._timer)
+        self._timer_at = at
+        self._timer = None
+        if at is not None:
+            self._timer = self.call_later(max(0.0, at - self.time()), self._on_turn_time)
+
+    def _on_turn_time(self) -> None:
+        self._timer = self._timer_at = None
+        self._dispatch()
+
+    def _ask_sources(self) -> None:
+        """Let the sources go on that wait for room, each once, as long as there is some."""
+        for _ in range(len(self._waiting)):
+            if self._scheduler.is_full or not self._waiting:
+                return
+            ask = self._scheduler.pop_source()
+            if ask is not None:
+                ask()
+
+    def _wake_sources(self) -> None:
+        for ask in self._scheduler.take_woken():
+            self.call_soon(ask)
 
     # -- a link's way -------------------------------------------------------------------------
 
@@ -255,24 +324,31 @@ class Runner:
         """Send the chain's request in so many seconds."""
         self.drop_transfer(chain)
         chain.state = State.DELAYED
-        self.delayed += 1
+        self._scheduler.delayed += 1
         chain._delay_timer = self._ioloop.call_later(delay, self._on_time, chain)
 
     def _on_time(self, chain: Chain) -> None:
         chain._delay_timer = None
-        self.delayed -= 1
+        self._scheduler.delayed -= 1
         self.send(chain)
-        self._scheduler.on_time_come()
+        if self._scheduler.was_full_of_delays:
+            self._ask_sources()
 
     def send(self, chain: Chain) -> None:
         """Send the chain's request now, or when it has its turn."""
-        if self.queue or self.in_flight >= self._quick_clients:
-            try:
-                self._scheduler.enqueue(chain)
-            except Exception as error:
-                self._on_not_sent(chain, error)
-        else:
+        scheduler = self._scheduler
+        if not self.queue and scheduler.in_flight < scheduler.quick_clients:
             self.submit(chain)
+            return
+        try:
+            if self._is_dispatching:
+                scheduler.push(chain)
+                return
+            has_place = scheduler.enqueue(chain, self.time())
+        except Exception as error:
+            self._on_not_sent(chain, error)
+            return
+        self._send_queued(chain if has_place else None)
 
     def submit(self, chain: Chain) -> None:
         """Send the chain's request now. What that raises is the link's error."""
@@ -317,7 +393,7 @@ class Runner:
             self._scheduler.refund(chain)
             self._transport.cancel(transfer)
             return
-        self.in_flight += 1
+        self._scheduler.in_flight += 1
         self.requests += 1
         chain._transfer = transfer
         chain.state = State.SENT
@@ -349,7 +425,7 @@ class Runner:
             self._scheduler.refund(chain)
             link.abandon()
             return
-        self.in_flight += 1
+        self._scheduler.in_flight += 1
         self.requests += 1
         chain._socket = link
         chain.state = State.SENT
@@ -394,19 +470,20 @@ class Runner:
 
     def leave_flight(self, chain: Chain, lane: Lane | None) -> None:
         """The chain's transfer has ended."""
-        self.in_flight -= 1
+        self._scheduler.in_flight -= 1
         chain._transfer = None
         chain._lane = lane
-        self._scheduler.end(chain)
+        self._scheduler.release(chain, self.time())
         if self.queue or self._waiting:
             self.call_soon(self._dispatch)
 
     def _on_result(self, chain: Chain, result: Response | Exception, lane: Lane | None) -> None:
-        self.in_flight -= 1
+        scheduler = self._scheduler
+        scheduler.in_flight -= 1
         chain._transfer = None
         chain._lane = lane
-        if self._is_limited:
-            self._scheduler.end(chain)
+        if scheduler.is_limited:
+            scheduler.release(chain, self.time())
         if self.queue or self._waiting:
             self._dispatch()
             if chain.state.is_final:  # a source that got the room has ended it
@@ -504,7 +581,8 @@ class Runner:
                     self.drop_transfer(chain)
                 chain._readback, chain._errback = next_readback, None
                 chain.steps += 1
-                if self.queue or self.in_flight >= self._quick_clients:
+                scheduler = self._scheduler
+                if self.queue or scheduler.in_flight >= scheduler.quick_clients:
                     self.send(chain)
                 else:
                     self.submit(chain)
@@ -859,30 +937,33 @@ class Runner:
 
     def _release(self, chain: Chain) -> None:
         """Take back transfer, timers, task, place in the queue, source."""
+        scheduler = self._scheduler
         if chain._deadline_timer is not None:
             self._ioloop.remove_timeout(chain._deadline_timer)
         if chain._delay_timer is not None:
             self._ioloop.remove_timeout(chain._delay_timer)
-            self.delayed -= 1
+            scheduler.delayed -= 1
         if chain._transfer is not None:
-            self.in_flight -= 1
+            scheduler.in_flight -= 1
             self._transport.cancel(chain._transfer)
-            self._scheduler.end(chain)
+            scheduler.release(chain, self.time())
         if chain._socket is not None:
             chain._socket.abandon()
             chain._socket = None
-            self.in_flight -= 1
-            self._scheduler.end(chain)
-        self._scheduler.discard(chain)
-        if chain.is_paused:
-            self._quick_clients = self._scheduler.quick_clients
+            scheduler.in_flight -= 1
+            scheduler.release(chain, self.time())
+        scheduler.discard(chain)
+        if scheduler.woken:
+            self._wake_sources()
         if (self.queue or self._waiting) and not self._is_closed:
             self.call_soon(self._dispatch)
         below, chain._branches = chain._branches, None
         if below is not None:
             if below.queued:
-                self._fan_out.on_left_queue(chain)
+                scheduler.uncount_queued(chain)
             self._fan_out.leave(chain, below)
+        if scheduler.woken:
+            self._wake_sources()
         if chain._task is not None:
             self.stop_task(chain)
         if inspect.iscoroutine(chain._awaited):

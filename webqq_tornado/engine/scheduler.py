@@ -1,23 +1,29 @@
 """Whose turn it is: chains that wait for a slot, for their host's or session's time, or paused.
 
-`enqueue` is where a link waits that may not be sent at once; `dispatch` sends those whose turn has
-come. In which order is `FairQueue`'s matter. There is one timer, for the next time at which a rate
-or a spacing lets somebody go.
+The runner puts a link that may not be sent at once in here by `enqueue`, and asks `pop` who is
+next whenever something has changed: a request has ended, a time has come, somebody goes on after a
+pause. In which order is `FairQueue`'s matter. Nothing here sends, waits or reads a clock.
 
 Sources of links are held back here, too: they are asked for more only when `has_room` says so.
 Without limits that is when a link could be sent now. With limits hosts differ, and a source whose
 links go to a slow one must not keep those of others from being asked: each may have a few links
 in the queue, and more while the queue as a whole is short.
+
+- *A source waits for its own links.* With limits it is woken when one of them leaves the queue, not
+  by each request that ends: of a thousand sources, most of whose hosts are slow, all but a few
+  would look in vain. `woken` are those that the runner is to ask, at the loop's next turn.
+- *What was popped may not be sent after all*: its credentials are being renewed, the breaker
+  refuses it, a hook ends it. It gives its place back by `refund`, or the login that it waits for
+  would wait behind it, for the time of the same host.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from .chain import Chain, State
 from .fairqueue import FairQueue
-from .fanout import FanOut
 from .limits import Limits
 from .session import Session
 
@@ -32,200 +38,202 @@ _AHEAD = 16
 _AHEAD_OF_ALL = 1024
 
 
-class Sender(Protocol):
-    """What this needs of the runner."""
-
-    in_flight: int
-    delayed: int
-
-    def submit(self, chain: Chain) -> None:
-        """Send the chain's request now."""
-
-    def time(self) -> float:
-        """Seconds, of a clock that does not go back."""
-
-    def call_later(self, delay: float, function: Callable[..., object]) -> object:
-        """In so many seconds."""
-
-    def remove_timeout(self, timer: object) -> None:
-        """Do not call it."""
-
-
 class Scheduler:
     """Chains that have a link to send and wait.
 
     Args:
-        sender: the runner.
-        fan_out: the sources.
         max_clients: requests in flight at most.
         limits: of hosts and sessions.
 
     Attributes:
+        in_flight, delayed: requests sent and not answered, and chains that wait for their time; the
+            runner counts them.
         queue: chains that wait for their turn.
         held: chains with a link to send that are paused.
+        waiting: sources that wait for room, and what asks them for more.
+        woken: likewise, of those that may have room now and are to be asked.
         is_limited: hosts or sessions have limits.
         is_paused: the whole flow is.
         quick_clients: requests in flight below which a link need not ask here while the queue
             is empty; 0 if it always has to.
+        release: by `release(chain, now)` the place of a chain whose request has ended is free.
     """
 
-    def __init__(
-        self, sender: Sender, fan_out: FanOut, *, max_clients: int, limits: Limits | None
-    ) -> None:
-        self._sender = sender
-        self._fan_out = fan_out
+    def __init__(self, *, max_clients: int, limits: Limits | None) -> None:
         self._max_clients = max_clients
         self._fair = FairQueue[Chain](limits)
         self._paused: set[Chain] = set()
-        self._is_letting_go = False
         self._now = 0.0  # when somebody had a turn
         self._is_closed = False
-        self._timer: object | None = None
-        self._timer_at: float | None = None
+        self.in_flight = self.delayed = 0
         self.is_limited = limits is not None and limits.is_selective
         self.queue: Mapping[Chain, object] = self._fair.members
         self.held: dict[Chain, None] = {}
+        self.waiting: OrderedDict[Chain, Callable[[], None]] = OrderedDict()
+        self.woken: list[Callable[[], None]] = []
         self.is_paused = False
-
-    @property
-    def quick_clients(self) -> int:
-        """See above."""
-        is_gated = self.is_limited or self.is_paused or self._paused
-        return 0 if is_gated else self._max_clients
+        self.quick_clients = 0 if self.is_limited else max_clients
+        self.release = self._fair.release
 
     def close(self) -> None:
-        """Nobody goes any more."""
+        """Let nobody go any more."""
         self._is_closed = True
-        self._stop_timer()
 
     # -- waiting --------------------------------------------------------------------------------
 
-    def enqueue(self, chain: Chain) -> None:
-        """The chain has a link to send, which may go at once or have to wait."""
-        self._push(chain)
-        if self.is_limited:
-            self.dispatch()
-        else:
-            self._let_go()
+    def enqueue(self, chain: Chain, now: float) -> bool:
+        """Let the chain go at once if nobody waits and its limits allow that, else queue it.
 
-    def discard(self, chain: Chain) -> None:
-        """The chain has ended: it waits no more."""
-        if self._fair.remove(chain):
-            self._left_queue(chain)
-        self.held.pop(chain, None)
-        self._paused.discard(chain)
+        Args:
+            chain: with a link to send.
+            now: seconds.
 
-    def end(self, chain: Chain) -> None:
-        """What the chain had sent has ended."""
-        self._fair.end(chain, self._sender.time())
-
-    def end_session(self, session: Session) -> None:
-        """A session is over, and its chains have ended."""
-        self._fair.end_session(session)
-
-    def refund(self, chain: Chain) -> None:
-        """The chain has its turn, and nothing to send.
-
-        It may have to wait for a login, whose own links go to the same host.
+        Returns:
+            True: it has its place, and is to be sent.
         """
-        self._fair.refund(chain, self._now)
+        waits = self.queue or self.waiting or self._paused or self.is_paused or self._is_closed
+        if self.is_limited and not waits and self.in_flight < self._max_clients:
+            chain.state = State.QUEUED
+            host = (chain._hop or chain._request).host
+            # The way through the queue would come to the same, by three times as many calls.
+            if self._fair.start(chain, chain.session, host, now):
+                self._now = now
+                return True
+        self.push(chain)
+        return False
 
-    def dispatch(self) -> None:
-        """Whose turn it is may go; when nobody waits any more, sources are asked for more."""
-        self._let_go()
-        if self.is_limited:
-            self._set_timer()  # sources wait for links of their own: see _left_queue
-        else:
-            self._fan_out.dispatch()
-
-    def _push(self, chain: Chain) -> None:
+    def push(self, chain: Chain) -> None:
+        """Queue a chain, or hold it if it is paused."""
         chain.state = State.QUEUED
-        host = (
-            chain._hop or chain._request
-        ).host  # raises, if at all, before anything else is done
+        # Raises, if at all, before anything else is done.
+        host = (chain._hop or chain._request).host
         if self._paused and _is_held(chain):
             self.held[chain] = None
             return
         self._fair.push(chain, chain.session, host, chain._priority)
         if self.is_limited:
-            self._fan_out.on_queued(chain)
+            self._count_queued(chain)
 
-    def _let_go(self) -> None:
-        if self._is_letting_go:
-            return  # called by what was sent here
-        self._is_letting_go = True
-        try:
-            while self.queue and self._may_send:
-                self._now = self._sender.time()
-                chain = self._fair.pop(self._now)
-                if chain is None:
-                    break
-                self._left_queue(chain)
-                self._sender.submit(chain)
-        finally:
-            self._is_letting_go = False
+    def pop(self, now: float) -> Chain | None:
+        """Choose the next chain that is to be sent, which has its place then.
+
+        Args:
+            now: seconds.
+
+        Returns:
+            None: nobody waits who may go now.
+        """
+        if self._is_closed or self.is_paused or self.in_flight >= self._max_clients:
+            return None
+        chain = self._fair.pop(now)
+        if chain is not None:
+            self._now = now
+            self._on_left_queue(chain)
+        return chain
+
+    def discard(self, chain: Chain) -> None:
+        """Forget a chain that has ended: it waits no more."""
+        if self._fair.remove(chain):
+            self._on_left_queue(chain)
+        self.held.pop(chain, None)
+        if chain in self._paused:
+            self._paused.discard(chain)
+            self._update_quick_clients()
+
+    def refund(self, chain: Chain) -> None:
+        """Take back the place of the chain that got the last one: it was not sent."""
+        self._fair.refund(chain, self._now)
+
+    def forget_session(self, session: Session) -> None:
+        """Forget a session that is closed, and whose chains have ended."""
+        self._fair.forget_session(session)
 
     @property
-    def _may_send(self) -> bool:
-        is_stopped = self._is_closed or self.is_paused
-        return not is_stopped and self._sender.in_flight < self._max_clients
+    def next_time(self) -> float | None:
+        """When `pop` may have somebody whom it has not now, in seconds.
 
-    def _left_queue(self, chain: Chain) -> None:
-        if not self.is_limited:
-            return
-        self._fan_out.on_left_queue(chain)
-        if len(self.queue) < _AHEAD_OF_ALL:
-            self._fan_out.wake_next()
-
-    # -- the next time that something may go ----------------------------------------------------
-
-    def _set_timer(self) -> None:
-        at = self._fair.next_time if self.queue and not self._is_closed else None
-        if at == self._timer_at:
-            return
-        self._stop_timer()
-        if at is not None:
-            delay = max(0.0, at - self._sender.time())
-            self._timer_at = at
-            self._timer = self._sender.call_later(delay, self._on_time)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._sender.remove_timeout(self._timer)
-        self._timer = self._timer_at = None
-
-    def _on_time(self) -> None:
-        self._timer = self._timer_at = None
-        self.dispatch()
+        None: not before a request has ended, or something is queued.
+        """
+        return self._fair.next_time if self.queue and not self._is_closed else None
 
     # -- sources --------------------------------------------------------------------------------
 
     @property
     def is_full(self) -> bool:
         """No link at all could be sent or timed now."""
-        if self._is_closed or self.is_paused or self._sender.delayed >= _MAX_DELAYED:
+        if self._is_closed or self.is_paused or self.delayed >= _MAX_DELAYED:
             return True
         if self.is_limited:
             return False
-        return bool(self.queue) or self._sender.in_flight >= self._max_clients
+        return bool(self.queue) or self.in_flight >= self._max_clients
+
+    @property
+    def was_full_of_delays(self) -> bool:
+        """The delay that is over may be the one that sources have waited for."""
+        return self.delayed == _MAX_DELAYED - 1
 
     def has_room(self, chain: Chain) -> bool:
-        """One more link below the chain could be sent or timed now, or have its turn soon."""
+        """Whether one more link below the chain could be sent or timed now, or soon."""
         if self.is_full or (self._paused and _is_held(chain)):
             return False
         if not self.is_limited or chain._branches is None:
             return True
         return chain._branches.queued < _AHEAD or len(self.queue) < _AHEAD_OF_ALL
 
-    def on_time_come(self) -> None:
-        """A delay is over, which sources may have waited for."""
-        if self._sender.delayed == _MAX_DELAYED - 1:
-            self._fan_out.dispatch()
+    def pop_source(self) -> Callable[[], None] | None:
+        """Choose the source that has waited longest; None, if it has no room: it is the last then.
+
+        Raises:
+            KeyError: none waits.
+        """
+        chain, ask = self.waiting.popitem(last=False)
+        if self.has_room(chain):
+            return ask
+        self.waiting[chain] = ask
+        return None
+
+    def take_woken(self) -> list[Callable[[], None]]:
+        """Take the sources that are to be asked."""
+        woken, self.woken = self.woken, []
+        return woken
+
+    def _count_queued(self, chain: Chain) -> None:
+        """Count a link for its source, and the one above, where there are limits.
+
+        A chain below counts for its source as one that waits as long as something does anywhere
+        below it: else an endless source of links that each lead to some more would never wait.
+        """
+        parent = chain.parent
+        while parent is not None and parent._branches is not None:
+            parent._branches.queued += 1
+            if parent._branches.queued > 1:
+                return
+            parent = parent.parent
+
+    def uncount_queued(self, chain: Chain) -> None:
+        """Note that neither the chain nor anything below it waits any more."""
+        parent = chain.parent
+        while parent is not None and parent._branches is not None:
+            parent._branches.queued -= 1
+            if parent in self.waiting and self.has_room(parent):
+                self.woken.append(self.waiting.pop(parent))
+            if parent._branches.queued:
+                return
+            parent = parent.parent
+
+    def _on_left_queue(self, chain: Chain) -> None:
+        if not self.is_limited:
+            return
+        self.uncount_queued(chain)
+        if self.waiting and len(self.queue) < _AHEAD_OF_ALL:
+            ask = self.pop_source()  # one: the next is woken by the next that leaves
+            if ask is not None:
+                self.woken.append(ask)
 
     # -- pauses ---------------------------------------------------------------------------------
 
     def pause(self, chain: Chain | None) -> None:
-        """Send nothing more for a chain and those below it, or for the whole flow."""
+        """Let nothing go of a chain and those below it, or of the whole flow."""
         if chain is None:
             self.is_paused = True
         elif not chain.done:
@@ -233,24 +241,27 @@ class Scheduler:
             self._paused.add(chain)
             for queued in tuple(self.queue):
                 if _is_held(queued) and self._fair.remove(queued):
-                    self._left_queue(queued)
+                    self._on_left_queue(queued)
                     self.held[queued] = None
+        self._update_quick_clients()
 
     def resume(self, chain: Chain | None) -> None:
-        """Go on where `pause` had stopped it."""
+        """Queue what was held; the runner is to `pop` then."""
         if chain is None:
             self.is_paused = False
         else:
             chain.is_paused = False
             self._paused.discard(chain)
+        self._update_quick_clients()
         # All are in the queue before the first is sent: hooks may end others, and priorities
         # hold among those that were paused, too.
         for held in [held for held in self.held if not _is_held(held)]:
             del self.held[held]
-            self._push(held)
-        self.dispatch()
-        if self.is_limited:
-            self._fan_out.dispatch()
+            self.push(held)
+
+    def _update_quick_clients(self) -> None:
+        is_gated = self.is_limited or self.is_paused or self._paused
+        self.quick_clients = 0 if is_gated else self._max_clients
 
 
 def _is_held(chain: Chain | None) -> bool:
