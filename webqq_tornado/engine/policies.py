@@ -201,7 +201,8 @@ class Policies:
         if link is None:
             link = self.links[chain] = LinkState()
         if link.step != chain.steps:
-            self._give_back(link)
+            if link.admitted is not None:
+                self._give_back(link)
             link.reset(chain.steps, self._time())
         try:
             asked: Request = chain._hop or chain._request

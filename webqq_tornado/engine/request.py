@@ -7,6 +7,7 @@ takes: an `urllib.request.Request` (as in 2013), a `tornado.httpclient.HTTPReque
 
 from __future__ import annotations
 
+import functools
 import os
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -328,7 +329,7 @@ class Request:
         is_told_early = self.stream or self.channel is not None
         return is_told_early or any(one is not None for one in limits)
 
-    @property
+    @functools.cached_property  # limits, breaker and outcome ask for it, each time it is sent
     def host(self) -> str:
         """The URL's host in normal form, with the port if it is not the scheme's own."""
         return self.url.split("/", 3)[2].rpartition("@")[2]

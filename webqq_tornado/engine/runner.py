@@ -14,7 +14,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from tornado.ioloop import IOLoop
 
@@ -362,17 +362,18 @@ class Runner:
                     self._send_nothing(chain, step)
                     return
                 request = step
-            if request.compiled is not PLAIN:  # it says more than a URL
-                if request.is_socket and self._transport.has_sockets:
+            compiled = request.compiled
+            if compiled is not PLAIN:  # it says more than a URL
+                if compiled is None or compiled.key is not self._options_key:
+                    compiled = self._compiled(request)
+                options, idle = compiled.options, compiled.idle_timeout
+                if compiled.is_socket:
                     self._open_socket(chain, request)
                     return
-                options = self._options_of(request)
                 if chain._hop is not None and chain._redirects.crosses:
                     options = without_credentials(options)  # those of the defaults
-                if request.is_streamed:
-                    idle = _STREAM_IDLE_TIMEOUT
-                    outcome = _Streamed(self, chain) if request.stream else outcome
-                idle = idle if request.idle_timeout is None else request.idle_timeout
+                if request.stream:
+                    outcome = _Streamed(self, chain)
             transfer = self._transport.submit(
                 request,
                 options,
@@ -457,16 +458,17 @@ class Runner:
             chain._socket = None
             self.leave_flight(chain, chain._lane)
 
-    def _options_of(self, request: Request) -> Options:
-        # Kept on the request, so that one sent again is neither compiled nor compared again.
-        compiled = request.compiled
-        if compiled is not None and compiled[0] is self._options_key:
-            return compiled[1]  # type: ignore[no-any-return]
-        options = self._compile(request)
+    def _compiled(self, request: Request) -> _Compiled:
+        is_socket = request.is_socket and self._transport.has_sockets
+        options = self._plain_options if is_socket else self._compile(request)
         if options == self._plain_options:
-            options = self._plain_options
-        object.__setattr__(request, "compiled", (self._options_key, options))
-        return options
+            options = self._plain_options  # to be compared by identity
+        idle = request.idle_timeout
+        if idle is None:
+            idle = _STREAM_IDLE_TIMEOUT if request.is_streamed else self._idle_timeout
+        compiled = _Compiled(self._options_key, options, idle, is_socket)
+        object.__setattr__(request, "compiled", compiled)
+        return compiled
 
     def leave_flight(self, chain: Chain, lane: Lane | None) -> None:
         """The chain's transfer has ended."""
@@ -1020,6 +1022,19 @@ class Runner:
             message,
             exc_info=trace,
         )
+
+
+class _Compiled(NamedTuple):
+    """All that a runner has to know of a request to send it.
+
+    Kept on the request, so that one sent again is neither compiled nor compared again. For another
+    runner, whose defaults may differ, it is made anew.
+    """
+
+    key: object  # of the runner that made it
+    options: Options
+    idle_timeout: float
+    is_socket: bool
 
 
 class _Streamed:

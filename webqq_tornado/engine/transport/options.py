@@ -325,7 +325,9 @@ class Compiler:
         return _inflating(request, options)
 
 
-_SAID_BY_NEARLY_ALL = frozenset({"url", "method", "headers", "body", "is_special", "compiled"})
+_SAID_BY_NEARLY_ALL = frozenset(
+    {"url", "method", "headers", "body", "is_special", "compiled", "host"}
+)
 
 
 def _multiplexing(version: str | None) -> Options:
