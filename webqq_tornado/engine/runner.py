@@ -733,10 +733,7 @@ class Runner:
     def _goes_on(self, chain: Chain, result: Response | Exception, step: After) -> bool:
         """Do what the policies say of an outcome; False: it stands."""
         if isinstance(step, Renew) and self._policies is not None:
-            try:
-                self._begin_renewal(chain, step.renewal)
-            except BaseException as error:
-                self._fail_or_raise(chain, error)
+            if not self._has_begun_renewal(chain, step.renewal):
                 return True
             step = self._policies.retry(chain, result)
         if step is READ:
@@ -745,14 +742,15 @@ class Runner:
         return True
 
     def _do_after(self, chain: Chain, step: After) -> None:
+        if isinstance(step, Fail):
+            self._fail_or_raise(chain, step.error)
+            return
         try:
             if isinstance(step, Again):
                 self._send_again(chain, step)
             elif isinstance(step, Wait):
                 self._wait_for(chain, step.renewal)
-            elif isinstance(step, Fail):
-                self._fail_or_raise(chain, step.error)
-        except Exception as error:
+        except BaseException as error:  # of `on_retry`, or of the credentials
             self._fail_or_raise(chain, error)
 
     def _fail_or_raise(self, chain: Chain, error: BaseException) -> None:
@@ -779,6 +777,15 @@ class Runner:
         renewal.waiting[chain] = None
         if renewal.chain is None:
             self._begin_renewal(chain, renewal)
+
+    def _has_begun_renewal(self, chain: Chain, renewal: Renewal) -> bool:
+        """Begin it; False: what that has raised is the error of the chain's link."""
+        try:
+            self._begin_renewal(chain, renewal)
+        except BaseException as error:
+            self._fail_or_raise(chain, error)
+            return False
+        return True
 
     def _begin_renewal(self, chain: Chain, renewal: Renewal) -> None:
         """Renew credentials, in a chain of their own that goes before what waits for it."""
@@ -811,8 +818,7 @@ class Runner:
             return False
         step = self._policies.after_logout(chain)
         if isinstance(step, Renew):  # for others: it cannot be sent again itself
-            self._begin_renewal(chain, step.renewal)
-            return False
+            return not self._has_begun_renewal(chain, step.renewal)
         if step is READ:
             return False
         self._do_after(chain, step)
