@@ -7,11 +7,10 @@ to the server (RFC 9112, 11.2): so they are checked, and left to libcurl where i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.message import Message
 from typing import Any, Protocol
 
-from .body import Multipart, size_of
 from .urls import normal_host
 from .validation import Headers
 
@@ -42,8 +41,15 @@ class Framed(Protocol):
         """For the proxy alone."""
 
 
-def settle_headers(request: Framed) -> dict[str, Any]:
+def settle_headers(
+    request: Framed, *, is_form: bool, size_of: Callable[[Any], int | None]
+) -> dict[str, Any]:
     """The arguments of the request that its headers change, these among them.
+
+    Args:
+        request: with headers.
+        is_form: its body is a `Multipart`, which libcurl frames.
+        size_of: bytes in a body of another kind, if that can be told.
 
     Raises:
         ValueError: a header contradicts another one, or the body; says which, and the remedy.
@@ -52,13 +58,14 @@ def settle_headers(request: Framed) -> dict[str, Any]:
         raise ValueError("header Host comes more than once: give one (RFC 9112, 3.2)")
     pairs = _without(request.header_pairs, *_DROPPED)
     settled: dict[str, Any] = {
-        "headers": tuple((name, _settled(name, value, request.body)) for name, value in pairs)
+        "headers": tuple((name, _settled(name, value, is_form)) for name, value in pairs)
     }
     lengths, codings = _values(request, "content-length"), _values(request, "transfer-encoding")
     if codings:
         _check_coding(request, codings, lengths)
     if lengths:
-        settled.update(_size(request, lengths))
+        length = _length(lengths)
+        settled.update({} if is_form else _size(request, length, size_of))
     if own := _values(request, "proxy-authorization"):
         settled["proxy_headers"] = _for_the_proxy(request, own)
     return settled
@@ -68,10 +75,10 @@ def settle_headers(request: Framed) -> dict[str, Any]:
 _DROPPED = ("content-length", "proxy-authorization")
 
 
-def _settled(name: str, value: str, body: object) -> str:
+def _settled(name: str, value: str, is_form: bool) -> str:
     if name.lower() == "host" and not value.isascii():
         return normal_host(value)
-    if name.lower() == "content-type" and isinstance(body, Multipart):
+    if name.lower() == "content-type" and is_form:
         return _multipart_type(value)
     return value
 
@@ -109,13 +116,15 @@ def _check_coding(request: Framed, codings: list[str], lengths: list[str]) -> No
         raise ValueError("header Transfer-Encoding is of a body, and there is none: leave it out")
 
 
-def _size(request: Framed, lengths: list[str]) -> dict[str, int]:
-    """Options for a `Content-Length` that libcurl cannot compute."""
+def _length(lengths: list[str]) -> int:
     if len({value.lstrip("0") for value in lengths}) > 1 or not _LENGTH.fullmatch(lengths[0]):
         raise ValueError(f"header Content-Length is one number, not {', '.join(lengths)!r}")
-    length, body = int(lengths[0]), request.body
-    if isinstance(body, Multipart):
-        return {}
+    return int(lengths[0])
+
+
+def _size(request: Framed, length: int, size_of: Callable[[Any], int | None]) -> dict[str, int]:
+    """Options for a `Content-Length` that libcurl cannot compute."""
+    body = request.body
     is_counted = body is None or isinstance(body, bytes)
     size = len(body or b"") if is_counted else request.body_size
     if size is None:

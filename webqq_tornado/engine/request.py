@@ -16,7 +16,7 @@ from typing import Any
 
 from tornado.httpclient import HTTPRequest
 
-from .body import BodySource, Multipart, Source, checked_multipart, is_source, source_of
+from .body import BodySource, Multipart, Source, checked_multipart, is_source, size_of, source_of
 from .errors import safe_url
 from .framing import settle_headers
 from .interop import from_tornado, from_urllib
@@ -256,8 +256,9 @@ class Request:
             given["proxy_headers"] = checked_headers(self.proxy_headers)
         if self.headers:
             given["headers"], is_ruled = settled_headers(self.headers)
-            if is_ruled or isinstance(self.body, Multipart):
-                given.update(settle_headers(self))
+            is_form = isinstance(self.body, Multipart)
+            if is_ruled or is_form:
+                given.update(settle_headers(self, is_form=is_form, size_of=size_of))
 
     def _check_what_excludes_each_other(self) -> None:
         if self.method in ("HEAD", "CONNECT"):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from .errors import safe_url
+from .secrets import safe_url
 
 __all__ = ["host_of", "is_normal", "join_url", "normal_host", "normal_url", "origin_of"]
 
