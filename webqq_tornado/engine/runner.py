@@ -12,8 +12,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import logging
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from typing import Any, NamedTuple
 
 from tornado.ioloop import IOLoop
@@ -22,28 +30,43 @@ from .chain import (
     Branches,
     Chain,
     Errback,
+    Gather,
     Kept,
     Link,
     Next,
     State,
     checked_link,
-    described,
     next_of,
 )
 from .errors import (
     AuthError,
     ClosedError,
     DeadlineError,
-    LinkError,
     LoggedOut,
     StreamError,
-    safe_url,
 )
 from .eventloop import asyncio_loop_of
-from .fanout import FanOut
+from .fanout import (
+    TAKEN_AT_ONCE,
+    add_branch,
+    branch_link,
+    break_off,
+    close_async_source,
+    close_source,
+    drop_branch,
+    hand_over,
+    is_over,
+    last_branch,
+    move_branches,
+    next_item,
+    only_link,
+    only_waits,
+    raiser,
+    results_of,
+)
 from .hooks import Breaker, Hooks, Retry
 from .limits import Limits
-from .merging import merge_into_parent
+from .merging import heir_of, merge_into_parent
 from .policies import (
     READ,
     After,
@@ -58,11 +81,12 @@ from .policies import (
 )
 from .redirects import STATUSES, Redirects, is_redirect
 from .renewal import Renewal, close_renewal
+from .reports import log_error, log_link, logs_links
 from .request import PLAIN, Request
 from .response import Response, StreamedResponse
 from .scheduler import Scheduler
 from .session import Session
-from .tracebacks import cut_callers, first_line
+from .tracebacks import cut_callers
 from .transport.curl import Transport
 from .transport.lane import Lane
 from .transport.options import Compiler, Options, without_credentials
@@ -72,8 +96,6 @@ from .waiting import make_task, wait
 from .websocket.closing import ClosingSockets
 
 __all__ = ["Runner"]
-
-logger = logging.getLogger("webqq_tornado.engine")
 
 #: Seconds without a byte after which a body that is not held in memory is given up: it has no
 #: limit in total.
@@ -128,10 +150,9 @@ class Runner:
         self._options_key = object()  # marks what this runner compiled for a request
         self._idle_timeout: float = defaults["idle_timeout"]
         self._hears_responses = hears_responses
-        self._shows_links = logger.isEnabledFor(logging.DEBUG)  # asked once: links are many
+        self._shows_links = logs_links()
         self._scheduler = Scheduler(max_clients=max_clients, limits=limits)
         self._waiting = self._scheduler.waiting  # sources
-        self._fan_out = FanOut(self, self._waiting)
         self._is_dispatching = False
         self._timer: object | None = None  # for the next time at which a limit lets somebody go
         self._timer_at: float | None = None
@@ -495,7 +516,7 @@ class Runner:
     def take(self, chain: Chain, result: Response | Exception) -> None:
         """Read the response, or deal with the error."""
         if self._shows_links:
-            _show_link(chain, result)
+            log_link(chain, result)
         if isinstance(result, Response):
             self.responses += 1
             self.received += len(result.body)
@@ -622,9 +643,9 @@ class Runner:
                 self.begin(chain, checked_link(link, origin, base))
             elif isinstance(link, Branches):
                 self.drop_transfer(chain)
-                chain = self._fan_out.merged(chain)
+                chain = self._merge_upwards(chain)
                 chain.response, link.base = response, base
-                self._fan_out.branch(chain, link)
+                self._branch(chain, link)
             else:
                 chain._awaited = link
                 self.start_task(chain, self._await_reader(chain, link, origin, response, base))
@@ -824,6 +845,200 @@ class Runner:
         self._do_after(chain, step)
         return True
 
+    # -- several links --------------------------------------------------------------------------
+
+    def _branch(self, chain: Chain, below: Branches) -> None:
+        """Make the chain as many as its source has links."""
+        chain.state = State.WAITING
+        chain._branches = below
+        source = below.source
+        if isinstance(source, AsyncIterator):
+            self.start_task(chain, self._feed_async(chain, below, source))
+        elif source is not None:
+            link = None if below.gather is not None else only_link(chain, below, source)
+            if link is not None:
+                chain._branches = None
+                self.count(chain)
+                self.begin(chain, link)
+            elif not chain.done:
+                self._feed(chain, below)
+
+    def _feed(self, chain: Chain, below: Branches) -> None:
+        """Begin links of the chain's source, as long as there is room."""
+        for _ in range(TAKEN_AT_ONCE):
+            if chain._branches is not below or not isinstance(below.source, Iterator):
+                return  # it has ended, or gone on
+            if not self._scheduler.has_room(chain):
+                self._waiting[chain] = functools.partial(self._feed, chain, below)
+                return
+            self._feed_one(chain, below, below.source)
+        self.call_soon(self._feed, chain, below)
+
+    def _feed_one(self, chain: Chain, below: Branches, source: Iterator[object]) -> None:
+        try:
+            item = next_item(below, source)
+            if chain._branches is below:
+                self._begin_branch(chain, below, item)
+            else:  # the source has ended its own chain
+                close_source(chain, source)
+        except StopIteration:
+            self._on_exhausted(chain, below)
+        except Exception as error:
+            self._on_source_error(chain, below, error)
+            close_source(chain, source)
+        except BaseException as error:
+            self.interrupt(chain, error)
+
+    async def _feed_async(
+        self, chain: Chain, below: Branches, source: AsyncIterator[object]
+    ) -> None:
+        chain._task = asyncio.current_task()  # an eager task runs before anybody has it
+        try:
+            async for item in source:
+                if chain._branches is below:
+                    self._begin_branch(chain, below, item)
+                while chain._branches is below and not self._scheduler.has_room(chain):
+                    await self._room_for(chain)
+                if chain._branches is not below:
+                    break  # it has ended, or gone on
+            self._on_exhausted(chain, below)
+        except asyncio.CancelledError:
+            if chain._branches is below:
+                self.end(chain, State.CANCELLED)
+            raise
+        except Exception as error:
+            self._on_source_error(chain, below, error)
+        finally:
+            await close_async_source(chain, source)
+
+    async def _room_for(self, chain: Chain) -> None:
+        room = asyncio.get_running_loop().create_future()
+        self._waiting[chain] = functools.partial(_wake, room)
+        await room
+
+    def _begin_branch(self, parent: Chain, below: Branches, item: object) -> None:
+        link = branch_link(below, item)
+        self.begin(self._new_branch(parent, below, link.name), link)
+
+    def _new_branch(self, parent: Chain, below: Branches, name: str | None) -> Chain:
+        below.count += 1
+        branch = self.new_chain(name or f"{parent.name}.{below.count}", parent.session, parent)
+        add_branch(parent, below, branch)
+        return branch
+
+    def _on_exhausted(self, chain: Chain, below: Branches) -> None:
+        if chain._branches is below:
+            below.source = chain._task = None
+            self._conclude_soon(chain if is_over(chain) else None)
+            self._merge_what_waits(chain)
+
+    def _on_source_error(self, chain: Chain, below: Branches, error: Exception) -> None:
+        """Begin what the errback makes of a source's error, as one more branch."""
+        if chain._branches is not below:
+            return
+        below.source = chain._task = None
+        if below.gather is not None:
+            self._conclude_soon(chain if break_off(below, error) else None)
+            return
+        origin = self.errback_of(chain)
+        try:
+            result = self.handle_error(chain, error)
+        except Exception as final:
+            # Now: the others below may have no end.
+            log_error(chain, final)
+            self.count(chain)
+            below.error, below.is_logged = below.error or final, True
+        except BaseException as final:
+            self.interrupt(chain, final)
+            return
+        else:
+            if result is not None and not chain.done:
+                branch = self._new_branch(chain, below, None)
+                branch.state = State.READING
+                branch._is_failing = True
+                self.follow(branch, result, origin, None, below.base)
+        self._conclude_soon(chain if is_over(chain) else None)
+
+    def _on_branch_ended(self, branch: Chain) -> None:
+        parent = branch.parent
+        self._conclude_soon(drop_branch(branch))
+        if parent is not None and parent._branches is not None:
+            self._merge_what_waits(parent)
+
+    def _conclude_soon(self, chain: Chain | None) -> None:
+        """End a chain whose branches have ended, or go on if they were gathered."""
+        below = None if chain is None else heir_of(chain)._branches
+        if chain is not None and below is not None:
+            # Not from here: chains may hang below chains deeper than Python's stack.
+            self.call_soon(self._conclude, chain, below)
+
+    def _conclude(self, chain: Chain, below: Branches) -> None:
+        chain = heir_of(chain)
+        if chain._branches is not below:
+            return  # it has ended, or gone on
+        if below.gather is not None:
+            self._join(chain, below, below.gather)
+        elif not below.alive:
+            state = State.DONE if below.error is None else State.FAILED
+            self.end(chain, state, below.error)
+
+    def _join(self, chain: Chain, below: Branches, gather: Gather) -> None:
+        """Go on with a chain whose links were gathered: all have ended, or something has failed."""
+        for branch in tuple(below.alive):  # where one has failed, the others are not asked
+            branch.cancel()
+        self._leave_source(chain, below)
+        if chain.done:  # by what a source does when it is closed
+            return
+        chain._branches = None
+        chain._errback = gather.errback
+        if below.error is not None:
+            self.join(chain, raiser(below.error))
+        elif gather.readback is not None:
+            self.join(chain, gather.readback, results_of(below))
+        else:
+            self.end(chain, State.DONE)
+
+    def _leave_source(self, chain: Chain, below: Branches) -> None:
+        """Close the source of a chain that has ended, or goes on from what was below it."""
+        self._waiting.pop(chain, None)
+        source, below.source = below.source, None
+        if isinstance(source, AsyncIterator):
+            self.stop_task(chain)  # which closes it
+        elif source is not None:
+            close_source(chain, source)
+
+    def _merge_upwards(self, chain: Chain) -> Chain:
+        """Find the chain as which one goes on that is about to branch: maybe one that waits."""
+        while last_branch(chain.parent) is chain and chain._task is None:
+            chain = self._merge(chain)
+            chain._branches, chain.state = None, State.READING
+        return chain
+
+    def _merge_what_waits(self, chain: Chain) -> None:
+        """Make one chain of several where one waits for another that waits, too."""
+        while (last := last_branch(chain)) is not None and only_waits(last):
+            below = last._branches
+            self._merge(last)
+            move_branches(below, chain)
+        while only_waits(chain) and last_branch(chain.parent) is chain:
+            below = chain._branches
+            chain = self._merge(chain)
+            move_branches(below, chain)
+
+    def _merge(self, branch: Chain) -> Chain:
+        """Go on with the last branch as the chain above it: it is counted no more."""
+        parent = hand_over(branch)
+        if self._policies is not None:
+            self._policies.release(branch)
+        self.chains.discard(branch)
+        if not parent._number:  # it is counted in its place
+            parent._number = branch._number
+            self.flows -= 1
+        else:
+            self.done += 1
+        merge_into_parent(branch)
+        return parent
+
     # -- ends -------------------------------------------------------------------------------
 
     def fail(self, chain: Chain, error: Exception, base: str | None = None) -> None:
@@ -888,7 +1103,7 @@ class Runner:
             return
         if state is State.FAILED and error:
             if not _is_logged(chain, error):
-                self.log_error(chain, error)
+                log_error(chain, error)
             if not chain._is_quiet:
                 self.first_error = self.first_error or error
         if chain._kept is not None:
@@ -908,22 +1123,10 @@ class Runner:
             self._release(one)
             self._discount(one)
             one._wake_waiters()
-        self._fan_out.on_branch_ended(chain)
+        self._on_branch_ended(chain)
         if not self.chains:
             for listener in tuple(self.idle_listeners):
                 listener()
-
-    def merge(self, branch: Chain) -> None:
-        """The branch is counted no more: it goes on as the chain above it."""
-        if self._policies is not None:
-            self._policies.release(branch)
-        self.chains.discard(branch)
-        if branch.parent is not None and not branch.parent._number:  # it is counted in its place
-            branch.parent._number = branch._number
-            self.flows -= 1
-        else:
-            self.done += 1
-        merge_into_parent(branch)
 
     def count(self, chain: Chain) -> None:
         """It is a chain, even if it was to hold a flow together: it has a link, or has failed."""
@@ -969,7 +1172,7 @@ class Runner:
         if below is not None:
             if below.queued:
                 scheduler.uncount_queued(chain)
-            self._fan_out.leave(chain, below)
+            self._leave_source(chain, below)
         if scheduler.woken:
             self._wake_sources()
         if chain._task is not None:
@@ -1008,26 +1211,6 @@ class Runner:
         task, chain._task = chain._task, None
         if task is not None and task is not _current_task() and not task.get_loop().is_closed():
             task.cancel()
-
-    def log_error(self, chain: Chain, error: BaseException) -> None:
-        """Say that something of the chain's has failed, unless somebody is told by other ways."""
-        cut_callers(error)
-        if chain._is_quiet:
-            return
-        # What the engine raises says it all; what a reader raised needs its traceback, and that
-        # names neither the page nor, in a callback, the reader.
-        is_ours = isinstance(error, StreamError)
-        where = "" if is_ours and not isinstance(error, LinkError) else _where(chain, error)
-        message = error.message if isinstance(error, StreamError) else repr(error)
-        trace = None if is_ours else error
-        logger.error(
-            "chain %s failed at step %d: %s%s",
-            chain.name,
-            chain.steps,
-            where,
-            message,
-            exc_info=trace,
-        )
 
 
 class _Compiled(NamedTuple):
@@ -1093,27 +1276,6 @@ def _is_logged(chain: Chain, error: BaseException) -> bool:
     return below is not None and below.is_logged and below.error is error
 
 
-def _where(chain: Chain, error: BaseException) -> str:
-    """The response that was read when something failed, its reader, and who raised the error."""
-    request: Request | None = chain._request
-    if request is None:  # of `begin`
-        raised_by = _raised_by(error, "").removeprefix(", ")
-        return f"{raised_by}: " if raised_by else ""
-    response, reader = chain.response, chain._readback
-    url = request.url if response is None else response.url
-    status = "" if response is None else f", status {response.status}"
-    read_by = "" if reader is None else f", read by {described(reader)}"
-    return f"{request.method} {safe_url(url)}{status}{read_by}{_raised_by(error, read_by)}: "
-
-
-def _raised_by(error: BaseException, read_by: str) -> str:
-    """The function of the user's that has raised it, if that is not the reader named already."""
-    found = first_line(error)
-    if found is None or f"({found[0].co_filename}:{found[0].co_firstlineno})" in read_by:
-        return ""
-    return f", raised in {found[0].co_name} ({found[0].co_filename}:{found[1]})"
-
-
 def _base_of(chain: Chain, response: Response | None) -> str | None:
     """What a relative URL of the chain's reader or errback is relative to."""
     if response is not None:
@@ -1125,19 +1287,15 @@ def _alive_below(chain: Chain) -> Iterable[Chain]:
     return chain._branches.alive if chain._branches else ()
 
 
-def _show_link(chain: Chain, result: Response | Exception) -> None:
-    request: Request = chain._request
-    if isinstance(result, Response):
-        what = f"{result.status}, {len(result.body)} bytes in {1000 * result.request_time:.0f} ms"
-    else:
-        what = result.message if isinstance(result, StreamError) else repr(result)
-    logger.debug("%s, step %d: %r: %s", chain.name, chain.steps, request, what)
-
-
 def _close_unstarted(coroutine: Coroutine[Any, Any, object]) -> None:
     """Its task was cancelled before the first step: nobody will ever await it."""
     if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
         coroutine.close()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _is_cancelled(error: BaseException) -> bool:

@@ -1,0 +1,82 @@
+"""Log lines about chains: what has failed, where, and what came of each link."""
+
+from __future__ import annotations
+
+import logging
+
+from .chain import Chain, described
+from .errors import LinkError, StreamError, safe_url
+from .request import Request
+from .response import Response
+from .tracebacks import cut_callers, first_line
+
+__all__ = ["log_error", "log_link", "logs_links"]
+
+logger = logging.getLogger("webqq_tornado.engine")
+
+
+def log_error(chain: Chain, error: BaseException) -> None:
+    """Log an error of the chain's, unless it goes to whoever awaits that.
+
+    Args:
+        chain: whose.
+        error: that ended it, or a source of its links.
+    """
+    cut_callers(error)
+    if chain._is_quiet:
+        return
+    # What the engine raises says it all; what a reader raised needs its traceback, and that
+    # names neither the page nor, in a callback, the reader.
+    is_ours = isinstance(error, StreamError)
+    where = "" if is_ours and not isinstance(error, LinkError) else _where(chain, error)
+    message = error.message if isinstance(error, StreamError) else repr(error)
+    trace = None if is_ours else error
+    logger.error(
+        "chain %s failed at step %d: %s%s",
+        chain.name,
+        chain.steps,
+        where,
+        message,
+        exc_info=trace,
+    )
+
+
+def logs_links() -> bool:
+    """Whether anybody reads `log_link`: to be asked once, links are many."""
+    return logger.isEnabledFor(logging.DEBUG)
+
+
+def log_link(chain: Chain, result: Response | Exception) -> None:
+    """Log what came of a link.
+
+    Args:
+        chain: whose.
+        result: of the link.
+    """
+    request: Request = chain._request
+    if isinstance(result, Response):
+        what = f"{result.status}, {len(result.body)} bytes in {1000 * result.request_time:.0f} ms"
+    else:
+        what = result.message if isinstance(result, StreamError) else repr(result)
+    logger.debug("%s, step %d: %r: %s", chain.name, chain.steps, request, what)
+
+
+def _where(chain: Chain, error: BaseException) -> str:
+    """The response that was read when something failed, its reader, and who raised the error."""
+    request: Request | None = chain._request
+    if request is None:  # of `begin`
+        raised_by = _raised_by(error, "").removeprefix(", ")
+        return f"{raised_by}: " if raised_by else ""
+    response, reader = chain.response, chain._readback
+    url = request.url if response is None else response.url
+    status = "" if response is None else f", status {response.status}"
+    read_by = "" if reader is None else f", read by {described(reader)}"
+    return f"{request.method} {safe_url(url)}{status}{read_by}{_raised_by(error, read_by)}: "
+
+
+def _raised_by(error: BaseException, read_by: str) -> str:
+    """The function of the user's that has raised it, if that is not the reader named already."""
+    found = first_line(error)
+    if found is None or f"({found[0].co_filename}:{found[0].co_firstlineno})" in read_by:
+        return ""
+    return f", raised in {found[0].co_name} ({found[0].co_filename}:{found[1]})"
