@@ -14,7 +14,7 @@ from .lazy import lazy_names
 
 if TYPE_CHECKING:
     from .engine.body import FilePart, Multipart
-    from .engine.chain import Chain, Gather, Next, State
+    from .engine.chain import Chain, State
     from .engine.errors import (
         AddressError,
         AuthError,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         RedirectError,
         ReplayError,
         ResolveError,
+        StatusError,
         StreamError,
         TimeoutError,
         TLSError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     )
     from .engine.hooks import Attempt
     from .engine.limits import Limits
+    from .engine.links import Errback, Gather, Link, Next, Readback
     from .engine.request import Request
     from .engine.response import Hop, Response
     from .engine.session import CookieJar, Session
@@ -58,11 +60,13 @@ __all__ = [
     "ConnectError",
     "CookieJar",
     "DeadlineError",
+    "Errback",
     "FilePart",
     "Gather",
     "HTTPStream",
     "Hop",
     "Limits",
+    "Link",
     "LinkError",
     "LoggedOut",
     "Multipart",
@@ -70,6 +74,7 @@ __all__ = [
     "Progress",
     "ProtocolError",
     "ProxyError",
+    "Readback",
     "RedirectError",
     "ReplayError",
     "Request",
@@ -79,6 +84,7 @@ __all__ = [
     "SocketMessage",
     "State",
     "Stats",
+    "StatusError",
     "StreamError",
     "TLSError",
     "TimeoutError",
@@ -90,11 +96,12 @@ _MODULES = {
     "engine.errors": (
         "AddressError AuthError CircuitOpenError ClosedError ConnectError DeadlineError "
         "LinkError LoggedOut ProtocolError ProxyError RedirectError ReplayError ResolveError "
-        "StreamError TLSError TimeoutError TooLargeError"
+        "StatusError StreamError TLSError TimeoutError TooLargeError"
     ),
     "engine.hooks": "Attempt",
     "engine.transport.download": "BodyStream",
-    "engine.chain": "Chain Gather Next State",
+    "engine.chain": "Chain State",
+    "engine.links": "Errback Gather Link Next Readback",
     "engine.session": "CookieJar Session",
     "engine.body": "FilePart Multipart",
     "engine.stream": "HTTPStream",

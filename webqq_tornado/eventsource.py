@@ -26,7 +26,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from types import EllipsisType
 from typing import Any, NamedTuple
 
-from .engine.chain import Chain, Link, Next
+from .engine.chain import Chain
 from .engine.errors import (
     ConnectError,
     ProtocolError,
@@ -35,6 +35,7 @@ from .engine.errors import (
     TLSError,
     safe_url,
 )
+from .engine.links import Gather, Link, Next
 from .engine.request import Request
 from .engine.response import Response, parse_json
 from .engine.stream import HTTPStream
@@ -188,6 +189,7 @@ class _Source:
         self._raised: Exception | None = None  # by the reader, on its way to the errback
         self._futile = 0  # connections in a row that have brought nothing
         self._opened_at: float | None = None  # by the loop's clock
+        self._is_over = False  # the reader has returned a link, which is followed
 
     def link(self) -> Next:
         """The link that begins it: for `add_request`, `begin`, or a reader to return."""
@@ -212,8 +214,17 @@ class _Source:
                 self._futile = 0
                 link = await self._given(item)
                 if link is not None:
-                    return link
+                    return self._released(link)
         return self._again()
+
+    def _released(self, link: Link) -> Link:
+        """Return the reader's link without our errback, which is for the source alone."""
+        self._is_over = True
+        if isinstance(link, tuple) and link and not isinstance(link, (Gather, Next)):
+            link = link if isinstance(link[0], tuple) else Next(*link)
+        if isinstance(link, Next) and link.errback is None:
+            return link._replace(errback=False)
+        return link
 
     async def _given(self, item: object) -> Link:
         """Pass an item to the reader and return the link it asks for."""
@@ -227,7 +238,7 @@ class _Source:
     def _on_error(self, error: Exception) -> Link:
         # What the reader raises may be of the network, too: of another conversation.
         is_raised, self._raised = error is self._raised, None
-        if self.retry is None or is_raised or not _may_pass(error):
+        if self._is_over or self.retry is None or is_raised or not _may_pass(error):
             raise error
         return self._again()
 

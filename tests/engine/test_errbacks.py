@@ -11,6 +11,8 @@ from servers.web import Web
 
 from engine.readers import RAISING, REFUSED, Oops, Reading, raising, raising_later
 from webqq_tornado import (
+    ConnectError,
+    Gather,
     HTTPStream,
     LinkError,
     Next,
@@ -92,13 +94,69 @@ async def test_an_errback_may_be_a_coroutine(web: Web):
     assert len(read.responses) == 1
 
 
-async def test_an_errback_is_for_one_link_only(web: Web, caplog):
+async def test_an_errback_stays_for_the_links_that_follow(web: Web):
     errors = []
     async with HTTPStream() as stream:
-        chain = stream.add_request(web.http, lambda _: (REFUSED, None), errback=errors.append)
-        with pytest.raises(StreamError):
-            await chain
+        await stream.add_request(web.http, lambda _: (REFUSED, None), errback=errors.append)
+        assert [type(error) for error in errors] == [ConnectError]
+
+
+async def test_an_errback_stays_until_a_link_gives_another_one(web: Web):
+    first, second = [], []
+
+    def read(response):
+        return Next(REFUSED, None, errback=second.append)
+
+    async with HTTPStream() as stream:
+        await stream.add_request(web.http, read, errback=first.append)
+    assert (len(first), len(second)) == (0, 1)
+
+
+async def test_an_errback_stays_for_each_of_several_links(web: Web):
+    errors = []
+
+    def read(response):
+        yield web.http, None
+        yield REFUSED, None
+        yield REFUSED, None
+
+    async with HTTPStream() as stream:
+        await stream.add_request(web.http, read, errback=errors.append)
+    assert len(errors) == 2
+
+
+async def test_errors_below_a_gather_are_for_the_gather(web: Web):
+    errors, gathered = [], []
+
+    def read(response):
+        return Gather([REFUSED, web.http], gathered.extend, return_exceptions=True)
+
+    async with HTTPStream() as stream:
+        await stream.add_request(web.http, read, errback=errors.append)
     assert errors == []
+    assert [result.ok for result in gathered] == [False, True]
+
+
+@pytest.mark.parametrize("kind", ["generator", "async generator"])
+async def test_an_errback_whose_links_cannot_be_had_is_asked_once(kind, caplog):
+    asked = []
+
+    def generator(error):
+        asked.append(error)
+        raise Oops
+        yield
+
+    async def later(error):
+        asked.append(error)
+        raise Oops
+        yield
+
+    async with HTTPStream() as stream:
+        with pytest.raises(Oops):
+            await stream.add_request(
+                REFUSED, None, errback=generator if kind == "generator" else later
+            )
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("errback", [raising, raising_later])

@@ -491,7 +491,7 @@ class Client:
             link.request,
             link.readback,
             delay=link.delay,
-            errback=link.errback,
+            errback=link.errback or None,
             name=f"{self.account} {name}",
             session=self._identity,
         )

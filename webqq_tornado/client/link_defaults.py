@@ -31,14 +31,14 @@ def prepared(link: Next, errback: Errback | None, timeout: float = REQUEST_TIMEO
     request = request.replace(request_timeout=seconds, tcp_keepalive=KEEPALIVE)
     readback = link.readback
 
-    def read(response: Response) -> object:
+    def read(response: Response) -> Link:
         result = readback(response) if readback else None
         if inspect.isawaitable(result):
             return _later(result, errback, timeout)
         return _next(result, errback, timeout)
 
     def fail(error: Exception) -> Link:
-        if link.errback is not None:
+        if link.errback:
             try:
                 return _next(link.errback(error), errback, timeout)
             except Exception as raised:

@@ -27,8 +27,11 @@ __all__ = [
     "NOT_BINARY",
     "BodySource",
     "FilePart",
+    "Files",
     "Multipart",
+    "Params",
     "Source",
+    "body_of",
     "checked_multipart",
     "form_body",
     "form_fields",
@@ -39,6 +42,7 @@ __all__ = [
     "size_of",
     "source_of",
     "start_of",
+    "with_query",
 ]
 
 #: Where a body comes from: the path of a file, an open binary file, an iterable of bytes, sync
@@ -46,6 +50,9 @@ __all__ = [
 Source: TypeAlias = Union[
     "os.PathLike[str]", IO[bytes], Iterable[bytes], AsyncIterable[bytes], Callable[[], Any]
 ]
+
+#: Of a query or a form: a list stands for several values of one name, None for none.
+Params: TypeAlias = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 _T = TypeVar("_T")
 #: Error for a file that gives text.
@@ -92,6 +99,64 @@ class Multipart(NamedTuple):
 
     def __repr__(self) -> str:
         return f"<Multipart of {len(self.fields)} fields and {len(self.files)} files>"
+
+
+#: Of a form, by field name: bytes, the path of a file, or a `FilePart`.
+Files: TypeAlias = "Mapping[str, FilePart | bytes | os.PathLike[str]]"
+
+
+def with_query(url: str, query: str) -> str:
+    """Return the URL with more in its query, behind what it has and before its fragment.
+
+    Args:
+        url: absolute or relative.
+        query: escaped; "" adds nothing.
+
+    Example:
+        >>> with_query("/list?page=2#end", "size=9")
+        '/list?page=2&size=9#end'
+    """
+    if not query:
+        return url
+    base, mark, fragment = url.partition("#")
+    joint = "?" if "?" not in base else "" if base.endswith(("?", "&")) else "&"
+    return base + joint + query + mark + fragment
+
+
+def body_of(
+    json: object = None, form: Params | str | bytes | None = None, files: Files | None = None
+) -> tuple[bytes | Multipart, str]:
+    """Return the body that one of these makes, and its content type ("" of a `Multipart`).
+
+    Args:
+        json: a value to send as JSON.
+        form: fields, or a form that is encoded already.
+        files: files of a multipart form, whose fields `form` has.
+
+    Raises:
+        ValueError: two of them exclude each other, or a value has no such form.
+        TypeError: json has no JSON form.
+    """
+    if json is not None and (form or files):
+        raise ValueError("json is a body of its own: give it without form fields and files")
+    if files:
+        return _multipart(form or (), files), ""
+    return json_body(json) if json is not None else form_body(b"" if form is None else form)
+
+
+def _multipart(fields: Params | str | bytes, files: Files) -> Multipart:
+    if isinstance(fields, (str, bytes)):
+        raise ValueError("with files, form fields are a mapping or pairs, not a body")
+    return Multipart(
+        tuple(
+            (str(name), one if isinstance(one, bytes) else str(one))
+            for name, one in form_fields(fields)
+        ),
+        tuple(
+            (name, file if isinstance(file, FilePart) else FilePart(file))
+            for name, file in files.items()
+        ),
+    )
 
 
 def form_body(

@@ -1,23 +1,232 @@
-"""Requests by the names of 2013: `make_get_request` and its kin."""
+"""Links by method: `stream.get` and its kin; and requests by the names of 2013."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any
 
-from .body import FilePart, Multipart, form_body, form_fields, form_query, json_body
+from .body import FilePart, Params, body_of, form_query, with_query
+from .links import Link, Next, RelativeRequest, RequestLike, is_absolute, keep
 from .request import Headers, Request
+from .response import Response
+from .session import Session
 from .validation import checked_headers
 
-__all__ = ["RequestMaker"]
+__all__ = ["Call", "RequestMaker"]
 
-#: Of a query or a form.
-Params = Mapping[str, Any] | Iterable[tuple[str, Any]]
+
+class Call(Next):
+    """A link that `HTTPStream.get` and its kin return: for a reader to return, or to be awaited.
+
+    Awaited it gives the `Response`, as `HTTPStream.fetch`. It may be made a task, too.
+
+    Example:
+        >>> response = await stream.get("http://example.org/")
+        >>> def read(response):
+        ...     return stream.get("/next", read, delay=5)
+    """
+
+    _fetch: Callable[[Next], Coroutine[Any, Any, Response]]
+    _coroutine: Coroutine[Any, Any, Response] | None
+
+    @classmethod
+    def of(cls, link: Next, fetch: Callable[[Next], Coroutine[Any, Any, Response]]) -> Call:
+        """Return a link with what awaits it.
+
+        Args:
+            link: all that it says.
+            fetch: as `HTTPStream.fetch`.
+        """
+        call = cls(*link)
+        call._fetch, call._coroutine = fetch, None
+        return call
+
+    def _replace(self, **changes: Any) -> Call:
+        return Call.of(Next(*self)._replace(**changes), self._fetch)
+
+    def __await__(self) -> Generator[Any, None, Response]:
+        return self._fetch(self).__await__()
+
+    # As a coroutine it can be given to `asyncio.create_task` and `TaskGroup.create_task`.
+
+    def _started(self) -> Coroutine[Any, Any, Response]:
+        self._coroutine = self._coroutine or self._fetch(self)
+        return self._coroutine
+
+    def send(self, value: Any) -> Any:
+        """See `collections.abc.Coroutine`.
+
+        Args:
+            value: to go on with.
+        """
+        return self._started().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """See `collections.abc.Coroutine`.
+
+        Args:
+            error: to raise where it waits.
+        """
+        return self._started().throw(*error)
+
+    def close(self) -> None:
+        """See `collections.abc.Coroutine`."""
+        if self._coroutine is not None:
+            self._coroutine.close()
 
 
 class RequestMaker:
-    """The part of `HTTPStream` that makes requests."""
+    """The part of `HTTPStream` that makes links and requests."""
+
+    def fetch(self, request: RequestLike | Next) -> Coroutine[Any, Any, Response]:
+        """See `HTTPStream.fetch`.
+
+        Args:
+            request: as there.
+        """
+        raise NotImplementedError
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        readback: Callable[..., Link] | None = None,
+        *,
+        delay: float = 0,
+        errback: Callable[..., Link] | None = None,
+        session: Session | None = None,
+        name: str | None = None,
+        priority: int | None = None,
+        data: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Call:
+        """Return a link: a reader or `begin` returns it, or somebody awaits it for the response.
+
+        Args:
+            method: such as "GET".
+            url: absolute; or relative to the response that its reader returns it for, else to the
+                `base_url`.
+            readback: the reader, as of `Next`. Not called if the link is awaited.
+            delay: seconds, as of `Next`, and so are the others.
+            errback: as of `Next`.
+            session: as of `Next`.
+            name: as of `Next`.
+            priority: as of `Next`.
+            data: keyword arguments of the reader, as of `Next`. Fields of a form are `form=`.
+            options: arguments of `Request`: `params`, `headers`, `json`, `form`, `timeout` ...
+
+        Raises:
+            ValueError: the URL or an option is malformed.
+            TypeError: `Request` has no such argument.
+
+        Example:
+            >>> response = await stream.request("PURGE", "http://example.org/page")
+        """
+        if data is not None and readback is None and errback is None:
+            raise TypeError(
+                "data= goes to a reader, and there is none: form= sends fields, json= JSON"
+            )
+        if isinstance(url, str) and not is_absolute(url):
+            request: RequestLike = RelativeRequest.of(url, method=method, **options)
+        else:
+            request = Request(url, method, **options)
+        reader = keep if readback is None else readback
+        link = Next(request, reader, delay, errback, session, name, priority, data)
+        return Call.of(link, self.fetch)
+
+    def get(self, url: str, readback: Callable[..., Link] | None = None, **options: Any) -> Call:
+        """Return a link with a GET request, see `request`.
+
+        Args:
+            url: absolute or relative.
+            readback: as of `Next`.
+            options: as of `request`.
+
+        Example:
+            >>> response = await stream.get("http://example.org/", params={"page": 2})
+        """
+        return self.request("GET", url, readback, **options)
+
+    def post(self, url: str, readback: Callable[..., Link] | None = None, **options: Any) -> Call:
+        """Return a link with a POST request, see `request`.
+
+        Args:
+            url: absolute or relative.
+            readback: as of `Next`.
+            options: as of `request`.
+
+        Example:
+            >>> response = await stream.post("http://example.org/", json={"name": "Ann"})
+        """
+        return self.request("POST", url, readback, **options)
+
+    def put(self, url: str, readback: Callable[..., Link] | None = None, **options: Any) -> Call:
+        """Return a link with a PUT request, see `request`.
+
+        Args:
+            url: absolute or relative.
+            readback: as of `Next`.
+            options: as of `request`.
+
+        Example:
+            >>> response = await stream.put("http://example.org/1", json={"name": "Ann"})
+        """
+        return self.request("PUT", url, readback, **options)
+
+    def patch(self, url: str, readback: Callable[..., Link] | None = None, **options: Any) -> Call:
+        """Return a link with a PATCH request, see `request`.
+
+        Args:
+            url: absolute or relative.
+            readback: as of `Next`.
+            options: as of `request`.
+
+        Example:
+            >>> response = await stream.patch("http://example.org/1", json={"name": "Ann"})
+        """
+        return self.request("PATCH", url, readback, **options)
+
+    def delete(self, url: str, readback: Callable[..., Link] | None = None, **options: Any) -> Call:
+        """Return a link with a DELETE request, see `request`.
+
+        Args:
+            url: absolute or relative.
+            readback: as of `Next`.
+            options: as of `request`.
+
+        Example:
+            >>> response = await stream.delete("http://example.org/1")
+        """
+        return self.request("DELETE", url, readback, **options)
+
+    def head(self, url: str, readback: Callable[..., Link] | None = None, **options: Any) -> Call:
+        """Return a link with a HEAD request, see `request`.
+
+        Args:
+            url: absolute or relative.
+            readback: as of `Next`.
+            options: as of `request`.
+
+        Example:
+            >>> response = await stream.head("http://example.org/")
+        """
+        return self.request("HEAD", url, readback, **options)
+
+    def options(
+        self, url: str, readback: Callable[..., Link] | None = None, **options: Any
+    ) -> Call:
+        """Return a link with an OPTIONS request, see `request`.
+
+        Args:
+            url: absolute or relative.
+            readback: as of `Next`.
+            options: as of `request`.
+
+        Example:
+            >>> response = await stream.options("http://example.org/")
+        """
+        return self.request("OPTIONS", url, readback, **options)
 
     def make_get_url(self, url: str, params: Params | None = None) -> str:
         """The URL with the parameters in its query, after those it has, before its fragment.
@@ -31,12 +240,7 @@ class RequestMaker:
         """
         if not isinstance(url, str):
             raise ValueError(f"a URL is text, not {type(url).__name__}")
-        added = form_query(params) if params else ""
-        if not added:
-            return url
-        base, mark, fragment = url.partition("#")
-        joint = "?" if "?" not in base else "" if base.endswith(("?", "&")) else "&"
-        return base + joint + added + mark + fragment
+        return with_query(url, form_query(params) if params else "")
 
     def make_get_request(self, url: str, params: Params | None = None, **options: Any) -> Request:
         """A GET request.
@@ -78,32 +282,8 @@ class RequestMaker:
         Example:
             >>> stream.make_post_request(url, {"name": "a"}, files={"picture": Path("a.png")})
         """
-        if json is not None and (params or files):
-            raise ValueError("json is a body of its own: give it without params and files")
-        if files:
-            body: bytes | Multipart = _multipart(params, files)
-            return Request(url, "POST", headers, body, **options)
-        body, kind = json_body(json) if json is not None else form_body(params)
+        body, kind = body_of(json, params, files)
         items = checked_headers(headers)
-        if not any(name.lower() == "content-type" for name, _ in items):
+        if kind and not any(name.lower() == "content-type" for name, _ in items):
             items = (*items, ("Content-Type", kind))
         return Request(url, "POST", items, body, **options)
-
-
-def _multipart(
-    params: Params | str | bytes,
-    files: Mapping[str, FilePart | bytes | os.PathLike[str]],
-) -> Multipart:
-    if isinstance(params, (str, bytes)):
-        if params:
-            raise ValueError("with files, params are form fields: a mapping or pairs, not a body")
-        params = ()
-    fields = tuple(
-        (str(name), one if isinstance(one, bytes) else str(one))
-        for name, one in form_fields(params)
-    )
-    parts = tuple(
-        (name, file if isinstance(file, FilePart) else FilePart(file))
-        for name, file in files.items()
-    )
-    return Multipart(fields, parts)

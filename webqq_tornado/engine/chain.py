@@ -1,4 +1,4 @@
-"""The life of a chain, and what a reader may return to carry it on.
+"""The life of a chain.
 
 No loop and no socket in here: `stream` moves chains through these states.
 
@@ -20,113 +20,36 @@ itself: see `fanout`.
 A chain that is paused has no state of its own: it stays `queued` when it has a link to send, and
 `Chain.is_paused` tells why. Sent, it ends and is read; delayed, it goes on counting first.
 
-What a reader returns, and an errback likewise:
-
-=================================  =================================================
-None                               the chain ends
-(request, readback)                the next link; a URL may be relative to the response's own
-(request, readback, delay)         the next link, begun `delay` seconds from now
-Next(request, readback, ...)       the same with names, and with an errback of its own
-Gather(links, readback)            several links; the reader gets all their responses
-a list, iterator or generator      several links: each becomes a chain below this one,
-  of the above, sync or async      which ends when all have ended
-an awaitable of any of these       it is awaited first (`async def` readers)
-=================================  =================================================
+What a reader may return to go on: see `links`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
-import functools
-import inspect
 import math
-import re
-import reprlib
 from collections import deque
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Generator,
-    Iterable,
-    Iterator,
-)
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
-from .errors import ClosedError, LinkError, safe_url
+from .errors import ClosedError, LinkError
+from .links import (
+    Errback,
+    Gather,
+    Link,
+    Next,
+    Readback,
+    RequestLike,
+    described,
+    keep,
+    request_of,
+    shown,
+)
 from .request import Request
 from .response import Response
 from .session import Session
-from .urls import join_url
 
 __all__ = ["Chain", "Errback", "Gather", "Link", "Next", "Readback", "State"]
-
-#: What a reader may return; too wide for a type checker to know, see the table above.
-Link: TypeAlias = object
-#: A reader: takes the response, returns what comes next. None: do not read.
-Readback: TypeAlias = Callable[[Response], Link] | None
-#: Takes the error that ended a link, returns what comes next like a reader.
-Errback: TypeAlias = Callable[[Exception], Link]
-
-
-class Next(NamedTuple):
-    """The next link of a chain, with all that can be said of it.
-
-    Args:
-        request: what `Request.of` takes: a URL, a `Request`, urllib's or Tornado's request. A
-            URL may be relative (RFC 3986, 5) to that of the response which leads to it; where an
-            errback returns it, to that of the request that failed.
-        readback: the reader of its response; None sends the request and drops the body.
-        delay: seconds from now until it is sent.
-        errback: gets the error if this link fails, and returns what comes next.
-        session: the `Session` in whose name it is sent; by default the chain's.
-        name: for the chain that it becomes when it is one of several.
-        priority: links that wait for their turn go by it, higher first; by default the chain's.
-
-    Example:
-        >>> def retry(error):
-        ...     return Next("http://example.org/", print, delay=5, errback=retry)
-    """
-
-    request: object
-    readback: Readback = None
-    delay: float = 0
-    errback: Errback | None = None
-    session: Session | None = None
-    name: str | None = None
-    priority: int | None = None
-
-    def __repr__(self) -> str:
-        return f"<Next {_shown(self.request)} to {_shown(self.readback)} in {self.delay!r} s>"
-
-
-class Gather(NamedTuple):
-    """Several links, and a reader of what all of them came to: what `asyncio.gather` is to tasks.
-
-    Args:
-        links: any form of several links; a request alone stands for a link that keeps its
-            response.
-        readback: gets the list of the last responses of their chains, in the order of the links
-            (None of a chain that has read none, an `asyncio.CancelledError` of one that was
-            cancelled), and returns what comes next, like any reader.
-        errback: gets the first error; the other chains are cancelled then.
-        return_exceptions: errors are put in the list instead, in the place of the response.
-
-    Example:
-        >>> def read(response):
-        ...     return Gather([f"{base}/a", f"{base}/b"], join)
-        >>> def join(responses):
-        ...     print([response.status for response in responses])
-    """
-
-    links: object
-    readback: Callable[[list[Any]], Link] | None = None
-    errback: Errback | None = None
-    return_exceptions: bool = False
-
-    def __repr__(self) -> str:
-        return f"<Gather {_shown(self.links)} to {_shown(self.readback)}>"
 
 
 #: Values of the states that a chain does not leave.
@@ -167,9 +90,6 @@ _READERS = (
     "several of these"
 )
 _PAGES = "the next page is a request, a request and a delay in seconds, Next(...), or None"
-
-#: Others are seen from where they were found, if that is known.
-_is_absolute = re.compile("(?:http|ws)s?://", re.IGNORECASE | re.ASCII).match
 
 
 class Kept(NamedTuple):
@@ -239,6 +159,7 @@ class Chain:
     __slots__ = (
         "_awaited",
         "_branches",
+        "_data",
         "_deadline_timer",
         "_delay_timer",
         "_errback",
@@ -307,8 +228,11 @@ class Chain:
         #: What goes out instead, if the stream has hooks or policies: with what the hook and the
         #: credentials have added. Made anew for each sending; readers do not see it.
         self._signed: Any = None
-        self._readback: Readback = None
-        self._errback: Errback | None = None
+        self._readback: Any = None
+        #: Its own, or that of an earlier link.
+        self._errback: Any = None if parent is None else parent._errback
+        #: Keyword arguments of both.
+        self._data: Mapping[str, Any] | None = None
         #: What the stream holds for it while it is in this state.
         self._transfer: Any = None
         self._lane: Any = None
@@ -517,6 +441,8 @@ def link_of(item: object, origin: object, takes_requests: bool = False) -> Next:
     Raises:
         LinkError: it is not a single link.
     """
+    if isinstance(item, Next):
+        return item
     if takes_requests and isinstance(item, (str, Request)):
         return Next(item, keep)
     link = None if isinstance(item, (list, Awaitable)) else next_of(item, origin)
@@ -525,7 +451,7 @@ def link_of(item: object, origin: object, takes_requests: bool = False) -> Next:
     return link
 
 
-def page_of(result: object, origin: object, base: str | None = None) -> object:
+def page_of(result: Any, origin: object, base: str | None = None) -> RequestLike | Next | None:
     """The link to the next page, see `HTTPStream.follow`: a request, a `Next`, or None.
 
     Args:
@@ -542,8 +468,8 @@ def page_of(result: object, origin: object, base: str | None = None) -> object:
         result = Next(result[0], delay=result[1])
     try:
         if isinstance(result, Next):
-            return result._replace(request=_request_of(result.request, base))
-        return result if result is None else _request_of(result, base)
+            return result._replace(request=request_of(result.request, base))
+        return result if result is None else request_of(result, base)
     except ValueError as error:
         raise _request_error(error, origin) from error
 
@@ -560,8 +486,12 @@ def checked_link(link: Next, origin: object, base: str | None = None) -> Next:
         LinkError: a part cannot work; names it.
     """
     for part, name in ((link.readback, "readback"), (link.errback, "errback")):
-        if part is not None and not callable(part):
+        is_none = part is None or (part is False and name == "errback")
+        if not is_none and not callable(part):
             raise _link_error(link, origin, f"its {name} is not callable")
+    if link.data is not None and not isinstance(link.data, Mapping):
+        why = f"its data is a mapping of names to values, not {type(link.data).__name__}"
+        raise _link_error(link, origin, why)
     if link.session is not None and not isinstance(link.session, Session):
         raise _link_error(link, origin, "its session is none that HTTPStream.session gave")
     if link.session is not None and link.session.is_closed:
@@ -576,44 +506,15 @@ def checked_link(link: Next, origin: object, base: str | None = None) -> Next:
         why = f"its delay {link.delay!r} is not a number of seconds, 0 or more"
         raise _link_error(link, origin, why)
     try:
-        return link._replace(request=_request_of(link.request, base))
+        return link._replace(request=request_of(link.request, base))
     except ValueError as error:
         raise _request_error(error, origin) from error
-
-
-def _request_of(request: object, base: str | None) -> Request:
-    if base is not None and isinstance(request, str) and not _is_absolute(request):
-        request = join_url(base, request)
-    return Request.of(request)
-
-
-def keep(_response: Response) -> None:
-    """A reader that does nothing: the chain keeps the response for who awaits it."""
 
 
 def is_delay(delay: object) -> bool:
     """Whether it is a number of seconds that one can wait: finite, 0 or more."""
     is_number = isinstance(delay, (int, float)) and not isinstance(delay, bool)
     return is_number and 0 <= delay < math.inf  # type: ignore[operator]
-
-
-def described(function: object) -> str:
-    """A function's name and where it is defined, for messages."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    function = inspect.unwrap(function) if callable(function) else function
-    name = getattr(function, "__qualname__", None) or repr(function)
-    code = getattr(function, "__code__", None)
-    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code else name
-
-
-def _shown(part: object) -> str:
-    """A value without the secrets that it may hold: containers and bytes by their type only."""
-    if isinstance(part, str):
-        return reprlib.repr(safe_url(part))
-    if part is None or isinstance(part, (bool, int, float, Request, Chain)):
-        return repr(part)
-    return described(part) if callable(part) else f"<{type(part).__name__}>"
 
 
 def _is_several(parts: tuple[object, ...]) -> bool:
@@ -625,15 +526,19 @@ def _request_error(error: ValueError, origin: object) -> LinkError:
     return LinkError(str(error) if origin is None else f"{error}; {described(origin)} returned it")
 
 
+def _shown(part: object) -> str:
+    return repr(part) if isinstance(part, Chain) else shown(part)
+
+
 def _link_error(result: object, origin: object, why: str, hint: str = _READERS) -> LinkError:
     if origin is None:
         return LinkError(f"this cannot be sent: {why}")
-    shown = _shown(result)
+    text = _shown(result)
     if isinstance(result, tuple):
         parts = list(result)
         while isinstance(result, Next) and not parts[-1]:  # None, 0: not given
             parts.pop()
-        shown = f"({', '.join(map(_shown, parts))})"
+        text = f"({', '.join(map(_shown, parts))})"
     return LinkError(
-        f"{described(origin)} returned {shown} of type {type(result).__name__}: {why}{hint}"
+        f"{described(origin)} returned {text} of type {type(result).__name__}: {why}{hint}"
     )

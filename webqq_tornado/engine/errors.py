@@ -17,6 +17,7 @@
     |-- AuthError               no credentials, or none that are good enough
     |   `-- LoggedOut           raised by readers: log in again, then send the link again
     |-- LinkError               a reader returned what is no link (also TypeError, ValueError)
+    |-- StatusError             raised by `Response.raise_for_status`: 400 or more
     |-- ReplayError             a replay has no answer to this request
     `-- ClosedError             the stream was closed before the chain had ended
 
@@ -31,8 +32,8 @@ body of full length ends in the middle of its encoding: then the response has wh
 nor when an HTTP/2 server resets a stream with NO_ERROR in the middle of a body without
 Content-Length, which then passes for its end. `tests/engine/test_faults.py` has all.
 
-A child exists where a caller can do something else about it. A response with a status of
-400 or more is a response and none of these, as on a socket.
+A child exists where a caller can do something else about it. A response with a status of 400 or
+more is a response and none of these, unless its reader calls `raise_for_status`.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ __all__ = [
     "RedirectError",
     "ReplayError",
     "ResolveError",
+    "StatusError",
     "StreamError",
     "TLSError",
     "TimeoutError",
@@ -89,6 +91,8 @@ class StreamError(Exception):
         no answer [chain watch, step 3]
     """
 
+    #: As of a `Response`, where the two are told apart (`HTTPStream.map`).
+    ok = False
     retried: tuple[Any, ...] = ()
     close_code: int | None = None
     close_reason: str = ""
@@ -224,6 +228,27 @@ def as_failure(error: BaseException) -> Exception:
 
 class LinkError(StreamError, TypeError, ValueError):
     """A reader returned something that is neither None nor a link."""
+
+
+class StatusError(StreamError):
+    """The response has a status of 400 or more.
+
+    Args:
+        message: as of `StreamError`.
+        response: the `Response`.
+        arguments: of `StreamError`.
+
+    Example:
+        >>> try:
+        ...     response.raise_for_status()
+        ... except StatusError as error:
+        ...     print(error.response.status)
+    """
+
+    def __init__(self, message: str = "", *, response: Any = None, **arguments: Any) -> None:
+        arguments.setdefault("request", getattr(response, "request", None))
+        super().__init__(message, **arguments)
+        self.response = response
 
 
 class ReplayError(StreamError):

@@ -146,6 +146,7 @@ def add_branch(parent: Chain, below: Branches, branch: Chain) -> None:
     branch._is_quiet = parent._is_quiet or below.gather is not None
     below.alive.add(branch)
     if below.gather is not None:
+        branch._errback = None
         below.branches.append(branch)
 
 
@@ -246,6 +247,7 @@ def hand_over(branch: Chain) -> Chain:
     chain.retries += branch.retries
     chain._request, chain._lane = branch._request, branch._lane
     chain._errback, chain._is_failing = branch._errback, branch._is_failing
+    chain._data = branch._data
     return chain
 
 

@@ -55,4 +55,5 @@ def merge_into_parent(branch: Chain) -> None:
         parent._waiters = {**(parent._waiters or {}), **waiters}
     branch._outcome = branch._branches = branch._lane = branch._kept = branch.response = None
     branch._request = branch._readback = branch._errback = branch._hop = branch._signed = None
+    branch._data = None
     branch.__class__ = _Merged

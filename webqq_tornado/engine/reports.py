@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from .chain import Chain, described
+from .chain import Chain
 from .errors import LinkError, StreamError, safe_url
+from .links import described
 from .request import Request
 from .response import Response
 from .tracebacks import cut_callers, first_line

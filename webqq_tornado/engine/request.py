@@ -11,12 +11,25 @@ import functools
 import os
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import InitVar, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from tornado.httpclient import HTTPRequest
 
-from .body import BodySource, Multipart, Source, checked_multipart, is_source, size_of, source_of
+from .body import (
+    BodySource,
+    Files,
+    Multipart,
+    Params,
+    Source,
+    body_of,
+    checked_multipart,
+    form_query,
+    is_source,
+    size_of,
+    source_of,
+    with_query,
+)
 from .errors import safe_url
 from .framing import settle_headers
 from .interop import from_tornado, from_urllib
@@ -30,8 +43,42 @@ __all__ = ["Headers", "Request"]
 PLAIN = object()
 
 
+class _Hints(type):
+    """Answers the argument names of other clients with ours."""
+
+    if not TYPE_CHECKING:  # which would not see what `Request` takes
+
+        def __call__(cls, *arguments, **options):
+            try:
+                return super().__call__(*arguments, **options)
+            except TypeError as error:
+                hints = [f"{name}=: {_HINTS[name]}" for name in options if name in _HINTS]
+                if not hints or "unexpected keyword" not in str(error):
+                    raise
+                raise TypeError(f"Request has no {'; no '.join(hints)}") from None
+
+
+#: Arguments of requests, httpx, aiohttp and Tornado that have other names here.
+_HINTS = {
+    "data": "form= sends fields, json= JSON, body= bytes or text",
+    "content": "it is body=",
+    "verify": "it is validate_cert=, and ca_certs= for a file of CAs",
+    "ssl": "it is validate_cert=, and ca_certs= for a file of CAs",
+    "cert": "it is client_cert=, and client_key=",
+    "cookies": "they are a session's: stream.cookiejar.set, or a Cookie header",
+    "proxies": "it is proxy=, one URL",
+    "allow_redirects": "it is follow_redirects=",
+    "max_redirect": "it is max_redirects=",
+    "total_timeout": "it is timeout=",
+    "sock_connect": "it is connect_timeout=",
+    "body_producer": "body= takes an iterator, a file or a function",
+    "streaming_callback": "it is sink=",
+    "header_callback": "it is on_header_line=",
+}
+
+
 @dataclass(frozen=True, eq=False)
-class Request:
+class Request(metaclass=_Hints):
     """What one link sends. A value: `dataclasses.replace` makes another.
 
     Options left at None take the stream's `defaults`, then the default named here.
@@ -142,6 +189,16 @@ class Request:
             however it is spelt, where a redirect leads to it, and whatever a name stands for at
             that moment (it is the address that is looked at when a socket is opened). No
             proxy is used, and no connection that was opened without this.
+        params: names and values for the query of the URL, behind what it has: a list stands for
+            several of one name, None for none.
+        json: instead of `body`, a value to send as JSON.
+        form: instead of `body`, the fields of a form, as `params`.
+        files: instead of `body`, files of a multipart form by field name: bytes, a path, or a
+            `FilePart`; its fields are `form`.
+        timeout: another name of `request_timeout`.
+        auth: user and password, another way to give `auth_username` and `auth_password`.
+
+    `params` to `auth` are for making a request, and no attributes of it.
 
     A WebSocket takes the same arguments, as far as they are about its connection and its
     handshake: `connect_timeout` is for both together, `max_body_size` for each message,
@@ -155,6 +212,8 @@ class Request:
     Example:
         >>> Request("http://example.org/", headers={"Accept": "text/plain"}).method
         'GET'
+        >>> Request("http://example.org/", json={"name": "Ann"}, timeout=5).body
+        b'{"name": "Ann"}'
     """
 
     url: str
@@ -211,6 +270,12 @@ class Request:
     ping_interval: float | None = None
     subprotocols: Sequence[str] = ()
     public_only: bool | None = None
+    params: InitVar[Params | None] = None
+    json: InitVar[object] = None
+    form: InitVar[Params | str | bytes | None] = None
+    files: InitVar[Files | None] = None
+    timeout: InitVar[float | None] = None
+    auth: InitVar[tuple[str, str] | None] = None
     #: Whether something of it goes through the caller's hands, see `transport.callbacks`.
     is_special: bool = field(default=False, init=False, repr=False)
     #: Of a WebSocket's handshake: where its bytes come from and go to, see `callbacks.Channel`.
@@ -221,9 +286,28 @@ class Request:
     asked_url: str = field(default="", init=False, repr=False)
     #: Filled in by `signed_once`: credentials, and the request with them.
     signed: Any = field(default=None, init=False, repr=False)
+    #: Filled in by `defaults.RequestDefaults`: itself, and the request with what it adds.
+    defaulted: Any = field(default=None, init=False, repr=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(  # noqa: PLR0917 - dataclasses give them by position
+        self,
+        params: Params | None,
+        json: object,
+        form: Params | str | bytes | None,
+        files: Files | None,
+        timeout: float | None,
+        auth: tuple[str, str] | None,
+    ) -> None:
         given = self._keep_what_was_given()
+        if timeout is not None or auth is not None:
+            self._settle_other_names(given, timeout, auth)
+        if params:
+            given["url"] = with_query(_text_of(self.url), form_query(params))
+        if json is not None or form is not None or files is not None:
+            self._settle_body(given, *body_of(json, form, files))
+        self._settle(given)
+
+    def _settle(self, given: dict[str, Any]) -> None:
         if not isinstance(self.url, str) or not is_normal(self.url):
             given["url"] = normal_url(self.url)
         if isinstance(self.body, str):
@@ -250,6 +334,26 @@ class Request:
         if not _PIPED.isdisjoint(given) or self.is_socket:
             given["is_special"] = True
         self._check_what_excludes_each_other()
+
+    def _settle_other_names(
+        self, given: dict[str, Any], timeout: float | None, auth: tuple[str, str] | None
+    ) -> None:
+        if timeout is not None:
+            if self.request_timeout is not None:
+                raise ValueError("timeout= and request_timeout= are the same: give one of them")
+            given["request_timeout"] = timeout
+        if auth is not None:
+            if self.auth_username is not None or self.auth_password is not None:
+                raise ValueError("auth= is auth_username= and auth_password=: give it or these")
+            given.update(credentials_of(auth))
+
+    def _settle_body(self, given: dict[str, Any], body: bytes | Multipart, kind: str) -> None:
+        if self.body is not None:
+            raise ValueError("body= and one of json=, form=, files=: there can be one body")
+        given["body"] = body
+        headers = checked_headers(self.headers)
+        if kind and not any(name.lower() == "content-type" for name, _ in headers):
+            given["headers"] = (*headers, ("Content-Type", kind))
 
     def _settle_headers(self, given: dict[str, Any]) -> None:
         if self.proxy_headers is not None:
@@ -390,11 +494,35 @@ class Request:
         )
 
 
+def credentials_of(auth: object) -> dict[str, str]:
+    """Return user and password as arguments of `Request`.
+
+    Args:
+        auth: a pair of texts.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = auth if isinstance(auth, tuple) else ()
+    if len(parts) != 2 or not all(isinstance(part, str) for part in parts):
+        raise ValueError(
+            f"auth is (user, password), not {type(auth).__name__}; credentials of "
+            "webqq_tornado.auth are given to the stream or a session"
+        )
+    return dict(zip(("auth_username", "auth_password"), parts, strict=True))
+
+
+def _text_of(url: object) -> str:
+    if not isinstance(url, str):
+        raise ValueError(f"a URL is text, not {type(url).__name__}")
+    return url
+
+
 def _check_source(body: object) -> None:
     if not is_source(body) or isinstance(body, Mapping):
         raise ValueError(
             f"a body is bytes, text, a path, a file, an iterable of bytes or a Multipart, not "
-            f"{type(body).__name__}; make_post_request takes forms and JSON"
+            f"{type(body).__name__}; json= and form= take values"
         )
 
 

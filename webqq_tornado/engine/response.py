@@ -10,23 +10,51 @@ import http.client
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timezone
 from json import JSONDecodeError
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .decoding import charset_of, decode
+from .errors import StatusError
+from .links import Link, Next
 from .request import Request
 from .secrets import safe_text, safe_url
 from .transport.download import BodyStream
 from .transport.headerlines import STATUS_LINE
+from .urls import join_url
+
+if TYPE_CHECKING:
+    from .session import Session
 
 __all__ = ["Hop", "Response", "StreamedResponse", "parse_json", "unix_time"]
 
 _EMPTY = (b"\r\n", b"\n")
-#: Bytes of a body that is not JSON, in the message.
+#: Bytes of a body that is not what was wanted, in the message.
 _EXCERPT = 60
+_FIRST_ERROR = 400
+#: Names of requests, httpx and aiohttp that others have here.
+_HINTS = {
+    "status_code": "it is status",
+    "content": "it is body",
+    "encoding": "text is decoded by it; the name is in headers",
+    "cookies": "they are in stream.cookiejar, or in the cookiejar of the session",
+    "elapsed": "it is request_time, in seconds",
+    "is_success": "it is ok",
+    "is_error": "it is not ok",
+    "iter_content": "give the request stream=True, and iterate response.stream",
+    "iter_lines": "iterate the response, or response.stream with stream=True",
+    "iter_bytes": "give the request stream=True, and iterate response.stream",
+    "aiter_bytes": "give the request stream=True, and iterate response.stream",
+    "aread": "the body is there already: it is body",
+    "links": "flows.linkheader.parse_links reads the Link header",
+    "next": "follow(href, reader) makes the next link",
+    "real_url": "it is url",
+    "error": "a response has none; raise_for_status() raises one where the status is 400 or more",
+    "rethrow": "it is raise_for_status()",
+    "reason_phrase": "it is reason",
+}
 
 
 class Hop(NamedTuple):
@@ -223,6 +251,79 @@ class Response:
             ValueError: the request had it not.
         """
         raise ValueError("the whole body is in .body: to have it piecemeal, give stream=True")
+
+    @property
+    def ok(self) -> bool:
+        """The status is below 400."""
+        return self.status < _FIRST_ERROR
+
+    def raise_for_status(self) -> Response:
+        """Return the response itself, unless it says that the request has failed.
+
+        Raises:
+            StatusError: the status is 400 or more; it has the response.
+
+        Example:
+            >>> items = response.raise_for_status().json()["items"]
+        """
+        if self.ok:
+            return self
+        begins = safe_text(self.body[:_EXCERPT].decode("utf-8", "replace"))
+        said = f": the body begins with {begins!r}" if begins else ""
+        raise StatusError(
+            f"{self.request.method} {safe_url(self.url)}: status {self.status} {self._words}{said}",
+            response=self,
+        )
+
+    @property
+    def _words(self) -> str:
+        """What the status means: HTTP/2 sends no words."""
+        return self.reason or http.client.responses.get(self.status, "")
+
+    def follow(
+        self,
+        url: str,
+        readback: Callable[..., Link] | None = None,
+        *,
+        delay: float = 0,
+        errback: Callable[..., Link] | None = None,
+        session: Session | None = None,
+        name: str | None = None,
+        priority: int | None = None,
+        data: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Next:
+        """Return a link to a URL as this response has it, for a reader to return.
+
+        Args:
+            url: absolute, or relative to this response.
+            readback: as of `Next`, and so the others.
+            delay: seconds.
+            errback: as of `Next`.
+            session: as of `Next`.
+            name: as of `Next`.
+            priority: as of `Next`.
+            data: as of `Next`.
+            options: arguments of `Request`.
+
+        Raises:
+            ValueError: there is no such URL, or an option is malformed.
+
+        Example:
+            >>> def read(response):
+            ...     yield response.follow("?page=2", read, data={"page": 2})
+        """
+        request = Request(join_url(self.url, url), **options)
+        return Next(request, readback, delay, errback, session, name, priority, data)
+
+    if not TYPE_CHECKING:  # which knows what there is
+
+        def __getattr__(self, name: str) -> object:
+            hint = _HINTS.get(name)
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}"
+                + (f": {hint}" if hint else "")
+            )
 
     # -- as urlopen's file ---------------------------------------------------------------
 

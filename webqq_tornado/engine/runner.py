@@ -66,6 +66,7 @@ from .fanout import (
 )
 from .hooks import Breaker, Hooks, Retry
 from .limits import Limits
+from .links import accepted
 from .merging import heir_of, merge_into_parent
 from .policies import (
     READ,
@@ -328,10 +329,17 @@ class Runner:
 
     def begin(self, chain: Chain, link: Next) -> None:
         """Give the chain its next link. The link is checked, its request a `Request`."""
-        chain._request, chain._readback, delay, chain._errback, session, _, priority = link
+        request, readback, delay, errback, session, _, priority, data = link
+        chain._readback, chain._data = readback, data
+        if data and readback is not None:
+            chain._readback = functools.partial(readback, **data)
         chain._hop = chain._redirects = None
+        if errback is not None:  # else that of the link before stays
+            chain._errback = errback or None
         if session is not None:
             chain.session = session
+        defaults = chain.session.defaults
+        chain._request = request if defaults is None else defaults.applied(request)  # type: ignore[arg-type]
         if priority is not None:
             chain._priority = priority
         chain._is_failing = False
@@ -598,11 +606,13 @@ class Runner:
             return
         if type(result) is tuple and len(result) == 2 and type(result[0]) is Request:
             # What nearly all readers return, by the shortest way to the same end.
-            chain._request, next_readback = result
+            request, next_readback = result
             if callable(next_readback):
                 if chain._transfer is not None:
                     self.drop_transfer(chain)
-                chain._readback, chain._errback = next_readback, None
+                defaults = chain.session.defaults
+                chain._request = request if defaults is None else defaults.applied(request)
+                chain._readback, chain._data = next_readback, None
                 chain.steps += 1
                 scheduler = self._scheduler
                 if self.queue or scheduler.in_flight >= scheduler.quick_clients:
@@ -942,6 +952,8 @@ class Runner:
             return
         origin = self.errback_of(chain)
         try:
+            if chain._is_failing:  # the source is what an errback has returned: it is asked once
+                raise error
             result = self.handle_error(chain, error)
         except Exception as final:
             # Now: the others below may have no end.
@@ -990,7 +1002,9 @@ class Runner:
         if chain.done:  # by what a source does when it is closed
             return
         chain._branches = None
-        chain._errback = gather.errback
+        chain._data = None
+        if gather.errback is not None:
+            chain._errback = gather.errback
         if below.error is not None:
             self.join(chain, raiser(below.error))
         elif gather.readback is not None:
@@ -1067,8 +1081,12 @@ class Runner:
         chain._is_failing = True
         if isinstance(error, StreamError) and error.chain is None:
             error.chain, error.step = chain.name, chain.steps
-        errback, chain._errback = self.errback_of(chain), None
-        return errback(error)
+        errback = chain._errback
+        if errback is None:
+            return self._hooks.on_error(error)
+        if chain._data is None:
+            return errback(error)  # type: ignore[no-any-return]
+        return errback(error, **accepted(errback, chain._data))  # type: ignore[no-any-return]
 
     def set_deadline(self, chain: Chain, seconds: float) -> None:
         """The chain fails if it has not ended in so many seconds."""
@@ -1182,7 +1200,7 @@ class Runner:
         # Readers often are methods of objects that hold their chain: let the circle go.
         chain._transfer = chain._awaited = chain._lane = chain._outcome = None
         chain._delay_timer = chain._deadline_timer = None
-        chain._request = chain._readback = chain._errback = None
+        chain._request = chain._readback = chain._errback = chain._data = None
         chain._hop = chain._redirects = chain._signed = None
 
     def wait(self, chain: Chain) -> Generator[Any, None, None]:
@@ -1280,7 +1298,7 @@ def _base_of(chain: Chain, response: Response | None) -> str | None:
     """What a relative URL of the chain's reader or errback is relative to."""
     if response is not None:
         return response.url
-    return None if chain._request is None else chain._request.url
+    return chain.session.base_url if chain._request is None else chain._request.url
 
 
 def _alive_below(chain: Chain) -> Iterable[Chain]:

@@ -19,6 +19,7 @@ from typing import Any
 import pycurl
 
 from ..files import unmarked
+from .defaults import RequestDefaults
 from .errors import ClosedError
 from .transport import cookies
 from .urls import normal_url
@@ -47,6 +48,7 @@ class Session:
         cookiejar: its `CookieJar`.
         is_closed: it was closed, or its stream was.
         auth: its credentials: `HTTPStream.session(name, auth=...)` gives it some.
+        defaults: headers, params and the like of its requests; None: there are none.
 
     Example:
         >>> ann, bob = stream.session("ann"), stream.session("bob")
@@ -54,7 +56,8 @@ class Session:
     """
 
     __slots__ = (
-        "__weakref__", "_on_close", "auth", "cookiejar", "is_closed", "keeps_cookies", "name"
+        *("__weakref__", "_on_close", "auth", "cookiejar", "defaults", "is_closed"),
+        *("keeps_cookies", "name"),
     )  # fmt: skip
 
     def __init__(
@@ -68,11 +71,17 @@ class Session:
         self.keeps_cookies = keeps_cookies
         self.is_closed = False
         self.auth: Any = None
+        self.defaults: RequestDefaults | None = None
         self.cookiejar = CookieJar()
         self._on_close = on_close
 
     def __repr__(self) -> str:
         return f"<Session {self.name or 'default'!r} {self.cookiejar.summary}>"
+
+    @property
+    def base_url(self) -> str | None:
+        """URL that the links of `begin` and of `add_request` may be relative to."""
+        return self.defaults.base_url or None if self.defaults is not None else None
 
     @property
     def share(self) -> pycurl.CurlShare:

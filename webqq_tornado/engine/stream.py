@@ -11,12 +11,20 @@ import contextlib
 import inspect
 import logging
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Mapping,
+)
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tornado.ioloop import IOLoop
 
+from .body import Params
 from .builders import RequestMaker
 from .chain import (
     Chain,
@@ -26,9 +34,9 @@ from .chain import (
     Readback,
     checked_link,
     is_delay,
-    keep,
     page_of,
 )
+from .defaults import request_defaults
 from .errors import ClosedError, StreamError
 from .eventloop import (
     asyncio_loop_of,
@@ -39,7 +47,8 @@ from .eventloop import (
 )
 from .hooks import Auth, Breaker, Hooks, Observer, Retry
 from .limits import Limits
-from .request import Request, option_names
+from .links import RequestLike, keep, request_of
+from .request import Headers, Request, option_names
 from .response import Response
 from .runner import Runner
 from .session import CookieJar, Session
@@ -58,6 +67,7 @@ logger = logging.getLogger("webqq_tornado.engine")
 _PLAIN_HOOKS = ("on_request", "on_response", "on_retry", "on_idle")
 
 _Self = TypeVar("_Self", bound="HTTPStream")
+_T = TypeVar("_T")
 
 
 class HTTPStream(Hooks, RequestMaker):
@@ -75,13 +85,21 @@ class HTTPStream(Hooks, RequestMaker):
         retry: whether a link that came to nothing is tried again, and when: see
             `webqq_tornado.retry`. By default none is.
         breaker: stops asking hosts that fail, see `webqq_tornado.retry.CircuitBreaker`.
-        auth: credentials of the stream's own session, see `webqq_tornado.auth`.
+        auth: credentials of the stream's own session, see `webqq_tornado.auth`; or user and
+            password.
         replay: answers instead of the network, see `webqq_tornado.har`.
         defaults: arguments of `Request`, from `connect_timeout` on, for requests that do not
             give them.
         grace: seconds that leaving the block of `async with HTTPStream()` waits for the chains to
             end, before it closes the stream; by default as long as they take, which is for ever if
             one has no end. Left by an exception, or cancelled while it waits, it closes at once.
+        base_url: what the URLs of `begin`, `add_request`, `fetch`, `get` ... are relative to: a
+            folder ("users" is in it, "/users" at the root). With it, its origin alone gets
+            `params`, user and password, and headers that are secret by their name, such as
+            `Authorization`; without it all hosts do.
+        headers: of all requests that have none of the same name; of named sessions, too.
+        params: in the query of all requests that have none of the same name; likewise.
+        timeout: seconds for each request in total, `request_timeout` of `defaults`.
 
     Raises:
         ValueError: an argument is out of range, or `defaults` has an unknown name.
@@ -111,10 +129,14 @@ class HTTPStream(Hooks, RequestMaker):
         limits: Limits | None = None,
         retry: Retry | None = None,
         breaker: Breaker | None = None,
-        auth: Auth | None = None,
+        auth: Auth | tuple[str, str] | None = None,
         replay: Recording | None = None,
         defaults: Mapping[str, Any] | None = None,
         grace: float | None = None,
+        base_url: str | None = None,
+        headers: Headers = (),
+        params: Params | None = None,
+        timeout: float | None = None,
     ) -> None:
         if grace is not None and not is_delay(grace):
             raise ValueError(f"grace is a number of seconds, 0 or more, not {grace!r}")
@@ -131,9 +153,10 @@ class HTTPStream(Hooks, RequestMaker):
                 )
         self.ioloop = ioloop or current_ioloop()
         #: What requests take that do not say otherwise.
-        self.defaults: Mapping[str, Any] = {**DEFAULTS, **(defaults or {})}
+        own: dict[str, Any] = {} if timeout is None else {"request_timeout": timeout}
+        self.defaults: Mapping[str, Any] = {**DEFAULTS, **(defaults or {}), **own}
         # Wrong ones are to be refused here, before anything is opened.
-        compile_options(Request("http://localhost", **(defaults or {})), self.defaults)
+        compile_options(Request("http://localhost", **(defaults or {}), **own), self.defaults)
         self._transport = _transport(self.ioloop, self._handle_events, replay)
         self._runner = Runner(
             self.ioloop,
@@ -151,7 +174,10 @@ class HTTPStream(Hooks, RequestMaker):
         if type(self).on_idle is not HTTPStream.on_idle:
             self._runner.idle_listeners.append(self._on_idle)
         self._session = Session(on_close=self._on_session_close)
-        if auth is not None:
+        self._session.defaults = request_defaults(
+            base_url, headers, params, credentials=auth if isinstance(auth, tuple) else None
+        )
+        if auth is not None and not isinstance(auth, tuple):
             self._session.auth = auth
             self._runner.use_policies()
         self._sessions: dict[str, Session] = {}
@@ -187,7 +213,7 @@ class HTTPStream(Hooks, RequestMaker):
 
     def add_request(
         self,
-        request: object,
+        request: RequestLike | Next,
         readback: Readback = None,
         *,
         delay: float = 0,
@@ -203,7 +229,7 @@ class HTTPStream(Hooks, RequestMaker):
         Args:
             request: a URL, a `Request`, an `urllib.request.Request` or a
                 `tornado.httpclient.HTTPRequest`; or a `Next`, which says it all but deadline and
-                retry.
+                retry. A URL may be relative to the `base_url`.
             readback: gets the `Response`, returns what comes next: see `chain`. None sends
                 the request and drops the body.
             delay: seconds until the request is sent.
@@ -234,8 +260,8 @@ class HTTPStream(Hooks, RequestMaker):
             link = request
             name, session = name or link.name, session or link.session
         else:
-            link = Next(Request.of(request), readback, delay, errback, session, None, priority)
-        link = checked_link(link, None)
+            link = Next(request, readback, delay, errback, session, None, priority)
+        link = checked_link(link, None, self._base_url(session))
         if retry is not None:
             self._runner.use_policies()
         chain = self._runner.new_chain(name, session or self._session)
@@ -246,7 +272,7 @@ class HTTPStream(Hooks, RequestMaker):
         self._runner.begin(chain, link)
         return chain
 
-    def add_delay_request(self, request: object, readback: Readback, delay: float) -> Chain:
+    def add_delay_request(self, request: RequestLike, readback: Readback, delay: float) -> Chain:
         """`add_request` with a delay, as in 2013.
 
         Args:
@@ -258,7 +284,7 @@ class HTTPStream(Hooks, RequestMaker):
 
     async def fetch(
         self,
-        request: object,
+        request: RequestLike | Next,
         *,
         session: Session | None = None,
         timeout: float | None = None,
@@ -283,17 +309,11 @@ class HTTPStream(Hooks, RequestMaker):
         Example:
             >>> response = await stream.fetch("http://example.org/")
         """
-        if isinstance(request, Next):
-            request = request._replace(
-                request=_whole(request.request), readback=keep, errback=_raise
-            )
-        else:
-            request = _whole(request)
+        link = request if isinstance(request, Next) else Next(request, delay=delay)
+        session = session or link.session
+        whole = _whole(request_of(link.request, self._base_url(session)))
         chain = self.add_request(
-            request,
-            keep,
-            delay=delay,
-            errback=_raise,
+            Next(*link)._replace(request=whole, readback=keep, errback=_raise, data=None),
             session=session,
             deadline=timeout,
             priority=priority,
@@ -312,8 +332,68 @@ class HTTPStream(Hooks, RequestMaker):
             )
         return response
 
+    async def map(
+        self,
+        requests: Iterable[RequestLike | Next] | AsyncIterable[RequestLike | Next],
+        *,
+        concurrency: int = 10,
+        **options: Any,
+    ) -> AsyncGenerator[Response | StreamError, None]:
+        """Responses to many requests, as they come; what failed is given as its error.
+
+        A request is taken from the iterable when there is room for it, and none while the caller
+        is busy with what came: it may be endless. `result.request` tells whose a result is, and
+        `result.ok` is False of errors and of a status of 400 or more.
+
+        Args:
+            requests: as for `add_request`; the readers of a `Next` are not asked.
+            concurrency: requests under way at most; `Limits` hold, too.
+            options: of each `fetch`: session, timeout, priority, retry.
+
+        Raises:
+            ValueError: concurrency is below 1, or one of them is no request.
+
+        Example:
+            >>> async for result in stream.map(urls, concurrency=20):
+            ...     print(result.request.url, result.status if result.ok else result)
+        """
+        if concurrency < 1:
+            raise ValueError(f"concurrency is 1 or more, not {concurrency}")
+        source = each_of(requests)
+        running: set[asyncio.Task[Response | StreamError]] = set()
+        finished: set[asyncio.Task[Response | StreamError]] = set()
+        is_exhausted = False
+        try:
+            while running or not is_exhausted:
+                while len(running) < concurrency and not is_exhausted:
+                    request = await anext(source, None)
+                    is_exhausted = request is None
+                    if request is not None:
+                        running.add(asyncio.ensure_future(self._result_of(request, options)))
+                if not running:
+                    return
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                finished |= done
+                while finished:
+                    yield finished.pop().result()
+        finally:
+            for task in (*running, *finished):
+                task.cancel()
+            await source.aclose()
+
+    async def _result_of(
+        self, request: RequestLike | Next, options: Mapping[str, Any]
+    ) -> Response | StreamError:
+        try:
+            return await self.fetch(request, **options)
+        except StreamError as error:
+            return error
+
     async def follow(
-        self, first: object, next_link: Callable[[Response], object], **options: Any
+        self,
+        first: RequestLike | Next,
+        next_link: Callable[[Response], object],
+        **options: Any,
     ) -> AsyncIterator[Response]:
         """Responses of which each leads to the next: the pages of a list, say.
 
@@ -334,7 +414,7 @@ class HTTPStream(Hooks, RequestMaker):
             >>> async for page in stream.follow(url, lambda page: page.json()["next"]):
             ...     print(len(page.json()["items"]))
         """
-        link = page_of(first, None)
+        link = page_of(first, None, self._base_url(options.get("session")))
         while link is not None:
             response = await self.fetch(link, **options)
             yield response
@@ -345,7 +425,7 @@ class HTTPStream(Hooks, RequestMaker):
 
     @contextlib.asynccontextmanager
     async def open(
-        self, request: object, *, session: Session | None = None
+        self, request: RequestLike | Next, *, session: Session | None = None
     ) -> AsyncIterator[Response]:
         """A response whose body comes piece by piece, awaited when its headers are there.
 
@@ -373,9 +453,10 @@ class HTTPStream(Hooks, RequestMaker):
             opened.set_result(response)
             await closed.wait()
 
-        link = request if isinstance(request, Next) else Next(request)
-        streamed = Request.of(link.request).replace(stream=True)
-        link = link._replace(request=streamed, readback=read, errback=_raise)
+        link = Next(*request) if isinstance(request, Next) else Next(request)
+        base = self._base_url(session or link.session)
+        streamed = request_of(link.request, base).replace(stream=True)
+        link = link._replace(request=streamed, readback=read, errback=_raise, data=None)
         chain = self.add_request(link, session=session)
         chain._is_quiet = True
         reader = running_chain()
@@ -584,24 +665,55 @@ class HTTPStream(Hooks, RequestMaker):
         """The cookies of the stream's own session."""
         return self._session.cookiejar
 
-    def session(self, name: str, *, auth: Auth | None = None) -> Session:
+    def session(
+        self,
+        name: str,
+        *,
+        auth: Auth | tuple[str, str] | None = None,
+        base_url: str | None = None,
+        headers: Headers = (),
+        params: Params | None = None,
+        timeout: float | None = None,
+    ) -> Session:
         """The session of this name: an identity with cookies of its own, made when first named.
 
-        It lasts until `Session.close`, or as long as the stream.
+        It lasts until `Session.close`, or as long as the stream. What is given holds from now on;
+        the stream's own `base_url`, `headers` and `params` hold where the session has none.
 
         Args:
             name: of it.
-            auth: its credentials from now on, see `webqq_tornado.auth`.
+            auth: its credentials, see `webqq_tornado.auth`; or user and password.
+            base_url: as of `HTTPStream`, and so the others.
+            headers: of its requests.
+            params: in the query of its requests.
+            timeout: seconds for each of its requests in total.
+
+        Raises:
+            ClosedError: the stream is closed.
+            ValueError: an argument is malformed.
+
+        Example:
+            >>> ann = stream.session("ann", headers={"X-Token": token})
         """
         if self._closed:
             raise ClosedError("the stream is closed")
         session = self._sessions.get(name)
         if session is None:
             session = self._sessions[name] = Session(name, on_close=self._on_session_close)
-        if auth is not None:
+            stands = self._session.defaults
+            session.defaults = None if stands is None else stands.for_session(auth is not None)
+        pair = auth if isinstance(auth, tuple) else None
+        given = request_defaults(base_url, headers, params, timeout, pair)
+        if given is not None:
+            session.defaults = given if session.defaults is None else given.over(session.defaults)
+        if auth is not None and not isinstance(auth, tuple):
             session.auth = auth
             self._runner.use_policies()
         return session
+
+    def _base_url(self, session: object) -> str | None:
+        # One that is no session is refused later, with the link.
+        return (session if isinstance(session, Session) else self._session).base_url
 
     def _on_session_close(self, session: Session) -> bool:
         """See `Session.close`."""
@@ -677,9 +789,22 @@ def _clients(max_clients: int | None, limits: Limits | None) -> int:
     return min((one for one in given if one is not None), default=0) or descriptor_limit()
 
 
-def _whole(request: object) -> Request:
+async def each_of(source: Iterable[_T] | AsyncIterable[_T]) -> AsyncGenerator[_T, None]:
+    """Items of an iterable, sync or async.
+
+    Args:
+        source: of requests, say.
+    """
+    if isinstance(source, AsyncIterable):
+        async for item in source:
+            yield item
+    else:
+        for item in source:
+            yield item
+
+
+def _whole(request: Request) -> Request:
     """A request whose response is complete when it is read."""
-    request = Request.of(request)
     if request.stream:
         raise ValueError(
             "fetch() gives a response that is complete: use open() for a request with stream=True"

@@ -12,10 +12,19 @@ which is `f"http://{host}/admin"` without a host, a browser makes http://admin/.
 from __future__ import annotations
 
 import re
+from urllib.parse import parse_qsl, urlsplit
 
 from .secrets import safe_url
 
-__all__ = ["host_of", "is_normal", "join_url", "normal_host", "normal_url", "origin_of"]
+__all__ = [
+    "host_of",
+    "is_normal",
+    "join_url",
+    "normal_host",
+    "normal_url",
+    "origin_of",
+    "query_names",
+]
 
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 # Of a name whose last label begins with a digit WHATWG makes an IPv4 address, or an error.
@@ -141,6 +150,19 @@ def origin_of(url: str) -> tuple[str, str, int]:
     if not colon or port.endswith("]"):
         return scheme, host + colon + port, _PORTS[scheme]
     return scheme, host, int(port)
+
+
+def query_names(url: str) -> set[str]:
+    """Names of the parameters in a URL's query.
+
+    Args:
+        url: as of `normal_url`.
+
+    Example:
+        >>> sorted(query_names("http://example.org/?a=1&b"))
+        ['a', 'b']
+    """
+    return {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
 
 
 def _serialised(url: str, base: str | None = None) -> str:

@@ -14,7 +14,7 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
-from webqq_tornado import HTTPStream, Limits, Response
+from webqq_tornado import HTTPStream, Limits, Link, Response
 
 __all__ = ["Crawl"]
 
@@ -38,11 +38,11 @@ class Crawl(HTTPStream):
         self.url, self.depth = url, depth
         self.seen = {url}
 
-    def begin(self) -> object:
+    def begin(self) -> Link:
         """Start with the first page."""
         return self.url, functools.partial(self.read, 0)
 
-    def read(self, depth: int, response: Response) -> Iterator[object]:
+    def read(self, depth: int, response: Response) -> Iterator[Link]:
         """Show a page, and follow its links: each becomes a chain of its own."""
         print(depth, response.status, response.url)
         if depth == self.depth:

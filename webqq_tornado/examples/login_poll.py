@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from webqq_tornado import AuthError, HTTPStream, Next, Response
+from webqq_tornado import AuthError, HTTPStream, Link, Next, Response
 from webqq_tornado.auth import LoginAuth
 
 __all__ = ["Mailbox"]
@@ -44,7 +44,7 @@ class Mailbox(HTTPStream):
         session = self.session(self.user, auth=LoginAuth(self.login))
         return Next(f"{self.url}/mail", self.read, session=session)
 
-    def login(self) -> object:
+    def login(self) -> Link:
         """Give the first link of the login."""
         form = {"user": self.user, "password": "secret"}
         return self.make_post_request(f"{self.url}/login", form), self.check_login
@@ -54,7 +54,7 @@ class Mailbox(HTTPStream):
         if response.status != 200:
             raise AuthError(f"{self.user}: the login was refused with status {response.status}")
 
-    def read(self, response: Response) -> object:
+    def read(self, response: Response) -> Link:
         """Show the mailbox, and come back later."""
         mailbox = response.json()
         print(f"{mailbox['user']}: {mailbox['unread']} unread")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from webqq_tornado import HTTPStream, Limits, ProtocolError, Response
+from webqq_tornado import HTTPStream, Limits, Link, ProtocolError, Response
 from webqq_tornado.retry import Retry
 
 __all__ = ["Poll"]
@@ -44,11 +44,11 @@ class Poll(HTTPStream):
         self.path, self.url = path, url
         self.interval, self.rounds = interval, rounds
 
-    def begin(self) -> Iterator[object]:
+    def begin(self) -> Iterator[Link]:
         """Start with the first page."""
         yield self.url, self.read
 
-    def read(self, response: Response) -> object:
+    def read(self, response: Response) -> Link:
         """Write the page's rows; go on with the next page, or with the next round."""
         if response.status != 200:
             raise ProtocolError(f"{response.url}: status {response.status}")

@@ -1,0 +1,144 @@
+"""Settings that all requests of a stream or a session have in common: base URL, headers, params."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .body import Params, form_fields, form_query, with_query
+from .request import Request, credentials_of
+from .secrets import is_secret_name
+from .urls import normal_url, origin_of, query_names
+from .validation import CHECKS, Headers, checked_headers
+
+__all__ = ["RequestDefaults", "request_defaults"]
+
+
+@dataclass(frozen=True)
+class RequestDefaults:
+    """Arguments of `Request` for requests that do not give them; headers and params one by one.
+
+    With a `base_url` its origin alone gets params, credentials and headers that are secret by
+    their name, such as `Authorization`: a link to another host takes none of them there.
+
+    Args:
+        base_url: what relative URLs are relative to; "" for none.
+        headers: pairs.
+        params: pairs, for the query.
+        options: other arguments by name, such as `request_timeout`.
+    """
+
+    base_url: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    params: tuple[tuple[str, str], ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def applied(self, request: Request) -> Request:
+        """Return the request with what it does not say itself. Applied twice it changes nothing.
+
+        Args:
+            request: of a link; a repeated one costs nothing.
+        """
+        if request.defaulted is not None and request.defaulted[0] is self:
+            return request.defaulted[1]  # type: ignore[no-any-return]
+        is_home = not self.base_url or origin_of(request.url) == origin_of(self.base_url)
+        changes = {
+            name: value
+            for name, value in self.options.items()
+            if getattr(request, name) is None and (is_home or name not in _CREDENTIALS)
+        }
+        changes |= self._headers_for(request, is_home) | self._params_for(request, is_home)
+        whole = request.replace(**changes) if changes else request
+        for one in (request, whole):
+            object.__setattr__(one, "defaulted", (self, whole))
+        return whole
+
+    def _headers_for(self, request: Request, is_home: bool) -> dict[str, Any]:
+        own = {name.lower() for name, _ in request.header_pairs}
+        added = [
+            pair
+            for pair in self.headers
+            if pair[0].lower() not in own and (is_home or not is_secret_name(pair[0]))
+        ]
+        return {"headers": (*request.header_pairs, *added)} if added else {}
+
+    def _params_for(self, request: Request, is_home: bool) -> dict[str, Any]:
+        if not self.params or not is_home:
+            return {}
+        own = query_names(request.url)
+        added = [pair for pair in self.params if pair[0] not in own]
+        return {"url": with_query(request.url, form_query(added))} if added else {}
+
+    def over(self, other: RequestDefaults) -> RequestDefaults:
+        """Return both in one; where both say something, this one counts.
+
+        Args:
+            other: what counts where this says nothing.
+        """
+        own_headers = {name.lower() for name, _ in self.headers}
+        own_params = {name for name, _ in self.params}
+        return RequestDefaults(
+            self.base_url or other.base_url,
+            (*self.headers, *(p for p in other.headers if p[0].lower() not in own_headers)),
+            (*self.params, *(p for p in other.params if p[0] not in own_params)),
+            {**other.options, **self.options},
+        )
+
+    def for_session(self, has_credentials: bool) -> RequestDefaults:
+        """Return what a session takes over from its stream: user and password are its own.
+
+        Args:
+            has_credentials: the session has some, so that an `Authorization` header is its own.
+        """
+        options = {name: value for name, value in self.options.items() if name not in _CREDENTIALS}
+        if not has_credentials:
+            return replace(self, options=options)
+        headers = tuple(pair for pair in self.headers if pair[0].lower() != "authorization")
+        return replace(self, headers=headers, options=options)
+
+
+def request_defaults(
+    base_url: str | None = None,
+    headers: Headers = (),
+    params: Params | None = None,
+    timeout: float | None = None,
+    credentials: tuple[str, str] | None = None,
+) -> RequestDefaults | None:
+    """Check what was given, and return it as a value; None if that is nothing.
+
+    Args:
+        base_url: absolute; a slash is added to its path, so that "users" is below it.
+        headers: as of `Request`.
+        params: as of `Request`.
+        timeout: seconds for each request in total.
+        credentials: user and password.
+
+    Raises:
+        ValueError: one of them is malformed; names it.
+    """
+    options: dict[str, Any] = {}
+    if timeout is not None:
+        CHECKS["request_timeout"]("timeout", timeout)
+        options["request_timeout"] = timeout
+    if credentials is not None:
+        options |= credentials_of(credentials)
+    given = RequestDefaults(
+        "" if base_url is None else _folder(base_url),
+        checked_headers(headers),
+        tuple((name, str(value)) for name, value in form_fields(params or ())),
+        options,
+    )
+    return given if given != RequestDefaults() else None
+
+
+def _folder(base_url: str) -> str:
+    try:
+        url = normal_url(base_url)
+    except ValueError as error:
+        raise ValueError(f"base_url: {error}") from error
+    path = url.partition("#")[0].partition("?")[0]
+    return path if path.endswith("/") else f"{path}/"
+
+
+_CREDENTIALS = frozenset({"auth_username", "auth_password"})
