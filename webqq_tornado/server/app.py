@@ -230,6 +230,7 @@ class WebQQServer(ServerState):
 
 def _application(server: WebQQServer) -> Application:
     answers: dict[object, Answer] = {
+        **login_pages.ANSWERS,
         **signin.ANSWERS,
         **qr_login.ANSWERS,
         **contacts.ANSWERS,

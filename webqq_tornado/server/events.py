@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..protocol.dialect import SMARTQQ
 from ..protocol.models.events import (
     DiscussionMessage,
     Event,
@@ -13,8 +12,9 @@ from ..protocol.models.events import (
     GroupSystemMessage,
     SessionMessage,
 )
+from .quirks import SMARTQQ
 from .sessions import PollSession
-from .storage import StoredMessage
+from .storage.rows import StoredMessage
 
 __all__ = ["DISCUSSION", "GROUP", "event_for", "group_event"]
 
@@ -36,7 +36,7 @@ def _friend(session: PollSession, message: StoredMessage) -> Event:
 def _group(session: PollSession, message: StoredMessage) -> Event:
     gid = session.gid_of(message.target)
     # SmartQQ said the gid twice (captures of 2015 to 2017): smartqq in Java answers to the code.
-    code = gid if session.dialect == SMARTQQ.name else session.code_of(message.target)
+    code = gid if session.dialect == SMARTQQ else session.code_of(message.target)
     return GroupMessage(
         gid=gid,
         sender=session.uin_of(message.sender),

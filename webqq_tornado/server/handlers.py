@@ -20,6 +20,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from ..protocol import webqq3, wire
 from ..protocol.codes import LoginResult
+from ..protocol.dialect import DIALECTS, Dialect
 from ..protocol.errors import ProtocolError
 from ..protocol.exchange import Call
 from ..protocol.login import build_login, login_refusal
@@ -34,6 +35,7 @@ __all__ = [
     "Handler",
     "Refusal",
     "UnknownHandler",
+    "exchanges_of",
     "host_of",
     "in_session",
     "too_often",
@@ -440,3 +442,8 @@ def in_session(answer: Callable[[ExchangeHandler, PollSession, Any], str]) -> An
         return wire.build_refusal(SESSION_GONE)
 
     return with_session
+
+
+def exchanges_of(session: PollSession) -> Dialect:
+    """The exchanges of a session's dialect, which write its responses."""
+    return DIALECTS[session.dialect]

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from ..protocol.codes import Status
+from ..protocol.content import build_sent
 from ..protocol.models.content import Content
 from ..protocol.models.events import (
     Event,
@@ -28,12 +29,16 @@ from .sessions import PendingPoll, PollSession
 from .storage import ROOM_KINDS, Conversation, Nonce, Storage, StoredMessage
 from .write_queue import WriteQueue
 
-__all__ = ["Hub", "Listener", "PollSession", "SessionOver"]
+__all__ = ["Hub", "Listener", "PollSession", "SessionOver", "is_too_long"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
 #: Messages that are read from disk at once for a client that has been away.
 _LOAD = 100
+#: Bytes of UTF-8 in one message. Clients cut theirs at 720 (qqbot 2017); more is no message.
+MAX_TEXT = 4096
+#: Characters of all of it as JSON, with fonts and pictures; of a text's byte there are 6 at most.
+MAX_WRITTEN = 8 * MAX_TEXT
 #: client_type of who is online with this server: 41 is a web client.
 WEB_CLIENT = 41
 #: Tencent's words, captures of 2013.
@@ -523,3 +528,9 @@ def _change(added: int = 0, removed: int = 0) -> Callable[[PollSession], Event]:
 
 def _presence(friend: int, status: Status) -> Callable[[PollSession], Event]:
     return lambda session: StatusChange(session.uin_of(friend), status, WEB_CLIENT)
+
+
+def is_too_long(content: Content) -> bool:
+    """Return True if a content is too long to be delivered."""
+    is_long = len(content.text.encode("utf-8", "replace")) > MAX_TEXT
+    return is_long or len(build_sent(content)) > MAX_WRITTEN

@@ -21,8 +21,10 @@ from ..protocol.models.events import (
     SessionMessage,
 )
 
-__all__ = ["EVERYTHING", "SMARTQQ_CLIENTID", "Quirks", "habits_of"]
+__all__ = ["EVERYTHING", "SMARTQQ", "SMARTQQ_CLIENTID", "WEBQQ3", "Quirks", "quirks_of"]
 
+#: Names of the dialects, as sessions and tickets have them.
+WEBQQ3, SMARTQQ = "webqq3", "smartqq"
 #: clientid of the programs that know SmartQQ's own events only (qqbot 2017, SmartQQBot 2016,
 #: smartqq (Java) 2017, Mojo-Webqq 2018): it is what the web client of SmartQQ sent.
 SMARTQQ_CLIENTID = 53999199
@@ -39,7 +41,7 @@ _THREE = frozenset[type]({FriendMessage, GroupMessage, DiscussionMessage})
 
 
 class Quirks(NamedTuple):
-    """How to speak with one client.
+    """The differences of one client from others.
 
     Args:
         kinds: events that it knows; None for all.
@@ -69,15 +71,15 @@ _BY_USER_AGENT = {
 }
 
 
-def habits_of(dialect: str, clientid: int, user_agent: str) -> Quirks:
-    """How to speak with a client.
+def quirks_of(dialect: str, clientid: int, user_agent: str) -> Quirks:
+    """The quirks of a client.
 
     Args:
-        dialect: "webqq3" or "smartqq"; "" when there is no session that tells.
+        dialect: "webqq3" or "smartqq"; "" without a session.
         clientid: that it sent.
         user_agent: that it sent.
     """
-    if clientid == SMARTQQ_CLIENTID and dialect != "webqq3":
+    if clientid == SMARTQQ_CLIENTID and dialect != WEBQQ3:
         known = (quirks for words, quirks in _BY_USER_AGENT.items() if words in user_agent)
         return next(known, _SMARTQQ_CLIENT)
-    return _SMARTQQ if dialect == "smartqq" else EVERYTHING
+    return _SMARTQQ if dialect == SMARTQQ else EVERYTHING

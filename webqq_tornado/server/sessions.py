@@ -20,11 +20,10 @@ from collections import deque
 from typing import Protocol
 
 from ..protocol.codes import Status
-from ..protocol.dialect import DIALECTS, Dialect
 from ..protocol.models.events import Event, Kicked
 from ..protocol.models.login import Secret
 from .quirks import EVERYTHING, Quirks
-from .storage import SessionRow, StoredMessage
+from .storage.rows import SessionRow, StoredMessage
 from .uins import Uins
 
 __all__ = ["PendingPoll", "PollSession"]
@@ -51,7 +50,7 @@ class PollSession:
         dialect: "webqq3" or "smartqq".
         psessionid, vfwebqq, ptwebqq: its secrets.
         status: as the client set it.
-        habits: what the client can be told.
+        quirks: differences of the client from others.
         seen: loop time of its last poll.
         kicked: set when the session is over.
         knows_end: whether its client was told of that.
@@ -111,11 +110,6 @@ class PollSession:
             "vfwebqq": self.vfwebqq,
             "ptwebqq": self.ptwebqq,
         }
-
-    @property
-    def exchanges(self) -> Dialect:
-        """The exchanges of its dialect: answers are written by these."""
-        return DIALECTS[self.dialect]
 
     def counts(self, msg_id: int, words: str) -> bool:
         """Return True if the client gives each message a number of its own: not all of them did.

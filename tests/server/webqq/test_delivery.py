@@ -39,7 +39,7 @@ from webqq_tornado.protocol.models import (
     Typing,
 )
 from webqq_tornado.server import write_queue
-from webqq_tornado.server.quirks import habits_of
+from webqq_tornado.server.quirks import quirks_of
 from webqq_tornado.server.storage import Conversation
 
 QQBOT = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.9; rv:27.0) Gecko/20100101 Firefox/27.0"
@@ -620,11 +620,11 @@ async def test_qqbot_that_was_kicked_is_told_by_a_code_that_ends_it():
 
 
 def test_who_knows_what():
-    mojo = habits_of("smartqq", SMARTQQ_CLIENTID, "Mozilla/5.0 Chrome/37.0.2062")
-    ours = habits_of("smartqq", 12345678, "")
-    old = habits_of("webqq3", 12345678, "")
+    mojo = quirks_of("smartqq", SMARTQQ_CLIENTID, "Mozilla/5.0 Chrome/37.0.2062")
+    ours = quirks_of("smartqq", 12345678, "")
+    old = quirks_of("webqq3", 12345678, "")
     messages = {FriendMessage, GroupMessage, DiscussionMessage}
-    assert habits_of("smartqq", SMARTQQ_CLIENTID, QQBOT).kinds == messages
+    assert quirks_of("smartqq", SMARTQQ_CLIENTID, QQBOT).kinds == messages
     assert mojo.kinds == messages | {SessionMessage, Kicked}
     assert ours.kinds is old.kinds is None
     assert (mojo.at_once, old.at_once) == (1, 50)

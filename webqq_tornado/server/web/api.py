@@ -15,10 +15,10 @@ from ...protocol.faces import FACES
 from ...protocol.fields import MOST_SAFE
 from ...protocol.hashes import password_digest
 from ..handlers import Handler, Refusal
+from ..hub import is_too_long
 from ..storage import Account, Conversation, Nonce
 from ..storage.sessions import PLACE_SECONDS
 from ..throttle import Place
-from ..webqq.messages import is_too_long
 from .schema import Operation, operation_of
 from .views import conversations, identifier, message_view, person
 

@@ -19,7 +19,7 @@ from ...protocol.models import (
     Recent,
     Translation,
 )
-from ..handlers import UNKNOWN_CONTACT, Answer, ExchangeHandler, in_session
+from ..handlers import UNKNOWN_CONTACT, Answer, ExchangeHandler, exchanges_of, in_session
 from ..hub import WEB_CLIENT, PollSession
 from ..storage import FriendRow, MemberRow, RoomRow
 
@@ -43,7 +43,7 @@ def _friends(handler: ExchangeHandler, session: PollSession, form: forms.Friends
     categories = tuple(Category(number, name, number) for number, name in headings)
     friends = tuple(_friend(session, row) for row in storage.friends.rows(session.account))
     # "我的好友", number 0, has no line, as in captures of 2013 and 2016.
-    return session.exchanges.friends.answer(FriendList(friends, categories))
+    return exchanges_of(session).friends.answer(FriendList(friends, categories))
 
 
 def _friend(session: PollSession, row: FriendRow) -> Friend:
@@ -83,7 +83,7 @@ def _groups(handler: ExchangeHandler, session: PollSession, form: forms.GroupsFo
         )
         for room, mark, mask in handler.server.storage.rooms.of(session.account, "group")
     )
-    return session.exchanges.groups.answer(groups)
+    return exchanges_of(session).groups.answer(groups)
 
 
 #: ``flag`` of a plain group (capture of 2016).
@@ -99,7 +99,7 @@ def _group_info(handler: ExchangeHandler, session: PollSession, form: forms.Grou
     storage = handler.server.storage
     rows = storage.rooms.member_rows(room.number)
     close = storage.friends.numbers(session.account) | {session.account}
-    return session.exchanges.group_info.answer(
+    return exchanges_of(session).group_info.answer(
         GroupDetails(
             gid=session.gid_of(room.number),
             code=session.code_of(room.number),
@@ -151,7 +151,7 @@ def _discussions(
     handler: ExchangeHandler, session: PollSession, _form: forms.DiscussionsForm
 ) -> str:
     rooms = handler.server.storage.rooms.of(session.account, "discussion")
-    return session.exchanges.discussions.answer(
+    return exchanges_of(session).discussions.answer(
         tuple(Discussion(session.did_of(room.number), room.name, mask) for room, _, mask in rooms)
     )
 
@@ -175,7 +175,7 @@ def _discussion_info(
         for account, _ in storage.rooms.members(number)
     )
     owner = session.uin_of(room.owner)
-    return session.exchanges.discussion_info.answer(
+    return exchanges_of(session).discussion_info.answer(
         DiscussionDetails(form.did, room.name, owner, members)
     )
 
@@ -184,7 +184,7 @@ def _translate(handler: ExchangeHandler, session: PollSession, form: forms.Trans
     number = _meant(handler, session, form)
     if not number:
         return wire.build_refusal(UNKNOWN_CONTACT)
-    return session.exchanges.translate.answer(Translation(form.uin, number))
+    return exchanges_of(session).translate.answer(Translation(form.uin, number))
 
 
 def _meant(handler: ExchangeHandler, session: PollSession, form: forms.TranslateForm) -> int:
@@ -203,13 +203,13 @@ def _online(handler: ExchangeHandler, session: PollSession, _form: forms.OnlineF
         for number in sorted(handler.server.storage.friends.numbers(session.account))
         if hub.is_online(number)
     )
-    return session.exchanges.online.answer(tuple(present))
+    return exchanges_of(session).online.answer(tuple(present))
 
 
 def _recent(handler: ExchangeHandler, session: PollSession, _form: forms.RecentForm) -> str:
     made = {"friend": session.uin_of, "group": session.gid_of, "discussion": session.did_of}
     threads = handler.server.storage.messages.recent(session.account)
-    return session.exchanges.recent.answer(
+    return exchanges_of(session).recent.answer(
         tuple(Recent(made[kind](number), _RECENT_TYPES[kind]) for kind, number in threads)
     )
 

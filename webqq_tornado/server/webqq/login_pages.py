@@ -11,10 +11,10 @@ import re
 import secrets
 from html import escape
 
-from ...protocol import endpoints, forms
-from ..handlers import ExchangeHandler, Handler
+from ...protocol import endpoints, forms, webqq3
+from ..handlers import Answer, ExchangeHandler, Handler
 
-__all__ = ["LoginFrameHandler", "LoginProxyHandler", "VersionHandler", "login_page"]
+__all__ = ["ANSWERS", "LoginFrameHandler", "LoginProxyHandler", "VersionHandler"]
 
 #: Version of the login's scripts, as of 2017 (qqbot 2017); clients send it back as js_ver.
 _JS_VERSION = "10141"
@@ -58,7 +58,7 @@ _FRAME_QUERY = (
 )
 
 
-def login_page(handler: ExchangeHandler, _form: forms.LoginPageForm) -> str:
+def _login_page(handler: ExchangeHandler, _form: forms.LoginPageForm) -> str:
     """The login page of either dialect, with the values that its address asked for."""
     login_sig = secrets.token_urlsafe(48)
     handler.set_domain_cookie("pt_login_sig", login_sig, "ptlogin2.qq.com")
@@ -106,3 +106,6 @@ class VersionHandler(Handler):
         """As JavaScript."""
         self.set_header("Content-Type", "application/x-javascript; charset=utf-8")
         self.write(f"ptuiV({_JS_VERSION});")
+
+
+ANSWERS: dict[object, Answer] = {webqq3.LOGIN_PAGE.name: _login_page}

@@ -11,24 +11,26 @@ from typing import Any
 from tornado.iostream import StreamClosedError
 
 from ...protocol import forms, smartqq, webqq3, wire
-from ...protocol.content import build_sent
 from ...protocol.delivery import IDEMPOTENCY_KEY, LAST_EVENT_ID, read_last_event_id
 from ...protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from ...protocol.exchange import Exchange
-from ...protocol.models import Content, PollReply, Secret, SendReply
+from ...protocol.models import PollReply, Secret, SendReply
 from ..authentication import is_same
 from ..events import DISCUSSION
-from ..handlers import BAD_REQUEST, NOT_LOGGED_IN, UNKNOWN_CONTACT, Answer, ExchangeHandler
-from ..hub import PollSession, SessionOver
-from ..quirks import SMARTQQ_CLIENTID, habits_of
+from ..handlers import (
+    BAD_REQUEST,
+    NOT_LOGGED_IN,
+    UNKNOWN_CONTACT,
+    Answer,
+    ExchangeHandler,
+    exchanges_of,
+)
+from ..hub import PollSession, SessionOver, is_too_long
+from ..quirks import SMARTQQ_CLIENTID, quirks_of
 from ..storage import ROOM_KINDS, Conversation, Nonce
 
-__all__ = ["ANSWERS", "PollHandler", "is_too_long"]
+__all__ = ["ANSWERS", "PollHandler"]
 
-#: Bytes of UTF-8 in one message. Clients cut theirs at 720 (qqbot 2017); more is no message.
-MAX_TEXT = 4096
-#: Characters of all of it as JSON, with fonts and pictures; of a text's byte there are 6 at most.
-MAX_WRITTEN = 8 * MAX_TEXT
 #: Seconds in which a message may come again (Mojo-Webqq 2018 tried three times).
 RESEND_SECONDS = 120
 #: The same for clients whose numbers are their own for all times.
@@ -89,7 +91,7 @@ def _exchanges(session: PollSession | None, clientid: int) -> Dialect:
     """Those of a session, also when it is not known any more."""
     if session is None:
         return SMARTQQ if clientid == SMARTQQ_CLIENTID else WEBQQ3
-    return session.exchanges
+    return exchanges_of(session)
 
 
 async def _news(
@@ -97,7 +99,7 @@ async def _news(
 ) -> PollReply:
     server = handler.server
     agent = handler.request.headers.get("User-Agent", "")
-    quirks = habits_of(session.dialect if session else "", form.clientid, agent)
+    quirks = quirks_of(session.dialect if session else "", form.clientid, agent)
     if session is None or (server.needs_online and not session.has_asked_online):
         return PollReply(quirks.lost)
     if not isinstance(handler, PollHandler):
@@ -138,7 +140,7 @@ async def _send(
     )
     await server.hub.writes.put(send)
     agent = handler.request.headers.get("User-Agent", "")
-    quirks = habits_of(session.dialect, form.clientid, agent)
+    quirks = quirks_of(session.dialect, form.clientid, agent)
     return _SENT_2017 if quirks.reads_retcode else _SENT[session.dialect]
 
 
@@ -176,12 +178,6 @@ def _nonce(
 
 def _mark(*told: object) -> str:
     return hashlib.sha256(repr(told).encode("utf-8", "replace")).hexdigest()
-
-
-def is_too_long(content: Content) -> bool:
-    """Return True if a content is too long to be delivered."""
-    is_long = len(content.text.encode("utf-8", "replace")) > MAX_TEXT
-    return is_long or len(build_sent(content)) > MAX_WRITTEN
 
 
 async def _send_friend(handler: ExchangeHandler, form: forms.SendForm) -> str:
@@ -232,7 +228,7 @@ def _signature(handler: ExchangeHandler, form: forms.SignatureForm) -> str:
         return wire.build_refusal(UNKNOWN_CONTACT)
     value = Secret(secrets.token_hex(32))
     handler.server.strangers.put((session.psessionid, form.to), (value, room))
-    return session.exchanges.signature.answer(value)
+    return exchanges_of(session).signature.answer(value)
 
 
 def _origin(

@@ -12,6 +12,7 @@ from ..handlers import (
     UNKNOWN_CONTACT,
     Answer,
     ExchangeHandler,
+    exchanges_of,
     in_session,
 )
 from ..hub import PollSession
@@ -33,7 +34,7 @@ def _self_info(handler: ExchangeHandler, session: PollSession, _form: forms.Self
     if profile is None:
         return wire.build_refusal(SESSION_GONE)
     info = SelfInfo(**_told(profile), vfwebqq=session.vfwebqq)  # type: ignore[arg-type]  # its own fields
-    return session.exchanges.self_info.answer(info)
+    return exchanges_of(session).self_info.answer(info)
 
 
 def _friend_info(handler: ExchangeHandler, session: PollSession, form: forms.FriendInfoForm) -> str:
@@ -46,7 +47,7 @@ def _friend_info(handler: ExchangeHandler, session: PollSession, form: forms.Fri
     if _is_close(handler, session, number):
         told = {**_told(profile), "status": handler.server.hub.status_of(number)}
     told["uin"] = form.uin
-    return session.exchanges.friend_info.answer(FriendInfo(**told))  # type: ignore[arg-type]  # its own fields
+    return exchanges_of(session).friend_info.answer(FriendInfo(**told))  # type: ignore[arg-type]  # its own fields
 
 
 def _is_close(handler: ExchangeHandler, session: PollSession, number: int) -> bool:
@@ -61,7 +62,7 @@ def _long_nick(handler: ExchangeHandler, session: PollSession, form: forms.LongN
     if account is None:
         return wire.build_refusal(UNKNOWN_CONTACT)
     text = account.lnick if _is_close(handler, session, number) else ""
-    return session.exchanges.long_nick.answer((Signature(form.uin, text),))
+    return exchanges_of(session).long_nick.answer((Signature(form.uin, text),))
 
 
 def _set_long_nick(
@@ -72,7 +73,7 @@ def _set_long_nick(
     except ValueError as error:
         return wire.build_refusal(BAD_REQUEST, str(error))
     handler.server.hub.contacts_changed({session.account})
-    return session.exchanges.set_long_nick.answer(SendReply(0, "ok"))
+    return exchanges_of(session).set_long_nick.answer(SendReply(0, "ok"))
 
 
 def _accept_friend(
@@ -87,7 +88,7 @@ def _accept_friend(
     except ValueError as error:
         return wire.build_refusal(BAD_REQUEST, str(error))
     handler.server.hub.befriended(session.account, form.account, "verify_pass_add")
-    return session.exchanges.accept_friend.answer(SendReply(0, "ok"))
+    return exchanges_of(session).accept_friend.answer(SendReply(0, "ok"))
 
 
 ANSWERS: dict[object, Answer] = {

@@ -14,10 +14,9 @@ from ...protocol.endpoints import APP_ID, DAID, SMARTQQ_APP_ID
 from ...protocol.login import build_check, login_refusal
 from ...protocol.models import CheckReply, LoginReply, Secret, SendReply, Session
 from ..authentication import Proof
-from ..handlers import BAD_REQUEST, NOT_LOGGED_IN, Answer, ExchangeHandler, Handler
+from ..handlers import BAD_REQUEST, NOT_LOGGED_IN, Answer, ExchangeHandler, Handler, exchanges_of
 from ..hosts import is_historical
 from ..storage import Account
-from .login_pages import login_page
 
 __all__ = ["ANSWERS", "CheckSigHandler", "Pt4AuthHandler", "grant"]
 
@@ -276,7 +275,7 @@ def _change_status(handler: ExchangeHandler, form: forms.StatusForm) -> str:
     if form.status is Status.UNKNOWN:
         return wire.build_refusal(BAD_REQUEST, "newstatus")
     handler.server.hub.set_status(session, form.status)
-    return session.exchanges.change_status.answer(SendReply(0, "ok"))
+    return exchanges_of(session).change_status.answer(SendReply(0, "ok"))
 
 
 def _logout(handler: ExchangeHandler, form: forms.LogoutForm) -> str:
@@ -292,7 +291,6 @@ def _heartbeat(_handler: ExchangeHandler, _form: forms.HeartbeatForm) -> str:
 
 
 ANSWERS: dict[object, Answer] = {
-    webqq3.LOGIN_PAGE.name: login_page,
     webqq3.CHECK.name: _check,
     webqq3.CAPTCHA.name: _captcha,
     webqq3.LOGIN.name: _login,
