@@ -27,17 +27,11 @@ from types import EllipsisType
 from typing import Any, NamedTuple
 
 from .engine.chain import Chain
-from .engine.errors import (
-    ConnectError,
-    ProtocolError,
-    StreamError,
-    TimeoutError,
-    TLSError,
-    safe_url,
-)
+from .engine.errors import ConnectError, ProtocolError, StreamError, TimeoutError, TLSError
 from .engine.links import Gather, Link, Next
 from .engine.request import Request
 from .engine.response import Response, parse_json
+from .engine.secrets import safe_url
 from .engine.stream import HTTPStream
 from .engine.transport.options import IDEMPOTENT
 

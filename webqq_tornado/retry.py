@@ -19,17 +19,11 @@ import pybreaker
 import tenacity
 from tenacity import RetryCallState, Retrying
 
-from .engine.errors import (
-    CircuitOpenError,
-    ConnectError,
-    ProtocolError,
-    StreamError,
-    TimeoutError,
-    safe_url,
-)
+from .engine.errors import CircuitOpenError, ConnectError, ProtocolError, StreamError, TimeoutError
 from .engine.hooks import Attempt
 from .engine.request import Request
 from .engine.response import Response, unix_time
+from .engine.secrets import safe_url
 from .engine.transport.options import IDEMPOTENT
 
 __all__ = ["IDEMPOTENT", "CircuitBreaker", "Retry", "retry_after"]

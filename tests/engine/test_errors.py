@@ -31,7 +31,8 @@ from webqq_tornado import (
     TooLargeError,
 )
 from webqq_tornado.engine import errors
-from webqq_tornado.engine.errors import from_curl, safe_url
+from webqq_tornado.engine.secrets import safe_url
+from webqq_tornado.engine.transport.failures import from_curl
 
 REFUSED = "http://127.0.0.1:1/"
 HEAD = b"HTTP/1.1 200 OK\r\n"

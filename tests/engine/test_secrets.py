@@ -23,8 +23,8 @@ from webqq_tornado import (
     Request,
     Response,
 )
-from webqq_tornado.engine.errors import from_curl
 from webqq_tornado.engine.secrets import MASK, Masker, is_secret_name, safe_text, safe_url
+from webqq_tornado.engine.transport.failures import from_curl
 from webqq_tornado.engine.transport.replay import Answer
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"

@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias,
 from tornado.httpclient import HTTPRequest
 
 from .body import Params, form_query, with_query
-from .errors import safe_url
 from .request import Request
+from .secrets import safe_url
 from .urls import join_url, normal_url
 
 if TYPE_CHECKING:

@@ -24,9 +24,10 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from .errors import RedirectError, StreamError, TimeoutError, safe_url
+from .errors import RedirectError, StreamError, TimeoutError
 from .request import Request
 from .response import Hop, Response
+from .secrets import safe_url
 from .urls import join_url, origin_of
 
 __all__ = ["STATUSES", "Redirects", "is_redirect"]

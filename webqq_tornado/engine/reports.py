@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 
 from .chain import Chain
-from .errors import LinkError, StreamError, safe_url
+from .errors import LinkError, StreamError
 from .links import described
 from .request import Request
 from .response import Response
+from .secrets import safe_url
 from .tracebacks import cut_callers, first_line
 
 __all__ = ["log_error", "log_link", "logs_links"]

@@ -30,9 +30,9 @@ from .body import (
     source_of,
     with_query,
 )
-from .errors import safe_url
 from .framing import settle_headers
 from .interop import from_tornado, from_urllib
+from .secrets import safe_url
 from .transport.download import Sink
 from .urls import is_normal, normal_url
 from .validation import CHECKS, TOKEN, Headers, check_public_only, checked_headers, settled_headers

@@ -15,9 +15,10 @@ from typing import Any
 
 from ..engine.body import json_body
 from ..engine.chain import Link
-from ..engine.errors import ProtocolError, safe_url
+from ..engine.errors import ProtocolError
 from ..engine.request import Request
 from ..engine.response import Response
+from ..engine.secrets import safe_url
 from ..engine.urls import join_url
 from ..retry import Retry, retry_after
 from .flow import Flow, Report

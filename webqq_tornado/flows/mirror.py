@@ -18,10 +18,11 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from ..engine.chain import Link, Next
-from ..engine.errors import StreamError, safe_url
+from ..engine.errors import StreamError
 from ..engine.limits import Limits
 from ..engine.request import Request
 from ..engine.response import Response, unix_time
+from ..engine.secrets import safe_url
 from ..engine.transport.callbacks import Progress
 from ..retry import Retry
 from .flow import Flow, Report

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..engine.chain import Link, Next
-from ..engine.errors import StreamError, safe_url
+from ..engine.errors import StreamError
 from ..engine.request import Request
 from ..engine.response import Response
+from ..engine.secrets import safe_url
 from .flow import Flow, Report
 
 __all__ = ["Monitor", "WatchedURL"]

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..engine.chain import Link
-from ..engine.errors import ProtocolError, StreamError, safe_url
+from ..engine.errors import ProtocolError, StreamError
 from ..engine.limits import Limits
 from ..engine.request import Request
 from ..engine.response import Response
+from ..engine.secrets import safe_url
 from ..engine.transport.download import is_replaced, part_path
 from ..engine.urls import join_url
 from ..files import read_json, reason, replaced_file

@@ -61,10 +61,11 @@ from time import monotonic
 import pycurl
 from tornado.ioloop import IOLoop
 
-from ..errors import ClosedError, ConnectError, StreamError, as_failure, safe_url
+from ..errors import ClosedError, ConnectError, StreamError, as_failure
 from ..eventloop import asyncio_loop_of, descriptor_limit, is_nested
 from ..request import Request
 from ..response import Response, StreamedResponse
+from ..secrets import safe_url
 from ..session import Session
 from .callbacks import TransferCallbacks
 from .connections import Connections

@@ -23,9 +23,10 @@ import time
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
-from ..errors import ProtocolError, TooLargeError, safe_url
+from ..errors import ProtocolError, TooLargeError
 from ..request import Request
 from ..response import Response, unix_time
+from ..secrets import safe_url
 from .download import add_chunk, claim, is_replaced, part_path, release
 
 __all__ = ["FileSink"]

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from ..errors import ReplayError, StreamError, safe_url
+from ..errors import ReplayError, StreamError
 from ..redirects import is_redirect
 from ..request import Request
 from ..response import Response, StreamedResponse
+from ..secrets import safe_url
 from ..session import Session
 from .download import BodyStream
 from .lane import Lane

@@ -15,13 +15,15 @@ from typing import Any, Protocol
 import pycurl
 
 from ..addresses import is_public
-from ..errors import AddressError, StreamError, from_curl, safe_url
+from ..errors import AddressError, StreamError
 from ..eventloop import lacks_descriptors
 from ..request import Request
 from ..response import Response
+from ..secrets import safe_url
 from ..session import Session
 from .callbacks import TransferCallbacks
 from .download import REDIRECT_BODY, add_chunk
+from .failures import from_curl
 from .headerlines import announced_size, codings_of, is_cut, is_gzip, leads_on
 from .inflating import Members, inflated
 from .lane import Lane

@@ -34,9 +34,10 @@ from websockets.exceptions import PayloadTooBig
 from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.protocol import State
 
-from ..errors import ClosedError, ProtocolError, StreamError, TimeoutError, TooLargeError, safe_url
+from ..errors import ClosedError, ProtocolError, StreamError, TimeoutError, TooLargeError
 from ..request import Request
 from ..response import Response, StreamedResponse
+from ..secrets import safe_url
 from ..transport.upload import CANNOT_SEEK, PAUSE, Pausable
 
 __all__ = ["CLOSE_TIMEOUT", "GOING_AWAY", "Listener", "WebSocketConnection", "settle"]

@@ -20,9 +20,10 @@ from websockets.http11 import Response as TheirResponse
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from ..errors import ProtocolError, safe_url
+from ..errors import ProtocolError
 from ..request import Request
 from ..response import Response
+from ..secrets import safe_url
 from ..transport.options import LIBCURL, has_protocol
 
 __all__ = ["accept", "handshake_of", "protocol_for", "refusal"]

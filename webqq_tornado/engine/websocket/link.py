@@ -12,11 +12,12 @@ from typing import Any, Protocol
 from tornado.ioloop import IOLoop
 
 from ..chain import Chain, State
-from ..errors import ClosedError, LoggedOut, StreamError, TimeoutError, safe_url
+from ..errors import ClosedError, LoggedOut, StreamError, TimeoutError
 from ..eventloop import asyncio_loop_of, refuse_other_thread
 from ..redirects import Redirects, is_redirect
 from ..request import Request
 from ..response import Response
+from ..secrets import safe_url
 from ..session import Session
 from ..transport.transfer import Outcome
 from .closing import ClosingSockets
