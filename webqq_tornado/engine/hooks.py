@@ -68,7 +68,7 @@ class Auth(Protocol):
         """Seconds that `renew` and what follows it may take."""
 
     def covers(self, request: Request) -> bool:
-        """Whether they are for this request."""
+        """Return True if the credentials are for this request."""
 
     @property
     def needs_renewal(self) -> bool:

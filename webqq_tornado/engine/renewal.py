@@ -69,7 +69,7 @@ class Failure(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What belongs to a renewal, and is sent without the credentials that it is to bring."""
+    """A chain that belongs to a renewal, and is sent without the credentials it is to bring."""
 
     renewal: Renewal
     chain: Chain
@@ -99,7 +99,7 @@ class Renewals:
         return renewal
 
     def is_exempt(self, chain: Chain, auth: Auth) -> bool:
-        """Whether the chain belongs to the renewal of these credentials, and goes without."""
+        """Return True if the chain belongs to the renewal of these credentials, and is sent without them."""
         part = self.parts.get(chain)
         return part is not None and part.renewal.auth is auth and not part.chain.state.is_final
 

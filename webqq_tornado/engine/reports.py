@@ -44,7 +44,7 @@ def log_error(chain: Chain, error: BaseException) -> None:
 
 
 def logs_links() -> bool:
-    """Whether anybody reads `log_link`: to be asked once, links are many."""
+    """Return True if `log_link` has readers; asked once, since links are many."""
     return logger.isEnabledFor(logging.DEBUG)
 
 
