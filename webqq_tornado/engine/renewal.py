@@ -99,7 +99,7 @@ class Renewals:
         return renewal
 
     def is_exempt(self, chain: Chain, auth: Auth) -> bool:
-        """Return True if the chain belongs to the renewal of these credentials, and is sent without them."""
+        """Return True if the chain belongs to the renewal of these credentials, which it lacks."""
         part = self.parts.get(chain)
         return part is not None and part.renewal.auth is auth and not part.chain.state.is_final
 
