@@ -22,10 +22,11 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from typing import Any, NamedTuple
+from typing import Any
 
 from tornado.ioloop import IOLoop
 
+from . import fanout
 from .chain import (
     Branches,
     Chain,
@@ -46,24 +47,6 @@ from .errors import (
     StreamError,
 )
 from .eventloop import asyncio_loop_of
-from .fanout import (
-    TAKEN_AT_ONCE,
-    add_branch,
-    branch_link,
-    break_off,
-    close_async_source,
-    close_source,
-    drop_branch,
-    hand_over,
-    is_over,
-    last_branch,
-    move_branches,
-    next_item,
-    only_link,
-    only_waits,
-    raiser,
-    results_of,
-)
 from .hooks import Breaker, Hooks, Retry
 from .limits import Limits
 from .links import accepted
@@ -90,17 +73,13 @@ from .session import Session
 from .tracebacks import cut_callers
 from .transport.curl import Transport
 from .transport.lane import Lane
-from .transport.options import Compiler, Options, without_credentials
+from .transport.options import Compiler, without_credentials
 from .transport.replay import ReplayTransport
 from .transport.transfer import Outcome
-from .waiting import make_task, wait
+from .waiting import make_task, stop_task, wait
 from .websocket.closing import ClosingSockets
 
 __all__ = ["Runner"]
-
-#: Seconds without a byte after which a body that is not held in memory is given up: it has no
-#: limit in total.
-_STREAM_IDLE_TIMEOUT = 60.0
 
 
 class Runner:
@@ -147,9 +126,8 @@ class Runner:
         self._defaults = defaults
         # Checks the defaults, and serves each request that is nothing but a URL.
         self._compile = Compiler(defaults)
-        self._plain_options = self._compile.plain
-        self._options_key = object()  # marks what this runner compiled for a request
-        self._idle_timeout: float = defaults["idle_timeout"]
+        self._plain_options, self._idle_timeout = self._compile.plain, self._compile.idle_timeout
+        self._opens_sockets = transport.has_sockets
         self._hears_responses = hears_responses
         self._shows_links = logs_links()
         self._scheduler = Scheduler(max_clients=max_clients, limits=limits)
@@ -196,10 +174,10 @@ class Runner:
         self._update_timer()
         for chain in tuple(self.chains):
             if chain.parent is None:
-                self.end(chain, State.CANCELLED, ClosedError("the stream was closed"))
+                self.end_chain(chain, State.CANCELLED, ClosedError("the stream was closed"))
         self._closing_sockets.cut_short()
 
-    def end_session(self, session: Session) -> None:
+    def close_session(self, session: Session) -> None:
         """End the chains of a session; whoever awaits one gets `ClosedError`."""
         for chain in tuple(self.chains):
             # Those below another one of it are ended with that.
@@ -207,7 +185,7 @@ class Runner:
                 error = ClosedError(
                     f"session {session.name!r} was closed", chain=chain.name, step=chain.steps
                 )
-                self.end(chain, State.CANCELLED, error)
+                self.end_chain(chain, State.CANCELLED, error)
         self._closing_sockets.cut_short(session)
         self._scheduler.forget_session(session)
 
@@ -259,7 +237,7 @@ class Runner:
                         self._wake_sources()
                 if chain is None:
                     break
-                self.submit(chain)
+                self.start_transfer(chain)
                 chain = None
         finally:
             self._is_dispatching = False
@@ -327,7 +305,7 @@ class Runner:
         self.flows += 1
         return chain
 
-    def begin(self, chain: Chain, link: Next) -> None:
+    def start_link(self, chain: Chain, link: Next) -> None:
         """Give the chain its next link. The link is checked, its request a `Request`."""
         request, readback, delay, errback, session, _, priority, data = link
         chain._readback, chain._data = readback, data
@@ -345,11 +323,11 @@ class Runner:
         chain._is_failing = False
         chain.steps += 1
         if not delay:
-            self.send(chain)
+            self.send_request(chain)
         else:
-            self.send_later(chain, delay)
+            self.delay_request(chain, delay)
 
-    def send_later(self, chain: Chain, delay: float) -> None:
+    def delay_request(self, chain: Chain, delay: float) -> None:
         """Send the chain's request in so many seconds."""
         self.drop_transfer(chain)
         chain.state = State.DELAYED
@@ -359,15 +337,15 @@ class Runner:
     def _on_time(self, chain: Chain) -> None:
         chain._delay_timer = None
         self._scheduler.delayed -= 1
-        self.send(chain)
+        self.send_request(chain)
         if self._scheduler.was_full_of_delays:
             self._ask_sources()
 
-    def send(self, chain: Chain) -> None:
+    def send_request(self, chain: Chain) -> None:
         """Send the chain's request now, or when it has its turn."""
         scheduler = self._scheduler
         if not self.queue and scheduler.in_flight < scheduler.quick_clients:
-            self.submit(chain)
+            self.start_transfer(chain)
             return
         try:
             if self._is_dispatching:
@@ -379,7 +357,7 @@ class Runner:
             return
         self._send_queued(chain if has_place else None)
 
-    def submit(self, chain: Chain) -> None:
+    def start_transfer(self, chain: Chain) -> None:
         """Send the chain's request now. What that raises is the link's error."""
         request: Request = chain._hop or chain._request
         options, outcome, idle = self._plain_options, chain._outcome, self._idle_timeout
@@ -393,8 +371,8 @@ class Runner:
                 request = step
             compiled = request.compiled
             if compiled is not PLAIN:  # it says more than a URL
-                if compiled is None or compiled.key is not self._options_key:
-                    compiled = self._compiled(request)
+                if compiled is None or compiled.compiler is not self._compile:
+                    compiled = self._compile.compiled(request, opens_sockets=self._opens_sockets)
                 options, idle = compiled.options, compiled.idle_timeout
                 if compiled.is_socket:
                     self._open_socket(chain, request)
@@ -431,14 +409,14 @@ class Runner:
     def _on_not_sent(self, chain: Chain, error: Exception) -> None:
         """The chain's request could not be sent at all."""
         self._scheduler.refund(chain)
-        self._later(chain, self._take_error, error)
+        self._later(chain, self._on_unsent, error)
 
-    def _take_error(self, chain: Chain, error: Exception) -> None:
+    def _on_unsent(self, chain: Chain, error: Exception) -> None:
         if isinstance(error, StreamError):
-            self.take(chain, error)  # such as no descriptor: there may be one later
+            self.handle_result(chain, error)  # such as no descriptor: there may be one later
         else:
             self.errors += 1
-            self.fail(chain, error)
+            self.fail_link(chain, error)
 
     def _later(self, chain: Chain, function: Callable[[Chain, Any], None], error: object) -> None:
         # Later, so that an errback which tries the same again is a loop and no recursion.
@@ -487,18 +465,6 @@ class Runner:
             chain._socket = None
             self.leave_flight(chain, chain._lane)
 
-    def _compiled(self, request: Request) -> _Compiled:
-        is_socket = request.is_socket and self._transport.has_sockets
-        options = self._plain_options if is_socket else self._compile(request)
-        if options == self._plain_options:
-            options = self._plain_options  # to be compared by identity
-        idle = request.idle_timeout
-        if idle is None:
-            idle = _STREAM_IDLE_TIMEOUT if request.is_streamed else self._idle_timeout
-        compiled = _Compiled(self._options_key, options, idle, is_socket)
-        object.__setattr__(request, "compiled", compiled)
-        return compiled
-
     def leave_flight(self, chain: Chain, lane: Lane | None) -> None:
         """The chain's transfer has ended."""
         self._scheduler.in_flight -= 1
@@ -519,9 +485,9 @@ class Runner:
             self._dispatch()
             if chain.state.is_final:  # a source that got the room has ended it
                 return
-        self.take(chain, result)
+        self.handle_result(chain, result)
 
-    def take(self, chain: Chain, result: Response | Exception) -> None:
+    def handle_result(self, chain: Chain, result: Response | Exception) -> None:
         """Read the response, or deal with the error."""
         if self._shows_links:
             log_link(chain, result)
@@ -545,7 +511,7 @@ class Runner:
                 step = self._policies.after(chain, result)
                 if step is not READ and self._goes_on(chain, result, step):
                     return
-            self.fail(chain, result)
+            self.fail_link(chain, result)
 
     def _is_followed(self, chain: Chain, response: Response) -> bool:
         """Whether the response is a redirect, whose next request is sent then."""
@@ -569,9 +535,9 @@ class Runner:
         except StreamError as error:
             error.chain, error.step, error.request = chain.name, chain.steps, chain._request
             self.errors += 1
-            self.fail(chain, error)
+            self.fail_link(chain, error)
         else:
-            self.send(chain)
+            self.send_request(chain)
         return True
 
     def _setting(self, request: Request, name: str) -> Any:
@@ -597,7 +563,7 @@ class Runner:
             result = None if readback is None else readback(response)
         except Exception as error:
             chain.response = response
-            self.fail(chain, error, response.url)
+            self.fail_link(chain, error, response.url)
             return
         except BaseException as error:
             self.interrupt(chain, error)
@@ -616,9 +582,9 @@ class Runner:
                 chain.steps += 1
                 scheduler = self._scheduler
                 if self.queue or scheduler.in_flight >= scheduler.quick_clients:
-                    self.send(chain)
+                    self.send_request(chain)
                 else:
-                    self.submit(chain)
+                    self.start_transfer(chain)
                 return
         self.follow(chain, result, readback, response)
 
@@ -643,14 +609,14 @@ class Runner:
             link = next_of(result, origin)
             if link is None:
                 chain.response = response
-                self.end(chain, State.DONE)
+                self.end_chain(chain, State.DONE)
                 return
             base = base or _base_of(chain, response)
             if isinstance(link, Next):
                 self.drop_transfer(chain)
                 if not chain._number:
-                    self.count(chain)
-                self.begin(chain, checked_link(link, origin, base))
+                    self.count_chain(chain)
+                self.start_link(chain, checked_link(link, origin, base))
             elif isinstance(link, Branches):
                 self.drop_transfer(chain)
                 chain = self._merge_upwards(chain)
@@ -662,7 +628,7 @@ class Runner:
         except Exception as error:
             chain._branches = None
             chain.response = response
-            self.fail(chain, error, base or _base_of(chain, response))
+            self.fail_link(chain, error, base or _base_of(chain, response))
         except BaseException as error:
             self.interrupt(chain, error)
 
@@ -674,7 +640,7 @@ class Runner:
 
     def interrupt(self, chain: Chain, error: BaseException) -> None:
         """KeyboardInterrupt and the like end the chain and go on their way."""
-        self.end(chain, State.CANCELLED, None if _is_cancelled(error) else error)
+        self.end_chain(chain, State.CANCELLED, None if _is_cancelled(error) else error)
         if not _is_cancelled(error):
             raise error
 
@@ -699,8 +665,8 @@ class Runner:
         try:
             result = function(*arguments)
         except Exception as error:
-            self.count(chain)
-            self.end(chain, State.FAILED, error)
+            self.count_chain(chain)
+            self.end_chain(chain, State.FAILED, error)
             return
         except BaseException as error:
             self.interrupt(chain, error)
@@ -708,14 +674,14 @@ class Runner:
         if chain.state is State.READING:
             self.follow(chain, result, origin or function, None, base)
 
-    def join(self, chain: Chain, function: Any, *arguments: object) -> None:
+    def follow_gathered(self, chain: Chain, function: Any, *arguments: object) -> None:
         """Run a reader or errback of a `Gather`, and follow what it returns."""
         chain.state = State.READING
         chain._is_failing = False
         try:
             result = function(*arguments)
         except Exception as error:
-            self.fail(chain, error, _base_of(chain, chain.response))
+            self.fail_link(chain, error, _base_of(chain, chain.response))
             return
         except BaseException as error:
             self.interrupt(chain, error)
@@ -741,7 +707,7 @@ class Runner:
             chain._task = None
             if chain.state is State.READING:
                 chain.response = response
-                self.fail(chain, error, base)
+                self.fail_link(chain, error, base)
             return
         chain._task = None
         if chain.state is State.READING:
@@ -755,11 +721,11 @@ class Runner:
             try:
                 self._wait_for(chain, step.renewal)
             except Exception as error:
-                self._later(chain, self.fail, error)
+                self._later(chain, self.fail_link, error)
         elif isinstance(step, Refused):
-            self._later(chain, self.take, step.error)
+            self._later(chain, self.handle_result, step.error)
         elif isinstance(step, Fail):
-            self._later(chain, self.fail, step.error)
+            self._later(chain, self.fail_link, step.error)
 
     def _goes_on(self, chain: Chain, result: Response | Exception, step: After) -> bool:
         """Do what the policies say of an outcome; False: it stands."""
@@ -789,7 +755,7 @@ class Runner:
         if not isinstance(error, Exception):
             self.interrupt(chain, error)
         elif not chain.done:
-            self.fail(chain, error)
+            self.fail_link(chain, error)
 
     def _send_again(self, chain: Chain, step: Again) -> None:
         if step.attempt is not None:
@@ -797,7 +763,7 @@ class Runner:
             chain.retries += 1
             self._hooks.on_retry(step.attempt)
         if not chain.done:
-            self.send_later(chain, step.delay)
+            self.delay_request(chain, step.delay)
 
     def _wait_for(self, chain: Chain, renewal: Renewal) -> None:
         """Send the chain's request when its credentials are renewed."""
@@ -836,12 +802,12 @@ class Runner:
             if chain.done:
                 continue
             if failure is None:
-                self.send(chain)
+                self.send_request(chain)
                 continue
             # Each has its own: an error knows its chain, and gathers tracebacks.
             error = AuthError(f"no new credentials: {failure.why}", request=chain._request)
             error.__cause__ = failure.cause
-            self._later(chain, self.fail, error)
+            self._later(chain, self.fail_link, error)
 
     def _is_sent_again(self, chain: Chain) -> bool:
         """Whether a link whose reader was logged out goes on, with new credentials."""
@@ -865,17 +831,17 @@ class Runner:
         if isinstance(source, AsyncIterator):
             self.start_task(chain, self._feed_async(chain, below, source))
         elif source is not None:
-            link = None if below.gather is not None else only_link(chain, below, source)
+            link = None if below.gather is not None else fanout.only_link(chain, below, source)
             if link is not None:
                 chain._branches = None
-                self.count(chain)
-                self.begin(chain, link)
+                self.count_chain(chain)
+                self.start_link(chain, link)
             elif not chain.done:
                 self._feed(chain, below)
 
     def _feed(self, chain: Chain, below: Branches) -> None:
         """Begin links of the chain's source, as long as there is room."""
-        for _ in range(TAKEN_AT_ONCE):
+        for _ in range(fanout.TAKEN_AT_ONCE):
             if chain._branches is not below or not isinstance(below.source, Iterator):
                 return  # it has ended, or gone on
             if not self._scheduler.has_room(chain):
@@ -886,16 +852,16 @@ class Runner:
 
     def _feed_one(self, chain: Chain, below: Branches, source: Iterator[object]) -> None:
         try:
-            item = next_item(below, source)
+            item = fanout.next_item(below, source)
             if chain._branches is below:
                 self._begin_branch(chain, below, item)
             else:  # the source has ended its own chain
-                close_source(chain, source)
+                fanout.close_source(chain, source)
         except StopIteration:
             self._on_exhausted(chain, below)
         except Exception as error:
             self._on_source_error(chain, below, error)
-            close_source(chain, source)
+            fanout.close_source(chain, source)
         except BaseException as error:
             self.interrupt(chain, error)
 
@@ -914,12 +880,12 @@ class Runner:
             self._on_exhausted(chain, below)
         except asyncio.CancelledError:
             if chain._branches is below:
-                self.end(chain, State.CANCELLED)
+                self.end_chain(chain, State.CANCELLED)
             raise
         except Exception as error:
             self._on_source_error(chain, below, error)
         finally:
-            await close_async_source(chain, source)
+            await fanout.close_async_source(chain, source)
 
     async def _room_for(self, chain: Chain) -> None:
         room = asyncio.get_running_loop().create_future()
@@ -927,19 +893,19 @@ class Runner:
         await room
 
     def _begin_branch(self, parent: Chain, below: Branches, item: object) -> None:
-        link = branch_link(below, item)
-        self.begin(self._new_branch(parent, below, link.name), link)
+        link = fanout.branch_link(below, item)
+        self.start_link(self._new_branch(parent, below, link.name), link)
 
     def _new_branch(self, parent: Chain, below: Branches, name: str | None) -> Chain:
         below.count += 1
         branch = self.new_chain(name or f"{parent.name}.{below.count}", parent.session, parent)
-        add_branch(parent, below, branch)
+        fanout.add_branch(parent, below, branch)
         return branch
 
     def _on_exhausted(self, chain: Chain, below: Branches) -> None:
         if chain._branches is below:
             below.source = chain._task = None
-            self._conclude_soon(chain if is_over(chain) else None)
+            self._conclude_soon(chain if fanout.is_over(chain) else None)
             self._merge_what_waits(chain)
 
     def _on_source_error(self, chain: Chain, below: Branches, error: Exception) -> None:
@@ -948,7 +914,7 @@ class Runner:
             return
         below.source = chain._task = None
         if below.gather is not None:
-            self._conclude_soon(chain if break_off(below, error) else None)
+            self._conclude_soon(chain if fanout.break_off(below, error) else None)
             return
         origin = self.errback_of(chain)
         try:
@@ -958,7 +924,7 @@ class Runner:
         except Exception as final:
             # Now: the others below may have no end.
             log_error(chain, final)
-            self.count(chain)
+            self.count_chain(chain)
             below.error, below.is_logged = below.error or final, True
         except BaseException as final:
             self.interrupt(chain, final)
@@ -969,11 +935,11 @@ class Runner:
                 branch.state = State.READING
                 branch._is_failing = True
                 self.follow(branch, result, origin, None, below.base)
-        self._conclude_soon(chain if is_over(chain) else None)
+        self._conclude_soon(chain if fanout.is_over(chain) else None)
 
     def _on_branch_ended(self, branch: Chain) -> None:
         parent = branch.parent
-        self._conclude_soon(drop_branch(branch))
+        self._conclude_soon(fanout.drop_branch(branch))
         if parent is not None and parent._branches is not None:
             self._merge_what_waits(parent)
 
@@ -992,7 +958,7 @@ class Runner:
             self._join(chain, below, below.gather)
         elif not below.alive:
             state = State.DONE if below.error is None else State.FAILED
-            self.end(chain, state, below.error)
+            self.end_chain(chain, state, below.error)
 
     def _join(self, chain: Chain, below: Branches, gather: Gather) -> None:
         """Go on with a chain whose links were gathered: all have ended, or something has failed."""
@@ -1006,42 +972,42 @@ class Runner:
         if gather.errback is not None:
             chain._errback = gather.errback
         if below.error is not None:
-            self.join(chain, raiser(below.error))
+            self.follow_gathered(chain, fanout.raiser(below.error))
         elif gather.readback is not None:
-            self.join(chain, gather.readback, results_of(below))
+            self.follow_gathered(chain, gather.readback, fanout.results_of(below))
         else:
-            self.end(chain, State.DONE)
+            self.end_chain(chain, State.DONE)
 
     def _leave_source(self, chain: Chain, below: Branches) -> None:
         """Close the source of a chain that has ended, or goes on from what was below it."""
         self._waiting.pop(chain, None)
         source, below.source = below.source, None
         if isinstance(source, AsyncIterator):
-            self.stop_task(chain)  # which closes it
+            stop_task(chain)  # which closes it
         elif source is not None:
-            close_source(chain, source)
+            fanout.close_source(chain, source)
 
     def _merge_upwards(self, chain: Chain) -> Chain:
         """Find the chain as which one goes on that is about to branch: maybe one that waits."""
-        while last_branch(chain.parent) is chain and chain._task is None:
+        while fanout.last_branch(chain.parent) is chain and chain._task is None:
             chain = self._merge(chain)
             chain._branches, chain.state = None, State.READING
         return chain
 
     def _merge_what_waits(self, chain: Chain) -> None:
         """Make one chain of several where one waits for another that waits, too."""
-        while (last := last_branch(chain)) is not None and only_waits(last):
+        while (last := fanout.last_branch(chain)) is not None and fanout.only_waits(last):
             below = last._branches
             self._merge(last)
-            move_branches(below, chain)
-        while only_waits(chain) and last_branch(chain.parent) is chain:
+            fanout.move_branches(below, chain)
+        while fanout.only_waits(chain) and fanout.last_branch(chain.parent) is chain:
             below = chain._branches
             chain = self._merge(chain)
-            move_branches(below, chain)
+            fanout.move_branches(below, chain)
 
     def _merge(self, branch: Chain) -> Chain:
         """Go on with the last branch as the chain above it: it is counted no more."""
-        parent = hand_over(branch)
+        parent = fanout.hand_over(branch)
         if self._policies is not None:
             self._policies.release(branch)
         self.chains.discard(branch)
@@ -1055,7 +1021,7 @@ class Runner:
 
     # -- ends -------------------------------------------------------------------------------
 
-    def fail(self, chain: Chain, error: Exception, base: str | None = None) -> None:
+    def fail_link(self, chain: Chain, error: Exception, base: str | None = None) -> None:
         """A link ended with an error: ask the errback, else `on_error`.
 
         They are asked once for a link: what goes wrong with their answer ends the chain.
@@ -1067,7 +1033,7 @@ class Runner:
         """
         cut_callers(error)
         if chain._is_failing:
-            self.end(chain, State.FAILED, error)
+            self.end_chain(chain, State.FAILED, error)
         elif not chain.done and not (isinstance(error, LoggedOut) and self._is_sent_again(chain)):
             origin = self.errback_of(chain)
             self.follow_call(chain, self.handle_error, chain, error, origin=origin, base=base)
@@ -1100,16 +1066,16 @@ class Runner:
             chain=chain.name,
             step=chain.steps,
         )
-        self.end(chain, State.FAILED, error)
+        self.end_chain(chain, State.FAILED, error)
 
     def cancel(self, chain: Chain) -> bool:
         """End the chain now; False if it had ended."""
         if chain.done:
             return False
-        self.end(chain, State.CANCELLED)
+        self.end_chain(chain, State.CANCELLED)
         return True
 
-    def end(self, chain: Chain, state: State, error: BaseException | None = None) -> None:
+    def end_chain(self, chain: Chain, state: State, error: BaseException | None = None) -> None:
         """The chain has ended, and with it those below: take back what they hold, tell who waits.
 
         Args:
@@ -1146,7 +1112,7 @@ class Runner:
             for listener in tuple(self.idle_listeners):
                 listener()
 
-    def count(self, chain: Chain) -> None:
+    def count_chain(self, chain: Chain) -> None:
         """It is a chain, even if it was to hold a flow together: it has a link, or has failed."""
         if not chain._number:
             self.flows -= 1
@@ -1194,7 +1160,7 @@ class Runner:
         if scheduler.woken:
             self._wake_sources()
         if chain._task is not None:
-            self.stop_task(chain)
+            stop_task(chain)
         if inspect.iscoroutine(chain._awaited):
             _close_unstarted(chain._awaited)
         # Readers often are methods of objects that hold their chain: let the circle go.
@@ -1224,25 +1190,6 @@ class Runner:
         if not task.done():  # an eager one may be, and the chain have another
             chain._task = task
 
-    def stop_task(self, chain: Chain) -> None:
-        """Cancel what runs for the chain, unless it is that which asks for it."""
-        task, chain._task = chain._task, None
-        if task is not None and task is not _current_task() and not task.get_loop().is_closed():
-            task.cancel()
-
-
-class _Compiled(NamedTuple):
-    """All that a runner has to know of a request to send it.
-
-    Kept on the request, so that one sent again is neither compiled nor compared again. For another
-    runner, whose defaults may differ, it is made anew.
-    """
-
-    key: object  # of the runner that made it
-    options: Options
-    idle_timeout: float
-    is_socket: bool
-
 
 class _Streamed:
     """Takes the outcomes of a transfer with `stream=True`: the headers, then the end.
@@ -1265,12 +1212,12 @@ class _Streamed:
         """See `transfer.Outcome`."""
         if isinstance(result, StreamedResponse):
             self._is_read = True
-            self._runner.take(self._chain, result)
+            self._runner.handle_result(self._chain, result)
             return
         hide_signed(self._chain, result)  # the stream has it, too, if it is an error
         self._runner.leave_flight(self._chain, lane)
         if not self._is_read:
-            self._runner.take(self._chain, result)
+            self._runner.handle_result(self._chain, result)
 
 
 def _unless_done(chain: Chain, function: Callable[[Chain, Any], None], error: object) -> None:
@@ -1318,10 +1265,3 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 
 def _is_cancelled(error: BaseException) -> bool:
     return isinstance(error, asyncio.CancelledError)
-
-
-def _current_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None

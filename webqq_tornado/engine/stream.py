@@ -269,7 +269,7 @@ class HTTPStream(Hooks, RequestMaker):
             chain._retry = retry
         if deadline is not None:
             self._runner.set_deadline(chain, deadline)
-        self._runner.begin(chain, link)
+        self._runner.start_link(chain, link)
         return chain
 
     def add_delay_request(self, request: RequestLike, readback: Readback, delay: float) -> Chain:
@@ -723,7 +723,7 @@ class HTTPStream(Hooks, RequestMaker):
         session.is_closed = True  # nothing new begins in it
         if self._transport.is_forgotten:
             return False  # it is the parent's
-        self._runner.end_session(session)
+        self._runner.close_session(session)
         self._transport.leave_session(session)
         return True
 

@@ -11,7 +11,7 @@ __all__ = ["cut_callers", "first_line"]
 _ENGINE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 #: Functions of the engine that call readers, errbacks and hooks. Where a `TypeError` ends in one of
 #: them, the call itself failed: its function takes other arguments.
-_CALLERS = frozenset({"_read", "follow_call", "handle_error", "join", "on_error"})
+_CALLERS = frozenset({"_read", "follow_call", "follow_gathered", "handle_error", "on_error"})
 
 
 def cut_callers(error: BaseException) -> None:

@@ -18,7 +18,7 @@ from .chain import Chain
 from .errors import TimeoutError
 from .merging import heir_of
 
-__all__ = ["hold", "let_go", "make_task", "running_chain", "wait"]
+__all__ = ["hold", "let_go", "make_task", "running_chain", "stop_task", "wait"]
 
 #: The chain that a task belongs to. The tasks which such a task makes inherit it, and are others.
 _running: contextvars.ContextVar[Chain | None] = contextvars.ContextVar("running", default=None)
@@ -53,6 +53,24 @@ def make_task(
         return loop.create_task(coroutine)
     finally:
         _running.reset(token)
+
+
+def stop_task(chain: Chain) -> None:
+    """Cancel the task of a chain, unless it is that which asks for it.
+
+    Args:
+        chain: whose; it has none then.
+    """
+    task, chain._task = chain._task, None
+    if task is not None and task is not _current_task() and not task.get_loop().is_closed():
+        task.cancel()
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # the loop does not run
+        return None
 
 
 def hold(*chains: Chain | None) -> None:

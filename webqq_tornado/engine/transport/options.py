@@ -32,12 +32,17 @@ __all__ = [
     "INFLATES",
     "LIBCURL",
     "PUBLIC_ONLY",
+    "Compiled",
     "Compiler",
     "Options",
     "compile_options",
     "has_protocol",
     "without_credentials",
 ]
+
+#: Seconds without a byte after which a body that is not held in memory is given up: it has no
+#: limit in total.
+STREAM_IDLE_TIMEOUT = 60.0
 
 #: libcurl and what it is built with, with their versions, for messages.
 LIBCURL = str(pycurl.version)
@@ -296,6 +301,22 @@ def without_credentials(options: Options) -> Options:
     return {key: value for key, value in options.items() if key not in _CREDENTIALS}
 
 
+class Compiled(NamedTuple):
+    """All that is to be known of a request to send it.
+
+    Args:
+        compiler: that has made it.
+        options: for libcurl.
+        idle_timeout: seconds without a byte.
+        is_socket: it opens a WebSocket; there are no options then.
+    """
+
+    compiler: Compiler
+    options: Options
+    idle_timeout: float
+    is_socket: bool
+
+
 class Compiler:
     """`compile_options` under the same defaults each time, faster where there is little to say.
 
@@ -304,13 +325,36 @@ class Compiler:
 
     Attributes:
         plain: options of a request that is nothing but a URL.
+        idle_timeout: seconds without a byte, by default.
     """
 
     def __init__(self, defaults: Mapping[str, Any]) -> None:
         self._defaults = defaults
+        self.idle_timeout: float = defaults["idle_timeout"]
         self.plain = compile_options(Request("http://localhost"), defaults)
         self._base = {key: value for key, value in self.plain.items() if key != pycurl.HTTPGET}
         self._expects = bool(defaults.get("expect_100_continue"))
+
+    def compiled(self, request: Request, *, opens_sockets: bool) -> Compiled:
+        """Compile a request for good.
+
+        Kept on the request, so that one sent again is neither compiled nor compared again. Another
+        compiler, whose defaults may differ, makes it anew.
+
+        Args:
+            request: about to be sent.
+            opens_sockets: a WebSocket's request is for another who opens it.
+        """
+        is_socket = opens_sockets and request.is_socket
+        options = self.plain if is_socket else self(request)
+        if options == self.plain:
+            options = self.plain  # which is compared by identity first
+        idle = request.idle_timeout
+        if idle is None:
+            idle = STREAM_IDLE_TIMEOUT if request.is_streamed else self.idle_timeout
+        compiled = Compiled(self, options, idle, is_socket)
+        object.__setattr__(request, "compiled", compiled)
+        return compiled
 
     def __call__(self, request: Request) -> Options:
         """See `compile_options`."""

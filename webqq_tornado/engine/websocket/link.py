@@ -54,10 +54,10 @@ class Runner(Protocol):
     def traffic(self) -> Any:
         """The transport, which stops the link."""
 
-    def take(self, chain: Chain, result: Response | Exception) -> None:
+    def handle_result(self, chain: Chain, result: Response | Exception) -> None:
         """Read the response, or deal with the error."""
 
-    def fail(self, chain: Chain, error: Exception) -> None:
+    def fail_link(self, chain: Chain, error: Exception) -> None:
         """The link ended with an error."""
 
     def follow(
@@ -258,7 +258,7 @@ class WebSocketLink:
         self._hang_up()
         self._runner.leave_socket(self._chain)
         if not self._chain.done:
-            self._runner.take(self._chain, error)
+            self._runner.handle_result(self._chain, error)
 
     def _hang_up(self) -> None:
         connection, self._connection = self._connection, None
@@ -292,7 +292,7 @@ class WebSocketLink:
         if error is None:
             self._ending = functools.partial(runner.follow, chain, None, self._readback, None)
         else:
-            self._ending = functools.partial(runner.fail, chain, error)
+            self._ending = functools.partial(runner.fail_link, chain, error)
         self._deliver()
 
     def _deliver(self) -> None:
@@ -322,7 +322,7 @@ class WebSocketLink:
         try:
             result = self._readback(SocketMessage(data, chain))
         except Exception as error:
-            self._leave(functools.partial(self._runner.fail, chain, error))
+            self._leave(functools.partial(self._runner.fail_link, chain, error))
             return
         except BaseException as error:
             self._runner.interrupt(chain, error)
@@ -342,7 +342,7 @@ class WebSocketLink:
             raise
         except Exception as error:
             self._end_await()
-            self._leave(functools.partial(self._runner.fail, chain, error))
+            self._leave(functools.partial(self._runner.fail_link, chain, error))
             return
         self._end_await()
         self._take_result(result)
