@@ -24,17 +24,21 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from .chain import Branches, Chain, Kept, Next, State, checked_link, link_of
+from .errors import DeadlineError
 from .merging import heir_of
 from .reports import log_error
 
 __all__ = [
     "TAKEN_AT_ONCE",
     "add_branch",
+    "branch_link",
     "break_off",
     "close_async_source",
     "close_source",
     "drop_branch",
+    "end_as_kept",
     "hand_over",
+    "is_logged",
     "is_over",
     "last_branch",
     "move_branches",
@@ -43,6 +47,7 @@ __all__ = [
     "only_waits",
     "raiser",
     "results_of",
+    "with_all_below",
 ]
 
 #: Links taken from one source before other callbacks of the loop get their turn.
@@ -185,6 +190,16 @@ def is_over(chain: Chain) -> bool:
     return not (below is None or below.source is not None or below.alive or chain.done)
 
 
+def with_all_below(chain: Chain) -> list[Chain]:
+    """The chain and all below it that have not ended, those above first."""
+    found = [chain]
+    for one in found:  # grows: those below, those below them; chains are deeper than the stack
+        # One that is done is being ended now, and its source's end has led here.
+        alive = one._branches.alive if one._branches else ()
+        found.extend(below for below in alive if not below.done)
+    return found
+
+
 def results_of(below: Branches) -> list[object]:
     """The outcomes of gathered chains, in the order of their links."""
     return [_result_of(branch) for branch in below.branches]
@@ -256,3 +271,19 @@ def move_branches(below: Branches | None, chain: Chain) -> None:
     chain._branches = below
     for branch in () if below is None else below.alive:
         branch.parent = chain
+
+
+def end_as_kept(
+    chain: Chain, kept: Kept, state: State, error: BaseException | None
+) -> tuple[State, BaseException | None]:
+    """How a chain ends as which its last branch has gone on: as if it had waited for that."""
+    chain.response = kept.response
+    if kept.error is None or state is State.CANCELLED or isinstance(error, DeadlineError):
+        return state, error
+    return State.FAILED, kept.error
+
+
+def is_logged(chain: Chain, error: BaseException) -> bool:
+    """Whether the chain below whose error it is has logged it."""
+    below = chain._branches
+    return below is not None and below.is_logged and below.error is error

@@ -210,6 +210,7 @@ class Policies:
                 link.asked = link.request = asked
                 if self._on_request is not None:
                     self._show(chain, link, asked)
+            # From here on: what a retry sends is signed anew, with what the credentials are then.
             chain._signed = link.request
             if chain.session.auth is not None and (auth := self._auth_of(chain, link)) is not None:
                 wait = self._sign(chain, link, auth)
@@ -252,6 +253,7 @@ class Policies:
         request: Request = chain._signed
         if self._breaker is None:
             return request
+        # Last: what waits for credentials, or was ended by a hook, must not be its only probe.
         refusal = self._breaker.admit(request)
         if refusal is not None:
             return Refused(refusal)
@@ -265,6 +267,7 @@ class Policies:
 
     def after(self, chain: Chain, outcome: Response | Exception) -> After:
         """Decide what happens to what came of a request."""
+        # Observers see the request as sent, and the outcome as readers do.
         sent = chain._signed
         hide_signed(chain, outcome)
         if self._observers:
@@ -275,10 +278,12 @@ class Policies:
         if link is None:
             return READ
         try:
+            # The breaker hears of it whatever the others say, and once.
             if link.admitted is not None:
                 self._record(link, outcome)
             if not isinstance(outcome, (Response, StreamError)):
                 return READ
+            # Before retries: a refusal is no reason to wait, and new credentials are no retry.
             if chain.session.auth is not None:
                 step = self._after_refusal(chain, link, outcome)
                 if step is not None:
@@ -380,6 +385,7 @@ class Policies:
             delay = chain._retry(attempt) if _can_repeat(request, outcome) else None
             if delay is not None:
                 return self._again(link, attempt, delay)
+            # A response is a new one; an error may be the breaker's, given before.
             if link.attempts is not None or type(outcome) is not Response:
                 outcome.retried = tuple(link.attempts or ())
         return GONE if chain.state.is_final else READ

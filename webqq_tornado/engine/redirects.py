@@ -20,17 +20,18 @@ Nothing here sends anything: `next_request` makes the next request of the last o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from .chain import Chain
 from .errors import RedirectError, StreamError, TimeoutError
 from .request import Request
 from .response import Hop, Response
 from .secrets import safe_url
 from .urls import join_url, origin_of
 
-__all__ = ["STATUSES", "Redirects", "is_redirect"]
+__all__ = ["STATUSES", "Redirects", "is_redirect", "leads_on", "next_hop"]
 
 STATUSES = frozenset({301, 302, 303, 307, 308})
 #: Headers that say something of a body that is not sent again; and all whose names begin so.
@@ -136,6 +137,47 @@ class Redirects:
         """
         response.request = request
         response.note_redirects(self.hops, self._seconds)
+
+
+def leads_on(chain: Chain, response: Response, defaults: Mapping[str, Any]) -> bool:
+    """Whether the response to a chain's request is a redirect that it wants followed.
+
+    Args:
+        chain: whose request it was.
+        response: to it.
+        defaults: of requests.
+    """
+    request: Request = chain._signed or chain._hop or chain._request
+    return bool(_setting(request, "follow_redirects", defaults)) and is_redirect(response)
+
+
+def next_hop(chain: Chain, response: Response, defaults: Mapping[str, Any]) -> Request:
+    """The request that follows in a chain, see `Redirects.next_request`.
+
+    Args:
+        chain: whose link it is; its `Redirects` are begun with the first.
+        response: that leads on.
+        defaults: of requests.
+
+    Raises:
+        StreamError: there is none.
+    """
+    request: Request = chain._request
+    is_unlimited = request.is_streamed and request.request_timeout is None
+    redirects: Redirects = chain._redirects or Redirects()
+    chain._redirects = redirects
+    return redirects.next_request(
+        chain._hop or request,
+        response,
+        limit=_setting(request, "max_redirects", defaults),
+        timeout=0.0 if is_unlimited else _setting(request, "request_timeout", defaults),
+        keeps_cookies=chain.session.keeps_cookies,
+    )
+
+
+def _setting(request: Request, name: str, defaults: Mapping[str, Any]) -> Any:
+    value = getattr(request, name)
+    return defaults[name] if value is None else value
 
 
 def _location(response: Response) -> str:

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from .chain import Chain, Link, State
-from .errors import DeadlineError
+from .errors import AuthError, DeadlineError
 from .hooks import Auth
 
 __all__ = ["Failure", "Renewal", "Renewals", "close_renewal"]
@@ -66,6 +66,13 @@ class Failure(NamedTuple):
 
     why: str
     cause: BaseException | None = None
+
+    def error_of(self, chain: Chain) -> AuthError:
+        """The error of one that has waited."""
+        # Each has its own: an error knows its chain, and gathers tracebacks.
+        error = AuthError(f"no new credentials: {self.why}", request=chain._request)
+        error.__cause__ = self.cause
+        return error
 
 
 class _Part(NamedTuple):

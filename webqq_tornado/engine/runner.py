@@ -1,24 +1,53 @@
 """Moves chains through their states: the engine room of `HTTPStream`.
 
-A link's way through this file: `begin` gives a chain its next link, `send` hands the request to
-the transport (or queues it), `_on_result` takes what came, `_read` runs the reader, and `follow`
-looks at what it returned: back to `begin`, or to `end`.
+The way of a link: `start_link` gives a chain its next link, `send_request` has the scheduler say
+whether it may go, `start_transfer` asks the policies and hands the request to the transport,
+`_on_result` gets what came of it, `_read` runs the reader, and `follow` looks at what that
+returned: back to `start_link`, to `_branch` if these are several, or to `end_chain`.
 
-Users' code is called from here only, and never while libcurl is at work.
+The helpers (`scheduler`, `policies`, `renewal`, `redirects`, `fanout`) say what shall happen. What
+is done to the transport, to chains and to timers is done here. Some facts that shape this:
+
+- *Users' code may do anything to any chain*: end its own, close the stream, add others. It runs in
+  readers and hooks, and also in policies, credentials, bodies, and sources, even while these are
+  closed. So after each call of it the chain's state is looked at again: READING says that it is
+  still ours to move.
+
+- *Nobody is told of an error before their call has returned.* What fails while a request is made
+  is told at the loop's next turn, by `_later`: an errback that tries the same again is a loop then,
+  and no recursion that ends with Python's stack.
+
+- *A place is given away before the response is read*: the next in the queue is sent first, and its
+  request is on its way while the reader runs. So a chain that goes on goes behind those that wait.
+
+- *While one is sent nobody overtakes it*: hooks run in the middle of that, and what they add waits
+  in the queue until `_send_queued` comes round.
+
+- *The end of a chain is the end of all below it*, and all are marked before any gives back what it
+  holds: that closes generators, whose `finally` may look at chains, end others, or begin some.
+
+- *Chains hang below chains deeper than Python's stack goes*: nothing walks them by recursion, and
+  a chain whose branches have ended is seen to at the next turn, not by the last of them.
+
+- *KeyboardInterrupt and SystemExit end the chain and go on their way*, to whoever runs the loop. A
+  CancelledError that users' code raises ends the chain and goes no further, but in a task of the
+  chain's own: the loop would report it as a fault of its callback, which is ours.
+
+- *Short ways.* A reader that returns a request and a reader, which is what nearly all links are,
+  goes on by 30 calls of the engine's; by `follow` these are 41. Where there are no limits and
+  nobody waits, the scheduler is not asked at all. `python -m tests.bench.calls` counts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
     Coroutine,
     Generator,
-    Iterable,
     Iterator,
     Mapping,
 )
@@ -32,7 +61,6 @@ from .chain import (
     Chain,
     Errback,
     Gather,
-    Kept,
     Link,
     Next,
     State,
@@ -40,7 +68,6 @@ from .chain import (
     next_of,
 )
 from .errors import (
-    AuthError,
     ClosedError,
     DeadlineError,
     LoggedOut,
@@ -63,7 +90,7 @@ from .policies import (
     Wait,
     hide_signed,
 )
-from .redirects import STATUSES, Redirects, is_redirect
+from .redirects import STATUSES, leads_on, next_hop
 from .renewal import Renewal, close_renewal
 from .reports import log_error, log_link, logs_links
 from .request import PLAIN, Request
@@ -76,7 +103,7 @@ from .transport.lane import Lane
 from .transport.options import Compiler, without_credentials
 from .transport.replay import ReplayTransport
 from .transport.transfer import Outcome
-from .waiting import make_task, stop_task, wait
+from .waiting import close_unstarted, make_task, stop_task, wait, wake
 from .websocket.closing import ClosingSockets
 
 __all__ = ["Runner"]
@@ -131,6 +158,7 @@ class Runner:
         self._hears_responses = hears_responses
         self._shows_links = logs_links()
         self._scheduler = Scheduler(max_clients=max_clients, limits=limits)
+        # Those of the scheduler's own that are looked at for each request.
         self._waiting = self._scheduler.waiting  # sources
         self._is_dispatching = False
         self._timer: object | None = None  # for the next time at which a limit lets somebody go
@@ -172,6 +200,7 @@ class Runner:
         self._is_closed = True
         self._scheduler.close()
         self._update_timer()
+        # A copy, as it shrinks. Those below another chain are ended with that.
         for chain in tuple(self.chains):
             if chain.parent is None:
                 self.end_chain(chain, State.CANCELLED, ClosedError("the stream was closed"))
@@ -230,6 +259,8 @@ class Runner:
         scheduler = self._scheduler
         self._is_dispatching = True
         try:
+            # Until nobody may go: what is sent here may end at once and free its place, and hooks
+            # may queue more.
             while True:
                 if chain is None and self.queue:
                     chain = scheduler.pop(self.time())
@@ -241,6 +272,7 @@ class Runner:
                 chain = None
         finally:
             self._is_dispatching = False
+        # Only a limit has a time, and only who waits needs it.
         if self._timer is not None or (scheduler.is_limited and self.queue):
             self._update_timer()
 
@@ -262,6 +294,7 @@ class Runner:
 
     def _ask_sources(self) -> None:
         """Let the sources go on that wait for room, each once, as long as there is some."""
+        # As many as wait now: what one takes may leave it waiting again, behind the others.
         for _ in range(len(self._waiting)):
             if self._scheduler.is_full or not self._waiting:
                 return
@@ -270,6 +303,7 @@ class Runner:
                 ask()
 
     def _wake_sources(self) -> None:
+        # Not from here: a source is users' code, and this is in the middle of sending or ending.
         for ask in self._scheduler.take_woken():
             self.call_soon(ask)
 
@@ -288,7 +322,7 @@ class Runner:
         chain._outcome = functools.partial(self._on_result, chain)
         self.chains.add(chain)
         if self._policies is not None:
-            if parent is None:
+            if parent is None:  # else it has its parent's
                 chain._retry = self._retry
             self._policies.renewals.adopt(chain)
         return chain
@@ -300,6 +334,7 @@ class Runner:
             ClosedError: the stream is closed.
         """
         chain = self.new_chain(name, session)
+        # No number: `begin` is no link. The first that it leads to alone counts for it.
         chain._number = 0
         self.started -= 1
         self.flows += 1
@@ -329,6 +364,7 @@ class Runner:
 
     def delay_request(self, chain: Chain, delay: float) -> None:
         """Send the chain's request in so many seconds."""
+        # Of a streamed response that is to be asked for again: its body is of no use any more.
         self.drop_transfer(chain)
         chain.state = State.DELAYED
         self._scheduler.delayed += 1
@@ -338,6 +374,7 @@ class Runner:
         chain._delay_timer = None
         self._scheduler.delayed -= 1
         self.send_request(chain)
+        # Sources are held back by delays, too: this may be the one that was one too many.
         if self._scheduler.was_full_of_delays:
             self._ask_sources()
 
@@ -348,7 +385,7 @@ class Runner:
             self.start_transfer(chain)
             return
         try:
-            if self._is_dispatching:
+            if self._is_dispatching:  # a hook has begun it: its turn comes when that one is sent
                 scheduler.push(chain)
                 return
             has_place = scheduler.enqueue(chain, self.time())
@@ -365,6 +402,7 @@ class Runner:
             if self._policies is not None:
                 step = self._policies.before(chain)
                 if not isinstance(step, Request):
+                    # First: a login that this leads to may need the place.
                     self._scheduler.refund(chain)
                     self._send_nothing(chain, step)
                     return
@@ -397,7 +435,8 @@ class Runner:
             self._scheduler.refund(chain)
             self.interrupt(chain, error)
             return
-        if chain._outcome is None:  # the user's code that ran there (body, ...) has ended it
+        # Users' code has run in there, too: a body that is a function, say. Asked without a call.
+        if chain._outcome is None:  # it has ended the chain
             self._scheduler.refund(chain)
             self._transport.cancel(transfer)
             return
@@ -419,7 +458,7 @@ class Runner:
             self.fail_link(chain, error)
 
     def _later(self, chain: Chain, function: Callable[[Chain, Any], None], error: object) -> None:
-        # Later, so that an errback which tries the same again is a loop and no recursion.
+        # So that an errback which tries the same again is a loop and no recursion.
         if not chain.done:
             chain.state = State.QUEUED
             self.call_soon(_unless_done, chain, function, error)
@@ -481,6 +520,7 @@ class Runner:
         chain._lane = lane
         if scheduler.is_limited:
             scheduler.release(chain, self.time())
+        # Before it is read, see above.
         if self.queue or self._waiting:
             self._dispatch()
             if chain.state.is_final:  # a source that got the room has ended it
@@ -494,6 +534,7 @@ class Runner:
         if isinstance(result, Response):
             self.responses += 1
             self.received += len(result.body)
+            # Before the policies: a redirect is no outcome of the link, which goes on with it.
             if result.status in STATUSES and self._is_followed(chain, result):
                 return
             if self._policies is not None:
@@ -505,6 +546,7 @@ class Runner:
             self.errors += 1
             if isinstance(result, StreamError):
                 result.chain, result.step = chain.name, chain.steps
+                # Readers know the request of their link, not that of a redirect.
                 if result.request is chain._hop and chain._hop is not None:
                     result.request = chain._request
             if self._policies is not None:
@@ -515,23 +557,14 @@ class Runner:
 
     def _is_followed(self, chain: Chain, response: Response) -> bool:
         """Whether the response is a redirect, whose next request is sent then."""
-        request: Request = chain._hop or chain._request
-        follows = self._setting(chain._signed or request, "follow_redirects")
-        if not follows or not is_redirect(response):
+        if not leads_on(chain, response, self._defaults):
             return False
         step = READ if self._policies is None else self._policies.after_redirect(chain, response)
         if step is not READ:
             self._do_after(chain, step)
             return True
-        redirects = chain._redirects = chain._redirects or Redirects()
         try:
-            chain._hop = redirects.next_request(
-                request,
-                response,
-                limit=self._setting(chain._request, "max_redirects"),
-                timeout=self._total_timeout(chain._request),
-                keeps_cookies=chain.session.keeps_cookies,
-            )
+            chain._hop = next_hop(chain, response, self._defaults)
         except StreamError as error:
             error.chain, error.step, error.request = chain.name, chain.steps, chain._request
             self.errors += 1
@@ -539,14 +572,6 @@ class Runner:
         else:
             self.send_request(chain)
         return True
-
-    def _setting(self, request: Request, name: str) -> Any:
-        value = getattr(request, name)
-        return self._defaults[name] if value is None else value
-
-    def _total_timeout(self, request: Request) -> float:
-        is_unlimited = request.is_streamed and request.request_timeout is None
-        return 0.0 if is_unlimited else self._setting(request, "request_timeout")
 
     def _read(self, chain: Chain, response: Response) -> None:
         """Run the reader, and follow what it returns."""
@@ -571,7 +596,8 @@ class Runner:
         if chain.state is not State.READING:  # the reader has ended its own chain
             return
         if type(result) is tuple and len(result) == 2 and type(result[0]) is Request:
-            # What nearly all readers return, by the shortest way to the same end.
+            # What nearly all readers return, by the shortest way to the same end. Not a subclass of
+            # tuple: a `Next` may say more.
             request, next_readback = result
             if callable(next_readback):
                 if chain._transfer is not None:
@@ -626,7 +652,7 @@ class Runner:
                 chain._awaited = link
                 self.start_task(chain, self._await_reader(chain, link, origin, response, base))
         except Exception as error:
-            chain._branches = None
+            chain._branches = None  # a source whose first link was none
             chain.response = response
             self.fail_link(chain, error, base or _base_of(chain, response))
         except BaseException as error:
@@ -634,6 +660,7 @@ class Runner:
 
     def drop_transfer(self, chain: Chain) -> None:
         """The reader of a streamed response went on before its end."""
+        # Any other transfer has ended before its reader runs.
         if chain._transfer is not None:
             self._transport.cancel(chain._transfer)
             self.leave_flight(chain, chain._lane)
@@ -665,7 +692,7 @@ class Runner:
         try:
             result = function(*arguments)
         except Exception as error:
-            self.count_chain(chain)
+            self.count_chain(chain)  # `begin` itself may have failed
             self.end_chain(chain, State.FAILED, error)
             return
         except BaseException as error:
@@ -701,6 +728,7 @@ class Runner:
         try:
             link = await result
         except asyncio.CancelledError:
+            # Of the task: by whoever else has it, or by us as the chain has ended.
             self.cancel(chain)
             raise
         except Exception as error:
@@ -758,7 +786,7 @@ class Runner:
             self.fail_link(chain, error)
 
     def _send_again(self, chain: Chain, step: Again) -> None:
-        if step.attempt is not None:
+        if step.attempt is not None:  # else it is no retry: others have renewed its credentials
             self.retries += 1
             chain.retries += 1
             self._hooks.on_retry(step.attempt)
@@ -790,7 +818,7 @@ class Runner:
         renewals, auth = self._policies.renewals, renewal.auth
         renewing = self.new_chain("auth", chain.session)
         renewing._is_quiet = True  # its error goes to all who wait
-        renewing._priority = chain._priority
+        renewing._priority = chain._priority  # else who waits would wait behind lower ones
         renewals.begin(renewal, renewing)
         if auth.renew_timeout is not None:
             self.set_deadline(renewing, auth.renew_timeout)
@@ -799,15 +827,12 @@ class Runner:
     def _end_renewal(self, renewal: Renewal, renewing: Chain) -> None:
         waiting, failure = close_renewal(renewal, renewing)
         for chain in waiting:
-            if chain.done:
+            if chain.done:  # by what was sent before it
                 continue
             if failure is None:
                 self.send_request(chain)
-                continue
-            # Each has its own: an error knows its chain, and gathers tracebacks.
-            error = AuthError(f"no new credentials: {failure.why}", request=chain._request)
-            error.__cause__ = failure.cause
-            self._later(chain, self.fail_link, error)
+            else:
+                self._later(chain, self.fail_link, failure.error_of(chain))
 
     def _is_sent_again(self, chain: Chain) -> bool:
         """Whether a link whose reader was logged out goes on, with new credentials."""
@@ -832,7 +857,7 @@ class Runner:
             self.start_task(chain, self._feed_async(chain, below, source))
         elif source is not None:
             link = None if below.gather is not None else fanout.only_link(chain, below, source)
-            if link is not None:
+            if link is not None:  # a single one: no branch
                 chain._branches = None
                 self.count_chain(chain)
                 self.start_link(chain, link)
@@ -844,10 +869,12 @@ class Runner:
         for _ in range(fanout.TAKEN_AT_ONCE):
             if chain._branches is not below or not isinstance(below.source, Iterator):
                 return  # it has ended, or gone on
+            # Asked for each link: the one before may have taken the last place.
             if not self._scheduler.has_room(chain):
                 self._waiting[chain] = functools.partial(self._feed, chain, below)
                 return
             self._feed_one(chain, below, below.source)
+        # More than that in one turn, and other callbacks of the loop would wait.
         self.call_soon(self._feed, chain, below)
 
     def _feed_one(self, chain: Chain, below: Branches, source: Iterator[object]) -> None:
@@ -889,7 +916,7 @@ class Runner:
 
     async def _room_for(self, chain: Chain) -> None:
         room = asyncio.get_running_loop().create_future()
-        self._waiting[chain] = functools.partial(_wake, room)
+        self._waiting[chain] = functools.partial(wake, room)
         await room
 
     def _begin_branch(self, parent: Chain, below: Branches, item: object) -> None:
@@ -962,6 +989,7 @@ class Runner:
 
     def _join(self, chain: Chain, below: Branches, gather: Gather) -> None:
         """Go on with a chain whose links were gathered: all have ended, or something has failed."""
+        # Each ends by itself, and is dropped from the set as it does.
         for branch in tuple(below.alive):  # where one has failed, the others are not asked
             branch.cancel()
         self._leave_source(chain, below)
@@ -1007,6 +1035,7 @@ class Runner:
 
     def _merge(self, branch: Chain) -> Chain:
         """Go on with the last branch as the chain above it: it is counted no more."""
+        # As long as it is itself: merged, it answers for the chain above in all that it is asked.
         parent = fanout.hand_over(branch)
         if self._policies is not None:
             self._policies.release(branch)
@@ -1032,7 +1061,7 @@ class Runner:
             base: what a relative URL in their answer is relative to, if not to the request.
         """
         cut_callers(error)
-        if chain._is_failing:
+        if chain._is_failing:  # the errback's answer has failed: it is not asked again
             self.end_chain(chain, State.FAILED, error)
         elif not chain.done and not (isinstance(error, LoggedOut) and self._is_sent_again(chain)):
             origin = self.errback_of(chain)
@@ -1086,16 +1115,14 @@ class Runner:
         if chain.done:
             return
         if state is State.FAILED and error:
-            if not _is_logged(chain, error):
+            if not fanout.is_logged(chain, error):
                 log_error(chain, error)
             if not chain._is_quiet:
                 self.first_error = self.first_error or error
         if chain._kept is not None:
-            state, error = _as_kept(chain, chain._kept, state, error)
-        ending, passed_on = [chain], error if state is State.CANCELLED else None
-        for one in ending:  # grows: those below, those below them
-            # One that is done is being ended now, and its source's end has led here.
-            ending.extend(below for below in _alive_below(one) if not below.done)
+            state, error = fanout.end_as_kept(chain, chain._kept, state, error)
+        ending = fanout.with_all_below(chain)
+        passed_on = error if state is State.CANCELLED else None
         for one in ending:  # all before any is released: that may run their generators' ends
             one.state, one.error = State.CANCELLED, passed_on
         chain.state, chain.error = state, error
@@ -1106,6 +1133,7 @@ class Runner:
                     self._end_renewal(renewal, one)
             self._release(one)
             self._discount(one)
+            # Last: whoever awaits it finds all numbers right.
             one._wake_waiters()
         self._on_branch_ended(chain)
         if not self.chains:
@@ -1150,6 +1178,7 @@ class Runner:
         scheduler.discard(chain)
         if scheduler.woken:
             self._wake_sources()
+        # At the next turn: many chains may end in this one, and users' code is at work.
         if (self.queue or self._waiting) and not self._is_closed:
             self.call_soon(self._dispatch)
         below, chain._branches = chain._branches, None
@@ -1161,8 +1190,7 @@ class Runner:
             self._wake_sources()
         if chain._task is not None:
             stop_task(chain)
-        if inspect.iscoroutine(chain._awaited):
-            _close_unstarted(chain._awaited)
+        close_unstarted(chain._awaited)
         # Readers often are methods of objects that hold their chain: let the circle go.
         chain._transfer = chain._awaited = chain._lane = chain._outcome = None
         chain._delay_timer = chain._deadline_timer = None
@@ -1225,42 +1253,11 @@ def _unless_done(chain: Chain, function: Callable[[Chain, Any], None], error: ob
         function(chain, error)
 
 
-def _as_kept(
-    chain: Chain, kept: Kept, state: State, error: BaseException | None
-) -> tuple[State, BaseException | None]:
-    """How a chain ends that its last branch has gone on as: as if it had waited for that."""
-    chain.response = kept.response
-    if kept.error is None or state is State.CANCELLED or isinstance(error, DeadlineError):
-        return state, error
-    return State.FAILED, kept.error
-
-
-def _is_logged(chain: Chain, error: BaseException) -> bool:
-    """A chain below, whose error it is, has logged it."""
-    below = chain._branches
-    return below is not None and below.is_logged and below.error is error
-
-
 def _base_of(chain: Chain, response: Response | None) -> str | None:
     """What a relative URL of the chain's reader or errback is relative to."""
     if response is not None:
         return response.url
     return chain.session.base_url if chain._request is None else chain._request.url
-
-
-def _alive_below(chain: Chain) -> Iterable[Chain]:
-    return chain._branches.alive if chain._branches else ()
-
-
-def _close_unstarted(coroutine: Coroutine[Any, Any, object]) -> None:
-    """Its task was cancelled before the first step: nobody will ever await it."""
-    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
-        coroutine.close()
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 def _is_cancelled(error: BaseException) -> bool:

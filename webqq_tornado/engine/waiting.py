@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import inspect
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import Any
 
@@ -18,7 +19,16 @@ from .chain import Chain
 from .errors import TimeoutError
 from .merging import heir_of
 
-__all__ = ["hold", "let_go", "make_task", "running_chain", "stop_task", "wait"]
+__all__ = [
+    "close_unstarted",
+    "hold",
+    "let_go",
+    "make_task",
+    "running_chain",
+    "stop_task",
+    "wait",
+    "wake",
+]
 
 #: The chain that a task belongs to. The tasks which such a task makes inherit it, and are others.
 _running: contextvars.ContextVar[Chain | None] = contextvars.ContextVar("running", default=None)
@@ -64,6 +74,22 @@ def stop_task(chain: Chain) -> None:
     task, chain._task = chain._task, None
     if task is not None and task is not _current_task() and not task.get_loop().is_closed():
         task.cancel()
+
+
+def close_unstarted(awaited: object) -> None:
+    """Close a coroutine whose task was cancelled before its first step: nobody will await it.
+
+    Args:
+        awaited: what the task was to await; nothing happens unless it is such a coroutine.
+    """
+    if inspect.iscoroutine(awaited) and inspect.getcoroutinestate(awaited) == inspect.CORO_CREATED:
+        awaited.close()
+
+
+def wake(waiter: asyncio.Future[None]) -> None:
+    """End a wait, unless it was cancelled."""
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _current_task() -> asyncio.Task[Any] | None:
