@@ -4,17 +4,13 @@ The runner asks `before` about each request that it is to send, and `after` abou
 The answers are values, which say what shall happen; the runner alone makes it happen. A stream
 without any policy has no `Policies`.
 
-====================  =============================================================================
-`before`              `after`
-====================  =============================================================================
-a `Request`: send it  `READ`: it stands, for the reader or the errback
-`Refused`: take this  `Again`: send the link again, in so many seconds
-  error for what      `Renew`: begin this renewal, then ask `retry`
-  came of it
-`Wait`: for this renewal, and begin it if nobody has
-`Fail`: the link ends with what a policy, credentials or the hook have raised
-`GONE`: the chain has ended, by what was asked here
-====================  =============================================================================
+- A `Request` is to be sent, `Refused` is an error that stands for what came of it. `READ`: what
+  came of it stands, for the reader or the errback. `Again`: the link is to be sent again, in so
+  many seconds.
+- `Wait`: the link waits for this renewal, which begins unless it has. `Renew`: it begins for the
+  sake of others; what is left to be asked is asked of `retry` then.
+- `Fail`: the link ends with what a policy, credentials or the hook have raised. `GONE`: the chain
+  has ended, by what was asked here.
 
 What they raise is the error of the link that they were asked about. What is asked here is users'
 code, and may end the chain that it is asked about: hence a look at its state after each.
