@@ -692,3 +692,51 @@ def test_an_ssl_context_of_a_tornado_request_is_refused_with_what_to_give_instea
 def test_what_a_chain_cannot_do_for_tornado_is_refused_by_name(name):
     with pytest.raises(ValueError, match=f"{name}.*: "):
         Request.of(HTTPRequest("http://example.org/", method="POST", **{name: print}))
+
+
+def test_params_are_added_to_the_query():
+    request = Request("http://a.example/?x=1#f", params={"q": [1, "b c"], "none": None})
+    assert request.url == "http://a.example/?x=1&q=1&q=b+c#f"
+
+
+@pytest.mark.parametrize(
+    ("options", "body", "kind"),
+    [
+        ({"json": {"n": 1}}, b'{"n": 1}', "application/json"),
+        ({"form": {"a": "b c"}}, b"a=b+c", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_a_value_becomes_the_body(options, body, kind):
+    request = Request(URL, **options)
+    assert (request.method, request.body) == ("POST", body)
+    assert request.header_pairs == (("Content-Type", kind),)
+    own = Request(URL, "PUT", {"content-type": "own"}, **options)
+    assert (own.method, own.header_pairs) == ("PUT", (("content-type", "own"),))
+
+
+def test_files_make_a_multipart_form():
+    request = Request(URL, form={"a": 1}, files={"f": b"x"})
+    assert request.body == Multipart((("a", "1"),), (("f", FilePart(b"x")),))
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"json": {}, "form": {"a": 1}}, "json is a body of its own"),
+        ({"json": {}, "body": b"x"}, "there can be one body"),
+        ({"timeout": 1, "request_timeout": 2}, "give one of them"),
+        ({"auth": ("a", "b"), "auth_username": "c"}, "give it or these"),
+        ({"auth": "ann"}, r"auth is \(user, password\)"),
+    ],
+)
+def test_what_excludes_each_other_is_refused(options, why):
+    with pytest.raises(ValueError, match=why):
+        Request(URL, **options)
+
+
+def test_other_names_are_those_of_options():
+    request = Request(URL, timeout=5, auth=("ann", "pw"))
+    assert request.request_timeout == 5
+    assert (request.auth_username, request.auth_password) == ("ann", "pw")
+    assert pickle.loads(pickle.dumps(request)).request_timeout == 5
+    assert request.replace(url="http://b.example/").auth_username == "ann"

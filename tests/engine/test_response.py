@@ -18,6 +18,7 @@ from webqq_tornado import (
     RedirectError,
     Request,
     Response,
+    StatusError,
     StreamError,
 )
 
@@ -421,3 +422,47 @@ def test_it_shows_no_secret():
     url = "http://me:pw@h/?token=abc"
     response = Response(Request(url), 200, url, [b"HTTP/1.1 200 OK\r\n"], b"secret")
     assert repr(response) == "<Response 200 http://h/?token=... 6 bytes>"
+
+
+@pytest.mark.parametrize(("status", "ok"), [(200, True), (399, True), (400, False), (503, False)])
+def test_ok_is_a_status_below_400(status, ok):
+    assert Response(Request("http://a.example/"), status, "http://a.example/", [], b"").ok is ok
+
+
+async def test_raise_for_status_raises_an_error_that_names_all(web: Web):
+    async with HTTPStream() as stream:
+        response = await stream.get(f"{web.http}/status/503")
+        with pytest.raises(StatusError) as caught:
+            response.raise_for_status()
+        assert caught.value.response is response
+        assert caught.value.request is response.request
+        assert str(caught.value).startswith(f"GET {web.http}/status/503: status 503 ")
+        good = await stream.get(f"{web.http}/echo")
+        assert good.raise_for_status() is good
+
+
+async def test_what_raise_for_status_raises_goes_to_the_errback(web: Web):
+    errors = []
+    async with HTTPStream() as stream:
+        await stream.add_request(
+            f"{web.http}/status/404", lambda r: r.raise_for_status(), errback=errors.append
+        )
+    assert [error.response.status for error in errors] == [404]
+
+
+def test_follow_makes_a_link_relative_to_the_response():
+    response = Response(Request("http://a.example/"), 200, "http://a.example/list/1", [], b"")
+    link = response.follow("2?x#top", print, method="POST", json={}, data={"n": 2}, delay=3)
+    assert (link.request.url, link.request.method) == ("http://a.example/list/2?x#top", "POST")
+    assert (link.readback, link.delay, link.data) == (print, 3, {"n": 2})
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("status_code", "status"), ("content", "body"), ("is_success", "ok")]
+)
+def test_names_of_other_clients_are_answered_with_ours(name, ours):
+    response = Response(Request("http://a.example/"), 200, "http://a.example/", [], b"")
+    with pytest.raises(AttributeError, match=f"no attribute '{name}': it is {ours}"):
+        getattr(response, name)
+    with pytest.raises(AttributeError, match=r"no attribute 'jason'$"):
+        _ = response.jason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import stat
 import urllib.request
@@ -437,3 +438,44 @@ async def test_a_keep_alive_connection_closed_before_its_next_use_is_replaced():
     async with raw_server(saying(one)) as url, HTTPStream() as stream:
         bodies = [(await stream.fetch(url)).body for _ in range(20)]
     assert bodies == [b"ok"] * 20
+
+
+async def test_map_gives_responses_as_they_come_and_errors_as_values(web: Web):
+    urls = [f"{web.http}/echo", "http://127.0.0.1:1/", f"{web.http}/status/404"]
+    async with HTTPStream() as stream:
+        results = {result.request.url: result async for result in stream.map(urls)}
+    assert results.keys() == set(urls)
+    assert [results[url].ok for url in urls] == [True, False, False]
+    assert isinstance(results["http://127.0.0.1:1/"], ConnectError)
+
+
+async def test_map_takes_requests_only_as_there_is_room(web: Web):
+    taken = []
+
+    async def endless():
+        for number in itertools.count():
+            taken.append(number)
+            yield f"{web.http}/echo?{number}"
+
+    async with HTTPStream() as stream:
+        results = stream.map(endless(), concurrency=3)
+        for _ in range(5):
+            await anext(results)
+        assert len(taken) <= 8
+        await results.aclose()
+        assert await stream.drain(60)
+
+
+async def test_map_never_has_more_under_way_than_it_may(web: Web):
+    async with HTTPStream() as stream:
+        most = 0
+        async for _ in stream.map([f"{web.http}/echo"] * 20, concurrency=4):
+            most = max(most, stream.stats().in_flight)
+    assert most <= 4
+
+
+async def test_map_of_nothing_is_nothing(web: Web):
+    async with HTTPStream() as stream:
+        assert [result async for result in stream.map([])] == []
+        with pytest.raises(ValueError, match="concurrency is 1 or more, not 0"):
+            await anext(stream.map([], concurrency=0))

@@ -1,0 +1,156 @@
+"""Links by method: returned by readers, and awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from servers.web import Web
+
+from webqq_tornado import ConnectError, Gather, HTTPStream, Next
+
+METHODS = ("get", "post", "put", "patch", "delete", "options")
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_link_by_method_is_awaited_for_its_response(web: Web, method):
+    async with HTTPStream() as stream:
+        response = await getattr(stream, method)(f"{web.http}/echo")
+        assert response.json()["method"] == method.upper()
+
+
+async def test_head_has_no_body(web: Web):
+    async with HTTPStream() as stream:
+        response = await stream.head(f"{web.http}/echo")
+    assert (response.status, response.body) == (200, b"")
+
+
+async def test_a_link_by_method_is_returned_by_a_reader(web: Web):
+    seen = []
+    async with HTTPStream() as stream:
+
+        def first(response):
+            return stream.post("/echo", second, json={"n": 1})
+
+        def second(response):
+            seen.append(response.json())
+
+        await stream.add_request(web.http, first)
+    assert seen[0]["method"] == "POST"
+    assert json.loads(seen[0]["body"]) == {"n": 1}
+
+
+async def test_links_by_method_are_yielded_by_begin(web: Web):
+    seen = []
+
+    class Flow(HTTPStream):
+        def begin(self):
+            yield self.get("/echo", self.read, params={"a": 1})
+            yield self.get("/echo", self.read, params={"a": 2})
+
+        def read(self, response):
+            seen.append(response.json()["uri"])
+
+    flow = Flow(base_url=web.http)
+    await flow.launch()
+    flow.close()
+    assert sorted(seen) == ["/echo?a=1", "/echo?a=2"]
+
+
+async def test_a_link_by_method_is_gathered(web: Web):
+    gathered = []
+    async with HTTPStream() as stream:
+        links = [stream.get(f"{web.http}/echo"), stream.get(f"{web.http}/status/404")]
+        await stream.add_request(web.http, lambda _: Gather(links, gathered.extend))
+    assert [response.status for response in gathered] == [200, 404]
+
+
+async def test_a_link_by_method_can_be_a_task(web: Web):
+    async with HTTPStream() as stream:
+        task = asyncio.create_task(stream.get(f"{web.http}/echo"))
+        both = await asyncio.gather(task, asyncio.wait_for(stream.get(f"{web.http}/echo"), 60))
+    assert [response.status for response in both] == [200, 200]
+
+
+async def test_a_task_of_a_link_is_cancelled_with_its_request(web: Web):
+    async with HTTPStream() as stream:
+        task = asyncio.create_task(stream.get(f"{web.http}/hold/cancelled-task"))
+        await stream.fetch(f"{web.http}/arrived/cancelled-task")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await stream.drain(60)
+
+
+async def test_a_link_that_is_changed_can_still_be_awaited(web: Web):
+    async with HTTPStream() as stream:
+        response = await stream.get(f"{web.http}/echo")._replace(priority=3)
+        assert response.status == 200
+
+
+async def test_data_goes_to_the_reader(web: Web):
+    seen = []
+
+    def read(response, page):
+        seen.append((page, response.json()["uri"]))
+        if page < 3:
+            return response.follow(f"?page={page + 1}", read, data={"page": page + 1})
+        return None
+
+    async with HTTPStream() as stream:
+        await stream.add_request(stream.get(f"{web.http}/echo", read, data={"page": 1}))
+    assert seen == [(1, "/echo"), (2, "/echo?page=2"), (3, "/echo?page=3")]
+
+
+async def test_data_goes_to_the_errback_as_far_as_it_takes_it():
+    seen = []
+
+    def failed(error, page):
+        seen.append((type(error), page))
+
+    async with HTTPStream() as stream:
+        data = {"page": 1, "other": 2}
+        await stream.add_request(Next("http://127.0.0.1:1/", None, errback=failed, data=data))
+    assert seen == [(ConnectError, 1)]
+
+
+async def test_data_is_for_one_link(web: Web):
+    seen = []
+
+    def second(response, **data):
+        seen.append(data)
+
+    async with HTTPStream() as stream:
+        link = stream.get(web.http, lambda response, n: (web.http, second), data={"n": 1})
+        await stream.add_request(link)
+    assert seen == [{}]
+
+
+async def test_data_without_a_reader_is_no_form():
+    async with HTTPStream() as stream:
+        with pytest.raises(TypeError, match="form= sends fields, json= JSON"):
+            stream.post("http://127.0.0.1/", data={"name": "Ann"})
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("allow_redirects", "follow_redirects="), ("verify", "validate_cert=")]
+)
+async def test_names_of_other_clients_are_answered_with_ours(name, ours):
+    async with HTTPStream() as stream:
+        with pytest.raises(TypeError, match=f"Request has no {name}=.*{ours}"):
+            stream.get("http://127.0.0.1/", **{name: True})
+
+
+async def test_an_argument_that_nobody_has_is_named():
+    async with HTTPStream() as stream:
+        with pytest.raises(TypeError, match="jason"):
+            stream.get("http://127.0.0.1/", jason={})
+
+
+async def test_a_relative_url_without_a_base_is_an_error_that_says_what_to_give():
+    async with HTTPStream() as stream:
+        with pytest.raises(ValueError, match="base_url= of the stream"):
+            await stream.get("users")
+        with pytest.raises(ValueError, match="base_url= of the stream"):
+            stream.add_request("/users", None)
