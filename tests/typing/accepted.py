@@ -1,0 +1,109 @@
+"""Forms of links that type checkers accept: mypy --strict and pyright find nothing here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+from webqq_tornado import Gather, HTTPStream, Link, Next, Readback, Request, Response
+
+
+def ends(response: Response) -> None:
+    print(response.text)
+
+
+def pair(response: Response) -> Link:
+    return response.request, pair
+
+
+def with_delay(response: Response) -> Link:
+    return "http://example.org/", ends, 5
+
+
+def with_names(response: Response) -> Link:
+    return Next("http://example.org/", ends, errback=failed, data={"n": 1})
+
+
+def by_method(response: Response) -> Link:
+    return stream.post("/next", ends, json={"n": 1})
+
+
+def followed(response: Response) -> Link:
+    return response.follow("?page=2", with_data, data={"page": 2})
+
+
+def with_data(response: Response, page: int) -> Link:
+    return None if page == 3 else response.follow("?page=3", with_data, data={"page": 3})
+
+
+def several(response: Response) -> Link:
+    return [("http://example.org/1", ends), ("http://example.org/2", several)]
+
+
+def listed(response: Response) -> Link:
+    links = [("http://example.org/1", ends)]
+    return links
+
+
+def generated(response: Response) -> Iterator[Link]:
+    yield "http://example.org/1", ends
+    yield Next("http://example.org/2", generated)
+    yield stream.get("http://example.org/3", ends)
+
+
+async def later(response: Response) -> Link:
+    return "http://example.org/", later
+
+
+async def generated_later(response: Response) -> AsyncIterator[Link]:
+    yield "http://example.org/1", ends
+
+
+def gathered(response: Response) -> Link:
+    return Gather(["http://example.org/1", Request("http://example.org/2")], joined)
+
+
+def joined(responses: list[Response]) -> Link:
+    return responses[0].request, ends
+
+
+def failed(error: Exception) -> Link:
+    return "http://example.org/", ends, 5
+
+
+class Flow(HTTPStream):
+    """A flow with typed readers."""
+
+    def begin(self) -> Iterator[Link]:
+        """Yield its links."""
+        for reader in READERS:
+            yield "http://example.org/", reader
+        yield self.get("http://example.org/", self.read)
+
+    def read(self, response: Response) -> Link:
+        """Go on."""
+        return self.get("/next", self.read, delay=5)
+
+
+class Single(HTTPStream):
+    """A flow with one link."""
+
+    def begin(self) -> tuple[str, Readback]:
+        """Return it."""
+        return "http://example.org/", ends
+
+
+READERS: list[Readback] = [
+    *(ends, pair, with_delay, with_names, by_method, followed, several, listed),
+    *(generated, later, generated_later, gathered),
+    lambda response: None,
+    None,
+]
+stream = HTTPStream()
+for each in READERS:
+    stream.add_request("http://example.org/", each)
+stream.add_request("http://example.org/", ends, errback=failed)
+
+
+async def awaited() -> int:
+    response = await stream.get("http://example.org/")
+    return response.raise_for_status().status
