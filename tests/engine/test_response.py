@@ -462,7 +462,7 @@ def test_follow_makes_a_link_relative_to_the_response():
 )
 def test_names_of_other_clients_are_answered_with_ours(name, ours):
     response = Response(Request("http://a.example/"), 200, "http://a.example/", [], b"")
-    with pytest.raises(AttributeError, match=f"no attribute '{name}': it is {ours}"):
+    with pytest.raises(AttributeError, match=rf"no attribute '{name}': it is \.{ours}"):
         getattr(response, name)
     with pytest.raises(AttributeError, match=r"no attribute 'jason'$"):
         _ = response.jason

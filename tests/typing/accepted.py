@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
-from webqq_tornado import Gather, HTTPStream, Link, Next, Readback, Request, Response
+from webqq_tornado import Gather, HTTPStream, Link, Next, Readback, Request, Response, StreamError
 
 
 def ends(response: Response) -> None:
@@ -70,6 +70,10 @@ def failed(error: Exception) -> Link:
     return "http://example.org/", ends, 5
 
 
+def failed_to_send(error: StreamError) -> None:
+    print(error.request)
+
+
 class Flow(HTTPStream):
     """A flow with typed readers."""
 
@@ -102,6 +106,7 @@ stream = HTTPStream()
 for each in READERS:
     stream.add_request("http://example.org/", each)
 stream.add_request("http://example.org/", ends, errback=failed)
+stream.add_request("http://example.org/", ends, errback=failed_to_send)
 
 
 async def awaited() -> int:

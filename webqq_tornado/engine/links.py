@@ -132,8 +132,9 @@ Link: TypeAlias = Union[
 ]
 #: A reader: takes the response, returns what comes next. None: do not read.
 Readback: TypeAlias = Union["Callable[[Response], Link]", None]
-#: Takes the error that ended a link, returns what comes next like a reader.
-Errback: TypeAlias = Callable[[Exception], "Link"]
+#: Takes the error that ended a link, a `StreamError` or what a reader raised, returns what comes
+#: next like a reader.
+Errback: TypeAlias = Callable[[Any], "Link"]
 
 
 class Next(NamedTuple):

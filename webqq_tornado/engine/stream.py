@@ -66,6 +66,15 @@ logger = logging.getLogger("webqq_tornado.engine")
 #: Hooks whose result is not awaited.
 _PLAIN_HOOKS = ("on_request", "on_response", "on_retry", "on_idle")
 
+#: What `defaults` does not take, and who does.
+_ELSEWHERE = {
+    "timeout": ": it is request_timeout, or HTTPStream(timeout=...)",
+    **{
+        name: f": HTTPStream({name}=...) has it, and stream.session(name, {name}=...)"
+        for name in ("headers", "params", "auth", "base_url")
+    },
+}
+
 _Self = TypeVar("_Self", bound="HTTPStream")
 _T = TypeVar("_T")
 
@@ -144,7 +153,8 @@ class HTTPStream(Hooks, RequestMaker):
             raise ValueError(f"max_clients is 1 or more, not {max_clients}")
         unknown = set(defaults or ()) - set(option_names())
         if unknown:
-            raise ValueError(f"defaults has no {', '.join(sorted(unknown))}; see Request")
+            hints = (f"{name}{_ELSEWHERE.get(name, '; see Request')}" for name in sorted(unknown))
+            raise ValueError(f"defaults has no {', no '.join(hints)}")
         for name in _PLAIN_HOOKS:
             if inspect.iscoroutinefunction(getattr(self, name)):
                 raise TypeError(
