@@ -46,7 +46,7 @@ LAYERS = {
         {"cronsim", "tzlocal"},
     ),
     "examples": ({*webqq_tornado.__all__, "flows", "auth", "retry", "bot"}, {"tornado"}),
-    "flows": ({"flows", "engine", "retry", "auth", "files", "lazy"}, {"tenacity"}),
+    "flows": ({"flows", "engine", "retry", "auth", "files", "lazy"}, {"tenacity", "pyarrow"}),
     "server": (
         {"server", "protocol", "database", "files", "lazy"},
         {"tornado", "segno", "PIL", "captcha", "cryptography"},
@@ -197,7 +197,7 @@ def test_each_public_name_is_imported_from_where_type_checkers_see_it(face: Modu
             "Bot ContactError Cron Every GROUP_ADMIN GROUP_OWNER Handler Message NoAnswerError "
             "OWNER Permission Person PluginError Rate",
         ),
-        ("flows", "Job Mirror Monitor Flow Report Sync"),
+        ("flows", "ItemFile Job Mirror Monitor Flow Report Sync"),
         ("server", "PortTaken Storage StorageError WebQQServer certificates"),
     ],
 )

@@ -46,6 +46,12 @@ class Blocks(Ask):
         while True:
             pass
 
+class Emits(Ask):
+    def read(self, response):
+        self.emit({"status": response.status, "tag": "é"})
+        if self.tag == "fail":
+            raise RuntimeError("no more")
+
 class Broken(HTTPStream):
     def __init__(self):
         raise OSError(2, "gone", "x.cfg")
@@ -194,3 +200,28 @@ async def test_a_full_disk_is_one_line_however_many_print(folder: Path):
         ended = await line(folder, command)
     assert ended.code == 1
     assert ended.errors == "Error: the output cannot be written: No space left on device\n"
+
+
+async def test_items_go_to_a_file_that_gets_its_name_when_the_flow_has_ended_well(folder: Path):
+    async with scripted(lambda asked: Say()) as server:
+        words = ("run", "flows/mine.py:Emits", server.url, "2", "-o")
+        good = await run(folder, *words, "items.csv", "--fields", "tag,status")
+        failed = await run(folder, *words, "more.jsonl", "tag=fail")
+    assert good.code == 0, good.errors
+    assert (folder / "items.csv").read_text("utf-8").split() == ["tag,status", "é,200", "é,200"]
+    assert "2 items in items.csv\n" in good.output
+    assert failed.code == 1
+    assert "2 items in more.jsonl.part, which is not complete" in failed.output
+    assert len((folder / "more.jsonl.part").read_text("utf-8").splitlines()) == 2
+
+
+async def test_items_without_a_file_are_lines_of_json(folder: Path):
+    async with scripted(lambda asked: Say()) as server:
+        ended = await run(folder, "run", "flows/mine.py:Emits", server.url, PYTHONUTF8="1")
+    assert '{"status": 200, "tag": "é"}\n' in ended.output
+
+
+async def test_fields_without_a_file_are_wrong_usage(folder: Path):
+    ended = await run(folder, "run", "flows/mine.py:Emits", "u", "--fields", "a")
+    assert ended.code == 2
+    assert "--fields goes with --output FILE.csv" in ended.error

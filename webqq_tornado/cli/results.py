@@ -12,6 +12,7 @@ import click
 from rich.text import Text
 
 from ..flows.flow import Report
+from ..flows.itemfile import line_of
 from .console import Screen, in_one_line
 from .stdio import is_unicode_output
 from .tables import show_table
@@ -78,6 +79,11 @@ class Results(contextlib.AbstractContextManager["Results"]):
             return
         line = as_json(values, is_ascii=self._file is None and not is_unicode_output())
         click.echo(line, file=self._file)
+
+    def item(self, item: object) -> None:
+        """Write what a flow has emitted, in JSON."""
+        is_ascii = self._file is None and not is_unicode_output()
+        click.echo(line_of(item, is_ascii=is_ascii), file=self._file)
 
     def report(self, report: Report) -> None:
         """Show what came of it."""

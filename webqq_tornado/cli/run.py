@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from tornado.ioloop import PeriodicCallback
 from ..engine.stats import Stats
 from ..engine.stream import HTTPStream
 from ..flows.flow import Flow
+from ..flows.itemfile import ItemFile
 from .console import Screen, show_logs
 from .flow_loader import find_flow, given_arguments, make_flow
 from .http_options import http_options, take_http_options
@@ -75,15 +77,28 @@ class Outcome(NamedTuple):
     metavar="NAME=VALUE",
     help="Named argument of the flow; may be given more than once.",
 )
+@click.option(
+    "--fields",
+    type=TEXT,
+    default="",
+    metavar="NAME,...",
+    help="Columns of the items' file, in order; by default those of the first item.",
+)
 @http_options()
 @output_options
 @options("verbose")
-def run(flow: str, words: tuple[str, ...], named: tuple[str, ...], **choices: Any) -> None:
+def run(
+    flow: str, words: tuple[str, ...], named: tuple[str, ...], fields: str, **choices: Any
+) -> None:
     """Run a flow of your own: a subclass of HTTPStream.
 
     FLOW is FILE.py:CLASS or PACKAGE.MODULE:CLASS. ARGUMENTs go to its constructor in order, or by
     name as NAME=VALUE, and become numbers, paths and so on by its annotations and defaults. What
     the options below say counts more than what the flow says itself.
+
+    What the flow emits goes to --output, if that ends with .csv, .jsonl, .parquet or .sqlite; the
+    file has .part behind its name until the flow has ended well. Without it each item is a line of
+    JSON on standard output.
 
     The exit code is 1 if a chain has failed. Keys of --json: event ("end"), flow, done, failed,
     cancelled (chains), requests, responses, retries, received (bytes), seconds, error (the first
@@ -94,6 +109,7 @@ def run(flow: str, words: tuple[str, ...], named: tuple[str, ...], **choices: An
       python -m webqq_tornado run poll.py:Poll
       python -m webqq_tornado run poll.py:Poll http://127.0.0.1:8100/ interval=0.5
       python -m webqq_tornado run shop.flows:Prices -a day=2026-01-31 --bearer-file token
+      python -m webqq_tornado run shop.flows:Prices -o prices.csv --fields name,price
     """  # noqa: D301 - click reads the backspace
     http, verbose = take_http_options(choices), choices.pop("verbose")
     screen = Screen()
@@ -101,11 +117,45 @@ def run(flow: str, words: tuple[str, ...], named: tuple[str, ...], **choices: An
     kind = find_flow(flow)
     positional, by_name = given_arguments(kind, words, named)
     path = choices.pop("output")
-    with Results(screen, path, **choices) as results:
+    items = _item_file(path, fields)
+    with Results(screen, path if items is None else None, **choices) as results:
         begin = make_flow(kind, positional, by_name, http.stream_arguments())
-        outcome = run_coroutine(run_flow(begin, screen, watches_output=path is None))
+        take = results.item if items is None else items.write
+        outcome = run_coroutine(run_flow(_taking(begin, take), screen, watches_output=path is None))
+        if items is not None:
+            _close_items(items, results, is_whole=outcome.exit_code == 0)
         _sum_up(results, kind.__name__, outcome)
     raise SystemExit(outcome.exit_code)
+
+
+def _item_file(path: Path | None, fields: str) -> ItemFile | None:
+    """The file for what the flow emits; None if --output is for what it tells, or is none."""
+    names = [name.strip() for name in fields.split(",") if name.strip()]
+    if path is None or not ItemFile.accepts(path):
+        if names:
+            raise click.UsageError("--fields goes with --output FILE.csv (.jsonl, .parquet ...)")
+        return None
+    try:
+        return ItemFile(path, names)
+    except ImportError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _taking(
+    make: Callable[[], HTTPStream], take: Callable[[object], object]
+) -> Callable[[], HTTPStream]:
+    def made() -> HTTPStream:
+        flow = make()
+        flow.take_items(take)
+        return flow
+
+    return made
+
+
+def _close_items(items: ItemFile, results: Results, *, is_whole: bool) -> None:
+    items.close(is_whole=is_whole)
+    where = items.path if is_whole else f"{items.part}, which is not complete"
+    results.say(f"{items.count} items in {where}")
 
 
 def _sum_up(results: Results, name: str, outcome: Outcome) -> None:

@@ -46,6 +46,7 @@ from .eventloop import (
     refuse_running_loop,
 )
 from .hooks import Auth, Breaker, Hooks, Observer, Retry
+from .items import ItemEmitter
 from .limits import Limits
 from .links import RequestLike, keep, request_of
 from .request import Headers, Request, option_names
@@ -79,7 +80,7 @@ _Self = TypeVar("_Self", bound="HTTPStream")
 _T = TypeVar("_T")
 
 
-class HTTPStream(Hooks, RequestMaker):
+class HTTPStream(Hooks, RequestMaker, ItemEmitter):
     """Chains of HTTP requests on a Tornado IOLoop.
 
     `add_request(request, readback)` starts a chain; the readback gets the response and

@@ -12,16 +12,18 @@ from ..lazy import lazy_names
 
 if TYPE_CHECKING:
     from .flow import Flow, Report
+    from .itemfile import ItemFile
     from .job import Job
     from .mirror import Mirror
     from .monitor import Monitor
     from .sync import Sync
 
-__all__ = ["Flow", "Job", "Mirror", "Monitor", "Report", "Sync"]
+__all__ = ["Flow", "ItemFile", "Job", "Mirror", "Monitor", "Report", "Sync"]
 
 #: Where the public names are.
 _MODULES = {
     "flow": "Flow Report",
+    "itemfile": "ItemFile",
     "job": "Job",
     "mirror": "Mirror",
     "monitor": "Monitor",

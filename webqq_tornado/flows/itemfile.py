@@ -1,0 +1,312 @@
+"""Items in a file: CSV, JSON lines, Parquet or SQLite, by the file's suffix.
+
+    with ItemFile("pages.csv") as file:
+        flow.take_items(file.write)
+        flow.run(strict=True)
+
+The file has ".part" behind its name until it is whole. CSV, Parquet and SQLite have columns: those
+of the first item, or those that are named. A list or mapping in a column is JSON, but for Parquet,
+which has such values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from ..engine.transport.download import part_path
+
+if TYPE_CHECKING:
+    import os
+
+__all__ = ["ItemFile", "fields_of", "line_of"]
+
+#: Rows that are written to a database or Parquet file at once.
+_BATCH = 1000
+
+
+class _Writer(Protocol):
+    """Writes rows in one format."""
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write a row."""
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
+
+
+class ItemFile(contextlib.AbstractContextManager["ItemFile"]):
+    """A file that items are written to.
+
+    Leaving the block gives the file its name; left by an exception it keeps the name that ends
+    with ".part", and what has come. The next one replaces both.
+
+    Args:
+        path: of the file: it ends with .csv, .jsonl, .parquet or .sqlite (or .ndjson, .db).
+        fields: names of the columns, in order; what else an item has is left out. By default
+            those of the first item; others in a later one are an error.
+
+    Attributes:
+        count: items written.
+        part: path of the file while it is not whole.
+
+    Raises:
+        ValueError: the suffix is another one.
+        ImportError: Parquet needs pyarrow.
+        OSError: the file cannot be written.
+
+    Example:
+        >>> with ItemFile("pages.csv", ["url", "title"]) as file:
+        ...     file.write({"url": "http://example.org/", "title": "Example"})
+    """
+
+    def __init__(self, path: str | os.PathLike[str], fields: Sequence[str] = ()) -> None:
+        self.path = Path(path)
+        self.part = part_path(self.path)
+        self.count = 0
+        self._columns = tuple(fields)
+        self._is_chosen = bool(fields)
+        writer = _WRITERS.get(self.path.suffix.lower())
+        if writer is None:
+            raise ValueError(
+                f"{self.path}: items go to files whose names end with {', '.join(_WRITERS)}"
+            )
+        self._has_columns = writer is not _JSONLines
+        self._writer = writer(self.part)
+
+    @staticmethod
+    def accepts(path: str | os.PathLike[str]) -> bool:
+        """Return whether the suffix is one that has a format here.
+
+        Args:
+            path: of a file.
+        """
+        return Path(path).suffix.lower() in _WRITERS
+
+    def write(self, item: object) -> None:
+        """Write an item.
+
+        Args:
+            item: a mapping, a dataclass or a NamedTuple.
+
+        Raises:
+            TypeError: it is none of these.
+            ValueError: it has other columns than the first one had.
+            OSError: the file cannot be written.
+        """
+        self._writer.write(self._row(fields_of(item)))
+        self.count += 1
+
+    def _row(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not self._has_columns and not self._is_chosen:
+            return values
+        columns = self._columns = self._columns or tuple(values)
+        others = [name for name in values if name not in columns]
+        if others and not self._is_chosen:
+            every = ",".join((*columns, *others))
+            raise ValueError(
+                f"{self.path}: the item has {', '.join(map(repr, others))}, and the first one had "
+                f"the columns {', '.join(columns)} alone: name all of them (--fields {every}, "
+                "fields= of ItemFile), or write .jsonl"
+            )
+        return {name: values.get(name) for name in columns}
+
+    def close(self, *, is_whole: bool = True) -> None:
+        """Close the file.
+
+        Args:
+            is_whole: give it its name.
+        """
+        self._writer.close()
+        if is_whole:
+            self.part.replace(self.path)
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        self.close(is_whole=kind is None)
+
+
+def fields_of(item: object) -> Mapping[str, Any]:
+    """Return the fields of an item by name.
+
+    Args:
+        item: a mapping, a dataclass or a NamedTuple.
+
+    Raises:
+        TypeError: it is none of these.
+
+    Example:
+        >>> fields_of({"url": "http://example.org/"})
+        {'url': 'http://example.org/'}
+    """
+    if isinstance(item, Mapping):
+        return {str(name): value for name, value in item.items()}
+    if dataclasses.is_dataclass(item) and not isinstance(item, type):
+        return dataclasses.asdict(item)
+    if isinstance(item, tuple) and hasattr(item, "_asdict"):
+        values: Mapping[str, Any] = item._asdict()
+        return values
+    raise TypeError(f"an item is a dict, a dataclass or a NamedTuple, not {type(item).__name__}")
+
+
+def line_of(item: object, *, is_ascii: bool = False) -> str:
+    """Return an item as a line of JSON.
+
+    Args:
+        item: as of `fields_of`.
+        is_ascii: escape all other characters.
+    """
+    return json.dumps(fields_of(item), ensure_ascii=is_ascii, default=str)
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _plain(value: Any) -> Any:
+    """A value that a cell can hold."""
+    return value if value is None or isinstance(value, (str, bool, int, float)) else _cell(value)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, (set, frozenset)):
+        value = list(value)
+    return _as_json(value) if isinstance(value, (Mapping, list, tuple)) else str(value)
+
+
+def _open(part: Path, newline: str | None = None) -> IO[str]:
+    """A file of lines, each of which is there when it is written."""
+    return part.open("w", 1, "utf-8", "backslashreplace", newline)
+
+
+class _JSONLines:
+    """An object a line."""
+
+    def __init__(self, part: Path) -> None:
+        self._file = _open(part)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._file.write(_as_json(row) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _CSV:
+    """A line of names, then a line an item (RFC 4180)."""
+
+    def __init__(self, part: Path) -> None:
+        self._file = _open(part, newline="")
+        self._rows = csv.writer(self._file)
+        self._is_begun = False
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        if not self._is_begun:
+            self._is_begun = True
+            self._rows.writerow(row)
+        self._rows.writerow(map(_plain, row.values()))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _SQLite:
+    """A table `items`, whose columns have no types."""
+
+    def __init__(self, part: Path) -> None:
+        part.unlink(missing_ok=True)
+        part.touch()  # or sqlite3 would not say why it cannot
+        self._database = sqlite3.connect(part)
+        self._insert = ""
+        self._waiting = 0
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        if not self._insert:
+            names = ", ".join('"{}"'.format(name.replace('"', '""')) for name in row)
+            self._database.execute(f"CREATE TABLE items ({names})")
+            self._insert = f"INSERT INTO items VALUES ({', '.join('?' * len(row))})"
+        self._database.execute(self._insert, tuple(map(_plain, row.values())))
+        self._waiting += 1
+        if self._waiting >= _BATCH:
+            self._database.commit()
+            self._waiting = 0
+
+    def close(self) -> None:
+        self._database.commit()
+        self._database.close()
+
+
+class _Parquet:
+    """A Parquet file, whose types are those of the first rows."""
+
+    def __init__(self, part: Path) -> None:
+        self._arrow, self._parquet = _pyarrow()
+        self._part = part
+        self._file: Any = None
+        self._rows: list[Mapping[str, Any]] = []
+        self._kinds: dict[str, type] = {}
+        part.touch()
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._rows.append({name: self._checked(name, value) for name, value in row.items()})
+        if len(self._rows) >= _BATCH:
+            self._write_rows()
+
+    def _checked(self, name: str, value: Any) -> Any:
+        """The value, if it is of the column's type: a file of which a row fails would end there."""
+        if isinstance(value, (set, frozenset, Path)):
+            value = str(value) if isinstance(value, Path) else list(value)
+        kind = type(value)
+        has = self._kinds.setdefault(name, kind) if value is not None else kind
+        if kind is int and has is float:
+            return float(value)
+        if kind is not has:
+            raise ValueError(
+                f"{self._part}: column {name!r} has values of type {has.__name__}, and this one is "
+                f"of type {kind.__name__}: emit one type, such as str(value), or write .jsonl"
+            )
+        return value
+
+    def _write_rows(self) -> None:
+        rows, self._rows = self._rows, []
+        schema = None if self._file is None else self._file.schema
+        table = self._arrow.Table.from_pylist(rows, schema=schema)
+        if self._file is None:
+            self._file = self._parquet.ParquetWriter(self._part, table.schema)
+        self._file.write_table(table)
+
+    def close(self) -> None:
+        try:
+            if self._rows or self._file is None:
+                self._write_rows()
+        finally:
+            if self._file is not None:
+                self._file.close()
+
+
+def _pyarrow() -> tuple[ModuleType, ModuleType]:
+    try:
+        import pyarrow  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError as error:
+        raise ImportError(
+            'a .parquet file needs pyarrow: pip install "webqq_tornado[parquet]"'
+        ) from error
+    return pyarrow, parquet
+
+
+#: By suffix.
+_WRITERS: Mapping[str, Callable[[Path], _Writer]] = {
+    ".csv": _CSV,
+    ".jsonl": _JSONLines,
+    ".ndjson": _JSONLines,
+    ".parquet": _Parquet,
+    ".sqlite": _SQLite,
+    ".db": _SQLite,
+}
