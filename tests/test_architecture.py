@@ -31,6 +31,9 @@ LAYERS = {
     "auth": ({"engine"}, set()),
     "eventsource": ({"engine"}, set()),
     "har": ({"engine", "files"}, set()),
+    "metrics": ({"engine"}, {"tornado", "prometheus_client"}),
+    "otel": ({"engine", "metrics"}, {"opentelemetry"}),
+    "dashboard": ({"dashboard", "engine", "metrics"}, {"tornado"}),
     "retry": ({"engine"}, {"tenacity", "pybreaker"}),
     "protocol": ({"protocol"}, set()),
     "database": ({"files"}, set()),
@@ -54,7 +57,7 @@ LAYERS = {
     "cli": (
         {
             *("cli", "flows", "bot", "client", "server", "engine", "protocol"),
-            *("retry", "auth", "files", "lockfile"),
+            *("retry", "auth", "files", "lockfile", "dashboard"),
         },
         {
             *("click", "rich", "prompt_toolkit", "platformdirs", "tomli", "tomllib", "tornado"),
@@ -259,7 +262,7 @@ def test_a_public_name_is_documented(name: str):
 
 
 DOCUMENTED = (
-    *("", ".retry", ".auth", ".eventsource", ".har", ".httpclient"),
+    *("", ".retry", ".auth", ".eventsource", ".har", ".httpclient", ".metrics", ".otel"),
     *(".client", ".bot", ".flows", ".server"),
 )
 

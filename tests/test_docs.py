@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parent.parent / "webqq_tornado" / "docs"
-NAMES = ("retry", "auth", "eventsource", "har", "httpclient", "flows", "client", "bot", "server")
+NAMES = (
+    "retry",
+    "auth",
+    "eventsource",
+    "har",
+    "metrics",
+    "otel",
+    "httpclient",
+    "flows",
+    "client",
+    "bot",
+    "server",
+)
 FACES = ("", *(f".{name}" for name in NAMES))
 
 

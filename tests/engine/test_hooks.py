@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
+from servers.scripted import Say, scripted
 from servers.web import Web
 
 from engine.readers import REFUSED, Oops
@@ -324,3 +325,45 @@ def test_a_flow_that_forgets_our_init_is_told():
         Flow().run()
     with pytest.raises(AttributeError, match="'HTTPStream' object has no attribute 'nothing'"):
         _ = HTTPStream().nothing
+
+
+async def test_an_observer_may_replace_what_goes_out_and_readers_do_not_see_it():
+    async with scripted(lambda asked: Say()) as server, HTTPStream() as stream:
+        stop = stream.observe(
+            lambda *told: None,
+            before=lambda chain, request: request.replace(headers={"X-Seen": "yes"}),
+        )
+        response = await stream.fetch(server.url)
+        stop()
+        await stream.fetch(server.url)
+    assert [asked.headers.get("X-Seen") for asked in server.asked] == ["yes", None]
+    assert response.request.header_pairs == ()
+
+
+async def test_an_observer_is_told_of_a_chain_that_fails_in_its_reader(caplog):
+    told = []
+
+    def read(response):
+        raise KeyError("price")
+
+    async with scripted(lambda asked: Say()) as server, HTTPStream() as stream:
+        stop = stream.observe(
+            lambda *told: None,
+            on_failure=lambda chain, error: told.append((chain.number, chain.reader, error)),
+        )
+        chain = stream.add_request(server.url, read)
+        with pytest.raises(KeyError):
+            await chain
+        stop()
+        stop()
+    assert told == [(1, read.__qualname__, chain.error)]
+
+
+async def test_an_observer_that_raises_is_logged_and_the_request_goes_out(caplog):
+    def look(chain, request):
+        raise KeyError("mine")
+
+    async with scripted(lambda asked: Say()) as server, HTTPStream() as stream:
+        stream.observe(lambda *told: None, before=look)
+        assert (await stream.fetch(server.url)).status == 200
+    assert "an observer raised" in caplog.text

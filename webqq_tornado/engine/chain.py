@@ -256,6 +256,23 @@ class Chain:
         return self._name or f"chain-{self._number}"
 
     @property
+    def number(self) -> int:
+        """Its place among the chains of its stream, from 1; 0: it only holds others together."""
+        return self._number
+
+    @property
+    def request(self) -> Request | None:
+        """The request of the link under way, or of the redirect that is followed for it."""
+        request: Request | None = self._hop or self._request
+        return request
+
+    @property
+    def reader(self) -> str:
+        """The name of the function that reads the response of the link under way, "" if none."""
+        reader = getattr(self._readback, "func", self._readback)  # a partial, if the link has data
+        return "" if reader is None else getattr(reader, "__qualname__", type(reader).__name__)
+
+    @property
     def done(self) -> bool:
         """It has ended, one way or the other."""
         return self.state.is_final

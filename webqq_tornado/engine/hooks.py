@@ -15,7 +15,7 @@ from .errors import StreamError
 from .request import Request
 from .response import Response
 
-__all__ = ["Attempt", "Auth", "Breaker", "Hooks", "Observer", "Retry"]
+__all__ = ["Attempt", "Auth", "BeforeSend", "Breaker", "Hooks", "Observer", "Retry"]
 
 
 class Attempt(NamedTuple):
@@ -89,6 +89,9 @@ class Auth(Protocol):
 
 #: Is told of each request what came of it: the chain, the request, and the outcome.
 Observer: TypeAlias = Callable[[Chain, Request, "Response | Exception"], None]
+
+#: Is shown each request that goes out, retries and redirects included; may return another one.
+BeforeSend: TypeAlias = Callable[[Chain, Request], "Request | None"]
 
 
 class Hooks:

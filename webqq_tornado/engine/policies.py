@@ -31,7 +31,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from .chain import Chain, is_delay
 from .errors import ConnectError, LoggedOut, RedirectError, StreamError
-from .hooks import Attempt, Auth, Breaker, Observer
+from .hooks import Attempt, Auth, BeforeSend, Breaker, Observer
 from .renewal import Renewal, Renewals
 from .request import Request
 from .response import Response
@@ -171,17 +171,21 @@ class Policies:
         self._on_request = on_request
         self._time = time
         self._observers: dict[object, Observer] = {}
+        self._befores: dict[object, BeforeSend] = {}
         self.renewals = Renewals()
         self._parts = self.renewals.parts
         self.links: dict[Chain, LinkState] = {}
 
-    def observe(self, observer: Observer) -> Callable[[], None]:
+    def observe(self, observer: Observer, before: BeforeSend | None = None) -> Callable[[], None]:
         """Tell it of each request what came of it; returns a function that ends this."""
         key = object()
         self._observers[key] = observer
+        if before is not None:
+            self._befores[key] = before
 
         def stop() -> None:
             self._observers.pop(key, None)
+            self._befores.pop(key, None)
 
         return stop
 
@@ -212,9 +216,26 @@ class Policies:
                 wait = self._sign(chain, link, auth)
                 if wait is not None:
                     return wait
-            return GONE if chain.state.is_final else self._admit(chain, link)
+            if chain.state.is_final:
+                return GONE
+            step = self._admit(chain, link)
+            if self._befores and isinstance(step, Request):
+                return self._show_to_observers(chain, step)
+            return step
         except Exception as error:
             return Fail(error)
+
+    def _show_to_observers(self, chain: Chain, request: Request) -> Before:
+        """Let observers see, or replace, what is about to go out."""
+        for before in tuple(self._befores.values()):
+            try:
+                request = before(chain, request) or request
+            except Exception:
+                logger.exception("an observer raised, of chain %s: %r", chain.name, before)
+        if chain.state.is_final:
+            return GONE
+        chain._signed = request
+        return request
 
     def _show(self, chain: Chain, link: LinkState, asked: Request) -> None:
         assert self._on_request is not None  # noqa: S101 - the caller has looked

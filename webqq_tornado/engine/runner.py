@@ -42,6 +42,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -109,6 +110,9 @@ from .websocket.closing import ClosingSockets
 __all__ = ["Runner"]
 
 
+logger = logging.getLogger("webqq_tornado.engine")
+
+
 class Runner:
     """Chains under way on one transport.
 
@@ -131,6 +135,8 @@ class Runner:
         first_error: what ended the first that has failed, unless somebody else was given it.
         requests, responses, errors, retries, received: so far; `received` in bytes.
         idle_listeners: are called whenever the last chain has ended.
+        failure_listeners: are called with each chain that fails, and its error, before it forgets
+            its link.
     """
 
     def __init__(
@@ -187,6 +193,7 @@ class Runner:
         self.first_error: BaseException | None = None
         self.requests = self.responses = self.errors = self.retries = self.received = 0
         self.idle_listeners: list[Callable[[], None]] = []
+        self.failure_listeners: list[Callable[[Chain, BaseException], None]] = []
 
     def use_policies(self) -> Policies:
         """Some links have retries or credentials, or somebody looks on."""
@@ -1117,6 +1124,7 @@ class Runner:
         if state is State.FAILED and error:
             if not fanout.is_logged(chain, error):
                 log_error(chain, error)
+                self._tell_of_failure(chain, error)
             if not chain._is_quiet:
                 self.first_error = self.first_error or error
         if chain._kept is not None:
@@ -1139,6 +1147,13 @@ class Runner:
         if not self.chains:
             for listener in tuple(self.idle_listeners):
                 listener()
+
+    def _tell_of_failure(self, chain: Chain, error: BaseException) -> None:
+        for listener in tuple(self.failure_listeners):
+            try:
+                listener(chain, error)
+            except Exception:
+                logger.exception("an observer raised, of chain %s: %r", chain.name, listener)
 
     def count_chain(self, chain: Chain) -> None:
         """It is a chain, even if it was to hold a flow together: it has a link, or has failed."""

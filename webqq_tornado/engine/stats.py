@@ -28,6 +28,7 @@ class Stats(NamedTuple):
         retries: links that were tried again.
         received: bytes of bodies, decompressed, that were kept for a reader.
         elapsed: seconds since the stream was made.
+        lanes: groups of up to 128 transfers that libcurl looks at together.
 
     Example:
         >>> stream.stats().in_flight
@@ -49,3 +50,4 @@ class Stats(NamedTuple):
     retries: int = 0
     received: int = 0
     elapsed: float = 0.0
+    lanes: int = 0

@@ -45,7 +45,7 @@ from .eventloop import (
     refuse_other_thread,
     refuse_running_loop,
 )
-from .hooks import Auth, Breaker, Hooks, Observer, Retry
+from .hooks import Auth, BeforeSend, Breaker, Hooks, Observer, Retry
 from .items import ItemEmitter
 from .limits import Limits
 from .links import RequestLike, keep, request_of
@@ -486,17 +486,37 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             chain.cancel()
             ended.cancel()
 
-    def observe(self, observer: Observer) -> Callable[[], None]:
+    def observe(
+        self,
+        observer: Observer,
+        *,
+        before: BeforeSend | None = None,
+        on_failure: Callable[[Chain, BaseException], None] | None = None,
+    ) -> Callable[[], None]:
         """Tell a function of each request what came of it, retries included.
 
         Args:
             observer: gets the chain, the request as sent, and the `Response` or the error, before
                 anybody else does. What it raises is logged.
+            before: gets the chain and the request that is about to go out, retries and redirects
+                included; a request that it returns is sent instead, and readers do not see it.
+            on_failure: gets each chain that fails, and its error, whoever is given that as well.
 
         Returns:
             A function that ends it; may be called twice.
         """
-        return self._runner.use_policies().observe(observer)
+        stop = self._runner.use_policies().observe(observer, before)
+        listeners = self._runner.failure_listeners
+        if on_failure is None:
+            return stop
+        listeners.append(on_failure)
+
+        def stop_all() -> None:
+            stop()
+            if on_failure in listeners:
+                listeners.remove(on_failure)
+
+        return stop_all
 
     def launch(self) -> Chain:
         """Start what `begin` gives on a loop that runs already.
@@ -770,6 +790,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             errors=runner.errors,
             retries=runner.retries,
             received=runner.received,
+            lanes=self._transport.lane_count,
             elapsed=runner.time() - self._started_at,
         )
 

@@ -261,6 +261,11 @@ class Transport:
         """Transfers in flight."""
         return sum(lane.active for lane in self._lanes)
 
+    @property
+    def lane_count(self) -> int:
+        """Lanes that are open."""
+        return len(self._lanes)
+
     def _leave_lane(self, transfer: Transfer, lane: Lane) -> None:
         """Remove a transfer that libcurl has not ended from its lane."""
         self._release_sockets()

@@ -71,6 +71,7 @@ class ReplayTransport:
 
     is_forgotten = False
     has_sockets = False
+    lane_count = 0
 
     def __init__(self, loop: asyncio.AbstractEventLoop, recording: Recording) -> None:
         self._loop = loop
