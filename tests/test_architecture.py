@@ -25,7 +25,7 @@ MODULES = {
 LAYERS = {
     "engine": (
         {"engine", "files"},
-        {"tornado", "pycurl", "certifi", "webencodings", "ada_url", "websockets"},
+        {"tornado", "pycurl", "certifi", "webencodings", "ada_url", "websockets", "parsel"},
     ),
     "httpclient": ({"engine"}, {"tornado"}),
     "auth": ({"engine"}, set()),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .decoding import charset_of, decode
 from .errors import StatusError
 from .links import Link, Next
+from .markup import is_markup, links_of, select_css, selector_of
 from .request import Request
 from .secrets import safe_text, safe_url
 from .transport.download import BodyStream
@@ -26,6 +27,8 @@ from .transport.headerlines import STATUS_LINE
 from .urls import join_url
 
 if TYPE_CHECKING:
+    from parsel import Selector, SelectorList
+
     from .session import Session
 
 __all__ = ["Hop", "Response", "StreamedResponse", "parse_json", "unix_time"]
@@ -48,7 +51,6 @@ _HINTS = {
     "iter_bytes": "give the request stream=True, and iterate .stream",
     "aiter_bytes": "give the request stream=True, and iterate .stream",
     "aread": "the body is there already: it is .body",
-    "links": "flows.linkheader.parse_links reads the Link header",
     "next": "`.follow(href, reader)` makes the next link",
     "real_url": "it is .url",
     "error": "a response has none; .raise_for_status() raises one where the status is 400 or more",
@@ -99,6 +101,7 @@ class Response:
         "_hops",
         "_reader",
         "_retried",
+        "_selector",
         "_times",
         "body",
         "request",
@@ -315,6 +318,75 @@ class Response:
         """
         request = Request(join_url(self.url, url), **options)
         return Next(request, readback, delay, errback, session, name, priority, data)
+
+    # -- as a document ---------------------------------------------------------------------
+
+    _selector: Selector
+
+    @property
+    def selector(self) -> Selector:
+        """The document as a `parsel.Selector`, parsed once; what is not XML is taken for HTML.
+
+        Raises:
+            ImportError: parsel is not installed; the extra `crawl` has it.
+        """
+        try:
+            return self._selector
+        except AttributeError:
+            pass
+        self._selector = selector_of(self.text, self._content_type)
+        return self._selector
+
+    def css(self, query: str) -> SelectorList[Selector]:
+        """Select from the document by CSS, with parsel's `::text` and `::attr(name)`.
+
+        Args:
+            query: selector.
+
+        Raises:
+            ValueError: the selector is malformed.
+            ImportError: parsel is not installed; the extra `crawl` has it.
+
+        Example:
+            >>> response.css("title::text").get()
+        """
+        return select_css(self.selector, query)
+
+    def xpath(self, query: str) -> SelectorList[Selector]:
+        """Select from the document by XPath.
+
+        Args:
+            query: path.
+
+        Raises:
+            ValueError: the path is malformed.
+            ImportError: parsel is not installed; the extra `crawl` has it.
+
+        Example:
+            >>> response.xpath("//h1/text()").getall()
+        """
+        return self.selector.xpath(query)
+
+    def links(self) -> list[str]:
+        """Return where the document's links lead: absolute, http and https alone.
+
+        Returns:
+            URLs without fragments, in the document's order, each once; relative ones are seen from
+            the `base` element, if there is one. None of a body whose type is not HTML or XML.
+
+        Raises:
+            ImportError: parsel is not installed; the extra `crawl` has it.
+
+        Example:
+            >>> def read(response):
+            ...     for url in response.links():
+            ...         yield response.follow(url, read)
+        """
+        return links_of(self.selector, self.url) if is_markup(self._content_type) else []
+
+    @property
+    def _content_type(self) -> str:
+        return str(self.headers.get("Content-Type", "")).strip()
 
     if not TYPE_CHECKING:  # which knows what there is
 

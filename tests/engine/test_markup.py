@@ -1,0 +1,93 @@
+"""Responses as documents: links, and parsel's selectors."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from webqq_tornado import Request, Response
+
+URL = "http://example.org/a/b"
+
+
+def page(body: str | bytes, kind: str = "text/html; charset=utf-8") -> Response:
+    data = body if isinstance(body, bytes) else body.encode()
+    lines = [b"HTTP/1.1 200 OK\r\n", f"Content-Type: {kind}\r\n".encode(), b"\r\n"]
+    return Response(Request(URL), 200, URL, lines if kind else lines[::2], data)
+
+
+def test_links_are_absolute_and_each_is_there_once_in_order():
+    html = """<a href="c">c</a> <a href=" /d?x=1#top ">d</a> <a href="./c#x">c again</a>
+        <map><area href="//e.example/"></map> <a href="">self</a>"""
+    assert page(html).links() == [
+        "http://example.org/a/c",
+        "http://example.org/d?x=1",
+        "http://e.example/",
+        URL,
+    ]
+
+
+@pytest.mark.parametrize(
+    "href", ["mailto:a@b", "javascript:void(0)", "ftp://a/", "http://[", "http://a:99999/", "data:"]
+)
+def test_what_is_no_page_is_no_link(href: str):
+    assert page(f'<a href="{href}">x</a><a name="n">y</a>').links() == []
+
+
+@pytest.mark.parametrize(
+    ("base", "link"),
+    [
+        ("/z/", "http://example.org/z/c"),
+        ("http://other.example/q", "http://other.example/c"),
+        ("mailto:x", "http://example.org/a/c"),
+    ],
+)
+def test_relative_links_are_seen_from_the_base_element(base: str, link: str):
+    html = f'<head><base target=x><base href="{base}"><base href="/no/"></head><a href=c>c</a>'
+    assert page(html).links() == [link]
+
+
+def test_links_are_decoded_as_the_text_is():
+    html = '<a href="/一">x</a><title>早</title>'.encode("gbk")
+    response = page(html, "text/html; charset=gbk")
+    assert response.links() == ["http://example.org/%E4%B8%80"]
+    assert response.css("title::text").get() == "早"
+
+
+@pytest.mark.parametrize("kind", ["image/png", "application/json", "text/plain", "text/xmlish"])
+def test_a_body_of_another_type_has_no_links(kind: str):
+    assert page("<a href=c>c</a>", kind).links() == []
+
+
+@pytest.mark.parametrize("kind", ["", "TEXT/HTML", "application/xhtml+xml", "application/xml"])
+def test_html_and_xml_have_links(kind: str):
+    assert page('<p><a href="c">c</a></p>', kind).links() == ["http://example.org/a/c"]
+
+
+def test_an_empty_body_has_no_links():
+    assert page(b"").links() == []
+    assert page(b"\0\xff<a href").links() == []
+
+
+def test_documents_are_selected_from_by_css_and_xpath_and_parsed_once():
+    response = page("<ul><li>one<li class=b>two</ul>")
+    assert response.css("li.b::text").get() == "two"
+    assert response.xpath("//li/text()").getall() == ["one", "two"]
+    assert response.selector is response.selector
+    with pytest.raises(ValueError, match="CSS selector '\\['"):
+        response.css("[")
+    with pytest.raises(ValueError, match="//"):
+        response.xpath("//[")
+
+
+def test_xml_is_parsed_as_xml():
+    response = page("<rss><link>http://a/</link></rss>", "application/rss+xml")
+    assert response.xpath("//link/text()").get() == "http://a/"
+
+
+@pytest.mark.parametrize("ask", [Response.links, lambda page: page.css("p")])
+def test_without_parsel_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, ask):
+    monkeypatch.setitem(sys.modules, "parsel", None)
+    with pytest.raises(ImportError, match=r'pip install "webqq_tornado\[crawl\]"'):
+        ask(page("<p>"))

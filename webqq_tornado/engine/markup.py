@@ -1,0 +1,85 @@
+"""HTML and XML of responses: where their links lead, and parsel's selectors of them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .urls import join_url
+
+if TYPE_CHECKING:
+    from parsel import Selector, SelectorList
+
+__all__ = ["is_markup", "links_of", "select_css", "selector_of"]
+
+_MARKUP = re.compile(r"(?:text|application)/(?:html|(?:[\w.-]+\+)?xml)\b", re.IGNORECASE)
+_HTML = re.compile(r"(?:text/html|application/xhtml\+xml)\b", re.IGNORECASE)
+
+
+def is_markup(content_type: str) -> bool:
+    """Return whether a body is HTML or XML, or may be: it has no type.
+
+    Args:
+        content_type: the header, "" for none.
+    """
+    return not content_type or _MARKUP.match(content_type) is not None
+
+
+def selector_of(text: str, content_type: str) -> Selector:
+    """Return parsel's selector of a document.
+
+    Args:
+        text: of the document.
+        content_type: the header: XML that is no XHTML is parsed as XML, all else as HTML.
+
+    Raises:
+        ImportError: parsel is not installed.
+    """
+    try:
+        from parsel import Selector  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ImportError(
+            'links(), css(), xpath() and selector need parsel: pip install "webqq_tornado[crawl]"'
+        ) from error
+    is_xml = bool(_MARKUP.match(content_type)) and not _HTML.match(content_type)
+    return Selector(text=text, type="xml" if is_xml else "html")
+
+
+def select_css(selector: Selector, query: str) -> SelectorList[Selector]:
+    """Select by CSS.
+
+    Args:
+        selector: of a document.
+        query: CSS.
+
+    Raises:
+        ValueError: the query is malformed, as for XPath.
+    """
+    try:
+        return selector.css(query)
+    except (SyntaxError, RuntimeError) as error:  # cssselect's, of what it cannot parse or express
+        raise ValueError(f"CSS selector {query!r}: {error}") from error
+
+
+def links_of(selector: Selector, url: str) -> list[str]:
+    """Return where the `a` and `area` elements of a document lead: http and https alone.
+
+    Args:
+        selector: of the document.
+        url: of the document; its first `base` element with an `href` counts more (HTML, 4.2.3).
+
+    Returns:
+        URLs without fragments, in the order of the document, each once.
+    """
+    base = _joined(url, selector.xpath("string(//base[@href][1]/@href)").get() or "") or url
+    hrefs = selector.xpath("//a/@href | //area/@href").getall()
+    return list(dict.fromkeys(link for link in (_joined(base, href) for href in hrefs) if link))
+
+
+def _joined(base: str, href: str) -> str | None:
+    """The URL, or None if it is of another scheme or malformed."""
+    try:
+        url = join_url(base, href)
+    except ValueError:
+        return None
+    return url.partition("#")[0] if url.startswith(("http://", "https://")) else None
