@@ -22,7 +22,7 @@ from pathlib import Path
 
 from webqq_tornado import HTTPStream
 from webqq_tornado.client import Client, Endpoints
-from webqq_tornado.client.client import ClientEvent
+from webqq_tornado.client.state import ClientEvent
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage
 
 from .town import FIRST, PASSWORD

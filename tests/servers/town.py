@@ -17,7 +17,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from webqq_tornado import HTTPStream
 from webqq_tornado.client import Client
-from webqq_tornado.client.client import ClientEvent
+from webqq_tornado.client.state import ClientEvent
 from webqq_tornado.protocol import forms, hashes, smartqq, webqq3
 from webqq_tornado.protocol.dialect import SMARTQQ, WEBQQ3
 from webqq_tornado.protocol.endpoints import REFERER_D, Endpoints

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 
-from ..client.incoming import IncomingMessage
+from .account import Incoming
 from .registry import Registration
 
 __all__ = ["Acknowledgement"]
@@ -32,7 +32,7 @@ class Acknowledgement:
     """
 
     def __init__(
-        self, incoming: IncomingMessage, *, at_most_once: bool, is_closed: Callable[[], bool]
+        self, incoming: Incoming, *, at_most_once: bool, is_closed: Callable[[], bool]
     ) -> None:
         self._incoming = incoming
         self._at_most_once, self._is_closed = at_most_once, is_closed

@@ -46,6 +46,7 @@ from ..client.listeners import check_callable
 from ..client.lookup import ContactError, found_by_one
 from ..engine.stream import HTTPStream
 from ..protocol.models import Content
+from .account import Account
 from .builtin_commands import builtin_rules
 from .dispatch import Dispatch
 from .events import Listener, check_event
@@ -180,7 +181,7 @@ class Bot:
         """The client's stream, for requests of handlers."""
         return self.client.stream
 
-    def name_for(self, client: Client) -> str:
+    def name_for(self, client: Account) -> str:
         """The bot's name for the contacts of a client.
 
         Args:
@@ -448,7 +449,7 @@ class Bot:
         finally:
             answer.cancel()
 
-    async def _whom(self, whom: Whom) -> tuple[Client, Contact, Person | None]:
+    async def _whom(self, whom: Whom) -> tuple[Account, Contact, Person | None]:
         if isinstance(whom, Message):
             return whom.client, whom.contact, whom.sender
         if isinstance(whom, Person):

@@ -8,14 +8,14 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from ..client.client import Client, ClientEvent, State, StateChange
 from ..client.contacts import Message as Event
-from ..client.incoming import IncomingMessage
-from ..client.outbox import SendError
+from ..client.receipt import SendError
+from ..client.state import ClientEvent, State, StateChange
 from ..engine.errors import StreamError
 from ..protocol.codes import Status
 from ..protocol.errors import ProtocolError
 from ..protocol.models import StatusChange
+from .account import Account, Incoming
 from .acknowledgement import Acknowledgement
 from .conversations import ConversationQueues
 from .events import BotEvent, happenings_of
@@ -53,7 +53,7 @@ class Dispatch:
         self._is_closed = False
         self.asks = PendingQuestions()
         self._lanes = ConversationQueues()
-        self._statuses: dict[Client, dict[int, Status]] = {}
+        self._statuses: dict[Account, dict[int, Status]] = {}
 
     def close(self) -> None:
         """Handle nothing any more: what is not handled is for the next one."""
@@ -61,7 +61,7 @@ class Dispatch:
         _give_own()
         self._lanes.close()
 
-    def take(self, client: Client, heard: ClientEvent) -> None:
+    def take(self, client: Account, heard: ClientEvent) -> None:
         """A client has heard something.
 
         Args:
@@ -82,7 +82,7 @@ class Dispatch:
 
     # -- events -------------------------------------------------------------------------------
 
-    def _status_before(self, client: Client, heard: ClientEvent) -> Status:
+    def _status_before(self, client: Account, heard: ClientEvent) -> Status:
         """How a friend was; who was not told of, by the list of the login, was offline."""
         if isinstance(heard, StateChange) and heard.state is State.ONLINE:
             presences = client.contacts.presences
@@ -102,7 +102,7 @@ class Dispatch:
 
     # -- messages -----------------------------------------------------------------------------
 
-    def deliver(self, client: Client, incoming: IncomingMessage) -> None:
+    def deliver(self, client: Account, incoming: Incoming) -> None:
         """A message has come to a client.
 
         Args:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ..client.client import Client, ClientEvent, State, StateChange
+from ..client.state import ClientEvent, State, StateChange
 from ..protocol.codes import Status
 from ..protocol.models import (
     FileOffer,
@@ -20,6 +20,7 @@ from ..protocol.models import (
     SystemMessage,
     Typing,
 )
+from .account import Account
 from .message import Person, person_in
 
 __all__ = [
@@ -43,7 +44,7 @@ __all__ = [
 class _BotEvent:
     """Base of all events; `client` is the one whose account it happened to."""
 
-    client: Client = field(repr=False)
+    client: Account = field(repr=False)
 
     @property
     def account(self) -> int:
@@ -240,7 +241,7 @@ def check_event(name: str) -> str:
 
 
 def happenings_of(
-    client: Client, heard: ClientEvent, before: Status
+    client: Account, heard: ClientEvent, before: Status
 ) -> Iterator[tuple[str, BotEvent]]:
     """Convert a client's event to those of a bot, with the names that listeners register for.
 
@@ -279,7 +280,7 @@ def happenings_of(
             yield "other", Unknown(client, heard.poll_type, heard.raw)
 
 
-def _status(client: Client, heard: StatusChange, before: Status) -> Iterator[tuple[str, BotEvent]]:
+def _status(client: Account, heard: StatusChange, before: Status) -> Iterator[tuple[str, BotEvent]]:
     told = FriendStatus(client, _friend(client, heard.uin), heard.status, heard.client_type)
     if heard.status is Status.OFFLINE:
         if before is not Status.OFFLINE:
@@ -289,12 +290,12 @@ def _status(client: Client, heard: StatusChange, before: Status) -> Iterator[tup
     yield "status", told
 
 
-def _friend(client: Client, uin: int) -> Person:
+def _friend(client: Account, uin: int) -> Person:
     friend = client.contacts.friends.get(uin) or Friend(uin, str(uin))
     return person_in(client, friend, uin)
 
 
-def _group_change(client: Client, heard: GroupSystemMessage) -> GroupChange:
+def _group_change(client: Account, heard: GroupSystemMessage) -> GroupChange:
     known = client.contacts.groups.get(heard.gid)
     group = known or Group(heard.gid, heard.code, str(heard.account or heard.gid))
     people = [

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from ..client.client import Client
 from ..client.contacts import Contact, Stranger, kind_of, name_of, uin_of
 from ..client.contacts import Message as Event
-from ..client.incoming import IncomingMessage
-from ..client.outbox import Receipt
+from ..client.receipt import Receipt
 from ..protocol.models import Content, Discussion, Friend, Group, Member
+from .account import Account, Incoming
 from .mentions import is_mentioned, said_to
 
 __all__ = ["Host", "Message", "Person", "conversation_of", "message_of", "person_in"]
@@ -25,7 +24,7 @@ class Host(Protocol):
     async def ask(self, whom: Message, question: Content | str, timeout: float = 60) -> Message:
         """Ask somebody, and wait for the answer."""
 
-    def name_for(self, client: Client) -> str:
+    def name_for(self, client: Account) -> str:
         """By which it is addressed."""
 
 
@@ -49,7 +48,7 @@ class Person:
         ...     message.reply(f"{message.sender} is {await message.sender.number()}")
     """
 
-    client: Client = field(repr=False)
+    client: Account = field(repr=False)
     uin: int
     name: str = field(compare=False)
     contact: Friend | Stranger = field(repr=False, compare=False)
@@ -98,7 +97,7 @@ class Message:
     """
 
     bot: Host = field(repr=False)
-    client: Client = field(repr=False)
+    client: Account = field(repr=False)
     event: Event
     sender: Person
     contact: Contact
@@ -217,7 +216,7 @@ class Message:
         return replace(self, event=replace(self.event, content=Content.of(text)))
 
 
-def message_of(bot: Host, client: Client, incoming: IncomingMessage) -> Message:
+def message_of(bot: Host, client: Account, incoming: Incoming) -> Message:
     """Convert a client's incoming message to the one that handlers receive.
 
     Args:
@@ -233,7 +232,7 @@ def message_of(bot: Host, client: Client, incoming: IncomingMessage) -> Message:
     return Message(bot, client, event, sender, contact, again=incoming.again)
 
 
-def person_in(client: Client, contact: Contact, uin: int) -> Person:
+def person_in(client: Account, contact: Contact, uin: int) -> Person:
     """A member of a group or discussion, a friend or a stranger.
 
     Args:

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..client.client import Client
 from ..client.contacts import Contact, kind_of, name_of, uin_of
+from .account import Account
 from .message import Message, Person
 
 __all__ = ["NoAnswerError", "PendingQuestions"]
@@ -25,7 +25,7 @@ class _Ask:
     person, are known by their QQ numbers, or by a name that nobody else there has.
     """
 
-    client: Client
+    client: Account
     contact: Contact
     person: Person | None
     mark: str
@@ -39,7 +39,7 @@ class _Ask:
             return False
         if kind_of(contact) is not kind_of(self.contact):
             return False
-        if self.client.directory.mark == self.mark:
+        if self.client.session_mark == self.mark:
             is_here = uin_of(contact) == uin_of(self.contact)
             return is_here and self.person in (None, sender)
         return _is_same(self.known, _known(self.client, contact)) and (
@@ -56,7 +56,7 @@ class _Known(NamedTuple):
     has_namesake: bool
 
 
-def _known(client: Client, contact: Contact) -> _Known:
+def _known(client: Account, contact: Contact) -> _Known:
     contacts = client.contacts
     return _Known(name_of(contact), contacts.number(contact), contacts.has_namesake(contact))
 
@@ -82,7 +82,7 @@ class PendingQuestions:
         return len(self._open)
 
     def expect(
-        self, client: Client, contact: Contact, person: Person | None
+        self, client: Account, contact: Contact, person: Person | None
     ) -> asyncio.Future[Message]:
         """A future that gets the next message; cancel it to expect none any more.
 
@@ -93,7 +93,7 @@ class PendingQuestions:
         """
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         known_person = _known(client, person.contact) if person else None
-        mark = client.directory.mark
+        mark = client.session_mark
         ask = _Ask(client, contact, person, mark, _known(client, contact), known_person, answer)
         self._open.append(ask)
         answer.add_done_callback(lambda _done: self._open.remove(ask))

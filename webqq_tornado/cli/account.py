@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from ..client.client import Client, ContactError, SendError
+from ..client.client import Client
 from ..client.contacts import Contact, kind_of, name_of
-from ..client.outbox import Receipt
+from ..client.lookup import ContactError
+from ..client.receipt import Receipt, SendError
 from ..files import FileError
 from ..protocol.codes import Status
 from ..protocol.models import Discussion, Friend, Group

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from ..client.client import Client, PasswordNeeded
+from ..client.client import Client
+from ..client.login import PasswordNeeded
 from ..client.store import Store
 from ..engine.errors import StreamError
 from ..engine.stream import HTTPStream

@@ -17,9 +17,11 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.patch_stdout import patch_stdout
 
-from ..client.client import Client, ClientEvent, ContactError, SendError
+from ..client.client import Client
 from ..client.contacts import Contact, Message, kind_of, name_of
-from ..client.outbox import Receipt
+from ..client.lookup import ContactError
+from ..client.receipt import Receipt, SendError
+from ..client.state import ClientEvent
 from ..client.store import StoreError
 from ..engine.errors import StreamError
 from ..protocol.codes import Status

@@ -83,7 +83,8 @@ def _in_one_line(text: str) -> str:
 def _expected() -> tuple[type[Exception], ...]:
     # Imported when something has failed: commands import what they need, and no more.
     from ..bot.bot import PluginError  # noqa: PLC0415
-    from ..client.client import LoginError, SendError  # noqa: PLC0415
+    from ..client.login import LoginError  # noqa: PLC0415
+    from ..client.receipt import SendError  # noqa: PLC0415
     from ..client.store import StoreError  # noqa: PLC0415
     from ..engine.errors import StreamError  # noqa: PLC0415
     from ..protocol.errors import ProtocolError  # noqa: PLC0415

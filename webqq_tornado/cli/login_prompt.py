@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ..client.client import LoginError
+from ..client.login import LoginError
 from .console import Screen
 
 __all__ = ["LoginPrompt", "ask"]

@@ -24,16 +24,9 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from ..client.client import (
-    LOGGED_OUT,
-    Client,
-    ClientEvent,
-    LoginError,
-    PasswordNeeded,
-    State,
-    StateChange,
-    WrongPassword,
-)
+from ..client.client import Client
+from ..client.login import LoginError, PasswordNeeded, WrongPassword
+from ..client.state import LOGGED_OUT, ClientEvent, State, StateChange
 from ..client.store import StoreError
 from ..engine.errors import StreamError
 from ..protocol.errors import ProtocolError

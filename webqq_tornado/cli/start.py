@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import click
 
 from ..bot.bot import Bot
-from ..client.client import Client, State
+from ..client.client import Client
+from ..client.state import State
 from ..client.store import Store
 from ..engine.stream import HTTPStream
 from ..protocol.dialect import WEBQQ3

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from ..protocol.endpoints import Endpoints
     from ..protocol.models import Secret
     from .address import Kind
-    from .client import LOGGED_IN, LOGGED_OUT, Client, IncomingMessage, State, StateChange
+    from .client import Client
     from .contacts import Contact, Stranger
     from .history import Entry
+    from .incoming import IncomingMessage
     from .login import LoginError, PasswordNeeded, WrongPassword
     from .lookup import ContactError
-    from .outbox import Receipt, SendError
+    from .receipt import Receipt, SendError
+    from .state import LOGGED_IN, LOGGED_OUT, State, StateChange
     from .store import Store, StoreError
 
 __all__ = [
@@ -53,9 +55,11 @@ __all__ = [
 
 #: Where the public names are.
 _MODULES = {
-    "client": "Client IncomingMessage State StateChange LOGGED_IN LOGGED_OUT",
+    "client": "Client",
+    "state": "State StateChange LOGGED_IN LOGGED_OUT",
+    "incoming": "IncomingMessage",
     "login": "LoginError PasswordNeeded WrongPassword",
-    "outbox": "Receipt SendError",
+    "receipt": "Receipt SendError",
     "lookup": "ContactError",
     "address": "Kind",
     "contacts": "Contact Stranger",

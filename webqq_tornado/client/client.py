@@ -11,12 +11,10 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
 
 from ..engine.chain import Chain, Errback, Link, Next
 from ..engine.errors import StreamError
@@ -47,82 +45,23 @@ from .contacts_fetch import ContactsFetch
 from .delivery import Delivery
 from .directory import Directory
 from .inbox import Inbox
-from .incoming import Consumer, IncomingMessage, IncomingQueue
+from .incoming import Consumer, IncomingQueue
 from .keepalive import Keepalive
 from .link_defaults import REQUEST_TIMEOUT, prepared
 from .listeners import Listeners
-from .login import Login, LoginError, OnCaptcha, OnQR, PasswordNeeded, WrongPassword, was_kicked
-from .lookup import ContactError, look_up
+from .login import Login, LoginError, OnCaptcha, OnQR, was_kicked
+from .lookup import look_up
 from .message_tokens import MessageTokens
-from .outbox import Receipt, SendError
 from .poll import Poll
+from .receipt import Receipt, SendError
 from .records import MemoryRecords, Records, StoredRecords
 from .session import SessionKeeper
+from .state import LOGGED_IN, LOGGED_OUT, ClientEvent, State, StateChange
 from .store import Store
 
-__all__ = [
-    "LOGGED_IN",
-    "LOGGED_OUT",
-    "Client",
-    "ClientEvent",
-    "ContactError",
-    "IncomingMessage",
-    "LoginError",
-    "PasswordNeeded",
-    "SendError",
-    "State",
-    "StateChange",
-    "WrongPassword",
-]
+__all__ = ["Client"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
-
-#: Reasons of a `StateChange` to KICKED: another program has ended the session, or has begun one
-#: (where the server has no words of its own for that).
-LOGGED_OUT, LOGGED_IN = "logged out elsewhere", "logged in elsewhere"
-
-
-class State(enum.Enum):
-    """States of a client.
-
-    Example:
-        >>> client.state is State.OFFLINE and client.state.is_over
-        True
-    """
-
-    OFFLINE = "offline"
-    CONNECTING = "connecting"
-    ONLINE = "online"
-    RECONNECTING = "reconnecting"
-    KICKED = "kicked"
-    REJECTED = "rejected"
-
-    @property
-    def is_over(self) -> bool:
-        """True for states that only `login` leaves."""
-        return self in (State.OFFLINE, State.KICKED, State.REJECTED)
-
-
-class StateChange(NamedTuple):
-    """Event: the client is in another state now.
-
-    Args:
-        state: the new one.
-        reason: why, in words for the user.
-
-    Example:
-        >>> @client.on_event
-        ... def heard(event):
-        ...     if isinstance(event, StateChange):
-        ...         print(event.state.value, event.reason)
-    """
-
-    state: State
-    reason: str = ""
-
-
-#: What listeners hear.
-ClientEvent: TypeAlias = "StateChange | Event"
 
 
 class Client:
@@ -221,6 +160,11 @@ class Client:
     def contacts(self) -> Contacts:
         """Friends, groups, discussions and their members, as of the last fetch."""
         return self.directory.contacts
+
+    @property
+    def session_mark(self) -> str:
+        """A mark of the session: the same in all of it, and no secret."""
+        return self.directory.mark
 
     @property
     def friends(self) -> Mapping[int, Friend]:

@@ -14,7 +14,8 @@ from ..protocol.models import Content
 from .address import Address, Kind
 from .contacts import Contact, name_of
 from .directory import LOST
-from .outbox import PAUSE, Outbox, PendingMessage, Receipt, Sender, SendError, in_pieces
+from .outbox import PAUSE, Outbox, PendingMessage, Sender, in_pieces
+from .receipt import Receipt, SendError
 from .store import OutgoingMessage
 
 __all__ = ["Delivery"]

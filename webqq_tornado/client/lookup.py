@@ -9,7 +9,7 @@ from ..engine.errors import StreamError
 from ..protocol.errors import ProtocolError
 from ..protocol.models import Discussion
 from .contacts import Contact, Contacts, kind_of, name_of, number_in
-from .outbox import SendError
+from .receipt import SendError
 
 __all__ = ["ContactError", "found_by_one", "look_up", "shown_contact"]
 

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from urllib.request import Request as Call
 
 from ..engine.chain import Chain, Errback, Link, Next
@@ -28,10 +28,11 @@ from .contacts import Contact, Stranger, name_of
 from .directory import LOST, Directory
 from .history import Entry
 from .message_tokens import MessageTokens
+from .receipt import Receipt, SendError
 from .records import Records
 from .store import OutgoingMessage
 
-__all__ = ["Outbox", "PendingMessage", "Receipt", "SendError", "in_pieces"]
+__all__ = ["Outbox", "PendingMessage", "in_pieces"]
 
 #: Seconds between two messages to one group or discussion; the server dropped what came faster
 #: (pual_bot 2013, twqq 2014).
@@ -50,28 +51,6 @@ PATIENCE, MOST_PATIENCE = 4.0, 30.0
 #: pause between two tries.
 NOT_NOW_SECONDS, LONGEST_PAUSE = 600.0, 30.0
 _NOT_NOW = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
-
-
-class SendError(Exception):
-    """A message was not delivered; says to whom and why."""
-
-
-class Receipt(NamedTuple):
-    """Proof that the server has taken a message.
-
-    Args:
-        contact: to whom.
-        content: what, in as many pieces as it took.
-        time: Unix time in seconds.
-
-    Example:
-        >>> receipt = await client.send(ann, "hello")
-        >>> print(len(receipt.content), "pieces at", receipt.time)
-    """
-
-    contact: Contact
-    content: tuple[Content, ...]
-    time: float
 
 
 class PendingMessage:
