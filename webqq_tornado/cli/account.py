@@ -9,12 +9,11 @@ import click
 
 from ..client.client import Client
 from ..client.contacts import Contact, kind_of, name_of
-from ..client.lookup import ContactError
 from ..client.receipt import Receipt, SendError
 from ..files import FileError
 from ..protocol.codes import Status
 from ..protocol.models import Discussion, Friend, Group
-from .accounts_online import online
+from .accounts_online import contact_meant, online
 from .console import in_one_line, printable
 from .faces import with_faces
 from .param_types import SOME_SECONDS, TEXT
@@ -152,18 +151,6 @@ def _receipt_json(receipt: Receipt) -> dict[str, Any]:
         "messages": len(receipt.content),
         "time": receipt.time,
     }
-
-
-async def contact_meant(client: Client, target: str) -> Contact:
-    """The contact that a word names; asks the server for numbers where it is one.
-
-    Raises:
-        click.ClickException: nobody, or several.
-    """
-    try:
-        return await client.resolve(target)
-    except ContactError as error:
-        raise click.ClickException(printable(str(error))) from None
 
 
 # -- contacts -----------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ from typing import Any
 import click
 
 from ..client.client import Client
+from ..client.contacts import Contact
 from ..client.login import PasswordNeeded
+from ..client.lookup import ContactError
 from ..client.store import Store
 from ..engine.errors import StreamError
 from ..engine.stream import HTTPStream
@@ -24,7 +26,7 @@ from .password_source import known_password
 from .presence import Name, Presence
 from .targets import AccountTarget
 
-__all__ = ["DRAIN_SECONDS", "all_online", "online", "presence_of"]
+__all__ = ["DRAIN_SECONDS", "all_online", "contact_meant", "online", "presence_of"]
 
 logger = logging.getLogger("webqq_tornado.cli")
 
@@ -93,6 +95,18 @@ async def all_online(
                 client.leave()
             await stream.drain(DRAIN_SECONDS)
             stream.close()
+
+
+async def contact_meant(client: Client, target: str) -> Contact:
+    """The contact that a word names; asks the server for numbers where it is one.
+
+    Raises:
+        click.ClickException: nobody, or several.
+    """
+    try:
+        return await client.resolve(target)
+    except ContactError as error:
+        raise click.ClickException(printable(str(error))) from None
 
 
 def presence_of(who: AccountTarget, client: Client, name: Name, screen: Screen) -> Presence:

@@ -6,12 +6,10 @@ from typing import Any
 
 import click
 
-from .account import contact_meant
-from .accounts_online import online
+from .accounts_online import contact_meant, online
 from .chat_prompt import HELP, Prompt
 from .param_types import TEXT
-from .running import run_coroutine
-from .start import catch_signals, until_stopped
+from .running import catch_signals, run_coroutine, until_stopped
 from .targets import account_and_screen, account_options, complete_names
 
 __all__ = ["chat"]
@@ -41,6 +39,6 @@ def chat(context: click.Context, /, target: str, bell: bool, **choices: Any) -> 
             to = await contact_meant(client, target) if target else ""
             stopped = catch_signals()
             screen.say(*HELP, "", style="dim")
-            await until_stopped(stopped, Prompt(client, screen, to, has_bell=bell))
+            await until_stopped(stopped, Prompt(client, screen, to, has_bell=bell).run())
 
     run_coroutine(run())

@@ -1,8 +1,11 @@
-"""Run a command's coroutine to its end, or to Ctrl-C."""
+"""Run a command's coroutine to its end, to Ctrl-C or to another signal."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import signal
 from collections.abc import Coroutine
 from typing import Any
 
@@ -10,7 +13,9 @@ import click
 
 from .errors import INTERRUPTED, end_interrupted
 
-__all__ = ["INTERRUPTED", "run_coroutine"]
+__all__ = ["INTERRUPTED", "catch_signals", "run_coroutine", "until_stopped"]
+
+logger = logging.getLogger("webqq_tornado.cli")
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -19,3 +24,35 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run(coroutine)
     except (KeyboardInterrupt, asyncio.CancelledError, click.Abort):
         end_interrupted()
+
+
+def catch_signals() -> asyncio.Event:
+    """Return an event that Ctrl-C, SIGTERM and SIGHUP set; a second signal ends at once."""
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        if stopped.is_set():
+            os._exit(INTERRUPTED)
+        logger.info("leaving")
+        stopped.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            loop.add_signal_handler(number, stop)
+    return stopped
+
+
+async def until_stopped(stopped: asyncio.Event, prompt: Coroutine[Any, Any, object] | None) -> None:
+    """Wait for a signal, or for the end of the prompt."""
+    waiting: list[asyncio.Task[object]] = [asyncio.ensure_future(stopped.wait())]
+    if prompt is not None:
+        waiting.append(asyncio.ensure_future(prompt))
+    _, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in left:
+        task.cancel()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    stopped.set()
+    for result in results:
+        if isinstance(result, Exception):
+            raise result

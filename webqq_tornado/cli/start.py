@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,17 +28,15 @@ from .local_server import locked_state_dir, remove_address, write_address
 from .login_prompt import LoginPrompt
 from .old_clients import allow_many_connections, serve_tls, show_tls
 from .presence import BOT, YOU, Name, Presence
-from .running import INTERRUPTED
+from .running import catch_signals, until_stopped
 from .targets import AccountTarget, session_file
 
 __all__ = [
     "BotOptions",
     "ServerOptions",
-    "catch_signals",
     "chat_elsewhere",
     "chat_here",
     "serve",
-    "until_stopped",
 ]
 
 logger = logging.getLogger("webqq_tornado.cli")
@@ -108,7 +104,7 @@ async def chat_here(options: ServerOptions, wanted: BotOptions, screen: Screen) 
             prompt = None
             if screen.is_attended:
                 prompt = Prompt(user, screen, home.bot.account, presences)
-            await until_stopped(stopped, prompt)
+            await until_stopped(stopped, prompt.run() if prompt is not None else None)
         finally:
             for presence in presences:
                 presence.close()
@@ -184,7 +180,7 @@ async def chat_elsewhere(
             screen.say(*HELP, "", style="dim")
             prompt = Prompt(found[0][1], screen, presences=presences)
         try:
-            await until_stopped(stopped, prompt)
+            await until_stopped(stopped, prompt.run() if prompt is not None else None)
         finally:
             for presence in presences:
                 presence.close()
@@ -298,35 +294,3 @@ def _show_passwords(home: FirstStartAccounts, screen: Screen) -> None:
     screen.say("", f"{why} Their passwords are shown only now.")
     for login in (home.user, home.bot):
         screen.say(f"  {login.nick:<4} account {login.account}  password {login.password}")
-
-
-def catch_signals() -> asyncio.Event:
-    """Ctrl-C, SIGTERM and a terminal that is closed set the event; the second one ends at once."""
-    stopped = asyncio.Event()
-
-    def stop() -> None:
-        if stopped.is_set():
-            os._exit(INTERRUPTED)
-        logger.info("leaving")
-        stopped.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-            loop.add_signal_handler(number, stop)
-    return stopped
-
-
-async def until_stopped(stopped: asyncio.Event, prompt: Prompt | None) -> None:
-    """Until somebody stops us, or the prompt ends."""
-    waiting = [asyncio.ensure_future(stopped.wait())]
-    if prompt is not None:
-        waiting.append(asyncio.ensure_future(prompt.run()))  # type: ignore[arg-type]
-    _, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in left:
-        task.cancel()
-    results = await asyncio.gather(*waiting, return_exceptions=True)
-    stopped.set()
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
