@@ -25,20 +25,17 @@ from ..protocol.codes import Status
 from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError
-from ..protocol.models import (
-    Content,
-    Discussion,
+from ..protocol.models.content import Content
+from ..protocol.models.events import (
     Event,
-    Friend,
     FriendListChange,
-    Group,
     GroupSystemMessage,
     Kicked,
-    Secret,
-    Session,
     SystemMessage,
 )
-from ..protocol.models import StatusChange as FriendStatusChange
+from ..protocol.models.events import StatusChange as FriendStatusChange
+from ..protocol.models.login import Secret, Session
+from ..protocol.models.people import Discussion, Friend, Group
 from .contacts import Contact, Contacts, Stranger, name_of
 from .contacts import Message as AnyMessage
 from .contacts_fetch import ContactsFetch

@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..protocol.codes import Status
-from ..protocol.models import (
-    Discussion,
-    DiscussionDetails,
-    DiscussionMember,
+from ..protocol.models.events import (
     DiscussionMessage,
-    Friend,
     FriendMessage,
-    Group,
-    GroupDetails,
     GroupMessage,
-    Member,
-    Presence,
-    Recent,
     SessionMessage,
     StatusChange,
 )
+from ..protocol.models.people import (
+    Discussion,
+    DiscussionDetails,
+    DiscussionMember,
+    Friend,
+    Group,
+    GroupDetails,
+    Member,
+    Presence,
+    Recent,
+)
 from .address import Kind
+from .names import comparable, number_in
 
 __all__ = [
     "Contact",
     "Contacts",
     "Message",
     "Stranger",
-    "comparable",
     "kind_of",
     "name_of",
-    "number_in",
     "uin_of",
 ]
-
-#: Digits of the longest number there is; QQ numbers have 5 to 11.
-MAX_DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,34 +98,6 @@ def uin_of(contact: Contact) -> int:
 def name_of(contact: Contact) -> str:
     """Display name of a contact: the user's own mark for it, else its name."""
     return contact.mark or contact.name if isinstance(contact, Group) else contact.name
-
-
-def comparable(name: str) -> str:
-    """A name in the form in which those that look the same are equal.
-
-    Args:
-        name: in any case, with accents as letters of their own or not, with any white space.
-
-    Example:
-        >>> comparable(" Jose\u0301  M. ") == comparable("josé m.")
-        True
-    """
-    return " ".join(unicodedata.normalize("NFC", name).split()).casefold()
-
-
-def number_in(text: str) -> int:
-    """The QQ number, or a group's, that a text is; 0 if it is none.
-
-    Args:
-        text: anything; digits may be of full width.
-
-    Example:
-        >>> number_in("10001"), number_in("007"), number_in("Ann")
-        (10001, 0, 0)
-    """
-    digits = text.strip()
-    is_number = digits.isdecimal() and len(digits) <= MAX_DIGITS and int(digits[0]) > 0
-    return int(digits) if is_number else 0
 
 
 @dataclass(frozen=True, slots=True)

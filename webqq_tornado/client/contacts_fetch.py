@@ -16,7 +16,8 @@ from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError, RefusedError
 from ..protocol.exchange import Exchange
 from ..protocol.hashes import friend_list_hash
-from ..protocol.models import (
+from ..protocol.models.login import Secret, Session
+from ..protocol.models.people import (
     Discussion,
     DiscussionDetails,
     FriendList,
@@ -24,8 +25,6 @@ from ..protocol.models import (
     GroupDetails,
     Presence,
     Recent,
-    Secret,
-    Session,
 )
 from .contacts import Contacts
 

@@ -10,7 +10,7 @@ from ..engine.chain import Errback, Link, Next
 from ..engine.errors import StreamError
 from ..protocol.codes import Action
 from ..protocol.errors import ProtocolError, RefusedError
-from ..protocol.models import Content
+from ..protocol.models.content import Content
 from .address import Address, Kind
 from .contacts import Contact, name_of
 from .directory import LOST

@@ -21,7 +21,8 @@ from ..protocol.codes import Action
 from ..protocol.dialect import Dialect
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import RefusedError
-from ..protocol.models import Discussion, Friend, Group, Secret, Session
+from ..protocol.models.login import Secret, Session
+from ..protocol.models.people import Discussion, Friend, Group
 from .address import Address, Kind
 from .contacts import Contact, Contacts, Stranger, kind_of, name_of, uin_of
 from .records import Records

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from ..database import INDEXED, index_words, words_query
 from ..protocol import wire
 from ..protocol.content import build_sent, parse_sent
-from ..protocol.models import Content
+from ..protocol.models.content import Content
 from .address import Kind
-from .contacts import comparable, number_in
+from .names import comparable, number_in
 
 __all__ = ["Entry", "History", "dumped"]
 

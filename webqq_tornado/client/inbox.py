@@ -15,16 +15,9 @@ from typing import Protocol
 from ..engine.chain import Chain, Errback, Link, Next
 from ..engine.errors import StreamError
 from ..protocol.errors import ProtocolError
-from ..protocol.models import (
-    Discussion,
-    DiscussionMessage,
-    Friend,
-    FriendMessage,
-    Group,
-    GroupMessage,
-    Session,
-    SessionMessage,
-)
+from ..protocol.models.events import DiscussionMessage, FriendMessage, GroupMessage, SessionMessage
+from ..protocol.models.login import Session
+from ..protocol.models.people import Discussion, Friend, Group
 from .address import Address, Kind
 from .contacts import Contact, Contacts, Message, Stranger, kind_of, name_of, uin_of
 from .directory import Directory

@@ -21,7 +21,7 @@ from ..engine.chain import Chain, Errback, Link, Next
 from ..engine.errors import StreamError
 from ..protocol.codes import Action
 from ..protocol.errors import ProtocolError, RefusedError
-from ..protocol.models import Session
+from ..protocol.models.login import Session
 from .contacts import Contact, Message
 from .directory import LOST, Directory
 from .records import Records

@@ -14,7 +14,7 @@ from ..engine.response import Response
 from ..protocol import forms, webqq3
 from ..protocol.dialect import Dialect
 from ..protocol.endpoints import Endpoints
-from ..protocol.models import Session
+from ..protocol.models.login import Session
 from .contacts import Contacts
 from .contacts_fetch import ContactsFetch
 

@@ -28,7 +28,7 @@ from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError, RefusedError
 from ..protocol.hashes import hash33, password_hash
-from ..protocol.models import CheckReply, LoginReply, Secret, Session
+from ..protocol.models.login import CheckReply, LoginReply, Secret, Session
 
 __all__ = [
     "Login",

@@ -7,8 +7,9 @@ from typing import Protocol, TypeVar
 
 from ..engine.errors import StreamError
 from ..protocol.errors import ProtocolError
-from ..protocol.models import Discussion
-from .contacts import Contact, Contacts, kind_of, name_of, number_in
+from ..protocol.models.people import Discussion
+from .contacts import Contact, Contacts, kind_of, name_of
+from .names import number_in
 from .receipt import SendError
 
 __all__ = ["ContactError", "found_by_one", "look_up", "shown_contact"]

@@ -11,7 +11,7 @@ from ..engine.response import Response
 from ..protocol import forms
 from ..protocol.dialect import Dialect
 from ..protocol.endpoints import Endpoints
-from ..protocol.models import Secret, Session
+from ..protocol.models.login import Secret, Session
 from .contacts import Stranger
 
 __all__ = ["MessageTokens"]

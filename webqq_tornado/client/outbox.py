@@ -21,7 +21,10 @@ from ..protocol.delivery import IDEMPOTENCY_KEY, idempotency_key
 from ..protocol.dialect import Dialect
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError, RefusedError
-from ..protocol.models import Content, Discussion, Group, Part, Secret, SendReply, Session
+from ..protocol.models.content import Content, Part
+from ..protocol.models.events import SendReply
+from ..protocol.models.login import Secret, Session
+from ..protocol.models.people import Discussion, Group
 from ..retry import retry_after
 from .address import Address, Kind
 from .contacts import Contact, Stranger, name_of

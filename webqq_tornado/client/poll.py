@@ -24,7 +24,8 @@ from ..protocol.delivery import LAST_EVENT_ID
 from ..protocol.dialect import SMARTQQ, Dialect
 from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError, RefusedError
-from ..protocol.models import Event, Kicked, PollReply, Secret, Session
+from ..protocol.models.events import Event, Kicked, PollReply
+from ..protocol.models.login import Secret, Session
 from .contacts import Contacts
 from .contacts_fetch import ContactsFetch
 from .login import resuming, was_kicked

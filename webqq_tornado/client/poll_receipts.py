@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..protocol.models import Event
+from ..protocol.models.events import Event
 from .contacts import Message
 
 __all__ = ["Received"]

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..protocol.models import Content
+from ..protocol.models.content import Content
 from .address import Address, Kind
 from .history import Entry
 from .store import OutgoingMessage, Store, StoreError

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..engine.session import CookieJar
 from ..files import FileError, read_text, replaced_file
-from ..protocol.models import Secret
+from ..protocol.models.login import Secret
 
 __all__ = ["SavedSession"]
 

@@ -17,7 +17,7 @@ from ..files import reason
 from ..protocol import forms, smartqq, webqq3
 from ..protocol.dialect import SMARTQQ, Dialect
 from ..protocol.endpoints import Endpoints
-from ..protocol.models import Secret, Session
+from ..protocol.models.login import Secret, Session
 from .link_defaults import REQUEST_TIMEOUT
 from .login import Login, OnCaptcha, OnQR, PasswordLogin, QRLogin
 from .saved_session import SavedSession, cookies_of

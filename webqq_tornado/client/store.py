@@ -28,7 +28,7 @@ from ..files import reason
 from ..lockfile import Locked, LockFile
 from ..protocol import wire
 from ..protocol.content import build_sent, parse_sent
-from ..protocol.models import Content
+from ..protocol.models.content import Content
 from .address import Address, Kind
 from .history import Entry, History, as_line
 from .unhandled import Unhandled

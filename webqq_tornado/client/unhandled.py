@@ -11,15 +11,8 @@ from dataclasses import fields, replace
 from typing import NamedTuple
 
 from ..protocol.content import parse_sent
-from ..protocol.models import (
-    Discussion,
-    DiscussionMessage,
-    Friend,
-    FriendMessage,
-    Group,
-    GroupMessage,
-    SessionMessage,
-)
+from ..protocol.models.events import DiscussionMessage, FriendMessage, GroupMessage, SessionMessage
+from ..protocol.models.people import Discussion, Friend, Group
 from .address import Address, Kind
 from .contacts import Contact, Contacts, Message, Stranger, uin_of
 from .history import dumped
