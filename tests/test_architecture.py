@@ -134,6 +134,43 @@ def test_there_is_no_circle():
         visit(name, ())
 
 
+#: Modules in the longest chain of imports: of the whole package, and of all but the engine.
+DEPTH, DEPTH_OUTSIDE = 17, 15
+
+
+def imported_at_once(name: str) -> set[str]:
+    """Our modules that a module imports when it is imported itself."""
+    package, found = name.split("."), set()
+    for node in ast.parse(MODULES[name].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = ".".join([*package[: -node.level], *filter(None, [node.module])])
+            for each in (f"{base}.{alias.name}" for alias in node.names):
+                found |= {each, f"{each}.__init__"} & set(MODULES) or {base, f"{base}.__init__"}
+    return found & set(MODULES) - {name}
+
+
+def longest_chain(graph: dict[str, set[str]]) -> list[str]:
+    """The longest chain of imports in a graph without circles."""
+    chains: dict[str, list[str]] = {}
+
+    def chain(name: str) -> list[str]:
+        if name not in chains:
+            below = [chain(other) for other in sorted(graph[name])]
+            chains[name] = [name, *max(below, key=len, default=[])]
+        return chains[name]
+
+    return max(map(chain, sorted(graph)), key=len)
+
+
+def test_no_chain_of_imports_is_long():
+    graph = {name: imported_at_once(name) for name in MODULES}
+    chain = longest_chain(graph)
+    assert len(chain) <= DEPTH, " -> ".join(chain)
+    outside = {name for name in MODULES if ".engine" not in name}
+    chain = longest_chain({name: graph[name] & outside for name in outside})
+    assert len(chain) <= DEPTH_OUTSIDE, " -> ".join(chain)
+
+
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_nothing_sleeps_or_starts_threads(name: str):
     refused = {"threading", "multiprocessing", "concurrent.futures", "requests", "http.client.HTTP"}
