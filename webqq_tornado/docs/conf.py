@@ -29,7 +29,7 @@ add_module_names = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 72
 toc_object_entries_show_parents = "hide"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
@@ -44,6 +44,8 @@ html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = False
 html_theme_options: dict[str, Any] = {"navigation_with_keys": True}
 pygments_style = "friendly"
+pygments_dark_style = "monokai"
+highlight_language = "text"  # of blocks that say nothing else, such as diagrams
 
 
 def resolve_short_name(
@@ -76,6 +78,37 @@ def resolve_short_name(
     return domain.resolve_xref(env, document, app.builder, "obj", name, node, content)
 
 
+def skip_fields(
+    _app: Sphinx, _what: str, _name: str, thing: object, _skip: bool, _options: object
+) -> bool | None:
+    """Skip the fields of named tuples: the class has them among its arguments.
+
+    Args:
+        thing: a member of a class or module.
+
+    Returns:
+        True to skip it, None to leave the decision to autodoc.
+    """
+    is_field = (getattr(thing, "__doc__", None) or "").startswith("Alias for field number")
+    return True if is_field else None
+
+
+def shorten_signature(
+    _app: Sphinx, what: str, name: str, _thing: object, _options: object, *_signature: object
+) -> tuple[str, None] | None:
+    """Leave out the arguments of errors, which are those of `StreamError`.
+
+    Args:
+        what: kind of a documented thing.
+        name: its full name.
+
+    Returns:
+        A signature to use instead, None to leave it.
+    """
+    is_child = name.count(".") == 1 and name != "webqq_tornado.StreamError"
+    return ("", None) if what == "exception" and is_child else None
+
+
 def setup(app: Sphinx) -> None:
     """Register what this file adds to Sphinx.
 
@@ -83,3 +116,5 @@ def setup(app: Sphinx) -> None:
         app: the build.
     """
     app.connect("missing-reference", resolve_short_name)
+    app.connect("autodoc-skip-member", skip_fields)
+    app.connect("autodoc-process-signature", shorten_signature)
