@@ -33,7 +33,9 @@ def test_the_reference_has_each_public_name(face: str):
     if face:  # autodoc goes by `__all__`
         assert f".. automodule:: {module}\n" in text
     else:
-        shown = re.findall(r"^\.\. auto(?:class|exception):: (\w+)$", text, re.MULTILINE)
+        shown = re.findall(
+            r"^\.\. (?:autoclass|autoexception|py:type):: (\w+)$", text, re.MULTILINE
+        )
         assert sorted(shown) == sorted(importlib.import_module(module).__all__)
 
 

@@ -9,8 +9,8 @@ None                               the chain ends
 Next(request, readback, ...)       the same with names, an errback, and data for the reader
 stream.get(url, readback, ...)     likewise, and `post`, `put` ...; `response.follow(href, ...)`
 Gather(links, readback)            several links; the reader gets all their responses
-a list, iterator or generator      several links: each becomes a chain below this one,
-  of the above, sync or async      which ends when all have ended
+a list, iterator or generator      several links (sync or async): each becomes a chain
+                                   below this one, which ends when all have ended
 an awaitable of any of these       it is awaited first (`async def` readers)
 =================================  =================================================
 
