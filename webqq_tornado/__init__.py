@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .deprecation import MOVED, redirect_imports
 from .lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -116,3 +117,5 @@ if TYPE_CHECKING:
     _MODULE_OF: dict[str, str]
 else:  # where type checkers would take any name for one of ours
     _MODULE_OF, __getattr__, __dir__ = lazy_names(globals(), _MODULES)
+
+redirect_imports(__name__, MOVED)
