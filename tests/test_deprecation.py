@@ -1,13 +1,14 @@
-"""Old import paths."""
+"""Old import paths, and warnings about names that are going to be removed."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 
 import pytest
 
-from webqq_tornado.deprecation import MOVED
+from webqq_tornado.deprecation import MOVED, warn_deprecated
 
 OLD = [f"webqq_tornado.{old}" for old in MOVED]
 
@@ -43,3 +44,28 @@ def test_the_warning_names_the_line_that_imports():
 def test_what_never_was_is_not_found():
     with pytest.raises(ModuleNotFoundError, match=r"webqq_tornado\.happenings"):
         importlib.import_module("webqq_tornado.happenings")
+
+
+def deprecated(instead: str | None = "new()") -> int:
+    warn_deprecated("old()", "1.2", instead=instead)
+    return 1
+
+
+def test_the_warning_names_the_thing_since_when_and_what_to_use():
+    with pytest.warns(DeprecationWarning, match="deprecated") as caught:
+        assert deprecated() == 1
+    message = "old() is deprecated since webqq_tornado 1.2; use new() instead"
+    assert [str(warning.message) for warning in caught] == [message]
+
+
+def test_the_warning_blames_the_line_that_uses_the_name():
+    with pytest.warns(DeprecationWarning, match="deprecated") as caught:
+        deprecated()
+    lines, _ = inspect.getsourcelines(inspect.getmodule(deprecated))
+    assert caught[0].filename == __file__
+    assert lines[caught[0].lineno - 1].strip() == "deprecated()"
+
+
+def test_a_name_without_replacement_says_so():
+    with pytest.warns(DeprecationWarning, match="there is no replacement"):
+        deprecated(None)

@@ -1,4 +1,7 @@
-"""Old import paths that still work, with a `DeprecationWarning` that says the new one."""
+"""Names that are going to be removed: old import paths that still work, and warnings.
+
+A deprecated name works for two releases at least, and has a line under Deprecated in CHANGES.rst.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-__all__ = ["MOVED", "redirect_imports"]
+__all__ = ["MOVED", "redirect_imports", "warn_deprecated"]
 
 #: Modules that have moved since the first previews of 1.0.0, relative to the package.
 MOVED = {
@@ -75,3 +78,22 @@ def redirect_imports(package: str, moved: Mapping[str, str]) -> None:
     """
     # Before the others, which would find what is below a package that has moved, and run it again.
     sys.meta_path.insert(0, _Redirect(package, moved))
+
+
+def warn_deprecated(thing: str, since: str, *, instead: str | None, stacklevel: int = 2) -> None:
+    """Issue the `DeprecationWarning` of a public name.
+
+    Args:
+        thing: name as users write it, such as `"HTTPStream.add_delay_request()"`.
+        since: version that deprecated it.
+        instead: what to write in its place; None where there is nothing.
+        stacklevel: frames between this call and the line to blame: 2 is the caller of the
+            function that calls this.
+
+    Example:
+        >>> def add_delay_request(self, request, readback, delay):
+        ...     warn_deprecated("add_delay_request()", "1.2", instead="add_request(delay=...)")
+    """
+    advice = f"use {instead} instead" if instead else "there is no replacement"
+    message = f"{thing} is deprecated since webqq_tornado {since}; {advice}"
+    warnings.warn(message, DeprecationWarning, stacklevel=stacklevel + 1)
