@@ -127,8 +127,10 @@ class RequestMaker:
             raise TypeError(
                 "data= goes to a reader, and there is none: form= sends fields, json= JSON"
             )
-        if isinstance(url, str) and not is_absolute(url):
-            request: RequestLike = RelativeRequest.of(url, method=method, **options)
+        if method == "GET" and not options:
+            request: RequestLike = url  # the short way of most links
+        elif isinstance(url, str) and not is_absolute(url):
+            request = RelativeRequest.of(url, method=method, **options)
         else:
             request = Request(url, method, **options)
         reader = keep if readback is None else readback

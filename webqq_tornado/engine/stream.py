@@ -271,7 +271,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             link = request
             name, session = name or link.name, session or link.session
         else:
-            link = Next(request, readback, delay, errback, session, None, priority)
+            whole = request_of(request, self._base_url(session))
+            link = Next(whole, readback, delay, errback, session, None, priority)
         link = checked_link(link, None, self._base_url(session))
         if retry is not None:
             self._runner.use_policies()
@@ -320,16 +321,18 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         Example:
             >>> response = await stream.fetch("http://example.org/")
         """
-        link = request if isinstance(request, Next) else Next(request, delay=delay)
-        session = session or link.session
-        whole = _whole(request_of(link.request, self._base_url(session)))
-        chain = self.add_request(
-            Next(*link)._replace(request=whole, readback=keep, errback=_raise, data=None),
-            session=session,
-            deadline=timeout,
-            priority=priority,
-            retry=retry,
+        given = request if isinstance(request, Next) else Next(request, None, delay)
+        session = session or given.session
+        link = Next(
+            _whole(request_of(given.request, self._base_url(session))),
+            keep,
+            given.delay,
+            _raise,
+            session,
+            given.name,
+            priority if given.priority is None else given.priority,
         )
+        chain = self.add_request(link, deadline=timeout, retry=retry)
         chain._is_quiet = True
         try:
             response = await chain
