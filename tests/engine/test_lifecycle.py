@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
-from collections.abc import Callable
+import os
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable
 
 import pytest
 from conftest import open_descriptors
 from servers.scripted import Say, scripted
 from servers.web import Web
 
-from engine.readers import REFUSED, run_script, wait
+from engine.readers import REFUSED, Oops, run_script, wait
 from webqq_tornado import (
     Chain,
     ClosedError,
@@ -19,6 +24,7 @@ from webqq_tornado import (
     HTTPStream,
     Limits,
     Request,
+    Response,
     State,
 )
 from webqq_tornado.auth import Auth
@@ -496,3 +502,147 @@ async def test_grace_bounds_what_leaving_the_block_waits_for(web: Web):
 def test_a_grace_that_is_no_number_of_seconds_is_refused(grace):
     with pytest.raises(ValueError, match="grace"):
         HTTPStream(grace=grace)
+
+
+# -- signals ----------------------------------------------------------------------------------
+
+
+class Polling(HTTPStream):
+    """Polls for ever; its reader does what a test wants of the first response."""
+
+    def __init__(self, url: str, first: Callable[[Polling], Awaitable[None]]) -> None:
+        super().__init__()
+        self.url, self.first = url, first
+        self.seen: list[str] = []
+
+    def begin(self) -> object:
+        return self.url, self.read
+
+    async def read(self, response: Response) -> object:
+        self.seen.append("began")
+        if len(self.seen) == 1:
+            await self.first(self)
+        self.seen.append("ended")
+        return response.request, self.read
+
+
+async def terminate_and_fetch(flow: Polling) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(0)
+    flow.seen.append(f"fetched {(await flow.fetch(flow.url)).status}")
+
+
+def handlers() -> list[object]:
+    return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+def test_sigterm_lets_a_reader_finish_and_sends_nothing_after_it(web: Web):
+    flow, before = Polling(web.http, terminate_and_fetch), handlers()
+    with pytest.raises(SystemExit) as ended:
+        flow.run()
+    assert (ended.value.code, flow.seen) == (143, ["began", "fetched 200", "ended"])
+    assert handlers() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_a_second_signal_ends_a_run_at_once(web: Web, number: int, error: type[BaseException]):
+    async def hang(_flow: Polling) -> None:
+        os.kill(os.getpid(), number)
+        asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), number)
+        await asyncio.Event().wait()
+
+    flow, before = Polling(web.http, hang), handlers()
+    with pytest.raises(error):
+        flow.run(grace=600)
+    assert (flow.seen, handlers()) == (["began"], before)
+
+
+def test_the_grace_is_what_a_reader_has_after_a_signal(web: Web, caplog):
+    async def hang(_flow: Polling) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+    flow = Polling(web.http, hang)
+    with pytest.raises(KeyboardInterrupt):
+        flow.run(grace=0.01)
+    assert flow.seen == ["began"]
+    assert "given up after 0.01 s" in caplog.text
+
+
+async def test_serve_returns_the_numbers_when_a_signal_ends_it(web: Web):
+    flow = Polling(web.http, terminate_and_fetch)
+    stats = await flow.serve()
+    assert (flow.seen[-1], stats.requests) == ("ended", 2)
+
+
+async def test_serve_that_is_cancelled_lets_readers_finish(web: Web):
+    async def cancel(flow: Polling) -> None:
+        task.cancel()
+        await asyncio.sleep(0)
+        flow.seen.append(f"fetched {(await flow.fetch(flow.url)).status}")
+
+    flow, before = Polling(web.http, cancel), handlers()
+    task = asyncio.ensure_future(flow.serve(signals=False))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert flow.seen == ["began", "fetched 200", "ended"]
+    assert handlers() == before
+
+
+def test_a_run_in_another_thread_leaves_signals_alone(web: Web):
+    seen: list[object] = []
+
+    async def look(flow: Polling) -> None:
+        seen.append(handlers())
+        flow.close()
+
+    def work() -> None:
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        flow = Polling(web.http, look)
+        seen.append(flow.run().requests)
+        flow.ioloop.close()
+
+    before = handlers()
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before, 1]
+
+
+@pytest.mark.parametrize("grace", [-1, float("nan"), "10"])
+def test_a_run_refuses_a_grace_that_is_no_number_of_seconds(web: Web, grace: object):
+    flow = Polling(web.http, terminate_and_fetch)
+    with pytest.raises(ValueError, match="grace is a number of seconds"):
+        flow.run(grace=grace)
+
+
+class Failing(HTTPStream):
+    """Chains that all fail, each with an error of its own."""
+
+    def __init__(self, url: str, number: int) -> None:
+        super().__init__()
+        self.url, self.number = url, number
+
+    def begin(self) -> object:
+        return [(self.url, self.fail)] * self.number
+
+    def fail(self, _response: Response) -> None:
+        raise Oops("in a reader")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="has no groups")
+@pytest.mark.parametrize("number", [2, 25])
+def test_a_strict_run_raises_the_first_errors_as_a_group(web: Web, caplog, number: int):
+    with pytest.raises(
+        builtins.ExceptionGroup, match=f"{number} errors have ended chains"
+    ) as raised:
+        Failing(web.http, number).run(strict=True)
+    assert len(raised.value.exceptions) == min(number, 20)
+    assert all(isinstance(error, Oops) for error in raised.value.exceptions)
+
+
+def test_a_strict_run_raises_a_single_error_as_it_is(web: Web, caplog):
+    with pytest.raises(Oops):
+        Failing(web.http, 1).run(strict=True)

@@ -76,6 +76,7 @@ from .errors import (
 )
 from .eventloop import asyncio_loop_of
 from .hooks import Breaker, Hooks, Retry
+from .lifecycle import Failures
 from .limits import Limits
 from .links import accepted
 from .merging import heir_of, merge_into_parent
@@ -132,7 +133,7 @@ class Runner:
         chains: those alive; `flows` of them only hold others together.
         queue, held: chains that wait for their turn, see `Scheduler`; or because they are paused.
         started, done, failed, cancelled: chains so far.
-        first_error: what ended the first that has failed, unless somebody else was given it.
+        failures: what ended those that have failed, unless somebody else was given it.
         requests, responses, errors, retries, received: so far; `received` in bytes.
         idle_listeners: are called whenever the last chain has ended.
         failure_listeners: are called with each chain that fails, and its error, before it forgets
@@ -190,7 +191,7 @@ class Runner:
         self.held = self._scheduler.held
         self.flows = 0
         self.started = self.done = self.failed = self.cancelled = 0
-        self.first_error: BaseException | None = None
+        self.failures = Failures()
         self.requests = self.responses = self.errors = self.retries = self.received = 0
         self.idle_listeners: list[Callable[[], None]] = []
         self.failure_listeners: list[Callable[[Chain, BaseException], None]] = []
@@ -1126,7 +1127,7 @@ class Runner:
                 log_error(chain, error)
                 self._tell_of_failure(chain, error)
             if not chain._is_quiet:
-                self.first_error = self.first_error or error
+                self.failures.add(error)
         if chain._kept is not None:
             state, error = fanout.end_as_kept(chain, chain._kept, state, error)
         ending = fanout.with_all_below(chain)

@@ -47,6 +47,14 @@ from .eventloop import (
 )
 from .hooks import Auth, BeforeSend, Breaker, Hooks, Observer, Retry
 from .items import ItemEmitter
+from .lifecycle import (
+    GRACE,
+    checked_grace,
+    finish,
+    raise_signal,
+    run_whole,
+    stop_signals,
+)
 from .limits import Limits
 from .links import RequestLike, keep, request_of
 from .request import Headers, Request, option_names
@@ -148,8 +156,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         params: Params | None = None,
         timeout: float | None = None,
     ) -> None:
-        if grace is not None and not is_delay(grace):
-            raise ValueError(f"grace is a number of seconds, 0 or more, not {grace!r}")
+        if grace is not None:
+            checked_grace(grace)
         if max_clients is not None and max_clients < 1:
             raise ValueError(f"max_clients is 1 or more, not {max_clients}")
         unknown = set(defaults or ()) - set(option_names())
@@ -540,37 +548,96 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         self._runner.follow_call(chain, self.begin)
         return chain
 
-    def run(self, *, strict: bool = False) -> Stats:
+    def run(self, *, strict: bool = False, grace: float = GRACE) -> Stats:
         """Run the flow to its end on a loop that does not run yet, and close the stream.
 
+        The first SIGINT (Ctrl-C) or SIGTERM ends it: nothing more is sent, but what readers under
+        way await, and these get to finish. The second one ends it at once.
+
         Args:
-            strict: raise `first_error` at the end, so that a program whose chains have failed does
-                not exit with 0. The others have run to their end then, too.
+            strict: raise what chains have failed with at the end, so that a program does not
+                exit with 0 then. The others have run to their end, too.
+            grace: seconds that readers under way have after a signal.
 
         Returns:
             What was done.
 
         Raises:
-            RuntimeError: the loop runs already; use `await stream.launch()` then.
-            Exception: see `strict`; without it, what `begin` raises before its first link.
+            RuntimeError: the loop runs already; use `await stream.serve()` then.
+            ValueError: grace is no number of seconds.
+            Exception: see `strict`: the error of the only chain that has failed, or an
+                `ExceptionGroup` of the first 20 (before Python 3.11, which has none, the first).
+                Without it, what `begin` raises before its first link.
+            KeyboardInterrupt: SIGINT has ended it.
+            SystemExit: SIGTERM has, with the code 143.
 
         Example:
             >>> Nightly().run(strict=True)
         """
-        refuse_running_loop("run()", "await stream.launch()")
+        refuse_running_loop("run()", "await stream.serve()")
+        checked_grace(grace)
         try:
-            self.ioloop.run_sync(self._run)
-            if strict and self.first_error is not None:
-                raise self.first_error
-            return self.stats()
+            number = run_whole(self.ioloop, lambda: self._until_end(grace), self.close)
+            if number:
+                raise_signal(number)
+            return self._results(strict)
         finally:
             self.close()
 
-    async def _run(self) -> None:
-        flow = self.launch()
-        await self.drain()
+    async def serve(
+        self, *, strict: bool = False, grace: float = GRACE, signals: bool = True
+    ) -> Stats:
+        """Run the flow on a loop that runs already, as `run` does, and close the stream.
+
+        It returns when the flow has ended, by itself or by a signal. Cancelled, it ends the flow
+        within the grace as well.
+
+        Args:
+            strict: as for `run`.
+            grace: as for `run`.
+            signals: False leaves SIGINT and SIGTERM to the program.
+
+        Returns:
+            What was done.
+
+        Raises:
+            RuntimeError: another loop runs than the stream's.
+            ValueError: grace is no number of seconds.
+            Exception: as for `run`.
+
+        Example:
+            >>> async def main():
+            ...     Application(handlers).listen(8000)
+            ...     await Watch().serve()
+        """
+        checked_grace(grace)
+        try:
+            await self._until_end(grace, catches_signals=signals)
+            return self._results(strict)
+        finally:
+            self.close()
+
+    async def _until_end(self, grace: float, *, catches_signals: bool = True) -> int:
+        """Run the flow to its end, or to a signal, of which the number is returned."""
+        stopped = asyncio.Event()
+        with stop_signals(stopped.set, is_caught=catches_signals) as numbers:
+            flow = self.launch()
+            ends = [asyncio.ensure_future(one) for one in (self.drain(), stopped.wait())]
+            try:
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for end in ends:
+                    end.cancel()
+                if self._runner.chains:
+                    await finish(self._runner.chains, grace)
         if flow.error is not None and flow._number == self._runner.started == 1 and not flow.steps:
             raise flow.error  # begin() itself failed: there was no flow
+        return numbers[0] if numbers else 0
+
+    def _results(self, is_strict: bool) -> Stats:
+        if is_strict:
+            self._runner.failures.raise_any()
+        return self.stats()
 
     def _on_idle(self) -> None:
         try:
@@ -768,7 +835,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         Errors of `fetch`, `open` and the links of a `Gather` count only where whoever was given
         them has raised them again.
         """
-        return self._runner.first_error
+        return next(iter(self._runner.failures.errors), None)
 
     @property
     def chains(self) -> frozenset[Chain]:

@@ -9,6 +9,7 @@ It listens on loopback alone, keeps everything in memory, and prints a line for 
 `GET /prices?page=N`            three items a page, three pages; `next` is the URL of the next
 `POST /login`                   form `user`, `password`; sets the cookie `session`
 `GET /mail`                     401 without that cookie
+`POST /mail`                    answers with form `text`; likewise
 `POST /jobs`                    202, with the job's URL in `Location`
 `GET /jobs/N`                   state "running", and "done" from the third look on
 `GET /flaky?key=KEY`            503 the first two times for each key
@@ -99,12 +100,18 @@ class _Login(_Handler):
 
 
 class _Mail(_Handler):
-    def get(self) -> None:
-        user = self.get_signed_cookie("session")
-        if user is None:
+    def prepare(self) -> None:
+        if self.get_signed_cookie("session") is None:
             self.set_status(401)
-            return
-        self.write({"user": user.decode(), "unread": 2})
+            self.finish()
+
+    def get(self) -> None:
+        user = (self.get_signed_cookie("session") or b"").decode()
+        messages = [f"hello {user}", "how are you?"]
+        self.write({"user": user, "unread": len(messages), "messages": messages})
+
+    def post(self) -> None:
+        self.write({"ok": True, "text": self.get_body_argument("text")})
 
 
 class _Jobs(_Handler):

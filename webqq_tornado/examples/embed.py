@@ -1,61 +1,44 @@
-"""Fetch inside a Tornado application: one page that sums up what a service says.
+"""Poll a service inside a Tornado application, until SIGTERM.
 
-Start the service, then the application::
-
-    python -m webqq_tornado.examples.api
-    python -m webqq_tornado.examples.embed
-    python -m webqq_tornado.examples.embed 8301 http://127.0.0.1:8201
+python -m webqq_tornado.examples.api & python -m webqq_tornado.examples.embed 8300
 """
-
-from __future__ import annotations
 
 import asyncio
 import sys
 
 from tornado.web import Application, RequestHandler
 
-from webqq_tornado import Gather, HTTPStream, Response, StreamError
-
-__all__ = ["Summary", "main"]
+from webqq_tornado import HTTPStream, Link, Response
 
 
-class Summary(RequestHandler):
-    """All prices, from three pages that are fetched at once."""
+class Prices(HTTPStream):
+    """Keeps the latest prices."""
 
-    def initialize(self, service: str) -> None:
-        """Take what the application gives each handler."""
-        self.service = service
+    latest: object = "none yet"
 
-    async def get(self) -> None:
-        """Answer with the number of items and what all of them cost."""
-        stream = HTTPStream.instance()  # one for each loop: handlers share its connections
-        prices: list[int] = []
+    def begin(self) -> Link:
+        return self.get("prices", self.read, errback=self.missed)
 
-        def add(responses: list[Response]) -> None:
-            for response in responses:
-                prices.extend(item["price"] for item in response.json()["items"])
+    def read(self, response: Response) -> Link:
+        self.latest = response.raise_for_status().json()["items"]
+        return response.request, self.read, 1
 
-        pages = [f"{self.service}/prices?page={number}" for number in (1, 2, 3)]
-        try:
-            await stream.add_request(pages[0], lambda _first: Gather(pages, add), deadline=10)
-        except StreamError as error:
-            self.set_status(502)
-            self.write({"error": str(error)})
-        else:
-            self.write({"items": len(prices), "total": sum(prices)})
+    def missed(self, error: Exception) -> Link:
+        self.latest = str(error)
+        return self.get("prices", self.read, delay=1)
 
 
-async def main(port: int = 8300, service: str = "http://127.0.0.1:8200") -> None:
-    """Serve until the process is ended.
+class Latest(RequestHandler):
+    def get(self) -> None:
+        self.write({"latest": self.settings["prices"].latest})
 
-    Args:
-        port: of loopback.
-        service: URL of the service to ask.
-    """
-    Application([("/", Summary, {"service": service})]).listen(port, "127.0.0.1")
+
+async def main(port: str = "8300", service: str = "http://127.0.0.1:8200") -> None:
+    prices = Prices(base_url=service)
+    Application([("/", Latest)], prices=prices).listen(int(port), "127.0.0.1")
     print(f"serving on http://127.0.0.1:{port}", flush=True)
-    await asyncio.Event().wait()
+    await prices.serve()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2]) if len(sys.argv) == 3 else main())
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,216 @@
+"""How a program ends: signals, the grace that is left to readers, and what has failed.
+
+The first SIGINT or SIGTERM asks the program to finish, the second ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from types import FrameType
+from typing import Any, TypeVar
+
+from tornado.ioloop import IOLoop
+
+from .chain import Chain, State, is_delay
+from .eventloop import asyncio_loop_of
+
+__all__ = [
+    "GRACE",
+    "Failures",
+    "checked_grace",
+    "finish",
+    "raise_signal",
+    "run_whole",
+    "show_logs",
+    "stop_signals",
+]
+
+#: Seconds that readers under way have at most, once the program is told to end.
+GRACE = 10.0
+#: Errors that an `ExceptionGroup` holds at most; the others are counted.
+MAX_FAILURES = 20
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_T = TypeVar("_T")
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def checked_grace(grace: object) -> float:
+    """Return the seconds.
+
+    Args:
+        grace: as given.
+
+    Raises:
+        ValueError: it is no number of seconds.
+    """
+    if not is_delay(grace):
+        raise ValueError(f"grace is a number of seconds, 0 or more, not {grace!r}")
+    return float(grace)  # type: ignore[arg-type] # just checked
+
+
+@contextlib.contextmanager
+def stop_signals(
+    on_stop: Callable[[], object], *, is_caught: bool = True
+) -> Iterator[Sequence[int]]:
+    """Call a function on the running loop at the first SIGINT or SIGTERM, while in the block.
+
+    The second one raises what it raises by itself: KeyboardInterrupt, or SystemExit. The handlers
+    of before are back after the block. A signal that is ignored stays so, as nohup wants it. In
+    another thread than the main one, where Python takes no handlers, nothing is changed.
+
+    Args:
+        on_stop: takes nothing.
+        is_caught: False leaves all signals alone.
+
+    Yields:
+        The numbers of the signals that came; empty so far.
+    """
+    numbers: list[int] = []
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if numbers:
+            restore()  # whoever raises here may never come back to the block
+            raise_signal(number)
+        numbers.append(number)
+        loop.call_soon_threadsafe(on_stop)
+
+    before = _exchange_handlers(on_signal) if is_caught else {}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    try:
+        yield numbers
+    finally:
+        restore()
+
+
+def _exchange_handlers(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
+    before: dict[int, Any] = {}
+    with contextlib.suppress(ValueError):  # in another thread than the main one
+        for number in _SIGNALS:
+            old = signal.getsignal(number)
+            # None is the handler of a program that embeds Python: it could not be put back.
+            if old not in (signal.SIG_IGN, None):
+                signal.signal(number, handler)
+                before[number] = old
+    return before
+
+
+def raise_signal(number: int) -> None:
+    """Raise the exception that ends a program by this signal.
+
+    Args:
+        number: of it.
+
+    Raises:
+        KeyboardInterrupt: SIGINT.
+        SystemExit: another one, with the exit code that a shell gives it: 143 for SIGTERM.
+    """
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
+
+
+def run_whole(
+    ioloop: IOLoop, make: Callable[[], Coroutine[Any, Any, _T]], close: Callable[[], object]
+) -> _T:
+    """Run a coroutine to its end; where an exception ends the loop, like Ctrl-C, nothing is left.
+
+    Args:
+        ioloop: does not run yet.
+        make: makes the coroutine, on the loop.
+        close: ends at once what it waits for.
+    """
+    tasks: list[asyncio.Task[_T]] = []
+
+    def start() -> asyncio.Task[_T]:
+        tasks.append(asyncio.get_running_loop().create_task(make()))
+        return tasks[0]
+
+    try:
+        return ioloop.run_sync(start)  # type: ignore[no-any-return]
+    finally:
+        if tasks and not tasks[0].done():
+            close()
+            tasks[0].cancel()
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                asyncio_loop_of(ioloop).run_until_complete(tasks[0])
+
+
+async def finish(chains: Collection[Chain], grace: float) -> None:
+    """Send nothing more, and wait until the readers under way are done.
+
+    What somebody awaits, a reader with `fetch` say, is still sent.
+
+    Args:
+        chains: of a stream; changes meanwhile.
+        grace: seconds to wait at most.
+    """
+    for chain in tuple(chains):
+        if not chain.done and not chain._waiters:
+            chain.pause()
+    try:
+        await asyncio.wait_for(_readers_are_done(chains), grace)
+    except asyncio.TimeoutError:  # not the builtin one before Python 3.11
+        names = ", ".join(sorted(chain.name for chain in chains if _what_runs(chain)))
+        logging.getLogger("webqq_tornado.engine").warning(
+            "readers under way are given up after %g s: %s", grace, names
+        )
+
+
+async def _readers_are_done(chains: Collection[Chain]) -> None:
+    while busy := [future for chain in chains for future in _what_runs(chain)]:
+        await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
+        # A task is done before its chain knows that; who awaited one may go on to the next.
+        await asyncio.sleep(0)
+
+
+def _what_runs(chain: Chain) -> list[asyncio.Future[Any]]:
+    is_read = chain.state is State.READING and chain._task is not None
+    return [*(chain._waiters or ()), *([chain._task] if is_read and chain._task else ())]
+
+
+class Failures:
+    """Errors that have ended chains: the first ones, and how many there are.
+
+    Attributes:
+        errors: the first `MAX_FAILURES`.
+        count: of all.
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+        self.count = 0
+
+    def add(self, error: BaseException) -> None:
+        """Note an error; one that ends several chains counts once."""
+        if any(known is error for known in self.errors):
+            return
+        self.count += 1
+        if self.count <= MAX_FAILURES:
+            self.errors.append(error)
+
+    def raise_any(self) -> None:
+        """Raise the error, or an `ExceptionGroup` of several where Python has one."""
+        if not self.errors:
+            return
+        group: Any = getattr(builtins, "ExceptionGroup", None)  # from Python 3.11 on
+        each = [error for error in self.errors if isinstance(error, Exception)]
+        if group is None or len(each) < 2:
+            raise self.errors[0]
+        shown = "" if self.count <= MAX_FAILURES else f", of which these are the first {len(each)}"
+        raise group(f"{self.count} errors have ended chains{shown}", each)
+
+
+def show_logs() -> None:
+    """Write log lines to standard error, unless the program has its own handlers."""
+    logging.basicConfig(level=logging.INFO, format=_FORMAT)
