@@ -117,7 +117,7 @@ class Auth:
 
 
 class _Place(NamedTuple):
-    """Where a URL leads: a prefix of its text alone would be one of other hosts' URLs, too."""
+    """Origin of a URL: a prefix of its text alone would match URLs of other hosts, too."""
 
     origin: tuple[str, str, int]
     path: str

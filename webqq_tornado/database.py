@@ -72,7 +72,7 @@ class _Connection(sqlite3.Connection):
 
 #: Bytes of a file that is looked through when it is opened: 32 MiB take a twentieth of a second.
 _CHECKED = 32 * 2**20
-#: What SQLite says of a file that is none of its own, or is one no more.
+#: SQLite's messages about a file that is no database, or is one no more.
 _DAMAGE = re.compile("malformed|not a database|disk image")
 
 #: Statements that succeed though the file is locked.

@@ -449,7 +449,7 @@ async def each(
 
 
 async def _end_of(chain: Chain) -> BaseException | None:
-    """How it has ended, as a value: whoever stops early need not hear of it."""
+    """Store how the source has ended: a caller that stops early need not handle it."""
     try:
         await chain
     except (Exception, asyncio.CancelledError) as error:

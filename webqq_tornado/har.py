@@ -322,7 +322,7 @@ class HARReplay:
 
 
 class _Failure(NamedTuple):
-    """That there was no answer."""
+    """The error of a request without a response."""
 
     kind: type[StreamError]
     message: str
@@ -399,7 +399,7 @@ def _encoded(text: str, content_type: str) -> bytes:
 
 
 def _without_aborted(answers: list[Answer | _Failure]) -> list[Answer | _Failure]:
-    """Without requests that a browser has given up, where there is an answer to the same."""
+    """Drop requests that a browser has cancelled, if the same one has a response."""
     whole = [one for one in answers if isinstance(one, Answer) or one.is_ours]
     return whole or answers
 

@@ -309,7 +309,7 @@ def _close_those_of_closed_loops(kind: type[AsyncHTTPClient]) -> None:
                 client.close()
 
 
-#: What makes requests different from each other, and yet plain.
+#: Attributes in which plain requests differ.
 _OWN: dict[str, Any] = {"url": None, "_headers": None, "start_time": None}
 _PLAIN = {**vars(HTTPRequest("http://localhost")), **_OWN}
 
@@ -409,7 +409,7 @@ class _Fetch:
             app_log.error("Exception in callback %r", self._callback, exc_info=True)
 
     def abandon(self) -> None:
-        """The client is closed: whoever waits is not left waiting."""
+        """Fail the request, so that its caller does not wait for ever: the client is closed."""
         self._client.cancel(self)
         self.fail(_ClosedError(0, "the client was closed"))
 

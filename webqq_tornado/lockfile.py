@@ -30,7 +30,7 @@ _PROCESS = secrets.token_hex(8)
 _TRIES = 1000
 #: Bytes of the file at most.
 _LARGEST = 4096
-#: What file systems say that know no locks: there is nothing to hold then.
+#: Errors of file systems without locks: there is nothing to hold then.
 _UNKNOWN = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 

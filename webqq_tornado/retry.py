@@ -152,7 +152,7 @@ def retry_after(response: Response, now: float) -> float | None:
 class CircuitBreaker:
     """Stops asking a host that fails, for a while: for `HTTPStream`.
 
-    When `fail_max` requests in a row to one host (with its port) have come to nothing, the circuit
+    When `fail_max` requests in a row to one host (with its port) have failed, the circuit
     is open: further ones end at once with `CircuitOpenError`. After `reset_timeout` one is let
     through: if it comes to something the circuit is closed again, else it stays open as long again.
     Of many hosts, those that have not been asked for `reset_timeout` are forgotten.
@@ -225,7 +225,7 @@ class CircuitBreaker:
 
 
 class _Circuit:
-    """That of one host."""
+    """The breaker of one host."""
 
     def __init__(self, fail_max: int, reset_timeout: float) -> None:
         self._storage = pybreaker.CircuitMemoryStorage(pybreaker.STATE_CLOSED)

@@ -181,4 +181,4 @@ async def test_what_is_out_of_the_ordinary_is_heard_and_so_is_what_comes_after_i
         assert {type(one) for one in heard} == set(kinds)
         await bob.send(bob.find("Ann"), "after it")
         assert (await ear.next(FriendMessage)).content.text == "after it"
-        assert "given up" not in caplog.text
+        assert "dropped" not in caplog.text

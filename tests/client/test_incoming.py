@@ -376,7 +376,7 @@ async def test_a_message_that_ends_the_process_each_time_is_given_up_and_named(s
             bot.on_message(handled.note)
             await bot.client.login()
             assert await handled.next(1) == [("good", True)]
-        assert "given up: 'poison' of Ann" in caplog.text
+        assert "dropped: 'poison' of Ann" in caplog.text
         assert [entry.text for entry in store.history(town.bob)] == ["poison", "good"]
 
 
@@ -434,4 +434,4 @@ async def test_an_event_that_cannot_be_taken_is_logged_and_those_behind_it_are_h
         await client.login()
         await say(ann, "one", "two")
         assert (await ear.next(FriendMessage)).content.text == "two"
-        assert "given up: FriendMessage(" in caplog.text
+        assert "dropped: FriendMessage(" in caplog.text

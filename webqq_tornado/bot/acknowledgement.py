@@ -1,4 +1,4 @@
-"""When a message is handled: after all that it had called is done, or before that begins."""
+"""Acknowledgement of a message: after all its handlers are done, or before they begin."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ class Acknowledgement:
 
     @staticmethod
     def current() -> Acknowledgement | None:
-        """That of the message whose handler is calling; None outside of handlers."""
+        """The acknowledgement of the message whose handler is calling; None outside of handlers."""
         return _current.get()
 
     def begin(self) -> None:
-        """The middlewares and handlers are called now, by this task."""
+        """Note that this task calls the middlewares and handlers now."""
         _current.set(self)
         self._incoming.begin()
         if self._at_most_once:
             self.give()
 
     def wait_for(self, task: asyncio.Task[None], scope: Registration, *, is_apart: bool) -> None:
-        """A handler goes on.
+        """Wait for a handler that goes on.
 
         Args:
             task: of it.
@@ -76,7 +76,7 @@ class Acknowledgement:
         task.add_done_callback(end)
 
     def end(self) -> None:
-        """All handlers were called; some may go on."""
+        """Note that all handlers were called; some may go on."""
         self._has_ended = True
         if not self._apart:
             self._incoming.calm()  # those that go on wait for an answer
@@ -87,7 +87,7 @@ class Acknowledgement:
         self._is_cut_off = True
 
     def give(self) -> None:
-        """The message is handled, whatever still runs."""
+        """Acknowledge the message, whatever still runs."""
         if not self._is_given:
             self._is_given = True
             self._incoming.done()

@@ -352,7 +352,7 @@ class Bot:
     ) -> Callable[[Handler], Handler]:
         refusal = self._refusal if refusal is None else refusal
         kinds = {Kind(kind): given for kind, given in origins.items()}
-        # What is wrong with the arguments is said where they are given.
+        # Wrong arguments raise where they are given.
         rule = rule_of(print, origins=kinds, refusal=refusal, **others)
 
         def register(function: Handler) -> Handler:
@@ -554,7 +554,7 @@ class Bot:
         self._plugins.unload(name)
 
     def watch_plugins(self, seconds: float = LOOK_SECONDS) -> None:
-        """From now on, load plugins again whose files have changed.
+        """Reload plugins whose files change, from now on.
 
         Args:
             seconds: between two looks at their times.

@@ -36,7 +36,7 @@ class Answering(Host, Protocol):
 
 
 class Dispatch:
-    """Takes what clients hear to whom it concerns.
+    """Passes events and messages of clients to handlers and listeners.
 
     Args:
         bot: whose messages they are.
@@ -62,11 +62,11 @@ class Dispatch:
         self._lanes.close()
 
     def take(self, client: Account, heard: ClientEvent) -> None:
-        """A client has heard something.
+        """Pass an event of a client to the listeners.
 
         Args:
             client: which.
-            heard: what; a message comes as a incoming.
+            heard: the event; messages come by `deliver`.
         """
         if isinstance(heard, Event):
             return
@@ -83,7 +83,7 @@ class Dispatch:
     # -- events -------------------------------------------------------------------------------
 
     def _status_before(self, client: Account, heard: ClientEvent) -> Status:
-        """How a friend was; who was not told of, by the list of the login, was offline."""
+        """Former status of a friend; offline if the list of the login does not have them."""
         if isinstance(heard, StateChange) and heard.state is State.ONLINE:
             presences = client.contacts.presences
             self._statuses[client] = {uin: one.status for uin, one in presences.items()}
@@ -103,7 +103,7 @@ class Dispatch:
     # -- messages -----------------------------------------------------------------------------
 
     def deliver(self, client: Account, incoming: Incoming) -> None:
-        """A message has come to a client.
+        """Pass a message of a client to the handlers.
 
         Args:
             client: which.

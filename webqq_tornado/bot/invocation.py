@@ -28,7 +28,7 @@ BLOCKED_SECONDS = 0.25
 #: Seconds that a conversation waits for a handler before that is told.
 PATIENCE_SECONDS = 60.0
 
-#: What a handler's conversation waits for: it goes on when this is set.
+#: Event that a handler's conversation waits for: it goes on when this is set.
 _turn: ContextVar[asyncio.Event | None] = ContextVar("webqq_tornado turn", default=None)
 
 

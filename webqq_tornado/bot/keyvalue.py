@@ -11,7 +11,7 @@ __all__ = ["KeyValueStore", "MemoryValues", "Values", "checked_values"]
 
 
 class Values(Protocol):
-    """Where values are kept; `webqq_tornado.client.store.Store` is one."""
+    """Storage of values; `webqq_tornado.client.Store` is one."""
 
     def get(self, namespace: str, key: str, default: Any = None) -> Any:
         """A value, or the default."""

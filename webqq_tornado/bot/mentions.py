@@ -29,7 +29,7 @@ _UNSPACED = (
     "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u1000-\u109f\u1780-\u17d3"
 )
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
-#: What ends a name. A point or an apostrophe does only at the end of a word.
+#: End of a name. A point or an apostrophe ends one only at the end of a word.
 _END = rf"""\Z|[\s@＠﹫,:;!?，：；！？、。…\[)\]}}"”»」』】》]|[.'’](?!\w)|[{_UNSPACED}]"""
 
 
@@ -37,7 +37,7 @@ def said_to(names: Iterable[str], text: str, others: Iterable[str] = ()) -> str 
     """The words after "!" or "@name" at the start of a text; None if it is not addressed.
 
     Args:
-        names: of who may be meant, in any case; empty ones are nobody's.
+        names: that may be meant, in any case; empty ones are ignored.
         text: of the message.
         others: what the others in the conversation are called.
 

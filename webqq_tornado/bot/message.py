@@ -25,7 +25,7 @@ class Host(Protocol):
         """Ask somebody, and wait for the answer."""
 
     def name_for(self, client: Account) -> str:
-        """By which it is addressed."""
+        """The bot's name for the contacts of a client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Message:
 
     @property
     def _names(self) -> tuple[str, ...]:
-        """How people here call the bot: by its name, and by its card in the group."""
+        """Names of the bot: its own, and its card in the group."""
         group = self.group
         me = self.client.contacts.member(group.gid, self.account) if group else None
         return self.bot.name_for(self.client), me.card if me else ""
@@ -144,7 +144,7 @@ class Message:
 
     @property
     def time(self) -> int:
-        """When the server got it: Unix time in seconds."""
+        """Time of arrival at the server: Unix time in seconds."""
         return self.event.time
 
     @property
@@ -180,7 +180,7 @@ class Message:
         return is_mentioned(self._names, self.text, self._others())
 
     def reply(self, content: Content | str, *, at_sender: bool = False) -> asyncio.Future[Receipt]:
-        """Answer where it came from.
+        """Reply to the conversation of the message.
 
         Args:
             content: what.

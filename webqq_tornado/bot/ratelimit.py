@@ -1,4 +1,4 @@
-"""How often somebody may do something: a function of the time, which comes in as a number."""
+"""Rate limits of users: a function of the time, which comes in as a number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MANY = 1000
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many in so much time, which may be any stretch of that length.
+    """A number of calls in a time, in any window of that length.
 
     Args:
         count: at most so many.
@@ -119,7 +119,7 @@ class RateLimiter:
         return RateDecision(False, is_first, known.times[0] + period - now)
 
     def _forget(self, now: float) -> None:
-        """Those of whom nothing that is remembered matters any more."""
+        """Users whose records no longer matter."""
         before = now - self.rate.period
         self._users = {
             user: known

@@ -20,7 +20,7 @@ from .schedule import Scheduler
 
 __all__ = ["CallNext", "Middleware", "Registration", "Registry"]
 
-#: What a middleware gets to go on with.
+#: The function by which a middleware passes the message on.
 CallNext: TypeAlias = Callable[[Message], Awaitable[None]]
 #: An `async def` that gets each message, and what to go on with.
 Middleware: TypeAlias = Callable[[Message, CallNext], Awaitable[object]]
@@ -56,7 +56,7 @@ class Registration:
         return f"<Scope {self.name!r} {'open' if self.is_open else 'closed'}>"
 
     def open(self) -> None:
-        """From now on it is in force."""
+        """Put the registration in force."""
         self.is_open = True
         for timetable in self.timetables:
             timetable.start()

@@ -93,9 +93,9 @@ class Rule:
         command: the first word, in lower case, of what is said to the bot.
         help: what the command does, for users.
         permission: who may; None for all.
-        refusal: what is told to who may not; empty for nothing.
+        refusal: reply to senders without the permission; empty for none.
         limiter: how often each user may.
-        notice: what is told, once, to who is over it; ``{wait}`` is the number of seconds until
+        notice: reply, once, to users over the rate; ``{wait}`` is the number of seconds until
             they may again; empty for nothing.
         is_concurrent: the messages that follow do not wait for it.
     """

@@ -1,4 +1,4 @@
-"""When something is due, again and again; `Scheduler` has it done on the loop.
+"""Schedules: the times at which a function is due; `Scheduler` calls it on the loop.
 
 `Every` and `Cron` are functions of the time, which comes in as Unix time in seconds. What is
 right about daylight saving time is cronsim's, which does as Debian's cron does: a job at an hour
@@ -170,13 +170,13 @@ class Scheduler:
         self._timer: object | None = None
 
     def start(self) -> None:
-        """From now on."""
+        """Start the schedule."""
         self.stop()
         self._due = self._schedule.after(self._clock())
         self._wait()
 
     def stop(self) -> None:
-        """Not any more."""
+        """Stop the schedule."""
         timer, self._timer = self._timer, None
         if timer is not None:
             self._ioloop.remove_timeout(timer)

@@ -42,7 +42,7 @@ async def online(
 
     Args:
         who: which.
-        listens: whether messages are fetched. One that only sends leaves them to whoever does.
+        listens: whether messages are fetched. One that only sends leaves them to others.
         log_level: of lines about states and messages.
     """
     async with all_online([who], listens=listens, log_level=log_level) as found:
@@ -148,7 +148,7 @@ def _client(
 
 
 async def _log_in(who: AccountTarget, client: Client, asking: LoginPrompt) -> None:
-    """By the session that was kept, else by password, which may be asked for.
+    """Log in with the saved session, else by password, which may be prompted for.
 
     Raises:
         click.ClickException: there is no such server.

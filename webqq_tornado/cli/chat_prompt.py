@@ -43,7 +43,7 @@ HELP = (
 )
 #: Earlier messages that are shown when one turns to somebody.
 _SHOWN = 8
-#: What comes of a name or number that leads to nobody, or of asking for it.
+#: Exceptions of looking up a name or number.
 _NOBODY = (ContactError, SendError, StreamError, ProtocolError)
 _DOTS = {Status.ONLINE: ("● ", "green"), Status.OFFLINE: ("○ ", "dim")}
 

@@ -1,4 +1,4 @@
-"""How a command ends that could not do its work: errors as one line, interrupts as an exit code."""
+"""The end of a command that failed: errors as one line, interrupts as an exit code."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import NoReturn
 
 __all__ = ["INTERRUPTED", "START", "TERMINATED", "end_interrupted", "one_line", "unreachable"]
 
-#: What a shell says of a process that Ctrl-C, or SIGTERM, has ended.
+#: Exit codes of a process that Ctrl-C, or SIGTERM, has ended.
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
-#: What to do where there is no server.
+#: Remedy where there is no server.
 START = "start a server with `python -m webqq_tornado serve`, or name one with --server URL"
 
 
@@ -54,7 +54,7 @@ def unreachable(url: str, place: str, error: Exception) -> str:
     Args:
         url: of the server.
         place: that the URL is from.
-        error: what came of asking: its own URL, a query of the protocol, is no help.
+        error: of the request; its own URL, a query of the protocol, is no help.
     """
     why = getattr(error, "message", None) or str(error)
     _, _, phase = why.partition(": ")

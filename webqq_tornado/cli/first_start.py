@@ -29,7 +29,7 @@ __all__ = [
 
 #: In the state directory: the accounts and their passwords.
 ACCOUNTS_FILE = "accounts.json"
-#: What the accounts are for, and how they are called first.
+#: The accounts and their first nicks.
 _NICKS = {"bot": "Bot", "user": "You"}
 #: No letters or digits that look alike.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"

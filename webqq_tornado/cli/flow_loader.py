@@ -27,7 +27,7 @@ _OURS = (
     str(Path(importlib.__file__).resolve().parent) + os.sep,
     "<frozen importlib",
 )
-#: What becomes of words on a command line; any other annotation leaves them text.
+#: Conversions of words on a command line; any other annotation leaves them text.
 _TYPES = (bool, int, float, str, Path)
 
 

@@ -218,7 +218,7 @@ def _run(
     *,
     has_times: bool = False,
 ) -> NoReturn:
-    """Run a flow, show what came of it, and end the process.
+    """Run a flow, show its results, and end the process.
 
     Args:
         kind: of the flow.

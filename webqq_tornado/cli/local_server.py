@@ -49,7 +49,7 @@ class ServerHere(NamedTuple):
 
 
 def server_here(state_dir: Path) -> ServerHere:
-    """Where the server of a state directory runs, or that it does not.
+    """The server of a state directory: its URL, or its absence.
 
     Args:
         state_dir: its folder.
@@ -110,7 +110,7 @@ def locked_state_dir(state_dir: Path) -> LockFile:
 
 
 def write_address(state_dir: Path, url: str) -> None:
-    """Say where the server runs, to whoever looks into the folder.
+    """Write the server's URL to the folder, for other commands.
 
     Args:
         state_dir: its folder.

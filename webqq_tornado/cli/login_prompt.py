@@ -25,7 +25,7 @@ class LoginPrompt:
     All of it goes to standard error: standard output may be somebody else's input.
 
     Args:
-        folder: where pictures are saved, for who cannot see them here.
+        folder: where pictures are saved, for users who cannot see them here.
         account: whose login; 0 if the login finds out.
         opens: whether pictures are opened in a viewer as well.
         turn: held while one is asked; shared by all that ask at the same terminal.

@@ -27,7 +27,7 @@ def allow_many_connections() -> None:
     """Let the process open as many files as the system allows it.
 
     Most systems begin with 1,024, and a client that polls keeps one or two open. Without any
-    left a server can neither answer nor get rid of who knocks: it goes round at full speed.
+    left a server can neither answer nor refuse a client: it spins at full speed.
     """
     if resource is None:
         return

@@ -1,4 +1,4 @@
-"""Where a password comes from."""
+"""Sources of a password: a file, the environment, the terminal."""
 
 from __future__ import annotations
 

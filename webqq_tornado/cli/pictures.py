@@ -19,7 +19,7 @@ __all__ = ["captcha_text", "check_picture", "qr_modules", "qr_number", "qr_text"
 _MARGIN = 2
 #: Dark on light whatever the terminal's colours are: inverted codes are not read by all.
 _CODE = Style(color=Color.from_rgb(0, 0, 0), bgcolor=Color.from_rgb(255, 255, 255))
-#: What may come as a picture: some of Pillow's other formats start programs (EPS: Ghostscript).
+#: Formats of pictures: some of Pillow's other formats start programs (EPS: Ghostscript).
 _FORMATS = ("PNG", "JPEG", "GIF")
 #: Bytes of a picture, and pixels of either side: the largest QR code there is, at 16 a module.
 _MOST_BYTES, _MOST_PIXELS = 1024 * 1024, 3000

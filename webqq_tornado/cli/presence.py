@@ -137,7 +137,7 @@ class Presence:
             returning.cancel()
 
     async def _log_in(self) -> None:
-        """By what the client has, else by a password that is asked for."""
+        """Log in with the client's own session or password, else prompt for a password."""
         try:
             await self._client.login()
         except (PasswordNeeded, WrongPassword) as error:

@@ -1,4 +1,4 @@
-"""Where the results of a flow go: to the terminal or pipe, or to a file; as text, or as JSON."""
+"""Output of a flow's results: to the terminal, a pipe or a file; as text or JSON."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Results(contextlib.AbstractContextManager["Results"]):
         click.echo(line_of(item, is_ascii=is_ascii), file=self._file)
 
     def report(self, report: Report) -> None:
-        """Show what came of it."""
+        """Show the results."""
         if self._is_json:
             for values in report.values:
                 self.record({"event": "end", **values})

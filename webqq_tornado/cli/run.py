@@ -59,7 +59,7 @@ class Outcome(NamedTuple):
 
     @property
     def exit_code(self) -> int:
-        """Of the command."""
+        """Exit code of the command."""
         if self.number:
             return 128 + self.number
         return 0 if self.flow.first_error is None else 1

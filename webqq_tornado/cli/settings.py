@@ -121,7 +121,7 @@ class AccountTable(NamedTuple):
     """One of the tables [[accounts]] in a TOML file; its fields are the keys.
 
     Args:
-        account: QQ number; 0 for whoever scans the QR code.
+        account: QQ number; 0 for the account that scans the QR code.
         server: as the setting; None takes that.
         password: of the account.
         password_file: as the setting.

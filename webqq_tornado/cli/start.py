@@ -48,7 +48,7 @@ FIRST_PORT = 8100
 
 
 class ServerOptions(NamedTuple):
-    """How to start a server.
+    """Options of a server.
 
     Args:
         port: None takes 8100 or the next free one.
@@ -90,7 +90,7 @@ async def chat_here(options: ServerOptions, wanted: BotOptions, screen: Screen) 
     async with running(options) as server:
         home = household(server.storage, options.state_dir)
         stream, store = HTTPStream(), Store(options.state_dir / _HERE / "client.db")
-        # What the user says and hears stands at the prompt already.
+        # The prompt shows the user's own messages already.
         client = _client_of(home.bot, server, stream, store, name="bot", log_level=logging.INFO)
         user = _client_of(home.user, server, stream, store, log_level=logging.DEBUG)
         bot = _bot(client, home.bot.nick, wanted.of(home.user.account))

@@ -47,14 +47,14 @@ def is_of_output(error: OSError) -> bool:
     """Return True if an error is most likely about standard output: it names no file.
 
     Args:
-        error: raised by whoever has printed something.
+        error: raised by printing.
     """
     if error.filename is not None or error.errno not in _UNWRITABLE:
         return False
     return error.errno != errno.EPIPE or not has_reader(sys.stdout)
 
 
-#: What a pipe that nobody reads, or a disk, says to who writes.
+#: Errors of writing to a pipe without a reader, or to a disk.
 _UNWRITABLE = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 

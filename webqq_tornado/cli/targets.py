@@ -50,7 +50,7 @@ class AccountTarget(NamedTuple):
 
     Args:
         url: of the server.
-        account: QQ number; 0 for whoever scans the QR code.
+        account: QQ number; 0 for the account that scans the QR code.
         dialect: by which it logs in.
         folder: of its session and its messages.
         password: if it was given, or is known here.
@@ -74,7 +74,7 @@ class AccountTarget(NamedTuple):
 
     @property
     def session_file(self) -> Path:
-        """Where its session is kept."""
+        """Path of its saved session."""
         return session_file(self.folder, self.account, self.dialect)
 
     def check_server(self) -> None:
@@ -91,7 +91,7 @@ class AccountTarget(NamedTuple):
 
 
 def session_file(folder: Path, account: int, dialect: Dialect) -> Path:
-    """Where the session of an account is kept."""
+    """Path of an account's saved session."""
     return folder / f"{account or 'scanned'}.{dialect.name}.session"
 
 
@@ -117,7 +117,7 @@ def account_and_screen(
 
 
 def complete_names(context: click.Context, _param: click.Parameter, typed: str) -> list[str]:
-    """For the shell: names of those one has written with."""
+    """Complete names in the shell: contacts that the history has messages with."""
     try:
         who = who_is_meant(context, **{name: context.params.get(name) for name in _MEANT})
         file = who.folder / "client.db"
@@ -192,7 +192,7 @@ def _who(table: AccountTable, server: str | None, state_dir: Path, *, opens: boo
             why = f"{here.absence}, and g" if here.absence and not given else "g"
             raise click.UsageError(f"{why}ive --account N: the QQ number to log in with at {url}")
         account = known["user"].account
-    if here.absence and given:  # whoever is there is not our server
+    if here.absence and given:  # another program than our server
         known = {}
     kept = {login.account: login.password for login in known.values()}
     # A file that was given is meant, also for an account whose password we know.

@@ -66,7 +66,7 @@ class Client:
 
     Args:
         stream: carries all its chains; several clients may share one.
-        account: QQ number; with SmartQQ 0 is whoever scans the QR code.
+        account: QQ number; with SmartQQ 0 is the account that scans the QR code.
         password: its password; SmartQQ has none.
         endpoints: the server; Tencent's own addresses by default (they are gone).
         dialect: `WEBQQ3`, which logs in by password, or `SMARTQQ`, by QR code.
@@ -165,12 +165,12 @@ class Client:
 
     @property
     def friends(self) -> Mapping[int, Friend]:
-        """By uin, a number that means nothing in another session."""
+        """Friends by uin, a number that means nothing in another session."""
         return self.contacts.friends
 
     @property
     def groups(self) -> Mapping[int, Group]:
-        """By gid, of which the same is true."""
+        """Groups by gid, of which the same is true."""
         return self.contacts.groups
 
     def find(self, name: str) -> Contact | None:
@@ -214,7 +214,7 @@ class Client:
         return len(self._post)
 
     async def flush(self) -> None:
-        """Wait until nothing is in the outbox, be it delivered or given up."""
+        """Wait until the outbox is empty: each message was delivered or has failed."""
         while receipts := self._post.receipts:
             await asyncio.wait(receipts)
 
@@ -250,7 +250,7 @@ class Client:
         """Have a function called with each `StateChange` and each event of the server.
 
         It hears a message once, whatever happens then; see `on_incoming`. What came in before
-        anybody listened is told to who listens first.
+        the first listener was added is delivered to it.
 
         Args:
             listener: gets them one by one; may be `async def`, then nothing waits until it is
@@ -304,7 +304,7 @@ class Client:
         try:
             await self._ready
         except asyncio.CancelledError:
-            self._end(State.OFFLINE, "the login was given up")
+            self._end(State.OFFLINE, "the login was cancelled")
             raise
         finally:
             self._ready = None
@@ -330,7 +330,7 @@ class Client:
             self._identity.cookiejar.clear()
 
     async def set_status(self, status: Status) -> None:
-        """Be online, away, busy, hidden ... to others.
+        """Set the account's status: online, away, busy, hidden ...
 
         Args:
             status: the new one.
@@ -387,7 +387,7 @@ class Client:
         return receipt
 
     def sender_name(self, message: AnyMessage) -> str:
-        """Return the name of who wrote a message: mark, card or nick.
+        """Return the name of a message's author: mark, card or nick.
 
         Args:
             message: as listeners get it.
@@ -502,7 +502,7 @@ class Client:
         return self.fetch(self._on_first_contacts).first()
 
     def _claim(self) -> None:
-        """Be the only program that listens for the account, as soon as it is known whose."""
+        """Claim the account for this program, as soon as its number is known."""
         if self.listens and self.store is not None and self.account:
             self.store.claim(self.account, self.endpoints.d)
 
@@ -527,7 +527,7 @@ class Client:
         self._upkeep.start()
 
     def on_no_login(self, error: Exception) -> Link:
-        """Report a failed login to whoever awaits the first one; later ones are tried again.
+        """Fail the first login with the error; later ones are tried again.
 
         Args:
             error: of the login.
@@ -649,7 +649,7 @@ class Client:
         try:
             self._take(event)
         except Exception:
-            logger.exception("%s: given up: %r", self.name, event)
+            logger.exception("%s: dropped: %r", self.name, event)
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Kicked):
@@ -667,7 +667,7 @@ class Client:
         self._tell(event)
 
     def _take_message(self, message: AnyMessage) -> None:
-        # Without a consumer whoever listens has handled it; if nobody does, it waits for one.
+        # Without a consumer the listeners have handled it; without those it waits for one.
         is_awaited = self._incoming.has_consumers or not self._listeners
         is_to_handle = is_awaited and not self.is_own(message)
         mark = self._inbox.take(message, is_to_handle=is_to_handle)

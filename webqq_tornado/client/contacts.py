@@ -67,9 +67,9 @@ class Stranger:
         return self.nick or str(self.account or self.uin)
 
 
-#: Whom one can write to.
+#: Recipients of messages.
 Contact: TypeAlias = Friend | Group | Discussion | Stranger
-#: What they write.
+#: Messages of contacts.
 Message: TypeAlias = FriendMessage | GroupMessage | DiscussionMessage | SessionMessage
 
 _KINDS: dict[type, Kind] = {
@@ -137,7 +137,7 @@ class Contacts:
     # -- by name ------------------------------------------------------------------------------
 
     def find(self, name: str) -> Contact | None:
-        """The one that a user means; None if that is nobody, or may be several.
+        """The contact that a name means; None for no contact or several.
 
         Args:
             name: as for `candidates`.
@@ -146,7 +146,7 @@ class Contacts:
         return found[0] if len(found) == 1 else None
 
     def candidates(self, name: str) -> list[Contact]:
-        """All whom a user may mean.
+        """All contacts that a name may mean.
 
         Digits are a QQ number, or a group's, before they are anybody's name; while there are
         contacts whose numbers nobody has asked for, they are only that (see `Client.resolve`,
@@ -346,12 +346,12 @@ class Contacts:
     # -- who is online ------------------------------------------------------------------------
 
     def status_of(self, friend: Friend) -> Status:
-        """How a friend is to be reached now."""
+        """Present status of a friend."""
         presence = self.presences.get(friend.uin)
         return presence.status if presence else Status.OFFLINE
 
     def note(self, change: StatusChange) -> None:
-        """A friend came, went or changed status."""
+        """Update the status of a friend."""
         if change.status is Status.OFFLINE:
             self.presences.pop(change.uin, None)
         else:

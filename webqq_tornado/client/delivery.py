@@ -45,7 +45,7 @@ class Delivery:
 
     @property
     def receipts(self) -> set[asyncio.Future[Receipt]]:
-        """Of all that waits."""
+        """Receipts of all waiting messages."""
         outboxes = (*self._found.values(), *self._lost)
         return {receipt for outbox in outboxes for receipt in outbox.receipts}
 

@@ -68,16 +68,16 @@ class Directory:
 
     @property
     def contacts(self) -> Contacts:
-        """As of the last fetch."""
+        """Contacts of the last fetch."""
         return self._now.contacts
 
     @property
     def mark(self) -> str:
-        """The same for the same session, and no secret."""
+        """A mark of the session: the same in all of it, and no secret."""
         return self._now.mark
 
     def update(self, contacts: Contacts, session: Session) -> None:
-        """These are the contacts now.
+        """Replace the contacts.
 
         Args:
             contacts: as they were fetched.
@@ -123,7 +123,7 @@ class Directory:
     # -- from a contact to its number ---------------------------------------------------------
 
     def learn(self, kind: Kind, uin: int, number: int) -> None:
-        """The server has said which number somebody, or a group, has.
+        """Store the number of a person or group, as the server has sent it.
 
         Args:
             kind: which of them; strangers are persons, so friends.

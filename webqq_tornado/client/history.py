@@ -33,8 +33,8 @@ class Entry(NamedTuple):
         kind: of the conversation.
         number: of the friend, stranger or group; 0 if not known.
         name: of the conversation, as it is called now.
-        sender: name of who wrote, as it was then.
-        sender_number: QQ number of who wrote; 0 if not known.
+        sender: name of the author, as it was then.
+        sender_number: QQ number of the author; 0 if not known.
         is_own: whether the account itself wrote, here or elsewhere.
         time: Unix time in seconds.
         content: what.

@@ -45,7 +45,7 @@ class Receiver(Protocol):
 
     @property
     def contacts(self) -> Contacts:
-        """As of the last fetch."""
+        """Contacts of the last fetch."""
 
     def add_chain(self, first: Next, name: str, errback: Errback | None = None) -> Chain:
         """Start a chain in the account's name."""

@@ -5,7 +5,7 @@ What is not done when the process ends is on record, and the next process hands 
 `again`. So it does with what was heard while nobody listened.
 
 What ends the process each time must not do so for ever: a message whose handling was begun
-`MAX_TRIES` times is given up. To know which one it was, those that were begun are handed out one
+`MAX_TRIES` times is dropped. To know which one it was, those that were begun are handed out one
 by one, before all others; whatever comes in meanwhile waits for them.
 """
 
@@ -79,7 +79,7 @@ class IncomingMessage:
         again: whether an earlier process had it and was not done with it.
         tries: how often its handling was begun.
         contact: its conversation, if the message alone does not lead there.
-        sender: name of who wrote, likewise.
+        sender: name of the author, likewise.
 
     Attributes:
         message: as above.
@@ -328,7 +328,7 @@ class IncomingQueue:
     def _log_given_up(self, stored: Unhandled, what: str, why: str) -> None:
         self._client.records.handled(stored.mark)
         logger.error(
-            "%s: given up: %s, in the conversation with %s: %s; it is in the history",
+            "%s: dropped: %s, in the conversation with %s: %s; it is in the history",
             *(self._client.name, what, stored.address.name, why),
         )
 

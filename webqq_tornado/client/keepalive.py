@@ -41,7 +41,7 @@ class OnlineClient(Protocol):
         """A fetch of the contacts in the open session."""
 
     def know(self, contacts: Contacts) -> None:
-        """These are the contacts now."""
+        """Replace the contacts."""
 
     def check_poll(self) -> None:
         """The server could not be reached for a while."""

@@ -65,7 +65,7 @@ class Listeners:
         """Call all of them.
 
         Args:
-            name: of who tells, for log lines.
+            name: of the client, for log lines.
             event: their argument.
         """
         for function in tuple(self._functions):

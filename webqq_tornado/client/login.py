@@ -52,7 +52,7 @@ OnQR: TypeAlias = Callable[[bytes], object]
 
 #: Seconds between two looks at a QR code (the clients: 1 to 3).
 QR_SECONDS = 2.0
-#: Wrong answers to captchas after which one gives up.
+#: Wrong answers to captchas after which the login fails.
 CAPTCHA_TRIES = 5
 #: Times that the verify code which check has given may be used up.
 STALE_CODES = 3
@@ -259,7 +259,7 @@ class QRLogin(Login):
     """A login of SmartQQ.
 
     Args:
-        account: QQ number, if nobody else may scan the code; 0 for whoever does.
+        account: QQ number that has to scan the code; 0 for any.
         endpoints: the server.
         on_qr: shows the QR code's picture; called again with a new one when it has expired.
         options: see `Login`.
@@ -388,7 +388,7 @@ class QRLogin(Login):
 
 
 def resuming(request: Request) -> Request:
-    """The login2 of who was online in that session until now.
+    """The login2 of an account that was online in that session until now.
 
     Args:
         request: login2 with its psessionid.

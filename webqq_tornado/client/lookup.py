@@ -23,7 +23,7 @@ class Account(Protocol):
 
     @property
     def contacts(self) -> Contacts:
-        """As of the last fetch."""
+        """Contacts of the last fetch."""
 
     async def number_of(self, contact: Contact) -> int:
         """The number of a contact; 0 where the server does not tell."""

@@ -77,7 +77,7 @@ class PendingMessage:
         self.put_off_at: float | None = None  # time.monotonic() of the first "not now"
 
     def resolve(self, outcome: Receipt | SendError) -> None:
-        """Tell who waits."""
+        """Set the result of the receipt."""
         if self.receipt.done():
             return
         if isinstance(outcome, SendError):
@@ -147,7 +147,7 @@ class Outbox:
 
     @property
     def receipts(self) -> list[asyncio.Future[Receipt]]:
-        """Of what waits, in order."""
+        """Receipts of the waiting messages, in order."""
         return [slip.receipt for slip in self._waiting]
 
     def add(self, slips: Sequence[PendingMessage]) -> None:
@@ -310,7 +310,7 @@ class Outbox:
             slip.resolve(Receipt(self.contact, slip.pieces, time.time()))
 
     def _lose(self, reply: SendReply, why: str) -> None:
-        """Of a message that the server refuses in every session, one is rid in the end."""
+        """Log in again after a refusal; a message that is refused in every session fails."""
         self._chain = None
         self._count(why)
         self._client.lose_session(
@@ -331,7 +331,7 @@ class Outbox:
         self._had_trouble |= isinstance(error, StreamError)
         slip = self._waiting[0]
         if slip.tries < RESENDS or slip.logins == LOGINS:
-            # Who has waited in vain has waited long enough.
+            # A message that has waited in vain has waited long enough.
             return self._again(str(error), 0 if isinstance(error, TimeoutError) else PAUSE)
         slip.tries, slip.logins = 0, slip.logins + 1
         self._chain = None

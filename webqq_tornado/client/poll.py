@@ -64,7 +64,7 @@ class Poller(Protocol):
     session: Session | None
 
     def take(self, event: Event) -> None:
-        """Tell an event to who listens."""
+        """Pass an event to the listeners."""
 
     def is_from_stranger(self, event: Event) -> bool:
         """Return True for an author who is not in the contacts, but may be after a fetch."""
@@ -73,7 +73,7 @@ class Poller(Protocol):
         """A fetch of the contacts in the open session."""
 
     def know(self, contacts: Contacts) -> None:
-        """These are the contacts now."""
+        """Replace the contacts."""
 
     def stay_online(self) -> None:
         """The session works."""

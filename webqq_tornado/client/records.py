@@ -65,7 +65,7 @@ class Records(Protocol):
         """The handling of a message begins."""
 
     def handled(self, mark: bytes) -> None:
-        """A message is handled, or given up."""
+        """Remove a message that was handled or dropped."""
 
 
 class StoredRecords:
@@ -131,7 +131,7 @@ class StoredRecords:
         try:
             self._store.drop(letter.id)
         except sqlite3.Error as error:
-            self._complain(f"that a message to {letter.address.name} was given up", error)
+            self._complain(f"that a message to {letter.address.name} was dropped", error)
 
     def receive(self, mark: bytes, entry: Entry, address: Address, message: str = "") -> bool:
         """See `Store.receive`."""

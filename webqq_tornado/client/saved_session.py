@@ -17,7 +17,7 @@ __all__ = ["SavedSession"]
 logger = logging.getLogger("webqq_tornado.webqq")
 
 
-#: What comes of JSON that is none, or has other values than ours.
+#: Exceptions for JSON that is damaged, or has other values than ours.
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 

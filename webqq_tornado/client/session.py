@@ -1,4 +1,4 @@
-"""How an account gets its session, keeps it in a file, takes it up again and gives it up."""
+"""The session of an account: opened, saved to a file, resumed and closed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NONE = Secret()
 _PAUSES = wait_exponential(0.25, 30, 1.15) + wait_random_exponential(0.25, 30, 1.15)
 #: A session that was online for so many seconds works: its loss is the first trouble again.
 _STEADY = 10.0
-#: A try that nobody answers is given up after a third of the outage so far, but not before so
+#: A try without a response fails after a third of the outage so far, but not before so
 #: many seconds: one that is under way when the network is back costs no more than that. Of
 #: the requests after the first, which was answered, each has at least so many.
 _PATIENCE, _LATER_PATIENCE = 3.0, 10.0
@@ -250,14 +250,14 @@ class SessionKeeper:
             logger.warning("%s: the session cannot be kept: %s", client.name, reason(error))
 
     def give_up_session(self) -> None:
-        """The server has ended it: a later login is to open another one, by the cookies."""
+        """Drop a session that the server has ended: the next login opens another by cookies."""
         client = self._client
         if client.session is not None:
             client.session = replace(client.session, psessionid=Secret())
             self.keep()
 
     def forget(self) -> None:
-        """The session is given up, and what was kept of it."""
+        """Forget the session, and delete its file."""
         client = self._client
         if client.session_file is not None:
             try:
@@ -268,7 +268,7 @@ class SessionKeeper:
             client.store.forget_session(client.account)
 
     def renew_ptwebqq(self, ptwebqq: Secret) -> None:
-        """The server has changed that cookie."""
+        """Replace the cookie by the server's new one."""
         for cookie in [cookie for cookie in self._cookies if cookie.name == "ptwebqq"]:
             cookie.value = str(ptwebqq)
             self._cookies.set_cookie(cookie)

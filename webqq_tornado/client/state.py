@@ -53,5 +53,5 @@ class StateChange(NamedTuple):
     reason: str = ""
 
 
-#: What listeners hear.
+#: Events that listeners receive.
 ClientEvent: TypeAlias = "StateChange | Event"

@@ -8,7 +8,7 @@
 - *party*: whom an account talks to; the cache of QQ numbers is in it.
 - *values*: of plugins. *session*: of an account, so that it need not log in again.
 
-Whoever reads the file can go on with the sessions in it: it has mode 0600.
+A reader of the file can resume the sessions in it: it has mode 0600.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _MIGRATIONS = (
     """,
 )
 
-#: What refers to a row of *party*.
+#: Columns that refer to a row of *party*.
 _REFERENCES = (
     *(("outbox", "party"), ("history", "party"), ("unhandled", "party"), ("party", "origin")),
 )
@@ -86,9 +86,9 @@ _REFERENCES = (
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
-#: What comes of values that are not of ours.
+#: Exceptions for values that are not ours.
 _DAMAGE = (ValueError, TypeError, RecursionError)
-#: What one can do where the file cannot be used.
+#: Remedy where the file cannot be used.
 _REMEDY = "name another file"
 
 
@@ -175,7 +175,7 @@ class Store:
 
         Args:
             account: whose messages are fetched from now on.
-            url: of its server, for whoever comes second.
+            url: of its server, shown to a second program.
 
         Raises:
             StoreError: another process listens for it; says which, and what to do.
@@ -335,7 +335,7 @@ class Store:
         )
 
     def handled(self, account: int, mark: bytes) -> None:
-        """A message is handled, or given up.
+        """Remove a message that was handled or dropped.
 
         Args:
             account: to which it came.
@@ -344,7 +344,7 @@ class Store:
         self._db.execute("DELETE FROM unhandled WHERE account = ? AND mark = ?", (account, mark))
 
     def _forget_marks(self) -> None:
-        """Of each account, all but the latest."""
+        """Delete all marks of each account but the latest."""
         self._db.execute(
             "DELETE FROM seen WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER"
             " (PARTITION BY account ORDER BY id DESC) AS age FROM seen) WHERE age > ?)",
@@ -489,7 +489,7 @@ class Store:
         return row
 
     def _row_of(self, account: int, address: Address, uin: int) -> int | None:
-        """By number of the session; else by QQ number; else by a name that nobody else has."""
+        """Find a party by uin in the session, else by QQ number, else by a unique name."""
         conditions: list[tuple[str, tuple[object, ...]]] = [
             ("session <> '' AND session = ? AND uin = ?", (address.session, uin)),
             ("number > 0 AND number = ?", (_fitting(address.number),)),

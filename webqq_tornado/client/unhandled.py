@@ -45,7 +45,7 @@ def as_text(message: Message, sender: str, session: str) -> str:
 
     Args:
         message: as it came.
-        sender: name of who wrote.
+        sender: name of the author.
         session: mark of the session in which its uins hold.
     """
     names = [field.name for field in fields(message) if field.name != "content"]
@@ -62,7 +62,7 @@ def as_text(message: Message, sender: str, session: str) -> str:
 def message_in(
     stored: Unhandled, contacts: Contacts, session: str, contact: Contact
 ) -> tuple[Message, str]:
-    """A message with the uins of the present session, and the name of who wrote it.
+    """A message with the uins of the present session, and the name of its author.
 
     Args:
         stored: the message.
@@ -86,7 +86,7 @@ def message_in(
 
 
 def _moved(message: Message, contacts: Contacts, sender: str, contact: Contact) -> Message:
-    """With present uins; 0 for who is not found: an old one may be somebody else's now."""
+    """Replace the uins by present ones; 0 if not found: an old one may be another contact's now."""
     match message, contact:
         case GroupMessage(), Group():
             uin = _member(contacts, contact, sender)

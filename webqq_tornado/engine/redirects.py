@@ -140,7 +140,7 @@ class Redirects:
 
 
 def leads_on(chain: Chain, response: Response, defaults: Mapping[str, Any]) -> bool:
-    """Whether the response to a chain's request is a redirect that it wants followed.
+    """Return True if the response to a chain's request is a redirect that it wants followed.
 
     Args:
         chain: whose request it was.

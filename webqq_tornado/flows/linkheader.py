@@ -68,13 +68,13 @@ def _links_in(text: str) -> list[HeaderLink]:
 
 
 def _after(pattern: re.Pattern[str], text: str, position: int) -> int:
-    """Where the text goes on behind a pattern that may match nothing."""
+    """Position after a pattern, which may match nothing."""
     match = pattern.match(text, position)
     return match.end() if match else position
 
 
 def _parameters(text: str, position: int) -> tuple[dict[str, str], int]:
-    """Of each name the first, as the standard wants it, and where they end."""
+    """The first parameter of each name, as the standard asks, and the position after them."""
     found: dict[str, str] = {}
     while (parameter := _PARAMETER.match(text, position)) is not None:
         name, quoted, token = parameter.groups()

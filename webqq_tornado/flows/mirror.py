@@ -35,13 +35,13 @@ _NOT_MODIFIED, _NOT_SATISFIABLE = 304, 416
 class Mirror(Flow):
     """Copies of files in a folder, by host and path.
 
-    A copy that is there is asked for with `If-Modified-Since`; one that broke off is gone on with.
+    A copy that is there is asked for with `If-Modified-Since`; interrupted downloads resume.
 
     Args:
         urls: of the files.
         folder: where the copies go.
         per_host: files at once from one host.
-        timeout: seconds without a byte after which a file is given up; None: 60.
+        timeout: seconds without a byte after which a download fails; None: 60.
         arguments: of `Flow`.
 
     Attributes:
@@ -135,7 +135,7 @@ class Mirror(Flow):
         self.tell(f"missed {shown}: {why}", event="missed", url=shown, cause=why)
 
     def describe(self) -> str:
-        """How much has come."""
+        """Bytes received so far."""
         megabytes = self.received / 1e6
         return f"Mirror: {megabytes:,.1f} MB, {len(self.missed)} missed"
 
@@ -149,7 +149,7 @@ class Mirror(Flow):
 
 
 def path_of(url: str) -> Path:
-    """Where the copy of a URL goes, below the folder: never above it.
+    """Path of a URL's copy, inside the folder.
 
     Args:
         url: absolute.

@@ -33,7 +33,7 @@ __all__ = ["Sync"]
 
 
 class _Mark(NamedTuple):
-    """Where a sync goes on that was interrupted.
+    """The point at which an interrupted sync resumes.
 
     Args:
         of: its first URL and its two keys.
@@ -130,7 +130,7 @@ class Sync(Flow):
         return [self._first.url, self._items, self._following]
 
     def _mark(self) -> _Mark | None:
-        """Where an earlier sync of the same list was interrupted."""
+        """The point at which an earlier sync of the same list was interrupted."""
         if self._bookmark is None:
             return None
         try:

@@ -272,7 +272,7 @@ def _application(server: WebQQServer) -> Application:
     )
 
 
-#: What is asked for on the way in, besides the exchanges of the protocol.
+#: Pages that browsers load while signing in, besides the exchanges of the protocol.
 _WAY_IN: tuple[tuple[str, type[Handler]], ...] = (
     (r"/check_sig", signin.CheckSigHandler),
     (r"/pt4_auth", signin.Pt4AuthHandler),

@@ -229,7 +229,7 @@ class Authenticator:
         Args:
             account: QQ number.
             password: from now on.
-            place: of who changes it.
+            place: that the change comes from.
 
         Raises:
             ValueError: it is empty.

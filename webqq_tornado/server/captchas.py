@@ -26,7 +26,7 @@ class Captcha(NamedTuple):
     """A picture to be read.
 
     Args:
-        session: cookie verifysession of who reads it.
+        session: cookie verifysession of its reader.
         picture: a JPEG.
     """
 

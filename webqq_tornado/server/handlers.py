@@ -125,7 +125,7 @@ class Handler(RequestHandler):
             stream.close()
 
     def compute_etag(self) -> None:
-        """None: the historical server had no ETag, and 304 is no answer to who asks what is new."""
+        """None: the historical server had no ETag, and 304 does not answer a poll."""
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Say that it may work later (503), where only a disk or another program is in the way."""
@@ -215,7 +215,7 @@ class Handler(RequestHandler):
 
     @property
     def place(self) -> Place:
-        """Where the request comes from: its address, and the device of the last login there."""
+        """Origin of the request: its address, and the device of the last login there."""
         return Place(self.request.remote_ip or "", self.get_cookie("ptcz", "") or "")
 
     def set_account_cookies(self, account: int, nick: str, ptwebqq: str, device: str) -> None:
@@ -249,7 +249,7 @@ class Handler(RequestHandler):
             self.set_domain_cookie(name, value, "ptlogin2.qq.com")
 
     def address_of(self, host: str, path: str, *, is_plain: bool = False) -> str:
-        """The address of a historical host, or the bare address for who came by that.
+        """The address of a historical host, or the bare address for a client that used it.
 
         Args:
             host: historical.
@@ -398,7 +398,7 @@ class ExchangeHandler(Handler):
         return bool(referer) and self.server.serves(referer)
 
 
-#: What a host says to a request that it cannot read, where it is no JSON.
+#: A host's response to a request that it cannot parse, where it is no JSON.
 _BAD_REQUESTS = {"ssl": build_login(login_refusal(LoginResult.BAD_PARAMETER))}
 #: Hosts that take a GET for a POST, and the reverse: Mojo-Webqq 2018 asked for the groups by a
 #: GET with ``r``, a bot in Go of 2017 for its profile by a POST.

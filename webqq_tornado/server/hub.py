@@ -39,7 +39,7 @@ _LOAD = 100
 MAX_TEXT = 4096
 #: Characters of all of it as JSON, with fonts and pictures; of a text's byte there are 6 at most.
 MAX_WRITTEN = 8 * MAX_TEXT
-#: client_type of who is online with this server: 41 is a web client.
+#: client_type of accounts that are online with this server: 41 is a web client.
 WEB_CLIENT = 41
 #: Tencent's words, captures of 2013.
 _KICKED = "您的账号在另一地点登录，您已被迫下线。如有疑问，请登录 safe.qq.com 了解更多。"
@@ -188,7 +188,7 @@ class Hub:
         self._announce(session.account)
 
     def status_of(self, account: int) -> Status:
-        """How others see an account."""
+        """Status of an account, as others see it."""
         session = self._by_account.get(account)
         if session is not None:
             return Status.OFFLINE if session.status is Status.HIDDEN else session.status
@@ -306,7 +306,7 @@ class Hub:
     def take_back(self, session: PollSession) -> None:
         """The client takes its session up again: it may have died with the last answer.
 
-        A poll that is held is one that its client has given up: nothing more goes into it.
+        The client has dropped the poll that is held: nothing more goes into it.
         """
         session.take_back()
         session.turn = None

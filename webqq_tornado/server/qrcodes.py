@@ -59,14 +59,14 @@ class QRCode(NamedTuple):
         """Return True if the viewer has the program's address, or has scanned the code.
 
         Args:
-            address: of who looks.
+            address: of the viewer.
             browser: session of their page.
         """
         return self.address == address or browser in self.scanned_by
 
     @property
     def seconds_left(self) -> float:
-        """For which it is good still."""
+        """Seconds until the code expires."""
         return max(0.0, self.expires - asyncio.get_running_loop().time())
 
     def __repr__(self) -> str:
@@ -90,7 +90,7 @@ class QRCodes:
         """A code for a client.
 
         Args:
-            address: of the client, for who is asked to confirm it.
+            address: of the client, shown to the user who confirms it.
             program: what it calls itself, the same.
         """
         expires = asyncio.get_running_loop().time() + self.seconds

@@ -1,4 +1,4 @@
-"""How often anybody may do what costs others something: by account, and by address.
+"""Quotas of actions that cost others something: by account, and by address.
 
 A quota lets a burst pass and then one each so many seconds. It is the virtual scheduling algorithm
 of a leaky bucket (GCRA; ITU-T I.371, appendix I): all that is kept of somebody is the time at which
@@ -22,7 +22,7 @@ _MOST_KNOWN = 50_000
 
 
 class Rate(NamedTuple):
-    """So many at once, and then one each so many seconds.
+    """A rate: so many at once, and then one each so many seconds.
 
     Args:
         burst: that may come at once.
@@ -34,7 +34,7 @@ class Rate(NamedTuple):
 
 
 class Quota(NamedTuple):
-    """How often something may be done.
+    """The quota of one action.
 
     Args:
         by_account: by one account; None: by any.

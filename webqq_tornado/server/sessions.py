@@ -145,32 +145,32 @@ class PollSession:
     def meaning_of(self, made: int, kind: str) -> int:
         """The account ("person"), group ("group", "code") or "discussion" that is meant.
 
-        Any number means something: whoever asks looks whether that is there.
+        Any number means something: the caller checks that it exists.
         """
         return self._uins.meant_by(made, kind)
 
     # -- what it is to be told ----------------------------------------------------------------
 
     def tell(self, event: Event) -> None:
-        """Tell it of an event with the next answer, if it knows such events."""
+        """Queue an event for the next response, if the client understands it."""
         if self.quirks.knows(event):
             self._events.append(event)
             self.wake()
 
     def take_message(self, message: StoredMessage) -> None:
-        """A message for it was stored."""
+        """Queue a message that was stored for the session."""
         if not self._is_behind:
             self._pending.append(message)
             self._is_behind = len(self._pending) >= _MOST_PENDING
         self.wake()
 
     def wake(self) -> None:
-        """There is something new: a poll that is held looks for it."""
+        """Wake the poll that is held: there are news."""
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
     async def wait(self, deadline: float) -> None:
-        """Until there may be something new, or the loop's time is `deadline`."""
+        """Wait for news, or until the loop's time is `deadline`."""
         loop = asyncio.get_running_loop()
         news = self._news = loop.create_future()
         timer = loop.call_at(deadline, self.wake)
@@ -202,7 +202,7 @@ class PollSession:
         return events, messages
 
     def tell_end(self, turn: PendingPoll) -> None:
-        """The next answer says that the session is over.
+        """Note that the next response ends the session.
 
         Args:
             turn: the poll that is answered so.
@@ -210,7 +210,7 @@ class PollSession:
         self._given_to, self.knows_end = turn, True
 
     def confirm(self, last_id: int | None = None) -> int:
-        """Another poll came: id of the last message that has arrived.
+        """Confirm the last response, since another poll came; return the last id that has arrived.
 
         Args:
             last_id: of the message that the client calls the last one; None if it says nothing.
@@ -237,7 +237,7 @@ class PollSession:
             self._arrived = self._pending.popleft().id
 
     def noted(self) -> None:
-        """Storage knows what has arrived."""
+        """Note that storage knows which messages have arrived."""
         self._arrived = 0
 
     def take_back(self, turn: PendingPoll | None = None) -> None:

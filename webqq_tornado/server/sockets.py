@@ -1,8 +1,8 @@
 """Sockets that listen, also when the process can open no more files.
 
-Whoever then knocks cannot be let in, and stays at the door: Tornado would try again on every turn
+A client that connects then stays in the backlog: Tornado would try again on every turn
 of the loop, each time with a traceback in the log (5 MB a second, measured). So one descriptor is
-kept in reserve: it is given up for as long as it takes to let the client in and close the
+kept in reserve: it is closed for as long as it takes to accept the client and close the
 connection. Clients of the protocol come back by themselves.
 
 A client that vanishes without a word (its machine was switched off, a router forgot the connection)

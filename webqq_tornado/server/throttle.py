@@ -1,4 +1,4 @@
-"""Which passwords are looked at: guessing is slow, and nobody keeps an owner out by guessing.
+"""Throttle for passwords: guessing is slow, and does not lock the owner out.
 
 Wrong passwords are counted at four doors, and one that is too busy is shut for a while:
 
@@ -15,7 +15,7 @@ an address, for all        100 in 15 minutes        6 s
 accounts
 ========================== ======================== ==========================================
 
-A known place (a browser by its cookie, or an address) has the first door alone, so whoever guesses
+A known place (a browser by its cookie, or an address) has the first door alone, so an attacker
 elsewhere does not keep its owner out. From a new place one gets in although somebody guesses: one
 address uses up a quarter of what the third door lets through. Failures are kept for accounts that
 exist, and each was let through a door: nobody fills the memory with them, and none is forgotten
@@ -41,7 +41,7 @@ _SWEEP_SECONDS = 60.0
 
 
 class Place(NamedTuple):
-    """Where a password comes from.
+    """Origin of a password.
 
     Args:
         address: of the client.
@@ -62,7 +62,7 @@ class Place(NamedTuple):
 
 
 class _Limit(NamedTuple):
-    """How many wrong passwords are free, and the longest wait after a further one, in seconds."""
+    """Number of free wrong passwords, and the longest wait after a further one, in seconds."""
 
     free: int
     longest: float
@@ -99,7 +99,7 @@ class _Window:
         self._times.append(now)
 
     def count(self, now: float) -> int:
-        """How many."""
+        """Number of entries."""
         while self._times and self._times[0] + FORGET_SECONDS < now:
             self._times.popleft()
         return len(self._times)

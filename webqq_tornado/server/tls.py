@@ -52,7 +52,7 @@ _PERMITTED = x509.NameConstraints(
 _KEY_BITS = 2048
 
 
-#: What comes of a file that has no certificate or key in it, or one that is not as ours are.
+#: Exceptions for a file without a certificate or key, or with one unlike ours.
 _DAMAGE = (
     *(ValueError, TypeError, UnsupportedAlgorithm),
     *(x509.ExtensionNotFound, x509.DuplicateExtension, x509.InvalidVersion),
@@ -65,7 +65,7 @@ class CertificateError(Exception):
 
 
 class Certificates(NamedTuple):
-    """Where they are.
+    """Paths of the certificate files.
 
     Args:
         authority: certificate that a client is to trust; for everybody to read.
@@ -139,7 +139,7 @@ def _authority(certificate: Path, key: Path) -> _Pair:
     if not _is_constrained(kept.certificate):
         fault = "could sign for other hosts than the server's"
     elif not _is_valid(kept.certificate):
-        fault = "is not valid at this time (see to the clock)"
+        fault = "is not valid at this time (check the clock)"
     if not fault:
         return kept
     logger.warning(
@@ -278,7 +278,7 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 
 def _loopback_only(addresses: Iterable[str]) -> list[str]:
-    """Those that the authority can sign for; a word in the log about others."""
+    """Addresses that the authority can sign for; logs the others."""
     given = [each for each in addresses if _is_address(each)]
     for each in given:
         if not _is_loopback(each):

@@ -76,7 +76,7 @@ class Uins:
         if number == self._account:
             return number
         made = self._kinds[kind].there(number)
-        # Who would get our own number gets the one that we do not need.
+        # The contact that would get our own number gets the one that we do not need.
         return self._kinds[kind].there(made) if made == self._account else made
 
     def meant_by(self, made: int, kind: str) -> int:

@@ -90,7 +90,7 @@ class WriteQueue:
             loop.call_later(_LOCKED_PAUSE, self._drain)
 
     def _write(self, writes: list[_Write]) -> list[tuple[_Write, sqlite3.Error]]:
-        """Those that found the file locked, with the error."""
+        """Writes that found the file locked, with the error."""
         try:
             with self._transaction():
                 results = [write.run() for write in writes]

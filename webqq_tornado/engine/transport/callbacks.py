@@ -422,7 +422,7 @@ class TransferCallbacks:
         """Close body and sink: the transfer has ended."""
         self._is_closed = True
         if self.stream is not None:
-            self.stream.end(ClosedError("the body was given up: its chain went on or has ended"))
+            self.stream.end(ClosedError("the body was dropped: its chain went on or has ended"))
         for held in (self._inflow, self._outflow, self._mime, self._file):
             try:
                 if held is not None:

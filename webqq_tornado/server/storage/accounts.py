@@ -1,7 +1,7 @@
 """Accounts and what people tell about themselves.
 
 Passwords are kept as md5(password), because WebQQ's login proves knowledge of exactly that
-(see `protocol.hashes.password_hash`). Whoever reads the file can sign in: it has mode 0600.
+(see `protocol.hashes.password_hash`). A reader of the file can sign in: it has mode 0600.
 """
 
 from __future__ import annotations
@@ -168,11 +168,11 @@ class AccountTable:
             )
 
     def set_vip_level(self, number: int, level: int) -> None:
-        """How much a person pays; 0 for nothing."""
+        """Set the VIP level of an account; 0 for none."""
         self._db.execute("UPDATE account SET vip_level = ? WHERE number = ?", (level, number))
 
 
-#: What of a profile is a column of its own.
+#: Fields of a profile with a column of their own.
 _COLUMNS = ("nick", "lnick", "face", "allow")
 
 

@@ -1,4 +1,4 @@
-"""How the content of a message is kept: a list of JSON, as the page has it, and its font."""
+"""Storage format of a message's content: a JSON list, as on the page, and its font."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class FriendTable:
         return found is not None
 
     def set_mark(self, owner: int, friend: int, mark: str) -> None:
-        """Call a friend by a name of one's own; an empty one takes it back.
+        """Set an account's own name for a friend; an empty one removes it.
 
         Raises:
             ValueError: it is longer than 24 characters.
@@ -98,7 +98,7 @@ class FriendTable:
     # -- headings -----------------------------------------------------------------------------
 
     def headings(self, owner: int) -> list[Heading]:
-        """One's own headings, without the default one, in order."""
+        """Headings of an account, without the default one, in order."""
         rows = self._db.execute(
             "SELECT number, name FROM heading WHERE owner = ? ORDER BY number", (owner,)
         )
@@ -130,7 +130,7 @@ class FriendTable:
         )
 
     def remove_heading(self, owner: int, number: int) -> None:
-        """Remove a heading; who was under it is under the default one."""
+        """Remove a heading; its friends move to the default one."""
         with transaction(self._db):
             self._db.execute(
                 "UPDATE friend SET category = 0 WHERE owner = ? AND category = ?", (owner, number)
@@ -183,7 +183,7 @@ class FriendTable:
         return FriendRequest(*row) if row else None
 
     def remove_request(self, asked: int, asker: int) -> bool:
-        """Refuse; False if nobody asked."""
+        """Remove a request; return False if there is none."""
         removed = self._db.execute(
             "DELETE FROM request WHERE asked = ? AND asker = ?", (asked, asker)
         )

@@ -46,7 +46,7 @@ class MessageTable:
         *,
         origin: int = 0,
     ) -> tuple[StoredMessage, bool]:
-        """Accept a message, and remember for whom it is still to be delivered.
+        """Store a message and the accounts it is still to be delivered to.
 
         All of it is in the file when this returns.
 
@@ -217,7 +217,7 @@ class MessageTable:
         return [self._counted(kind, *pair)[1] for pair in pairs]
 
     def _counted(self, kind: str, target: int, sender: int) -> tuple[int, int]:
-        """How many messages there are of a sender to a target, and the id of the newest."""
+        """Number of messages from a sender to a target, and the id of the newest."""
         row = self._db.execute(
             "SELECT messages, newest FROM thread WHERE kind = ? AND target = ? AND sender = ?",
             (kind, target, sender),
@@ -259,11 +259,11 @@ class MessageTable:
         )
 
     def unread(self, account: int, conversation: Conversation) -> int:
-        """How many messages of others are unread in a thread; kept, not counted."""
+        """Number of unread messages of others in a thread; stored, not counted."""
         return self._of_others(account, conversation) - self._seen(account, conversation)[1]
 
     def _seen(self, account: int, conversation: Conversation) -> tuple[int, int]:
-        """Up to which message a thread was read, and how many of others these were."""
+        """Id of the last message read in a thread, and the number of others' messages up to it."""
         row = self._db.execute(
             "SELECT message, others FROM seen WHERE account = ? AND kind = ? AND number = ?",
             (account, *conversation),

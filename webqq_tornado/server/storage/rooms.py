@@ -203,7 +203,7 @@ class RoomTable:
         return new
 
     def remove_member(self, room: int, member: int) -> None:
-        """Take somebody out; the room of an owner goes to who has been there longest."""
+        """Remove a member; the room of an owner passes to the member who joined first."""
         with transaction(self._db):
             self._db.execute("DELETE FROM member WHERE room = ? AND account = ?", (room, member))
             self._db.execute(
@@ -217,7 +217,7 @@ class RoomTable:
         self._blocked.pop(room, None)
 
     def set_admin(self, room: int, member: int, is_admin: bool) -> None:
-        """Make somebody an administrator, or take it back."""
+        """Make a member an administrator, or revoke it."""
         self._set_member(room, member, "is_admin", int(is_admin))
 
     def set_card(self, room: int, member: int, card: str) -> None:
@@ -229,7 +229,7 @@ class RoomTable:
         self._set_member(room, member, "card", checked_name(card, "card", shortest=0))
 
     def set_mark(self, room: int, member: int, mark: str) -> None:
-        """Call a room by a name of one's own; an empty one takes it back.
+        """Set an account's own name for a room; an empty one removes it.
 
         Raises:
             ValueError: it is longer than 24 characters.

@@ -36,7 +36,7 @@ class Account(NamedTuple):
         password: md5 of it.
         lnick: signature.
         face: number of the portrait.
-        vip_level: 0 for who does not pay.
+        vip_level: 0 for none.
         allow: how a friend request is answered: 0 yes at once, 1 is asked, 2 never.
     """
 
@@ -118,7 +118,7 @@ class MemberRow(NamedTuple):
         account: who.
         card: name in this room, or empty.
         is_admin: whether the owner made them an administrator.
-        joined: seconds since 1970; 0 for who was there before this was counted.
+        joined: seconds since 1970; 0 for members from before this was recorded.
         province: of their profile.
         gender: of their profile.
         country: of their profile.

@@ -39,7 +39,7 @@ class SessionTable:
     # -- browsers -----------------------------------------------------------------------------
 
     def add_page_session(self, token: str, account: int) -> None:
-        """A browser has signed in. Only a digest of its token is kept."""
+        """Store the sign-in of a browser. Only a digest of its token is kept."""
         now = int(time.time())
         self._db.execute("DELETE FROM page_session WHERE used < ?", (now - PAGE_SESSION_SECONDS,))
         self._db.execute(
@@ -62,7 +62,7 @@ class SessionTable:
         return int(row[0])
 
     def remove_page_session(self, token: str) -> None:
-        """The browser has signed out."""
+        """Delete the sign-in of a browser."""
         self._db.execute("DELETE FROM page_session WHERE token = ?", (_digest(token),))
 
     def sign_out_everywhere(self, account: int, but: str = "") -> None:
@@ -81,7 +81,7 @@ class SessionTable:
     # -- tickets: after a restart of the server clients go on by their cookies ----------------
 
     def add_ticket(self, ptwebqq: str, ticket: Ticket) -> None:
-        """A login was granted. Only a digest of the cookie is kept."""
+        """Store a login. Only a digest of the cookie is kept."""
         now = int(time.time())
         self._db.execute("DELETE FROM ticket WHERE used < ?", (now - TICKET_SECONDS,))
         self._db.execute(
@@ -104,13 +104,13 @@ class SessionTable:
         return Ticket(*row[:2])
 
     def remove_ticket(self, ptwebqq: str) -> None:
-        """The client has logged out."""
+        """Delete a login."""
         self._db.execute("DELETE FROM ticket WHERE ptwebqq = ?", (_digest(ptwebqq),))
 
     # -- where accounts have signed in from ---------------------------------------------------
 
     def know_places(self, account: int, places: Iterable[str], former: str = "") -> None:
-        """An account has signed in from a place. Only digests are kept, of the latest ones.
+        """Store a place of a sign-in. Only digests are kept, of the latest ones.
 
         Args:
             account: QQ number.
@@ -143,7 +143,7 @@ class SessionTable:
         return row is not None
 
     def forget_places(self, account: int, but: Iterable[str] = ()) -> None:
-        """No place is known any more, as after a change of the password.
+        """Forget the places of an account, as after a change of the password.
 
         Args:
             account: QQ number.
@@ -159,7 +159,7 @@ class SessionTable:
     # -- sessions of the protocol -------------------------------------------------------------
 
     def put(self, session: SessionRow) -> None:
-        """An account has opened a session; it has one at most."""
+        """Store the session of an account; it replaces the former one."""
         self._db.execute(
             "INSERT OR REPLACE INTO session (psessionid, vfwebqq, ptwebqq, account, dialect, "
             "status, seed) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -171,11 +171,11 @@ class SessionTable:
         return [SessionRow(*row) for row in self._db.execute(f"SELECT {_SESSION} FROM session")]
 
     def set_status(self, psessionid: str, status: str) -> None:
-        """The client has changed its status."""
+        """Store the status of a session."""
         self._db.execute("UPDATE session SET status = ? WHERE psessionid = ?", (status, psessionid))
 
     def remove(self, psessionid: str) -> None:
-        """The session is over."""
+        """Delete a session."""
         self._db.execute("DELETE FROM session WHERE psessionid = ?", (psessionid,))
 
 

@@ -64,7 +64,7 @@ class PageHandler(Handler):
     port of the host as well (RFC 6265, 8.5), and along with what other pages ask for.
 
     Attributes:
-        number: of who is signed in; 0 until `me` has looked.
+        number: of the account that is signed in; 0 until `me` has looked.
     """
 
     number = 0
@@ -85,7 +85,7 @@ class PageHandler(Handler):
 
     @property
     def place(self) -> Place:
-        """Where the request comes from: its address, and the browser of the last sign-in there."""
+        """Origin of the request: its address, and the browser of the last sign-in there."""
         return Place(self.request.remote_ip or "", self.get_cookie(DEVICE_COOKIE, "") or "")
 
     def me(self) -> Account:
@@ -176,7 +176,7 @@ class PageHandler(Handler):
         return outcome
 
     def sign_in(self, account: Account) -> None:
-        """Answer with who it is and the token of a new session; the browser's former one ends."""
+        """Return the account and the token of a new session; the browser's former one ends."""
         self.server.end_page_session(self.credential)
         token = self.server.new_page_session(account.number)
         self.set_cookie(
@@ -249,7 +249,7 @@ class SignInHandler(PageHandler):
     """Sign in by password, or by the token of a link that the command has printed."""
 
     def post(self) -> None:
-        """Answers with who it is, and the token of the session."""
+        """Return the account and the token of the session."""
         body = self.json()
         self.sign_in(self._by_link(body) if "link" in body else self._by_password(body))
 
@@ -269,7 +269,7 @@ class RegisterHandler(PageHandler):
     """A new account."""
 
     def post(self) -> None:
-        """Answers with who it is, signed in, and the token of the session."""
+        """Return the new account, signed in, and the token of the session."""
         body = self.json()
         nick, password = body["nick"], self.new_password(body, "password")
         try:
@@ -385,7 +385,7 @@ class TypingHandler(PageHandler):
     """Tells a friend that one is writing."""
 
     def post(self) -> None:
-        """Of a conversation with a friend; others are not told."""
+        """Report typing in a conversation with a friend; strangers and rooms get no report."""
         me, body = self.me(), self.json()
         conversation = self.conversation(body["conversation"], me)
         if conversation.kind == "friend":

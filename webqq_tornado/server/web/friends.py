@@ -15,9 +15,9 @@ __all__ = ["ROUTES"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
-#: What a profile's "allow" makes of a request.
+#: Result of a request, by the profile's "allow".
 _AT_ONCE, _IS_ASKED = 0, 1
-#: What of a profile the pages of friends show.
+#: Fields of a profile that friends see on the page.
 _SHOWN = frozenset({"nick", "lnick"})
 
 
@@ -25,7 +25,7 @@ class FriendsHandler(PageHandler):
     """Makes friends."""
 
     def post(self) -> None:
-        """By QQ number: at once, or asks, as the other one wants it."""
+        """Add a friend by QQ number: at once, or by a request, as the other one wants."""
         me, body = self.me(), self.json()
         number = body["account"]
         friend = self.server.storage.accounts.get(number)

@@ -26,7 +26,7 @@ MAX_PAGES = 20
 MAX_HEARD = 4096
 #: Seconds between two calls to load everything again; what changes in between is one call.
 STATE_SECONDS = 1.0
-#: What stands before the token as a subprotocol.
+#: Prefix of the token as a subprotocol.
 _BEFORE_TOKEN = "token."  # noqa: S105 - no secret
 #: Seconds between two pings of a page; one that does not answer is closed.
 PING_SECONDS = 30

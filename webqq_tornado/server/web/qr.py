@@ -21,7 +21,7 @@ class QRHandler(PageHandler):
     """Clients that show a QR code, and wait for somebody who lets them in."""
 
     def get(self) -> None:
-        """Those of one's own address, the newest first; with ?id= that one, which is scanned."""
+        """List the codes of the user's address, newest first; with ?id= scan that one."""
         me, identifier = self.me(), self.query().get("id", "")
         if identifier:
             self._scanned(identifier)
@@ -47,7 +47,7 @@ class QRHandler(PageHandler):
         me, body = self.me(), self.json()
         identifier = body["id"]
         is_confirmed = body["confirm"]
-        # Whoever has neither the program beside them nor its picture is told of no code at all.
+        # A code is shown only beside its program, or to the browser that has its picture.
         if not self._scanned(identifier).is_shown_to(self.place.address, self.credential):
             refuse(404, _GONE)
         decide = self.server.qr.confirm if is_confirmed else self.server.qr.refuse

@@ -22,7 +22,7 @@ class RoomsHandler(PageHandler):
     kind = "group"
 
     def post(self) -> None:
-        """Of oneself and others."""
+        """Make a room of the user and others."""
         me, body = self.me(), self.json()
         name, members = body["name"], self.friends(me, body, "members")
         rooms = self.server.storage.rooms
@@ -179,7 +179,7 @@ _CHANGES: dict[str, _Change] = {
     "leave": _leave,
 }
 
-#: What one has for oneself; "is_admin" without "admin" changes nothing.
+#: Changes that only the user sees; "is_admin" without "admin" changes nothing.
 _PRIVATE = frozenset({"mark", "mask", "is_admin"})
 
 ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (

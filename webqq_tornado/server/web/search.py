@@ -16,7 +16,7 @@ class SearchHandler(PageHandler):
     """Messages by their words."""
 
     def get(self) -> None:
-        """Those of one's own threads, newest first, and where to go on: `before`, or null.
+        """Search the user's threads, newest first; `before` continues the search, or is null.
 
         There may be fewer than asked for, or none, though older ones follow: an answer is as long
         as the server can look without holding up others.

@@ -103,7 +103,7 @@ class VersionHandler(Handler):
     """The version of the login's scripts (pidgin-lwqq 2013)."""
 
     def get(self) -> None:
-        """As JavaScript."""
+        """Return the version as JavaScript."""
         self.set_header("Content-Type", "application/x-javascript; charset=utf-8")
         self.write(f"ptuiV({_JS_VERSION});")
 

@@ -88,7 +88,7 @@ async def _poll(handler: ExchangeHandler, form: forms.PollForm) -> str:
 
 
 def _exchanges(session: PollSession | None, clientid: int) -> Dialect:
-    """Those of a session, also when it is not known any more."""
+    """Exchanges of a session, also of one that is not known any more."""
     if session is None:
         return SMARTQQ if clientid == SMARTQQ_CLIENTID else WEBQQ3
     return exchanges_of(session)
@@ -148,7 +148,7 @@ def _ok(exchange: Exchange[Any, SendReply], words: str) -> str:
     return exchange.answer(SendReply(0, words))
 
 
-#: What every message is answered with.
+#: Response to every message.
 _SENT = {
     "webqq3": _ok(webqq3.SEND_FRIEND, "ok"),
     "smartqq": _ok(smartqq.SEND_FRIEND, "send ok"),
@@ -160,7 +160,7 @@ _SENT_2017 = wire.dump({"errCode": 0, "msg": "send ok", "retcode": 0})
 def _nonce(
     handler: ExchangeHandler, session: PollSession, form: Any, conversation: Conversation
 ) -> Nonce | None:
-    """By which a message that is sent again is known, also in a new session.
+    """The nonce by which a repeated message is recognised, also in a new session.
 
     The answer may have been lost with the old one.
     """

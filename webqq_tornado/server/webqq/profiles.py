@@ -20,7 +20,7 @@ from ..hub import PollSession
 __all__ = ["ANSWERS"]
 
 
-#: What anybody is told of a person. The rest is for their friends and themselves.
+#: Public fields of a profile. Friends and the person see all.
 _FOR_ALL = frozenset({"uin", "nick", "face", "gender"})
 
 

@@ -22,7 +22,7 @@ from .signin import grant
 
 __all__ = ["ANSWERS"]
 
-#: Characters of a client's name for itself that are shown to who is asked.
+#: Characters of a client's User-Agent that are shown to the user who confirms it.
 _PROGRAM_LENGTH = 200
 
 
@@ -43,7 +43,7 @@ def _code(handler: ExchangeHandler, _form: forms.QRCodeForm) -> str:
 
 
 def _level(handler: ExchangeHandler) -> str:
-    """Of error correction."""
+    """Level of error correction."""
     asked = handler.get_query_argument("l", "M").upper()
     return asked if asked in {"L", "M", "Q", "H"} else "M"
 

@@ -20,12 +20,12 @@ from ..storage import MemberRow
 
 __all__ = ["ROUTES", "QunHandler"]
 
-#: ``ec`` of who is not signed in.
+#: ``ec`` for a client that is not signed in.
 _NOT_SIGNED_IN = 4
 #: ``ec`` for a group that one is not in.
 _NO_SUCH_GROUP = 7
 
-#: What a group calls its levels, by default; "lv" of a member is a key here.
+#: A group's names of its levels, by default; "lv" of a member is a key here.
 _LEVELS = {"1": "潜水", "2": "冒泡", "3": "吐槽", "4": "活跃", "5": "话唠", "6": "传说"}
 
 _Answer: TypeAlias = "dict[str, object]"

@@ -21,7 +21,7 @@ from ..storage import Account
 __all__ = ["ANSWERS", "CheckSigHandler", "Pt4AuthHandler", "grant"]
 
 
-#: What only the requests of late clients carry (Mojo-Webqq 2018).
+#: Arguments that only late clients send (Mojo-Webqq 2018).
 _LATE_CHECK = frozenset({"pt_tea", "pt_vcode"})
 
 
@@ -177,12 +177,12 @@ def _ports(handler: Handler, is_old: bool) -> set[int | None]:
     return {*ours, handler.port, *((None, 80, 443) if is_old else ())}
 
 
-#: What an address may have in it (RFC 3986); a header takes no more.
+#: Characters of an address (RFC 3986); a header takes no more.
 _AS_IT_IS = ":/?#[]@!$&'()*+,;=%"
 
 
 class CheckSigHandler(Handler):
-    """Where a successful login points to (step 4 of webqq.md): more cookies, then back."""
+    """The target of a successful login (step 4 of webqq.md): more cookies, then back."""
 
     def get(self) -> None:
         """302 to the page that the login was for."""
