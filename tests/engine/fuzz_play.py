@@ -540,25 +540,25 @@ class Play:
         }[plan.how]
 
     def _errback(self, how: str, ident: str) -> Any:
-        key = object()
+        key = object()  # it stays for the links that follow: each error is told once
 
         def plain(error: Exception) -> object:
-            self.calls[key] += 1
+            self.calls[key, error] += 1
             self._see_error(error)
             return self.act(self.next_step(), error)
 
         async def later(error: Exception) -> object:
-            self.calls[key] += 1
+            self.calls[key, error] += 1
             self._see_error(error)
             await asyncio.sleep(0)
             return await self._act_later(self.next_step(), error)
 
         def generator(error: Exception) -> Any:
-            self.calls[key] += 1
+            self.calls[key, error] += 1
             yield self.act(self.next_step(), error)
 
         async def async_generator(error: Exception) -> Any:
-            self.calls[key] += 1
+            self.calls[key, error] += 1
             yield self.act(self.next_step(), error)
 
         return {
