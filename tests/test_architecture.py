@@ -237,7 +237,7 @@ def test_each_public_name_is_imported_from_where_type_checkers_see_it(face: Modu
         (
             "bot",
             "Bot ContactError Cron Every GROUP_ADMIN GROUP_OWNER Handler Message NoAnswerError "
-            "OWNER Permission Person PluginError Rate",
+            "OWNER Permission Person PluginError Rate bot",
         ),
         ("flows", "ItemFile Job Mirror Monitor Flow Report Sync"),
         ("server", "PortTaken Storage StorageError WebQQServer certificates"),

@@ -264,3 +264,32 @@ async def test_tasks_that_a_handler_left_in_ask_answer_nobody_after_a_reload(tmp
         await ann.send(ann.contacts.find("Bob"), "yes")
         assert await answer(ann, ear, "ping") == "pong"
         assert not [event for event in ear.rest() if isinstance(event, FriendMessage)]
+
+
+IMPORTS = "from webqq_tornado.bot import bot\n"
+
+
+async def test_a_plugin_may_import_its_bot(tmp_path: Path):
+    async with chatting() as (bot, ann, ear):
+        later = "@bot.command('who')\ndef who(m):\n    m.reply(bot.name)\n"
+        bot.load_plugin(write(tmp_path / "one.py", IMPORTS + says("imported") + later))
+        assert await answer(ann, ear, "say") == "imported"
+        assert await answer(ann, ear, "who") == "Bob"
+
+
+async def test_the_bot_of_a_plugin_is_that_which_loads_it(tmp_path: Path):
+    path = write(tmp_path / "one.py", IMPORTS + "bot.mark = bot.mark + 1\n")
+    bots = Bot(), Bot()
+    for number, bot in enumerate(bots):
+        bot.mark = number
+        bot.load_plugin(path)
+    assert [bot.mark for bot in bots] == [1, 2]
+
+
+def test_outside_of_plugins_the_bot_says_where_it_works():
+    import webqq_tornado.bot.bot  # noqa: F401 - a module of the same name, which must not win
+    from webqq_tornado.bot import bot
+
+    assert "plugin" in repr(bot)
+    with pytest.raises(RuntimeError, match="the bot that loads a plugin"):
+        bot.command("ping")

@@ -1,6 +1,9 @@
 """`Bot`: handlers for what comes in to one client or several, commands, schedules, plugins.
 
-Example of a plugin, a Python file in which `bot` is there from the beginning::
+Example of a plugin, a Python file that a bot loads; `bot` is there without the import, too::
+
+    from webqq_tornado.bot import bot
+
 
     @bot.command("weather", help="weather CITY", rate="5/min")
     async def weather(message):
@@ -29,8 +32,10 @@ What is called when:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
+import os
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -44,6 +49,8 @@ from ..client.client import Client
 from ..client.contacts import Contact, name_of
 from ..client.listeners import check_callable
 from ..client.lookup import ContactError, found_by_one
+from ..engine.eventloop import current_ioloop, refuse_running_loop
+from ..engine.lifecycle import GRACE, checked_grace, run_whole, show_logs
 from ..engine.stream import HTTPStream
 from ..protocol.models import Content
 from .account import Account
@@ -51,7 +58,8 @@ from .builtin_commands import builtin_rules
 from .dispatch import Dispatch
 from .events import Listener, check_event
 from .invocation import HandlerInvoker, logger, release_turn
-from .keyvalue import KeyValueStore, MemoryValues, Values, checked_values
+from .keyvalue import KeyValueStore, LateValues, MemoryValues, Values
+from .lifecycle import SERVER, NewClient, serve_clients
 from .mentions import said_to
 from .message import Message, Person
 from .permissions import GROUP_ADMIN, GROUP_OWNER, OWNER, Permission, owners_of
@@ -94,7 +102,8 @@ class Bot:
     """Handlers, commands, schedules and plugins for the messages of one or several clients.
 
     Args:
-        client: its account; the bot never answers that account's own messages.
+        client: its account; the bot never answers that account's own messages. By default `run`
+            makes it.
         name: by which it is addressed in groups, as in "@name ping"; "!ping" always works. By
             default the account's nick.
         owners: QQ numbers of those who have the permission `OWNER`.
@@ -116,7 +125,7 @@ class Bot:
 
     def __init__(
         self,
-        client: Client,
+        client: Client | None = None,
         name: str = "",
         *,
         owners: int | Iterable[int] = (),
@@ -124,14 +133,14 @@ class Bot:
         refusal: str = "",
         at_most_once: bool = False,
     ) -> None:
-        self.client = client
         self.at_most_once = at_most_once
         self.clients: list[Client] = []
         self.owners = owners_of(owners)
         self._name, self._refusal = name, refusal
-        kept = store if store is not None else client.store or MemoryValues()
-        self._values = checked_values(kept)
-        self._scopes = Registry("commands", "")
+        self._values = LateValues()
+        if store is not None:
+            self._values.use(store)
+        self._scopes = Registry("commands", "", owner=self, is_open=False)
         self._calls = HandlerInvoker(self._scopes)
         self._dispatch = Dispatch(self, self._scopes, self._calls, self.owners)
         self._plugins = Plugins(self, self._scopes)
@@ -140,12 +149,25 @@ class Bot:
         commands.rules += builtin_rules(
             lambda message: self.name_for(message.client), self._dispatch.commands
         )
-        self.add(client)
+        if client is not None:
+            self.add(client)
 
     def __repr__(self) -> str:
         accounts = ", ".join(str(client.account) for client in self.clients)
         plugins = ", ".join(self._plugins.names) or "none"
-        return f"<Bot {self.name!r} of {accounts}; plugins: {plugins}>"
+        name = self.name if self.clients else self._name
+        return f"<Bot {name!r} of {accounts or 'no account yet'}; plugins: {plugins}>"
+
+    @property
+    def client(self) -> Client:
+        """The first client.
+
+        Raises:
+            RuntimeError: there is none yet.
+        """
+        if not self.clients:
+            raise RuntimeError("the bot has no client yet: bot.run() makes it, or Bot(client)")
+        return self.clients[0]
 
     def add(self, client: Client) -> None:
         """Serve another client, too; `Message.client` and `account` tell which.
@@ -157,6 +179,115 @@ class Bot:
             self.clients.append(client)
             client.on_event(functools.partial(self._dispatch.take, client))
             client.on_incoming(functools.partial(self._dispatch.deliver, client))
+            if not self._values.is_known:
+                self._values.use(client.store or MemoryValues())
+            self._scopes.open()
+            if self._looking is not None:
+                self._looking.start()
+
+    def run(
+        self,
+        account: int = 0,
+        password: str = "",
+        *,
+        server: str = SERVER,
+        store: str | os.PathLike[str] | None = None,
+        session_file: str | os.PathLike[str] | None = None,
+        grace: float = GRACE,
+        **options: Any,
+    ) -> None:
+        """Log in, and handle what comes in until SIGINT (Ctrl-C) or SIGTERM; then log out.
+
+        A second signal ends it at once. Log lines go to standard error, unless logging has been
+        set up. A bot that has clients already takes no account.
+
+        Args:
+            account: QQ number.
+            password: its password.
+            server: URL of the WebQQ server.
+            store: file that keeps messages not sent yet, the history and the values of `store`;
+                by default all that is in memory.
+            session_file: file that keeps the session, so that the next start needs no login.
+            grace: seconds that handlers under way, and messages not sent yet, have at the end.
+            options: further arguments of `Client`: dialect, on_captcha, on_qr ...
+
+        Raises:
+            RuntimeError: the loop runs already; use `await bot.serve(...)` then.
+            ValueError: an account for a bot that has clients, or none for one that has none.
+            LoginError: the account is not let in, or was logged in elsewhere.
+            StreamError: the server is not there at the login. (Later on the bot comes back.)
+            ProtocolError: it is no WebQQ server.
+            StoreError: the store cannot be used.
+
+        Example:
+            >>> bot = Bot()
+            >>> @bot.command("hello")
+            ... def hello(message):
+            ...     message.reply(f"hello {message.sender}")
+            >>> bot.run(10001, "secret", server="http://127.0.0.1:8100")
+        """
+        refuse_running_loop("bot.run()", "await bot.serve()")
+        show_logs()
+        serving = functools.partial(
+            self.serve, account, password, server=server, store=store, session_file=session_file,
+            grace=grace, **options,
+        )  # fmt: skip
+
+        def close() -> None:
+            for client in self.clients:
+                client.stream.close()
+
+        ioloop = self.client.stream.ioloop if self.clients else current_ioloop()
+        run_whole(ioloop, serving, close)
+
+    async def serve(
+        self,
+        account: int = 0,
+        password: str = "",
+        *,
+        server: str = SERVER,
+        store: str | os.PathLike[str] | None = None,
+        session_file: str | os.PathLike[str] | None = None,
+        grace: float = GRACE,
+        signals: bool = True,
+        **options: Any,
+    ) -> None:
+        """Do on a loop that runs already what `run` does; cancelling it ends the bot, too.
+
+        Args:
+            account: as for `run`, like the others.
+            password: see there.
+            server: see there.
+            store: see there.
+            session_file: see there.
+            grace: see there.
+            signals: False leaves SIGINT and SIGTERM to the program.
+            options: see there.
+
+        Raises:
+            Exception: as for `run`.
+
+        Example:
+            >>> async def main():
+            ...     Application(handlers).listen(8000)
+            ...     await bot.serve(10001, "secret")
+        """
+        checked_grace(grace)
+        async with contextlib.AsyncExitStack() as opened:
+            if not self.clients:
+                kept, session = (
+                    None if path is None else Path(path) for path in (store, session_file)
+                )
+                new = NewClient(account, password, server, kept, session, options)
+                self.add(await opened.enter_async_context(new.opened()))
+            elif account or password or store or session_file or options:
+                raise ValueError("the bot has clients already: give the account to Client alone")
+            await serve_clients(self.clients, self, grace, catches_signals=signals)
+
+    def running(self) -> set[asyncio.Task[Any]]:
+        """Return what handlers and schedules do now."""
+        every = (task for scope in self._scopes for task in scope.running)
+        return {task for task in every if isinstance(task, asyncio.Task)}
 
     def close(self) -> None:
         """Unload the plugins, stop the schedules, and cancel what runs.
@@ -515,7 +646,7 @@ class Bot:
                 else:
                     logger.debug("%s still runs: left out this time", place_of(function))
 
-            scope.schedule(Scheduler(schedule, call, self.stream.ioloop))
+            scope.schedule(Scheduler(schedule, call, _LoopTimers(self)))
             return function
 
         return register
@@ -528,7 +659,9 @@ class Bot:
         return self._plugins.names
 
     def load_plugin(self, plugin: str | Path) -> Plugin:
-        """Run a Python file, or package, that registers handlers with the global name `bot`.
+        """Run a Python file, or package, that registers handlers with `bot`.
+
+        That is a global name in it, or imported from `webqq_tornado.bot`.
 
         If it defines `setup`, that is called with the bot; `teardown`, when it is unloaded, or
         when a new version has been set up in its place. One that is loaded already is loaded
@@ -561,5 +694,25 @@ class Bot:
         """
         if self._looking is not None:
             self._looking.stop()
-        self._looking = Scheduler(Every(seconds), self._plugins.look, self.stream.ioloop)
-        self._looking.start()
+        self._looking = Scheduler(Every(seconds), self._plugins.look, _LoopTimers(self))
+        if self.clients:
+            self._looking.start()
+
+
+class _LoopTimers:
+    """Timers of the loop that a bot is on, once it is.
+
+    Args:
+        bot: which.
+    """
+
+    def __init__(self, bot: Bot) -> None:
+        self._bot = bot
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> object:
+        """See `IOLoop`."""
+        return self._bot.stream.ioloop.call_later(delay, callback)
+
+    def remove_timeout(self, timeout: object) -> None:
+        """See `IOLoop`."""
+        self._bot.stream.ioloop.remove_timeout(timeout)

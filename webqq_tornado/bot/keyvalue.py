@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, MutableMapping
 from typing import Any, Protocol
 
-__all__ = ["KeyValueStore", "MemoryValues", "Values", "checked_values"]
+__all__ = ["KeyValueStore", "LateValues", "MemoryValues", "Values", "checked_values"]
 
 
 class Values(Protocol):
@@ -61,6 +61,56 @@ def checked_values(values: Values) -> Values:
         if inspect.iscoroutinefunction(method):
             raise TypeError(f"store {values!r}: {method.__name__} must not be async")
     return values
+
+
+class LateValues:
+    """Values of a bot whose client, and its store, are not known yet.
+
+    Example:
+        >>> values = LateValues()
+        >>> values.use(MemoryValues())
+    """
+
+    def __init__(self) -> None:
+        self._values: Values | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """True if there is somewhere to keep them."""
+        return self._values is not None
+
+    def use(self, values: Values) -> None:
+        """Keep them there from now on.
+
+        Args:
+            values: where.
+
+        Raises:
+            TypeError: see `checked_values`.
+        """
+        self._values = checked_values(values)
+
+    def get(self, namespace: str, key: str, default: Any = None) -> Any:
+        """See `Values`."""
+        return self._known.get(namespace, key, default)
+
+    def put(self, namespace: str, key: str, value: Any) -> None:
+        """See `Values`."""
+        self._known.put(namespace, key, value)
+
+    def delete(self, namespace: str, key: str) -> bool:
+        """See `Values`."""
+        return self._known.delete(namespace, key)
+
+    def values(self, namespace: str) -> dict[str, Any]:
+        """See `Values`."""
+        return self._known.values(namespace)
+
+    @property
+    def _known(self) -> Values:
+        if self._values is None:
+            raise RuntimeError("the bot's store is opened by run(): read values in a handler")
+        return self._values
 
 
 _MISSING = object()

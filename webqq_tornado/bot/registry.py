@@ -18,7 +18,7 @@ from .message import Message
 from .rules import Rule
 from .schedule import Scheduler
 
-__all__ = ["CallNext", "Middleware", "Registration", "Registry"]
+__all__ = ["CallNext", "Middleware", "Registration", "Registry", "current_owner"]
 
 #: The function by which a middleware passes the message on.
 CallNext: TypeAlias = Callable[[Message], Awaitable[None]]
@@ -33,6 +33,7 @@ class Registration:
 
     Args:
         name: of the plugin; empty for the program itself.
+        owner: the bot.
 
     Attributes:
         is_open: whether it is in force.
@@ -43,8 +44,9 @@ class Registration:
         running: tasks and futures that end with it.
     """
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", owner: object = None) -> None:
         self.name = name
+        self._owner = None if owner is None else weakref.ref(owner)
         self.is_open = False
         self.rules: list[Rule] = []
         self.listeners: list[Listener] = []
@@ -86,19 +88,33 @@ class Registration:
 class Registry:
     """The scopes of one bot, in order: its own commands, the program, the plugins.
 
+    Args:
+        names: of the first scopes.
+        owner: the bot.
+        is_open: they are in force; False waits for `open`.
+
     Example:
         >>> registry = Registry("commands", "")
         >>> registry.current
         <Scope '' open>
     """
 
-    def __init__(self, *names: str) -> None:
-        self._scopes = [Registration(name) for name in names]
+    def __init__(self, *names: str, owner: object = None, is_open: bool = True) -> None:
+        self._is_open = False
+        self._owner = owner
+        self._scopes = [Registration(name, owner) for name in names]
         # Weakly: what an old version of a plugin had registered goes with its last task.
         self._known = weakref.WeakSet(self._scopes)
         self._program = self._scopes[-1]
-        for scope in self._scopes:
-            scope.open()
+        if is_open:
+            self.open()
+
+    def open(self) -> None:
+        """Put all in force, and from now on each that comes."""
+        if not self._is_open:
+            self._is_open = True
+            for scope in self:
+                scope.open()
 
     def __iter__(self) -> Iterator[Registration]:
         return iter(tuple(self._scopes))
@@ -115,7 +131,7 @@ class Registry:
         Args:
             name: of the plugin.
         """
-        scope = Registration(name)
+        scope = Registration(name, self._owner)
         self._known.add(scope)
         return scope
 
@@ -140,13 +156,20 @@ class Registry:
         else:
             self._scopes[self._scopes.index(instead_of)] = scope
             self.forget(instead_of)
-        scope.open()
+        if self._is_open:
+            scope.open()
 
     def forget(self, scope: Registration) -> None:
         """Close a scope. Registrations made while it closes have no effect."""
         if scope in self._scopes:
             self._scopes.remove(scope)
         scope.close()
+
+
+def current_owner() -> object:
+    """Return the bot in whose name the code runs; None outside of plugins and handlers."""
+    scope = _current.get()
+    return None if scope is None or scope._owner is None else scope._owner()
 
 
 def _current_task() -> asyncio.Task[Any] | None:
