@@ -51,7 +51,10 @@ LAYERS = {
         {"cronsim", "tzlocal"},
     ),
     "examples": ({*webqq_tornado.__all__, "flows", "auth", "retry", "bot"}, {"tornado"}),
-    "flows": ({"flows", "engine", "retry", "auth", "files", "lazy"}, {"tenacity", "pyarrow"}),
+    "flows": (
+        {"flows", "engine", "retry", "auth", "files", "lazy"},
+        {"tenacity", "pyarrow", "protego", "w3lib"},
+    ),
     "server": (
         {"server", "protocol", "database", "files", "lazy"},
         {"tornado", "segno", "PIL", "captcha", "cryptography"},
@@ -239,7 +242,7 @@ def test_each_public_name_is_imported_from_where_type_checkers_see_it(face: Modu
             "Bot ContactError Cron Every GROUP_ADMIN GROUP_OWNER Handler Message NoAnswerError "
             "OWNER Permission Person PluginError Rate bot",
         ),
-        ("flows", "ItemFile Job Mirror Monitor Flow Report Sync"),
+        ("flows", "Crawl ItemFile Job Mirror Monitor Flow Report Sync"),
         ("server", "PortTaken Storage StorageError WebQQServer certificates"),
     ],
 )

@@ -159,7 +159,10 @@ def _close_items(items: ItemFile, results: Results, *, is_whole: bool) -> None:
 
 
 def _sum_up(results: Results, name: str, outcome: Outcome) -> None:
-    stats, error = outcome.stats, outcome.flow.first_error
+    flow, stats, error = outcome.flow, outcome.stats, outcome.flow.first_error
+    told = flow.summary() if isinstance(flow, Flow) else ""
+    if told:
+        results.say(told)
     results.say(summary(name, stats))
     results.record(
         {
@@ -169,6 +172,7 @@ def _sum_up(results: Results, name: str, outcome: Outcome) -> None:
             "seconds": round(stats.elapsed, 3),
             "error": None if error is None else f"{type(error).__name__}: {error}",
             "signal": outcome.number,
+            **(flow.figures() if isinstance(flow, Flow) else {}),
         }
     )
 

@@ -75,6 +75,7 @@ class FairQueue(Generic[Item]):
         # By priority: sessions in turn, and of each its hosts in turn. Only lines that may go.
         self._rings: dict[int, OrderedDict[Hashable, OrderedDict[str, _Line[Item]]]] = {}
         self._gates: dict[Hashable, _Gate[Item]] = {}
+        self._spacings: dict[str, float] = {}
         self._gates_kept = _KEPT
         self._active: dict[Item, tuple[_Gate[Item], ...]] = {}
         self._timed: list[tuple[float, int, _Gate[Item]]] = []  # a heap
@@ -167,6 +168,18 @@ class FairQueue(Generic[Item]):
         """Forget a session that is over: nothing of it waits, has gone or will come."""
         self._gates.pop((session,), None)
 
+    def space(self, host: str, seconds: float) -> None:
+        """Let at least these seconds be between two that go to a host.
+
+        Args:
+            host: which.
+            seconds: in addition to its limits.
+        """
+        self._spacings[host] = seconds
+        gate = self._gates.get(host)
+        if gate is not None:
+            gate.allowance.widen(seconds)
+
     def refund(self, item: Item, now: float) -> None:
         """The one that `pop` gave last did not go after all, and has taken nothing."""
         for gate in self._active.pop(item, ()):
@@ -225,6 +238,7 @@ class FairQueue(Generic[Item]):
         by_host = self._gates.get(host)
         if by_host is None:
             by_host = self._gates[host] = _Gate(limits.of_host(host))
+            by_host.allowance.widen(self._spacings.get(host, 0.0))
         return by_session, by_host
 
     @staticmethod

@@ -172,6 +172,14 @@ class RateLimiter:
         self._next = now + self._spacing if self._spacing else self._next
         self._last = before, (self._arrival, self._next)
 
+    def widen(self, spacing: float) -> None:
+        """Let at least these seconds be between two starts, from the next start on.
+
+        Args:
+            spacing: seconds; less than there is changes nothing.
+        """
+        self._spacing = max(spacing, self._spacing)
+
     def release(self) -> None:
         """Note that one has ended."""
         self.active -= 1

@@ -96,6 +96,7 @@ class Response:
     """
 
     __slots__ = (
+        "_depth",
         "_header_lines",
         "_headers",
         "_hops",
@@ -231,6 +232,15 @@ class Response:
     @retried.setter
     def retried(self, attempts: tuple[Any, ...]) -> None:
         self._retried = attempts
+
+    @property
+    def depth(self) -> int:
+        """Links that led to it from where a `webqq_tornado.flows.Crawl` began; 0 elsewhere."""
+        return getattr(self, "_depth", 0)
+
+    @depth.setter
+    def depth(self, links: int) -> None:
+        self._depth = links
 
     @property
     def time_info(self) -> Mapping[str, float]:

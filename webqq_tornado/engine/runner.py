@@ -238,6 +238,14 @@ class Runner:
 
     # -- whose turn it is -----------------------------------------------------------------------
 
+    def space_requests(self, host: str, seconds: float) -> None:
+        """See `HTTPStream.space_requests`."""
+        if not self._scheduler.is_limited:
+            raise ValueError(
+                "the stream has no limits of hosts: give it limits=Limits(per_host=...)"
+            )
+        self._scheduler.space(host, seconds)
+
     def pause(self, chain: Chain | None) -> None:
         """Send nothing more for a chain and those below it, or for the whole flow."""
         self._scheduler.pause(chain)

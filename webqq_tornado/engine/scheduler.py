@@ -57,6 +57,7 @@ class Scheduler:
         quick_clients: requests in flight below which a link need not ask here while the queue
             is empty; 0 if it always has to.
         release: by `release(chain, now)` the place of a chain whose request has ended is free.
+        space: by `space(host, seconds)` so much time is between two requests to a host.
     """
 
     def __init__(self, *, max_clients: int, limits: Limits | None) -> None:
@@ -74,6 +75,7 @@ class Scheduler:
         self.is_paused = False
         self.quick_clients = 0 if self.is_limited else max_clients
         self.release = self._fair.release
+        self.space = self._fair.space
 
     def close(self) -> None:
         """Let nobody go any more."""

@@ -66,6 +66,7 @@ from .transport.curl import Transport
 from .transport.options import DEFAULTS, compile_options
 from .transport.poller import WatchedSocket
 from .transport.replay import Recording, ReplayTransport
+from .urls import normal_host
 from .waiting import hold, let_go, running_chain
 
 __all__ = ["HTTPStream"]
@@ -673,6 +674,24 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
     def resume(self) -> None:
         """Go on where `pause` has stopped."""
         self._runner.resume(None)
+
+    def space_requests(self, host: str, seconds: float) -> None:
+        """Have at least so much time between two requests to a host, from the next one on.
+
+        Args:
+            host: as in a URL, with its port if that is not the scheme's own.
+            seconds: 0 or more; what `limits` has counts where it is more.
+
+        Raises:
+            ValueError: the host or the number is none, or the stream has no limits of hosts or
+                sessions.
+
+        Example:
+            >>> stream.space_requests("example.org", 2.5)
+        """
+        if not is_delay(seconds):
+            raise ValueError(f"spacing is a number of seconds, 0 or more, not {seconds!r}")
+        self._runner.space_requests(normal_host(host), seconds)
 
     async def drain(self, timeout: float | None = None) -> bool:
         """Wait until all chains have ended, those they start included.

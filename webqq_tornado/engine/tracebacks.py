@@ -9,6 +9,8 @@ from types import CodeType, TracebackType
 __all__ = ["cut_callers", "first_line"]
 
 _ENGINE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+#: A flow that calls the readers of others, too.
+_CRAWL = os.path.join(os.path.dirname(_ENGINE.rstrip(os.sep)), "flows", "crawl.py")
 #: Functions of the engine that call readers, errbacks and hooks. Where a `TypeError` ends in one of
 #: them, the call itself failed: its function takes other arguments.
 _CALLERS = frozenset({"_read", "follow_call", "follow_gathered", "handle_error", "on_error"})
@@ -45,4 +47,4 @@ def _frames(trace: TracebackType | None) -> Iterator[TracebackType]:
 
 
 def _is_ours(code: CodeType) -> bool:
-    return code.co_filename.startswith(_ENGINE)
+    return code.co_filename.startswith((_ENGINE, _CRAWL))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .crawl import Crawl
     from .flow import Flow, Report
     from .itemfile import ItemFile
     from .job import Job
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from .monitor import Monitor
     from .sync import Sync
 
-__all__ = ["Flow", "ItemFile", "Job", "Mirror", "Monitor", "Report", "Sync"]
+__all__ = ["Crawl", "Flow", "ItemFile", "Job", "Mirror", "Monitor", "Report", "Sync"]
 
 #: Where the public names are.
 _MODULES = {
+    "crawl": "Crawl",
     "flow": "Flow Report",
     "itemfile": "ItemFile",
     "job": "Job",

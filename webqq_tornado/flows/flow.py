@@ -80,6 +80,14 @@ class Flow(HTTPStream):
         stats = self.stats()
         return f"{type(self).__name__}: {stats.in_flight} in flight, {stats.delayed} waiting"
 
+    def summary(self) -> str:
+        """A line at the end of `python -m webqq_tornado run`; "" for none."""
+        return ""
+
+    def figures(self) -> Mapping[str, object]:
+        """Values beside the numbers of chains in the last line of `run --json`."""
+        return {}
+
     def report(self) -> Report:
         """The results so far."""
         raise NotImplementedError

@@ -1,0 +1,440 @@
+"""Crawl sites: each page once, to a depth, on the hosts that are meant, as robots.txt says.
+
+    class Titles(Crawl):
+        start_urls = ["http://example.org/"]
+        max_depth = 2
+
+        def parse(self, response):
+            self.emit({"url": response.url, "title": response.css("title::text").get()})
+            for url in response.links():
+                yield response.follow(url, self.parse)
+
+A flow like any other. What its readers return is looked at on the way to the engine: links that
+are not to be followed are left out and counted, all else is as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter, deque
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from typing import Any, NamedTuple, TypeGuard
+
+from ..engine.chain import link_of
+from ..engine.errors import StreamError
+from ..engine.limits import Limits
+from ..engine.links import Gather, Link, Next, request_of
+from ..engine.request import Request
+from ..engine.response import Response
+from ..engine.secrets import safe_url
+from ..engine.stream import each_of
+from ..retry import Retry
+from .flow import Flow, Report
+from .robots import Robots
+
+__all__ = ["Crawl"]
+
+logger = logging.getLogger("webqq_tornado.engine")
+
+#: Links of one source that are looked at while the first of them waits for a robots.txt.
+_AHEAD = 64
+
+
+class Crawl(Flow):
+    """Follows links: override `parse`; `start_urls` and the other settings are attributes, too.
+
+    Links that readers, errbacks and `begin` return are followed unless
+
+    - the same request was made already ("duplicate"). URLs are the same by the rules of w3lib's
+      `canonicalize_url`: without fragment, parameters in any order. A reader that returns
+      `response.request` itself repeats it; see `key` for others;
+    - it is more than `max_depth` links away from the start ("depth");
+    - its host is none of `allowed_hosts` ("host");
+    - robots.txt forbids it ("robots").
+
+    A response with a status of 400 or more is not read ("status", see `accepts`), nor one that
+    redirects have led to another host, or to a page that was read already. All these are counted
+    in `filtered`, and none is an error. Requests that are awaited (`await self.get(url)`) are not
+    looked at.
+
+    Crawl-delay and Request-rate of robots.txt hold, up to 60 s, where `limits` are not stricter.
+
+    Args:
+        start_urls: instead of those of the class.
+        max_depth: instead of that of the class, and so the others.
+        allowed_hosts: hosts as "example.org" (any port) or "127.0.0.1:8100", ".example.org" for it
+            and all below it, "*" for all; a text has commas between them. By default the hosts
+            that the crawl starts at.
+        obey_robots: fetch and obey robots.txt.
+        arguments: of `Flow`. By default four requests at once go to a host, and `Retry()` holds.
+
+    Attributes:
+        done: pages that were read.
+        filtered: links and pages that were left out, counted by reason.
+
+    Raises:
+        ImportError: w3lib or protego are not installed; the extra `crawl` has them.
+
+    Example:
+        >>> class Titles(Crawl):
+        ...     start_urls = ["http://example.org/"]
+        ...     max_depth = 2
+        ...
+        ...     def parse(self, response):
+        ...         self.emit({"url": response.url, "title": response.css("title::text").get()})
+        ...         for url in response.links():
+        ...             yield response.follow(url, self.parse)
+    """
+
+    #: Where to start.
+    start_urls: Sequence[str] = ()
+    #: Links to follow from there at most; None: no limit.
+    max_depth: int | None = None
+    #: See above.
+    allowed_hosts: Collection[str] | str | None = None
+    #: Whether robots.txt is obeyed.
+    obey_robots: bool = True
+
+    def __init__(
+        self,
+        *start_urls: str,
+        max_depth: int | None = None,
+        allowed_hosts: Collection[str] | str | None = None,
+        obey_robots: bool | None = None,
+        **arguments: Any,
+    ) -> None:
+        limits = arguments.pop("limits", None) or Limits(per_host=4)
+        super().__init__(limits=limits, **{"retry": Retry(), **arguments})
+        self.start_urls = start_urls or _texts(self.start_urls)
+        self.max_depth = self.max_depth if max_depth is None else max_depth
+        hosts = self.allowed_hosts if allowed_hosts is None else allowed_hosts
+        self.obey_robots = self.obey_robots if obey_robots is None else obey_robots
+        self.filtered: Counter[str] = Counter()
+        self._takes_start_hosts = hosts is None
+        self._hosts = set(_texts(hosts or ()))
+        self._seen: set[bytes] = set()
+        self._canonical = _canonicalize_url()
+        self._robots = (
+            Robots(self.open, self._agent(), self._slow_down) if self.obey_robots else None
+        )
+        # What a subclass begins with is looked at like what readers return.
+        self.begin = _Reader(self, self.begin, -1)  # type: ignore[method-assign]
+
+    # -- to override ------------------------------------------------------------------------
+
+    def begin(self) -> Link:
+        """The first links: `start_urls`, read by `parse`. May be overridden."""
+        return [Next(url, self.parse) for url in self.start_urls]
+
+    def parse(self, response: Response) -> Link:
+        """Override to read a page of `start_urls`.
+
+        Args:
+            response: to one of these; its `depth` is 0, and that of pages behind it more.
+
+        Returns:
+            As any reader; `response.follow(url, self.parse)` is the link to another page.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no parse(self, response): define it")
+
+    def accepts(self, response: Response) -> bool:
+        """Whether a response is read: override it to read pages of errors, too.
+
+        Args:
+            response: to one of the links.
+        """
+        return response.ok
+
+    def key(self, request: Request) -> object:
+        """What two requests have in common that are the same: override it for other rules.
+
+        Args:
+            request: of a link.
+
+        Returns:
+            Any value with a `repr` of its own; None: it may be followed again and again.
+        """
+        if not isinstance(request.body, (bytes, type(None))):
+            return None
+        return request.method, self._canonical(request.url), request.body or b""
+
+    # -- what the command line shows --------------------------------------------------------
+
+    def describe(self) -> str:
+        """How far it is."""
+        stats = self.stats()
+        return f"{type(self).__name__}: {self.done} pages, {stats.in_flight} in flight"
+
+    def summary(self) -> str:
+        """Pages read, and links left out by reason."""
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.filtered.items()))
+        return f"{self.done} pages read; filtered: {reasons or 'none'}"
+
+    def figures(self) -> Mapping[str, object]:
+        """The same as values."""
+        return {"pages": self.done, "filtered": dict(sorted(self.filtered.items()))}
+
+    def report(self) -> Report:
+        """Numbers of pages and of what was left out."""
+        columns = ("pages", *sorted(self.filtered))
+        numbers = (self.done, *(self.filtered[reason] for reason in columns[1:]))
+        rows = [tuple(f"{number:,}" for number in numbers)]
+        is_good = self.first_error is None
+        return Report(columns, rows, is_good, [dict(zip(columns, numbers, strict=True))])
+
+    # -- what readers return ----------------------------------------------------------------
+
+    def _call(self, reader: _Reader, got: tuple[object, ...], data: Mapping[str, Any]) -> Any:
+        """Ask a reader, an errback or `begin`, and look at the links that it returns."""
+        page = _Page(reader.depth)
+        if got and isinstance(got[0], Response):
+            response = got[0]
+            if not self._is_read(response, reader):
+                return None
+            response.depth = reader.depth
+            page = _Page(reader.depth, response.url, response.request)
+        elif got and isinstance(got[0], StreamError) and isinstance(got[0].request, Request):
+            page = _Page(reader.depth, got[0].request.url, got[0].request)
+        return self._followed(reader.__wrapped__(*got, **data), page, reader)
+
+    def _is_read(self, response: Response, reader: _Reader) -> bool:
+        reason = self._why_not_read(response, reader)
+        if reason is None:
+            self.done += 1
+            return True
+        self._leave_out(reason, response.url, response.status)
+        return False
+
+    def _why_not_read(self, response: Response, reader: _Reader) -> str | None:
+        if not self.accepts(response):
+            return "status"
+        request = response.request
+        if not response.history or reader.is_repeat:
+            return None
+        arrived = request.replace(url=response.url)
+        if reader.depth == 0:
+            self._note_start(arrived)
+        if not self._is_allowed_host(arrived.host):
+            return "host"
+        mark = self._mark(arrived)
+        if mark is None or mark == self._mark(request):
+            return None
+        return None if self._is_new(mark) else "duplicate"
+
+    def _followed(self, result: Any, page: _Page, reader: _Reader) -> Any:
+        """What a reader returned, with the links that are to be followed alone."""
+        if isinstance(result, Gather):
+            links = self._several(result.links, page, reader, is_gathered=True)
+            joins = self._reader(result.readback, page.depth)
+            return result._replace(
+                links=links, readback=joins, errback=self._reader(result.errback, page.depth)
+            )
+        if isinstance(result, Next) or (isinstance(result, tuple) and _is_single(result)):
+            return self._one(result, page, reader)
+        if isinstance(result, Awaitable):
+            return self._awaited(result, page, reader)
+        if isinstance(result, (list, tuple, Iterator, AsyncIterator)):
+            return self._several(result, page, reader)
+        return result  # nothing, or what the engine refuses
+
+    async def _awaited(self, result: Awaitable[Any], page: _Page, reader: _Reader) -> Any:
+        found = self._followed(await result, page, reader)
+        return await found if isinstance(found, Awaitable) and not isinstance(found, Next) \
+            else found  # fmt: skip
+
+    def _one(self, item: object, page: _Page, reader: _Reader) -> Any:
+        link = self._admitted(item, page, reader)
+        if link is None or self._robots is None or not isinstance(link.request, Request):
+            return link
+        return self._if_allowed(link)
+
+    async def _if_allowed(self, link: Next) -> Next | None:
+        return link if await self._robots_allow(link) else None
+
+    async def _several(
+        self, links: Any, page: _Page, reader: _Reader, *, is_gathered: bool = False
+    ) -> AsyncIterator[Next]:
+        """The links that are to be followed, in order; each robots.txt is asked for ahead."""
+        ahead = 1 if isinstance(links, AsyncIterator) else _AHEAD
+        window: deque[Next] = deque()
+        error: Exception | None = None
+        try:
+            async for item in each_of(links):
+                link = self._admitted(item, page, reader, is_gathered=is_gathered)
+                if link is not None:
+                    self._is_known(link)  # its robots.txt is asked for now
+                    window.append(link)
+                while window and (len(window) >= ahead or self._is_known(window[0])):
+                    link = window.popleft()
+                    if await self._robots_allow(link):
+                        yield link
+        except Exception as raised:  # what was found before is followed, as without us
+            error = raised
+        for link in window:
+            if await self._robots_allow(link):
+                yield link
+        if error is not None:
+            raise error
+
+    # -- which links ------------------------------------------------------------------------
+
+    def _admitted(
+        self, item: object, page: _Page, reader: _Reader, *, is_gathered: bool = False
+    ) -> Next | None:
+        """The link that is to be followed, if robots.txt allows it."""
+        link = link_of(item, reader, is_gathered)
+        try:
+            request = request_of(link.request, page.url or self._base_url(link.session))
+        except ValueError:
+            return link  # the engine says what is wrong with it
+        is_repeat = request is page.request
+        depth = page.depth if is_repeat else page.depth + 1
+        reason = None if is_repeat else self._refusal(request, depth, link, is_gathered)
+        if reason is not None:
+            self._leave_out(reason, request.url)
+            return None
+        errback = link.errback
+        return link._replace(
+            request=request,
+            readback=self._reader(link.readback, depth, is_repeat=is_repeat),
+            errback=self._reader(errback, page.depth) if callable(errback) else errback,
+            priority=-depth if link.priority is None else link.priority,  # breadth first
+        )
+
+    def _refusal(self, request: Request, depth: int, link: Next, is_gathered: bool) -> str | None:
+        if depth == 0:
+            self._note_start(request)
+        elif not self._is_allowed_host(request.host):
+            return "host"
+        if self.max_depth is not None and depth > self.max_depth:
+            return "depth"
+        mark = self._mark(request, "" if link.session is None else link.session.name)
+        is_new = mark is None or self._is_new(mark)
+        return None if is_new or is_gathered else "duplicate"
+
+    def _note_start(self, request: Request) -> None:
+        if self._takes_start_hosts:
+            self._hosts.add(request.host)
+
+    def _is_allowed_host(self, host: str) -> bool:
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        if "*" in self._hosts or host in self._hosts or name in self._hosts:
+            return True
+        labels = name.split(".")
+        return any("." + ".".join(labels[i:]) in self._hosts for i in range(len(labels)))
+
+    def _mark(self, request: Request, session: str | None = "") -> bytes | None:
+        """A short form of the key: millions are kept."""
+        key = self.key(request)
+        if key is None:
+            return None
+        return hashlib.blake2b(repr((key, session)).encode(), digest_size=16).digest()
+
+    def _is_new(self, mark: bytes) -> bool:
+        is_new = mark not in self._seen
+        self._seen.add(mark)
+        return is_new
+
+    def _leave_out(self, reason: str, url: str, status: int | None = None) -> None:
+        self.filtered[reason] += 1
+        level = logging.DEBUG if status is None else logging.INFO
+        logger.log(level, "not followed, %s %s: %s", reason, status or "", safe_url(url))
+
+    # -- robots.txt -------------------------------------------------------------------------
+
+    def _is_known(self, link: Next) -> bool:
+        """Whether `_robots_allow` does not have to wait."""
+        if self._robots is None or not _is_page(link.request):
+            return True
+        return self._robots.rules_of(link.request).done()
+
+    async def _robots_allow(self, link: Next) -> bool:
+        if self._robots is None or not _is_page(link.request):
+            return True
+        is_allowed = await self._robots.allows(link.request)
+        if not is_allowed:
+            self._leave_out("robots", link.request.url)
+        return is_allowed
+
+    def _slow_down(self, host: str, seconds: float) -> None:
+        try:
+            self.space_requests(host, seconds)
+        except ValueError as error:
+            logger.warning("%s wants %g s between two requests: %s", host, seconds, error)
+
+    def _agent(self) -> str:
+        stands = self._session.defaults
+        headers = () if stands is None else stands.headers
+        own = next((value for name, value in headers if name.lower() == "user-agent"), "")
+        return own or str(self.defaults.get("user_agent") or "*")
+
+    def _reader(
+        self, function: Callable[..., Any] | None, depth: int, *, is_repeat: bool = False
+    ) -> _Reader | None:
+        if function is None or isinstance(function, _Reader):
+            return function
+        return _Reader(self, function, depth, is_repeat=is_repeat)
+
+
+class _Page(NamedTuple):
+    """Where links were found."""
+
+    depth: int
+    url: str | None = None
+    request: Request | None = None
+
+
+class _Reader:
+    """A reader, errback or `begin`, whose links the crawl looks at.
+
+    Args:
+        crawl: whose.
+        function: the user's. Messages name it, as this is taken for a wrapper.
+        depth: of the page that it reads.
+        is_repeat: the page was read before, and is meant to be.
+    """
+
+    __slots__ = ("__wrapped__", "_crawl", "depth", "is_repeat")
+
+    def __init__(
+        self, crawl: Crawl, function: Callable[..., Any], depth: int, *, is_repeat: bool = False
+    ) -> None:
+        self.__wrapped__ = function
+        self._crawl = crawl
+        self.depth = depth
+        self.is_repeat = is_repeat
+
+    def __call__(self, *got: object, **data: Any) -> Any:
+        return self._crawl._call(self, got, data)
+
+
+def _is_page(request: object) -> TypeGuard[Request]:
+    return isinstance(request, Request) and request.url.startswith("http")
+
+
+def _is_single(result: tuple[object, ...]) -> bool:
+    return bool(result) and not isinstance(result[0], tuple)
+
+
+def _texts(texts: Iterable[str] | str) -> tuple[str, ...]:
+    if isinstance(texts, str):
+        texts = texts.split(",")
+    return tuple(text.strip() for text in texts if text.strip())
+
+
+def _canonicalize_url() -> Callable[[str], str]:
+    try:
+        from w3lib.url import canonicalize_url  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ImportError('a Crawl needs w3lib: pip install "webqq_tornado[crawl]"') from error
+    return canonicalize_url

@@ -1,0 +1,157 @@
+"""robots.txt: what a host lets be fetched, and how fast (RFC 9309), by protego's rules.
+
+===========================  ==================================================================
+robots.txt of an origin      what it means
+===========================  ==================================================================
+200                          its rules hold; of a longer file those of the first 512 KiB
+another 2xx, 3xx, 4xx        there are none: all is allowed (2.3.1.3)
+5xx                          nothing is allowed (2.3.1.4)
+no answer                    all is allowed: the pages tell their own errors
+===========================  ==================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from ..engine.errors import StreamError
+from ..engine.request import Request
+from ..engine.response import Response
+from ..engine.urls import origin_of
+
+__all__ = ["MAX_DELAY", "Robots", "Rules"]
+
+logger = logging.getLogger("webqq_tornado.engine")
+
+#: Seconds that a host may ask for between two requests: more is cut down to it.
+MAX_DELAY = 60.0
+#: Bytes that are read at most: a crawler has to read 500 KiB (RFC 9309, 2.5).
+_LARGEST = 512 * 1024
+#: Seconds that the file may take.
+_TIMEOUT = 15.0
+
+
+class Rules(Protocol):
+    """The part of `protego.Protego` that is used."""
+
+    def can_fetch(self, url: str, user_agent: str) -> bool:
+        """Return whether the page may be fetched."""
+
+
+class _All:
+    """Rules that allow everything, or nothing.
+
+    Args:
+        is_allowed: which.
+    """
+
+    def __init__(self, is_allowed: bool) -> None:
+        self._is_allowed = is_allowed
+
+    def can_fetch(self, url: str, user_agent: str) -> bool:
+        """See `Rules`."""
+        return self._is_allowed
+
+
+_ALLOW, _DISALLOW = _All(True), _All(False)
+
+
+class Robots:
+    """The rules of each origin, fetched when they are first asked for.
+
+    Args:
+        open_stream: `HTTPStream.open`.
+        agent: the crawler's User-Agent.
+        on_delay: is told the host and the seconds that it wants between two requests.
+
+    Raises:
+        ImportError: protego is not installed.
+    """
+
+    def __init__(
+        self,
+        open_stream: Callable[[Request], AbstractAsyncContextManager[Response]],
+        agent: str,
+        on_delay: Callable[[str, float], object],
+    ) -> None:
+        try:
+            from protego import Protego  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise ImportError(
+                'robots.txt is read by protego: pip install "webqq_tornado[crawl]", or set '
+                "obey_robots = False"
+            ) from error
+        self._parse = Protego.parse
+        self._open = open_stream
+        self._agent = agent
+        self._on_delay = on_delay
+        self._rules: dict[tuple[str, str, int], asyncio.Future[Rules]] = {}
+
+    def rules_of(self, request: Request) -> asyncio.Future[Rules]:
+        """Return the rules for a request, to be awaited with a shield: others wait for them, too.
+
+        Args:
+            request: to any page.
+        """
+        origin = origin_of(request.url)
+        rules = self._rules.get(origin)
+        if rules is None:
+            # In a context of its own: whoever asks first does not hold up the others.
+            rules = contextvars.Context().run(asyncio.ensure_future, self._fetch(request))
+            self._rules[origin] = rules
+        return rules
+
+    async def allows(self, request: Request) -> bool:
+        """Return whether a page may be fetched.
+
+        Args:
+            request: of the page.
+        """
+        rules = await asyncio.shield(self.rules_of(request))
+        return rules.can_fetch(request.url, self._agent)
+
+    async def _fetch(self, page: Request) -> Rules:
+        scheme = page.url.partition(":")[0]
+        url = f"{scheme}://{page.host}/robots.txt"
+        try:
+            async with self._open(Request(url, request_timeout=_TIMEOUT)) as response:
+                return self._judged(page.host, response, await _beginning(response))
+        except StreamError as error:
+            logger.info("%s: %s: its rules are taken to be none", url, error)
+            return _ALLOW
+
+    def _judged(self, host: str, response: Response, text: str) -> Rules:
+        if response.status >= 500:
+            logger.warning(
+                "robots.txt of %s answers %d: nothing of it is followed (RFC 9309, 2.3.1.4); "
+                "obey_robots = False changes that",
+                host,
+                response.status,
+            )
+            return _DISALLOW
+        if response.status != 200:
+            return _ALLOW
+        rules = self._parse(text)
+        delay = rules.crawl_delay(self._agent) or 0.0
+        rate = rules.request_rate(self._agent)
+        if rate is not None and rate.requests:
+            delay = max(delay, rate.seconds / rate.requests)
+        if delay > 0:
+            self._on_delay(host, min(delay, MAX_DELAY))
+        return rules
+
+
+async def _beginning(response: Response) -> str:
+    if response.status != 200:
+        return ""
+    data = bytearray()
+    async for piece in response.stream:
+        data += piece
+        if len(data) >= _LARGEST:
+            break
+    return data[:_LARGEST].decode("utf-8-sig", "replace")
