@@ -96,7 +96,7 @@ class Crawl(Flow):
         ...             yield response.follow(url, self.parse)
     """
 
-    #: Where to start.
+    #: URLs of the first pages.
     start_urls: Sequence[str] = ()
     #: Links to follow from there at most; None: no limit.
     max_depth: int | None = None
@@ -125,7 +125,7 @@ class Crawl(Flow):
         self._seen: set[bytes] = set()
         self._canonical = _canonicalize_url()
         self._robots = (
-            Robots(self.open, self._agent(), self._slow_down) if self.obey_robots else None
+            Robots(self.add_request, self._agent(), self._slow_down) if self.obey_robots else None
         )
         # What a subclass begins with is looked at like what readers return.
         self.begin = _Reader(self, self.begin, -1)  # type: ignore[method-assign]
@@ -148,7 +148,7 @@ class Crawl(Flow):
         raise NotImplementedError(f"{type(self).__name__} has no parse(self, response): define it")
 
     def accepts(self, response: Response) -> bool:
-        """Whether a response is read: override it to read pages of errors, too.
+        """Return True if a response is to be read: override it to read pages of errors, too.
 
         Args:
             response: to one of the links.
@@ -156,7 +156,7 @@ class Crawl(Flow):
         return response.ok
 
     def key(self, request: Request) -> object:
-        """What two requests have in common that are the same: override it for other rules.
+        """Return a value that is equal for requests that are the same: override it for other rules.
 
         Args:
             request: of a link.
@@ -232,7 +232,7 @@ class Crawl(Flow):
         return None if self._is_new(mark) else "duplicate"
 
     def _followed(self, result: Any, page: _Page, reader: _Reader) -> Any:
-        """What a reader returned, with the links that are to be followed alone."""
+        """Return what a reader returned, with the links that are to be followed alone."""
         if isinstance(result, Gather):
             links = self._several(result.links, page, reader, is_gathered=True)
             joins = self._reader(result.readback, page.depth)
@@ -353,7 +353,7 @@ class Crawl(Flow):
     # -- robots.txt -------------------------------------------------------------------------
 
     def _is_known(self, link: Next) -> bool:
-        """Whether `_robots_allow` does not have to wait."""
+        """Return True if `_robots_allow` does not have to wait."""
         if self._robots is None or not _is_page(link.request):
             return True
         return self._robots.rules_of(link.request).done()
@@ -387,7 +387,7 @@ class Crawl(Flow):
 
 
 class _Page(NamedTuple):
-    """Where links were found."""
+    """The page that links were found on."""
 
     depth: int
     url: str | None = None

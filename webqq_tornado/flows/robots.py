@@ -13,13 +13,14 @@ no answer                    all is allowed: the pages tell their own errors
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from ..engine.errors import StreamError
+from ..engine.errors import ClosedError
+from ..engine.links import Next
 from ..engine.request import Request
 from ..engine.response import Response
 from ..engine.urls import origin_of
@@ -65,7 +66,7 @@ class Robots:
     """The rules of each origin, fetched when they are first asked for.
 
     Args:
-        open_stream: `HTTPStream.open`.
+        send: `HTTPStream.add_request`.
         agent: the crawler's User-Agent.
         on_delay: is told the host and the seconds that it wants between two requests.
 
@@ -75,7 +76,7 @@ class Robots:
 
     def __init__(
         self,
-        open_stream: Callable[[Request], AbstractAsyncContextManager[Response]],
+        send: Callable[[Next], Awaitable[object]],
         agent: str,
         on_delay: Callable[[str, float], object],
     ) -> None:
@@ -87,7 +88,7 @@ class Robots:
                 "obey_robots = False"
             ) from error
         self._parse = Protego.parse
-        self._open = open_stream
+        self._send = send
         self._agent = agent
         self._on_delay = on_delay
         self._rules: dict[tuple[str, str, int], asyncio.Future[Rules]] = {}
@@ -118,12 +119,19 @@ class Robots:
     async def _fetch(self, page: Request) -> Rules:
         scheme = page.url.partition(":")[0]
         url = f"{scheme}://{page.host}/robots.txt"
-        try:
-            async with self._open(Request(url, request_timeout=_TIMEOUT)) as response:
-                return self._judged(page.host, response, await _beginning(response))
-        except StreamError as error:
+        rules: Rules = _ALLOW
+
+        async def read(response: Response) -> None:
+            nonlocal rules
+            rules = self._judged(page.host, response, await _beginning(response))
+
+        def failed(error: Exception) -> None:
             logger.info("%s: %s: its rules are taken to be none", url, error)
-            return _ALLOW
+
+        request = Request(url, stream=True, request_timeout=_TIMEOUT)
+        with contextlib.suppress(ClosedError):
+            await self._send(Next(request, read, errback=failed))
+        return rules
 
     def _judged(self, host: str, response: Response, text: str) -> Rules:
         if response.status >= 500:
