@@ -164,9 +164,9 @@ def test_a_code_of_another_account_or_cookie_is_none(storage, authenticator):
 def test_nobody_uses_up_a_code_of_others_or_pushes_it_out(authenticator):
     code, session = authenticator.new_code(10001, HOME.address)
     without_cookie, _ = authenticator.new_code(10001, HOME.address)
-    for _ in range(6000):
-        authenticator.new_code(10001, AWAY.address)
-    assert _prove(authenticator, AWAY, code) is LoginResult.WRONG_CAPTCHA
+    others = {authenticator.new_code(10001, AWAY.address)[0] for _ in range(6000)}
+    if code not in others:  # there are 46,656 codes: at times one is drawn twice
+        assert _prove(authenticator, AWAY, code) is LoginResult.WRONG_CAPTCHA
     assert not isinstance(_prove(authenticator, HOME, code, session), LoginResult)
     assert not isinstance(_prove(authenticator, HOME, without_cookie), LoginResult)
 

@@ -38,7 +38,7 @@ _STATUSES = [status.value for status in Status if status is not Status.UNKNOWN]
 @account_options
 @click.pass_context
 def login(context: click.Context, /, **choices: Any) -> None:
-    """Log in, and keep the session: other commands need no password then.
+    """Log in and save the session, so that other commands need no password.
 
     \b
     Examples:
@@ -58,7 +58,7 @@ def login(context: click.Context, /, **choices: Any) -> None:
 @account_options
 @click.pass_context
 def logout(context: click.Context, /, **choices: Any) -> None:
-    """End the session that was kept.
+    """Log out: end the saved session.
 
     \b
     Example:
@@ -88,7 +88,7 @@ def logout(context: click.Context, /, **choices: Any) -> None:
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time for the server to take it.",
+    help="Seconds to wait until the server accepts it.",
 )
 @json_option
 @account_options
@@ -162,7 +162,7 @@ def _receipt_json(receipt: Receipt) -> dict[str, Any]:
     type=TEXT,
     default="",
     metavar="WORD",
-    help="Only who has it in a name or number.",
+    help="Only contacts with this in a name or number.",
 )
 @json_option
 @account_options
@@ -232,7 +232,7 @@ def _contact_json(client: Client, contact: Contact) -> dict[str, Any]:
 @account_options
 @click.pass_context
 def status(context: click.Context, /, new_status: str | None, **choices: Any) -> None:
-    """Show who is logged in and what waits to be sent; or be STATUS to others.
+    """Show the account and its unsent messages, or set its STATUS.
 
     STATUS is online, away, busy, callme, silent, hidden or offline. It lasts as long as the
     session. Keys of --json: account, nick, server, dialect (webqq3, smartqq), status, friends,

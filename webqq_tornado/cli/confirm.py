@@ -25,7 +25,7 @@ _LOOK_SECONDS = 0.5
 
 @click.command()
 @options("server", "account", "password_file", "state_dir", "verbose")
-@click.option("--refuse", is_flag=True, help="Refuse it instead: it shows a new code.")
+@click.option("--refuse", is_flag=True, help="Refuse the client instead: it shows a new code.")
 @click.option(
     "--number",
     type=click.IntRange(10, 99),
@@ -38,7 +38,7 @@ _LOOK_SECONDS = 0.5
     default=0.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait for a code that is not there yet.",
+    help="Seconds to wait for a code, if there is none yet.",
 )
 @click.pass_context
 def confirm(context: click.Context, /, **choices: Any) -> None:

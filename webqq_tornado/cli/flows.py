@@ -56,7 +56,10 @@ URL = _URL()
 @click.argument("urls", type=URL, nargs=-1, required=True, metavar="URL...")
 @_seconds("--interval", 30.0, "Seconds between two checks.")
 @click.option(
-    "--rounds", type=click.IntRange(1), metavar="N", help="Checks of each; else until Ctrl-C."
+    "--rounds",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Checks of each URL; by default until Ctrl-C.",
 )
 @http_options(timeout=10.0)
 @output_options
@@ -97,18 +100,18 @@ def monitor(urls: tuple[str, ...], **choices: Any) -> None:
     default="next",
     show_default=True,
     metavar="KEY",
-    help="Key of its next URL.",
+    help="Key of the next page's URL.",
 )
 @_seconds("--spacing", 0.0, "Seconds between two pages.")
-@click.option("--restart", is_flag=True, help="Begin anew, not where an earlier one ended.")
+@click.option("--restart", is_flag=True, help="Start over instead of resuming an earlier run.")
 @http_options()
 @output_options
 @options("verbose")
 def sync(url: str, path: Path, restart: bool, **choices: Any) -> None:
     """Fetch a list in pages from URL into PATH, as JSON lines.
 
-    One that was interrupted goes on where it was, if it is called with the same URL and keys; PATH
-    is there when it has all. Keys of a line of --json: event (resumed, end), pages, items; url, or
+    An interrupted sync resumes if it is called with the same URL and keys; PATH appears when it
+    is complete. Keys of a line of --json: event (resumed, end), pages, items; url, or
     file and is_whole in the end.
 
     \b
@@ -148,7 +151,7 @@ def job(url: str, data: str, **choices: Any) -> None:
     """Submit a job to URL, and wait until it is done.
 
     Keys of a line of --json: event (submitted, state, end), url or state; in the end state,
-    questions, result (what the server said last).
+    questions, result (the server's last response).
 
     \b
     Examples:
@@ -168,7 +171,7 @@ def job(url: str, data: str, **choices: Any) -> None:
     show_default=True,
     type=click.IntRange(1, 10_000),
     metavar="N",
-    help="Files at once from one host.",
+    help="Downloads at once from one host.",
 )
 @http_options()
 @output_options
@@ -176,8 +179,8 @@ def job(url: str, data: str, **choices: Any) -> None:
 def mirror(urls: str, folder: Path, **choices: Any) -> None:
     """Keep copies of the URLs in LIST (one a line, - for standard input) in FOLDER.
 
-    What is there already is fetched only if it has changed; what broke off goes on; --timeout is
-    for the next byte. Credentials go to all hosts in LIST. Keys of a line of --json: event
+    A file that is there is fetched only if it has changed; interrupted downloads resume; --timeout
+    is for the next byte. Credentials go to all hosts in LIST. Keys of a line of --json: event
     (fetched, missed, end), url, path, bytes, cause; in the end files, fetched, unchanged, missed,
     bytes.
 

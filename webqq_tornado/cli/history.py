@@ -57,9 +57,14 @@ def _moment(_context: click.Context, _param: click.Parameter, value: str | None)
     shell_complete=complete_names,
     help="Only with this contact: name or number.",
 )
-@click.option("--search", type=TEXT, default="", metavar="WORD", help="Only with this word in it.")
 @click.option(
-    "--since", metavar="WHEN", callback=_moment, help="Only from then on: 2026-01-31, 12h, 7d."
+    "--search", type=TEXT, default="", metavar="WORD", help="Only messages with this word."
+)
+@click.option(
+    "--since",
+    metavar="WHEN",
+    callback=_moment,
+    help="Only messages since then: 2026-01-31, 12h, 7d.",
 )
 @click.option(
     "--limit",
@@ -67,19 +72,19 @@ def _moment(_context: click.Context, _param: click.Parameter, value: str | None)
     metavar="N",
     help=f"Only the latest N; {_SHOWN} without --all, --since or --export.",
 )
-@click.option("--all", "is_all", is_flag=True, help="All from the beginning.")
+@click.option("--all", "is_all", is_flag=True, help="Show all messages.")
 @click.option(
     "--export",
     "file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write them to FILE as lines of JSON, in place of showing them.",
+    help="Export to FILE as JSON lines instead of showing them.",
 )
 @json_option
 @account_options
 @click.pass_context
 def history(context: click.Context, /, **choices: Any) -> None:
-    """Show what was written and read; works without the server.
+    """Show and search the message history; works without the server.
 
     Keys of a line of JSON: id, account, kind (friend, group, discussion, stranger), number and
     name of the conversation, sender, sender_number, is_own, time (Unix), text, content (the

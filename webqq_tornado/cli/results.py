@@ -32,7 +32,7 @@ def output_options(command: F) -> F:
         metavar="FILE",
         help="Write the results to FILE.",
     )(command)
-    return click.option("--json", "is_json", is_flag=True, help="Lines of JSON, for programs.")(
+    return click.option("--json", "is_json", is_flag=True, help="Print JSON lines, for programs.")(
         command
     )
 

@@ -100,7 +100,9 @@ def account_options(command: F) -> F:
     return options(*_MEANT, "verbose")(command)
 
 
-json_option = click.option("--json", "is_json", is_flag=True, help="Lines of JSON, for programs.")
+json_option = click.option(
+    "--json", "is_json", is_flag=True, help="Print JSON lines, for programs."
+)
 
 
 def account_and_screen(
