@@ -56,7 +56,7 @@ LAYERS = {
         {"tenacity", "pyarrow", "protego", "w3lib"},
     ),
     "server": (
-        {"server", "protocol", "database", "files", "lazy"},
+        {"server", "protocol", "database", "deprecation", "files", "lazy"},
         {"tornado", "segno", "PIL", "captcha", "cryptography"},
     ),
     "cli": (

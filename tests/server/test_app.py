@@ -23,6 +23,7 @@ from webqq_tornado.protocol.models import (
     Secret,
     UnknownPart,
 )
+from webqq_tornado.server import Storage, WebQQServer
 
 
 async def test_check_gives_a_code_and_the_number_as_salt():
@@ -397,3 +398,12 @@ async def test_after_logout_the_session_is_unknown():
         session = await visitor.enter()
         await visitor.ask(webqq3.LOGOUT, forms.LogoutForm(12345678, session.psessionid))
         assert json.loads(await visitor.poll())["retcode"] == 103
+
+
+def test_parts_of_the_server_are_found_by_their_old_names():
+    server = WebQQServer(Storage(":memory:"))
+    with pytest.warns(DeprecationWarning, match="use WebQQServer.hub instead"):
+        assert server.channel is server.hub
+    with pytest.warns(DeprecationWarning, match="use WebQQServer.authenticator instead"):
+        assert server.gate is server.authenticator
+    server.storage.close()

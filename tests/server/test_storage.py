@@ -13,7 +13,7 @@ import pytest
 from webqq_tornado.database import open_database, transaction
 from webqq_tornado.protocol.models import Content, Face, Font
 from webqq_tornado.server import Storage, StorageError
-from webqq_tornado.server.storage import Conversation, Nonce, Ticket
+from webqq_tornado.server.storage import _MOVED, Conversation, Nonce, Ticket
 from webqq_tornado.server.storage.database import _MIGRATIONS
 from webqq_tornado.server.storage.messages import _halves
 
@@ -455,3 +455,16 @@ def test_messages_after_one_come_in_order(storage: Storage):
     assert ([message.id for message in page], more) == (ids[1:3], True)
     page, more = storage.messages.history_after(other, Conversation("friend", one), ids[2], 2)
     assert ([message.id for message in page], more) == (ids[3:], False)
+
+
+def test_methods_of_the_previews_are_found_by_their_old_names():
+    storage = Storage(":memory:")
+    with pytest.warns(DeprecationWarning, match=r"use Storage\.accounts\.create instead"):
+        ann = storage.create_account("Ann", "correct-horse-9")
+    assert storage.accounts.get(ann.number) == ann
+    for old in _MOVED:
+        with pytest.warns(DeprecationWarning, match=f"Storage.{old} is deprecated"):
+            assert callable(getattr(storage, old))
+    with pytest.raises(AttributeError, match="no attribute 'happenings'"):
+        _ = storage.happenings
+    storage.close()

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from ..deprecation import warn_deprecated
 from ..protocol.models.login import Secret
 from .authentication import CAPTCHA_AFTER, Authenticator
 from .cache import BoundedCache
@@ -53,7 +54,7 @@ class ServerState:
         quotas: how often an account or an address may do what, by name.
 
     Attributes:
-        storage, channel, gate, qr, quotas: see their modules.
+        storage, hub, authenticator, qr, quotas: see their modules.
         strangers: signatures for messages to strangers, and the room that brought them
             together, by (psessionid, uin).
         pages: those that are open.
@@ -85,6 +86,18 @@ class ServerState:
         self.port = self.tls_port = 0
         self._hosts = {host.lower() for host in hosts} | _LOOPBACK
         self._tokens: BoundedCache[tuple[int, float]] = BoundedCache()
+
+    @property
+    def channel(self) -> Hub:
+        """Old name of `hub`."""
+        warn_deprecated("WebQQServer.channel", "1.0", instead="WebQQServer.hub")
+        return self.hub
+
+    @property
+    def gate(self) -> Authenticator:
+        """Old name of `authenticator`."""
+        warn_deprecated("WebQQServer.gate", "1.0", instead="WebQQServer.authenticator")
+        return self.authenticator
 
     def add_host(self, host: str) -> None:
         """Serve one more name."""

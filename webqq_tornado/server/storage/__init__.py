@@ -6,9 +6,12 @@ Each subject is a file of this package, with its tables and the questions asked 
 
 from __future__ import annotations
 
+import operator
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ...deprecation import warn_deprecated
 from .accounts import AccountTable
 from .contents import dump_content, load_content, plain_parts
 from .database import StorageError, open_storage
@@ -52,6 +55,48 @@ __all__ = [
 ]
 
 
+#: Methods of the previews, where all subjects were one object.
+_MOVED = {
+    "account": "accounts.get",
+    "add_heading": "friends.add_heading",
+    "add_members": "rooms.add_members",
+    "add_message": "messages.add",
+    "add_request": "friends.add_request",
+    "add_ticket": "sessions.add_ticket",
+    "are_friends": "friends.are_friends",
+    "befriend": "friends.befriend",
+    "change_profile": "accounts.change_profile",
+    "create_account": "accounts.create",
+    "create_discussion": "rooms.create_discussion",
+    "create_group": "rooms.create_group",
+    "friend_numbers": "friends.numbers",
+    "group": "rooms.group",
+    "groups": "rooms.groups",
+    "headings": "friends.headings",
+    "history": "messages.history",
+    "is_member": "rooms.is_member",
+    "mark_seen": "messages.mark_seen",
+    "member_numbers": "rooms.member_numbers",
+    "members": "rooms.members",
+    "newest": "messages.newest",
+    "profile": "accounts.profile",
+    "recent": "messages.recent",
+    "remove_member": "rooms.remove_member",
+    "requests": "friends.requests",
+    "room": "rooms.get",
+    "search": "messages.search",
+    "set_admin": "rooms.set_admin",
+    "set_card": "rooms.set_card",
+    "set_category": "friends.set_category",
+    "set_mark": "friends.set_mark",
+    "set_password": "accounts.set_password",
+    "ticket": "sessions.ticket",
+    "undelivered": "messages.undelivered",
+    "unfriend": "friends.unfriend",
+    "unread": "messages.unread",
+}
+
+
 class Storage:
     """The server's memory.
 
@@ -85,6 +130,14 @@ class Storage:
         self.rooms = RoomTable(self._db)
         self.messages = MessageTable(self._db)
         self.sessions = SessionTable(self._db)
+
+    if not TYPE_CHECKING:  # which would take any name for an attribute
+
+        def __getattr__(self, name: str) -> object:
+            if name not in _MOVED:
+                raise AttributeError(f"'Storage' object has no attribute {name!r}")
+            warn_deprecated(f"Storage.{name}", "1.0", instead=f"Storage.{_MOVED[name]}")
+            return operator.attrgetter(_MOVED[name])(self)
 
     def close(self) -> None:
         """Close the file."""
