@@ -411,7 +411,7 @@ def _is_spent(body: object) -> bool:
 
 
 def start_of(body: Any) -> int | None:
-    """Where a file stands, if it can go back there.
+    """Position of a file, if it can be rewound to it.
 
     Raises:
         ValueError: it is closed.

@@ -1,4 +1,4 @@
-"""Which loop there is, in which thread, and how many descriptors."""
+"""The running loop, its thread, and the limit of descriptors."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Framed(Protocol):
 
     @property
     def header_pairs(self) -> Pairs:
-        """Of the caller's."""
+        """Headers as the caller gave them."""
 
     @property
     def body(self) -> Any:
@@ -38,7 +38,7 @@ class Framed(Protocol):
 
     @property
     def proxy_headers(self) -> Headers | None:
-        """For the proxy alone."""
+        """Headers for the proxy alone."""
 
 
 def settle_headers(

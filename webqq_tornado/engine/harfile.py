@@ -61,7 +61,7 @@ def decoded(text: str) -> bytes | None:
 
 
 def _sorted(entries: list[Any]) -> list[Any]:
-    """By their time ("the reader should always make sure the array is sorted"), if all have one."""
+    """Sort by time ("the reader should always make sure the array is sorted"), if all have one."""
     times = [_time_of(entry) for entry in entries]
     known = [time for time in times if time is not None]
     if len(known) < len(entries):
@@ -70,7 +70,7 @@ def _sorted(entries: list[Any]) -> list[Any]:
 
 
 def _time_of(entry: Any) -> tuple[float, float] | None:
-    """When it began, in seconds and their fraction: some have more digits than Python's dates."""
+    """Start of an entry, in seconds and a fraction: some have more digits than Python's dates."""
     said = entry.get("startedDateTime") if isinstance(entry, dict) else None
     found = _TIME.fullmatch(said) if isinstance(said, str) else None
     if found is None:

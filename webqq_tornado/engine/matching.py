@@ -1,4 +1,4 @@
-"""When a request is the same as one that was recorded: by method, URL and body, without secrets.
+"""Matching of requests with recorded ones: by method, URL and body, without secrets.
 
 What is compared is raw: two queries that decode to the same text are two. Secrets are masked on
 both sides, so requests that differ in nothing else are the same. Fragments and credentials in URLs
@@ -24,9 +24,9 @@ from .urls import normal_url
 
 __all__ = ["Field", "Key", "Matcher", "asked_url", "fields_of", "header_of"]
 
-#: What a client makes of a masked value when it sends it.
+#: A masked value, as a client sends it: escaped.
 _ESCAPED_MASK = "%2A%2A%2A"
-#: What a `Masker` learns, see there.
+#: Secrets that a `Masker` learns, see there.
 _LEARNED = r"(?:(?=[^\s&/]*\d)[\w.~+@=!%-]{16,}|\*{3})"
 _FILENAME = re.compile(r"""\bfilename="((?:[^"\\]|\\.)*)\"""", re.IGNORECASE)
 

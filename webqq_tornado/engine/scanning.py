@@ -22,7 +22,7 @@ __all__ = ["How", "Span", "is_form", "multipart_spans", "pair_spans", "text_span
 
 
 class How(Enum):
-    """How a value stands there."""
+    """Kind of the place at which a value stands."""
 
     PAIR = auto()  # of a query, a form, or a part of a multipart body
     TEXT = auto()  # in quotes, or up to the end of its word or line

@@ -27,11 +27,11 @@ from .scanning import (
 
 __all__ = ["MASK", "Masker", "is_secret_name", "safe_text", "safe_url"]
 
-#: What stands in the place of a secret in a HAR file.
+#: Replacement of a secret in a HAR file.
 MASK = "***"
 #: The media type of forms.
 FORM = "application/x-www-form-urlencoded"
-#: What stands there in a URL that is shown.
+#: Replacement in a URL that is shown.
 _DOTS = "..."
 #: Characters of a value that is shown; a longer one is more often a token than a word.
 _MAX_SHOWN = 32
@@ -54,7 +54,7 @@ _SECRET_WORD = re.compile(
 )
 #: Names that are secret if their value looks like one: elsewhere they are a page, a country.
 _DOUBTFUL = re.compile(r"(?:p|code|hash|ticket|access|refresh|(?:[a-z0-9]+_)*key)\Z")
-#: What is about a secret, and none itself.
+#: Names of values about a secret that are none themselves.
 _ABOUT = re.compile(
     r"_(?:type|name|count|length|len|size|limit|expir[a-z]*|at|ttl|lifetime|age|endpoint|ur[il]"
     r"|status|enabled|required|policy|method|mode|version|format|alg|algorithm|date|time)s?\Z"

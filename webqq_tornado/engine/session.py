@@ -155,7 +155,7 @@ class CookieJar:
 
     @property
     def summary(self) -> str:
-        """How many cookies there are, for a repr: never which."""
+        """Number of cookies, for a repr: never their values."""
         return "closed" if self._is_closed else f"{len(self)} cookies"
 
     def get(
@@ -362,7 +362,7 @@ def _header_bytes(header: str | bytes) -> bytes:
 
 
 def _ascii_domain(domain: str) -> str:
-    """As libcurl compares it: of a name outside ASCII its IDNA form."""
+    """Convert a domain to the form that libcurl compares: IDNA outside ASCII."""
     domain = domain.removeprefix(".")
     if domain.isascii():
         return domain

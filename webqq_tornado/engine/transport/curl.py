@@ -16,7 +16,7 @@ or to cost time (libcurl 8.23, pycurl 7.49, Linux), and each has its line below.
   CLOSESOCKETFUNCTION is no help: pycurl runs it through the easy handle that opened the
   connection, and when the connection is closed while that handle is idle or gone, it is not
   run and the fd leaks. SOCKOPTFUNCTION is always run on a live handle, once for each new
-  connection: there we learn that what was known under the number is of the past.
+  connection: there we learn that the fd number now means a new socket.
 
 - *Not every fd is a connection.* The resolver's wake-up descriptors come through the socket
   callback too, never through SOCKOPTFUNCTION, and are closed right after their POLL_REMOVE:
@@ -175,7 +175,7 @@ class Transport:
             request: what to send.
             options: `compile_options` of it.
             session: in whose name.
-            outcome: is called once with what came of it, unless the transfer is cancelled.
+            outcome: is called once with the result, unless the transfer is cancelled.
             lane: where the last request of this conversation left its connection.
             discards: the body is not wanted.
             idle_timeout: seconds without a byte in either direction; 0: no limit.

@@ -36,7 +36,7 @@ Sink: TypeAlias = Union[
     Callable[[bytes], "Awaitable[object] | object"], IO[bytes], "os.PathLike[str]"
 ]
 
-#: Bytes of the body of a redirect that is followed: with more its connection is given up.
+#: Bytes of the body of a redirect that is followed: with more its connection is closed.
 REDIRECT_BODY = 64 * 1024
 #: Bytes that are put aside before libcurl has to wait.
 _ASIDE = 256 * 1024
@@ -96,7 +96,7 @@ def is_replaced(path: Path) -> bool:
 
 
 def part_path(path: os.PathLike[str]) -> Path:
-    """Where a body is kept until it is whole."""
+    """Path of the partial file, until the body is complete."""
     path = Path(path)
     return path.with_name(path.name + ".part")
 

@@ -68,7 +68,7 @@ class _Known(NamedTuple):
 
 
 class FileSink:
-    """Where the body of one response goes.
+    """File for the body of one response.
 
     Args:
         request: whose `sink` is a file or path.
@@ -102,7 +102,7 @@ class FileSink:
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """To ask for the rest only."""
+        """Headers that ask for the rest only."""
         if self._known is None:
             return ()
         return ("Range", f"bytes={self._known.size}-"), ("If-Range", self._known.validator)
@@ -201,7 +201,7 @@ class FileSink:
 
     @property
     def _digest(self) -> str:
-        """Of the URL that was asked for first: it may be redirected to another each time."""
+        """Mark of the URL requested first: it may be redirected to another one each time."""
         return _digest(self._request.asked_url or self._request.url)
 
     def _look(self) -> _Known | None:

@@ -77,7 +77,7 @@ def _last_answer(lines: list[bytes]) -> list[bytes]:
 
 
 def _headers(lines: list[bytes]) -> list[bytes]:
-    """Those of the last answer, without its trailers (RFC 9110, 6.5.1)."""
+    """Header lines of the last response, without its trailers (RFC 9110, 6.5.1)."""
     answer = _last_answer(lines)
     end = next((number for number, line in enumerate(answer) if line in _ENDS), len(answer))
     return answer[1:end]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 __all__ = ["ACCEPTED", "Members", "inflated"]
 
-#: What `inflated` can undo, as a header line.
+#: Codings that `inflated` can undo, as a header line.
 ACCEPTED = b"Accept-Encoding: deflate, gzip"
 
 _MAGIC = b"\x1f\x8b"
@@ -111,7 +111,7 @@ def _gunzipped(body: bytes, limit: int) -> bytes:
 
 
 def _undeflated(body: bytes, limit: int) -> bytes:
-    """With or without zlib's header: servers disagree (RFC 9110, 8.4.1.2)."""
+    """Inflate deflate with or without zlib's header: servers disagree (RFC 9110, 8.4.1.2)."""
     try:
         data = zlib.decompressobj().decompress(body, limit + 1)
     except zlib.error:

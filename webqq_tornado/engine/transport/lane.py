@@ -63,7 +63,7 @@ class Traffic(Protocol):
     def call_later(
         self, delay: float, function: Callable[[], object]
     ) -> asyncio.TimerHandle | None:
-        """As the loop's; None if that is closed."""
+        """Schedule a call on the loop; None if the loop is closed."""
 
     def watch(self, fd: int, events: int) -> None:
         """Have the loop watch a socket, maybe watched for other events so far."""

@@ -146,7 +146,7 @@ class IdleSockets(Protocol):
         """Watch it no more, open or closed."""
 
     def ready(self) -> list[int]:
-        """Those where there is something."""
+        """Sockets that are readable."""
 
     def renew(self) -> None:
         """Begin anew with those that are open.

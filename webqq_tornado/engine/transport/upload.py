@@ -101,7 +101,7 @@ def outflow_of(source: Any, size: int | None, transfer: Pausable) -> Outflow:
 
 
 class FileOutflow:
-    """From a binary file.
+    """Body from a binary file.
 
     Args:
         file: read in blocks of libcurl's size, on the loop: a local file.
@@ -160,7 +160,7 @@ class FileOutflow:
 
 
 class IteratorOutflow:
-    """From an iterable of bytes, sync or async.
+    """Body from an iterable of bytes, sync or async.
 
     Args:
         body: the iterable.

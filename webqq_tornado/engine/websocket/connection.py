@@ -228,7 +228,7 @@ class WebSocketConnection:
 
     @property
     def close_reason(self) -> str:
-        """With the code."""
+        """Reason that came with the close code."""
         return "" if self._close_frame is None else self._close_frame.reason
 
     @property
@@ -271,7 +271,7 @@ class WebSocketConnection:
         """Send no message that the network has taken nothing of.
 
         Args:
-            why: for who waits for one of them.
+            why: error for the futures of unsent messages.
         """
         self._outgoing.drop(self._closed(why))
 
@@ -445,7 +445,7 @@ class WebSocketConnection:
             on_flushed()
 
     def _error(self, cause: Exception | None) -> StreamError | None:
-        """How it has ended."""
+        """The error that ended the connection; None if it was closed properly."""
         failure, received = self._failure, self.protocol.close_rcvd
         if isinstance(failure, PayloadTooBig):
             error = self._made(TooLargeError, f"{failure}; raise max_body_size=, or ask for less")

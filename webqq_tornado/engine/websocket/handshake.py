@@ -128,7 +128,7 @@ def accept(protocol: ClientProtocol, response: Response) -> None:
 
 
 class _TextCheck(Extension):
-    """Text is UTF-8 (RFC 6455, 8.1): the protocol leaves that to who reads the message.
+    """Decode text as UTF-8 (RFC 6455, 8.1): the protocol leaves that to the reader of the message.
 
     Here it is found in its turn, before what comes after it is answered. Extensions see frames in
     reverse order: this one is the last to see what has come, decompressed.

@@ -415,6 +415,6 @@ class WebSocketLink:
 
 
 def _hear(sent: asyncio.Future[None]) -> None:
-    """Whoever does not wait for what was sent need not hear what became of it."""
+    """Retrieve the exception: a caller that does not await a sent message need not handle it."""
     if not sent.cancelled():
         sent.exception()
