@@ -304,7 +304,17 @@ def test_a_public_name_is_documented(name: str):
 
 
 DOCUMENTED = (
-    *("", ".retry", ".auth", ".eventsource", ".har", ".httpclient", ".metrics", ".otel"),
+    *(
+        "",
+        ".retry",
+        ".auth",
+        ".eventsource",
+        ".har",
+        ".httpclient",
+        ".metrics",
+        ".otel",
+        ".dashboard",
+    ),
     *(".client", ".bot", ".flows", ".server"),
 )
 

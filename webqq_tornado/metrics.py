@@ -146,6 +146,15 @@ class SentTimes:
                 del sent[ended]
             self._limit = max(_SENT_AT_LEAST, 2 * len(sent))
 
+    def elapsed(self, chain: Chain) -> float | None:
+        """Seconds since the chain's request was sent; None if none is under way.
+
+        Args:
+            chain: whose.
+        """
+        at = self._sent.get(chain)
+        return None if at is None else time.perf_counter() - at
+
     def pop(self, chain: Chain) -> float:
         """Seconds since the chain's request was sent; 0 if it was not.
 

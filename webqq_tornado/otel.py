@@ -8,6 +8,7 @@ without one all of this does nothing.
 
 from __future__ import annotations
 
+import functools
 import time
 from types import TracebackType
 from typing import NamedTuple
@@ -107,12 +108,12 @@ class Telemetry:
         if len(self._contexts) > self._limit:
             self._forget_ended()
         parent = self._contexts.setdefault(chain, context.get_current())
-        attributes = _attributes(request)
+        attributes, shown = _facts(request.method, request.url)
         span = self._tracer.start_span(
             str(attributes["http.request.method"]).replace("_OTHER", "HTTP"),
             parent,
             trace.SpanKind.CLIENT,
-            {**attributes, **_details(chain, request)},
+            {**attributes, **shown, **_details(chain, request)},
         )
         self._open[chain] = _Sent(span, attributes, time.perf_counter())
         if not self._propagates:
@@ -158,21 +159,22 @@ class Telemetry:
         span.end()
 
 
-def _attributes(request: Request) -> dict[str, str | int]:
-    """Attributes of span and histogram: few values each."""
-    scheme, host, port = origin_of(request.url)
-    method = request.method if request.method in _METHODS else "_OTHER"
-    return {
-        "http.request.method": method,
+@functools.lru_cache(1024)  # a poll asks for the same again and again
+def _facts(method: str, url: str) -> tuple[dict[str, str | int], dict[str, str | int]]:
+    """Attributes of span and histogram, of few values each, and those of the span alone."""
+    scheme, host, port = origin_of(url)
+    attributes: dict[str, str | int] = {
+        "http.request.method": method if method in _METHODS else "_OTHER",
         "server.address": host.strip("[]"),
         "server.port": port,
         "url.scheme": scheme,
     }
+    return attributes, {"url.full": safe_url(url)}
 
 
 def _details(chain: Chain, request: Request) -> dict[str, str | int]:
-    """Attributes of the span alone."""
-    details: dict[str, str | int] = {"url.full": safe_url(request.url)}
+    """Attributes of the span that not all requests have."""
+    details: dict[str, str | int] = {}
     if request.method not in _METHODS:
         details["http.request.method_original"] = request.method
     if chain.retries:

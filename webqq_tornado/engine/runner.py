@@ -236,6 +236,11 @@ class Runner:
         """Chains that wait for their time."""
         return self._scheduler.delayed
 
+    @property
+    def is_paused(self) -> bool:
+        """The whole flow is."""
+        return self._scheduler.is_paused
+
     # -- whose turn it is -----------------------------------------------------------------------
 
     def space_requests(self, host: str, seconds: float) -> None:

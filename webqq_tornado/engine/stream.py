@@ -675,6 +675,11 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         """Go on where `pause` has stopped."""
         self._runner.resume(None)
 
+    @property
+    def is_paused(self) -> bool:
+        """All chains are, by `pause`."""
+        return self._runner.is_paused
+
     def space_requests(self, host: str, seconds: float) -> None:
         """Have at least so much time between two requests to a host, from the next one on.
 
