@@ -20,11 +20,12 @@ from tornado.web import RequestHandler
 from .engine.chain import Chain
 from .engine.request import Request
 from .engine.response import Response
-from .engine.stream import HTTPStream
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
+
+    from .engine.stream import HTTPStream
 
 __all__ = ["HostCounts", "Latency", "Metrics", "SentTimes"]
 

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
@@ -24,9 +24,11 @@ from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
-from ..engine.stream import HTTPStream
 from .recorder import Recorder
 from .snapshot import Query, take_snapshot
+
+if TYPE_CHECKING:
+    from ..engine.stream import HTTPStream
 
 __all__ = ["Dashboard", "Route", "handlers", "serve"]
 

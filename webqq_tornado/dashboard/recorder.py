@@ -8,15 +8,17 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tornado.ioloop import PeriodicCallback
 
 from ..engine.chain import Chain
 from ..engine.request import Request
 from ..engine.response import Response
-from ..engine.stream import HTTPStream
 from ..metrics import OTHER, SentTimes
+
+if TYPE_CHECKING:
+    from ..engine.stream import HTTPStream
 
 __all__ = ["Exchange", "Failure", "HostWindow", "Recorder", "Sample"]
 
