@@ -449,7 +449,7 @@ async def each(
 
 
 async def _end_of(chain: Chain) -> BaseException | None:
-    """Store how the source has ended: a caller that stops early need not handle it."""
+    """Return the error of the source as a value: a caller that stops early need not handle it."""
     try:
         await chain
     except (Exception, asyncio.CancelledError) as error:

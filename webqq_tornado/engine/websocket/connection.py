@@ -271,7 +271,7 @@ class WebSocketConnection:
         """Send no message that the network has taken nothing of.
 
         Args:
-            why: error for the futures of unsent messages.
+            why: reason in the errors of the unsent messages.
         """
         self._outgoing.drop(self._closed(why))
 
