@@ -221,6 +221,34 @@ async def test_items_without_a_file_are_lines_of_json(folder: Path):
     assert '{"status": 200, "tag": "é"}\n' in ended.output
 
 
+async def test_an_interrupted_crawl_ends_and_tells_what_it_has_left_out(folder: Path):
+    (folder / "crawling.py").write_text(
+        "from webqq_tornado.flows import Crawl\n"
+        "class Pages(Crawl):\n"
+        "    def parse(self, response):\n"
+        "        for url in ('/', '/slow', '//127.0.0.2:1/'):\n"
+        "            yield response.follow(url, self.parse)\n"
+    )
+
+    async def script(asked: Asked) -> Say:
+        if asked.path == "/slow":
+            await asyncio.Event().wait()
+        return Say(404) if asked.path == "/robots.txt" else Say()
+
+    async with scripted(script) as server:
+        words = ("-m", "webqq_tornado", "run", "crawling.py:Pages", f"{server.url}/", "--json")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        await until(lambda: "/slow" in server.paths)
+        process.send_signal(signal.SIGINT)
+        output, errors = await process.communicate()
+    end = json.loads(output.splitlines()[-1])
+    assert process.returncode == 130
+    assert (end["pages"], end["filtered"]) == (1, {"duplicate": 1, "host": 1})
+    assert "Task was destroyed" not in errors.decode()
+
+
 async def test_fields_without_a_file_are_wrong_usage(folder: Path):
     ended = await run(folder, "run", "flows/mine.py:Emits", "u", "--fields", "a")
     assert ended.code == 2

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webqq_tornado import Limits, Request
+from webqq_tornado import HTTPStream, Limits, Request
 from webqq_tornado.engine.fairqueue import FairQueue
 from webqq_tornado.engine.limits import RateLimiter
 
@@ -409,3 +409,18 @@ def test_hosts_seen_once_are_forgotten():
 def test_a_limit_out_of_range_is_refused_by_name(arguments, named):
     with pytest.raises(ValueError, match=named):
         Limits(**arguments)
+
+
+async def test_a_host_is_spaced_from_the_next_request_on_and_needs_limits():
+    async with HTTPStream(limits=Limits(per_host=2)) as stream, HTTPStream() as free:
+        with pytest.raises(ValueError, match="give it limits="):
+            free.space_requests("example.org", 1)
+        with pytest.raises(ValueError, match="not -1"):
+            stream.space_requests("example.org", -1)
+    limiter = Limits(spacing=2).of_host("example.org")
+    limiter.widen(1)
+    limiter.start(10)
+    assert limiter.opens_at(10) == 12
+    limiter.widen(5)
+    limiter.start(12)
+    assert limiter.opens_at(12) == 17

@@ -93,11 +93,20 @@ async def test_other_hosts_are_left_out_unless_they_are_allowed():
         ("127.0.0.1:81", "127.0.0.1:82", False),
         ("[::1]", "[::1]:82", True),
         ("a, b", "b", True),
+        ("example.org:80", "example.org", True),
+        ("example.org:80", "example.org:81", False),
+        ("EXAMPLE.org", "example.org", True),
+        (".Bücher.example", "a.xn--bcher-kva.example", True),
     ],
 )
 async def test_allowed_hosts_are_names_ports_and_domains(allowed, host, is_allowed):
     async with Pages(allowed_hosts=allowed) as crawl:
         assert crawl._is_allowed_host(host) is is_allowed
+
+
+def test_a_url_among_the_allowed_hosts_is_refused():
+    with pytest.raises(ValueError, match="give the host alone"):
+        Pages(allowed_hosts="http://example.org/")
 
 
 async def test_pages_of_errors_are_not_read_unless_they_are_accepted():

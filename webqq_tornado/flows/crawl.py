@@ -15,6 +15,7 @@ are not to be followed are left out and counted, all else is as it was.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 from collections import Counter, deque
@@ -38,6 +39,7 @@ from ..engine.request import Request
 from ..engine.response import Response
 from ..engine.secrets import safe_url
 from ..engine.stream import each_of
+from ..engine.urls import normal_host
 from ..retry import Retry
 from .flow import Flow, Report
 from .robots import Robots
@@ -48,6 +50,8 @@ logger = logging.getLogger("webqq_tornado.engine")
 
 #: Links of one source that are looked at while the first of them waits for a robots.txt.
 _AHEAD = 64
+#: URLs whose canonical form is kept.
+_CACHED = 16_384
 
 
 class Crawl(Flow):
@@ -84,6 +88,7 @@ class Crawl(Flow):
 
     Raises:
         ImportError: w3lib or protego are not installed; the extra `crawl` has them.
+        ValueError: one of the hosts is none.
 
     Example:
         >>> class Titles(Crawl):
@@ -121,7 +126,7 @@ class Crawl(Flow):
         self.obey_robots = self.obey_robots if obey_robots is None else obey_robots
         self.filtered: Counter[str] = Counter()
         self._takes_start_hosts = hosts is None
-        self._hosts = set(_texts(hosts or ()))
+        self._hosts = set(map(_host_pattern, _texts(hosts or ())))
         self._seen: set[bytes] = set()
         self._canonical = _canonicalize_url()
         self._robots = (
@@ -327,8 +332,12 @@ class Crawl(Flow):
             self._hosts.add(request.host)
 
     def _is_allowed_host(self, host: str) -> bool:
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if "*" in self._hosts or host in self._hosts or name in self._hosts:
+        name, colon, port = host.rpartition(":")
+        forms = ["*", name, host]
+        if not colon or port.endswith("]"):  # the scheme's own port is one of the two
+            name = host
+            forms = ["*", host, f"{host}:80", f"{host}:443"]
+        if not self._hosts.isdisjoint(forms):
             return True
         labels = name.split(".")
         return any("." + ".".join(labels[i:]) in self._hosts for i in range(len(labels)))
@@ -348,7 +357,8 @@ class Crawl(Flow):
     def _leave_out(self, reason: str, url: str, status: int | None = None) -> None:
         self.filtered[reason] += 1
         level = logging.DEBUG if status is None else logging.INFO
-        logger.log(level, "not followed, %s %s: %s", reason, status or "", safe_url(url))
+        if logger.isEnabledFor(level):
+            logger.log(level, "not followed, %s %s: %s", reason, status or "", safe_url(url))
 
     # -- robots.txt -------------------------------------------------------------------------
 
@@ -432,9 +442,20 @@ def _texts(texts: Iterable[str] | str) -> tuple[str, ...]:
     return tuple(text.strip() for text in texts if text.strip())
 
 
+def _host_pattern(text: str) -> str:
+    """A host, or what begins with a dot, in the normal form of URLs."""
+    if "/" in text:
+        raise ValueError(f"allowed_hosts has {safe_url(text)!r}: give the host alone, as in a URL")
+    if text == "*":
+        return text
+    return "." * text.startswith(".") + normal_host(text.removeprefix("."))
+
+
 def _canonicalize_url() -> Callable[[str], str]:
     try:
         from w3lib.url import canonicalize_url  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ImportError('a Crawl needs w3lib: pip install "webqq_tornado[crawl]"') from error
-    return canonicalize_url
+    return functools.lru_cache(_CACHED)(
+        canonicalize_url
+    )  # pages link to the same ones over and over

@@ -33,6 +33,8 @@ logger = logging.getLogger("webqq_tornado.engine")
 MAX_DELAY = 60.0
 #: Bytes that are read at most: a crawler has to read 500 KiB (RFC 9309, 2.5).
 _LARGEST = 512 * 1024
+#: Origins whose rules are kept: a crawl of the web sees millions.
+_KEPT = 10_000
 #: Seconds that the file may take.
 _TIMEOUT = 15.0
 
@@ -105,6 +107,8 @@ class Robots:
             # In a context of its own: whoever asks first does not hold up the others.
             rules = contextvars.Context().run(asyncio.ensure_future, self._fetch(request))
             self._rules[origin] = rules
+            if len(self._rules) > _KEPT:
+                del self._rules[next(iter(self._rules))]
         return rules
 
     async def allows(self, request: Request) -> bool:
