@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from webqq_tornado import HTTPStream, Limits, Link, ProtocolError, Response
+from webqq_tornado import HTTPStream, Limits, Link, Response
 from webqq_tornado.retry import Retry
 
 __all__ = ["Poll"]
@@ -50,14 +50,12 @@ class Poll(HTTPStream):
 
     def read(self, response: Response) -> Link:
         """Write the page's rows; go on with the next page, or with the next round."""
-        if response.status != 200:
-            raise ProtocolError(f"{response.url}: status {response.status}")
-        page = response.json()
+        page = response.raise_for_status().json()
         with self.path.open("a", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
             rows.writerows([int(time.time()), one["name"], one["price"]] for one in page["items"])
         if page["next"]:
-            return page["next"], self.read  # a relative URL will do
+            return response.follow(page["next"], self.read)
         self.rounds -= 1
         return (self.url, self.read, self.interval) if self.rounds else None
 
