@@ -1,19 +1,17 @@
-"""What comes of each fault: an error of which class, or a recovery; in time, and of no other chain.
-
-Faults that need no server of this kind are elsewhere: connections refused, names without address,
-credentials and other origins (`test_response`), cookies of others (`test_session`), TLS that is not
-to be trusted (`test_tls`), proxies that refuse (`test_proxy`), descriptors that run out
-(`test_balance`), a loop that is stopped (`test_ending`), readers that raise, return nonsense, close
-the stream or cancel their own chain (`test_errbacks`, `test_ending`, `test_chain`).
-"""
+"""Faults of servers and of the network: each with its end, next to a healthy chain."""
 
 from __future__ import annotations
 
 import asyncio
+import datetime
 import gc
+import ssl
+import time
+import warnings
 
 import pycurl
 import pytest
+import trustme
 from conftest import open_descriptors
 from servers.misbehaving import NAMES, misbehaving
 from servers.raw import answer, raw_server, saying
@@ -31,6 +29,7 @@ from webqq_tornado import (
     Response,
     StreamError,
     TimeoutError,
+    TLSError,
     TooLargeError,
 )
 from webqq_tornado.engine.transport.download import Inflow
@@ -225,3 +224,83 @@ async def test_a_word_that_is_no_coding_is_passed_over_in_a_stream_too(said):
             assert response.status == 200
             assert await response.stream.read() == b"as it is"
     assert stream.stats().in_flight == 0
+
+
+#: Seconds that a fault may take to become known.
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+async def test_a_connection_that_closed_just_before_it_was_used_again_is_replaced(method):
+    """Nothing was answered on it, so that the server cannot have worked on the request."""
+    asked = 0
+
+    async def once_each(reader, writer):
+        nonlocal asked
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = 5 if b"Content-Length: 5" in head else 0
+        await reader.readexactly(length)
+        asked += 1
+        writer.write(answer(b"ok"))  # and it closes, having promised to stay
+
+    async with raw_server(once_each) as url, HTTPStream() as stream:
+        request = Request(url, method, body=None if method == "GET" else b"12345")
+        for _ in range(20):
+            assert (await stream.fetch(request, timeout=DEADLINE)).body == b"ok"
+        assert asked == 20
+
+
+async def test_a_reader_that_blocks_the_loop_delays_others_and_fails_none(web: Web):
+    def block(response):
+        time.sleep(0.5)
+
+    async with HTTPStream() as stream:
+        others = [stream.fetch(f"{web.http}/bytes/5") for _ in range(20)]
+        stream.add_request(web.http, block)
+        bodies = {response.body for response in await asyncio.gather(*others)}
+    assert bodies == {b"01234"}
+
+
+async def test_a_reader_may_cancel_its_own_chain(web: Web):
+    def read(response):
+        chain.cancel()
+        return response.request, read
+
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, read)
+        with pytest.raises(asyncio.CancelledError):
+            await chain
+        assert not stream.chains
+
+
+# -- TLS --------------------------------------------------------------------------------------
+
+
+async def _tls_outcome(context: ssl.SSLContext, ca: str) -> Exception:
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(b"ok"))
+
+    async with raw_server(serve, context) as url, HTTPStream() as stream:
+        with pytest.raises(TLSError) as caught:
+            await stream.fetch(Request(url, ca_certs=ca), timeout=DEADLINE)
+        return caught.value
+
+
+async def test_a_certificate_that_has_expired(tmp_path):
+    ca = trustme.CA()
+    past = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1", not_after=past).configure_cert(context)
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    assert "expired" in str(await _tls_outcome(context, str(tmp_path / "ca.pem")))
+
+
+async def test_a_server_that_only_speaks_an_old_version_of_tls(web: Web):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(web.certificate)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is what this is about
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    await _tls_outcome(context, web.ca)
