@@ -39,6 +39,7 @@ SECTIONS = {
         "password": LazyCommand("password", "Change the password of --account."),
     },
     "Flows": {
+        "new": LazyCommand("new", "Write a bot or flow to begin with, and its test."),
         "run": LazyCommand("run", "Run a flow of your own."),
         "monitor": LazyCommand("flows", "Check URLs over and over."),
         "sync": LazyCommand("flows", "Fetch a list in pages from URL into PATH."),
