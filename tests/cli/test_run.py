@@ -15,6 +15,8 @@ from cli.shell import line, run
 from servers.scripted import Asked, Say, scripted
 from waiting import until
 
+from webqq_tornado import HTTPStream
+
 pytestmark = pytest.mark.slow
 
 FLOW = """
@@ -253,3 +255,33 @@ async def test_fields_without_a_file_are_wrong_usage(folder: Path):
     ended = await run(folder, "run", "flows/mine.py:Emits", "u", "--fields", "a")
     assert ended.code == 2
     assert "--fields goes with --output FILE.csv" in ended.error
+
+
+async def test_a_dashboard_is_served_while_the_flow_runs(folder: Path):
+    async with scripted(lambda asked: Say()) as server:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "webqq_tornado", "run", "--dashboard", "flows/mine.py:Polls"),
+            server.url,
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stderr
+        told = (await process.stderr.readline()).decode()
+        found = re.fullmatch(r"Dashboard: (http://127\.0\.0\.1:\d+/)#token=\S{40,}\n", told)
+        assert found, told
+        async with HTTPStream() as stream:
+            page = await stream.fetch(found[1])
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+    assert "dashboard.js" in page.text
+    assert process.returncode == 130
+
+
+async def test_a_taken_port_of_the_dashboard_is_named(folder: Path):
+    async with scripted(lambda asked: Say()) as server:
+        port = server.url.rpartition(":")[2]
+        ended = await run(folder, "run", "flows/mine.py:Ask", server.url, "--dashboard-port", port)
+    assert ended.code == 1
+    assert f"cannot listen on 127.0.0.1 port {port}" in ended.error
+    assert "give --dashboard-port another one" in ended.error

@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ from ..flows.itemfile import ItemFile
 from .console import Screen, show_logs
 from .flow_loader import find_flow, given_arguments, make_flow
 from .http_options import http_options, take_http_options
+from .live_numbers import LiveNumbers
 from .param_types import TEXT
 from .results import Results, output_options
 from .running import run_coroutine
@@ -84,6 +85,15 @@ class Outcome(NamedTuple):
     metavar="NAME,...",
     help="Columns of the items' file, in order; by default those of the first item.",
 )
+@click.option(
+    "--dashboard", is_flag=True, help="Show what the flow does on a page, at the address printed."
+)
+@click.option(
+    "--dashboard-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Port of that page, on this machine alone; by default a free one.",
+)
 @http_options()
 @output_options
 @options("verbose")
@@ -112,6 +122,7 @@ def run(
       python -m webqq_tornado run shop.flows:Prices -o prices.csv --fields name,price
     """  # noqa: D301 - click reads the backspace
     http, verbose = take_http_options(choices), choices.pop("verbose")
+    page = _port_of_page(choices.pop("dashboard"), choices.pop("dashboard_port"))
     screen = Screen()
     show_logs(screen if screen.is_terminal else Screen(is_error=True), verbose)
     kind = find_flow(flow)
@@ -121,7 +132,9 @@ def run(
     with Results(screen, path if items is None else None, **choices) as results:
         begin = make_flow(kind, positional, by_name, http.stream_arguments())
         take = results.item if items is None else items.write
-        outcome = run_coroutine(run_flow(_taking(begin, take), screen, watches_output=path is None))
+        outcome = run_coroutine(
+            run_flow(_taking(begin, take), screen, watches_output=path is None, page=page)
+        )
         if items is not None:
             _close_items(items, results, is_whole=outcome.exit_code == 0)
         _sum_up(results, kind.__name__, outcome)
@@ -181,7 +194,11 @@ _COUNTS = ("done", "failed", "cancelled", "requests", "responses", "retries", "r
 
 
 async def run_flow(
-    make: Callable[[], HTTPStream], screen: Screen, *, watches_output: bool = True
+    make: Callable[[], HTTPStream],
+    screen: Screen,
+    *,
+    watches_output: bool = True,
+    page: int | None = None,
 ) -> Outcome:
     """Run a flow to its end, or to Ctrl-C.
 
@@ -189,6 +206,7 @@ async def run_flow(
         make: makes it, on the loop.
         screen: shows how far it is.
         watches_output: it ends when nobody reads standard output any more, as `tail -f` does.
+        page: port of its dashboard, 0 for a free one; None: it has none.
 
     Raises:
         OSError: the output cannot be written any more.
@@ -197,7 +215,8 @@ async def run_flow(
     try:
         ending = asyncio.ensure_future(_whole(flow))
         output = _ends_with_output(ending, is_watched=watches_output)
-        with _interrupts(ending) as numbers, output as errors, _progress(flow, screen):
+        shown = _dashboard(flow, screen, page)
+        with shown, _interrupts(ending) as numbers, output as errors, _progress(flow, screen):
             await asyncio.wait([ending])
         if errors:
             raise errors[0]
@@ -209,6 +228,31 @@ async def run_flow(
         where = screen if screen.is_terminal else Screen(is_error=True)
         where.say("Interrupted.", style="yellow")
     return Outcome(flow, flow.stats(), numbers[0] if numbers else 0)
+
+
+def _port_of_page(is_asked: bool, port: int | None) -> int | None:
+    return 0 if is_asked and port is None else port
+
+
+@contextmanager
+def _dashboard(flow: HTTPStream, screen: Screen, port: int | None) -> Iterator[None]:
+    """Serve the flow's page, if there is to be one, and say where."""
+    if port is None:
+        yield
+        return
+    from ..dashboard import serve  # noqa: PLC0415 - a web server, which few runs need
+
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(serve(flow, port))
+        except OSError as error:
+            raise click.ClickException(
+                f"the dashboard cannot listen on 127.0.0.1 port {port}: {error.strerror}; "
+                "give --dashboard-port another one, or none for a free one"
+            ) from None
+        where = screen if screen.is_terminal else Screen(is_error=True)
+        where.say(f"Dashboard: {url}")
+        yield
 
 
 async def _whole(flow: HTTPStream) -> None:
@@ -281,6 +325,8 @@ def _progress(flow: HTTPStream, screen: Screen) -> Iterator[None]:
         *_columns(flow), console=screen.console, transient=True, disable=not screen.is_terminal,
         auto_refresh=False,
     ) as progress:  # fmt: skip
+        is_plain = screen.is_terminal and not isinstance(flow, Flow)
+        numbers = LiveNumbers(flow) if is_plain else None
         task = progress.add_task(type(flow).__name__, total=getattr(flow, "total", None))
 
         def look() -> None:
@@ -288,9 +334,8 @@ def _progress(flow: HTTPStream, screen: Screen) -> Iterator[None]:
                 progress.update(
                     task, completed=flow.done, total=flow.total, description=flow.describe()
                 )
-            else:
-                name = type(flow).__name__
-                progress.update(task, description=describe(name, flow.stats()))
+            elif numbers is not None:
+                progress.update(task, description=numbers.line())
             progress.refresh()
 
         ticks = PeriodicCallback(look, _LOOK * 1000)
@@ -299,6 +344,8 @@ def _progress(flow: HTTPStream, screen: Screen) -> Iterator[None]:
             yield
         finally:
             ticks.stop()
+            if numbers is not None:
+                numbers.close()
 
 
 def _columns(flow: HTTPStream) -> tuple[ProgressColumn, ...]:
@@ -306,14 +353,6 @@ def _columns(flow: HTTPStream) -> tuple[ProgressColumn, ...]:
     if not isinstance(flow, Flow):
         return (*what, TimeElapsedColumn())
     return (*what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-
-
-def describe(name: str, stats: Stats) -> str:
-    """One line of progress."""
-    return (
-        f"{name}: {stats.responses} responses, {stats.in_flight} in flight, "
-        f"{stats.delayed} delayed, {stats.failed} failed"
-    )
 
 
 def summary(name: str, stats: Stats) -> str:
