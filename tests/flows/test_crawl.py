@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import pytest
 from servers.scripted import Asked, Say, Scripted, scripted
 from tenacity import stop_after_attempt, wait_none
+from waiting import until
 
 from webqq_tornado import ConnectError, Gather, Limits, Next, Response
 from webqq_tornado.flows import Crawl
@@ -227,6 +228,26 @@ async def test_links_that_were_found_before_a_reader_failed_are_followed(caplog)
     trace = crawl.first_error.__traceback__
     assert trace is not None
     assert trace.tb_frame.f_code.co_name == "parse"
+
+
+async def test_a_source_of_links_that_were_seen_does_not_hold_up_the_loop():
+    class Endless(Crawl):
+        def parse(self, response):
+            while True:
+                yield response.url, self.parse
+
+    async with scripted(lambda asked: Say()) as server, Endless(f"{server.url}/") as crawl:
+        flow = crawl.launch()
+        await until(lambda: crawl.filtered["duplicate"] > 200)
+        flow.cancel()
+    assert crawl.done == 1
+
+
+async def test_one_place_for_requests_is_enough():
+    tight = Limits(clients=1, per_host=1, per_session=1)
+    async with scripted(site({"/": ["/a", "/b"], "/a": [], "/b": []})) as server:
+        crawl = await crawled(Pages(f"{server.url}/", limits=tight))
+    assert crawl.done == 3
 
 
 # -- robots.txt -------------------------------------------------------------------------------

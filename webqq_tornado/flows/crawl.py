@@ -15,6 +15,7 @@ are not to be followed are left out and counted, all else is as it was.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import logging
@@ -68,8 +69,9 @@ class Crawl(Flow):
 
     A response with a status of 400 or more is not read ("status", see `accepts`), nor one that
     redirects have led to another host, or to a page that was read already. All these are counted
-    in `filtered`, and none is an error. Requests that are awaited (`await self.get(url)`) are not
-    looked at.
+    in `filtered`, and none is an error. A `Gather` may repeat requests; its reader gets the
+    responses to the links that were followed. Requests that are awaited (`await self.get(url)`)
+    are not looked at.
 
     Crawl-delay and Request-rate of robots.txt hold, up to 60 s, where `limits` are not stricter.
 
@@ -273,12 +275,17 @@ class Crawl(Flow):
         ahead = 1 if isinstance(links, AsyncIterator) else _AHEAD
         window: deque[Next] = deque()
         error: Exception | None = None
+        left_out = 0
         try:
             async for item in each_of(links):
                 link = self._admitted(item, page, reader, is_gathered=is_gathered)
                 if link is not None:
                     self._is_known(link)  # its robots.txt is asked for now
                     window.append(link)
+                else:  # a source may have no end, and only links that were seen
+                    left_out += 1
+                    if left_out % _AHEAD == 0:
+                        await asyncio.sleep(0)
                 while window and (len(window) >= ahead or self._is_known(window[0])):
                     link = window.popleft()
                     if await self._robots_allow(link):
