@@ -124,7 +124,9 @@ class Arena(logging.Handler):
         began = time.monotonic()
         reader, writer = await asyncio.open_connection("127.0.0.1", self.town.port)
         writer.write(wire_bytes(sent, secrets, self.town.port))
-        head = (await reader.read()).removeprefix(b"HTTP/1.1 100 (Continue)\r\n\r\n")
+        head = b""
+        with contextlib.suppress(ConnectionResetError):  # the head was longer than any is read
+            head = (await reader.read()).removeprefix(b"HTTP/1.1 100 (Continue)\r\n\r\n")
         writer.close()
         self.longest = max(self.longest, time.monotonic() - began)
         # What is no request at all is not answered.

@@ -38,8 +38,9 @@ MAX_BODY = 256 * 1024
 #: Bytes of a request's head at most: browsers and clients send less than 4 KiB.
 MAX_HEAD = 16 * 1024
 #: Bytes that are read at once. Tornado clears a buffer of this size for each read, two a request;
-#: its own 64 KiB would be a fifteenth of all that a message costs.
-READ_SIZE = 8 * 1024
+#: its own 64 KiB would be a fifteenth of all that a message costs. Twice the head at most: of one
+#: that is too long nothing is left unread then, which would make the close a reset.
+READ_SIZE = 2 * MAX_HEAD
 #: Seconds in which a body has to arrive: 256 KiB pass through a modem line of 140 kbit/s.
 BODY_SECONDS = 15.0
 #: Seconds for which a connection may wait for its next request, or send the head of one.
