@@ -93,7 +93,7 @@ _PAGES = "the next page is a request, a request and a delay in seconds, Next(...
 
 
 class Kept(NamedTuple):
-    """What a chain that was left to its last branch ends with.
+    """Result of a chain that its last branch goes on as.
 
     Args:
         response: the last that its own readers have read.
@@ -105,7 +105,7 @@ class Kept(NamedTuple):
 
 
 class Keeper(Protocol):
-    """Who moves chains through their states."""
+    """The runner, as chains see it."""
 
     def cancel(self, chain: Chain) -> bool:
         """End it now; False if it had ended."""
@@ -274,7 +274,7 @@ class Chain:
 
     @property
     def done(self) -> bool:
-        """It has ended, one way or the other."""
+        """True once it has ended, one way or the other."""
         return self.state.is_final
 
     def cancel(self) -> bool:
@@ -337,7 +337,7 @@ class Chain:
 
     @property
     def close_code(self) -> int | None:
-        """What its last WebSocket was closed with: the server's code, 1006 if it broke off.
+        """Code that its last WebSocket was closed with: the server's, 1006 if it broke off.
 
         None: there was none, or it is open, or the chain has left it.
         """
@@ -407,7 +407,7 @@ class Branches:
 
 
 def next_of(result: object, origin: object) -> Next | Branches | Awaitable[object] | None:
-    """What a reader meant, checked.
+    """Return the links that a reader meant, checked.
 
     Args:
         result: what it returned.
@@ -529,7 +529,7 @@ def checked_link(link: Next, origin: object, base: str | None = None) -> Next:
 
 
 def is_delay(delay: object) -> bool:
-    """Whether it is a number of seconds that one can wait: finite, 0 or more."""
+    """Return True for a number of seconds that one can wait: finite, 0 or more."""
     is_number = isinstance(delay, (int, float)) and not isinstance(delay, bool)
     return is_number and 0 <= delay < math.inf  # type: ignore[operator]
 

@@ -1,4 +1,4 @@
-"""Who is next: a queue in which nobody who floods it delays the others beyond their share.
+"""A fair queue: a session or host that floods it cannot starve the others.
 
 Items of higher priority go first. Within a priority the sessions take turns, and within a session
 its hosts; within a host it is first come, first served. A *line* is what waits for one host in
@@ -32,7 +32,7 @@ _KEPT = 1024
 
 
 class _Line(Generic[Item]):
-    """What waits for one host in one session."""
+    """Items that wait for one host in one session."""
 
     __slots__ = ("gates", "host", "items", "parked_at", "priority", "session")
 
@@ -120,7 +120,7 @@ class FairQueue(Generic[Item]):
         return None
 
     def remove(self, item: Item) -> bool:
-        """It waits no more; False if it did not."""
+        """Remove an item. Returns False if it did not wait."""
         line = self.members.pop(item, None)
         if line is None:
             return False

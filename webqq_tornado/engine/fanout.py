@@ -184,7 +184,7 @@ def break_off(below: Branches, error: BaseException) -> bool:
 
 
 def is_over(chain: Chain) -> bool:
-    """Whether all below a chain that had become several have ended, and no more will come."""
+    """Return True if all branches of a chain have ended, and no more will come."""
     chain = heir_of(chain)
     below = chain._branches
     return not (below is None or below.source is not None or below.alive or chain.done)
@@ -235,7 +235,7 @@ def last_branch(chain: Chain | None) -> Chain | None:
 
 
 def only_waits(chain: Chain) -> bool:
-    """Whether nothing but the end of its branches is left for a chain."""
+    """Return True if a chain only waits for the end of its branches."""
     below = chain._branches
     if chain.state is not State.WAITING or below is None or not below.alive:
         return False
@@ -284,6 +284,6 @@ def end_as_kept(
 
 
 def is_logged(chain: Chain, error: BaseException) -> bool:
-    """Whether the chain below whose error it is has logged it."""
+    """Return True if the branch that raised the error has logged it."""
     below = chain._branches
     return below is not None and below.is_logged and below.error is error

@@ -85,11 +85,11 @@ class Limits:
 
     @property
     def is_selective(self) -> bool:
-        """Whether hosts or sessions are limited, not only all together."""
+        """True if hosts or sessions are limited, not only all together."""
         return any(getattr(self, f.name) for f in fields(self) if f.name not in _OF_ALL)
 
     def of_host(self, host: str) -> RateLimiter:
-        """What one host may be asked for.
+        """Limit of one host.
 
         Args:
             host: as `Request.host` has it.
@@ -98,12 +98,12 @@ class Limits:
         return RateLimiter(own.per_host, own.rate_per_host, own.burst, own.spacing)
 
     def of_session(self) -> RateLimiter:
-        """What one session may ask for."""
+        """Limit of one session."""
         return RateLimiter(self.per_session, self.rate_per_session, self.burst)
 
 
 def _keys_of(host: str) -> tuple[str, ...]:
-    """What may be said of a host in `Limits.hosts`, the best first."""
+    """Keys of `Limits.hosts` that a host matches, the best first."""
     name, colon, port = host.rpartition(":")
     if colon and not port.endswith("]"):
         return host, name
@@ -111,7 +111,7 @@ def _keys_of(host: str) -> tuple[str, ...]:
 
 
 class RateLimiter:
-    """What is left of one limit: counts what is in flight, and when the next may go.
+    """One limit in use: counts what is in flight, and says when the next may go.
 
     The rate is kept by the generic cell rate algorithm (ITU-T I.371): a theoretical arrival time
     moves on by 1/rate with each request, and may be ahead of the clock by burst - 1 of these.
@@ -195,5 +195,5 @@ class RateLimiter:
             self._arrival -= self._interval
 
     def is_idle(self, now: float) -> bool:
-        """Whether a new one would be the same."""
+        """True if a new one would be the same."""
         return not self.active and max(self._arrival, self._next) <= now

@@ -458,7 +458,7 @@ def hide_signed(chain: Chain, outcome: Response | Exception | None) -> None:
 
 
 def _can_repeat(request: Request, outcome: Response | StreamError | None) -> bool:
-    """Whether to send it again can do no harm to its own body and sink."""
+    """Return True if sending the request again does no harm to its body and sink."""
     if not request.is_special:  # most have none, or bytes
         return True
     return request.is_replayable and _is_untouched(request.sink, outcome)

@@ -79,7 +79,7 @@ _HINTS = {
 
 @dataclass(frozen=True, eq=False)
 class Request(metaclass=_Hints):
-    """What one link sends. A value: `dataclasses.replace` makes another.
+    """A request as a value: `dataclasses.replace` makes another.
 
     Options left at None take the stream's `defaults`, then the default named here.
 
@@ -409,7 +409,7 @@ class Request(metaclass=_Hints):
 
     @property
     def is_socket(self) -> bool:
-        """It is for a WebSocket."""
+        """True for a WebSocket."""
         return self.url.startswith("ws")
 
     @property
@@ -419,7 +419,7 @@ class Request(metaclass=_Hints):
 
     @property
     def is_replayable(self) -> bool:
-        """Whether it can be sent again: not if sending its body has used that up."""
+        """True if it can be sent again: not if sending its body has used that up."""
         return not isinstance(self.body, BodySource) or self.body.is_replayable
 
     @property

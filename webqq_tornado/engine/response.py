@@ -1,4 +1,4 @@
-"""What a reader gets: the whole response, as `urllib.request.urlopen` returns it.
+"""The response that a reader gets, whole, as `urllib.request.urlopen` returns it.
 
 Nothing is parsed before somebody looks: most readers want the body or one header.
 """
@@ -152,7 +152,7 @@ class Response:
 
     @property
     def trailers(self) -> http.client.HTTPMessage:
-        """What came behind the body, as `headers`; none of it is among these (RFC 9110, 6.5.1).
+        """Trailer fields, as `headers`; none of them is among these (RFC 9110, 6.5.1).
 
         With `stream=True`: of it what had come when the reader was called, most often nothing.
         """
@@ -213,7 +213,7 @@ class Response:
         return list(getattr(self, "_hops", ()))  # most have none, and never set it
 
     def note_redirects(self, hops: list[Hop], seconds: float) -> None:
-        """It is the last answer of these: `history` and `time_info` say so. Called by the engine.
+        """Add the redirects that led here to `history` and `time_info`. Called by the engine.
 
         Args:
             hops: the redirects that led to it.
@@ -290,7 +290,7 @@ class Response:
 
     @property
     def _words(self) -> str:
-        """What the status means: HTTP/2 sends no words."""
+        """Words of the status, ours where HTTP/2 sends none."""
         return self.reason or http.client.responses.get(self.status, "")
 
     def follow(

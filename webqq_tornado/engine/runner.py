@@ -577,7 +577,7 @@ class Runner:
             self.fail_link(chain, result)
 
     def _is_followed(self, chain: Chain, response: Response) -> bool:
-        """Whether the response is a redirect, whose next request is sent then."""
+        """Follow a redirect. Returns False if the response is none to follow."""
         if not leads_on(chain, response, self._defaults):
             return False
         step = READ if self._policies is None else self._policies.after_redirect(chain, response)
@@ -856,7 +856,7 @@ class Runner:
                 self._later(chain, self.fail_link, failure.error_of(chain))
 
     def _is_sent_again(self, chain: Chain) -> bool:
-        """Whether a link whose reader was logged out goes on, with new credentials."""
+        """Send a link again whose reader was logged out. Returns False if it cannot be."""
         if self._policies is None:
             return False
         step = self._policies.after_logout(chain)
@@ -1089,7 +1089,7 @@ class Runner:
             self.follow_call(chain, self.handle_error, chain, error, origin=origin, base=base)
 
     def errback_of(self, chain: Chain) -> Errback:
-        """Who is asked about an error of the chain's link."""
+        """Return the errback of the chain's link, or `on_error`."""
         return chain._errback or self._hooks.on_error
 
     def handle_error(self, chain: Chain, error: Exception) -> Link:
@@ -1170,7 +1170,7 @@ class Runner:
                 logger.exception("an observer raised, of chain %s: %r", chain.name, listener)
 
     def count_chain(self, chain: Chain) -> None:
-        """It is a chain, even if it was to hold a flow together: it has a link, or has failed."""
+        """Count a chain that was to hold a flow together: it has a link, or has failed."""
         if not chain._number:
             self.flows -= 1
             self.started += 1
@@ -1231,7 +1231,7 @@ class Runner:
         return wait(chain, self._turn_of)
 
     def _turn_of(self, chain: Chain) -> tuple[bool, float]:
-        """Whether its request waits for its turn, and the seconds that it may take."""
+        """Return True if the request waits for its turn, and the seconds that it may take."""
         request: Request | None = chain._request
         seconds = None if request is None else request.request_timeout
         default: float = self._defaults["request_timeout"]
@@ -1283,7 +1283,7 @@ def _unless_done(chain: Chain, function: Callable[[Chain, Any], None], error: ob
 
 
 def _base_of(chain: Chain, response: Response | None) -> str | None:
-    """What a relative URL of the chain's reader or errback is relative to."""
+    """Return the base of relative URLs that the chain's reader or errback returns."""
     if response is not None:
         return response.url
     return chain.session.base_url if chain._request is None else chain._request.url

@@ -1,4 +1,4 @@
-"""Whose turn it is: chains that wait for a slot, for their host's or session's time, or paused.
+"""Schedules chains that wait for a slot, for their host's or session's time, or are paused.
 
 The runner puts a link that may not be sent at once in here by `enqueue`, and asks `pop` who is
 next whenever something has changed: a request has ended, a time has come, somebody goes on after a
@@ -175,7 +175,7 @@ class Scheduler:
         return self.delayed == _MAX_DELAYED - 1
 
     def has_room(self, chain: Chain) -> bool:
-        """Whether one more link below the chain could be sent or timed now, or soon."""
+        """Return True if one more link below the chain could be sent or timed now, or soon."""
         if self.is_full or (self._paused and _is_held(chain)):
             return False
         if not self.is_limited or chain._branches is None:
@@ -267,7 +267,7 @@ class Scheduler:
 
 
 def _is_held(chain: Chain | None) -> bool:
-    """Whether it or one above it is paused."""
+    """Return True if the chain or one above it is paused."""
     while chain is not None:
         if chain.is_paused:
             return True

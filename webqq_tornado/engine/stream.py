@@ -854,7 +854,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
 
     @property
     def first_error(self) -> BaseException | None:
-        """What ended the first chain that has failed, None if none has.
+        """The error that ended the first chain that has failed; None if none has.
 
         Errors of `fetch`, `open` and the links of a `Gather` count only where whoever was given
         them has raised them again.
@@ -867,7 +867,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         return frozenset(self._runner.chains)
 
     def stats(self) -> Stats:
-        """What was done so far, and what is under way."""
+        """Return numbers of what was done so far, and of what is under way."""
         runner = self._runner
         return Stats(
             chains=len(runner.chains) - runner.flows,
