@@ -22,8 +22,9 @@ TOKEN = "correct-horse-battery"
 class Shown:
     """A dashboard of one stream, and somebody who asks for it by another."""
 
-    def __init__(self, stream: HTTPStream, asker: HTTPStream, url: str) -> None:
-        self.stream, self.asker, self.url = stream, asker, url
+    def __init__(self, dashboard: Dashboard, asker: HTTPStream, url: str) -> None:
+        self.dashboard, self.asker, self.url = dashboard, asker, url
+        self.stream = dashboard.stream
 
     async def ask(self, path: str, method: str = "GET", token: str = TOKEN, **headers) -> Response:
         given = {"Authorization": f"Bearer {token}", **headers}
@@ -57,7 +58,7 @@ async def shown(**arguments) -> AsyncIterator[Shown]:
         )
         server.add_socket(socket)
         async with HTTPStream() as asker:
-            yield Shown(stream, asker, f"http://127.0.0.1:{port}/watch")
+            yield Shown(dashboard, asker, f"http://127.0.0.1:{port}/watch")
         stream.close()
         server.stop()
         await server.close_all_connections()
@@ -160,3 +161,12 @@ async def test_serve_is_on_loopback_with_a_token_of_its_own_in_the_fragment():
         assert parts.hostname == "127.0.0.1"
         assert len(parts.fragment.removeprefix("token=")) >= 40
         await asyncio.sleep(0)
+
+
+async def test_a_page_that_looks_on_gets_its_end_when_the_dashboard_closes():
+    async with shown() as page:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with page.asker.open(Request(f"{page.url}/events", headers=headers)) as events:
+            async for _ in events.stream:  # for ever, if it were not closed
+                page.dashboard.close()
+    assert page.dashboard.viewers == set()

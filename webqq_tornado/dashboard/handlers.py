@@ -83,7 +83,8 @@ class Dashboard:
         self.token = token
         self.hosts = frozenset(host.lower().strip("[]") for host in hosts)
         self.recorder = Recorder(stream)
-        self.viewers = 0
+        #: Of each page that looks on, what tells it to end.
+        self.viewers: set[asyncio.Event] = set()
 
     def __enter__(self) -> Dashboard:
         return self
@@ -97,8 +98,10 @@ class Dashboard:
         self.close()
 
     def close(self) -> None:
-        """Record no more."""
+        """Record no more, and send pages that look on no more updates."""
         self.recorder.close()
+        for ending in self.viewers:
+            ending.set()
 
     def handlers(self, prefix: str = "/dashboard") -> list[Route]:
         """The routes of the page.
@@ -244,19 +247,19 @@ class _Events(_Private):
 
     async def get(self) -> None:
         dashboard = self.dashboard
-        if dashboard.viewers >= _MAX_VIEWERS:
+        if len(dashboard.viewers) >= _MAX_VIEWERS:
             raise HTTPError(503, reason="Too many pages look on")
         query = self._query()
         self._closed = asyncio.Event()
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
-        dashboard.viewers += 1
+        dashboard.viewers.add(self._closed)
         try:
             while not self._closed.is_set():
                 await self._send(query)
         except StreamClosedError:
             pass
         finally:
-            dashboard.viewers -= 1
+            dashboard.viewers.discard(self._closed)
 
     async def _send(self, query: Query) -> None:
         began = time.perf_counter()
