@@ -430,3 +430,16 @@ async def test_what_a_breaker_raises_at_a_redirect_is_asked_the_errback_and_that
         assert (await on).body == b"there"
         assert await out is None
     assert [response.history for response in reading.responses] == [[]]
+
+
+@pytest.mark.parametrize("name", ["X-Api-Key", "X-Auth-Token", "Authorization", "Cookie"])
+async def test_no_key_or_token_goes_to_another_origin(web: Web, name):
+    async with HTTPStream() as stream:
+        headers = {name: "secret-123", "X-A": "1"}
+        url = f"{web.http}/redirect?to={web.other}/echo"
+        names = {n for n, _ in (await stream.get(url, headers=headers)).json()["headers"]}
+        assert "X-A" in names
+        assert name not in names
+        own = f"{web.http}/redirect?to=/echo"
+        names = {n for n, _ in (await stream.get(own, headers=headers)).json()["headers"]}
+        assert name in names

@@ -9,7 +9,7 @@ fetch) where RFC 9110 (15.4) leaves a choice:
 303                     GET, but HEAD stays
 307, 308                method and body stay; a body that cannot be sent again is an error
 300, 304, 305, 306      no redirects, with a Location or without
-to another origin       without credentials and cookies of the caller's, and without Host
+to another origin       without credentials, keys and cookies of the caller's, and without Host
 that sets a cookie      without one of the caller's of the same name
 without a fragment      the fragment of the address before it stays
 its own body            is dropped; what is wrong with it does not count, its size neither
@@ -28,7 +28,7 @@ from .chain import Chain
 from .errors import RedirectError, StreamError, TimeoutError
 from .request import Request
 from .response import Hop, Response
-from .secrets import safe_url
+from .secrets import is_secret_name, safe_url
 from .urls import join_url, origin_of
 
 __all__ = ["STATUSES", "Redirects", "is_redirect", "leads_on", "next_hop"]
@@ -239,6 +239,8 @@ def _changes(request: Request, response: Response, url: str) -> dict[str, object
     if origin_of(url) != origin_of(response.url):
         changes |= {"auth_username": None, "auth_password": None, "aws_sigv4": None}
         dropped |= _OF_THE_ORIGIN
+        # Keys and tokens as well, which browsers know nothing of: X-Api-Key and its like.
+        dropped |= {n.lower() for n, _ in request.header_pairs if is_secret_name(n)}
     if dropped:
         drops_body = "body" in changes
         changes["headers"] = [
