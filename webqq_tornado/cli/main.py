@@ -39,12 +39,16 @@ SECTIONS = {
         "password": LazyCommand("password", "Change the password of --account."),
     },
     "Flows": {
-        "new": LazyCommand("new", "Write a bot or flow to begin with, and its test."),
+        "new": LazyCommand("new", "Write NAME.py, a bot or flow to begin with, and its test."),
         "run": LazyCommand("run", "Run a flow of your own."),
         "monitor": LazyCommand("flows", "Check URLs over and over."),
         "sync": LazyCommand("flows", "Fetch a list in pages from URL into PATH."),
         "job": LazyCommand("flows", "Submit a job to URL, and wait until it is done."),
         "mirror": LazyCommand("flows", "Keep copies of the URLs in LIST."),
+    },
+    "HTTP": {
+        "http": LazyCommand("http", "Send one request, and print the response."),
+        "shell": LazyCommand("http", "Send one request, and look at its response in Python."),
     },
     "Server": {
         "serve": LazyCommand("serve", "Run the server alone."),

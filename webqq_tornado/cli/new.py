@@ -150,9 +150,9 @@ _TEMPLATES = {
 @click.argument("kind", type=click.Choice(sorted(_TEMPLATES)), metavar="bot|flow")
 @click.argument("name", type=TEXT)
 def new(kind: str, name: str) -> None:
-    """Write NAME.py, a bot or flow to begin with, and test_NAME.py, which passes.
+    """Write NAME.py, a bot or flow to begin with, and its test.
 
-    Both are typed. NAME is a Python name, such as weather or price_list. Files that are there
+    Both are typed; test_NAME.py passes. NAME is a Python name, such as weather. Files that are there
     already stay as they are.
 
     \b

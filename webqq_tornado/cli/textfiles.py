@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
-from ..files import FileError, decoded, read_text
+from ..files import FileError, decoded, read_text, reason
 
-__all__ = ["standard_input", "text_of"]
+__all__ = ["read_bytes_of", "standard_input", "text_of"]
 
 
 def text_of(_context: click.Context, _param: click.Parameter, value: str) -> str:
@@ -21,6 +22,18 @@ def text_of(_context: click.Context, _param: click.Parameter, value: str) -> str
         return standard_input() if value == "-" else read_text(value)
     except FileError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def read_bytes_of(path: str) -> bytes:
+    """Return the bytes of a file, or of standard input for -.
+
+    Raises:
+        click.UsageError: it cannot be read.
+    """
+    try:
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"file {path}: {reason(error)}") from None
 
 
 def standard_input() -> str:
