@@ -152,8 +152,8 @@ _TEMPLATES = {
 def new(kind: str, name: str) -> None:
     """Write NAME.py, a bot or flow to begin with, and its test.
 
-    Both are typed; test_NAME.py passes. NAME is a Python name, such as weather. Files that are there
-    already stay as they are.
+    Both are typed; test_NAME.py passes. NAME is a Python name, such as weather. Files that are
+    there already stay as they are.
 
     \b
     Examples:
