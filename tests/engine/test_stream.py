@@ -479,3 +479,36 @@ async def test_map_of_nothing_is_nothing(web: Web):
         assert [result async for result in stream.map([])] == []
         with pytest.raises(ValueError, match="concurrency is 1 or more, not 0"):
             await anext(stream.map([], concurrency=0))
+
+
+async def test_map_gives_results_while_its_source_has_nothing(web: Web):
+    may_end = asyncio.Event()
+
+    async def slow():
+        yield f"{web.http}/echo"
+        await may_end.wait()
+        yield f"{web.http}/status/404"
+
+    async with HTTPStream() as stream:
+        results = stream.map(slow())
+        assert (await asyncio.wait_for(anext(results), 60)).status == 200
+        may_end.set()
+        assert [result.status async for result in results] == [404]
+
+
+async def test_map_that_is_left_ends_its_source_and_its_requests(web: Web):
+    ended = []
+
+    async def endless():
+        try:
+            yield f"{web.http}/echo"
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    async with HTTPStream() as stream:
+        results = stream.map(endless())
+        await anext(results)
+        await results.aclose()
+        assert ended == [True]
+        assert await stream.drain(60)

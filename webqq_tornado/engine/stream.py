@@ -384,24 +384,31 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             raise ValueError(f"concurrency is 1 or more, not {concurrency}")
         source = each_of(requests)
         running: set[asyncio.Task[Response | StreamError]] = set()
-        finished: set[asyncio.Task[Response | StreamError]] = set()
+        coming: asyncio.Task[RequestLike | Next | None] | None = None
         is_exhausted = False
         try:
-            while running or not is_exhausted:
-                while len(running) < concurrency and not is_exhausted:
-                    request = await anext(source, None)
+            while True:
+                if coming is None and not is_exhausted and len(running) < concurrency:
+                    coming = asyncio.ensure_future(anext(source, None))
+                awaited = {*running, coming} - {None}
+                if not awaited:
+                    return
+                # Results do not wait for a source that has nothing just now.
+                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
+                if coming is not None and coming.done():
+                    request, coming = coming.result(), None
                     is_exhausted = request is None
                     if request is not None:
                         running.add(asyncio.ensure_future(self._result_of(request, options)))
-                if not running:
-                    return
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                finished |= done
-                while finished:
-                    yield finished.pop().result()
+                for task in [task for task in running if task.done()]:
+                    running.discard(task)
+                    yield task.result()
         finally:
-            for task in (*running, *finished):
-                task.cancel()
+            for each in (*running, coming):
+                if each is not None:
+                    each.cancel()
+            if coming is not None:
+                await asyncio.wait({coming})
             await source.aclose()
 
     async def _result_of(
