@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
@@ -51,7 +52,8 @@ async def test_a_bot_serves_until_sigterm_and_logs_out(tmp_path: Path):
         os.kill(os.getpid(), signal.SIGTERM)
         await serving
         assert bot.client.state.is_over
-    assert sqlite3.connect(store).execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    with contextlib.closing(sqlite3.connect(store)) as database:
+        assert database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
 
 async def test_a_handler_under_way_gets_to_finish(tmp_path: Path):
