@@ -6,7 +6,6 @@ A deprecated name works for two releases at least, and has a line under Deprecat
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import importlib.machinery
 import sys
 import warnings
@@ -27,8 +26,12 @@ MOVED = {
 }
 
 
-class _Redirect(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds a module by its old name, and gives the one that has its content now."""
+class _Redirect:
+    """Finds a module by its old name, and gives the one that has its content now.
+
+    Without the abstract classes of finders and loaders: to import these takes as long as all that
+    `import webqq_tornado` does.
+    """
 
     def __init__(self, package: str, moved: Mapping[str, str]) -> None:
         self._package = package
@@ -40,7 +43,9 @@ class _Redirect(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     ) -> importlib.machinery.ModuleSpec | None:
         """See `importlib.abc.MetaPathFinder`."""
         new = self._new_name(name)
-        return None if new is None else importlib.machinery.ModuleSpec(name, self, origin=new)
+        if new is None:
+            return None
+        return importlib.machinery.ModuleSpec(name, self, origin=new)  # type: ignore[arg-type]
 
     def _new_name(self, name: str) -> str | None:
         if name in self._moved:

@@ -24,11 +24,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from .engine.body import Multipart
 from .engine.chain import Chain
+from .engine.closing import ClosedByBlock
 from .engine.errors import (
     ConnectError,
     ProtocolError,
@@ -62,7 +62,7 @@ _CONDITIONS = frozenset({"if-none-match", "if-modified-since", "if-match", "if-r
 # -- recording ----------------------------------------------------------------------------------
 
 
-class HARRecorder:
+class HARRecorder(ClosedByBlock):
     """Writes each exchange of a stream to a HAR 1.2 file, redirects that were followed, too.
 
     Bodies that go to a sink or come as a stream are not kept. The file is written in one step when
@@ -96,17 +96,6 @@ class HARRecorder:
         self._max_body_size = max_body_size
         self._entries: list[dict[str, Any]] = []
         self._stop = stream.observe(self._on_exchange)
-
-    def __enter__(self) -> HARRecorder:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Record no more, and write the file."""

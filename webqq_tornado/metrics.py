@@ -12,12 +12,12 @@ import weakref
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tornado.web import RequestHandler
 
 from .engine.chain import Chain
+from .engine.closing import ClosedByBlock
 from .engine.request import Request
 from .engine.response import Response
 
@@ -166,7 +166,7 @@ class SentTimes:
         return 0.0 if at is None else time.perf_counter() - at
 
 
-class Metrics:
+class Metrics(ClosedByBlock):
     """Counts what a stream does, host by host, until it is closed.
 
     Args:
@@ -205,17 +205,6 @@ class Metrics:
         if self._collector is not None:
             self._collector.members.add(self)
         self._stop = stream.observe(self._on_outcome, before=self._times.note)
-
-    def __enter__(self) -> Metrics:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Count no more, and leave the registry."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import time
-from types import TracebackType
 from typing import NamedTuple
 
 try:
@@ -21,6 +20,7 @@ except ImportError as missing:
     ) from missing
 
 from .engine.chain import Chain
+from .engine.closing import ClosedByBlock
 from .engine.request import Request
 from .engine.response import Response
 from .engine.secrets import safe_text, safe_url
@@ -48,7 +48,7 @@ class _Sent(NamedTuple):
     at: float
 
 
-class Telemetry:
+class Telemetry(ClosedByBlock):
     """Makes a span of each request of a stream, retries and redirects included, until closed.
 
     The parent is the span that was current when the first request of the chain was sent.
@@ -85,17 +85,6 @@ class Telemetry:
         self._open: dict[Chain, _Sent] = {}
         self._limit = _OPEN_AT_LEAST
         self._stop = stream.observe(self._on_outcome, before=self._on_send)
-
-    def __enter__(self) -> Telemetry:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Make no more spans, and end those that are open."""

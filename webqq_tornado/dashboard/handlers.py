@@ -15,7 +15,6 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,6 +23,7 @@ from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
+from ..engine.closing import ClosedByBlock
 from .recorder import Recorder
 from .snapshot import Query, take_snapshot
 
@@ -54,7 +54,7 @@ _MAX_VIEWERS = 8
 _MIN_TOKEN = 16
 
 
-class Dashboard:
+class Dashboard(ClosedByBlock):
     """Records a stream, and shows it by its `handlers`.
 
     Args:
@@ -85,17 +85,6 @@ class Dashboard:
         self.recorder = Recorder(stream)
         #: Of each page that looks on, what tells it to end.
         self.viewers: set[asyncio.Event] = set()
-
-    def __enter__(self) -> Dashboard:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Record no more, and send pages that look on no more updates."""

@@ -6,12 +6,11 @@ import os
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any
 
-from .body import FilePart, Params, body_of, form_query, with_query
+from .body import FilePart, Params, form_query, with_query
 from .links import Link, Next, RelativeRequest, RequestLike, is_absolute, keep
 from .request import Headers, Request
 from .response import Response
 from .session import Session
-from .validation import checked_headers
 
 __all__ = ["Call", "RequestMaker"]
 
@@ -284,8 +283,4 @@ class RequestMaker:
         Example:
             >>> stream.make_post_request(url, {"name": "a"}, files={"picture": Path("a.png")})
         """
-        body, kind = body_of(json, params, files)
-        items = checked_headers(headers)
-        if kind and not any(name.lower() == "content-type" for name, _ in items):
-            items = (*items, ("Content-Type", kind))
-        return Request(url, "POST", items, body, **options)
+        return Request(url, "POST", headers, json=json, form=params, files=files, **options)

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timezone
 from json import JSONDecodeError
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .closing import ClosedByBlock
 from .decoding import charset_of, decode
 from .errors import StatusError
 from .links import Link, Next
@@ -75,7 +75,7 @@ class Hop(NamedTuple):
         return f"<Hop {self.status} {safe_url(self.url)}>"
 
 
-class Response:
+class Response(ClosedByBlock):
     """A response with its body, for a reader.
 
     It reads like the file that `urllib.request.urlopen` returns (`read`, `readline`,
@@ -470,17 +470,6 @@ class Response:
 
     def close(self) -> None:
         """Nothing is held open; here because a file has it."""
-
-    def __enter__(self) -> Response:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # -- by Tornado's names --------------------------------------------------------------
 
