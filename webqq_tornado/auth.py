@@ -14,8 +14,8 @@ import re
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, NamedTuple
 
-from .engine.chain import Link
 from .engine.errors import AuthError
+from .engine.links import Link
 from .engine.request import Request
 from .engine.response import Response
 from .engine.urls import normal_url, origin_of

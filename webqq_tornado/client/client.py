@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ..engine.chain import Chain, Errback, Link, Next
+from ..engine.chain import Chain
 from ..engine.errors import StreamError
+from ..engine.links import Errback, Link, Next
 from ..engine.request import Request
 from ..engine.stream import HTTPStream
 from ..protocol import forms

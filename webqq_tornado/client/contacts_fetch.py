@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ..engine.chain import Link, Next
+from ..engine.links import Link, Next
 from ..engine.response import Response
 from ..protocol import forms
 from ..protocol.codes import Action, Status

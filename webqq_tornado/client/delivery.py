@@ -6,8 +6,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ..engine.chain import Errback, Link, Next
 from ..engine.errors import StreamError
+from ..engine.links import Errback, Link, Next
 from ..protocol.codes import Action
 from ..protocol.errors import ProtocolError, RefusedError
 from ..protocol.models.content import Content

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from ..engine.chain import Link, Next
+from ..engine.links import Link, Next
 from ..engine.response import Response
 from ..protocol import forms
 from ..protocol.codes import Action

@@ -12,8 +12,9 @@ import logging
 import time
 from typing import Protocol
 
-from ..engine.chain import Chain, Errback, Link, Next
+from ..engine.chain import Chain
 from ..engine.errors import StreamError
+from ..engine.links import Errback, Link, Next
 from ..protocol.errors import ProtocolError
 from ..protocol.models.events import DiscussionMessage, FriendMessage, GroupMessage, SessionMessage
 from ..protocol.models.login import Session

@@ -17,8 +17,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-from ..engine.chain import Chain, Errback, Link, Next
+from ..engine.chain import Chain
 from ..engine.errors import StreamError
+from ..engine.links import Errback, Link, Next
 from ..protocol.codes import Action
 from ..protocol.errors import ProtocolError, RefusedError
 from ..protocol.models.login import Session

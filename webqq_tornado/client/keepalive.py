@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from ..engine.chain import Chain, Errback, Link, Next
+from ..engine.chain import Chain
 from ..engine.errors import StreamError
+from ..engine.links import Errback, Link, Next
 from ..engine.response import Response
 from ..protocol import forms, webqq3
 from ..protocol.dialect import Dialect

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable
 
-from ..engine.chain import Errback, Link, Next
+from ..engine.links import Errback, Link, Next
 from ..engine.request import Request
 from ..engine.response import Response
 

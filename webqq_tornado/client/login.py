@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeAlias, TypeGuard
 
-from ..engine.chain import Link, Next
 from ..engine.errors import StreamError
+from ..engine.links import Link, Next
 from ..engine.request import Request
 from ..engine.response import Response
 from ..engine.session import CookieJar

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from ..engine.chain import Link, Next
+from ..engine.links import Link, Next
 from ..engine.response import Response
 from ..protocol import forms
 from ..protocol.dialect import Dialect

@@ -10,8 +10,9 @@ from http import HTTPStatus
 from typing import Protocol
 from urllib.request import Request as Call
 
-from ..engine.chain import Chain, Errback, Link, Next
+from ..engine.chain import Chain
 from ..engine.errors import StreamError, TimeoutError
+from ..engine.links import Errback, Link, Next
 from ..engine.request import Request
 from ..engine.response import Response
 from ..protocol import forms

@@ -14,8 +14,8 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from ..engine.chain import Link, Next
 from ..engine.errors import StreamError, TimeoutError
+from ..engine.links import Link, Next
 from ..engine.request import Request
 from ..engine.response import Response
 from ..protocol import forms

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from tenacity import RetryCallState, Retrying, wait_exponential, wait_random_exponential
 
-from ..engine.chain import Chain, Errback, Link, Next
+from ..engine.chain import Chain
+from ..engine.links import Errback, Link, Next
 from ..engine.request import Request
 from ..engine.session import CookieJar
 from ..files import reason

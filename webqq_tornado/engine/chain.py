@@ -34,11 +34,8 @@ from typing import Any, NamedTuple, Protocol
 
 from .errors import ClosedError, LinkError
 from .links import (
-    Errback,
     Gather,
-    Link,
     Next,
-    Readback,
     RequestLike,
     described,
     keep,
@@ -49,7 +46,7 @@ from .request import Request
 from .response import Response
 from .session import Session
 
-__all__ = ["Chain", "Errback", "Gather", "Link", "Next", "Readback", "State"]
+__all__ = ["Chain", "State"]
 
 
 #: Values of the states that a chain does not leave.

@@ -23,8 +23,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 
-from .chain import Branches, Chain, Kept, Next, State, checked_link, link_of
+from .chain import Branches, Chain, Kept, State, checked_link, link_of
 from .errors import DeadlineError
+from .links import Next
 from .merging import heir_of
 from .reports import log_error
 

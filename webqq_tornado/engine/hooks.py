@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias
 
-from .chain import Chain, Link
+from .chain import Chain
 from .errors import StreamError
+from .links import Link
 from .request import Request
 from .response import Response
 

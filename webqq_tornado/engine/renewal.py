@@ -24,9 +24,10 @@ import weakref
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from .chain import Chain, Link, State
+from .chain import Chain, State
 from .errors import AuthError, DeadlineError
 from .hooks import Auth
+from .links import Link
 
 __all__ = ["Failure", "Renewal", "Renewals", "close_renewal"]
 

@@ -57,17 +57,7 @@ from typing import Any
 from tornado.ioloop import IOLoop
 
 from . import fanout
-from .chain import (
-    Branches,
-    Chain,
-    Errback,
-    Gather,
-    Link,
-    Next,
-    State,
-    checked_link,
-    next_of,
-)
+from .chain import Branches, Chain, State, checked_link, next_of
 from .errors import (
     ClosedError,
     DeadlineError,
@@ -78,7 +68,7 @@ from .eventloop import asyncio_loop_of
 from .hooks import Breaker, Hooks, Retry
 from .lifecycle import Failures
 from .limits import Limits
-from .links import accepted
+from .links import Errback, Gather, Link, Next, accepted
 from .merging import heir_of, merge_into_parent
 from .policies import (
     READ,

@@ -26,16 +26,7 @@ from tornado.ioloop import IOLoop
 
 from .body import Params
 from .builders import RequestMaker
-from .chain import (
-    Chain,
-    Errback,
-    Link,
-    Next,
-    Readback,
-    checked_link,
-    is_delay,
-    page_of,
-)
+from .chain import Chain, checked_link, is_delay, page_of
 from .defaults import request_defaults
 from .errors import ClosedError, StreamError
 from .eventloop import (
@@ -56,7 +47,7 @@ from .lifecycle import (
     stop_signals,
 )
 from .limits import Limits
-from .links import RequestLike, keep, request_of
+from .links import Errback, Link, Next, Readback, RequestLike, keep, request_of
 from .request import Headers, Request, option_names
 from .response import Response
 from .runner import Runner

@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from ..engine.body import json_body
-from ..engine.chain import Link
 from ..engine.errors import ProtocolError
+from ..engine.links import Link
 from ..engine.request import Request
 from ..engine.response import Response
 from ..engine.secrets import safe_url

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from ..engine.chain import Link, Next
 from ..engine.errors import StreamError
 from ..engine.limits import Limits
+from ..engine.links import Link, Next
 from ..engine.request import Request
 from ..engine.response import Response, unix_time
 from ..engine.secrets import safe_url

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..engine.chain import Link, Next
 from ..engine.errors import StreamError
+from ..engine.links import Link, Next
 from ..engine.request import Request
 from ..engine.response import Response
 from ..engine.secrets import safe_url

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..engine.chain import Link
 from ..engine.errors import ProtocolError, StreamError
 from ..engine.limits import Limits
+from ..engine.links import Link
 from ..engine.request import Request
 from ..engine.response import Response
 from ..engine.secrets import safe_url
