@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import webqq_tornado.engine
 from webqq_tornado import HTTPStream, Limits, Response
 from webqq_tornado.auth import BearerAuth
-from webqq_tornado.engine.chain import Link
+from webqq_tornado.engine.links import Link
 from webqq_tornado.retry import CircuitBreaker, Retry
 
 from . import nginx
