@@ -17,6 +17,15 @@ import pytest_timeout
 GRACE = 20.0
 
 
+def pytest_configure() -> None:
+    """Have Ctrl-C mean something again where a shell has started the tests with `&`.
+
+    It has SIGINT ignored then, and so have all programs that the tests start.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: pytest_timeout.Settings):
     """Cancel a coroutine test that hangs, before pytest-timeout raises out of its loop.
