@@ -26,7 +26,10 @@ from .report import Figure, Report
 from .scenarios import SCENARIOS, Loops, Scenario, problems_of
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
-_PACKAGES = ("webqq_tornado", "tornado", "pycurl", "aiohttp", "uvloop", "httpx")
+_PACKAGES = (
+    *("webqq_tornado", "tornado", "pycurl", "aiohttp", "uvloop", "httpx", "wreq", "pyreqwest"),
+    *("pyqwest", "primp", "curl_cffi", "niquests", "aiosonic"),
+)
 #: Descriptors of a client that are no connections: the interpreter's files, pipes, epolls.
 _SPARE_FILES = 200
 
@@ -74,7 +77,7 @@ def main() -> int:
         _show([_setting(bench), "", report.head()])
         for scenario in SCENARIOS:
             if not options.only or scenario.name in options.only:
-                bench.race(scenario.within(sockets))
+                bench.race(scenario.within(sockets).installed())
         for name in FIGURES:
             if not options.only or name in options.only:
                 bench.weigh(name)
@@ -131,8 +134,14 @@ def _versions(loops: Loops) -> dict[str, str]:
         "reference": json_of(program, None, 0)["version"],
         "nginx": nginx.version(),
         "h2load": h2load.stdout.strip(),
-        **{name: metadata.version(name) for name in _PACKAGES},
+        **{name: version for name in _PACKAGES if (version := _version_of(name))},
     }
+
+
+def _version_of(package: str) -> str | None:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(package)
+    return None
 
 
 def _setting(bench: Bench) -> str:

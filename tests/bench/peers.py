@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 import collections
 import threading
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from .awaited import AWAITED, together
 from .tally import Tally
 
 if TYPE_CHECKING:
     from webqq_tornado import Link, Response
-
-Conversation = Callable[[], Coroutine[Any, Any, None]]
 
 
 def ours(url: str, number: int, tally: Tally, http2: bool = False) -> None:
@@ -89,7 +88,7 @@ async def _aiohttp(url: str, number: int, tally: Tally) -> None:
                 async with session.get(url) as response:
                     goes_on = tally.take(response.status, await response.read())
 
-        await _all(number, converse)
+        await together(number, converse)
 
 
 def httpx(url: str, number: int, tally: Tally) -> None:
@@ -106,7 +105,7 @@ def httpx(url: str, number: int, tally: Tally) -> None:
                     response = await client.get(url)
                     goes_on = tally.take(response.status_code, response.content)
 
-            await _all(number, converse)
+            await together(number, converse)
 
     asyncio.run(run())
 
@@ -138,7 +137,7 @@ async def _tornado(kind: str, url: str, number: int, tally: Tally) -> None:
             response = await client.fetch(url)
             goes_on = tally.take(response.code, response.body)
 
-    await _all(number, converse)
+    await together(number, converse)
 
 
 def pycurl_async(url: str, number: int, tally: Tally) -> None:
@@ -162,7 +161,7 @@ async def _pycurl_async(url: str, number: int, tally: Tally) -> None:
                 goes_on = tally.take(curl.getinfo(pycurl.RESPONSE_CODE), b"".join(parts))
                 parts.clear()
 
-        await _all(number, converse)
+        await together(number, converse)
 
 
 def urllib_threads(url: str, number: int, tally: Tally) -> None:
@@ -184,10 +183,6 @@ def urllib_threads(url: str, number: int, tally: Tally) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-
-
-async def _all(number: int, converse: Conversation) -> None:
-    await asyncio.gather(*(converse() for _ in range(number)))
 
 
 def profiled(url: str, number: int, tally: Tally) -> None:
@@ -221,6 +216,7 @@ LOOPS: dict[str, Callable[[str, int, Tally], None]] = {
         pycurl_async,
         urllib_threads,
         profiled,
+        *AWAITED,
     )
 }
 

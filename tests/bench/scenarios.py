@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from .awaited import missing_for
 from .children import Cores, json_of, output_of, python
 from .nginx import Nginx
 
@@ -48,6 +49,15 @@ class Scenario:
         title = f"{self.title}: {sockets:,}, as the limit on open files has it"
         return dataclasses.replace(self, conversations=sockets, title=title)
 
+    def installed(self) -> Scenario:
+        """The same without the peers that are not installed; the title names them."""
+        missing = [peer for peer in self.peers if missing_for(peer)]
+        if not missing:
+            return self
+        title = f"{self.title} (not installed: {', '.join(missing)})"
+        peers = tuple(peer for peer in self.peers if peer not in missing)
+        return dataclasses.replace(self, peers=peers, title=title)
+
 
 _ALL = (
     REFERENCE,
@@ -59,6 +69,12 @@ _ALL = (
     "tornado_simple",
     "urllib_threads",
     "httpx",
+)
+
+_AWAITED = (
+    *("ours_fetch_uvloop", "ours", "ours_uvloop"),
+    *("wreq", "pyreqwest", "pyqwest", "primp", "curl_cffi", "aiohttp_uvloop", "aiohttp"),
+    *("aiosonic", "niquests", "httpx"),
 )
 
 SCENARIOS = (
@@ -90,6 +106,14 @@ SCENARIOS = (
         {H2LOAD: 0.55},
         http2=True,
         us="ours_http2",
+    ),
+    Scenario(
+        "fetch",
+        "Awaited requests, 64 connections",
+        64,
+        _AWAITED,
+        {"wreq": 1.25, "ours": 0.85},
+        us="ours_fetch",
     ),
     Scenario(
         "tornado",
