@@ -37,6 +37,7 @@ LAYERS = {
     "dashboard": ({"dashboard", "engine", "metrics"}, {"tornado"}),
     "retry": ({"engine"}, {"tenacity", "pybreaker"}),
     "protocol": ({"protocol"}, set()),
+    "onebot": ({"onebot", "protocol"}, set()),
     "database": ({"files"}, set()),
     "files": (set(), set()),
     "lockfile": ({"files"}, set()),

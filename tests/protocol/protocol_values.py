@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from webqq_tornado.protocol.codes import Status
 from webqq_tornado.protocol.models import (
+    At,
+    Attachment,
     Birthday,
     CheckReply,
     Content,
@@ -23,6 +25,7 @@ from webqq_tornado.protocol.models import (
     Other,
     Picture,
     PollReply,
+    Reply,
     Secret,
     SendReply,
     UnknownPart,
@@ -67,6 +70,16 @@ PARTS = st.one_of(
     st.just(UnknownPart("shake", '["shake",{"a":[1,null]}]')),
 )
 CONTENTS = st.builds(lambda parts, font: Content.of(*parts, font=font), st.lists(PARTS), FONTS)
+#: With the parts of today's QQ, which stores keep and WebQQ has no form for.
+ALL_PARTS = st.one_of(
+    PARTS,
+    any_of(At),
+    any_of(Reply),
+    any_of(Attachment, extra=st.lists(st.tuples(TEXTS, TEXTS), max_size=3).map(tuple)),
+)
+ALL_CONTENTS = st.builds(
+    lambda parts, font: Content.of(*parts, font=font), st.lists(ALL_PARTS), FONTS
+)
 _SIMPLE |= {Content: CONTENTS, Font: FONTS}
 
 

@@ -3,17 +3,29 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol_values import CONTENTS, quickly
+from protocol_values import ALL_CONTENTS, CONTENTS, quickly
 
 from webqq_tornado.protocol.content import (
     MAX_BYTES,
     build_received,
     build_sent,
+    dump_content,
+    parse_dumped,
     parse_received,
     parse_sent,
     split_text,
 )
-from webqq_tornado.protocol.models import Content, Face, Font, GroupPicture, Picture, UnknownPart
+from webqq_tornado.protocol.models import (
+    At,
+    Attachment,
+    Content,
+    Face,
+    Font,
+    GroupPicture,
+    Picture,
+    Reply,
+    UnknownPart,
+)
 from webqq_tornado.protocol.wireformat import SMARTQQ_FORMAT, WEBQQ3_FORMAT, WireFormat
 
 FONT = ["font", {"name": "宋体", "size": 10, "style": [0, 0, 0], "color": "000000"}]
@@ -32,6 +44,27 @@ def test_what_a_server_wrote_is_read(content: Content, wire_format: WireFormat) 
 @given(CONTENTS)
 def test_what_a_client_wrote_is_read(content: Content) -> None:
     assert parse_sent(build_sent(content)) == content
+
+
+@quickly
+@given(ALL_CONTENTS)
+def test_a_store_keeps_all_of_a_content(content: Content) -> None:
+    assert parse_dumped(dump_content(content)) == content
+
+
+def test_a_store_reads_what_was_sent_before_there_were_mentions() -> None:
+    content = Content.of("a", Face(14), UnknownPart("shake", '["shake",1]'))
+    assert parse_dumped(build_sent(content)) == content
+
+
+@pytest.mark.parametrize("raw", ['[["at",{"account":"x"}]]', '[["attachment",{"extra":[1]}]]'])
+def test_a_damaged_part_is_kept_as_it_came(raw: str) -> None:
+    assert isinstance(parse_dumped(raw).parts[0], UnknownPart)
+
+
+def test_webqq_sends_the_texts_of_mentions_and_files() -> None:
+    content = Content.of(Reply(5), At(10001, "Ann"), " see ", Attachment("image", "a.png"))
+    assert parse_sent(build_sent(content)).parts == ("@Ann see [图片]",)
 
 
 def test_the_spaces_that_the_server_adds_are_taken_off() -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..database import INDEXED, index_words, words_query
 from ..protocol import wire
-from ..protocol.content import build_sent, parse_sent
+from ..protocol.content import dump_content, parse_dumped
 from ..protocol.models.content import Content
 from .address import Kind
 from .names import comparable, number_in
@@ -242,14 +242,14 @@ def dumped(content: Content) -> str:
     be written from here: then what stands for it in plain text has to do.
     """
     try:
-        return build_sent(content)
+        return dump_content(content)
     except RecursionError:
-        return build_sent(Content.of(content.text, font=content.font))
+        return dump_content(Content.of(content.text, font=content.font))
 
 
 def _loaded(content: str, text: str) -> Content:
     try:
-        return parse_sent(content)
+        return parse_dumped(content)
     except (RecursionError, ValueError, TypeError):
         return Content.of(text)
 

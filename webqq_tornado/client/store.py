@@ -27,7 +27,7 @@ from ..database import DatabaseError, open_database, transaction
 from ..files import reason
 from ..lockfile import Locked, LockFile
 from ..protocol import wire
-from ..protocol.content import build_sent, parse_sent
+from ..protocol.content import dump_content, parse_dumped
 from ..protocol.models.content import Content
 from .address import Address, Kind
 from .history import Entry, History, as_line
@@ -391,7 +391,7 @@ class Store:
                 row = self._db.execute(
                     "INSERT INTO outbox (account, party, clientid, message_id, content, whole,"
                     " time) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (account, party, clientid, message_id, build_sent(content), whole, time),
+                    (account, party, clientid, message_id, dump_content(content), whole, time),
                 ).lastrowid
                 row = row or 0
                 letters.append(
@@ -421,7 +421,7 @@ class Store:
         clientid, message_id, content, whole, time = rest
         try:
             address = self._address(party)
-            parsed = parse_sent(content)
+            parsed = parse_dumped(content)
         except _DAMAGE as error:
             logger.error(
                 "message %d in the outbox of %s is damaged (%s), and stays there",

@@ -10,7 +10,7 @@ import json
 from dataclasses import fields, replace
 from typing import NamedTuple
 
-from ..protocol.content import parse_sent
+from ..protocol.content import parse_dumped
 from ..protocol.models.events import DiscussionMessage, FriendMessage, GroupMessage, SessionMessage
 from ..protocol.models.people import Discussion, Friend, Group
 from .address import Address, Kind
@@ -75,7 +75,7 @@ def message_in(
     """
     try:
         value = json.loads(stored.text)
-        content = parse_sent(value["content"])
+        content = parse_dumped(value["content"])
         message = _TYPES[value["type"]](**value["fields"], content=content)
         sender, was_session = str(value["sender"]), str(value["session"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:

@@ -19,11 +19,22 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from . import wire
 from .fields import FLAG, INTEGER, RAW, Field, Kind, Record, raw_json
-from .models.content import Content, Face, Font, GroupPicture, Part, Picture, UnknownPart
+from .models.content import (
+    At,
+    Attachment,
+    Content,
+    Face,
+    Font,
+    GroupPicture,
+    Part,
+    Picture,
+    Reply,
+    UnknownPart,
+)
 from .wireformat import WireFormat
 
 __all__ = [
@@ -31,6 +42,8 @@ __all__ = [
     "MESSAGE_CONTENT",
     "build_received",
     "build_sent",
+    "dump_content",
+    "parse_dumped",
     "parse_received",
     "parse_sent",
     "split_text",
@@ -79,10 +92,43 @@ def _parse_face(raw: object) -> Face:
     return Face(number if isinstance(number, int) else 0)
 
 
+def _parse_pairs(raw: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(raw, list):
+        raise ValueError("a list was expected")
+    return tuple(_parse_pair(pair) for pair in raw)
+
+
+def _parse_pair(raw: object) -> tuple[str, str]:
+    match raw:
+        case [str(name), str(value)]:
+            return wire.clean(name), wire.clean(value)
+    raise ValueError("a pair of texts was expected")
+
+
+_AT = Record(At, Field("account", INTEGER), Field("name", RAW))
+_REPLY = Record(Reply, Field("id", INTEGER))
+_ATTACHMENT = Record(
+    Attachment,
+    Field("kind", RAW),
+    Field("file", RAW),
+    Field("url", RAW),
+    Field("name", RAW),
+    Field("size", INTEGER),
+    Field("extra", Kind(_parse_pairs, lambda pairs: [list(pair) for pair in pairs])),
+)
+
+
 _PARSERS: dict[str, Callable[[object], Part]] = {
     "face": _parse_face,
     "offpic": _PICTURE.parse,
     "cface": _GROUP_PICTURE.parse,
+}
+#: With the parts that are stored, and that no dialect of WebQQ has.
+_ALL_PARSERS: dict[str, Callable[[object], Part]] = {
+    **_PARSERS,
+    "at": _AT.parse,
+    "reply": _REPLY.parse,
+    "attachment": _ATTACHMENT.parse,
 }
 
 
@@ -93,10 +139,25 @@ def _build_part(part: Part) -> object:
         return ["offpic", _PICTURE.build(part)]
     if isinstance(part, GroupPicture):
         return ["cface", _GROUP_PICTURE.build(part)]
+    if isinstance(part, (At, Reply, Attachment)):
+        return part.text
     return wire.load(part.raw) if isinstance(part, UnknownPart) else part
 
 
-def _parse_item(item: object) -> Part | Font:
+def _dump_part(part: Part) -> object:
+    """One part for the store: those that WebQQ has no form for as well."""
+    if isinstance(part, At):
+        return ["at", _AT.build(part)]
+    if isinstance(part, Reply):
+        return ["reply", _REPLY.build(part)]
+    if isinstance(part, Attachment):
+        return ["attachment", _ATTACHMENT.build(part)]
+    return _build_part(part)
+
+
+def _parse_item(
+    item: object, parsers: Mapping[str, Callable[[object], Part]] = _PARSERS
+) -> Part | Font:
     """One item of a content; what we cannot read is kept as it came."""
     if isinstance(item, str):
         return wire.clean(item).replace("\r\n", "\n").replace("\r", "\n")
@@ -105,17 +166,21 @@ def _parse_item(item: object) -> Part | Font:
     if not isinstance(item, list) or not item or not isinstance(item[0], str):
         return UnknownPart("", raw_json(item))
     kind = wire.clean(item[0])
-    parse = _parse_font if kind == "font" else _PARSERS.get(kind)
+    parse = _parse_font if kind == "font" else parsers.get(kind)
     try:
         return parse(item[1]) if parse else UnknownPart(kind, raw_json(item))
     except (ValueError, IndexError):
         return UnknownPart(kind, raw_json(item))
 
 
-def _parse(items: object, tidy: Callable[[list[Part]], Iterable[Part]]) -> Content:
+def _parse(
+    items: object,
+    tidy: Callable[[list[Part]], Iterable[Part]],
+    parsers: Mapping[str, Callable[[object], Part]] = _PARSERS,
+) -> Content:
     if not isinstance(items, list):
         raise ValueError("a list was expected")
-    parsed = [_parse_item(item) for item in items]
+    parsed = [_parse_item(item, parsers) for item in items]
     fonts = [part for part in parsed if isinstance(part, Font)]
     parts = [part for part in parsed if not isinstance(part, Font)]
     return Content.of(*tidy(parts), font=fonts[0] if fonts else None)
@@ -205,6 +270,38 @@ def build_sent(content: Content) -> str:
     """The reverse of `parse_sent`: what a client puts into a message."""
     parts = [_build_part(part) for part in content.parts]
     return wire.dump([*parts, ["font", _build_font(content.font)]])
+
+
+def dump_content(content: Content) -> str:
+    """A content as a JSON text that keeps all of it, for stores; `parse_dumped` reads it.
+
+    Args:
+        content: Which; parts that WebQQ has no form for keep their values here, whereas
+            `build_sent` writes their texts.
+
+    Raises:
+        ValueError: A part that was kept as it came is no JSON.
+    """
+    parts = [_dump_part(part) for part in content.parts]
+    return wire.dump([*parts, ["font", _build_font(content.font)]])
+
+
+def parse_dumped(raw: object) -> Content:
+    """The reverse of `dump_content`; reads what `build_sent` wrote as well.
+
+    Args:
+        raw: The JSON text, or the list in it.
+
+    Raises:
+        ValueError: It is neither.
+
+    Example:
+        >>> from webqq_tornado.protocol.models.content import At
+        >>> parse_dumped(dump_content(Content.of(At(10001, "Ann"), " hi"))).parts
+        (At(account=10001, name='Ann'), ' hi')
+    """
+    items = wire.load(raw, wire.MAX_DEPTH) if isinstance(raw, str) else raw
+    return _parse(items, _as_it_is, _ALL_PARSERS)
 
 
 MESSAGE_CONTENT = Field("content", Kind(parse_sent, build_sent))

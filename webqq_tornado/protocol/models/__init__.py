@@ -10,7 +10,18 @@ only; *gid* is a group's uin, *code* the number under which a group is queried.
 
 from __future__ import annotations
 
-from .content import Content, Face, Font, GroupPicture, Part, Picture, UnknownPart
+from .content import (
+    At,
+    Attachment,
+    Content,
+    Face,
+    Font,
+    GroupPicture,
+    Part,
+    Picture,
+    Reply,
+    UnknownPart,
+)
 from .events import (
     DiscussionMessage,
     Event,
@@ -50,6 +61,8 @@ from .people import (
 )
 
 __all__ = [
+    "At",
+    "Attachment",
     "Birthday",
     "Category",
     "CheckReply",
@@ -82,6 +95,7 @@ __all__ = [
     "Presence",
     "Profile",
     "Recent",
+    "Reply",
     "Secret",
     "SelfInfo",
     "SendReply",

@@ -1,4 +1,8 @@
-"""The content of a message: texts, faces, pictures and the font."""
+"""The content of a message: texts, faces, pictures, mentions, replies, files and the font.
+
+`At`, `Reply` and `Attachment` are of today's QQ, which bots reach by OneBot; WebQQ has no form for
+them, so that it sends their texts.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,15 @@ from typing import TypeAlias
 from ..faces import FACES
 
 __all__ = [
+    "At",
+    "Attachment",
     "Content",
     "Face",
     "Font",
     "GroupPicture",
     "Part",
     "Picture",
+    "Reply",
     "UnknownPart",
 ]
 
@@ -113,7 +120,76 @@ class UnknownPart:
         return f"[{self.kind or '?'}]"
 
 
-Part: TypeAlias = "str | Face | Picture | GroupPicture | UnknownPart"
+@dataclass(frozen=True, slots=True)
+class At:
+    """A mention of somebody in a group.
+
+    Args:
+        account: QQ number; 0 for everybody.
+        name: Their name in the group, as far as the sender gave it.
+
+    Example:
+        >>> At(10001, "Ann").text, At(0).text
+        ('@Ann', '@全体成员')
+    """
+
+    account: int
+    name: str = ""
+
+    @property
+    def text(self) -> str:
+        """The mention as plain text: the name, else the number, behind an @."""
+        return f"@{self.name or self.account or '全体成员'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The message that a message answers.
+
+    Args:
+        id: Its number on the side that has it.
+    """
+
+    id: int
+
+    @property
+    def text(self) -> str:
+        """The reply as plain text: nothing, as QQ shows the quoted message apart."""
+        return ""
+
+
+#: What stands for each kind of an `Attachment`, as QQ shows it in a list of messages.
+_ATTACHMENTS = {"image": "[图片]", "record": "[语音]", "video": "[视频]", "file": "[文件]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A picture, voice message, video or file.
+
+    Args:
+        kind: ``image``, ``record`` (voice), ``video`` or ``file``.
+        file: To send: ``base64://…``, ``http(s)://…`` or ``file:///…`` (on the machine of the
+            side that sends it to QQ); received: its name there.
+        url: Where a received one is fetched from; such URLs last for hours.
+        name: For people; empty if there is none.
+        size: In bytes; 0 if not known.
+        extra: Further values by name, as they came.
+    """
+
+    kind: str
+    file: str = ""
+    url: str = ""
+    name: str = ""
+    size: int = 0
+    extra: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The attachment as plain text: its kind in brackets."""
+        return _ATTACHMENTS.get(self.kind, f"[{self.kind or '?'}]")
+
+
+Part: TypeAlias = "str | Face | Picture | GroupPicture | At | Reply | Attachment | UnknownPart"
 
 
 @dataclass(frozen=True, slots=True)
