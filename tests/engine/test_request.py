@@ -415,6 +415,12 @@ async def test_a_multipart_body_has_fields_and_files(web: Web, tmp_path: Path):
     assert (files["renamed"][0], files["renamed"][2]) == ("other.bin", "from \0 a file")
 
 
+async def test_a_form_has_several_files_of_one_name(web: Web):
+    files = [("f", b"1"), ("f", FilePart(b"2", "two"))]
+    told = await _told(Request(f"{web.http}/form", files=files))
+    assert [(name, body) for name, _, _, body in told["files"]] == [("f", "1"), ("f", "2")]
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -37,10 +37,19 @@ class Screen:
     Args:
         is_error: standard error: what is no result of a command.
         file: an open file instead.
+        has_colours: also in a pipe, as somebody has asked for them.
     """
 
-    def __init__(self, *, is_error: bool = False, file: IO[str] | None = None) -> None:
-        self.console = _wide(Console(highlight=False, soft_wrap=True, stderr=is_error, file=file))
+    def __init__(
+        self, *, is_error: bool = False, file: IO[str] | None = None, has_colours: bool = False
+    ) -> None:
+        self.console = _wide(
+            Console(
+                highlight=False, soft_wrap=True, stderr=is_error, file=file,
+                color_system="standard" if has_colours else "auto",
+                force_terminal=True if has_colours else None,
+            )
+        )  # fmt: skip
         self._is_error = is_error
 
     @property
@@ -61,6 +70,10 @@ class Screen:
     def pieces(self, *pieces: str | tuple[str, str]) -> None:
         """Show one line of pieces, some with a style of their own."""
         self.console.print(Text.assemble(*pieces))
+
+    def text(self, text: Text) -> None:
+        """Show a text that has its styles."""
+        self.console.print(text)
 
     def picture(self, picture: Text) -> None:
         """Show a picture, in colour even where there is NO_COLOR: it is made of them."""

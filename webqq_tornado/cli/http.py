@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,10 +19,12 @@ from ..engine.response import Response
 from ..engine.secrets import is_secret_name, safe_url
 from ..engine.stream import HTTPStream
 from .console import Screen, printable, show_logs
+from .curl_command import curl_of, from_curl
 from .errors import INTERRUPTED
-from .http_items import OneShot, curl_of, from_curl, with_items
+from .http_items import Kind, OneShot, with_items
 from .http_options import HTTPOptions, http_options, take_http_options
 from .param_types import TEXT
+from .pretty import body_text, coloured, lexer_of
 from .running import run_coroutine
 from .settings import options
 
@@ -29,6 +32,8 @@ __all__ = ["http", "shell"]
 
 #: What is printed, by the switches.
 _HEAD, _BODY = "head", "body"
+#: How the body is shown.
+_PRETTY = ("all", "colors", "format", "none")
 #: As `http.client` counts them.
 _VERSIONS = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 
@@ -37,8 +42,23 @@ _VERSIONS = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 @click.argument("words", type=TEXT, nargs=-1, metavar="[METHOD] URL [ITEM]...")
 @http_options()
 @click.option("-f", "--form", "is_form", is_flag=True, help="The fields are a form, not JSON.")
+@click.option("--multipart", "is_multipart", is_flag=True, help="The form is one in parts.")
+@click.option("--raw", type=TEXT, metavar="TEXT", help="The body, as it is.")
 @click.option("--headers", "shown", flag_value=_HEAD, help="Print status and headers alone.")
 @click.option("-b", "--body", "shown", flag_value=_BODY, help="Print the body alone.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the body to a file, in one step when it is whole.",
+)
+@click.option(
+    "--pretty",
+    type=click.Choice(_PRETTY),
+    metavar="HOW",
+    help="all, colors, format or none: colours, JSON in lines. On a terminal all, else none.",
+)
 @click.option("-d", "--details", is_flag=True, help="Print the request, too; secrets as stars.")
 @click.option("--as-curl", is_flag=True, help="Send nothing: print the curl command.")
 @click.option(
@@ -49,8 +69,11 @@ def http(words: tuple[str, ...], **choices: Any) -> None:
     """Send one request, and print the response.
 
     ITEMs are name==value for the query, Header:value, key=value and key:=JSON for a body, which
-    is JSON (or with --form a form), or @FILE, which is the body. METHOD is GET, or POST with a
-    body. URL may be :PORT/PATH on this machine. In a pipe the body alone comes, byte by byte.
+    is JSON (or with --form a form), key@FILE for a form with files, or @FILE, which is the body.
+    Values come from a file with =@FILE, ==@FILE, :=@FILE and :@FILE; FILE may be - for standard
+    input. "Header:" sends no such header, "Header;" an empty one. In JSON, a[b]=1 and a[]=1 are
+    values further down. METHOD is GET, or POST with a body. URL may be :PORT/PATH on this machine.
+    In a pipe the body alone comes, byte by byte.
 
     The exit code is 0 for a status below 400, else 1. --as-curl has what the ITEMs say, secrets
     included, and nothing of the options.
@@ -60,6 +83,7 @@ def http(words: tuple[str, ...], **choices: Any) -> None:
       python -m webqq_tornado http :8200/prices page==2
       python -m webqq_tornado http PUT http://127.0.0.1:8200/files/a.json name=Ann age:=7
       python -m webqq_tornado http POST :8200/jobs X-Trace:1 @job.json --details
+      python -m webqq_tornado http :8200/upload title=Cat picture@cat.png
       python -m webqq_tornado http :8200/mail Cookie:session=1 --as-curl
       python -m webqq_tornado http --from-curl "curl -X POST http://127.0.0.1:8200/jobs"
     """  # noqa: D301 - click reads the backspace
@@ -67,13 +91,13 @@ def http(words: tuple[str, ...], **choices: Any) -> None:
     show_logs(Screen(is_error=True), verbose)
     command = choices.pop("from_curl")
     shot, items = _began(words) if command is None else (from_curl(command), words)
-    shot = with_items(shot, items, is_form=choices.pop("is_form"))
-    request = _request_of(shot)
+    shot = _whole(shot, items, choices)
+    request = _request_of(shot, choices["output"])
     if choices["as_curl"]:
         click.echo(curl_of(shot))
         return
     response = run_coroutine(_response_to(request, given))
-    _show(response, Screen(), choices["shown"], has_details=choices["details"])
+    _show(response, Screen(), choices)
     raise SystemExit(0 if response.status < 400 else 1)
 
 
@@ -91,9 +115,30 @@ def _url(text: str) -> str:
     return text if "://" in text else f"http://{text}"
 
 
-def _request_of(shot: OneShot) -> Request:
+def _whole(shot: OneShot, items: Sequence[str], choices: dict[str, Any]) -> OneShot:
+    kind = Kind(choices["is_form"], choices["is_multipart"])
+    raw = choices["raw"]
+    shot = with_items(shot, items, kind)
+    if raw is None:
+        return shot
+    if shot.body is not None:
+        raise click.UsageError("--raw is the whole body: give it without other fields and files")
+    return shot.with_body(raw.encode(), "application/json" if _is_json(raw) else None)
+
+
+def _is_json(text: str) -> bool:
     try:
-        return Request(shot.url, shot.verb, list(shot.headers), shot.body or b"", **shot.options)
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _request_of(shot: OneShot, output: Path | None = None) -> Request:
+    try:
+        return Request(
+            shot.url, shot.verb, list(shot.headers), shot.body, sink=output, **shot.options
+        )
     except ValueError as error:
         raise click.UsageError(printable(str(error))) from None
 
@@ -103,24 +148,41 @@ async def _response_to(request: Request, given: HTTPOptions) -> Response:
         return await stream.fetch(request)
 
 
-def _show(response: Response, screen: Screen, shown: str | None, *, has_details: bool) -> None:
-    if has_details:
-        screen.say(*_lines_of(response.request), "")
-    has_head = shown == _HEAD or has_details or (shown is None and screen.is_terminal)
+def _show(response: Response, screen: Screen, choices: dict[str, Any]) -> None:
+    shown, how = choices["shown"], choices["pretty"]
+    how = how or ("all" if screen.is_terminal else "none")
+    has_colours = how in ("all", "colors")
+    if has_colours and choices["pretty"]:
+        screen = Screen(has_colours=True)
+    if choices["details"]:
+        _say(screen, _lines_of(response.request), has_colours)
+        screen.say("")
+    has_head = shown == _HEAD or choices["details"] or (shown is None and screen.is_terminal)
     if has_head:
-        version = _VERSIONS.get(response.version, str(response.version))
-        line = f"HTTP/{version} {response.status} {printable(response.reason)}"
-        screen.say(line.rstrip(), style="bold")
-        screen.say(*(printable(f"{name}: {value}") for name, value in response.headers.items()))
+        _say(screen, _head_of(response), has_colours)
     if shown == _HEAD:
         return
     if has_head:
         screen.say("")
-    if screen.is_terminal:
-        screen.say(printable(_pretty(response)))
-    else:
+    if choices["output"] and response.ok:
+        screen.say(f"the body is in {choices['output']}")
+    elif how == "none" and not screen.is_terminal:
         sys.stdout.buffer.write(response.body)
         sys.stdout.buffer.flush()
+    else:
+        text = body_text(response, is_formatted=how in ("all", "format"))
+        lexer = lexer_of(str(response.headers.get("Content-Type", "")))
+        screen.text(coloured(text, lexer if has_colours else "text"))
+
+
+def _say(screen: Screen, lines: Sequence[str], has_colours: bool) -> None:
+    screen.text(coloured("\n".join(lines), "http" if has_colours else "text"))
+
+
+def _head_of(response: Response) -> list[str]:
+    version = _VERSIONS.get(response.version, str(response.version))
+    line = f"HTTP/{version} {response.status} {response.reason}".rstrip()
+    return [line, *(f"{name}: {value}" for name, value in response.headers.items())]
 
 
 def _lines_of(request: Request) -> list[str]:
@@ -129,16 +191,6 @@ def _lines_of(request: Request) -> list[str]:
         f"{request.method} {printable(safe_url(request.url))}",
         *(f"{n}: {printable(v)}" for n, v in pairs),
     ]
-
-
-def _pretty(response: Response) -> str:
-    """The body as text: JSON with a line for each value."""
-    if b"\0" in response.body:
-        return f"({len(response.body)} bytes that are no text; use a pipe)"
-    try:
-        return json.dumps(response.json(), indent=2, ensure_ascii=False)
-    except ValueError:
-        return response.text
 
 
 @click.command()

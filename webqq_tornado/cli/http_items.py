@@ -1,23 +1,50 @@
-"""Requests as command lines have them: httpie's items, and curl's options."""
+"""One request as the command line has it: httpie's items, and what they make."""
 
 from __future__ import annotations
 
-import argparse
 import json
+import mimetypes
 import re
-import shlex
-from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import click
 
-from .textfiles import read_bytes_of
+from ..engine.body import FilePart, Multipart, with_query
+from .textfiles import read_bytes_of, read_file_text
 
-__all__ = ["OneShot", "curl_of", "from_curl", "with_items"]
+__all__ = ["FORM_TYPE", "Kind", "OneShot", "with_items"]
 
-_ITEM = re.compile(r"(?P<name>[^:=@]*)(?P<mark>:=|==|=|:|@)(?P<value>.*)", re.DOTALL)
-_FORM_TYPE = "application/x-www-form-urlencoded"
+FORM_TYPE = "application/x-www-form-urlencoded"
+_JSON_TYPE = "application/json"
+#: The marks between a name and its value: of those that begin first the longest counts.
+_MARKS = (":=@", "==@", "=@", ":@", ":=", "==", "=", ":", "@")
+#: A backslash before a mark makes it a part of the name.
+_ITEM = re.compile(
+    rf"(?P<name>(?:\\[:=@]|[^:=@])*)(?P<mark>{'|'.join(_MARKS)})(?P<value>.*)", re.DOTALL
+)
+#: A name of JSON that stands for a place further down: `a[b][0]`, `a[]`, `[b]`.
+_PLACE = re.compile(r"(?P<root>[^\[\]\\]*)(?P<steps>(?:\[[^\[\]\\]*\])+)")
+#: The highest place in a list: more is a mistake, and would take memory for nothing.
+_LAST_PLACE = 9_999
+_HOW = "give name==value, Header:value, key=value, key:=JSON, key@FILE or @FILE"
+
+
+class Kind(NamedTuple):
+    """What fields make.
+
+    Args:
+        is_form: a form instead of JSON.
+        is_multipart: a form in parts, also where there are no files.
+    """
+
+    is_form: bool = False
+    is_multipart: bool = False
+
+
+_JSON = Kind()
 
 
 class OneShot(NamedTuple):
@@ -27,14 +54,14 @@ class OneShot(NamedTuple):
         method: "" for GET, or POST with a body.
         url: absolute.
         headers: pairs.
-        body: None for none.
+        body: None for none; a path is read while it is sent.
         options: further arguments of `Request`.
     """
 
     method: str
     url: str
     headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
+    body: bytes | Path | Multipart | None = None
     options: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
     @property
@@ -42,172 +69,185 @@ class OneShot(NamedTuple):
         """The method that is sent."""
         return self.method or ("GET" if self.body is None else "POST")
 
-    def with_body(self, body: bytes, kind: str) -> OneShot:
+    def with_body(self, body: bytes | Path | Multipart, kind: str | None) -> OneShot:
         """Return it with a body, and its type unless a header says another one."""
         names = {name.lower() for name, _ in self.headers}
         added = () if "content-type" in names or not kind else (("Content-Type", kind),)
         return self._replace(body=body, headers=(*self.headers, *added))
 
 
-def with_items(shot: OneShot, items: Sequence[str], *, is_form: bool = False) -> OneShot:
-    """Add httpie's items.
+class _Item(NamedTuple):
+    name: str
+    mark: str
+    value: str
+
+
+def with_items(shot: OneShot, items: Sequence[str], kind: Kind = _JSON) -> OneShot:
+    r"""Add httpie's items.
+
+    ======================= ====================================================================
+    `name==value`           in the query
+    `Header:value`          a header; `Header:` sends none of that name, `Header;` an empty one
+    `key=value`             a text in the body, which is JSON or a form
+    `key:=JSON`             another value in it
+    `key@FILE`              a file of a form in parts; `key@FILE;type=image/png`
+    `@FILE`                 the body
+    `name==@FILE` and so on the value is the text, or JSON, of a file
+    `a[b][]=1`              in JSON: {"a": {"b": ["1"]}}; `a[0]`, `[]`, `[key]` likewise
+    ======================= ====================================================================
+
+    A backslash before `:`, `=` or `@` makes it a part of the name. A file called `-` is standard
+    input.
 
     Args:
         shot: to add them to.
-        items: `name==value` for the query, `Header:value`, `key=value` and `key:=json` for the
-            body, `@FILE` as the body.
-        is_form: the body is a form instead of JSON.
+        items: see above.
+        kind: of the body that fields make; with a file it is a form in parts.
 
     Raises:
-        click.UsageError: one of them is none of these.
+        click.UsageError: one of them is none of these, or a file cannot be read.
     """
     query: list[tuple[str, str]] = []
-    headers: list[tuple[str, str]] = []
-    fields: dict[str, Any] = {}
-    body: bytes | None = None
-    for item in items:
-        name, mark, value = _parts(item)
-        if mark == "==":
-            query.append((name, value))
-        elif mark == ":":
-            headers.append((name, value.strip()))
-        elif mark == "@":
-            body = read_bytes_of(value)
+    fields: list[_Item] = []
+    files: list[tuple[str, FilePart]] = []
+    body: str | None = None
+    headers = list(shot.headers)
+    for text in items:
+        item = _item(text)
+        if item.mark.startswith("=="):
+            query.append((item.name, _text_of(item)))
+        elif item.mark in (":", ":@", ";"):
+            shot = _with_header(shot, headers, item)
+        elif item.mark != "@":
+            fields.append(item)
+        elif item.name:
+            files.append((item.name, _file_part(item.value)))
         else:
-            fields[name] = _json(name, value) if mark == ":=" else value
-    if fields and body is not None:
-        raise click.UsageError("@FILE is the whole body: give it without key=value and key:=json")
-    joint = "&" if "?" in shot.url else "?"
-    url = shot.url + (joint + urlencode(query) if query else "")
-    shot = shot._replace(url=url, headers=(*shot.headers, *headers))
-    if body is not None:
-        return shot.with_body(body, "")
+            body = item.value
+    shot = shot._replace(url=with_query(shot.url, urlencode(query)), headers=tuple(headers))
+    if body is None:
+        return _with_fields(shot, fields, files, kind)
+    if fields or files:
+        raise click.UsageError("@FILE is the whole body: give it without key=value and key@FILE")
+    return shot.with_body(_body(body), mimetypes.guess_type(body)[0])
+
+
+def _item(text: str) -> _Item:
+    found = _ITEM.fullmatch(text)
+    if found is None and text.endswith(";") and len(text) > 1:
+        return _Item(text[:-1], ";", "")
+    if found is None or not (found["name"] or found["mark"] == "@"):
+        # Not all of it: a part may be a secret.
+        raise click.UsageError(f"item {re.split('[:=@]', text)[0][:20]!r}: {_HOW}")
+    return _Item(re.sub(r"\\([:=@])", r"\1", found["name"]), found["mark"], found["value"])
+
+
+def _text_of(item: _Item) -> str:
+    return read_file_text(item.value) if item.mark.endswith("@") else item.value
+
+
+#: Headers that the transport adds, and the options of `Request` by which it does not.
+_UNSET: dict[str, tuple[str, object]] = {
+    "user-agent": ("user_agent", ""),
+    "accept-encoding": ("decompress_response", False),
+}
+_ALWAYS_SENT = frozenset({"accept", "host"})
+
+
+def _with_header(shot: OneShot, headers: list[tuple[str, str]], item: _Item) -> OneShot:
+    name, value = item.name, _text_of(item).strip()
+    if value or item.mark == ";":
+        headers.append((name, value))
+        return shot
+    lower = name.lower()
+    if lower in _ALWAYS_SENT:
+        raise click.UsageError(f"item {name!r}: this header is always sent: give it a value")
+    headers[:] = [pair for pair in headers if pair[0].lower() != lower]
+    option = _UNSET.get(lower)
+    return shot if option is None else shot._replace(options={**shot.options, option[0]: option[1]})
+
+
+def _file_part(value: str) -> FilePart:
+    path, mark, kind = value.rpartition(";type=")
+    if not mark:
+        path, kind = value, ""
+    content = _body(path)
+    return FilePart(content, Path(path).name, kind or mimetypes.guess_type(path)[0] or "")
+
+
+def _body(path: str) -> bytes | Path:
+    """A file that is read while it is sent; what has no size, such as a pipe, is read now."""
+    return Path(path) if Path(path).is_file() else read_bytes_of(path)
+
+
+def _with_fields(
+    shot: OneShot, fields: Sequence[_Item], files: list[tuple[str, FilePart]], kind: Kind
+) -> OneShot:
+    if files or (fields and kind.is_multipart):
+        return shot.with_body(Multipart(tuple(_pairs(fields)), tuple(files)), None)
     if not fields:
         return shot
-    if is_form:
-        return shot.with_body(urlencode(fields, doseq=True).encode(), _FORM_TYPE)
-    return shot.with_body(json.dumps(fields, ensure_ascii=False).encode(), "application/json")
+    if kind.is_form:
+        return shot.with_body(urlencode(list(_pairs(fields))).encode(), FORM_TYPE)
+    return shot.with_body(json.dumps(_nested(fields), ensure_ascii=False).encode(), _JSON_TYPE)
 
 
-def _parts(item: str) -> tuple[str, str, str]:
-    found = _ITEM.fullmatch(item)
-    if found is None or bool(found["name"]) is (found["mark"] == "@"):
-        # Not all of it: a part may be a secret.
-        begins = re.split("[:=@]", item)[0][:20]
+def _pairs(fields: Iterable[_Item]) -> Iterable[tuple[str, str]]:
+    for item in fields:
+        if item.mark.startswith(":="):
+            _json(item)  # what is no JSON is refused in a form, too
+        yield item.name, _text_of(item)
+
+
+def _json(item: _Item) -> Any:
+    try:
+        return json.loads(_text_of(item))
+    except ValueError as error:
         raise click.UsageError(
-            f"item {begins!r}: give name==value, Header:value, key=value, key:=JSON or @FILE"
-        )
-    return found["name"], found["mark"], found["value"]
+            f"item {item.name!r}: what follows {item.mark} is no JSON: {error}"
+        ) from None
 
 
-def _json(name: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise click.UsageError(f"item {name!r}: what follows := is no JSON: {error}") from None
+# -- JSON in depth --------------------------------------------------------------------------------
 
 
-def curl_of(shot: OneShot) -> str:
-    """Return the curl command that sends the same."""
-    words = ["curl", "-X", shot.verb, shot.url]
-    for name, value in shot.headers:
-        words += ["-H", f"{name}: {value}"]
-    if shot.body is not None:
-        words += ["--data-raw", shot.body.decode("utf-8", "surrogateescape")]
-    return shlex.join(words)
+def _nested(fields: Iterable[_Item]) -> Any:
+    root: Any = None
+    for item in fields:
+        value = _json(item) if item.mark.startswith(":=") else _text_of(item)
+        root = _placed(root, _steps(item.name), value, item.name)
+    return root
 
 
-class _CurlParser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise click.UsageError(f"--from-curl: {message}")
+def _steps(name: str) -> list[str | int | None]:
+    """The way to a place: keys, places in lists, and None for behind the last one."""
+    found = _PLACE.fullmatch(name)
+    if found is None:
+        return [name]
+    root: list[str | int | None] = [found["root"]] if found["root"] else []
+    inner = re.findall(r"\[([^\]]*)\]", found["steps"])
+    return [*root, *(int(one) if one.isdecimal() else one or None for one in inner)]
 
 
-def _curl_parser() -> _CurlParser:
-    parser = _CurlParser(prog="curl", add_help=False, allow_abbrev=False)
-    parser.add_argument("urls", nargs="*")
-    parser.add_argument("--url", action="append", default=[])
-    parser.add_argument("-X", "--request", default="")
-    parser.add_argument("-H", "--header", action="append", default=[])
-    parser.add_argument(
-        *("-d", "--data", "--data-raw", "--data-binary", "--data-ascii"),
-        dest="data", action="append", default=[],
-    )  # fmt: skip
-    parser.add_argument("--json")
-    parser.add_argument("-u", "--user")
-    parser.add_argument("-A", "--user-agent")
-    parser.add_argument("-e", "--referer")
-    parser.add_argument("-b", "--cookie")
-    parser.add_argument("-x", "--proxy")
-    parser.add_argument("-m", "--max-time", type=float)
-    for flags in (("-G", "--get"), ("-I", "--head"), ("-k", "--insecure")):
-        parser.add_argument(*flags, action="store_true")
-    # What changes nothing here: redirects are followed, and bodies inflated, in any case.
-    for names in (
-        *(("-L", "--location"), ("-s", "--silent"), ("-S", "--show-error"), ("-i", "--include")),
-        *(("-v", "--verbose"), ("--compressed",), ("-f", "--fail")),
-    ):
-        parser.add_argument(*names, action="store_true")
-    return parser
-
-
-def from_curl(command: str) -> OneShot:
-    """Return the request that a curl command sends.
-
-    Args:
-        command: such as a browser copies.
-
-    Raises:
-        click.UsageError: it has an option that is not known here, by name.
-    """
-    try:
-        words = shlex.split(command.replace("\\\n", " "))
-    except ValueError as error:
-        raise click.UsageError(f"--from-curl: {error}") from None
-    known, others = _curl_parser().parse_known_args(words[1:] if words[:1] == ["curl"] else words)
-    unknown = [word.partition("=")[0] for word in others if word.startswith("-")]
-    if unknown:
-        raise click.UsageError(f"--from-curl: {', '.join(unknown)} is not known here: leave it out")
-    urls = [*known.urls, *known.url, *others]
-    if len(urls) != 1:
-        raise click.UsageError(f"--from-curl: give one URL, not {len(urls)}")
-    return _with_data(_shot_of(known, urls[0]), known)
-
-
-def _shot_of(known: argparse.Namespace, url: str) -> OneShot:
-    headers = [(name.strip(), value.strip()) for name, _, value in map(_split, known.header)]
-    named = (
-        ("User-Agent", known.user_agent), ("Referer", known.referer), ("Cookie", known.cookie),
-    )  # fmt: skip
-    headers += [(name, value) for name, value in named if value is not None]
-    options: dict[str, Any] = {}
-    if known.user is not None:
-        user, _, password = known.user.partition(":")
-        options["auth"] = (user, password)
-    if known.insecure:
-        options["validate_cert"] = False
-    if known.proxy is not None:
-        options["proxy"] = known.proxy
-    if known.max_time is not None:
-        options["request_timeout"] = known.max_time
-    method = known.request or ("HEAD" if known.head else "")
-    return OneShot(method, url, tuple(headers), None, options)
-
-
-def _split(header: str) -> tuple[str, str, str]:
-    return header.partition(":")
-
-
-def _with_data(shot: OneShot, known: argparse.Namespace) -> OneShot:
-    if known.json is not None:
-        return shot.with_body(_data(known.json), "application/json")
-    if not known.data:
-        return shot
-    body = b"&".join(map(_data, known.data))
-    if known.get:
-        joint = "&" if "?" in shot.url else "?"
-        return shot._replace(url=f"{shot.url}{joint}{body.decode()}")
-    return shot.with_body(body, _FORM_TYPE)
-
-
-def _data(text: str) -> bytes:
-    return read_bytes_of(text[1:]) if text.startswith("@") else text.encode()
+def _placed(tree: Any, steps: Sequence[str | int | None], value: Any, name: str) -> Any:
+    """Return the tree with a value at the end of a way."""
+    if not steps:
+        return value
+    step, *further = steps
+    if isinstance(step, str):
+        tree = {} if tree is None else tree
+        if isinstance(tree, dict):
+            tree[step] = _placed(tree.get(step) if further else None, further, value, name)
+            return tree
+    else:
+        tree = [] if tree is None else tree
+        if isinstance(tree, list):
+            at = len(tree) if step is None else step
+            if at > _LAST_PLACE:
+                raise click.UsageError(f"item {name!r}: a list has places up to {_LAST_PLACE}")
+            tree.extend([None] * (at + 1 - len(tree)))
+            tree[at] = _placed(tree[at] if further else None, further, value, name)
+            return tree
+    held = "an object" if isinstance(tree, dict) else "a list" if isinstance(tree, list) \
+        else "a value"  # fmt: skip
+    raise click.UsageError(f"item {name!r}: an earlier item has made {held} of what it is in")

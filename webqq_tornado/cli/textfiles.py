@@ -9,7 +9,7 @@ import click
 
 from ..files import FileError, decoded, read_text, reason
 
-__all__ = ["read_bytes_of", "standard_input", "text_of"]
+__all__ = ["read_bytes_of", "read_file_text", "standard_input", "text_of"]
 
 
 def text_of(_context: click.Context, _param: click.Parameter, value: str) -> str:
@@ -43,3 +43,15 @@ def standard_input() -> str:
         FileError: it is no text.
     """
     return decoded(sys.stdin.buffer.read(), "standard input")
+
+
+def read_file_text(path: str) -> str:
+    """Return the text of a file, or of standard input for -, as it is.
+
+    Raises:
+        click.UsageError: it cannot be read, or is no UTF-8.
+    """
+    try:
+        return read_bytes_of(path).decode()
+    except UnicodeDecodeError:
+        raise click.UsageError(f"file {path}: it is no text in UTF-8") from None

@@ -101,8 +101,12 @@ class Multipart(NamedTuple):
         return f"<Multipart of {len(self.fields)} fields and {len(self.files)} files>"
 
 
-#: Of a form, by field name: bytes, the path of a file, or a `FilePart`.
-Files: TypeAlias = "Mapping[str, FilePart | bytes | os.PathLike[str]]"
+#: Of a form, by field name: bytes, the path of a file, or a `FilePart`. Pairs may have several
+#: files of one name.
+Files: TypeAlias = Union[
+    "Mapping[str, FilePart | bytes | os.PathLike[str]]",
+    "Iterable[tuple[str, FilePart | bytes | os.PathLike[str]]]",
+]
 
 
 def with_query(url: str, query: str) -> str:
@@ -154,7 +158,7 @@ def _multipart(fields: Params | str | bytes, files: Files) -> Multipart:
         ),
         tuple(
             (name, file if isinstance(file, FilePart) else FilePart(file))
-            for name, file in files.items()
+            for name, file in pairs_of(files)
         ),
     )
 

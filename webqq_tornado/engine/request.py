@@ -194,7 +194,7 @@ class Request(metaclass=_Hints):
         json: instead of `body`, a value to send as JSON.
         form: instead of `body`, the fields of a form, as `params`.
         files: instead of `body`, files of a multipart form by field name: bytes, a path, or a
-            `FilePart`; its fields are `form`.
+            `FilePart`; pairs may have several of one name. The form's fields are `form`.
         timeout: another name of `request_timeout`.
         auth: user and password, another way to give `auth_username` and `auth_password`.
 
