@@ -26,8 +26,8 @@ from .sockets import listening_sockets
 from .state import ServerState
 from .storage import Storage
 from .tls import Certificates, server_context
-from .web import api, friends, live, qr, rooms, search
-from .webqq import contacts, login_pages, messages, profiles, qr_login, qun, signin
+from .web import api, files, friends, live, qr, rooms, search
+from .webqq import contacts, login_pages, messages, pictures, profiles, qr_login, qun, signin
 
 __all__ = ["PortTaken", "WebQQServer"]
 
@@ -136,6 +136,7 @@ class WebQQServer(ServerState):
         self.add_host(address)
         host = f"[{address}]" if ":" in address else address
         self.url = f"http://{host}:{port}"
+        self.hub.pictures_at = f"{host}:{port}"
         logger.info("serving on %s", self.url)
         return int(port)
 
@@ -256,6 +257,8 @@ def _application(server: WebQQServer) -> Application:
         routes.append((path, qun.QunHandler, {"server": server, "question": question}))
     pages = (
         *api.ROUTES,
+        *files.ROUTES,
+        *pictures.ROUTES,
         *friends.ROUTES,
         *rooms.ROUTES,
         *search.ROUTES,

@@ -12,9 +12,10 @@ from ..protocol.models.events import (
     GroupSystemMessage,
     SessionMessage,
 )
+from .client_contents import for_client
 from .quirks import SMARTQQ
 from .sessions import PollSession
-from .storage.rows import StoredMessage
+from .storage.rows import ROOM_KINDS, StoredMessage
 
 __all__ = ["DISCUSSION", "GROUP", "event_for", "group_event"]
 
@@ -92,9 +93,17 @@ _EVENTS: dict[str, Callable[[PollSession, StoredMessage], Event]] = {
 }
 
 
-def event_for(session: PollSession, message: StoredMessage) -> Event:
-    """A message as the session's account sees it."""
-    return _EVENTS[message.kind](session, message)
+def event_for(session: PollSession, message: StoredMessage, pictures_at: str = "") -> Event:
+    """A message as the session's account sees it.
+
+    Args:
+        session: of the account.
+        message: to it.
+        pictures_at: "host:port" where it finds pictures.
+    """
+    is_room = message.kind in ROOM_KINDS
+    content = for_client(message.content, is_room=is_room, server=pictures_at)
+    return _EVENTS[message.kind](session, message._replace(content=content))
 
 
 def group_event(session: PollSession, type_: str, group: int, **details: int) -> Event:

@@ -33,6 +33,7 @@ __all__ = [
     "Answer",
     "ExchangeHandler",
     "Handler",
+    "LargeBody",
     "Refusal",
     "UnknownHandler",
     "exchanges_of",
@@ -305,6 +306,36 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
+
+
+class LargeBody(Handler):
+    """A request whose body may be larger than others'; decorate with `stream_request_body`.
+
+    Attributes:
+        largest: bytes of the body at most.
+        received: the body, when the method is called.
+    """
+
+    largest = 0
+
+    def prepare(self) -> None:
+        """Check what can be checked before the body comes, and let it be that large."""
+        super().prepare()
+        self._pieces: list[bytes] = []
+        self.check_before_body()
+        self.request.connection.set_max_body_size(self.largest)  # type: ignore[union-attr]
+
+    def check_before_body(self) -> None:
+        """Refuse whoever may not send a large body: 401, 403."""
+
+    def data_received(self, chunk: bytes) -> None:
+        """Called by Tornado with each piece."""
+        self._pieces.append(chunk)
+
+    @property
+    def received(self) -> bytes:
+        """The body."""
+        return b"".join(self._pieces)
 
 
 class UnknownHandler(Handler):

@@ -22,6 +22,8 @@ HISTORICAL_HOSTS = (
     "captcha.qq.com",
     "ssl.captcha.qq.com",
     "pinghot.qq.com",
+    "up.web2.qq.com",
+    "weboffline.ftn.qq.com",
     "qun.qq.com",
     "qinfo.clt.qq.com",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import logging
 import secrets
 import sqlite3
@@ -26,7 +27,7 @@ from ..protocol.models.events import (
 from ..protocol.models.login import Secret
 from .events import event_for, group_event
 from .sessions import PendingPoll, PollSession
-from .storage import ROOM_KINDS, Conversation, Nonce, Storage, StoredMessage
+from .storage import ROOM_KINDS, Conversation, Nonce, Storage, StoredMessage, content_text
 from .write_queue import WriteQueue
 
 __all__ = ["Hub", "Listener", "PollSession", "SessionOver", "is_too_long"]
@@ -76,6 +77,12 @@ class Listener(Protocol):
     def tell_contacts(self) -> None:
         """Friends, groups, discussions or requests have changed."""
 
+    def tell_change(self, message: StoredMessage) -> None:
+        """A message was recalled."""
+
+    def tell_poke(self, sender: int, target: int, group: int) -> None:
+        """Tell pages of a poke, in a group or (0) in private."""
+
 
 class Hub:
     """The sessions and pages that are online, and what goes to them.
@@ -87,6 +94,8 @@ class Hub:
 
     Attributes:
         writes: messages that wait for their commit, see `together`.
+        applications: accounts that programs drive by OneBot, with what tells them of news.
+        pictures_at: "host:port" where old clients find pictures.
     """
 
     def __init__(self, storage: Storage, poll_timeout: float, session_timeout: float) -> None:
@@ -99,6 +108,8 @@ class Hub:
         self._by_account: dict[int, PollSession] = {}
         self._by_secret: dict[tuple[str, str], PollSession] = {}  # by kind and secret
         self._listeners: dict[int, set[Listener]] = {}
+        self.applications: dict[int, Callable[[], None]] = {}
+        self.pictures_at = ""
         # liblwqq passes over a system_message with the seq of one before. Captures have five
         # digits; the first is drawn, so that a restart does not give the same ones again.
         self._seq = itertools.count(10_000 + secrets.randbelow(50_000))
@@ -320,7 +331,8 @@ class Hub:
             messages = self.storage.messages.undelivered(session.account, _LOAD)
             session.load(messages, len(messages) < _LOAD)
         events, messages = session.give(turn)
-        return events + [event_for(session, message) for message in messages]
+        where = self.pictures_at
+        return events + [event_for(session, message, where) for message in messages]
 
     def close(self) -> None:
         """Let go all polls that are held, with nothing new; the sessions stay on disk."""
@@ -359,7 +371,13 @@ class Hub:
         if session is not None and session is not origin:
             recipients.add(sender)
         message, is_new = self.storage.messages.add(
-            sender, conversation, content, recipients, nonce, origin=room
+            sender,
+            conversation,
+            content,
+            recipients,
+            nonce,
+            origin=room,
+            logged_for=self.applications.keys() & (people | {sender}),
         )
         if is_new:
             pass_on = partial(self._pass_on, message, recipients, people | {sender})
@@ -406,6 +424,47 @@ class Hub:
                 session.take_message(message)
         for person in self._pages_of(people):
             self._tell(person, lambda listener: listener.tell_message(message))
+        self._wake_applications(people)
+
+    def recalled(self, message: StoredMessage, operator: int) -> None:
+        """A message was taken back: who has not got it yet does not get it any more.
+
+        Args:
+            message: as it was.
+            operator: QQ number of who took it back.
+        """
+        people = self._people_in(Conversation(message.kind, message.target)) | {message.sender}
+        for person in people:
+            session = self._by_account.get(person)
+            if session is not None:
+                session.drop_message(message.id)
+        changed = message._replace(content=Content(), recalled=operator)
+        for person in self._pages_of(people):
+            self._tell(person, lambda listener: listener.tell_change(changed))
+
+    def poked(self, people: Iterable[int], sender: int, target: int, group: int = 0) -> None:
+        """Tell pages of a poke, in a group or (0) in private."""
+        for person in self._pages_of(people):
+            self._tell(person, lambda listener: listener.tell_poke(sender, target, group))
+
+    # -- applications ---------------------------------------------------------------------------
+
+    def tell_applications(self, people: Iterable[int], **event: object) -> None:
+        """Tell the programs that drive accounts of what is no message.
+
+        Args:
+            people: accounts, whether they are driven or not.
+            event: in the words of OneBot 11, without `time` and `self_id`.
+        """
+        told = self.applications.keys() & set(people)
+        if told:
+            self.storage.onebot.log(told, json.dumps(event, ensure_ascii=False))
+            self._wake_applications(told)
+
+    def _wake_applications(self, people: Iterable[int]) -> None:
+        if self.applications:
+            for person in self.applications.keys() & set(people):
+                self.applications[person]()
 
     def _pages_of(self, people: Iterable[int]) -> list[int]:
         return [person for person in people if person in self._listeners]
@@ -436,6 +495,14 @@ class Hub:
         """Notify an account of a friend request."""
         self.tell(asked, lambda to: self._system(to, "verify_required", asker, text))
         self.contacts_changed({asked})
+        self.tell_applications(
+            {asked},
+            post_type="request",
+            request_type="friend",
+            user_id=asker,
+            comment=text,
+            flag=f"friend-{asker}",
+        )
 
     def _system(self, to: PollSession, type_: str, about: int, text: str = "") -> SystemMessage:
         return SystemMessage(
@@ -466,6 +533,9 @@ class Hub:
             status = self.status_of(friend)
             self.tell(me, _change(added=friend))
             self.tell(me, _presence(friend, status))
+            self.tell_applications(
+                {me}, post_type="notice", notice_type="friend_add", user_id=friend
+            )
         self.contacts_changed({one, other})
 
     def unfriended(self, one: int, other: int) -> None:
@@ -532,5 +602,5 @@ def _presence(friend: int, status: Status) -> Callable[[PollSession], Event]:
 
 def is_too_long(content: Content) -> bool:
     """Return True if a content is too long to be delivered."""
-    is_long = len(content.text.encode("utf-8", "replace")) > MAX_TEXT
+    is_long = len(content_text(content).encode("utf-8", "replace")) > MAX_TEXT
     return is_long or len(build_sent(content)) > MAX_WRITTEN

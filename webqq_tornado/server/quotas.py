@@ -51,6 +51,7 @@ class Quota(NamedTuple):
 QUOTAS: Mapping[str, Quota] = {
     "registration": Quota(None, Rate(90, 60.0)),
     "message": Quota(Rate(200, 0.01), Rate(4000, 0.0005)),
+    "upload": Quota(Rate(60, 1.0), Rate(600, 0.1)),
     "room": Quota(Rate(20, 30.0), Rate(60, 10.0)),
     "request": Quota(Rate(50, 10.0), Rate(200, 2.0)),
     "change": Quota(Rate(200, 0.1), Rate(2000, 0.01)),

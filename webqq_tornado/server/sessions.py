@@ -164,6 +164,10 @@ class PollSession:
             self._is_behind = len(self._pending) >= _MOST_PENDING
         self.wake()
 
+    def drop_message(self, number: int) -> None:
+        """Forget a message that was taken back before it was in an answer."""
+        self._pending = deque(each for each in self._pending if each.id != number)
+
     def wake(self) -> None:
         """Wake the poll that is held: there are news."""
         if self._news is not None and not self._news.done():

@@ -11,6 +11,7 @@ from ..deprecation import warn_deprecated
 from ..protocol.models.login import Secret
 from .authentication import CAPTCHA_AFTER, Authenticator
 from .cache import BoundedCache
+from .groups import Groups
 from .hosts import is_historical
 from .hub import Hub, Listener
 from .qrcodes import QR_SECONDS, QRCode, QRCodes
@@ -54,7 +55,7 @@ class ServerState:
         quotas: how often an account or an address may do what, by name.
 
     Attributes:
-        storage, hub, authenticator, qr, quotas: see their modules.
+        storage, hub, authenticator, qr, quotas, groups: see their modules.
         strangers: signatures for messages to strangers, and the room that brought them
             together, by (psessionid, uin).
         pages: those that are open.
@@ -77,6 +78,7 @@ class ServerState:
         self.storage = storage
         self.quotas = Quotas(quotas)
         self.hub = Hub(storage, poll_timeout, session_timeout)
+        self.groups = Groups(storage, self.hub)
         self.authenticator = Authenticator(storage, captcha_after)
         self.qr = QRCodes(qr_timeout)
         self.needs_online = needs_online

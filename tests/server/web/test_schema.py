@@ -8,7 +8,7 @@ import pytest
 from server.web.test_api import JSON, post, signed_in
 from servers.town import Town
 
-from webqq_tornado.server.web import api, friends, qr, rooms, search
+from webqq_tornado.server.web import api, files, friends, qr, rooms, search
 from webqq_tornado.server.web.schema import OPERATIONS, openapi, operation_of
 
 ROUTES = (
@@ -17,6 +17,7 @@ ROUTES = (
     *rooms.ROUTES,
     *search.ROUTES,
     *qr.ROUTES,
+    *files.ROUTES[:1],
 )
 #: Take no field.
 PLAIN = {("GET", "/"), ("GET", "/signin"), ("GET", r"/page/static/([\w.-]+)")}

@@ -13,20 +13,38 @@ from typing import TYPE_CHECKING
 
 from ...deprecation import warn_deprecated
 from .accounts import AccountTable
-from .contents import dump_content, load_content, plain_parts
+from .contents import (
+    FILE_SEGMENTS,
+    SEGMENTS,
+    content_text,
+    data_of,
+    dump_content,
+    load_content,
+    plain_parts,
+    segment,
+)
 from .database import StorageError, open_storage
+from .files import FileTable, TooLarge
 from .friends import FriendTable
 from .messages import MessageTable
+from .onebot import OneBotTable
 from .rooms import RoomTable
 from .rows import (
     ROOM_KINDS,
     Account,
     Conversation,
+    EssenceRow,
+    FileRow,
+    FolderRow,
     FriendRequest,
     FriendRow,
     Heading,
+    LoggedEvent,
     MemberRow,
     Nonce,
+    NoticeRow,
+    RoomFileRow,
+    RoomRequest,
     RoomRow,
     SessionRow,
     StoredMessage,
@@ -35,23 +53,36 @@ from .rows import (
 from .sessions import SessionTable
 
 __all__ = [
+    "FILE_SEGMENTS",
     "ROOM_KINDS",
+    "SEGMENTS",
     "Account",
     "Conversation",
+    "EssenceRow",
+    "FileRow",
+    "FolderRow",
     "FriendRequest",
     "FriendRow",
     "Heading",
+    "LoggedEvent",
     "MemberRow",
     "Nonce",
+    "NoticeRow",
+    "RoomFileRow",
+    "RoomRequest",
     "RoomRow",
     "SessionRow",
     "Storage",
     "StorageError",
     "StoredMessage",
     "Ticket",
+    "TooLarge",
+    "content_text",
+    "data_of",
     "dump_content",
     "load_content",
     "plain_parts",
+    "segment",
 ]
 
 
@@ -111,6 +142,8 @@ class Storage:
         rooms: groups and discussions.
         messages: messages, and the accounts that are still to get them.
         sessions: sign-ins of browsers and clients.
+        files: pictures and files; their bytes are in the folder `files` beside the database.
+        onebot: settings and events of applications that speak OneBot.
 
     Raises:
         StorageError: it is no such database, of a newer version, or cannot be written.
@@ -130,6 +163,9 @@ class Storage:
         self.rooms = RoomTable(self._db)
         self.messages = MessageTable(self._db)
         self.sessions = SessionTable(self._db)
+        is_kept = str(path) != ":memory:"
+        self.files = FileTable(self._db, self.path.with_name("files") if is_kept else None)
+        self.onebot = OneBotTable(self._db)
 
     if not TYPE_CHECKING:  # which would take any name for an attribute
 
@@ -142,3 +178,4 @@ class Storage:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+        self.files.close()

@@ -121,6 +121,56 @@ _MIGRATIONS = (
     CREATE TABLE local_account (
         part TEXT PRIMARY KEY, account INTEGER NOT NULL REFERENCES account) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE message ADD COLUMN recalled INTEGER NOT NULL DEFAULT 0; -- by whom
+    ALTER TABLE member ADD COLUMN title TEXT NOT NULL DEFAULT '';
+    ALTER TABLE member ADD COLUMN banned_until INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE room ADD COLUMN is_silenced INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE essence (
+        message INTEGER PRIMARY KEY REFERENCES message, room INTEGER NOT NULL,
+        operator INTEGER NOT NULL, time INTEGER NOT NULL);
+    CREATE INDEX essence_of ON essence (room);
+    CREATE TABLE notice (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, room INTEGER NOT NULL, sender INTEGER NOT NULL,
+        time INTEGER NOT NULL, text TEXT NOT NULL, image TEXT NOT NULL DEFAULT '');
+    CREATE INDEX notice_of ON notice (room);
+    -- Who asks to join a room (asker = account), or is invited to it by a member.
+    CREATE TABLE room_request (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, room INTEGER NOT NULL REFERENCES room,
+        account INTEGER NOT NULL REFERENCES account, asker INTEGER NOT NULL REFERENCES account,
+        text TEXT NOT NULL, time INTEGER NOT NULL, UNIQUE (room, account, asker));
+    -- Who was taken out of a room for good.
+    CREATE TABLE unwanted (
+        room INTEGER NOT NULL, account INTEGER NOT NULL,
+        PRIMARY KEY (room, account)) WITHOUT ROWID;
+    CREATE TABLE liked (
+        liker INTEGER NOT NULL, account INTEGER NOT NULL, day INTEGER NOT NULL,
+        times INTEGER NOT NULL, PRIMARY KEY (liker, account)) WITHOUT ROWID;
+    CREATE TABLE reaction (
+        message INTEGER NOT NULL REFERENCES message, emoji TEXT NOT NULL,
+        account INTEGER NOT NULL, PRIMARY KEY (message, emoji, account)) WITHOUT ROWID;
+    CREATE TABLE forward (id TEXT PRIMARY KEY, nodes TEXT NOT NULL, time INTEGER NOT NULL);
+    CREATE TABLE file (
+        name TEXT PRIMARY KEY, type TEXT NOT NULL, size INTEGER NOT NULL,
+        width INTEGER NOT NULL, height INTEGER NOT NULL, time INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE room_folder (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, room INTEGER NOT NULL, name TEXT NOT NULL,
+        creator INTEGER NOT NULL, time INTEGER NOT NULL, UNIQUE (room, name));
+    CREATE TABLE room_file (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, room INTEGER NOT NULL,
+        folder INTEGER NOT NULL DEFAULT 0, name TEXT NOT NULL, file TEXT NOT NULL,
+        uploader INTEGER NOT NULL, time INTEGER NOT NULL);
+    CREATE INDEX room_file_of ON room_file (room, folder);
+    CREATE TABLE onebot_account (account INTEGER PRIMARY KEY, settings TEXT NOT NULL);
+    -- What applications are still to be told of: a message, or another event as JSON.
+    CREATE TABLE onebot_event (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, account INTEGER NOT NULL,
+        message INTEGER, body TEXT, time INTEGER NOT NULL);
+    CREATE INDEX onebot_event_of ON onebot_event (account, id);
+    CREATE TABLE onebot_cursor (
+        account INTEGER NOT NULL, target TEXT NOT NULL, event INTEGER NOT NULL,
+        PRIMARY KEY (account, target)) WITHOUT ROWID;
+    """,
 )
 
 

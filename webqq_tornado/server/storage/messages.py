@@ -45,6 +45,7 @@ class MessageTable:
         nonce: Nonce | None = None,
         *,
         origin: int = 0,
+        logged_for: Iterable[int] = (),
     ) -> tuple[StoredMessage, bool]:
         """Store a message and the accounts it is still to be delivered to.
 
@@ -57,6 +58,7 @@ class MessageTable:
             recipients: accounts that are to get it by poll.
             nonce: the sender's own mark: the same one again is the same message.
             origin: room that brought two strangers together.
+            logged_for: accounts whose applications are to be told of it.
 
         Returns:
             The message, and whether it is new.
@@ -80,6 +82,10 @@ class MessageTable:
                 "INSERT INTO undelivered VALUES (?, ?)",
                 [(recipient, number) for recipient in recipients],
             )
+            self._db.executemany(
+                "INSERT INTO onebot_event (account, message, time) VALUES (?, ?, ?)",
+                [(account, number, now) for account in logged_for],
+            )
         self._newest = number or 0
         self._index_newest()
         kind = room_kind(self._db, origin) if origin else ""
@@ -95,6 +101,71 @@ class MessageTable:
     def _index_newest(self) -> None:
         if not self._db.in_transaction:  # what may be taken back must not be in the index
             self._index.added(self._newest)
+
+    def get(self, number: int) -> StoredMessage | None:
+        """The message with this id."""
+        if not 0 < number < 2**63:
+            return None
+        row = self._db.execute(f"SELECT {_MESSAGE} FROM message WHERE id = ?", (number,)).fetchone()
+        return _message(row) if row else None
+
+    def recall(self, number: int, operator: int) -> bool:
+        """Take a message back: its content is gone. False if it was taken back before.
+
+        Args:
+            number: its id.
+            operator: QQ number of who takes it back.
+        """
+        with transaction(self._db):
+            taken = self._db.execute(
+                "UPDATE message SET content = '[]', recalled = ? WHERE id = ? AND recalled = 0",
+                (operator, number),
+            )
+            self._db.execute("DELETE FROM undelivered WHERE message = ?", (number,))
+            self._db.execute("DELETE FROM essence WHERE message = ?", (number,))
+            self._db.execute("DELETE FROM reaction WHERE message = ?", (number,))
+        return taken.rowcount > 0
+
+    def last_sent(self, room: int) -> dict[int, int]:
+        """Time of the last message of each member of a group, by QQ number."""
+        rows = self._db.execute(
+            "SELECT thread.sender, time FROM thread JOIN message ON message.id = newest "
+            "WHERE thread.kind = 'group' AND thread.target = ? AND thread.sender != 0",
+            (room,),
+        )
+        return dict(rows)
+
+    def react(self, message: int, account: int, emoji: str, *, is_set: bool) -> bool:
+        """Set a reaction of an account, or take it back; False if nothing changed."""
+        statement = (
+            "INSERT OR IGNORE INTO reaction (message, emoji, account) VALUES (?, ?, ?)"
+            if is_set
+            else "DELETE FROM reaction WHERE message = ? AND emoji = ? AND account = ?"
+        )
+        return self._db.execute(statement, (message, emoji, account)).rowcount > 0
+
+    def reactions(self, message: int) -> dict[str, int]:
+        """Number of accounts that have reacted to a message, by emoji."""
+        rows = self._db.execute(
+            "SELECT emoji, count(*) FROM reaction WHERE message = ? GROUP BY emoji", (message,)
+        )
+        return dict(rows)
+
+    def add_forward(self, name: str, nodes: str) -> None:
+        """Store messages that are passed on together.
+
+        Args:
+            name: by which they are found.
+            nodes: JSON.
+        """
+        self._db.execute(
+            "INSERT OR IGNORE INTO forward VALUES (?, ?, ?)", (name, nodes, int(time.time()))
+        )
+
+    def forward(self, name: str) -> str:
+        """The nodes of `add_forward`; empty if there are none of that name."""
+        row = self._db.execute("SELECT nodes FROM forward WHERE id = ?", (name,)).fetchone()
+        return str(row[0]) if row else ""
 
     def undelivered(self, account: int, limit: int = 50) -> list[StoredMessage]:
         """The oldest messages that the account has not got by poll."""
@@ -299,7 +370,8 @@ class MessageTable:
 #: The columns of a `StoredMessage`.
 _MESSAGE = (
     "id, sender, kind, target, content, time, origin, "
-    "CASE origin WHEN 0 THEN '' ELSE (SELECT room.kind FROM room WHERE number = origin) END"
+    "CASE origin WHEN 0 THEN '' ELSE (SELECT room.kind FROM room WHERE number = origin) END, "
+    "recalled"
 )
 
 #: Numbers of an account's friends, and its rooms with their kinds.
@@ -353,6 +425,6 @@ def _halves(account: int, conversation: Conversation) -> Iterator[tuple[str, tup
         yield "kind = ? AND target = ? AND sender = ?", (kind, target, sender)
 
 
-def _message(row: tuple[int, int, str, int, str, int, int, str]) -> StoredMessage:
+def _message(row: tuple[int, int, str, int, str, int, int, str, int]) -> StoredMessage:
     content = load_content(json.loads(row[4]))
     return StoredMessage(*row[:4], content, *row[5:])

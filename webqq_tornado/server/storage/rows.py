@@ -11,11 +11,18 @@ __all__ = [
     "ROOM_KINDS",
     "Account",
     "Conversation",
+    "EssenceRow",
+    "FileRow",
+    "FolderRow",
     "FriendRequest",
     "FriendRow",
     "Heading",
+    "LoggedEvent",
     "MemberRow",
     "Nonce",
+    "NoticeRow",
+    "RoomFileRow",
+    "RoomRequest",
     "RoomRow",
     "SessionRow",
     "StoredMessage",
@@ -101,6 +108,7 @@ class RoomRow(NamedTuple):
         created: seconds since 1970.
         kind: "group" or "discussion".
         memo: announcement of the group.
+        is_silenced: whether only its owner and administrators may write.
     """
 
     number: int
@@ -109,6 +117,7 @@ class RoomRow(NamedTuple):
     created: int
     kind: str = "group"
     memo: str = ""
+    is_silenced: int = 0
 
 
 class MemberRow(NamedTuple):
@@ -123,6 +132,8 @@ class MemberRow(NamedTuple):
         gender: of their profile.
         country: of their profile.
         city: of their profile.
+        title: that the owner gave them, or empty.
+        banned_until: seconds since 1970 until which they may not write.
     """
 
     account: Account
@@ -133,6 +144,148 @@ class MemberRow(NamedTuple):
     gender: str
     country: str
     city: str
+    title: str = ""
+    banned_until: int = 0
+
+
+class RoomRequest(NamedTuple):
+    """A wish to be in a group, or an invitation to one.
+
+    Args:
+        id: increases.
+        room: number of the group.
+        account: who would come in.
+        asker: the same, or the member who invites them.
+        text: what they wrote.
+        time: seconds since 1970.
+    """
+
+    id: int
+    room: int
+    account: int
+    asker: int
+    text: str
+    time: int
+
+    @property
+    def is_invitation(self) -> bool:
+        """True if a member invites the account; it is the account that answers."""
+        return self.asker != self.account
+
+
+class NoticeRow(NamedTuple):
+    """An announcement of a group.
+
+    Args:
+        id: increases.
+        room: number of the group.
+        sender: QQ number.
+        time: seconds since 1970.
+        text: of it.
+        image: name of a stored picture, or empty.
+    """
+
+    id: int
+    room: int
+    sender: int
+    time: int
+    text: str
+    image: str
+
+
+class EssenceRow(NamedTuple):
+    """A message that a group holds up.
+
+    Args:
+        message: its id.
+        operator: QQ number of who has put it there.
+        time: seconds since 1970.
+    """
+
+    message: int
+    operator: int
+    time: int
+
+
+class FileRow(NamedTuple):
+    """A stored file.
+
+    Args:
+        name: SHA-256 of its bytes in hex and an ending that says its type.
+        type: media type: of pictures that of their bytes, else application/octet-stream.
+        size: bytes.
+        width: pixels; 0 for what is no picture.
+        height: pixels.
+        time: seconds since 1970.
+    """
+
+    name: str
+    type: str
+    size: int
+    width: int
+    height: int
+    time: int
+
+    @property
+    def is_picture(self) -> bool:
+        """True for a picture that browsers show."""
+        return self.width > 0
+
+
+class RoomFileRow(NamedTuple):
+    """A file of a group.
+
+    Args:
+        id: increases.
+        room: number of the group.
+        folder: id of a folder; 0 for none.
+        name: that it was given.
+        file: name of the stored file.
+        uploader: QQ number.
+        time: seconds since 1970.
+    """
+
+    id: int
+    room: int
+    folder: int
+    name: str
+    file: str
+    uploader: int
+    time: int
+
+
+class FolderRow(NamedTuple):
+    """A folder of a group's files.
+
+    Args:
+        id: increases.
+        room: number of the group.
+        name: of the folder.
+        creator: QQ number.
+        time: seconds since 1970.
+    """
+
+    id: int
+    room: int
+    name: str
+    creator: int
+    time: int
+
+
+class LoggedEvent(NamedTuple):
+    """An event that an application is to be told of.
+
+    Args:
+        id: increases.
+        message: id of the message it is; 0 for other events.
+        body: the event as JSON; empty for a message.
+        time: seconds since 1970.
+    """
+
+    id: int
+    message: int
+    body: str
+    time: int
 
 
 class Ticket(NamedTuple):
@@ -208,6 +361,7 @@ class StoredMessage(NamedTuple):
         time: seconds since 1970.
         origin: room that brought two strangers together; 0 for other kinds.
         origin_kind: of that room, "group" or "discussion"; else empty.
+        recalled: QQ number of who took it back, its content with it; 0 for nobody.
     """
 
     id: int
@@ -218,6 +372,7 @@ class StoredMessage(NamedTuple):
     time: int
     origin: int = 0
     origin_kind: str = ""
+    recalled: int = 0
 
     def conversation_for(self, account: int) -> Conversation:
         """The thread it belongs to in the eyes of an account."""

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from ...database import INDEXED, index_words, transaction, words_query
-from .contents import load_content
+from .contents import content_text, load_content
 
 __all__ = ["MessageIndex", "folded", "plain_text"]
 
@@ -37,7 +37,7 @@ def folded(text: str) -> str:
 
 def plain_text(stored: str) -> str:
     """The folded text of a content as the table `message` has it."""
-    return folded(load_content(json.loads(stored)).text)
+    return folded(content_text(load_content(json.loads(stored))))
 
 
 class MessageIndex:

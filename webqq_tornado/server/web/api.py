@@ -14,15 +14,18 @@ from ...protocol.codes import LoginResult
 from ...protocol.faces import FACES
 from ...protocol.fields import MOST_SAFE
 from ...protocol.hashes import password_digest
+from ...protocol.models.content import Content
 from ..handlers import Handler, Refusal
 from ..hub import is_too_long
-from ..storage import Account, Conversation, Nonce
+from ..sending import NotAllowed, check_may_send, settled
+from ..storage import ROOM_KINDS, Account, Conversation, Nonce, StoredMessage, content_text
+from ..storage.files import MAX_FILE
 from ..storage.sessions import PLACE_SECONDS
 from ..throttle import Place
 from .schema import Operation, operation_of
-from .views import conversations, identifier, message_view, person
+from .views import conversations, group_requests, identifier, message_view, person
 
-__all__ = ["ROUTES", "PageHandler", "refuse"]
+__all__ = ["ROUTES", "PageHandler", "refuse", "sentence"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
@@ -55,6 +58,12 @@ def refuse(status: int, why: str, retry_after: int = 0) -> NoReturn:
         Refusal: always.
     """
     raise Refusal(status, why, retry_after)
+
+
+def sentence(error: Exception) -> str:
+    """The message of an error with a capital letter, as the page shows it."""
+    text = str(error)
+    return text[:1].upper() + text[1:]
 
 
 class PageHandler(Handler):
@@ -325,8 +334,9 @@ class StateHandler(PageHandler):
                 "conversations": conversations(self.server, me.number),
                 "headings": [heading._asdict() for heading in headings],
                 "requests": [request._asdict() for request in requests],
+                "group_requests": group_requests(self.server, me.number),
                 "faces": {str(number): name for number, name in FACES.items()},
-                "limits": {"text_bytes": TEXT_BYTES},
+                "limits": {"text_bytes": TEXT_BYTES, "file_bytes": MAX_FILE},
             }
         )
 
@@ -352,8 +362,9 @@ class MessagesHandler(PageHandler):
         """Send one."""
         me, body = self.me(), self.json()
         conversation = self.conversation(body["conversation"], me)
-        content, nonce = body["content"], body.get("nonce")
-        if not content.parts or not content.text.strip():
+        nonce = body.get("nonce")
+        content = self._checked(me, conversation, body["content"])
+        if not content.parts or not content_text(content).strip():
             refuse(400, "A message has some content")
         if is_too_long(content):
             refuse(413, "The message is too long")
@@ -362,6 +373,56 @@ class MessagesHandler(PageHandler):
         room = self.origin(me, conversation.number) if is_temporary else 0
         message = self.server.hub.send(me.number, conversation, content, nonce=marked, room=room)
         self.write({"message": message_view(self.server, me.number, message)})
+
+    def _checked(self, me: Account, conversation: Conversation, content: Content) -> Content:
+        storage = self.server.storage
+        try:
+            check_may_send(storage, me.number, conversation)
+            return settled(storage, me.number, conversation, content)
+        except NotAllowed as error:
+            refuse(403, sentence(error))
+        except ValueError as error:
+            refuse(400, str(error))
+
+
+class RecallHandler(PageHandler):
+    """Takes a message back."""
+
+    def post(self) -> None:
+        """One's own for two minutes, or one of a group that one leads."""
+        me, body = self.me(), self.json()
+        message = self.server.storage.messages.get(body["message"])
+        if message is None or not self._sees(me, message):
+            refuse(404, "There is no such message")
+        try:
+            self.server.groups.recall(message, me.number)
+        except NotAllowed as error:
+            refuse(403, sentence(error))
+        except ValueError as error:
+            refuse(400, str(error))
+        self.set_status(204)
+
+    def _sees(self, me: Account, message: StoredMessage) -> bool:
+        if message.kind in ROOM_KINDS:
+            return self.server.storage.rooms.is_member(message.target, me.number)
+        return me.number in (message.sender, message.target)
+
+
+class PokeHandler(PageHandler):
+    """Pokes somebody."""
+
+    def post(self) -> None:
+        """A friend, or a member of a group."""
+        me, body = self.me(), self.json()
+        conversation = self.conversation(body["conversation"], me)
+        group = conversation.number if conversation.kind == "group" else 0
+        try:
+            self.server.groups.poke(me.number, body["account"], group)
+        except NotAllowed as error:
+            refuse(403, sentence(error))
+        except ValueError as error:
+            refuse(404, str(error))
+        self.set_status(204)
 
 
 class ReadHandler(PageHandler):
@@ -403,6 +464,8 @@ ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (
     (r"/page/password", PasswordHandler),
     (r"/page/state", StateHandler),
     (r"/page/messages", MessagesHandler),
+    (r"/page/recall", RecallHandler),
+    (r"/page/poke", PokeHandler),
     (r"/page/read", ReadHandler),
     (r"/page/typing", TypingHandler),
 )

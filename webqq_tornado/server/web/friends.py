@@ -7,8 +7,9 @@ from dataclasses import fields
 from typing import Any
 
 from ...protocol.models import Profile
+from ..sending import NotAllowed
 from ..storage import Account, FriendRow
-from .api import PageHandler, refuse
+from .api import PageHandler, refuse, sentence
 from .views import friend_view
 
 __all__ = ["ROUTES"]
@@ -124,6 +125,37 @@ class RequestsHandler(PageHandler):
         self.set_status(204)
 
 
+class JoinHandler(PageHandler):
+    """Asks to come into a group."""
+
+    def post(self) -> None:
+        """Its owner and administrators are asked."""
+        me, body = self.me(), self.json()
+        try:
+            self.server.groups.ask(body["group"], me.number, body.get("text", ""))
+        except ValueError as error:
+            refuse(400, sentence(error))
+        self.set_status(204)
+
+
+class GroupRequestsHandler(PageHandler):
+    """Requests to come into a group, and invitations."""
+
+    def post(self) -> None:
+        """Accept one, or refuse it."""
+        me, body = self.me(), self.json()
+        request = self.server.storage.rooms.request(body["id"])
+        if request is None:
+            refuse(404, "There is no such request any more")
+        try:
+            self.server.groups.answer(request, me.number, is_accepted=body["accept"])
+        except NotAllowed as error:
+            refuse(403, sentence(error))
+        except ValueError as error:
+            refuse(400, sentence(error))
+        self.set_status(204)
+
+
 class ProfileHandler(PageHandler):
     """One's own profile."""
 
@@ -151,5 +183,7 @@ ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (
     (r"/page/friend", FriendHandler),
     (r"/page/headings", HeadingsHandler),
     (r"/page/requests", RequestsHandler),
+    (r"/page/join", JoinHandler),
+    (r"/page/grouprequest", GroupRequestsHandler),
     (r"/page/profile", ProfileHandler),
 )

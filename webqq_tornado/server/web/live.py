@@ -116,6 +116,15 @@ class LiveHandler(WebSocketHandler, PageHandler):
         """See `hub.Listener`."""
         self.push({"type": "typing", "account": account})
 
+    def tell_change(self, message: StoredMessage) -> None:
+        """See `hub.Listener`."""
+        view = message_view(self.server, self.account, message)
+        self.push({"type": "changed", "message": view})
+
+    def tell_poke(self, sender: int, target: int, group: int) -> None:
+        """See `hub.Listener`."""
+        self.push({"type": "poke", "from": sender, "to": target, "group": group})
+
     def tell_contacts(self) -> None:
         """See `hub.Listener`. Many changes in a row are told as one."""
         if self._later is None:

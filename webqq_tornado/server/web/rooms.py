@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from ...protocol.codes import Mask
+from ..sending import NotAllowed
 from ..storage import Account, RoomRow
-from .api import PageHandler, refuse
+from .api import PageHandler, refuse, sentence
 from .views import room_view
 
 __all__ = ["ROUTES"]
-
-#: ``op_type`` of sys_g_msg.
-_LEFT, _TAKEN_OUT, _MADE_ADMIN, _NO_ADMIN = 2, 3, 1, 0
 
 
 class RoomsHandler(PageHandler):
@@ -69,6 +67,8 @@ class RoomHandler(RoomsHandler):
         try:
             for name in filter(_CHANGES.get, body):  # in the schema's order
                 _CHANGES[name](self, me, room, body)
+        except NotAllowed as error:
+            refuse(403, sentence(error))
         except ValueError as error:
             refuse(400, str(error))
         self.server.hub.contacts_changed(self._concerned(me, room, body))
@@ -95,8 +95,10 @@ _Change: TypeAlias = Callable[[RoomHandler, Account, RoomRow, dict[str, Any]], N
 
 
 def _rename(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
-    handler.must_lead(me, room)
-    handler.server.storage.rooms.rename(room.number, body["name"])
+    if room.kind == "group":
+        handler.server.groups.rename(room.number, me.number, body["name"])
+    else:
+        handler.server.storage.rooms.rename(room.number, body["name"])
 
 
 def _memo(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
@@ -110,7 +112,16 @@ def _mark(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]
 
 
 def _card(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
-    handler.server.storage.rooms.set_card(room.number, me.number, body["card"])
+    if room.kind == "group":
+        whose = body.get("member", me.number)
+        handler.server.groups.set_card(room.number, me.number, whose, body["card"])
+    else:
+        handler.server.storage.rooms.set_card(room.number, me.number, body["card"])
+
+
+def _title(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
+    whose = body.get("member", me.number)
+    handler.server.groups.set_title(room.number, me.number, whose, body["title"])
 
 
 def _mask(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
@@ -119,39 +130,36 @@ def _mask(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]
 
 
 def _add(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
-    new = handler.server.storage.rooms.add_members(room.number, handler.friends(me, body, "add"))
+    accounts = handler.friends(me, body, "add")
     if room.kind == "group":
-        for number in sorted(new):
-            handler.server.hub.group_changed(
-                room.number, "group_join", joined=number, admin=me.number
-            )
+        handler.server.groups.add(room.number, me.number, accounts, "invite")
+    else:
+        handler.server.storage.rooms.add_members(room.number, accounts)
 
 
 def _leave(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
-    if body["leave"]:
-        _remove_member(handler, me, room, me.number)
+    if not body["leave"]:
+        return
+    if room.kind == "group":
+        handler.server.groups.leave(room.number, me.number)
+    else:
+        _remove_from_discussion(handler, room, me.number)
 
 
 def _remove(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
-    handler.must_lead(me, room)
     member = body["remove"]
+    if room.kind == "group":
+        handler.must_lead(me, room)
     if not handler.server.storage.rooms.is_member(room.number, member) or member == room.owner:
         raise ValueError("there is no such member to take out")
-    _remove_member(handler, me, room, member)
-
-
-def _remove_member(handler: RoomHandler, me: Account, room: RoomRow, member: int) -> None:
-    handler.server.storage.rooms.remove_member(room.number, member)
     if room.kind == "group":
-        is_own = member == me.number
-        handler.server.hub.group_changed(
-            room.number,
-            "group_leave",
-            {member},
-            member=member,
-            op_type=_LEFT if is_own else _TAKEN_OUT,
-            **({} if is_own else {"admin": me.number}),
-        )
+        handler.server.groups.kick(room.number, me.number, member)
+    else:
+        _remove_from_discussion(handler, room, member)
+
+
+def _remove_from_discussion(handler: RoomHandler, room: RoomRow, member: int) -> None:
+    handler.server.storage.rooms.remove_member(room.number, member)
     handler.server.hub.contacts_changed({member})
 
 
@@ -161,10 +169,15 @@ def _admin(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any
     member, is_admin = body["admin"], body.get("is_admin") is not False
     if not handler.server.storage.rooms.is_member(room.number, member):
         raise ValueError("there is no such member")
-    handler.server.storage.rooms.set_admin(room.number, member, is_admin)
-    handler.server.hub.group_changed(
-        room.number, "group_admin_op", member=member, op_type=_MADE_ADMIN if is_admin else _NO_ADMIN
-    )
+    handler.server.groups.set_admin(room.number, me.number, member, is_admin=is_admin)
+
+
+def _ban(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
+    handler.server.groups.ban(room.number, me.number, body["ban"], body.get("seconds", 1800))
+
+
+def _silence(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
+    handler.server.groups.silence(room.number, me.number, is_silenced=body["silence"])
 
 
 _CHANGES: dict[str, _Change] = {
@@ -176,11 +189,14 @@ _CHANGES: dict[str, _Change] = {
     "add": _add,
     "remove": _remove,
     "admin": _admin,
+    "ban": _ban,
+    "silence": _silence,
+    "title": _title,
     "leave": _leave,
 }
 
 #: Changes that only the user sees; "is_admin" without "admin" changes nothing.
-_PRIVATE = frozenset({"mark", "mask", "is_admin"})
+_PRIVATE = frozenset({"mark", "mask", "is_admin", "seconds", "member"})
 
 ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (
     (r"/page/groups", RoomsHandler),

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...protocol.fields import MOST_SAFE, TRUTH, Kind, choice, several, text, whole
-from ..storage import load_content
+from ...protocol.models.content import Content, UnknownPart
+from ..storage import FILE_SEGMENTS, load_content
 
 __all__ = ["OPERATIONS", "Operation", "Parameter", "openapi", "operation_of"]
 
@@ -103,8 +104,20 @@ def _typed(kind: Kind | None, text: str) -> object:
 # --- kinds -------------------------------------------------------------------------------------
 
 _PARTS = 4096
+#: Segments that the page sends; see `storage.contents`.
+_FROM_PAGE = frozenset({"at", "reply", *FILE_SEGMENTS})
+
+
+def _page_content(raw: object) -> Content:
+    content = load_content(raw)
+    for part in content.parts:
+        if isinstance(part, UnknownPart) and part.kind not in _FROM_PAGE:
+            raise ValueError(f"a page sends no segment {part.kind}")
+    return content
+
+
 _CONTENT = Kind(
-    load_content,
+    _page_content,
     list,
     schema={
         "type": "array",
@@ -118,11 +131,17 @@ _CONTENT = Kind(
                     "minItems": 2,
                     "maxItems": 2,
                 },
+                {
+                    "type": "array",
+                    "prefixItems": [{"enum": sorted(_FROM_PAGE)}, {"type": "object"}],
+                    "minItems": 2,
+                    "maxItems": 2,
+                },
             ]
         },
     },
 )
-"""A message: texts and ["face", number]."""
+"""A message: texts, ["face", number], and segments such as ["image", {"file": name}]."""
 ACCOUNT = whole(1)
 """A QQ number."""
 NAME = text(200)
@@ -208,6 +227,41 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "POST",
+        "/page/files",
+        "Store a file, the body of the request, to be sent with a message",
+        (_maybe("name", text(300)),),
+        quota="upload",
+    ),
+    Operation(
+        "POST",
+        "/page/recall",
+        "Take a message back",
+        (Parameter("message", _MESSAGE),),
+        quota="change",
+    ),
+    Operation(
+        "POST",
+        "/page/poke",
+        "Poke a friend, or a member of a group",
+        (_IN, Parameter("account", ACCOUNT)),
+        quota="change",
+    ),
+    Operation(
+        "POST",
+        "/page/join",
+        "Ask to come into a group",
+        (Parameter("group", ACCOUNT), _maybe("text", text(1000))),
+        quota="request",
+    ),
+    Operation(
+        "POST",
+        "/page/grouprequest",
+        "Accept a request to join a group or an invitation to one, or refuse it",
+        (Parameter("id", _MESSAGE), Parameter("accept", TRUTH)),
+        quota="change",
+    ),
+    Operation(
+        "POST",
         "/page/read",
         "Mark a conversation as read up to a message",
         (_IN, Parameter("message", _MESSAGE)),
@@ -270,6 +324,11 @@ OPERATIONS: tuple[Operation, ...] = (
             _maybe("remove", ACCOUNT),
             _maybe("admin", ACCOUNT),
             _maybe("is_admin", TRUTH),
+            _maybe("member", ACCOUNT),
+            _maybe("title", NAME),
+            _maybe("ban", ACCOUNT),
+            _maybe("seconds", whole(0, 30 * 86_400)),
+            _maybe("silence", TRUTH),
             _maybe("leave", TRUTH),
         ),
         is_closed=True,

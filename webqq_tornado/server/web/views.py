@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from ..state import ServerState
-from ..storage import Account, Conversation, FriendRow, RoomRow, StoredMessage, plain_parts
+import json
 
-__all__ = ["conversations", "friend_view", "identifier", "message_view", "person", "room_view"]
+from ..state import ServerState
+from ..storage import (
+    FILE_SEGMENTS,
+    Account,
+    Conversation,
+    FriendRow,
+    RoomRow,
+    StoredMessage,
+    content_text,
+    load_content,
+    plain_parts,
+)
+
+__all__ = [
+    "conversations",
+    "friend_view",
+    "group_requests",
+    "identifier",
+    "message_view",
+    "person",
+    "room_view",
+]
 
 
 def person(account: Account) -> dict[str, object]:
@@ -68,8 +88,10 @@ def room_view(
             "card": card,
             "status": status_of(number).value,
             "admin": bool(is_admin),
+            "title": title,
+            "banned_until": until,
         }
-        for number, nick, card, is_admin in state.storage.rooms.roster(room.number)
+        for number, nick, card, is_admin, title, until in state.storage.rooms.roster(room.number)
     ]
     return {
         **_thread(state, me, Conversation(room.kind, room.number)),
@@ -78,9 +100,31 @@ def room_view(
         "mark": mark,
         "mask": mask,
         "memo": room.memo,
+        "silenced": bool(room.is_silenced),
         "owner": room.owner,
         "members": members,
     }
+
+
+def group_requests(state: ServerState, me: int) -> list[dict[str, object]]:
+    """Requests to join groups that an account leads, and invitations to others."""
+    views: list[dict[str, object]] = []
+    for request in state.storage.rooms.requests(me):
+        room = state.storage.rooms.group(request.room)
+        asker = state.storage.accounts.get(request.asker)
+        if room is not None and asker is not None:
+            views.append(
+                {
+                    "id": request.id,
+                    "group": room.number,
+                    "name": room.name,
+                    "asker": asker.number,
+                    "nick": asker.nick,
+                    "text": request.text,
+                    "is_invitation": request.is_invitation,
+                }
+            )
+    return views
 
 
 def _thread(state: ServerState, me: int, conversation: Conversation) -> dict[str, object]:
@@ -97,11 +141,37 @@ def _thread(state: ServerState, me: int, conversation: Conversation) -> dict[str
 def message_view(state: ServerState, me: int, message: StoredMessage) -> dict[str, object]:
     """A message."""
     sender = state.storage.accounts.get(message.sender)
-    return {
+    view: dict[str, object] = {
         "id": message.id,
         "conversation": identifier(message.conversation_for(me)),
         "from": person(sender) if sender else {"account": message.sender, "nick": "?"},
         "mine": message.sender == me,
         "time": message.time,
-        "content": plain_parts(message.content),
+        "content": [_part_view(state, part) for part in plain_parts(message.content)],
     }
+    if message.recalled:
+        view["recalled"] = message.recalled
+    return view
+
+
+def _part_view(state: ServerState, part: object) -> object:
+    """A part with what the page needs to show it: addresses of files, words of a reply."""
+    match part:
+        case ["reply", {"id": str(number)}]:
+            answered = state.storage.messages.get(int(number))
+            if answered is None:
+                return part
+            author = state.storage.accounts.get(answered.sender)
+            quote = "(recalled)" if answered.recalled else content_text(answered.content)[:80]
+            return ["reply", {"id": number, "nick": author.nick if author else "?", "text": quote}]
+        case [str(kind), {"file": str(name), **rest}] if kind in FILE_SEGMENTS:
+            urls = {"url": f"/files/{name}", "thumb": f"/files/{name}?thumb=1"}
+            return [kind, {"file": name, **rest, **urls}]
+        case ["forward", {"id": str(name)}]:
+            nodes = json.loads(state.storage.messages.forward(name) or "[]")
+            lines = [
+                f"{node['nickname']}: {content_text(load_content(node['content']))[:40]}"
+                for node in nodes[:4]
+            ]
+            return ["forward", {"id": name, "lines": lines, "count": len(nodes)}]
+    return part

@@ -15,7 +15,9 @@ from ...protocol.delivery import IDEMPOTENCY_KEY, LAST_EVENT_ID, read_last_event
 from ...protocol.dialect import SMARTQQ, WEBQQ3, Dialect
 from ...protocol.exchange import Exchange
 from ...protocol.models import PollReply, Secret, SendReply
+from ...protocol.models.content import Content, Face
 from ..authentication import is_same
+from ..client_contents import from_client
 from ..events import DISCUSSION
 from ..handlers import (
     BAD_REQUEST,
@@ -27,7 +29,8 @@ from ..handlers import (
 )
 from ..hub import PollSession, SessionOver, is_too_long
 from ..quirks import SMARTQQ_CLIENTID, quirks_of
-from ..storage import ROOM_KINDS, Conversation, Nonce
+from ..sending import NotAllowed, check_may_send, settled
+from ..storage import ROOM_KINDS, Conversation, Nonce, Storage
 
 __all__ = ["ANSWERS", "PollHandler"]
 
@@ -129,11 +132,18 @@ async def _send(
         return wire.build_refusal(UNKNOWN_CONTACT)
     if not form.content.parts or is_too_long(form.content):
         return wire.build_refusal(BAD_REQUEST, "content")
+    try:
+        check_may_send(server.storage, session.account, conversation)
+        content = _content(server.storage, session.account, conversation, form.content)
+    except NotAllowed as error:
+        return wire.build_refusal(BAD_REQUEST, str(error))
+    except ValueError:
+        return wire.build_refusal(BAD_REQUEST, "content")
     send = partial(
         server.hub.send,
         session.account,
         conversation,
-        form.content,
+        content,
         origin=session,
         nonce=_nonce(handler, session, form, conversation),
         room=room,
@@ -142,6 +152,14 @@ async def _send(
     agent = handler.request.headers.get("User-Agent", "")
     quirks = quirks_of(session.dialect, form.clientid, agent)
     return _SENT_2017 if quirks.reads_retcode else _SENT[session.dialect]
+
+
+def _content(
+    storage: Storage, sender: int, conversation: Conversation, content: Content
+) -> Content:
+    if all(isinstance(part, (str, Face)) for part in content.parts):
+        return content
+    return settled(storage, sender, conversation, from_client(content))
 
 
 def _ok(exchange: Exchange[Any, SendReply], words: str) -> str:
