@@ -25,7 +25,7 @@ MODULES = {
 #: What each layer may import of ours, and of others.
 LAYERS = {
     "engine": (
-        {"engine", "files"},
+        {"engine", "files", "metrics"},
         {"tornado", "pycurl", "certifi", "webencodings", "ada_url", "websockets", "parsel"},
     ),
     "httpclient": ({"engine"}, {"tornado"}),

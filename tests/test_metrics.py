@@ -48,6 +48,16 @@ async def test_requests_are_counted_by_host_and_class_of_their_status():
     assert found["http_stream_chains_ended_total", "done", "shop"] == 4
 
 
+async def test_a_stream_counts_from_the_first_look_at_its_metrics_on():
+    async with scripted(answer) as server, HTTPStream() as stream:
+        await stream.fetch(server.url + "/200")
+        assert not stream.metrics.hosts
+        await stream.fetch(server.url + "/404")
+    (counts,) = stream.metrics.hosts.values()
+    assert counts.latencies["4xx"].count == 1
+    assert "2xx" not in counts.latencies
+
+
 async def test_an_error_is_counted_by_its_class_with_the_time_it_took():
     socket, port = bind_unused_port()
     socket.close()

@@ -111,6 +111,44 @@ async def test_retries_are_spans_of_the_same_trace(exported: Exported):
     assert second.attributes["http.request.resend_count"] == 1
 
 
+async def test_the_parent_is_the_span_where_the_chain_was_begun(exported: Exported):
+    tracer = exported.tracers.get_tracer("test")
+    seen = {}
+
+    def read(response):
+        name = response.url[-1]
+        seen.setdefault(name, []).append(trace.get_current_span().get_span_context().span_id)
+        if "/next" not in response.url:
+            return f"/next/{name}", read
+
+    async def read_async(response):
+        read(response)
+        with tracer.start_as_current_span("inner"):
+            await stream.fetch("/inner/3")
+        return [("/child/3", read), ("/child/3", None)]
+
+    # One connection for all: it was opened in the context of the first.
+    async with (
+        scripted(lambda asked: Say()) as server,
+        HTTPStream(base_url=server.url, max_clients=1) as stream,
+    ):
+        exported.telemetry(stream)
+        jobs = {}
+        for name, reader in (("1", read), ("2", read), ("3", read_async)):
+            with tracer.start_as_current_span(name) as job:
+                stream.add_request(f"/{name}", reader)
+                jobs[name] = job.get_span_context()
+    traces = {span.attributes["url.full"]: span.context.trace_id
+              for span in exported.spans if span.kind is trace.SpanKind.CLIENT}  # fmt: skip
+    assert traces == {url: jobs[url[-1]].trace_id for url in traces}
+    assert len(traces) == 8
+    assert {name: set(ids) for name, ids in seen.items()} == {
+        name: {job.span_id} for name, job in jobs.items()
+    }
+    (inner,) = (span for span in exported.spans if span.name == "inner")
+    assert inner.parent.span_id == jobs["3"].span_id
+
+
 @pytest.mark.parametrize("propagates", [False, True])
 async def test_traceparent_is_sent_if_it_was_asked_for(exported: Exported, propagates: bool):
     async with scripted(lambda asked: Say()) as server, HTTPStream() as stream:

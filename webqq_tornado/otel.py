@@ -8,6 +8,7 @@ without one all of this does nothing.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
 from typing import NamedTuple
@@ -51,7 +52,9 @@ class _Sent(NamedTuple):
 class Telemetry(ClosedByBlock):
     """Makes a span of each request of a stream, retries and redirects included, until closed.
 
-    The parent is the span that was current when the first request of the chain was sent.
+    The parent is the span that was current where `add_request` or `fetch` was called, for all
+    requests of the chain and of those that its readers start. It is current in readers, too, so
+    that spans which they begin belong to the same trace.
 
     Args:
         stream: whose requests.
@@ -84,7 +87,7 @@ class Telemetry(ClosedByBlock):
         self._contexts: dict[Chain, context.Context] = {}
         self._open: dict[Chain, _Sent] = {}
         self._limit = _OPEN_AT_LEAST
-        self._stop = stream.observe(self._on_outcome, before=self._on_send)
+        self._stop = stream.observe(self._on_outcome, before=self._on_send, on_start=self._on_start)
 
     def close(self) -> None:
         """Make no more spans, and end those that are open."""
@@ -93,10 +96,17 @@ class Telemetry(ClosedByBlock):
             self._cancel(chain)
         self._contexts.clear()
 
-    def _on_send(self, chain: Chain, request: Request) -> Request | None:
+    def _on_start(self, chain: Chain) -> None:
         if len(self._contexts) > self._limit:
             self._forget_ended()
-        parent = self._contexts.setdefault(chain, context.get_current())
+        above = None if chain.parent is None else self._contexts.get(chain.parent)
+        self._contexts[chain] = context.get_current() if above is None else above
+
+    def _on_send(self, chain: Chain, request: Request) -> Request | None:
+        parent = self._contexts.get(chain)
+        if parent is None:  # it was there before
+            self._on_start(chain)
+            parent = self._contexts[chain]
         attributes, shown = _facts(request.method, request.url)
         span = self._tracer.start_span(
             str(attributes["http.request.method"]).replace("_OTHER", "HTTP"),
@@ -130,9 +140,14 @@ class Telemetry(ClosedByBlock):
         if sent.span.is_recording():
             _end(sent.span, ending, words)
         sent.span.end()
+        parent = self._contexts.get(chain)
         # In the span's context, so that the histogram's exemplars lead to the trace.
-        where = trace.set_span_in_context(sent.span, self._contexts.get(chain))
+        where = trace.set_span_in_context(sent.span, parent)
         self._duration.record(seconds, {**sent.attributes, **ending}, where)
+        if parent is not None and not _is_in_task():
+            # A reader comes next. What the loop calls has the context of whoever has opened the
+            # connection, and nobody looks at that afterwards: there is nothing to put back.
+            context.attach(parent)
 
     def _forget_ended(self) -> None:
         for chain in [chain for chain in self._contexts if chain.done]:
@@ -146,6 +161,13 @@ class Telemetry(ClosedByBlock):
         span = self._open.pop(chain).span
         _end(span, {"error.type": "cancelled"}, "")
         span.end()
+
+
+def _is_in_task() -> bool:
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:  # no loop runs
+        return False
 
 
 @functools.lru_cache(1024)  # a poll asks for the same again and again

@@ -270,6 +270,33 @@ def test_ctrl_c_in_a_script_reaches_its_caller_and_the_stream_closes(web: Web):
     assert run_script(script, web.http) == "closed 0\n"
 
 
+@pytest.mark.parametrize(
+    ("setup", "expected"),
+    [
+        ("", "INFO webqq_tornado.engine: hello"),
+        ("logging.basicConfig(format='own %(message)s', level='INFO')", "own hello"),
+        ("logging.getLogger('webqq_tornado').addHandler(logging.NullHandler())", ""),
+    ],
+)
+def test_a_run_logs_to_standard_error_unless_logging_is_set_up(setup: str, expected: str):
+    script = f"""
+        import contextlib, io, logging
+        from webqq_tornado import HTTPStream
+
+        class Hello(HTTPStream):
+            def begin(self):
+                logging.getLogger("webqq_tornado.engine").info("hello")
+
+        with contextlib.redirect_stderr(io.StringIO()) as shown:
+            {setup}
+            Hello().run()
+        print(shown.getvalue())
+    """
+    printed = run_script(script).strip()
+    assert printed.endswith(expected)
+    assert bool(printed) is bool(expected)
+
+
 class Ends(Auth, HTTPStream):
     """Does `act` wherever the user's code runs while a request is made; see `place`."""
 

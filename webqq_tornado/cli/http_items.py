@@ -33,7 +33,7 @@ _HOW = "give name==value, Header:value, key=value, key:=JSON, key@FILE or @FILE"
 
 
 class Kind(NamedTuple):
-    """What fields make.
+    """The form of a body that fields make.
 
     Args:
         is_form: a form instead of JSON.

@@ -212,5 +212,6 @@ class Failures:
 
 
 def show_logs() -> None:
-    """Write log lines to standard error, unless the program has its own handlers."""
-    logging.basicConfig(level=logging.INFO, format=_FORMAT)
+    """Write log lines to standard error, unless the program has handlers of its own for ours."""
+    if not logging.getLogger("webqq_tornado").hasHandlers():
+        logging.basicConfig(level=logging.INFO, format=_FORMAT)

@@ -172,22 +172,36 @@ class Policies:
         self._time = time
         self._observers: dict[object, Observer] = {}
         self._befores: dict[object, BeforeSend] = {}
+        self._on_starts: dict[object, Callable[[Chain], None]] = {}
         self.renewals = Renewals()
         self._parts = self.renewals.parts
         self.links: dict[Chain, LinkState] = {}
 
-    def observe(self, observer: Observer, before: BeforeSend | None = None) -> Callable[[], None]:
+    def observe(
+        self,
+        observer: Observer,
+        before: BeforeSend | None = None,
+        on_start: Callable[[Chain], None] | None = None,
+    ) -> Callable[[], None]:
         """Tell it of each request what came of it; returns a function that ends this."""
         key = object()
         self._observers[key] = observer
         if before is not None:
             self._befores[key] = before
+        if on_start is not None:
+            self._on_starts[key] = on_start
 
         def stop() -> None:
-            self._observers.pop(key, None)
-            self._befores.pop(key, None)
+            for told in (self._observers, self._befores, self._on_starts):
+                told.pop(key, None)
 
         return stop
+
+    def adopt(self, chain: Chain) -> None:
+        """Take note of a chain that begins, where `add_request` was called."""
+        self.renewals.adopt(chain)
+        for on_start in tuple(self._on_starts.values()):
+            on_start(chain)
 
     # -- before a request is sent ---------------------------------------------------------------
 

@@ -335,7 +335,7 @@ class Runner:
         if self._policies is not None:
             if parent is None:  # else it has its parent's
                 chain._retry = self._retry
-            self._policies.renewals.adopt(chain)
+            self._policies.adopt(chain)
         return chain
 
     def new_flow(self, name: str, session: Session) -> Chain:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import logging
 import weakref
@@ -44,6 +45,7 @@ from .lifecycle import (
     finish,
     raise_signal,
     run_whole,
+    show_logs,
     stop_signals,
 )
 from .limits import Limits
@@ -59,6 +61,9 @@ from .transport.poller import WatchedSocket
 from .transport.replay import Recording, ReplayTransport
 from .urls import normal_host
 from .waiting import hold, let_go, running_chain
+
+if TYPE_CHECKING:
+    from ..metrics import Metrics
 
 __all__ = ["HTTPStream"]
 
@@ -501,6 +506,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         observer: Observer,
         *,
         before: BeforeSend | None = None,
+        on_start: Callable[[Chain], None] | None = None,
         on_failure: Callable[[Chain, BaseException], None] | None = None,
     ) -> Callable[[], None]:
         """Tell a function of each request what came of it, retries included.
@@ -510,12 +516,13 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
                 anybody else does. What it raises is logged.
             before: gets the chain and the request that is about to go out, retries and redirects
                 included; a request that it returns is sent instead, and readers do not see it.
+            on_start: gets each chain that begins, in the task and context of the caller.
             on_failure: gets each chain that fails, and its error, whoever is given that as well.
 
         Returns:
             A function that ends it; may be called twice.
         """
-        stop = self._runner.use_policies().observe(observer, before)
+        stop = self._runner.use_policies().observe(observer, before, on_start)
         listeners = self._runner.failure_listeners
         if on_failure is None:
             return stop
@@ -551,7 +558,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         """Run the flow to its end on a loop that does not run yet, and close the stream.
 
         The first SIGINT (Ctrl-C) or SIGTERM ends it: nothing more is sent, but what readers under
-        way await, and these get to finish. The second one ends it at once.
+        way await, and these get to finish. The second one ends it at once. Log lines go to
+        standard error, unless logging has been set up.
 
         Args:
             strict: raise what chains have failed with at the end, so that a program does not
@@ -575,6 +583,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         """
         refuse_running_loop("run()", "await stream.serve()")
         checked_grace(grace)
+        show_logs()
         try:
             number = run_whole(self.ioloop, lambda: self._until_end(grace), self.close)
             if number:
@@ -858,6 +867,19 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         them has raised them again.
         """
         return next(iter(self._runner.failures.errors), None)
+
+    @functools.cached_property
+    def metrics(self) -> Metrics:
+        """Numbers by host, see `webqq_tornado.metrics`: they are counted from the first look on.
+
+        Example:
+            >>> stream.metrics.hosts["example.org"].latencies["2xx"].count
+            12
+            >>> app = tornado.web.Application(stream.metrics.handlers())
+        """
+        from ..metrics import Metrics  # noqa: PLC0415 - tornado.web, which few streams need
+
+        return Metrics(self)
 
     @property
     def chains(self) -> frozenset[Chain]:
