@@ -360,3 +360,30 @@ async def test_messages_go_both_ways_with_another_server():
             chain.send(message)
         await chain
     assert seen == messages
+
+
+async def test_a_pong_tells_that_the_other_side_has_read_all_before():
+    async with house() as app, HTTPStream() as stream:
+        read: asyncio.Queue[str] = asyncio.Queue()
+        chain = stream.add_request(
+            app.url, lambda message: read.put_nowait(message.data), errback=lambda _error: None
+        )
+        chain.send("one")
+        assert await read.get() == "one"
+        chain.send("two")
+        await chain.ping()
+        assert app.heard == ["one", "two"]
+        chain.send("drop")
+        with pytest.raises(ClosedError):
+            await chain.ping()
+        await chain
+
+
+async def test_no_ping_goes_where_there_is_no_open_websocket():
+    async with house() as app, HTTPStream() as stream:
+        chain = stream.add_request(app.url, lambda _: None)
+        with pytest.raises(ClosedError, match="handshake"):
+            chain.ping()
+        chain.cancel()
+        with pytest.raises(ClosedError, match="no open WebSocket"):
+            chain.ping()

@@ -123,6 +123,9 @@ class Socket(Protocol):
     def send(self, data: str | bytes) -> asyncio.Future[None]:
         """Send a message."""
 
+    def ping(self) -> asyncio.Future[None]:
+        """Send a ping."""
+
     def close(self, code: int, reason: str) -> None:
         """Say goodbye."""
 
@@ -315,6 +318,20 @@ class Chain:
         if self._socket is None:
             raise ClosedError(f"chain {self.name} has no open WebSocket", chain=self.name)
         return self._socket.send(data)
+
+    def ping(self) -> asyncio.Future[None]:
+        """Send a ping over its WebSocket, behind the messages that were sent.
+
+        Returns:
+            Done when the pong comes: the other side has read all that was sent before.
+
+        Raises:
+            ClosedError: the chain has no open WebSocket; awaited: it closed before.
+            RuntimeError: another loop runs than the stream's, here or in another thread.
+        """
+        if self._socket is None:
+            raise ClosedError(f"chain {self.name} has no open WebSocket", chain=self.name)
+        return self._socket.ping()
 
     def close_socket(self, code: int = 1000, reason: str = "") -> None:
         """Close its WebSocket; the chain ends when the server has answered.

@@ -188,6 +188,8 @@ class WebSocketConnection:
         self._has_said_goodbye = False
         self._received = self._taken = 0  # chunks, by us and by the network
         self._ping: bytes | None = None  # to which nothing has come yet
+        self._pings_sent = 0
+        self._pings: dict[bytes, asyncio.Future[None]] = {}  # of `ping`, that wait for their pongs
         self._fault: Exception | None = None  # the server does not answer
         self._message: bytearray | None = None  # of which more fragments are to come
         self._is_text = False
@@ -257,6 +259,38 @@ class WebSocketConnection:
         (self.protocol.send_text if is_text else self.protocol.send_binary)(payload)
         self._outgoing.add(b"".join(self.protocol.data_to_send()), sent)
         self._wake()
+
+    def ping(self, answered: asyncio.Future[None]) -> None:
+        """Send a ping behind what was sent.
+
+        Args:
+            answered: is done when its pong comes, or cannot come.
+        """
+        if self.is_closing:
+            settle(answered, self._closed("the server has closed it"))
+            return
+        self._pings_sent += 1
+        payload = b"%d" % self._pings_sent
+        self._pings[payload] = answered
+        self.protocol.send_ping(payload)
+        taken: asyncio.Future[None] = answered.get_loop().create_future()
+        taken.add_done_callback(_hear)
+        self._outgoing.add(b"".join(self.protocol.data_to_send()), taken)
+        self._wake()
+
+    def _take_pong(self, payload: bytes) -> None:
+        """Tell who waits for it, and for those before it: some peers answer the last one alone."""
+        if payload not in self._pings:
+            return
+        for each in list(self._pings):
+            settle(self._pings.pop(each))
+            if each == payload:
+                return
+
+    def _drop_pings(self) -> None:
+        pings, self._pings = self._pings, {}
+        for answered in pings.values():
+            settle(answered, self._closed("it has ended"))
 
     def send_close(self, code: int, reason: str) -> None:
         """Say goodbye behind what was sent, and wait for the server's, but not for ever."""
@@ -383,7 +417,9 @@ class WebSocketConnection:
             self._wake()
 
     def _take_frame(self, frame: Frame) -> None:
-        if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
+        if frame.opcode is Opcode.PONG:
+            self._take_pong(bytes(frame.data))
+        elif frame.opcode in (Opcode.TEXT, Opcode.BINARY):
             self._is_text = frame.opcode is Opcode.TEXT
             if frame.fin:
                 self._tell(frame.data)
@@ -434,6 +470,7 @@ class WebSocketConnection:
                 timer.cancel()
         self.protocol.receive_eof()
         self._outgoing.end(self._closed("the connection is closed"))
+        self._drop_pings()
         self._pausable = None
         self._tell_flushed()
         if self.on_over is not None:
@@ -516,6 +553,12 @@ class WebSocketConnection:
         self._await_end()
         why = f"nothing came for {interval:g} s after a ping, not even the pong; see ping_interval="
         self._tell_end(self._made(TimeoutError, why))
+
+
+def _hear(taken: asyncio.Future[None]) -> None:
+    """Retrieve the exception: the pong, or its absence, tells."""
+    if not taken.cancelled():
+        taken.exception()
 
 
 def settle(future: asyncio.Future[None], error: ClosedError | None = None) -> None:

@@ -142,6 +142,18 @@ class WebSocketLink:
             self._early.append((payload, is_text, sent))
         return sent
 
+    def ping(self) -> asyncio.Future[None]:
+        """Send a ping behind what was sent."""
+        if self._goodbye is not None or self._is_left:
+            raise self._closed("it is being closed")
+        if not self._is_open or self._connection is None:
+            raise self._closed("its handshake is not done")
+        refuse_other_thread(self._runner.ioloop)
+        answered: asyncio.Future[None] = self._loop.create_future()
+        answered.add_done_callback(_hear)
+        self._connection.ping(answered)
+        return answered
+
     def close(self, code: int, reason: str) -> None:
         """Say goodbye; the chain ends, or goes on, when the server has answered.
 
