@@ -12,6 +12,7 @@ from servers.town import PASSWORD, Town
 from webqq_tornado.bot import Bot, NoAnswerError
 from webqq_tornado.bot.events import EVENTS
 from webqq_tornado.client import Client, Endpoints, State, StateChange, Store
+from webqq_tornado.client.context import Loss
 from webqq_tornado.protocol.codes import Status
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage
 
@@ -85,12 +86,12 @@ async def test_a_question_is_still_open_in_the_next_session(tmp_path: Path):
         asked = asyncio.ensure_future(bot.ask("Ann", "Shall I?"))
         assert (await ear.next(FriendMessage)).content.text == "Shall I?"
         for one in (ann, bot.client):
-            mark = one.directory.mark
+            mark = one.session_mark
             online = asyncio.Event()
             one.on_event(lambda event, online=online: _set_when_online(event, online))
-            one.lose_session("a test")
+            one._context.report_loss(Loss("a test"))
             await online.wait()
-            assert one.directory.mark != mark
+            assert one.session_mark != mark
         await ann.send(ann.contacts.find("Bob"), "yes")
         assert (await asked).text == "yes"
 
@@ -159,7 +160,7 @@ async def test_a_bot_hears_of_a_session_that_is_lost_and_of_the_next():
     async with Town() as town, a_bot(town) as bot:
         heard: asyncio.Queue = asyncio.Queue()
         bot.on_event("reconnecting", "online")(heard.put_nowait)
-        bot.client.lose_session("a test")
+        bot.client._context.report_loss(Loss("a test"))
         first, second = await heard.get(), await heard.get()
         assert (first.state, first.reason) == (State.RECONNECTING, "a test")
         assert second.state is State.ONLINE

@@ -33,7 +33,7 @@ def _reader(town: Town, client: list[Client]) -> Callable[[bytes], str]:
 
     def read(picture: bytes) -> str:
         assert picture.startswith(b"\xff\xd8\xff")
-        session = client[0]._identity.cookiejar.get("verifysession")
+        session = client[0]._context.identity.cookiejar.get("verifysession")
         return town.server.authenticator.captchas.text(session or "")
 
     return read

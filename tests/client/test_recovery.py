@@ -141,7 +141,7 @@ async def test_a_new_ptwebqq_is_used_from_then_on(dialect):
     async with scene(dialect) as one:
         await one.after(Say(b'{"retcode":116,"p":"0123456789abcdef"}'))
         assert one.states == []
-        assert one.ann.ptwebqq == "0123456789abcdef"
+        assert one.ann._context.connection.ptwebqq == "0123456789abcdef"
         if dialect is SMARTQQ:  # WebQQ 3 has it in the cookie alone
             assert b"0123456789abcdef" in one.front.bodies[POLL][-1]
 

@@ -137,7 +137,7 @@ async def test_a_folder_in_its_place_is_no_hindrance(tmp_path, caplog):
         client = _client(town, tmp_path / "ann", "correct horse")
         await client.login()
         await client.logout()
-    for words in ("it is a folder", "cannot be kept", "cannot be removed"):
+    for words in ("it is a folder", "cannot be saved", "cannot be deleted"):
         assert any(words in record.message for record in caplog.records)
     caplog.clear()
 
@@ -154,8 +154,7 @@ async def test_a_damaged_file_is_passed_over(tmp_path, caplog):
 
 async def test_the_session_of_another_account_is_not_taken(tmp_path):
     async with Town() as town:
-        bob, _ = town.client(town.bob)
-        bob.session_file = tmp_path / "one"
+        bob, _ = town.client(town.bob, file=tmp_path / "one")
         await bob.login()
         bob.leave()
         ann = _client(town, tmp_path / "one", "correct horse")
@@ -186,8 +185,9 @@ async def test_whoever_scanned_the_code_has_records_in_the_store_also_the_second
     with Store(tmp_path / "store.db") as store:
         async with Town() as town:
             for text in ("one", "two"):
-                client, _ = town.smart_client(town.confirm_as(town.ann), file=tmp_path / "session")
-                client.store = store
+                client, _ = town.smart_client(
+                    town.confirm_as(town.ann), file=tmp_path / "session", store=store
+                )
                 await client.login()
                 await client.send(client.find("Bob"), text)
                 client.leave()

@@ -34,7 +34,7 @@ class Overheard:
 
     def take_cookies(self, *clients: Client) -> None:
         for client in clients:
-            self.secrets |= {cookie.value or "" for cookie in client._identity.cookiejar}
+            self.secrets |= {cookie.value or "" for cookie in client._context.identity.cookiejar}
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def by_password(town: Town) -> tuple[Client, Client, Ear]:
     """WebQQ 3: Ann meets a captcha."""
 
     def read(_picture: bytes) -> str:
-        session = ann._identity.cookiejar.get("verifysession")
+        session = ann._context.identity.cookiejar.get("verifysession")
         return town.server.authenticator.captchas.text(session or "")
 
     ann = Client(town.stream, town.ann, PASSWORD, Endpoints.at(town.server.url), on_captcha=read)

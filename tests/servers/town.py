@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from webqq_tornado import HTTPStream
-from webqq_tornado.client import Client
+from webqq_tornado.client import Client, Store
 from webqq_tornado.client.state import ClientEvent
 from webqq_tornado.protocol import forms, hashes, smartqq, webqq3
 from webqq_tornado.protocol.dialect import SMARTQQ, WEBQQ3
@@ -66,14 +66,22 @@ class Town:
         self.server = WebQQServer(Storage(self.path), **self.options)
         self.server.listen(self.port)
 
-    def client(self, account: int, password: str = PASSWORD) -> tuple[Client, Ear]:
+    def client(
+        self, account: int, password: str = PASSWORD, file: Path | None = None
+    ) -> tuple[Client, Ear]:
         """A client of ours, not logged in, and what it hears."""
-        client = Client(self.stream, account, password, Endpoints.at(self.server.url))
+        client = Client(
+            self.stream, account, password, Endpoints.at(self.server.url), session_file=file
+        )
         self.clients.append(client)
         return client, Ear(client)
 
     def smart_client(
-        self, show: Callable[[bytes], object], account: int = 0, file: Path | None = None
+        self,
+        show: Callable[[bytes], object],
+        account: int = 0,
+        file: Path | None = None,
+        store: Store | None = None,
     ) -> tuple[Client, Ear]:
         """A client of ours that speaks SmartQQ, not logged in; `show` gets its QR codes."""
         client = Client(
@@ -83,6 +91,7 @@ class Town:
             dialect=SMARTQQ,
             on_qr=show,
             session_file=file,
+            store=store,
         )
         self.clients.append(client)
         return client, Ear(client)

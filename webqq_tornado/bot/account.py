@@ -19,17 +19,19 @@ __all__ = ["Account", "Incoming"]
 
 
 class Account(Protocol):
-    """One account, online; see `webqq_tornado.client.Client` for each of these.
+    """One account, online; see `webqq_tornado.client.Client` for each of these."""
 
-    Attributes:
-        account: QQ number.
-        nick: of the account.
-        state: of its connection.
-    """
+    @property
+    def account(self) -> int:
+        """QQ number."""
 
-    account: int
-    nick: str
-    state: State
+    @property
+    def nick(self) -> str:
+        """Nick of the account."""
+
+    @property
+    def state(self) -> State:
+        """State of its connection."""
 
     @property
     def contacts(self) -> Contacts:

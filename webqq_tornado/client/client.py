@@ -14,11 +14,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ..engine.chain import Chain
 from ..engine.errors import StreamError
-from ..engine.links import Errback, Link, Next
+from ..engine.links import Link, Next
 from ..engine.request import Request
 from ..engine.stream import HTTPStream
 from ..protocol import forms
@@ -32,27 +33,28 @@ from ..protocol.models.events import (
     FriendListChange,
     GroupSystemMessage,
     Kicked,
+    StatusChange,
     SystemMessage,
 )
-from ..protocol.models.events import StatusChange as FriendStatusChange
-from ..protocol.models.login import Secret, Session
+from ..protocol.models.login import Session
 from ..protocol.models.people import Discussion, Friend, Group
-from .contacts import Contact, Contacts, Stranger, name_of
-from .contacts import Message as AnyMessage
+from .connection import Connection
+from .contacts import Contact, Contacts, Message, Stranger, name_of
 from .contacts_fetch import ContactsFetch
+from .context import ClientContext, Loss
 from .delivery import Delivery
 from .directory import Directory
 from .inbox import Inbox
 from .incoming import Consumer, IncomingQueue
 from .keepalive import Keepalive
-from .link_defaults import REQUEST_TIMEOUT, prepared
 from .listeners import Listeners
-from .login import Login, LoginError, OnCaptcha, OnQR, was_kicked
+from .login import LoggedIn, LoginError, OnCaptcha, OnQR, was_kicked
 from .lookup import look_up
 from .message_tokens import MessageTokens
 from .poll import Poll
 from .receipt import Receipt, SendError
 from .records import MemoryRecords, Records, StoredRecords
+from .saved_session import SessionStorage
 from .session import SessionKeeper
 from .state import LOGGED_IN, LOGGED_OUT, ClientEvent, State, StateChange
 from .store import Store
@@ -60,6 +62,11 @@ from .store import Store
 __all__ = ["Client"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
+
+#: Name in log lines of an account whose number only the login says.
+NEW_ACCOUNT = "new account"
+#: Seconds for the request that ends a session: nobody waits long to leave.
+GOODBYE_TIMEOUT = 5.0
 
 
 class Client:
@@ -86,12 +93,10 @@ class Client:
             May be `async def`: whether it was confirmed is asked once that is done.
 
     Attributes:
-        account: as above; known for certain from the login on.
-        state: a `State`.
-        nick: of the account, known from the login on.
+        stream: as above.
         store: as above.
-        session: of the server, while there is one.
-        ptwebqq: the cookie, as the server gave it last.
+        listens: as above.
+        log_level: as above.
 
     Example:
         >>> client = Client(stream, 10001, "secret", Endpoints.at("http://127.0.0.1:8100"))
@@ -118,36 +123,40 @@ class Client:
     ) -> None:
         if not account and dialect is not SMARTQQ:
             raise ValueError("account=0: only a login by QR code (dialect=SMARTQQ) finds out whose")
-        self.stream = stream
-        self.log_level = log_level
-        self.name = name or str(account or "new account")
-        self.account = account
-        self.endpoints = endpoints or dialect.endpoints
-        self.dialect = dialect
-        self.session_file = session_file
-        self.store = store
-        self.records: Records = (
+        records: Records = (
             MemoryRecords() if store is None or not account else StoredRecords(store, account)
         )
-        self.clientid = self.records.clientid
-        self.state = State.OFFLINE
-        self.nick = ""
-        self.session: Session | None = None
-        self.directory = Directory(self)
-        self.signatures = MessageTokens(self)
+        self.stream = stream
+        self.store = store
+        self.log_level = log_level
         self.listens = listens
-        self._identity = stream.session(f"webqq {account} {id(self)}")
-        self.ptwebqq = Secret()
-        self._signing = SessionKeeper(self, self._identity.cookiejar, password, on_captcha, on_qr)
+        context = self._context = ClientContext(
+            stream,
+            Connection(endpoints or dialect.endpoints, dialect, records.clientid),
+            account,
+            name=name or str(account or NEW_ACCOUNT),
+            records=records,
+            on_loss=self._on_loss,
+            on_reachable=self._on_reachable,
+        )
+        self._keeper = SessionKeeper(
+            context,
+            SessionStorage(session_file, store),
+            password,
+            on_captcha=on_captcha,
+            on_qr=on_qr,
+            on_session=self._on_session,
+            on_failure=self._on_login_failure,
+        )
+        self._directory = Directory(context)
         self._listeners = Listeners()
-        self._ready: asyncio.Future[None] | None = None
-        self._chains: set[Chain] = set()
-        self._inbox = Inbox(self)
-        self._incoming = IncomingQueue(self)
-        self._post = Delivery(self)
+        self._inbox = Inbox(context, self._directory)
+        self._incoming = IncomingQueue(context, self._directory, self._tell_message)
+        self._delivery = Delivery(context, self._directory, MessageTokens(context))
+        self._keepalive = Keepalive(context, self._directory)
         self._poll: Poll | None = None
         self._poll_chain: Chain | None = None
-        self._upkeep = Keepalive(self)
+        self._ready: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Client {self.account} {self.state.value}>"
@@ -155,14 +164,44 @@ class Client:
     # -- for its users ------------------------------------------------------------------------
 
     @property
+    def account(self) -> int:
+        """QQ number; 0 until the first login by QR code has said it."""
+        return self._context.account
+
+    @property
+    def name(self) -> str:
+        """Name in log lines."""
+        return self._context.name
+
+    @property
+    def nick(self) -> str:
+        """Nick of the account; empty before the first login."""
+        return self._context.nick
+
+    @property
+    def state(self) -> State:
+        """State of the client, as the last `StateChange` said."""
+        return self._context.state
+
+    @property
+    def session(self) -> Session | None:
+        """The server's session, while there is one."""
+        return self._context.connection.session
+
+    @property
+    def is_online(self) -> bool:
+        """True while messages can be delivered."""
+        return self._context.is_online
+
+    @property
     def contacts(self) -> Contacts:
         """Friends, groups, discussions and their members, as of the last fetch."""
-        return self.directory.contacts
+        return self._directory.contacts
 
     @property
     def session_mark(self) -> str:
         """A mark of the session: the same in all of it, and no secret."""
-        return self.directory.mark
+        return self._directory.mark
 
     @property
     def friends(self) -> Mapping[int, Friend]:
@@ -212,11 +251,11 @@ class Client:
     @property
     def outbox_size(self) -> int:
         """Messages that were accepted and are not delivered; a long one counts as several."""
-        return len(self._post)
+        return len(self._delivery)
 
     async def flush(self) -> None:
         """Wait until the outbox is empty: each message was delivered or has failed."""
-        while receipts := self._post.receipts:
+        while receipts := self._delivery.receipts:
             await asyncio.wait(receipts)
 
     async def number_of(self, contact: Contact) -> int:
@@ -233,15 +272,12 @@ class Client:
             StreamError: the server is not there.
             ProtocolError: it does not answer with sense.
         """
-        link = self.directory.ask(contact, lambda _number: None)
+        link = self._directory.ask(contact, lambda _number: None)
         if isinstance(link, Next):
-            request = Request.of(link.request)
-            response = await self.stream.fetch(
-                request, session=self._identity, timeout=REQUEST_TIMEOUT
-            )
+            response = await self._context.fetch(Request.of(link.request))
             if link.readback is not None:
                 link.readback(response)
-        elif self.session is None and not self.directory.is_asked(contact):
+        elif self.session is None and not self._directory.is_asked(contact):
             raise SendError(f"{self.name} is {self.state.value}: log in first")
         return self.contacts.number(contact)
 
@@ -261,7 +297,7 @@ class Client:
             TypeError: it is no function, or one with a `yield`.
         """
         self._listeners.add(listener)
-        self.call_soon(self._incoming.hand_out)
+        self._context.call_soon(self._incoming.hand_out)
         return listener
 
     def on_incoming(self, consumer: Consumer) -> Consumer:
@@ -301,7 +337,7 @@ class Client:
         self._drop_session()
         self._ready = asyncio.get_running_loop().create_future()
         self._set_state(State.CONNECTING)
-        self._signing.begin(password)
+        self._keeper.log_in(password)
         try:
             await self._ready
         except asyncio.CancelledError:
@@ -312,23 +348,23 @@ class Client:
 
     def leave(self) -> None:
         """End all chains, but stay logged in: a client with the same `session_file` goes on."""
-        self._signing.keep()
+        self._keeper.save()
         self._end(State.REJECTED if self.state is State.REJECTED else State.OFFLINE, "left")
 
     async def logout(self) -> None:
         """Say goodbye, and end all chains. What is not sent yet is not sent any more."""
         session = self.session
-        self._signing.forget()
+        self._keeper.delete()
         self._end(State.REJECTED if self.state is State.REJECTED else State.OFFLINE, "logged out")
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(LoginError(f"{self.name} was logged out while logging in"))
         if session is not None:
             try:
-                goodbye = self._signing.goodbye(session)
-                await self.stream.fetch(goodbye, session=self._identity, timeout=5)
+                goodbye = self._keeper.goodbye(session)
+                await self._context.fetch(goodbye, timeout=GOODBYE_TIMEOUT)
             except StreamError as error:
                 logger.debug("%s: logout was not heard: %s", self.name, error)
-            self._identity.cookiejar.clear()
+            self._context.identity.cookiejar.clear()
 
     async def set_status(self, status: Status) -> None:
         """Set the account's status: online, away, busy, hidden ...
@@ -340,12 +376,14 @@ class Client:
             SendError: the client is not online, or the server refuses it.
             StreamError: the server is not there.
         """
-        if self.session is None:
+        connection, session = self._context.connection, self.session
+        if session is None:
             raise SendError(f"{self.name} is {self.state.value}: log in first")
-        form = forms.StatusForm(status, self.clientid, self.session.psessionid, _milliseconds())
-        request = Request.of(self.dialect.change_status.request(self.endpoints, form))
-        response = await self.stream.fetch(request, session=self._identity, timeout=REQUEST_TIMEOUT)
-        reply = self.dialect.change_status.parse(response.body)
+        now = int(time.time() * 1000)
+        form = forms.StatusForm(status, connection.clientid, session.psessionid, now)
+        exchange = connection.dialect.change_status
+        response = await self._context.fetch(connection.request(exchange, form))
+        reply = exchange.parse(response.body)
         if not reply.is_accepted:
             raise SendError(f"the server refused the status with retcode {reply.retcode}")
 
@@ -383,11 +421,11 @@ class Client:
             why = f"{self.name} is {self.state.value}: log in first"
             receipt.set_exception(SendError(f"not sent to {name_of(contact)}: {why}"))
         else:
-            receipt = self._post.put(contact, content)
+            receipt = self._delivery.put(contact, content)
         receipt.add_done_callback(self._log_sent)
         return receipt
 
-    def sender_name(self, message: AnyMessage) -> str:
+    def sender_name(self, message: Message) -> str:
         """Return the name of a message's author: mark, card or nick.
 
         Args:
@@ -395,7 +433,7 @@ class Client:
         """
         return self._inbox.sender_name(message)
 
-    def contact_of(self, message: AnyMessage) -> Contact:
+    def contact_of(self, message: Message) -> Contact:
         """Return the contact that a message belongs to, and an answer goes to.
 
         Args:
@@ -403,7 +441,7 @@ class Client:
         """
         return self._inbox.contact_of(message)
 
-    def is_own(self, message: AnyMessage) -> bool:
+    def is_own(self, message: Message) -> bool:
         """Return True if the account itself wrote it, elsewhere.
 
         Args:
@@ -411,130 +449,71 @@ class Client:
         """
         return self._inbox.is_own(message)
 
-    # -- what the outbox needs ----------------------------------------------------------------
+    # -- states -------------------------------------------------------------------------------
 
-    def add_chain(
-        self,
-        first: Next,
-        name: str,
-        errback: Errback | None = None,
-        timeout: float = REQUEST_TIMEOUT,
-    ) -> Chain:
-        """Start a chain in the account's name; it ends with the session.
-
-        Args:
-            first: its first link.
-            name: what it does, for logs.
-            errback: for all its links that have none of their own.
-            timeout: seconds, for all its requests that have none of their own.
-        """
-        link = prepared(first, errback, timeout)
-        chain = self.stream.add_request(
-            link.request,
-            link.readback,
-            delay=link.delay,
-            errback=link.errback or None,
-            name=f"{self.account} {name}",
-            session=self._identity,
-        )
-        self._chains = {known for known in self._chains if not known.done} | {chain}
-        return chain
-
-    @property
-    def is_online(self) -> bool:
-        """True while messages can be delivered."""
-        return self.state is State.ONLINE
-
-    def lose_session(self, reason: str, *, relink: bool = False) -> None:
-        """The server does not know the session any more: log in again.
-
-        Args:
-            reason: for who listens.
-            relink: it may be possible to take the session up again.
-        """
-        if self.state is State.ONLINE:
-            old = self.session.psessionid if self.session and relink else Secret()
-            self._set_state(State.RECONNECTING, reason)
+    def _on_loss(self, loss: Loss) -> None:
+        """Log in again, unless that is under way, or the client is logged out."""
+        if self.is_online:
+            session = self._context.connection.open_session
+            self._set_state(State.RECONNECTING, loss.reason)
             self._drop_session()
-            self._signing.relogin(old)
+            self._keeper.recover(loss, session.psessionid)
 
-    def lose_connection(self, reason: str) -> None:
-        """The server cannot be reached: take the session up again when it can.
-
-        Args:
-            reason: for who listens.
-        """
-        if self.state is State.ONLINE:
-            old = self.session.psessionid if self.session else Secret()
-            self._set_state(State.RECONNECTING, reason)
-            self._drop_session()
-            self._signing.after_cut(old)
-
-    def check_poll(self) -> None:
-        """The server could not be reached for a while: begin the poll anew.
-
-        Its own connection may be dead without a word.
-        """
+    def _on_reachable(self) -> None:
+        """Start the poll anew after an outage: its own connection may be dead without a word."""
         poll, chain = self._poll, self._poll_chain
         if self.is_online and poll is not None and chain is not None and not chain.done:
             chain.cancel()
-            self._poll_chain = self.add_chain(poll.resume_link(), "poll", poll.on_error)
+            self._poll_chain = self._context.add_chain(poll.resume_link(), "poll", poll.on_error)
 
-    # -- login --------------------------------------------------------------------------------
-
-    def on_session(self, login: Login, session: Session, ptwebqq: Secret) -> Link:
-        """Go on after a login: fetch the contacts first.
-
-        Args:
-            session: what the login led to.
-            ptwebqq: value of that cookie.
-            login: the chains that led to it.
-        """
-        self.session, self.ptwebqq = session, ptwebqq
-        self.nick = login.nick or self.nick
-        is_another = login.account != self.account
+    def _on_session(self, login: LoggedIn) -> Link:
+        """Go on after a login: fetch the contacts first."""
+        context = self._context
+        context.connection = login.connection
+        context.nick = login.nick or context.nick
+        is_another = login.account != context.account
         if is_another:
-            self.name = str(login.account) if self.name == "new account" else self.name
-            self.account = login.account
-        if self.store is not None and (is_another or not self.records.is_kept):
-            self.records = StoredRecords(self.store, self.account)
+            context.name = str(login.account) if context.name == NEW_ACCOUNT else context.name
+            context.account = login.account
+        if self.store is not None and (is_another or not context.records.is_kept):
+            context.records = StoredRecords(self.store, context.account)
         self._claim()
-        self._signing.keep()
-        return self.fetch(self._on_first_contacts).first()
+        self._keeper.save()
+        return ContactsFetch(context.connection, context.account, self._on_contacts).first()
 
     def _claim(self) -> None:
         """Claim the account for this program, as soon as its number is known."""
         if self.listens and self.store is not None and self.account:
-            self.store.claim(self.account, self.endpoints.d)
+            self.store.claim(self.account, self._context.connection.endpoints.d)
 
-    def _on_first_contacts(self, contacts: Contacts) -> Link:
-        assert self.session is not None  # noqa: S101 - they came in it
-        self.know(contacts)
-        self._signing.on_online()
+    def _on_contacts(self, contacts: Contacts) -> Link:
+        self._directory.update(contacts)
+        self._keeper.note_online()
         self._set_state(State.ONLINE)
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
         if self.listens:
             self._incoming.resume()  # what came in before comes before what will
-            self._listen(self.session)
-        for receipt in self._post.restore():
+            self._start_polling()
+        for receipt in self._delivery.restore():
             receipt.add_done_callback(self._log_sent)
-        self._post.resume()
+        self._delivery.resume()
         return None
 
-    def _listen(self, session: Session) -> None:
-        poll = self._poll = Poll(self, session, self._poll)
-        self._poll_chain = self.add_chain(poll.next_link(), "poll", poll.on_error)
-        self._upkeep.start()
+    def _start_polling(self) -> None:
+        poll = self._poll = Poll(
+            *(self._context, self._directory, self._inbox),
+            keeper=self._keeper,
+            on_event=self._on_server_event,
+            former=self._poll,
+        )
+        self._poll_chain = self._context.add_chain(poll.next_link(), "poll", poll.on_error)
+        self._keepalive.start()
 
-    def on_no_login(self, error: Exception) -> Link:
-        """Fail the first login with the error; later ones are tried again.
-
-        Args:
-            error: of the login.
-        """
+    def _on_login_failure(self, error: Exception) -> Link:
+        """Fail the first login with the error; retry later ones."""
         if was_kicked(error):
-            self.take(Kicked(error.excerpt))
+            self._on_server_event(Kicked(error.excerpt))
             return None
         is_final = not isinstance(error, (StreamError, ProtocolError))
         if is_final and not isinstance(error, LoginError) and self._ready is None:
@@ -547,7 +526,7 @@ class Client:
         elif is_final:
             self._end(State.REJECTED, str(error))
         else:
-            pause = self._signing.again()
+            pause = self._keeper.retry()
             logger.info("%s: no login yet (%s); again in %.1f s", self.name, error, pause)
         return None
 
@@ -557,27 +536,25 @@ class Client:
         if self.store is not None:
             self.store.release(self.account)
         self._set_state(state, reason, level)
-        self._post.abandon(f"{self.name} is {state.value}" + (reason and f" ({reason})"))
+        self._delivery.abandon(f"{self.name} is {state.value}" + (reason and f" ({reason})"))
 
     def _drop_session(self) -> None:
         """End the chains of the session, all but the one whose reader is calling."""
-        self.session = None
-        self._upkeep.stop()
-        self._post.pause()
+        self._context.connection = replace(self._context.connection, session=None)
+        self._keepalive.stop()
+        self._delivery.pause()
         self._incoming.pause()
-        chains, self._chains = self._chains, set()
-        for chain in chains:
-            chain.cancel()
+        self._context.cancel_chains()
 
     def _set_state(self, state: State, reason: str = "", level: int | None = None) -> None:
         if state is not self.state:
-            self.state = state
+            self._context.state = state
             why = reason and f" ({reason})"
             logger.log(level or self.log_level, "%s: %s%s", self.name, state.value, why)
             self._tell(StateChange(state, reason))
 
-    def _tell(self, happening: ClientEvent) -> None:
-        self._listeners.tell(self.name, happening)
+    def _tell(self, event: ClientEvent) -> None:
+        self._listeners.tell(self.name, event)
 
     def _log_sent(self, receipt: asyncio.Future[Receipt]) -> None:
         if receipt.cancelled():
@@ -589,85 +566,31 @@ class Client:
         text = "".join(piece.text for piece in pieces)
         logger.log(self.log_level, "%s -> %s: %s", self.name, name_of(contact), text)
 
-    # -- what poll needs ----------------------------------------------------------------------
+    # -- events -------------------------------------------------------------------------------
 
-    def is_from_stranger(self, event: Event) -> bool:
-        """Return True if the sender is not in the contacts, but may be by now.
-
-        Args:
-            event: as the server sent it.
-        """
-        return isinstance(event, AnyMessage) and self._inbox.is_from_stranger(event)
-
-    def fetch(self, then: Callable[[Contacts], Link]) -> ContactsFetch:
-        """Return a link that fetches the contacts in the open session.
-
-        Args:
-            then: called with them.
-        """
-        assert self.session is not None  # noqa: S101 - callers have one
-        return ContactsFetch(
-            self.endpoints,
-            self.session,
-            self.ptwebqq,
-            account=self.account,
-            clientid=self.clientid,
-            then=then,
-            dialect=self.dialect,
-        )
-
-    def know(self, contacts: Contacts) -> None:
-        """Replace the contacts.
-
-        Args:
-            contacts: of the open session.
-        """
-        if self.session is not None:
-            self.directory.update(contacts, self.session)
-            self._inbox.on_contacts()
-
-    def stay_online(self) -> None:
-        """The session works: the next trouble is the first again."""
-        self._signing.reset_backoff()
-
-    def renew_ptwebqq(self, ptwebqq: Secret) -> None:
-        """Take over a cookie that the server has changed.
-
-        Args:
-            ptwebqq: its new value.
-        """
-        self.ptwebqq = ptwebqq
-        self._signing.renew_ptwebqq(ptwebqq)
-
-    def take(self, event: Event) -> None:
-        """Tell the listeners of an event, unless it is a message that came before.
-
-        One that cannot be handled is logged and dropped: those behind it are others.
-
-        Args:
-            event: as the server sent it.
-        """
+    def _on_server_event(self, event: Event) -> None:
+        """Handle an event; one that fails is logged and dropped: those behind it are others."""
         try:
-            self._take(event)
+            self._handle_event(event)
         except Exception:
             logger.exception("%s: dropped: %r", self.name, event)
 
-    def _take(self, event: Event) -> None:
+    def _handle_event(self, event: Event) -> None:
         if isinstance(event, Kicked):
-            self._signing.give_up_session()
+            self._keeper.drop_psessionid()
             by_logout = event.way == "logout"
             self._end(State.KICKED, LOGGED_OUT if by_logout else event.reason or LOGGED_IN)
             return
-        if isinstance(event, AnyMessage):
-            self._take_message(event)
+        if isinstance(event, Message):
+            self._handle_message(event)
             return
-        if isinstance(event, FriendStatusChange):
+        if isinstance(event, StatusChange):
             self.contacts.note(event)
         elif isinstance(event, (FriendListChange, GroupSystemMessage, SystemMessage)):
-            self._upkeep.refresh_contacts()
+            self._keepalive.refresh_contacts()
         self._tell(event)
 
-    def _take_message(self, message: AnyMessage) -> None:
+    def _handle_message(self, message: Message) -> None:
         # Without a consumer the listeners have handled it; without those it waits for one.
         is_awaited = self._incoming.has_consumers or not self._listeners
         is_to_handle = is_awaited and not self.is_own(message)
@@ -675,33 +598,17 @@ class Client:
         if mark is None:
             return
         self._log_received(message)
-        is_told = self.tell_listeners(message)
+        is_told = self._tell_message(message)
         if is_to_handle:
             self._incoming.take(mark, message, is_told=is_told)
 
-    def tell_listeners(self, message: AnyMessage) -> bool:
-        """Tell plain listeners of a message. Returns True if there are any.
-
-        Args:
-            message: as the server sent it.
-        """
+    def _tell_message(self, message: Message) -> bool:
+        """Tell plain listeners of a message; return True if there are any."""
         self._tell(message)
         return bool(self._listeners)
 
-    def call_soon(self, function: Callable[[], object]) -> None:
-        """Call a function on the loop, in its next turn.
-
-        Args:
-            function: without arguments.
-        """
-        self.stream.ioloop.add_callback(function)
-
-    def _log_received(self, event: AnyMessage) -> None:
+    def _log_received(self, event: Message) -> None:
         contact = self._inbox.contact_of(event)
         where = f" in {name_of(contact)}" if isinstance(contact, (Group, Discussion)) else ""
         name, text = self.sender_name(event), event.content.text
         logger.log(self.log_level, "%s <- %s%s: %s", self.name, name, where, text)
-
-
-def _milliseconds() -> int:
-    return int(time.time() * 1000)

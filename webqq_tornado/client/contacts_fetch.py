@@ -11,12 +11,11 @@ from ..engine.links import Link, Next
 from ..engine.response import Response
 from ..protocol import forms
 from ..protocol.codes import Action, Status
-from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
-from ..protocol.endpoints import Endpoints
+from ..protocol.dialect import SMARTQQ
 from ..protocol.errors import ProtocolError, RefusedError
 from ..protocol.exchange import Exchange
 from ..protocol.hashes import friend_list_hash
-from ..protocol.models.login import Secret, Session
+from ..protocol.models.login import Secret
 from ..protocol.models.people import (
     Discussion,
     DiscussionDetails,
@@ -26,6 +25,7 @@ from ..protocol.models.people import (
     Presence,
     Recent,
 )
+from .connection import Connection
 from .contacts import Contacts
 
 __all__ = ["ContactsFetch"]
@@ -45,34 +45,22 @@ class ContactsFetch:
     had no discussions, and a list of names is not worth another login.
 
     Args:
-        endpoints: the server.
-        session: in which.
-        ptwebqq: for the friend list's hash.
-        account: QQ number, for the same.
-        clientid: of the session.
-        then: gets the contacts, returns what comes next.
-        dialect: that the server is spoken to in.
+        connection: with an open session.
+        account: QQ number, for the friend list's hash.
+        then: gets the contacts, returns the link that follows.
     """
 
     def __init__(
-        self,
-        endpoints: Endpoints,
-        session: Session,
-        ptwebqq: Secret,
-        *,
-        account: int,
-        then: Callable[[Contacts], Link],
-        clientid: int = 0,
-        dialect: Dialect = WEBQQ3,
+        self, connection: Connection, account: int, then: Callable[[Contacts], Link]
     ) -> None:
-        self._dialect = dialect
-        self._endpoints = endpoints
-        self._session = session
-        self._clientid = clientid
+        self._connection = connection
+        self._dialect = connection.dialect
+        self._session = connection.open_session
         self._hashes = [
-            friend_list_hash(kind, account, ptwebqq)
-            for kind in dialect.hashes
-            if ptwebqq or dialect is SMARTQQ  # late SmartQQ had an empty one, and its hash
+            friend_list_hash(kind, account, connection.ptwebqq)
+            for kind in self._dialect.hashes
+            # Late SmartQQ had an empty ptwebqq, and its hash.
+            if connection.ptwebqq or self._dialect is SMARTQQ
         ] or [""]
         self._then = then
         self._list = FriendList()
@@ -87,7 +75,7 @@ class ContactsFetch:
     def first(self, delay: float = 0) -> Next:
         """The chain's first link."""
         form = forms.FriendsForm(self._session.vfwebqq, Secret(self._hashes[0]))
-        return Next(self._dialect.friends.request(self._endpoints, form), self._on_friends, delay)
+        return Next(self._connection.request(self._dialect.friends, form), self._on_friends, delay)
 
     def _on_friends(self, response: Response) -> Link:
         try:
@@ -99,7 +87,7 @@ class ContactsFetch:
             return self.first()
         hash_ = self._hashes[0] if self._dialect is SMARTQQ else ""
         form = forms.GroupsForm(self._session.vfwebqq, Secret(hash_))
-        return self._dialect.groups.request(self._endpoints, form), self._on_groups
+        return self._connection.request(self._dialect.groups, form), self._on_groups
 
     def _on_groups(self, response: Response) -> Link:
         self._groups = list(self._dialect.groups.parse(response.body))
@@ -112,7 +100,7 @@ class ContactsFetch:
             return self._ask(self._dialect.discussions, lists, self._on_discussions, ())
         group = self._waiting[0][0]
         form = forms.GroupInfoForm(group.code, self._session.vfwebqq, _milliseconds())
-        return self._dialect.group_info.request(self._endpoints, form), self._on_details
+        return self._connection.request(self._dialect.group_info, form), self._on_details
 
     def _on_details(self, response: Response) -> Link:
         group, tries = self._waiting.pop(0)
@@ -138,9 +126,8 @@ class ContactsFetch:
             online = forms.OnlineForm(*self._who(), _milliseconds())
             return self._ask(self._dialect.online, online, self._on_online, ())
         did = self._unasked.pop(0).did
-        form = forms.DiscussionInfoForm(
-            did, self._session.vfwebqq, self._clientid, self._session.psessionid, _milliseconds()
-        )
+        clientid, psessionid, vfwebqq = self._who()
+        form = forms.DiscussionInfoForm(did, vfwebqq, clientid, psessionid, _milliseconds())
 
         def keep(details: DiscussionDetails | None) -> Link:
             if details is not None:
@@ -151,7 +138,8 @@ class ContactsFetch:
 
     def _on_online(self, online: Sequence[Presence]) -> Link:
         self._online = online
-        form = forms.RecentForm(self._session.vfwebqq, self._clientid, self._session.psessionid)
+        clientid, psessionid, vfwebqq = self._who()
+        form = forms.RecentForm(vfwebqq, clientid, psessionid)
         return self._ask(self._dialect.recent, form, self._on_recent, ())
 
     def _on_recent(self, recents: Sequence[Recent]) -> Link:
@@ -170,7 +158,7 @@ class ContactsFetch:
         )
 
     def _who(self) -> tuple[int, Secret, Secret]:
-        return self._clientid, self._session.psessionid, self._session.vfwebqq
+        return self._connection.clientid, self._session.psessionid, self._session.vfwebqq
 
     def _ask(
         self, exchange: Exchange[Any, R], form: object, then: Callable[[Any], Link], without: object
@@ -187,7 +175,7 @@ class ContactsFetch:
                 answer = without
             return then(answer)
 
-        return exchange.request(self._endpoints, form), read
+        return self._connection.request(exchange, form), read
 
 
 def _milliseconds() -> int:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 from ..engine.errors import StreamError
 from ..engine.links import Errback, Link, Next
-from ..protocol.codes import Action
 from ..protocol.errors import ProtocolError, RefusedError
 from ..protocol.models.content import Content
 from .address import Address, Kind
 from .contacts import Contact, name_of
-from .directory import LOST
-from .outbox import PAUSE, Outbox, PendingMessage, Sender, in_pieces
+from .context import ClientContext, Loss
+from .directory import LOST, Directory, recovery_of
+from .message_tokens import MessageTokens
+from .outbox import PAUSE, Outbox, PendingMessage, in_pieces
 from .receipt import Receipt, SendError
 from .store import OutgoingMessage
 
@@ -31,11 +32,15 @@ class Delivery:
     same contact.
 
     Args:
-        client: sends them.
+        context: of the client.
+        directory: finds the contacts.
+        tokens: signs messages to strangers.
     """
 
-    def __init__(self, client: Sender) -> None:
-        self._client = client
+    def __init__(self, context: ClientContext, directory: Directory, tokens: MessageTokens) -> None:
+        self._context = context
+        self._directory = directory
+        self._tokens = tokens
         self._found: dict[tuple[Kind, str, int], Outbox] = {}
         self._lost: list[Outbox] = []  # their contacts are still to be found
         self._sought: set[Outbox] = set()  # those of them for which that is under way
@@ -60,16 +65,16 @@ class Delivery:
             A future: the receipt, or `SendError`.
         """
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        address = self._client.directory.address_of(contact)
+        address = self._directory.address_of(contact)
         if address is None:
             receipt.set_exception(SendError(f"not sent to {name_of(contact)}: {_NOBODY}"))
             return receipt
-        letters = self._client.records.accept(address, in_pieces(content))
+        letters = self._context.records.accept(address, in_pieces(content))
         outbox = self._found.get(_key(address))
         if outbox is None:
             outbox = next((one for one in self._lost if one.address == address), None)
         if outbox is None:
-            outbox = Outbox(self._client, address)
+            outbox = self._new_outbox(address)
             self._lost.append(outbox)
         outbox.add(_slips(letters, receipt))
         if self._lost:
@@ -87,14 +92,14 @@ class Delivery:
             letter.id for one in (*self._found.values(), *self._lost) for letter in one.letters
         }
         contents: dict[int, list[OutgoingMessage]] = defaultdict(list)
-        for letter in self._client.records.outbox():
+        for letter in self._context.records.outbox():
             if letter.id not in known:
                 contents[letter.whole].append(letter)
         receipts = []
         outboxes: dict[Address, Outbox] = {}
         for letters in contents.values():
             address = letters[0].address
-            outbox = outboxes.setdefault(address, Outbox(self._client, address))
+            outbox = outboxes.setdefault(address, self._new_outbox(address))
             receipts.append(asyncio.get_running_loop().create_future())
             outbox.add(_slips(letters, receipts[-1]))
         self._lost += outboxes.values()
@@ -121,40 +126,44 @@ class Delivery:
         Args:
             reason: for those who wait for receipts. What is kept is sent after the next login.
         """
-        kept = "; it is kept, and sent after the next login" if self._client.records.is_kept else ""
+        is_kept = self._context.records.is_kept
+        kept = "; it is kept, and sent after the next login" if is_kept else ""
         self.pause()
         for outbox in self._lost:
             outbox.abandon(f"not sent to {outbox.address.name}: {reason}{kept}")
         self._lost = []
 
+    def _new_outbox(self, address: Address) -> Outbox:
+        return Outbox(self._context, self._directory, self._tokens, address)
+
     # -- finding the contacts -----------------------------------------------------------------
 
     def _seek(self) -> None:
-        if not self._client.is_online:
+        if not self._context.is_online:
             return
         for outbox in [outbox for outbox in self._lost if outbox not in self._sought]:
             self._sought.add(outbox)
             link = self._seek_link(outbox)
             if isinstance(link, Next):
                 name = f"find {outbox.address.name}"
-                self._client.add_chain(link, name, self._errback(outbox))
+                self._context.add_chain(link, name, self._errback(outbox))
 
     def _seek_link(self, outbox: Outbox) -> Link:
         def then(contact: Contact | None) -> Link:
             self._on_found(outbox, contact)
             return None
 
-        return self._client.directory.find(outbox.address, then)
+        return self._directory.find(outbox.address, then)
 
     def _on_found(self, outbox: Outbox, contact: Contact | None) -> None:
         self._lost.remove(outbox)
         self._sought.discard(outbox)
-        address = self._client.directory.address_of(contact) if contact is not None else None
+        address = self._directory.address_of(contact) if contact is not None else None
         if contact is None or address is None:
             outbox.fail(_NOBODY)
         else:
             if address != outbox.address:
-                self._client.records.know(address)
+                self._context.records.know(address)
             other = self._found.setdefault(_key(address), outbox)
             if other is not outbox:
                 other.absorb(outbox)
@@ -171,7 +180,7 @@ class Delivery:
 
     def _on_error(self, error: Exception, outbox: Outbox) -> Link:
         if isinstance(error, RefusedError) and error.action in LOST:
-            self._client.lose_session(str(error), relink=error.action is Action.RELINK)
+            self._context.report_loss(Loss(str(error), recovery_of(error.action)))
             return None
         if not isinstance(error, (StreamError, ProtocolError)):
             raise error

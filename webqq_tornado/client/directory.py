@@ -12,36 +12,25 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ..engine.links import Link, Next
 from ..engine.response import Response
 from ..protocol import forms
 from ..protocol.codes import Action
-from ..protocol.dialect import Dialect
-from ..protocol.endpoints import Endpoints
 from ..protocol.errors import RefusedError
-from ..protocol.models.login import Secret, Session
+from ..protocol.models.login import Secret
 from ..protocol.models.people import Discussion, Friend, Group
 from .address import Address, Kind
 from .contacts import Contact, Contacts, Stranger, kind_of, name_of, uin_of
-from .records import Records
+from .context import ClientContext, Recovery
 
-__all__ = ["LOST", "Directory"]
+__all__ = ["LOST", "Directory", "recovery_of"]
 
 #: Codes that say that the session is what is wrong.
 LOST = frozenset({Action.LOG_IN_AGAIN, Action.RELINK, Action.CHECK_ONLINE})
 #: get_friend_uin2 wants to know of what kind a number is.
 _PERSON, _GROUP = 1, 4
-
-
-class Asker(Protocol):
-    """The part of a client that its directory uses."""
-
-    endpoints: Endpoints
-    dialect: Dialect
-    session: Session | None
-    records: Records
 
 
 class _Era(NamedTuple):
@@ -56,14 +45,14 @@ class Directory:
     """The contacts of a client, now and in the session before.
 
     Args:
-        client: asks the server.
+        context: of the client.
 
     Attributes:
         contacts: as of the last fetch.
     """
 
-    def __init__(self, client: Asker) -> None:
-        self._client = client
+    def __init__(self, context: ClientContext) -> None:
+        self._context = context
         self._now = self._former = _Era(Contacts(), "", {})
 
     @property
@@ -76,18 +65,20 @@ class Directory:
         """A mark of the session: the same in all of it, and no secret."""
         return self._now.mark
 
-    def update(self, contacts: Contacts, session: Session) -> None:
-        """Replace the contacts.
+    def update(self, contacts: Contacts) -> None:
+        """Replace the contacts, unless their session has ended meanwhile.
 
         Args:
             contacts: as they were fetched.
-            session: in which.
         """
+        session = self._context.connection.session
+        if session is None:
+            return
         mark = mark_of(session.psessionid)
         numbers = self._now.numbers
         if mark != self._now.mark:
             self._former = self._now
-            kept = self._client.records.numbers_in(mark)
+            kept = self._context.records.numbers_in(mark)
             numbers = {(_of_person(kind), uin): number for (kind, uin), number in kept.items()}
         for details in contacts.discussion_details.values():
             known = {(Kind.FRIEND, one.uin): one.account for one in details.members if one.account}
@@ -151,7 +142,8 @@ class Directory:
         """
         if self.is_asked(contact):
             return then(self.contacts.number(contact))
-        session = self._client.session
+        connection = self._context.connection
+        session = connection.session
         if session is None:
             return then(0)
         is_group = isinstance(contact, Group)
@@ -159,7 +151,7 @@ class Directory:
         form = forms.TranslateForm(
             uin, _GROUP if is_group else _PERSON, session.vfwebqq, int(time.time() * 1000)
         )
-        request = self._client.dialect.translate.request(self._client.endpoints, form)
+        request = connection.request(connection.dialect.translate, form)
         mark = mark_of(session.psessionid)
 
         def read(response: Response) -> Link:
@@ -168,14 +160,14 @@ class Directory:
                 self._now.numbers[_key(contact)] = number
                 address = self.address_of(contact)
                 if number and address is not None:
-                    self._client.records.know(address)
+                    self._context.records.know(address)
             return then(number)
 
         return Next(request, read, delay)
 
     def _read(self, response: Response) -> int:
         try:
-            return self._client.dialect.translate.parse(response.body).account
+            return self._context.connection.dialect.translate.parse(response.body).account
         except RefusedError as error:
             if error.action in LOST:
                 raise
@@ -239,6 +231,15 @@ class Directory:
         if not left:
             return then(None)
         return self.ask(left[0], lambda _number: self._compare(number, left, then))
+
+
+def recovery_of(action: Action) -> Recovery:
+    """The way back to a session that the server has refused a request in.
+
+    Args:
+        action: that the refusal asks for, one of `LOST`.
+    """
+    return Recovery.RELINK if action is Action.RELINK else Recovery.LOG_IN
 
 
 def mark_of(psessionid: Secret) -> str:

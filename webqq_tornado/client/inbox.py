@@ -10,20 +10,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from typing import Protocol
 
-from ..engine.chain import Chain
 from ..engine.errors import StreamError
-from ..engine.links import Errback, Link, Next
+from ..engine.links import Link, Next
 from ..protocol.errors import ProtocolError
 from ..protocol.models.events import DiscussionMessage, FriendMessage, GroupMessage, SessionMessage
-from ..protocol.models.login import Session
 from ..protocol.models.people import Discussion, Friend, Group
 from .address import Address, Kind
-from .contacts import Contact, Contacts, Message, Stranger, kind_of, name_of, uin_of
+from .contacts import Contact, Message, Stranger, kind_of, name_of, uin_of
+from .context import ClientContext
 from .directory import Directory
 from .history import Entry, dumped
-from .records import Records
 from .unhandled import as_text
 
 __all__ = ["Inbox"]
@@ -34,34 +31,19 @@ logger = logging.getLogger("webqq_tornado.webqq")
 _PLAUSIBLE = 366 * 86400
 
 
-class Receiver(Protocol):
-    """The part of a client that its inbox uses."""
-
-    account: int
-    name: str
-    nick: str
-    session: Session | None
-    records: Records
-    directory: Directory
-
-    @property
-    def contacts(self) -> Contacts:
-        """Contacts of the last fetch."""
-
-    def add_chain(self, first: Next, name: str, errback: Errback | None = None) -> Chain:
-        """Start a chain in the account's name."""
-
-
 class Inbox:
     """The messages that come in to a client.
 
     Args:
-        client: whose they are.
+        context: of the client.
+        directory: knows the contacts.
     """
 
-    def __init__(self, client: Receiver) -> None:
-        self._client = client
-        self._strangers: set[object] = set()  # whom the latest contacts do not explain
+    def __init__(self, context: ClientContext, directory: Directory) -> None:
+        self._context = context
+        self._directory = directory
+        self._strangers: set[object] = set()  # senders whom these contacts do not explain:
+        self._fetched = directory.contacts
         self._asked: set[tuple[Kind, int, str]] = set()  # whose numbers are being looked up
 
     def take(self, message: Message, *, is_to_handle: bool = False) -> bytes | None:
@@ -76,22 +58,22 @@ class Inbox:
         """
         self._learn(message)
         contact = self.contact_of(message)
-        address = self._client.directory.address_of(contact) or self._unknown(contact)
+        address = self._directory.address_of(contact) or self._unknown(contact)
         mark, entry = mark_of(message), self._entry(message)
-        text = as_text(message, entry.sender, self._client.directory.mark) if is_to_handle else ""
-        if not self._client.records.receive(mark, entry, address, text):
+        text = as_text(message, entry.sender, self._directory.mark) if is_to_handle else ""
+        if not self._context.records.receive(mark, entry, address, text):
             return None
         if self.is_from_stranger(message):
             self._strangers.add(_origin(message))
-        if self._client.records.is_kept:
+        if self._context.records.is_kept:
             self._look_up(contact)
         return mark
 
     def is_own(self, message: Message) -> bool:
         """Return True if the account itself wrote the message, on another device."""
-        session = self._client.session
-        own = session.uin if session else self._client.account
-        return message.sender in (self._client.account, own)
+        session = self._context.connection.session
+        own = session.uin if session else self._context.account
+        return message.sender in (self._context.account, own)
 
     def contact_of(self, message: Message) -> Contact:
         """The conversation that a message belongs to: whom an answer goes to.
@@ -99,7 +81,7 @@ class Inbox:
         Args:
             message: as it came; one's own belong to whom they were sent.
         """
-        contacts = self._client.contacts
+        contacts = self._directory.contacts
         match message:
             case GroupMessage():
                 group = contacts.groups.get(message.gid)
@@ -116,8 +98,8 @@ class Inbox:
     def _stranger(self, message: SessionMessage, uin: int) -> Stranger:
         account = 0 if self.is_own(message) else message.account
         stranger = Stranger(uin, message.origin, int(bool(message.service_type)), "", account)
-        origin = self._client.contacts.origin_of(stranger)
-        known = self._client.contacts.person(origin, uin) if origin else stranger
+        origin = self._directory.contacts.origin_of(stranger)
+        known = self._directory.contacts.person(origin, uin) if origin else stranger
         return Stranger(uin, message.origin, stranger.service_type, known.nick, account)
 
     def sender_name(self, message: Message) -> str:
@@ -127,8 +109,8 @@ class Inbox:
             message: as it came.
         """
         if self.is_own(message):
-            return self._client.nick or str(self._client.account)
-        contacts = self._client.contacts
+            return self._context.nick or str(self._context.account)
+        contacts = self._directory.contacts
         contact = self.contact_of(message)
         if isinstance(contact, (Group, Discussion)):
             for member in contacts.members(contact):
@@ -140,48 +122,49 @@ class Inbox:
 
     def is_from_stranger(self, message: Message) -> bool:
         """Return True for an author who is not in the contacts, but may be after a fetch."""
-        if self.is_own(message) or self._client.contacts.knows(message):
+        contacts = self._directory.contacts
+        if self.is_own(message) or contacts.knows(message):
             return False
+        if contacts is not self._fetched:  # those whom they do not know may be asked for again
+            self._fetched = contacts
+            self._strangers.clear()
         return _origin(message) not in self._strangers
-
-    def on_contacts(self) -> None:
-        """The contacts are new: whom they do not know may be asked for again."""
-        self._strangers.clear()
 
     # -- what goes on record ------------------------------------------------------------------
 
     def _learn(self, message: Message) -> None:
         """Some messages tell the numbers that one has to ask for otherwise."""
-        directory = self._client.directory
+        directory = self._directory
         if isinstance(message, GroupMessage):
             directory.learn(Kind.GROUP, message.gid, message.info_seq)
         elif isinstance(message, SessionMessage) and not self.is_own(message):
             directory.learn(Kind.FRIEND, message.sender, message.account)
 
     def _entry(self, message: Message) -> Entry:
-        is_own = self.is_own(message)
+        context, is_own = self._context, self.is_own(message)
+        number = self._directory.contacts.number
         person = Friend(message.sender)
         now = time.time()
         return Entry(
             id=0,
-            account=self._client.account,
+            account=context.account,
             kind=Kind.FRIEND,
             number=0,
             name="",
             sender=self.sender_name(message),
-            sender_number=self._client.account if is_own else self._client.contacts.number(person),
+            sender_number=context.account if is_own else number(person),
             is_own=is_own,
             time=float(message.time) if abs(now - message.time) < _PLAUSIBLE else now,
             content=message.content,
         )
 
     def _unknown(self, contact: Contact) -> Address:
-        number, mark = self._client.contacts.number(contact), self._client.directory.mark
+        number, mark = self._directory.contacts.number(contact), self._directory.mark
         return Address(kind_of(contact), name_of(contact), number, uin_of(contact), mark)
 
     def _look_up(self, contact: Contact) -> None:
         """Have the record say who it is, not only what they are called today."""
-        directory = self._client.directory
+        directory = self._directory
         key = (kind_of(contact), uin_of(contact), directory.mark)
         if directory.is_asked(contact) or key in self._asked:
             return
@@ -196,13 +179,13 @@ class Inbox:
             self._asked.discard(key)
             if not isinstance(error, (StreamError, ProtocolError)):
                 raise error
-            logger.debug("%s: no number of %s: %s", self._client.name, name_of(contact), error)
+            logger.debug("%s: no number of %s: %s", self._context.name, name_of(contact), error)
             return None
 
         link = directory.ask(contact, then)
         if isinstance(link, Next):
             self._asked.add(key)
-            self._client.add_chain(link, f"number of {name_of(contact)}", fail)
+            self._context.add_chain(link, f"number of {name_of(contact)}", fail)
 
 
 def mark_of(message: Message) -> bytes:

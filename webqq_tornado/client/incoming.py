@@ -15,16 +15,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
-from ..engine.chain import Chain
 from ..engine.errors import StreamError
-from ..engine.links import Errback, Link, Next
-from ..protocol.codes import Action
+from ..engine.links import Link, Next
 from ..protocol.errors import ProtocolError, RefusedError
-from ..protocol.models.login import Session
 from .contacts import Contact, Message
-from .directory import LOST, Directory
+from .context import ClientContext, Loss
+from .directory import LOST, Directory, recovery_of
 from .records import Records
 from .unhandled import Unhandled, message_in, placeholder
 
@@ -43,31 +41,6 @@ MAX_WAITING = 10_000
 FIND_TRIES, FIND_PAUSE = 3, 1.0
 #: Characters of a message's text that a log line has.
 SHOWN = 60
-
-
-class Receiver(Protocol):
-    """The part of a client that incoming messages use."""
-
-    name: str
-    session: Session | None
-    records: Records
-    directory: Directory
-
-    @property
-    def is_online(self) -> bool:
-        """True while there is a session in which contacts can be found."""
-
-    def tell_listeners(self, message: Message) -> bool:
-        """Tell plain listeners; whether there are any."""
-
-    def add_chain(self, first: Next, name: str, errback: Errback | None = None) -> Chain:
-        """Start a chain in the account's name."""
-
-    def call_soon(self, function: Callable[[], object]) -> None:
-        """Call a function on the loop."""
-
-    def lose_session(self, reason: str, *, relink: bool = False) -> None:
-        """The server does not know the session any more."""
 
 
 class IncomingMessage:
@@ -169,11 +142,20 @@ class IncomingQueue:
     """The messages of a client that are to be handled.
 
     Args:
-        client: whose.
+        context: of the client.
+        directory: finds the conversations of messages from earlier processes.
+        tell_listeners: gets each message once; returns True if a listener has heard it.
     """
 
-    def __init__(self, client: Receiver) -> None:
-        self._client = client
+    def __init__(
+        self,
+        context: ClientContext,
+        directory: Directory,
+        tell_listeners: Callable[[Message], bool],
+    ) -> None:
+        self._context = context
+        self._directory = directory
+        self._tell_listeners = tell_listeners
         self._consumers: list[Consumer] = []
         self._queue: deque[IncomingMessage] = deque()
         self._records: Records | None = None  # that were looked into
@@ -195,7 +177,7 @@ class IncomingQueue:
             consumer: gets each.
         """
         self._consumers.append(consumer)
-        self._client.call_soon(self.hand_out)
+        self._context.call_soon(self.hand_out)
 
     def take(self, mark: bytes, message: Message, *, is_told: bool) -> None:
         """A message has come in.
@@ -205,18 +187,18 @@ class IncomingQueue:
             message: as it came.
             is_told: whether plain listeners have heard it.
         """
-        incoming = IncomingMessage(self._client.records, mark, message)
+        incoming = IncomingMessage(self._context.records, mark, message)
         incoming.is_told = is_told
         self._queue.append(incoming)
         self.hand_out()
         if len(self._queue) > MAX_WAITING:
-            logger.warning("%s: nobody handles messages: the oldest goes", self._client.name)
+            logger.warning("%s: nobody handles messages: the oldest goes", self._context.name)
             self._queue.popleft().hand_to([], None)
 
     def resume(self) -> None:
         """There is a session, in which nothing was heard yet."""
-        if self._records is not self._client.records:
-            self._records = self._client.records
+        if self._records is not self._context.records:
+            self._records = self._context.records
             self._stored = deque(self._records.unhandled())
         self.hand_out()
 
@@ -232,7 +214,7 @@ class IncomingQueue:
         while self._queue and self._suspect is None and not self._is_finding:
             incoming = self._queue[0]
             if not incoming.is_told and not incoming.again:
-                incoming.is_told = self._client.tell_listeners(incoming.message)
+                incoming.is_told = self._tell_listeners(incoming.message)
             if not self._consumers and not incoming.is_told:
                 return  # nobody is there
             self._hand_out(self._queue.popleft())
@@ -249,19 +231,19 @@ class IncomingQueue:
             timer.cancel()
             if self._suspect is incoming:
                 self._suspect = None
-                self._client.call_soon(self.hand_out)
+                self._context.call_soon(self.hand_out)
 
         timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, go_on)
         incoming.hand_to(self._consumers, go_on)
 
     def _find_stored(self) -> None:
         """Find the conversations of what is stored, one after the other."""
-        if self._is_finding or not self._client.is_online:
+        if self._is_finding or not self._context.is_online:
             return
         self._is_finding = True
         link = self._find_next()
         if isinstance(link, Next):
-            self._client.add_chain(link, "find who wrote", self._on_error)
+            self._context.add_chain(link, "find who wrote", self._on_error)
 
     def _find_next(self) -> Link:
         link: Link = None
@@ -272,7 +254,7 @@ class IncomingQueue:
             # Those that may end the process come first, so that they end no others' handling.
             self._queue.extendleft(sorted(self._found, key=lambda one: not one.tries)[::-1])
             self._found = []
-            self._client.call_soon(self.hand_out)
+            self._context.call_soon(self.hand_out)
         return link
 
     def _find(self, stored: Unhandled) -> Link:
@@ -285,7 +267,7 @@ class IncomingQueue:
             self._keep(stored, contact)
             return None if is_at_hand else self._find_next()
 
-        link = self._client.directory.find(stored.address, then)
+        link = self._directory.find(stored.address, then)
         is_at_hand = False
         return link
 
@@ -301,7 +283,7 @@ class IncomingQueue:
             return
         self._found.append(
             IncomingMessage(
-                self._client.records,
+                self._context.records,
                 stored.mark,
                 message,
                 again=True,
@@ -312,7 +294,7 @@ class IncomingQueue:
         )
 
     def _message_in(self, stored: Unhandled, conversation: Contact) -> tuple[Message, str]:
-        directory = self._client.directory
+        directory = self._directory
         return message_in(stored, directory.contacts, directory.mark, conversation)
 
     def _give_up(self, stored: Unhandled) -> None:
@@ -327,15 +309,15 @@ class IncomingQueue:
         self._log_given_up(stored, what, why)
 
     def _log_given_up(self, stored: Unhandled, what: str, why: str) -> None:
-        self._client.records.handled(stored.mark)
+        self._context.records.handled(stored.mark)
         logger.error(
             "%s: dropped: %s, in the conversation with %s: %s; it is in the history",
-            *(self._client.name, what, stored.address.name, why),
+            *(self._context.name, what, stored.address.name, why),
         )
 
     def _on_error(self, error: Exception) -> Link:
         if isinstance(error, RefusedError) and error.action in LOST:
-            self._client.lose_session(str(error), relink=error.action is Action.RELINK)
+            self._context.report_loss(Loss(str(error), recovery_of(error.action)))
             return None
         if not isinstance(error, (StreamError, ProtocolError)):
             raise error

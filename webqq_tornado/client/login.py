@@ -14,7 +14,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeAlias, TypeGuard
+from typing import NamedTuple, TypeAlias, TypeGuard
 
 from ..engine.errors import StreamError
 from ..engine.links import Link, Next
@@ -24,13 +24,13 @@ from ..engine.session import CookieJar
 from ..protocol import forms, smartqq, webqq3
 from ..protocol.codes import ELSEWHERE, LoginResult, QRState
 from ..protocol.delivery import LAST_EVENT_ID
-from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
-from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError, RefusedError
 from ..protocol.hashes import hash33, password_hash
 from ..protocol.models.login import CheckReply, LoginReply, Secret, Session
+from .connection import Connection
 
 __all__ = [
+    "LoggedIn",
     "Login",
     "LoginError",
     "OnCaptcha",
@@ -75,36 +75,41 @@ class PasswordNeeded(LoginError):
     """No password was given, and the session that was kept is over."""
 
 
+class LoggedIn(NamedTuple):
+    """A login has succeeded.
+
+    Args:
+        account: QQ number; of who has scanned the code, after a login by QR code.
+        nick: of the account; empty after a login by cookies.
+        connection: with the open session.
+    """
+
+    account: int
+    nick: str
+    connection: Connection
+
+
 class Login(ABC):
     """One login.
 
     Args:
         account: QQ number; 0 if the QR code's scanner is to say.
-        endpoints: the server.
-        clientid: number picked for this client.
-        cookies: of the session; the server's cookie ptwebqq is read from here.
-        then: gets the open session and the cookie ptwebqq, returns what comes next.
-
-    Attributes:
-        account: as above, or who has scanned the code.
-        nick: of the account, as the server said; empty before, and after a login by cookies.
+        connection: to the server, in the dialect of the login.
+        cookies: of the account; the server's cookie ptwebqq is read from here.
+        then: gets a `LoggedIn`, returns the link that follows.
     """
-
-    dialect: Dialect
 
     def __init__(
         self,
         account: int,
-        endpoints: Endpoints,
+        connection: Connection,
         *,
-        clientid: int,
         cookies: CookieJar,
-        then: Callable[[Session, Secret], Link],
+        then: Callable[[LoggedIn], Link],
     ) -> None:
-        self.account = account
-        self.nick = ""
-        self._endpoints = endpoints
-        self._clientid = clientid
+        self._account = account
+        self._nick = ""
+        self._connection = connection
         self._cookies = cookies
         self._then = then
         self._resumes = False
@@ -140,21 +145,25 @@ class Login(ABC):
         return Secret(self._cookies.get("ptwebqq", "") or "")
 
     def _open_session(self, psessionid: Secret = _NEW) -> Next:
-        form = forms.Login2Form(self._clientid, self._ptwebqq, psessionid)
-        request = Request.of(self.dialect.login2.request(self._endpoints, form))
+        form = forms.Login2Form(self._connection.clientid, self._ptwebqq, psessionid)
+        request = self._connection.request(self._connection.dialect.login2, form)
         is_resumed = self._resumes and bool(psessionid)
         return Next(resuming(request) if is_resumed else request, self._on_login2)
 
     def _on_login2(self, response: Response) -> Link:
-        session = self.dialect.login2.parse(_body(response, "login2"))
-        return self._then(session, self._ptwebqq)
+        login2 = self._connection.dialect.login2
+        return self._finish(login2.parse(_body(response, "login2")))
+
+    def _finish(self, session: Session) -> Link:
+        connection = replace(self._connection, session=session, ptwebqq=self._ptwebqq)
+        return self._then(LoggedIn(self._account, self._nick, connection))
 
     def _refusal(self, reply: LoginReply) -> LoginError:
         if reply.result is LoginResult.WRONG_PASSWORD:
             return WrongPassword(
-                f"wrong password, or no such account: {self.account} ({reply.text})"
+                f"wrong password, or no such account: {self._account} ({reply.text})"
             )
-        whom = self.account or "the account"
+        whom = self._account or "the account"
         return LoginError(f"the server refuses {whom}: {reply.text or reply.code}")
 
 
@@ -164,31 +173,27 @@ class PasswordLogin(Login):
     Args:
         account: QQ number.
         password: its password.
-        endpoints: the server.
+        connection: to the server.
         on_captcha: reads the characters off the captcha's picture; None refuses captchas.
         options: see `Login`.
 
     Example:
-        >>> login = PasswordLogin(
-        ...     10001, "secret", Endpoints.at(url), clientid=1, cookies=jar, then=print
-        ... )
+        >>> connection = Connection(Endpoints.at(url), WEBQQ3, clientid=1)
+        >>> login = PasswordLogin(10001, "secret", connection, cookies=jar, then=print)
         >>> stream.add_request(*login.first())
     """
-
-    dialect = WEBQQ3
 
     def __init__(
         self,
         account: int,
         password: str,
-        endpoints: Endpoints,
+        connection: Connection,
         *,
         on_captcha: OnCaptcha | None = None,
-        clientid: int,
         cookies: CookieJar,
-        then: Callable[[Session, Secret], Link],
+        then: Callable[[LoggedIn], Link],
     ) -> None:
-        super().__init__(account, endpoints, clientid=clientid, cookies=cookies, then=then)
+        super().__init__(account, connection, cookies=cookies, then=then)
         self._password = password
         self._on_captcha = on_captcha
         self._wrong_captchas = self._stale_codes = 0
@@ -197,13 +202,13 @@ class PasswordLogin(Login):
 
     def first(self) -> Next:
         """The first link of a login from the beginning."""
-        form = forms.CheckForm(self.account, r=_random())
-        return Next(webqq3.CHECK.request(self._endpoints, form), self._on_check)
+        form = forms.CheckForm(self._account, r=_random())
+        return Next(self._connection.request(webqq3.CHECK, form), self._on_check)
 
     def _on_check(self, response: Response) -> Link:
         if not self._password:
             raise PasswordNeeded(
-                f"there is no session of {self.account} to go on with: give its password"
+                f"there is no session of {self._account} to go on with: give its password"
             )
         reply = webqq3.CHECK.parse(_body(response, "check"))
         self._salt = reply.salt
@@ -213,11 +218,11 @@ class PasswordLogin(Login):
     def _picture(self, reply: CheckReply) -> Link:
         if self._on_captcha is None:
             raise LoginError(
-                f"the server wants a captcha for account {self.account}: log in on a terminal, "
+                f"the server wants a captcha for account {self._account}: log in on a terminal, "
                 "or give the client on_captcha=, a function from the picture to its characters"
             )
-        form = forms.CaptchaForm(self.account, r=_random())
-        return Next(webqq3.CAPTCHA.request(self._endpoints, form), self._on_picture)
+        form = forms.CaptchaForm(self._account, r=_random())
+        return Next(self._connection.request(webqq3.CAPTCHA, form), self._on_picture)
 
     async def _on_picture(self, response: Response) -> Link:
         assert self._on_captcha is not None  # noqa: S101 - _picture() looked
@@ -227,8 +232,8 @@ class PasswordLogin(Login):
 
     def _proof(self, code: str) -> Link:
         proof = password_hash(self._password, self._salt, code)
-        form = forms.LoginForm(self.account, proof, code)
-        return Next(webqq3.LOGIN.request(self._endpoints, form), self._on_login)
+        form = forms.LoginForm(self._account, proof, code)
+        return Next(self._connection.request(webqq3.LOGIN, form), self._on_login)
 
     def _on_login(self, response: Response) -> Link:
         reply = webqq3.LOGIN.parse(_body(response, "login"))
@@ -236,7 +241,7 @@ class PasswordLogin(Login):
             return self.first()
         if reply.result is not LoginResult.OK:
             raise self._refusal(reply)
-        self.nick = reply.nick
+        self._nick = reply.nick
         if reply.url:
             return Next(str(reply.url), self._on_signature)
         return self._open_session()
@@ -260,28 +265,26 @@ class QRLogin(Login):
 
     Args:
         account: QQ number that has to scan the code; 0 for any.
-        endpoints: the server.
+        connection: to the server.
         on_qr: shows the QR code's picture; called again with a new one when it has expired.
         options: see `Login`.
 
     Example:
-        >>> login = QRLogin(0, Endpoints.at(url), on_qr=show, clientid=1, cookies=jar, then=print)
+        >>> connection = Connection(Endpoints.at(url), SMARTQQ, clientid=1)
+        >>> login = QRLogin(0, connection, on_qr=show, cookies=jar, then=print)
         >>> stream.add_request(*login.first())
     """
-
-    dialect = SMARTQQ
 
     def __init__(
         self,
         account: int,
-        endpoints: Endpoints,
+        connection: Connection,
         *,
         on_qr: OnQR | None = None,
-        clientid: int,
         cookies: CookieJar,
-        then: Callable[[Session, Secret], Link],
+        then: Callable[[LoggedIn], Link],
     ) -> None:
-        super().__init__(account, endpoints, clientid=clientid, cookies=cookies, then=then)
+        super().__init__(account, connection, cookies=cookies, then=then)
         self._on_qr = on_qr
         self._began = time.monotonic()
         self._state = QRState.WAITING
@@ -293,7 +296,7 @@ class QRLogin(Login):
         """The first link of a login from the beginning."""
         self._is_by_cookies = False
         form = forms.LoginPageForm(t="20131024001")
-        return Next(smartqq.LOGIN_PAGE.request(self._endpoints, form), self._on_page)
+        return Next(self._connection.request(smartqq.LOGIN_PAGE, form), self._on_page)
 
     def again(self, psessionid: Secret, *, resumes: bool = False) -> Next:
         """See `Login.again`; getvfwebqq comes first here."""
@@ -311,7 +314,7 @@ class QRLogin(Login):
                 "function that shows a picture"
             )
         form = forms.QRCodeForm(_random())
-        return Next(smartqq.QR_CODE.request(self._endpoints, form), self._on_code)
+        return Next(self._connection.request(smartqq.QR_CODE, form), self._on_code)
 
     async def _on_code(self, response: Response) -> Link:
         assert self._on_qr is not None  # noqa: S101 - _new_code() looked
@@ -325,7 +328,7 @@ class QRLogin(Login):
         qrsig = self._cookies.get("qrsig", "") or ""
         milliseconds = int((time.monotonic() - self._began) * 1000)
         form = forms.QRStateForm(hash33(qrsig), f"0-0-{milliseconds}")
-        request = smartqq.QR_STATE.request(self._endpoints, form)
+        request = self._connection.request(smartqq.QR_STATE, form)
         return Next(request, self._on_state, QR_SECONDS, self._on_no_state)
 
     def _on_no_state(self, error: Exception) -> Link:
@@ -347,7 +350,7 @@ class QRLogin(Login):
             if reply.qr_state is not state:
                 logger.info("the QR code was scanned; it is to be confirmed now")
             return self._look()
-        self.nick = reply.nick
+        self._nick = reply.nick
         self._check_account()
         # Where it redirects to is a page for browsers; the cookies come with the redirect.
         return Next(Request(str(reply.url), follow_redirects=False), self._on_signature)
@@ -355,19 +358,19 @@ class QRLogin(Login):
     def _check_account(self) -> None:
         found = (self._cookies.get("uin", "") or "").lstrip("o")
         scanned_by = int(found) if found.isdecimal() else 0
-        if self.account and scanned_by not in (0, self.account):
+        if self._account and scanned_by not in (0, self._account):
             raise LoginError(
-                f"the QR code was confirmed by {scanned_by}, not by {self.account}: sign in as "
-                f"{self.account} where you scan it"
+                f"the QR code was confirmed by {scanned_by}, not by {self._account}: sign in as "
+                f"{self._account} where you scan it"
             )
-        self.account = self.account or scanned_by
+        self._account = self._account or scanned_by
 
     def _on_signature(self, _response: Response) -> Link:
         return self._ask_vfwebqq(_NEW)
 
     def _ask_vfwebqq(self, psessionid: Secret) -> Next:
-        form = forms.VfwebqqForm(self._ptwebqq, self._clientid, int(time.time() * 1000))
-        request = Request.of(smartqq.VFWEBQQ.request(self._endpoints, form))
+        form = forms.VfwebqqForm(self._ptwebqq, self._connection.clientid, int(time.time() * 1000))
+        request = self._connection.request(smartqq.VFWEBQQ, form)
         limited = request.replace(request_timeout=VFWEBQQ_TIMEOUT)
         return Next(limited, lambda response: self._on_vfwebqq(response, psessionid))
 
@@ -378,13 +381,13 @@ class QRLogin(Login):
 
     def _on_login2(self, response: Response) -> Link:
         session = smartqq.LOGIN2.parse(_body(response, "login2"))
-        self.account = self.account or session.uin
+        self._account = self._account or session.uin
         # login2 gives another vfwebqq, which the s host does not take.
         session = replace(session, vfwebqq=self._vfwebqq)
-        form = forms.OnlineForm(self._clientid, session.psessionid, session.vfwebqq)
+        form = forms.OnlineForm(self._connection.clientid, session.psessionid, session.vfwebqq)
         # Without it the server answered poll2 with 103 (qqbot 2017).
-        request = smartqq.ONLINE.request(self._endpoints, form)
-        return Next(request, lambda _: self._then(session, self._ptwebqq))
+        request = self._connection.request(smartqq.ONLINE, form)
+        return Next(request, lambda _: self._finish(session))
 
 
 def resuming(request: Request) -> Request:

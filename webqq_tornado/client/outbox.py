@@ -7,33 +7,28 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Protocol
-from urllib.request import Request as Call
 
 from ..engine.chain import Chain
 from ..engine.errors import StreamError, TimeoutError
-from ..engine.links import Errback, Link, Next
+from ..engine.links import Link, Next
 from ..engine.request import Request
 from ..engine.response import Response
 from ..protocol import forms
-from ..protocol.codes import Action
 from ..protocol.content import MAX_BYTES, split_text
 from ..protocol.delivery import IDEMPOTENCY_KEY, idempotency_key
-from ..protocol.dialect import Dialect
-from ..protocol.endpoints import Endpoints
 from ..protocol.errors import ProtocolError, RefusedError
 from ..protocol.models.content import Content, Part
 from ..protocol.models.events import SendReply
-from ..protocol.models.login import Secret, Session
+from ..protocol.models.login import Secret
 from ..protocol.models.people import Discussion, Group
 from ..retry import retry_after
 from .address import Address, Kind
 from .contacts import Contact, Stranger, name_of
-from .directory import LOST, Directory
+from .context import ClientContext, Loss, Recovery
+from .directory import LOST, Directory, recovery_of
 from .history import Entry
 from .message_tokens import MessageTokens
 from .receipt import Receipt, SendError
-from .records import Records
 from .store import OutgoingMessage
 
 __all__ = ["Outbox", "PendingMessage", "in_pieces"]
@@ -87,49 +82,30 @@ class PendingMessage:
             self.receipt.set_result(outcome)
 
 
-class Sender(Protocol):
-    """The part of a client that its outbox uses."""
-
-    account: int
-    nick: str
-    endpoints: Endpoints
-    dialect: Dialect
-    session: Session | None
-    records: Records
-    directory: Directory
-    signatures: MessageTokens
-
-    @property
-    def is_online(self) -> bool:
-        """True while messages can be delivered."""
-
-    def add_chain(self, first: Next, name: str, errback: Errback | None = None) -> Chain:
-        """Start a chain in the account's name."""
-
-    def lose_session(self, reason: str, *, relink: bool = False) -> None:
-        """The server does not know the session any more."""
-
-    def lose_connection(self, reason: str) -> None:
-        """The server cannot be reached."""
-
-    def check_poll(self) -> None:
-        """The server could not be reached for a while."""
-
-
 class Outbox:
     """The messages to one contact.
 
     Args:
-        client: sends them.
-        address: to whom.
+        context: of the client.
+        directory: knows the contact's number.
+        tokens: signs messages to strangers.
+        address: of the contact.
 
     Attributes:
         address: as above, as of the session in which it was found last.
         contact: in the present session; None as long as it was not found there.
     """
 
-    def __init__(self, client: Sender, address: Address) -> None:
-        self._client = client
+    def __init__(
+        self,
+        context: ClientContext,
+        directory: Directory,
+        tokens: MessageTokens,
+        address: Address,
+    ) -> None:
+        self._context = context
+        self._directory = directory
+        self._tokens = tokens
         self.address = address
         self.contact: Contact | None = None
         self._waiting: deque[PendingMessage] = deque()
@@ -167,23 +143,23 @@ class Outbox:
     def move(self, address: Address, contact: Contact) -> None:
         """The contact was found in the present session."""
         self.address, self.contact = address, contact
-        records = self._client.records
+        records = self._context.records
         for slip in [slip for slip in self._waiting if not records.is_waiting(slip.letter)]:
             self._waiting.remove(slip)  # another process with the same store has sent it
             slip.resolve(Receipt(contact, slip.pieces, time.time()))
 
     def resume(self) -> None:
         """Go on sending, if there is a session and something to send."""
-        if self._client.is_online and self._chain is None and self._waiting and self.contact:
+        if self._context.is_online and self._chain is None and self._waiting and self.contact:
             link = self._next_link()
             if isinstance(link, Next):
                 name = f"send to {name_of(self.contact)}"
-                self._chain = self._client.add_chain(link, name, self._on_error)
+                self._chain = self._context.add_chain(link, name, self._on_error)
 
     def pause(self) -> None:
         """The session is gone: what is under way is sent again in the next one."""
         if self.contact is not None:  # its number may have been looked up meanwhile
-            self.address = self._client.directory.address_of(self.contact) or self.address
+            self.address = self._directory.address_of(self.contact) or self.address
         self.contact, self._had_trouble = None, False
         chain, self._chain = self._chain, None
         if chain is not None:
@@ -192,7 +168,7 @@ class Outbox:
     def fail(self, reason: str) -> None:
         """Nothing of it will ever be sent."""
         for letter in self.letters:
-            self._client.records.drop(letter)
+            self._context.records.drop(letter)
         self.abandon(f"not sent to {self.address.name}: {reason}")
 
     def abandon(self, message: str) -> None:
@@ -209,8 +185,8 @@ class Outbox:
             self._chain = None
             return None
         contact = self.contact
-        directory = self._client.directory
-        if self._client.records.is_kept and not directory.is_asked(contact):
+        directory = self._directory
+        if self._context.records.is_kept and not directory.is_asked(contact):
             # By its number it is found in a later session, whatever its name is then.
             link = directory.ask(contact, lambda _number: self._letter_link(contact), delay)
             return self._limited(link)
@@ -231,36 +207,36 @@ class Outbox:
         def sign(signature: Secret) -> Link:
             return self._send(self._session_request(contact, signature), delay)
 
-        return self._limited(self._client.signatures.ask(contact, sign))
+        return self._limited(self._tokens.get(contact, sign))
 
-    def _send(self, call: Call, delay: float) -> Link:
-        request, letter = Request.of(call), self._waiting[0].letter
+    def _send(self, request: Request, delay: float) -> Link:
+        letter = self._waiting[0].letter
         key = idempotency_key(letter.clientid, letter.message_id)
         request = request.replace(headers=(*request.header_pairs, (IDEMPOTENCY_KEY, key)))
         return self._limited(Next(request, self._on_reply, max(delay, self._pause_before())))
 
-    def _request(self, contact: Contact) -> Call:
-        client, rest = self._client, self._message()
+    def _request(self, contact: Contact) -> Request:
+        connection, rest = self._context.connection, self._message()
+        dialect = connection.dialect
         if isinstance(contact, Group):
-            form = forms.GroupSendForm(contact.gid, *rest)
-            return client.dialect.send_group.request(client.endpoints, form)
+            to_group = forms.GroupSendForm(contact.gid, *rest)
+            return connection.request(dialect.send_group, to_group)
         if isinstance(contact, Discussion):
             to_discussion = forms.DiscussionSendForm(contact.did, *rest)
-            return client.dialect.send_discussion.request(client.endpoints, to_discussion)
-        to_friend = forms.SendForm(contact.uin, *rest)
-        return client.dialect.send_friend.request(client.endpoints, to_friend)
+            return connection.request(dialect.send_discussion, to_discussion)
+        return connection.request(dialect.send_friend, forms.SendForm(contact.uin, *rest))
 
-    def _session_request(self, stranger: Stranger, signature: Secret) -> Call:
+    def _session_request(self, stranger: Stranger, signature: Secret) -> Request:
         content, message_id, clientid, psessionid = self._message()
         form = forms.SessionSendForm(
             *(stranger.uin, signature, content, stranger.service_type),
             *(message_id, clientid, psessionid),
         )
-        return self._client.dialect.send_session.request(self._client.endpoints, form)
+        connection = self._context.connection
+        return connection.request(connection.dialect.send_session, form)
 
     def _message(self) -> tuple[Content, int, int, Secret]:
-        session, letter = self._client.session, self._waiting[0].letter
-        assert session is not None  # noqa: S101 - its end cancels the chain
+        letter, session = self._waiting[0].letter, self._context.connection.open_session
         return letter.content, letter.message_id, letter.clientid, session.psessionid
 
     def _pause_before(self) -> float:
@@ -274,7 +250,8 @@ class Outbox:
         asked = retry_after(response, time.time())
         if response.status in _NOT_NOW and asked and self._may_wait():
             return self._next_link(min(asked, LONGEST_PAUSE))
-        reply = self._client.dialect.send_friend.parse(response.body)  # the same answer for all
+        # The answer is the same for friends, groups, discussions and strangers.
+        reply = self._context.connection.dialect.send_friend.parse(response.body)
         if reply.is_accepted:
             self._deliver()
             return self._next_link()
@@ -283,7 +260,7 @@ class Outbox:
             self._lose(reply, why)
             return None
         if isinstance(self.contact, Stranger):
-            self._client.signatures.forget(self.contact)
+            self._tokens.forget(self.contact)
         return self._again(why)
 
     def _may_wait(self) -> bool:
@@ -297,14 +274,14 @@ class Outbox:
         slip = self._waiting.popleft()
         letter = slip.letter
         self._last_time, self._last_text = time.monotonic(), letter.content.text
-        client, had_trouble, self._had_trouble = self._client, self._had_trouble, False
+        context, had_trouble, self._had_trouble = self._context, self._had_trouble, False
         if had_trouble:
-            client.check_poll()
-        client.records.sent(
+            context.report_reachable()
+        context.records.sent(
             letter,
             Entry(
-                *(0, client.account, self.address.kind, self.address.number, self.address.name),
-                *(client.nick, client.account, True, time.time(), letter.content),
+                *(0, context.account, self.address.kind, self.address.number, self.address.name),
+                *(context.nick, context.account, True, time.time(), letter.content),
             ),
         )
         if letter.content is slip.pieces[-1] and self.contact is not None:
@@ -314,17 +291,15 @@ class Outbox:
         """Log in again after a refusal; a message that is refused in every session fails."""
         self._chain = None
         self._count(why)
-        self._client.lose_session(
-            f"sending was refused with retcode {reply.retcode}",
-            relink=reply.action is Action.RELINK,
-        )
+        reason = f"sending was refused with retcode {reply.retcode}"
+        self._context.report_loss(Loss(reason, recovery_of(reply.action)))
 
     def _on_error(self, error: Exception) -> Link:
         """Errback of the chain: no answer, or none with sense."""
         if isinstance(error, RefusedError):  # asking for a number, or for a signature
             if error.action in LOST:
                 self._chain = None
-                self._client.lose_session(str(error), relink=error.action is Action.RELINK)
+                self._context.report_loss(Loss(str(error), recovery_of(error.action)))
                 return None
             return self._again(str(error))
         if not isinstance(error, (StreamError, ProtocolError)):
@@ -337,10 +312,8 @@ class Outbox:
         slip.tries, slip.logins = 0, slip.logins + 1
         self._chain = None
         why = f"sending does not work: {error}"
-        if isinstance(error, StreamError):
-            self._client.lose_connection(why)
-        else:
-            self._client.lose_session(why)
+        is_away = isinstance(error, StreamError)
+        self._context.report_loss(Loss(why, Recovery.RECONNECT if is_away else Recovery.LOG_IN))
         return None
 
     def _again(self, why: str, pause: float | None = None) -> Link:
@@ -354,7 +327,7 @@ class Outbox:
         if slip.tries <= RESENDS:
             return True
         while self._waiting and self._waiting[0].receipt is slip.receipt:
-            self._client.records.drop(self._waiting.popleft().letter)
+            self._context.records.drop(self._waiting.popleft().letter)
         slip.resolve(SendError(f"not sent to {self.address.name}: {why}"))
         return False
 

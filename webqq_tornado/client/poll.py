@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
 
 from ..engine.errors import StreamError, TimeoutError
 from ..engine.links import Link, Next
@@ -21,15 +20,18 @@ from ..engine.response import Response
 from ..protocol import forms
 from ..protocol.codes import Action, meaning_of
 from ..protocol.delivery import LAST_EVENT_ID
-from ..protocol.dialect import SMARTQQ, Dialect
-from ..protocol.endpoints import Endpoints
+from ..protocol.dialect import SMARTQQ
 from ..protocol.errors import ProtocolError, RefusedError
 from ..protocol.models.events import Event, Kicked, PollReply
-from ..protocol.models.login import Secret, Session
-from .contacts import Contacts
+from ..protocol.models.login import Secret
+from .contacts import Contacts, Message
 from .contacts_fetch import ContactsFetch
+from .context import ClientContext, Loss, Recovery
+from .directory import Directory, recovery_of
+from .inbox import Inbox
 from .login import resuming, was_kicked
 from .poll_receipts import Received
+from .session import SessionKeeper
 
 __all__ = ["Poll"]
 
@@ -53,57 +55,35 @@ PAUSE, AT_ONCE = 1.0, 0.5
 MAX_PAUSES = 5
 
 
-class Poller(Protocol):
-    """The part of a client that the poll chain uses."""
-
-    name: str
-    endpoints: Endpoints
-    dialect: Dialect
-    ptwebqq: Secret
-    clientid: int
-    session: Session | None
-
-    def take(self, event: Event) -> None:
-        """Pass an event to the listeners."""
-
-    def is_from_stranger(self, event: Event) -> bool:
-        """Return True for an author who is not in the contacts, but may be after a fetch."""
-
-    def fetch(self, then: Callable[[Contacts], Link]) -> ContactsFetch:
-        """A fetch of the contacts in the open session."""
-
-    def know(self, contacts: Contacts) -> None:
-        """Replace the contacts."""
-
-    def stay_online(self) -> None:
-        """The session works."""
-
-    def renew_ptwebqq(self, ptwebqq: Secret) -> None:
-        """The server has changed that cookie."""
-
-    def lose_session(self, reason: str, *, relink: bool = False) -> None:
-        """The server does not know the session any more."""
-
-    def lose_connection(self, reason: str) -> None:
-        """The server cannot be reached."""
-
-
 class Poll:
     """The poll chain of one session.
 
     Args:
-        client: whose it is.
-        session: which is polled.
-        former: the last one's, which may have been of the same session.
+        context: of the client, with an open session, which is polled.
+        directory: gets the contacts when a message comes from somebody new.
+        inbox: knows who is new.
+        keeper: is told that the session works, and of a new cookie.
+        on_event: gets the events, one by one.
+        former: the last session's poll, which may have been of the same session.
 
     Example:
-        >>> poll = Poll(client, session)
-        >>> client.add_chain(poll.next_link(), "poll", poll.on_error)
+        >>> poll = Poll(context, directory, inbox, keeper=keeper, on_event=print)
+        >>> context.add_chain(poll.next_link(), "poll", poll.on_error)
     """
 
-    def __init__(self, client: Poller, session: Session, former: Poll | None = None) -> None:
-        self._client = client
-        self._session = session
+    def __init__(
+        self,
+        context: ClientContext,
+        directory: Directory,
+        inbox: Inbox,
+        *,
+        keeper: SessionKeeper,
+        on_event: Callable[[Event], object],
+        former: Poll | None = None,
+    ) -> None:
+        self._context, self._directory, self._inbox = context, directory, inbox
+        self._keeper, self._on_event = keeper, on_event
+        session = self._session = context.connection.open_session
         self._received = Received()
         if former is not None and former._session.psessionid == session.psessionid:
             self._received = former._received
@@ -111,15 +91,15 @@ class Poll:
         self._senseless = self._broken = 0
         self._was_checked = False
         self._events: tuple[Event, ...] = ()
-        self._delay = 0.0  # to the poll after the answer that is being taken in
+        self._delay = 0.0  # to the poll after the answer that is being processed
 
     def next_link(self, delay: float = 0) -> Next:
         """One more poll."""
-        client = self._client
+        connection = self._context.connection
         # WebQQ 3 did not say ptwebqq here.
-        ptwebqq = client.ptwebqq if client.dialect is SMARTQQ else Secret()
-        form = forms.PollForm(client.clientid, self._session.psessionid, ptwebqq)
-        request = Request.of(client.dialect.poll.request(client.endpoints, form))
+        ptwebqq = connection.ptwebqq if connection.dialect is SMARTQQ else Secret()
+        form = forms.PollForm(connection.clientid, self._session.psessionid, ptwebqq)
+        request = connection.request(connection.dialect.poll, form)
         return Next(_sent_once(request, self._received.last_id), self._on_poll, delay)
 
     def resume_link(self) -> Next:
@@ -137,7 +117,7 @@ class Poll:
             return self._take_up()  # nobody answered in time: not unusual for a poll
         self._broken += 1
         if self._broken > MAX_SENSELESS:
-            self._client.lose_connection(str(error))
+            self._context.report_loss(Loss(str(error), Recovery.RECONNECT))
             return None
         return self._take_up(PAUSE * (self._broken - 1))
 
@@ -146,7 +126,7 @@ class Poll:
             limit = MAX_TIMED_OUT if response.status in TIMED_OUT else MAX_SENSELESS
             return self._after_nonsense(f"HTTP status {response.status}", limit)
         try:
-            reply = self._client.dialect.poll.parse(response.body)
+            reply = self._context.connection.dialect.poll.parse(response.body)
         except ProtocolError as error:
             return self._after_nonsense(str(error))
         return self._after(reply, response.request_time < AT_ONCE)
@@ -160,48 +140,53 @@ class Poll:
         if action is Action.CHECK_ONLINE and not self._was_checked:
             return self._check_online(why)
         if action not in (Action.GO_ON, Action.ASK_AGAIN, Action.NEW_PTWEBQQ):
-            self._client.lose_session(why, relink=action is Action.RELINK)
+            self._context.report_loss(Loss(why, recovery_of(action)))
             return None
         self._senseless, self._was_checked = 0, False
-        self._client.stay_online()
+        self._keeper.reset_backoff()
         if action is Action.NEW_PTWEBQQ:
-            self._client.renew_ptwebqq(reply.ptwebqq)
+            self._keeper.renew_ptwebqq(reply.ptwebqq)
         if not reply.events:
             return self.next_link(PAUSE if is_quick else 0)
         self._events = self._received.new_of(reply.events)
         # One that repeats itself without end would be asked a thousand times a second.
         self._delay = PAUSE if is_quick and self._received.repeats > 1 else 0.0
-        if any(self._client.is_from_stranger(event) for event in self._events):
+        if any(self._is_from_stranger(event) for event in self._events):
             # A friend or group that is new: who it is comes first, the message then.
-            return self._client.fetch(self._introduce).first()
+            context = self._context
+            return ContactsFetch(context.connection, context.account, self._introduce).first()
         return self._deliver()
+
+    def _is_from_stranger(self, event: Event) -> bool:
+        return isinstance(event, Message) and self._inbox.is_from_stranger(event)
 
     def _check_online(self, why: str) -> Link:
         """Asking who is online brought some sessions back (qqbot 2017); once, else log in."""
-        client = self._client
+        connection, session = self._context.connection, self._session
         self._was_checked = True
-        form = forms.OnlineForm(client.clientid, self._session.psessionid, self._session.vfwebqq)
-        request = client.dialect.online.request(client.endpoints, form)
+        form = forms.OnlineForm(connection.clientid, session.psessionid, session.vfwebqq)
+        request = connection.request(connection.dialect.online, form)
         return Next(request, lambda response: self._on_online(response, why))
 
     def _on_online(self, response: Response, why: str) -> Link:
         try:
-            self._client.dialect.online.parse(response.body)
+            self._context.connection.dialect.online.parse(response.body)
         except ProtocolError:
-            self._client.lose_session(why)
+            self._context.report_loss(Loss(why))
             return None
         return self.next_link()
 
     def _introduce(self, contacts: Contacts) -> Link:
-        self._client.know(contacts)
+        self._directory.update(contacts)
         return self._deliver()
 
     def _deliver(self) -> Link:
         events, self._events = self._events, ()
         for event in events:
-            self._client.take(event)
+            self._on_event(event)
         self._received.note(events)
-        return self.next_link(self._delay) if self._client.session is self._session else None
+        is_open = self._context.connection.session is self._session
+        return self.next_link(self._delay) if is_open else None
 
     def _after_nonsense(
         self,
@@ -210,36 +195,37 @@ class Poll:
         then: Callable[[float], Next] | None = None,
     ) -> Link:
         self._senseless += 1
-        logger.debug("%s: poll: %s (%d in a row)", self._client.name, what, self._senseless)
+        logger.debug("%s: poll: %s (%d in a row)", self._context.name, what, self._senseless)
         if self._senseless < limit:
             return (then or self._take_up)(PAUSE * min(self._senseless, MAX_PAUSES))
-        self._client.lose_session(what)
+        self._context.report_loss(Loss(what))
         return None
 
     # -- after a poll without an answer -------------------------------------------------------
 
     def _take_up(self, delay: float = 0) -> Next:
-        client = self._client
-        form = forms.Login2Form(client.clientid, client.ptwebqq, self._session.psessionid)
-        request = Request.of(client.dialect.login2.request(client.endpoints, form))
+        connection, psessionid = self._context.connection, self._session.psessionid
+        form = forms.Login2Form(connection.clientid, connection.ptwebqq, psessionid)
+        request = connection.request(connection.dialect.login2, form)
         limited = resuming(request).replace(request_timeout=RESUME_TIMEOUT)
         return Next(limited, self._on_taken_up, delay, self._on_not_taken_up)
 
     def _on_taken_up(self, response: Response) -> Link:
-        session = self._client.dialect.login2.parse(response.body)
+        session = self._context.connection.dialect.login2.parse(response.body)
         if session.psessionid != self._session.psessionid:
-            self._client.lose_connection("the session was over when the server was there again")
+            reason = "the session was over when the server was there again"
+            self._context.report_loss(Loss(reason, Recovery.RECONNECT))
             return None
         self._received.expect_repeat()
         return self.next_link()
 
     def _on_not_taken_up(self, error: Exception) -> Link:
         if was_kicked(error):
-            self._client.take(Kicked(error.excerpt))
+            self._on_event(Kicked(error.excerpt))
         elif isinstance(error, RefusedError):
-            self._client.lose_session(str(error))
+            self._context.report_loss(Loss(str(error)))
         elif isinstance(error, (StreamError, ProtocolError)):
-            self._client.lose_connection(str(error))
+            self._context.report_loss(Loss(str(error), Recovery.RECONNECT))
         else:
             raise error
         return None

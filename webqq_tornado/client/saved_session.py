@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from ..engine.session import CookieJar
 from ..files import FileError, read_text, replaced_file
 from ..protocol.models.login import Secret
+from .store import Store
 
-__all__ = ["SavedSession"]
+__all__ = ["SavedSession", "SessionStorage", "cookies_of"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
-
 
 #: Exceptions for JSON that is damaged, or has other values than ours.
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
@@ -92,6 +92,57 @@ class SavedSession(NamedTuple):
         """Put its cookies into a jar."""
         for cookie in self.cookies:
             jar.set(**cookie)
+
+
+class SessionStorage:
+    """Place where a client keeps its session: a file, else the store, else none.
+
+    Args:
+        file: path, for a file that only its owner may read.
+        store: of the client.
+    """
+
+    def __init__(self, file: Path | None = None, store: Store | None = None) -> None:
+        self._file, self._store = file, store
+
+    def load(self, account: int) -> SavedSession | None:
+        """The session that was saved last; None if there is none that can be read.
+
+        Args:
+            account: QQ number; a file may hold the session of another one.
+        """
+        if self._file is not None:
+            return SavedSession.load(self._file)
+        text = self._store.load_session(account) if self._store is not None else None
+        return SavedSession.parse(text, f"the store, of {account},") if text else None
+
+    def save(self, session: SavedSession) -> None:
+        """Replace the session by a newer one.
+
+        Args:
+            session: the newer one.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._file is not None:
+            session.save(self._file)
+        elif self._store is not None:
+            self._store.save_session(session.account, session.text)
+
+    def delete(self, account: int) -> None:
+        """Delete the session.
+
+        Args:
+            account: QQ number.
+
+        Raises:
+            OSError: the file cannot be deleted.
+        """
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
+        elif self._store is not None:
+            self._store.forget_session(account)
 
 
 def _checked(values: Any) -> SavedSession:
