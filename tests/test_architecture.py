@@ -25,7 +25,7 @@ MODULES = {
 #: What each layer may import of ours, and of others.
 LAYERS = {
     "engine": (
-        {"engine", "files", "metrics"},
+        {"engine", "files", "journal", "metrics"},
         {"tornado", "pycurl", "certifi", "webencodings", "ada_url", "websockets", "parsel"},
     ),
     "httpclient": ({"engine"}, {"tornado"}),
@@ -39,6 +39,7 @@ LAYERS = {
     "protocol": ({"protocol"}, set()),
     "onebot": ({"onebot", "protocol"}, set()),
     "database": ({"files"}, set()),
+    "journal": ({"journal", "database", "files", "lazy", "lockfile"}, set()),
     "files": (set(), set()),
     "lockfile": ({"files"}, set()),
     "lazy": (set(), set()),
@@ -53,7 +54,7 @@ LAYERS = {
     ),
     "examples": ({*webqq_tornado.__all__, "flows", "auth", "retry", "bot"}, {"tornado"}),
     "flows": (
-        {"flows", "engine", "retry", "auth", "files", "lazy"},
+        {"flows", "engine", "retry", "auth", "files", "journal", "lazy"},
         {"tenacity", "pyarrow", "protego", "w3lib"},
     ),
     "server": (
@@ -63,7 +64,7 @@ LAYERS = {
     "cli": (
         {
             *("cli", "flows", "bot", "client", "server", "engine", "protocol"),
-            *("retry", "auth", "files", "lockfile", "dashboard"),
+            *("retry", "auth", "files", "lockfile", "dashboard", "journal"),
         },
         {
             *("click", "rich", "prompt_toolkit", "platformdirs", "tomli", "tomllib", "tornado"),
@@ -312,6 +313,7 @@ DOCUMENTED = (
         ".eventsource",
         ".har",
         ".httpclient",
+        ".journal",
         ".metrics",
         ".otel",
         ".dashboard",

@@ -533,6 +533,9 @@ def checked_link(link: Next, origin: object, base: str | None = None) -> Next:
         )
     if link.priority is not None and type(link.priority) is not int:
         raise _link_error(link, origin, f"its priority {link.priority!r} is not a whole number")
+    if link.key is not None and not isinstance(link.key, str):
+        why = f"its key is text, not {type(link.key).__name__}"
+        raise _link_error(link, origin, why)
     if not is_delay(link.delay):
         why = f"its delay {link.delay!r} is not a number of seconds, 0 or more"
         raise _link_error(link, origin, why)

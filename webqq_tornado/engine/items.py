@@ -1,11 +1,19 @@
-"""Items: what a flow finds, handed to a file or kept in a list."""
+"""Items: what a flow finds, handed to a file, kept in a list, or in the journal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .keeping import Keeper
+    from .runner import Runner
 
 __all__ = ["ItemEmitter"]
+
+#: Results that are read from the journal at once.
+_PAGE = 500
 
 
 class ItemEmitter:
@@ -13,28 +21,40 @@ class ItemEmitter:
 
     _takers: tuple[Callable[[Any], object], ...] = ()
     _emitted: list[Any] | None = None
+    _journal: Keeper | None = None
+    _arrived: asyncio.Event | None = None
+    _runner: Runner
 
     def emit(self, item: Any) -> None:
         """Hand on something that a reader has found.
 
         It goes to the functions of `take_items`, such as the file of `run -o items.csv`; without
-        one it is kept in `emitted`.
+        one it is kept in `emitted`. With a journal it is kept there, once the reader has returned:
+        see `items`, and the command `journal`.
 
         Args:
             item: a dict, a dataclass or a NamedTuple, where it goes to a file.
+
+        Raises:
+            TypeError: with a journal, it is no value that can be kept.
 
         Example:
             >>> def read(self, response):
             ...     self.emit({"url": response.url, "size": len(response.body)})
         """
+        if self._journal is not None:
+            self._journal.emit(item)
+            return
         for take in self._takers:
             take(item)
         if not self._takers:
             self.emitted.append(item)
+            if self._arrived is not None:
+                self._arrived.set()
 
     @property
     def emitted(self) -> list[Any]:
-        """The items that nobody has taken."""
+        """The items that nobody has taken; with a journal they are there, and this is empty."""
         if self._emitted is None:
             self._emitted = []
         return self._emitted
@@ -42,12 +62,70 @@ class ItemEmitter:
     def take_items(self, take: Callable[[Any], object]) -> None:
         """Have items handed to a function instead of keeping them; may be called more than once.
 
+        With a journal it gets them when they are in there, and they stay in there.
+
         Args:
-            take: gets each item as it is emitted. What it raises, the reader that emits raises.
+            take: gets each item as it is emitted. What it raises, the reader that emits raises;
+                with a journal it is logged.
 
         Example:
             >>> with ItemFile("pages.csv") as file:
             ...     flow.take_items(file.write)
             ...     flow.run(strict=True)
         """
+        if self._journal is not None:
+            self._journal.takers.append(take)
         self._takers = (*self._takers, take)
+
+    async def items(self) -> AsyncIterator[Any]:
+        """Iterate over what readers emit, as it comes, until all chains have ended.
+
+        With a journal these are results that are in the file, also those of earlier runs; each is
+        deleted there when the next one is asked for. So a crash may hand out one of them again.
+
+        Raises:
+            JournalError: the journal cannot be written.
+
+        Example:
+            >>> async with Crawl(journal="crawl.db") as crawl:
+            ...     crawl.launch()
+            ...     async for item in crawl.items():
+            ...         print(item)
+        """
+        arrived = self._arrived = asyncio.Event()
+        listeners = [self._runner.idle_listeners]
+        if self._journal is not None:
+            self._journal.resume()
+            listeners.append(self._journal.result_listeners)
+        for each in listeners:
+            each.append(arrived.set)
+        try:
+            while True:
+                arrived.clear()
+                source = self._from_list() if self._journal is None else self._from_journal()
+                for item in source:
+                    yield item
+                if not arrived.is_set():
+                    if not self._runner.chains:
+                        break
+                    await arrived.wait()
+        finally:
+            self._arrived = None
+            for each in listeners:
+                each.remove(arrived.set)
+        if self._journal is not None and self._journal.error is not None:
+            raise self._journal.error
+
+    def _from_list(self) -> Any:
+        while self.emitted:
+            yield self.emitted.pop(0)
+
+    def _from_journal(self) -> Any:
+        keeper = self._journal
+        while keeper is not None and keeper.error is None:
+            results = keeper.results(_PAGE)
+            if not results:
+                return
+            for number, item in results:
+                yield item
+                keeper.forget_results(number)

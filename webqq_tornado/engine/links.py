@@ -152,7 +152,9 @@ class Next(NamedTuple):
         name: for the chain that it becomes when it is one of several.
         priority: links that wait for their turn go by it, higher first; by default the chain's.
         data: goes to the reader as keyword arguments, and to the errback. Values that JSON has,
-            where links are to be kept in a file.
+            where the stream has a journal.
+        key: a link whose key was followed before is dropped, and a chain that it was to carry on
+            ends. With a journal keys last; else as long as the stream.
 
     Example:
         >>> def read(response, page):
@@ -168,6 +170,7 @@ class Next(NamedTuple):
     name: str | None = None
     priority: int | None = None
     data: Mapping[str, Any] | None = None
+    key: str | None = None
 
     def __repr__(self) -> str:
         return f"<Next {shown(self.request)} to {shown(self.readback)} in {self.delay!r} s>"

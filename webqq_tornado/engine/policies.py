@@ -203,6 +203,12 @@ class Policies:
         for on_start in tuple(self._on_starts.values()):
             on_start(chain)
 
+    def restore(self, chain: Chain, step: int, tries: int) -> None:
+        """Go on counting the tries of a link that an earlier process has begun."""
+        link = self.links[chain] = LinkState()
+        link.reset(step, self._time())
+        link.tries = tries
+
     # -- before a request is sent ---------------------------------------------------------------
 
     def before(self, chain: Chain) -> Before:

@@ -3,7 +3,7 @@
 The way of a link: `start_link` gives a chain its next link, `send_request` has the scheduler say
 whether it may go, `start_transfer` asks the policies and hands the request to the transport,
 `_on_result` gets what came of it, `_read` runs the reader, and `follow` looks at what that
-returned: back to `start_link`, to `_branch` if these are several, or to `end_chain`.
+returned: back to `start_link`, to `branch` if these are several, or to `end_chain`.
 
 The helpers (`scheduler`, `policies`, `renewal`, `redirects`, `fanout`) say what shall happen. What
 is done to the transport, to chains and to timers is done here. Some facts that shape this:
@@ -52,7 +52,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tornado.ioloop import IOLoop
 
@@ -66,6 +66,7 @@ from .errors import (
 )
 from .eventloop import asyncio_loop_of
 from .hooks import Breaker, Hooks, Retry
+from .keys import Keys
 from .lifecycle import Failures
 from .limits import Limits
 from .links import Errback, Gather, Link, Next, accepted
@@ -97,6 +98,9 @@ from .transport.replay import ReplayTransport
 from .transport.transfer import Outcome
 from .waiting import close_unstarted, make_task, stop_task, wait, wake
 from .websocket.closing import ClosingSockets
+
+if TYPE_CHECKING:
+    from .keeping import Keeper
 
 __all__ = ["Runner"]
 
@@ -185,6 +189,9 @@ class Runner:
         self.requests = self.responses = self.errors = self.retries = self.received = 0
         self.idle_listeners: list[Callable[[], None]] = []
         self.failure_listeners: list[Callable[[Chain, BaseException], None]] = []
+        #: Of a stream with a journal; what follows is sent, timed and told when that has it.
+        self._journal: Keeper | None = None
+        self._keys = Keys()
 
     def use_policies(self) -> Policies:
         """Some links have retries or credentials, or somebody looks on."""
@@ -193,16 +200,25 @@ class Runner:
             self._policies = Policies(self._breaker, hook, self.time)
         return self._policies
 
-    def close(self) -> None:
-        """End all chains; whoever awaits one gets `ClosedError`."""
+    def use_journal(self, journal: Keeper) -> None:
+        """Keep the chains that are begun from now on."""
+        self._journal = journal
+
+    def close(self, error: Exception | None = None) -> None:
+        """End all chains; whoever awaits one gets the error, by default `ClosedError`."""
         self._is_closed = True
         self._scheduler.close()
         self._update_timer()
         # A copy, as it shrinks. Those below another chain are ended with that.
         for chain in tuple(self.chains):
             if chain.parent is None:
-                self.end_chain(chain, State.CANCELLED, ClosedError("the stream was closed"))
+                closed = error or ClosedError("the stream was closed")
+                self.end_chain(chain, State.CANCELLED, closed)
         self._closing_sockets.cut_short()
+
+    def chain_of_key(self, key: str) -> Chain | None:
+        """The chain that has a key, where there is no journal."""
+        return self._keys.chain_of(key)
 
     def close_session(self, session: Session) -> None:
         """End the chains of a session; whoever awaits one gets `ClosedError`."""
@@ -353,7 +369,17 @@ class Runner:
 
     def start_link(self, chain: Chain, link: Next) -> None:
         """Give the chain its next link. The link is checked, its request a `Request`."""
-        request, readback, delay, errback, session, _, priority, data = link
+        row = None
+        if self._journal is not None:
+            prepared, row = self._journal.prepare(chain, link)
+            if prepared is None:  # its key was followed
+                self.end_chain(chain, State.DONE)
+                return
+            link = prepared
+        elif link.key is not None and not self._keys.take(link.key, chain):
+            self.end_chain(chain, State.DONE)
+            return
+        request, readback, delay, errback, session, _, priority, data, _ = link
         chain._readback, chain._data = readback, data
         if data and readback is not None:
             chain._readback = functools.partial(readback, **data)
@@ -368,7 +394,9 @@ class Runner:
             chain._priority = priority
         chain._is_failing = False
         chain.steps += 1
-        if not delay:
+        if row is not None and self._journal is not None:
+            self._journal.hold(chain, row, delay)
+        elif not delay:
             self.send_request(chain)
         else:
             self.delay_request(chain, delay)
@@ -509,6 +537,17 @@ class Runner:
         if self._policies is not None:
             self._policies.after_handshake(chain, response)
 
+    def read_message(self, chain: Chain, readback: Any, message: object) -> Any:
+        """Call the reader of a WebSocket's message."""
+        if self._journal is None:
+            return readback(message)
+        return self._journal.read(chain, readback, message)
+
+    def after_message(self, chain: Chain) -> None:
+        """Note that it has returned, and that the link goes on."""
+        if self._journal is not None:
+            self._journal.after_message(chain)
+
     def leave_socket(self, chain: Chain) -> None:
         """The chain's WebSocket is closed."""
         if chain._socket is not None:
@@ -574,6 +613,8 @@ class Runner:
         if step is not READ:
             self._do_after(chain, step)
             return True
+        if self._journal is not None:
+            self._journal.note_cookies(chain)  # a redirect may set some
         try:
             chain._hop = next_hop(chain, response, self._defaults)
         except StreamError as error:
@@ -584,19 +625,20 @@ class Runner:
             self.send_request(chain)
         return True
 
-    def _read(self, chain: Chain, response: Response) -> None:
+    def _read(self, chain: Chain, response: Response) -> None:  # noqa: PLR0912 - a short way
         """Run the reader, and follow what it returns."""
         if chain._hop is not None:
             chain._redirects.finish(response, chain._request)
             chain._hop = chain._redirects = None  # should it be sent again, it is from its start
         chain.state = State.READING
         readback = chain._readback
+        read = readback if self._journal is None else self._journal.reader(chain, response)
         try:
             if self._hears_responses:
                 self._hooks.on_response(response)
                 if chain.state is not State.READING:  # the hook has ended it
                     return
-            result = None if readback is None else readback(response)
+            result = None if read is None else read(response)
         except Exception as error:
             chain.response = response
             self.fail_link(chain, error, response.url)
@@ -610,7 +652,10 @@ class Runner:
             # What nearly all readers return, by the shortest way to the same end. Not a subclass of
             # tuple: a `Next` may say more.
             request, next_readback = result
-            if callable(next_readback):
+            if self._journal is not None:
+                if self._journal.moves_on(chain, request, next_readback):
+                    return
+            elif callable(next_readback):
                 if chain._transfer is not None:
                     self.drop_transfer(chain)
                 defaults = chain.session.defaults
@@ -658,7 +703,7 @@ class Runner:
                 self.drop_transfer(chain)
                 chain = self._merge_upwards(chain)
                 chain.response, link.base = response, base
-                self._branch(chain, link)
+                self.branch(chain, link)
             else:
                 chain._awaited = link
                 self.start_task(chain, self._await_reader(chain, link, origin, response, base))
@@ -678,6 +723,8 @@ class Runner:
 
     def interrupt(self, chain: Chain, error: BaseException) -> None:
         """KeyboardInterrupt and the like end the chain and go on their way."""
+        if self._journal is not None:
+            self._journal.spare(chain)
         self.end_chain(chain, State.CANCELLED, None if _is_cancelled(error) else error)
         if not _is_cancelled(error):
             raise error
@@ -701,7 +748,10 @@ class Runner:
         """
         chain.state = State.READING
         try:
-            result = function(*arguments)
+            if self._journal is not None:
+                result = self._journal.read(chain, function, *arguments)
+            else:
+                result = function(*arguments)
         except Exception as error:
             self.count_chain(chain)  # `begin` itself may have failed
             self.end_chain(chain, State.FAILED, error)
@@ -717,7 +767,10 @@ class Runner:
         chain.state = State.READING
         chain._is_failing = False
         try:
-            result = function(*arguments)
+            if self._journal is not None:
+                result = self._journal.read(chain, function, *arguments)
+            else:
+                result = function(*arguments)
         except Exception as error:
             self.fail_link(chain, error, _base_of(chain, chain.response))
             return
@@ -740,7 +793,7 @@ class Runner:
             link = await result
         except asyncio.CancelledError:
             # Of the task: by whoever else has it, or by us as the chain has ended.
-            self.cancel(chain)
+            self.cancel_with_task(chain)
             raise
         except Exception as error:
             chain._task = None
@@ -797,11 +850,16 @@ class Runner:
             self.fail_link(chain, error)
 
     def _send_again(self, chain: Chain, step: Again) -> None:
+        tries = 0
         if step.attempt is not None:  # else it is no retry: others have renewed its credentials
             self.retries += 1
             chain.retries += 1
+            tries = step.attempt.number
             self._hooks.on_retry(step.attempt)
-        if not chain.done:
+        if chain.done:
+            return
+        is_kept = tries and self._journal is not None
+        if not is_kept or not self._journal.retry_later(chain, step.delay, tries):  # type: ignore[union-attr]
             self.delay_request(chain, step.delay)
 
     def _wait_for(self, chain: Chain, renewal: Renewal) -> None:
@@ -859,10 +917,12 @@ class Runner:
 
     # -- several links --------------------------------------------------------------------------
 
-    def _branch(self, chain: Chain, below: Branches) -> None:
+    def branch(self, chain: Chain, below: Branches) -> None:
         """Make the chain as many as its source has links."""
         chain.state = State.WAITING
         chain._branches = below
+        if self._journal is not None and self._journal.takes_source(chain, below):
+            return
         source = below.source
         if isinstance(source, AsyncIterator):
             self.start_task(chain, self._feed_async(chain, below, source))
@@ -873,20 +933,20 @@ class Runner:
                 self.count_chain(chain)
                 self.start_link(chain, link)
             elif not chain.done:
-                self._feed(chain, below)
+                self.feed(chain, below)
 
-    def _feed(self, chain: Chain, below: Branches) -> None:
+    def feed(self, chain: Chain, below: Branches) -> None:
         """Begin links of the chain's source, as long as there is room."""
         for _ in range(fanout.TAKEN_AT_ONCE):
             if chain._branches is not below or not isinstance(below.source, Iterator):
                 return  # it has ended, or gone on
             # Asked for each link: the one before may have taken the last place.
             if not self._scheduler.has_room(chain):
-                self._waiting[chain] = functools.partial(self._feed, chain, below)
+                self._waiting[chain] = functools.partial(self.feed, chain, below)
                 return
             self._feed_one(chain, below, below.source)
         # More than that in one turn, and other callbacks of the loop would wait.
-        self.call_soon(self._feed, chain, below)
+        self.call_soon(self.feed, chain, below)
 
     def _feed_one(self, chain: Chain, below: Branches, source: Iterator[object]) -> None:
         try:
@@ -932,7 +992,12 @@ class Runner:
 
     def _begin_branch(self, parent: Chain, below: Branches, item: object) -> None:
         link = fanout.branch_link(below, item)
-        self.start_link(self._new_branch(parent, below, link.name), link)
+        branch = self._new_branch(parent, below, link.name)
+        try:
+            self.start_link(branch, link)
+        except Exception:  # something of it cannot be kept
+            self.end_chain(branch, State.CANCELLED)
+            raise
 
     def _new_branch(self, parent: Chain, below: Branches, name: str | None) -> Chain:
         below.count += 1
@@ -1050,6 +1115,8 @@ class Runner:
         parent = fanout.hand_over(branch)
         if self._policies is not None:
             self._policies.release(branch)
+        if self._journal is not None:
+            self._journal.merge(branch, parent)
         self.chains.discard(branch)
         if not parent._number:  # it is counted in its place
             parent._number = branch._number
@@ -1072,6 +1139,8 @@ class Runner:
             base: what a relative URL in their answer is relative to, if not to the request.
         """
         cut_callers(error)
+        if self._journal is not None:
+            self._journal.take_back(chain)
         if chain._is_failing:  # the errback's answer has failed: it is not asked again
             self.end_chain(chain, State.FAILED, error)
         elif not chain.done and not (isinstance(error, LoggedOut) and self._is_sent_again(chain)):
@@ -1115,6 +1184,12 @@ class Runner:
         self.end_chain(chain, State.CANCELLED)
         return True
 
+    def cancel_with_task(self, chain: Chain) -> None:
+        """End the chain whose task was cancelled; in the next run it goes on."""
+        if self._journal is not None and not chain.done:
+            self._journal.spare(chain)
+        self.cancel(chain)
+
     def end_chain(self, chain: Chain, state: State, error: BaseException | None = None) -> None:
         """The chain has ended, and with it those below: take back what they hold, tell who waits.
 
@@ -1146,11 +1221,16 @@ class Runner:
             self._release(one)
             self._discount(one)
             # Last: whoever awaits it finds all numbers right.
-            one._wake_waiters()
+            if self._journal is None or not self._journal.ended(one):
+                one._wake_waiters()
         self._on_branch_ended(chain)
-        if not self.chains:
-            for listener in tuple(self.idle_listeners):
-                listener()
+        if not self.chains and not (self._journal is not None and self._journal.defers_idle):
+            self.tell_idle()
+
+    def tell_idle(self) -> None:
+        """Tell who listens that the last chain has ended."""
+        for listener in tuple(self.idle_listeners):
+            listener()
 
     def _tell_of_failure(self, chain: Chain, error: BaseException) -> None:
         for listener in tuple(self.failure_listeners):

@@ -125,10 +125,12 @@ class CookieJar:
         '@abc'
     """
 
-    __slots__ = ("_is_closed", "_share")
+    __slots__ = ("_is_closed", "_share", "is_changed")
 
     def __init__(self) -> None:
         self._is_closed = False
+        #: Something was put into it, and not by an answer of the transport's.
+        self.is_changed = False
         self._share: pycurl.CurlShare | None = None  # 10 KiB, from the first use on
 
     @property
@@ -234,6 +236,7 @@ class CookieJar:
             ValueError: the URL is none.
         """
         cookies.receive(self.share, _header_bytes(header), url)
+        self.is_changed = True
 
     def set_cookie(self, cookie: http.cookiejar.Cookie) -> None:
         """Set one as `http.cookiejar` has it.
@@ -341,6 +344,7 @@ class CookieJar:
 
     def _put(self, lines: list[bytes]) -> None:
         cookies.put_lines(self.share, lines)
+        self.is_changed = True
 
 
 def _flag(value: bool) -> str:

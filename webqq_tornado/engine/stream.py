@@ -11,6 +11,7 @@ import contextlib
 import functools
 import inspect
 import logging
+import os
 import weakref
 from collections.abc import (
     AsyncGenerator,
@@ -29,7 +30,7 @@ from .body import Params
 from .builders import RequestMaker
 from .chain import Chain, checked_link, is_delay, page_of
 from .defaults import request_defaults
-from .errors import ClosedError, StreamError
+from .errors import ClosedError, LinkError, StreamError
 from .eventloop import (
     asyncio_loop_of,
     current_ioloop,
@@ -63,6 +64,7 @@ from .urls import normal_host
 from .waiting import hold, let_go, running_chain
 
 if TYPE_CHECKING:
+    from ..journal.sqlite import Journal
     from ..metrics import Metrics
 
 __all__ = ["HTTPStream"]
@@ -115,10 +117,15 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         headers: of all requests that have none of the same name; of named sessions, too.
         params: in the query of all requests that have none of the same name; likewise.
         timeout: seconds for each request in total, `request_timeout` of `defaults`.
+        journal: a file, or a `webqq_tornado.journal.Journal`, in which chains and results are kept:
+            killed at any moment, the flow goes on by the same command.
+        idempotency_header: with a journal each POST and PATCH has this header, with a value that is
+            the same whenever that link is sent; None: it has none.
 
     Raises:
         ValueError: an argument is out of range, or `defaults` has an unknown name.
         TypeError: a hook is a coroutine function that can be none.
+        JournalError: the journal cannot be used: another process runs on it, say.
 
     What the environment says of proxies and CAs is read when the stream is made.
 
@@ -136,6 +143,9 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         >>> Watch().run()
     """
 
+    #: With a journal: old names of readers, and the new ones by which what waits for them goes on.
+    renamed: Mapping[str, str] = {}
+
     def __init__(
         self,
         ioloop: IOLoop | None = None,
@@ -152,6 +162,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         headers: Headers = (),
         params: Params | None = None,
         timeout: float | None = None,
+        journal: str | os.PathLike[str] | Journal | None = None,
+        idempotency_header: str | None = "Idempotency-Key",
     ) -> None:
         if grace is not None:
             checked_grace(grace)
@@ -200,6 +212,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         self._grace = grace
         self._started_at = self._runner.time()
         self._closed = False
+        if journal is not None:
+            self._open_journal(journal, idempotency_header)
 
     if not TYPE_CHECKING:  # which would take any name for an attribute
 
@@ -209,6 +223,21 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             if "_runner" not in self.__dict__:
                 raise AttributeError(f"{kind}.__init__() has not called super().__init__()")
             raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+
+    def _open_journal(self, journal: str | os.PathLike[str] | Journal, header: str | None) -> None:
+        # Streams without a journal do without SQLite.
+        from ..journal.sqlite import Journal  # noqa: PLC0415
+        from .keeping import Keeper  # noqa: PLC0415
+
+        given = journal if isinstance(journal, Journal) else Journal(journal)
+        try:
+            self._journal = Keeper(self, self._runner, given, header)
+        except BaseException:
+            self.close()
+            raise
+        self._runner.use_journal(self._journal)
+        self._journal.restore_cookies(self._session)
+        self.ioloop.add_callback(self._journal.resume_if_open)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{len(self._runner.chains)} chains"
@@ -239,6 +268,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         deadline: float | None = None,
         priority: int = 0,
         retry: Retry | None = None,
+        key: str | None = None,
     ) -> Chain:
         """Start a chain.
 
@@ -255,7 +285,10 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             deadline: seconds for the whole chain; it then fails with `DeadlineError`.
             priority: a whole number; links that wait for their turn go by it, higher first, and
                 lower ones not before. Chains below this one have it, too.
-            retry: of all links of the chain, and of those below it; by default the stream's.
+            retry: of all links of the chain, and of those below it; by default the stream's, which
+                is the only one with a journal.
+            key: of which there is one chain: the one that has it already, alive or ended, is
+                returned. With a journal it lasts: starting twice is starting once.
 
         Returns:
             The chain: await it, watch it, cancel it.
@@ -278,7 +311,29 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         else:
             whole = request_of(request, self._base_url(session))
             link = Next(whole, readback, delay, errback, session, None, priority)
-        link = checked_link(link, None, self._base_url(session))
+        link = checked_link(
+            link if key is None else link._replace(key=key), None, self._base_url(session)
+        )
+        if link.key is not None and (found := self._chain_of_key(link.key)) is not None:
+            return found
+        if self._journal is not None and retry is not None:
+            raise LinkError(
+                "retry= of a chain cannot be kept in the journal: give it to the stream"
+            )
+        if self._journal is not None:
+            self._journal.check(session or self._session, link)
+        return self._begin_chain(link, name, session, deadline, retry, is_kept=True)
+
+    def _begin_chain(
+        self,
+        link: Next,
+        name: str | None,
+        session: Session | None,
+        deadline: float | None,
+        retry: Retry | None,
+        *,
+        is_kept: bool,
+    ) -> Chain:
         if retry is not None:
             self._runner.use_policies()
         chain = self._runner.new_chain(name, session or self._session)
@@ -286,8 +341,45 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             chain._retry = retry
         if deadline is not None:
             self._runner.set_deadline(chain, deadline)
+        if is_kept and self._journal is not None:
+            self._journal.new_chain(chain, deadline)
         self._runner.start_link(chain, link)
         return chain
+
+    def _chain_of_key(self, key: str) -> Chain | None:
+        if self._journal is not None:
+            return self._journal.chain_of_key(key)
+        return self._runner.chain_of_key(key)
+
+    def add_unkept(
+        self,
+        link: Next,
+        *,
+        session: Session | None = None,
+        deadline: float | None = None,
+        retry: Retry | None = None,
+    ) -> Chain:
+        """Start a chain that is a part of what awaits it: no journal keeps it.
+
+        Args:
+            link: as for `add_request`.
+            session: likewise.
+            deadline: likewise.
+            retry: likewise.
+
+        Raises:
+            ValueError: it is no request, or malformed.
+            ClosedError: the stream is closed.
+
+        Example:
+            >>> chain = stream.add_unkept(Next("http://example.org/robots.txt", read))
+        """
+        refuse_other_thread(self.ioloop)
+        if deadline is not None and not is_delay(deadline):
+            raise ValueError(f"deadline is a number of seconds, 0 or more, not {deadline!r}")
+        session = session or link.session
+        link = checked_link(link._replace(key=None), None, self._base_url(session))
+        return self._begin_chain(link, link.name, session, deadline, retry, is_kept=False)
 
     def add_delay_request(self, request: RequestLike, readback: Readback, delay: float) -> Chain:
         """`add_request` with a delay, as in 2013.
@@ -337,7 +429,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             given.name,
             priority if given.priority is None else given.priority,
         )
-        chain = self.add_request(link, deadline=timeout, retry=retry)
+        chain = self.add_unkept(link, deadline=timeout, retry=retry)
         chain._is_quiet = True
         try:
             response = await chain
@@ -483,7 +575,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         base = self._base_url(session or link.session)
         streamed = request_of(link.request, base).replace(stream=True)
         link = link._replace(request=streamed, readback=read, errback=_raise, data=None)
-        chain = self.add_request(link, session=session)
+        chain = self.add_unkept(link, session=session)
         chain._is_quiet = True
         reader = running_chain()
         hold(reader)
@@ -550,8 +642,13 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         refuse_other_thread(self.ioloop)
         if type(self).begin is Hooks.begin and not self._runner.chains:
             logger.warning("%s has no begin(), and nothing to run: define it", type(self).__name__)
+        begin = self.begin
+        if self._journal is not None:
+            self._journal.resume()
         chain = self._runner.new_flow(type(self).__name__, self._session)
-        self._runner.follow_call(chain, self.begin)
+        if self._journal is not None:
+            begin = self._journal.begin(chain, begin)
+        self._runner.follow_call(chain, begin, origin=self.begin)
         return chain
 
     def run(self, *, strict: bool = False, grace: float = GRACE) -> Stats:
@@ -638,6 +735,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
                     end.cancel()
                 if self._runner.chains:
                     await finish(self._runner.chains, grace)
+        self._flush_journal()
         if flow.error is not None and flow._number == self._runner.started == 1 and not flow.steps:
             raise flow.error  # begin() itself failed: there was no flow
         return numbers[0] if numbers else 0
@@ -662,6 +760,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             RuntimeError: the loop runs already; then chains run without this.
         """
         refuse_running_loop("start()", "chains as they are, they already run")
+        if self._journal is not None:
+            self._journal.resume()
         if self._runner.started and not self._runner.chains:
             return
         self._runner.idle_listeners.append(self.ioloop.stop)
@@ -669,6 +769,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             self.ioloop.start()
         finally:
             self._runner.idle_listeners.remove(self.ioloop.stop)
+        self._flush_journal()
 
     def stop(self) -> None:
         """Make `start` return; chains stay as they are and go on with the next `start`."""
@@ -723,6 +824,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
                 f"drain() in a reader waits for its own chain ({reader.name}), which waits for the "
                 "reader: give it a timeout, or call it in a task of its own"
             )
+        if self._journal is not None:
+            self._journal.resume()
         loop = asyncio.get_running_loop()
         until = None if timeout is None else loop.time() + timeout
         while self._runner.chains:
@@ -730,7 +833,19 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
                 return False
             # Who awaited the last chain may start another one: their turn comes first.
             await asyncio.sleep(0)
+        self._flush_journal()
         return True
+
+    def _flush_journal(self) -> None:
+        """Have in the file what has ended.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        if self._journal is not None:
+            self._journal.flush()
+            if self._journal.error is not None:
+                raise self._journal.error
 
     async def _becomes_idle(self, timeout: float | None) -> bool:
         is_idle = asyncio.Event()
@@ -750,8 +865,15 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         """
         if self._closed:
             return
+        keeper = self._journal
+        if keeper is not None:
+            keeper.close()
+            if self._closed:  # by a commit that has failed
+                return
         self._closed = True
-        self._runner.close()
+        self._runner.close(None if keeper is None else keeper.error)
+        if keeper is not None:
+            keeper.release()
         self._transport.close()
         if self._transport.is_forgotten:
             return
@@ -834,6 +956,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             session = self._sessions[name] = Session(name, on_close=self._on_session_close)
             stands = self._session.defaults
             session.defaults = None if stands is None else stands.for_session(auth is not None)
+            if self._journal is not None:
+                self._journal.restore_cookies(session)
         pair = auth if isinstance(auth, tuple) else None
         given = request_defaults(base_url, headers, params, timeout, pair)
         if given is not None:
@@ -856,8 +980,57 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         if self._transport.is_forgotten:
             return False  # it is the parent's
         self._runner.close_session(session)
+        if self._journal is not None:
+            self._journal.forget_session(session)
         self._transport.leave_session(session)
         return True
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Values of the flow's own; with a journal they are kept with the results, as JSON.
+
+        A plain reader that raises takes back what it has set in here.
+
+        Example:
+            >>> self.state["pages"] = self.state.get("pages", 0) + 1
+        """
+        if self._journal is not None:
+            return self._journal.state
+        return self.__dict__.setdefault("_state_values", {})  # type: ignore[no-any-return]
+
+    @state.setter
+    def state(self, values: dict[str, Any]) -> None:
+        if self._journal is None:
+            self.__dict__["_state_values"] = values
+        else:
+            self._journal.state.clear()
+            self._journal.state.update(values)
+
+    @property
+    def journal(self) -> Journal | None:
+        """The journal that it has, to look into."""
+        return None if self._journal is None else self._journal.journal
+
+    def retry_failed(self, *names: str) -> int:
+        """Begin chains again that have failed and are in the journal.
+
+        Args:
+            names: of them; by default all.
+
+        Returns:
+            How many these are.
+
+        Raises:
+            JournalError: there is no such chain.
+            RuntimeError: the stream has no journal.
+
+        Example:
+            >>> stream.retry_failed("order-17")
+            1
+        """
+        if self._journal is None:
+            raise RuntimeError("the stream has no journal: give it journal=")
+        return self._journal.retry(self._journal.journal.ids_of(names))
 
     @property
     def first_error(self) -> BaseException | None:

@@ -24,6 +24,7 @@ __all__ = [
     "hold",
     "let_go",
     "make_task",
+    "owning_chain",
     "running_chain",
     "stop_task",
     "wait",
@@ -44,6 +45,12 @@ def running_chain() -> Chain | None:
     if chain is None or chain._task is None or chain._task is not asyncio.current_task():
         return None
     return chain
+
+
+def owning_chain() -> Chain | None:
+    """The chain in whose name the current code runs, in tasks that its own has begun, too."""
+    chain = _running.get()
+    return None if chain is None or chain.done else heir_of(chain)
 
 
 def make_task(

@@ -68,8 +68,14 @@ class Runner(Protocol):
     def interrupt(self, chain: Chain, error: BaseException) -> None:
         """End the chain, and raise the error again."""
 
-    def cancel(self, chain: Chain) -> bool:
-        """End the chain now."""
+    def cancel_with_task(self, chain: Chain) -> None:
+        """End the chain whose task was cancelled."""
+
+    def read_message(self, chain: Chain, readback: Any, message: SocketMessage) -> Any:
+        """Call the reader of a message."""
+
+    def after_message(self, chain: Chain) -> None:
+        """Note that it has returned, and that the link goes on."""
 
     def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the chain."""
@@ -332,7 +338,8 @@ class WebSocketLink:
     def _read(self, data: str | bytes) -> None:
         chain = self._chain
         try:
-            result = self._readback(SocketMessage(data, chain))
+            message = SocketMessage(data, chain)
+            result = self._runner.read_message(chain, self._readback, message)
         except Exception as error:
             self._leave(functools.partial(self._runner.fail_link, chain, error))
             return
@@ -350,7 +357,7 @@ class WebSocketLink:
         try:
             result = await awaitable
         except asyncio.CancelledError:
-            self._runner.cancel(chain)
+            self._runner.cancel_with_task(chain)
             raise
         except Exception as error:
             self._end_await()
@@ -364,7 +371,9 @@ class WebSocketLink:
         self._is_reading, self._chain._task, self._chain._awaited = False, None, None
 
     def _take_result(self, result: object) -> None:
-        if result is not None:
+        if result is None:
+            self._runner.after_message(self._chain)
+        else:
             self._leave(
                 functools.partial(self._runner.follow, self._chain, result, self._readback, None)
             )

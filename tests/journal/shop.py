@@ -1,0 +1,72 @@
+"""The flow that is killed: `python shop.py URL JOURNAL SYNC CUSTOMERS`.
+
+Each customer logs in (a cookie), reads pages (arguments of a partial, data), and orders what it
+finds (several links, keys, a POST, a delay).
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+from webqq_tornado import HTTPStream, Next, Request
+from webqq_tornado.engine import keeping
+from webqq_tornado.journal import Journal
+
+PAGES, ARTICLES = 3, 4
+
+
+class Shop(HTTPStream):
+    """See above."""
+
+    def __init__(self, url: str, customers: int, **arguments: object) -> None:
+        super().__init__(max_clients=16, **arguments)  # type: ignore[arg-type]
+        self.url = url
+        self.customers = customers
+
+    def begin(self):
+        for number in range(self.customers):
+            session = self.session(f"customer-{number}")
+            read = functools.partial(self.read_page, number)
+            yield Next(f"{self.url}/login/{number}", read, session=session, data={"page": 0})
+
+    def read_page(self, number, response, page):
+        response.raise_for_status()
+        self.state[f"pages of {number}"] = page
+        if page:
+            self.emit({"page": [number, page]})
+        if page < PAGES:
+            url = f"{self.url}/page/{number}/{page + 1}"
+            return Next(url, functools.partial(self.read_page, number), data={"page": page + 1})
+        return self.articles(number)
+
+    def articles(self, number):
+        for article in range(ARTICLES):
+            url = f"{self.url}/page/{number}/article-{article}"
+            read = functools.partial(self.order, number, article)
+            yield Next(url, read, key=f"{number}-{article}", delay=0.01 * article)
+
+    def order(self, number, article, response):
+        response.raise_for_status()
+        body = f"{number}-{article}".encode()
+        request = Request(f"{self.url}/order/{number}", "POST", body=body)
+        return request, functools.partial(self.ordered, number, article)
+
+    def ordered(self, number, article, response):
+        response.raise_for_status()
+        self.emit({"order": [number, article]})
+
+
+def expected(customers: int) -> list[dict[str, list[int]]]:
+    """The results, once each."""
+    pages = [{"page": [n, page + 1]} for n in range(customers) for page in range(PAGES)]
+    return pages + [
+        {"order": [n, article]} for n in range(customers) for article in range(ARTICLES)
+    ]
+
+
+if __name__ == "__main__":
+    keeping._AT_ONCE = 3  # as if there were thousands
+    journal = Journal(sys.argv[2], sync=sys.argv[3])  # type: ignore[arg-type]
+    flow = Shop(sys.argv[1], int(sys.argv[4]), journal=journal)
+    flow.run(strict=True)

@@ -1,0 +1,1278 @@
+"""Selection of what goes into a flow's journal, and when: the rule that makes it durable.
+
+All that a reader's run leads to (results, the next link or links, the chain's end, cookies,
+state, the position of `begin`) is one transaction, and nothing that follows from it is sent, timed,
+told to who awaits the chain or exported before that has committed. All readers of one turn of the
+loop share a transaction:
+
+1. The runner hands in what readers lead to: `prepare` and `hold` take a link, `ended` an end,
+   `takes_source` several links, `emit` a result. A batch gathers the *last* row of each chain. What
+   a reader has emitted waits with its chain until the reader has returned; one that raises takes it
+   back.
+2. At the end of the turn, by `call_soon`, one commit.
+3. What was held is sent or timed, and who waits is told.
+
+So a request that was sent is in the journal, byte for byte, and at most the one in flight of each
+chain is sent again after a crash. A commit that fails sends nothing: the stream is closed with the
+`JournalError`.
+
+Some facts that shape this:
+
+- *`close`, Ctrl-C or a kill end chains as cancelled*, and those are to go on: their rows stay. So
+  do those whose readers' tasks somebody else has cancelled. `Chain.cancel` alone deletes.
+
+- *A chain that branches has no row any more*: those below it are chains of their own. All of a
+  reader's links are in the journal before the first is sent, so that its generator is taken to its
+  end first. Of more than `_AT_ONCE` the rest are drafts in the file, which count only once the
+  reader has returned, and are read from there as there is room.
+
+- *`begin` alone is lazy and may have no end*: its position counts the links that were begun. The
+  fan-out looks two ahead, so each link carries its number.
+
+- *`fetch`, `open`, renewals and the branches of a `Gather` have no rows*: they are a part of the
+  reader that awaits them, or of the link that leads to them, which is sent again as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import logging
+import time
+import traceback
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..journal.codec import pack, pack_item, unpack, unpack_item
+from ..journal.errors import JournalError
+from ..journal.records import Batch, ChainRow, Failed
+from . import fanout
+from .chain import Branches, Chain, State, link_of, next_of
+from .errors import LinkError
+from .kept_readers import KeptReader, Readers, kind_of
+from .kept_requests import IdempotencyKeys, KeptRequest, kept_request, restored_request
+from .kept_state import KeptState
+from .keys import mark_of
+from .links import Next, described
+from .request import PLAIN, Request
+from .response import Response
+from .session import Session
+from .waiting import owning_chain
+
+if TYPE_CHECKING:
+    from ..journal.sqlite import Journal
+    from .runner import Runner
+    from .stream import HTTPStream
+
+__all__ = ["Keeper"]
+
+logger = logging.getLogger("webqq_tornado.engine")
+
+#: Links and results of one reader that wait in memory until it has returned.
+_AT_ONCE = 1000
+_NO_READER = KeptReader("")
+#: Methods of requests without a key of their own for each link.
+_REPEATABLE = frozenset({"GET", "HEAD"})
+
+
+class _Record:
+    """A chain as the journal knows it.
+
+    Attributes:
+        id, step: of its row.
+        row: the last one that was noted.
+        request, readback: of the link in it.
+        is_timed: the row has a time or tries, which the next link is to clear.
+        results: texts of what its reader has emitted.
+        spilled: how many of them are drafts in the file.
+        drafts: ids of links that are.
+    """
+
+    __slots__ = (
+        *("drafts", "id", "is_timed", "readback", "request", "results", "row", "spilled", "step"),
+    )  # fmt: skip
+
+    def __init__(self, number: int, step: int = 0, row: ChainRow | None = None) -> None:
+        self.id = number
+        self.step = step
+        self.row = row
+        self.request: Request | None = None
+        self.readback: object = None
+        self.is_timed = row is not None and (row.due is not None or row.tries > 0)
+        self.results: list[str] | None = None
+        self.spilled = 0
+        self.drafts: list[range] = []
+
+
+class _Begun(str):
+    """The place of a link in `begin`, in the place of its key, which is the text."""
+
+    number: int
+    key: str | None
+    results: list[str]
+
+    @classmethod
+    def of(cls, number: int, key: str | None, results: list[str]) -> _Begun:
+        begun = cls(key or "")
+        begun.number, begun.key, begun.results = number, key, results
+        return begun
+
+
+class _Kept(str):
+    """A link that is in the file, in the place of its key."""
+
+    record: _Record
+
+    @classmethod
+    def of(cls, record: _Record) -> _Kept:
+        kept = cls("")
+        kept.record = record
+        return kept
+
+
+class Keeper:
+    """Keeps the chains of one stream in a journal.
+
+    Args:
+        stream: whose chains.
+        runner: that moves them.
+        journal: where.
+        header: of keys by which servers know a POST again; None: there are none.
+
+    Attributes:
+        journal: as given.
+        error: why nothing can be kept any more.
+        state: the flow's own values.
+
+    Raises:
+        JournalError: the journal cannot be used.
+    """
+
+    def __init__(
+        self, stream: HTTPStream, runner: Runner, journal: Journal, header: str | None
+    ) -> None:
+        kind = type(stream)
+        journal.own(kind_of(kind))
+        self.journal = journal
+        self.error: JournalError | None = None
+        self._stream, self._runner = stream, runner
+        self._readers = Readers(stream, kind.renamed)
+        self._keys = IdempotencyKeys(journal.uuid, header)
+        counts = journal.counts()
+        self._last_chain, self._last_item = counts.last_chain, counts.last_item
+        self._resumes_below = counts.last_chain
+        self._position, self._is_begun_all = counts.begun, counts.is_begun_all
+        self.state = KeptState(counts.state)
+        self._cookies = journal.cookies()
+        self._records: dict[Chain, _Record] = {}
+        self._by_id: dict[int, Chain] = {}
+        self._spared: set[int] = set()
+        self._reading: Chain | None = None
+        self._flow: Chain | None = None
+        self._taken: int | None = None  # links that `begin` has given, once it has ended
+        self._begin_results: list[str] = []
+        self._batch = Batch()
+        #: Links that are sent, or timed, once they are in the file: of which step, in how long.
+        self._held: deque[tuple[Chain, _Record, int, float]] = deque()
+        self._sources: list[tuple[Chain, Branches, Iterator[object]]] = []
+        self._told: list[Chain] = []
+        self._jars: set[Session] = set()
+        self._taker_items: list[Any] = []
+        self._is_due = self._is_closing = self._is_resumed = self._is_finished = False
+        self.result_listeners: list[Callable[[], None]] = []
+        self.takers: list[Callable[[Any], object]] = []
+
+    # -- links ----------------------------------------------------------------------------------
+
+    def prepare(self, chain: Chain, link: Next) -> tuple[Next | None, ChainRow | None]:
+        """Look at a chain's next link before anything is done with it.
+
+        Args:
+            chain: whose.
+            link: checked.
+
+        Returns:
+            The link as it is to be sent, None if it is to be dropped since its key was followed;
+            and its row, None if it needs none (any more).
+
+        Raises:
+            LinkError: something of it cannot be kept.
+        """
+        key = link.key
+        if type(key) is _Kept:
+            return self._adopted(chain, link, key.record), None
+        record = self._records.get(chain)
+        if record is None:
+            return self._prepare_first(chain, link, key)
+        if key is not None and self.is_followed(key):
+            return None, None
+        if self._is_same(record, link):
+            return link, record.row
+        return self._prepared(record, chain, link)
+
+    def _prepare_first(
+        self, chain: Chain, link: Next, key: Any
+    ) -> tuple[Next | None, ChainRow | None]:
+        """The first link of a chain that has no row yet."""
+        begun = key if type(key) is _Begun else None
+        if begun is None and not self._is_of_begin(chain):
+            return link._replace(key=None), None
+        if begun is not None:
+            link = link._replace(key=begun.key)
+        is_dropped = link.key is not None and self.is_followed(link.key)
+        record = _Record(0 if is_dropped else self._new_id())
+        found = (None, None) if is_dropped else self._prepared(record, chain, link)
+        if begun is not None:
+            self._note_begun(begun)
+        if not is_dropped:
+            self._enter(chain, record)
+        return found
+
+    def _is_same(self, record: _Record, link: Next) -> bool:
+        """Return whether only the step is another one: most links of a poll are so."""
+        row = record.row
+        return (
+            row is not None
+            and link.readback == record.readback
+            and link[3:5] == (None, None)
+            and link[6:] == (None, None, None)
+            and not link.delay
+            and not record.is_timed
+            and row.data is None
+            and self._is_same_request(record, link.request)
+        )
+
+    def _prepared(self, record: _Record, chain: Chain, link: Next) -> tuple[Next, ChainRow]:
+        plain = self._plain(link.request)
+        row = self._row(record, chain, link, plain)
+        record.readback = link.readback
+        sent = self._keys.added(plain, record.id, record.step + 1)
+        return (link if sent is link.request else link._replace(request=sent)), row
+
+    def check(self, chain_session: Session, link: Next) -> None:
+        """Refuse a link that cannot be kept, before there is a chain for it.
+
+        Args:
+            chain_session: of the chain that is to be.
+            link: checked.
+
+        Raises:
+            LinkError: something of it cannot be kept.
+        """
+        probe = Chain(0, None, chain_session, self._runner)
+        self._row(_Record(0), probe, link, self._plain(link.request))
+
+    @staticmethod
+    def _is_same_request(record: _Record, request: Any) -> bool:
+        if request is record.request:
+            return request is not None and request.method in _REPEATABLE
+        row = record.row
+        return (
+            request.compiled is PLAIN
+            and row is not None
+            and request.url == row.url
+            and row.request is None
+            and row.body is None
+        )
+
+    def _plain(self, request: Any) -> Request:
+        """The request without what we have added to it."""
+        plain = self._keys.removed(request)
+        if plain is not request and request.defaulted is not None:
+            object.__setattr__(plain, "defaulted", (request.defaulted[0], plain))
+        return plain
+
+    def _row(self, record: _Record, chain: Chain, link: Next, plain: Request) -> ChainRow:
+        kept = kept_request(plain, self._readers)
+        reader = self._reader(link)
+        errback = chain._errback if link.errback is None else link.errback or None
+        failing = _NO_READER if errback is None else self._readers.kept(errback, "errback")
+        old = record.row
+        return ChainRow(
+            record.id,
+            record.step,
+            _text(link.name or chain._name) if old is None else old.name,
+            None if link.key is None else mark_of(link.key),
+            kept.url,
+            kept.rest,
+            kept.body,
+            reader.spec or None,
+            reader.args,
+            failing.spec or None,
+            failing.args,
+            self._data(link),
+            self._session_name(link.session or chain.session),
+            chain._priority if link.priority is None else link.priority,
+            time.time() + link.delay if link.delay else None,
+            link.delay or None,
+            None if old is None else old.deadline,
+        )
+
+    def _reader(self, link: Next) -> KeptReader:
+        if link.readback is None:
+            return _NO_READER
+        kept = self._readers.kept(link.readback)
+        if not link.data:
+            return kept
+        # The names are a part of the shape that is compared with the code at the next start.
+        names = ",".join(sorted(link.data))
+        spec = kept.spec[:-1] + "," if kept.spec.endswith(")") else kept.spec + "("
+        return kept._replace(spec=f"{spec}{names})")
+
+    @staticmethod
+    def _data(link: Next) -> str | None:
+        if not link.data:
+            return None
+        try:
+            return pack(dict(link.data))
+        except (TypeError, ValueError) as error:
+            name = next((n for n, one in link.data.items() if not _packs(one)), "")
+            raise LinkError(
+                f"data[{name!r}] for the reader {described(link.readback)} cannot be kept in the "
+                f"journal: {error}: give JSON values (or bytes, dates, paths, tuples)"
+            ) from None
+
+    def _session_name(self, session: Session) -> str:
+        if session.name and self._stream._sessions.get(session.name) is not session:
+            raise LinkError(
+                f"session {session.name!r} cannot be kept in the journal: it is none that "
+                "HTTPStream.session of this stream gave"
+            )
+        return session.name
+
+    def _adopted(self, chain: Chain, link: Next, record: _Record) -> Next:
+        """The link of a row that is in the file."""
+        row = record.row
+        assert row is not None  # noqa: S101 - it was made of one
+        self._enter(chain, record)
+        chain._name = row.name or f"chain-{row.id}"
+        chain.steps = record.step - 1
+        record.readback = link.readback
+        if row.deadline is not None and (chain.parent is None or chain.parent._number == 0):
+            self._runner.set_deadline(chain, max(0.0, row.deadline - time.time()))
+        if row.tries:
+            self._runner.use_policies().restore(chain, record.step, row.tries)
+        sent = self._keys.added(link.request, record.id, record.step)  # type: ignore[arg-type]
+        return link._replace(request=sent, key=None)
+
+    def _enter(self, chain: Chain, record: _Record) -> None:
+        self._records[chain] = record
+        self._by_id[record.id] = chain
+        if chain._name is None:
+            chain._name = f"chain-{record.id}"
+
+    def _new_id(self) -> int:
+        self._last_chain += 1
+        return self._last_chain
+
+    def moves_on(self, chain: Chain, request: Request, readback: object) -> bool:
+        """Note the same request and reader once more: most links of a poll are so.
+
+        What `start_link` and `hold` come to then, by a third of their calls.
+
+        Args:
+            chain: whose.
+            request: of the next link.
+            readback: its reader.
+
+        Returns:
+            False: it is another one, and nothing was noted.
+        """
+        record = self._records.get(chain)
+        if (
+            record is None
+            or request is not record.request
+            or readback != record.readback
+            or record.is_timed
+            or record.row.data is not None  # type: ignore[union-attr]
+            or request.method not in _REPEATABLE
+        ):
+            return False
+        if chain._transfer is not None:
+            self._runner.drop_transfer(chain)
+        chain.steps += 1
+        chain._is_failing = False
+        self.hold(chain, record.row, 0)  # type: ignore[arg-type]
+        return True
+
+    def hold(self, chain: Chain, row: ChainRow, delay: float) -> None:
+        """Note the chain's next link, which is sent or timed when that has committed.
+
+        Args:
+            chain: whose.
+            row: of `prepare`.
+            delay: seconds.
+        """
+        record, batch = self._records[chain], self._batch
+        if record.results or record.drafts or record.spilled:
+            self._settle_results(record)
+        if self._jars or chain.session.cookiejar.is_changed:
+            self._note_jar(chain.session)
+        record.step += 1
+        record.request = chain._request
+        batch.steps += 1
+        if row is record.row:
+            self._move(record, None, None, 0)
+        else:
+            self._change(record, row._replace(step=record.step))
+        if row.key is not None and row.key not in batch.keys:
+            batch.keys[row.key] = record.id
+        chain.state = State.QUEUED
+        self._held.append((chain, record, record.step, delay))
+        if not self._is_due:
+            self._soon()
+
+    def _change(self, record: _Record, row: ChainRow) -> None:
+        is_new = record.row is None or record.id in self._batch.new
+        (self._batch.new if is_new else self._batch.changed)[record.id] = row
+        self._batch.moved.pop(record.id, None)
+        record.row = row
+        record.is_timed = row.due is not None
+
+    def _move(self, record: _Record, due: float | None, delay: float | None, tries: int) -> None:
+        """Note a row of which only step and time are others."""
+        batch, one, step = self._batch, record.id, record.step
+        for rows in (batch.new, batch.changed):
+            if one in rows:
+                rows[one] = rows[one]._replace(step=step, due=due, delay=delay, tries=tries)
+                break
+        else:
+            clears = record.is_timed and due is None and not tries
+            batch.moved[one] = (step, due, delay, -1 if clears else tries)
+        record.is_timed = due is not None or tries > 0
+
+    def retry_later(self, chain: Chain, delay: float, tries: int) -> bool:
+        """Note that the chain's link is sent again later; False if the chain is not kept.
+
+        Args:
+            chain: whose.
+            delay: seconds.
+            tries: that came to nothing.
+        """
+        record = self._records.get(chain)
+        if record is None:
+            return False
+        self._runner.drop_transfer(chain)
+        self._move(record, time.time() + delay, delay, tries)
+        self._note_jar(chain.session)  # what was refused may have set cookies
+        chain.state = State.QUEUED
+        self._held.append((chain, record, record.step, delay))
+        self._soon()
+        return True
+
+    def new_chain(self, chain: Chain, deadline: float | None) -> None:
+        """A chain of `add_request` is to be kept.
+
+        Args:
+            chain: with no link yet.
+            deadline: seconds that it has, None: no limit.
+        """
+        record = _Record(self._new_id())
+        self._enter(chain, record)
+        if deadline is not None:
+            # The first link's row takes it over.
+            record.row = ChainRow(
+                record.id, 0, _text(chain._name), None, "", deadline=time.time() + deadline
+            )
+            self._batch.new[record.id] = record.row
+
+    # -- keys -----------------------------------------------------------------------------------
+
+    def is_followed(self, key: str) -> bool:
+        """Return whether a link with this key was followed.
+
+        Args:
+            key: of a link.
+        """
+        mark = mark_of(key)
+        return mark in self._batch.keys or self.journal.chain_of_key(mark) is not None
+
+    def add_key(self, key: str) -> None:
+        """Note a key that no link of ours has: it is followed from now on.
+
+        Args:
+            key: of it.
+        """
+        if not self.is_followed(key):
+            self._batch.keys[mark_of(key)] = 0
+            self._soon()
+
+    def chain_of_key(self, key: str) -> Chain | None:
+        """Return the chain that has a key, alive or ended; None if none has.
+
+        Args:
+            key: of it.
+        """
+        self.resume()
+        mark = mark_of(key)
+        number = self._batch.keys.get(mark) or self.journal.chain_of_key(mark)
+        if number is None:
+            return None
+        return self._by_id.get(number) or self._from_file(number) or self._ended(number)
+
+    def _from_file(self, number: int) -> Chain | None:
+        """Begin a chain that waits in the file for room: somebody asks for it."""
+        for row in self.journal.rows([number]):
+            chain = self._runner.new_chain(None, self._stream._session)
+            self._runner.start_link(chain, self._link_of(row))
+            return chain
+        return None
+
+    def _ended(self, number: int) -> Chain:
+        failure = self.journal.failure_of(number)
+        chain = Chain(number, None, self._stream._session, self._runner)
+        chain.state = State.DONE if failure is None else State.FAILED
+        if failure is not None:
+            chain.error = JournalError(f"chain-{number} has failed before: {failure}")
+        return chain
+
+    # -- readers --------------------------------------------------------------------------------
+
+    def read(self, chain: Chain, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a reader of the chain's: what it emits belongs to that.
+
+        Args:
+            chain: whose.
+            function: to call.
+            arguments: with what.
+        """
+        before, self._reading = self._reading, chain
+        log = self.state.log
+        if before is None and log:
+            log.clear()
+        mark = len(log)
+        try:
+            return function(*arguments)
+        except StopIteration:
+            raise
+        except BaseException:
+            self.state.undo(mark)
+            raise
+        finally:
+            self._reading = before
+
+    def reader(self, chain: Chain, response: Response) -> Callable[[Response], Any] | None:
+        """Return what calls the chain's reader with a response, which may have set cookies.
+
+        Args:
+            chain: whose.
+            response: for it.
+        """
+        if b"\nset-cookie:" in b"".join(response._header_lines).lower():
+            self._jars.add(chain.session)
+        if chain._readback is None:
+            return None
+        return functools.partial(self.read, chain, chain._readback)
+
+    def take_back(self, chain: Chain) -> None:
+        """The chain's reader has failed: forget what it has emitted.
+
+        Args:
+            chain: whose.
+        """
+        record = self._records.get(chain)
+        if record is None:
+            return
+        record.results = None
+        if record.drafts or record.spilled:
+            record.drafts, record.spilled = [], 0
+            self._write(lambda: self.journal.drop_drafts(record.id))
+
+    def after_message(self, chain: Chain) -> None:
+        """The reader of a WebSocket's message has returned, and the link goes on.
+
+        Args:
+            chain: whose.
+        """
+        record = self._records.get(chain)
+        if record is None or not (record.results or record.spilled):
+            return
+        self._settle_results(record)
+        record.step += 1
+        self._move(record, None, None, 0)
+        self._soon()
+
+    def emit(self, item: object) -> None:
+        """Keep a result, with what else the reader leads to.
+
+        Args:
+            item: any JSON value.
+
+        Raises:
+            TypeError: something in it is of another type.
+        """
+        text = pack_item(item)
+        chain = self._reading or owning_chain()
+        while chain is not None and chain not in self._records and chain is not self._flow:
+            chain = chain.parent
+        record = None if chain is None else self._records.get(chain)
+        if record is not None:
+            if record.results is None:
+                record.results = []
+            record.results.append(text)
+            if len(record.results) >= _AT_ONCE:
+                self._spill_results(record)
+        elif chain is not None:  # `begin`
+            self._begin_results.append(text)
+        else:
+            self._batch.results.append((0, 0, -1, text))
+            self._soon()
+
+    def _settle_results(self, record: _Record) -> None:
+        """A reader has returned: what it has emitted is final."""
+        if record.drafts or record.spilled:
+            self._batch.settled.append(record.id)
+        texts = record.results or ()
+        self._batch.results += [
+            (record.id, record.step, number, text)
+            for number, text in enumerate(texts, record.spilled)
+        ]
+        record.results, record.spilled, record.drafts = None, 0, []
+
+    def _spill_results(self, record: _Record) -> None:
+        """Put results of a reader that emits very many into the file, as drafts."""
+        texts, record.results = record.results or [], []
+        rows = [
+            (record.id, record.step, number, text)
+            for number, text in enumerate(texts, record.spilled)
+        ]
+        # Those of the batch have their numbers before these.
+        if self._batch.results and not self._commit():
+            return
+        record.spilled += len(rows)
+        first, self._last_item = self._last_item + 1, self._last_item + len(rows)
+        self._write(lambda: self.journal.add_draft_results(rows, first))
+
+    def results(self, limit: int) -> list[tuple[int, Any]]:
+        """Results that are in the file, with their numbers.
+
+        Args:
+            limit: so many at most.
+        """
+        return [(number, unpack_item(text)) for number, text in self.journal.results(0, limit)]
+
+    def forget_results(self, upto: int) -> None:
+        """Delete results that were handed on.
+
+        Args:
+            upto: number of the last.
+        """
+        self._write(lambda: self.journal.forget_results(upto))
+
+    # -- several links --------------------------------------------------------------------------
+
+    def takes_source(self, chain: Chain, below: Branches) -> bool:
+        """Take the links of a reader to their end first; False: they are taken as there is room.
+
+        Args:
+            chain: whose reader it was.
+            below: the source, and what is known of it.
+        """
+        record = self._records.get(chain)
+        if record is None or below.gather is not None:
+            if chain is self._flow and below.source is not None:
+                below.count = self._position  # names go on where they were
+            return False
+        links: list[tuple[Next, ChainRow]] = []
+        if isinstance(below.source, AsyncIterator):
+            self._runner.start_task(chain, self._collect_async(chain, below, record, links))
+        else:
+            self._collect(chain, below, record, links)
+        return True
+
+    def _collect(
+        self,
+        chain: Chain,
+        below: Branches,
+        record: _Record,
+        links: list[tuple[Next, ChainRow]],
+    ) -> None:
+        """Take some links; then other callbacks of the loop have their turn."""
+        for _ in range(fanout.TAKEN_AT_ONCE):
+            source = below.source
+            if chain._branches is not below or not isinstance(source, Iterator):
+                return  # it has ended
+            try:
+                item = self.read(chain, next, source)
+                if chain._branches is not below:
+                    fanout.close_source(chain, source)
+                    return
+                self._collect_one(chain, below, record, links, item)
+            except StopIteration:
+                self._collected(chain, below, record, links)
+                return
+            except Exception as error:
+                fanout.close_source(chain, source)
+                self._fail_source(chain, below, error)
+                return
+            except BaseException as error:
+                self._runner.interrupt(chain, error)
+                return
+        self._runner.call_soon(self._collect, chain, below, record, links)
+
+    async def _collect_async(
+        self,
+        chain: Chain,
+        below: Branches,
+        record: _Record,
+        links: list[tuple[Next, ChainRow]],
+    ) -> None:
+        source = below.source
+        assert isinstance(source, AsyncIterator)  # noqa: S101 - the caller has looked
+        try:
+            async for item in source:
+                if chain._branches is not below:
+                    return
+                self._collect_one(chain, below, record, links, item)
+        except Exception as error:
+            chain._task = None
+            if chain._branches is below:
+                self._fail_source(chain, below, error)
+            return
+        except BaseException as error:
+            self.spare(chain)
+            self._runner.end_chain(chain, State.CANCELLED, error if not _is_cancel(error) else None)
+            raise
+        finally:
+            await fanout.close_async_source(chain, source)
+        chain._task = None
+        if chain._branches is below:
+            self._collected(chain, below, record, links)
+
+    def _collect_one(
+        self,
+        chain: Chain,
+        below: Branches,
+        record: _Record,
+        links: list[tuple[Next, ChainRow]],
+        item: object,
+    ) -> None:
+        link = fanout.branch_link(below, item)
+        plain = self._plain(link.request)
+        named = link if link.name else link._replace(name=f"{chain.name}.{below.count + 1}")
+        below.count += 1
+        row = self._row(_Record(0), chain, named, plain)
+        deadline = None if record.row is None else record.row.deadline
+        links.append((link._replace(request=plain), row._replace(deadline=deadline)))
+        if len(links) >= _AT_ONCE:
+            self._spill_links(record, links)
+
+    def _spill_links(self, record: _Record, links: list[tuple[Next, ChainRow]]) -> None:
+        """Put links of a reader that gives very many into the file, as drafts."""
+        first = self._last_chain + 1
+        rows = [one._replace(id=self._new_id(), step=1, draft=record.id) for _, one in links]
+        record.drafts.append(range(first, self._last_chain + 1))
+        links.clear()
+        self._write(lambda: self.journal.add_drafts(rows))
+
+    def _fail_source(self, chain: Chain, below: Branches, error: Exception) -> None:
+        """A source has failed: what it gave before is taken back, as all of the reader's."""
+        if chain._branches is not below:
+            return
+        chain._branches, below.source = None, None
+        chain.state = State.READING
+        self._runner.fail_link(chain, error, below.base)
+
+    def _collected(
+        self,
+        chain: Chain,
+        below: Branches,
+        record: _Record,
+        links: list[tuple[Next, ChainRow]],
+    ) -> None:
+        """Note all of a reader's links: from now on they are chains of their own."""
+        if len(links) < 2 and not record.drafts:
+            chain._branches, chain.state = None, State.READING
+            self._go_on_with(chain, below, [link for link, _ in links])
+            return
+        if record.drafts and links:  # so that of two with one key the first is followed
+            self._spill_links(record, links)
+        drafts = record.drafts
+        self._settle_results(record)
+        self._note_jar(chain.session)
+        children = [child for link, row in links if (child := self._child(link, row)) is not None]
+        self._leave(chain, record)
+        self._batch.ended[record.id] = None
+        self._batch.done += 1
+        self._forget_rows(record)
+        below.source = iter(())
+        chain.state = State.WAITING
+        self._sources.append((chain, below, self._children(children, drafts)))
+        self._soon()
+
+    def _go_on_with(self, chain: Chain, below: Branches, links: list[Next]) -> None:
+        """A source had one link, or none: the chain goes on with it."""
+        if not links:
+            self._runner.end_chain(chain, State.DONE)
+            return
+        try:
+            self._runner.start_link(chain, links[0])
+        except Exception as error:
+            self._runner.fail_link(chain, error, below.base)
+
+    def _child(self, link: Next, row: ChainRow) -> Next | None:
+        batch = self._batch
+        if row.key is not None:
+            if row.key in batch.keys or self.journal.chain_of_key(row.key) is not None:
+                return None
+            batch.keys[row.key] = self._last_chain + 1
+        row = row._replace(id=self._new_id(), step=1)
+        batch.new[row.id] = row
+        batch.steps += 1
+        return link._replace(name=row.name, key=_Kept.of(_Record(row.id, 1, row)))
+
+    def _children(self, links: list[Next], drafts: list[range]) -> Iterator[object]:
+        """Links of rows that are in the file, those in memory first."""
+        yield from links
+        for ids in drafts:
+            for row in self.journal.rows(ids):
+                if row.id not in self._by_id:
+                    yield self._link_of(row)
+
+    def merge(self, branch: Chain, parent: Chain) -> None:
+        """A chain goes on as the one above it.
+
+        Args:
+            branch: which.
+            parent: as which.
+        """
+        record = self._records.pop(branch, None)
+        if record is not None:
+            self._records[parent] = record
+            self._by_id[record.id] = parent
+
+    # -- begin ----------------------------------------------------------------------------------
+
+    def begin(self, flow: Chain, begin: Callable[[], Any]) -> Callable[[], Any]:
+        """Return what gives the links of `begin` that were not begun yet, with their numbers.
+
+        Args:
+            flow: the chain that holds those together.
+            begin: of the flow.
+        """
+        if self._flow is not None:
+            raise RuntimeError("with a journal a flow is launched once")
+        self._flow = flow
+
+        def marked() -> Any:
+            if self._is_begun_all:
+                return None
+            return self._marked(self.read(flow, begin), begin)
+
+        return marked
+
+    def _is_of_begin(self, chain: Chain) -> bool:
+        flow = self._flow
+        if flow is None or flow in self._records:  # it is the one link of `begin` itself
+            return False
+        return chain is flow or chain.parent is flow
+
+    def _marked(self, result: Any, origin: object) -> Any:
+        links = next_of(result, origin)
+        if isinstance(links, Awaitable):
+            return self._marked_later(links, origin)
+        if isinstance(links, Branches):
+            if links.gather is not None:
+                raise LinkError(
+                    f"{described(origin)} returned a Gather, of which a journal keeps no part: "
+                    "begin with a link whose reader gathers"
+                )
+            source = links.source
+            if isinstance(source, AsyncIterator):
+                return self._marked_each_async(source, origin)
+            return self._marked_each(source or iter(()), origin)
+        return self._marked_each(iter(() if links is None else (links,)), origin)
+
+    async def _marked_later(self, awaited: Awaitable[Any], origin: object) -> Any:
+        return self._marked(await awaited, origin)
+
+    def _marked_each(self, source: Iterator[Any], origin: object) -> Iterator[Next]:
+        number = 0
+        flow = self._flow
+        assert flow is not None  # noqa: S101 - whose links these are
+        try:
+            while True:
+                try:
+                    item = self.read(flow, next, source)
+                except StopIteration:
+                    break
+                number += 1
+                link = self._mark(item, number, origin)
+                if link is not None:
+                    yield link
+        finally:
+            fanout.close_source(flow, source)
+        self._note_taken(number)
+
+    async def _marked_each_async(
+        self, source: AsyncIterator[Any], origin: object
+    ) -> AsyncIterator[Next]:
+        number = 0
+        assert self._flow is not None  # noqa: S101 - whose links these are
+        try:
+            async for item in source:
+                number += 1
+                link = self._mark(item, number, origin)
+                if link is not None:
+                    yield link
+        finally:
+            await fanout.close_async_source(self._flow, source)
+        self._note_taken(number)
+
+    def _mark(self, item: object, number: int, origin: object) -> Next | None:
+        link = link_of(item, origin)
+        results, self._begin_results = self._begin_results, []
+        if number <= self._position:
+            return None  # begun by an earlier run
+        return link._replace(key=_Begun.of(number, link.key, results))
+
+    def _note_begun(self, begun: _Begun) -> None:
+        self._position = self._batch.begun = begun.number
+        self._batch.results += [(0, 0, -1, text) for text in begun.results]
+        self._note_all_begun()
+        self._soon()
+
+    def _note_taken(self, number: int) -> None:
+        self._taken = number
+        self._note_all_begun()
+
+    def _note_all_begun(self) -> None:
+        if self._taken is None or self._position < self._taken or self._is_begun_all:
+            return
+        results, self._begin_results = self._begin_results, []
+        self._batch.results += [(0, 0, -1, text) for text in results]
+        self._is_begun_all = self._batch.is_begun_all = True
+        self._soon()
+
+    # -- ends -----------------------------------------------------------------------------------
+
+    def ended(self, chain: Chain) -> bool:
+        """Note the end of a chain.
+
+        Args:
+            chain: which.
+
+        Returns:
+            Who awaits it is told by us, when that has committed.
+        """
+        record = self._records.get(chain)
+        if record is not None:
+            self._leave(chain, record)
+            if not self._is_closing:
+                self._note_end(chain, record)
+        if self._is_due and not self._is_closing:
+            self._told.append(chain)
+            return True
+        return False
+
+    def _note_end(self, chain: Chain, record: _Record) -> None:
+        batch = self._batch
+        if chain.state is State.FAILED and chain.error is not None:
+            if record.row is not None:
+                batch.failed[record.id] = _failed(chain.error)
+            record.results = None
+        else:
+            self._settle_results(record)
+            self._forget_rows(record)
+            batch.ended[record.id] = None
+            batch.done += chain.state is State.DONE
+            batch.cancelled += chain.state is State.CANCELLED
+        self._note_jar(chain.session)
+        self._soon()
+
+    def _leave(self, chain: Chain, record: _Record) -> None:
+        del self._records[chain]
+        self._by_id.pop(record.id, None)
+
+    def _forget_rows(self, record: _Record) -> None:
+        self._batch.moved.pop(record.id, None)
+        self._batch.changed.pop(record.id, None)
+        if self._batch.new.pop(record.id, None) is not None:
+            self._batch.ended.pop(record.id, None)
+
+    def spare(self, chain: Chain) -> None:
+        """The chain ends here, and is to go on in the next run: its row stays.
+
+        Args:
+            chain: which.
+        """
+        record = self._records.get(chain)
+        if record is not None:
+            self._leave(chain, record)
+            self._spared.add(record.id)
+
+    @property
+    def defers_idle(self) -> bool:
+        """Something is to be committed before anybody is told that all have ended."""
+        return self._is_due and not self._is_closing
+
+    # -- commits --------------------------------------------------------------------------------
+
+    def _soon(self) -> None:
+        if not self._is_due and not self._is_closing:
+            self._is_due = True
+            self._runner.call_soon(self._on_turn_end)
+
+    def _on_turn_end(self) -> None:
+        if self._is_closing or not self._is_due:
+            return
+        if self._commit():
+            self._release()
+
+    def flush(self) -> None:
+        """Commit what there is, and send none of it: the stream is about to be closed."""
+        if self.error is not None or self._is_closing:
+            return
+        if self._is_due and self._commit():
+            self._tell()
+        elif not self._runner.chains:
+            self._finish()
+
+    def _commit(self) -> bool:
+        self._is_due = False
+        batch, self._batch = self._batch, Batch()
+        if not self._write(lambda: self._write_batch(batch)):
+            return False
+        self._last_item += len(batch.results)
+        if batch.results and self.takers:
+            self._taker_items += [text for *_, text in batch.results]
+        return True
+
+    def _write_batch(self, batch: Batch) -> None:
+        self._fill(batch)
+        self.journal.commit(batch, self._last_item + 1)
+
+    def _fill(self, batch: Batch) -> None:
+        batch.last_chain = self._last_chain
+        for session in self._jars:
+            if not session.is_closed:
+                session.cookiejar.is_changed = False
+                batch.sessions[session.name] = b"\n".join(session.cookiejar._lines())
+        self._jars.clear()
+        batch.state = self.state.changed_text()
+
+    def _write(self, write: Callable[[], None]) -> bool:
+        try:
+            write()
+        except Exception as error:
+            if not isinstance(error, JournalError):
+                problem = f"{self.journal.path}: {type(error).__name__}: {error}"
+                error = JournalError(f"{problem}; the flow stops, and goes on by the same command")
+            self.fail(error)
+            return False
+        return True
+
+    def fail(self, error: JournalError) -> None:
+        """Nothing can be kept any more: the stream is closed.
+
+        Args:
+            error: why.
+        """
+        if self.error is None:
+            self.error = error
+            logger.error("%s", error)
+        self._is_closing = True
+        for chain in self._told:  # it has ended, and not in the file
+            chain.state, chain.error = State.CANCELLED, self.error
+            chain._wake_waiters()
+        self._told.clear()
+        self._stream.close()
+        self._runner.tell_idle()
+
+    def _release(self) -> None:
+        """Send, time and tell all that follows from the batch."""
+        held, sources = self._held, self._sources
+        self._sources = []
+        try:
+            while held:
+                chain, record, step, delay = held.popleft()
+                if chain.state is not State.QUEUED or self._records.get(chain) is not record:
+                    continue
+                if record.step == step:
+                    self._send(chain, delay)
+        finally:
+            if held:
+                self._runner.call_soon(self._release)
+        for chain, below, links in sources:
+            if chain._branches is below:
+                below.source = links
+                self._runner.feed(chain, below)
+        self._tell()
+
+    def _send(self, chain: Chain, delay: float) -> None:
+        if delay:
+            self._runner.delay_request(chain, delay)
+        else:
+            self._runner.send_request(chain)
+
+    def _tell(self) -> None:
+        told, self._told = self._told, []
+        for chain in told:
+            chain._wake_waiters()
+        self._hand_out()
+        for listener in tuple(self.result_listeners):
+            listener()
+        if not self._runner.chains and not self._is_due:
+            self._finish()
+            self._runner.tell_idle()
+
+    def _hand_out(self) -> None:
+        texts, self._taker_items = self._taker_items, []
+        for text in texts:
+            item = unpack_item(text)
+            for take in tuple(self.takers):
+                try:
+                    take(item)
+                except Exception:
+                    logger.exception("%r raised, of a result that is in the journal", take)
+
+    def _finish(self) -> None:
+        if self.error is None and not self._is_finished and (self._is_begun_all or not self._flow):
+            self._is_finished = self._write(self.journal.finish)
+
+    def note_cookies(self, chain: Chain) -> None:
+        """The server may have set some, other than by a response that is read.
+
+        Args:
+            chain: in whose session.
+        """
+        self._jars.add(chain.session)
+
+    # -- cookies --------------------------------------------------------------------------------
+
+    def _note_jar(self, session: Session) -> None:
+        if session.cookiejar.is_changed:
+            self._jars.add(session)
+
+    def restore_cookies(self, session: Session) -> None:
+        """Give a session the cookies that it had.
+
+        Args:
+            session: that was just made.
+        """
+        lines = self._cookies.pop(session.name, b"")
+        if lines:
+            session.cookiejar._put(lines.split(b"\n"))
+            session.cookiejar.is_changed = False
+
+    def forget_session(self, session: Session) -> None:
+        """The session was closed.
+
+        Args:
+            session: which.
+        """
+        if not self._is_closing:
+            self._jars.discard(session)
+            self._cookies.pop(session.name, None)
+            self._batch.sessions[session.name] = None
+            self._soon()
+
+    # -- going on -------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Go on with the chains that are in the file. May be called twice.
+
+        Raises:
+            JournalError: the code has changed so that some of them cannot go on.
+        """
+        if self._is_resumed or self._is_closing:
+            return
+        self._is_resumed = True
+        self._check_readers()
+        rows = self.journal.waiting(self._resumes_below)
+        first = next(rows, None)
+        if first is not None:
+            chain = self._runner.new_flow("resumed", self._stream._session)
+            self._runner.branch(chain, Branches(self._waiting(first, rows)))
+
+    def _waiting(self, first: ChainRow, rows: Iterable[ChainRow]) -> Iterator[object]:
+        for row in itertools.chain((first,), rows):
+            if row.id not in self._by_id and row.id not in self._spared:
+                yield self._link_of(row)
+
+    def resume_if_open(self) -> None:
+        """Go on, at a turn of the loop: nobody has launched the flow."""
+        try:
+            self.resume()
+        except JournalError as error:
+            self.fail(error)
+
+    def _check_readers(self) -> None:
+        problems = [
+            f"{count} chain{'s' * (count > 1)} wait{'s' * (count == 1)} for {problem}"
+            for spec, args, data, count in self.journal.readers()
+            if (problem := self._readers.check(spec, args, data)) is not None
+        ]
+        if problems:
+            raise JournalError(f"{self.journal.path}: {'; '.join(problems)}")
+
+    def _link_of(self, row: ChainRow) -> Next:
+        """The link of a row."""
+        wait = 0.0
+        if row.due is not None:  # a clock that was set back stops nobody
+            wait = min(row.delay or 0.0, max(0.0, row.due - time.time()))
+        found = self._readers.found
+        return Next(
+            restored_request(KeptRequest(row.url, row.request, row.body), self._readers),
+            None if row.reader is None else found(row.reader, row.args),
+            wait,
+            False if row.errback is None else found(row.errback, row.errback_args),
+            self._stream.session(row.session) if row.session else self._stream._session,
+            row.name,
+            row.priority,
+            None if row.data is None else unpack(row.data),
+            _Kept.of(_Record(row.id, row.step, row)),
+        )
+
+    def retry(self, ids: Iterable[int]) -> int:
+        """Make chains that have failed ready again, and begin them.
+
+        Args:
+            ids: of them.
+
+        Returns:
+            How many that were.
+        """
+        wanted = list(ids)
+        self.flush()
+        count = self.journal.retry(wanted)
+        self._is_finished = False
+        for row in list(self.journal.rows(wanted)):
+            if row.id not in self._by_id:
+                chain = self._runner.new_chain(None, self._stream._session)
+                self._runner.start_link(chain, self._link_of(row))
+        return count
+
+    def close(self) -> None:
+        """Commit what there is, and end nothing in the file from now on."""
+        self.flush()
+        self._is_closing = True
+
+    def release(self) -> None:
+        """Close the file."""
+        self.journal.close()
+
+
+def _failed(error: BaseException) -> Failed:
+    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    name = type(error).__name__
+    return Failed(time.time(), _text(f"{name}: {error}") or name, _text(trace) or "")
+
+
+def _text(text: str | None) -> str | None:
+    """Text that a database takes: without halves of surrogate pairs."""
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _packs(value: object) -> bool:
+    try:
+        pack(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _is_cancel(error: BaseException) -> bool:
+    return isinstance(error, asyncio.CancelledError)

@@ -1,0 +1,21 @@
+"""Errors of journals."""
+
+from __future__ import annotations
+
+__all__ = ["JournalError"]
+
+
+class JournalError(Exception):
+    """A journal cannot be used or written; the message says which, why, and what to do.
+
+    Args:
+        message: of it.
+
+    Example:
+        >>> print(JournalError("crawl.db: process 4711 runs on it: wait for its end, or stop it"))
+        crawl.db: process 4711 runs on it: wait for its end, or stop it
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message

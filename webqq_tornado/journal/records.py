@@ -1,0 +1,178 @@
+"""Values that go into a journal and come out of it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+__all__ = ["Batch", "ChainRow", "Counts", "Failed", "Summary"]
+
+
+class ChainRow(NamedTuple):
+    """A chain that is alive, with the link that it is to send; or one that has failed.
+
+    Args:
+        id: of it, for good.
+        step: number of its link.
+        name: for logs; None: made of the id.
+        key: hash of its key, None if it has none.
+        url: of the request.
+        request: JSON of what else was said of it.
+        body: of the request.
+        reader: name and arguments' shape of the reader.
+        args: arguments of the reader, as text of `codec`.
+        errback, errback_args: likewise.
+        data: keyword arguments of both.
+        session: its name; "" is the stream's own.
+        priority: of the link.
+        due: Unix time at which it is to be sent; None: at once.
+        delay: seconds that were to be waited.
+        deadline: Unix time at which the chain is to fail.
+        tries: of the link, that came to nothing.
+        draft: id of the chain whose reader has not returned yet; None: it has.
+
+    Example:
+        >>> ChainRow(1, 1, "first", None, "http://example.org/").url
+        'http://example.org/'
+    """
+
+    id: int
+    step: int
+    name: str | None
+    key: bytes | None
+    url: str
+    request: str | None = None
+    body: bytes | None = None
+    reader: str | None = None
+    args: str | None = None
+    errback: str | None = None
+    errback_args: str | None = None
+    data: str | None = None
+    session: str = ""
+    priority: int = 0
+    due: float | None = None
+    delay: float | None = None
+    deadline: float | None = None
+    tries: int = 0
+    draft: int | None = None
+
+
+class Failed(NamedTuple):
+    """The error that ended a chain.
+
+    Args:
+        at: Unix time.
+        error: class and message.
+        trace: the traceback.
+    """
+
+    at: float
+    error: str
+    trace: str
+
+
+class Batch:
+    """All that goes into one transaction.
+
+    Attributes:
+        new: rows of chains that were begun.
+        changed: rows of chains with their next link, by id: the last of each.
+        moved: the same where only step, due time, delay and tries are others, by id.
+        failed: what ended chains, by id.
+        ended: ids of chains to delete.
+        keys: hashes, and the chain that each leads to.
+        results: chain, step and number in it (-1: any), and text of each result.
+        settled: ids of chains whose drafts are to become chains and results of their own.
+        sessions: cookies by the session's name; None: forget them.
+        steps, done, cancelled: counts to add.
+        last_chain: the highest id so far.
+        begun: links of `begin` so far; None: as before.
+        is_begun_all: there are no more of these.
+        state: text of it; None: as before.
+    """
+
+    __slots__ = (
+        *("begun", "cancelled", "changed", "done", "ended", "failed", "is_begun_all", "keys"),
+        *("last_chain", "moved", "new", "results", "sessions", "settled", "state", "steps"),
+    )
+
+    def __init__(self) -> None:
+        self.new: dict[int, ChainRow] = {}
+        self.changed: dict[int, ChainRow] = {}
+        self.moved: dict[int, tuple[int, float | None, float | None, int]] = {}
+        self.failed: dict[int, Failed] = {}
+        self.ended: dict[int, None] = {}
+        self.keys: dict[bytes, int] = {}
+        self.results: list[tuple[int, int, int, str]] = []
+        self.settled: list[int] = []
+        self.sessions: dict[str, bytes | None] = {}
+        self.steps = self.done = self.cancelled = self.last_chain = 0
+        self.begun: int | None = None
+        self.is_begun_all = False
+        self.state: str | None = None
+
+
+class Counts(NamedTuple):
+    """Numbers that a journal has counted.
+
+    Args:
+        begun: links of `begin`.
+        is_begun_all: there are no more.
+        steps: links of all chains.
+        done: chains that have ended well.
+        cancelled: that were cancelled.
+        results: that were emitted.
+        last_chain: the highest id that a chain has had.
+        last_item: the highest number of a result.
+        state: text of `HTTPStream.state`.
+    """
+
+    begun: int
+    is_begun_all: bool
+    steps: int
+    done: int
+    cancelled: int
+    results: int
+    last_chain: int
+    last_item: int
+    state: str | None
+
+
+class Summary(NamedTuple):
+    """How far a flow is.
+
+    Args:
+        flow: file and name of its class.
+        created: Unix time.
+        finished: Unix time at which all had ended; None: it has not.
+        ready: chains with a link to send.
+        delayed: chains whose link is to be sent later.
+        next_due: Unix time of the first of these.
+        done, failed, cancelled: chains.
+        steps: links so far.
+        results: so far; `waiting` of them are not exported.
+        is_begun_all: `begin` has no more links.
+        pid: of the process that runs it; 0: none does.
+
+    Example:
+        >>> Journal("crawl.db").summary().failed
+        0
+    """
+
+    flow: str
+    created: float
+    finished: float | None
+    ready: int
+    delayed: int
+    next_due: float | None
+    done: int
+    failed: int
+    cancelled: int
+    steps: int
+    results: int
+    waiting: int
+    is_begun_all: bool
+    pid: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same by name."""
+        return self._asdict()
