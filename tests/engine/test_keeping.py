@@ -38,6 +38,11 @@ def results_of(journal: Path) -> list[Any]:
     return [unpack_item(text) for _, text in Journal(journal).results(limit=100_000)]
 
 
+def change(path: Path, statement: str) -> None:
+    with Journal(path) as journal:
+        journal.db.execute(statement)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "flow.db"
@@ -114,9 +119,7 @@ class Numbers(Flow):
 
 async def test_begin_goes_on_behind_the_links_that_were_begun(web: Web, path: Path):
     await Numbers(web, path).serve(strict=True)
-    journal = Journal(path)
-    journal.db.execute("UPDATE shards SET is_begun_all = 0")
-    journal.close()
+    change(path, "UPDATE shards SET is_begun_all = 0")
     flow = Numbers(web, path)
     flow.count = 8
     await flow.serve(strict=True)
@@ -416,7 +419,7 @@ async def test_a_delay_goes_on_where_it_was(web: Web, path: Path):
     flow.close()
     (row,) = Journal(path).chains()
     assert row.due is not None
-    Journal(path).db.execute("UPDATE chains SET due = due - 3600")
+    change(path, "UPDATE chains SET due = due - 3600")
     await Patient(web, path).serve(strict=True)
     assert results_of(path) == ["read"]
 
@@ -426,7 +429,7 @@ async def test_a_clock_that_was_set_back_makes_no_delay_longer(web: Web, path: P
     flow.launch()
     await until(lambda: flow.stats().delayed)
     flow.close()
-    Journal(path).db.execute("UPDATE chains SET due = due + 1e9, delay = 0.01")
+    change(path, "UPDATE chains SET due = due + 1e9, delay = 0.01")
     await Patient(web, path).serve(strict=True)
     assert results_of(path) == ["read"]
 
@@ -450,7 +453,7 @@ async def test_cookies_last_with_the_link_that_they_belong_to(web: Web, path: Pa
     flow.launch()
     await until(lambda: flow.stats().delayed == 2)
     flow.close()
-    Journal(path).db.execute("UPDATE chains SET due = 0")
+    change(path, "UPDATE chains SET due = 0")
     await Login(web, path).serve(strict=True)
     assert sorted(results_of(path)) == ["who=ann", "who=own"]
 
@@ -482,7 +485,7 @@ async def test_all_that_a_request_says_comes_back(web: Web, path: Path, tmp_path
     flow.launch()
     await until(lambda: flow.stats().delayed == 4)
     flow.close()
-    Journal(path).db.execute("UPDATE chains SET due = 0")
+    change(path, "UPDATE chains SET due = 0")
     again = Saying(web, path)
     await again.serve(strict=True)
     assert sorted(map(str, results_of(path))) == ["\0bytes", "200", "200", "from a file"]
@@ -575,7 +578,7 @@ async def test_a_retry_that_is_put_off_lasts_with_its_tries(web: Web, path: Path
     flow.launch()
     await until(lambda: flow.stats().delayed)
     flow.close()
-    Journal(path).db.execute("UPDATE chains SET due = 0")
+    change(path, "UPDATE chains SET due = 0")
     await Retried(web, path, retry=_retrying(retry)).serve(strict=True)
     assert [status for status, _ in results_of(path)] == [503]
 
@@ -634,7 +637,7 @@ async def test_a_chain_with_a_key_that_waits_in_the_file_is_awaited(web: Web, pa
     flow.add_request(f"{web.http}/echo", flow.done, key="order-17", delay=3600)
     await until(lambda: flow.stats().delayed)
     flow.close()
-    Journal(path).db.execute("UPDATE chains SET due = 0")
+    change(path, "UPDATE chains SET due = 0")
     async with Orders(web, path) as again:
         response = await again.add_request(f"{web.http}/echo", again.done, key="order-17")
         assert response is not None
@@ -759,9 +762,7 @@ async def put_off(kind: type[Flow], web: Web, path: Path) -> None:
     flow.launch()
     await until(lambda: flow.stats().delayed)
     flow.close()
-    journal = Journal(path)
-    journal.db.execute("UPDATE chains SET due = 0")
-    journal.close()
+    change(path, "UPDATE chains SET due = 0")
 
 
 async def test_a_reader_that_is_gone_is_told_before_anything_is_sent(web: Web, path: Path):

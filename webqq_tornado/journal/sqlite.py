@@ -101,7 +101,7 @@ class ListedChain(NamedTuple):
     failed: float | None
 
 
-class Journal:
+class Journal(contextlib.AbstractContextManager["Journal"]):
     """The file in which a flow's chains and results are kept.
 
     Args:
@@ -119,17 +119,25 @@ class Journal:
         512
     """
 
+    _db: sqlite3.Connection | None = None
+    _lock: LockFile | None = None
+    _owner = 0
+
     def __init__(self, path: str | os.PathLike[str], sync: Sync = "full") -> None:
         if sync not in ("full", "normal"):
             raise ValueError(f'sync is "full" or "normal", not {sync!r}')
         self.path = Path(path)
         self.sync = sync
-        self._db: sqlite3.Connection | None = None
-        self._lock: LockFile | None = None
-        self._owner = 0
 
     def __repr__(self) -> str:
         return f"<Journal {self.path}>"
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Who only asks for a number need not close it.
+        self.close()
 
     # -- opening --------------------------------------------------------------------------------
 
