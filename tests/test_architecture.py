@@ -45,8 +45,11 @@ LAYERS = {
     "lazy": (set(), set()),
     "deprecation": (set(), set()),
     "client": (
-        {"client", "engine", "protocol", "retry", "database", "files", "lazy", "lockfile"},
-        {"tenacity"},
+        {
+            *("client", "engine", "protocol", "onebot", "retry", "eventsource"),
+            *("database", "files", "lazy", "lockfile"),
+        },
+        {"tenacity", "pybreaker", "tornado"},
     ),
     "bot": (
         {"bot", "client", "engine", "protocol", "files", "lazy"},
@@ -118,6 +121,16 @@ def test_libcurl_is_used_by_the_transport_and_sessions_alone():
     users = {name for name in MODULES if "pycurl" in imports_of(name)}
     outside = {name for name in users if not name.startswith("webqq_tornado.engine.transport.")}
     assert outside == {"webqq_tornado.engine.session"}
+
+
+def test_only_an_account_by_onebot_listens():
+    users = {
+        name
+        for name in MODULES
+        if name.startswith("webqq_tornado.client.")
+        and any(each.startswith("tornado") for each in imports_of(name))
+    }
+    assert users == {"webqq_tornado.client.onebot.listener"}
 
 
 def _is_for_types(node: ast.stmt) -> bool:

@@ -24,7 +24,7 @@ import io
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from types import EllipsisType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .engine.chain import Chain
 from .engine.errors import ConnectError, ProtocolError, StreamError, TimeoutError, TLSError
@@ -32,8 +32,10 @@ from .engine.links import Gather, Link, Next
 from .engine.request import Request
 from .engine.response import Response, parse_json
 from .engine.secrets import safe_url
-from .engine.stream import HTTPStream
 from .engine.transport.options import IDEMPOTENT
+
+if TYPE_CHECKING:
+    from .engine.stream import HTTPStream
 
 __all__ = ["Event", "EventParser", "EventSource", "JSONLines", "each"]
 

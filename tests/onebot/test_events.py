@@ -49,7 +49,12 @@ GROUP = {
 def test_a_group_message_with_texts_for_numbers_is_read():
     event = parse_event(GROUP)
     assert isinstance(event, MessageEvent)
-    assert (event.time, event.message_id, event.group_id, event.seq) == (1_700_000_000, -5, 3, 77)
+    assert (event.time, event.message_id, event.group_id, event.real_seq) == (
+        1_700_000_000,
+        -5,
+        3,
+        77,
+    )
     assert (event.sender, event.extra, event.peer) == (Sender(), {"raw": {"a": 1}}, 3)
 
 

@@ -1,19 +1,24 @@
 """The part of an account that a bot and its handlers use.
 
-`webqq_tornado.client.Client` has all of it; so can an account that is reached another way.
+`webqq_tornado.client.Client` (WebQQ) and `OneBotAccount` (OneBot 11) have all of it; so can an
+account that is reached another way.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
 
-from ..client.contacts import Contact, Contacts, Message
-from ..client.receipt import Receipt
-from ..client.state import State
-from ..protocol.codes import Status
-from ..protocol.models import Content, Friend, Group
+if TYPE_CHECKING:
+    from ..client.contacts import Contact, Contacts, Message
+    from ..client.incoming import Consumer
+    from ..client.receipt import Receipt
+    from ..client.state import ClientEvent, State
+    from ..client.store import Store
+    from ..engine.stream import HTTPStream
+    from ..protocol.codes import Status
+    from ..protocol.models import Content, Friend, Group
 
 __all__ = ["Account", "Incoming"]
 
@@ -32,6 +37,18 @@ class Account(Protocol):
     @property
     def state(self) -> State:
         """State of its connection."""
+
+    @property
+    def name(self) -> str:
+        """Name for log lines."""
+
+    @property
+    def stream(self) -> HTTPStream:
+        """The stream that carries its chains."""
+
+    @property
+    def store(self) -> Store | None:
+        """Keeps what must not be forgotten; None keeps it in memory."""
 
     @property
     def contacts(self) -> Contacts:
@@ -64,6 +81,26 @@ class Account(Protocol):
     def send(self, contact: Contact, content: Content | str) -> asyncio.Future[Receipt]:
         """Send a message."""
 
+    def search(self, word: str) -> list[Contact]:
+        """All contacts that have a word in one of their names."""
+
+    def on_event(
+        self, listener: Callable[[ClientEvent], object]
+    ) -> Callable[[ClientEvent], object]:
+        """Have a function called with each event."""
+
+    def on_incoming(self, consumer: Consumer) -> Consumer:
+        """Have a function called with each message, which says when it is handled."""
+
+    async def login(self, password: str = "") -> None:
+        """Get online, and stay so."""
+
+    def leave(self) -> None:
+        """End all chains, but stay logged in."""
+
+    async def flush(self) -> None:
+        """Wait until the outbox is empty."""
+
     async def set_status(self, status: Status) -> None:
         """Change the account's status."""
 
@@ -80,6 +117,7 @@ class Incoming(Protocol):
         tries: times that its handling was begun before.
         contact: its conversation, if the message alone does not lead there.
         sender: display name of the author, likewise.
+        late: whether it came in while the account was away, and was fetched later.
     """
 
     message: Message
@@ -87,6 +125,7 @@ class Incoming(Protocol):
     tries: int
     contact: Contact | None
     sender: str
+    late: bool
 
     def begin(self) -> None:
         """Note that the handling begins."""

@@ -45,7 +45,6 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, overload
 
 from ..client.address import Kind
-from ..client.client import Client
 from ..client.contacts import Contact, name_of
 from ..client.listeners import check_callable
 from ..client.lookup import ContactError, found_by_one
@@ -125,7 +124,7 @@ class Bot:
 
     def __init__(
         self,
-        client: Client | None = None,
+        client: Account | None = None,
         name: str = "",
         *,
         owners: int | Iterable[int] = (),
@@ -134,7 +133,7 @@ class Bot:
         at_most_once: bool = False,
     ) -> None:
         self.at_most_once = at_most_once
-        self.clients: list[Client] = []
+        self.clients: list[Account] = []
         self.owners = owners_of(owners)
         self._name, self._refusal = name, refusal
         self._values = LateValues()
@@ -159,7 +158,7 @@ class Bot:
         return f"<Bot {name!r} of {accounts or 'no account yet'}; plugins: {plugins}>"
 
     @property
-    def client(self) -> Client:
+    def client(self) -> Account:
         """The first client.
 
         Raises:
@@ -169,7 +168,7 @@ class Bot:
             raise RuntimeError("the bot has no client yet: bot.run() makes it, or Bot(client)")
         return self.clients[0]
 
-    def add(self, client: Client) -> None:
+    def add(self, client: Account) -> None:
         """Serve another client, too; `Message.client` and `account` tell which.
 
         Args:

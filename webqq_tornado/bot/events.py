@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ..client.state import ClientEvent, State, StateChange
+from ..client.state import ClientEvent, HeartbeatLate, State, StateChange
 from ..protocol.codes import Status
 from ..protocol.models import (
     FileOffer,
@@ -184,6 +184,7 @@ BotEvent: TypeAlias = (
 #: Names for `Bot.on_event`, and what listeners of each get.
 EVENTS: dict[str, type[_BotEvent]] = {
     **{state.value: Connection for state in State},
+    "late": Connection,
     "friend_online": FriendStatus,
     "friend_offline": FriendStatus,
     "status": FriendStatus,
@@ -253,6 +254,8 @@ def happenings_of(
     match heard:
         case StateChange():
             yield heard.state.value, Connection(client, heard.state, heard.reason)
+        case HeartbeatLate():
+            yield "late", Connection(client, client.state, heard.reason)
         case Kicked():  # the client's own state tells it
             return
         case StatusChange():

@@ -16,6 +16,7 @@ from ..client.store import Store
 from ..engine.lifecycle import stop_signals
 from ..engine.stream import HTTPStream
 from ..protocol.endpoints import Endpoints
+from .account import Account
 
 __all__ = ["SERVER", "NewClient", "serve_clients"]
 
@@ -78,7 +79,7 @@ class Handlers(Protocol):
 
 
 async def serve_clients(
-    clients: Collection[Client], handlers: Handlers, grace: float, *, catches_signals: bool
+    clients: Collection[Account], handlers: Handlers, grace: float, *, catches_signals: bool
 ) -> None:
     """Log in, and stay so until a signal; then log out.
 
@@ -111,7 +112,7 @@ async def serve_clients(
             await _leave(clients, handlers, grace)
 
 
-async def _log_in(clients: Collection[Client], ended: asyncio.Future[None]) -> None:
+async def _log_in(clients: Collection[Account], ended: asyncio.Future[None]) -> None:
     """Log all in, unless a signal comes first."""
     logins = asyncio.gather(*(one.login() for one in clients if one.state.is_over))
     waiting: list[asyncio.Future[Any]] = [logins, ended]
@@ -132,7 +133,7 @@ class _Watch:
         ended: gets the error.
     """
 
-    def __init__(self, client: Client, ended: asyncio.Future[None]) -> None:
+    def __init__(self, client: Account, ended: asyncio.Future[None]) -> None:
         self._client, self._ended = client, ended
 
     def __call__(self, event: ClientEvent) -> None:
@@ -144,7 +145,7 @@ class _Watch:
                 self._ended.set_exception(error)
 
 
-async def _leave(clients: Collection[Client], handlers: Handlers, grace: float) -> None:
+async def _leave(clients: Collection[Account], handlers: Handlers, grace: float) -> None:
     try:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(_settled(clients, handlers), grace)
@@ -153,7 +154,7 @@ async def _leave(clients: Collection[Client], handlers: Handlers, grace: float) 
         await asyncio.gather(*(client.logout() for client in clients))
 
 
-async def _settled(clients: Collection[Client], handlers: Handlers) -> None:
+async def _settled(clients: Collection[Account], handlers: Handlers) -> None:
     """Wait until handlers are done, and what they have sent is delivered."""
     if running := handlers.running():
         await asyncio.wait(running)

@@ -11,7 +11,7 @@ from typing import Protocol
 from ..client.contacts import Contact, Stranger, kind_of, name_of, uin_of
 from ..client.contacts import Message as Event
 from ..client.receipt import Receipt
-from ..protocol.models import Content, Discussion, Friend, Group, Member
+from ..protocol.models import At, Content, Discussion, Friend, Group, Member, Part, Reply
 from .account import Account, Incoming
 from .mentions import is_mentioned, said_to
 
@@ -89,6 +89,8 @@ class Message:
         rest: what follows the word of a command.
         again: whether an earlier process had it, and was not done with it when it ended: its
             handlers may have been called. See `Bot`.
+        late: whether it came in while the account was not connected, and was fetched from the
+            history later (OneBot).
 
     Example:
         >>> @bot.on_message(text=r"^good (morning|night)")
@@ -104,6 +106,7 @@ class Message:
     match: re.Match[str] | None = None
     rest: str = ""
     again: bool = False
+    late: bool = False
 
     @property
     def content(self) -> Content:
@@ -123,8 +126,30 @@ class Message:
 
     @property
     def said_to_bot(self) -> str | None:
-        """The text after the bot's name or "!"; None if it starts with neither."""
-        return said_to(self._names, self.text, self._others())
+        """The text after the bot's name, a mention of it, or "!"; None if it starts with none."""
+        mentioned = self._said_behind_mention()
+        if mentioned is not None:
+            return mentioned
+        return said_to(self._names, self._spoken, self._others())
+
+    def _said_behind_mention(self) -> str | None:
+        """The text behind mentions of the bot at the start; a quoted message is passed over."""
+        parts = [part for part in self.content.parts if not isinstance(part, Reply)]
+        is_mentioned = False
+        while parts and (parts[0] == " " or self._is_me(parts[0])):
+            is_mentioned |= self._is_me(parts.pop(0))
+        return Content.of(*parts).text.strip(" ,，:：") if is_mentioned else None
+
+    def _is_me(self, part: Part) -> bool:
+        return isinstance(part, At) and part.account == self.account
+
+    @property
+    def _spoken(self) -> str:
+        """The text without mentions, which say by a number whom they mean."""
+        return "".join(
+            part if isinstance(part, str) else "" if isinstance(part, At) else part.text
+            for part in self.content.parts
+        )
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -177,7 +202,9 @@ class Message:
         """True in private, and wherever the bot is addressed or named."""
         if self.is_private or self.said_to_bot is not None:
             return True
-        return is_mentioned(self._names, self.text, self._others())
+        if any(map(self._is_me, self.content.parts)):
+            return True
+        return is_mentioned(self._names, self._spoken, self._others())
 
     def reply(self, content: Content | str, *, at_sender: bool = False) -> asyncio.Future[Receipt]:
         """Reply to the conversation of the message.
@@ -194,8 +221,9 @@ class Message:
         """
         if at_sender and not self.is_private:
             content = Content.of(content) if isinstance(content, str) else content
-            at = f"@{self.sender} "
-            content = Content.of(at, *content.parts, font=content.font)
+            number = self.client.contacts.number(self.sender.contact)
+            at = At(number, str(self.sender)) if number else f"@{self.sender}"
+            content = Content.of(at, " ", *content.parts, font=content.font)
         return self.client.send(self.contact, content)
 
     async def ask(self, question: Content | str, timeout: float = 60) -> Message:
@@ -229,7 +257,7 @@ def message_of(bot: Host, client: Account, incoming: Incoming) -> Message:
     sender = person_in(client, contact, event.sender)
     if not event.sender and incoming.sender:  # of an earlier session, and not found in this one
         sender = replace(sender, name=incoming.sender)
-    return Message(bot, client, event, sender, contact, again=incoming.again)
+    return Message(bot, client, event, sender, contact, again=incoming.again, late=incoming.late)
 
 
 def person_in(client: Account, contact: Contact, uin: int) -> Person:

@@ -15,14 +15,16 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
+from ..engine.chain import Chain
 from ..engine.errors import StreamError
-from ..engine.links import Link, Next
+from ..engine.links import Errback, Link, Next
 from ..protocol.errors import ProtocolError, RefusedError
-from .contacts import Contact, Message
-from .context import ClientContext, Loss
-from .directory import LOST, Directory, recovery_of
+from .address import Address
+from .contacts import Contact, Contacts, Message
+from .context import Loss
+from .directory import LOST, recovery_of
 from .records import Records
 from .unhandled import Unhandled, message_in, placeholder
 
@@ -43,6 +45,47 @@ FIND_TRIES, FIND_PAUSE = 3, 1.0
 SHOWN = 60
 
 
+class Context(Protocol):
+    """The part of a `ClientContext` that incoming messages use; other accounts have it, too."""
+
+    @property
+    def name(self) -> str:
+        """Name for log lines."""
+
+    @property
+    def records(self) -> Records:
+        """Records of messages."""
+
+    @property
+    def is_online(self) -> bool:
+        """True while contacts can be found."""
+
+    @property
+    def report_loss(self) -> Callable[[Loss], None]:
+        """Called when the session does not work any more."""
+
+    def add_chain(self, first: Next, name: str, errback: Errback | None = None) -> Chain:
+        """Start a chain in the account's name."""
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Call a function on the loop."""
+
+
+class Finder(Protocol):
+    """The part of a directory that incoming messages use."""
+
+    @property
+    def contacts(self) -> Contacts:
+        """Contacts of the present session."""
+
+    @property
+    def mark(self) -> str:
+        """A mark of the session."""
+
+    def find(self, address: Address, then: Callable[[Contact | None], Link]) -> Link:
+        """Find the contact at an address, which may take requests."""
+
+
 class IncomingMessage:
     """A message for those who handle it.
 
@@ -54,6 +97,7 @@ class IncomingMessage:
         tries: how often its handling was begun.
         contact: its conversation, if the message alone does not lead there.
         sender: name of the author, likewise.
+        late: whether it came in while the account was not connected, and was fetched later.
 
     Attributes:
         message: as above.
@@ -61,6 +105,7 @@ class IncomingMessage:
         tries: as above; without this time.
         contact: as above.
         sender: as above.
+        late: as above.
 
     Example:
         >>> @client.on_incoming
@@ -72,7 +117,7 @@ class IncomingMessage:
 
     __slots__ = (
         *("_consumers", "_is_begun", "_mark", "_on_calm", "_records"),
-        *("again", "contact", "is_told", "message", "sender", "tries"),
+        *("again", "contact", "is_told", "late", "message", "sender", "tries"),
     )
 
     def __init__(
@@ -85,10 +130,11 @@ class IncomingMessage:
         tries: int = 0,
         contact: Contact | None = None,
         sender: str = "",
+        late: bool = False,
     ) -> None:
         self._records, self._mark = records, mark
         self.message, self.again, self.tries = message, again, tries
-        self.contact, self.sender = contact, sender
+        self.contact, self.sender, self.late = contact, sender, late
         self.is_told = False  # plain listeners have heard it
         self._is_begun = False
         self._consumers = 0
@@ -149,8 +195,8 @@ class IncomingQueue:
 
     def __init__(
         self,
-        context: ClientContext,
-        directory: Directory,
+        context: Context,
+        directory: Finder,
         tell_listeners: Callable[[Message], bool],
     ) -> None:
         self._context = context
@@ -179,15 +225,26 @@ class IncomingQueue:
         self._consumers.append(consumer)
         self._context.call_soon(self.hand_out)
 
-    def take(self, mark: bytes, message: Message, *, is_told: bool) -> None:
+    def take(
+        self,
+        mark: bytes,
+        message: Message,
+        *,
+        is_told: bool,
+        contact: Contact | None = None,
+        late: bool = False,
+    ) -> None:
         """A message has come in.
 
         Args:
             mark: under which it is on record.
             message: as it came.
             is_told: whether plain listeners have heard it.
+            contact: see `IncomingMessage`.
+            late: see there.
         """
-        incoming = IncomingMessage(self._context.records, mark, message)
+        records = self._context.records
+        incoming = IncomingMessage(records, mark, message, contact=contact, late=late)
         incoming.is_told = is_told
         self._queue.append(incoming)
         self.hand_out()

@@ -332,16 +332,21 @@ class Outbox:
         return False
 
 
-def in_pieces(content: Content) -> tuple[Content, ...]:
-    """The content in pieces that the server takes, as few as keep it in order."""
-    if _size(content.parts) <= MAX_BYTES:
+def in_pieces(content: Content, limit: int = MAX_BYTES) -> tuple[Content, ...]:
+    """The content in pieces that the server takes, as few as keep it in order.
+
+    Args:
+        content: which.
+        limit: bytes of UTF-8 of one piece.
+    """
+    if _size(content.parts) <= limit:
         return (content,)
     pieces: list[list[Part]] = [[]]
     for part in content.parts:
-        bits: Sequence[Part] = split_text(part) if isinstance(part, str) else (part,)
+        bits: Sequence[Part] = split_text(part, limit) if isinstance(part, str) else (part,)
         for number, bit in enumerate(bits):
             # What was cut apart stays apart: the white space between is gone.
-            if number or _size([*pieces[-1], bit]) > MAX_BYTES:
+            if number or _size([*pieces[-1], bit]) > limit:
                 pieces.append([])
             pieces[-1].append(bit)
     return tuple(Content(tuple(parts), content.font) for parts in pieces if parts)

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from ..protocol.models.events import Event
 
-__all__ = ["LOGGED_IN", "LOGGED_OUT", "ClientEvent", "State", "StateChange"]
+__all__ = ["LOGGED_IN", "LOGGED_OUT", "ClientEvent", "HeartbeatLate", "State", "StateChange"]
 
 #: Reasons of a `StateChange` to KICKED: another program has ended the session, or has begun one
 #: (where the server has no words of its own for that).
@@ -53,5 +53,21 @@ class StateChange(NamedTuple):
     reason: str = ""
 
 
+class HeartbeatLate(NamedTuple):
+    """Event: the connection stands, and the other side's heartbeats stay away (OneBot).
+
+    Args:
+        seconds: since anything was heard.
+        reason: in words for the user.
+
+    Example:
+        >>> HeartbeatLate(45.0, "no heartbeat for 45 s").seconds
+        45.0
+    """
+
+    seconds: float
+    reason: str = ""
+
+
 #: Events that listeners receive.
-ClientEvent: TypeAlias = "StateChange | Event"
+ClientEvent: TypeAlias = "StateChange | HeartbeatLate | Event"

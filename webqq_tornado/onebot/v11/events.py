@@ -92,7 +92,9 @@ class MessageEvent:
         temp_group: of a temporary session: the group that it goes through; 0 if not given.
         anonymous: ``id``, ``name``, ``flag`` of an anonymous author, else None.
         group_name: de facto (NC, LL).
-        seq: de facto: ``real_seq`` or ``message_seq``, the place in the conversation.
+        seq: de facto: ``message_seq``, which pages through a history: the place in the
+            conversation (GC), or a copy of message_id (NC).
+        real_seq: de facto: the place in the conversation (NC, a text); 0 if not given.
         font: a number that means nothing.
         extra: further fields as they came.
     """
@@ -112,6 +114,7 @@ class MessageEvent:
     anonymous: Fields | None = None
     group_name: str = ""
     seq: int = 0
+    real_seq: int = 0
     font: int = 0
     extra: Fields = field(default_factory=dict)
 
@@ -419,7 +422,8 @@ def parse_message_event(values: Fields) -> MessageEvent:
         temp_group=0 if is_group else group or sender.group_id,
         anonymous=anonymous if isinstance(anonymous, dict) else None,
         group_name=as_text(values.get("group_name")),
-        seq=_int(values, "real_seq", "message_seq"),
+        seq=_int(values, "message_seq"),
+        real_seq=_int(values, "real_seq"),
         font=_int(values, "font"),
         extra=_extra(values, _MESSAGE_FIELDS),
     )
@@ -572,6 +576,8 @@ def _build_message(event: MessageEvent, *, as_string: bool) -> dict[str, object]
         "message_format": "string" if as_string else "array",
         "message_seq": event.seq or event.message_id,
     }
+    if event.real_seq:
+        built["real_seq"] = str(event.real_seq)
     if event.is_group:
         built |= {"group_id": event.group_id, "anonymous": event.anonymous}
         built |= {"group_name": event.group_name} if event.group_name else {}
