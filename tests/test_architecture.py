@@ -25,13 +25,14 @@ MODULES = {
 #: What each layer may import of ours, and of others.
 LAYERS = {
     "engine": (
-        {"engine", "files", "journal", "metrics"},
+        {"engine", "files", "journal", "metrics", "cache"},
         {"tornado", "pycurl", "certifi", "webencodings", "ada_url", "websockets", "parsel"},
     ),
     "httpclient": ({"engine"}, {"tornado"}),
     "auth": ({"engine"}, set()),
     "eventsource": ({"engine"}, set()),
     "har": ({"engine", "files"}, set()),
+    "cache": ({"cache", "engine", "database"}, {"hishel"}),
     "metrics": ({"engine"}, {"tornado", "prometheus_client"}),
     "otel": ({"engine", "metrics"}, {"opentelemetry"}),
     "dashboard": ({"dashboard", "engine", "metrics"}, {"tornado"}),
@@ -67,7 +68,7 @@ LAYERS = {
     "cli": (
         {
             *("cli", "flows", "bot", "client", "server", "engine", "protocol"),
-            *("retry", "auth", "files", "lockfile", "dashboard", "journal"),
+            *("retry", "auth", "files", "lockfile", "dashboard", "journal", "cache"),
         },
         {
             *("click", "rich", "prompt_toolkit", "platformdirs", "tomli", "tomllib", "tornado"),
@@ -323,6 +324,7 @@ DOCUMENTED = (
         "",
         ".retry",
         ".auth",
+        ".cache",
         ".eventsource",
         ".har",
         ".httpclient",

@@ -77,6 +77,22 @@ async def test_a_flow_is_found_by_its_file_and_gets_its_arguments(folder: Path):
     assert ended.output.startswith("2 PosixPath('a/b') True x=y\n200\n200\nAsk: 2 chains done, ")
 
 
+async def test_a_cache_answers_the_second_run(folder: Path):
+    async with scripted(lambda asked: Say(200, b"", {"Cache-Control": "max-age=60"})) as server:
+        words = ("flows/mine.py:Ask", server.url, "--cache", "kept/cache")
+        await run(folder, "run", *words)
+        ended = await run(folder, "run", *words)
+    assert "cache: 1 hits, 0 confirmed, 0 misses" in ended.output
+    assert len(server.asked) == 1
+    assert sorted(path.name for path in (folder / "kept").iterdir()) == ["cache"]
+
+
+async def test_a_cache_that_is_none_is_named(folder: Path):
+    ended = await run(folder, "run", "flows/mine.py:Ask", "u", "--cache", "flows/mine.py")
+    assert ended.code == 1
+    assert "flows/mine.py: cannot be used as a cache of responses" in ended.error
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 from tenacity import stop_after_attempt
@@ -17,12 +17,15 @@ from ..files import FileError, read_text
 from ..retry import Retry
 from .param_types import SOME_SECONDS, TEXT
 
+if TYPE_CHECKING:
+    from ..cache import HTTPCache
+
 __all__ = ["HTTPOptions", "http_options", "take_http_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NAMES = ("headers", "bearer", "basic", "ca", "proxy", "timeout", "retries")
+_NAMES = ("headers", "bearer", "basic", "ca", "proxy", "timeout", "retries", "cache")
 
 
 class HTTPOptions(NamedTuple):
@@ -35,6 +38,7 @@ class HTTPOptions(NamedTuple):
         proxy: URL; "" for none.
         timeout: seconds for a request.
         retries: tries after the first.
+        cache: of responses; closed with the command.
     """
 
     headers: tuple[tuple[str, str], ...] = ()
@@ -43,6 +47,7 @@ class HTTPOptions(NamedTuple):
     proxy: str | None = None
     timeout: float | None = None
     retries: int | None = None
+    cache: HTTPCache | None = None
 
     def stream_arguments(self, urls: Sequence[str] = ()) -> dict[str, Any]:
         """Arguments of `HTTPStream`.
@@ -56,6 +61,8 @@ class HTTPOptions(NamedTuple):
         if self.retries is not None:
             stop = stop_after_attempt(self.retries + 1)
             found["retry"] = Retry(stop=stop) if self.retries else None
+        if self.cache is not None:
+            found["cache"] = self.cache
         found["defaults"] = self._defaults
         return found
 
@@ -164,6 +171,10 @@ def _options(timeout: float | None) -> tuple[Callable[[F], F], ...]:
             "--retries", type=click.IntRange(0, 1000), metavar="N",
             help="Tries after the first one that fails.",
         ),
+        click.option(
+            "--cache", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+            help="Keep responses in FILE, and answer from it as RFC 9111 allows.",
+        ),
     )  # fmt: skip
 
 
@@ -173,12 +184,27 @@ def take_http_options(choices: dict[str, Any]) -> HTTPOptions:
     Raises:
         click.UsageError: two kinds of credentials.
     """
-    headers, bearer, basic, ca, proxy, timeout, retries = (choices.pop(name) for name in _NAMES)
+    headers, bearer, basic, ca, proxy, timeout, retries, cache = (
+        choices.pop(name) for name in _NAMES
+    )
     if bearer and basic:
         raise click.UsageError("give --bearer-file or --basic-file, not both")
     found = HTTPOptions(headers, bearer or basic, ca, proxy, timeout, retries)
     found.check()
-    return found
+    return found if cache is None else found._replace(cache=_opened(cache))
+
+
+def _opened(path: Path) -> HTTPCache:
+    try:
+        from ..cache import CacheError, HTTPCache  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise click.ClickException(str(error)) from None
+    try:
+        cache = HTTPCache(path)
+    except CacheError as error:
+        raise click.ClickException(str(error)) from None
+    click.get_current_context().call_on_close(cache.close)
+    return cache
 
 
 def _headers(

@@ -120,6 +120,7 @@ def run(
       python -m webqq_tornado run poll.py:Poll http://127.0.0.1:8100/ interval=0.5
       python -m webqq_tornado run shop.flows:Prices -a day=2026-01-31 --bearer-file token
       python -m webqq_tornado run shop.flows:Prices -o prices.csv --fields name,price
+      python -m webqq_tornado run shop.flows:Prices --cache shop.cache
     """  # noqa: D301 - click reads the backspace
     http, verbose = take_http_options(choices), choices.pop("verbose")
     page = _port_of_page(choices.pop("dashboard"), choices.pop("dashboard_port"))
@@ -138,6 +139,8 @@ def run(
         if items is not None:
             _close_items(items, results, is_whole=outcome.exit_code == 0)
         _sum_up(results, kind.__name__, outcome)
+        if http.cache is not None:
+            results.say(f"cache: {http.cache.summary()}")
     raise SystemExit(outcome.exit_code)
 
 

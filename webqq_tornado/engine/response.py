@@ -88,6 +88,7 @@ class Response(ClosedByBlock):
         url: where the response came from, after redirects.
         body: bytes, decompressed.
         request_time: seconds from the start of the transfer to its last byte.
+        from_cache: True if its body comes from the stream's `cache`.
 
     Example:
         >>> def read(response):
@@ -109,6 +110,8 @@ class Response(ClosedByBlock):
         "status",
         "url",
     )
+
+    from_cache = False
 
     def __init__(  # noqa: PLR0917 - the transport makes one for each request, by position
         self,

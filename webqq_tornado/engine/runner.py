@@ -101,6 +101,7 @@ from .websocket.closing import ClosingSockets
 
 if TYPE_CHECKING:
     from .keeping import Keeper
+    from .transport.caching import CachingTransport
 
 __all__ = ["Runner"]
 
@@ -137,7 +138,7 @@ class Runner:
     def __init__(
         self,
         ioloop: IOLoop,
-        transport: Transport | ReplayTransport,
+        transport: Transport | ReplayTransport | CachingTransport,
         hooks: Hooks,
         *,
         defaults: Mapping[str, Any],

@@ -12,6 +12,7 @@ import http.cookiejar
 import os
 import re
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -337,6 +338,15 @@ class CookieJar:
         if share is not None:
             share.close()
 
+    def frozen_header(self, url: str) -> Callable[[], str]:
+        """Return a function that gives the `Cookie` header for a URL as it is now.
+
+        Args:
+            url: that is asked.
+        """
+        lines = self._lines()  # to take them apart is for who wants to know
+        return lambda: _cookie_header(lines, url)
+
     def _lines(self) -> list[bytes]:
         if self._share is None and not self._is_closed:
             return []
@@ -345,6 +355,15 @@ class CookieJar:
     def _put(self, lines: list[bytes]) -> None:
         cookies.put_lines(self.share, lines)
         self.is_changed = True
+
+
+def _cookie_header(lines: list[bytes], url: str) -> str:
+    jar = http.cookiejar.CookieJar()
+    for cookie in map(_cookie_of_line, lines):
+        jar.set_cookie(cookie)
+    asking = urllib.request.Request(url)  # noqa: S310 - nothing is opened
+    jar.add_cookie_header(asking)
+    return asking.get_header("Cookie", "")
 
 
 def _flag(value: bool) -> str:

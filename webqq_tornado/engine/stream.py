@@ -29,6 +29,7 @@ from tornado.ioloop import IOLoop
 from .body import Params
 from .builders import RequestMaker
 from .chain import Chain, checked_link, is_delay, page_of
+from .closing import ClosedByBlock
 from .defaults import request_defaults
 from .errors import ClosedError, LinkError, StreamError
 from .eventloop import (
@@ -56,6 +57,7 @@ from .response import Response
 from .runner import Runner
 from .session import CookieJar, Session
 from .stats import Stats
+from .transport.caching import Cache, CachingTransport
 from .transport.curl import Transport
 from .transport.options import DEFAULTS, compile_options
 from .transport.poller import WatchedSocket
@@ -105,6 +107,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         auth: credentials of the stream's own session, see `webqq_tornado.auth`; or user and
             password.
         replay: answers instead of the network, see `webqq_tornado.har`.
+        cache: responses that RFC 9111 allows to use again, see `webqq_tornado.cache`; or the path
+            of its file.
         defaults: arguments of `Request`, from `connect_timeout` on, for requests that do not
             give them.
         grace: seconds that leaving the block of `async with HTTPStream()` waits for the chains to
@@ -156,6 +160,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         breaker: Breaker | None = None,
         auth: Auth | tuple[str, str] | None = None,
         replay: Recording | None = None,
+        cache: Cache | str | os.PathLike[str] | None = None,
         defaults: Mapping[str, Any] | None = None,
         grace: float | None = None,
         base_url: str | None = None,
@@ -185,7 +190,11 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         self.defaults: Mapping[str, Any] = {**DEFAULTS, **(defaults or {}), **own}
         # Wrong ones are to be refused here, before anything is opened.
         compile_options(Request("http://localhost", **(defaults or {}), **own), self.defaults)
-        self._transport = _transport(self.ioloop, self._handle_events, replay)
+        self._transport, self._http_cache = _transport(
+            self.ioloop, self._handle_events, replay, cache
+        )
+        #: The cache is ours alone.
+        self._owns_cache = self._http_cache is not cache
         self._runner = Runner(
             self.ioloop,
             self._transport,
@@ -879,6 +888,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             return
         for session in (self._session, *self._sessions.values()):
             session.close()
+        if self._owns_cache and isinstance(self._http_cache, ClosedByBlock):
+            self._http_cache.close()
         streams = _instances.get(self.ioloop, {})
         if streams.get(type(self)) is self:
             del streams[type(self)]
@@ -1083,11 +1094,21 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
 
 
 def _transport(
-    ioloop: IOLoop, handler: Callable[[WatchedSocket, int], None], replay: Recording | None
-) -> Transport | ReplayTransport:
-    if replay is None:
-        return Transport(ioloop, handler)
-    return ReplayTransport(asyncio_loop_of(ioloop), replay)
+    ioloop: IOLoop,
+    handler: Callable[[WatchedSocket, int], None],
+    replay: Recording | None,
+    cache: Cache | str | os.PathLike[str] | None,
+) -> tuple[Transport | ReplayTransport | CachingTransport, Cache | None]:
+    if isinstance(cache, (str, os.PathLike)):
+        from ..cache import HTTPCache  # noqa: PLC0415 - needs an extra
+
+        cache = HTTPCache(cache)
+    inner = (
+        Transport(ioloop, handler)
+        if replay is None
+        else ReplayTransport(asyncio_loop_of(ioloop), replay)
+    )
+    return (inner, None) if cache is None else (CachingTransport(inner, cache), cache)
 
 
 #: The streams that `instance` made, by loop and class.

@@ -81,7 +81,9 @@ class Monitor(Flow):
         limits = {"request_timeout": timeout, "connect_timeout": timeout, "max_redirects": 5}
         arguments["defaults"] = {**limits, **(arguments.get("defaults") or {})}
         super().__init__(**arguments)
-        self.watches = [WatchedURL(Request(url)) for url in urls]
+        # With a cache as well, a check is a question to the server; a 304 to it is "up".
+        headers = {} if self._http_cache is None else {"Cache-Control": "no-cache"}
+        self.watches = [WatchedURL(Request(url, headers=headers)) for url in urls]
         self.interval = interval
         self.rounds = rounds
         self.total = None if rounds is None else rounds * len(self.watches)

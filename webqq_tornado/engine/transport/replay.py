@@ -20,7 +20,7 @@ from .options import FOLLOWS, Options
 from .poller import WatchedSocket
 from .transfer import Outcome
 
-__all__ = ["Answer", "Recording", "ReplayTransport"]
+__all__ = ["Answer", "Recording", "ReplayTransport", "response_to"]
 
 
 class Answer(NamedTuple):
@@ -115,7 +115,7 @@ class ReplayTransport:
         if isinstance(answer, Exception):
             outcome(answer, None)
             return
-        response = _response(request, answer)
+        response = response_to(request, answer)
         try:
             _keep_cookies(session, request, answer)
             is_followed = played.follows and is_redirect(response)
@@ -154,11 +154,18 @@ def _no_socket(request: Request) -> ReplayError:
     )
 
 
-def _response(request: Request, answer: Answer) -> Response:
+def response_to(request: Request, answer: Answer, kind: type[Response] = Response) -> Response:
+    """Return a recorded response as one that has come.
+
+    Args:
+        request: that it answers.
+        answer: the record.
+        kind: of the response.
+    """
     start = f"HTTP/1.1 {answer.status} {answer.reason}\r\n"
     lines = [f"{name}: {value}\r\n" for name, value in answer.headers]
     header_lines = [_line(text) for text in (start, *lines, "\r\n")]
-    return Response(
+    return kind(
         request,
         answer.status,
         request.url,
