@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from pathlib import Path
 
@@ -43,6 +43,12 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return lambda seconds: monkeypatch.setattr(time, "time", lambda: now() + seconds)
 
 
+@pytest.fixture
+def cache() -> Iterator[HTTPCache]:
+    with HTTPCache() as cache:
+        yield cache
+
+
 async def twice(server: Scripted, cache: HTTPCache, *requests: Request) -> list[bool]:
     """Ask for each in turn; whether the responses came from the cache."""
     async with HTTPStream(cache=cache) as stream:
@@ -50,8 +56,8 @@ async def twice(server: Scripted, cache: HTTPCache, *requests: Request) -> list[
         return [(await stream.fetch(request)).from_cache for request in given]
 
 
-async def test_a_fresh_response_is_given_without_the_server():
-    async with scripted(saying(**FRESH)) as server, HTTPStream(cache=HTTPCache()) as stream:
+async def test_a_fresh_response_is_given_without_the_server(cache: HTTPCache):
+    async with scripted(saying(**FRESH)) as server, HTTPStream(cache=cache) as stream:
         first, second = [await stream.fetch(server.url + "/a#b") for _ in range(2)]
     assert [first.from_cache, second.from_cache] == [False, True]
     assert (second.status, second.body, second.reason) == (200, b"body", first.reason)
@@ -60,21 +66,20 @@ async def test_a_fresh_response_is_given_without_the_server():
     assert len(server.asked) == 1
 
 
-async def test_a_stale_response_is_used_if_the_server_confirms_it():
+async def test_a_stale_response_is_used_if_the_server_confirms_it(cache: HTTPCache):
     async with scripted(saying(**STALE, X_Number="1")) as server:
-        cache = HTTPCache()
         assert await twice(server, cache) == [False, True]
     assert [asked.headers["If-None-Match"] for asked in server.asked] == [None, '"a"']
     assert (cache.hits, cache.confirmed, cache.misses) == (0, 1, 1)
 
 
-async def test_a_304_refreshes_what_is_stored(later):
+async def test_a_304_refreshes_what_is_stored(later, cache: HTTPCache):
     def say(asked: Asked) -> Say:
         fresh = {"Cache-Control": "max-age=60", "ETag": '"a"', "X-Number": str(asked.number)}
         return Say(304 if asked.headers["If-None-Match"] else 200, b"" if asked.number else b"b",
                    fresh)  # fmt: skip
 
-    async with scripted(say) as server, HTTPStream(cache=HTTPCache()) as stream:
+    async with scripted(say) as server, HTTPStream(cache=cache) as stream:
         await stream.fetch(server.url)
         later(61)
         confirmed = await stream.fetch(server.url)
@@ -83,32 +88,33 @@ async def test_a_304_refreshes_what_is_stored(later):
     assert (again.body, again.headers["Age"], len(server.asked)) == (b"b", "0", 2)
 
 
-async def test_a_new_version_takes_the_place_of_the_old_one():
+async def test_a_new_version_takes_the_place_of_the_old_one(cache: HTTPCache):
     def say(asked: Asked) -> Say:
         tag = f'"{asked.number}"'
         return Say(200, tag.encode(), {"Cache-Control": "max-age=0", "ETag": tag})
 
-    cache = HTTPCache()
     async with scripted(say) as server:
         assert await twice(server, cache) == [False, False]
     assert len(cache) == 1
     assert cache.misses == 2
 
 
-async def test_a_304_about_nothing_that_is_stored_is_asked_again_without_conditions():
+async def test_a_304_about_nothing_that_is_stored_is_asked_again_without_conditions(
+    cache: HTTPCache,
+):
     def say(asked: Asked) -> Say:
         if asked.headers["If-None-Match"]:
             return Say(304, b"", {"ETag": '"other"'})
         return Say(200, b"%d" % asked.number, {"Cache-Control": "max-age=0", "ETag": '"a"'})
 
-    async with scripted(say) as server, HTTPStream(cache=HTTPCache()) as stream:
+    async with scripted(say) as server, HTTPStream(cache=cache) as stream:
         await stream.fetch(server.url)
         response = await stream.fetch(server.url)
     assert (response.status, response.body, response.from_cache) == (200, b"2", False)
 
 
 @pytest.mark.parametrize("status", [500, 503])
-async def test_an_error_of_the_server_leaves_what_is_stored(status: int):
+async def test_an_error_of_the_server_leaves_what_is_stored(status: int, cache: HTTPCache):
     def say(asked: Asked) -> Say:
         if asked.number == 1:
             return Say(status)
@@ -116,7 +122,7 @@ async def test_an_error_of_the_server_leaves_what_is_stored(status: int):
 
     async with scripted(say) as server:
         request = Request(server.url)
-        assert await twice(server, HTTPCache(), request, request, request) == [False, False, True]
+        assert await twice(server, cache, request, request, request) == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -124,16 +130,18 @@ async def test_an_error_of_the_server_leaves_what_is_stored(status: int):
     [("Accept-Language", "Accept-Language", False), ("Accept-Language", "X-B", True),
      ("*", "X-B", False), ("user-agent, Cookie", "Cookie", False)],
 )  # fmt: skip
-async def test_vary_names_the_headers_that_count(vary: str, header: str, shared: bool):
+async def test_vary_names_the_headers_that_count(
+    vary: str, header: str, shared: bool, cache: HTTPCache
+):
     async with scripted(saying(**FRESH, Vary=vary)) as server:
         one, other = (Request(server.url, headers={header: value}) for value in "12")
-        found = await twice(server, HTTPCache(), one, other, one)
+        found = await twice(server, cache, one, other, one)
     assert found == [False, shared, vary != "*"]
 
 
-async def test_a_variant_by_cookie_is_for_who_has_that_cookie():
+async def test_a_variant_by_cookie_is_for_who_has_that_cookie(cache: HTTPCache):
     async with scripted(saying(**FRESH, Vary="Cookie")) as server:
-        async with HTTPStream(cache=HTTPCache()) as stream:
+        async with HTTPStream(cache=cache) as stream:
             await stream.fetch(server.url)
             stream.cookiejar.set("a", "1", domain="127.0.0.1")
             found = [(await stream.fetch(server.url)).from_cache for _ in range(2)]
@@ -151,9 +159,9 @@ async def test_a_variant_by_cookie_is_for_who_has_that_cookie():
         {"Date": formatdate(time.time() - 61, usegmt=True), "Cache_Control": "max-age=60"},
     ],
 )
-async def test_what_is_not_fresh_is_not_used_unasked(headers: dict[str, str]):
+async def test_what_is_not_fresh_is_not_used_unasked(headers: dict[str, str], cache: HTTPCache):
     async with scripted(saying(**headers)) as server:
-        assert await twice(server, HTTPCache()) == [False, False]
+        assert await twice(server, cache) == [False, False]
 
 
 @pytest.mark.parametrize(
@@ -167,13 +175,13 @@ async def test_what_is_not_fresh_is_not_used_unasked(headers: dict[str, str]):
         {"Cache_Control": 'max-age=60, no-cache="Set-Cookie"'},
     ],
 )
-async def test_what_is_fresh_to_a_private_cache_is_used(headers: dict[str, str]):
+async def test_what_is_fresh_to_a_private_cache_is_used(headers: dict[str, str], cache: HTTPCache):
     async with scripted(saying(**headers)) as server:
-        assert await twice(server, HTTPCache()) == [False, True]
+        assert await twice(server, cache) == [False, True]
 
 
-async def test_a_response_ages_though_the_server_gives_no_date(later):
-    async with scripted(saying(**FRESH)) as server, HTTPStream(cache=HTTPCache()) as stream:
+async def test_a_response_ages_though_the_server_gives_no_date(later, cache: HTTPCache):
+    async with scripted(saying(**FRESH)) as server, HTTPStream(cache=cache) as stream:
         await stream.fetch(server.url)
         later(50)
         aged = await stream.fetch(server.url)
@@ -185,17 +193,19 @@ async def test_a_response_ages_though_the_server_gives_no_date(later):
 @pytest.mark.parametrize(
     ("wish", "count"), [("no-store", 2), ("no-cache", 2), ("max-age=0", 2), ("max-stale", 1)]
 )
-async def test_the_request_says_how_much_of_the_cache_it_wants(wish: str, count: int):
+async def test_the_request_says_how_much_of_the_cache_it_wants(
+    wish: str, count: int, cache: HTTPCache
+):
     async with scripted(saying(**FRESH)) as server:
         await twice(
-            server, HTTPCache(), Request(server.url),
+            server, cache, Request(server.url),
             Request(server.url, headers={"Cache-Control": wish}),
         )  # fmt: skip
     assert len(server.asked) == count
 
 
-async def test_only_if_cached_never_asks():
-    async with scripted(saying(**FRESH)) as server, HTTPStream(cache=HTTPCache()) as stream:
+async def test_only_if_cached_never_asks(cache: HTTPCache):
+    async with scripted(saying(**FRESH)) as server, HTTPStream(cache=cache) as stream:
         request = Request(server.url, headers={"Cache-Control": "only-if-cached"})
         assert (await stream.fetch(request)).status == 504
         await stream.fetch(server.url)
@@ -203,10 +213,10 @@ async def test_only_if_cached_never_asks():
     assert len(server.asked) == 1
 
 
-async def test_users_do_not_see_what_others_were_sent():
+async def test_users_do_not_see_what_others_were_sent(cache: HTTPCache):
     async with (
         scripted(saying(**FRESH)) as server,
-        HTTPStream(cache=HTTPCache()) as stream,
+        HTTPStream(cache=cache) as stream,
     ):
         ann, bob = stream.session("ann"), stream.session("bob")
         requests = [
@@ -244,19 +254,21 @@ async def test_the_file_has_no_secrets_of_requests_and_no_cookies(tmp_path: Path
 
 @pytest.mark.parametrize("has_reader", [True, False])
 @pytest.mark.parametrize(("status", "kept"), [(204, False), (500, True)])
-async def test_a_change_makes_the_stored_response_void(has_reader: bool, status: int, kept: bool):
+async def test_a_change_makes_the_stored_response_void(
+    has_reader: bool, status: int, kept: bool, cache: HTTPCache
+):
     def say(asked: Asked) -> Say:
         return Say(status) if asked.method == "POST" else saying(**FRESH)(asked)
 
-    async with scripted(say) as server, HTTPStream(cache=HTTPCache()) as stream:
+    async with scripted(say) as server, HTTPStream(cache=cache) as stream:
         await stream.fetch(server.url)
         post = Request(server.url, body=b"x")
         await stream.add_request(post, (lambda _: None) if has_reader else None)
         assert (await stream.fetch(server.url)).from_cache is kept
 
 
-async def test_streams_sinks_ranges_and_conditions_pass_by(tmp_path: Path):
-    async with scripted(saying(**FRESH)) as server, HTTPStream(cache=HTTPCache()) as stream:
+async def test_streams_sinks_ranges_and_conditions_pass_by(tmp_path: Path, cache: HTTPCache):
+    async with scripted(saying(**FRESH)) as server, HTTPStream(cache=cache) as stream:
         await stream.fetch(server.url)
         async with stream.open(server.url) as response:
             assert await response.stream.read() == b"body"
@@ -269,21 +281,21 @@ async def test_streams_sinks_ranges_and_conditions_pass_by(tmp_path: Path):
     assert len(server.asked) == 6
 
 
-async def test_head_and_get_are_kept_apart():
+async def test_head_and_get_are_kept_apart(cache: HTTPCache):
     async with scripted(saying(b"", **FRESH)) as server:
         head = Request(server.url, method="HEAD")
-        assert await twice(server, HTTPCache(), head, Request(server.url), head) == [
+        assert await twice(server, cache, head, Request(server.url), head) == [
             False, False, True,
         ]  # fmt: skip
 
 
-async def test_redirects_are_kept_as_what_they_are():
+async def test_redirects_are_kept_as_what_they_are(cache: HTTPCache):
     def say(asked: Asked) -> Say:
         if asked.path == "/":
             return Say(301, b"", {"Location": "/b", "Cache-Control": "max-age=60"})
         return saying(**FRESH)(asked)
 
-    async with scripted(say) as server, HTTPStream(cache=HTTPCache()) as stream:
+    async with scripted(say) as server, HTTPStream(cache=cache) as stream:
         for _ in range(2):
             response = await stream.fetch(server.url)
     assert (response.from_cache, response.url) == (True, server.url + "/b")
@@ -301,21 +313,22 @@ async def test_the_cache_is_there_after_a_restart(tmp_path: Path):
 
 
 async def test_the_least_recently_used_go_first():
-    cache = HTTPCache(max_size=2500, max_body_size=1500)
-    async with scripted(lambda asked: saying(b"x" * int(asked.path[2:]), **FRESH)(asked)) as server:
-        a, b, c, large = (
-            Request(server.url + f"/{name}") for name in ("a900", "b900", "c900", "d1501")
-        )
-        assert await twice(server, cache, a, b, a, c, large) == [False, False, True, False, False]
-        assert await twice(server, cache, large, c, b) == [False, True, True]
-    assert len(cache) == 2
-    cache.clear()
-    assert len(cache) == 0
+    def say(asked: Asked) -> Say:
+        return saying(b"x" * int(asked.path[2:]), **FRESH)(asked)
+
+    sizes = ("a900", "b900", "c900", "d1501")
+    with HTTPCache(max_size=2500, max_body_size=1500) as cache:
+        async with scripted(say) as server:
+            a, b, c, large = (Request(f"{server.url}/{name}") for name in sizes)
+            assert await twice(server, cache, a, b, c, large) == [False] * 4
+            assert await twice(server, cache, large, c, b) == [False, True, True]
+        assert len(cache) == 2
+        cache.clear()
+        assert len(cache) == 0
 
 
-async def test_a_cache_that_fails_is_none(caplog: pytest.LogCaptureFixture):
-    async with scripted(saying(**FRESH)) as server, HTTPStream(cache=HTTPCache()) as stream:
-        cache = stream._http_cache
+async def test_a_cache_that_fails_is_none(caplog: pytest.LogCaptureFixture, cache: HTTPCache):
+    async with scripted(saying(**FRESH)) as server, HTTPStream(cache=cache) as stream:
         await stream.fetch(server.url)
         cache._storage._db.execute("DROP TABLE entries")
         assert not (await stream.fetch(server.url)).from_cache
@@ -334,8 +347,8 @@ def test_another_file_is_refused_and_left_alone(tmp_path: Path):
         HTTPStream(cache=path)
 
 
-async def test_a_stored_response_of_a_chain_that_ends_is_not_read():
-    async with scripted(saying(**FRESH)) as server, HTTPStream(cache=HTTPCache()) as stream:
+async def test_a_stored_response_of_a_chain_that_ends_is_not_read(cache: HTTPCache):
+    async with scripted(saying(**FRESH)) as server, HTTPStream(cache=cache) as stream:
         await stream.fetch(server.url)
         read = []
         chain = stream.add_request(server.url, read.append)
@@ -349,11 +362,11 @@ async def test_a_stream_without_a_cache_has_nothing_of_it():
         assert type(stream._transport) is Transport
 
 
-async def test_a_cache_works_over_a_replay(tmp_path: Path):
+async def test_a_cache_works_over_a_replay(tmp_path: Path, cache: HTTPCache):
     async with scripted(saying(**FRESH)) as server, HTTPStream() as stream:
         with HARRecorder(stream, tmp_path / "har"):
             await stream.fetch(server.url)
-    async with HTTPStream(replay=HARReplay(tmp_path / "har"), cache=HTTPCache()) as stream:
+    async with HTTPStream(replay=HARReplay(tmp_path / "har"), cache=cache) as stream:
         found = [(await stream.fetch(server.url)).from_cache for _ in range(2)]
     assert found == [False, True]
 
@@ -365,12 +378,12 @@ class Pages(Crawl):
         return [response.follow(url, self.parse) for url in response.links()]
 
 
-async def test_a_crawl_that_is_repeated_asks_for_no_page():
+async def test_a_crawl_that_is_repeated_asks_for_no_page(cache: HTTPCache):
     def say(asked: Asked) -> Say:
         body = b'<a href="/b">b</a>' if asked.path == "/" else b"User-agent: *\nAllow: /"
         return Say(200, body, {"Cache-Control": "max-age=60", "Content-Type": "text/html"})
 
-    cache, done = HTTPCache(), []
+    done = []
     async with scripted(say) as server:
         for _ in range(2):
             flow = Pages(server.url, cache=cache, say=lambda line: None)
@@ -381,10 +394,10 @@ async def test_a_crawl_that_is_repeated_asks_for_no_page():
     assert sorted(server.paths) == ["/", "/b", "/robots.txt", "/robots.txt"]
 
 
-async def test_a_monitor_asks_in_any_case():
+async def test_a_monitor_asks_in_any_case(cache: HTTPCache):
     async with scripted(saying(**FRESH, ETag='"a"')) as server:
         flow = Monitor(
-            [server.url], rounds=2, interval=0, cache=HTTPCache(), say=lambda line: None,
+            [server.url], rounds=2, interval=0, cache=cache, say=lambda line: None,
             limits=Limits(),
         )  # fmt: skip
         await flow.serve(signals=False)
