@@ -20,10 +20,12 @@ from ..protocol.exchange import Call
 from .authentication import CAPTCHA_AFTER
 from .deadlines import TimedHTTPServer
 from .handlers import Answer, ExchangeHandler, Handler, UnknownHandler
+from .onebot.account import OneBotState
+from .onebot.routes import account_routes, port_routes
+from .onebot.service import OneBot
 from .qrcodes import QR_SECONDS
 from .quotas import QUOTAS, Quota
 from .sockets import listening_sockets
-from .state import ServerState
 from .storage import Storage
 from .tls import Certificates, server_context
 from .web import api, files, friends, live, qr, rooms, search
@@ -54,7 +56,7 @@ class PortTaken(OSError):
     """The port is in use, or not permitted."""
 
 
-class WebQQServer(ServerState):
+class WebQQServer(OneBotState):
     """A WebQQ-compatible server on the running loop.
 
     Args:
@@ -102,10 +104,12 @@ class WebQQServer(ServerState):
             needs_online=needs_online,
             quotas={**QUOTAS, **(quotas or {})},
         )
+        self.onebot: OneBot = OneBot(self, self._listen_for)
         self._application = _application(self)
         self._timeouts = {"body_timeout": body_timeout, "idle_connection_timeout": idle_timeout}
         self._http = self._http_server()
         self._https: TimedHTTPServer | None = None
+        self._address = "127.0.0.1"
 
     def __repr__(self) -> str:
         return f"<WebQQServer {self.url or 'not listening'}>"
@@ -129,7 +133,8 @@ class WebQQServer(ServerState):
             sockets = listening_sockets(port, address)
         except OSError as error:
             raise _port_error(error, port, address) from error
-        if not self.port:
+        is_first = not self.port
+        if is_first:
             self.hub.resume()
         self._http.add_sockets(sockets)
         self.port = port = sockets[0].getsockname()[1]
@@ -137,7 +142,10 @@ class WebQQServer(ServerState):
         host = f"[{address}]" if ":" in address else address
         self.url = f"http://{host}:{port}"
         self.hub.pictures_at = f"{host}:{port}"
+        self._note_address(address)
         logger.info("serving on %s", self.url)
+        if is_first:
+            self.onebot.resume()
         return int(port)
 
     def listen_tls(self, port: int, files: Certificates, address: str = "127.0.0.1") -> int:
@@ -163,13 +171,30 @@ class WebQQServer(ServerState):
         https.add_sockets(sockets)
         self._https = https
         self.add_host(address)
+        self._note_address(address)
         self.tls_port = port = sockets[0].getsockname()[1]
         logger.info("serving https on %s port %d", address, port)
         return int(port)
 
-    def _http_server(self, **options: Any) -> TimedHTTPServer:
+    def _note_address(self, address: str) -> None:
+        self._address = address
+        self.is_local = self.is_local and address in _LOOPBACK
+
+    def _listen_for(self, port: int, number: int) -> Callable[[], None]:
+        """A port of its own for an account that applications drive."""
+        try:
+            sockets = listening_sockets(port, self._address)
+        except OSError as error:
+            raise _port_error(error, port, self._address, "port") from error
+        http = self._http_server(application=_port_application(self, number))
+        http.add_sockets(sockets)
+        return http.stop
+
+    def _http_server(
+        self, application: Application | None = None, **options: Any
+    ) -> TimedHTTPServer:
         return TimedHTTPServer(
-            self._application,
+            application or self._application,
             chunk_size=READ_SIZE,
             max_header_size=MAX_HEAD,
             max_body_size=MAX_BODY,
@@ -221,6 +246,7 @@ class WebQQServer(ServerState):
         servers = [server for server in (self._http, self._https) if server is not None]
         for server in servers:
             server.stop()
+        await self.onebot.close()
         self.hub.close()
         for page in tuple(self.pages):
             page.close(1001, "the server stops")
@@ -228,6 +254,21 @@ class WebQQServer(ServerState):
         for server in servers:
             await server.close_all_connections()
         self.storage.close()
+
+
+#: Addresses that nobody reaches from elsewhere.
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def _port_application(server: WebQQServer, number: int) -> Application:
+    """The paths of the standard, for one account."""
+    return Application(
+        port_routes(server, number),
+        default_handler_class=UnknownHandler,
+        default_handler_args={"server": server},
+        log_function=_log_request,
+        websocket_ping_interval=live.PING_SECONDS,
+    )
 
 
 def _application(server: WebQQServer) -> Application:
@@ -267,7 +308,7 @@ def _application(server: WebQQServer) -> Application:
     )
     routes.extend((path, handler, {"server": server}) for path, handler in pages)
     return Application(
-        routes,
+        [*routes, *account_routes(server)],
         default_handler_class=UnknownHandler,
         default_handler_args={"server": server},
         log_function=_log_request,

@@ -109,6 +109,7 @@ class Hub:
         self._by_secret: dict[tuple[str, str], PollSession] = {}  # by kind and secret
         self._listeners: dict[int, set[Listener]] = {}
         self.applications: dict[int, Callable[[], None]] = {}
+        self._application_status: dict[int, Status] = {}
         self.pictures_at = ""
         # liblwqq passes over a system_message with the seq of one before. Captures have five
         # digits; the first is drawn, so that a restart does not give the same ones again.
@@ -203,7 +204,15 @@ class Hub:
         session = self._by_account.get(account)
         if session is not None:
             return Status.OFFLINE if session.status is Status.HIDDEN else session.status
+        if account in self._application_status and account in self.applications:
+            status = self._application_status[account]
+            return Status.OFFLINE if status is Status.HIDDEN else status
         return Status.ONLINE if self._listeners.get(account) else Status.OFFLINE
+
+    def set_application_status(self, account: int, status: Status) -> None:
+        """An application changes the status of the account that it drives."""
+        self._application_status[account] = status
+        self._announce(account)
 
     def is_online(self, account: int) -> bool:
         """Return True if others see an account as online."""

@@ -61,6 +61,7 @@ class ServerState:
         pages: those that are open.
         url, port: where it listens; "" and 0 until then.
         tls_port: where it listens for https; 0 if it does not.
+        is_local: whether it listens on loopback alone.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class ServerState:
         self.pages: set[Page] = set()
         self.url = ""
         self.port = self.tls_port = 0
+        self.is_local = True
         self._hosts = {host.lower() for host in hosts} | _LOOPBACK
         self._tokens: BoundedCache[tuple[int, float]] = BoundedCache()
 

@@ -615,8 +615,10 @@ def _build_notice(event: Notice) -> dict[str, object]:
     }
     sub_type = {"sub_type": event.sub_type} if event.sub_type or "sub_type" in needed else {}
     head = _head(event, "notice")
-    built = {**event.extra, **head, "notice_type": event.notice_type, **sub_type, **own}
-    if missing := [each for each in needed if each not in built or built[each] == ""]:
+    extra = event.extra
+    built = {**extra, **head, "notice_type": event.notice_type, **sub_type, **own}
+    # Other texts may be empty: of a card or a title that is taken back (GC, NC).
+    if missing := [each for each in needed if built.get(each, "") == "" and each not in extra]:
         raise ValueError(f"a notice {name} needs {', '.join(missing)}")
     return built
 

@@ -1,0 +1,438 @@
+"""One account that applications drive: its events, its actions, its connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from ...engine.chain import Chain
+from ...engine.request import Request
+from ...engine.response import Response
+from ...onebot.v11.actions import (
+    ActionError,
+    Answer,
+    Call,
+    Mode,
+    Retcode,
+    build_answer,
+    failure,
+)
+from ...onebot.v11.events import Event, Heartbeat, Lifecycle, MessageEvent, build_event
+from ...onebot.v11.events import Status as HealthStatus
+from ...onebot.v11.values import dump
+from ...protocol.codes import Status
+from ..state import ServerState
+from ..storage import LoggedEvent, StoredMessage
+from .feed import Target
+from .rendering import logged_event, message_event
+from .settings import OneBotSettings
+
+__all__ = ["OneBotAccount", "OneBotState"]
+
+logger = logging.getLogger("webqq_tornado.server")
+
+#: Seconds between two actions of the paced queue (OB api/README.md), and how many wait at most.
+_PACE, _MOST_PACED = 0.5, 1000
+#: Seconds between two writes of how far applications are.
+_SAVE_SECONDS = 1.0
+#: Seconds that an action may take: frameworks wait for 30 (NB) to 180 (AB).
+_ACTION_SECONDS = 100.0
+
+
+class Connection(Protocol):
+    """An open connection of an application."""
+
+    has_events: bool
+
+    def wake(self) -> None:
+        """There are new events."""
+
+    def say(self, text: str) -> None:
+        """Send a frame that is no stored event: a heartbeat."""
+
+    def leave(self) -> None:
+        """End it."""
+
+
+class Outgoing(Protocol):
+    """The part of `HTTPStream` that sends what the server asks elsewhere."""
+
+    def fetch(self, request: Request) -> Awaitable[Response]:
+        """Send a request, and return the response."""
+
+    def add_request(
+        self,
+        request: Request,
+        readback: Callable[..., Any],
+        *,
+        errback: Callable[[Exception], None],
+        name: str,
+    ) -> Chain:
+        """Start a chain."""
+
+
+#: Does an action: from the account and the parameters to the data.
+Deed = Callable[["OneBotAccount", dict[str, Any]], Coroutine[Any, Any, object]]
+
+
+class OneBotAccount:
+    """An account that applications drive; a `hub.Listener`, so that others see it as online.
+
+    Args:
+        state: of the server.
+        number: QQ number.
+        settings: of the account.
+        deeds: what each action does, by name.
+        stream: sends what the server asks elsewhere.
+
+    Attributes:
+        account: the number again, for the hub.
+        is_online: False once the account was signed out everywhere.
+        targets: applications, by name.
+        connections: those that are open.
+    """
+
+    def __init__(
+        self,
+        state: ServerState,
+        number: int,
+        settings: OneBotSettings,
+        deeds: dict[str, Deed],
+        stream: Outgoing,
+    ) -> None:
+        self.state = state
+        self.storage = state.storage
+        self.number = self.account = number
+        self.settings = settings
+        self.stream = stream
+        self.is_online = True
+        self.started = time.monotonic()
+        self.received = self.sent = 0
+        self.connections: set[Connection] = set()
+        self.targets = {
+            name: Target(name, cursor)
+            for name, cursor in state.storage.onebot.cursors(number).items()
+        }
+        self._deeds = deeds
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._heartbeat: asyncio.TimerHandle | None = None
+        self._saving: asyncio.TimerHandle | None = None
+        self._paced: deque[Call] = deque()
+        self._news: asyncio.Event = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<OneBotAccount {self.number}: {len(self.connections)} connections>"
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Be online, and hear what happens from now on."""
+        self.state.hub.applications[self.number] = self._wake
+        self.state.hub.add_listener(self)
+        self._beat()
+
+    def close(self) -> None:
+        """Be online no more; connections end."""
+        for timer in (self._heartbeat, self._saving):
+            if timer is not None:
+                timer.cancel()
+        self._heartbeat = self._saving = None
+        self.state.hub.applications.pop(self.number, None)
+        self.state.hub.remove_listener(self)
+        for connection in tuple(self.connections):
+            connection.leave()
+        for task in tuple(self._tasks):
+            task.cancel()
+        self.save()
+
+    def run(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
+        """Run something for the account until it ends, or the account is closed."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    @property
+    def tasks(self) -> set[asyncio.Task[Any]]:
+        """All that runs for it."""
+        return set(self._tasks)
+
+    # -- targets --------------------------------------------------------------------------------
+
+    def target(self, name: str) -> Target:
+        """An application; one that was never here begins with what happens from now on."""
+        known = self.targets.get(name)
+        if known is None:
+            known = self.targets[name] = Target(name, self.newest)
+            self.moved()
+        return known
+
+    def keep_targets(self, names: set[str]) -> None:
+        """Forget applications whose addresses are in the settings no more."""
+        for name in [each for each in self.targets if ":" in each and each not in names]:
+            del self.targets[name]
+
+    @property
+    def newest(self) -> int:
+        """Id of the last event."""
+        return self.storage.onebot.last_event(self.number)
+
+    def moved(self) -> None:
+        """See `feed.Source`."""
+        if self._saving is None:
+            loop = asyncio.get_running_loop()
+            self._saving = loop.call_later(_SAVE_SECONDS, self.save)
+
+    def save(self) -> None:
+        """Store how far applications are."""
+        self._saving = None
+        cursors = {name: target.cursor for name, target in self.targets.items()}
+        try:
+            self.storage.onebot.set_cursors(self.number, cursors, self.settings.keep)
+        except sqlite3.Error as error:  # locked, or the disk is full: the next one makes up for it
+            logger.warning("OneBot events of %d could not be noted: %s", self.number, error)
+
+    # -- events ---------------------------------------------------------------------------------
+
+    def events(self, after: int, limit: int) -> list[LoggedEvent]:
+        """See `feed.Source`."""
+        return self.storage.onebot.events(self.number, after, limit)
+
+    def text_of(self, event: LoggedEvent, *, is_late: bool) -> str:
+        """See `feed.Source`."""
+        values = self.values_of(event, is_late=is_late)
+        return dump(values) if values else ""
+
+    def values_of(self, event: LoggedEvent, *, is_late: bool) -> dict[str, object]:
+        """An event as a JSON object; empty for one that is not to be told of.
+
+        Args:
+            event: as stored.
+            is_late: whether it happened while the application was away, or was sent before
+                and not confirmed; marked so then.
+        """
+        told: Event
+        if event.message:
+            message = self.storage.messages.get(event.message)
+            if message is None or message.recalled:
+                return {}
+            told = self.message(message)
+            if told.is_own and not self.settings.reports_own:
+                return {}
+        else:
+            told = logged_event(self.number, event.body, event.time)
+        try:
+            built = self.build(told)
+        except (ValueError, KeyError):  # of an older version's
+            logger.exception("an event of %d cannot be written", self.number)
+            return {}
+        return {**built, "late": True} if is_late else built
+
+    def message(self, message: StoredMessage) -> MessageEvent:
+        """A stored message as the account sees it."""
+        return message_event(self.storage, self.number, message, self.url)
+
+    def build(self, event: Event) -> dict[str, object]:
+        """An event as a JSON object, in the account's format."""
+        return build_event(event, as_string=self.settings.format == "string")
+
+    @property
+    def url(self) -> str:
+        """Of the server, for addresses of files."""
+        return self.state.url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+    def lifecycle(self, sub_type: str = "connect") -> str:
+        """The first frame of a connection."""
+        return dump(self.build(Lifecycle(self.number, sub_type, int(time.time()))))
+
+    @property
+    def health(self) -> HealthStatus:
+        """The status in heartbeats and in ``get_status``."""
+        told = {"app_initialized": True, "app_enabled": True, "app_good": True, "stat": self.stat}
+        return HealthStatus(self.is_online, True, told)
+
+    @property
+    def stat(self) -> dict[str, int]:
+        """Numbers since the account was opened."""
+        return {"message_received": self.received, "message_sent": self.sent}
+
+    def heartbeat(self) -> str:
+        """A sign of life."""
+        beat = Heartbeat(self.number, self.health, self.settings.heartbeat, int(time.time()))
+        return dump(self.build(beat))
+
+    def _beat(self) -> None:
+        if not self.settings.heartbeat:
+            return
+        loop = asyncio.get_running_loop()
+        self._heartbeat = loop.call_later(self.settings.heartbeat / 1000, self._beat)
+        listening = [each for each in self.connections if each.has_events]
+        text = self.heartbeat() if listening else ""
+        for connection in listening:
+            connection.say(text)
+
+    def _wake(self) -> None:
+        self.moved()  # also where nobody listens: the log is pruned then
+        self._news.set()
+        for connection in self.connections:
+            connection.wake()
+
+    async def wait_for_news(self, seconds: float) -> None:
+        """Wait until something happens, or the time is over."""
+        self._news.clear()
+        try:
+            await asyncio.wait_for(self._news.wait(), seconds)
+        except asyncio.TimeoutError:
+            return
+
+    def go_offline(self, why: str) -> None:
+        """The account was signed out: applications hear so, and their actions fail."""
+        self.is_online = False
+        self.state.hub.tell_applications(
+            {self.number},
+            post_type="notice",
+            notice_type="bot_offline",
+            user_id=self.number,
+            tag="offline",
+            message=why,
+        )
+        for connection in self.connections:
+            if connection.has_events:
+                connection.say(self.heartbeat())
+
+    # -- the hub's listener: events come from the store ------------------------------------------
+
+    def tell_message(self, message: StoredMessage) -> None:
+        """See `hub.Listener`."""
+        if message.sender == self.number:
+            self.sent += 1
+        else:
+            self.received += 1
+
+    def tell_status(self, account: int, status: Status) -> None:
+        """See `hub.Listener`: OneBot has no event for it."""
+
+    def tell_typing(self, account: int) -> None:
+        """See `hub.Listener`: only NapCat has an event for it."""
+
+    def tell_contacts(self) -> None:
+        """See `hub.Listener`: the events that tell of it come by themselves."""
+
+    def tell_change(self, message: StoredMessage) -> None:
+        """See `hub.Listener`: a notice tells of it."""
+
+    def tell_poke(self, sender: int, target: int, group: int) -> None:
+        """See `hub.Listener`: a notice tells of it."""
+
+    # -- actions --------------------------------------------------------------------------------
+
+    async def answer(self, call: Call) -> dict[str, object]:
+        """Do an action; the answer, whatever becomes of it.
+
+        Args:
+            call: of an application.
+        """
+        if call.mode is not Mode.PLAIN:
+            return build_answer(self._later(call))
+        return build_answer(await self._done(call))
+
+    async def _done(self, call: Call) -> Answer:
+        try:
+            deed = self._deeds.get(call.action)
+            if deed is None:
+                raise ActionError(f"there is no action {call.action[:60]!r}", Retcode.NO_ACTION)
+            data = await asyncio.wait_for(deed(self, call.parameters()), _ACTION_SECONDS)
+        except ActionError as error:
+            return failure(error, call.echo)
+        except asyncio.TimeoutError:
+            return failure(ActionError(f"{call.action} takes too long"), call.echo)
+        except sqlite3.Error as error:
+            logger.error("%s for %d failed: %s", call.action, self.number, error)
+            return failure(ActionError(f"the database cannot be used: {error}"), call.echo)
+        except Exception:
+            logger.exception("%s for %d failed", call.action, self.number)
+            return failure(ActionError("internal error, see the server's log"), call.echo)
+        return Answer("ok", 0, data, echo=call.echo)
+
+    def _later(self, call: Call) -> Answer:
+        """Do it in the background, or at its turn; the answer is given before that."""
+        plain = Call(call.action, call.raw)
+        if call.action not in self._deeds:
+            why = f"there is no action {call.action[:60]!r}"
+            return failure(ActionError(why, Retcode.NO_ACTION), call.echo)
+        if call.mode is Mode.ASYNC:
+            self.run(self._log_failure(plain))
+        elif len(self._paced) >= _MOST_PACED:
+            return failure(ActionError(f"{_MOST_PACED} actions wait already"), call.echo)
+        else:
+            self._paced.append(plain)
+            if len(self._paced) == 1:
+                self.run(self._work_off())
+        return Answer("async", Retcode.ASYNC, None, echo=call.echo)
+
+    async def _work_off(self) -> None:
+        while self._paced:
+            await self._log_failure(self._paced[0])
+            await asyncio.sleep(_PACE)
+            self._paced.popleft()
+
+    async def _log_failure(self, call: Call) -> None:
+        answer = await self._done(call)
+        if not answer.is_ok:
+            logger.warning("%s for %d failed: %s", call.action, self.number, answer.message)
+
+    # -- what actions need ----------------------------------------------------------------------
+
+    @property
+    def reads_files(self) -> bool:
+        """See `incoming.Fetcher`."""
+        return self.settings.reads_files
+
+    @property
+    def reaches_private(self) -> bool:
+        """True if private addresses may be asked."""
+        allowed = self.settings.reaches_private
+        return self.state.is_local if allowed is None else allowed
+
+    def own_file(self, url: str) -> str:
+        """See `incoming.Fetcher`."""
+        try:
+            parts = urlsplit(url)
+            is_ours = parts.port in (self.state.port, self.state.tls_port)
+        except ValueError:
+            return ""
+        if parts.scheme not in ("http", "https") or not is_ours:
+            return ""
+        is_served = self.state.serves(parts.hostname or "")
+        return parts.path.removeprefix("/files/") if is_served else ""
+
+    async def fetch(self, request: Request) -> Response:
+        """See `incoming.Fetcher`."""
+        return await self.stream.fetch(request.replace(public_only=not self.reaches_private))
+
+    def reopen_connections(self) -> None:
+        """End all connections: applications come back, and so do those that the server opens."""
+        for connection in tuple(self.connections):
+            connection.leave()
+
+
+class OneBotAccounts(Protocol):
+    """The accounts that applications drive, see `service.OneBot`."""
+
+    accounts: dict[int, OneBotAccount]
+
+
+class OneBotState(ServerState):
+    """A server whose accounts applications drive.
+
+    Attributes:
+        onebot: its accounts.
+    """
+
+    onebot: OneBotAccounts

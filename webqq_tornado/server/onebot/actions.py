@@ -1,0 +1,16 @@
+"""All actions that the server does, by name; every other one is answered with 1404."""
+
+from __future__ import annotations
+
+from . import files, messages, people, rooms, system
+from .account import Deed
+
+__all__ = ["DEEDS"]
+
+DEEDS: dict[str, Deed] = {
+    **messages.DEEDS,
+    **people.DEEDS,
+    **rooms.DEEDS,
+    **files.DEEDS,
+    **system.DEEDS,
+}

@@ -1,0 +1,184 @@
+"""Reverse WebSockets: the server opens them to applications, and opens them again when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from ...engine.chain import Chain
+from ...engine.errors import StreamError
+from ...engine.request import Request
+from ...engine.websocket.message import SocketMessage
+from ...onebot.v11.actions import ActionError, Call, build_answer, failure, parse_call
+from ...onebot.v11.tokens import Role, Upgrade, upgrade_headers
+from ...onebot.v11.values import dump
+from .account import OneBotAccount
+from .feed import Feed
+from .pauses import pause_after
+from .settings import Reverse
+
+__all__ = ["ReverseLink"]
+
+logger = logging.getLogger("webqq_tornado.server")
+
+#: Bytes of a frame, seconds of a handshake and between pings, actions under way at once.
+_MAX_FRAME, _CONNECT_SECONDS, _PING_SECONDS, _MOST_UNDER_WAY = 48 * 1024**2, 10.0, 20.0, 200
+#: Seconds after which a connection counts as a good one: the next pause is the shortest again.
+_GOOD_SECONDS = 10.0
+
+
+class ReverseLink:
+    """A connection to one application, for as long as the account's settings have it.
+
+    Args:
+        account: whose.
+        where: the application.
+    """
+
+    def __init__(self, account: OneBotAccount, where: Reverse) -> None:
+        self._account = account
+        self._where = where
+        self._role = Role(where.role)
+        self.has_events = self._role.has_events
+        self._chain: Chain | None = None
+        self._feed: Feed | None = None
+        self._error: Exception | None = None
+        self._is_told = False
+        self._under_way = 0
+        self._room = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """Of the application among the account's targets."""
+        return f"reverse:{self._where.url}"
+
+    async def run(self) -> None:
+        """Connect, and again when that has ended, until cancelled."""
+        loop, failures = asyncio.get_running_loop(), 0
+        try:
+            while True:
+                begun = loop.time()
+                was_open = await self._connect()
+                failures = 1 if was_open and loop.time() - begun > _GOOD_SECONDS else failures + 1
+                self._tell()
+                await asyncio.sleep(pause_after(failures))
+        finally:
+            self._drop()
+
+    async def _connect(self) -> bool:
+        """Open it and serve until it ends; return True if it was open."""
+        account = self._account
+        chain = self._chain = account.stream.add_request(
+            self._request(),
+            self._on_message,
+            errback=self._on_error,
+            name=f"onebot {account.number}",
+        )
+        account.connections.add(self)
+        try:
+            if self.has_events:
+                await chain.send(account.lifecycle())  # before anything else
+                self._opened()
+                self._start_feed(chain)
+            await chain
+            return self._error is None or self._feed is not None
+        except StreamError as error:
+            self._error = error
+            return False
+        finally:
+            self._drop()
+
+    def _request(self) -> Request:
+        account = self._account
+        token = self._where.token or account.settings.token
+        upgrade = Upgrade(account.number, self._role)
+        return Request(
+            self._where.url,
+            headers={**upgrade_headers(upgrade, token), "User-Agent": "OneBot/11"},
+            connect_timeout=_CONNECT_SECONDS,
+            ping_interval=_PING_SECONDS,
+            max_body_size=_MAX_FRAME,
+            public_only=not account.reaches_private,
+        )
+
+    def _start_feed(self, chain: Chain) -> None:
+        account = self._account
+        target = account.target(self.name)
+        self._feed = Feed(account, target, account.newest, self.say, chain.ping)
+        self._feed.wake()
+
+    def _opened(self) -> None:
+        self._is_told, self._error = False, None
+        logger.info("%d is connected to the application at %s", self._account.number, self._url)
+
+    def _on_error(self, error: Exception) -> None:
+        self._error = error
+
+    def _tell(self) -> None:
+        """Once for each outage: it may last."""
+        if self._is_told:
+            return
+        self._is_told = True
+        why = f": {self._error}" if self._error else ""
+        logger.warning(
+            "%d has no connection to the application at %s%s; it is tried again",
+            self._account.number,
+            self._url,
+            why,
+        )
+
+    @property
+    def _url(self) -> str:
+        return self._where.url.partition("?")[0]  # a query may hold a token
+
+    def _drop(self) -> None:
+        self._account.connections.discard(self)
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+        if self._chain is not None and not self._chain.done:
+            self._chain.cancel()
+
+    # -- for the account ------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """See `account.Connection`."""
+        if self._feed is not None:
+            self._feed.wake()
+
+    def say(self, text: str) -> None:
+        """See `account.Connection`."""
+        chain = self._chain
+        if chain is not None and not chain.done and (self._feed is not None or not self.has_events):
+            try:
+                chain.send(text)
+            except StreamError:
+                return  # it has just ended: nothing was confirmed
+
+    def leave(self) -> None:
+        """See `account.Connection`."""
+        if self._chain is not None:
+            self._chain.close_socket(1001, "the server restarts")
+
+    # -- actions --------------------------------------------------------------------------------
+
+    async def _on_message(self, message: SocketMessage) -> None:
+        if not self._role.has_actions:
+            return
+        try:
+            call = parse_call(message.data)
+        except ActionError as error:
+            self.say(dump(build_answer(failure(error))))
+            return
+        while self._under_way >= _MOST_UNDER_WAY:
+            self._room.clear()
+            await self._room.wait()
+        self._under_way += 1
+        self._account.run(self._answer(call))
+
+    async def _answer(self, call: Call) -> None:
+        try:
+            self.say(dump(await self._account.answer(call)))
+        finally:
+            self._under_way -= 1
+            self._room.set()
