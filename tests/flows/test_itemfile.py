@@ -159,3 +159,21 @@ async def test_what_a_flow_emits_is_kept_or_taken():
     assert sorted(item["path"] for item in kept.emitted) == ["a", "b"]
     assert sorted(item["path"] for item in taken) == ["a", "b"]
     assert takes.emitted == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_run_writes_its_items_and_names_the_file_when_it_is_whole(
+    tmp_path: Path, fails: bool, caplog: pytest.LogCaptureFixture
+):
+    class Emits(HTTPStream):
+        def begin(self):
+            self.emit({"a": 1})
+            if fails:
+                self.add_request("http://127.0.0.1:1/")
+
+    path = tmp_path / "items.csv"
+    await Emits().serve(signals=False, items=ItemFile(path))
+    found = path if not fails else path.with_name("items.csv.part")
+    assert found.read_text() == "a\n1\n"
+    assert [one.name for one in tmp_path.iterdir()] == [found.name]
+    caplog.clear()

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from .keeping import Keeper
     from .runner import Runner
 
-__all__ = ["ItemEmitter"]
+__all__ = ["ItemEmitter", "ItemWriter"]
 
 #: Results that are read from the journal at once.
 _PAGE = 500
+
+
+class ItemWriter(Protocol):
+    """A place for items, such as `webqq_tornado.flows.ItemFile`."""
+
+    def write(self, item: object, /) -> object:
+        """Take an item."""
+
+    def close(self, *, is_whole: bool) -> object:
+        """Take no more: all have come, or only some."""
 
 
 class ItemEmitter:
@@ -76,6 +87,20 @@ class ItemEmitter:
         if self._journal is not None:
             self._journal.takers.append(take)
         self._takers = (*self._takers, take)
+
+    @contextlib.contextmanager
+    def _writing(self, items: ItemWriter | None) -> Iterator[None]:
+        """Hand items on to a writer in the block, which says then whether all have come."""
+        if items is None:
+            yield
+            return
+        is_whole = False
+        try:
+            self.take_items(items.write)
+            yield
+            is_whole = not self._runner.failures.errors
+        finally:
+            items.close(is_whole=is_whole)
 
     async def items(self) -> AsyncIterator[Any]:
         """Iterate over what readers emit, as it comes, until all chains have ended.

@@ -40,7 +40,7 @@ from .eventloop import (
     refuse_running_loop,
 )
 from .hooks import Auth, BeforeSend, Breaker, Hooks, Observer, Retry
-from .items import ItemEmitter
+from .items import ItemEmitter, ItemWriter
 from .lifecycle import (
     GRACE,
     checked_grace,
@@ -660,7 +660,9 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         self._runner.follow_call(chain, begin, origin=self.begin)
         return chain
 
-    def run(self, *, strict: bool = False, grace: float = GRACE) -> Stats:
+    def run(
+        self, *, strict: bool = False, grace: float = GRACE, items: ItemWriter | None = None
+    ) -> Stats:
         """Run the flow to its end on a loop that does not run yet, and close the stream.
 
         The first SIGINT (Ctrl-C) or SIGTERM ends it: nothing more is sent, but what readers under
@@ -671,6 +673,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             strict: raise what chains have failed with at the end, so that a program does not
                 exit with 0 then. The others have run to their end, too.
             grace: seconds that readers under way have after a signal.
+            items: gets what readers `emit`, and is closed: `ItemFile("items.csv")`.
 
         Returns:
             What was done.
@@ -690,16 +693,19 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         refuse_running_loop("run()", "await stream.serve()")
         checked_grace(grace)
         show_logs()
-        try:
+        with contextlib.closing(self), self._writing(items):
             number = run_whole(self.ioloop, lambda: self._until_end(grace), self.close)
             if number:
                 raise_signal(number)
             return self._results(strict)
-        finally:
-            self.close()
 
     async def serve(
-        self, *, strict: bool = False, grace: float = GRACE, signals: bool = True
+        self,
+        *,
+        strict: bool = False,
+        grace: float = GRACE,
+        signals: bool = True,
+        items: ItemWriter | None = None,
     ) -> Stats:
         """Run the flow on a loop that runs already, as `run` does, and close the stream.
 
@@ -710,6 +716,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             strict: as for `run`.
             grace: as for `run`.
             signals: False leaves SIGINT and SIGTERM to the program.
+            items: as for `run`; whole after a signal, too, if nothing has failed.
 
         Returns:
             What was done.
@@ -725,11 +732,9 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             ...     await Watch().serve()
         """
         checked_grace(grace)
-        try:
+        with contextlib.closing(self), self._writing(items):
             await self._until_end(grace, catches_signals=signals)
             return self._results(strict)
-        finally:
-            self.close()
 
     async def _until_end(self, grace: float, *, catches_signals: bool = True) -> int:
         """Run the flow to its end, or to a signal, of which the number is returned."""

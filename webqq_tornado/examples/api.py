@@ -7,6 +7,7 @@ It listens on loopback alone, keeps everything in memory, and prints a line for 
 
 ==============================  ===============================================================
 `GET /prices?page=N`            three items a page, three pages; `next` is the URL of the next
+`GET /rates/N`                  the rate N, of 50, that changes with each look
 `POST /login`                   form `user`, `password`; sets the cookie `session`
 `GET /mail`                     401 without that cookie
 `POST /mail`                    answers with form `text`; likewise
@@ -55,6 +56,7 @@ class Service(Application):
         super().__init__(
             [
                 ("/prices", _Prices),
+                ("/rates/([1-4]?[0-9])", _Rate),
                 ("/login", _Login),
                 ("/mail", _Mail),
                 ("/jobs", _Jobs),
@@ -70,6 +72,7 @@ class Service(Application):
         )
         self.looks: list[int] = []
         self.failures: Counter[str] = Counter()
+        self.rates: Counter[str] = Counter()
         self.files: dict[str, bytes] = {}
 
 
@@ -88,6 +91,12 @@ class _Prices(_Handler):
         is_last = page * _PAGE_SIZE >= len(PRICES)
         items = [{"name": name, "price": PRICES[name]} for name in names]
         self.write({"items": items, "next": None if is_last else f"/prices?page={page + 1}"})
+
+
+class _Rate(_Handler):
+    def get(self, number: str) -> None:
+        self.application.rates[number] += 1
+        self.write({"id": int(number), "rate": 100 + self.application.rates[number]})
 
 
 class _Login(_Handler):

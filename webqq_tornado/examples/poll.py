@@ -1,64 +1,26 @@
-"""Poll a JSON API within limits, and append what it says to a CSV file.
+"""Poll 50 JSON APIs, each three times, within limits, and write what they say to a CSV file.
 
-Start the service, then the flow::
-
-    python -m webqq_tornado.examples.api
-    python -m webqq_tornado run webqq_tornado.examples.poll:Poll prices.csv rounds=5
+python -m webqq_tornado.examples.api & python -m webqq_tornado.examples.poll rates.csv
 """
 
-from __future__ import annotations
+import sys
 
-import csv
-import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-from webqq_tornado import HTTPStream, Limits, Link, Response
+from webqq_tornado import HTTPStream, Limits, Link, Next, Response
+from webqq_tornado.flows import ItemFile
 from webqq_tornado.retry import Retry
-
-__all__ = ["Poll"]
 
 
 class Poll(HTTPStream):
-    """Read all pages of a price list, wait, and read them again.
+    def __init__(self, url: str = "http://127.0.0.1:8200") -> None:
+        super().__init__(base_url=url, limits=Limits(per_host=8, rate_per_host=200), retry=Retry())
 
-    Args:
-        path: of the CSV file; rows are appended.
-        url: of the first page.
-        interval: seconds from one round to the next.
-        rounds: number of rounds.
-        options: of `HTTPStream`.
-    """
+    def begin(self) -> Link:
+        return [self.get(f"rates/{n}", self.read, data={"left": 2}) for n in range(50)]
 
-    def __init__(
-        self,
-        path: Path = Path("prices.csv"),
-        url: str = "http://127.0.0.1:8200/prices",
-        interval: float = 1.0,
-        rounds: int = 3,
-        **options: Any,
-    ) -> None:
-        limits = Limits(per_host=2, rate_per_host=20)  # requests in flight, requests a second
-        super().__init__(**{"limits": limits, "retry": Retry(), **options})
-        self.path, self.url = path, url
-        self.interval, self.rounds = interval, rounds
-
-    def begin(self) -> Iterator[Link]:
-        """Start with the first page."""
-        yield self.url, self.read
-
-    def read(self, response: Response) -> Link:
-        """Write the page's rows; go on with the next page, or with the next round."""
-        page = response.raise_for_status().json()
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerows([int(time.time()), one["name"], one["price"]] for one in page["items"])
-        if page["next"]:
-            return response.follow(page["next"], self.read)
-        self.rounds -= 1
-        return (self.url, self.read, self.interval) if self.rounds else None
+    def read(self, response: Response, left: int) -> Link:
+        self.emit(response.raise_for_status().json())
+        return Next(response.request, self.read, 0.5, data={"left": left - 1}) if left else None
 
 
 if __name__ == "__main__":
-    print(Poll().run(strict=True))
+    print(Poll(*sys.argv[2:]).run(strict=True, items=ItemFile(sys.argv[1])))

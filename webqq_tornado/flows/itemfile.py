@@ -1,8 +1,6 @@
 """Items in a file: CSV, JSON lines, Parquet or SQLite, by the file's suffix.
 
-    with ItemFile("pages.csv") as file:
-        flow.take_items(file.write)
-        flow.run(strict=True)
+    flow.run(strict=True, items=ItemFile("pages.csv"))
 
 The file has ".part" behind its name until it is whole. CSV, Parquet and SQLite have columns: those
 of the first item, or those that are named. A list or mapping in a column is JSON, but for Parquet,
