@@ -249,9 +249,10 @@ def test_each_public_name_is_imported_from_where_type_checkers_see_it(face: Modu
     [
         (
             "client",
-            "Client Contact ContactError Dialect Endpoints Entry IncomingMessage Kind LOGGED_IN "
-            "LOGGED_OUT LoginError PasswordNeeded Receipt SMARTQQ Secret SendError State "
-            "StateChange Store StoreError Stranger WEBQQ3 WrongPassword",
+            "ActionFailed At Attachment Client Contact ContactError Content Dialect Endpoints "
+            "Entry Face IncomingMessage Kind LOGGED_IN LOGGED_OUT Listener LoginError "
+            "OneBotAccount OutcomeUnknown PasswordNeeded Receipt Reply SMARTQQ Secret SendError "
+            "SendLimits State StateChange Store StoreError Stranger WEBQQ3 WrongPassword",
         ),
         (
             "bot",

@@ -99,9 +99,9 @@ async def test_accounts_without_a_server_are_not_passed_over(tmp_path):
     [
         ("acount = 1", "[[accounts]] has an unknown key 'acount'; known are account, server"),
         ('account = "1"', "account is to be a number"),
-        ('password = "x"', "give account = N, or qr = true, in each table"),
-        ("account = 0", "give account = N, or qr = true, in each table"),
-        ("account = -5", "give account = N, or qr = true, in each table"),
+        ('password = "x"', "give account = N, qr = true, or onebot = URL, in each"),
+        ("account = 0", "give account = N, qr = true, or onebot = URL, in each"),
+        ("account = -5", "give account = N, qr = true, or onebot = URL, in each"),
     ],
 )
 async def test_a_wrong_table_is_told_in_one_line(tmp_path, lines, says):

@@ -232,18 +232,18 @@ class Implementation:
             await asyncio.Event().wait()
         if call.action in self.fails:
             return self.fails[call.action]
+        is_send = call.action.startswith("send_") and call.action.endswith("_msg")
+        if not is_send and not hasattr(self, f"_{call.action}"):
+            return failure(ActionError(f"no action {call.action}", 1404))
         try:
-            return await self._do(call, call.parameters())
+            return self._do(call, call.parameters())
         except ActionError as error:
             return failure(error)
 
-    async def _do(self, call: Call, params: dict[str, Any]) -> Answer:
-        handler = getattr(self, f"_{call.action}", None)
-        if call.action.startswith("send_") and call.action.endswith("_msg"):
+    def _do(self, call: Call, params: dict[str, Any]) -> Answer:
+        if call.action.startswith("send_"):
             return self._send(call.action, params)
-        if handler is None:
-            raise ActionError(f"no action {call.action}", 1404)
-        return Answer(data=handler(**params))
+        return Answer(data=getattr(self, f"_{call.action}")(**params))
 
     def _send(self, action: str, params: dict[str, Any]) -> Answer:
         group = params.get("group_id", 0) if "private" not in action else 0

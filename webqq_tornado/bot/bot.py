@@ -58,7 +58,7 @@ from .dispatch import Dispatch
 from .events import Listener, check_event
 from .invocation import HandlerInvoker, logger, release_turn
 from .keyvalue import KeyValueStore, LateValues, MemoryValues, Values
-from .lifecycle import SERVER, NewClient, serve_clients
+from .lifecycle import SERVER, NewClient, NewOneBotAccount, serve_clients
 from .mentions import said_to
 from .message import Message, Person
 from .permissions import GROUP_ADMIN, GROUP_OWNER, OWNER, Permission, owners_of
@@ -192,6 +192,8 @@ class Bot:
         server: str = SERVER,
         store: str | os.PathLike[str] | None = None,
         session_file: str | os.PathLike[str] | None = None,
+        onebot: str | Iterable[str] = (),
+        token: str = "",
         grace: float = GRACE,
         **options: Any,
     ) -> None:
@@ -207,8 +209,12 @@ class Bot:
             store: file that keeps messages not sent yet, the history and the values of `store`;
                 by default all that is in memory.
             session_file: file that keeps the session, so that the next start needs no login.
+            onebot: in place of `server`: the URL of an implementation of OneBot 11, such as
+                "ws://127.0.0.1:3001", or several of one; see `OneBotAccount`.
+            token: of that implementation.
             grace: seconds that handlers under way, and messages not sent yet, have at the end.
-            options: further arguments of `Client`: dialect, on_captcha, on_qr ...
+            options: further arguments of `Client`: dialect, on_captcha, on_qr ...; or of
+                `OneBotAccount`: limits, max_picture_size.
 
         Raises:
             RuntimeError: the loop runs already; use `await bot.serve(...)` then.
@@ -229,7 +235,7 @@ class Bot:
         show_logs()
         serving = functools.partial(
             self.serve, account, password, server=server, store=store, session_file=session_file,
-            grace=grace, **options,
+            onebot=onebot, token=token, grace=grace, **options,
         )  # fmt: skip
 
         def close() -> None:
@@ -247,6 +253,8 @@ class Bot:
         server: str = SERVER,
         store: str | os.PathLike[str] | None = None,
         session_file: str | os.PathLike[str] | None = None,
+        onebot: str | Iterable[str] = (),
+        token: str = "",
         grace: float = GRACE,
         signals: bool = True,
         **options: Any,
@@ -259,6 +267,8 @@ class Bot:
             server: see there.
             store: see there.
             session_file: see there.
+            onebot: see there.
+            token: see there.
             grace: see there.
             signals: False leaves SIGINT and SIGTERM to the program.
             options: see there.
@@ -277,9 +287,13 @@ class Bot:
                 kept, session = (
                     None if path is None else Path(path) for path in (store, session_file)
                 )
-                new = NewClient(account, password, server, kept, session, options)
+                new: NewClient | NewOneBotAccount
+                if onebot:
+                    new = NewOneBotAccount(account, onebot, token, kept, options)
+                else:
+                    new = NewClient(account, password, server, kept, session, options)
                 self.add(await opened.enter_async_context(new.opened()))
-            elif account or password or store or session_file or options:
+            elif account or password or store or session_file or onebot or token or options:
                 raise ValueError("the bot has clients already: give the account to Client alone")
             await serve_clients(self.clients, self, grace, catches_signals=signals)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -18,7 +18,7 @@ from ..engine.stream import HTTPStream
 from ..protocol.endpoints import Endpoints
 from .account import Account
 
-__all__ = ["SERVER", "NewClient", "serve_clients"]
+__all__ = ["SERVER", "NewClient", "NewOneBotAccount", "serve_clients"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
@@ -61,6 +61,46 @@ class NewClient(NamedTuple):
                     Endpoints.at(self.server),
                     store=store,
                     session_file=self.session_file,
+                    **self.options,
+                )
+                await stream.drain(_DRAIN_SECONDS)
+            finally:
+                stream.close()
+
+
+class NewOneBotAccount(NamedTuple):
+    """Arguments of an account by OneBot that is to be made.
+
+    Args:
+        account: QQ number; 0 for any.
+        ways: URLs of its implementation.
+        token: of it.
+        store: file of a `Store`, or None.
+        options: further arguments of `OneBotAccount`.
+    """
+
+    account: int
+    ways: str | Iterable[str]
+    token: str
+    store: Path | None
+    options: dict[str, Any]
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[Account]:
+        """Make the account; its stream and store are closed with the block."""
+        # What connects to today's QQ is not loaded by a bot for WebQQ.
+        from ..client.onebot.account import OneBotAccount  # noqa: PLC0415
+
+        stream = HTTPStream()
+        with contextlib.ExitStack() as files:
+            store = None if self.store is None else files.enter_context(Store(self.store))
+            try:
+                yield OneBotAccount(
+                    stream,
+                    self.ways,
+                    self.token,
+                    account=self.account,
+                    store=store,
                     **self.options,
                 )
                 await stream.drain(_DRAIN_SECONDS)

@@ -15,8 +15,8 @@ __all__ = ["main"]
 EPILOG = """\
 Each option is also a variable (WEBQQ_SERVER for --server) and a key (server) of the TOML file
 that --config or WEBQQ_CONFIG names; what is nearest to the command wins. The password is a
-variable and a key alone. A table [[accounts]] has account, password or password_file or qr, and
-may have server and plugin.
+variable and a key alone, and so is a token. A table [[accounts]] has account, password or
+password_file or qr, and may have server and plugin; or onebot, token or token_file, and plugin.
 
 \b
 Exit codes:
@@ -37,6 +37,7 @@ SECTIONS = {
         "logout": LazyCommand("account", "Log out: end the saved session."),
         "confirm": LazyCommand("confirm", "Let in the client that shows the newest QR code."),
         "password": LazyCommand("password", "Change the password of --account."),
+        "onebot": LazyCommand("onebot", "onebot check URL: look at an implementation."),
     },
     "Flows": {
         "new": LazyCommand("new", "Write NAME.py, a bot or flow to begin with, and its test."),
@@ -65,7 +66,7 @@ SECTIONS = {
 )
 @options(
     *("server", "account", "password_file", "qr", "open_pictures"),
-    *("plugin", "reload", "owner", "at_most_once"),
+    *("onebot", "token_file", "plugin", "reload", "owner", "at_most_once"),
     *("state_dir", "port", "address", "verbose"),
 )
 @click.version_option(__version__, prog_name="webqq_tornado")
@@ -74,12 +75,14 @@ def main(context: click.Context, /, **choices: Any) -> None:
     """A local QQ for bot developers: a WebQQ server, a bot on it, and you at the prompt.
 
     Without a command, all three start here. With --server, only a bot, which logs in there as
-    --account; with several (or tables [[accounts]] in the file), a bot for each.
+    --account; with several (or tables [[accounts]] in the file), a bot for each. With --onebot, a
+    bot for an account of today's QQ, which NapCat or the like holds.
 
     \b
     Examples:
       python -m webqq_tornado
       python -m webqq_tornado --plugin hello.py --server http://127.0.0.1:8100 --account 10001
+      python -m webqq_tornado --plugin hello.py --onebot ws://127.0.0.1:3001 --token-file token
       python -m webqq_tornado send Bot "how are you?"
       python -m webqq_tornado COMMAND --help
     """  # noqa: D301 - click reads the backspace

@@ -9,7 +9,7 @@ import click
 
 from ..files import FileError, read_text
 
-__all__ = ["known_password", "read_password"]
+__all__ = ["first_line", "known_password", "read_password"]
 
 
 def read_password(account: int, path: Path | None, given: str | None) -> str:
@@ -34,7 +34,7 @@ def known_password(path: Path | None, given: str | None) -> str | None:
     if given:
         return given
     if path is not None:
-        return _first_line(path)
+        return first_line(path, "password")
     if not os.isatty(0):
         raise click.ClickException(
             "no password: set WEBQQ_PASSWORD, give --password-file, or start it on a terminal"
@@ -42,11 +42,20 @@ def known_password(path: Path | None, given: str | None) -> str | None:
     return None
 
 
-def _first_line(path: Path) -> str:
+def first_line(path: Path, what: str) -> str:
+    """The secret in the first line of a file.
+
+    Args:
+        path: of the file.
+        what: it is, for the error.
+
+    Raises:
+        click.ClickException: the file cannot be read, or its first line is empty.
+    """
     try:
-        password = read_text(path, "password file").partition("\n")[0]
+        secret = read_text(path, f"{what} file").partition("\n")[0].strip("\r")
     except FileError as error:
         raise click.ClickException(str(error)) from None
-    if not password:
-        raise click.ClickException(f"password file {path}: its first line is empty")
-    return password
+    if not secret:
+        raise click.ClickException(f"{what} file {path}: its first line is empty")
+    return secret

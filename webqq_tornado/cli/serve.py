@@ -58,8 +58,12 @@ def start(context: click.Context, **choices: Any) -> None:
     screen = Screen()
     show_logs(screen, choices.pop("verbose"))
     tables = account_tables(context)
-    is_anybody_named = choices["account"] or choices["qr"] or tables
+    onebot, token_file = choices.pop("onebot"), choices.pop("token_file")
+    is_webqq_named = choices["account"] or choices["qr"] or any(not one.onebot for one in tables)
+    is_onebot_named = onebot or any(one.onebot for one in tables)
+    is_anybody_named = is_webqq_named or is_onebot_named
     is_here = choices["server"] is None and not any(table.server for table in tables)
+    is_here &= not is_onebot_named
     if is_here and is_anybody_named:
         raise click.UsageError("give --server URL too: where to log in")
     if is_here:
@@ -67,6 +71,7 @@ def start(context: click.Context, **choices: Any) -> None:
     elif not is_anybody_named:
         raise click.UsageError("--server needs --account, or --qr: whom to log in as")
     # These bring server, bot and prompt, which takes longer than to find out all the above.
+    from .onebot_accounts import onebots_meant  # noqa: PLC0415
     from .start import BotOptions, ServerOptions, chat_elsewhere, chat_here  # noqa: PLC0415
     from .targets import everyone_meant  # noqa: PLC0415
 
@@ -76,7 +81,9 @@ def start(context: click.Context, **choices: Any) -> None:
     if is_here:
         run_coroutine(chat_here(ServerOptions(port, address, choices["state_dir"]), bot, screen))
     else:
-        run_coroutine(chat_elsewhere(everyone_meant(context, **choices), bot, screen))
+        onebots = onebots_meant(context, onebot, token_file, choices["state_dir"])
+        everyone = everyone_meant(context, **choices) if is_webqq_named else []
+        run_coroutine(chat_elsewhere(everyone, bot, screen, onebots))
 
 
 @click.command(help=SERVE_HELP, short_help="Run the server alone.")

@@ -74,6 +74,22 @@ SETTINGS = {
             click.Path(path_type=Path),
             metavar="FILE",
         ),
+        Setting(
+            "onebot",
+            "OneBot 11 implementation (NapCat ...) whose account the bot uses; may be given more"
+            " than once. ws://HOST:3001; reverse://ADDRESS:PORT, where it connects to us;"
+            " http://HOST:3000 (SSE), http+poll://, http+post://HOST:3000?listen=PORT.",
+            TEXT,
+            (),
+            "URL",
+        ),
+        Setting("token", "Token of the implementation.", is_option=False),
+        Setting(
+            "token_file",
+            "File whose first line is the token of the implementation.",
+            click.Path(path_type=Path),
+            metavar="FILE",
+        ),
         Setting("qr", "Log in by QR code, as SmartQQ did, not by password.", bool, False),
         Setting("open_pictures", "Open QR codes and captchas in a viewer as well.", bool, False),
         Setting(
@@ -127,6 +143,10 @@ class AccountTable(NamedTuple):
         password_file: as the setting.
         qr: as the setting.
         plugin: for this account's bot alone.
+        onebot: URLs of an implementation of OneBot 11, several for one account; then there is no
+            server and no password, and the QQ number may be left out.
+        token: of the implementation.
+        token_file: as the setting.
     """
 
     account: int = 0
@@ -135,6 +155,9 @@ class AccountTable(NamedTuple):
     password_file: Path | None = None
     qr: bool = False
     plugin: tuple[Path, ...] = ()
+    onebot: tuple[str, ...] = ()
+    token: str | None = None
+    token_file: Path | None = None
 
     def __repr__(self) -> str:
         return f"<AccountTable {self.account}>"
@@ -230,7 +253,7 @@ def read_config(path: Path) -> Mapping[str, Any]:
     values = _toml(path)
     where = f"config file {path}"
     _check_keys(where, values, (*SETTINGS, "accounts"))
-    for key in ("plugin", "account", "owner"):
+    for key in ("plugin", "account", "owner", "onebot"):
         if key in values and not isinstance(values[key], list):
             values[key] = [values[key]]
     _check_types(where, {key: value for key, value in values.items() if key != "accounts"})
@@ -296,10 +319,22 @@ def _table(where: str, values: dict[str, Any]) -> AccountTable:
     if (
         isinstance(number, list)
         or number > QQ_NUMBER.max
-        or number < (0 if values.get("qr") else 1)
+        or number < (0 if values.get("qr") or values.get("onebot") else 1)
     ):
-        raise click.ClickException(f"{where}: give account = N, or qr = true, in each table")
-    plugin = values.get("plugin", [])
-    paths = tuple(Path(path) for path in (plugin if isinstance(plugin, list) else [plugin]))
-    file = values.get("password_file")
-    return AccountTable(**{**values, "plugin": paths, "password_file": file and Path(file)})
+        raise click.ClickException(
+            f"{where}: give account = N, qr = true, or onebot = URL, in each table"
+        )
+    paths = tuple(map(Path, _several(values.get("plugin", []))))
+    files = {key: values.get(key) for key in ("password_file", "token_file")}
+    return AccountTable(
+        **{
+            **values,
+            "plugin": paths,
+            "onebot": tuple(_several(values.get("onebot", []))),
+            **{key: file and Path(file) for key, file in files.items()},
+        }
+    )
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

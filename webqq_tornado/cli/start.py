@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
+from ..bot.account import Account
 from ..bot.bot import Bot
 from ..client.client import Client
+from ..client.onebot.account import OneBotAccount
 from ..client.state import State
 from ..client.store import Store
 from ..engine.stream import HTTPStream
@@ -27,6 +29,7 @@ from .first_start import FirstStartAccounts, Login, household, remember_password
 from .local_server import locked_state_dir, remove_address, write_address
 from .login_prompt import LoginPrompt
 from .old_clients import allow_many_connections, serve_tls, show_tls
+from .onebot_accounts import OneBotTarget, onebots_online, until_rejected
 from .presence import BOT, YOU, Name, Presence
 from .running import catch_signals, until_stopped
 from .targets import AccountTarget, session_file
@@ -151,52 +154,72 @@ def _presence(client: Client, name: Name, screen: Screen, state_dir: Path) -> Pr
 
 
 async def chat_elsewhere(
-    everyone: Sequence[AccountTarget], wanted: BotOptions, screen: Screen
+    everyone: Sequence[AccountTarget],
+    wanted: BotOptions,
+    screen: Screen,
+    onebots: Sequence[OneBotTarget] = (),
 ) -> None:
-    """A bot for each account, on servers elsewhere; a prompt if it is one account.
+    """A bot for each account, on servers elsewhere; a prompt if it is one account of WebQQ.
 
     Args:
-        everyone: the accounts.
+        everyone: the accounts of WebQQ.
         wanted: of every bot; plugins of one account alone come with it.
         screen: of the person who runs them.
+        onebots: the accounts that implementations of OneBot hold.
     """
     bots: list[Bot] = []
 
-    def prepare(who: AccountTarget, client: Client) -> None:
+    def prepare(who: AccountTarget | OneBotTarget, account: Account) -> None:
         own = wanted._replace(plugins=[*wanted.plugins, *who.plugins])
-        bots.append(_bot(client, "", own))
+        bots.append(_bot(account, "", own))
 
-    listening = all_online(everyone, listens=True, log_level=logging.INFO, prepare=prepare)
-    async with listening as found, closing_all(bots):
+    async with AsyncExitStack() as opened:
+        others = await opened.enter_async_context(onebots_online(onebots, prepare))
+        listening = all_online(everyone, listens=True, log_level=logging.INFO, prepare=prepare)
+        found = await opened.enter_async_context(listening) if everyone else []
+        opened.push_async_callback(close_all, bots)
         stopped = catch_signals()
         for who, client in found:
             screen.say(printable(f"{_called(client)} is online at {who.url}."), style="bold")
-        prompt = None
-        has_prompt = screen.is_attended and len(everyone) == 1
-        # Without a prompt Enter does nothing, and accounts come back by themselves.
-        shown = screen if has_prompt else Screen(is_error=True)
-        presences = [presence_of(who, one, Name(_called(one)), shown) for who, one in found]
-        if has_prompt:
-            screen.say(*HELP, "", style="dim")
-            prompt = Prompt(found[0][1], screen, presences=presences)
-        try:
-            await until_stopped(stopped, prompt.run() if prompt is not None else None)
-        finally:
-            for presence in presences:
-                presence.close()
+        for account in others:
+            way = account.transports[0].name
+            held = f"{account.implementation or 'an implementation of OneBot'} at {way}"
+            screen.say(printable(f"{_called(account)} is {account.state.value}, by {held}."),
+                       style="bold")  # fmt: skip
+        await _serve(found, others, screen, stopped)
 
 
-@asynccontextmanager
-async def closing_all(bots: Sequence[Bot]) -> AsyncIterator[None]:
-    """Close them at the end."""
+async def _serve(
+    found: Sequence[tuple[AccountTarget, Client]],
+    others: Sequence[OneBotAccount],
+    screen: Screen,
+    stopped: asyncio.Event,
+) -> None:
+    """Run until a signal, the end of the prompt, or until no account can come back."""
+    has_prompt = screen.is_attended and len(found) == 1 and not others
+    # Without a prompt Enter does nothing, and accounts come back by themselves.
+    shown = screen if has_prompt else Screen(is_error=True)
+    presences = [presence_of(who, one, Name(_called(one)), shown) for who, one in found]
+    running: Coroutine[Any, Any, object] | None = None
+    if has_prompt:
+        screen.say(*HELP, "", style="dim")
+        running = Prompt(found[0][1], screen, presences=presences).run()
+    elif others and not found:
+        running = until_rejected(others)
     try:
-        yield
+        await until_stopped(stopped, running)
     finally:
-        for bot in bots:
-            bot.close()
+        for presence in presences:
+            presence.close()
 
 
-def _called(client: Client) -> str:
+async def close_all(bots: Sequence[Bot]) -> None:
+    """Close them."""
+    for bot in bots:
+        bot.close()
+
+
+def _called(client: Account) -> str:
     return f"{client.account} ({client.nick})" if client.nick else str(client.account)
 
 
@@ -262,7 +285,7 @@ def start_server(options: ServerOptions) -> WebQQServer:
     return server
 
 
-def _bot(client: Client, name: str, wanted: BotOptions) -> Bot:
+def _bot(client: Account, name: str, wanted: BotOptions) -> Bot:
     bot = Bot(client, name, owners=wanted.owners, at_most_once=wanted.at_most_once)
     for path in wanted.plugins:
         bot.load_plugin(path)

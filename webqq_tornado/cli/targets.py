@@ -173,7 +173,7 @@ def everyone_meant(
     Raises:
         click.UsageError: it cannot be told.
     """
-    tables = account_tables(context)
+    tables = [table for table in account_tables(context) if not table.onebot]
     by_number = {table.account: table for table in tables}
     given = given_password(context)
     common = AccountTable(0, None, given, password_file, qr)

@@ -1,4 +1,7 @@
-"""One WebQQ account online: login, polls, contacts, history, messages in and out.
+"""One QQ account online: contacts, history, messages in and out.
+
+By WebQQ it is a `Client`, by OneBot 11 (today's QQ, which NapCat or the like holds) a
+`OneBotAccount`; a bot works with both.
 
 >>> from webqq_tornado import HTTPStream
 >>> from webqq_tornado.client import Client, Endpoints
@@ -15,7 +18,7 @@ from ..lazy import lazy_names
 if TYPE_CHECKING:
     from ..protocol.dialect import SMARTQQ, WEBQQ3, Dialect
     from ..protocol.endpoints import Endpoints
-    from ..protocol.models import Secret
+    from ..protocol.models import At, Attachment, Content, Face, Reply, Secret
     from .address import Kind
     from .client import Client
     from .contacts import Contact, Stranger
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
     from .incoming import IncomingMessage
     from .login import LoginError, PasswordNeeded, WrongPassword
     from .lookup import ContactError
+    from .onebot.account import OneBotAccount
+    from .onebot.listener import Listener
+    from .onebot.sending import SendLimits
+    from .onebot.transport import ActionFailed, OutcomeUnknown
     from .receipt import Receipt, SendError
     from .state import LOGGED_IN, LOGGED_OUT, State, StateChange
     from .store import Store, StoreError
@@ -32,19 +39,29 @@ __all__ = [
     "LOGGED_OUT",
     "SMARTQQ",
     "WEBQQ3",
+    "ActionFailed",
+    "At",
+    "Attachment",
     "Client",
     "Contact",
     "ContactError",
+    "Content",
     "Dialect",
     "Endpoints",
     "Entry",
+    "Face",
     "IncomingMessage",
     "Kind",
+    "Listener",
     "LoginError",
+    "OneBotAccount",
+    "OutcomeUnknown",
     "PasswordNeeded",
     "Receipt",
+    "Reply",
     "Secret",
     "SendError",
+    "SendLimits",
     "State",
     "StateChange",
     "Store",
@@ -67,7 +84,11 @@ _MODULES = {
     "store": "Store StoreError",
     ".protocol.dialect": "SMARTQQ WEBQQ3 Dialect",
     ".protocol.endpoints": "Endpoints",
-    ".protocol.models": "Secret",
+    ".protocol.models": "At Attachment Content Face Reply Secret",
+    "onebot.account": "OneBotAccount",
+    "onebot.listener": "Listener",
+    "onebot.sending": "SendLimits",
+    "onebot.transport": "ActionFailed OutcomeUnknown",
 }
 
 if TYPE_CHECKING:

@@ -20,13 +20,13 @@ from webqq_tornado.client.onebot.addresses import transport_of
 from webqq_tornado.client.onebot.http import PostedEvents
 from webqq_tornado.client.onebot.listener import Listener
 from webqq_tornado.client.onebot.pictures import PictureError
-from webqq_tornado.client.onebot.sending import Limits
+from webqq_tornado.client.onebot.sending import SendLimits
 from webqq_tornado.onebot.v11.actions import Answer
 from webqq_tornado.onebot.v11.events import Request, build_event
 from webqq_tornado.onebot.v11.tokens import Role
 from webqq_tornado.protocol.models import Attachment
 
-FAST = Limits(pace=(0, 0), looks=(0.01, 0.05), timeout=20)
+FAST = SendLimits(pace=(0, 0), looks=(0.01, 0.05), timeout=20)
 
 
 @asynccontextmanager
@@ -296,7 +296,7 @@ async def test_an_account_that_is_offline_is_told_from_a_lost_connection(caplog)
 
 
 async def test_a_conversation_that_refuses_rests_and_others_go_on(caplog):
-    limits = Limits(pace=(0, 0), fail_max=2, rest=60)
+    limits = SendLimits(pace=(0, 0), fail_max=2, rest=60)
     async with Implementation() as here, a_bot(here, limits=limits) as bot:
         here.fails["send_group_msg"] = Answer("failed", 100, None, "muted")
         square, ann = bot.client.find("Square"), bot.client.find("Ann")
@@ -308,7 +308,7 @@ async def test_a_conversation_that_refuses_rests_and_others_go_on(caplog):
 
 
 async def test_a_long_text_is_split_or_forwarded():
-    limits = Limits(pace=(0, 0), max_bytes=10, forward_above=2)
+    limits = SendLimits(pace=(0, 0), max_bytes=10, forward_above=2)
     async with Implementation() as here, a_bot(here, limits=limits) as bot:
         square = bot.client.find("Square")
         await bot.client.send(square, "one two three")
@@ -464,3 +464,17 @@ async def test_a_wrong_url_says_which_is_right(url: str, match: str):
     async with HTTPStream() as stream:
         with pytest.raises(ValueError, match=match):
             transport_of(stream, url)
+
+
+async def test_a_bot_runs_by_itself(tmp_path):
+    bot = Bot()
+    async with Implementation("secret") as here:
+        serving = asyncio.ensure_future(
+            bot.serve(onebot=here.ws, token="secret", store=tmp_path / "bot.db", signals=False)
+        )
+        await until(lambda: bot.clients and bot.client.state is State.ONLINE)
+        here.say(ANN, "ping")
+        await until(lambda: here.sent)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        assert here.sent == [(ANN, "pong")]

@@ -17,11 +17,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...engine.chain import Chain
 from ...engine.links import Errback, Next
-from ...engine.stream import HTTPStream
 from ...onebot.v11.actions import Answer
 from ...onebot.v11.events import (
     Event,
@@ -53,8 +52,11 @@ from .convert import changes_groups, events_of
 from .directory import NetworkDirectory, friends_of, groups_of, members_of
 from .inbox import NetworkInbox
 from .pictures import PictureFile, Pictures
-from .sending import Limits, Sending
+from .sending import Sending, SendLimits
 from .transport import ActionFailed, NotConnected, OutcomeUnknown, Transport
+
+if TYPE_CHECKING:
+    from ...engine.stream import HTTPStream
 
 __all__ = ["OneBotAccount"]
 
@@ -109,7 +111,7 @@ class OneBotAccount:
         name: str = "",
         log_level: int = logging.INFO,
         store: Store | None = None,
-        limits: Limits | None = None,
+        limits: SendLimits | None = None,
         max_picture_size: int = _PICTURE_SIZE,
     ) -> None:
         given = [ways] if isinstance(ways, str) or not isinstance(ways, Iterable) else list(ways)
@@ -129,7 +131,7 @@ class OneBotAccount:
         self._listeners = Listeners()
         self._incoming = IncomingQueue(self, self.directory, self.tell_listeners)
         self._inbox = NetworkInbox(self)
-        self._sending = Sending(self, limits or Limits())
+        self._sending = Sending(self, limits or SendLimits())
         self._catchup = CatchUp(self, self._take_message, self._inbox.is_known)
         self._pictures = Pictures(self, max_picture_size)
         self._flags: dict[tuple[str, int, int], tuple[str, str]] = {}
@@ -332,7 +334,7 @@ class OneBotAccount:
         Args:
             contact: a friend, a group, or a stranger.
             content: a text, or text, faces, `At`, `Reply` and `Attachment`. What is over
-                `Limits.max_bytes` goes in several messages, or forwarded as one.
+                `SendLimits.max_bytes` goes in several messages, or forwarded as one.
 
         Returns:
             A future: the receipt, or `SendError`. It need not be awaited.

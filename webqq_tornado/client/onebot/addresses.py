@@ -11,13 +11,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
-from ...engine.stream import HTTPStream
 from .http import LongPoll, PostedEvents, ServerSentEvents
 from .listener import Listener
 from .sockets import ForwardSocket
 from .transport import Transport
+
+if TYPE_CHECKING:
+    from ...engine.stream import HTTPStream
 
 __all__ = ["SCHEMES", "transport_of"]
 
@@ -28,7 +31,13 @@ SCHEMES = (
 )
 
 
-def transport_of(stream: HTTPStream, url: str, token: str = "", account: int = 0) -> Transport:
+def transport_of(
+    stream: HTTPStream,
+    url: str,
+    token: str = "",
+    account: int = 0,
+    listeners: dict[int, Listener] | None = None,
+) -> Transport:
     """The way that a URL means.
 
     Args:
@@ -36,6 +45,7 @@ def transport_of(stream: HTTPStream, url: str, token: str = "", account: int = 0
         url: see above.
         token: of the implementation.
         account: QQ number, where several share a port of ours; 0 for any.
+        listeners: ports of ours, by number, that accounts share; a new one is added.
 
     Raises:
         ValueError: it is no such URL; says what is.
@@ -51,16 +61,34 @@ def transport_of(stream: HTTPStream, url: str, token: str = "", account: int = 0
     if scheme in ("ws", "wss"):
         return ForwardSocket(stream, url.strip(), token)
     if scheme == "reverse":
-        port = _port(parts.port, url)
-        return Listener(parts.hostname, port, token).reverse(account)
+        return _listener(listeners, parts.hostname, _port(parts.port, url), token).reverse(account)
     plain, _, events = scheme.partition("+")
     base = urlunsplit((plain, parts.netloc, parts.path, "", ""))
     if events == "poll":
         return LongPoll(stream, base, token)
     if events == "post":
         address, port = _listens(parts.query, url)
-        return PostedEvents(Listener(address, port, token), stream, base, token, account)
+        listener = _listener(listeners, address, port, token)
+        return PostedEvents(listener, stream, base, token, account)
     return ServerSentEvents(stream, base, token)
+
+
+def _listener(
+    listeners: dict[int, Listener] | None, address: str, port: int, token: str
+) -> Listener:
+    """The listener of a port; one that is shared has one token.
+
+    Raises:
+        ValueError: it would have two.
+    """
+    listener = listeners.get(port) if listeners is not None and port else None
+    if listener is None:
+        listener = Listener(address, port, token)
+        if listeners is not None and port:
+            listeners[port] = listener
+    if listener.token != token:
+        raise ValueError(f"port {port} is to have two tokens: give accounts on it the same one")
+    return listener
 
 
 _BEGINNINGS = "ws://, wss://, reverse://, http://, http+poll:// or http+post://"

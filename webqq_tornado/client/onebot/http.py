@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ...engine.errors import ConnectError, StreamError
 from ...engine.request import Request
 from ...engine.response import Response
 from ...engine.secrets import safe_url
-from ...engine.stream import HTTPStream
 from ...eventsource import Event as ServerSentEvent
 from ...eventsource import EventSource
 from ...onebot.v11.actions import Answer, build_params, parse_answer
@@ -18,6 +17,9 @@ from ...onebot.v11.events import Event, parse_event
 from ...onebot.v11.tokens import authorization
 from ...onebot.v11.values import Fields, load
 from .transport import ActionFailed, NotConnected, OutcomeUnknown, Pauses, Receiver
+
+if TYPE_CHECKING:
+    from ...engine.stream import HTTPStream
 
 __all__ = ["HTTPActions", "LongPoll", "PostedEvents", "ServerSentEvents"]
 

@@ -100,11 +100,19 @@ class Listener:
             server.stop()
 
     def socket_for(self, account: int) -> ReverseSocket | None:
-        """The transport of an account: its own, else one that has none yet."""
+        """The transport of an account: its own, else one that has none yet.
+
+        Args:
+            account: QQ number.
+        """
         return _chosen(self.sockets, account)
 
     def posts_for(self, account: int) -> PostedEvents | None:
-        """Likewise, for events by POST."""
+        """Likewise, for events by POST.
+
+        Args:
+            account: QQ number.
+        """
         return _chosen(self.posts_to, account)
 
 

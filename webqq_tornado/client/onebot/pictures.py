@@ -10,16 +10,18 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ...engine.errors import StreamError
 from ...engine.request import Request
-from ...engine.stream import HTTPStream
 from ...onebot.v11.actions import Answer
 from ...onebot.v11.values import Fields, as_text
 from ...protocol.models.content import Attachment, Content
 from ..store import Store
 from .transport import ActionFailed
+
+if TYPE_CHECKING:
+    from ...engine.stream import HTTPStream
 
 __all__ = ["PictureError", "PictureFile", "Pictures"]
 

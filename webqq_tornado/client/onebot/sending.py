@@ -41,7 +41,7 @@ from ..store import OutgoingMessage
 from .directory import NetworkDirectory
 from .transport import ActionFailed, NotConnected, OutcomeUnknown
 
-__all__ = ["Limits", "Sending"]
+__all__ = ["SendLimits", "Sending"]
 
 #: Own messages that are remembered by their ids.
 _REMEMBERED = 2000
@@ -51,7 +51,7 @@ _SENDS = 3
 _SLACK = 3.0
 
 
-class Limits:
+class SendLimits:
     """Pace and sizes of what is sent.
 
     Args:
@@ -64,6 +64,12 @@ class Limits:
         looks: seconds before each look for a message whose outcome is unknown.
         fail_max: failures in a row after which a conversation rests.
         rest: seconds of that.
+
+    Raises:
+        ValueError: pace or max_bytes cannot be.
+
+    Example:
+        >>> account = OneBotAccount(stream, "ws://127.0.0.1:3001", limits=SendLimits(pace=(1, 3)))
     """
 
     def __init__(
@@ -151,7 +157,7 @@ class Sending:
         limits: pace and sizes.
     """
 
-    def __init__(self, account: Sender, limits: Limits) -> None:
+    def __init__(self, account: Sender, limits: SendLimits) -> None:
         self._account, self._limits = account, limits
         self._queues: dict[tuple[str, int], _Queue] = {}
         self._ids: OrderedDict[int, None] = OrderedDict()
@@ -285,7 +291,9 @@ class Sending:
 class _Queue:
     """The messages to one conversation."""
 
-    def __init__(self, account: Sender, sending: Sending, address: Address, limits: Limits) -> None:
+    def __init__(
+        self, account: Sender, sending: Sending, address: Address, limits: SendLimits
+    ) -> None:
         self._account, self._sending, self._limits = account, sending, limits
         self.address = address
         self.waiting: deque[_Pending] = deque()

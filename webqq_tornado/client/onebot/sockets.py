@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...engine.chain import Chain
 from ...engine.errors import ClosedError, StreamError
 from ...engine.request import Request
 from ...engine.secrets import safe_url
-from ...engine.stream import HTTPStream
 from ...onebot.v11.actions import Answer, build_call
 from ...onebot.v11.events import Event
 from ...onebot.v11.tokens import authorization
 from ...onebot.v11.values import Fields
 from .frames import Frames
 from .transport import NotConnected, Pauses, PendingCalls, Receiver
+
+if TYPE_CHECKING:
+    from ...engine.stream import HTTPStream
 
 __all__ = ["ForwardSocket"]
 

@@ -52,6 +52,10 @@ class Face:
 
     Args:
         id: Its number on the wire.
+
+    Example:
+        >>> Face(14).text
+        '[微笑]'
     """
 
     id: int
@@ -148,6 +152,9 @@ class Reply:
 
     Args:
         id: Its number on the side that has it.
+
+    Example:
+        >>> Content.of(Reply(message.event.msg_id), "yes, that one")
     """
 
     id: int
@@ -174,6 +181,10 @@ class Attachment:
         name: For people; empty if there is none.
         size: In bytes; 0 if not known.
         extra: Further values by name, as they came.
+
+    Example:
+        >>> Content.of("look: ", Attachment("image", "https://example.org/a.png")).text
+        'look: [图片]'
     """
 
     kind: str
@@ -212,7 +223,12 @@ class Content:
 
     @classmethod
     def of(cls, *parts: Part, font: Font | None = None) -> Content:
-        """A content of these parts; texts that touch are joined, empty ones dropped."""
+        """A content of these parts; texts that touch are joined, empty ones dropped.
+
+        Args:
+            parts: texts, faces and so on, in order.
+            font: how the whole looks.
+        """
         joined: list[Part] = []
         for part in parts:
             if isinstance(part, str) and joined and isinstance(joined[-1], str):

@@ -1,0 +1,226 @@
+"""Accounts that implementations of OneBot 11 hold: found in the settings, and brought online."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from ..client.login import LoginError
+from ..client.onebot.account import OneBotAccount
+from ..client.onebot.addresses import transport_of
+from ..client.onebot.listener import Listener
+from ..client.onebot.transport import ActionFailed
+from ..client.state import ClientEvent, State, StateChange
+from ..client.store import Store
+from ..engine.errors import StreamError
+from ..engine.stream import HTTPStream
+from .console import printable
+from .password_source import first_line
+from .settings import SETTINGS, account_tables
+
+__all__ = ["OneBotTarget", "given_token", "onebots_meant", "onebots_online", "until_rejected"]
+
+logger = logging.getLogger("webqq_tornado.cli")
+
+#: Seconds for messages, then for requests, that are under way when leaving.
+_FLUSH_SECONDS, _DRAIN_SECONDS = 5.0, 3.0
+
+
+class OneBotTarget(NamedTuple):
+    """An account by OneBot.
+
+    Args:
+        ways: URLs of its implementation.
+        token: of it.
+        folder: of its messages.
+        account: QQ number; 0 for any.
+        plugins: files with handlers for its bot alone.
+    """
+
+    ways: tuple[str, ...]
+    token: str
+    folder: Path
+    account: int = 0
+    plugins: tuple[Path, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<OneBotTarget {self.account or self.folder.name}>"
+
+
+def onebots_meant(
+    context: click.Context, urls: Sequence[str], token_file: Path | None, state_dir: Path
+) -> list[OneBotTarget]:
+    """The accounts of the options --onebot and of the tables with onebot.
+
+    Args:
+        context: of the command.
+        urls: of the options: an account each; several for one are parted by commas.
+        token_file: for those without a token of their own.
+        state_dir: with their messages.
+
+    Raises:
+        click.ClickException: a file cannot be read.
+    """
+    token = given_token(context, token_file)
+    found = [OneBotTarget(_parted(url), token, _folder(state_dir, url)) for url in urls]
+    for table in account_tables(context):
+        if table.onebot:
+            own = table.token or (first_line(table.token_file, "token") if table.token_file else "")
+            folder = _folder(state_dir, str(table.account or table.onebot[0]))
+            found.append(
+                OneBotTarget(table.onebot, own or token, folder, table.account, table.plugin)
+            )
+    return found
+
+
+def _parted(url: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in url.split(",") if part.strip())
+
+
+def given_token(context: click.Context, token_file: Path | None) -> str:
+    """The token of a file, else of the environment, else of the TOML file; empty without one.
+
+    Args:
+        context: of the command.
+        token_file: of the options.
+
+    Raises:
+        click.ClickException: the file cannot be read.
+    """
+    if token_file is not None:
+        return first_line(token_file, "token")
+    setting = SETTINGS["token"]
+    given: str = (context.default_map or {}).get(setting.key, "")
+    return os.environ.get(setting.variable) or given
+
+
+def _folder(state_dir: Path, url: str) -> Path:
+    place = re.sub(r"[^A-Za-z0-9.]+", "_", url.partition("://")[2].partition("?")[0] or url)
+    return state_dir / "clients" / "onebot" / place.strip("_.")
+
+
+@asynccontextmanager
+async def onebots_online(
+    targets: Sequence[OneBotTarget], prepare: Callable[[OneBotTarget, OneBotAccount], object]
+) -> AsyncIterator[list[OneBotAccount]]:
+    """The accounts, online, on one stream; those that cannot be had are left out.
+
+    Args:
+        targets: which.
+        prepare: is called with each before it connects.
+
+    Raises:
+        click.ClickException: none could: what the first has met.
+    """
+    if not targets:
+        yield []
+        return
+    stream, listeners = HTTPStream(), dict[int, Listener]()
+    with ExitStack() as files:
+        accounts = [_account(stream, files, target, listeners) for target in targets]
+        try:
+            for target, account in zip(targets, accounts, strict=True):
+                prepare(target, account)
+            results = await asyncio.gather(*map(_connected, accounts), return_exceptions=True)
+            yield _who_is_in(accounts, results)
+            await _flushed(accounts)
+        finally:
+            for account in accounts:
+                account.leave()
+            await stream.drain(_DRAIN_SECONDS)
+            stream.close()
+
+
+def _account(
+    stream: HTTPStream, files: ExitStack, target: OneBotTarget, listeners: dict[int, Listener]
+) -> OneBotAccount:
+    try:
+        ways = [
+            transport_of(stream, url, target.token, target.account, listeners)
+            for url in target.ways
+        ]
+    except ValueError as error:
+        raise click.UsageError(printable(str(error))) from None
+    target.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store = files.enter_context(Store(target.folder / "client.db"))
+    return OneBotAccount(stream, ways, account=target.account, store=store)
+
+
+async def _connected(account: OneBotAccount) -> None:
+    """Connect.
+
+    Raises:
+        click.ClickException: that is not possible; says what to do.
+    """
+    for transport in account.transports:
+        if transport.name.startswith("ws://") and not transport.is_open and _is_reverse(transport):
+            logger.info("waiting for an implementation: let it connect to %s", transport.name)
+    try:
+        await account.login()
+    except LoginError as error:
+        raise click.ClickException(printable(str(error))) from None
+    except (StreamError, ActionFailed) as error:
+        name = account.transports[0].name
+        why = getattr(error, "message", None) or str(error)
+        remedy = "start it, and look for host, port and kind in its settings"
+        line = f"no implementation of OneBot answers at {name}: {why}; {remedy}"
+        raise click.ClickException(printable(line)) from error
+    except OSError as error:
+        line = f"{account.transports[0].name} cannot be listened on: {error.strerror}"
+        raise click.ClickException(printable(line)) from error
+
+
+def _is_reverse(transport: object) -> bool:
+    return hasattr(transport, "is_started")
+
+
+def _who_is_in(
+    accounts: Sequence[OneBotAccount], results: Sequence[BaseException | None]
+) -> list[OneBotAccount]:
+    failed = [error for error in results if error is not None]
+    if len(failed) == len(accounts):
+        raise failed[0]
+    for account, error in zip(accounts, results, strict=True):
+        if error is not None:
+            words = getattr(error, "message", None) or error
+            logger.error("%s is not online: %s", account.transports[0].name, words)
+    both = zip(accounts, results, strict=True)
+    return [account for account, error in both if error is None]
+
+
+async def _flushed(accounts: Sequence[OneBotAccount]) -> None:
+    """Wait a little until what handlers have sent is delivered."""
+    waiting = [asyncio.ensure_future(account.flush()) for account in accounts if account.is_online]
+    if waiting:
+        _, left = await asyncio.wait(waiting, timeout=_FLUSH_SECONDS)
+        for task in left:
+            task.cancel()
+
+
+async def until_rejected(accounts: Sequence[OneBotAccount]) -> None:
+    """Wait until none of the accounts can come back by itself.
+
+    Args:
+        accounts: which.
+
+    Raises:
+        click.ClickException: says why the last one cannot.
+    """
+    ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def look(event: ClientEvent) -> None:
+        is_over = all(account.state is State.REJECTED for account in accounts)
+        if isinstance(event, StateChange) and is_over and not ended.done():
+            ended.set_result(event.reason)
+
+    for account in accounts:
+        account.on_event(look)
+    raise click.ClickException(printable(await ended))
