@@ -140,7 +140,7 @@ async def test_what_cannot_be_sent_any_more_is_said(caplog):
         await ann.login()
         await bob.login()
         stranger = bob.contacts.find("Ann")
-        with pytest.raises(SendError, match="no such contact"):
+        with pytest.raises(SendError, match="the contact is gone"):
             await ann.send(stranger, "who?")
 
 

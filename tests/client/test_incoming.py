@@ -95,7 +95,7 @@ async def test_of_what_nobody_ever_hears_the_oldest_goes(store, monkeypatch, cap
         client = bob_of(town, store)
         await client.login()
         await say(ann, "one", "two", "three")
-        await until(lambda: "the oldest goes" in caplog.text)
+        await until(lambda: "the oldest is dropped" in caplog.text)
         assert len(store.unhandled(town.bob)) == 2
         assert [entry.text for entry in store.history(town.bob)] == ["one", "two", "three"]
 
@@ -356,7 +356,7 @@ async def test_who_is_none_any_more_is_known_by_name_and_answered_nothing(store,
             message = await handled.get()
             assert (str(message.sender), message.text, message.again) == ("Ann", "hello", True)
             message.reply("who are you?")
-            await until(lambda: "not sent to Ann: there is no such contact" in caplog.text)
+            await until(lambda: "not sent to Ann: the contact is gone" in caplog.text)
 
 
 # -- what ends the process ----------------------------------------------------------------------
@@ -423,14 +423,14 @@ async def test_an_event_that_cannot_be_taken_is_logged_and_those_behind_it_are_h
         await ann.login()
         client = bob_of(town, store)
         ear = Ear(client)
-        take = client._inbox.take
+        receive = client._inbox.receive
 
         def fail_once(message, **rest):
             if message.content.text == "one":
                 raise OverflowError("too much")
-            return take(message, **rest)
+            return receive(message, **rest)
 
-        monkeypatch.setattr(client._inbox, "take", fail_once)
+        monkeypatch.setattr(client._inbox, "receive", fail_once)
         await client.login()
         await say(ann, "one", "two")
         assert (await ear.next(FriendMessage)).content.text == "two"

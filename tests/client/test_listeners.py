@@ -41,7 +41,7 @@ async def test_what_a_listener_raises_is_logged_and_stops_no_other(is_async, cap
 
     listeners.add(fail_later if is_async else fail)
     listeners.add(lambda _event: heard.set())
-    listeners.tell("10001", "hello")
+    listeners.notify("10001", "hello")
     await heard.wait()
     await until(lambda: caplog.text)
     assert "10001: a listener failed on 'hello'" in caplog.text
@@ -54,7 +54,7 @@ def test_a_listener_that_is_told_without_a_loop_is_logged_and_not_left_unawaited
 
     listeners = Listeners()
     listeners.add(listen)
-    listeners.tell("10001", "bye")
+    listeners.notify("10001", "bye")
     assert "10001: a listener failed on 'bye'" in caplog.text
 
 
@@ -79,7 +79,7 @@ async def test_what_would_not_run_when_it_is_called_is_refused(function):
             bot.every(60),
             bot.middleware,
         ):
-            with pytest.raises(TypeError, match=r"yield|to be a function|async def"):
+            with pytest.raises(TypeError, match=r"yield|must be a function|async def"):
                 register(function)
 
 

@@ -93,7 +93,7 @@ async def test_what_the_server_refuses_is_tried_four_times_and_given_up(store, c
         one.front.say(SEND, *[_code(7)] * 4)
         refused = one.ann.send(one.ann.find("Bob"), "no")
         taken = one.ann.send(one.ann.find("Bob"), "yes")
-        with pytest.raises(SendError, match="not sent to Bob: the server refused it"):
+        with pytest.raises(SendError, match="not sent to Bob: the server refused the message"):
             await refused
         await taken
         assert await one.heard("yes") == ["yes"]
@@ -186,7 +186,7 @@ async def _leave_with_something_to_say(one: Scene, name: str, *texts: str) -> No
         receipt = one.ann.send(contact, text)
         receipt.add_done_callback(lambda done: done.exception())
     one.ann.leave()
-    with pytest.raises(SendError, match="is kept, and sent after the next login"):
+    with pytest.raises(SendError, match="the store keeps it, and it is sent after the next login"):
         await receipt
 
 
@@ -222,7 +222,7 @@ async def test_without_a_number_it_goes_to_nobody_of_the_same_name(store, caplog
         again = _again(one, store)
         await again.login()
         await again.logout()
-        assert "no such contact any more, or there are several" in caplog.text
+        assert "the contact is gone, or several have its name" in caplog.text
 
 
 async def test_who_is_kicked_says_it_after_the_next_login(store, caplog):

@@ -100,10 +100,10 @@ def test_what_is_to_be_handled_is_there_until_it_is(store, tmp_path):
 
 
 def test_what_is_to_be_handled_belongs_to_who_wrote_it_when_the_number_becomes_known(store):
-    store.know(ME, BOB)
+    store.remember(ME, BOB)
     new = Address(Kind.FRIEND, "Bob", 0, 999, "tomorrow")
     store.receive(b"hello", entry("hello"), new, "message")
-    store.know(ME, replace(new, number=10002))
+    store.remember(ME, replace(new, number=10002))
     (stored,) = store.unhandled(ME)
     assert (stored.address.number, stored.address.session) == (10002, "tomorrow")
 
@@ -138,7 +138,7 @@ def test_who_wrote_first_is_known_by_the_number_that_is_looked_up_afterwards(sto
         said = entry(str(is_own), sender_number=0, is_own=is_own)
         store.receive(said.text.encode(), said, unknown)
     store.receive(b"3", entry("all", sender_number=0), SQUARE)
-    store.know(ME, BOB)
+    store.remember(ME, BOB)
     numbers = {one.text: one.sender_number for one in store.history(ME)}
     assert numbers == {"False": 10002, "True": 0, "all": 0}
 
@@ -249,7 +249,7 @@ def test_a_number_that_is_found_out_later_joins_what_was_said_before(store):
     hear(store, "new name", today)
     store.accept(ME, today, [Content.of("hi")], 1)
     assert texts(store.history(ME, with_=10002)) == ["long ago"]
-    store.know(ME, Address(Kind.FRIEND, "Robert", 10002, 5, "tomorrow"))
+    store.remember(ME, Address(Kind.FRIEND, "Robert", 10002, 5, "tomorrow"))
     assert texts(store.history(ME, with_="Robert")) == ["long ago", "new name"]
     assert store.outbox(ME)[0].address.number == 10002
 
@@ -265,7 +265,7 @@ def test_without_a_number_one_is_known_by_a_name_that_nobody_shares(store):
 
 
 def test_numbers_are_remembered_for_the_session_in_which_they_hold(store):
-    store.know(ME, BOB)
+    store.remember(ME, BOB)
     assert store.numbers_in(ME, "today") == {(Kind.FRIEND, 777): 10002}
     assert store.numbers_in(ME, "tomorrow") == {}
 

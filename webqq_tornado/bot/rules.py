@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from ..client.address import Kind
-from ..client.contacts import Contact, kind_of, name_of
-from ..client.names import comparable, number_in
+from ..client.contacts import Contact, comparable, kind_of, name_of, number_in
 from ..protocol.models import Discussion, Friend, Group
 from .message import Message
 from .permissions import Permission

@@ -28,12 +28,12 @@ class Address:
 
     Args:
         kind: which of them.
-        name: as it was when somebody looked last.
-        number: QQ number, or a group's; 0 if nobody has looked it up. Discussions have none.
+        name: as it was when it was last fetched.
+        number: QQ number, or a group's; 0 if it has not been looked up. Discussions have none.
         uin: the number of one session: uin, gid or did.
         session: mark of that session, see `Directory.mark`.
-        is_unique: whether no other of its kind had the name: then the name will do in another
-            session when there is no `number`.
+        is_unique: whether no other contact of its kind had the name: then the name finds it in
+            another session when there is no `number`.
         origin: of a stranger: the group or discussion that brought the two together.
 
     Example:

@@ -1,11 +1,11 @@
 """`Client`: one account by WebQQ 3 or SmartQQ, as chains on a stream.
 
-- *login*: see `login`, then friends, groups, members; again with growing pauses when the
-  session is lost, until the server says that there is no use in it.
-- *poll*: poll2, and again, and again, see `poll`.
+- *login*: see `login`; then friends, groups and members. Repeated with growing pauses when the
+  session is lost, until the server refuses the account for good.
+- *poll*: poll2 without end, see `poll`.
 - *heartbeat*: get_msg_tip every 60 s (WebQQ 3 only).
 - *contacts*: friends, groups, members every 300 s.
-- *send*: one for each contact that something is to be sent to, see `outbox`.
+- *send*: one chain for each contact with waiting messages, see `outbox`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ GOODBYE_TIMEOUT = 5.0
 
 
 class Client:
-    """One account, online.
+    """One WebQQ account, online.
 
     Args:
         stream: carries all its chains; several clients may share one.
@@ -80,17 +80,17 @@ class Client:
         dialect: `WEBQQ3`, which logs in by password, or `SMARTQQ`, by QR code.
         name: for log lines; by default the QQ number.
         log_level: of lines about states and messages.
-        store: keeps what was accepted for sending until it is delivered, the history, and what
-            came in already, and the session unless there is a `session_file`; by default all
-            that is in memory, and there is no history.
-        session_file: where the session is kept, mode 0600: a client that starts again goes on
-            with it, and needs no login.
-        listens: whether it polls; one that does not can send, and leaves what comes in to another
-            client with the same session.
+        store: keeps the outbox, the history, the messages received, and the session unless
+            there is a `session_file`. By default all that is in memory, without a history.
+        session_file: path of a file with mode 0600 for the session: a client that starts again
+            resumes it without a login.
+        listens: whether it polls. A client that does not poll only sends; another client with
+            the same session receives.
         on_captcha: gets a captcha's picture (bytes of a JPEG), returns its characters; may be
-            `async def`. It is asked again when they were wrong.
-        on_qr: gets a QR code's picture (bytes of a PNG) to show; a new one when it has expired.
-            May be `async def`: whether it was confirmed is asked once that is done.
+            `async def`. Called again after a wrong answer.
+        on_qr: shows a QR code's picture (bytes of a PNG); called again
+            with a new one after it has expired. May be `async def`: the client asks for the
+            confirmation after it returns.
 
     Attributes:
         stream: as above.
@@ -122,7 +122,7 @@ class Client:
         on_qr: OnQR | None = None,
     ) -> None:
         if not account and dialect is not SMARTQQ:
-            raise ValueError("account=0: only a login by QR code (dialect=SMARTQQ) finds out whose")
+            raise ValueError("account=0: only a login by QR code (dialect=SMARTQQ) tells whose")
         records: Records = (
             MemoryRecords() if store is None or not account else StoredRecords(store, account)
         )
@@ -151,7 +151,7 @@ class Client:
         self._directory = Directory(context)
         self._listeners = Listeners()
         self._inbox = Inbox(context, self._directory)
-        self._incoming = IncomingQueue(context, self._directory, self._tell_message)
+        self._incoming = IncomingQueue(context, self._directory, self._notify_message)
         self._delivery = Delivery(context, self._directory, MessageTokens(context))
         self._keepalive = Keepalive(context, self._directory)
         self._poll: Poll | None = None
@@ -205,35 +205,35 @@ class Client:
 
     @property
     def friends(self) -> Mapping[int, Friend]:
-        """Friends by uin, a number that means nothing in another session."""
+        """Friends by uin; another session has other uins."""
         return self.contacts.friends
 
     @property
     def groups(self) -> Mapping[int, Group]:
-        """Groups by gid, of which the same is true."""
+        """Groups by gid; another session has other gids."""
         return self.contacts.groups
 
     def find(self, name: str) -> Contact | None:
-        """The one that a user means by a name or a number; None if nobody, or several.
+        """The contact that a name or a number means; None for no contact, or several.
 
-        Digits are a number before they are a name, as far as numbers are known; `resolve` asks
-        for those that are not, and says who there is. See `Contacts.candidates`.
+        Digits are a number first, then a name. Only known numbers count: `resolve` asks the
+        server for the others, and its error lists the candidates. See `Contacts.candidates`.
         """
         return self.contacts.find(name)
 
     async def resolve(self, name: str | int) -> Contact:
-        """The one contact that a name or number means, whatever has to be asked for.
+        """The one contact that a name or number means; asks the server for unknown numbers.
 
         Args:
             name: of a friend, group, discussion, or a member of one; or a QQ number, or a
                 group's. An integer is never a name.
 
         Raises:
-            ContactError: a `LookupError`: it is nobody, or may be several; says whom, with
+            ContactError: a `LookupError`: no contact matches, or several; lists these with
                 their numbers.
             SendError: a number is not known, and the client is not online.
-            StreamError: the server is not there.
-            ProtocolError: it does not answer with sense.
+            StreamError: the server cannot be reached.
+            ProtocolError: the answer is not WebQQ.
 
         Example:
             >>> await client.send(await client.resolve("jack"), "hello")
@@ -250,7 +250,7 @@ class Client:
 
     @property
     def outbox_size(self) -> int:
-        """Messages that were accepted and are not delivered; a long one counts as several."""
+        """Number of messages accepted and not yet delivered; a long one counts as several."""
         return len(self._delivery)
 
     async def flush(self) -> None:
@@ -262,17 +262,17 @@ class Client:
         """The QQ number of a friend or stranger, or a group's; asked for once a session.
 
         Args:
-            contact: out of `contacts`.
+            contact: one of `contacts`.
 
         Returns:
-            The number; 0 for a discussion, and where the server does not tell.
+            The number; 0 for a discussion, and if the server does not tell.
 
         Raises:
             SendError: the client is not online.
-            StreamError: the server is not there.
-            ProtocolError: it does not answer with sense.
+            StreamError: the server cannot be reached.
+            ProtocolError: the answer is not WebQQ.
         """
-        link = self._directory.ask(contact, lambda _number: None)
+        link = self._directory.look_up_number(contact, lambda _number: None)
         if isinstance(link, Next):
             response = await self._context.fetch(Request.of(link.request))
             if link.readback is not None:
@@ -284,31 +284,32 @@ class Client:
     def on_event(
         self, listener: Callable[[ClientEvent], object]
     ) -> Callable[[ClientEvent], object]:
-        """Have a function called with each `StateChange` and each event of the server.
+        """Add a listener: a function called with each `StateChange` and each event of the server.
 
-        It hears a message once, whatever happens then; see `on_incoming`. What came in before
-        the first listener was added is delivered to it.
+        Each message is delivered once, even if the listener fails; `on_incoming` repeats
+        unhandled ones. Messages from before the first listener was added are delivered to it.
 
         Args:
-            listener: gets them one by one; may be `async def`, then nothing waits until it is
-                done. What it raises is logged.
+            listener: gets the events one by one. May be `async def`: the next event does not wait
+                for it. Its exceptions are logged.
 
         Raises:
-            TypeError: it is no function, or one with a `yield`.
+            TypeError: it is not a function, or one with a `yield`.
         """
         self._listeners.add(listener)
         self._context.call_soon(self._incoming.hand_out)
         return listener
 
     def on_incoming(self, consumer: Consumer) -> Consumer:
-        """Have a function called with each message, which says when it is handled, as a bot does.
+        """Add a consumer: a function called with each message, which acknowledges it.
 
-        With a `store` what was not handled when the process ends is handed out again by the next
-        one, `MAX_TRIES` times. What the account itself wrote elsewhere is not handed out.
+        With a `store`, messages that were not acknowledged when the process ends are delivered
+        again by the next one, up to `MAX_TRIES` times. Messages that the account itself wrote on
+        another device are not delivered.
 
         Args:
             consumer: gets an `IncomingMessage`; calls its `begin` when the handling begins,
-                and `done` when it is done with it.
+                and `done` when it has ended.
 
         Example:
             >>> @client.on_incoming
@@ -321,16 +322,17 @@ class Client:
         return consumer
 
     async def login(self, password: str = "") -> None:
-        """Get online, and stay so until `logout`. Cancelling it gives the login up.
+        """Go online, and stay online until `logout`. Cancelling it abandons the login.
 
         Args:
-            password: in place of the one from the beginning.
+            password: replaces that of the constructor.
 
         Raises:
-            PasswordNeeded: there is none, and no session that one could go on with.
-            LoginError: the server does not let the account in.
-            StreamError: the server is not there. (Later on the client tries again by itself.)
-            ProtocolError: it is no WebQQ server.
+            PasswordNeeded: there is no password, and no session to resume.
+            LoginError: the server refuses the account.
+            StreamError: the server cannot be reached. (After the first login the client retries
+                by itself.)
+            ProtocolError: it is not a WebQQ server.
             StoreError: another program is online with the same store and account.
         """
         self._claim()
@@ -347,12 +349,12 @@ class Client:
             self._ready = None
 
     def leave(self) -> None:
-        """End all chains, but stay logged in: a client with the same `session_file` goes on."""
+        """End all chains, but stay logged in: a client with the same `session_file` resumes."""
         self._keeper.save()
         self._end(State.REJECTED if self.state is State.REJECTED else State.OFFLINE, "left")
 
     async def logout(self) -> None:
-        """Say goodbye, and end all chains. What is not sent yet is not sent any more."""
+        """Log out, and end all chains. Messages not sent yet fail."""
         session = self.session
         self._keeper.delete()
         self._end(State.REJECTED if self.state is State.REJECTED else State.OFFLINE, "logged out")
@@ -363,7 +365,7 @@ class Client:
                 goodbye = self._keeper.goodbye(session)
                 await self._context.fetch(goodbye, timeout=GOODBYE_TIMEOUT)
             except StreamError as error:
-                logger.debug("%s: logout was not heard: %s", self.name, error)
+                logger.debug("%s: the logout did not reach the server: %s", self.name, error)
             self._context.identity.cookiejar.clear()
 
     async def set_status(self, status: Status) -> None:
@@ -373,8 +375,8 @@ class Client:
             status: the new one.
 
         Raises:
-            SendError: the client is not online, or the server refuses it.
-            StreamError: the server is not there.
+            SendError: the client is not online, or the server refuses the status.
+            StreamError: the server cannot be reached.
         """
         connection, session = self._context.connection, self.session
         if session is None:
@@ -390,38 +392,38 @@ class Client:
     def send(self, contact: Contact, content: Content | str) -> asyncio.Future[Receipt]:
         """Send a message; messages to one contact arrive in the order of the calls.
 
-        While the client is reconnecting they wait; they are sent once it is online again. With
-        a `store` what was accepted survives the process: the next one sends it.
+        While the client is reconnecting, messages wait. With a `store` they survive the process:
+        the next one sends them.
 
         Args:
-            contact: out of `contacts`: a friend, group or discussion, or a stranger (see
+            contact: a friend, group or discussion of `contacts`, or a stranger (see
                 `Contacts.person`). One of an earlier session is found again by its number if
-                that is known, else by its name if only one has it.
-            content: a text, or text and faces. What is over 720 bytes goes in several.
+                that is known, else by its name if no other contact has it.
+            content: a text, or text and faces. Over 720 bytes it is sent in several messages.
 
         Returns:
-            A future: the receipt, or `SendError`. It need not be awaited.
+            A future of the receipt; raises `SendError`. It need not be awaited.
 
         Raises:
-            TypeError: it is no contact: `find` is None for a name that several have.
-            ValueError: there is nothing in it.
+            TypeError: it is not a contact: `find` is None for a name that several have.
+            ValueError: the content is empty.
             StoreError: the store cannot be written.
         """
         if not isinstance(contact, (Friend, Group, Discussion, Stranger)):
             raise TypeError(
                 f"send to {contact!r}: give a contact, as `await client.resolve(name)` finds it;"
-                " `find` is None for a name that nobody has, or several"
+                " `find` is None for a name that no contact has, or several"
             )
         content = Content.of(content) if isinstance(content, str) else content
         if not content.text.strip():
-            raise ValueError("a message has some content")
+            raise ValueError("the message has no content: give some text")
         receipt: asyncio.Future[Receipt]
         if self.state.is_over:
             receipt = asyncio.get_running_loop().create_future()
             why = f"{self.name} is {self.state.value}: log in first"
             receipt.set_exception(SendError(f"not sent to {name_of(contact)}: {why}"))
         else:
-            receipt = self._delivery.put(contact, content)
+            receipt = self._delivery.accept(contact, content)
         receipt.add_done_callback(self._log_sent)
         return receipt
 
@@ -434,7 +436,7 @@ class Client:
         return self._inbox.sender_name(message)
 
     def contact_of(self, message: Message) -> Contact:
-        """Return the contact that a message belongs to, and an answer goes to.
+        """Return the conversation of a message, to which an answer goes.
 
         Args:
             message: as listeners get it.
@@ -442,7 +444,7 @@ class Client:
         return self._inbox.contact_of(message)
 
     def is_own(self, message: Message) -> bool:
-        """Return True if the account itself wrote it, elsewhere.
+        """Return True if the account itself wrote the message, on another device.
 
         Args:
             message: as listeners get it.
@@ -493,7 +495,7 @@ class Client:
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
         if self.listens:
-            self._incoming.resume()  # what came in before comes before what will
+            self._incoming.resume()  # messages that came before the poll's
             self._start_polling()
         for receipt in self._delivery.restore():
             receipt.add_done_callback(self._log_sent)
@@ -517,7 +519,7 @@ class Client:
             return None
         is_final = not isinstance(error, (StreamError, ProtocolError))
         if is_final and not isinstance(error, LoginError) and self._ready is None:
-            logger.error("%s: login failed", self.name, exc_info=error)  # ours, or on_captcha's
+            logger.error("%s: login failed", self.name, exc_info=error)  # our bug, or on_captcha's
         if self._ready is not None:
             state = State.REJECTED if is_final else State.OFFLINE
             self._end(state, str(error), logging.DEBUG)
@@ -527,11 +529,11 @@ class Client:
             self._end(State.REJECTED, str(error))
         else:
             pause = self._keeper.retry()
-            logger.info("%s: no login yet (%s); again in %.1f s", self.name, error, pause)
+            logger.info("%s: login failed (%s); next try in %.1f s", self.name, error, pause)
         return None
 
     def _end(self, state: State, reason: str, level: int | None = None) -> None:
-        """No session, and none to come: receipts that are still open are told so."""
+        """Drop the session for good: open receipts fail."""
         self._drop_session()
         if self.store is not None:
             self.store.release(self.account)
@@ -551,10 +553,10 @@ class Client:
             self._context.state = state
             why = reason and f" ({reason})"
             logger.log(level or self.log_level, "%s: %s%s", self.name, state.value, why)
-            self._tell(StateChange(state, reason))
+            self._notify(StateChange(state, reason))
 
-    def _tell(self, event: ClientEvent) -> None:
-        self._listeners.tell(self.name, event)
+    def _notify(self, event: ClientEvent) -> None:
+        self._listeners.notify(self.name, event)
 
     def _log_sent(self, receipt: asyncio.Future[Receipt]) -> None:
         if receipt.cancelled():
@@ -585,26 +587,26 @@ class Client:
             self._handle_message(event)
             return
         if isinstance(event, StatusChange):
-            self.contacts.note(event)
+            self.contacts.update_status(event)
         elif isinstance(event, (FriendListChange, GroupSystemMessage, SystemMessage)):
             self._keepalive.refresh_contacts()
-        self._tell(event)
+        self._notify(event)
 
     def _handle_message(self, message: Message) -> None:
-        # Without a consumer the listeners have handled it; without those it waits for one.
+        # Without a consumer the listeners handle it; without listeners it waits for a consumer.
         is_awaited = self._incoming.has_consumers or not self._listeners
         is_to_handle = is_awaited and not self.is_own(message)
-        mark = self._inbox.take(message, is_to_handle=is_to_handle)
+        mark = self._inbox.receive(message, is_to_handle=is_to_handle)
         if mark is None:
             return
         self._log_received(message)
-        is_told = self._tell_message(message)
+        is_heard = self._notify_message(message)
         if is_to_handle:
-            self._incoming.take(mark, message, is_told=is_told)
+            self._incoming.enqueue(mark, message, is_heard=is_heard)
 
-    def _tell_message(self, message: Message) -> bool:
+    def _notify_message(self, message: Message) -> bool:
         """Tell plain listeners of a message; return True if there are any."""
-        self._tell(message)
+        self._notify(message)
         return bool(self._listeners)
 
     def _log_received(self, event: Message) -> None:

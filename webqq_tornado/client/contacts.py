@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -26,22 +27,23 @@ from ..protocol.models.people import (
     Recent,
 )
 from .address import Kind
-from .names import comparable, number_in
 
 __all__ = [
     "Contact",
     "Contacts",
     "Message",
     "Stranger",
+    "comparable",
     "kind_of",
     "name_of",
+    "number_in",
     "uin_of",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """A person who is no friend, reached through a group or a discussion.
+    """A person who is not a friend, reached through a group or a discussion.
 
     Args:
         uin: number in this session.
@@ -66,6 +68,9 @@ class Stranger:
         """Display name of the stranger."""
         return self.nick or str(self.account or self.uin)
 
+
+#: Digits of the longest number there is; QQ numbers have 5 to 11.
+MAX_DIGITS = 19
 
 #: Recipients of messages.
 Contact: TypeAlias = Friend | Group | Discussion | Stranger
@@ -108,11 +113,11 @@ class Contacts:
         friends: by uin.
         groups: by gid.
         details: of groups, by gid; a group whose details never came is missing.
-        categories: names of the friend list's headings by index.
+        categories: names of the friend list's categories by index.
         discussions: by did.
         discussion_details: of discussions, by did, as `details`.
         presences: of the friends that are not offline, by uin; kept up to date.
-        recents: with whom one has lately written, as the server has it.
+        recents: latest conversations, as the server has them.
         numbers: QQ numbers that are known, by kind and uin; see `Client.number_of`.
         own: uin of the account itself.
     """
@@ -148,14 +153,14 @@ class Contacts:
     def candidates(self, name: str) -> list[Contact]:
         """All contacts that a name may mean.
 
-        Digits are a QQ number, or a group's, before they are anybody's name; while there are
-        contacts whose numbers nobody has asked for, they are only that (see `Client.resolve`,
-        which asks). Another name is that of who is called so, else the nick or the group's own
-        name, else the beginning of a name, else the card or nick of members of groups and
-        discussions.
+        Digits are a QQ number, or a group's, first and a name second; while the numbers of some
+        contacts are unknown, they are only a number (see `Client.resolve`, which asks the
+        server). Any other name is compared with display names, then with nicks and the groups'
+        own names, then with the beginnings of names, then with the cards and nicks of members
+        of groups and discussions.
 
         Args:
-            name: in any case; of several who differ by that alone, as it is written.
+            name: in any case; if several contacts differ in case alone, as it is written.
         """
         wanted = comparable(name)
         number = number_in(wanted)
@@ -168,12 +173,12 @@ class Contacts:
         begins = [one for one in self if comparable(name_of(one)).startswith(wanted)]
         return (
             self._as_written(name, self._named(wanted))
-            or ([] if number else begins)  # with a mistake in it a number is nobody's
+            or ([] if number else begins)  # a mistyped number must not become a name
             or [*{stranger.uin: stranger for stranger in self._called(wanted)}.values()]
         )
 
     def numbered(self, number: int) -> list[Contact]:
-        """All who are known to have a number; a friend and a group may have the same.
+        """All contacts known to have a number; a friend and a group may have the same.
 
         Args:
             number: QQ number, or a group's.
@@ -197,10 +202,10 @@ class Contacts:
         return exact if len(exact) == 1 else found
 
     def search(self, word: str) -> list[Contact]:
-        """All who have a word in name, mark, nick, card or QQ number.
+        """All contacts with a word in name, mark, nick, card or QQ number.
 
         Args:
-            word: in any case. Friends come first, members of groups who are no friends last.
+            word: in any case. Friends come first, strangers in groups last.
         """
         wanted = comparable(word)
         found: list[Contact] = [
@@ -225,7 +230,7 @@ class Contacts:
         return str(self.number(contact) or "")
 
     def number(self, contact: Contact) -> int:
-        """The QQ or group number of a contact; 0 as long as nobody has asked the server."""
+        """The QQ or group number of a contact; 0 until the server was asked."""
         kind = kind_of(contact)
         if isinstance(contact, Stranger):
             if contact.account:
@@ -239,7 +244,7 @@ class Contacts:
                 yield stranger
 
     def _strangers(self) -> Iterator[tuple[Stranger, tuple[str, str]]]:
-        """Members who are no friends, with card and nick for comparison."""
+        """Members of groups who are not friends, with card and nick for comparison."""
         origins: list[Group | Discussion] = [*self.groups.values(), *self.discussions.values()]
         for origin in origins:
             for member in self.members(origin):
@@ -265,7 +270,7 @@ class Contacts:
         origin = self.origin_of(contact)
         if origin is None:
             return None
-        members = self.members(origin)  # nobody, if they never came
+        members = self.members(origin)  # empty, if they never came
         is_there = not members or any(member.uin == contact.uin for member in members)
         return contact if is_there else None
 
@@ -350,7 +355,7 @@ class Contacts:
         presence = self.presences.get(friend.uin)
         return presence.status if presence else Status.OFFLINE
 
-    def note(self, change: StatusChange) -> None:
+    def update_status(self, change: StatusChange) -> None:
         """Update the status of a friend."""
         if change.status is Status.OFFLINE:
             self.presences.pop(change.uin, None)
@@ -363,3 +368,34 @@ def _stranger(origin: Group | Discussion, member: Member | DiscussionMember) -> 
         return Stranger(member.uin, origin.gid, 0, member.name)
     account = member.account if isinstance(member, DiscussionMember) else 0
     return Stranger(member.uin, origin.did, 1, member.nick, account)
+
+
+# -- names as users type them ------------------------------------------------------------------
+
+
+def comparable(name: str) -> str:
+    """A name in the form in which those that look the same are equal.
+
+    Args:
+        name: in any case, with accents as letters of their own or not, with any white space.
+
+    Example:
+        >>> comparable(" Jose\u0301  M. ") == comparable("josé m.")
+        True
+    """
+    return " ".join(unicodedata.normalize("NFC", name).split()).casefold()
+
+
+def number_in(text: str) -> int:
+    """The QQ number, or a group's, that a text is; 0 if it is none.
+
+    Args:
+        text: anything; digits may be of full width.
+
+    Example:
+        >>> number_in("10001"), number_in("007"), number_in("Ann")
+        (10001, 0, 0)
+    """
+    digits = text.strip()
+    is_number = digits.isdecimal() and len(digits) <= MAX_DIGITS and int(digits[0]) > 0
+    return int(digits) if is_number else 0

@@ -39,10 +39,10 @@ R = TypeVar("R")
 
 
 class ContactsFetch:
-    """Fetches friends, groups, the members of each, discussions, who is online, who was lately.
+    """Fetches friends, groups, their members, discussions, presences and latest conversations.
 
-    Friends and groups must come. What comes after them may be refused: there were servers that
-    had no discussions, and a list of names is not worth another login.
+    Friends and groups must come. The server may refuse the rest: some servers had no discussions,
+    and a list of names is not worth another login.
 
     Args:
         connection: with an open session.
@@ -83,7 +83,7 @@ class ContactsFetch:
         except RefusedError as error:
             if error.action is not Action.RECOMPUTE_HASH or len(self._hashes) < 2:
                 raise
-            self._hashes.pop(0)  # which kind a server wants is only known by trying
+            self._hashes.pop(0)  # only trying tells which kind a server wants
             return self.first()
         hash_ = self._hashes[0] if self._dialect is SMARTQQ else ""
         form = forms.GroupsForm(self._session.vfwebqq, Secret(hash_))
@@ -108,7 +108,7 @@ class ContactsFetch:
             details = self._dialect.group_info.parse(response.body)
         except RefusedError as error:
             if error.action is not Action.ASK_AGAIN:
-                return self._next_group()  # no member's name is worth a login
+                return self._next_group()  # names of members are not worth a login
             details = None
         if details is not None:
             self._details[group.gid] = details
@@ -163,15 +163,15 @@ class ContactsFetch:
     def _ask(
         self, exchange: Exchange[Any, R], form: object, then: Callable[[Any], Link], without: object
     ) -> Link:
-        """Ask for what one can do without."""
+        """Ask for an optional part; use `without` if it is refused."""
 
         def read(response: Response) -> Link:
             try:
                 answer: object = exchange.parse(response.body)
             except ProtocolError as error:
                 if response.status >= 500:
-                    raise  # it has them, but not now
-                logger.debug("contacts: none of %s: %s", exchange.name, error)
+                    raise  # the server has them, but fails now
+                logger.debug("contacts: without %s: %s", exchange.name, error)
                 answer = without
             return then(answer)
 

@@ -8,22 +8,28 @@ value: see `Loss`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+import inspect
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..engine.chain import Chain
-from ..engine.links import Errback, Next
+from ..engine.links import Errback, Link, Next
 from ..engine.request import Request
 from ..engine.response import Response
 from .connection import Connection
-from .link_defaults import REQUEST_TIMEOUT, prepared
 from .state import State
 
 if TYPE_CHECKING:
     from ..engine.stream import HTTPStream
     from .records import Records
 
-__all__ = ["ClientContext", "Loss", "Recovery"]
+__all__ = ["REQUEST_TIMEOUT", "ClientContext", "Loss", "Recovery"]
+
+#: Seconds for ordinary requests (qqbot 2017, Mojo-Webqq 2018).
+REQUEST_TIMEOUT = 30.0
+#: Seconds after which TCP keepalive probes the server. A poll on a dead connection then fails
+#: within 8 s; TCP's own retransmissions would notice an outage of 10 s after 12.8 s.
+KEEPALIVE = 5.0
 
 
 class Recovery(enum.Enum):
@@ -118,7 +124,7 @@ class ClientContext:
             errback: for all its links that have none of their own.
             timeout: seconds, for all its requests that have none of their own.
         """
-        link = prepared(first, errback, timeout)
+        link = _with_defaults(first, errback, timeout)
         chain = self.stream.add_request(
             link.request,
             link.readback,
@@ -155,3 +161,45 @@ class ClientContext:
             function: without arguments.
         """
         self.stream.ioloop.add_callback(function)
+
+
+def _with_defaults(link: Next, errback: Errback | None, timeout: float = REQUEST_TIMEOUT) -> Next:
+    """The link, and all that follow it, with the account's timeout and errback.
+
+    Args:
+        link: the first link.
+        errback: for links without one, and for exceptions of their errbacks.
+        timeout: seconds, for requests without one.
+    """
+    request = Request.of(link.request)
+    seconds = timeout if request.request_timeout is None else request.request_timeout
+    request = request.replace(request_timeout=seconds, tcp_keepalive=KEEPALIVE)
+    readback = link.readback
+
+    def read(response: Response) -> Link:
+        result = readback(response) if readback else None
+        if inspect.isawaitable(result):
+            return _later(result, errback, timeout)
+        return _next(result, errback, timeout)
+
+    def fail(error: Exception) -> Link:
+        if link.errback:
+            try:
+                return _next(link.errback(error), errback, timeout)
+            except Exception as raised:
+                error = raised  # the account's errback may know it
+        if errback is None:
+            raise error
+        return _next(errback(error), errback, timeout)
+
+    return link._replace(request=request, readback=read, errback=fail)
+
+
+async def _later(link: Awaitable[Link], errback: Errback | None, timeout: float) -> Link:
+    return _next(await link, errback, timeout)
+
+
+def _next(link: Link, errback: Errback | None, timeout: float) -> Link:
+    if isinstance(link, tuple):
+        return _with_defaults(link if isinstance(link, Next) else Next(*link), errback, timeout)
+    return link

@@ -1,4 +1,4 @@
-"""All outboxes of a client: whatever is accepted finds its contact, in whatever session."""
+"""All outboxes of a client: accepted messages find their contacts again in each session."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from .store import OutgoingMessage
 
 __all__ = ["Delivery"]
 
-_NOBODY = "there is no such contact any more, or there are several of that name"
+_NOBODY = "the contact is gone, or several have its name"
 
 
 class Delivery:
-    """Takes messages and hands each to the outbox of its contact.
+    """Passes each message to the outbox of its contact.
 
-    In a new session every contact has to be found again, maybe by asking the server. Until all
-    are found nothing is sent: a later message must not overtake one that still looks for the
-    same contact.
+    In a new session every contact must be found again, maybe by asking the server. Until all
+    are found nothing is sent: a later message must not overtake an earlier one whose contact
+    turns out to be the same.
 
     Args:
         context: of the client.
@@ -42,8 +42,8 @@ class Delivery:
         self._directory = directory
         self._tokens = tokens
         self._found: dict[tuple[Kind, str, int], Outbox] = {}
-        self._lost: list[Outbox] = []  # their contacts are still to be found
-        self._sought: set[Outbox] = set()  # those of them for which that is under way
+        self._lost: list[Outbox] = []  # whose contacts must be found first
+        self._sought: set[Outbox] = set()  # those of them whose search is running
 
     def __len__(self) -> int:
         return sum(map(len, (*self._found.values(), *self._lost)))
@@ -54,29 +54,29 @@ class Delivery:
         outboxes = (*self._found.values(), *self._lost)
         return {receipt for outbox in outboxes for receipt in outbox.receipts}
 
-    def put(self, contact: Contact, content: Content) -> asyncio.Future[Receipt]:
-        """Accept a message; from here on it is in the records.
+    def accept(self, contact: Contact, content: Content) -> asyncio.Future[Receipt]:
+        """Accept a message; from now on it is in the records.
 
         Args:
-            contact: to whom.
-            content: what.
+            contact: recipient.
+            content: of the message.
 
         Returns:
-            A future: the receipt, or `SendError`.
+            A future of the receipt; raises `SendError`.
         """
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         address = self._directory.address_of(contact)
         if address is None:
             receipt.set_exception(SendError(f"not sent to {name_of(contact)}: {_NOBODY}"))
             return receipt
-        letters = self._context.records.accept(address, in_pieces(content))
+        messages = self._context.records.accept(address, in_pieces(content))
         outbox = self._found.get(_key(address))
         if outbox is None:
             outbox = next((one for one in self._lost if one.address == address), None)
         if outbox is None:
             outbox = self._new_outbox(address)
             self._lost.append(outbox)
-        outbox.add(_slips(letters, receipt))
+        outbox.add(_pending(messages, receipt))
         if self._lost:
             self._seek()
         else:
@@ -84,36 +84,39 @@ class Delivery:
         return receipt
 
     def restore(self) -> list[asyncio.Future[Receipt]]:
-        """Take up what earlier runs have accepted and not delivered; receipts that nobody awaits.
+        """Restore the messages that earlier processes accepted and did not deliver.
 
-        `resume` sends it.
+        `resume` sends them.
+
+        Returns:
+            Futures of their receipts, which nobody else has.
         """
         known = {
-            letter.id for one in (*self._found.values(), *self._lost) for letter in one.letters
+            message.id for one in (*self._found.values(), *self._lost) for message in one.messages
         }
         contents: dict[int, list[OutgoingMessage]] = defaultdict(list)
-        for letter in self._context.records.outbox():
-            if letter.id not in known:
-                contents[letter.whole].append(letter)
+        for message in self._context.records.outbox():
+            if message.id not in known:
+                contents[message.whole].append(message)
         receipts = []
         outboxes: dict[Address, Outbox] = {}
-        for letters in contents.values():
-            address = letters[0].address
+        for messages in contents.values():
+            address = messages[0].address
             outbox = outboxes.setdefault(address, self._new_outbox(address))
             receipts.append(asyncio.get_running_loop().create_future())
-            outbox.add(_slips(letters, receipts[-1]))
+            outbox.add(_pending(messages, receipts[-1]))
         self._lost += outboxes.values()
         return receipts
 
     def resume(self) -> None:
-        """There is a session: find the contacts in it, and send."""
+        """Find the contacts in the new session, and send."""
         if self._lost:
             self._seek()
         else:
             self._resume_all()
 
     def pause(self) -> None:
-        """The session is gone."""
+        """Stop sending: the session has ended."""
         waiting = [outbox for outbox in (*self._found.values(), *self._lost) if outbox]
         for outbox in self._found.values():
             outbox.pause()
@@ -121,13 +124,13 @@ class Delivery:
         self._sought.clear()
 
     def abandon(self, reason: str) -> None:
-        """There is no session, and none to come.
+        """Fail all receipts: there will be no session.
 
         Args:
-            reason: for those who wait for receipts. What is kept is sent after the next login.
+            reason: of the errors. Messages in a store are sent after the next login.
         """
         is_kept = self._context.records.is_kept
-        kept = "; it is kept, and sent after the next login" if is_kept else ""
+        kept = "; the store keeps it, and it is sent after the next login" if is_kept else ""
         self.pause()
         for outbox in self._lost:
             outbox.abandon(f"not sent to {outbox.address.name}: {reason}{kept}")
@@ -163,7 +166,7 @@ class Delivery:
             outbox.fail(_NOBODY)
         else:
             if address != outbox.address:
-                self._context.records.know(address)
+                self._context.records.remember(address)
             other = self._found.setdefault(_key(address), outbox)
             if other is not outbox:
                 other.absorb(outbox)
@@ -184,7 +187,7 @@ class Delivery:
             return None
         if not isinstance(error, (StreamError, ProtocolError)):
             raise error
-        link = self._seek_link(outbox)  # whether one is online is for poll to say
+        link = self._seek_link(outbox)  # only poll decides that the session is lost
         return link._replace(delay=PAUSE) if isinstance(link, Next) else link
 
 
@@ -192,8 +195,8 @@ def _key(address: Address) -> tuple[Kind, str, int]:
     return address.kind, address.session, address.uin
 
 
-def _slips(
-    letters: Sequence[OutgoingMessage], receipt: asyncio.Future[Receipt]
+def _pending(
+    messages: Sequence[OutgoingMessage], receipt: asyncio.Future[Receipt]
 ) -> list[PendingMessage]:
-    pieces = tuple(letter.content for letter in letters)
-    return [PendingMessage(letter, pieces, receipt) for letter in letters]
+    pieces = tuple(message.content for message in messages)
+    return [PendingMessage(message, pieces, receipt) for message in messages]

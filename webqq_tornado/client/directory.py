@@ -1,9 +1,9 @@
 """The address of a contact, and the contact of an address, across sessions.
 
-Every number that the server gives for a contact is another one in the next session. What stays
-is the QQ number, for which one has to ask (get_friend_uin2, one request a contact), and, if need
-be, a name that nobody else has. So an answer here is either at hand, or a link away; functions
-that may have to ask take `then`, which gets the answer and returns the link that follows.
+The server gives each contact another uin in the next session. Permanent are only the QQ number,
+which takes a request (get_friend_uin2, one for each contact), and, failing that, a name that no
+other contact has. So an answer is either at hand, or a link away: functions that may have to ask
+the server take `then`, which gets the answer and returns the link that follows.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from .context import ClientContext, Recovery
 
 __all__ = ["LOST", "Directory", "recovery_of"]
 
-#: Codes that say that the session is what is wrong.
+#: Codes that mean that the session is lost.
 LOST = frozenset({Action.LOG_IN_AGAIN, Action.RELINK, Action.CHECK_ONLINE})
-#: get_friend_uin2 wants to know of what kind a number is.
+#: Kinds of numbers in get_friend_uin2.
 _PERSON, _GROUP = 1, 4
 
 
@@ -113,7 +113,7 @@ class Directory:
 
     # -- from a contact to its number ---------------------------------------------------------
 
-    def learn(self, kind: Kind, uin: int, number: int) -> None:
+    def note_number(self, kind: Kind, uin: int, number: int) -> None:
         """Store the number of a person or group, as the server has sent it.
 
         Args:
@@ -132,13 +132,15 @@ class Directory:
             or _key(contact) in self._now.numbers
         )
 
-    def ask(self, contact: Contact, then: Callable[[int], Link], delay: float = 0) -> Link:
-        """Find out the number, which is 0 if the server does not tell.
+    def look_up_number(
+        self, contact: Contact, then: Callable[[int], Link], delay: float = 0
+    ) -> Link:
+        """Get the number of a contact, 0 if the server does not tell; ask only once a session.
 
         Args:
-            contact: whose.
-            then: gets it.
-            delay: in seconds, before the server is asked.
+            contact: friend, group or stranger.
+            then: gets the number, returns the link that follows.
+            delay: seconds before the request.
         """
         if self.is_asked(contact):
             return then(self.contacts.number(contact))
@@ -160,7 +162,7 @@ class Directory:
                 self._now.numbers[_key(contact)] = number
                 address = self.address_of(contact)
                 if number and address is not None:
-                    self._context.records.know(address)
+                    self._context.records.remember(address)
             return then(number)
 
         return Next(request, read, delay)
@@ -176,11 +178,11 @@ class Directory:
     # -- from an address to the contact -------------------------------------------------------
 
     def find(self, address: Address, then: Callable[[Contact | None], Link]) -> Link:
-        """Find somebody in the present session; None rather than a wrong one.
+        """Find a contact in the present session; None rather than a wrong one.
 
         Args:
-            address: whom.
-            then: gets the contact.
+            address: of the contact, maybe from another session.
+            then: gets the contact, returns the link that follows.
         """
         if address.session and address.session == self.mark:
             return then(self.contacts.same(self._contact(address)))
@@ -191,7 +193,7 @@ class Directory:
             members: list[Contact] = []
             if isinstance(origin, (Group, Discussion)):
                 members = [*self.contacts.people(origin)]
-            if address.number:  # they may have become friends
+            if address.number:  # strangers may have become friends
                 members += self.contacts.friends.values()
             return self._find_among(address, members, then)
 
@@ -215,7 +217,7 @@ class Directory:
         self, address: Address, everyone: list[Contact], then: Callable[[Contact | None], Link]
     ) -> Link:
         if address.number:
-            # Most have kept their name: that one is asked first, and seldom another.
+            # Most keep their names: the namesake is asked first, and seldom another.
             everyone.sort(key=lambda contact: name_of(contact) != address.name)
             return self._compare(address.number, everyone, then)
         alike = [contact for contact in everyone if name_of(contact) == address.name]
@@ -230,7 +232,7 @@ class Directory:
                 return then(contact)
         if not left:
             return then(None)
-        return self.ask(left[0], lambda _number: self._compare(number, left, then))
+        return self.look_up_number(left[0], lambda _number: self._compare(number, left, then))
 
 
 def recovery_of(action: Action) -> Recovery:

@@ -11,7 +11,7 @@ from ..protocol import wire
 from ..protocol.content import dump_content, parse_dumped
 from ..protocol.models.content import Content
 from .address import Kind
-from .names import comparable, number_in
+from .contacts import comparable, number_in
 
 __all__ = ["Entry", "History", "dumped"]
 
@@ -32,12 +32,12 @@ class Entry(NamedTuple):
         account: whose history.
         kind: of the conversation.
         number: of the friend, stranger or group; 0 if not known.
-        name: of the conversation, as it is called now.
-        sender: name of the author, as it was then.
+        name: present name of the conversation.
+        sender: name of the author at that time.
         sender_number: QQ number of the author; 0 if not known.
-        is_own: whether the account itself wrote, here or elsewhere.
+        is_own: whether the account itself wrote it, here or on another device.
         time: Unix time in seconds.
-        content: what.
+        content: of the message.
 
     Example:
         >>> for entry in store.history(10001, with_="Ann", limit=20):
@@ -99,10 +99,10 @@ class History:
         return True
 
     def add(self, entry: Entry, party: int) -> None:
-        """Keep an entry, under an id of its own.
+        """Add an entry; the store picks its id.
 
         Args:
-            entry: `id`, `kind`, `number` and `name` do not matter.
+            entry: its `id`, `kind`, `number` and `name` are ignored.
             party: the conversation's row.
         """
         cursor = self._db.execute(
@@ -135,7 +135,7 @@ class History:
         since: float | None,
         limit: int,
     ) -> list[Entry]:
-        """The latest entries, oldest of them first. See `Store.history`."""
+        """The latest entries, oldest first. See `Store.history`."""
         conditions = self._conditions(account, with_, search, since)
         if before is not None:
             conditions.append(("history.id < ?", [before]))
@@ -186,7 +186,7 @@ class History:
         return conditions
 
     def _parties(self, account: int | None, wanted: str) -> list[int]:
-        """Rows of those with this number, else this name, else with it in their names."""
+        """Rows of parties with this number, else this name, else with it in their names."""
         condition, values = ("1", []) if account is None else ("account = ?", [account])
         rows = self._db.execute(
             f"SELECT id, number, name FROM party WHERE {condition}", values
@@ -210,7 +210,7 @@ def _entry(id_: int, account: int, kind: str, number: int, name: str, *rest: Any
     """Read an entry from a row; a damaged row does not hide the others."""
     sender, sender_number, is_own, time, text, content = rest
     known, number = _KINDS.get(kind, Kind.STRANGER), _number(number)
-    if known in _OF_TWO and not is_own:  # their number is looked up after their first message
+    if known in _OF_TWO and not is_own:  # the number is looked up after the first message
         sender_number = sender_number or number
     return Entry(
         *(id_, _number(account), known, number, _text(name)),
@@ -238,8 +238,8 @@ def _text(value: object) -> str:
 def dumped(content: Content) -> str:
     """A content as JSON.
 
-    A part that we have no name for may be nested so deeply that it could just be read, and cannot
-    be written from here: then what stands for it in plain text has to do.
+    An unknown part may be nested so deeply that it can be read but not written; its plain text
+    replaces it then.
     """
     try:
         return dump_content(content)

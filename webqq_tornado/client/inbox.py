@@ -1,8 +1,8 @@
-"""Receiving: each message once, whatever the server repeats, and on record before it is handled.
+"""Receiving: each message once, even if the server repeats it, and recorded before it is handled.
 
-A server gives a message again when it does not know that the last answer arrived: after a lost
-connection, and after a restart on either side, then under other uins. What stays is msg_id,
-msg_id2, seq, time and content.
+A server repeats a message if it does not know that its last answer arrived: after a lost
+connection, and after a restart on either side, then with other uins. The same are msg_id, msg_id2,
+seq, time and content.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ __all__ = ["Inbox"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
-#: A time that a server gives is taken for one if it lies so many seconds from ours at most.
+#: A server's time counts if it differs from ours by at most so many seconds.
 _PLAUSIBLE = 366 * 86400
 
 
 class Inbox:
-    """The messages that come in to a client.
+    """The messages that a client receives.
 
     Args:
         context: of the client.
@@ -42,21 +42,21 @@ class Inbox:
     def __init__(self, context: ClientContext, directory: Directory) -> None:
         self._context = context
         self._directory = directory
-        self._strangers: set[object] = set()  # senders whom these contacts do not explain:
+        self._strangers: set[object] = set()  # senders who are missing in these contacts:
         self._fetched = directory.contacts
         self._asked: set[tuple[Kind, int, str]] = set()  # whose numbers are being looked up
 
-    def take(self, message: Message, *, is_to_handle: bool = False) -> bytes | None:
-        """Put a message on record.
+    def receive(self, message: Message, *, is_to_handle: bool = False) -> bytes | None:
+        """Record a message.
 
         Args:
             message: as it came.
-            is_to_handle: whether somebody will say when it is handled.
+            is_to_handle: whether a consumer will acknowledge it.
 
         Returns:
-            Its mark; None if it came before.
+            Its mark; None for a repetition.
         """
-        self._learn(message)
+        self._note_numbers(message)
         contact = self.contact_of(message)
         address = self._directory.address_of(contact) or self._unknown(contact)
         mark, entry = mark_of(message), self._entry(message)
@@ -76,10 +76,10 @@ class Inbox:
         return message.sender in (self._context.account, own)
 
     def contact_of(self, message: Message) -> Contact:
-        """The conversation that a message belongs to: whom an answer goes to.
+        """The conversation of a message, to which an answer goes.
 
         Args:
-            message: as it came; one's own belong to whom they were sent.
+            message: as it came; the account's own belong to their recipients.
         """
         contacts = self._directory.contacts
         match message:
@@ -121,24 +121,24 @@ class Inbox:
         return name_of(contact)
 
     def is_from_stranger(self, message: Message) -> bool:
-        """Return True for an author who is not in the contacts, but may be after a fetch."""
+        """Return True if the contacts lack the sender, but may have it after a fetch."""
         contacts = self._directory.contacts
         if self.is_own(message) or contacts.knows(message):
             return False
-        if contacts is not self._fetched:  # those whom they do not know may be asked for again
+        if contacts is not self._fetched:  # fresh contacts: the missing may be fetched again
             self._fetched = contacts
             self._strangers.clear()
         return _origin(message) not in self._strangers
 
     # -- what goes on record ------------------------------------------------------------------
 
-    def _learn(self, message: Message) -> None:
-        """Some messages tell the numbers that one has to ask for otherwise."""
+    def _note_numbers(self, message: Message) -> None:
+        """Note the numbers in a message, which would cost a request otherwise."""
         directory = self._directory
         if isinstance(message, GroupMessage):
-            directory.learn(Kind.GROUP, message.gid, message.info_seq)
+            directory.note_number(Kind.GROUP, message.gid, message.info_seq)
         elif isinstance(message, SessionMessage) and not self.is_own(message):
-            directory.learn(Kind.FRIEND, message.sender, message.account)
+            directory.note_number(Kind.FRIEND, message.sender, message.account)
 
     def _entry(self, message: Message) -> Entry:
         context, is_own = self._context, self.is_own(message)
@@ -163,7 +163,7 @@ class Inbox:
         return Address(kind_of(contact), name_of(contact), number, uin_of(contact), mark)
 
     def _look_up(self, contact: Contact) -> None:
-        """Have the record say who it is, not only what they are called today."""
+        """Look up the contact's number: its name in the record may change."""
         directory = self._directory
         key = (kind_of(contact), uin_of(contact), directory.mark)
         if directory.is_asked(contact) or key in self._asked:
@@ -182,14 +182,14 @@ class Inbox:
             logger.debug("%s: no number of %s: %s", self._context.name, name_of(contact), error)
             return None
 
-        link = directory.ask(contact, then)
+        link = directory.look_up_number(contact, then)
         if isinstance(link, Next):
             self._asked.add(key)
             self._context.add_chain(link, f"number of {name_of(contact)}", fail)
 
 
 def mark_of(message: Message) -> bytes:
-    """The same for the same message; not the uins, which are others in the next session."""
+    """A digest of a message: the same in each session, so without its uins."""
     told = (
         type(message).__name__,
         message.msg_id,

@@ -1,12 +1,12 @@
-"""Messages on their way to those who handle them, and what is to be handled again.
+"""Delivery of messages to consumers, each of which acknowledges them; redelivery of the rest.
 
-A consumer (a bot) gets each message as an `IncomingMessage`, and says when it is done with it.
-What is not done when the process ends is on record, and the next process hands it out, marked as
-`again`. So it does with what was heard while nobody listened.
+A consumer (a bot) gets each message as an `IncomingMessage`, and acknowledges it. Messages that
+are not acknowledged when the process ends are on record, and the next process delivers them,
+marked as `again`. It does the same with messages that came while nobody listened.
 
-What ends the process each time must not do so for ever: a message whose handling was begun
-`MAX_TRIES` times is dropped. To know which one it was, those that were begun are handed out one
-by one, before all others; whatever comes in meanwhile waits for them.
+A message whose handling ends the process each time must not do so for ever: after `MAX_TRIES`
+tries it is dropped. To know which message it was, those whose handling had begun are delivered
+one by one, before all others; newer messages wait for them.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ __all__ = ["MAX_TRIES", "Consumer", "IncomingMessage", "IncomingQueue"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
-#: Times that the handling of a message is begun: a process that ends each time ends no more then.
+#: Times that the handling of a message may begin, so that one that ends the process is dropped.
 MAX_TRIES = 3
-#: Seconds that others wait for a message whose handling ended a process: most that do so do it
-#: at once.
+#: Seconds that others wait for a message whose handling ended a process: it mostly does so at
+#: once.
 PATIENCE_SECONDS = 10.0
-#: Messages that wait while nobody listens; the oldest go first.
+#: Messages that wait while nobody listens; the oldest are dropped first.
 MAX_WAITING = 10_000
-#: Times that the server is asked again who somebody is, and seconds before that.
+#: Times that the server is asked again for a contact, and seconds before that.
 FIND_TRIES, FIND_PAUSE = 3, 1.0
-#: Characters of a message's text that a log line has.
+#: Characters of a message's text in a log line.
 SHOWN = 60
 
 
@@ -87,15 +87,15 @@ class Finder(Protocol):
 
 
 class IncomingMessage:
-    """A message for those who handle it.
+    """A message that consumers handle and acknowledge.
 
     Args:
-        records: where it is until it is handled.
-        mark: under which it is there.
+        records: keep it until it is handled.
+        mark: its key there.
         message: with uins of the present session.
-        again: whether an earlier process had it and was not done with it.
-        tries: how often its handling was begun.
-        contact: its conversation, if the message alone does not lead there.
+        again: whether an earlier process received it and did not handle it.
+        tries: times that its handling had begun.
+        contact: its conversation, if the message alone does not identify it.
         sender: name of the author, likewise.
         late: whether it came in while the account was not connected, and was fetched later.
 
@@ -117,7 +117,7 @@ class IncomingMessage:
 
     __slots__ = (
         *("_consumers", "_is_begun", "_mark", "_on_calm", "_records"),
-        *("again", "contact", "is_told", "late", "message", "sender", "tries"),
+        *("again", "contact", "is_heard", "late", "message", "sender", "tries"),
     )
 
     def __init__(
@@ -135,7 +135,7 @@ class IncomingMessage:
         self._records, self._mark = records, mark
         self.message, self.again, self.tries = message, again, tries
         self.contact, self.sender, self.late = contact, sender, late
-        self.is_told = False  # plain listeners have heard it
+        self.is_heard = False  # plain listeners have heard it
         self._is_begun = False
         self._consumers = 0
         self._on_calm: Callable[[], object] | None = None
@@ -144,30 +144,30 @@ class IncomingMessage:
         return f"<IncomingMessage of {self.message!r}{' again' if self.again else ''}>"
 
     def begin(self) -> None:
-        """The handling begins: from here on the message may be what ends the process."""
+        """Note that the handling begins: if the process ends now, this message may be the cause."""
         if not self._is_begun:
             self._is_begun = True
             self._records.begin_handling(self._mark)
 
     def calm(self) -> None:
-        """The handling goes on, and waits for somebody: others need not wait for it."""
+        """Note that the handling waits for an answer: other messages need not wait for it."""
         on_calm, self._on_calm = self._on_calm, None
         if on_calm is not None:
             on_calm()
 
     def done(self) -> None:
-        """One consumer has handled it; when all have, it is not handed out any more."""
+        """Acknowledge it for one consumer; after the last one it is not delivered again."""
         self._consumers -= 1
         if self._consumers <= 0:
             self._records.handled(self._mark)
             self.calm()
 
     def hand_to(self, consumers: list[Consumer], on_calm: Callable[[], object] | None) -> None:
-        """Give it to all of them.
+        """Deliver it to all consumers.
 
         Args:
-            consumers: who are to be done with it; none are at once.
-            on_calm: is called when others need not wait for it any more.
+            consumers: each must acknowledge it; without any it is handled at once.
+            on_calm: called when other messages need not wait for it any more.
         """
         self._consumers, self._on_calm = len(consumers), on_calm
         if not consumers:
@@ -185,31 +185,31 @@ Consumer: TypeAlias = Callable[[IncomingMessage], object]
 
 
 class IncomingQueue:
-    """The messages of a client that are to be handled.
+    """Messages of a client that consumers have not handled yet.
 
     Args:
         context: of the client.
         directory: finds the conversations of messages from earlier processes.
-        tell_listeners: gets each message once; returns True if a listener has heard it.
+        notify_listeners: gets each message once; returns True if a listener has heard it.
     """
 
     def __init__(
         self,
         context: Context,
         directory: Finder,
-        tell_listeners: Callable[[Message], bool],
+        notify_listeners: Callable[[Message], bool],
     ) -> None:
         self._context = context
         self._directory = directory
-        self._tell_listeners = tell_listeners
+        self._notify_listeners = notify_listeners
         self._consumers: list[Consumer] = []
         self._queue: deque[IncomingMessage] = deque()
-        self._records: Records | None = None  # that were looked into
-        self._stored: deque[Unhandled] = deque()  # by earlier processes, not found yet
-        self._found: list[IncomingMessage] = []  # of these
+        self._records: Records | None = None  # whose unhandled messages were read
+        self._stored: deque[Unhandled] = deque()  # of earlier processes, contact not found yet
+        self._found: list[IncomingMessage] = []  # of these, contact found
         self._is_finding = False
         self._find_tries = 0
-        self._suspect: IncomingMessage | None = None  # that others wait for
+        self._suspect: IncomingMessage | None = None  # may end the process; others wait
 
     @property
     def has_consumers(self) -> bool:
@@ -217,63 +217,63 @@ class IncomingQueue:
         return bool(self._consumers)
 
     def add(self, consumer: Consumer) -> None:
-        """Hand out messages to somebody else as well.
+        """Add a consumer.
 
         Args:
-            consumer: gets each.
+            consumer: gets each message.
         """
         self._consumers.append(consumer)
         self._context.call_soon(self.hand_out)
 
-    def take(
+    def enqueue(
         self,
         mark: bytes,
         message: Message,
         *,
-        is_told: bool,
+        is_heard: bool,
         contact: Contact | None = None,
         late: bool = False,
     ) -> None:
-        """A message has come in.
+        """Add a new message.
 
         Args:
-            mark: under which it is on record.
+            mark: its key in the records.
             message: as it came.
-            is_told: whether plain listeners have heard it.
+            is_heard: whether plain listeners have heard it.
             contact: see `IncomingMessage`.
             late: see there.
         """
         records = self._context.records
         incoming = IncomingMessage(records, mark, message, contact=contact, late=late)
-        incoming.is_told = is_told
+        incoming.is_heard = is_heard
         self._queue.append(incoming)
         self.hand_out()
         if len(self._queue) > MAX_WAITING:
-            logger.warning("%s: nobody handles messages: the oldest goes", self._context.name)
+            logger.warning("%s: nobody handles messages: the oldest is dropped", self._context.name)
             self._queue.popleft().hand_to([], None)
 
     def resume(self) -> None:
-        """There is a session, in which nothing was heard yet."""
+        """Start delivery in a new session, with the messages of earlier processes."""
         if self._records is not self._context.records:
             self._records = self._context.records
             self._stored = deque(self._records.unhandled())
         self.hand_out()
 
     def pause(self) -> None:
-        """The session is gone, and with it the chain that finds contacts."""
+        """Note that the session has ended, and with it the chain that finds contacts."""
         self._is_finding = False
 
     def hand_out(self) -> None:
-        """Go on with what waits, as far as it may."""
+        """Deliver waiting messages, as far as they may be now."""
         if self._consumers and self._stored:
             self._find_stored()
             return
         while self._queue and self._suspect is None and not self._is_finding:
             incoming = self._queue[0]
-            if not incoming.is_told and not incoming.again:
-                incoming.is_told = self._tell_listeners(incoming.message)
-            if not self._consumers and not incoming.is_told:
-                return  # nobody is there
+            if not incoming.is_heard and not incoming.again:
+                incoming.is_heard = self._notify_listeners(incoming.message)
+            if not self._consumers and not incoming.is_heard:
+                return  # nobody listens
             self._hand_out(self._queue.popleft())
 
     # -- what earlier processes have left -------------------------------------------------------
@@ -300,7 +300,7 @@ class IncomingQueue:
         self._is_finding = True
         link = self._find_next()
         if isinstance(link, Next):
-            self._context.add_chain(link, "find who wrote", self._on_error)
+            self._context.add_chain(link, "find senders", self._on_error)
 
     def _find_next(self) -> Link:
         link: Link = None
@@ -308,7 +308,7 @@ class IncomingQueue:
             link = self._find(self._stored[0])
         if link is None and self._is_finding:
             self._is_finding = False
-            # Those that may end the process come first, so that they end no others' handling.
+            # Those that may end the process come first: no other handling runs then.
             self._queue.extendleft(sorted(self._found, key=lambda one: not one.tries)[::-1])
             self._found = []
             self._context.call_soon(self.hand_out)
@@ -316,27 +316,27 @@ class IncomingQueue:
 
     def _find(self, stored: Unhandled) -> Link:
         if stored.tries >= MAX_TRIES:
-            self._give_up(stored)
+            self._drop(stored)
             return None
         is_at_hand = True
 
         def then(contact: Contact | None) -> Link:
-            self._keep(stored, contact)
+            self._on_conversation(stored, contact)
             return None if is_at_hand else self._find_next()
 
         link = self._directory.find(stored.address, then)
         is_at_hand = False
         return link
 
-    def _keep(self, stored: Unhandled, contact: Contact | None) -> None:
-        """The conversation is found, or is none any more."""
+    def _on_conversation(self, stored: Unhandled, contact: Contact | None) -> None:
+        """Queue a stored message: its conversation is found, or exists no longer."""
         self._stored.popleft()
         self._find_tries = 0
         conversation = contact or placeholder(stored.address)
         try:
             message, sender = self._message_in(stored, conversation)
         except ValueError as error:
-            self._log_given_up(stored, "a message", f"it cannot be read ({error})")
+            self._log_dropped(stored, "a message", f"it cannot be read ({error})")
             return
         self._found.append(
             IncomingMessage(
@@ -354,7 +354,7 @@ class IncomingQueue:
         directory = self._directory
         return message_in(stored, directory.contacts, directory.mark, conversation)
 
-    def _give_up(self, stored: Unhandled) -> None:
+    def _drop(self, stored: Unhandled) -> None:
         self._stored.popleft()
         try:
             message, sender = self._message_in(stored, placeholder(stored.address))
@@ -363,9 +363,9 @@ class IncomingQueue:
         except ValueError:
             what = "a message"
         why = f"its handling was begun {stored.tries} times, and the program ended each time"
-        self._log_given_up(stored, what, why)
+        self._log_dropped(stored, what, why)
 
-    def _log_given_up(self, stored: Unhandled, what: str, why: str) -> None:
+    def _log_dropped(self, stored: Unhandled, what: str, why: str) -> None:
         self._context.records.handled(stored.mark)
         logger.error(
             "%s: dropped: %s, in the conversation with %s: %s; it is in the history",
@@ -380,6 +380,6 @@ class IncomingQueue:
             raise error
         self._find_tries += 1
         if self._find_tries >= FIND_TRIES:
-            self._keep(self._stored[0], None)
+            self._on_conversation(self._stored[0], None)
         link = self._find_next()
         return link._replace(delay=FIND_PAUSE) if isinstance(link, Next) else link

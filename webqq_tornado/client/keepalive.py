@@ -1,4 +1,4 @@
-"""Upkeep of an open session besides its polls: heartbeats and fresh contacts."""
+"""Chains that keep a session alive beside its polls: heartbeats and fresh contacts."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Keepalive:
         self._context = context
         self._directory = directory
         self._is_refreshing = self._is_stale = False
-        self._had_trouble = False  # with the network, since the last heartbeat that was answered
+        self._had_trouble = False  # of the network, since the last heartbeat with an answer
         self._beats = 0
 
     def start(self) -> None:
-        """The session is open."""
+        """Start both chains in an open session."""
         if self._context.connection.dialect.heartbeat is not None:
             first = self._heartbeat(_first_of(HEARTBEAT_SECONDS))
             self._context.add_chain(first, "heartbeat", self._on_heartbeat_error)
@@ -48,11 +48,11 @@ class Keepalive:
         self._context.add_chain(first, "contacts", self._on_contacts_error)
 
     def stop(self) -> None:
-        """The session is gone, and all its chains."""
+        """Note that the session has ended, and all its chains."""
         self._is_refreshing = self._is_stale = self._had_trouble = False
 
     def refresh_contacts(self) -> None:
-        """Fetch them now, and once more if they change meanwhile."""
+        """Fetch the contacts now, and once more if they change meanwhile."""
         self._is_stale = True
         if not self._is_refreshing and self._context.connection.session is not None:
             self._is_refreshing, self._is_stale = True, False
@@ -71,7 +71,7 @@ class Keepalive:
 
     def _on_not_refreshed(self, error: Exception) -> Link:
         self._is_refreshing = False
-        logger.debug("%s: contacts stay as they are: %s", self._context.name, error)
+        logger.debug("%s: the contacts were not refreshed: %s", self._context.name, error)
         return None
 
     def _contacts(self, delay: float | None = None) -> Next:
@@ -82,7 +82,7 @@ class Keepalive:
         return self._contacts()
 
     def _on_contacts_error(self, error: Exception) -> Link:
-        logger.debug("%s: contacts stay as they are: %s", self._context.name, error)
+        logger.debug("%s: the contacts were not refreshed: %s", self._context.name, error)
         return self._contacts()
 
     def _heartbeat(self, delay: float | None = None) -> Next:
@@ -100,9 +100,9 @@ class Keepalive:
     def _on_heartbeat_error(self, error: Exception) -> Link:
         logger.debug("%s: heartbeat: %s", self._context.name, error)
         self._had_trouble |= isinstance(error, StreamError)
-        return self._heartbeat()  # whether one is online is for poll to say
+        return self._heartbeat()  # only poll decides that the session is lost
 
 
 def _first_of(period: float) -> float:
-    """Sooner than the later ones: accounts that log in together go on at times of their own."""
+    """Seconds to the first run: a random part, so that accounts that log in together spread out."""
     return period * random.uniform(0.2, 1)  # noqa: S311 - no secret

@@ -1,4 +1,4 @@
-"""Functions that hear of events: sync or async, and none of them stops the others."""
+"""Listeners: functions called with events, sync or async; one that fails stops no other."""
 
 from __future__ import annotations
 
@@ -16,52 +16,52 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def check_callable(function: F, role: str) -> F:
-    """The function, if calling it, and awaiting what it returns, runs it.
+    """Return a function unchanged if a call, and awaiting its result, runs it.
 
     Args:
-        function: that somebody wants to have called.
-        role: what it is to be, for the error.
+        function: to be called later.
+        role: of the function, for the error.
 
     Raises:
-        TypeError: it cannot be called; or it has a `yield`, and would not run.
+        TypeError: it is not callable; or it has a `yield`, so that a call does not run it.
 
     Example:
         >>> check_callable(print, "a listener")
         <built-in function print>
     """
     if not callable(function):
-        raise TypeError(f"{role} is to be a function, not {function!r}")
+        raise TypeError(f"{role} must be a function, not {function!r}")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"{role} {function!r} has a yield, so that a call does not run it")
     return function
 
 
 class Listeners:
-    """Calls functions with each event. What one raises is logged.
+    """Calls functions with each event; logs their exceptions.
 
     Example:
         >>> listeners = Listeners()
         >>> listeners.add(print)
-        >>> listeners.tell("10001", "hello")
+        >>> listeners.notify("10001", "hello")
         hello
     """
 
     def __init__(self) -> None:
         self._functions: list[Callable[..., object]] = []
-        self._running: set[asyncio.Future[object]] = set()  # the loop has them weakly
+        self._running: set[asyncio.Future[object]] = set()  # the loop holds them weakly
 
     def __len__(self) -> int:
         return len(self._functions)
 
     def add(self, function: Callable[..., object]) -> None:
-        """Have a function called; one that is `async def` is awaited beside all else.
+        """Add a function; the coroutine of an `async def` runs concurrently.
 
         Raises:
-            TypeError: it is none.
+            TypeError: it is not a function.
         """
         self._functions.append(check_callable(function, "a listener"))
 
-    def tell(self, name: str, event: object) -> None:
+    def notify(self, name: str, event: object) -> None:
         """Call all of them.
 
         Args:

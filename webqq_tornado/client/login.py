@@ -50,13 +50,13 @@ OnCaptcha: TypeAlias = "Callable[[bytes], str | Awaitable[str]]"
 #: Gets the QR code's picture (a PNG), and shows it; may be `async def`.
 OnQR: TypeAlias = Callable[[bytes], object]
 
-#: Seconds between two looks at a QR code (the clients: 1 to 3).
+#: Seconds between two requests for a QR code's state (the clients: 1 to 3).
 QR_SECONDS = 2.0
 #: Wrong answers to captchas after which the login fails.
 CAPTCHA_TRIES = 5
-#: Times that the verify code which check has given may be used up.
+#: Times that the verify code of check may turn out to be used already.
 STALE_CODES = 3
-#: Looks at a QR code in a row that may fail: who has scanned it need not do so again.
+#: Requests for a QR code's state that may fail in a row, so that nobody has to scan it again.
 QR_FAILURES = 5
 #: Seconds for getvfwebqq (Mojo-Webqq 2018).
 VFWEBQQ_TIMEOUT = 10.0
@@ -64,22 +64,22 @@ _NEW = Secret()
 
 
 class LoginError(Exception):
-    """The server does not let this account in; trying again will not change that."""
+    """The server refuses the account; a retry will not help."""
 
 
 class WrongPassword(LoginError):
-    """The server knows no such account, or another password of it."""
+    """The server does not know the account, or it has another password."""
 
 
 class PasswordNeeded(LoginError):
-    """No password was given, and the session that was kept is over."""
+    """No password was given, and the saved session has ended."""
 
 
 class LoggedIn(NamedTuple):
-    """A login has succeeded.
+    """Result of a login that has succeeded.
 
     Args:
-        account: QQ number; of who has scanned the code, after a login by QR code.
+        account: QQ number; after a login by QR code that of the scanner.
         nick: of the account; empty after a login by cookies.
         connection: with the open session.
     """
@@ -116,19 +116,19 @@ class Login(ABC):
 
     @abstractmethod
     def first(self) -> Next:
-        """The first link of a login from the beginning."""
+        """The first link of a full login."""
 
     def again(self, psessionid: Secret, *, resumes: bool = False) -> Next:
-        """The first link of a login that tries login2 with the cookies it has.
+        """The first link of a login that tries login2 with the present cookies.
 
-        A refusal leads on to `first` (qqbot 2017). A server that is not there refuses nothing:
-        that error is the chain's. Nor does a front server that has lost it, whose page makes no
-        sense; but what made no sense from the beginning may never make any.
+        After a refusal `first` follows (qqbot 2017). A server that cannot be reached has refused
+        nothing: that error fails the chain. While resuming, so does the page of a front server
+        that has lost its backend; in a first login it may be all that the server ever says.
 
         Args:
-            psessionid: of a session to take up again (Mojo-Webqq 2018); empty for a new one.
-            resumes: it was online until now: if another login has ended it since, that is to be
-                told, not undone.
+            psessionid: of a session to resume (Mojo-Webqq 2018); empty for a new one.
+            resumes: whether the account was online until now: if another login has ended its
+                session since, that is reported, not undone.
         """
         self._resumes = resumes
         return self._open_session(psessionid)._replace(errback=self._on_refusal)
@@ -198,17 +198,17 @@ class PasswordLogin(Login):
         self._on_captcha = on_captcha
         self._wrong_captchas = self._stale_codes = 0
         self._salt = b""
-        self._is_typed = False  # the code that proves the password: by a human
+        self._is_typed = False  # a human typed the code, from a captcha
 
     def first(self) -> Next:
-        """The first link of a login from the beginning."""
+        """The first link of a full login."""
         form = forms.CheckForm(self._account, r=_random())
         return Next(self._connection.request(webqq3.CHECK, form), self._on_check)
 
     def _on_check(self, response: Response) -> Link:
         if not self._password:
             raise PasswordNeeded(
-                f"there is no session of {self._account} to go on with: give its password"
+                f"there is no session of {self._account} to resume: give its password"
             )
         reply = webqq3.CHECK.parse(_body(response, "check"))
         self._salt = reply.salt
@@ -248,15 +248,15 @@ class PasswordLogin(Login):
 
     def _may_ask_again(self) -> bool:
         if not self._is_typed:
-            # The server's own code, which is good for one login: the answer to that was lost, and
-            # libcurl has asked again.
+            # The server's own code is valid for one login: the answer was lost, and libcurl has
+            # sent the request again.
             self._stale_codes += 1
             return self._stale_codes <= STALE_CODES
         self._wrong_captchas += 1
         return self._on_captcha is not None and self._wrong_captchas < CAPTCHA_TRIES
 
     def _on_signature(self, _response: Response) -> Link:
-        # It was asked for its cookies only.
+        # Only its cookies matter.
         return self._open_session()
 
 
@@ -293,7 +293,7 @@ class QRLogin(Login):
         self._is_by_cookies = False
 
     def first(self) -> Next:
-        """The first link of a login from the beginning."""
+        """The first link of a full login."""
         self._is_by_cookies = False
         form = forms.LoginPageForm(t="20131024001")
         return Next(self._connection.request(smartqq.LOGIN_PAGE, form), self._on_page)
@@ -304,7 +304,7 @@ class QRLogin(Login):
         return self._ask_vfwebqq(psessionid)._replace(errback=self._on_refusal)
 
     def _on_page(self, _response: Response) -> Link:
-        # It was asked for its cookies only.
+        # Only its cookies matter.
         return self._new_code()
 
     def _new_code(self) -> Next:
@@ -348,7 +348,7 @@ class QRLogin(Login):
             raise self._refusal(reply)
         if reply.qr_state is not QRState.DONE:
             if reply.qr_state is not state:
-                logger.info("the QR code was scanned; it is to be confirmed now")
+                logger.info("the QR code was scanned; confirm the login on the telephone")
             return self._look()
         self._nick = reply.nick
         self._check_account()
@@ -382,7 +382,7 @@ class QRLogin(Login):
     def _on_login2(self, response: Response) -> Link:
         session = smartqq.LOGIN2.parse(_body(response, "login2"))
         self._account = self._account or session.uin
-        # login2 gives another vfwebqq, which the s host does not take.
+        # login2 returns another vfwebqq, which the s host refuses.
         session = replace(session, vfwebqq=self._vfwebqq)
         form = forms.OnlineForm(self._connection.clientid, session.psessionid, session.vfwebqq)
         # Without it the server answered poll2 with 103 (qqbot 2017).
@@ -391,7 +391,7 @@ class QRLogin(Login):
 
 
 def resuming(request: Request) -> Request:
-    """The login2 of an account that was online in that session until now.
+    """Mark login2 as that of an account that was online in that session until now.
 
     Args:
         request: login2 with its psessionid.

@@ -1,4 +1,4 @@
-"""The contact that a name or a number means, whose number the server may have to be asked for."""
+"""Search for the contact that a name or number means; asks the server for unknown numbers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Protocol, TypeVar
 from ..engine.errors import StreamError
 from ..protocol.errors import ProtocolError
 from ..protocol.models.people import Discussion
-from .contacts import Contact, Contacts, kind_of, name_of
-from .names import number_in
+from .contacts import Contact, Contacts, kind_of, name_of, number_in
 from .receipt import SendError
 
 __all__ = ["ContactError", "found_by_one", "look_up", "shown_contact"]
@@ -18,27 +17,27 @@ __all__ = ["ContactError", "found_by_one", "look_up", "shown_contact"]
 _SHOWN = 10
 
 
-class Account(Protocol):
-    """The part of a client that a search uses."""
+class AddressBook(Protocol):
+    """Contacts, and a way to their numbers: any account that can be searched."""
 
     @property
     def contacts(self) -> Contacts:
         """Contacts of the last fetch."""
 
     async def number_of(self, contact: Contact) -> int:
-        """The number of a contact; 0 where the server does not tell."""
+        """The number of a contact; 0 if the server does not tell."""
 
 
-AnyAccount = TypeVar("AnyAccount", bound=Account)
+AnyAccount = TypeVar("AnyAccount", bound=AddressBook)
 
 
 class ContactError(LookupError):
     """A name or number matches no contact, or several; lists those with their numbers.
 
     Args:
-        message: in words for the user.
-        name: that was looked for.
-        candidates: whom it may mean; nobody, or at least two.
+        message: for the user.
+        name: as the user gave it.
+        candidates: contacts that match; none, or at least two.
 
     Attributes:
         name: as above.
@@ -50,18 +49,18 @@ class ContactError(LookupError):
         self.name, self.candidates = name, tuple(candidates)
 
 
-async def look_up(client: Account, name: str | int) -> Contact:
-    """The one contact that is meant.
+async def look_up(client: AddressBook, name: str | int) -> Contact:
+    """The one contact that a name or number means.
 
     Args:
-        client: whose contacts.
+        client: account with the contacts.
         name: as for `Contacts.candidates`; an integer is a number and never a name.
 
     Raises:
-        ContactError: it is nobody, or may be several.
-        SendError: a number had to be asked for, and the client is not online.
-        StreamError: the server is not there.
-        ProtocolError: it does not answer with sense.
+        ContactError: no contact matches, or several.
+        SendError: a number is not known, and the client is not online.
+        StreamError: the server cannot be reached.
+        ProtocolError: the answer is not WebQQ.
     """
     number = name if isinstance(name, int) else number_in(name)
     found = await _numbered(client, number) if number else []
@@ -72,7 +71,7 @@ async def look_up(client: Account, name: str | int) -> Contact:
     raise await _refusal(client, str(name), found)
 
 
-async def _numbered(client: Account, number: int) -> list[Contact]:
+async def _numbered(client: AddressBook, number: int) -> list[Contact]:
     """Contacts with a number; asks the server until one is found."""
     contacts = client.contacts
     if found := contacts.numbered(number):
@@ -84,7 +83,7 @@ async def _numbered(client: Account, number: int) -> list[Contact]:
     return client.contacts.numbered(number)
 
 
-async def _refusal(client: Account, name: str, found: list[Contact]) -> ContactError:
+async def _refusal(client: AddressBook, name: str, found: list[Contact]) -> ContactError:
     if found:
         shown = _listed([await shown_contact(client, contact) for contact in found[:_SHOWN]], found)
         has_numbers = any(map(client.contacts.number, found)) and not number_in(name)
@@ -102,12 +101,12 @@ def _listed(shown: list[str], everyone: Sequence[Contact]) -> str:
     return ", ".join(shown) + (", ..." if len(everyone) > len(shown) else "")
 
 
-async def shown_contact(client: Account, contact: Contact) -> str:
-    """A contact in words that tell it from others of its name.
+async def shown_contact(client: AddressBook, contact: Contact) -> str:
+    """A contact in words that distinguish it from others with its name.
 
     Args:
-        client: is asked for its number.
-        contact: which.
+        client: knows its number.
+        contact: to be shown.
 
     Example:
         >>> await shown_contact(client, client.friends[7])
@@ -115,7 +114,7 @@ async def shown_contact(client: Account, contact: Contact) -> str:
     """
     try:
         number = 0 if isinstance(contact, Discussion) else await client.number_of(contact)
-    except (SendError, StreamError, ProtocolError):  # the names alone are better than nothing
+    except (SendError, StreamError, ProtocolError):  # the name alone is better than nothing
         number = 0
     kind = kind_of(contact).value
     return f"{name_of(contact)} ({kind} {number})" if number else f"{name_of(contact)} ({kind})"
@@ -124,15 +123,15 @@ async def shown_contact(client: Account, contact: Contact) -> str:
 async def found_by_one(
     clients: Sequence[AnyAccount], name: str | int
 ) -> tuple[AnyAccount, Contact]:
-    """The contact that is meant, with the client that has it.
+    """The one contact that a name or number means, with its client.
 
     Args:
-        clients: in whose contacts it is looked for. The first one counts of those who have the
-            same contact, by its number.
+        clients: accounts to search. If several have the same contact, by its number, the first
+            of them is returned.
         name: as for `look_up`.
 
     Raises:
-        ContactError: it is nobody, or may be several.
+        ContactError: no contact matches, or several.
         SendError: as for `look_up`.
         StreamError: the same.
         ProtocolError: the same.
@@ -151,7 +150,7 @@ async def found_by_one(
     return found[0]
 
 
-async def _check_same(name: str, found: Sequence[tuple[Account, Contact]]) -> None:
+async def _check_same(name: str, found: Sequence[tuple[AddressBook, Contact]]) -> None:
     shown = [await shown_contact(client, contact) for client, contact in found]
     whom = {
         (kind_of(contact), client.contacts.number(contact) or name_of(contact))

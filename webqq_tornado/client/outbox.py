@@ -1,4 +1,4 @@
-"""Sending to one contact: in order, at the pace the servers bore, resent when in doubt."""
+"""Sending to one contact: in order, at the rate that servers accepted, repeated when in doubt."""
 
 from __future__ import annotations
 
@@ -40,33 +40,36 @@ GROUP_SPACING = 0.5
 REPEAT_SPACING = 0.5
 #: Times that a message is sent again (Mojo-Webqq 2018), and seconds before that.
 RESENDS, PAUSE = 3, 1.0
-#: When nobody answers with sense, that is no refusal of the message: so many times one logs in
-#: again and goes on with it.
+#: An answer that makes no sense does not refuse the message: so many times the client logs in
+#: again and repeats it.
 LOGINS = 3
-#: Seconds for a request, and the most of them: twice as many after each of these logins. To send a
-#: message twice costs nothing, since the server knows it; to wait for an answer that was lost does.
+#: Seconds for a request, doubled after each of these logins, and their maximum. Repeating a message
+#: costs nothing, since the server recognizes it; waiting for a lost answer does.
 PATIENCE, MOST_PATIENCE = 4.0, 30.0
-#: Seconds for which a message waits for a server that says "not now" (Retry-After), and the longest
-#: pause between two tries.
+#: Seconds for which a message waits for a server that answers "not now" (Retry-After), and the
+#: longest pause between two tries.
 NOT_NOW_SECONDS, LONGEST_PAUSE = 600.0, 30.0
 _NOT_NOW = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 class PendingMessage:
-    """A letter on its way, and the receipt that somebody waits for.
+    """A message on its way, and the receipt that its sender awaits.
 
     Args:
-        letter: what is to be sent, one piece.
+        message: one piece of the content.
         pieces: all of its content.
         receipt: of the whole content.
     """
 
-    __slots__ = ("letter", "logins", "pieces", "put_off_at", "receipt", "tries")
+    __slots__ = ("logins", "message", "pieces", "put_off_at", "receipt", "tries")
 
     def __init__(
-        self, letter: OutgoingMessage, pieces: tuple[Content, ...], receipt: asyncio.Future[Receipt]
+        self,
+        message: OutgoingMessage,
+        pieces: tuple[Content, ...],
+        receipt: asyncio.Future[Receipt],
     ) -> None:
-        self.letter = letter
+        self.message = message
         self.pieces = pieces
         self.receipt = receipt
         self.tries = self.logins = 0
@@ -83,7 +86,7 @@ class PendingMessage:
 
 
 class Outbox:
-    """The messages to one contact.
+    """The waiting messages to one contact.
 
     Args:
         context: of the client.
@@ -93,7 +96,7 @@ class Outbox:
 
     Attributes:
         address: as above, as of the session in which it was found last.
-        contact: in the present session; None as long as it was not found there.
+        contact: in the present session; None until it is found there.
     """
 
     def __init__(
@@ -112,44 +115,44 @@ class Outbox:
         self._chain: Chain | None = None
         self._last_time = 0.0
         self._last_text = ""
-        self._had_trouble = False  # with the network, and in this session
+        self._had_trouble = False  # of the network, in this session
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     @property
-    def letters(self) -> list[OutgoingMessage]:
+    def messages(self) -> list[OutgoingMessage]:
         """Waiting messages, in order."""
-        return [slip.letter for slip in self._waiting]
+        return [pending.message for pending in self._waiting]
 
     @property
     def receipts(self) -> list[asyncio.Future[Receipt]]:
         """Receipts of the waiting messages, in order."""
-        return [slip.receipt for slip in self._waiting]
+        return [pending.receipt for pending in self._waiting]
 
-    def add(self, slips: Sequence[PendingMessage]) -> None:
-        """Have letters wait for their turn, which is that of their acceptance."""
-        is_late = bool(self._waiting) and self._waiting[-1].letter.id > slips[0].letter.id
-        self._waiting.extend(slips)
+    def add(self, pending: Sequence[PendingMessage]) -> None:
+        """Add messages, in the order of their acceptance."""
+        is_late = bool(self._waiting) and self._waiting[-1].message.id > pending[0].message.id
+        self._waiting.extend(pending)
         if is_late:
-            self._waiting = deque(sorted(self._waiting, key=lambda slip: slip.letter.id))
+            self._waiting = deque(sorted(self._waiting, key=lambda pending: pending.message.id))
 
     def absorb(self, other: Outbox) -> None:
-        """Take over what waits for the same contact elsewhere."""
-        slips, other._waiting = other._waiting, deque()
-        if slips:
-            self.add(slips)
+        """Take over the messages of another outbox for the same contact."""
+        pending, other._waiting = other._waiting, deque()
+        if pending:
+            self.add(pending)
 
     def move(self, address: Address, contact: Contact) -> None:
-        """The contact was found in the present session."""
+        """Set the contact, found in the present session."""
         self.address, self.contact = address, contact
         records = self._context.records
-        for slip in [slip for slip in self._waiting if not records.is_waiting(slip.letter)]:
-            self._waiting.remove(slip)  # another process with the same store has sent it
-            slip.resolve(Receipt(contact, slip.pieces, time.time()))
+        for pending in [one for one in self._waiting if not records.is_waiting(one.message)]:
+            self._waiting.remove(pending)  # another process with the same store has sent it
+            pending.resolve(Receipt(contact, pending.pieces, time.time()))
 
     def resume(self) -> None:
-        """Go on sending, if there is a session and something to send."""
+        """Continue sending, if there is a session and a message."""
         if self._context.is_online and self._chain is None and self._waiting and self.contact:
             link = self._next_link()
             if isinstance(link, Next):
@@ -157,8 +160,8 @@ class Outbox:
                 self._chain = self._context.add_chain(link, name, self._on_error)
 
     def pause(self) -> None:
-        """The session is gone: what is under way is sent again in the next one."""
-        if self.contact is not None:  # its number may have been looked up meanwhile
+        """Stop: the session has ended, and the next one repeats the unanswered message."""
+        if self.contact is not None:  # its number may be known by now
             self.address = self._directory.address_of(self.contact) or self.address
         self.contact, self._had_trouble = None, False
         chain, self._chain = self._chain, None
@@ -166,13 +169,13 @@ class Outbox:
             chain.cancel()
 
     def fail(self, reason: str) -> None:
-        """Nothing of it will ever be sent."""
-        for letter in self.letters:
-            self._context.records.drop(letter)
+        """Drop all messages for good."""
+        for message in self.messages:
+            self._context.records.drop(message)
         self.abandon(f"not sent to {self.address.name}: {reason}")
 
     def abandon(self, message: str) -> None:
-        """Nothing will be sent any more by this client."""
+        """Fail all receipts; messages in a store stay there."""
         self.pause()
         while self._waiting:
             self._waiting.popleft().resolve(SendError(message))
@@ -180,27 +183,29 @@ class Outbox:
     # -- the chain ----------------------------------------------------------------------------
 
     def _next_link(self, delay: float = 0) -> Link:
-        """Send the first letter; before that, what has to be known for it."""
+        """Send the first message, after looking up the contact's number."""
         if not self._waiting or self.contact is None:
             self._chain = None
             return None
         contact = self.contact
         directory = self._directory
         if self._context.records.is_kept and not directory.is_asked(contact):
-            # By its number it is found in a later session, whatever its name is then.
-            link = directory.ask(contact, lambda _number: self._letter_link(contact), delay)
+            # With its number a later session finds the contact under any name.
+            link = directory.look_up_number(
+                contact, lambda _number: self._message_link(contact), delay
+            )
             return self._limited(link)
-        return self._letter_link(contact, delay)
+        return self._message_link(contact, delay)
 
     def _limited(self, link: Link) -> Link:
-        """A link of ours with a timeout of its own."""
+        """Set the timeout of a link."""
         if not isinstance(link, Next) or not self._waiting:
             return link
         seconds = min(PATIENCE * 2 ** self._waiting[0].logins, MOST_PATIENCE)
         request = Request.of(link.request).replace(request_timeout=seconds)
         return link._replace(request=request)
 
-    def _letter_link(self, contact: Contact, delay: float = 0) -> Link:
+    def _message_link(self, contact: Contact, delay: float = 0) -> Link:
         if not isinstance(contact, Stranger):
             return self._send(self._request(contact), delay)
 
@@ -210,8 +215,8 @@ class Outbox:
         return self._limited(self._tokens.get(contact, sign))
 
     def _send(self, request: Request, delay: float) -> Link:
-        letter = self._waiting[0].letter
-        key = idempotency_key(letter.clientid, letter.message_id)
+        message = self._waiting[0].message
+        key = idempotency_key(message.clientid, message.message_id)
         request = request.replace(headers=(*request.header_pairs, (IDEMPOTENCY_KEY, key)))
         return self._limited(Next(request, self._on_reply, max(delay, self._pause_before())))
 
@@ -236,13 +241,13 @@ class Outbox:
         return connection.request(connection.dialect.send_session, form)
 
     def _message(self) -> tuple[Content, int, int, Secret]:
-        letter, session = self._waiting[0].letter, self._context.connection.open_session
-        return letter.content, letter.message_id, letter.clientid, session.psessionid
+        message, session = self._waiting[0].message, self._context.connection.open_session
+        return message.content, message.message_id, message.clientid, session.psessionid
 
     def _pause_before(self) -> float:
         if self.address.kind not in (Kind.GROUP, Kind.DISCUSSION):
             return 0.0
-        is_repeated = self._waiting[0].letter.content.text == self._last_text
+        is_repeated = self._waiting[0].message.content.text == self._last_text
         repeat = REPEAT_SPACING if is_repeated else 0.0
         return max(0.0, self._last_time + GROUP_SPACING + repeat - time.monotonic())
 
@@ -255,7 +260,7 @@ class Outbox:
         if reply.is_accepted:
             self._deliver()
             return self._next_link()
-        why = f"the server refused it with retcode {reply.retcode} ({reply.text})"
+        why = f"the server refused the message with retcode {reply.retcode} ({reply.text})"
         if reply.action in LOST:
             self._lose(reply, why)
             return None
@@ -265,27 +270,27 @@ class Outbox:
 
     def _may_wait(self) -> bool:
         """Return True if the first message has not been postponed for too long yet."""
-        slip, now = self._waiting[0], time.monotonic()
-        if slip.put_off_at is None:
-            slip.put_off_at = now
-        return now - slip.put_off_at < NOT_NOW_SECONDS
+        pending, now = self._waiting[0], time.monotonic()
+        if pending.put_off_at is None:
+            pending.put_off_at = now
+        return now - pending.put_off_at < NOT_NOW_SECONDS
 
     def _deliver(self) -> None:
-        slip = self._waiting.popleft()
-        letter = slip.letter
-        self._last_time, self._last_text = time.monotonic(), letter.content.text
+        pending = self._waiting.popleft()
+        message = pending.message
+        self._last_time, self._last_text = time.monotonic(), message.content.text
         context, had_trouble, self._had_trouble = self._context, self._had_trouble, False
         if had_trouble:
             context.report_reachable()
         context.records.sent(
-            letter,
+            message,
             Entry(
                 *(0, context.account, self.address.kind, self.address.number, self.address.name),
-                *(context.nick, context.account, True, time.time(), letter.content),
+                *(context.nick, context.account, True, time.time(), message.content),
             ),
         )
-        if letter.content is slip.pieces[-1] and self.contact is not None:
-            slip.resolve(Receipt(self.contact, slip.pieces, time.time()))
+        if message.content is pending.pieces[-1] and self.contact is not None:
+            pending.resolve(Receipt(self.contact, pending.pieces, time.time()))
 
     def _lose(self, reply: SendReply, why: str) -> None:
         """Log in again after a refusal; a message that is refused in every session fails."""
@@ -295,8 +300,8 @@ class Outbox:
         self._context.report_loss(Loss(reason, recovery_of(reply.action)))
 
     def _on_error(self, error: Exception) -> Link:
-        """Errback of the chain: no answer, or none with sense."""
-        if isinstance(error, RefusedError):  # asking for a number, or for a signature
+        """Errback of the chain: no answer, or one without sense."""
+        if isinstance(error, RefusedError):  # the request for a number, or for a signature
             if error.action in LOST:
                 self._chain = None
                 self._context.report_loss(Loss(str(error), recovery_of(error.action)))
@@ -305,13 +310,13 @@ class Outbox:
         if not isinstance(error, (StreamError, ProtocolError)):
             raise error
         self._had_trouble |= isinstance(error, StreamError)
-        slip = self._waiting[0]
-        if slip.tries < RESENDS or slip.logins == LOGINS:
-            # A message that has waited in vain has waited long enough.
+        pending = self._waiting[0]
+        if pending.tries < RESENDS or pending.logins == LOGINS:
+            # A timeout has cost time enough: no pause after it.
             return self._again(str(error), 0 if isinstance(error, TimeoutError) else PAUSE)
-        slip.tries, slip.logins = 0, slip.logins + 1
+        pending.tries, pending.logins = 0, pending.logins + 1
         self._chain = None
-        why = f"sending does not work: {error}"
+        why = f"sending failed: {error}"
         is_away = isinstance(error, StreamError)
         self._context.report_loss(Loss(why, Recovery.RECONNECT if is_away else Recovery.LOG_IN))
         return None
@@ -321,22 +326,22 @@ class Outbox:
         return self._next_link((PAUSE if pause is None else pause) if is_left else 0)
 
     def _count(self, why: str) -> bool:
-        """One try of the first letter has failed; after the last, all of its content does."""
-        slip = self._waiting[0]
-        slip.tries += 1
-        if slip.tries <= RESENDS:
+        """Count a failed try of the first message; fail its whole content after the last try."""
+        pending = self._waiting[0]
+        pending.tries += 1
+        if pending.tries <= RESENDS:
             return True
-        while self._waiting and self._waiting[0].receipt is slip.receipt:
-            self._context.records.drop(self._waiting.popleft().letter)
-        slip.resolve(SendError(f"not sent to {self.address.name}: {why}"))
+        while self._waiting and self._waiting[0].receipt is pending.receipt:
+            self._context.records.drop(self._waiting.popleft().message)
+        pending.resolve(SendError(f"not sent to {self.address.name}: {why}"))
         return False
 
 
 def in_pieces(content: Content, limit: int = MAX_BYTES) -> tuple[Content, ...]:
-    """The content in pieces that the server takes, as few as keep it in order.
+    """Split a content into as few pieces as the server accepts.
 
     Args:
-        content: which.
+        content: of the message.
         limit: bytes of UTF-8 of one piece.
     """
     if _size(content.parts) <= limit:
@@ -345,7 +350,7 @@ def in_pieces(content: Content, limit: int = MAX_BYTES) -> tuple[Content, ...]:
     for part in content.parts:
         bits: Sequence[Part] = split_text(part, limit) if isinstance(part, str) else (part,)
         for number, bit in enumerate(bits):
-            # What was cut apart stays apart: the white space between is gone.
+            # Pieces of one text stay apart: the white space between them is gone.
             if number or _size([*pieces[-1], bit]) > limit:
                 pieces.append([])
             pieces[-1].append(bit)

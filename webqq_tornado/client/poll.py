@@ -1,11 +1,11 @@
-"""The poll chain: poll2, and again, and again; what each answer means for it.
+"""The poll chain: poll2 without end, and the consequences of each answer.
 
-To the server another poll says that its last answer has arrived. So after a poll without an
-answer that makes sense (its connection broke or died, a front server gave up) the session is
-taken up again before the next one: login2 with its psessionid, which has the server give its
-last answer once more (Mojo-Webqq 2018 did so after retcodes 120 and 121). Our own server is told
-what has arrived besides, see `protocol.delivery`: a poll that was delayed on its way, and comes
-in after a later one, confirms nothing then.
+A poll tells the server that its last answer has arrived. So after a poll without a sensible
+answer (its connection broke or died, a front server gave up) the session is resumed before the
+next one: login2 with its psessionid makes the server repeat its last answer (Mojo-Webqq 2018 did
+so after retcodes 120 and 121). Our own server also learns which message arrived last, see
+`protocol.delivery`: then a poll that was delayed on its way, and overtaken by a later one,
+confirms nothing.
 """
 
 from __future__ import annotations
@@ -30,28 +30,27 @@ from .context import ClientContext, Loss, Recovery
 from .directory import Directory, recovery_of
 from .inbox import Inbox
 from .login import resuming, was_kicked
-from .poll_receipts import Received
 from .session import SessionKeeper
 
-__all__ = ["Poll"]
+__all__ = ["Poll", "Received"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
 #: Seconds for a poll (qqbot 2017, Mojo-Webqq 2018).
 POLL_TIMEOUT = 120.0
-#: Seconds for taking a session up again: one small request. Whoever needs longer is not there, or
-#: slow, and `signing` has the patience for both.
+#: Seconds for resuming a session: one small request. A server that needs longer is away, or slow;
+#: `session` waits for both.
 RESUME_TIMEOUT = 4.0
-#: Answers in a row without sense after which one logs in again (Mojo-Webqq 2018).
+#: Senseless answers in a row after which the client logs in again (Mojo-Webqq 2018).
 MAX_SENSELESS = 3
-#: The same for pages of a front server that gave up waiting (qqbot 2017): on a quiet day they
-#: are how every poll ends, and no reason to log in again.
+#: The same for error pages of a front server that gave up waiting (qqbot 2017): on a quiet day
+#: every poll ends so, which is no reason to log in again.
 MAX_TIMED_OUT = 20
 TIMED_OUT = frozenset({404, 502, 504})
-#: Seconds to the next poll after an answer without news that came at once, so that a server
-#: which does not hold polls is not asked a thousand times a second; and how quick that is.
+#: Seconds to the next poll after an immediate answer without news, so that a server which does not
+#: hold polls is not asked a thousand times a second; and how many seconds are immediate.
 PAUSE, AT_ONCE = 1.0, 0.5
-#: Pauses after senseless answers grow to so many times that.
+#: Pauses after senseless answers grow to so many times `PAUSE`.
 MAX_PAUSES = 5
 
 
@@ -62,7 +61,7 @@ class Poll:
         context: of the client, with an open session, which is polled.
         directory: gets the contacts when a message comes from somebody new.
         inbox: knows who is new.
-        keeper: is told that the session works, and of a new cookie.
+        keeper: gets the new cookie, and resets its pauses while the session works.
         on_event: gets the events, one by one.
         former: the last session's poll, which may have been of the same session.
 
@@ -94,32 +93,32 @@ class Poll:
         self._delay = 0.0  # to the poll after the answer that is being processed
 
     def next_link(self, delay: float = 0) -> Next:
-        """One more poll."""
+        """The next poll."""
         connection = self._context.connection
-        # WebQQ 3 did not say ptwebqq here.
+        # WebQQ 3 did not send ptwebqq here.
         ptwebqq = connection.ptwebqq if connection.dialect is SMARTQQ else Secret()
         form = forms.PollForm(connection.clientid, self._session.psessionid, ptwebqq)
         request = connection.request(connection.dialect.poll, form)
         return Next(_sent_once(request, self._received.last_id), self._on_poll, delay)
 
     def resume_link(self) -> Next:
-        """One more poll, after a request that takes the session up again."""
-        self._events = ()  # they were not taken in, so the server gives them again
-        return self._take_up()
+        """The next poll, after a request that resumes the session."""
+        self._events = ()  # not delivered, so the server repeats them
+        return self._resume()
 
     def on_error(self, error: Exception) -> Link:
         """Errback of the chain."""
         if not isinstance(error, (StreamError, ProtocolError)):
             raise error
-        if self._events:  # of the contacts: the poll itself was answered
+        if self._events:  # the fetch of contacts failed, not the poll
             return self._deliver()
         if isinstance(error, TimeoutError):
-            return self._take_up()  # nobody answered in time: not unusual for a poll
+            return self._resume()  # usual for a poll
         self._broken += 1
         if self._broken > MAX_SENSELESS:
             self._context.report_loss(Loss(str(error), Recovery.RECONNECT))
             return None
-        return self._take_up(PAUSE * (self._broken - 1))
+        return self._resume(PAUSE * (self._broken - 1))
 
     def _on_poll(self, response: Response) -> Link:
         if response.status != 200:
@@ -136,7 +135,7 @@ class Poll:
         why = f"poll2 answered {reply.retcode} ({meaning_of(reply.retcode)})"
         self._broken = 0
         if action is Action.COUNT:
-            return self._after_nonsense(why, then=self.next_link)  # an answer all the same
+            return self._after_nonsense(why, then=self.next_link)  # an answer nevertheless
         if action is Action.CHECK_ONLINE and not self._was_checked:
             return self._check_online(why)
         if action not in (Action.GO_ON, Action.ASK_AGAIN, Action.NEW_PTWEBQQ):
@@ -149,10 +148,10 @@ class Poll:
         if not reply.events:
             return self.next_link(PAUSE if is_quick else 0)
         self._events = self._received.new_of(reply.events)
-        # One that repeats itself without end would be asked a thousand times a second.
+        # A server that repeats itself without end would be asked a thousand times a second.
         self._delay = PAUSE if is_quick and self._received.repeats > 1 else 0.0
         if any(self._is_from_stranger(event) for event in self._events):
-            # A friend or group that is new: who it is comes first, the message then.
+            # A new friend or group: fetch the contacts first, then deliver the message.
             context = self._context
             return ContactsFetch(context.connection, context.account, self._introduce).first()
         return self._deliver()
@@ -161,7 +160,7 @@ class Poll:
         return isinstance(event, Message) and self._inbox.is_from_stranger(event)
 
     def _check_online(self, why: str) -> Link:
-        """Asking who is online brought some sessions back (qqbot 2017); once, else log in."""
+        """Ask who is online: that revived some sessions (qqbot 2017). Do so once, else log in."""
         connection, session = self._context.connection, self._session
         self._was_checked = True
         form = forms.OnlineForm(connection.clientid, session.psessionid, session.vfwebqq)
@@ -197,29 +196,29 @@ class Poll:
         self._senseless += 1
         logger.debug("%s: poll: %s (%d in a row)", self._context.name, what, self._senseless)
         if self._senseless < limit:
-            return (then or self._take_up)(PAUSE * min(self._senseless, MAX_PAUSES))
+            return (then or self._resume)(PAUSE * min(self._senseless, MAX_PAUSES))
         self._context.report_loss(Loss(what))
         return None
 
     # -- after a poll without an answer -------------------------------------------------------
 
-    def _take_up(self, delay: float = 0) -> Next:
+    def _resume(self, delay: float = 0) -> Next:
         connection, psessionid = self._context.connection, self._session.psessionid
         form = forms.Login2Form(connection.clientid, connection.ptwebqq, psessionid)
         request = connection.request(connection.dialect.login2, form)
         limited = resuming(request).replace(request_timeout=RESUME_TIMEOUT)
-        return Next(limited, self._on_taken_up, delay, self._on_not_taken_up)
+        return Next(limited, self._on_resumed, delay, self._on_resume_error)
 
-    def _on_taken_up(self, response: Response) -> Link:
+    def _on_resumed(self, response: Response) -> Link:
         session = self._context.connection.dialect.login2.parse(response.body)
         if session.psessionid != self._session.psessionid:
-            reason = "the session was over when the server was there again"
+            reason = "the session had ended when the server came back"
             self._context.report_loss(Loss(reason, Recovery.RECONNECT))
             return None
         self._received.expect_repeat()
         return self.next_link()
 
-    def _on_not_taken_up(self, error: Exception) -> Link:
+    def _on_resume_error(self, error: Exception) -> Link:
         if was_kicked(error):
             self._on_event(Kicked(error.excerpt))
         elif isinstance(error, RefusedError):
@@ -231,12 +230,65 @@ class Poll:
         return None
 
 
-def _sent_once(request: Request, last_id: int) -> Request:
-    """A poll that is an error when its connection breaks before an answer.
+class Received:
+    """The last answer of a session that has arrived.
 
-    libcurl sends a request again, without a word, when a connection that it has used before
-    breaks; but not if its body comes out of an iterator. A second poll of the session would tell
-    the server that its answer to the first has arrived.
+    A server repeats its last answer when a session is resumed. The inbox recognizes messages by
+    their numbers; other events have none, so those of the last answer are remembered here.
+
+    Attributes:
+        last_id: msg_id of the last message that was delivered; 0 before the first.
+        repeats: times that the last answer was repeated without a change.
+    """
+
+    def __init__(self) -> None:
+        self.last_id = self.repeats = 0
+        self._whole: tuple[Event, ...] = ()  # the last answer
+        self._news: tuple[Event, ...] = ()  # other events of the last delivered answer
+        self._answer: tuple[Event, ...] = ()  # the same of the answer being delivered
+        self._may_repeat = False
+
+    def expect_repeat(self) -> None:
+        """Note that the session was resumed: the next answer may begin with the last one."""
+        self._may_repeat = True
+
+    def new_of(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
+        """The events of an answer without repeated ones; messages are left to the inbox.
+
+        Args:
+            events: of the answer, in order.
+        """
+        self.repeats = self.repeats + 1 if events == self._whole else 0
+        self._whole = events
+        news = tuple(event for event in events if not isinstance(event, Message))
+        is_repeated = self._may_repeat and news[: len(self._news)] == self._news
+        repeated = len(self._news) if is_repeated else 0
+        self._answer, self._may_repeat = news, False
+        fresh = []
+        for event in events:
+            if not isinstance(event, Message) and repeated:
+                repeated -= 1
+            else:
+                fresh.append(event)
+        return tuple(fresh)
+
+    def note(self, events: tuple[Event, ...]) -> None:
+        """Note that the last answer was delivered.
+
+        Args:
+            events: as `new_of` returned them.
+        """
+        self._news = self._answer
+        ids = [event.msg_id for event in events if isinstance(event, Message)]
+        self.last_id = max([self.last_id, *ids])
+
+
+def _sent_once(request: Request, last_id: int) -> Request:
+    """Make a poll fail, rather than repeat, when its connection breaks before an answer.
+
+    libcurl silently repeats a request when a reused connection breaks, but not if its body comes
+    from an iterator. A second poll would tell the server that its answer to the first has
+    arrived.
 
     Args:
         request: the poll.

@@ -21,7 +21,7 @@ __all__ = ["MemoryRecords", "Records", "StoredRecords"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
-#: Messages that are remembered to tell repetitions.
+#: Messages remembered to recognize repetitions.
 REMEMBERED = 2000
 
 
@@ -34,8 +34,8 @@ class Records(Protocol):
     def is_kept(self) -> bool:
         """True if the records outlive the process."""
 
-    def know(self, address: Address) -> None:
-        """Note who somebody is."""
+    def remember(self, address: Address) -> None:
+        """Save an address."""
 
     def numbers_in(self, session: str) -> dict[tuple[Kind, int], int]:
         """QQ numbers that were looked up in a session."""
@@ -46,23 +46,23 @@ class Records(Protocol):
     def outbox(self) -> list[OutgoingMessage]:
         """Messages that earlier runs have left to deliver."""
 
-    def is_waiting(self, letter: OutgoingMessage) -> bool:
+    def is_waiting(self, message: OutgoingMessage) -> bool:
         """Return True if a message is still to be delivered."""
 
-    def sent(self, letter: OutgoingMessage, entry: Entry) -> None:
-        """A message is delivered."""
+    def sent(self, message: OutgoingMessage, entry: Entry) -> None:
+        """Move a delivered message to the history."""
 
-    def drop(self, letter: OutgoingMessage) -> None:
-        """A message is not to be delivered any more."""
+    def drop(self, message: OutgoingMessage) -> None:
+        """Remove a message that will not be delivered."""
 
     def receive(self, mark: bytes, entry: Entry, address: Address, message: str = "") -> bool:
-        """Note a message that came in; whether it is new."""
+        """Record a received message; return True if it is new."""
 
     def unhandled(self) -> list[Unhandled]:
         """Messages that earlier runs received and did not handle."""
 
     def begin_handling(self, mark: bytes) -> None:
-        """The handling of a message begins."""
+        """Count one more try of a message."""
 
     def handled(self, mark: bytes) -> None:
         """Remove a message that was handled or dropped."""
@@ -71,8 +71,8 @@ class Records(Protocol):
 class StoredRecords:
     """The records of one account in a store.
 
-    A file that cannot be written any more (a full disk) stops nothing that is under way: that
-    is logged, and remembered while the process runs. It accepts nothing new.
+    With a file that cannot be written (a full disk) running work continues: the error is logged,
+    and the process remembers the change. New messages are refused.
 
     Args:
         store: which.
@@ -86,10 +86,10 @@ class StoredRecords:
         self._unwritten = MemoryRecords()
         self.clientid, _ = store.numbers_of(account)
 
-    def know(self, address: Address) -> None:
-        """See `Store.know`."""
+    def remember(self, address: Address) -> None:
+        """See `Store.remember`."""
         try:
-            self._store.know(self._account, address)
+            self._store.remember(self._account, address)
         except sqlite3.Error as error:
             self._complain(f"who {address.name} is", error)
 
@@ -115,23 +115,23 @@ class StoredRecords:
         """See `Store.outbox`."""
         return self._store.outbox(self._account)
 
-    def is_waiting(self, letter: OutgoingMessage) -> bool:
+    def is_waiting(self, message: OutgoingMessage) -> bool:
         """See `Store.is_waiting`."""
-        return self._store.is_waiting(letter.id)
+        return self._store.is_waiting(message.id)
 
-    def sent(self, letter: OutgoingMessage, entry: Entry) -> None:
+    def sent(self, message: OutgoingMessage, entry: Entry) -> None:
         """See `Store.sent`."""
         try:
-            self._store.sent(letter.id, entry)
+            self._store.sent(message.id, entry)
         except sqlite3.Error as error:
-            self._complain(f"that a message to {letter.address.name} was delivered", error)
+            self._complain(f"that a message to {message.address.name} was delivered", error)
 
-    def drop(self, letter: OutgoingMessage) -> None:
+    def drop(self, message: OutgoingMessage) -> None:
         """See `Store.drop`."""
         try:
-            self._store.drop(letter.id)
+            self._store.drop(message.id)
         except sqlite3.Error as error:
-            self._complain(f"that a message to {letter.address.name} was dropped", error)
+            self._complain(f"that a message to {message.address.name} was dropped", error)
 
     def receive(self, mark: bytes, entry: Entry, address: Address, message: str = "") -> bool:
         """See `Store.receive`."""
@@ -148,7 +148,9 @@ class StoredRecords:
         try:
             return self._store.unhandled(self._account)
         except sqlite3.Error as error:
-            logger.error("%s cannot be read (%s): what waits is not handled", self._store, error)
+            logger.error(
+                "%s cannot be read (%s): no messages from it are handled", self._store, error
+            )
             return []
 
     def begin_handling(self, mark: bytes) -> None:
@@ -172,7 +174,7 @@ class StoredRecords:
 
 
 class MemoryRecords:
-    """The same in memory, without a history."""
+    """The records in memory, without a history."""
 
     is_kept = False
 
@@ -181,15 +183,15 @@ class MemoryRecords:
         self._message_ids = itertools.count(random.randrange(10**7, 10**8))  # noqa: S311
         self._seen: OrderedDict[bytes, None] = OrderedDict()
 
-    def know(self, address: Address) -> None:
-        """Nothing asks for it later."""
+    def remember(self, address: Address) -> None:
+        """Do nothing: only a later session would read it."""
 
     def numbers_in(self, _session: str) -> dict[tuple[Kind, int], int]:
-        """None: it is the first session of the process."""
+        """Empty: there was no earlier session."""
         return {}
 
     def accept(self, address: Address, contents: Sequence[Content]) -> list[OutgoingMessage]:
-        """The letters; who sends them holds them."""
+        """The messages; the outbox holds them."""
         ids = [next(self._message_ids) for _ in contents]
         return [
             OutgoingMessage(id_, address, self.clientid, id_, content, ids[0], time.time())
@@ -197,28 +199,28 @@ class MemoryRecords:
         ]
 
     def outbox(self) -> list[OutgoingMessage]:
-        """Nothing is left of an earlier run."""
+        """Empty: nothing survives a process."""
         return []
 
     def is_waiting(self, _letter: OutgoingMessage) -> bool:
         """Always True: no other process can have sent it."""
         return True
 
-    def sent(self, letter: OutgoingMessage, entry: Entry) -> None:
-        """Nothing keeps it."""
+    def sent(self, message: OutgoingMessage, entry: Entry) -> None:
+        """Do nothing: there is no history and no copy."""
 
-    def drop(self, letter: OutgoingMessage) -> None:
-        """Nothing keeps it."""
+    def drop(self, message: OutgoingMessage) -> None:
+        """Do nothing: there is no history and no copy."""
 
     def unhandled(self) -> list[Unhandled]:
-        """Nothing is left of an earlier run."""
+        """Empty: nothing survives a process."""
         return []
 
     def begin_handling(self, mark: bytes) -> None:
-        """No other process asks for it."""
+        """Do nothing: no later process handles it."""
 
     def handled(self, mark: bytes) -> None:
-        """No other process asks for it."""
+        """Do nothing: no later process handles it."""
 
     def has(self, mark: bytes) -> bool:
         """Return True if a message with the mark came in."""

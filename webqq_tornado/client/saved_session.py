@@ -17,7 +17,7 @@ __all__ = ["SavedSession", "SessionStorage", "cookies_of"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
-#: Exceptions for JSON that is damaged, or has other values than ours.
+#: Exceptions for JSON that is damaged, or of another program.
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
@@ -26,8 +26,8 @@ class SavedSession(NamedTuple):
 
     Args:
         account: QQ number.
-        dialect: name of the dialect that it speaks.
-        clientid: number that the client picked for it.
+        dialect: name of its dialect.
+        clientid: number of the client in it.
         psessionid: of the session.
         nick: of the account.
         cookies: arguments for `CookieJar.set`, one for each cookie.
@@ -146,10 +146,10 @@ class SessionStorage:
 
 
 def _checked(values: Any) -> SavedSession:
-    """The session in what JSON has made of it.
+    """The session in decoded JSON.
 
     Raises:
-        ValueError: it is none; so do TypeError, KeyError and AttributeError say.
+        ValueError: it is not a session; TypeError, KeyError and AttributeError mean the same.
     """
     kept = SavedSession(
         _number(values["account"]),
@@ -161,7 +161,7 @@ def _checked(values: Any) -> SavedSession:
     )
     jar = CookieJar()
     try:
-        kept.restore(jar)  # a cookie that no jar takes is found here, not in a login
+        kept.restore(jar)  # an invalid cookie is found here, not in a login
     finally:
         jar.close()
     return kept
@@ -169,14 +169,14 @@ def _checked(values: Any) -> SavedSession:
 
 def _number(value: object) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError("no number of ours")
+        raise ValueError("not a valid number")
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("no text")
-    value.encode()  # one with half a character in it can be in no request
+        raise TypeError("not a text")
+    value.encode()  # a lone surrogate cannot be sent
     return value
 
 
@@ -185,7 +185,7 @@ def _warn(why: str) -> None:
 
 
 def cookies_of(jar: CookieJar) -> tuple[dict[str, Any], ...]:
-    """The cookies of a jar, as `SavedSession` has them."""
+    """The cookies of a jar as a `SavedSession` stores them."""
     return tuple(
         {
             "name": cookie.name,

@@ -15,8 +15,7 @@ from ..files import reason
 from ..protocol import forms, smartqq, webqq3
 from ..protocol.dialect import SMARTQQ
 from ..protocol.models.login import Secret, Session
-from .context import ClientContext, Loss, Recovery
-from .link_defaults import REQUEST_TIMEOUT
+from .context import REQUEST_TIMEOUT, ClientContext, Loss, Recovery
 from .login import LoggedIn, Login, OnCaptcha, OnQR, PasswordLogin, QRLogin
 from .saved_session import SavedSession, SessionStorage, cookies_of
 
@@ -25,20 +24,20 @@ __all__ = ["SessionKeeper"]
 logger = logging.getLogger("webqq_tornado.webqq")
 
 _NONE = Secret()
-#: Seconds before the first, second, third ... try to be online again: 0.25 to 0.5 at first, 30 to
-#: 60 in the end. When the pauses add up to T seconds the next one is T/6 as a rule, T/3 at most:
-#: an outage of 10 s costs 2 or 3 s more, and after a long one not everybody comes at once.
+#: Seconds before the first, second, third ... login after a loss: 0.25 to 0.5 at first, 30 to 60
+#: in the end. After T seconds of pauses the next one is about T/6, at most T/3: an outage of 10 s
+#: costs 2 or 3 s more, and after a long one the clients do not all come at once.
 _PAUSES = wait_exponential(0.25, 30, 1.15) + wait_random_exponential(0.25, 30, 1.15)
-#: A session that was online for so many seconds works: its loss is the first trouble again.
+#: A session that was online for so many seconds works: the pauses start anew.
 _STEADY = 10.0
-#: A try without a response fails after a third of the outage so far, but not before so
-#: many seconds: one that is under way when the network is back costs no more than that. Of
-#: the requests after the first, which was answered, each has at least so many.
+#: Seconds, at least, for the first request of a login: after a third of the outage so far it
+#: fails, so that one sent before the network is back delays the next try little. The later
+#: requests, whose server has answered once, get at least the second number.
 _PATIENCE, _LATER_PATIENCE = 3.0, 10.0
 
 
 class SessionKeeper:
-    """The chain *login*, when it is due and from where it begins.
+    """Decides when the chain *login* starts, and with which request.
 
     Args:
         context: of the client.
@@ -70,7 +69,7 @@ class SessionKeeper:
         self._lost_at: float | None = None  # time.monotonic()
         self._online_at: float | None = None  # the same
         self._resumable: Secret | None = None  # psessionid that a login by cookies may resume
-        self._is_by_cookies = False  # the session was opened so, and nothing has shown it works
+        self._is_by_cookies = False  # opened by cookies, and not yet known to work
         self._have_cookies_failed = False
 
     # -- logging in ---------------------------------------------------------------------------
@@ -112,13 +111,13 @@ class SessionKeeper:
         return pause
 
     def reset_backoff(self) -> None:
-        """Note that the session works: the next trouble is the first again."""
+        """Note that the session works: pauses start anew."""
         self._attempt, self._lost_at = 0, None
         self._is_by_cookies = self._have_cookies_failed = False
 
     def _start(self, delay: float, psessionid: Secret | None) -> None:
         login = self._login()
-        # By cookies first, when one was online before; but not if that does not last.
+        # By cookies first after a session, unless sessions by cookies do not last.
         self._resumable = psessionid
         self._is_by_cookies = psessionid is not None and not self._have_cookies_failed
         resumes = self._lost_at is not None
@@ -132,7 +131,7 @@ class SessionKeeper:
         self._context.add_chain(first._replace(delay=delay), "login", self._on_failure, later)
 
     def _patience(self, delay: float) -> float | None:
-        """Seconds for the first answer of a login after `delay`; None: the usual."""
+        """Seconds for the first answer of a login after `delay`; None for the default."""
         if self._lost_at is None:
             return None
         outage = time.monotonic() + delay - self._lost_at

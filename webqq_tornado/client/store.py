@@ -1,12 +1,12 @@
-"""`Store`: what a client must not forget, in one SQLite file, for any number of accounts.
+"""`Store`: outbox, history and other records of any number of accounts in one SQLite file.
 
-- *outbox*: messages that were accepted and have not been delivered yet. Each has the numbers
-  (clientid, msg_id) under which it goes out, so that a server which has it already knows it.
+- *outbox*: messages that were accepted and have not been delivered yet. Each is sent
+  under its own numbers (clientid, msg_id), by which a server recognizes a repetition.
 - *history*: every message in and out.
-- *seen*: marks of messages that came in, so that none is heard twice.
-- *unhandled*: those of them that are still to be handled, see `webqq_tornado.bot.bot`.
-- *party*: whom an account talks to; the cache of QQ numbers is in it.
-- *values*: of plugins. *session*: of an account, so that it need not log in again.
+- *seen*: marks of received messages, so that none is delivered twice.
+- *unhandled*: received messages not acknowledged yet, see `webqq_tornado.bot.bot`.
+- *party*: the contacts of an account; the cache of QQ numbers is in it.
+- *values*: of plugins. *session*: of an account, to be resumed without a login.
 
 A reader of the file can resume the sessions in it: it has mode 0600.
 """
@@ -35,8 +35,8 @@ from .unhandled import Unhandled
 
 __all__ = ["OutgoingMessage", "Store", "StoreError"]
 
-#: Marks of an account's latest messages that are kept. A server repeats what it has not been
-#: told to have arrived: the last answer, which is a page of messages at most.
+#: Number of marks kept of an account's latest messages. A server repeats only its last answer, a
+#: page of messages at most.
 REMEMBERED = 10_000
 
 _MIGRATIONS = (
@@ -86,9 +86,9 @@ _REFERENCES = (
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
-#: Exceptions for values that are not ours.
+#: Exceptions for damaged values.
 _DAMAGE = (ValueError, TypeError, RecursionError)
-#: Remedy where the file cannot be used.
+#: Remedy if the file cannot be used.
 _REMEDY = "name another file"
 
 
@@ -97,19 +97,19 @@ class StoreError(Exception):
 
 
 class OutgoingMessage(NamedTuple):
-    """A message in the outbox; a long content is several.
+    """A message in the outbox; a long content is several messages.
 
     Args:
-        id: its row; what was accepted earlier has a lower one.
-        address: to whom.
-        clientid: under which it goes out, with
-        message_id: the number of the message.
-        content: what.
-        whole: the same for all pieces of one content.
-        time: when it was accepted, Unix time in seconds.
+        id: its row, in the order of acceptance.
+        address: of the recipient.
+        clientid: with `message_id`, identifies the message for the server.
+        message_id: see `clientid`.
+        content: of this piece.
+        whole: id of the first piece of the content.
+        time: of acceptance, Unix time in seconds.
 
     Example:
-        >>> [letter.content.text for letter in store.outbox(10001)]
+        >>> [message.content.text for message in store.outbox(10001)]
         ['not yet sent']
     """
 
@@ -123,13 +123,13 @@ class OutgoingMessage(NamedTuple):
 
 
 class Store:
-    """One file; several clients of one process may share it.
+    """Records of clients in one file, which several clients of a process may share.
 
     Args:
-        path: the file; made with its folder if it is not there. ":memory:" keeps nothing.
+        path: the file, created with its folder if it is missing. ":memory:" keeps nothing.
 
     Raises:
-        StoreError: it is no such file, of a newer version, or cannot be written.
+        StoreError: it is not a store, of a newer version, or cannot be written.
 
     Example:
         >>> with Store("bot.db") as store:
@@ -169,16 +169,16 @@ class Store:
     # -- who listens --------------------------------------------------------------------------
 
     def claim(self, account: int, url: str) -> None:
-        """Have an account for this process alone, to listen for it: two would each hear a half.
+        """Claim an account: two processes that poll for it would each receive half its messages.
 
-        Those who only send need no claim. It ends with `release`, `close` or the process.
+        Processes that only send need no claim. It ends with `release`, `close` or the process.
 
         Args:
-            account: whose messages are fetched from now on.
+            account: QQ number.
             url: of its server, shown to a second program.
 
         Raises:
-            StoreError: another process listens for it; says which, and what to do.
+            StoreError: another process has claimed it; says which, and the remedy.
         """
         if account in self._claims or str(self.path) == ":memory:":
             return
@@ -198,17 +198,17 @@ class Store:
             raise StoreError(f"{path} cannot be used: {reason(error)}; {_REMEDY}") from error
 
     def release(self, account: int) -> None:
-        """Let another process listen for an account.
+        """Let another process claim an account.
 
         Args:
-            account: of the claim; none does no harm.
+            account: QQ number; one without a claim is ignored.
         """
         lock = self._claims.pop(account, None)
         if lock is not None:
             lock.release()
 
     def transaction(self) -> contextlib.AbstractContextManager[None]:
-        """A block (without `await`) whose changes are all kept, or none when it raises."""
+        """A block without `await` whose changes are all kept, or none if it raises."""
         return transaction(self._db)
 
     # -- history ------------------------------------------------------------------------------
@@ -223,16 +223,16 @@ class Store:
         since: float | None = None,
         limit: int = 100,
     ) -> list[Entry]:
-        """The latest messages, in and out, the oldest of them first.
+        """The latest messages, received and sent, oldest first.
 
         Args:
-            account: whose; None for those of all accounts.
-            with_: name or number of a friend, stranger, group or discussion; if nobody is
-                called just that, all whose names contain it.
+            account: QQ number; None for all accounts.
+            with_: name or number of a friend, stranger, group or discussion; if none has
+                exactly that name, all whose names contain it.
             search: words that the text must contain, anywhere, in any case.
-            before: id of an entry: only earlier ones. For the page before this one.
-            since: Unix time in seconds: only from then on.
-            limit: so many at most.
+            before: id of an entry; only earlier ones, for paging back.
+            since: Unix time in seconds; only entries from then on.
+            limit: maximum number of entries.
         """
         return self._history.find(account, with_, search, before=before, since=since, limit=limit)
 
@@ -244,7 +244,7 @@ class Store:
         search: str = "",
         since: float | None = None,
     ) -> Iterator[str]:
-        """The same, from the beginning, as lines of JSON.
+        """The messages, oldest first, as lines of JSON.
 
         Args:
             account: as for `history`.
@@ -255,10 +255,10 @@ class Store:
         return map(as_line, self._history.each(account, with_, search, since))
 
     def names(self, account: int | None = None) -> list[str]:
-        """Names of all who were written to or heard from.
+        """Names of all conversations.
 
         Args:
-            account: by whom; None for all accounts.
+            account: QQ number; None for all accounts.
         """
         rows = self._db.execute(
             "SELECT DISTINCT name FROM party WHERE name <> '' AND (? IS NULL OR account = ?)"
@@ -268,17 +268,16 @@ class Store:
         return [name for (name,) in rows]
 
     def receive(self, mark: bytes, entry: Entry, address: Address, message: str = "") -> bool:
-        """Note a message that came in, at once as seen, in the history and as unhandled.
+        """Record a received message as seen, in the history and as unhandled, in one step.
 
         Args:
-            mark: the same when it comes again.
-            entry: what to keep; `id`, `kind`, `number` and `name` do not matter.
+            mark: of the message, the same if it is repeated.
+            entry: for the history; its `id`, `kind`, `number` and `name` are ignored.
             address: of the conversation.
-            message: the message as `unhandled` is to have it; empty if nobody says when it is
-                handled.
+            message: text for `unhandled`; empty if no consumer will acknowledge it.
 
         Returns:
-            Whether it is new.
+            True if the message is new.
         """
         with transaction(self._db):
             cursor = self._db.execute(
@@ -288,7 +287,7 @@ class Store:
                 return False
             if cursor.lastrowid and cursor.lastrowid % REMEMBERED == 0:
                 self._forget_marks()
-            party = self.know(entry.account, address)
+            party = self.remember(entry.account, address)
             self._history.add(entry, party)
             if message:
                 self._db.execute(
@@ -302,7 +301,7 @@ class Store:
         """Messages that came in and have not been acknowledged, in order of arrival.
 
         Args:
-            account: to which it came.
+            account: that received it.
         """
         rows = self._db.execute(
             "SELECT mark, party, message, tries FROM unhandled WHERE account = ? ORDER BY id",
@@ -312,7 +311,7 @@ class Store:
         return [message for message in known if message is not None]
 
     def _unhandled(self, mark: bytes, party: int, message: str, tries: int) -> Unhandled | None:
-        """A row of them; None if it is damaged, which keeps no other one from being handled."""
+        """Read a row; None if it is damaged, so that it does not stop the others."""
         try:
             return Unhandled(mark, self._address(party), message, tries)
         except _DAMAGE as error:
@@ -323,10 +322,10 @@ class Store:
         return None
 
     def begin_handling(self, account: int, mark: bytes) -> None:
-        """The handling of a message begins: one more try.
+        """Count one more try of a message, whose handling begins.
 
         Args:
-            account: to which it came.
+            account: that received it.
             mark: as for `receive`.
         """
         self._db.execute(
@@ -338,7 +337,7 @@ class Store:
         """Remove a message that was handled or dropped.
 
         Args:
-            account: to which it came.
+            account: that received it.
             mark: as for `receive`.
         """
         self._db.execute("DELETE FROM unhandled WHERE account = ? AND mark = ?", (account, mark))
@@ -354,10 +353,10 @@ class Store:
     # -- outbox -------------------------------------------------------------------------------
 
     def numbers_of(self, account: int) -> tuple[int, int]:
-        """The clientid of an account, for all times, and the msg_id given out last.
+        """The permanent clientid of an account, and its last msg_id.
 
         Args:
-            account: whose.
+            account: QQ number.
         """
         row: tuple[int, int] | None = self._db.execute(
             "SELECT clientid, message_id FROM account WHERE number = ?", (account,)
@@ -377,30 +376,30 @@ class Store:
 
         Args:
             account: that sends it.
-            address: to whom.
+            address: of the recipient.
             contents: the pieces in order.
             time: Unix time in seconds.
         """
-        letters: list[OutgoingMessage] = []
+        messages: list[OutgoingMessage] = []
         with transaction(self._db):
             clientid, message_id = self.numbers_of(account)
-            party = self.know(account, address)
+            party = self.remember(account, address)
             for content in contents:
                 message_id += 1
-                whole = letters[0].id if letters else 0
+                whole = messages[0].id if messages else 0
                 row = self._db.execute(
                     "INSERT INTO outbox (account, party, clientid, message_id, content, whole,"
                     " time) VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (account, party, clientid, message_id, dump_content(content), whole, time),
                 ).lastrowid
                 row = row or 0
-                letters.append(
+                messages.append(
                     OutgoingMessage(row, address, clientid, message_id, content, whole or row, time)
                 )
             self._db.execute(
                 "UPDATE account SET message_id = ? WHERE number = ?", (message_id, account)
             )
-        return letters
+        return messages
 
     def outbox(self, account: int) -> list[OutgoingMessage]:
         """Messages still to be delivered, in the order of acceptance.
@@ -413,11 +412,11 @@ class Store:
             " WHERE account = ? ORDER BY id",
             (account,),
         ).fetchall()
-        letters = (self._letter(*row) for row in rows)
-        return [letter for letter in letters if letter is not None]
+        messages = (self._outgoing(*row) for row in rows)
+        return [message for message in messages if message is not None]
 
-    def _letter(self, id_: int, party: int, *rest: Any) -> OutgoingMessage | None:
-        """A row of the outbox; None if it is damaged, which keeps no other one from going out."""
+    def _outgoing(self, id_: int, party: int, *rest: Any) -> OutgoingMessage | None:
+        """Read a row; None if it is damaged, so that it does not stop the others."""
         clientid, message_id, content, whole, time = rest
         try:
             address = self._address(party)
@@ -430,50 +429,50 @@ class Store:
             return None
         return OutgoingMessage(id_, address, clientid, message_id, parsed, whole or id_, time)
 
-    def is_waiting(self, letter: int) -> bool:
+    def is_waiting(self, message: int) -> bool:
         """Return True if a message is still in the outbox.
 
         Args:
-            letter: its row.
+            message: its row.
         """
-        row = self._db.execute("SELECT 1 FROM outbox WHERE id = ?", (letter,)).fetchone()
+        row = self._db.execute("SELECT 1 FROM outbox WHERE id = ?", (message,)).fetchone()
         return row is not None
 
-    def sent(self, letter: int, entry: Entry) -> None:
-        """A message is delivered: it goes from the outbox into the history.
+    def sent(self, message: int, entry: Entry) -> None:
+        """Move a delivered message from the outbox to the history.
 
         Args:
-            letter: its row.
-            entry: what to keep; `id`, `kind`, `number` and `name` do not matter.
+            message: its row.
+            entry: for the history; its `id`, `kind`, `number` and `name` are ignored.
         """
         with transaction(self._db):
-            row = self._db.execute("SELECT party FROM outbox WHERE id = ?", (letter,)).fetchone()
+            row = self._db.execute("SELECT party FROM outbox WHERE id = ?", (message,)).fetchone()
             if row is not None:
                 self._history.add(entry, row[0])
-                self.drop(letter)
+                self.drop(message)
 
-    def drop(self, letter: int) -> None:
-        """A message is not to be delivered any more.
+    def drop(self, message: int) -> None:
+        """Remove a message that will not be delivered.
 
         Args:
-            letter: its row.
+            message: its row.
         """
-        self._db.execute("DELETE FROM outbox WHERE id = ?", (letter,))
+        self._db.execute("DELETE FROM outbox WHERE id = ?", (message,))
 
-    # -- whom one talks to --------------------------------------------------------------------
+    # -- contacts -----------------------------------------------------------------------------
 
-    def know(self, account: int, address: Address) -> int:
-        """Note who somebody is, and how they are called in the present session.
+    def remember(self, account: int, address: Address) -> int:
+        """Save an address with its uin and name in the present session.
 
         Args:
-            account: who knows them.
-            address: what is known; a `number` of 0 does not undo one that is known.
+            account: that has the contact.
+            address: of the contact; a `number` of 0 leaves a known number as it is.
 
         Returns:
-            The row, which `accept` and `receive` look up themselves.
+            Its row, which `accept` and `receive` look up themselves.
         """
         with transaction(self._db):
-            origin = self.know(account, address.origin) if address.origin else None
+            origin = self.remember(account, address.origin) if address.origin else None
             number, uin = _fitting(address.number), _fitting(address.uin)
             name = wire.clean(address.name)
             row = self._row_of(account, address, uin)
@@ -489,7 +488,7 @@ class Store:
         return row
 
     def _row_of(self, account: int, address: Address, uin: int) -> int | None:
-        """Find a party by uin in the session, else by QQ number, else by a unique name."""
+        """Find a row by uin in the session, else by QQ number, else by a unique name."""
         conditions: list[tuple[str, tuple[object, ...]]] = [
             ("session <> '' AND session = ? AND uin = ?", (address.session, uin)),
             ("number > 0 AND number = ?", (_fitting(address.number),)),
@@ -538,7 +537,7 @@ class Store:
         """QQ numbers that were looked up, by kind and uin.
 
         Args:
-            account: who looked them up.
+            account: that looked them up.
             session: mark of the session in which the uins hold.
         """
         rows = self._db.execute(
@@ -558,10 +557,10 @@ class Store:
     # -- values of plugins --------------------------------------------------------------------
 
     def get(self, namespace: str, key: str, default: Any = None) -> Any:
-        """A value that was put there.
+        """A value of a plugin.
 
         Args:
-            namespace: keeps those of one plugin apart from another's.
+            namespace: separates the values of plugins.
             key: of the value.
             default: returned when there is none.
         """
@@ -571,15 +570,15 @@ class Store:
         return default if row is None else json.loads(row[0])
 
     def put(self, namespace: str, key: str, value: Any) -> None:
-        """Keep a value; it is on disk when this returns.
+        """Save a value; it is on disk when this returns.
 
         Args:
             namespace: as for `get`.
             key: of the value.
-            value: whatever `json.dumps` takes.
+            value: any that `json.dumps` accepts.
 
         Raises:
-            TypeError: it does not take this.
+            TypeError: `json.dumps` does not accept it.
             ValueError: the same.
         """
         self._db.execute(
@@ -589,7 +588,7 @@ class Store:
         )
 
     def delete(self, namespace: str, key: str) -> bool:
-        """Forget a value; whether there was one.
+        """Delete a value; return True if there was one.
 
         Args:
             namespace: as for `get`.
@@ -614,21 +613,21 @@ class Store:
     # -- sessions -----------------------------------------------------------------------------
 
     def save_session(self, account: int, session: str) -> None:
-        """Keep what it takes to go on with a session.
+        """Save a session.
 
         Args:
-            account: whose.
-            session: as text.
+            account: QQ number.
+            session: as text, see `saved_session`.
         """
         with transaction(self._db):
             self.numbers_of(account)
             self._db.execute("UPDATE account SET session = ? WHERE number = ?", (session, account))
 
     def load_session(self, account: int) -> str | None:
-        """The text that was saved last; None if there is none.
+        """The session that was saved last, as text; None if there is none.
 
         Args:
-            account: whose.
+            account: QQ number.
         """
         row = self._db.execute(
             "SELECT session FROM account WHERE number = ?", (account,)
@@ -636,10 +635,10 @@ class Store:
         return None if row is None else row[0]
 
     def forget_session(self, account: int) -> None:
-        """The session is over.
+        """Delete the session.
 
         Args:
-            account: whose.
+            account: QQ number.
         """
         self._db.execute("UPDATE account SET session = NULL WHERE number = ?", (account,))
 
@@ -650,5 +649,5 @@ class Store:
 
 
 def _fitting(number: int) -> int:
-    """SQLite's integers have 64 bits with a sign; what a server sends may be more."""
+    """The number, or 0 if SQLite's 64 bits with a sign cannot hold what a server sent."""
     return number if -(2**63) <= number < 2**63 else 0

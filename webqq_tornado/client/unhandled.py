@@ -1,7 +1,7 @@
-"""A message that is not handled yet, as text: another process may have to hand it out.
+"""Messages not handled yet, as text: a later process may deliver them again.
 
-The uins in it hold in one session only; who is meant by them goes along. In another session the
-conversation is found by its address, and the sender by a name that nobody else has there.
+Their uins are valid in one session, so the names go along. In another session the conversation is
+found by its address, and the sender by a name that is unique there.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _TYPES: dict[str, type[Message]] = {
 
 
 class Unhandled(NamedTuple):
-    """A message on record that nobody has said to be done with.
+    """A message on record that no consumer has acknowledged.
 
     Args:
         mark: of the message; see `inbox.mark_of`.
         address: of its conversation.
         text: the message, see `as_text`.
-        tries: how often its handling was begun.
+        tries: times that its handling began.
     """
 
     mark: bytes
@@ -68,7 +68,7 @@ def message_in(
         stored: the message.
         contacts: of the present session.
         session: its mark.
-        contact: the conversation, as it was found, or the `placeholder` of one that was not.
+        contact: the conversation, or its `placeholder` if it was not found.
 
     Raises:
         ValueError: it cannot be read.
@@ -86,7 +86,7 @@ def message_in(
 
 
 def _moved(message: Message, contacts: Contacts, sender: str, contact: Contact) -> Message:
-    """Replace the uins by present ones; 0 if not found: an old one may be another contact's now."""
+    """Replace the uins by present ones; 0 if not found: an old uin may mean another contact now."""
     match message, contact:
         case GroupMessage(), Group():
             uin = _member(contacts, contact, sender)
@@ -105,10 +105,10 @@ def _member(contacts: Contacts, origin: Group | Discussion, name: str) -> int:
 
 
 def placeholder(address: Address) -> Contact:
-    """A conversation that is none of the present session: it has its name, and no uin.
+    """A contact for a conversation that the present session lacks: with a name, without a uin.
 
     Args:
-        address: as it was.
+        address: of the conversation.
     """
     match address.kind:
         case Kind.GROUP:

@@ -729,7 +729,7 @@ class OneBotAccount:
         self._pictures.fetch_all(message.content)
         is_told = self.tell_listeners(message)
         if self.is_to_handle(message):
-            self._incoming.take(mark, message, is_told=is_told, contact=contact, late=is_late)
+            self._incoming.enqueue(mark, message, is_heard=is_told, contact=contact, late=is_late)
 
     def is_to_handle(self, message: Message) -> bool:
         """Return True if somebody will say when a message is handled.
@@ -856,7 +856,7 @@ class OneBotAccount:
             self._tell(StateChange(state, reason))
 
     def _tell(self, happening: ClientEvent) -> None:
-        self._listeners.tell(self.name, happening)
+        self._listeners.notify(self.name, happening)
 
     def _log_sent(self, receipt: asyncio.Future[Receipt]) -> None:
         if receipt.cancelled():

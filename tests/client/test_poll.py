@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webqq_tornado.client.poll_receipts import Received
+from webqq_tornado.client.poll import Received
 from webqq_tornado.protocol.models import Content, FriendMessage, Typing
 
 FIRST = FriendMessage(1, Content.of("a"), msg_id=7)
