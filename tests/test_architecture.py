@@ -259,7 +259,7 @@ def test_each_public_name_is_imported_from_where_type_checkers_see_it(face: Modu
             "Bot ContactError Cron Every GROUP_ADMIN GROUP_OWNER Handler Message NoAnswerError "
             "OWNER Permission Person PluginError Rate bot",
         ),
-        ("flows", "Crawl ItemFile Job Mirror Monitor Flow Report Sync"),
+        ("flows", "Crawl Export ItemFile Job Mirror Monitor Flow Report Sync"),
         ("server", "PortTaken Storage StorageError WebQQServer certificates"),
     ],
 )

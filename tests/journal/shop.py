@@ -1,4 +1,4 @@
-"""The flow that is killed: `python shop.py URL JOURNAL SYNC CUSTOMERS`.
+"""The flow that is killed: `run shop.py:Shop URL CUSTOMERS SYNC --journal FILE`.
 
 Each customer logs in (a cookie), reads pages (arguments of a partial, data), and orders what it
 finds (several links, keys, a POST, a delay).
@@ -7,11 +7,10 @@ finds (several links, keys, a POST, a delay).
 from __future__ import annotations
 
 import functools
-import sys
+from typing import Any
 
 from webqq_tornado import HTTPStream, Next, Request
 from webqq_tornado.engine import keeping
-from webqq_tornado.journal import Journal
 
 PAGES, ARTICLES = 3, 4
 
@@ -19,10 +18,13 @@ PAGES, ARTICLES = 3, 4
 class Shop(HTTPStream):
     """See above."""
 
-    def __init__(self, url: str, customers: int, **arguments: object) -> None:
-        super().__init__(max_clients=16, **arguments)  # type: ignore[arg-type]
+    def __init__(self, url: str, customers: int, sync: str = "full", **arguments: Any) -> None:
+        super().__init__(max_clients=16, **arguments)
+        assert self.journal
+        self.journal.db.execute(f"PRAGMA synchronous={sync}")
         self.url = url
         self.customers = customers
+        keeping._AT_ONCE = 3  # as if there were thousands
 
     def begin(self):
         for number in range(self.customers):
@@ -34,7 +36,7 @@ class Shop(HTTPStream):
         response.raise_for_status()
         self.state[f"pages of {number}"] = page
         if page:
-            self.emit({"page": [number, page]})
+            self.emit({"kind": "page", "customer": number, "number": page})
         if page < PAGES:
             url = f"{self.url}/page/{number}/{page + 1}"
             return Next(url, functools.partial(self.read_page, number), data={"page": page + 1})
@@ -54,19 +56,12 @@ class Shop(HTTPStream):
 
     def ordered(self, number, article, response):
         response.raise_for_status()
-        self.emit({"order": [number, article]})
+        self.emit({"kind": "order", "customer": number, "number": article})
 
 
-def expected(customers: int) -> list[dict[str, list[int]]]:
+def expected(customers: int) -> list[tuple[str, int, int]]:
     """The results, once each."""
-    pages = [{"page": [n, page + 1]} for n in range(customers) for page in range(PAGES)]
-    return pages + [
-        {"order": [n, article]} for n in range(customers) for article in range(ARTICLES)
+    return [
+        *(("page", n, page + 1) for n in range(customers) for page in range(PAGES)),
+        *(("order", n, article) for n in range(customers) for article in range(ARTICLES)),
     ]
-
-
-if __name__ == "__main__":
-    keeping._AT_ONCE = 3  # as if there were thousands
-    journal = Journal(sys.argv[2], sync=sys.argv[3])  # type: ignore[arg-type]
-    flow = Shop(sys.argv[1], int(sys.argv[4]), journal=journal)
-    flow.run(strict=True)

@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from ..engine.stream import HTTPStream
+from ..journal.errors import JournalError
 
 __all__ = ["find_flow", "given_arguments", "make_flow"]
 
@@ -88,7 +89,7 @@ def _called(what: str, function: Callable[..., Any], *arguments: Any, **named: A
     """Call a function of the user's; show its exception with the lines of the user's code alone."""
     try:
         return function(*arguments, **named)
-    except click.ClickException:
+    except (click.ClickException, JournalError):
         raise
     except Exception as error:
         trace = _users_frames(error.__traceback__)

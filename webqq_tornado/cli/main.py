@@ -46,6 +46,7 @@ SECTIONS = {
         "sync": LazyCommand("flows", "Fetch a list in pages from URL into PATH."),
         "job": LazyCommand("flows", "Submit a job to URL, and wait until it is done."),
         "mirror": LazyCommand("flows", "Keep copies of the URLs in LIST."),
+        "journal": LazyCommand("journal", "Show a flow's journal; retry what has failed; export."),
     },
     "HTTP": {
         "http": LazyCommand("http", "Send one request, and print the response."),

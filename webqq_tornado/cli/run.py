@@ -27,11 +27,14 @@ from tornado.ioloop import PeriodicCallback
 
 from ..engine.stats import Stats
 from ..engine.stream import HTTPStream
+from ..flows.export import Export
 from ..flows.flow import Flow
 from ..flows.itemfile import ItemFile
+from ..journal.records import Summary
 from .console import Screen, show_logs
 from .flow_loader import find_flow, given_arguments, make_flow
 from .http_options import http_options, take_http_options
+from .journal_options import journal_errors, journal_option, said_of, summary_of
 from .live_numbers import LiveNumbers
 from .param_types import TEXT
 from .results import Results, output_options
@@ -43,6 +46,8 @@ __all__ = ["Outcome", "run", "run_flow"]
 
 #: Seconds between two looks at the progress, and at who reads the output.
 _LOOK = 0.2
+#: Seconds between two moments in which results of a journal are written to a file.
+_DRAIN = 0.5
 
 
 class Outcome(NamedTuple):
@@ -52,17 +57,21 @@ class Outcome(NamedTuple):
         flow: closed.
         stats: of it.
         number: of the signal that has ended it; 0 if it came to its end.
+        kept: how far its journal is; None: it has none.
     """
 
     flow: HTTPStream
     stats: Stats
     number: int
+    kept: Summary | None = None
 
     @property
     def exit_code(self) -> int:
         """Exit code of the command."""
         if self.number:
             return 128 + self.number
+        if self.kept is not None and self.kept.failed:
+            return 1
         return 0 if self.flow.first_error is None else 1
 
 
@@ -94,6 +103,7 @@ class Outcome(NamedTuple):
     metavar="PORT",
     help="Port of that page, on this machine alone; by default a free one.",
 )
+@journal_option
 @http_options()
 @output_options
 @options("verbose")
@@ -110,13 +120,19 @@ def run(
     file has .part behind its name until the flow has ended well. Without it each item is a line of
     JSON on standard output.
 
-    The exit code is 1 if a chain has failed. Keys of --json: event ("end"), flow, done, failed,
-    cancelled (chains), requests, responses, retries, received (bytes), seconds, error (the first
-    one, or null), signal (0 if none).
+    With --journal the flow may be killed at any moment, and the same command goes on: what it emits
+    is in the journal, or once in the file of --output (.parquet is a folder then). See the command
+    journal.
+
+    The exit code is 1 if a chain has failed, and 3 if the journal cannot be written. Keys of
+    --json: event ("end"), flow, done, failed, cancelled (chains), requests, responses, retries,
+    received (bytes), seconds, error (the first one, or null), signal (0 if none); with a journal
+    results, ready, delayed.
 
     \b
     Examples:
       python -m webqq_tornado run poll.py:Poll
+      python -m webqq_tornado run crawl.py:Crawl --journal crawl.db -o items.jsonl
       python -m webqq_tornado run poll.py:Poll http://127.0.0.1:8100/ interval=0.5
       python -m webqq_tornado run shop.flows:Prices -a day=2026-01-31 --bearer-file token
       python -m webqq_tornado run shop.flows:Prices -o prices.csv --fields name,price
@@ -128,50 +144,115 @@ def run(
     show_logs(screen if screen.is_terminal else Screen(is_error=True), verbose)
     kind = find_flow(flow)
     positional, by_name = given_arguments(kind, words, named)
-    path = choices.pop("output")
-    items = _item_file(path, fields)
-    with Results(screen, path if items is None else None, **choices) as results:
-        begin = make_flow(kind, positional, by_name, http.stream_arguments())
-        take = results.item if items is None else items.write
+    path, journal = choices.pop("output"), choices.pop("journal")
+    has_items = _takes_items(path, fields)
+    with journal_errors(), Results(screen, None if has_items else path, **choices) as results:
+        settings = http.stream_arguments()
+        if journal is not None:
+            settings["journal"] = journal
+        items = _Items(path if has_items else None, fields, results)
+        begin = items.taking(make_flow(kind, positional, by_name, settings))
         outcome = run_coroutine(
-            run_flow(_taking(begin, take), screen, watches_output=path is None, page=page)
+            run_flow(begin, screen, watches_output=path is None, page=page, drain=items.drain)
         )
-        if items is not None:
-            _close_items(items, results, is_whole=outcome.exit_code == 0)
+        items.close(is_whole=outcome.exit_code == 0)
         _sum_up(results, kind.__name__, outcome)
         if http.cache is not None:
             results.say(f"cache: {http.cache.summary()}")
+        say_of_journal(results, outcome, is_exported=items.is_export)
     raise SystemExit(outcome.exit_code)
 
 
-def _item_file(path: Path | None, fields: str) -> ItemFile | None:
-    """The file for what the flow emits; None if --output is for what it tells, or is none."""
-    names = [name.strip() for name in fields.split(",") if name.strip()]
-    if path is None or not ItemFile.accepts(path):
-        if names:
-            raise click.UsageError("--fields goes with --output FILE.csv (.jsonl, .parquet ...)")
-        return None
-    try:
-        return ItemFile(path, names)
-    except ImportError as error:
-        raise click.ClickException(str(error)) from None
+def _names_of(fields: str) -> list[str]:
+    return [name.strip() for name in fields.split(",") if name.strip()]
 
 
-def _taking(
-    make: Callable[[], HTTPStream], take: Callable[[object], object]
-) -> Callable[[], HTTPStream]:
-    def made() -> HTTPStream:
-        flow = make()
-        flow.take_items(take)
-        return flow
-
-    return made
+def _takes_items(path: Path | None, fields: str) -> bool:
+    """Return whether --output is for what the flow emits, and not for what it tells."""
+    takes = path is not None and ItemFile.accepts(path)
+    if _names_of(fields) and not takes:
+        raise click.UsageError("--fields goes with --output FILE.csv (.jsonl, .parquet ...)")
+    return takes
 
 
-def _close_items(items: ItemFile, results: Results, *, is_whole: bool) -> None:
-    items.close(is_whole=is_whole)
-    where = items.path if is_whole else f"{items.part}, which is not complete"
-    results.say(f"{items.count} items in {where}")
+class _Items:
+    """Where what the flow emits goes: to a file, to standard output, or from a journal to a file.
+
+    Args:
+        path: of the file; None: there is none.
+        fields: its columns.
+        results: takes them without a file.
+
+    Attributes:
+        is_export: they come from a journal.
+    """
+
+    def __init__(self, path: Path | None, fields: str, results: Results) -> None:
+        self._path, self._results = path, results
+        self._names = _names_of(fields)
+        self._file: ItemFile | None = None
+        self._export: Export | None = None
+        self.is_export = False
+
+    def taking(self, make: Callable[[], HTTPStream]) -> Callable[[], HTTPStream]:
+        """Return what makes the flow, and takes what it emits."""
+
+        def made() -> HTTPStream:
+            flow = make()
+            try:
+                self._take(flow)
+            except BaseException:
+                flow.close()
+                raise
+            return flow
+
+        return made
+
+    def _take(self, flow: HTTPStream) -> None:
+        try:
+            if flow.journal is None:
+                self._file = None if self._path is None else ItemFile(self._path, self._names)
+                flow.take_items(self._results.item if self._file is None else self._file.write)
+            elif self._path is not None:
+                self._export = Export(flow.journal, self._path, self._names)
+                self.is_export = True
+        except (ImportError, ValueError) as error:
+            raise click.ClickException(str(error)) from None
+
+    def drain(self, is_last: bool) -> None:
+        """Write results of the journal to the file."""
+        if self._export is None:
+            return
+        try:
+            self._export.drain(is_last=is_last)
+        except (TypeError, ValueError) as error:
+            raise click.ClickException(f"{error}; the results are safe in the journal") from None
+
+    def close(self, *, is_whole: bool) -> None:
+        """Close the file, and say what is in it."""
+        if self._file is not None:
+            self._file.close(is_whole=is_whole)
+            where = self._file.path if is_whole else f"{self._file.part}, which is not complete"
+            self._results.say(f"{self._file.count} items in {where}")
+        if self._export is not None:
+            self._export.close()
+            self._results.say(f"{self._export.count} items in {self._export.path}")
+
+
+def say_of_journal(results: Results, outcome: Outcome, *, is_exported: bool = False) -> None:
+    """Say how far the flow's journal is.
+
+    Args:
+        results: says it.
+        outcome: of the flow.
+        is_exported: results have gone to a file.
+    """
+    journal, found = outcome.flow.journal, outcome.kept
+    if journal is None or found is None:
+        return
+    was_complete = not outcome.stats.started and found.finished is not None
+    for line in said_of(journal.path, found, was_complete=was_complete, is_exported=is_exported):
+        results.say(line)
 
 
 def _sum_up(results: Results, name: str, outcome: Outcome) -> None:
@@ -188,11 +269,18 @@ def _sum_up(results: Results, name: str, outcome: Outcome) -> None:
             "seconds": round(stats.elapsed, 3),
             "error": None if error is None else f"{type(error).__name__}: {error}",
             "signal": outcome.number,
+            **_kept_counts(outcome),
             **(flow.figures() if isinstance(flow, Flow) else {}),
         }
     )
 
 
+def _kept_counts(outcome: Outcome) -> dict[str, object]:
+    kept = outcome.kept
+    return {} if kept is None else {name: getattr(kept, name) for name in _KEPT}
+
+
+_KEPT = ("results", "ready", "delayed")
 _COUNTS = ("done", "failed", "cancelled", "requests", "responses", "retries", "received")
 
 
@@ -202,6 +290,7 @@ async def run_flow(
     *,
     watches_output: bool = True,
     page: int | None = None,
+    drain: Callable[[bool], object] | None = None,
 ) -> Outcome:
     """Run a flow to its end, or to Ctrl-C.
 
@@ -210,27 +299,36 @@ async def run_flow(
         screen: shows how far it is.
         watches_output: it ends when nobody reads standard output any more, as `tail -f` does.
         page: port of its dashboard, 0 for a free one; None: it has none.
+        drain: writes results of its journal to a file; is called now and then, with False, and in
+            the end with True.
 
     Raises:
         OSError: the output cannot be written any more.
+        JournalError: the journal cannot be written.
     """
     flow = make()
     try:
         ending = asyncio.ensure_future(_whole(flow))
-        output = _ends_with_output(ending, is_watched=watches_output)
-        shown = _dashboard(flow, screen, page)
-        with shown, _interrupts(ending) as numbers, output as errors, _progress(flow, screen):
+        with ExitStack() as stack:
+            stack.enter_context(_dashboard(flow, screen, page))
+            failures = stack.enter_context(_draining(ending, drain))
+            numbers = stack.enter_context(_interrupts(ending))
+            errors = stack.enter_context(_ends_with_output(ending, is_watched=watches_output))
+            stack.enter_context(_progress(flow, screen))
             await asyncio.wait([ending])
-        if errors:
-            raise errors[0]
+        for error in (*failures, *errors):
+            raise error
         if not ending.cancelled():
             ending.result()
+        if drain is not None:
+            drain(True)
     finally:
         flow.close()  # before the count: it cancels what is under way
+    kept = summary_of(flow)
     if numbers:
         where = screen if screen.is_terminal else Screen(is_error=True)
         where.say("Interrupted.", style="yellow")
-    return Outcome(flow, flow.stats(), numbers[0] if numbers else 0)
+    return Outcome(flow, flow.stats(), numbers[0] if numbers else 0, kept)
 
 
 def _port_of_page(is_asked: bool, port: int | None) -> int | None:
@@ -319,6 +417,30 @@ def _ends_with_output(ending: asyncio.Future[None], *, is_watched: bool) -> Iter
     finally:
         looks.stop()
         logger.removeFilter(is_logged)
+
+
+@contextmanager
+def _draining(
+    ending: asyncio.Future[None], drain: Callable[[bool], object] | None
+) -> Iterator[list[Exception]]:
+    """Write results of the journal to a file now and then; the flow ends when that fails."""
+    errors: list[Exception] = []
+
+    def look() -> None:
+        try:
+            if drain is not None and not errors:
+                drain(False)
+        except Exception as error:
+            errors.append(error)
+            ending.cancel()
+
+    looks = PeriodicCallback(look, _DRAIN * 1000)
+    if drain is not None:
+        looks.start()
+    try:
+        yield errors
+    finally:
+        looks.stop()
 
 
 @contextmanager

@@ -1177,6 +1177,8 @@ class Keeper:
         Raises:
             JournalError: the code has changed so that some of them cannot go on.
         """
+        if self.error is not None:
+            raise self.error
         if self._is_resumed or self._is_closing:
             return
         self._is_resumed = True

@@ -12,6 +12,7 @@ from ..lazy import lazy_names
 
 if TYPE_CHECKING:
     from .crawl import Crawl
+    from .export import Export
     from .flow import Flow, Report
     from .itemfile import ItemFile
     from .job import Job
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
     from .monitor import Monitor
     from .sync import Sync
 
-__all__ = ["Crawl", "Flow", "ItemFile", "Job", "Mirror", "Monitor", "Report", "Sync"]
+__all__ = ["Crawl", "Export", "Flow", "ItemFile", "Job", "Mirror", "Monitor", "Report", "Sync"]
 
 #: Where the public names are.
 _MODULES = {
     "crawl": "Crawl",
+    "export": "Export",
     "flow": "Flow Report",
     "itemfile": "ItemFile",
     "job": "Job",

@@ -24,7 +24,17 @@ from ..engine.transport.download import part_path
 if TYPE_CHECKING:
     import os
 
-__all__ = ["ItemFile", "fields_of", "line_of"]
+__all__ = [
+    "Columns",
+    "ItemFile",
+    "as_json",
+    "checked_suffix",
+    "checked_types",
+    "fields_of",
+    "import_pyarrow",
+    "line_of",
+    "plain_value",
+]
 
 #: Rows that are written to a database or Parquet file at once.
 _BATCH = 1000
@@ -69,14 +79,8 @@ class ItemFile(contextlib.AbstractContextManager["ItemFile"]):
         self.path = Path(path)
         self.part = part_path(self.path)
         self.count = 0
-        self._columns = tuple(fields)
-        self._is_chosen = bool(fields)
-        writer = _WRITERS.get(self.path.suffix.lower())
-        if writer is None:
-            raise ValueError(
-                f"{self.path}: items go to files whose names end with {', '.join(_WRITERS)}"
-            )
-        self._has_columns = writer is not _JSONLines
+        writer = _WRITERS[checked_suffix(self.path)]
+        self._columns = Columns(self.path, fields, are_needed=writer is not _JSONLines)
         self._writer = writer(self.part)
 
     @staticmethod
@@ -99,22 +103,8 @@ class ItemFile(contextlib.AbstractContextManager["ItemFile"]):
             ValueError: it has other columns than the first one had.
             OSError: the file cannot be written.
         """
-        self._writer.write(self._row(fields_of(item)))
+        self._writer.write(self._columns.row(fields_of(item)))
         self.count += 1
-
-    def _row(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        if not self._has_columns and not self._is_chosen:
-            return values
-        columns = self._columns = self._columns or tuple(values)
-        others = [name for name in values if name not in columns]
-        if others and not self._is_chosen:
-            every = ",".join((*columns, *others))
-            raise ValueError(
-                f"{self.path}: the item has {', '.join(map(repr, others))}, and the first one had "
-                f"the columns {', '.join(columns)} alone: name all of them (--fields {every}, "
-                "fields= of ItemFile), or write .jsonl"
-            )
-        return {name: values.get(name) for name in columns}
 
     def close(self, *, is_whole: bool = True) -> None:
         """Close the file.
@@ -128,6 +118,62 @@ class ItemFile(contextlib.AbstractContextManager["ItemFile"]):
 
     def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
         self.close(is_whole=kind is None)
+
+
+class Columns:
+    """Names of the columns of a file: those that were named, else those of the first item.
+
+    Args:
+        path: of the file, for messages.
+        fields: names, in order; what else an item has is left out.
+        are_needed: the format has columns; without them an item is written as it is.
+        names: those that earlier items had.
+    """
+
+    def __init__(
+        self, path: Path, fields: Sequence[str], *, are_needed: bool, names: Sequence[str] = ()
+    ) -> None:
+        self._path = path
+        self.names = tuple(fields or names)
+        self._are_needed = are_needed
+        self._is_chosen = bool(fields)
+
+    def row(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the values of each column.
+
+        Args:
+            values: fields of an item.
+
+        Raises:
+            ValueError: it has others than the first one had.
+        """
+        if not self._are_needed and not self._is_chosen:
+            return values
+        columns = self.names = self.names or tuple(values)
+        others = [name for name in values if name not in columns]
+        if others and not self._is_chosen:
+            every = ",".join((*columns, *others))
+            raise ValueError(
+                f"{self._path}: the item has {', '.join(map(repr, others))}, and the first one had "
+                f"the columns {', '.join(columns)} alone: name all of them (--fields {every}, "
+                "fields= of ItemFile), or write .jsonl"
+            )
+        return {name: values.get(name) for name in columns}
+
+
+def checked_suffix(path: Path) -> str:
+    """Return the suffix of a file that items can be written to.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ValueError: the suffix is another one.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _WRITERS:
+        raise ValueError(f"{path}: items go to files whose names end with {', '.join(_WRITERS)}")
+    return suffix
 
 
 def fields_of(item: object) -> Mapping[str, Any]:
@@ -163,11 +209,12 @@ def line_of(item: object, *, is_ascii: bool = False) -> str:
     return json.dumps(fields_of(item), ensure_ascii=is_ascii, default=str)
 
 
-def _as_json(value: object) -> str:
+def as_json(value: object) -> str:
+    """Return a value as JSON in one line; what JSON has not, as text."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """A value that a cell can hold."""
     return value if value is None or isinstance(value, (str, bool, int, float)) else _cell(value)
 
@@ -175,7 +222,7 @@ def _plain(value: Any) -> Any:
 def _cell(value: object) -> str:
     if isinstance(value, (set, frozenset)):
         value = list(value)
-    return _as_json(value) if isinstance(value, (Mapping, list, tuple)) else str(value)
+    return as_json(value) if isinstance(value, (Mapping, list, tuple)) else str(value)
 
 
 def _open(part: Path, newline: str | None = None) -> IO[str]:
@@ -190,7 +237,7 @@ class _JSONLines:
         self._file = _open(part)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        self._file.write(_as_json(row) + "\n")
+        self._file.write(as_json(row) + "\n")
 
     def close(self) -> None:
         self._file.close()
@@ -208,7 +255,7 @@ class _CSV:
         if not self._is_begun:
             self._is_begun = True
             self._rows.writerow(row)
-        self._rows.writerow(map(_plain, row.values()))
+        self._rows.writerow(map(plain_value, row.values()))
 
     def close(self) -> None:
         self._file.close()
@@ -229,7 +276,7 @@ class _SQLite:
             names = ", ".join('"{}"'.format(name.replace('"', '""')) for name in row)
             self._database.execute(f"CREATE TABLE items ({names})")
             self._insert = f"INSERT INTO items VALUES ({', '.join('?' * len(row))})"
-        self._database.execute(self._insert, tuple(map(_plain, row.values())))
+        self._database.execute(self._insert, tuple(map(plain_value, row.values())))
         self._waiting += 1
         if self._waiting >= _BATCH:
             self._database.commit()
@@ -244,7 +291,7 @@ class _Parquet:
     """A Parquet file, whose types are those of the first rows."""
 
     def __init__(self, part: Path) -> None:
-        self._arrow, self._parquet = _pyarrow()
+        self._arrow, self._parquet = import_pyarrow()
         self._part = part
         self._file: Any = None
         self._rows: list[Mapping[str, Any]] = []
@@ -252,24 +299,9 @@ class _Parquet:
         part.touch()
 
     def write(self, row: Mapping[str, Any]) -> None:
-        self._rows.append({name: self._checked(name, value) for name, value in row.items()})
+        self._rows.append(checked_types(row, self._kinds, self._part))
         if len(self._rows) >= _BATCH:
             self._write_rows()
-
-    def _checked(self, name: str, value: Any) -> Any:
-        """The value, if it is of the column's type: a file of which a row fails would end there."""
-        if isinstance(value, (set, frozenset, Path)):
-            value = str(value) if isinstance(value, Path) else list(value)
-        kind = type(value)
-        has = self._kinds.setdefault(name, kind) if value is not None else kind
-        if kind is int and has is float:
-            return float(value)
-        if kind is not has:
-            raise ValueError(
-                f"{self._part}: column {name!r} has values of type {has.__name__}, and this one is "
-                f"of type {kind.__name__}: emit one type, such as str(value), or write .jsonl"
-            )
-        return value
 
     def _write_rows(self) -> None:
         rows, self._rows = self._rows, []
@@ -288,7 +320,41 @@ class _Parquet:
                 self._file.close()
 
 
-def _pyarrow() -> tuple[ModuleType, ModuleType]:
+def checked_types(row: Mapping[str, Any], kinds: dict[str, type], path: Path) -> dict[str, Any]:
+    """Return a row whose values are of their columns' types: else a file would end there.
+
+    Args:
+        row: values by column.
+        kinds: the types so far; those of new columns are added.
+        path: of the file, for messages.
+
+    Raises:
+        ValueError: a value is of another type.
+    """
+    return {name: _checked(name, value, kinds, path) for name, value in row.items()}
+
+
+def _checked(name: str, value: Any, kinds: dict[str, type], path: Path) -> Any:
+    if isinstance(value, (set, frozenset, Path)):
+        value = str(value) if isinstance(value, Path) else list(value)
+    kind = type(value)
+    has = kinds.setdefault(name, kind) if value is not None else kind
+    if kind is int and has is float:
+        return float(value)
+    if kind is not has:
+        raise ValueError(
+            f"{path}: column {name!r} has values of type {has.__name__}, and this one is "
+            f"of type {kind.__name__}: emit one type, such as str(value), or write .jsonl"
+        )
+    return value
+
+
+def import_pyarrow() -> tuple[ModuleType, ModuleType]:
+    """Return pyarrow, and its module for Parquet.
+
+    Raises:
+        ImportError: it is not installed.
+    """
     try:
         import pyarrow  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
         from pyarrow import parquet  # noqa: PLC0415

@@ -10,6 +10,7 @@ Statements are short and run on the loop's own thread. A row costs 2 to 7 micros
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 import time
@@ -66,6 +67,8 @@ _CHANGE = (
 _READY = "error IS NULL AND draft IS NULL"
 #: Rows that are read at once.
 _PAGE = 500
+#: More than any id.
+_ANY = 2**62
 _REMEDY = "name another file, which is made then, or remove this one to begin anew"
 
 Sync = Literal["full", "normal"]
@@ -623,24 +626,41 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         for one, name, step, url, reader, *rest in found:
             yield ListedChain(one, name or f"chain-{one}", step, url, _bare(reader), *rest)
 
-    def ids_of(self, names: Sequence[str], *, failed: bool = True) -> list[int]:
+    def coming(self, limit: int) -> Iterator[ListedChain]:
+        """Chains that are alive, in the order in which they are sent.
+
+        Args:
+            limit: so many at most.
+
+        Example:
+            >>> [chain.name for chain in Journal("crawl.db").coming(5)]
+            ['Crawl.17', 'Crawl.18']
+        """
+        for row in itertools.islice(self.waiting(_ANY), limit):
+            name = row.name or f"chain-{row.id}"
+            yield ListedChain(
+                row.id, name, row.step, row.url, _bare(row.reader), row.due, None, None, None
+            )
+
+    def ids_of(self, names: Sequence[str], *, failed: bool | None = True) -> list[int]:
         """Ids of the chains of these names; of all without any.
 
         Args:
             names: of chains.
-            failed: those that have failed; False: those that are alive.
+            failed: those that have failed; False: those that are alive; None: both.
 
         Raises:
             JournalError: there is no such chain.
         """
-        found = [(chain.name, chain.id) for chain in self.chains(failed=failed)]
+        kinds = (True, False) if failed is None else (failed,)
+        found = [(one.name, one.id) for kind in kinds for one in self.chains(failed=kind)]
         if not names:
             return [one for _, one in found]
         known = {name for name, _ in found}
+        said = {True: "has failed", False: "is alive", None: "is there"}[failed]
         for name in names:
             if name not in known:
-                kind = "has failed" if failed else "is alive"
-                raise JournalError(f"{self.path}: no chain of the name {name!r} {kind}")
+                raise JournalError(f"{self.path}: no chain of the name {name!r} {said}")
         return [one for name, one in found if name in names]
 
     def retry(self, ids: Sequence[int]) -> int:
