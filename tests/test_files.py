@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from webqq_tornado.files import FileError, decoded, read_json, read_text, replaced_file
+from webqq_tornado.files import (
+    FileError,
+    decoded,
+    read_json,
+    read_text,
+    replace_bytes,
+    replaced_file,
+)
 
 TEXT = "密码 café\nsecond line\n"
 
@@ -103,6 +111,20 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path):
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o600
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_bytes_are_replaced_whole_and_with_their_permissions(tmp_path: Path):
+    path, link = tmp_path / "server.pem", tmp_path / "link"
+    link.symlink_to(path)
+    replace_bytes(path, b"one")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    replace_bytes(link, b"two", 0o644)
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"two", 0o644)
+    assert link.is_symlink()
+    with pytest.raises(TypeError):
+        replace_bytes(path, "text")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"two"
+    assert {each.name for each in tmp_path.iterdir()} == {"link", "server.pem"}
 
 
 def test_of_two_programs_that_replace_a_file_at_once_each_writes_it_whole(tmp_path: Path):

@@ -26,8 +26,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .engine.chain import Chain
 from .engine.errors import ConnectError, ProtocolError, StreamError, TimeoutError, TLSError
+from .engine.eventloop import error_of
 from .engine.links import Gather, Link, Next
 from .engine.request import Request
 from .engine.response import Response, parse_json
@@ -430,7 +430,7 @@ async def each(
     items: asyncio.Queue[Any] = asyncio.Queue(maxsize=1)  # the sender waits for the loop's body
     chain = stream.add_request(source(items.put).link())
     chain._is_quiet = True
-    ended = asyncio.ensure_future(_end_of(chain))
+    ended = asyncio.ensure_future(error_of(chain))
     try:
         while True:
             item = asyncio.ensure_future(items.get())
@@ -448,12 +448,3 @@ async def each(
     finally:
         chain.cancel()
         ended.cancel()
-
-
-async def _end_of(chain: Chain) -> BaseException | None:
-    """Return the error of the source as a value: a caller that stops early need not handle it."""
-    try:
-        await chain
-    except (Exception, asyncio.CancelledError) as error:
-        return error
-    return None

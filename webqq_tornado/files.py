@@ -27,6 +27,7 @@ __all__ = [
     "read_json",
     "read_text",
     "reason",
+    "replace_bytes",
     "replaced_file",
     "unmarked",
 ]
@@ -246,15 +247,50 @@ def replaced_file(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
         with target.open("w", encoding="utf-8", errors="backslashreplace") as file:
             yield file
         return
+    with (
+        _draft_of(target) as descriptor,
+        open(descriptor, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as file,
+    ):
+        yield file
+
+
+def replace_bytes(path: str | os.PathLike[str], data: bytes, mode: int = 0o600) -> None:
+    """Write a file in one step: a crash leaves the old one or the new one.
+
+    What a symbolic link leads to is replaced, and not the link.
+
+    Args:
+        path: of the file.
+        data: all that it shall contain.
+        mode: permissions; by default only its owner may read it.
+
+    Raises:
+        OSError: it cannot be written.
+
+    Example:
+        >>> replace_bytes("server.pem", certificate, 0o644)
+    """
+    with (
+        _draft_of(Path(os.path.realpath(path)), mode) as descriptor,
+        open(descriptor, "wb", closefd=False) as file,
+    ):
+        file.write(data)
+
+
+@contextlib.contextmanager
+def _draft_of(target: Path, mode: int = 0o600) -> Iterator[int]:
+    """The descriptor of a draft that replaces a file when the block is left without an error."""
     # A name of its own: of two programs that write at once, each moves its own draft.
     prefix = f".{target.name[:40]}."
     _remove_old_drafts(target.parent, prefix)
     descriptor, draft = tempfile.mkstemp(_DRAFT, prefix, target.parent)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-            yield file
-            file.flush()
+        try:
+            os.chmod(draft, mode)
+            yield descriptor
             os.fsync(descriptor)  # else a power cut may leave the new name with nothing in it
+        finally:
+            os.close(descriptor)
         os.replace(draft, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

@@ -8,7 +8,6 @@ without one all of this does nothing.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import time
 from typing import NamedTuple
@@ -22,6 +21,7 @@ except ImportError as missing:
 
 from .engine.chain import Chain
 from .engine.closing import ClosedByBlock
+from .engine.eventloop import running_task
 from .engine.request import Request
 from .engine.response import Response
 from .engine.secrets import safe_text, safe_url
@@ -144,7 +144,7 @@ class Telemetry(ClosedByBlock):
         # In the span's context, so that the histogram's exemplars lead to the trace.
         where = trace.set_span_in_context(sent.span, parent)
         self._duration.record(seconds, {**sent.attributes, **ending}, where)
-        if parent is not None and not _is_in_task():
+        if parent is not None and running_task() is None:
             # A reader comes next. What the loop calls has the context of whoever has opened the
             # connection, and nobody looks at that afterwards: there is nothing to put back.
             context.attach(parent)
@@ -161,13 +161,6 @@ class Telemetry(ClosedByBlock):
         span = self._open.pop(chain).span
         _end(span, {"error.type": "cancelled"}, "")
         span.end()
-
-
-def _is_in_task() -> bool:
-    try:
-        return asyncio.current_task() is not None
-    except RuntimeError:  # no loop runs
-        return False
 
 
 @functools.lru_cache(1024)  # a poll asks for the same again and again

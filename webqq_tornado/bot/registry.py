@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
+from ..engine.eventloop import running_task
 from .events import Listener
 from .message import Message
 from .rules import Rule
@@ -68,7 +69,7 @@ class Registration:
         self.is_open = False
         for timetable in self.timetables:
             timetable.stop()
-        caller = _current_task()
+        caller = running_task()
         for running in tuple(self.running):
             if running is not caller:
                 running.cancel()
@@ -170,10 +171,3 @@ def current_owner() -> object:
     """Return the bot in whose name the code runs; None outside of plugins and handlers."""
     scope = _current.get()
     return None if scope is None or scope._owner is None else scope._owner()
-
-
-def _current_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # no loop runs: a program that is being set up
-        return None

@@ -6,6 +6,8 @@ import asyncio
 import errno
 import os
 import warnings
+from collections.abc import Awaitable
+from typing import Any
 
 from tornado.ioloop import IOLoop
 
@@ -13,10 +15,12 @@ __all__ = [
     "asyncio_loop_of",
     "current_ioloop",
     "descriptor_limit",
+    "error_of",
     "is_nested",
     "lacks_descriptors",
     "refuse_other_thread",
     "refuse_running_loop",
+    "running_task",
 ]
 
 try:
@@ -45,6 +49,27 @@ def current_ioloop() -> IOLoop:
             warnings.simplefilter("ignore", DeprecationWarning)
             return IOLoop.current()
     return IOLoop.current()
+
+
+def running_task() -> asyncio.Task[Any] | None:
+    """The task that is calling; None in a callback of the loop, and where no loop runs."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+async def error_of(awaitable: Awaitable[object]) -> BaseException | None:
+    """The error of an awaitable as a value; None if it has a result.
+
+    Args:
+        awaitable: such as a chain, whose own cancellation is an error, too.
+    """
+    try:
+        await awaitable
+    except (Exception, asyncio.CancelledError) as error:
+        return error
+    return None
 
 
 def refuse_running_loop(what: str, instead: str) -> None:

@@ -26,6 +26,7 @@ from typing import NamedTuple, TypeVar
 
 from .chain import Chain, State
 from .errors import AuthError, DeadlineError
+from .eventloop import running_task
 from .hooks import Auth
 from .links import Link
 
@@ -123,7 +124,8 @@ class Renewals:
 
     def _part_here(self) -> _Part | None:
         part = _renewing.get()
-        return part if part is not None and (self._calls_renew or _is_in_task()) else None
+        is_for_it = self._calls_renew or running_task() is not None
+        return part if part is not None and is_for_it else None
 
     def run_for(self, chain: Chain, function: Callable[[_T], _Result], argument: _T) -> _Result:
         """Call what makes a task, so that the task belongs to a renewal if the chain does."""
@@ -187,10 +189,3 @@ def _failure_of(auth: Auth, renewing: Chain) -> Failure | None:
     if isinstance(cause, DeadlineError):
         return Failure(f"renew() took more than {auth.renew_timeout:g} s, see renew_timeout", cause)
     return Failure(str(cause or "cancelled"), cause)
-
-
-def _is_in_task() -> bool:
-    try:
-        return asyncio.current_task() is not None
-    except RuntimeError:  # the loop does not run
-        return False

@@ -7,7 +7,6 @@ expiry); `CookieJar` is the window on them.
 
 from __future__ import annotations
 
-import contextlib
 import http.cookiejar
 import os
 import re
@@ -19,7 +18,7 @@ from typing import Any
 
 import pycurl
 
-from ..files import unmarked
+from ..files import replace_bytes, unmarked
 from .defaults import RequestDefaults
 from .errors import ClosedError
 from .transport import cookies
@@ -291,20 +290,7 @@ class CookieJar:
             ClosedError: the jar is closed.
         """
         text = _HEADER.encode() + b"".join(map(_file_lines, self._lines()))
-        path = Path(os.path.realpath(filename))  # a link stays one
-        draft = path.with_name(path.name + ".new")
-        draft.unlink(missing_ok=True)  # one that a crash left may have another mode
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                draft.unlink()
-            raise
+        replace_bytes(filename, text)
 
     def load(self, filename: str | os.PathLike[str]) -> None:
         """Add the cookies of a file in the Mozilla format; expired ones are left out.

@@ -36,6 +36,7 @@ from .eventloop import (
     asyncio_loop_of,
     current_ioloop,
     descriptor_limit,
+    error_of,
     refuse_other_thread,
     refuse_running_loop,
 )
@@ -588,7 +589,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         chain._is_quiet = True
         reader = running_chain()
         hold(reader)
-        ended = asyncio.ensure_future(_error_of(chain))
+        ended = asyncio.ensure_future(error_of(chain))
         hold(chain)
         try:
             await asyncio.wait((opened, ended), return_when=asyncio.FIRST_COMPLETED)
@@ -1160,12 +1161,3 @@ def _whole(request: Request) -> Request:
 def _raise(error: Exception) -> Link:
     """The errback of `fetch`: the error is for who awaits it, whatever `on_error` would do."""
     raise error
-
-
-async def _error_of(chain: Chain) -> BaseException | None:
-    """How it has ended, as a value."""
-    try:
-        await chain
-    except (Exception, asyncio.CancelledError) as error:
-        return error
-    return None

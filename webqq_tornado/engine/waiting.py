@@ -17,6 +17,7 @@ from typing import Any
 
 from .chain import Chain
 from .errors import TimeoutError
+from .eventloop import running_task
 from .merging import heir_of
 
 __all__ = [
@@ -79,7 +80,7 @@ def stop_task(chain: Chain) -> None:
         chain: whose; it has none then.
     """
     task, chain._task = chain._task, None
-    if task is not None and task is not _current_task() and not task.get_loop().is_closed():
+    if task is not None and task is not running_task() and not task.get_loop().is_closed():
         task.cancel()
 
 
@@ -97,13 +98,6 @@ def wake(waiter: asyncio.Future[None]) -> None:
     """End a wait, unless it was cancelled."""
     if not waiter.done():
         waiter.set_result(None)
-
-
-def _current_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # the loop does not run
-        return None
 
 
 def hold(*chains: Chain | None) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import logging
-import os
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ..files import reason
+from ..files import reason, replace_bytes
 from .hosts import HISTORICAL_HOSTS
 
 __all__ = ["CertificateError", "Certificates", "certificates", "server_context"]
@@ -101,7 +100,7 @@ def certificates(directory: Path, addresses: Iterable[str] = ()) -> Certificates
         authority = _authority(paths.authority, directory / "ca.key")
         wanted = {*_ADDRESSES, *_loopback_only(addresses)}
         if not _is_good(paths.server, authority, wanted):
-            _write(paths.server, _signed(authority, wanted), 0o600)
+            replace_bytes(paths.server, _signed(authority, wanted), 0o600)
     except (OSError, *_DAMAGE) as error:
         why = reason(error) if isinstance(error, OSError) else " ".join(str(error).split())
         raise CertificateError(
@@ -163,8 +162,8 @@ def _now() -> datetime.datetime:
 
 def _made_authority(certificate: Path, key: Path) -> _Pair:
     made = _new_authority()
-    _write(key, _key_bytes(made.key), 0o600)
-    _write(certificate, made.certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    replace_bytes(key, _key_bytes(made.key), 0o600)
+    replace_bytes(certificate, made.certificate.public_bytes(serialization.Encoding.PEM), 0o644)
     return made
 
 
@@ -266,15 +265,6 @@ def _key_bytes(key: rsa.RSAPrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Whole or not at all; never readable by others on the way."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-    part.replace(path)
 
 
 def _loopback_only(addresses: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ...engine.errors import StreamError
 from ...engine.request import Request
+from ...files import replace_bytes
 from ...onebot.v11.actions import Answer
 from ...onebot.v11.values import Fields, as_text
 from ...protocol.models.content import Attachment, Content
@@ -214,9 +215,7 @@ class Pictures:
         path = folder / f"{hashlib.sha256(data).hexdigest()}{suffix}"
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
-            draft = path.with_suffix(".part")
-            draft.write_bytes(data)
-            draft.replace(path)
+            replace_bytes(path, data)
         except OSError as error:
             logger.warning("%s: a picture cannot be kept: %s", self._caller.name, error)
             return PictureFile(data, suffix)

@@ -6,7 +6,6 @@ the file, as with QQ's own addresses of pictures, and nobody can guess it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 from PIL import Image
 
 from ...database import transaction
+from ...files import replace_bytes
 from ...protocol import wire
 from .rows import FileRow, FolderRow, RoomFileRow
 
@@ -95,7 +95,7 @@ class FileTable:
         if known is not None:
             return known
         self._check_room(len(data))
-        _put(self._path(stored), data)
+        replace_bytes(self._path(stored), data)
         row = FileRow(stored, kind, len(data), width, height, int(time.time()))
         self._db.execute(f"INSERT OR IGNORE INTO file ({_FILE}) VALUES (?, ?, ?, ?, ?, ?)", row)
         return row
@@ -278,22 +278,9 @@ def _make_thumbnail(path: Path, small: Path) -> None:
         try:
             picture.thumbnail((THUMB, THUMB))
         except Exception:  # damaged after its head: browsers show what there is of it
-            _put(small, path.read_bytes())
+            replace_bytes(small, path.read_bytes())
             return
         is_clear = picture.mode in {"RGBA", "LA", "P"}
         made = io.BytesIO()
         picture.convert("RGBA" if is_clear else "RGB").save(made, "WEBP", quality=80)
-    _put(small, made.getvalue())
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Write a file that is whole when it has its name."""
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.replace(draft, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)
-        raise
+    replace_bytes(small, made.getvalue())
