@@ -8,8 +8,13 @@ from typing import Any
 
 from servers.town import Ear, Town
 from webqq_tornado.bot import Bot
-from webqq_tornado.client import Client
+from webqq_tornado.client import Client, OneBotAccount, SendLimits
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage
+from webqq_tornado.server.onebot.settings import OneBotSettings
+
+#: Ways to a bot's account, and the one that is taken now.
+WAYS = ("webqq3", "smartqq", "onebot")
+way = "webqq3"
 
 
 @asynccontextmanager
@@ -23,12 +28,26 @@ async def chatting(**options: Any) -> AsyncIterator[tuple[Bot, Client, Ear]]:
 
 @asynccontextmanager
 async def a_bot(town: Town, **options: Any) -> AsyncIterator[Bot]:
-    """Bob's bot, online."""
-    client, _ = town.client(town.bob)
+    """Bob's bot, online by the way that the tests are run for."""
+    client = bobs_account(town)
     bot = Bot(client, "Bob", **options)
     await client.login()
     yield bot
     bot.close()
+    if isinstance(client, OneBotAccount):
+        client.leave()
+
+
+def bobs_account(town: Town) -> Client | OneBotAccount:
+    """Bob's account, not logged in."""
+    if way == "smartqq":
+        return town.smart_client(town.confirm_as(town.bob), town.bob)[0]
+    if way == "onebot":
+        settings = OneBotSettings.parse({"heartbeat": 0})
+        town.server.onebot.configure(town.bob, settings)
+        url = f"ws://127.0.0.1:{town.port}/onebot/{town.bob}"
+        return OneBotAccount(town.stream, url, limits=SendLimits(pace=(0, 0)))
+    return town.client(town.bob)[0]
 
 
 async def answer(ann: Client, ear: Ear, text: str) -> str:
