@@ -56,7 +56,10 @@ LAYERS = {
         {"bot", "client", "engine", "protocol", "files", "lazy"},
         {"cronsim", "tzlocal"},
     ),
-    "examples": ({*webqq_tornado.__all__, "flows", "auth", "retry", "bot"}, {"tornado"}),
+    "examples": (
+        {*webqq_tornado.__all__, "flows", "auth", "retry", "bot", "client"},
+        {"tornado"},
+    ),
     "flows": (
         {"flows", "engine", "retry", "auth", "files", "journal", "lazy"},
         {"tenacity", "pyarrow", "protego", "w3lib"},

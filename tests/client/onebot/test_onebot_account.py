@@ -478,3 +478,16 @@ async def test_a_bot_runs_by_itself(tmp_path):
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
         assert here.sent == [(ANN, "pong")]
+
+
+async def test_the_example_knows_a_picture_that_it_has_seen():
+    png = b"\x89PNG\r\n\x1a\n" + bytes(9)
+    async with Implementation() as here, a_bot(here) as bot:
+        bot.load_plugin("webqq_tornado.examples.pictures")
+        here.pictures["a.png"] = png
+        image = {"type": "image", "data": {"file": "a", "url": f"{here.http}/pictures/a.png"}}
+        here.say(ANN, [image], SQUARE)
+        here.say(BOB, [image], SQUARE)
+        await until(lambda: here.contents)
+        at, text = here.contents[0]
+        assert (at.text("qq"), text.text("text")) == (str(BOB), " that one is of Ann")
