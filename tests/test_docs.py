@@ -18,6 +18,7 @@ NAMES = (
     "otel",
     "httpclient",
     "flows",
+    "journal",
     "client",
     "bot",
     "server",

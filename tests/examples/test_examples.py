@@ -16,11 +16,13 @@ from pathlib import Path
 import pytest
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
+from waiting import until
 
 from webqq_tornado import HTTPStream
 from webqq_tornado.bot import Bot
 from webqq_tornado.client import Client, Endpoints
 from webqq_tornado.examples.api import PRICES, Service
+from webqq_tornado.journal import Journal, JournalError
 from webqq_tornado.protocol.models import FriendMessage
 from webqq_tornado.server import Storage, WebQQServer
 
@@ -108,11 +110,35 @@ async def test_crawl_visits_each_page_once_as_deep_as_told(tmp_path: Path, servi
     assert "0 failed, 0 cancelled; 5 responses" in output
 
 
+async def test_durable_goes_on_where_it_was_killed(tmp_path: Path, service: str):
+    words = ("webqq_tornado.examples.durable", "prices.db", service)
+    async with started(*words, folder=tmp_path) as process:
+        await until(lambda: _steps(tmp_path / "prices.db"))
+        process.kill()
+        await process.wait()
+    output = await python(tmp_path, *words)
+    assert "results=9, waiting=9" in output
+    with Journal(tmp_path / "prices.db") as journal:
+        names = [json.loads(text)["name"] for _, text in journal.results()]
+    assert names == list(PRICES)
+
+
+def _steps(path: Path) -> bool:
+    """Whether the flow has had a link and another one."""
+    try:
+        return Journal(path).summary().steps > 1
+    except JournalError:  # not made yet
+        return False
+
+
 @contextlib.asynccontextmanager
-async def started(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def started(
+    *arguments: str, folder: Path | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """A program, ended with the block."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", *arguments),
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
     )

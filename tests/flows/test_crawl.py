@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from servers.scripted import Asked, Say, Scripted, scripted
@@ -14,6 +15,8 @@ from waiting import until
 
 from webqq_tornado import ConnectError, Gather, Limits, Next, Response
 from webqq_tornado.flows import Crawl
+from webqq_tornado.journal import Journal
+from webqq_tornado.journal.codec import unpack_item
 from webqq_tornado.retry import Retry
 
 ONCE = Retry(stop=stop_after_attempt(1), wait=wait_none())
@@ -367,3 +370,35 @@ async def test_without_the_extra_the_remedy_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r'pip install "webqq_tornado\[crawl\]"'):
         Pages()
+
+
+class Stopping(Pages):
+    """Closes itself on the way, as a kill would."""
+
+    stops_at: str | None = None
+
+    def parse(self, response: Response):
+        if response.url.endswith(self.stops_at or "/never"):
+            self.close()
+        return super().parse(response)
+
+
+@pytest.mark.parametrize("stops_at", ["/", "/a", "/b", "/d", None])
+async def test_a_crawl_with_a_journal_goes_on_and_reads_each_page_once(
+    stops_at: str | None, tmp_path: Path
+):
+    pages = {"/": ["/a", "/b", "/a"], "/a": ["/b", "/c"], "/b": ["/", "/c", "/d"], "/c": ["/d"]}
+    pages |= {"/d": ["/a"]}
+    path = tmp_path / "crawl.db"
+    async with scripted(site(pages)) as server:
+        start = f"{server.url}/"
+        first = Stopping(start, journal=path, limits=Limits(per_host=1))
+        first.stops_at = stops_at
+        async with first:
+            first.launch()
+            await until(lambda: first._closed or not first.chains)
+        again = await crawled(Stopping(start, journal=path))
+    assert again.filtered["host"] == 0
+    results = [unpack_item(text) for _, text in Journal(path).results()]
+    assert sorted(page for page, _ in results) == ["", "a", "b", "c", "d"]
+    assert max(map(pages_of(server).count, pages)) <= 2

@@ -94,6 +94,11 @@ class ItemEmitter:
         if items is None:
             yield
             return
+        if self._journal is not None:
+            raise ValueError(
+                "with a journal results are in there, and `webqq_tornado.flows.Export`, or the "
+                "command `journal FILE export`, puts each into a file once: leave out items="
+            )
         is_whole = False
         try:
             self.take_items(items.write)

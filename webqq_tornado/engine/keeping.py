@@ -88,10 +88,12 @@ class _Record:
         results: texts of what its reader has emitted.
         spilled: how many of them are drafts in the file.
         drafts: ids of links that are.
+        keys: that its reader has noted.
     """
 
     __slots__ = (
-        *("drafts", "id", "is_timed", "readback", "request", "results", "row", "spilled", "step"),
+        *("drafts", "id", "is_timed", "keys", "readback", "request", "results", "row", "spilled"),
+        "step",
     )  # fmt: skip
 
     def __init__(self, number: int, step: int = 0, row: ChainRow | None = None) -> None:
@@ -104,6 +106,7 @@ class _Record:
         self.results: list[str] | None = None
         self.spilled = 0
         self.drafts: list[range] = []
+        self.keys: list[bytes] | None = None
 
 
 class _Begun(str):
@@ -164,6 +167,7 @@ class Keeper:
         self._last_chain, self._last_item = counts.last_chain, counts.last_item
         self._resumes_below = counts.last_chain
         self._position, self._is_begun_all = counts.begun, counts.is_begun_all
+        self._skipped = 0 if stream._begins_by_keys else counts.begun
         self.state = KeptState(counts.state)
         self._cookies = journal.cookies()
         self._records: dict[Chain, _Record] = {}
@@ -406,7 +410,7 @@ class Keeper:
             delay: seconds.
         """
         record, batch = self._records[chain], self._batch
-        if record.results or record.drafts or record.spilled:
+        if record.results or record.drafts or record.spilled or record.keys:
             self._settle_results(record)
         if self._jars or chain.session.cookiejar.is_changed:
             self._note_jar(chain.session)
@@ -490,14 +494,17 @@ class Keeper:
         return mark in self._batch.keys or self.journal.chain_of_key(mark) is not None
 
     def add_key(self, key: str) -> None:
-        """Note a key that no link of ours has: it is followed from now on.
+        """Note a key that no link of ours has: followed once the reader that runs has returned.
 
         Args:
             key: of it.
         """
-        if not self.is_followed(key):
-            self._batch.keys[mark_of(key)] = 0
+        record = self._running_record()
+        if record is None:
+            self._batch.keys.setdefault(mark_of(key), 0)
             self._soon()
+        else:
+            record.keys = [*(record.keys or ()), mark_of(key)]
 
     def chain_of_key(self, key: str) -> Chain | None:
         """Return the chain that has a key, alive or ended; None if none has.
@@ -575,7 +582,7 @@ class Keeper:
         record = self._records.get(chain)
         if record is None:
             return
-        record.results = None
+        record.results = record.keys = None
         if record.drafts or record.spilled:
             record.drafts, record.spilled = [], 0
             self._write(lambda: self.journal.drop_drafts(record.id))
@@ -604,21 +611,25 @@ class Keeper:
             TypeError: something in it is of another type.
         """
         text = pack_item(item)
-        chain = self._reading or owning_chain()
-        while chain is not None and chain not in self._records and chain is not self._flow:
-            chain = chain.parent
-        record = None if chain is None else self._records.get(chain)
+        record = self._running_record()
         if record is not None:
             if record.results is None:
                 record.results = []
             record.results.append(text)
             if len(record.results) >= _AT_ONCE:
                 self._spill_results(record)
-        elif chain is not None:  # `begin`
+        elif self._flow is not None and (self._reading or owning_chain()) is self._flow:
             self._begin_results.append(text)
         else:
             self._batch.results.append((0, 0, -1, text))
             self._soon()
+
+    def _running_record(self) -> _Record | None:
+        """The chain with a row in whose name the current code runs."""
+        chain = self._reading or owning_chain()
+        while chain is not None and chain not in self._records:
+            chain = chain.parent
+        return None if chain is None else self._records[chain]
 
     def _settle_results(self, record: _Record) -> None:
         """A reader has returned: what it has emitted is final."""
@@ -629,7 +640,10 @@ class Keeper:
             (record.id, record.step, number, text)
             for number, text in enumerate(texts, record.spilled)
         ]
-        record.results, record.spilled, record.drafts = None, 0, []
+        for key in record.keys or ():
+            if self.journal.chain_of_key(key) is None:
+                self._batch.keys.setdefault(key, record.id)
+        record.results, record.spilled, record.drafts, record.keys = None, 0, [], None
 
     def _spill_results(self, record: _Record) -> None:
         """Put results of a reader that emits very many into the file, as drafts."""
@@ -924,7 +938,7 @@ class Keeper:
     def _mark(self, item: object, number: int, origin: object) -> Next | None:
         link = link_of(item, origin)
         results, self._begin_results = self._begin_results, []
-        if number <= self._position:
+        if number <= self._skipped:
             return None  # begun by an earlier run
         return link._replace(key=_Begun.of(number, link.key, results))
 

@@ -150,6 +150,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
 
     #: With a journal: old names of readers, and the new ones by which what waits for them goes on.
     renamed: Mapping[str, str] = {}
+    #: With a journal `begin` is asked for all of its links again, which have keys.
+    _begins_by_keys = False
 
     def __init__(
         self,

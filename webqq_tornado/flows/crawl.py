@@ -51,6 +51,8 @@ logger = logging.getLogger("webqq_tornado.engine")
 
 #: Links of one source that are looked at while the first of them waits for a robots.txt.
 _AHEAD = 64
+#: Name in `state` of the hosts that a crawl has started at.
+_START_HOSTS = "crawl.hosts"
 #: URLs whose canonical form is kept.
 _CACHED = 16_384
 
@@ -111,6 +113,7 @@ class Crawl(Flow):
     allowed_hosts: Collection[str] | str | None = None
     #: Whether robots.txt is obeyed.
     obey_robots: bool = True
+    _begins_by_keys = True
 
     def __init__(
         self,
@@ -129,10 +132,11 @@ class Crawl(Flow):
         self.filtered: Counter[str] = Counter()
         self._takes_start_hosts = hosts is None
         self._hosts = set(map(_host_pattern, _texts(hosts or ())))
+        self._hosts.update(self.state.get(_START_HOSTS, ()))
         self._seen: set[bytes] = set()
         self._canonical = _canonicalize_url()
         self._robots = (
-            Robots(self.add_request, self._agent(), self._slow_down) if self.obey_robots else None
+            Robots(self.add_unkept, self._agent(), self._slow_down) if self.obey_robots else None
         )
         # What a subclass begins with is looked at like what readers return.
         self.begin = _Reader(self, self.begin, -1)  # type: ignore[method-assign]
@@ -236,7 +240,10 @@ class Crawl(Flow):
         mark = self._mark(arrived)
         if mark is None or mark == self._mark(request):
             return None
-        return None if self._is_new(mark) else "duplicate"
+        is_new = self._is_new(mark)
+        if is_new and self._journal is not None:
+            self._journal.add_key(mark.hex())
+        return None if is_new else "duplicate"
 
     def _followed(self, result: Any, page: _Page, reader: _Reader) -> Any:
         """Return what a reader returned, with the links that are to be followed alone."""
@@ -311,7 +318,8 @@ class Crawl(Flow):
             return link  # the engine says what is wrong with it
         is_repeat = request is page.request
         depth = page.depth if is_repeat else page.depth + 1
-        reason = None if is_repeat else self._refusal(request, depth, link, is_gathered)
+        mark = None if is_repeat else self._mark_of(request, link)
+        reason = None if is_repeat else self._refusal(request, depth, mark, is_gathered)
         if reason is not None:
             self._leave_out(reason, request.url)
             return None
@@ -321,22 +329,35 @@ class Crawl(Flow):
             readback=self._reader(link.readback, depth, is_repeat=is_repeat),
             errback=self._reader(errback, page.depth) if callable(errback) else errback,
             priority=-depth if link.priority is None else link.priority,  # breadth first
+            key=self._key_of(link, None if is_gathered else mark),
         )
 
-    def _refusal(self, request: Request, depth: int, link: Next, is_gathered: bool) -> str | None:
+    def _mark_of(self, request: Request, link: Next) -> bytes | None:
+        return self._mark(request, "" if link.session is None else link.session.name)
+
+    def _key_of(self, link: Next, mark: bytes | None) -> str | None:
+        """The key by which a journal knows that the link was followed."""
+        if link.key is not None or mark is None or self._journal is None:
+            return link.key
+        return mark.hex()
+
+    def _refusal(
+        self, request: Request, depth: int, mark: bytes | None, is_gathered: bool
+    ) -> str | None:
         if depth == 0:
             self._note_start(request)
         elif not self._is_allowed_host(request.host):
             return "host"
         if self.max_depth is not None and depth > self.max_depth:
             return "depth"
-        mark = self._mark(request, "" if link.session is None else link.session.name)
         is_new = mark is None or self._is_new(mark)
         return None if is_new or is_gathered else "duplicate"
 
     def _note_start(self, request: Request) -> None:
-        if self._takes_start_hosts:
+        if self._takes_start_hosts and request.host not in self._hosts:
             self._hosts.add(request.host)
+            if self.journal is not None:  # a crawl that goes on does not begin there again
+                self.state[_START_HOSTS] = sorted(self._hosts)
 
     def _is_allowed_host(self, host: str) -> bool:
         name, colon, port = host.rpartition(":")
@@ -357,6 +378,8 @@ class Crawl(Flow):
         return hashlib.blake2b(repr((key, session)).encode(), digest_size=16).digest()
 
     def _is_new(self, mark: bytes) -> bool:
+        if self._journal is not None:
+            return not self._journal.is_followed(mark.hex())
         is_new = mark not in self._seen
         self._seen.add(mark)
         return is_new
@@ -402,6 +425,18 @@ class Crawl(Flow):
             return function
         return _Reader(self, function, depth, is_repeat=is_repeat)
 
+    def reader_again(
+        self, function: Callable[..., Any], depth: int, is_repeat: bool
+    ) -> Callable[..., Any]:
+        """Return a reader that a journal has kept.
+
+        Args:
+            function: of yours.
+            depth: of the page that it reads.
+            is_repeat: the page was read before, and is meant to be.
+        """
+        return _Reader(self, function, depth, is_repeat=is_repeat)
+
 
 class _Page(NamedTuple):
     """The page that links were found on."""
@@ -430,6 +465,21 @@ class _Reader:
         self._crawl = crawl
         self.depth = depth
         self.is_repeat = is_repeat
+
+    @property
+    def kept_as(self) -> tuple[str, int, bool]:
+        """The method that makes it again out of the function, and what else that wants."""
+        return "reader_again", self.depth, self.is_repeat
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            type(other) is _Reader
+            and self.kept_as == other.kept_as
+            and self.__wrapped__ == other.__wrapped__
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.kept_as, self.__wrapped__))
 
     def __call__(self, *got: object, **data: Any) -> Any:
         return self._crawl._call(self, got, data)
