@@ -36,6 +36,14 @@ def _seconds(name: str, default: float, says: str) -> Callable[[F], F]:
     )
 
 
+def _key(flag: str, default: str, says: str, name: str | None = None) -> Callable[[F], F]:
+    """An option for a key of the server's JSON; `name` is the argument's, if not the flag's."""
+    return click.option(
+        flag, name or flag.lstrip("-"), type=TEXT, default=default, show_default=True,
+        metavar="KEY", help=says,
+    )  # fmt: skip
+
+
 class _URL(click.types.StringParamType):
     """An address of http or https."""
 
@@ -85,23 +93,8 @@ def monitor(urls: tuple[str, ...], **choices: Any) -> None:
 @click.command()
 @click.argument("url", type=URL)
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--items",
-    type=TEXT,
-    default="items",
-    show_default=True,
-    metavar="KEY",
-    help="Key of a page's list.",
-)
-@click.option(
-    "--next",
-    "following",
-    type=TEXT,
-    default="next",
-    show_default=True,
-    metavar="KEY",
-    help="Key of the next page's URL.",
-)
+@_key("--items", "items", "Key of a page's list.")
+@_key("--next", "next", "Key of the next page's URL.", "following")
 @_seconds("--spacing", 0.0, "Seconds between two pages.")
 @click.option("--restart", is_flag=True, help="Start over instead of resuming an earlier run.")
 @http_options()
@@ -134,14 +127,7 @@ def sync(url: str, path: Path, restart: bool, **choices: Any) -> None:
     metavar="JSON",
     help="JSON of the job, or @FILE.",
 )
-@click.option(
-    "--state",
-    type=TEXT,
-    default="state",
-    show_default=True,
-    metavar="KEY",
-    help="Key of the state.",
-)
+@_key("--state", "state", "Key of the state.")
 @_seconds("--interval", 2.0, "Seconds between two questions.")
 @_seconds("--max-retry-after", 3600.0, "Seconds that the server may ask to wait.")
 @http_options()
