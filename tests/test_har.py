@@ -23,7 +23,7 @@ from webqq_tornado import (
     Response,
     StreamError,
 )
-from webqq_tornado.har import MASK, HARRecorder, HARReplay
+from webqq_tornado.har import MASK, Answer, HARRecorder, HARReplay
 from webqq_tornado.retry import Retry
 
 PASSWORD = "correct horse"
@@ -791,3 +791,27 @@ async def test_urls_that_are_no_requests_of_ours_do_no_harm(har: Path):
     har.write_text(json.dumps({"log": {"entries": [*strange, _entry("HTTP://H.example:80")]}}))
     async with HTTPStream(replay=HARReplay(har)) as stream:
         assert (await stream.fetch("http://h.example/")).text == "ok"
+
+
+async def test_a_function_answers_instead_of_a_network():
+    seen = []
+
+    def answer(request: Request) -> Answer | ConnectError:
+        seen.append(request.url)
+        if request.url.endswith("/a"):
+            return Answer(302, (("Location", "/b"), ("Set-Cookie", "a=1")))
+        return Answer.of_json({"n": 1}) if request.url.endswith("/b") else ConnectError("closed")
+
+    async with HTTPStream(replay=answer) as stream:
+        response = await stream.get("http://h/a")
+        assert (response.json(), response.url) == ({"n": 1}, "http://h/b")
+        assert stream.cookiejar.get("a") == "1"
+        with pytest.raises(ConnectError, match="closed"):
+            await stream.get("http://h/c")
+    assert seen == ["http://h/a", "http://h/b", "http://h/c"]
+
+
+async def test_a_function_that_gives_no_answer_is_told_so():
+    async with HTTPStream(replay=lambda request: {"n": 1}) as stream:
+        with pytest.raises(TypeError, match="with dict: it is an Answer"):
+            await stream.get("http://h/a")

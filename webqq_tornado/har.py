@@ -47,7 +47,7 @@ from .engine.stream import HTTPStream
 from .engine.transport.replay import Answer
 from .files import replaced_file
 
-__all__ = ["MASK", "HARRecorder", "HARReplay"]
+__all__ = ["MASK", "Answer", "HARRecorder", "HARReplay"]
 
 _VERSIONS = {10: "HTTP/1.0", 11: "HTTP/1.1", 20: "HTTP/2", 30: "HTTP/3"}
 #: Errors that are played again as what they were.

@@ -7,6 +7,7 @@ import datetime
 import http.client
 import io
 import pickle
+import re
 import ssl
 import urllib.request
 from pathlib import Path
@@ -20,7 +21,8 @@ from servers.web import Web
 from tornado.httpclient import HTTPRequest
 from tornado.httputil import HTTPHeaders
 
-from webqq_tornado import FilePart, HTTPStream, Multipart, Request
+from webqq_tornado import FilePart, Hop, HTTPStream, LinkError, Multipart, Request
+from webqq_tornado.engine.chain import next_of
 from webqq_tornado.engine.request import option_names
 
 URL = "http://127.0.0.1/"
@@ -309,7 +311,6 @@ def test_any_text_makes_a_request_or_a_value_error(text):
         {"subprotocols": "chat"},
         {"body": {"name": "Ann"}},
         {"body": 5},
-        {"sink": "file.bin"},
         {"sink": b"file.bin"},
         {"sink": bytearray()},
         {"sink": io.StringIO()},
@@ -746,3 +747,70 @@ def test_other_names_are_those_of_options():
     assert (request.auth_username, request.auth_password) == ("ann", "pw")
     assert pickle.loads(pickle.dumps(request)).request_timeout == 5
     assert request.replace(url="http://b.example/").auth_username == "ann"
+
+
+# -- what people bring from other clients -------------------------------------------------------
+
+
+def test_a_query_may_be_text_that_is_encoded_already():
+    assert Request("http://h/?a=1", params="b=%202&c").url == "http://h/?a=1&b=%202&c"
+
+
+@pytest.mark.parametrize("argument", ["params", "form"])
+def test_a_mapping_in_a_form_is_refused_and_not_cut_to_its_keys(argument: str):
+    with pytest.raises(ValueError, match="'a' is a mapping, of which a form has none: json="):
+        Request("http://h/", **{argument: {"a": {"b": 1}}})
+
+
+def test_the_path_of_a_sink_may_be_text():
+    assert Request("http://h/", sink="a/b").sink == Path("a/b")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(("n", b"x"), "FilePart(content, filename"), (io.BytesIO(b"x"), "file.read()")],
+)
+def test_a_file_as_other_clients_take_it_is_answered(content: object, says: str):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        Request("http://h/", files={"f": content})
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"verify": False}, "HTTPStream has no verify=: it is defaults={'validate_cert': False}"),
+        ({"proxy": "http://p"}, "it is of requests: defaults={'proxy': ...}"),
+        ({"limit": 5}, "it is max_clients="),
+        ({"nonsense": 1}, "unexpected keyword argument 'nonsense'"),
+    ],
+)
+def test_arguments_of_other_clients_are_answered_by_a_stream(given: dict[str, object], says: str):
+    with pytest.raises(TypeError, match=re.escape(says)):
+        HTTPStream(**given)
+
+
+async def test_a_link_that_is_taken_for_its_response_says_that_it_is_awaited(web: Web):
+    async with HTTPStream() as stream:
+        link = stream.get(web.http)
+        with pytest.raises(AttributeError, match="a link has no status: await it"):
+            _ = link.status
+        with pytest.raises(TypeError, match=r"response = await stream\.get"):
+            async with link:
+                pass
+        assert not hasattr(link, "nonsense")
+        assert (await link).ok
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        ({"a": 1}, "self.emit(item) hands on an item"),
+        (FilePart(b"x"), "self.emit(item) hands on an item"),
+        (Hop("u", 200, None), "self.emit(item) hands on an item"),
+        ("http://h/", "a request alone has no reader"),
+        (Request("http://h/"), "a request alone has no reader"),
+    ],
+)
+def test_what_readers_of_scrapy_return_is_answered(result: object, says: str):
+    with pytest.raises(LinkError, match=re.escape(says)):
+        next_of(result, None)

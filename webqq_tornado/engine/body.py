@@ -19,7 +19,7 @@ from collections.abc import (
 )
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias, TypeVar, Union
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from .errors import StreamError
 
@@ -177,19 +177,27 @@ def form_body(
     return params, "application/x-www-form-urlencoded"
 
 
-def form_query(params: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> str:
+def form_query(params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str) -> str:
     """Names and values as the query of a URL, or the body of a form.
 
-    Lists and other iterables stand for several values of one name, None is left out.
+    Lists and other iterables stand for several values of one name, None is left out. Text is taken
+    for what is encoded already.
+
+    Raises:
+        ValueError: a value is a mapping, which a query has no form for.
     """
-    return urlencode(list(form_fields(params)))
+    return params if isinstance(params, str) else urlencode(list(form_fields(params)))
 
 
 def form_fields(
-    params: Mapping[str, Any] | Iterable[tuple[str, Any]],
+    params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str,
 ) -> Iterator[tuple[str, Any]]:
     """The pairs of a form: one for each of several values, none for None."""
+    if isinstance(params, str):
+        params = parse_qsl(params, keep_blank_values=True)
     for name, value in pairs_of(params):
+        if isinstance(value, Mapping):
+            raise ValueError(f"{name!r} is a mapping, of which a form has none: json= sends it")
         is_one = isinstance(value, (str, bytes)) or not isinstance(value, Iterable)
         for one in (value,) if is_one else value:
             if one is not None:
@@ -285,12 +293,22 @@ def _checked_file(name: str, file: Any) -> FilePart:
     if not isinstance(content, (bytes, os.PathLike)):
         raise ValueError(
             f"file {name!r} of a Multipart body is bytes or a pathlib.Path, not {_kind(content)}"
+            f"{_hint(content)}"
         )
     _check_text(f"filename of {name!r}", filename)
     _check_text(f"content_type of {name!r}", content_type)
     if _LINE_BREAK.search(content_type):
         raise ValueError(f"content_type of {name!r} has a line break in it: {content_type!r}")
     return FilePart(content, filename, content_type)
+
+
+def _hint(content: object) -> str:
+    """The way that other clients have, and what it is here."""
+    if isinstance(content, (tuple, list)):
+        return ": FilePart(content, filename, content_type) has what a tuple has elsewhere"
+    if hasattr(content, "read"):
+        return ": give its path, pathlib.Path(file.name), or what it holds, file.read()"
+    return ""
 
 
 def _kind(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .body import FilePart, Params, form_query, with_query
 from .links import Link, Next, RelativeRequest, RequestLike, is_absolute, keep
@@ -43,6 +43,22 @@ class Call(Next):
 
     def _replace(self, **changes: Any) -> Call:
         return Call.of(Next(*self)._replace(**changes), self._fetch)
+
+    if not TYPE_CHECKING:  # which says so by itself
+
+        def __getattr__(self, name: str) -> object:
+            if name in dir(Response):
+                raise AttributeError(f"a link has no {name}: await it, and its response has")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+        async def __aenter__(self) -> object:
+            raise TypeError(
+                "response = await stream.get(url) has the whole body; one that comes piece by "
+                "piece: async with stream.open(url) as response"
+            )
+
+        async def __aexit__(self, *error: object) -> None:
+            """Never reached."""
 
     def __await__(self) -> Generator[Any, None, Response]:
         return self._fetch(self).__await__()
@@ -229,7 +245,7 @@ class RequestMaker:
         """
         return self.request("OPTIONS", url, readback, **options)
 
-    def make_get_url(self, url: str, params: Params | None = None) -> str:
+    def make_get_url(self, url: str, params: Params | str | None = None) -> str:
         """The URL with the parameters in its query, after those it has, before its fragment.
 
         Args:
@@ -243,7 +259,9 @@ class RequestMaker:
             raise ValueError(f"a URL is text, not {type(url).__name__}")
         return with_query(url, form_query(params) if params else "")
 
-    def make_get_request(self, url: str, params: Params | None = None, **options: Any) -> Request:
+    def make_get_request(
+        self, url: str, params: Params | str | None = None, **options: Any
+    ) -> Request:
         """A GET request.
 
         Args:

@@ -30,6 +30,7 @@ import enum
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
 from typing import Any, NamedTuple, Protocol
 
 from .errors import ClosedError, LinkError
@@ -435,6 +436,8 @@ def next_of(result: object, origin: object) -> Next | Branches | Awaitable[objec
     if isinstance(result, Gather):
         return _several_to_join(result, origin)
     if isinstance(result, tuple) and not _is_several(result[:1]):
+        if type(result) is not tuple and hasattr(result, "_fields"):
+            raise _link_error(result, origin, _ITEM)
         if len(result) in (2, 3):
             return Next(*result)
         raise _link_error(result, origin, "a link has 2 or 3 parts")
@@ -446,7 +449,20 @@ def next_of(result: object, origin: object) -> Next | Branches | Awaitable[objec
         return result
     if isinstance(result, (Iterator, AsyncIterator)):
         return Branches(result, origin)
-    raise _link_error(result, origin, "that is no link")
+    raise _link_error(result, origin, _why_none(result))
+
+
+#: Of a reader that returns an item, as Scrapy's do.
+_ITEM = "that is no link: self.emit(item) hands on an item"
+
+
+def _why_none(result: object) -> str:
+    """The remedy for who comes from another library."""
+    if isinstance(result, (str, Request)):
+        return "a request alone has no reader: return (request, reader)"
+    if isinstance(result, Mapping) or is_dataclass(result):
+        return _ITEM
+    return "that is no link"
 
 
 def _several_to_join(gather: Gather, origin: object) -> Branches:

@@ -101,7 +101,7 @@ class RequestDefaults:
 def request_defaults(
     base_url: str | None = None,
     headers: Headers = (),
-    params: Params | None = None,
+    params: Params | str | None = None,
     timeout: float | None = None,
     credentials: tuple[str, str] | None = None,
 ) -> RequestDefaults | None:

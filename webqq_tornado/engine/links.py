@@ -78,7 +78,7 @@ class RelativeRequest(NamedTuple):
     request: Request
 
     @classmethod
-    def of(cls, url: str, params: Params | None = None, **options: Any) -> RelativeRequest:
+    def of(cls, url: str, params: Params | str | None = None, **options: Any) -> RelativeRequest:
         """Return a request with these arguments of `Request`.
 
         Args:

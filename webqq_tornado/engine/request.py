@@ -12,6 +12,7 @@ import os
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tornado.httpclient import HTTPRequest
@@ -73,6 +74,15 @@ _HINTS = {
     "sock_connect": "it is connect_timeout=",
     "body_producer": "body= takes an iterator, a file or a function",
     "streaming_callback": "it is sink=",
+    "callback": "a link has the reader: stream.get(url, reader), response.follow(url, reader)",
+    "errback": "a link has it: stream.get(url, reader, errback=...)",
+    "cb_kwargs": "data= of a link goes to its reader",
+    "meta": "data= of a link goes to its reader",
+    "dont_filter": "a Crawl asks its key(): None may come again",
+    "http2": "it is http_version=",
+    "proxy_auth": "user and password are a part of the proxy's URL",
+    "raise_for_status": "response.raise_for_status() does so",
+    "extensions": "each is an argument of its own",
     "header_callback": "it is on_header_line=",
 }
 
@@ -190,7 +200,7 @@ class Request(metaclass=_Hints):
             that moment (it is the address that is looked at when a socket is opened). No
             proxy is used, and no connection that was opened without this.
         params: names and values for the query of the URL, behind what it has: a list stands for
-            several of one name, None for none.
+            several of one name, None for none. Text is a query that is encoded already.
         json: instead of `body`, a value to send as JSON.
         form: instead of `body`, the fields of a form, as `params`.
         files: instead of `body`, files of a multipart form by field name: bytes, a path, or a
@@ -270,7 +280,7 @@ class Request(metaclass=_Hints):
     ping_interval: float | None = None
     subprotocols: Sequence[str] = ()
     public_only: bool | None = None
-    params: InitVar[Params | None] = None
+    params: InitVar[Params | str | None] = None
     json: InitVar[object] = None
     form: InitVar[Params | str | bytes | None] = None
     files: InitVar[Files | None] = None
@@ -291,7 +301,7 @@ class Request(metaclass=_Hints):
 
     def __post_init__(  # noqa: PLR0917 - dataclasses give them by position
         self,
-        params: Params | None,
+        params: Params | str | None,
         json: object,
         form: Params | str | bytes | None,
         files: Files | None,
@@ -305,6 +315,8 @@ class Request(metaclass=_Hints):
             given["url"] = with_query(_text_of(self.url), form_query(params))
         if json is not None or form is not None or files is not None:
             self._settle_body(given, *body_of(json, form, files))
+        if isinstance(self.sink, str):
+            given["sink"] = Path(self.sink)
         self._settle(given)
 
     def _settle(self, given: dict[str, Any]) -> None:

@@ -40,6 +40,7 @@ from .eventloop import (
     refuse_other_thread,
     refuse_running_loop,
 )
+from .hints import STREAM, answering
 from .hooks import Auth, BeforeSend, Breaker, Hooks, Observer, Retry
 from .items import ItemEmitter, ItemWriter
 from .lifecycle import (
@@ -62,7 +63,7 @@ from .transport.caching import Cache, CachingTransport
 from .transport.curl import Transport
 from .transport.options import DEFAULTS, compile_options
 from .transport.poller import WatchedSocket
-from .transport.replay import Recording, ReplayTransport
+from .transport.replay import Answering, Recording, ReplayTransport
 from .urls import normal_host
 from .waiting import hold, let_go, running_chain
 
@@ -107,7 +108,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         breaker: stops asking hosts that fail, see `webqq_tornado.retry.CircuitBreaker`.
         auth: credentials of the stream's own session, see `webqq_tornado.auth`; or user and
             password.
-        replay: answers instead of the network, see `webqq_tornado.har`.
+        replay: answers instead of the network, see `webqq_tornado.har`: a recording, or a function
+            that has a request, and returns an `Answer`.
         cache: responses that RFC 9111 allows to use again, see `webqq_tornado.cache`; or the path
             of its file.
         defaults: arguments of `Request`, from `connect_timeout` on, for requests that do not
@@ -153,6 +155,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
     #: With a journal `begin` is asked for all of its links again, which have keys.
     _begins_by_keys = False
 
+    @answering(STREAM, option_names)
     def __init__(
         self,
         ioloop: IOLoop | None = None,
@@ -162,13 +165,13 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         retry: Retry | None = None,
         breaker: Breaker | None = None,
         auth: Auth | tuple[str, str] | None = None,
-        replay: Recording | None = None,
+        replay: Recording | Answering | None = None,
         cache: Cache | str | os.PathLike[str] | None = None,
         defaults: Mapping[str, Any] | None = None,
         grace: float | None = None,
         base_url: str | None = None,
         headers: Headers = (),
-        params: Params | None = None,
+        params: Params | str | None = None,
         timeout: float | None = None,
         journal: str | os.PathLike[str] | Journal | None = None,
         idempotency_header: str | None = "Idempotency-Key",
@@ -177,6 +180,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             checked_grace(grace)
         if max_clients is not None and max_clients < 1:
             raise ValueError(f"max_clients is 1 or more, not {max_clients}")
+        if limits is not None and not isinstance(limits, Limits):
+            raise ValueError(f"limits is a Limits(...), not {type(limits).__name__}")
         unknown = set(defaults or ()) - set(option_names())
         if unknown:
             hints = (f"{name}{_ELSEWHERE.get(name, '; see Request')}" for name in sorted(unknown))
@@ -945,7 +950,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         auth: Auth | tuple[str, str] | None = None,
         base_url: str | None = None,
         headers: Headers = (),
-        params: Params | None = None,
+        params: Params | str | None = None,
         timeout: float | None = None,
     ) -> Session:
         """The session of this name: an identity with cookies of its own, made when first named.
@@ -1104,7 +1109,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
 def _transport(
     ioloop: IOLoop,
     handler: Callable[[WatchedSocket, int], None],
-    replay: Recording | None,
+    replay: Recording | Answering | None,
     cache: Cache | str | os.PathLike[str] | None,
 ) -> tuple[Transport | ReplayTransport | CachingTransport, Cache | None]:
     if isinstance(cache, (str, os.PathLike)):

@@ -155,8 +155,8 @@ def _check_sink(name: str, value: object) -> None:
     is_taken = callable(value) or isinstance(value, os.PathLike) or hasattr(value, "write")
     if not is_taken or isinstance(value, io.TextIOBase):
         raise ValueError(
-            f"{name} is a function of bytes, a file that is open in binary mode, or a "
-            f"pathlib.Path, not {type(value).__name__}"
+            f"{name} is a function of bytes, a file that is open in binary mode, or a path, "
+            f"not {type(value).__name__}"
         )
 
 

@@ -33,7 +33,7 @@ __all__ = [
 #: Where a body goes: a function of each chunk, whose awaitable result makes the sender wait; a
 #: binary file; the path of a file to be.
 Sink: TypeAlias = Union[
-    Callable[[bytes], "Awaitable[object] | object"], IO[bytes], "os.PathLike[str]"
+    Callable[[bytes], "Awaitable[object] | object"], IO[bytes], "os.PathLike[str]", str
 ]
 
 #: Bytes of the body of a redirect that is followed: with more its connection is closed.

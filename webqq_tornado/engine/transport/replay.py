@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from ..body import json_body
 from ..errors import ReplayError, StreamError
 from ..redirects import is_redirect
 from ..request import Request
@@ -20,11 +21,11 @@ from .options import FOLLOWS, Options
 from .poller import WatchedSocket
 from .transfer import Outcome
 
-__all__ = ["Answer", "Recording", "ReplayTransport", "response_to"]
+__all__ = ["Answer", "Answering", "Recording", "ReplayTransport", "response_to"]
 
 
 class Answer(NamedTuple):
-    """A recorded response.
+    """A response without a network: a recorded one, or one that a test makes up.
 
     Args:
         status: such as 200.
@@ -32,6 +33,12 @@ class Answer(NamedTuple):
         body: decompressed.
         delay: seconds until it comes.
         reason: the status line's own words.
+
+    Example:
+        >>> Answer(404).status
+        404
+        >>> Answer.of_json({"price": 3}).body
+        b'{"price": 3}'
     """
 
     status: int
@@ -40,8 +47,23 @@ class Answer(NamedTuple):
     delay: float = 0.0
     reason: str = ""
 
+    @classmethod
+    def of_json(cls, value: object, status: int = 200) -> Answer:
+        """Return one with a JSON body.
+
+        Args:
+            value: to be in it.
+            status: of it.
+        """
+        body, kind = json_body(value)
+        return cls(status, (("Content-Type", kind),), body)
+
     def __repr__(self) -> str:
         return f"<Answer {self.status}, {len(self.body)} bytes>"
+
+
+#: Answers a request: a function of a test.
+Answering: TypeAlias = Callable[[Request], "Answer | StreamError"]
 
 
 class Recording(Protocol):
@@ -66,16 +88,16 @@ class ReplayTransport:
 
     Args:
         loop: to answer on.
-        recording: what is answered.
+        recording: what is answered, or a function that answers.
     """
 
     is_forgotten = False
     has_sockets = False
     lane_count = 0
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, recording: Recording) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, recording: Recording | Answering) -> None:
         self._loop = loop
-        self._recording = recording
+        self._answer = recording if callable(recording) else recording.answer
         self.call_soon = loop.call_soon
         self.fd_map: Mapping[int, object] = {}
 
@@ -94,7 +116,7 @@ class ReplayTransport:
         played = _Played(follows=bool(options.get(FOLLOWS)))
         answer: Answer | Exception
         try:
-            answer = _no_socket(request) if request.is_socket else self._recording.answer(request)
+            answer = _no_socket(request) if request.is_socket else self._answered(request)
         except Exception as error:
             answer = error
         delay = answer.delay if isinstance(answer, Answer) else 0.0
@@ -102,6 +124,15 @@ class ReplayTransport:
             delay, self._tell, played, request, session, outcome, answer
         )
         return played
+
+    def _answered(self, request: Request) -> Answer | StreamError:
+        answer = self._answer(request)
+        if not isinstance(answer, (Answer, Exception)):
+            raise TypeError(
+                f"replay= answered {safe_url(request.url)} with {type(answer).__name__}: it is an "
+                "Answer, or a StreamError"
+            )
+        return answer
 
     def _tell(
         self,
