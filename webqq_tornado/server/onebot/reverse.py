@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from ...engine.chain import Chain
 from ...engine.errors import StreamError
@@ -67,7 +68,7 @@ class ReverseLink:
 
     async def _connect(self) -> bool:
         """Open it and serve until it ends; return True if it was open."""
-        account = self._account
+        account, self._error = self._account, None
         chain = self._chain = account.stream.add_request(
             self._request(),
             self._on_message,
@@ -83,7 +84,9 @@ class ReverseLink:
             await chain
             return self._error is None or self._feed is not None
         except StreamError as error:
-            self._error = error
+            with suppress(StreamError):
+                await chain
+            self._error = self._error or error  # its errback knows more
             return False
         finally:
             self._drop()
