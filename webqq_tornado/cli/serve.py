@@ -13,7 +13,10 @@ from .local_server import refuse_second_start
 from .running import run_coroutine
 from .settings import account_tables, options
 
-__all__ = ["serve", "start"]
+__all__ = ["ONEBOT_KEYS", "serve", "start"]
+
+#: Settings of programs that drive accounts of the server, in the order of `ServedOptions`.
+ONEBOT_KEYS = ("onebot_account", "onebot_token_file", "onebot_reverse", "onebot_post")
 
 SERVE_HELP = f"""Run the server alone. Accounts are made on its page.
 
@@ -72,6 +75,7 @@ def start(context: click.Context, **choices: Any) -> None:
         raise click.UsageError("--server needs --account, or --qr: whom to log in as")
     # These bring server, bot and prompt, which takes longer than to find out all the above.
     from .onebot_accounts import onebots_meant  # noqa: PLC0415
+    from .onebot_served import ServedOptions, served_accounts  # noqa: PLC0415
     from .start import BotOptions, ServerOptions, chat_elsewhere, chat_here  # noqa: PLC0415
     from .targets import everyone_meant  # noqa: PLC0415
 
@@ -79,7 +83,9 @@ def start(context: click.Context, **choices: Any) -> None:
     bot = BotOptions(*given)
     port, address = choices.pop("port"), choices.pop("address")
     if is_here:
-        run_coroutine(chat_here(ServerOptions(port, address, choices["state_dir"]), bot, screen))
+        served = served_accounts(context, ServedOptions())
+        here = ServerOptions(port, address, choices["state_dir"], served=served)
+        run_coroutine(chat_here(here, bot, screen))
     else:
         onebots = onebots_meant(context, onebot, token_file, choices["state_dir"])
         everyone = everyone_meant(context, **choices) if is_webqq_named else []
@@ -87,14 +93,27 @@ def start(context: click.Context, **choices: Any) -> None:
 
 
 @click.command(help=SERVE_HELP, short_help="Run the server alone.")
-@options("state_dir", "port", "address", "tls", "tls_port", "verbose")
-def serve(state_dir: Path, port: int | None, address: str, **rest: Any) -> None:  # noqa: D103 - SERVE_HELP
+@options(
+    "state_dir",
+    "port",
+    "address",
+    "tls",
+    "tls_port",
+    *ONEBOT_KEYS,
+    "verbose",
+)
+@click.pass_context
+def serve(  # noqa: D103 - SERVE_HELP
+    context: click.Context, /, state_dir: Path, port: int | None, address: str, **rest: Any
+) -> None:
     refuse_second_start(state_dir)
+    from .onebot_served import ServedOptions, served_accounts  # noqa: PLC0415
     from .start import ServerOptions  # noqa: PLC0415 - it brings server, bot and prompt
     from .start import serve as serve_alone  # noqa: PLC0415
 
     screen = Screen()
     show_logs(screen, rest["verbose"])
     has_tls = rest["tls"] or rest["tls_port"] is not None
-    wanted = ServerOptions(port, address, state_dir, has_tls, rest["tls_port"])
+    served = served_accounts(context, ServedOptions(*(rest[key] for key in ONEBOT_KEYS)))
+    wanted = ServerOptions(port, address, state_dir, has_tls, rest["tls_port"], served)
     run_coroutine(serve_alone(wanted, screen))

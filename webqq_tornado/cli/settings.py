@@ -30,6 +30,7 @@ __all__ = [
     "hand_down",
     "options",
     "read_config",
+    "served_tables",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -89,6 +90,33 @@ SETTINGS = {
             "File whose first line is the token of the implementation.",
             click.Path(path_type=Path),
             metavar="FILE",
+        ),
+        Setting(
+            "onebot_account",
+            "QQ number here that programs may drive by OneBot 11; may be given more than once.",
+            QQ_NUMBER,
+            (),
+            "N",
+        ),
+        Setting(
+            "onebot_token_file",
+            "File whose first line is the token that these programs show.",
+            click.Path(path_type=Path),
+            metavar="FILE",
+        ),
+        Setting(
+            "onebot_reverse",
+            "WebSocket of such a program that the server connects to; may be given more than once.",
+            TEXT,
+            (),
+            "URL",
+        ),
+        Setting(
+            "onebot_post",
+            "Address of such a program that events are posted to; may be given more than once.",
+            TEXT,
+            (),
+            "URL",
         ),
         Setting("qr", "Log in by QR code, as SmartQQ did, not by password.", bool, False),
         Setting("open_pictures", "Open QR codes and captchas in a viewer as well.", bool, False),
@@ -215,20 +243,27 @@ _config_option = click.option(
     help="TOML file of settings.",
 )
 
-#: Where a context keeps the tables [[accounts]].
-_TABLES = f"{__name__}.accounts"
+#: Where a context keeps the tables [[accounts]], and [[onebot_accounts]].
+_TABLES, _SERVED = f"{__name__}.accounts", f"{__name__}.onebot_accounts"
 
 
 def _use_config(context: click.Context, path: Path | None) -> None:
     if path is not None:
         values = dict(read_config(path))
         context.meta[_TABLES] = values.pop("accounts", ())
+        context.meta[_SERVED] = values.pop("onebot_accounts", ())
         context.default_map = {**(context.default_map or {}), **values}
 
 
 def account_tables(context: click.Context) -> Sequence[AccountTable]:
     """The tables [[accounts]] of the TOML file; none without one."""
     tables: Sequence[AccountTable] = context.meta.get(_TABLES, ())
+    return tables
+
+
+def served_tables(context: click.Context) -> Sequence[Mapping[str, Any]]:
+    """The tables [[onebot_accounts]] of the TOML file; none without one."""
+    tables: Sequence[Mapping[str, Any]] = context.meta.get(_SERVED, ())
     return tables
 
 
@@ -252,11 +287,13 @@ def read_config(path: Path) -> Mapping[str, Any]:
     """
     values = _toml(path)
     where = f"config file {path}"
-    _check_keys(where, values, (*SETTINGS, "accounts"))
-    for key in ("plugin", "account", "owner", "onebot"):
+    _check_keys(where, values, (*SETTINGS, *_ARRAYS))
+    for key in _LISTS:
         if key in values and not isinstance(values[key], list):
             values[key] = [values[key]]
-    _check_types(where, {key: value for key, value in values.items() if key != "accounts"})
+    _check_types(where, {key: value for key, value in values.items() if key not in _ARRAYS})
+    if "onebot_accounts" in values:
+        values["onebot_accounts"] = _plain_tables(where, "onebot_accounts", values)
     if "accounts" in values:
         values["accounts"] = _tables(f"{where}, [[accounts]]", values["accounts"])
     return values
@@ -282,10 +319,20 @@ def _check_keys(where: str, values: Iterable[str], known: Sequence[str]) -> None
         )
 
 
+#: The keys that are arrays of tables.
+_ARRAYS = ("accounts", "onebot_accounts")
+
+
 def _tables(where: str, values: object) -> tuple[AccountTable, ...]:
-    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-        raise click.ClickException(f"{where}: write one table [[accounts]] for each account")
-    return tuple(_table(where, value) for value in values)
+    tables = _plain_tables(where, "accounts", {"accounts": values})
+    return tuple(_table(where, value) for value in tables)
+
+
+def _plain_tables(where: str, key: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    tables = values[key]
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        raise click.ClickException(f"{where}: write one table [[{key}]] for each account")
+    return tuple(tables)
 
 
 def _check_types(where: str, values: Mapping[str, Any]) -> None:

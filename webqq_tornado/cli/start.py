@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from ..engine.stream import HTTPStream
 from ..protocol.dialect import WEBQQ3
 from ..protocol.endpoints import Endpoints
 from ..server.app import WebQQServer
+from ..server.onebot.settings import OneBotSettings
 from ..server.storage import Storage
 from .accounts_online import DRAIN_SECONDS, all_online, presence_of
 from .chat_prompt import HELP, Prompt
@@ -30,6 +31,7 @@ from .local_server import locked_state_dir, remove_address, write_address
 from .login_prompt import LoginPrompt
 from .old_clients import allow_many_connections, serve_tls, show_tls
 from .onebot_accounts import OneBotTarget, onebots_online, until_rejected
+from .onebot_served import configure
 from .presence import BOT, YOU, Name, Presence
 from .running import catch_signals, until_stopped
 from .targets import AccountTarget, session_file
@@ -59,6 +61,7 @@ class ServerOptions(NamedTuple):
         state_dir: its folder.
         has_tls: https as well.
         tls_port: None takes 8443 or the next free one.
+        served: accounts that programs drive by OneBot, with their settings.
     """
 
     port: int | None
@@ -66,6 +69,7 @@ class ServerOptions(NamedTuple):
     state_dir: Path
     has_tls: bool = False
     tls_port: int | None = None
+    served: Mapping[int, OneBotSettings] = {}
 
 
 class BotOptions(NamedTuple):
@@ -92,6 +96,8 @@ async def chat_here(options: ServerOptions, wanted: BotOptions, screen: Screen) 
     """Start a server, a bot on it, and a prompt for the user."""
     async with running(options) as server:
         home = household(server.storage, options.state_dir)
+        for line in configure(server, options.served):
+            screen.say(line)
         stream, store = HTTPStream(), Store(options.state_dir / _HERE / "client.db")
         # The prompt shows the user's own messages already.
         client = _client_of(home.bot, server, stream, store, name="bot", log_level=logging.INFO)
@@ -251,6 +257,8 @@ async def serve(options: ServerOptions, screen: Screen) -> None:
         home = household(server.storage, options.state_dir)
         stopped = catch_signals()
         _show_passwords(home, screen)
+        for line in configure(server, options.served):
+            screen.say(line)
         if options.has_tls:
             place = (options.state_dir, options.address, options.tls_port)
             show_tls(serve_tls(server, *place), server, screen)
