@@ -116,7 +116,7 @@ async def test_the_bot_does_not_answer_itself():
 async def test_a_pattern_that_is_none_is_refused():
     async with Town() as town:
         bot = Bot(town.client(town.bob)[0])
-        with pytest.raises(ValueError, match="no regular expression"):
+        with pytest.raises(ValueError, match="not a regular expression"):
             bot.on_message(text="(")
 
 

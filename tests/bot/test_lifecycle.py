@@ -114,7 +114,7 @@ async def test_run_names_the_way_on_a_loop_that_runs():
 def test_what_needs_a_client_says_that_there_is_none():
     bot = Bot()
     assert "no account yet" in repr(bot)
-    with pytest.raises(RuntimeError, match=r"bot\.run\(\) makes it"):
+    with pytest.raises(RuntimeError, match=r"call bot\.run\(\)"):
         bot.stream  # noqa: B018
     with pytest.raises(RuntimeError, match="in a handler"):
         len(bot.store("seen"))

@@ -243,7 +243,7 @@ async def test_a_schedule_that_is_none_is_refused():
     async with chatting() as (bot, _, _):
         with pytest.raises(ValueError, match="above 0"):
             bot.every(0)
-        with pytest.raises(ValueError, match="no cron expression"):
+        with pytest.raises(ValueError, match="not a cron expression"):
             bot.cron("soon")
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webqq_tornado.bot import Rate
-from webqq_tornado.bot.ratelimit import RateLimiter
+from webqq_tornado.bot.ratelimit import UserRateLimiter
 
 
 @pytest.mark.parametrize(
@@ -34,30 +34,30 @@ def test_what_is_no_rate_is_refused_with_an_example(text):
 
 
 def test_each_user_has_a_rate_of_their_own():
-    limiter = RateLimiter(Rate(1, 10))
-    assert limiter.take("Ann", 0).is_allowed
-    assert limiter.take("Bob", 1).is_allowed
-    assert not limiter.take("Ann", 1).is_allowed
+    limiter = UserRateLimiter(Rate(1, 10))
+    assert limiter.admit("Ann", 0).is_allowed
+    assert limiter.admit("Bob", 1).is_allowed
+    assert not limiter.admit("Ann", 1).is_allowed
 
 
 def test_a_refusal_says_how_long_to_wait():
-    limiter = RateLimiter(Rate(2, 10))
-    limiter.take("Ann", 0)
-    limiter.take("Ann", 4)
-    assert limiter.take("Ann", 7).wait == 3
+    limiter = UserRateLimiter(Rate(2, 10))
+    limiter.admit("Ann", 0)
+    limiter.admit("Ann", 4)
+    assert limiter.admit("Ann", 7).wait == 3
 
 
 def test_a_user_is_told_once_in_a_period_and_what_is_refused_does_not_count():
-    limiter = RateLimiter(Rate(1, 10))
-    verdicts = [limiter.take("Ann", now) for now in (0, 1, 2, 9, 10, 11, 12)]
-    assert [verdict.is_allowed for verdict in verdicts] == [1, 0, 0, 0, 1, 0, 0]
-    assert [verdict.is_first for verdict in verdicts] == [0, 1, 0, 0, 0, 1, 0]
+    limiter = UserRateLimiter(Rate(1, 10))
+    decisions = [limiter.admit("Ann", now) for now in (0, 1, 2, 9, 10, 11, 12)]
+    assert [decision.is_allowed for decision in decisions] == [1, 0, 0, 0, 1, 0, 0]
+    assert [decision.is_first for decision in decisions] == [0, 1, 0, 0, 0, 1, 0]
 
 
 def test_who_is_quiet_for_long_is_forgotten():
-    limiter = RateLimiter(Rate(1, 10))
+    limiter = UserRateLimiter(Rate(1, 10))
     for number in range(5000):
-        limiter.take(number, number)
+        limiter.admit(number, number)
     assert len(limiter) <= 1000
 
 
@@ -66,13 +66,13 @@ def test_who_is_quiet_for_long_is_forgotten():
     st.lists(st.floats(0, 5, allow_nan=False), max_size=60),
 )
 def test_no_stretch_of_a_period_has_more_than_the_count(count: int, pauses: list[float]):
-    limiter, now, allowed, told = RateLimiter(Rate(count, 7.0)), 0.0, [], []
+    limiter, now, allowed, told = UserRateLimiter(Rate(count, 7.0)), 0.0, [], []
     for pause in pauses:
         now += pause
-        verdict = limiter.take("Ann", now)
-        if verdict.is_allowed:
+        decision = limiter.admit("Ann", now)
+        if decision.is_allowed:
             allowed.append(now)
-        elif verdict.is_first:
+        elif decision.is_first:
             told.append(now)
     assert all(late - early >= 7.0 for early, late in zip(allowed, allowed[count:], strict=False))
     assert all(late - early >= 7.0 for early, late in pairwise(told))

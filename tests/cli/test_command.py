@@ -234,7 +234,7 @@ async def test_the_user_here_owns_the_bot_and_its_plugins_are_loaded_again(tmp_p
             client.send(client.contacts.find("Bot"), "who")
             assert (await ear.next(FriendMessage)).content.text == "old"
             plugin.write_text(OWNED.format(word="the new version"))
-            await running.until("plugin hello is loaded again")
+            await running.until("plugin hello is reloaded")
             client.send(client.contacts.find("Bot"), "who")
             assert (await ear.next(FriendMessage)).content.text == "the new version"
         await running.end()

@@ -113,9 +113,9 @@ class Incoming(Protocol):
 
     Attributes:
         message: with the uins of the present session.
-        again: whether an earlier process had it and was not done with it.
+        again: whether an earlier process received it and did not handle it.
         tries: times that its handling was begun before.
-        contact: its conversation, if the message alone does not lead there.
+        contact: its conversation, if the message alone does not identify it.
         sender: display name of the author, likewise.
         late: whether it came in while the account was away, and was fetched later.
     """

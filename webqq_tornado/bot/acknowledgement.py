@@ -1,4 +1,4 @@
-"""Acknowledgement of a message: after all its handlers are done, or before they begin."""
+"""Acknowledgement of a message: after all its handlers have ended, or before they begin."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _current: ContextVar[Acknowledgement | None] = ContextVar(
 
 
 class Acknowledgement:
-    """Says once that a message is handled.
+    """Acknowledges a message once.
 
     Args:
         incoming: of the message.
-        at_most_once: say so before it is handled.
-        is_closed: whether the bot is: then what is cancelled is left to the next process.
+        at_most_once: acknowledge it before it is handled.
+        is_closed: returns True if the bot is closed: then cancelled handlers leave the message to
+            the next process.
 
     Example:
         >>> acknowledgement = Acknowledgement(incoming, at_most_once=False, is_closed=bool)
@@ -37,7 +38,7 @@ class Acknowledgement:
         self._incoming = incoming
         self._at_most_once, self._is_closed = at_most_once, is_closed
         self._tasks: set[asyncio.Task[None]] = set()
-        self._apart: set[asyncio.Task[None]] = set()  # those of them that nobody waits for
+        self._apart: set[asyncio.Task[None]] = set()  # of these, those with concurrent=True
         self._has_ended = self._is_given = self._is_cut_off = False
 
     @staticmethod
@@ -53,12 +54,12 @@ class Acknowledgement:
             self.give()
 
     def wait_for(self, task: asyncio.Task[None], scope: Registration, *, is_apart: bool) -> None:
-        """Wait for a handler that goes on.
+        """Wait for a handler that still runs.
 
         Args:
-            task: of it.
-            scope: of its plugin: one that is unloaded ends its handlers, and that is all of it.
-            is_apart: whether messages that follow do not wait for it.
+            task: of the handler.
+            scope: of its plugin; unloading it cancels the handler, which counts as its end.
+            is_apart: whether later messages do not wait for it.
         """
 
         def end(_done: asyncio.Task[None]) -> None:
@@ -76,18 +77,18 @@ class Acknowledgement:
         task.add_done_callback(end)
 
     def end(self) -> None:
-        """Note that all handlers were called; some may go on."""
+        """Note that all handlers were called; some may still run."""
         self._has_ended = True
         if not self._apart:
-            self._incoming.calm()  # those that go on wait for an answer
+            self._incoming.calm()  # those that still run wait for an answer
         self._look()
 
     def cut_off(self) -> None:
-        """Leave the message to the next process: a handler could not finish."""
+        """Leave the message to the next process: a handler was cut off."""
         self._is_cut_off = True
 
     def give(self) -> None:
-        """Acknowledge the message, whatever still runs."""
+        """Acknowledge the message, even if handlers still run."""
         if not self._is_given:
             self._is_given = True
             self._incoming.done()

@@ -1,6 +1,6 @@
-"""`Bot`: handlers for what comes in to one client or several, commands, schedules, plugins.
+"""`Bot`: handlers, commands, schedules and plugins for the messages of one client or several.
 
-Example of a plugin, a Python file that a bot loads; `bot` is there without the import, too::
+Example of a plugin, a Python file that a bot loads; `bot` is defined without the import, too::
 
     from webqq_tornado.bot import bot
 
@@ -11,22 +11,21 @@ Example of a plugin, a Python file that a bot loads; `bot` is there without the 
         response = await bot.stream.fetch(f"https://example.org/weather?q={city}")
         message.reply(response.text)
 
-What is called when:
+Order of calls:
 
-- Messages of one conversation are handled one after the other, in the order of their coming;
-  those of others meanwhile. Of one message, first the command that it is, then the handlers, in
-  the order of their registration. A handler that waits in `ask`, and one with `concurrent=True`,
-  is not waited for.
-- An answer that `ask` waits for goes there alone: neither middlewares nor handlers get it.
-- Middlewares get a message before all handlers, in the order of their registration.
-- A message is handled when all its handlers are done, those with `concurrent=True` and those
-  that wait in `ask` as well. With a client that has a `store`, one that is not handled when the
-  process ends, even by kill -9, is delivered again by the next one: at least once, and
-  `Message.again` tells. With `at_most_once=True` it is only if its handlers were not called yet.
-  A message whose handlers were begun three times, and the process ended each time, is dropped,
-  which is logged.
-- What a handler raises is logged, and changes nothing for others. What a middleware raises is
-  logged, and the message goes no further: it may have been about to be refused.
+- The messages of one conversation are handled one after the other, in the order of arrival;
+  several conversations are handled concurrently. Of one message, first its command is called,
+  then the handlers, in the order of registration. The next message does not wait for a handler
+  that waits in `ask`, or for one with `concurrent=True`.
+- An answer that `ask` waits for goes only there: neither middlewares nor handlers get it.
+- Middlewares get a message before all handlers, in the order of registration.
+- A message is handled when all its handlers have ended, also those with `concurrent=True` and
+  those that wait in `ask`. If the client has a `store`, a message that is not handled when the
+  process ends, even by kill -9, is delivered again by the next one (at least once), with
+  `Message.again` set; with `at_most_once=True`, only if its handlers were not called yet. After
+  three tries, each of which ended the process, the message is dropped and logged.
+- An exception of a handler is logged, and does not affect others. An exception of a middleware
+  is logged, and stops the message: the middleware may have been about to refuse it.
 """
 
 from __future__ import annotations
@@ -85,11 +84,11 @@ __all__ = [
     "Rate",
 ]
 
-#: Seconds between two looks at the files of plugins.
+#: Seconds between two checks of the plugins' files.
 LOOK_SECONDS = 1.0
 #: Default notice for users over a handler's rate.
 NOTICE = "You are sending commands too fast; try again in {wait} s, please."
-#: Characters of a question that an error has.
+#: Characters of a question in an error.
 SHOWN = 60
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -102,18 +101,18 @@ class Bot:
 
     Args:
         client: its account; the bot never answers that account's own messages. By default `run`
-            makes it.
-        name: by which it is addressed in groups, as in "@name ping"; "!ping" always works. By
+            creates it.
+        name: by which users address it in groups, as in "@name ping"; "!ping" always works. By
             default the account's nick.
-        owners: QQ numbers of those who have the permission `OWNER`.
-        store: where `store` keeps values: a `webqq_tornado.client.store.Store`; by default the
-            client's, else in memory.
+        owners: QQ numbers with the permission `OWNER`.
+        store: keeps the values of `store`: a `webqq_tornado.client.store.Store`; by default the
+            client's, else memory.
         refusal: reply to users who lack a permission; empty for none.
-        at_most_once: a message is marked as handled before its handlers are called, and not
-            after them; see above. Plugins may set the attribute.
+        at_most_once: acknowledge a message before its handlers are called, not after them; see
+            above. Plugins may set the attribute.
 
     Raises:
-        TypeError: an owner is no number, or the store's methods are `async def`.
+        TypeError: an owner is not a number, or the store's methods are `async def`.
 
     Example:
         >>> bot = Bot(client, name="Robot", owners=[10001])
@@ -162,14 +161,14 @@ class Bot:
         """The first client.
 
         Raises:
-            RuntimeError: there is none yet.
+            RuntimeError: the bot has no client yet.
         """
         if not self.clients:
-            raise RuntimeError("the bot has no client yet: bot.run() makes it, or Bot(client)")
+            raise RuntimeError("the bot has no client yet: call bot.run(), or use Bot(client)")
         return self.clients[0]
 
     def add(self, client: Account) -> None:
-        """Serve another client, too; `Message.client` and `account` tell which.
+        """Add another client; `Message.client` and `Message.account` tell which one received.
 
         Args:
             client: of another account.
@@ -197,31 +196,31 @@ class Bot:
         grace: float = GRACE,
         **options: Any,
     ) -> None:
-        """Log in, and handle what comes in until SIGINT (Ctrl-C) or SIGTERM; then log out.
+        """Log in, and handle messages until SIGINT (Ctrl-C) or SIGTERM; then log out.
 
         A second signal ends it at once. Log lines go to standard error, unless logging has been
-        set up. A bot that has clients already takes no account.
+        configured. A bot that has clients already takes no account.
 
         Args:
             account: QQ number.
             password: its password.
             server: URL of the WebQQ server.
-            store: file that keeps messages not sent yet, the history and the values of `store`;
-                by default all that is in memory.
+            store: file that keeps the outbox, the history and the values of `store`; by default
+                all that is in memory.
             session_file: file that keeps the session, so that the next start needs no login.
             onebot: in place of `server`: the URL of an implementation of OneBot 11, such as
                 "ws://127.0.0.1:3001", or several of one; see `OneBotAccount`.
             token: of that implementation.
-            grace: seconds that handlers under way, and messages not sent yet, have at the end.
+            grace: seconds for running handlers and unsent messages at the end.
             options: further arguments of `Client`: dialect, on_captcha, on_qr ...; or of
                 `OneBotAccount`: limits, max_picture_size.
 
         Raises:
-            RuntimeError: the loop runs already; use `await bot.serve(...)` then.
+            RuntimeError: the loop runs already: use `await bot.serve(...)`.
             ValueError: an account for a bot that has clients, or none for one that has none.
-            LoginError: the account is not let in, or was logged in elsewhere.
-            StreamError: the server is not there at the login. (Later on the bot comes back.)
-            ProtocolError: it is no WebQQ server.
+            LoginError: the server refuses the account, or it was logged in elsewhere.
+            StreamError: the server cannot be reached at the login. (Later the bot reconnects.)
+            ProtocolError: it is not a WebQQ server.
             StoreError: the store cannot be used.
 
         Example:
@@ -259,7 +258,7 @@ class Bot:
         signals: bool = True,
         **options: Any,
     ) -> None:
-        """Do on a loop that runs already what `run` does; cancelling it ends the bot, too.
+        """Do the same as `run` on a running loop; cancelling it ends the bot, too.
 
         Args:
             account: as for `run`, like the others.
@@ -298,14 +297,14 @@ class Bot:
             await serve_clients(self.clients, self, grace, catches_signals=signals)
 
     def running(self) -> set[asyncio.Task[Any]]:
-        """Return what handlers and schedules do now."""
+        """Return the tasks of running handlers and schedules."""
         every = (task for scope in self._scopes for task in scope.running)
         return {task for task in every if isinstance(task, asyncio.Task)}
 
     def close(self) -> None:
-        """Unload the plugins, stop the schedules, and cancel what runs.
+        """Unload the plugins, stop the schedules, and cancel running handlers.
 
-        Messages that are not handled then, or come in later, are left to the next process.
+        Messages that are not handled by then are left to the next process.
         """
         self._dispatch.close()
         if self._looking is not None:
@@ -317,12 +316,12 @@ class Bot:
 
     @property
     def name(self) -> str:
-        """The name that the bot is addressed by."""
+        """The name by which users address the bot."""
         return self.name_for(self.client)
 
     @property
     def stream(self) -> HTTPStream:
-        """The client's stream, for requests of handlers."""
+        """The client's stream, for the handlers' own requests."""
         return self.client.stream
 
     def name_for(self, client: Account) -> str:
@@ -334,7 +333,7 @@ class Bot:
         return self._name or client.nick or str(client.account or "")
 
     def addressed(self, text: str) -> str | None:
-        """The words said to the bot in a group, after "!" or "@name"; None if it is not addressed.
+        """The words to the bot in a group, after "!" or "@name"; None if it is not addressed.
 
         Args:
             text: of the message.
@@ -345,7 +344,7 @@ class Bot:
         """A plugin's persistent values: a mapping from texts to JSON values.
 
         Args:
-            namespace: keeps those of one plugin apart from another's; by default its name.
+            namespace: separates the values of plugins; by default the plugin's name.
 
         Example:
             >>> seen = bot.store("seen")
@@ -393,28 +392,28 @@ class Bot:
         notice: str = NOTICE,
         concurrent: bool = False,
     ) -> Handler | Callable[[Handler], Handler]:
-        r"""Have a function called with each `Message`; as a decorator, bare or with conditions.
+        r"""Register a handler of messages; as a decorator, bare or with conditions.
 
         Args:
-            handler: the function, sync or async; one that raises is logged and stops nothing.
+            handler: gets each `Message`; sync or async. Its exceptions are logged.
             friend: of friends with this name, mark or QQ number, of one of several, or of all
                 friends (True). With `group`, `discussion` or `stranger` besides, of any of them.
-            group: in groups, likewise; one's own mark counts as well as the name.
+            group: in groups, likewise; by mark or name.
             discussion: in discussions, likewise; they have no numbers.
-            stranger: of those who write by way of a group or discussion. False, for each of the
-                four, leaves them out.
-            text: only where this regular expression is found; see `Message.match`.
-            at_me: only where the bot is meant; `text` is then looked for in `Message.said`.
-            permission: that the sender must have.
+            stranger: of strangers who write by way of a group or discussion. False, for any of
+                the four, excludes them.
+            text: regular expression that must be found; see `Message.match`.
+            at_me: the bot must be addressed or named; `text` is then searched in `Message.said`.
+            permission: required of the sender.
             refusal: reply to senders without the permission; by default the bot's own.
-            rate: how often each user may: "5/min" or `Rate(5, 60)`.
-            notice: reply, once in that time, to a user who calls more often; ``{wait}`` is the
-                number of seconds to wait. Empty for none.
-            concurrent: the messages that follow do not wait until it is done.
+            rate: limit for each user: "5/min" or `Rate(5, 60)`.
+            notice: reply, once in that time, to a user over the rate; ``{wait}`` is the number
+                of seconds to wait. Empty for none.
+            concurrent: later messages do not wait until it ends.
 
         Raises:
-            ValueError: `text` is no regular expression, or `rate` no rate.
-            TypeError: a name, mark or number is neither text nor number.
+            ValueError: `text` is not a regular expression, or `rate` not a rate.
+            TypeError: a name, mark or number is neither a text nor a number.
 
         Example:
             >>> @bot.on_message(group=["Square", 20001], text=r"(?i)\bhelp\b", rate="1/min")
@@ -449,16 +448,17 @@ class Bot:
         notice: str = NOTICE,
         concurrent: bool = False,
     ) -> Callable[[Handler], Handler]:
-        """Have a function called when its word is said to the bot; `help` lists it.
+        """Register a command; as a decorator. "!help" lists it.
 
-        In private that is "weather" or "!weather", elsewhere "!weather" or "@name weather". What
-        follows is `Message.rest`. A command takes the place of one with the same word.
+        Users call it in private by "weather" or "!weather", elsewhere by "!weather" or "@name
+        weather"; the text that follows is `Message.rest`. A command replaces an earlier one with
+        the same word.
 
         Args:
-            word: of it, in any case.
+            word: of the command, in any case.
             help: shown to users by "!help".
-            text: must be found in what follows the word.
-            friend: like the rest, see `on_message`.
+            text: regular expression that must be found in the text that follows.
+            friend: like the others, see `on_message`.
             group: see there.
             discussion: see there.
             stranger: see there.
@@ -469,8 +469,8 @@ class Bot:
             concurrent: see there.
 
         Raises:
-            ValueError: as there; or it is not one word.
-            TypeError: as there.
+            ValueError: as for `on_message`; or `word` is not one word.
+            TypeError: as for `on_message`.
 
         Example:
             >>> @bot.command("roll", help="rolls a die", rate="3/min")
@@ -507,14 +507,14 @@ class Bot:
         return register
 
     def on_event(self, *names: str) -> Callable[[F], F]:
-        """Have a function called when something happens that is no message; as a decorator.
+        """Register a listener of events other than messages; as a decorator.
 
         Args:
-            names: of the events: "friend_online", "kicked" ...; `happenings.EVENTS` has them
-                all, with the type of the value that the function gets.
+            names: of the events: "friend_online", "kicked" ...; `events.EVENTS` lists
+                them, with the type of the value that the function gets.
 
         Raises:
-            ValueError: there is no such event, or none is named.
+            ValueError: an event is unknown, or none is named.
 
         Example:
             >>> @bot.on_event("friend_online")
@@ -533,14 +533,14 @@ class Bot:
         return register
 
     def middleware(self, function: Middleware) -> Middleware:
-        """Have an `async def` called with each message before the handlers; as a decorator.
+        """Register a middleware, called with each message before the handlers; as a decorator.
 
         Args:
-            function: gets the message, and `call_next`, which it awaits with that message, or
-                with another in its place (see `Message.with_text`), or not at all.
+            function: an `async def`; gets the message and `call_next`, which it awaits with that
+                message, or another (see `Message.with_text`), or not at all.
 
         Raises:
-            TypeError: it is no `async def`.
+            TypeError: it is not an `async def`.
 
         Example:
             >>> @bot.middleware
@@ -557,22 +557,22 @@ class Bot:
     # -- questions ----------------------------------------------------------------------------
 
     async def ask(self, whom: Whom, question: Content | str, timeout: float = 60) -> Message:
-        """Ask something, and wait for the next message, which then reaches nobody else.
+        """Ask a question, and wait for the next message, which then reaches no handler.
 
         Args:
-            whom: the sender of a message, where it came from; or somebody in private; or, of a
-                group or discussion, the first answer of any member.
-            question: what to ask.
-            timeout: in seconds, from when the question is delivered.
+            whom: a message, whose sender is asked where it came from; or a person, in private; or
+                a group or discussion, any member of which may answer.
+            question: content or text.
+            timeout: seconds after the delivery of the question.
 
         Returns:
-            The message that is the answer.
+            The answer.
 
         Raises:
-            NoAnswerError: a `TimeoutError`: none has come.
+            NoAnswerError: a `TimeoutError`: no answer has come.
             SendError: the question was not delivered.
-            ContactError: a `LookupError`: there is nobody of that name or number, or there are
-                several, of whom it says the numbers.
+            ContactError: a `LookupError`: no contact has that name or number, or several have it;
+                lists these with their numbers.
 
         Example:
             >>> answer = await bot.ask("Ann", "Shall I go on?", timeout=30)
@@ -611,7 +611,7 @@ class Bot:
     # -- schedules ----------------------------------------------------------------------------
 
     def every(self, seconds: float) -> Callable[[F], F]:
-        """Have a function called again and again; as a decorator.
+        """Register a function to be called at an interval; as a decorator.
 
         It is called without arguments, whether the client is online or not. A time at which it
         still runs, or at which the machine slept, is left out.
@@ -637,7 +637,7 @@ class Bot:
             tz: zone, such as "Asia/Shanghai"; by default the machine's.
 
         Raises:
-            ValueError: the expression, or the zone, is none.
+            ValueError: the expression, or the zone, is invalid.
 
         Example:
             >>> @bot.cron("0 9 * * 1-5", tz="Asia/Shanghai")
@@ -657,7 +657,7 @@ class Bot:
                 if running is None or running.done():
                     running = self._calls.start(scope, function, f"its schedule {schedule}")
                 else:
-                    logger.debug("%s still runs: left out this time", place_of(function))
+                    logger.debug("%s still runs: skipped this time", place_of(function))
 
             scope.schedule(Scheduler(schedule, call, _LoopTimers(self)))
             return function
@@ -674,28 +674,26 @@ class Bot:
     def load_plugin(self, plugin: str | Path) -> Plugin:
         """Run a Python file, or package, that registers handlers with `bot`.
 
-        That is a global name in it, or imported from `webqq_tornado.bot`.
-
-        If it defines `setup`, that is called with the bot; `teardown`, when it is unloaded, or
-        when a new version has been set up in its place. One that is loaded already is loaded
-        again.
+        `bot` is a global name in it, or imported from `webqq_tornado.bot`. A function `setup` is
+        called with the bot, and `teardown` when it is unloaded, or when a new version has been
+        set up in its place. A loaded plugin is reloaded.
 
         Args:
-            plugin: a file, the folder of a package, or the name of a module that can be imported.
+            plugin: a file, the folder of a package, or the name of an importable module.
 
         Raises:
-            PluginError: there is none, or it fails; a version before it goes on.
+            PluginError: it is not found, or it fails; then a loaded version stays.
         """
         return self._plugins.load(plugin)
 
     def unload_plugin(self, name: str) -> None:
-        """End a plugin: its handlers, schedules, middlewares, questions and tasks.
+        """Unload a plugin: end its handlers, schedules, middlewares, questions and tasks.
 
         Args:
-            name: of its file or folder, without .py.
+            name: of its file or folder, without ".py".
 
         Raises:
-            KeyError: there is none of that name.
+            KeyError: no plugin has that name.
         """
         self._plugins.unload(name)
 
@@ -703,7 +701,7 @@ class Bot:
         """Reload plugins whose files change, from now on.
 
         Args:
-            seconds: between two looks at their times.
+            seconds: between two checks of the files.
         """
         if self._looking is not None:
             self._looking.stop()

@@ -1,4 +1,4 @@
-"""The commands that every bot has: ping, uptime, help, echo."""
+"""Built-in commands of every bot: ping, uptime, help, echo."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def builtin_rules(
     """The rules of the commands.
 
     Args:
-        name: by which the bot is addressed where a message came from.
-        commands: all that there are, of plugins too, by their words.
+        name: by which users address the bot in the conversation of a message.
+        commands: all commands, also of plugins, by their words.
     """
     began = time.monotonic()
 
@@ -37,15 +37,15 @@ def builtin_rules(
     alone, one_word = pattern_of(r"^$"), pattern_of(r"^\S*$")
     return [
         Rule(ping, command="ping", text=alone, help="answers pong"),
-        Rule(uptime, command="uptime", text=alone, help="says for how long the bot is up"),
+        Rule(uptime, command="uptime", text=alone, help="tells how long the bot has been up"),
         Rule(help_, command="help", text=one_word, help="lists the commands; help WORD tells more"),
-        Rule(echo, command="echo", help="says again what follows"),
+        Rule(echo, command="echo", help="repeats the text that follows"),
     ]
 
 
 def _help(word: str, name: str, commands: Mapping[str, Rule]) -> str:
     if word in commands:
-        return f"{word}: {commands[word].help or 'there is no more about it'}"
+        return f"{word}: {commands[word].help or 'it has no help text'}"
     known = ", ".join(commands)
     return f"I know: {known}. In a group, say !ping or @{name} ping; help WORD tells more."
 
@@ -54,7 +54,7 @@ def up_for(seconds: float) -> str:
     """A time in days, hours, minutes and seconds.
 
     Args:
-        seconds: how long.
+        seconds: of the time.
 
     Example:
         >>> up_for(3661)

@@ -1,4 +1,4 @@
-"""Things to do, in order for each conversation, and side by side for several."""
+"""Queues of jobs: in order within a conversation, concurrent between conversations."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _Job: TypeAlias = Callable[[], Awaitable[None]]
 
 
 class ConversationQueues:
-    """A queue for each conversation that has something to do, and a task that does it.
+    """A queue and a task for each conversation that has jobs.
 
     Example:
         >>> queues = ConversationQueues()
-        >>> queues.put("Ann", handle_first)
-        >>> queues.put("Ann", handle_second)  # after the first
-        >>> queues.put("Bob", handle_other)  # meanwhile
+        >>> queues.add("Ann", handle_first)
+        >>> queues.add("Ann", handle_second)  # after the first
+        >>> queues.add("Bob", handle_other)  # meanwhile
     """
 
     def __init__(self) -> None:
@@ -29,12 +29,12 @@ class ConversationQueues:
     def __len__(self) -> int:
         return len(self._queues)
 
-    def put(self, key: Hashable, job: _Job) -> None:
-        """Do something after all that was put under the same key.
+    def add(self, key: Hashable, job: _Job) -> None:
+        """Run a job after all earlier ones with the same key.
 
         Args:
             key: of the conversation.
-            job: returns what is awaited; it must not raise.
+            job: returns an awaitable; must not raise.
         """
         queue = self._queues.get(key)
         if queue is not None:
@@ -46,7 +46,7 @@ class ConversationQueues:
         task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
-        """Do nothing any more; what is being done is cancelled."""
+        """Drop all jobs; cancel the running ones."""
         self._queues.clear()
         for task in self._tasks:
             task.cancel()

@@ -18,10 +18,10 @@ _NO_BOT = (
 
 
 class _CurrentBot:
-    """Stands for the bot in whose name the code runs, looked up at each use."""
+    """Proxy of the bot whose plugin or handler runs, looked up at each use."""
 
     def __getattr__(self, name: str) -> object:
-        if name.startswith("__"):  # asked of any object, by `inspect` and the like
+        if name.startswith("__"):  # `inspect` and the like ask any object for these
             raise AttributeError(name)
         return getattr(_current(), name)
 

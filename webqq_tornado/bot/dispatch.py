@@ -18,7 +18,7 @@ from ..protocol.models import StatusChange
 from .account import Account, Incoming
 from .acknowledgement import Acknowledgement
 from .conversations import ConversationQueues
-from .events import BotEvent, happenings_of
+from .events import BotEvent, events_of
 from .invocation import HandlerInvoker, log_failure, logger
 from .message import Host, Message, conversation_of, message_of
 from .permissions import is_permitted
@@ -39,7 +39,7 @@ class Dispatch:
     """Passes events and messages of clients to handlers and listeners.
 
     Args:
-        bot: whose messages they are.
+        bot: that receives them.
         scopes: with rules, listeners and middlewares.
         calls: for calling them.
         owners: QQ numbers of the bot's owners.
@@ -52,38 +52,38 @@ class Dispatch:
         self._owners = owners
         self._is_closed = False
         self.asks = PendingQuestions()
-        self._lanes = ConversationQueues()
+        self._conversations = ConversationQueues()
         self._statuses: dict[Account, dict[int, Status]] = {}
 
     def close(self) -> None:
-        """Handle nothing any more: what is not handled is for the next one."""
+        """Stop handling: the next process handles the rest."""
         self._is_closed = True
-        _give_own()
-        self._lanes.close()
+        _acknowledge_own()
+        self._conversations.close()
 
     def take(self, client: Account, heard: ClientEvent) -> None:
         """Pass an event of a client to the listeners.
 
         Args:
-            client: which.
+            client: that received it.
             heard: the event; messages come by `deliver`.
         """
         if isinstance(heard, Event):
             return
         if isinstance(heard, StateChange) and heard.state.is_over:
-            _give_own()
+            _acknowledge_own()
         before = self._status_before(client, heard)
-        for name, happening in happenings_of(client, heard, before):
-            self._tell(name, happening)
+        for name, event in events_of(client, heard, before):
+            self._notify(name, event)
 
     def commands(self) -> dict[str, Rule]:
-        """All commands by their words; of two with the same word the later one counts."""
+        """All commands by their words; a later one replaces one with the same word."""
         return {rule.command: rule for _, rule in self._rules() if rule.command}
 
     # -- events -------------------------------------------------------------------------------
 
     def _status_before(self, client: Account, heard: ClientEvent) -> Status:
-        """Former status of a friend; offline if the list of the login does not have them."""
+        """Former status of a friend; offline if the login's list lacks the friend."""
         if isinstance(heard, StateChange) and heard.state is State.ONLINE:
             presences = client.contacts.presences
             self._statuses[client] = {uin: one.status for uin, one in presences.items()}
@@ -94,11 +94,11 @@ class Dispatch:
         known[heard.uin] = heard.status
         return before
 
-    def _tell(self, name: str, happening: BotEvent) -> None:
+    def _notify(self, name: str, event: BotEvent) -> None:
         for scope in self._scopes:
             for listener in tuple(scope.listeners):
                 if name in listener.names:
-                    self._calls.start(scope, listener.function, f"the event {name}", happening)
+                    self._calls.start(scope, listener.function, f"the event {name}", event)
 
     # -- messages -----------------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class Dispatch:
         """Pass a message of a client to the handlers.
 
         Args:
-            client: which.
+            client: that received it.
             incoming: of the message.
         """
         if self._is_closed:
@@ -114,16 +114,16 @@ class Dispatch:
         message = message_of(self._bot, client, incoming)
         at_most_once = self._bot.at_most_once
         if at_most_once and incoming.tries:
-            logger.info("message of %s: it was being handled: not again", message.sender)
+            logger.info("message of %s: dropped, its handling had begun", message.sender)
             incoming.done()
-        elif not message.again and self.asks.take(message):
+        elif not message.again and self.asks.answer(message):
             incoming.done()
         else:
             acknowledgement = Acknowledgement(
                 incoming, at_most_once=at_most_once, is_closed=lambda: self._is_closed
             )
             job = functools.partial(self._handle, message, acknowledgement)
-            self._lanes.put(conversation_of(message), job)
+            self._conversations.add(conversation_of(message), job)
 
     async def _handle(self, message: Message, acknowledgement: Acknowledgement) -> None:
         steps = [(scope, step) for scope in self._scopes for step in scope.middlewares]
@@ -131,7 +131,7 @@ class Dispatch:
         try:
             await self._pass(message, steps, acknowledgement)
         except SystemExit:
-            acknowledgement.give()  # a handler that ends the program is done
+            acknowledgement.give()  # a handler that ends the program has ended
             raise
         acknowledgement.end()
 
@@ -163,7 +163,7 @@ class Dispatch:
         async def call_next(message: Message) -> None:
             nonlocal was_called
             if was_called:
-                raise RuntimeError("call_next was called before: a message is handled once")
+                raise RuntimeError("call_next was called already: it may be called once")
             was_called = True
             await self._pass(message, rest, acknowledgement)
 
@@ -172,7 +172,7 @@ class Dispatch:
     async def _handlers(self, message: Message, acknowledgement: Acknowledgement) -> None:
         commands = self.commands()
         everyone = list(self._rules())
-        # A command that another one has taken the place of is none.
+        # A command that another one has replaced does not count.
         first = [(scope, rule) for scope, rule in everyone if commands.get(rule.command) is rule]
         for scope, rule in (*first, *(one for one in everyone if not one[1].command)):
             await self._apply(scope, rule, message, acknowledgement)
@@ -187,10 +187,10 @@ class Dispatch:
     ) -> None:
         try:
             applied = await rule.applied(message)
-            may = applied is not None and await self._may(rule, applied)
+            may = applied is not None and await self._is_admitted(rule, applied)
         except (SendError, StreamError, ProtocolError) as error:
             logger.warning(
-                "message of %s: the QQ number is not to be had: %s", message.sender, error
+                "message of %s: the QQ number is not available: %s", message.sender, error
             )
             acknowledgement.cut_off()
             return
@@ -204,7 +204,7 @@ class Dispatch:
             wait = functools.partial(acknowledgement.wait_for, scope=scope, is_apart=False)
             await self._calls.finish(scope, rule.handler, applied, applied, on_task=wait)
 
-    async def _may(self, rule: Rule, message: Message) -> bool:
+    async def _is_admitted(self, rule: Rule, message: Message) -> bool:
         """Check the sender's permission and rate; tell the sender if the message is refused."""
         permission, limiter = rule.permission, rule.limiter
         if permission and not await is_permitted(permission, message, self._owners):
@@ -212,13 +212,13 @@ class Dispatch:
             return False
         if limiter is None:
             return True
-        verdict = limiter.take(message.sender, time.monotonic())
-        if verdict.is_first:
-            _tell_sender(message, rule.notice.replace("{wait}", str(math.ceil(verdict.wait))))
-        return verdict.is_allowed
+        decision = limiter.admit(message.sender, time.monotonic())
+        if decision.is_first:
+            _tell_sender(message, rule.notice.replace("{wait}", str(math.ceil(decision.wait))))
+        return decision.is_allowed
 
 
-def _give_own() -> None:
+def _acknowledge_own() -> None:
     """Release the message whose handler closes the bot or logs the account out."""
     acknowledgement = Acknowledgement.current()
     if acknowledgement is not None:

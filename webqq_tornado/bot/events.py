@@ -1,4 +1,4 @@
-"""Events that a bot's listeners receive besides messages: typed values, and their names."""
+"""Events of a bot other than messages: typed values, and the names that listeners register for."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ __all__ = [
     "Listener",
     "Unknown",
     "check_event",
-    "happenings_of",
+    "events_of",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class _BotEvent:
-    """Base of all events; `client` is the one whose account it happened to."""
+    """Base of all events; `client` is that of the account concerned."""
 
     client: Account = field(repr=False)
 
     @property
     def account(self) -> int:
-        """QQ number of the account that it happened to."""
+        """QQ number of the account concerned."""
         return self.client.account
 
 
 @dataclass(frozen=True, slots=True)
 class Connection(_BotEvent):
-    """A client is online, reconnecting, kicked, rejected ... now.
+    """The state of a client has changed: online, reconnecting, kicked, rejected ...
 
     Args:
         client: which.
-        state: how it is.
-        reason: why, in words for the user; may be empty.
+        state: the new one.
+        reason: for the user; may be empty.
     """
 
     state: State
@@ -68,13 +68,13 @@ class Connection(_BotEvent):
 
 @dataclass(frozen=True, slots=True)
 class FriendStatus(_BotEvent):
-    """A friend came, went, or changed status.
+    """A friend went online or offline, or changed status.
 
     Args:
-        client: whose friend.
-        friend: who.
-        status: how now.
-        client_type: with what; see `webqq_tornado.protocol.codes.CLIENT_TYPES`.
+        client: of the account.
+        friend: who has the status.
+        status: the new one.
+        client_type: the friend's program; see `webqq_tornado.protocol.codes.CLIENT_TYPES`.
     """
 
     friend: Person
@@ -87,11 +87,11 @@ class FriendRequest(_BotEvent):
     """A friend request, or the acceptance or refusal of one.
 
     Args:
-        client: whose.
-        sender: who.
-        number: QQ number, 0 if the server kept it back.
-        text: what they wrote.
-        type: the protocol's word.
+        client: of the account.
+        sender: of the request or answer.
+        number: QQ number; 0 if the server withholds it.
+        text: of the request.
+        type: as in the protocol.
     """
 
     sender: Person
@@ -102,12 +102,12 @@ class FriendRequest(_BotEvent):
 
 @dataclass(frozen=True, slots=True)
 class FriendsChanged(_BotEvent):
-    """Friends came or went; the client fetches the list again by itself.
+    """Friends were added or removed; the client refreshes the list by itself.
 
     Args:
-        client: whose.
-        added: uins of the new ones.
-        removed: uins of those who are none any more.
+        client: of the account.
+        added: uins of new friends.
+        removed: uins of former friends.
     """
 
     added: tuple[int, ...] = ()
@@ -119,12 +119,12 @@ class GroupChange(_BotEvent):
     """A change of a group's members: one joined, left, asked to join or became administrator.
 
     Args:
-        client: who is in it.
-        group: which.
-        type: the protocol's word.
-        person: whom it is about; None if the server does not tell.
-        by: the administrator who did it; None if nobody did.
-        text: what they wrote.
+        client: of the account, a member.
+        group: that has changed.
+        type: as in the protocol.
+        person: concerned; None if the server does not tell.
+        by: administrator who did it; None if nobody did.
+        text: of the request.
     """
 
     group: Group
@@ -139,8 +139,8 @@ class FriendTyping(_BotEvent):
     """A friend is writing.
 
     Args:
-        client: whose friend.
-        friend: who.
+        client: of the account.
+        friend: who is writing.
     """
 
     friend: Person
@@ -151,8 +151,8 @@ class FileOffered(_BotEvent):
     """A friend offers a file, or takes the offer back.
 
     Args:
-        client: whose friend.
-        friend: who.
+        client: of the account.
+        friend: who offers it.
         name: of the file.
         is_offer: False when the offer is taken back.
     """
@@ -164,12 +164,12 @@ class FileOffered(_BotEvent):
 
 @dataclass(frozen=True, slots=True)
 class Unknown(_BotEvent):
-    """The server says something that there is no name for.
+    """An event of the server without a name here.
 
     Args:
-        client: to whom.
-        type: the protocol's word.
-        raw: what, as JSON text.
+        client: of the account.
+        type: as in the protocol.
+        raw: its value, as JSON text.
     """
 
     type: str
@@ -181,7 +181,7 @@ BotEvent: TypeAlias = (
     " | FileOffered | Unknown"
 )
 
-#: Names for `Bot.on_event`, and what listeners of each get.
+#: Names for `Bot.on_event`, and the type of the value that its listeners get.
 EVENTS: dict[str, type[_BotEvent]] = {
     **{state.value: Connection for state in State},
     "late": Connection,
@@ -221,35 +221,35 @@ _CHANGES = {
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A function, and the names of the events that it is called with."""
+    """A function, and the names of its events."""
 
     names: frozenset[str]
     function: Callable[[BotEvent], object]
 
 
 def check_event(name: str) -> str:
-    """The name of an event, if it is one.
+    """Return the name of an event unchanged.
 
     Args:
-        name: to look at.
+        name: given by a user.
 
     Raises:
-        ValueError: there is no such event.
+        ValueError: the event is unknown; lists all names.
     """
     if name not in EVENTS:
         raise ValueError(f"no event {name!r}; there are {', '.join(EVENTS)}")
     return name
 
 
-def happenings_of(
+def events_of(
     client: Account, heard: ClientEvent, before: Status
 ) -> Iterator[tuple[str, BotEvent]]:
     """Convert a client's event to those of a bot, with the names that listeners register for.
 
     Args:
-        client: that heard it.
-        heard: what.
-        before: status, until now, of the friend that it is about.
+        client: that received it.
+        heard: the client's event.
+        before: former status of the friend concerned.
     """
     match heard:
         case StateChange():

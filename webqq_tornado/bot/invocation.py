@@ -1,4 +1,4 @@
-"""Calls of handlers: sync or async, in the name of their plugin, watched, logged when they fail."""
+"""Calls of handlers, sync or async: within their plugin's scope, timed, with errors logged."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ __all__ = ["HandlerInvoker", "release_turn"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
-#: Characters of a message's text that a log line has.
+#: Characters of a message's text in a log line.
 SHOWN = 60
-#: Seconds that a handler may hold up the loop before it is named in a warning.
+#: Seconds that a handler may block the loop without a warning.
 BLOCKED_SECONDS = 0.25
-#: Seconds that a conversation waits for a handler before that is told.
+#: Seconds that a conversation waits for a handler without a warning.
 PATIENCE_SECONDS = 60.0
 
-#: Event that a handler's conversation waits for: it goes on when this is set.
+#: Event that a handler's conversation waits for; when it is set, the next message follows.
 _turn: ContextVar[asyncio.Event | None] = ContextVar("webqq_tornado turn", default=None)
 
 
 def release_turn() -> None:
-    """The handler that calls this waits for somebody: its conversation need not wait for it."""
+    """Let the conversation of the calling handler continue: the handler waits for an answer."""
     turn = _turn.get()
     if turn is not None:
         turn.set()
 
 
 class HandlerInvoker:
-    """Calls functions for a bot.
+    """Calls handlers, listeners and scheduled functions for a bot.
 
     Args:
-        scopes: in whose names.
+        scopes: of its plugins.
     """
 
     def __init__(self, scopes: Registry) -> None:
@@ -61,13 +61,13 @@ class HandlerInvoker:
         """Call a function; log its exception.
 
         Args:
-            scope: in whose name; what goes on ends with it.
+            scope: of its plugin; the task ends with it.
             function: sync or async.
-            about: what it is called for: a message, or some words, for log lines.
-            arguments: its own.
+            about: reason of the call, for log lines: a message, or some words.
+            arguments: of the function.
 
         Returns:
-            What goes on; None if it is done.
+            The task; None if the function has ended.
         """
         context = contextvars.copy_context()
         return context.run(self._start, scope, function, about, *arguments)
@@ -80,14 +80,14 @@ class HandlerInvoker:
         *arguments: object,
         on_task: Callable[[asyncio.Task[None]], object],
     ) -> None:
-        """The same, until it is done, or waits for an answer to a question.
+        """Call a function, and wait until it ends, or waits for the answer to a question.
 
         Args:
             scope: as in `start`.
             function: as there.
             about: as there.
             arguments: as there.
-            on_task: gets what goes on, if it does.
+            on_task: gets the task, if there is one.
         """
         context = contextvars.copy_context()
         turn = asyncio.Event()
@@ -110,13 +110,13 @@ class HandlerInvoker:
         about: object,
         *args: object,
     ) -> None:
-        """Await a function here and now; raise its exception.
+        """Await a function within a scope; raise its exception.
 
         Args:
-            scope: in whose name.
+            scope: of its plugin.
             function: an `async def`.
             about: as in `start`.
-            args: its own.
+            args: of the function.
         """
         with self._scopes.entered(scope):
             await self.watch.each_step(function, about, self.watch.call(function, about, *args))
@@ -141,7 +141,7 @@ class HandlerInvoker:
                 _warn_of_text(function, about, result)
                 return None
             task = asyncio.ensure_future(self._await(function, about, result))
-            if inspect.iscoroutine(result):  # what is cancelled at once has not been awaited
+            if inspect.iscoroutine(result):  # a task cancelled at once has not awaited it
                 task.add_done_callback(lambda _done: result.close())
         scope.own(task)
         return task
@@ -161,12 +161,12 @@ class HandlerInvoker:
 
 
 def log_failure(function: Callable[..., object], about: object, error: BaseException) -> None:
-    """Log that a function of a bot's user has raised.
+    """Log the exception of a handler, listener or scheduled function.
 
     Args:
-        function: that did.
-        about: what it was called for.
-        error: that it raised; `SystemExit` goes on from here.
+        function: that raised it.
+        about: reason of the call.
+        error: the exception; `SystemExit` is raised again.
     """
     where = (type(error), error, _theirs(error.__traceback__))
     logger.error(
@@ -175,7 +175,7 @@ def log_failure(function: Callable[..., object], about: object, error: BaseExcep
 
 
 def _theirs(trace: TracebackType | None) -> TracebackType | None:
-    """The part of a traceback that is not ours: how we call a handler helps nobody."""
+    """The part of a traceback outside this package: our own calls help no user."""
     ours = (__file__, watchdog.__file__)
     inner = trace
     while inner is not None and inner.tb_frame.f_code.co_filename in ours:
@@ -185,7 +185,7 @@ def _theirs(trace: TracebackType | None) -> TracebackType | None:
 
 def _warn(blocked: Blocked) -> None:
     logger.warning(
-        "handler %s held up everything for %.2f s, on %s: have it await what takes long",
+        "handler %s blocked the loop for %.2f s, on %s: let it await slow work",
         place_of(blocked.function),
         blocked.seconds,
         _shown(blocked.about),
@@ -194,7 +194,7 @@ def _warn(blocked: Blocked) -> None:
 
 def _warn_of_wait(function: Callable[..., object], about: object) -> None:
     logger.warning(
-        "handler %s has not ended yet, on %s: the messages after it wait; if they need not,"
+        "handler %s still runs, on %s: later messages wait; if they need not,"
         " register it with concurrent=True",
         place_of(function),
         _shown(about),
@@ -202,10 +202,10 @@ def _warn_of_wait(function: Callable[..., object], about: object) -> None:
 
 
 def _warn_of_text(function: Callable[..., object], about: object, returned: object) -> None:
-    """Warn about a handler's result: other bots send it as a reply, this one does not."""
+    """Warn about a handler that returns a text: other bots reply with it, this one does not."""
     if isinstance(returned, (str, Content)):
         logger.warning(
-            "handler %s returned a text, on %s: nobody gets it; answer with message.reply(...)",
+            "handler %s returned a text, on %s, which is not sent: answer with message.reply(...)",
             place_of(function),
             _shown(about),
         )

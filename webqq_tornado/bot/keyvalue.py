@@ -1,4 +1,4 @@
-"""`KeyValueStore`: what a plugin keeps, by key; on disk if the bot has a store."""
+"""`KeyValueStore`: values of a plugin by key; on disk if the bot has a store."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class Values(Protocol):
         """A value, or the default."""
 
     def put(self, namespace: str, key: str, value: Any) -> None:
-        """Keep a value."""
+        """Save a value."""
 
     def delete(self, namespace: str, key: str) -> bool:
-        """Forget a value; whether there was one."""
+        """Delete a value; return True if there was one."""
 
     def values(self, namespace: str) -> dict[str, Any]:
         """All values of a namespace by key."""
 
 
 class MemoryValues:
-    """Values that end with the process; otherwise as those of a store."""
+    """Values in memory, with the semantics of a store."""
 
     def __init__(self) -> None:
         self._texts: dict[str, dict[str, str]] = {}
@@ -52,7 +52,7 @@ class MemoryValues:
 
 
 def checked_values(values: Values) -> Values:
-    """The values, if a mapping can get at them: nobody awaits an item.
+    """Return values unchanged if their methods are synchronous, as a mapping needs.
 
     Raises:
         TypeError: a method is `async def`.
@@ -64,7 +64,7 @@ def checked_values(values: Values) -> Values:
 
 
 class LateValues:
-    """Values of a bot whose client, and its store, are not known yet.
+    """Values of a bot whose client, with its store, comes later.
 
     Example:
         >>> values = LateValues()
@@ -76,14 +76,14 @@ class LateValues:
 
     @property
     def is_known(self) -> bool:
-        """True if there is somewhere to keep them."""
+        """True once there is a storage."""
         return self._values is not None
 
     def use(self, values: Values) -> None:
-        """Keep them there from now on.
+        """Set the storage.
 
         Args:
-            values: where.
+            values: the storage.
 
         Raises:
             TypeError: see `checked_values`.
@@ -117,14 +117,14 @@ _MISSING = object()
 
 
 class KeyValueStore(MutableMapping[str, Any]):
-    """The values of one namespace, as a mapping from texts to what JSON knows.
+    """The values of one namespace, as a mapping from texts to JSON values.
 
-    What one gets is a copy: to change a list, put the changed one in again. What was put in is
-    on disk when that returns, if the bot has a store.
+    Values are copies: to change a list, assign the changed one again. An assigned value is on
+    disk when the assignment returns, if the bot has a store.
 
     Args:
-        values: where they are kept.
-        namespace: whose they are.
+        values: the storage.
+        namespace: of the plugin.
 
     Example:
         >>> scores = bot.store("quiz")

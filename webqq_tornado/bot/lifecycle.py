@@ -1,4 +1,4 @@
-"""A bot as a program of its own: log in, handle what comes in until a signal, log out."""
+"""A bot as a program of its own: log in, handle messages until a signal, log out."""
 
 from __future__ import annotations
 
@@ -109,30 +109,30 @@ class NewOneBotAccount(NamedTuple):
 
 
 class Handlers(Protocol):
-    """The part of a bot that is ended with it."""
+    """The tasks of a bot that end with it."""
 
     def running(self) -> Collection[asyncio.Task[Any]]:
-        """Return what handlers do now."""
+        """Return the tasks of running handlers."""
 
     def close(self) -> None:
-        """Cancel it, and call none any more."""
+        """Cancel them, and call no handler any more."""
 
 
 async def serve_clients(
     clients: Collection[Account], handlers: Handlers, grace: float, *, catches_signals: bool
 ) -> None:
-    """Log in, and stay so until a signal; then log out.
+    """Log in, and stay online until a signal; then log out.
 
     Args:
-        clients: all of a bot.
+        clients: of the bot.
         handlers: of the bot.
-        grace: seconds that handlers under way, and messages not sent yet, have at the end.
-        catches_signals: SIGINT and SIGTERM end it; else only cancelling does.
+        grace: seconds for running handlers and unsent messages at the end.
+        catches_signals: whether SIGINT and SIGTERM end it; else only cancelling does.
 
     Raises:
-        LoginError: an account is not let in, or was logged in elsewhere.
-        StreamError: the server is not there at the login.
-        ProtocolError: it is no WebQQ server.
+        LoginError: the server refuses an account, or it was logged in elsewhere.
+        StreamError: the server cannot be reached at the login.
+        ProtocolError: it is not a WebQQ server.
     """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
@@ -169,7 +169,7 @@ class _Watch:
     """Ends the program when a client is offline for good.
 
     Args:
-        client: which.
+        client: to be watched.
         ended: gets the error.
     """
 
@@ -177,7 +177,7 @@ class _Watch:
         self._client, self._ended = client, ended
 
     def __call__(self, event: ClientEvent) -> None:
-        """Look at an event of the client's."""
+        """Handle an event of the client."""
         if isinstance(event, StateChange) and event.state in (State.KICKED, State.REJECTED):
             why = event.reason or event.state.value
             if not self._ended.done():
@@ -195,7 +195,7 @@ async def _leave(clients: Collection[Account], handlers: Handlers, grace: float)
 
 
 async def _settled(clients: Collection[Account], handlers: Handlers) -> None:
-    """Wait until handlers are done, and what they have sent is delivered."""
+    """Wait until handlers have ended, and their messages are delivered."""
     if running := handlers.running():
         await asyncio.wait(running)
     await asyncio.gather(*(client.flush() for client in clients))

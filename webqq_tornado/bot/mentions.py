@@ -1,10 +1,10 @@
 """Mentions in a text: "@name" by whole names, in any script.
 
-A name ends where a space, a comma and the like follow, not where another name goes on: "@Bot-x",
-"@Bot2" and "@Ботик" mention neither Bot nor Бот. In scripts that are written without spaces the
-next word may follow at once ("@小冰你好"), and so may Chinese behind a Latin name and the other
-way round. Where somebody else in the conversation has a longer name that the text has as well,
-that one is meant: "@Bot Two, hello" does not mention Bot among people of whom one is Bot Two.
+A name ends before a space, a comma and the like, not inside a longer name: "@Bot-x", "@Bot2" and
+"@Ботик" mention neither Bot nor Бот. In scripts without spaces the next word may follow at once
+("@小冰你好"), as may Chinese after a Latin name and vice versa. If another member of the
+conversation has a longer name that also matches, that one is mentioned: "@Bot Two, hello" does not
+mention Bot in a conversation with Bot Two.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Iterable
 
 __all__ = ["is_mentioned", "said_to"]
 
-#: In front of what is said to a bot; the second is how a Chinese keyboard writes it.
+#: Prefixes of a command; the second is how a Chinese keyboard writes it.
 _MARKS = ("!", "！")
-#: In front of a name: ASCII, full width, small. Not behind a letter: that is a mail address.
+#: Prefixes of a name: ASCII, full width, small. Not after a letter: that is a mail address.
 _AT = r"(?<![A-Za-z0-9._%+-])[@＠﹫]"
-#: May stand between "@name" and what is said.
+#: Characters allowed between "@name" and the text.
 _BETWEEN = re.compile(r"[,:;!?.，：；！？、。…]*[\s,:;，：；、]*")
 #: Scripts without spaces between words: Han, kana, bopomofo, Thai, Lao, Burmese, Khmer.
 _UNSPACED = (
@@ -37,9 +37,9 @@ def said_to(names: Iterable[str], text: str, others: Iterable[str] = ()) -> str 
     """The words after "!" or "@name" at the start of a text; None if it is not addressed.
 
     Args:
-        names: that may be meant, in any case; empty ones are ignored.
+        names: of the bot, in any case; empty ones are ignored.
         text: of the message.
-        others: what the others in the conversation are called.
+        others: names of the other members of the conversation.
 
     Example:
         >>> said_to(["Bob"], "@bob, ping"), said_to(["Bob"], "@Bobby ping")
@@ -74,7 +74,7 @@ def is_mentioned(names: Iterable[str], text: str, others: Iterable[str] = ()) ->
 
 
 def _is_of_another(found: re.Match[str], others: Iterable[str]) -> bool:
-    """Return True if the text has a longer name at that place, which belongs to another member."""
+    """Return True if a longer name of another member matches at that place."""
     mentioned = _compared(found[0][1:])
     longer = tuple(other for other in others if _compared(other).startswith(mentioned))
     theirs = _pattern(longer).match(found.string, found.start()) if longer else None
@@ -83,16 +83,16 @@ def _is_of_another(found: re.Match[str], others: Iterable[str]) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
-    """Finds "@name", the longest of several; nothing if there are none."""
+    """A pattern of "@name", the longest of several names; matches nothing without names."""
     known = sorted({_composed(name).strip() for name in names} - {""}, key=len, reverse=True)
     called = "|".join(_called(name) for name in known) or "(?!)"
     return re.compile(f"{_AT}(?:{called})", re.IGNORECASE)
 
 
 def _called(name: str) -> str:
-    """The name, with any white space for its own, and what must follow it."""
+    """A pattern of a name, with any white space for its own, and of its end."""
     words = r"\s+".join(map(re.escape, name.split()))
-    # Behind a script without spaces a letter of any other begins the next word.
+    # After a script without spaces a letter of any other begins the next word.
     end = rf"{_END}|[^\W\d_]" if _IS_UNSPACED.match(name[-1]) else _END
     return f"{words}(?={end})"
 
@@ -102,5 +102,5 @@ def _compared(name: str) -> str:
 
 
 def _composed(text: str) -> str:
-    """The text with letters and accents in one: keyboards differ in that, eyes do not."""
+    """The text with composed accents (NFC): keyboards differ in that, eyes do not."""
     return unicodedata.normalize("NFC", text)

@@ -1,4 +1,4 @@
-"""`Message`: what a handler of a bot gets, and `Person`: who wrote it."""
+"""`Message`, the argument of handlers, and `Person`, its author."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["Host", "Message", "Person", "conversation_of", "message_of", "person
 
 
 class Host(Protocol):
-    """The part of a bot that a message uses."""
+    """A bot, as its messages see it."""
 
     async def ask(self, whom: Message, question: Content | str, timeout: float = 60) -> Message:
-        """Ask somebody, and wait for the answer."""
+        """Ask a question, and wait for the answer."""
 
     def name_for(self, client: Account) -> str:
         """The bot's name for the contacts of a client."""
@@ -32,15 +32,15 @@ class Host(Protocol):
 class Person:
     """The author of a message or the subject of an event; prints as the name.
 
-    Two of them are equal if they are the same person, whatever they are called.
+    Two objects are equal if they are the same person, with whatever name.
 
     Args:
-        client: whose contact it is.
+        client: that has the contact.
         uin: number in this session.
-        name: what to call them.
-        contact: to write to them alone: a friend, or a stranger of a group or discussion.
-        is_owner: whether the group that they were met in is theirs.
-        is_admin: whether they administer that group; its owner does.
+        name: display name.
+        contact: for private messages: a friend, or a stranger of a group or discussion.
+        is_owner: whether the person owns the group of the message.
+        is_admin: whether the person administers that group, as its owner does.
 
     Example:
         >>> @bot.on_message
@@ -62,15 +62,15 @@ class Person:
         return format(self.name, spec)
 
     async def number(self) -> int:
-        """The QQ number; the server is asked for it once a session.
+        """Get the QQ number; asks the server once a session.
 
         Returns:
-            The number; 0 where the server does not tell.
+            The number; 0 if the server does not tell.
 
         Raises:
             SendError: the client is not online.
-            StreamError: the server is not there.
-            ProtocolError: it does not answer with sense.
+            StreamError: the server cannot be reached.
+            ProtocolError: the answer is not WebQQ.
         """
         return await self.client.number_of(self.contact)
 
@@ -120,7 +120,7 @@ class Message:
 
     @property
     def said(self) -> str:
-        """The text without the bot's name, or "!", in front of it."""
+        """The text without "@name" or "!" at its start."""
         said = self.said_to_bot
         return self.text.strip() if said is None else said
 
@@ -174,22 +174,22 @@ class Message:
 
     @property
     def account(self) -> int:
-        """QQ number of the account that it came to."""
+        """QQ number of the account that received it."""
         return self.client.account
 
     @property
     def group(self) -> Group | None:
-        """The group it came by; None if it came another way."""
+        """The group of the message; None for other conversations."""
         return self.contact if isinstance(self.contact, Group) else None
 
     @property
     def discussion(self) -> Discussion | None:
-        """The discussion it came by; None if it came another way."""
+        """The discussion of the message; None for other conversations."""
         return self.contact if isinstance(self.contact, Discussion) else None
 
     @property
     def is_private(self) -> bool:
-        """True for a message from a friend or a stranger, which nobody else reads."""
+        """True for a private message, from a friend or a stranger."""
         return not isinstance(self.contact, (Group, Discussion))
 
     @property
@@ -199,7 +199,7 @@ class Message:
 
     @property
     def at_me(self) -> bool:
-        """True in private, and wherever the bot is addressed or named."""
+        """True in private, and where the bot is addressed or named."""
         if self.is_private or self.said_to_bot is not None:
             return True
         if any(map(self._is_me, self.content.parts)):
@@ -210,14 +210,14 @@ class Message:
         """Reply to the conversation of the message.
 
         Args:
-            content: what.
-            at_sender: where others read it too, say for whom it is.
+            content: content or text.
+            at_sender: begin with "@name" of the sender, except in private.
 
         Returns:
-            A future: the receipt, or `SendError`. It need not be awaited.
+            A future of the receipt; raises `SendError`. It need not be awaited.
 
         Raises:
-            ValueError: there is nothing in it.
+            ValueError: the content is empty.
         """
         if at_sender and not self.is_private:
             content = Content.of(content) if isinstance(content, str) else content
@@ -227,7 +227,7 @@ class Message:
         return self.client.send(self.contact, content)
 
     async def ask(self, question: Content | str, timeout: float = 60) -> Message:
-        """Ask the sender something, here, and wait for the answer. See `Bot.ask`.
+        """Ask the sender a question in the conversation, and wait for the answer. See `Bot.ask`.
 
         Args:
             question: content or text.
@@ -236,10 +236,10 @@ class Message:
         return await self.bot.ask(self, question, timeout)
 
     def with_text(self, text: str) -> Message:
-        """The same message with another text, for middlewares.
+        """A copy of the message with another text, for middlewares.
 
         Args:
-            text: in place of what it said.
+            text: of the copy.
         """
         return replace(self, event=replace(self.event, content=Content.of(text)))
 
@@ -248,14 +248,14 @@ def message_of(bot: Host, client: Account, incoming: Incoming) -> Message:
     """Convert a client's incoming message to the one that handlers receive.
 
     Args:
-        bot: that got it.
-        client: to which it came.
-        incoming: as it came.
+        bot: that received it.
+        client: that received it.
+        incoming: as the client delivers it.
     """
     event = incoming.message
     contact = incoming.contact or client.contact_of(event)
     sender = person_in(client, contact, event.sender)
-    if not event.sender and incoming.sender:  # of an earlier session, and not found in this one
+    if not event.sender and incoming.sender:  # of an earlier session, and missing in this one
         sender = replace(sender, name=incoming.sender)
     return Message(bot, client, event, sender, contact, again=incoming.again, late=incoming.late)
 
@@ -264,7 +264,7 @@ def person_in(client: Account, contact: Contact, uin: int) -> Person:
     """A member of a group or discussion, a friend or a stranger.
 
     Args:
-        client: whose contact it is.
+        client: that has the contact.
         contact: the conversation.
         uin: of the person.
     """
@@ -285,6 +285,6 @@ def person_in(client: Account, contact: Contact, uin: int) -> Person:
 def conversation_of(message: Message) -> object:
     """A key that all messages of one conversation share, also in the next session."""
     client, contact = message.client, message.contact
-    # Only who shares a name is told apart by a number, which the next session does not have.
+    # Only namesakes are told apart by a uin, which the next session does not have.
     uin = uin_of(contact) if client.contacts.has_namesake(contact) else 0
     return client.account, kind_of(contact), name_of(contact), uin

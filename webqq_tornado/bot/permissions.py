@@ -21,7 +21,7 @@ class Permission(enum.Flag):
     OWNER = enum.auto()
     """An owner of the bot, by QQ number."""
     GROUP_OWNER = enum.auto()
-    """The owner of the group that the message came by."""
+    """The owner of the group of the message."""
     GROUP_ADMIN = enum.auto()
     """An administrator of that group, or its owner."""
 
@@ -35,14 +35,14 @@ async def is_permitted(wanted: Permission, message: Message, owners: frozenset[i
     """Return True if the sender of a message has one of the permissions.
 
     Args:
-        wanted: one or several.
-        message: whose sender.
-        owners: of the bot; the sender's QQ number is looked up only if it matters.
+        wanted: permissions, one of which is enough.
+        message: of the sender.
+        owners: QQ numbers; the sender's is looked up only if it matters.
 
     Raises:
         SendError: the client is not online.
-        StreamError: the server is not there.
-        ProtocolError: it does not answer with sense.
+        StreamError: the server cannot be reached.
+        ProtocolError: the answer is not WebQQ.
     """
     sender = message.sender
     if (GROUP_OWNER in wanted and sender.is_owner) or (GROUP_ADMIN in wanted and sender.is_admin):
@@ -51,13 +51,13 @@ async def is_permitted(wanted: Permission, message: Message, owners: frozenset[i
 
 
 def owners_of(owners: int | Iterable[int]) -> frozenset[int]:
-    """The owners of a bot, as they are given to it.
+    """The set of a bot's owners.
 
     Args:
         owners: one QQ number, or several.
 
     Raises:
-        TypeError: it is something else: names are not enough, for anybody can take one.
+        TypeError: an owner is not a number: anybody can take a name.
     """
     numbers = frozenset([owners] if isinstance(owners, (int, str)) else owners)
     for number in numbers:

@@ -1,7 +1,7 @@
-"""Plugins: Python files and packages that register handlers with a bot, loaded again on change.
+"""Plugins: Python files and packages that register handlers with a bot, reloaded on change.
 
-A new version is loaded beside the old one, and takes its place when it has: one that fails
-leaves the old one as it was. Bytecode is not kept: its format tells versions apart by whole
+A new version is loaded beside the old one, and replaces it once it is loaded: a version that fails
+leaves the old one as it was. Bytecode is not cached: its format distinguishes versions by whole
 seconds only.
 """
 
@@ -30,10 +30,10 @@ __all__ = ["Plugin", "PluginError", "Plugins"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
-#: Modules of plugins are known under this name and their own.
+#: Prefix of the module names of plugins.
 _PREFIX = "webqq_tornado_plugin_"
 
-#: Looks that find no file before it is told: an editor may be about to write it again.
+#: Checks without a file before a warning: an editor may be about to write it again.
 _MISSES = 3
 
 _Stamp: TypeAlias = dict[Path, tuple[int, int]]
@@ -48,12 +48,12 @@ class Plugin:
     """A plugin that is loaded.
 
     Args:
-        name: of the file or folder, without .py.
+        name: of the file or folder, without ".py".
         path: the file, or the folder of a package.
-        scope: what it has registered.
-        module: what it is.
+        scope: its registrations.
+        module: its module.
         stamp: times and sizes of its files when they were read.
-        misses: looks, one after the other, at which there were none.
+        misses: checks in a row without any file.
     """
 
     name: str
@@ -68,8 +68,8 @@ class Plugins:
     """The plugins of a bot.
 
     Args:
-        bot: is there in a plugin as the global name `bot`; `setup` and `teardown` get it.
-        scopes: of that bot.
+        bot: the global name `bot` in a plugin; argument of `setup` and `teardown`.
+        scopes: of the bot.
     """
 
     def __init__(self, bot: object, scopes: Registry) -> None:
@@ -81,25 +81,24 @@ class Plugins:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """In the order in which they were loaded."""
+        """Names in the order of loading."""
         return tuple(self._plugins)
 
     def load(self, given: str | Path) -> Plugin:
-        """Load a plugin, or load it again if it is loaded.
+        """Load a plugin, or reload it.
 
         Args:
-            given: a Python file, the folder of a package, or the name of a module that can be
-                imported.
+            given: a Python file, the folder of a package, or the name of an importable module.
 
         Raises:
-            PluginError: there is none, it fails, or another one has its name. One that was
-                loaded before stays as it was.
+            PluginError: it is not found, it fails, or another plugin has its name. A loaded
+                version stays as it was.
         """
         path = _path_of(given)
         old = self._plugins.get(path.stem)
         if old is not None and old.path != path:
             raise PluginError(
-                f"plugin {given}: {old.path} is a plugin of that name already; rename one"
+                f"plugin {given}: {old.path} is a plugin with that name already: rename one"
             )
         scope = self._scopes.new(path.stem)
         stamp = _stamp(path)
@@ -109,7 +108,7 @@ class Plugins:
                     module = self._run(path)
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # sys.exit too: it would end the bot, and without a word
+            except BaseException as error:  # sys.exit, too: it would end the bot silently
                 self._scopes.forget(scope)
                 raise PluginError(_where(error, given, path)) from error
         if old is not None:
@@ -119,13 +118,13 @@ class Plugins:
         return plugin
 
     def unload(self, name: str) -> None:
-        """Call a plugin's `teardown`; all that it has registered is gone then.
+        """Call a plugin's `teardown`, and remove its registrations.
 
         Args:
             name: of the plugin.
 
         Raises:
-            KeyError: there is none of that name.
+            KeyError: no plugin has that name.
         """
         plugin = self._plugins.pop(name)
         self._tear_down(plugin)
@@ -134,21 +133,21 @@ class Plugins:
             del sys.modules[known]
 
     def look(self) -> None:
-        """Load again what has changed. One that fails is logged, and stays as it was."""
+        """Reload changed plugins. One that fails is logged, and stays as it was."""
         for plugin in self:
             stamp = _stamp(plugin.path)
             plugin.misses = 0 if stamp else plugin.misses + 1
             if plugin.misses == _MISSES:
-                logger.warning("%s is gone; the plugin %s goes on", plugin.path, plugin.name)
+                logger.warning("%s is missing; plugin %s stays loaded", plugin.path, plugin.name)
             if not stamp or stamp == plugin.stamp:
                 continue
-            plugin.stamp = stamp  # it is tried once, until it changes again
+            plugin.stamp = stamp  # not tried again until it changes
             try:
                 self.load(plugin.path)
             except PluginError as error:
-                logger.error("%s; the version before it goes on", error)
+                logger.error("%s; the former version stays loaded", error)
             else:
-                logger.info("plugin %s is loaded again", plugin.name)
+                logger.info("plugin %s is reloaded", plugin.name)
 
     def _run(self, path: Path) -> ModuleType:
         file = path / "__init__.py" if path.is_dir() else path
@@ -186,7 +185,7 @@ class Plugins:
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
-    """Reads a plugin as any editor has written it; Python itself takes no UTF-16."""
+    """Reads a plugin in the encoding of any editor; Python itself refuses UTF-16."""
 
     def get_data(self, path: str) -> bytes:
         return unmarked(super().get_data(path))
@@ -198,20 +197,20 @@ class _Loader(importlib.machinery.SourceFileLoader):
             return super().source_to_code(data, path, _optimize=_optimize)
         except SyntaxError:
             if _is_utf8_by_name(data):
-                decoded(data, "the file")  # names the encoding if that is what is wrong
+                decoded(data, "the file")  # names the encoding if that is the cause
             raise
 
 
 def _is_utf8_by_name(source: bytes) -> bool:
     """Return True if Python reads the source as UTF-8: it declares no other `coding:`."""
-    with contextlib.suppress(SyntaxError):  # in one of these there is something else
+    with contextlib.suppress(SyntaxError):  # both must declare UTF-8
         return tokenize.detect_encoding(io.BytesIO(source).readline)[0].startswith("utf-8")
     return True
 
 
 @contextlib.contextmanager
 def _imported_anew(name: str) -> Iterator[None]:
-    """The module, and those below it, are not known; they are known again if this fails."""
+    """Forget a module and its submodules; restore them if the block fails."""
     before = {known: sys.modules.pop(known) for known in _modules(name)}
     writes_bytecode, sys.dont_write_bytecode = not sys.dont_write_bytecode, True
     importlib.invalidate_caches()
@@ -247,7 +246,7 @@ def _path_of(given: str | Path) -> Path:
 
 
 def _stamp(path: Path) -> _Stamp:
-    """Times and sizes of the files; empty while there are none."""
+    """Times and sizes of the files; empty without files."""
     files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
     stamp: _Stamp = {}
     for file in files:

@@ -1,4 +1,4 @@
-"""Questions that a bot has asked, and who is to answer them."""
+"""Open questions of a bot, and the persons whose answers they wait for."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class NoAnswerError(TimeoutError):
 class _Ask:
     """One question.
 
-    As soon as the session is another one the uins are others: then the conversation, and the
-    person, are known by their QQ numbers, or by a name that nobody else there has.
+    Another session has other uins: then the conversation and the person are recognized by their
+    QQ numbers, or by a name that is unique there.
     """
 
     client: Account
@@ -49,7 +49,7 @@ class _Ask:
 
 
 class _Known(NamedTuple):
-    """A contact, whatever the session: by number, else by name."""
+    """A contact in any session: by number, else by name."""
 
     name: str
     number: int
@@ -68,7 +68,7 @@ def _is_same(one: _Known, other: _Known) -> bool:
 
 
 class PendingQuestions:
-    """The questions that are open, in the order in which they were asked.
+    """The open questions, in the order of asking.
 
     Example:
         >>> answer = asks.expect(client, friend, None)
@@ -84,12 +84,12 @@ class PendingQuestions:
     def expect(
         self, client: Account, contact: Contact, person: Person | None
     ) -> asyncio.Future[Message]:
-        """A future that gets the next message; cancel it to expect none any more.
+        """A future of the next message; cancel it to close the question.
 
         Args:
-            client: to which it must come.
-            contact: by which conversation.
-            person: who must have written it; None for anybody there.
+            client: that receives the answer.
+            contact: conversation of the answer.
+            person: author of the answer; None for anybody in the conversation.
         """
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         known_person = _known(client, person.contact) if person else None
@@ -99,11 +99,11 @@ class PendingQuestions:
         answer.add_done_callback(lambda _done: self._open.remove(ask))
         return answer
 
-    def take(self, message: Message) -> bool:
+    def answer(self, message: Message) -> bool:
         """Pass a message to the question that it answers; return True if there is one.
 
         Args:
-            message: that came in.
+            message: received.
         """
         ask = next((ask for ask in self._open if ask.is_answered_by(message)), None)
         if ask is not None:

@@ -8,11 +8,11 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["Rate", "RateDecision", "RateLimiter"]
+__all__ = ["Rate", "RateDecision", "UserRateLimiter"]
 
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _RATE = re.compile(r"\s*(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*(s|min|h|d)\s*")
-#: Users that are remembered before one looks for those who are long quiet.
+#: Number of users remembered before quiet ones are forgotten.
 _MANY = 1000
 
 
@@ -21,8 +21,8 @@ class Rate:
     """A number of calls in a time, in any window of that length.
 
     Args:
-        count: at most so many.
-        period: in so many seconds.
+        count: maximum number of calls.
+        period: seconds.
 
     Example:
         >>> Rate.of("5/min")
@@ -44,7 +44,7 @@ class Rate:
             rate: units are s, min, h and d.
 
         Raises:
-            ValueError: it is no rate.
+            ValueError: it is not a rate.
         """
         if isinstance(rate, Rate):
             return rate
@@ -58,9 +58,9 @@ class RateDecision(NamedTuple):
     """A rate limiter's decision.
 
     Args:
-        is_allowed: go on.
-        is_first: the first refusal for a while: the user may be told, once.
-        wait: seconds until the next one is allowed.
+        is_allowed: the call is within the rate.
+        is_first: the first refusal in a period: the user may be notified.
+        wait: seconds until the next call is allowed.
     """
 
     is_allowed: bool
@@ -74,18 +74,18 @@ _ALLOWED = RateDecision(True)
 @dataclass(slots=True)
 class _User:
     times: deque[float] = field(default_factory=deque)
-    told_at: float | None = None
+    notified_at: float | None = None
 
 
-class RateLimiter:
-    """Holds each user to a rate. What is refused does not count.
+class UserRateLimiter:
+    """Limits each user to a rate. Refused calls do not count.
 
     Args:
-        rate: for each.
+        rate: of each user.
 
     Example:
-        >>> limiter = RateLimiter(Rate(1, 60))
-        >>> [limiter.take("Ann", now).is_allowed for now in (0.0, 30.0, 60.0)]
+        >>> limiter = UserRateLimiter(Rate(1, 60))
+        >>> [limiter.admit("Ann", now).is_allowed for now in (0.0, 30.0, 60.0)]
         [True, False, True]
     """
 
@@ -97,11 +97,11 @@ class RateLimiter:
     def __len__(self) -> int:
         return len(self._users)
 
-    def take(self, user: Hashable, now: float) -> RateDecision:
+    def admit(self, user: Hashable, now: float) -> RateDecision:
         """Count one call of a user; allow at most one notice in each period.
 
         Args:
-            user: who.
+            user: any key.
             now: seconds on a clock that does not go back.
         """
         count, period = self.rate.count, self.rate.period
@@ -113,17 +113,17 @@ class RateLimiter:
         if len(known.times) < count:
             known.times.append(now)
             return _ALLOWED
-        is_first = known.told_at is None or known.told_at <= now - period
+        is_first = known.notified_at is None or known.notified_at <= now - period
         if is_first:
-            known.told_at = now
+            known.notified_at = now
         return RateDecision(False, is_first, known.times[0] + period - now)
 
     def _forget(self, now: float) -> None:
-        """Users whose records no longer matter."""
+        """Forget users whose calls no longer count."""
         before = now - self.rate.period
         self._users = {
             user: known
             for user, known in self._users.items()
-            if known.times[-1] > before or (known.told_at or before) > before
+            if known.times[-1] > before or (known.notified_at or before) > before
         }
         self._next_look = max(_MANY, 2 * len(self._users))

@@ -1,7 +1,7 @@
 """Registrations of a plugin, or of the program itself, which are removed all at once.
 
-The scope of a registration is a context variable: a function of a plugin has it wherever it is
-called, and so have the tasks that it starts.
+The scope of a registration is a context variable: functions of a plugin run with it, and so do the
+tasks that they start.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from .schedule import Scheduler
 
 __all__ = ["CallNext", "Middleware", "Registration", "Registry", "current_owner"]
 
-#: The function by which a middleware passes the message on.
+#: Function by which a middleware passes the message on.
 CallNext: TypeAlias = Callable[[Message], Awaitable[None]]
-#: An `async def` that gets each message, and what to go on with.
+#: An `async def` that gets each message and the function that passes it on.
 Middleware: TypeAlias = Callable[[Message, CallNext], Awaitable[object]]
 
 _current: ContextVar[Registration | None] = ContextVar("webqq_tornado scope", default=None)
 
 
 class Registration:
-    """All that was registered in one name.
+    """The registrations of one plugin, or of the program.
 
     Args:
         name: of the plugin; empty for the program itself.
@@ -41,8 +41,8 @@ class Registration:
         rules: conditions and handlers, as registered.
         listeners: of events, as registered.
         middlewares: as registered.
-        timetables: of schedules; they run while it is open.
-        running: tasks and futures that end with it.
+        timetables: schedulers; they run while it is open.
+        running: tasks and futures that end with the registration.
     """
 
     def __init__(self, name: str = "", owner: object = None) -> None:
@@ -75,13 +75,13 @@ class Registration:
                 running.cancel()
 
     def schedule(self, timetable: Scheduler) -> None:
-        """Add a timetable."""
+        """Add a scheduler."""
         self.timetables.append(timetable)
         if self.is_open:
             timetable.start()
 
     def own(self, running: asyncio.Future[Any]) -> None:
-        """Have a task or future end with the scope."""
+        """End a task or future with the scope."""
         self.running.add(running)
         running.add_done_callback(self.running.discard)
 
@@ -92,7 +92,7 @@ class Registry:
     Args:
         names: of the first scopes.
         owner: the bot.
-        is_open: they are in force; False waits for `open`.
+        is_open: put scopes in force at once, not in `open`.
 
     Example:
         >>> registry = Registry("commands", "")
@@ -104,14 +104,14 @@ class Registry:
         self._is_open = False
         self._owner = owner
         self._scopes = [Registration(name, owner) for name in names]
-        # Weakly: what an old version of a plugin had registered goes with its last task.
+        # Weakly: registrations of an old version of a plugin end with its last task.
         self._known = weakref.WeakSet(self._scopes)
         self._program = self._scopes[-1]
         if is_open:
             self.open()
 
     def open(self) -> None:
-        """Put all in force, and from now on each that comes."""
+        """Put all scopes in force, and later ones at once."""
         if not self._is_open:
             self._is_open = True
             for scope in self:
@@ -122,12 +122,12 @@ class Registry:
 
     @property
     def current(self) -> Registration:
-        """In whose name something is registered now."""
+        """The scope of registrations made now."""
         scope = _current.get()
         return scope if scope is not None and scope in self._known else self._program
 
     def new(self, name: str) -> Registration:
-        """A scope that is not in force yet.
+        """A new scope, not in force yet.
 
         Args:
             name: of the plugin.
@@ -146,11 +146,11 @@ class Registry:
             _current.reset(token)
 
     def put(self, scope: Registration, instead_of: Registration | None = None) -> None:
-        """Put a scope in force, in the place of another or as the last.
+        """Put a scope in force, in place of another or as the last.
 
         Args:
             scope: the new one.
-            instead_of: which is closed.
+            instead_of: the old one, which is closed.
         """
         if instead_of is None:
             self._scopes.append(scope)
@@ -168,6 +168,6 @@ class Registry:
 
 
 def current_owner() -> object:
-    """Return the bot in whose name the code runs; None outside of plugins and handlers."""
+    """Return the bot whose plugin or handler runs; None outside of these."""
     scope = _current.get()
     return None if scope is None or scope._owner is None else scope._owner()

@@ -1,4 +1,4 @@
-"""`Rule`: which messages a handler is called with."""
+"""`Rule`: a handler with its conditions."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from ..client.contacts import Contact, comparable, kind_of, name_of, number_in
 from ..protocol.models import Discussion, Friend, Group
 from .message import Message
 from .permissions import Permission
-from .ratelimit import Rate, RateLimiter
+from .ratelimit import Rate, UserRateLimiter
 
 __all__ = ["ContactFilter", "ContactSpec", "Handler", "Rule", "pattern_of", "rule_of"]
 
 #: The lowest QQ number there was.
 FIRST_NUMBER = 10_000
 
-#: A function that takes a `Message`; what it returns is ignored; it may be `async def`.
+#: A function of a `Message`; may be `async def`. Its result is ignored.
 Handler: TypeAlias = Callable[[Message], object]
-#: How one says who: a name, mark or QQ number, several of them, or True for any.
+#: A specification of contacts: a name, mark or QQ number, several of them, or True for any.
 ContactSpec: TypeAlias = "str | int | bool | Iterable[str | int]"
 
 
 @dataclass(frozen=True, slots=True)
 class ContactFilter:
-    """Some contacts, by what they are called or by their numbers.
+    """A set of contacts, by names or numbers.
 
     Args:
         names: in lower case.
-        numbers: QQ numbers, or groups'.
-        is_anybody: all of them.
+        numbers: QQ numbers, or groups' numbers.
+        is_anybody: whether it contains all contacts.
     """
 
     names: frozenset[str] = frozenset()
@@ -45,11 +45,11 @@ class ContactFilter:
 
         Args:
             given: see `ContactSpec`. Digits are a number, not a name, which anybody could take;
-                those too few for a QQ number are both.
-            has_numbers: False of discussions, which have none: then digits are a name.
+                too few digits for a QQ number are both.
+            has_numbers: False for discussions, which have none: then digits are a name.
 
         Raises:
-            TypeError: it is something else.
+            TypeError: it is not a specification.
         """
         if given is True:
             return cls(is_anybody=True)
@@ -71,8 +71,8 @@ class ContactFilter:
         """Return True if the filter matches a contact.
 
         Args:
-            names: all that they are called.
-            number: asks for their number, if names do not tell.
+            names: all names of the contact.
+            number: looks up its number, if the names do not decide.
         """
         if self.is_anybody or any(comparable(name) in self.names for name in names if name):
             return True
@@ -84,19 +84,19 @@ class Rule:
     """A handler and its conditions.
 
     Args:
-        handler: is called when all of them are met.
-        origins: whom the message must come from, by kind; empty for all.
-        without: kinds of origins that are left out.
-        text: must be found in it.
-        at_me: the bot must be meant.
-        command: the first word, in lower case, of what is said to the bot.
-        help: what the command does, for users.
-        permission: who may; None for all.
+        handler: called when all conditions are met.
+        origins: filters of senders or conversations, by kind; empty for all.
+        without: excluded kinds of origins.
+        text: pattern that must be found.
+        at_me: the bot must be addressed or named.
+        command: first word to the bot, in lower case.
+        help: description of the command, for users.
+        permission: required of the sender; None for all.
         refusal: reply to senders without the permission; empty for none.
-        limiter: how often each user may.
-        notice: reply, once, to users over the rate; ``{wait}`` is the number of seconds until
-            they may again; empty for nothing.
-        is_concurrent: the messages that follow do not wait for it.
+        limiter: rate of each user.
+        notice: reply, once in a period, to users over the rate; ``{wait}`` is the number of
+            seconds to wait; empty for none.
+        is_concurrent: later messages do not wait for it.
     """
 
     handler: Handler
@@ -108,20 +108,20 @@ class Rule:
     help: str = ""
     permission: Permission | None = None
     refusal: str = ""
-    limiter: RateLimiter | None = None
+    limiter: UserRateLimiter | None = None
     notice: str = ""
     is_concurrent: bool = False
 
     async def applied(self, message: Message) -> Message | None:
-        """The message as the handler gets it; None if it does not want it.
+        """The message as the handler gets it; None if a condition fails.
 
         Args:
-            message: that came in.
+            message: received.
 
         Raises:
-            SendError: a QQ number had to be looked up, and the client is not online.
-            StreamError: the server is not there.
-            ProtocolError: it does not answer with sense.
+            SendError: a QQ number is not known, and the client is not online.
+            StreamError: the server cannot be reached.
+            ProtocolError: the answer is not WebQQ.
         """
         if self.at_me and not message.at_me:
             return None
@@ -137,7 +137,7 @@ class Rule:
         return replace(message, match=match) if await self._is_from(message) else None
 
     def _rest(self, message: Message) -> str | None:
-        """The text after the command's word; None if the message is another one."""
+        """The text after the command's word; None without that word."""
         said = message.said_to_bot
         if said is None:
             if not message.is_private:
@@ -167,18 +167,18 @@ def rule_of(
     text: str | re.Pattern[str] | None = None,
     **others: Any,
 ) -> Rule:
-    """A rule from what a bot's user has given.
+    """Build a rule from the arguments of a decorator.
 
     Args:
         handler: the function.
-        origins: None where nothing is given; False leaves a kind out.
-        rate: as a text or a value.
-        text: as a text or a pattern.
-        others: of `Rule`, as they are.
+        origins: specifications by kind; None for no condition, False to exclude the kind.
+        rate: text or value.
+        text: text or pattern.
+        others: arguments of `Rule`.
 
     Raises:
-        ValueError: `text` is no regular expression, or `rate` no rate.
-        TypeError: `origins` has something that is no name and no number.
+        ValueError: `text` is not a regular expression, or `rate` not a rate.
+        TypeError: `origins` has a value that is neither a name nor a number.
     """
     return Rule(
         handler,
@@ -189,21 +189,21 @@ def rule_of(
         },
         frozenset(kind for kind, given in origins.items() if given is False),
         text=pattern_of(text),
-        limiter=None if rate is None else RateLimiter(Rate.of(rate)),
+        limiter=None if rate is None else UserRateLimiter(Rate.of(rate)),
         **others,
     )
 
 
 def pattern_of(text: str | re.Pattern[str] | None) -> re.Pattern[str] | None:
-    """The regular expression that a handler gives.
+    """Compile the regular expression of a handler.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     try:
         return None if text is None else re.compile(text)
     except re.error as error:
-        raise ValueError(f"text={text!r} is no regular expression: {error}") from error
+        raise ValueError(f"text={text!r} is not a regular expression: {error}") from error
 
 
 def _names(contact: Contact) -> tuple[str, ...]:

@@ -1,9 +1,8 @@
 """Schedules: the times at which a function is due; `Scheduler` calls it on the loop.
 
-`Every` and `Cron` are functions of the time, which comes in as Unix time in seconds. What is
-right about daylight saving time is cronsim's, which does as Debian's cron does: a job at an hour
-that is left out runs right after it, one at an hour that comes twice runs the first time, and
-what runs all day long takes no notice.
+`Every` and `Cron` are functions of Unix time in seconds. For daylight saving time cronsim does as
+Debian's cron: a job in the skipped hour runs right after it, a job in the repeated hour runs the
+first time, and hourly jobs are not affected.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from cronsim import CronSim, CronSimError
 
 __all__ = ["Cron", "Every", "Schedule", "Scheduler"]
 
-#: Seconds after which one looks at the clock again: it may have been set, or the machine slept.
+#: Seconds between checks of the clock: it may have been set, or the machine slept.
 LOOK_SECONDS = 60.0
 
 
 class Schedule(Protocol):
-    """Says when something is due."""
+    """Computes when a call is due."""
 
     def after(self, moment: float) -> float:
         """The first time that is later than a moment; infinity if there is none.
@@ -40,10 +39,10 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Each so many seconds from a start on.
+    """At a fixed interval from a start on.
 
     Args:
-        seconds: between two; above 0.
+        seconds: of the interval; above 0.
         start: Unix time from which they are counted.
 
     Example:
@@ -70,10 +69,10 @@ class Cron:
     Args:
         expression: minute, hour, day, month, day of the week; a sixth field in front of them are
             seconds. cronsim's documentation has the details.
-        tz: in which zone: a name such as "Asia/Shanghai"; by default the machine's.
+        tz: time zone: a name such as "Asia/Shanghai"; by default the machine's.
 
     Raises:
-        ValueError: the expression, or the zone, is none.
+        ValueError: the expression, or the zone, is invalid.
 
     Example:
         >>> Cron("0 9 * * 1-5", tz="Asia/Shanghai").after(0)
@@ -87,7 +86,7 @@ class Cron:
             CronSim(expression, datetime.fromtimestamp(0, self.tz))
         except CronSimError as error:
             raise ValueError(
-                f"{expression!r} is no cron expression ({error}): give minute, hour, day, month"
+                f"{expression!r} is not a cron expression ({error}): give minute, hour, day, month"
                 ' and day of the week, as in "0 9 * * 1-5" for nine on working days'
             ) from None
 
@@ -97,7 +96,7 @@ class Cron:
     def after(self, moment: float) -> float:
         """See `Schedule`."""
         begin = datetime.fromtimestamp(moment, self.tz)
-        # In the second of an hour that comes twice cronsim begins with the times of the first.
+        # In the second of two equal hours cronsim begins with the times of the first.
         times = (due.timestamp() for due in CronSim(self.expression, begin))
         return next((due for due in times if due > moment), math.inf)
 
@@ -111,7 +110,7 @@ def _zone(tz: str | tzinfo | None) -> tzinfo:
         return ZoneInfo(tz)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
-            f'tz={tz!r} is no time zone: give a name such as "Asia/Shanghai"'
+            f'tz={tz!r} is not a time zone: give a name such as "Asia/Shanghai"'
         ) from None
 
 
@@ -137,20 +136,20 @@ class Timers(Protocol):
     """The timers of the loop; Tornado's `IOLoop` has these methods."""
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> object:
-        """Have a function called in so many seconds."""
+        """Call a function in so many seconds."""
 
     def remove_timeout(self, timeout: object) -> None:
-        """Have it not called after all."""
+        """Cancel the call."""
 
 
 class Scheduler:
-    """Has a function called when a schedule says so. What was missed is not made up for.
+    """Calls a function at the times of a schedule; missed times are skipped.
 
     Args:
-        schedule: when.
-        call: what.
-        ioloop: on which.
-        clock: the time; Unix time in seconds.
+        schedule: computes the times.
+        call: the function.
+        ioloop: its timers.
+        clock: returns Unix time in seconds.
 
     Example:
         >>> scheduler = Scheduler(Every(60), lambda: print("a minute"), IOLoop.current())
@@ -187,11 +186,11 @@ class Scheduler:
 
     def _look(self) -> None:
         now = self._clock()
-        # A clock that was set back must not make one wait for the time that was.
+        # A clock that was set back must not delay the next call by that much.
         self._due = min(self._due, self._schedule.after(now))
         if now < self._due:
             self._wait()
             return
-        self._due = self._schedule.after(now)  # from now on: whatever lay between is missed
+        self._due = self._schedule.after(now)  # from now on: times between are skipped
         self._wait()
         self._call()

@@ -16,9 +16,9 @@ class Blocked(NamedTuple):
     """A handler blocked the loop.
 
     Args:
-        function: that did.
-        seconds: for how long.
-        about: the message or the words that the handler was called with.
+        function: of the handler.
+        seconds: of the block.
+        about: reason of the call: a message, or some words.
     """
 
     function: Callable[..., object]
@@ -27,17 +27,17 @@ class Blocked(NamedTuple):
 
 
 class SlowHandlerWatchdog:
-    """Takes the time between two awaits, and tells when it was too long.
+    """Times the steps between two awaits, and reports those that are too long.
 
-    A step within a step (a handler that a middleware calls) is told once, of whom it is.
+    A step within a step (a handler that a middleware calls) is reported once, for the inner one.
 
     Args:
-        limit: seconds from which it is too long.
+        limit: seconds of a step.
         tell: gets a `Blocked`.
         clock: seconds.
 
     Example:
-        >>> watch = Watch(0.25, print)
+        >>> watch = SlowHandlerWatchdog(0.25, print)
         >>> result = watch.call(function, "what for", argument)
         >>> result = await watch.each_step(function, "what for", function(argument))
     """
@@ -50,27 +50,27 @@ class SlowHandlerWatchdog:
     ) -> None:
         self.limit = limit
         self._tell, self._clock = tell, clock
-        self._within = 0.0  # seconds of steps inside the one under way
+        self._within = 0.0  # seconds of steps inside the running one
 
     def call(self, function: Callable[..., R], about: object, *arguments: object) -> R:
-        """Call a function; if it is a coroutine's, that is its first step, which does nothing.
+        """Call a function, as one step; a coroutine function only creates its coroutine then.
 
         Args:
-            function: what to call, and to name.
-            about: what for.
-            arguments: its own.
+            function: to call.
+            about: reason of the call.
+            arguments: of the function.
         """
         return self._timed(function, about, function, *arguments)
 
     async def each_step(
         self, function: Callable[..., object], about: object, awaitable: Awaitable[R]
     ) -> R:
-        """Await what a function has returned.
+        """Await the result of a function, step by step.
 
         Args:
-            function: to name.
-            about: what for.
-            awaitable: what it returned.
+            function: named in reports.
+            about: reason of the call.
+            awaitable: its result.
         """
         if inspect.iscoroutine(awaitable):
             awaitable = _Steps(self, function, about, awaitable)
@@ -106,7 +106,7 @@ class _Steps:
         self._coroutine = coroutine
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self  # it has all that await asks of one
+        return self  # it has all that await needs
 
     def __iter__(self) -> _Steps:
         return self
@@ -131,7 +131,7 @@ def place_of(function: Callable[..., object]) -> str:
     """Name, file and line of a function.
 
     Args:
-        function: any that can be called.
+        function: any callable.
 
     Example:
         >>> place_of(place_of)
