@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from servers.scripted import Asked, Say, scripted
 from tenacity import wait_none
+from waiting import until
 
 from webqq_tornado import ProtocolError, StreamError
 from webqq_tornado.flows.job import Job
@@ -509,3 +510,100 @@ async def test_mirror_as_a_command(tmp_path: Path):
     assert code == 1
     assert "missed" in output
     assert len([path for path in (tmp_path / "copies").rglob("*") if path.is_file()]) == 1
+
+
+# -- with a journal --------------------------------------------------------------------------------
+
+
+class Cut(Sync):
+    """Closes itself where a kill would be worst: when a page is written, and not in the journal."""
+
+    cut_at: int | None = None
+
+    def _read(self, response):
+        link = super()._read(response)
+        if self.pages == self.cut_at:
+            self._journal.spare(next(iter(self._journal._records)))
+            self.close()
+        return link
+
+
+@pytest.mark.parametrize("cut_at", [1, 2, 3])
+async def test_a_sync_with_a_journal_has_each_item_once(cut_at: int, tmp_path: Path):
+    def script(asked: Asked) -> Say:
+        page = int(asked.path.rpartition("=")[2] if "=" in asked.path else 0)
+        following = f"?page={page + 1}" if page < 2 else None
+        return Say(200, json.dumps({"items": [page, page], "next": following}).encode())
+
+    path, journal = tmp_path / "items.jsonl", tmp_path / "a.db"
+    async with scripted(script) as server:
+        first = Cut(server.url, path, journal=journal, say=_no)
+        first.cut_at = cut_at
+        async with first:
+            first.launch()
+            await until(lambda: first._closed)
+        for _ in range(2):
+            async with Cut(server.url, path, journal=journal, say=_no) as again:
+                await again.launch()
+                await again.drain()
+                report = again.report()
+    assert path.read_text().split() == ["0", "0", "1", "1", "2", "2"]
+    assert report.is_good
+    assert (again.pages, again.items_written) == (3, 6)
+
+
+def _no(_line: str) -> None:
+    """Say nothing."""
+
+
+async def test_a_monitor_with_a_journal_goes_on_counting(tmp_path: Path):
+    async with scripted(lambda asked: Say()) as server:
+        for rounds, expected in ((2, 2), (5, 2)):
+            urls = [f"{server.url}/a"]
+            flow = Monitor(urls, interval=0, rounds=rounds, journal=tmp_path / "a.db", say=_no)
+            async with flow:
+                await flow.launch()
+                await flow.drain()
+            assert flow.watches[0].checks == expected
+        assert flow.report().is_good
+
+
+async def test_a_job_with_a_journal_is_submitted_once(tmp_path: Path):
+    def script(asked: Asked) -> Say:
+        if asked.method == "POST":
+            return Say(201, b"", {"Location": "/jobs/1"})
+        return Say(200, b'{"state": "done", "value": 7}')
+
+    async with scripted(script) as server:
+        for _ in range(2):
+            job = Job(server.url, {"a": 1}, interval=0, journal=tmp_path / "a.db", say=_no)
+            async with job:
+                await job.launch()
+                await job.drain()
+            assert job.result == {"state": "done", "value": 7}
+            assert job.report().is_good
+    assert [asked.method for asked in server.asked] == ["POST", "GET"]
+
+
+async def test_a_mirror_with_a_journal_fetches_what_is_missing(tmp_path: Path):
+    async with scripted(lambda asked: Say(200, b"file")) as server:
+        for names in ("ab", "abc"):
+            urls = [f"{server.url}/{name}" for name in names]
+            flow = Mirror(urls, tmp_path / "copies", journal=tmp_path / "a.db", say=_no)
+            async with flow:
+                await flow.launch()
+                await flow.drain()
+            assert flow.report().is_good
+    assert sorted(server.paths) == ["/a", "/b", "/c"]
+    assert flow.fetched == 3
+
+
+@pytest.mark.slow
+async def test_a_command_with_a_journal_says_that_it_is_complete(tmp_path: Path):
+    async with scripted(lambda asked: Say()) as server:
+        words = ("monitor", server.url, "--rounds", "1", "--journal", tmp_path / "a.db")
+        for _ in range(2):
+            code, output = await command(*words)
+            assert code == 0
+    assert "complete since" in output
+    assert len(server.asked) == 1

@@ -18,9 +18,10 @@ from ..flows.monitor import Monitor
 from ..flows.sync import Sync
 from .console import Screen, show_logs
 from .http_options import HTTPOptions, http_options, take_http_options
+from .journal_options import journal_errors, journal_option
 from .param_types import SECONDS, TEXT
 from .results import Results, output_options
-from .run import run_flow
+from .run import run_flow, say_of_journal
 from .running import run_coroutine
 from .settings import options
 from .textfiles import text_of
@@ -69,6 +70,7 @@ URL = _URL()
     metavar="N",
     help="Checks of each URL; by default until Ctrl-C.",
 )
+@journal_option
 @http_options(timeout=10.0)
 @output_options
 @options("verbose")
@@ -97,6 +99,7 @@ def monitor(urls: tuple[str, ...], **choices: Any) -> None:
 @_key("--next", "next", "Key of the next page's URL.", "following")
 @_seconds("--spacing", 0.0, "Seconds between two pages.")
 @click.option("--restart", is_flag=True, help="Start over instead of resuming an earlier run.")
+@journal_option
 @http_options()
 @output_options
 @options("verbose")
@@ -130,6 +133,7 @@ def sync(url: str, path: Path, restart: bool, **choices: Any) -> None:
 @_key("--state", "state", "Key of the state.")
 @_seconds("--interval", 2.0, "Seconds between two questions.")
 @_seconds("--max-retry-after", 3600.0, "Seconds that the server may ask to wait.")
+@journal_option
 @http_options()
 @output_options
 @options("verbose")
@@ -159,6 +163,7 @@ def job(url: str, data: str, **choices: Any) -> None:
     metavar="N",
     help="Downloads at once from one host.",
 )
+@journal_option
 @http_options()
 @output_options
 @options("verbose")
@@ -220,7 +225,8 @@ def _run(
     screen = Screen()
     show_logs(screen if screen.is_terminal else Screen(is_error=True), choices.pop("verbose"))
     path, is_json = choices.pop("output"), choices.pop("is_json")
-    with Results(screen, path, is_json=is_json, has_times=has_times) as results:
+    output = Results(screen, path, is_json=is_json, has_times=has_times)
+    with journal_errors(), output as results:
 
         def begin() -> Flow:
             told = {"say": results.say, "record": results.record}
@@ -234,4 +240,5 @@ def _run(
         assert isinstance(flow, Flow)  # noqa: S101 - for the type checker
         report = flow.report()
         results.report(report)
+        say_of_journal(results, outcome)
     raise SystemExit(outcome.exit_code or (0 if report.is_good else 1))

@@ -42,7 +42,7 @@ from .running import run_coroutine
 from .settings import options
 from .stdio import has_reader, is_of_output
 
-__all__ = ["Outcome", "run", "run_flow"]
+__all__ = ["Outcome", "run", "run_flow", "say_of_journal"]
 
 #: Seconds between two looks at the progress, and at who reads the output.
 _LOOK = 0.2
@@ -250,7 +250,7 @@ def say_of_journal(results: Results, outcome: Outcome, *, is_exported: bool = Fa
     journal, found = outcome.flow.journal, outcome.kept
     if journal is None or found is None:
         return
-    was_complete = not outcome.stats.started and found.finished is not None
+    was_complete = not outcome.stats.requests and found.finished is not None
     for line in said_of(journal.path, found, was_complete=was_complete, is_exported=is_exported):
         results.say(line)
 

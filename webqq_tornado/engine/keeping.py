@@ -166,8 +166,10 @@ class Keeper:
         counts = journal.counts()
         self._last_chain, self._last_item = counts.last_chain, counts.last_item
         self._resumes_below = counts.last_chain
-        self._position, self._is_begun_all = counts.begun, counts.is_begun_all
-        self._skipped = 0 if stream._begins_by_keys else counts.begun
+        self._position, self._skipped = counts.begun, counts.begun
+        self._is_begun_all = counts.is_begun_all
+        if stream._begins_by_keys:  # there may be other ones than in the run before
+            self._skipped, self._is_begun_all = 0, False
         self.state = KeptState(counts.state)
         self._cookies = journal.cookies()
         self._records: dict[Chain, _Record] = {}

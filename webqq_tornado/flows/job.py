@@ -74,8 +74,7 @@ class Job(Flow):
         self._failed_states = frozenset(map(str.casefold, failed))
         self._interval = interval
         self._max_retry_after = max_retry_after
-        self._state = "not submitted"
-        self.result: Any = None
+        self._state, self.result = self.state.get("job", ("not submitted", None))
 
     def begin(self) -> Iterator[Link]:
         """Submit it."""
@@ -104,9 +103,12 @@ class Job(Flow):
             self.tell(f"state: {state}", event="state", state=state)
         self._state = state
         self.done += 1
+        is_done = state.casefold() in self._done_states
+        if self.journal is not None:
+            self.state["job"] = [state, document if is_done else None]
         if state.casefold() in self._failed_states:
             raise ProtocolError(f"{safe_url(response.url)}: the job has come to {state!r}")
-        if state.casefold() in self._done_states:
+        if is_done:
             self.result = document
             return None
         return response.request, self._told, self._pause(response)

@@ -68,14 +68,18 @@ class Mirror(Flow):
         self._folder = Path(folder)
         self._timeout = timeout
         self._received: dict[str, int] = {}
-        self.fetched = self.unchanged = 0
-        self.missed: dict[str, str] = {}
+        kept = self.state.get("mirror", {})  # of a run with the same journal
+        self.fetched, self.unchanged = kept.get("fetched", 0), kept.get("unchanged", 0)
+        self.missed: dict[str, str] = dict(kept.get("missed", {}))
+        self.done = kept.get("done", 0)
         self.total = len(self._urls)
 
     @property
     def received(self) -> int:
         """Bytes so far."""
         return sum(self._received.values())
+
+    _begins_by_keys = True
 
     def begin(self) -> Iterator[Link]:
         """A chain for each file."""
@@ -99,7 +103,7 @@ class Mirror(Flow):
             on_progress=functools.partial(self._on_progress, url),
         )
         read = functools.partial(self._saved, path)
-        return Next(request, read, errback=functools.partial(self._failed, url))
+        return Next(request, read, errback=functools.partial(self._failed, url), key=url)
 
     def _on_progress(self, url: str, progress: Progress) -> None:
         self._received[url] = progress.received
@@ -121,13 +125,23 @@ class Mirror(Flow):
             _set_time(path, response)
         else:
             self._miss(url, f"status {response.status}")
-        self.done += 1
+        self._count()
 
     def _failed(self, url: str, error: Exception) -> None:
         if not isinstance(error, (StreamError, OSError, ValueError)):
             raise error
         self._miss(url, getattr(error, "message", str(error)))
+        self._count()
+
+    def _count(self) -> None:
         self.done += 1
+        if self.journal is not None:
+            self.state["mirror"] = {
+                "fetched": self.fetched,
+                "unchanged": self.unchanged,
+                "missed": dict(self.missed),
+                "done": self.done,
+            }
 
     def _miss(self, url: str, why: str) -> None:
         self.missed[url] = why

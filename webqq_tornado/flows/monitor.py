@@ -52,6 +52,10 @@ class WatchedURL:
     cause: str = ""
 
 
+#: What a journal keeps of an endpoint.
+_KEPT = ("checks", "failures", "seconds", "slowest", "is_up", "since", "last", "cause")
+
+
 class Monitor(Flow):
     """Checks URLs over and over; a status below 400 is a success.
 
@@ -83,22 +87,42 @@ class Monitor(Flow):
         super().__init__(**arguments)
         # With a cache as well, a check is a question to the server; a 304 to it is "up".
         headers = {} if self._http_cache is None else {"Cache-Control": "no-cache"}
-        self.watches = [WatchedURL(Request(url, headers=headers)) for url in urls]
+        self.watches = [
+            self._known(WatchedURL(Request(url, headers=headers))) for url in dict.fromkeys(urls)
+        ]
+        self._by_url = {watch.request.url: watch for watch in self.watches}
+        self.done = sum(watch.checks for watch in self.watches)
         self.interval = interval
         self.rounds = rounds
         self.total = None if rounds is None else rounds * len(self.watches)
 
+    _begins_by_keys = True
+
     def begin(self) -> Iterator[Link]:
         """A chain for each URL."""
         for watch in self.watches:
-            yield self._check(watch, 0)
+            yield self._check(watch, 0)._replace(key=watch.request.url)
+
+    def _known(self, watch: WatchedURL) -> WatchedURL:
+        """Give it what a run with the same journal has seen before."""
+        for name, value in self.state.get(watch.request.url, {}).items():
+            setattr(watch, name, value)
+        return watch
+
+    def _watch_of(self, url: str) -> WatchedURL:
+        """The endpoint that a chain checks; one of an earlier run may not be named in this one."""
+        if url not in self._by_url:
+            self._by_url[url] = self._known(WatchedURL(Request(url)))
+        return self._by_url[url]
 
     def _check(self, watch: WatchedURL, delay: float) -> Next:
-        seen = functools.partial(self._seen, watch)
-        missed = functools.partial(self._missed, watch)
+        # By its URL: a journal cannot keep the object.
+        seen = functools.partial(self._seen, watch.request.url)
+        missed = functools.partial(self._missed, watch.request.url)
         return Next(watch.request, seen, delay, missed, name=safe_url(watch.request.url))
 
-    def _seen(self, watch: WatchedURL, response: Response) -> Link:
+    def _seen(self, url: str, response: Response) -> Link:
+        watch = self._watch_of(url)
         seconds = response.request_time
         is_up = response.status < 400
         if is_up:
@@ -106,7 +130,8 @@ class Monitor(Flow):
             watch.slowest = max(watch.slowest, seconds)
         return self._note(watch, is_up, f"{response.status} in {seconds * 1000:.0f} ms")
 
-    def _missed(self, watch: WatchedURL, error: Exception) -> Link:
+    def _missed(self, url: str, error: Exception) -> Link:
+        watch = self._watch_of(url)
         if not isinstance(error, (StreamError, OSError, ValueError)):
             raise error  # a mistake of ours
         return self._note(watch, False, type(error).__name__, _cause(error))
@@ -120,6 +145,9 @@ class Monitor(Flow):
             watch.since = time.time()
             self._tell_change(watch, watch.since - since if before is not None else None)
         self.done += 1
+        if self.journal is not None:
+            values = {name: getattr(watch, name) for name in _KEPT}
+            self.state[watch.request.url] = values
         if self.rounds is not None and watch.checks >= self.rounds:
             return None
         return self._check(watch, self.interval)

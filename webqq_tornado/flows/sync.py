@@ -99,8 +99,11 @@ class Sync(Flow):
         self._following = following
         self._resumes = resume
         self._seen: set[str] = set()
-        self._is_whole = self.is_resumed = False
-        self.pages = self.items_written = 0
+        self.is_resumed = False
+        # Of a run with the same journal: pages and items so far, bytes of the file, and its end.
+        kept = self.state.get("sync", (0, 0, None, False))
+        self.pages, self.items_written, self._size, self._is_whole = kept
+        self.done = self.items_written
 
     def begin(self) -> Iterator[Link]:
         """The first page, or that after the last one which is there already."""
@@ -112,7 +115,9 @@ class Sync(Flow):
                 self._part.write_bytes(b"")
             else:
                 os.truncate(self._part, mark.size)
-        yield self._link(self._first.url if mark is None else self._go_on(mark))
+        url = self._first.url if mark is None else self._go_on(mark)
+        self._keep(is_whole=False)
+        yield self._link(url)
 
     def _go_on(self, mark: _Mark) -> str:
         self.is_resumed = True
@@ -170,9 +175,11 @@ class Sync(Flow):
             raise ProtocolError(f"{safe_url(response.url)}: there is no list at {self._items!r}")
         following = self._next_url(response, document)
         with _told(self._part):
+            self._cut_what_was_redone()
             self._write(items)
             self.pages += 1
             self.done = self.items_written = self.items_written + len(items)
+            self._keep(is_whole=following is None)
             if following is not None:
                 self._set_mark(following)
                 return self._link(following)
@@ -181,6 +188,19 @@ class Sync(Flow):
             self._forget_mark()
         self._is_whole = True
         return None
+
+    def _cut_what_was_redone(self) -> None:
+        """Take back what a page has written whose link is read again, as the journal says."""
+        if self._size is None or self._bookmark is None:
+            return
+        if not self._part.exists() and self._path.exists():  # it was the last page
+            self._path.replace(self._part)
+        os.truncate(self._part, self._size)
+
+    def _keep(self, *, is_whole: bool) -> None:
+        if self.journal is not None and self._bookmark is not None:
+            self._size = self._part.stat().st_size
+            self.state["sync"] = [self.pages, self.items_written, self._size, is_whole]
 
     def _write(self, items: list[Any]) -> None:
         # Half a character, which UTF-8 has not, stays escaped as it was.
