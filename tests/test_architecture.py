@@ -50,7 +50,7 @@ LAYERS = {
             *("client", "engine", "protocol", "onebot", "retry", "eventsource"),
             *("database", "files", "lazy", "lockfile"),
         },
-        {"tenacity", "pybreaker", "tornado"},
+        {"tenacity", "tornado"},
     ),
     "bot": (
         {"bot", "client", "engine", "protocol", "files", "lazy"},

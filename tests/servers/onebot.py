@@ -65,6 +65,9 @@ class Implementation:
         fails: answers of actions by name, in place of the right ones.
         echoes: own messages come as "message", "message_sent", or not ("").
         has_history: else the actions are unknown.
+        pages: of the history: "backwards", "on demand" (reverseOrder), "forwards".
+        page: messages of the history at most.
+        timeout: words of the answer to a send that times out.
         online: of the account.
     """
 
@@ -81,6 +84,8 @@ class Implementation:
         self.echoes = ""
         self.has_history = self.has_heartbeats = True
         self.online = True
+        self.timeout = "Timeout: NTEvent sendMsg"
+        self.pages, self.page = "backwards", 1000
         self.history: dict[tuple[bool, int], list[dict[str, Any]]] = {}
         self.updates: list[dict[str, Any]] = []
         self.pictures: dict[str, bytes] = {}
@@ -251,7 +256,7 @@ class Implementation:
         message = params["messages" if "forward" in action else "message"]
         if self.loses:
             self.loses -= 1
-            return Answer("failed", 1200, None, "Timeout: NTEvent sendMsg")
+            return Answer("failed", 1200, None, self.timeout)
         if "forward" in action:
             shown: object = [{"type": "forward", "data": {"id": "x"}}]
         else:
@@ -263,7 +268,7 @@ class Implementation:
             self.tell({**own, "post_type": self.echoes})
         if self.times_out:
             self.times_out -= 1
-            return Answer("failed", 1200, None, "Timeout: NTEvent sendMsg")
+            return Answer("failed", 1200, None, self.timeout)
         return Answer(data={"message_id": own["message_id"]})
 
     def _get_login_info(self) -> Any:
@@ -291,7 +296,12 @@ class Implementation:
     def _page(self, is_group: bool, peer: int, seq: int, count: int) -> Any:
         if not self.has_history:
             raise ActionError("no such action", 1404)
+        count = min(count, self.page)
         page = self.history.get((is_group, peer), [])
+        if seq and self.pages != "backwards":
+            is_back = self.pages == "on demand" and self.given[-1].raw.get("reverseOrder")
+            if not is_back:  # what follows it, as NapCat does
+                return {"messages": [one for one in page if one["message_id"] >= seq][:count]}
         if seq:
             page = [one for one in page if one["message_id"] <= seq]
         return {"messages": page[-count:]}

@@ -81,6 +81,9 @@ class Account(Protocol):
     def send(self, contact: Contact, content: Content | str) -> asyncio.Future[Receipt]:
         """Send a message."""
 
+    def has_sent(self, message_id: int) -> bool:
+        """Return True if a message, by its id, was sent from here."""
+
     def search(self, word: str) -> list[Contact]:
         """All contacts that have a word in one of their names."""
 

@@ -11,7 +11,17 @@ from typing import Protocol
 from ..client.contacts import Contact, Stranger, kind_of, name_of, uin_of
 from ..client.contacts import Message as Event
 from ..client.receipt import Receipt
-from ..protocol.models import At, Content, Discussion, Friend, Group, Member, Part, Reply
+from ..protocol.models import (
+    At,
+    Attachment,
+    Content,
+    Discussion,
+    Friend,
+    Group,
+    Member,
+    Part,
+    Reply,
+)
 from .account import Account, Incoming
 from .mentions import is_mentioned, said_to
 
@@ -133,11 +143,19 @@ class Message:
         return said_to(self._names, self._spoken, self._others())
 
     def _said_behind_mention(self) -> str | None:
-        """The text behind mentions of the bot at the start; a quoted message is passed over."""
-        parts = [part for part in self.content.parts if not isinstance(part, Reply)]
-        is_mentioned = False
-        while parts and (parts[0] == " " or self._is_me(parts[0])):
-            is_mentioned |= self._is_me(parts.pop(0))
+        """The text behind mentions of the bot at the start; a quoted message is passed over.
+
+        QQ puts a mention of the quoted author behind the quotation, which is none of the user's.
+        """
+        parts = list(self.content.parts)
+        is_mentioned = is_behind_quote = False
+        while parts and not isinstance(parts[0], Attachment):
+            part = parts[0]
+            is_me, is_quote = self._is_me(part), isinstance(part, Reply)
+            if not (is_me or is_quote or part == " " or (is_behind_quote and isinstance(part, At))):
+                break
+            is_mentioned, is_behind_quote = is_mentioned or is_me, is_behind_quote or is_quote
+            del parts[0]
         return Content.of(*parts).text.strip(" ,，:：") if is_mentioned else None
 
     def _is_me(self, part: Part) -> bool:
@@ -199,10 +217,11 @@ class Message:
 
     @property
     def at_me(self) -> bool:
-        """True in private, and where the bot is addressed or named."""
+        """True in private, and where the bot is addressed, named or quoted."""
         if self.is_private or self.said_to_bot is not None:
             return True
-        if any(map(self._is_me, self.content.parts)):
+        quoted = (part.id for part in self.content.parts if isinstance(part, Reply))
+        if any(map(self._is_me, self.content.parts)) or any(map(self.client.has_sent, quoted)):
             return True
         return is_mentioned(self._names, self._spoken, self._others())
 

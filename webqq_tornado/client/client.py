@@ -240,6 +240,14 @@ class Client:
         """
         return await look_up(self, name)
 
+    def has_sent(self, message_id: int) -> bool:
+        """Return False: WebQQ has no ids by which messages are quoted.
+
+        Args:
+            message_id: as a `Reply` has it.
+        """
+        return False
+
     def search(self, word: str) -> list[Contact]:
         """Return all contacts that have a word in one of their names.
 

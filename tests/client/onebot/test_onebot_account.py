@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,9 +23,9 @@ from webqq_tornado.client.onebot.listener import Listener
 from webqq_tornado.client.onebot.pictures import PictureError
 from webqq_tornado.client.onebot.sending import SendLimits
 from webqq_tornado.onebot.v11.actions import Answer
-from webqq_tornado.onebot.v11.events import Request, build_event
+from webqq_tornado.onebot.v11.events import Request, build_event, parse_message_event
 from webqq_tornado.onebot.v11.tokens import Role
-from webqq_tornado.protocol.models import Attachment
+from webqq_tornado.protocol.models import Attachment, Content
 
 FAST = SendLimits(pace=(0, 0), looks=(0.01, 0.05), timeout=20)
 
@@ -164,8 +165,10 @@ async def test_after_a_cut_it_is_back_and_has_what_was_missed_in_order():
         assert ("four", True) in heard
 
 
-async def test_many_missed_messages_come_by_pages():
+@pytest.mark.parametrize("pages", ["backwards", "on demand", "forwards"])
+async def test_many_missed_messages_come_by_pages(pages: str):
     async with Implementation() as here, a_bot(here) as bot:
+        here.pages = pages
         heard: list[str] = []
         bot.on_message(lambda message: heard.append(message.text))
         here.say(ANN, "0")
@@ -300,7 +303,7 @@ async def test_a_conversation_that_refuses_rests_and_others_go_on(caplog):
     async with Implementation() as here, a_bot(here, limits=limits) as bot:
         here.fails["send_group_msg"] = Answer("failed", 100, None, "muted")
         square, ann = bot.client.find("Square"), bot.client.find("Ann")
-        for match in ("muted", "in a row have failed", "in a row have failed"):
+        for match in ("muted", "muted", "in a row have failed"):
             with pytest.raises(SendError, match=match):
                 await bot.client.send(square, "hello")
         assert here.calls.count("send_group_msg") == 2
@@ -491,3 +494,150 @@ async def test_the_example_knows_a_picture_that_it_has_seen():
         await until(lambda: here.contents)
         at, text = here.contents[0]
         assert (at.text("qq"), text.text("text")) == (str(BOB), " that one is of Ann")
+
+
+# -- what users of other frameworks have reported ---------------------------------------------
+
+
+async def test_a_history_of_one_message_at_a_time_is_read_to_the_end():
+    """NapCat issue 863."""
+    async with Implementation() as here, a_bot(here) as bot:
+        heard: list[str] = []
+        bot.on_message(lambda message: heard.append(message.text))
+        here.say(ANN, "0")
+        await until(lambda: heard)
+        here.page = 2
+        for number in range(1, 6):
+            here.message(ANN, str(number))
+        here.cut()
+        await until(lambda: len(heard) == 6)
+        assert heard == ["0", "1", "2", "3", "4", "5"]
+
+
+async def test_a_send_that_qq_refused_is_not_taken_for_sent_though_the_history_has_it(caplog):
+    """NapCat issue 182."""
+    async with Implementation() as here, a_bot(here) as bot:
+        here.times_out = 1
+        here.timeout = 'Timeout: EventRet: {"result": -1, "errMsg": "rich media transfer failed"}'
+        with pytest.raises(SendError, match="rich media"):
+            await bot.client.send(bot.client.find("Ann"), "hello")
+
+
+async def test_what_always_times_out_is_given_up_after_two_sends(caplog):
+    """NapCat issue 808: a link that QQ blocks."""
+    limits = SendLimits(pace=(0, 0), looks=(0.01,), fail_max=2)
+    async with Implementation() as here, a_bot(here, limits=limits) as bot:
+        here.loses = 100
+        ann = bot.client.find("Ann")
+        for match in ("such as a link", "such as a link", "in a row have failed"):
+            with pytest.raises(SendError, match=match):
+                await bot.client.send(ann, "http://blocked.example/")
+        assert here.calls.count("send_private_msg") == 4
+
+
+async def test_an_own_message_without_a_receiver_is_passed_over():
+    """nonebot adapter-onebot issue 103: Lagrange does not tell to whom it went."""
+    async with Implementation() as here, a_bot(here) as bot:
+        heard: list[object] = []
+        bot.client.on_event(heard.append)
+        own = here.message(BOT, "on the phone", peer=ANN)
+        here.tell({**own, "post_type": "message", "target_id": BOT})
+        here.say(ANN, "ping")
+        await until(lambda: here.sent)
+        assert [one.sender for one in heard] == [ANN]
+
+
+async def test_a_temporary_session_is_answered_through_its_group():
+    """LuckyLilliaBot issue 397, koishi adapter-onebot issue 68."""
+    async with Implementation() as here, a_bot(here):
+        temporary = here.message(EVE, "ping")
+        here.tell({**temporary, "sub_type": "group", "temp_source": SQUARE})
+        await until(lambda: here.sent)
+        call = next(one for one in here.given if one.action == "send_private_msg")
+        assert (call.raw["user_id"], call.raw["group_id"]) == (EVE, SQUARE)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[CQ:reply,id=1][CQ:at,qq=10001] [CQ:at,qq=10000] ping",
+        "[CQ:reply,id=1][CQ:at,qq=10000][CQ:at,qq=10000] ping",
+    ],
+)
+async def test_a_bot_is_meant_behind_a_quotation(said: str):
+    """nonebot adapter-onebot issue 108."""
+    async with Implementation() as here, a_bot(here):
+        here.say(BOB, said, SQUARE)
+        await until(lambda: here.sent)
+        assert here.sent == [(SQUARE, "pong")]
+
+
+async def test_a_bot_is_meant_by_who_quotes_it():
+    async with Implementation() as here, a_bot(here) as bot:
+        heard: list[str] = []
+        bot.on_message(at_me=True)(lambda message: heard.append(message.said))
+        here.say(ANN, "!ping", SQUARE)
+        await until(lambda: here.sent)
+        await bot.client.flush()
+        own = here.history[True, SQUARE][-1]["message_id"]
+        here.say(ANN, f"[CQ:reply,id={own + 50}]no", SQUARE)
+        here.say(ANN, f"[CQ:reply,id={own}]thanks", SQUARE)
+        await until(lambda: "thanks" in heard)
+        assert heard == ["ping", "thanks"]
+
+
+async def test_a_picture_is_sent_with_its_bytes_and_kept_without(tmp_path):
+    """AstrBot issue 9158, ncatbot issue 129, aiocqhttp issue 18: containers, data:, 5 MB."""
+    data = bytes(5 * 2**20)
+    async with Implementation() as here:
+        with Store(tmp_path / "bot.db") as store:
+            async with a_bot(here, store=store) as bot:
+                ann = bot.client.find("Ann")
+                await bot.client.send(ann, Content.of(Attachment.of_bytes(data)))
+                await bot.client.send(ann, Content.of(Attachment("image", "data:x/y;base64,AAAA")))
+                files = [message[0].text("file") for message in here.contents]
+                assert len(files[0]) > len(data)
+                assert files[1] == "base64://AAAA"
+                kept = [entry.content.parts[0].file for entry in store.history()]
+                assert max(map(len, kept)) < 50
+
+
+async def test_binary_frames_and_cq_strings_are_read():
+    """Q-agent issue 17, NapCat issue 294."""
+    async with Implementation() as here, a_bot(here):
+        said = here.message(ANN, "[CQ:at,qq=10000] ping", SQUARE)
+        event = {**said, "message": said["raw_message"], "message_format": "string"}
+        for socket in tuple(here.sockets):
+            await socket.write_message(json.dumps(event).encode(), binary=True)
+        await until(lambda: here.sent)
+
+
+async def test_members_of_groups_are_fetched_one_group_after_the_other():
+    """go-cqhttp issue 225."""
+    async with Implementation() as here, a_bot(here) as bot:
+        running = most = 0
+        real = here.answer
+
+        async def answer(call):
+            nonlocal running, most
+            running += call.action == "get_group_member_list"
+            most = max(most, running)
+            await asyncio.sleep(0)
+            result = await real(call)
+            running -= call.action == "get_group_member_list"
+            return result
+
+        here.answer = answer
+        here._get_group_list = lambda **_: [{"group_id": each} for each in range(1, 30)]
+        for group in range(1, 30):
+            here.say(ANN, "a", group)
+        await until(lambda: len(bot.client._inbox.known_groups) == 29)
+        here.cut()
+        await until(lambda: here.calls.count("get_group_member_list") >= 29)
+        assert most == 1
+
+
+def test_a_time_that_is_none_is_zero():
+    """Stapxs-QQ-Lite issue 87."""
+    raw = {"message_id": 1, "time": -(2**31), "message": "a", "sender": {"user_id": 5}}
+    assert parse_message_event(raw).time == 0

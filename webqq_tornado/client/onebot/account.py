@@ -188,6 +188,14 @@ class OneBotAccount:
         """The contact that a name means; None for nobody, or several. See `Client.find`."""
         return self.contacts.find(name)
 
+    def has_sent(self, message_id: int) -> bool:
+        """Return True if a message was sent from here.
+
+        Args:
+            message_id: as a `Reply` has it.
+        """
+        return self._sending.is_known(message_id)
+
     def search(self, word: str) -> list[Contact]:
         """All contacts that have a word in one of their names.
 
@@ -595,13 +603,17 @@ class OneBotAccount:
         groups = groups_of(await self._optional("get_group_list"))
         self.directory.update(self.account, friends or self.friends, groups or self.groups)
 
-    async def _learn_members(self, group: Group) -> None:
-        try:
-            data = await self.call("get_group_member_list", group_id=group.gid)
-        except ActionFailed as error:
-            logger.debug("%s: no members of %s: %s", self.name, group.name, error)
-            return
-        self.directory.know_members(members_of(group, data))
+    async def _learn_members(self, *groups: Group) -> None:
+        """Fetch members, one group after the other: GC times out at many at once (issue 225)."""
+        for group in groups:
+            try:
+                data = await self.call("get_group_member_list", group_id=group.gid)
+            except NotConnected:
+                return
+            except ActionFailed as error:
+                logger.debug("%s: no members of %s: %s", self.name, group.name, error)
+            else:
+                self.directory.know_members(members_of(group, data))
 
     def _go_online(self) -> None:
         self._set_state(State.ONLINE)
@@ -611,9 +623,8 @@ class OneBotAccount:
         self._sending.resume()
         self._catch_up()
         self._has_been_online = True
-        for group in tuple(self.groups.values()):
-            if group.gid in self._inbox.known_groups:
-                self._begin(self._learn_members(group))
+        known = [one for gid, one in self.groups.items() if gid in self._inbox.known_groups]
+        self._begin(self._learn_members(*known))
 
     def _go_offline(self, why: str) -> None:
         """The account is offline, its implementation is there."""
@@ -706,6 +717,9 @@ class OneBotAccount:
             return
         if event.is_own and self._sending.on_own(event):
             self._inbox.note(event)
+            return
+        if event.is_own and not event.peer:
+            logger.debug("%s: dropped an own message that does not say to whom", self.name)
             return
         self.directory.learn(event)
         try:

@@ -24,6 +24,8 @@ logger = logging.getLogger("webqq_tornado.webqq")
 
 #: Messages of a page, pages of a conversation, conversations, and those asked at once.
 _PAGE, _PAGES, _MOST, _AT_ONCE = 50, 20, 300, 4
+#: Messages that are asked for where there are no pages.
+_MOST_AT_ONCE = 1000
 #: Seconds for one page.
 _TIMEOUT = 20.0
 
@@ -81,8 +83,10 @@ async def history_of(
     action = f"get_{kind}_msg_history"
     params: dict[str, object] = {key: peer.number, "count": count}
     if before is not None:
-        # GC: the real sequence; NC: an id under this name; LG: under the other.
+        # GC: the real sequence; NC: an id under this name; LG: under the other. Without the last
+        # two NC and LL give what follows that message (NC issues 441, 987; LL issue 472).
         params |= {"message_seq": before.seq or before.message_id, "message_id": before.message_id}
+        params |= {"reverse_order": True, "reverseOrder": True}
     answer = await caller.answer_to(action, params, _TIMEOUT)
     if answer.is_unknown_action:
         return None
@@ -209,6 +213,10 @@ class CatchUp:
         for _ in range(_PAGES):
             page = await self._page(peer, found[0] if found else None)
             new = [one for one in page if one.message_id not in ids]
+            if found and not new and found[0].time >= since:
+                # It does not page backwards: as many as it gives are asked for at once.
+                page = await self._page(peer, None, _MOST_AT_ONCE)
+                new = [one for one in page if one.message_id not in ids]
             ids.update(one.message_id for one in new)
             found = [*new, *found]
             if not new or new[0].time < since or any(map(self._is_known, new)):
@@ -219,10 +227,12 @@ class CatchUp:
         wanted = [one for one in found if one.time >= since and not self._is_known(one)]
         return sorted(wanted, key=_order)
 
-    async def _page(self, peer: Peer, oldest: MessageEvent | None) -> list[MessageEvent]:
+    async def _page(
+        self, peer: Peer, oldest: MessageEvent | None, count: int = _PAGE
+    ) -> list[MessageEvent]:
         if not self._has_history[peer.is_group]:
             return []
-        page = await history_of(self._caller, peer, oldest)
+        page = await history_of(self._caller, peer, oldest, count)
         if page is None:
             self._has_history[peer.is_group] = False
             logger.info("%s: there is no history of %s: what was missed there is lost",

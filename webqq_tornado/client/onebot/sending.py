@@ -22,15 +22,14 @@ import random
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from typing import Any, Protocol
-
-import pybreaker
+from dataclasses import replace
+from typing import Protocol
 
 from ...onebot.v11.actions import Answer
 from ...onebot.v11.content import build_nodes, content_of, segments_of
 from ...onebot.v11.events import MessageEvent
 from ...onebot.v11.values import Fields, number
-from ...protocol.models.content import At, Content, Face, Reply, UnknownPart
+from ...protocol.models.content import At, Attachment, Content, Face, Reply, UnknownPart
 from ..address import Address, Kind
 from ..contacts import Contact, Stranger
 from ..history import Entry
@@ -45,8 +44,9 @@ __all__ = ["SendLimits", "Sending"]
 
 #: Own messages that are remembered by their ids.
 _REMEMBERED = 2000
-#: Times that a message is sent which is not found afterwards.
-_SENDS = 3
+#: Times that a message is sent which is not found afterwards. NC says "Timeout" of links that QQ
+#: blocks, too (NC issue 808): those never arrive.
+_SENDS = 2
 #: Seconds that the clock of the implementation may be behind where one looks for a message.
 _SLACK = 3.0
 
@@ -298,10 +298,8 @@ class _Queue:
         self.address = address
         self.waiting: deque[_Pending] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._breaker: Any = pybreaker.CircuitBreaker(
-            limits.fail_max, limits.rest, exclude=[NotConnected, OutcomeUnknown]
-        )
-        self._why = ""  # the last message failed
+        self._failures, self._why = 0, ""  # in a row, and why the last one failed
+        self._rests_until = 0.0  # monotonic
 
     def resume(self) -> None:
         is_idle = self._task is None or self._task.done()
@@ -350,7 +348,7 @@ class _Queue:
             pending.letter,
             Entry(
                 *(0, account.account, address.kind, address.number, address.name, account.nick),
-                *(account.account, True, time.time(), pending.letter.content),
+                *(account.account, True, time.time(), _slim(pending.letter.content)),
             ),
         )
         if pending.letter.content is pending.pieces[-1]:
@@ -374,33 +372,44 @@ class _Queue:
             return True
         pending.is_unknown = False
         if pending.sends >= _SENDS:
-            raise _Refused(f"sent {pending.sends} times, never answered, and not in the history")
+            raise self._count_failure(
+                f"sent {pending.sends} times, never answered, and not in the history: QQ may block"
+                " what is in it, such as a link"
+            )
         await self._sending.turn()
         if not self._account.is_online:
             raise NotConnected("send")
         return await self._send(pending)
 
     async def _send(self, pending: _Pending) -> bool:
+        self._check_rest()
         now = time.time()
         pending.since = now if not pending.sends else pending.since
         pending.sends += 1
         try:
-            with self._breaker.calling():
-                await self._post(pending)
-        except pybreaker.CircuitBreakerError as error:
-            why = f"{self._limits.fail_max} messages in a row have failed"
-            rest = f"the next is tried after {self._limits.rest:g} s"
-            raise _Refused(f"{why} ({error.__cause__ or self._why}); {rest}") from error
-        except OutcomeUnknown:
+            await self._post(pending)
+        except OutcomeUnknown:  # which says nothing about the conversation
             pending.is_unknown = True
             return False
         except NotConnected:
             pending.sends -= 1
             raise
         except ActionFailed as error:
-            self._why = str(error)
-            raise _Refused(self._why) from error
+            raise self._count_failure(str(error)) from error
+        self._failures = 0
         return True
+
+    def _check_rest(self) -> None:
+        """Refuse to send while the conversation rests; one message is tried after that."""
+        if time.monotonic() < self._rests_until:
+            why = f"{self._limits.fail_max} messages in a row have failed ({self._why})"
+            raise _Refused(f"{why}; the next is tried after {self._limits.rest:g} s")
+
+    def _count_failure(self, why: str) -> _Refused:
+        self._failures, self._why = self._failures + 1, why
+        if self._failures >= self._limits.fail_max:
+            self._rests_until = time.monotonic() + self._limits.rest
+        return _Refused(why)
 
     async def _post(self, pending: _Pending) -> None:
         content = pending.letter.content
@@ -504,6 +513,17 @@ def _looks(sent: Content, event: MessageEvent, limit: int) -> bool:
     if any(one.type in ("forward", "longmsg", "json") for one in event.message):
         return len(in_pieces(sent, limit)) > 1
     return _shape(sent) == _shape(content_of(event.message))
+
+
+def _slim(content: Content) -> Content:
+    """The content for the history: without the bytes of pictures, which the outbox needs alone."""
+    parts = (
+        replace(part, file=f"{part.file[:16]}…")
+        if isinstance(part, Attachment) and part.file.startswith(("base64://", "data:"))
+        else part
+        for part in content.parts
+    )
+    return Content.of(*parts, font=content.font)
 
 
 def _shape(content: Content) -> list[object]:

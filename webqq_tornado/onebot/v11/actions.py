@@ -9,6 +9,7 @@ parameters are passed over (AQ adds ``self_id`` to every action), null ones are 
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -283,6 +284,9 @@ _DE_FACTO = (
     Action("get_guild_service_profile", ()),
     Action("get_updates", (Param("limit", default=0), Param("timeout", default=0))),
 )
+#: QQ's own result in NC's words for a failure: ``EventRet: {"result": -1, ...``.
+_RESULT = re.compile(r'"result":\s*(-?\d{1,9})')
+
 #: All actions by name.
 ACTIONS: dict[str, Action] = {
     **{action.name: action for action in _STANDARD},
@@ -488,10 +492,14 @@ class Answer:
     def is_outcome_unknown(self) -> bool:
         """True if what failed may have been done all the same.
 
-        NC says 1200 with "Timeout" of messages that were sent (NC issues 1772, 869).
+        NC says 1200 with "Timeout" of messages that were sent (NC issues 1772, 869); where QQ's own
+        result in it is not 0 the message was refused, though the history has it (NC issue 182).
         """
         words = ("timeout", "timed out", "超时")
-        return not self.is_ok and any(word in self.message.lower() for word in words)
+        if self.is_ok or not any(word in self.message.lower() for word in words):
+            return False
+        result = _RESULT.search(self.message)
+        return result is None or int(result[1]) == 0
 
     def __str__(self) -> str:
         return f"{self.status} ({self.retcode}){f': {self.message}' if self.message else ''}"

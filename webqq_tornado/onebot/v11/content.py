@@ -8,6 +8,7 @@ The numbers of faces are those of WebQQ: 14 is a smile in both.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 
 from ...protocol.models.content import (
@@ -28,6 +29,8 @@ __all__ = ["build_nodes", "content_of", "segments_of"]
 
 #: Types that are an `Attachment`.
 _ATTACHMENTS = frozenset({"image", "record", "video", "file"})
+#: How browsers write base64; NC takes such a file for a path (ncatbot issue 129).
+_DATA_URL = re.compile(r"^data:[^,]{0,200};base64,")
 #: Values of a segment that an attribute of `Attachment` holds.
 _OWN = frozenset({"file", "url", "name", "file_size"})
 
@@ -131,7 +134,12 @@ def _plain_values(
 
 def _attachment_segment(part: Attachment) -> Segment:
     size = str(part.size or "")
-    own = {"file": part.file, "url": part.url, "name": part.name, "file_size": size}
+    own = {
+        "file": _DATA_URL.sub("base64://", part.file),
+        "url": part.url,
+        "name": part.name,
+        "file_size": size,
+    }
     values = {**own, **dict(part.extra)}
     return Segment(part.kind, {name: value for name, value in values.items() if value})
 

@@ -357,7 +357,7 @@ def _needed(values: Fields, name: str) -> int:
 
 
 def _time(values: Fields) -> int:
-    time = _int(values, "time")
+    time = max(0, _int(values, "time"))  # -2147483648 of a message that GC has lost
     return time // 1000 if time > _MILLISECONDS else time
 
 
@@ -375,6 +375,16 @@ def _parse_sender(raw: object) -> Sender:
         if raw.get(name) is not None
     }
     return Sender(**numbers, **texts)  # type: ignore[arg-type]  # numbers and texts, by name
+
+
+def _temp_group(values: Fields, sender: Sender) -> int:
+    """The group of a temporary session: in three places, by implementation.
+
+    NC: ``group_id``; GC and LL: in the sender; LL also in ``temp_source`` (LL issue 397), which is
+    a small number for the kind of source elsewhere.
+    """
+    source = _int(values, "temp_source")
+    return _int(values, "group_id") or sender.group_id or (source if source >= 10_000 else 0)
 
 
 _MESSAGE_FIELDS = frozenset(
@@ -419,7 +429,7 @@ def parse_message_event(values: Fields) -> MessageEvent:
         raw_message=raw_message,
         is_own=is_sent or (self_id != 0 and user == self_id),
         target_id=_int(values, "target_id"),
-        temp_group=0 if is_group else group or sender.group_id,
+        temp_group=0 if is_group else _temp_group(values, sender),
         anonymous=anonymous if isinstance(anonymous, dict) else None,
         group_name=as_text(values.get("group_name")),
         seq=_int(values, "message_seq"),

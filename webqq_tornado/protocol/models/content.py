@@ -6,6 +6,7 @@ them, so that it sends their texts.
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -193,6 +194,23 @@ class Attachment:
     name: str = ""
     size: int = 0
     extra: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of_bytes(cls, data: bytes, kind: str = "image", name: str = "") -> Attachment:
+        """An attachment that carries its bytes, whatever machine the other side is on.
+
+        A ``file:///`` path is looked for on the machine, and in the container, of the other side.
+
+        Args:
+            data: of the picture, voice message, video or file.
+            kind: As above.
+            name: As above.
+
+        Example:
+            >>> Attachment.of_bytes(b"GIF89a").file
+            'base64://R0lGODlh'
+        """
+        return cls(kind, f"base64://{base64.b64encode(data).decode()}", name=name, size=len(data))
 
     @property
     def text(self) -> str:
