@@ -125,6 +125,36 @@ async def test_an_error_of_the_server_leaves_what_is_stored(status: int, cache: 
         assert await twice(server, cache, request, request, request) == [False, False, True]
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_passing_failure_is_not_kept(status: int, cache: HTTPCache):
+    async with scripted(saying(status=status, **FRESH)) as server:
+        assert await twice(server, cache) == [False, False]
+    assert len(cache) == 0
+
+
+@pytest.mark.parametrize(
+    ("says", "used"),
+    [("stale-if-error=60", True), ("stale-if-error=60, must-revalidate", False), ("public", False)],
+)
+@pytest.mark.parametrize("failure", [Say(503), Say(200, None)])
+async def test_a_stale_response_is_used_if_the_server_fails_and_has_allowed_that(
+    says: str, used: bool, failure: Say, cache: HTTPCache, later
+):
+    headers = {"Cache_Control": f"max-age=1, {says}", "ETag": '"a"'}
+
+    def say(asked: Asked) -> Say:
+        return failure if asked.number else saying(**headers)(asked)
+
+    async with scripted(say) as server, HTTPStream(cache=cache) as stream:
+        await stream.fetch(server.url)
+        later(30)
+        found = [one async for one in stream.map([server.url])]
+        assert [one.ok and one.from_cache for one in found] == [used]
+        later(90)
+        found = [one async for one in stream.map([server.url])]
+        assert not found[0].ok
+
+
 @pytest.mark.parametrize(
     ("vary", "header", "shared"),
     [("Accept-Language", "Accept-Language", False), ("Accept-Language", "X-B", True),

@@ -308,9 +308,17 @@ async def test_colours_are_for_terminals_and_who_asks(tmp_path: Path, server: Sc
 @pytest.mark.slow
 async def test_a_body_is_written_to_a_file(tmp_path: Path, server: Scripted):
     ended = await run(tmp_path, "http", server.url, "--raw", "[1]", "-o", "got.json")
-    assert (ended.code, ended.output) == (0, "the body is in got.json\n")
+    assert (ended.code, ended.output, ended.errors) == (0, "", "the body is in got.json\n")
     seen = json.loads((tmp_path / "got.json").read_text())
     assert (seen["body"], seen["type"]) == ("[1]", "application/json")
+
+
+@pytest.mark.slow
+async def test_a_body_goes_to_a_pipe_as_it_is_if_the_file_is_a_dash(tmp_path: Path):
+    async with scripted(lambda _: Say(200, b'{"a":1}', {"Content-Type": JSON})) as server:
+        ended = await run(tmp_path, "http", server.url, "--pretty", "all", "-o", "-")
+    assert (ended.code, ended.output) == (0, '{"a":1}')
+    assert not (tmp_path / "-").exists()
 
 
 def test_a_curl_command_is_quoted():

@@ -137,3 +137,8 @@ def test_a_request_that_is_given_again_is_made_once():
 
 def test_its_repr_shows_no_password():
     assert "pw" not in repr(request_defaults(credentials=("ann", "pw")))
+
+
+def test_a_base_url_with_a_query_is_refused_with_the_remedy():
+    with pytest.raises(ValueError, match="base_url has a query: give that as params="):
+        HTTPStream(base_url="http://h/a?key=1")

@@ -200,7 +200,7 @@ async def test_the_last_content_type_that_says_a_charset_counts():
     ("body", "kind", "why"),
     [
         (b"<html><title>Bad Gateway", b"text/html", "text/html.*'<html><title>Bad"),
-        (b"", b"application/json", "begins with ''"),
+        (b"", b"application/json", "the body is empty"),
         (b"[" * 100_000, b"application/json", "nested too deeply"),
         (b'{"a": \xff}', b"application/json", "can't decode byte"),
         (b"[" + b"9" * 5000 + b"]", b"application/json", "digits"),

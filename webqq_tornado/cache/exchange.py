@@ -27,8 +27,14 @@ logger = logging.getLogger("webqq_tornado.engine")
 
 #: Methods whose responses are kept.
 CACHED = frozenset({"GET", "HEAD"})
+#: Directives against a use without the server's word.
+_STRICT = frozenset({"no-cache", "must-revalidate"})
 #: Headers of responses that are taken when they come, and never again.
 _ONCE = frozenset({"set-cookie", "set-cookie2"})
+#: Of a server that has too much to do, or fails: kept, a retry would get it again and again.
+_PASSING = frozenset({429, *range(500, 600)})
+#: Of those the ones for which `stale-if-error` is (RFC 5861, 4).
+_FAILURES = frozenset({500, 502, 503, 504})
 #: Without one of these a response can be neither fresh nor confirmed.
 _USEFUL = frozenset({"etag", "last-modified", "expires", "cache-control"})
 
@@ -154,9 +160,35 @@ class CacheExchange:
 
     def take(self, response: Response) -> Answer | Verdict:
         """See `engine.transport.caching.Exchange`."""
+        if response.status in _FAILURES and (stale := self.fail()) is not None:
+            return stale
         with reported("keep a response"):
             return self._taken(response)
         return Verdict.AGAIN if response.status == 304 else Verdict.KEEP
+
+    def fail(self) -> Answer | None:
+        """See `engine.transport.caching.Exchange`."""
+        with reported("look for a response"):
+            return self._stale()
+        return None
+
+    def _stale(self) -> Answer | None:
+        """A stored response that its server allows to use while it fails (RFC 5861, 4)."""
+        now = time.time()
+        for row in sorted(self._rows.values(), key=lambda row: -row.received):
+            says = directives_of(row.headers)
+            is_ours = row.method == self._asked.request.method and all(
+                self._varied(name) == value for name, value in row.vary.items()
+            )
+            limit = _seconds(says, "max-age") + _seconds(says, "stale-if-error")
+            if not is_ours or "stale-if-error" not in says or says.keys() & _STRICT:
+                continue
+            if row.age(now) <= limit and (body := self._storage.body(row, now)) is not None:
+                kept = (pair for pair in row.headers if pair[0].lower() != "age")
+                headers = (*kept, ("Age", str(int(row.age(now)))))
+                self._counts.hits += 1
+                return Answer(row.status, headers, body, reason=row.reason)
+        return None
 
     def _taken(self, response: Response) -> Answer | Verdict:
         received = time.time()
@@ -213,6 +245,7 @@ class CacheExchange:
             and all(self._varied(name) == value for name, value in row.vary.items())
         ]
         may_be = isinstance(state, hishel.StoreAndUse) and "*" not in names
+        may_be = may_be and response.status not in _PASSING
         if may_be and _USEFUL & {name.lower() for name, _ in pairs}:
             allowed = {name.lower() for name in state.response.headers} - _ONCE
             headers = tuple(pair for pair in pairs if pair[0].lower() in allowed)
@@ -228,6 +261,11 @@ class CacheExchange:
 def _vary_of(pairs: Pairs) -> set[str]:
     values = (value for name, value in pairs if name.lower() == "vary")
     return {one.strip().lower() for value in values for one in value.split(",") if one.strip()}
+
+
+def _seconds(directives: Mapping[str, str], name: str) -> int:
+    value = directives.get(name, "")
+    return int(value) if value.isdecimal() else 0
 
 
 def directives_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -49,9 +49,9 @@ _VERSIONS = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     metavar="FILE",
-    help="Write the body to a file, in one step when it is whole.",
+    help="Write the body to a file, in one step when it is whole; - is standard output.",
 )
 @click.option(
     "--pretty",
@@ -92,12 +92,17 @@ def http(words: tuple[str, ...], **choices: Any) -> None:
     command = choices.pop("from_curl")
     shot, items = _began(words) if command is None else (from_curl(command), words)
     shot = _whole(shot, items, choices)
+    is_raw = choices["output"] == Path("-")
+    choices["output"] = None if is_raw else choices["output"]
     request = _request_of(shot, choices["output"])
     if choices["as_curl"]:
         click.echo(curl_of(shot))
         return
     response = run_coroutine(_response_to(request, given))
-    _show(response, Screen(), choices)
+    if is_raw:
+        _write(response)
+    else:
+        _show(response, Screen(), choices)
     raise SystemExit(0 if response.status < 400 else 1)
 
 
@@ -165,14 +170,19 @@ def _show(response: Response, screen: Screen, choices: dict[str, Any]) -> None:
     if has_head:
         screen.say("")
     if choices["output"] and response.ok:
-        screen.say(f"the body is in {choices['output']}")
+        Screen(is_error=True).say(f"the body is in {choices['output']}")
     elif how == "none" and not screen.is_terminal:
-        sys.stdout.buffer.write(response.body)
-        sys.stdout.buffer.flush()
+        _write(response)
     else:
         text = body_text(response, is_formatted=how in ("all", "format"))
         lexer = lexer_of(str(response.headers.get("Content-Type", "")))
         screen.text(coloured(text, lexer if has_colours else "text"))
+
+
+def _write(response: Response) -> None:
+    """Write the body as it is."""
+    sys.stdout.buffer.write(response.body)
+    sys.stdout.buffer.flush()
 
 
 def _say(screen: Screen, lines: Sequence[str], has_colours: bool) -> None:

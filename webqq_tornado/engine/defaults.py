@@ -137,7 +137,9 @@ def _folder(base_url: str) -> str:
         url = normal_url(base_url)
     except ValueError as error:
         raise ValueError(f"base_url: {error}") from error
-    path = url.partition("#")[0].partition("?")[0]
+    path, _, query = url.partition("#")[0].partition("?")
+    if query:
+        raise ValueError("base_url has a query: give that as params=, for all requests")
     return path if path.endswith("/") else f"{path}/"
 
 

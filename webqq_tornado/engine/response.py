@@ -203,9 +203,12 @@ class Response(ClosedByBlock):
             why, document, position = error.msg, error.doc, error.pos
         kind = str(self.headers.get("Content-Type", "no type"))
         begins = safe_text(self.body[:_EXCERPT].decode("utf-8", "replace"))
+        said = (
+            f"is not JSON, it begins with {begins!r}: {why}" if self.body else "is empty, no JSON"
+        )
         return JSONDecodeError(
             f"{self.request.method} {safe_url(self.url)}: status {self.status}, {kind}: the body "
-            f"is not JSON, it begins with {begins!r}: {why}",
+            f"{said}",
             document,
             position,
         )

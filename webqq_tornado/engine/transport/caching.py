@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pycurl
 
+from ..errors import ClosedError
 from ..request import Request
 from ..response import Response
 from ..session import Session
@@ -80,6 +81,9 @@ class Exchange(Protocol):
     @property
     def conditions(self) -> Sequence[tuple[str, str]]:
         """Headers to send with it."""
+
+    def fail(self) -> Answer | None:
+        """The response that may be used where the server cannot be reached."""
 
     def take(self, response: Response) -> Answer | Verdict:
         """See the response, and store it if it may be: the answer is another one after a 304."""
@@ -166,7 +170,11 @@ class CachingTransport:
             return pending
 
         def take(result: Response | Exception, lane: Lane | None) -> None:
-            verdict = exchange.take(result) if isinstance(result, Response) else Verdict.KEEP
+            verdict: Answer | Verdict = Verdict.KEEP
+            if isinstance(result, Response):
+                verdict = exchange.take(result)
+            elif not isinstance(result, ClosedError):
+                verdict = exchange.fail() or verdict
             if verdict is Verdict.KEEP:
                 outcome(result, lane)
             elif isinstance(verdict, Answer):
