@@ -30,9 +30,8 @@ from ...onebot.v11.events import (
     Notice,
     OtherEvent,
     Request,
-    parse_status,
 )
-from ...onebot.v11.values import Fields, as_text, number
+from ...onebot.v11.values import Fields, as_text
 from ...protocol.codes import Status
 from ...protocol.models.content import Attachment, Content
 from ...protocol.models.people import Friend, Group
@@ -49,9 +48,12 @@ from ..store import Store
 from .addresses import transport_of
 from .catchup import CatchUp, Peer, history_of
 from .convert import changes_groups, events_of
-from .directory import NetworkDirectory, friends_of, groups_of, members_of
+from .directory import NetworkDirectory
+from .heartbeats import Heartbeats
 from .inbox import NetworkInbox
+from .introduction import Introduction
 from .pictures import PictureFile, Pictures
+from .requests import Requests
 from .sending import Sending, SendLimits
 from .transport import ActionFailed, NotConnected, OutcomeUnknown, Transport
 
@@ -64,8 +66,6 @@ logger = logging.getLogger("webqq_tornado.webqq")
 
 #: Seconds for an ordinary action.
 _TIMEOUT = 30.0
-#: Heartbeat intervals without a frame until the implementation is late, and until it is lost.
-_LATE, _LOST = 1.5, 3.0
 #: Bytes of a picture.
 _PICTURE_SIZE = 10 * 2**20
 
@@ -134,15 +134,13 @@ class OneBotAccount:
         self._sending = Sending(self, limits or SendLimits())
         self._catchup = CatchUp(self, self._take_message, self._inbox.is_known)
         self._pictures = Pictures(self, max_picture_size)
-        self._flags: dict[tuple[str, int, int], tuple[str, str]] = {}
+        self._requests = Requests()
+        self._introduction = Introduction(self, self.directory)
+        self._heartbeats = Heartbeats(self._on_late, self._on_silence)
         self._ready: asyncio.Future[None] | None = None
         self._hello: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_started = self._is_known = self._has_been_online = False
-        self._heard_at = 0.0  # of the last frame, monotonic
-        self._skew: float | None = None
-        self._timer: object | None = None
-        self._is_late = False
+        self._is_started = self._is_known = False
 
     def __repr__(self) -> str:
         return f"<OneBotAccount {self.account} {self.state.value}>"
@@ -182,7 +180,7 @@ class OneBotAccount:
     @property
     def skew(self) -> float:
         """Seconds that the implementation's clock is ahead of ours, as its events tell."""
-        return self._skew or 0.0
+        return self._heartbeats.skew
 
     def find(self, name: str) -> Contact | None:
         """The contact that a name means; None for nobody, or several. See `Client.find`."""
@@ -454,8 +452,8 @@ class OneBotAccount:
             LookupError: there is no request of theirs.
             ActionFailed: it is refused.
         """
-        flag, _ = self._flag("friend", 0, user)
-        await self.call("set_friend_add_request", flag=flag, approve=approve, remark=remark)
+        params = self._requests.friend(user, approve=approve, remark=remark)
+        await self.call("set_friend_add_request", **params)
 
     async def answer_group_request(
         self, group: int, user: int, *, approve: bool = True, reason: str = ""
@@ -472,15 +470,8 @@ class OneBotAccount:
             LookupError: there is no such request.
             ActionFailed: it is refused.
         """
-        flag, kind = self._flag("group", group, user)
-        params = {"flag": flag, "sub_type": kind, "type": kind, "approve": approve}
-        await self.call("set_group_add_request", **params, reason=reason)
-
-    def _flag(self, kind: str, group: int, user: int) -> tuple[str, str]:
-        found = self._flags.pop((kind, group, user), None)
-        if found is None:
-            raise LookupError(f"there is no {kind} request of {user} to answer")
-        return found
+        params = self._requests.group(group, user, approve=approve, reason=reason)
+        await self.call("set_group_add_request", **params)
 
     # -- connections ---------------------------------------------------------------------------
 
@@ -548,33 +539,17 @@ class OneBotAccount:
                 transport.restart(f"it does not answer with sense ({error})")
 
     async def _learn(self) -> None:
-        login = await self.call("get_login_info")
-        self._take_login(login if isinstance(login, dict) else {})
-        version = await self._optional("get_version_info")
-        if isinstance(version, dict):
-            texts = (as_text(version.get(key)) for key in ("app_name", "app_version"))
-            self.implementation = " ".join(texts).strip()
-        await self._learn_contacts()
-        status = parse_status(await self._optional("get_status"))
-        self._on_known()
-        if status.online is False:
-            self._go_offline("the account is offline, says its implementation")
-        else:
-            self._go_online()
-
-    def _take_login(self, login: Mapping[str, object]) -> None:
-        try:
-            account = number(login.get("user_id"))
-        except ValueError:
-            raise ActionFailed("get_login_info", why="the answer has no user_id") from None
-        if self.account not in (0, account):
-            raise LoginError(
-                f"the implementation holds the account {account}, not {self.account}: give its"
-                " own address for each account"
-            )
-        self.account, self.nick = account, as_text(login.get("nickname"))
+        who = await self._introduction.who(self.account)
+        self.account, self.nick, self.implementation = who
         if not self._has_name:
-            self.name = str(account)
+            self.name = str(self.account)
+        await self._introduction.contacts(self.account)
+        is_online = await self._introduction.is_online()
+        self._on_known()
+        if is_online:
+            self._go_online()
+        else:
+            self._go_offline("the account is offline, says its implementation")
 
     def _on_known(self) -> None:
         """The account is known: its records can be used."""
@@ -588,33 +563,6 @@ class OneBotAccount:
         for receipt in self._sending.restore():
             receipt.add_done_callback(self._log_sent)
 
-    async def _optional(self, action: str) -> object:
-        """Data of an action that not all have; None where it fails."""
-        try:
-            return await self.call(action)
-        except NotConnected:
-            raise
-        except ActionFailed as error:
-            logger.debug("%s: %s", self.name, error)
-            return None
-
-    async def _learn_contacts(self) -> None:
-        friends = friends_of(await self._optional("get_friend_list"))
-        groups = groups_of(await self._optional("get_group_list"))
-        self.directory.update(self.account, friends or self.friends, groups or self.groups)
-
-    async def _learn_members(self, *groups: Group) -> None:
-        """Fetch members, one group after the other: GC times out at many at once (issue 225)."""
-        for group in groups:
-            try:
-                data = await self.call("get_group_member_list", group_id=group.gid)
-            except NotConnected:
-                return
-            except ActionFailed as error:
-                logger.debug("%s: no members of %s: %s", self.name, group.name, error)
-            else:
-                self.directory.know_members(members_of(group, data))
-
     def _go_online(self) -> None:
         self._set_state(State.ONLINE)
         if self._ready is not None and not self._ready.done():
@@ -622,9 +570,8 @@ class OneBotAccount:
         self._incoming.resume()
         self._sending.resume()
         self._catch_up()
-        self._has_been_online = True
         known = [one for gid, one in self.groups.items() if gid in self._inbox.known_groups]
-        self._begin(self._learn_members(*known))
+        self._begin(self._introduction.members(*known))
 
     def _go_offline(self, why: str) -> None:
         """The account is offline, its implementation is there."""
@@ -660,7 +607,7 @@ class OneBotAccount:
                 task.cancel()
         self._catchup.stop()
         self._pictures.close()
-        self._stop_timer()
+        self._heartbeats.stop()
         if self._is_known and self.store is not None:
             self.store.release(self.account)
         self._is_known = False
@@ -684,7 +631,7 @@ class OneBotAccount:
             case Heartbeat():
                 self._on_heartbeat(event)
             case Lifecycle():
-                self._note_time(event.time)
+                self._heartbeats.note_time(event.time)
             case MessageEvent():
                 self._on_message(event, transport.name)
             case Notice() | Request():
@@ -692,14 +639,10 @@ class OneBotAccount:
             case OtherEvent():
                 logger.debug("%s: an event %s is passed over", self.name, event.post_type)
 
-    def _note_time(self, event_time: int) -> None:
-        if event_time:
-            skew = event_time - time.time()
-            self._skew = 0.0 if abs(skew) < 2 else skew  # whole seconds, and the way here
-
     def _on_heartbeat(self, event: Heartbeat) -> None:
-        self._note_time(event.time)
-        self._watch(event.interval / 1000)
+        self._heartbeats.note_time(event.time)
+        if self._is_started:
+            self._heartbeats.expect(event.interval / 1000)
         online = event.status.online
         if online is False and self.state is State.ONLINE:
             self._go_offline("the account is offline, says its implementation")
@@ -756,8 +699,7 @@ class OneBotAccount:
 
     def _on_notice(self, event: Notice | Request) -> None:
         if isinstance(event, Request):
-            key = (event.request_type, event.group_id, event.user_id)
-            self._flags[key] = event.flag, event.sub_type
+            self._requests.note(event)
         elif event.notice_type == "bot_offline" and self.state is State.ONLINE:
             words = as_text(event.extra.get("message") or event.extra.get("reason"))
             self._go_offline(words or "the account was thrown out of QQ")
@@ -770,49 +712,28 @@ class OneBotAccount:
 
     async def _refresh(self, group: int) -> None:
         try:
-            await self._learn_contacts()
+            await self._introduction.contacts(self.account)
         except NotConnected:
             return
         if group in self.groups:
-            await self._learn_members(self.groups[group])
+            await self._introduction.members(self.groups[group])
 
     # -- health --------------------------------------------------------------------------------
 
     def _hear(self) -> None:
-        self._heard_at = time.monotonic()
-        if self._is_late:
-            self._is_late = False
+        if self._heartbeats.is_late:
             logger.log(self.log_level, "%s: the implementation is heard again", self.name)
+        self._heartbeats.hear()
 
-    def _watch(self, interval: float) -> None:
-        """Look whether more comes within the time that the heartbeats promise."""
-        if interval > 0 and self._is_started:
-            self._stop_timer()
-            look = interval * _LATE
-            self._timer = self.stream.ioloop.call_later(look, self._look, interval)
+    def _on_late(self, silent: float, interval: float) -> None:
+        why = f"no heartbeat for {silent:.1f} s, which come every {interval:g} s"
+        logger.warning("%s: %s", self.name, why)
+        self._tell(HeartbeatLate(silent, why))
 
-    def _look(self, interval: float) -> None:
-        self._timer = None
-        silent = time.monotonic() - self._heard_at
-        if silent < interval * _LATE:
-            self._watch(interval)
-        elif silent < interval * _LOST:
-            if not self._is_late:
-                self._is_late = True
-                why = f"no heartbeat for {silent:.1f} s, which come every {interval:g} s"
-                logger.warning("%s: %s", self.name, why)
-                self._tell(HeartbeatLate(silent, why))
-            rest = interval * _LOST - silent
-            self._timer = self.stream.ioloop.call_later(rest + 0.01, self._look, interval)
-        else:
-            for transport in self.transports:
-                if transport.has_events and transport.is_open:
-                    transport.restart(f"nothing was heard for {silent:.1f} s")
-
-    def _stop_timer(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            self.stream.ioloop.remove_timeout(timer)
+    def _on_silence(self, silent: float) -> None:
+        for transport in self.transports:
+            if transport.has_events and transport.is_open:
+                transport.restart(f"nothing was heard for {silent:.1f} s")
 
     # -- what its parts need -------------------------------------------------------------------
 
