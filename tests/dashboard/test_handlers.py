@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from servers.scripted import Say, scripted
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application
@@ -49,8 +51,8 @@ class Shown:
 
 
 @contextlib.asynccontextmanager
-async def shown(**arguments) -> AsyncIterator[Shown]:
-    stream = HTTPStream(grace=0)
+async def shown(stream: HTTPStream | None = None, **arguments) -> AsyncIterator[Shown]:
+    stream = stream or HTTPStream(grace=0)
     socket, port = bind_unused_port()
     with Dashboard(stream, token=TOKEN, **arguments) as dashboard:
         server = HTTPServer(
@@ -170,3 +172,36 @@ async def test_a_page_that_looks_on_gets_its_end_when_the_dashboard_closes():
             async for _ in events.stream:  # for ever, if it were not closed
                 page.dashboard.close()
     assert page.dashboard.viewers == set()
+
+
+async def test_a_dead_letter_is_shown_without_secrets_and_retried(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    class Failing(HTTPStream):
+        is_mended = False
+
+        def begin(self):
+            yield f"{self.base}/page?token=s3cr3t", self.page
+
+        def page(self, response):
+            if not self.is_mended:
+                raise ValueError("on purpose")
+            self.emit("page")
+
+    async with scripted(lambda asked: Say()) as server:
+        stream = Failing(journal=tmp_path / "a.db")
+        stream.base = server.url
+        async with stream, shown(stream) as seen:
+            stream.launch()
+            await stream.drain()
+            journal = (await seen.update())["journal"]
+            (letter,) = journal["letters"]
+            assert (journal["path"], journal["failed"]) == ("a.db", 1)
+            assert letter["error"] == "ValueError: on purpose"
+            assert "s3cr3t" not in str(journal)
+            stream.is_mended = True
+            answer = await seen.ask(f"/journal/{letter['id']}/retry", "POST")
+            assert answer.json() == {"retried": 1}
+            await stream.drain()
+            assert (await seen.update())["journal"]["results"] == 1
+    caplog.clear()

@@ -109,3 +109,13 @@ def test_all_texts_have_contrast_in_both_schemes(page: Browser):
     page.click("#list button", "Prices.1")
     page.wait_for("#steps li")
     assert low + low_contrasts(page, "timeline") == []
+
+
+def test_chains_in_the_journal_that_have_failed_are_shown_and_retried(page: Browser):
+    page.wait_for("#journal-path", "prices.db")
+    page.wait_for("#letters td", "ValueError: no price on")
+    (before,) = page.texts("#failed")
+    page.click("#letters td:last-child button")
+    page.wait_until(lambda: page.texts("#failed") != [before], "it has failed once more")
+    page.click("#retry-all")
+    page.wait_for("#journal-numbers", "1 failed")

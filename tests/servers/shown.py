@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import logging
 import sys
+import tempfile
+from pathlib import Path
 
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
@@ -32,8 +34,8 @@ class Shop(RequestHandler):
 class Prices(HTTPStream):
     """Polls, waits and fails."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__()
+    def __init__(self, url: str, journal: Path) -> None:
+        super().__init__(journal=journal)
         self.url = url
 
     def begin(self):
@@ -60,12 +62,13 @@ async def main() -> None:
     socket, port = bind_unused_port()
     shop = HTTPServer(Application([("/(.*)", Shop)]))
     shop.add_socket(socket)
-    async with Prices(f"http://127.0.0.1:{port}") as flow:
-        with serve(flow) as url:
-            flow.launch()
-            announce(url=url)
-            await asyncio.get_running_loop().run_in_executor(None, wait_for_the_end)
-        flow.close()
+    with tempfile.TemporaryDirectory() as folder:
+        async with Prices(f"http://127.0.0.1:{port}", Path(folder, "prices.db")) as flow:
+            with serve(flow) as url:
+                flow.launch()
+                announce(url=url)
+                await asyncio.get_running_loop().run_in_executor(None, wait_for_the_end)
+            flow.close()
 
 
 if __name__ == "__main__":

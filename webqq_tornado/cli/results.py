@@ -23,12 +23,21 @@ __all__ = ["Results", "output_options"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class _Output(click.Path):
+    """A file; of Parquet it may be a folder, which runs with a journal make."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(value)
+        is_parts = path.suffix.lower() == ".parquet" and path.is_dir()
+        return path if is_parts else super().convert(value, param, ctx)
+
+
 def output_options(command: F) -> F:
     """The options --json and --output."""
     command = click.option(
         "-o",
         "--output",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=_Output(path_type=Path, dir_okay=False),
         metavar="FILE",
         help="Write the results to FILE.",
     )(command)

@@ -211,6 +211,10 @@ class _Items:
     def _take(self, flow: HTTPStream) -> None:
         try:
             if flow.journal is None:
+                if self._path is not None and self._path.is_dir():
+                    raise click.ClickException(
+                        f"{self._path} is a folder of a run with --journal: name another file"
+                    )
                 self._file = None if self._path is None else ItemFile(self._path, self._names)
                 flow.take_items(self._results.item if self._file is None else self._file.write)
             elif self._path is not None:

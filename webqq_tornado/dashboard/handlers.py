@@ -59,7 +59,7 @@ class Dashboard(ClosedByBlock):
 
     Args:
         stream: what is shown.
-        token: whoever has it may look, and pause, resume and cancel chains; at least 16
+        token: whoever has it may look, and pause, resume, cancel and retry chains; at least 16
             characters, such as of `secrets.token_urlsafe()`.
         hosts: names, without port, by which the page may be asked for; by default those of
             loopback.
@@ -108,6 +108,7 @@ class Dashboard(ClosedByBlock):
             (rf"{prefix}/events", _Events, given),
             (rf"{prefix}/flow/(pause|resume)", _FlowAction, given),
             (rf"{prefix}/chains/(\d+)/(pause|resume|cancel)", _ChainAction, given),
+            (rf"{prefix}/journal/(\d+|all)/retry", _Retry, given),
         ]
         return [(prefix, _ToSlash, given), *routes] if prefix else routes
 
@@ -293,6 +294,17 @@ class _ChainAction(_Private):
             raise HTTPError(404, reason="No such chain is alive")
         getattr(chain, action)()
         self.finish({"state": "paused" if chain.is_paused else chain.state.value})
+
+
+class _Retry(_Private):
+    """Begin a chain again that has failed and is in the journal, or all of them."""
+
+    def post(self, which: str) -> None:
+        stream = self.dashboard.stream
+        if stream.journal is None or not stream.journal.is_owned:
+            raise HTTPError(404, reason="The stream has no journal")
+        ids = None if which == "all" else [int(which[:16])]
+        self.finish({"retried": stream.retry_failed(ids=ids)})
 
 
 def _name_of(url: str) -> str:

@@ -13,11 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from heapq import nsmallest
 from itertools import pairwise
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..engine.chain import Chain
 from ..engine.secrets import safe_text, safe_url
 from .recorder import Exchange, Failure, Recorder, Sample
+
+if TYPE_CHECKING:
+    from ..engine.stream import HTTPStream
 
 __all__ = ["Query", "take_snapshot"]
 
@@ -26,6 +29,8 @@ _SLICE = 1000
 _TOP = 15
 _CHAINS = 50
 _TIMELINE = 100
+#: Characters of a dead letter's error and traceback.
+_MAX_WORDS, _MAX_TRACE = 300, 4000
 #: Seconds over which rates are taken.
 _RATE_OVER = 5
 _PERCENTILES = (50, 95, 99)
@@ -115,6 +120,33 @@ async def take_snapshot(recorder: Recorder, query: Query) -> dict[str, Any]:
         "slowest": [_exchange(each) for each in recorder.slowest()[:_TOP]],
         "failed": [_failure(each) for each in tuple(recorder.failures)[: -_TOP - 1 : -1]],
         "timeline": _timeline(recorder, census.chosen, query.chain) if query.chain else None,
+        "journal": _journal(stream),
+    }
+
+
+def _journal(stream: HTTPStream) -> dict[str, Any] | None:
+    """Numbers of the stream's journal, and its latest dead letters."""
+    if stream.journal is None or not stream.journal.is_owned:
+        return None
+    counts = stream.journal.counts()
+    return {
+        "path": stream.journal.path.name,
+        "failed": stream.journal.failed_count(),
+        "steps": counts.steps,
+        "done": counts.done,
+        "results": counts.results,
+        "letters": [
+            {
+                "id": each.id,
+                "name": each.name,
+                "step": each.step,
+                "url": safe_url(each.url),
+                "error": safe_text(each.error or "")[:_MAX_WORDS],
+                "trace": safe_text(each.trace or "")[-_MAX_TRACE:],
+                "at": each.failed,
+            }
+            for each in stream.journal.latest_failures(_TOP)
+        ],
     }
 
 

@@ -20,6 +20,7 @@ from collections.abc import (
     Callable,
     Iterable,
     Mapping,
+    Sequence,
 )
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -1035,11 +1036,12 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         """The journal that it has, to look into."""
         return None if self._journal is None else self._journal.journal
 
-    def retry_failed(self, *names: str) -> int:
+    def retry_failed(self, *names: str, ids: Sequence[int] | None = None) -> int:
         """Begin chains again that have failed and are in the journal.
 
         Args:
             names: of them; by default all.
+            ids: instead of names: as `Journal.chains` gives them.
 
         Returns:
             How many these are.
@@ -1054,7 +1056,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         """
         if self._journal is None:
             raise RuntimeError("the stream has no journal: give it journal=")
-        return self._journal.retry(self._journal.journal.ids_of(names))
+        return self._journal.retry(self._journal.journal.ids_of(names) if ids is None else ids)
 
     @property
     def first_error(self) -> BaseException | None:

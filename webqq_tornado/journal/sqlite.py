@@ -626,6 +626,31 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         for one, name, step, url, reader, *rest in found:
             yield ListedChain(one, name or f"chain-{one}", step, url, _bare(reader), *rest)
 
+    def failed_count(self) -> int:
+        """How many chains have failed."""
+        (count,) = self.db.execute("SELECT count(*) FROM chains WHERE error IS NOT NULL").fetchone()
+        return int(count)
+
+    def latest_failures(self, limit: int) -> list[ListedChain]:
+        """The chains that have failed last, the latest first.
+
+        Args:
+            limit: so many at most.
+
+        Example:
+            >>> [chain.error for chain in Journal("crawl.db").latest_failures(5)]
+            ['TimeoutError: GET http://example.org/: ...']
+        """
+        found = self.db.execute(
+            "SELECT id, name, step, url, reader, due, error, trace, failed FROM chains"
+            " WHERE error IS NOT NULL ORDER BY failed DESC LIMIT ?",
+            (limit,),
+        )
+        return [
+            ListedChain(one, name or f"chain-{one}", step, url, _bare(reader), *rest)
+            for one, name, step, url, reader, *rest in found
+        ]
+
     def coming(self, limit: int) -> Iterator[ListedChain]:
         """Chains that are alive, in the order in which they are sent.
 

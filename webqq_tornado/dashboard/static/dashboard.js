@@ -98,6 +98,7 @@ function show(update) {
   showSlowest(update);
   showFailures(update);
   showTimeline(update.timeline, update.at);
+  showJournal(update);
 }
 
 function showTiles({ stats, rates, latency }) {
@@ -209,6 +210,30 @@ function showFailures({ failed, at }) {
   });
 }
 
+function showJournal({ journal, at }) {
+  $("journal").hidden = !journal;
+  if (!journal) return;
+  const { path, done, failed, steps, results, letters } = journal;
+  setText($("journal-path"), path);
+  const numbers = [`${count(steps)} links`, `${count(done)} chains done`, `${count(failed)} failed`, `${count(results)} results`];
+  setText($("journal-numbers"), numbers.join(", "));
+  $("retry-all").hidden = failed === 0;
+  const make = () => {
+    const tr = row(["", "", "number", "number"]);
+    const retry = element("button", "", "Retry");
+    retry.type = "button";
+    tr.cells[3].append(retry);
+    return tr;
+  };
+  showAll($("letters"), letters, make, (tr, each) => {
+    setFirst(tr, `${each.name}, step ${each.step}`);
+    setText(tr.cells[1], `${each.error} · ${each.url}`);
+    tr.cells[1].title = each.trace;
+    setCell(tr, 2, ago(at - each.at));
+    tr.cells[3].firstElementChild.dataset.letter = each.id;
+  });
+}
+
 // -- one chain -------------------------------------------------------------------------------------
 
 function showTimeline(timeline, at) {
@@ -252,6 +277,8 @@ function updateStep(li, item, began, span) {
 // -- clicks ----------------------------------------------------------------------------------------
 
 document.querySelector("main").addEventListener("click", (event) => {
+  const letter = event.target.closest("[data-letter]")?.dataset.letter;
+  if (letter) act(`journal/${letter}/retry`);
   const tr = event.target.closest("tr[data-chain], tr[data-host], tr[data-reader]");
   if (tr?.dataset.chain) {
     $("steps").replaceChildren();
@@ -275,6 +302,7 @@ $("filter").addEventListener("input", (event) => {
   typed = setTimeout(() => ask({ text: event.target.value }), 250);
 });
 $("flow-action").addEventListener("click", () => act(`flow/${isPaused ? "resume" : "pause"}`));
+$("retry-all").addEventListener("click", () => act("journal/all/retry"));
 $("close").addEventListener("click", () => $("timeline").close());
 $("timeline").addEventListener("close", () => ask({ chain: 0 }));
 $("timeline").addEventListener("click", (event) => {
