@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import click
 import pytest
 from cli.shell import line, run
+from servers.raw import raw_server
 from servers.scripted import Asked, Say, Scripted, scripted
 
 from webqq_tornado import Request, Response
@@ -311,6 +314,39 @@ async def test_a_body_is_written_to_a_file(tmp_path: Path, server: Scripted):
     assert (ended.code, ended.output, ended.errors) == (0, "", "the body is in got.json\n")
     seen = json.loads((tmp_path / "got.json").read_text())
     assert (seen["body"], seen["type"]) == ("[1]", "application/json")
+
+
+@pytest.mark.slow
+async def test_a_body_goes_to_a_pipe_as_it_comes(tmp_path: Path):
+    is_seen = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nfirst\n")
+        await is_seen.wait()
+        writer.write(b"last\n")
+        writer.close()
+
+    async with raw_server(serve) as url:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "webqq_tornado", "http", url),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"first\n"
+        is_seen.set()
+        assert await process.stdout.read() == b"last\n"
+        assert await process.wait() == 0
+
+
+@pytest.mark.slow
+async def test_a_word_before_items_is_a_host_unless_it_is_a_method(tmp_path: Path):
+    for words, curl in (
+        (("localhost", "a==1"), "curl -X GET 'http://localhost?a=1'"),
+        (("delete", "localhost", "a==1"), "curl -X DELETE 'http://localhost?a=1'"),
+        (("PURGE", "localhost"), "curl -X PURGE http://localhost"),
+    ):
+        assert (await run(tmp_path, "http", *words, "--as-curl")).output == curl + "\n"
 
 
 @pytest.mark.slow

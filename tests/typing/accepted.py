@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 from webqq_tornado import Gather, HTTPStream, Link, Next, Readback, Request, Response, StreamError
+from webqq_tornado.cache import HTTPCache
+from webqq_tornado.flows import ItemFile
+from webqq_tornado.har import Answer, HARReplay
 
 
 def ends(response: Response) -> None:
@@ -107,6 +110,21 @@ for each in READERS:
     stream.add_request("http://example.org/", each)
 stream.add_request("http://example.org/", ends, errback=failed)
 stream.add_request("http://example.org/", ends, errback=failed_to_send)
+
+
+def answering(request: Request) -> Answer:
+    return Answer.of_json({"url": request.url})
+
+
+def programs() -> None:
+    with HTTPCache("cache", max_size=2**20) as cache:
+        Flow(cache=cache, base_url="http://example.org/", params="a=1").run(
+            strict=True, items=ItemFile("items.csv")
+        )
+    Flow(cache="cache", replay=answering).run()
+    Flow(replay=HARReplay("flow.har"))
+    print(stream.metrics.text(), stream.metrics.hosts["example.org"].received)
+    Request("http://example.org/", sink="file", params="a=1", files=[("f", b"1"), ("f", b"2")])
 
 
 async def awaited() -> int:

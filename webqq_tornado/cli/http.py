@@ -5,7 +5,6 @@ from __future__ import annotations
 import code
 import importlib
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +31,8 @@ __all__ = ["http", "shell"]
 
 #: What is printed, by the switches.
 _HEAD, _BODY = "head", "body"
+#: Methods that are known in any case; others are in capitals, or they would be names of hosts.
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
 #: How the body is shown.
 _PRETTY = ("all", "colors", "format", "none")
 #: As `http.client` counts them.
@@ -98,16 +99,19 @@ def http(words: tuple[str, ...], **choices: Any) -> None:
     if choices["as_curl"]:
         click.echo(curl_of(shot))
         return
-    response = run_coroutine(_response_to(request, given))
-    if is_raw:
-        _write(response)
+    screen = Screen()
+    is_raw = is_raw or (choices["pretty"] in (None, "none") and not screen.is_terminal)
+    if is_raw and choices["shown"] != _HEAD and choices["output"] is None and given.cache is None:
+        response = run_coroutine(_piped(request, given, screen, choices))
     else:
-        _show(response, Screen(), choices)
+        response = run_coroutine(_response_to(request, given))
+        _show(response, screen, choices, is_raw=is_raw)
     raise SystemExit(0 if response.status < 400 else 1)
 
 
 def _began(words: Sequence[str]) -> tuple[OneShot, Sequence[str]]:
-    has_method = len(words) > 1 and re.fullmatch("[A-Za-z]+", words[0]) is not None
+    has_method = len(words) > 1 and (words[0].isupper() or words[0].upper() in _METHODS)
+    has_method = has_method and words[0].isalpha()
     method, rest = (words[0].upper(), words[1:]) if has_method else ("", words)
     if not rest:
         raise click.UsageError("Missing argument 'URL': give one, such as :8200/prices")
@@ -153,36 +157,53 @@ async def _response_to(request: Request, given: HTTPOptions) -> Response:
         return await stream.fetch(request)
 
 
-def _show(response: Response, screen: Screen, choices: dict[str, Any]) -> None:
+async def _piped(
+    request: Request, given: HTTPOptions, screen: Screen, choices: dict[str, Any]
+) -> Response:
+    """Write the body as it comes: it may be larger than memory, or have no end."""
+    async with (
+        HTTPStream(**given.stream_arguments([request.url])) as stream,
+        stream.open(request) as response,
+    ):
+        _show_heads(response, screen, choices, has_colours=False)
+        async for piece in response.stream:
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+    return response
+
+
+def _show(response: Response, screen: Screen, choices: dict[str, Any], *, is_raw: bool) -> None:
     shown, how = choices["shown"], choices["pretty"]
     how = how or ("all" if screen.is_terminal else "none")
     has_colours = how in ("all", "colors")
     if has_colours and choices["pretty"]:
         screen = Screen(has_colours=True)
-    if choices["details"]:
-        _say(screen, _lines_of(response.request), has_colours)
-        screen.say("")
-    has_head = shown == _HEAD or choices["details"] or (shown is None and screen.is_terminal)
-    if has_head:
-        _say(screen, _head_of(response), has_colours)
+    _show_heads(response, screen, choices, has_colours=has_colours)
     if shown == _HEAD:
         return
-    if has_head:
-        screen.say("")
     if choices["output"] and response.ok:
         Screen(is_error=True).say(f"the body is in {choices['output']}")
-    elif how == "none" and not screen.is_terminal:
-        _write(response)
+    elif is_raw:
+        sys.stdout.buffer.write(response.body)
+        sys.stdout.buffer.flush()
     else:
         text = body_text(response, is_formatted=how in ("all", "format"))
         lexer = lexer_of(str(response.headers.get("Content-Type", "")))
         screen.text(coloured(text, lexer if has_colours else "text"))
 
 
-def _write(response: Response) -> None:
-    """Write the body as it is."""
-    sys.stdout.buffer.write(response.body)
-    sys.stdout.buffer.flush()
+def _show_heads(
+    response: Response, screen: Screen, choices: dict[str, Any], *, has_colours: bool
+) -> None:
+    """Show what is wanted of the request and of the response's head."""
+    shown = choices["shown"]
+    if choices["details"]:
+        _say(screen, _lines_of(response.request), has_colours)
+        screen.say("")
+    if shown == _HEAD or choices["details"] or (shown is None and screen.is_terminal):
+        _say(screen, _head_of(response), has_colours)
+        if shown != _HEAD:
+            screen.say("")
 
 
 def _say(screen: Screen, lines: Sequence[str], has_colours: bool) -> None:
