@@ -35,6 +35,8 @@ async def a_bot(town: Town, **options: Any) -> AsyncIterator[Bot]:
     yield bot
     bot.close()
     if isinstance(client, OneBotAccount):
+        if client.is_online:
+            await client.flush()
         client.leave()
 
 

@@ -15,7 +15,7 @@ from waiting import until
 
 from webqq_tornado import ConnectError, HTTPStream
 from webqq_tornado.bot import Bot, Message
-from webqq_tornado.client import LoginError, SendError, State, Store
+from webqq_tornado.client import ActionFailed, LoginError, SendError, State, Store
 from webqq_tornado.client.onebot.account import OneBotAccount
 from webqq_tornado.client.onebot.addresses import transport_of
 from webqq_tornado.client.onebot.http import PostedEvents
@@ -641,3 +641,9 @@ def test_a_time_that_is_none_is_zero():
     """Stapxs-QQ-Lite issue 87."""
     raw = {"message_id": 1, "time": -(2**31), "message": "a", "sender": {"user_id": 5}}
     assert parse_message_event(raw).time == 0
+
+
+async def test_an_address_without_an_implementation_is_an_error_of_the_first_login():
+    async with Implementation() as here, an_account(f"{here.http}/pictures/none") as account:
+        with pytest.raises(ActionFailed, match="does not answer as an implementation does"):
+            await account.login()

@@ -54,6 +54,7 @@ class HTTPActions:
         self.is_open = False
         self._receiver: Receiver | None = None
         self._task: asyncio.Task[None] | None = None
+        self._has_answered = False
         self._pauses = Pauses()
 
     def __repr__(self) -> str:
@@ -101,12 +102,15 @@ class HTTPActions:
         if response.status in _REFUSED:
             self._refuse(f"HTTP {response.status}")
         try:
-            return parse_answer(load(response.body))
+            answer = parse_answer(load(response.body))
         except ValueError as error:
-            if response.status == 404:  # the standard's way to say so
+            if response.status == 404 and self._has_answered:  # the standard's way to say so
                 return Answer("failed", 1404, None, "no such action")
             shown = f"HTTP {response.status}, {error}"
-            raise ActionFailed(action, why=f"the answer makes no sense: {shown}") from None
+            why = f"{self.name} does not answer as an implementation does: {shown}"
+            raise ActionFailed(action, why=why) from None
+        self._has_answered = True
+        return answer
 
     # -- the connection: that it is there is known from an answer ------------------------------
 
