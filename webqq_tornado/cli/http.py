@@ -198,7 +198,8 @@ def _show_heads(
     """Show what is wanted of the request and of the response's head."""
     shown = choices["shown"]
     if choices["details"]:
-        _say(screen, _lines_of(response.request), has_colours)
+        is_known = response.request.method in _METHODS  # to pygments' lexer
+        _say(screen, _lines_of(response), has_colours and is_known)
         screen.say("")
     if shown == _HEAD or choices["details"] or (shown is None and screen.is_terminal):
         _say(screen, _head_of(response), has_colours)
@@ -216,10 +217,12 @@ def _head_of(response: Response) -> list[str]:
     return [line, *(f"{name}: {value}" for name, value in response.headers.items())]
 
 
-def _lines_of(request: Request) -> list[str]:
+def _lines_of(response: Response) -> list[str]:
+    request = response.request
+    version = _VERSIONS.get(response.version, str(response.version))
     pairs = [(n, "***" if is_secret_name(n) else v) for n, v in request.header_pairs]
     return [
-        f"{request.method} {printable(safe_url(request.url))}",
+        f"{request.method} {printable(safe_url(request.url))} HTTP/{version}",
         *(f"{n}: {printable(v)}" for n, v in pairs),
     ]
 
