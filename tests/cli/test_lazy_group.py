@@ -91,9 +91,9 @@ async def test_whatever_the_output_is_there_is_no_traceback(tmp_path, text, code
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--address", ""), "'' is no address such as 127.0.0.1"),
-        (("--address", "127.0.0.1:80"), "is no address such as 127.0.0.1"),
-        (("--address", "a..b"), "is no address such as 127.0.0.1"),
+        (("--address", ""), "'' is not an address such as 127.0.0.1"),
+        (("--address", "127.0.0.1:80"), "is not an address such as 127.0.0.1"),
+        (("--address", "a..b"), "is not an address such as 127.0.0.1"),
         (("status", "--server", "http://[::1/", "--account", "1"), "give a URL such as"),
         (("status", "--server", "http://127.0.0.1:99999", "--account", "1"), "give a URL such as"),
         (("status", "--account", "9" * 30), "is not in the range"),

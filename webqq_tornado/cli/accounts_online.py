@@ -30,7 +30,7 @@ __all__ = ["DRAIN_SECONDS", "all_online", "contact_meant", "online", "presence_o
 
 logger = logging.getLogger("webqq_tornado.cli")
 
-#: Seconds for chains under way when leaving.
+#: Seconds for running chains at the end.
 DRAIN_SECONDS = 3.0
 
 
@@ -38,11 +38,11 @@ DRAIN_SECONDS = 3.0
 async def online(
     who: AccountTarget, *, listens: bool = False, log_level: int = logging.DEBUG
 ) -> AsyncIterator[Client]:
-    """The account, logged in; it stays so when the block is left.
+    """The account, logged in; the session stays open after the block.
 
     Args:
-        who: which.
-        listens: whether messages are fetched. One that only sends leaves them to others.
+        who: account and server.
+        listens: whether messages are fetched; a command that only sends leaves them to others.
         log_level: of lines about states and messages.
     """
     async with all_online([who], listens=listens, log_level=log_level) as found:
@@ -57,16 +57,16 @@ async def all_online(
     log_level: int,
     prepare: Callable[[AccountTarget, Client], object] | None = None,
 ) -> AsyncIterator[list[tuple[AccountTarget, Client]]]:
-    """Several accounts on one stream, as `online`; those that cannot log in are left out.
+    """Several accounts on one stream, as `online`; those that cannot log in are skipped.
 
     Args:
-        everyone: which.
+        everyone: accounts and servers.
         listens: as in `online`.
         log_level: as there.
-        prepare: is called with each before any logs in: what comes in with the login is heard.
+        prepare: called with each before any logs in, so that no message is missed.
 
     Raises:
-        Exception: none could: what the first has met.
+        Exception: no account could log in; the error of the first.
     """
     for who in everyone:
         who.check_server()
@@ -98,10 +98,10 @@ async def all_online(
 
 
 async def contact_meant(client: Client, target: str) -> Contact:
-    """The contact that a word names; asks the server for numbers where it is one.
+    """The contact that a name or number means; asks the server for unknown numbers.
 
     Raises:
-        click.ClickException: nobody, or several.
+        click.ClickException: no contact matches, or several.
     """
     try:
         return await client.resolve(target)
@@ -113,10 +113,10 @@ def presence_of(who: AccountTarget, client: Client, name: Name, screen: Screen) 
     """Build the presence that keeps an account of `online` logged in.
 
     Args:
-        who: which.
-        client: as `online` gives it.
-        name: what it is to the user.
-        screen: where they are told of it.
+        who: account and server.
+        client: of `online`.
+        name: of the account in sentences.
+        screen: shows its state to the user.
     """
     asking = LoginPrompt(who.folder, client.account, opens=who.opens_pictures)
 
@@ -148,10 +148,10 @@ def _client(
 
 
 async def _log_in(who: AccountTarget, client: Client, asking: LoginPrompt) -> None:
-    """Log in with the saved session, else by password, which may be prompted for.
+    """Log in with the saved session, else by password, with a prompt if needed.
 
     Raises:
-        click.ClickException: there is no such server.
+        click.ClickException: the server cannot be reached.
     """
     try:
         try:
@@ -162,7 +162,7 @@ async def _log_in(who: AccountTarget, client: Client, asking: LoginPrompt) -> No
     except StreamError as error:
         raise click.ClickException(unreachable(who.url, who.place, error)) from error
     except ProtocolError as error:
-        why = f"{who.url} ({who.place}) is no WebQQ server: {error}"
+        why = f"{who.url} ({who.place}) is not a WebQQ server: {error}"
         raise click.ClickException(printable(why)) from error
 
 

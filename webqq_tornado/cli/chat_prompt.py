@@ -1,4 +1,4 @@
-"""The prompt on a terminal: what is typed is sent as a message."""
+"""The prompt on a terminal: lines are sent as messages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ HELP = (
     "  //TEXT        say /TEXT          Alt+Enter     a new line",
     "Ctrl-C clears the line; on an empty one it leaves, as Ctrl-D does.",
 )
-#: Earlier messages that are shown when one turns to somebody.
+#: Earlier messages shown when the contact changes.
 _SHOWN = 8
 #: Exceptions of looking up a name or number.
 _NOBODY = (ContactError, SendError, StreamError, ProtocolError)
@@ -52,11 +52,11 @@ class Prompt(Completer):
     """Chat at the terminal.
 
     Args:
-        client: in whose name.
-        screen: where what comes in is shown.
-        to: whom to write to first, or the name or QQ number.
+        client: of the account.
+        screen: shows received messages.
+        to: first recipient: a contact, a name or a QQ number.
         presences: of all accounts that Enter signs in again, the client's own first.
-        has_bell: whether each message rings.
+        has_bell: whether each message rings the bell.
     """
 
     def __init__(
@@ -100,11 +100,11 @@ class Prompt(Completer):
                     return
                 if line.split()[:1] == ["/quit"]:
                     return
-                # The next line is for whom this one turns to, who may have to be looked up.
+                # The next line goes to the contact that this one chooses, after its look-up.
                 await self._take(line.strip())
 
     async def _take(self, line: str) -> None:
-        """Do what a line says; what a disk makes of it does not end the prompt."""
+        """Execute a line; an error of the disk does not end the prompt."""
         try:
             if await self._is_ready_for(line):
                 await self._obey(line)
@@ -112,7 +112,7 @@ class Prompt(Completer):
             self._screen.say(printable(str(error)), style="bold red")
 
     async def _is_ready_for(self, line: str) -> bool:
-        """Sign in again what is signed out, where a line needs it: an empty one needs all."""
+        """Sign in again the account that a line needs; an empty line signs in all."""
         if _is_command(line):
             return True
         wanted = self._presences[:1] if line else self._presences
@@ -121,7 +121,7 @@ class Prompt(Completer):
         return all(signed_in)
 
     async def _choose_target(self) -> None:
-        """Have somebody to write to, as soon as there are contacts; in each session anew."""
+        """Choose the first recipient once there are contacts, in each session."""
         contacts = list(self._client.contacts)
         if not contacts or self._target in contacts:
             return
@@ -133,7 +133,7 @@ class Prompt(Completer):
             self._turn(contacts[0])
 
     def _turn(self, target: Contact) -> None:
-        """Write to somebody from now on, and know who it is in another session, too."""
+        """Write to a contact from now on; remember its address for other sessions."""
         self._target = target
         self._to = self._client.contacts.number(target) or name_of(target)
 
@@ -150,7 +150,7 @@ class Prompt(Completer):
             if text.startswith("/") and choice.casefold().startswith(text.casefold()):
                 yield Completion(choice, start_position=-len(text))
 
-    # -- what is shown beside the line ----------------------------------------------------------
+    # -- around the line -----------------------------------------------------------------------
 
     def _label(self) -> str:
         return f"{in_one_line(name_of(self._target)) if self._target else 'nobody'} > "
@@ -164,7 +164,7 @@ class Prompt(Completer):
             shown.append(f"{self._client.outbox_size} to be sent")
         return HTML("{}").format("   ".join(shown)) if shown else None
 
-    # -- what is typed --------------------------------------------------------------------------
+    # -- lines ----------------------------------------------------------------------------------
 
     async def _obey(self, line: str) -> None:
         if not line:
@@ -193,7 +193,7 @@ class Prompt(Completer):
         self._show_history(_SHOWN)
 
     def _why_not(self, name: str, error: Exception) -> str:
-        """Why a name leads to nobody."""
+        """Reason why a name matches no contact."""
         if not isinstance(error, ContactError) or error.candidates:
             return str(error)
         near = ", ".join(name_of(one) for one in self._client.search(name)[:8])
@@ -250,9 +250,9 @@ class Prompt(Completer):
         error = None if receipt.cancelled() else receipt.exception()
         if isinstance(error, SendError):
             self._screen.say(printable(str(error)), style="bold red")
-        self._redraw()  # the toolbar counts what waits
+        self._redraw()  # the toolbar counts waiting messages
 
-    # -- what comes in --------------------------------------------------------------------------
+    # -- messages -------------------------------------------------------------------------------
 
     def _on_event(self, event: ClientEvent) -> None:
         self._redraw()
@@ -268,13 +268,13 @@ class Prompt(Completer):
             self._screen.console.bell()
 
     def _redraw(self) -> None:
-        """Have the toolbar show the present, though no key was pressed."""
+        """Redraw the toolbar, which else happens at a key press."""
         if self._session is not None:
             self._session.app.invalidate()
 
 
 def _is_command(line: str) -> bool:
-    """Return True if a line is for the prompt; one that begins with "//" is a message in "/"."""
+    """Return True if a line is a command; "//" begins a message with "/"."""
     return line.startswith("/") and not line.startswith("//")
 
 
@@ -283,7 +283,7 @@ _KEYS = KeyBindings()
 
 @_KEYS.add("c-c")
 def _on_interrupt(event: KeyPressEvent) -> None:
-    """Give up a line that was begun; leave on an empty one."""
+    """Clear the line; leave on an empty one."""
     if event.current_buffer.text:
         event.current_buffer.reset()
     else:
@@ -292,7 +292,7 @@ def _on_interrupt(event: KeyPressEvent) -> None:
 
 @_KEYS.add(Keys.Vt100MouseEvent)
 def _on_mouse(_event: KeyPressEvent) -> None:
-    """Nothing: a colour's escape sequence that was pasted looks like it, and fails to be one."""
+    """Ignore the event: a pasted colour sequence looks like one, and would fail as one."""
 
 
 _COMMANDS: dict[str, Callable[[Prompt, str], object]] = {

@@ -1,4 +1,4 @@
-"""The command `confirm`: let in the client that shows a QR code, without a camera or a browser."""
+"""The command `confirm`: let in a client that shows a QR code, without camera or browser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .targets import AccountTarget, who_is_meant
 
 __all__ = ["confirm"]
 
-#: Seconds between two looks for a code.
+#: Seconds between two requests for a code.
 _LOOK_SECONDS = 0.5
 
 
@@ -64,12 +64,12 @@ def confirm(context: click.Context, /, **choices: Any) -> None:
 
 
 class _Meant(NamedTuple):
-    """The decision to be made.
+    """The decision of the user.
 
     Args:
-        wait: seconds for a code that is not there yet.
+        wait: seconds to wait for a code.
         number: of the code; empty for the newest one.
-        is_let_in: or refused.
+        is_let_in: whether the client is let in, or refused.
     """
 
     wait: float
@@ -78,7 +78,7 @@ class _Meant(NamedTuple):
 
 
 async def _decide(who: AccountTarget, password: str, meant: _Meant) -> str:
-    """Confirm or refuse the login; return a sentence that says so."""
+    """Confirm or refuse the login; return a sentence for the user."""
     async with signed_in(who, password) as page:
         me = page.me
         client = await _client_meant(page, meant)
@@ -97,7 +97,7 @@ async def _agree(client: dict[str, Any], meant: _Meant) -> None:
     """Let the person at the terminal compare the numbers.
 
     Raises:
-        click.ClickException: they are not the same.
+        click.ClickException: the numbers differ.
     """
     shown = printable(f"{_name(client)} shows the number {client.get('number', '?')}.")
     if meant.number or not (os.isatty(0) and os.isatty(2)):
@@ -110,10 +110,10 @@ async def _agree(client: dict[str, Any], meant: _Meant) -> None:
 
 
 async def _client_meant(page: PageClient, meant: _Meant) -> dict[str, Any]:
-    """The client that showed its QR code last, or shows the number that was given.
+    """The client that showed its QR code last, or shows the given number.
 
     Raises:
-        click.ClickException: none does.
+        click.ClickException: there is no such client.
     """
     until, delay = time.monotonic() + meant.wait, 0.0
     while True:

@@ -16,11 +16,11 @@ from ..client.history import Entry
 
 __all__ = ["Screen", "in_one_line", "printable", "show_entries", "show_logs"]
 
-#: Unprintable by Python's word, but text: line ends, joiners of emoji and letters, and the marks
-#: of direction that turn nothing around (the overrides do).
+#: Text that Python calls unprintable: line ends, joiners of emoji and letters, and the harmless
+#: marks of direction (the overrides reverse text).
 _HARMLESS = "\n\t\u200c\u200d\u200e\u200f"
 
-#: Colours by logger, so that one sees at a glance who speaks.
+#: Colours of loggers.
 _STYLES = {
     "webqq_tornado.webqq": "cyan",
     "webqq_tornado.server": "blue",
@@ -35,9 +35,9 @@ class Screen:
     rich asks for `sys.stdout` with each line, so that the prompt can keep lines above itself.
 
     Args:
-        is_error: standard error: what is no result of a command.
+        is_error: use standard error, for text that is not a result.
         file: an open file instead.
-        has_colours: also in a pipe, as somebody has asked for them.
+        has_colours: use colours in a pipe, too, at the user's request.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Screen:
 
     @property
     def is_attended(self) -> bool:
-        """True if that person can type: a job in the background only writes to the terminal."""
+        """True if the user can type: a background job only writes to the terminal."""
         return self.is_terminal and os.isatty(0)
 
     def say(self, *lines: str, style: str = "") -> None:
-        """Show lines of our own."""
+        """Show lines of this program."""
         for line in lines:
             self.console.print(Text(line, style=style))
 
@@ -72,15 +72,15 @@ class Screen:
         self.console.print(Text.assemble(*pieces))
 
     def text(self, text: Text) -> None:
-        """Show a text that has its styles."""
+        """Show a styled text."""
         self.console.print(text)
 
     def picture(self, picture: Text) -> None:
-        """Show a picture, in colour even where there is NO_COLOR: it is made of them."""
+        """Show a picture, in colour even with NO_COLOR: it consists of colours."""
         _wide(Console(soft_wrap=True, stderr=self._is_error, no_color=False)).print(picture)
 
     def chat(self, who: str, text: str, where: str = "") -> None:
-        """Show a message to the person at the terminal."""
+        """Show a chat message."""
         when = time.strftime("%H:%M:%S  ")
         line = Text.assemble((when, "dim"), (in_one_line(who), "bold yellow"))
         line.append(f" in {in_one_line(where)}" if where else "", "dim")
@@ -99,10 +99,10 @@ class Screen:
 
 
 def _wide(console: Console) -> Console:
-    """The console, of a width at which something can be shown.
+    """A console with a usable width.
 
-    rich takes a dumb terminal for one of 80 columns, and shows nothing at all where COLUMNS is 0,
-    as some containers, serial lines and editors set it.
+    rich assumes 80 columns for a dumb terminal, and shows nothing if COLUMNS is 0, which some
+    containers, serial lines and editors set.
     """
     if console.is_dumb_terminal or not console.width:
         console.width = shutil.get_terminal_size().columns
@@ -118,31 +118,31 @@ class _ScreenHandler(logging.Handler):
         try:
             self._screen.log(record, self.format(record))
         except (OSError, SystemExit):
-            # Nobody reads the log any more (rich would exit), or its disk is full: a stranger's
-            # request, which is logged, must not end a server because of that.
+            # The log has no reader (rich would exit), or its disk is full: a logged request of a
+            # stranger must not end the server.
             return
         except Exception:
             self.handleError(record)
 
 
 def show_logs(screen: Screen, verbose: bool) -> None:
-    """Have what is logged shown.
+    """Show log lines.
 
     Args:
-        screen: where.
-        verbose: each request as well.
+        screen: shows them.
+        verbose: show each request as well.
     """
     root = logging.getLogger("webqq_tornado")
     root.handlers[:] = [_ScreenHandler(screen)]
     root.propagate = False
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
-    # What a reader sees of a failed handler or chain is its error; tornado's own is rare.
+    # The error of a failed handler or chain is logged already; Tornado's own errors are rare.
     logging.getLogger("tornado").handlers[:] = [_ScreenHandler(screen)]
     logging.getLogger("tornado").setLevel(logging.ERROR)
 
 
 def printable(text: str) -> str:
-    """The text without what would move a terminal's cursor or change its colours."""
+    """The text without control sequences, which would move the cursor or change colours."""
     return "".join(
         character if character.isprintable() or character in _HARMLESS else "\ufffd"
         for character in text
@@ -150,17 +150,17 @@ def printable(text: str) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """The same for names, which have a line, or a part of one, to themselves."""
+    """The same for names, which stay within one line."""
     return printable(text).translate({ord("\n"): " ", ord("\t"): " "})
 
 
 def _indented(text: str, columns: int) -> str:
-    """Lines behind the first begin further right: none looks like somebody else's message."""
+    """Indent the lines after the first, so that none looks like another user's message."""
     return printable(text).replace("\n", "\n" + " " * columns)
 
 
 def show_entries(screen: Screen, entries: Iterable[Entry]) -> None:
-    """Messages as lines, with the day wherever it changes."""
+    """Show messages as lines, with the date where it changes."""
     day = ""
     for entry in entries:
         when = time.localtime(entry.time)

@@ -26,7 +26,7 @@ _GLOBS = re.compile(r"[\[\]{}]")
 
 
 def curl_of(shot: OneShot) -> str:
-    """Return the curl command that sends the same.
+    """Return the curl command that sends the same request.
 
     Raises:
         click.UsageError: a command line cannot have the body; names the remedy.
@@ -43,7 +43,7 @@ def curl_of(shot: OneShot) -> str:
     return shlex.join([*words, *_body_words(shot)])
 
 
-#: How curl is told what else a shot can have; see `_options_of` for the way back.
+#: curl's options for the other arguments of a request; `_options_of` converts them back.
 _WORDS: dict[str, Callable[[Any], list[str]]] = {
     "auth": lambda pair: ["-u", ":".join(pair)],
     "auth_mode": lambda _: ["--digest"],
@@ -81,7 +81,7 @@ def _body_words(shot: OneShot) -> Iterator[str]:
     else:
         yield from ("--data-raw", body.decode("utf-8", "surrogateescape"))
     if not any(name.lower() == "content-type" for name, _ in shot.headers):
-        yield from ("-H", "Content-Type:")  # else curl says that it is a form
+        yield from ("-H", "Content-Type:")  # else curl declares it a form
 
 
 def _form_words(body: Multipart) -> Iterator[str]:
@@ -111,7 +111,7 @@ class _CurlParser(argparse.ArgumentParser):
 
 
 class _Body(argparse.Action):
-    """Keeps in order what makes the body, with the option that it came by."""
+    """The parts of the body in order, each with its option."""
 
     def __call__(self, _parser: Any, namespace: Any, value: Any, option: str | None = None) -> None:
         namespace.body.append((option, value))
@@ -137,7 +137,7 @@ def _curl_parser() -> _CurlParser:
         parser.add_argument(*flags, action="store_true")
     for version, flag in _VERSION_FLAGS.items():
         parser.add_argument(flag, dest="http_version", action="store_const", const=version)
-    # What changes nothing here: redirects are followed, and bodies inflated, in any case.
+    # Without effect here: redirects are followed, and bodies inflated, in any case.
     for names in (
         *(("-L", "--location"), ("-s", "--silent"), ("-S", "--show-error"), ("-i", "--include")),
         *(("-v", "--verbose"), ("--compressed",), ("-f", "--fail"), ("-g", "--globoff")),
@@ -159,10 +159,10 @@ def from_curl(command: str) -> OneShot:
     """Return the request that a curl command sends.
 
     Args:
-        command: such as a browser copies.
+        command: as a browser copies it.
 
     Raises:
-        click.UsageError: it has an option that is not known here, by name.
+        click.UsageError: it has an unsupported option, which is named.
     """
     try:
         words = shlex.split(_ANSI_C.sub(_plainly_quoted, command.replace("\\\n", " ")))
@@ -291,7 +291,7 @@ def _uploaded(shot: OneShot, given: list[tuple[str, str]]) -> OneShot:
         raise click.UsageError("--from-curl: -T is the whole body: give it alone")
     path = given[0][1]
     body = Path(path) if Path(path).is_file() else read_bytes_of(path)
-    # Behind a URL that ends in a slash curl puts the file's name.
+    # curl appends the file's name to a URL that ends in a slash.
     url = shot.url + Path(path).name if shot.url.endswith("/") else shot.url
     return shot._replace(method=shot.method or "PUT", url=url).with_body(body, None)
 
@@ -300,7 +300,7 @@ def _data(given: list[tuple[str, str]]) -> bytes | Path:
     option, value = given[0]
     if len(given) == 1 and option in ("--data-binary", "--json") and Path(value[1:]).is_file() \
             and value.startswith("@"):  # fmt: skip
-        return Path(value[1:])  # as it is, however large
+        return Path(value[1:])  # unchanged, of any size
     # Several of --json are one text, see curl(1).
     joint = b"" if option == "--json" else b"&"
     return joint.join(_piece(*one) for one in given)

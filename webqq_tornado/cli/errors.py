@@ -10,16 +10,16 @@ from typing import NoReturn
 
 __all__ = ["INTERRUPTED", "START", "TERMINATED", "end_interrupted", "one_line", "unreachable"]
 
-#: Exit codes of a process that Ctrl-C, or SIGTERM, has ended.
+#: Exit codes of a process ended by Ctrl-C or SIGTERM.
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
-#: Remedy where there is no server.
+#: Remedy without a server.
 START = "start a server with `python -m webqq_tornado serve`, or name one with --server URL"
 
 
 def end_interrupted() -> NoReturn:
-    """End the process as Ctrl-C does: below the line on which that was typed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more would end the end in a traceback
+    """End the process as Ctrl-C does, on a new line."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would show a traceback
     with contextlib.suppress(OSError, ValueError):
         if os.isatty(2):
             sys.stderr.write("\n")
@@ -30,7 +30,7 @@ def one_line(error: Exception) -> str | None:
     """The message for an error that is not a bug; None for any other error.
 
     Args:
-        error: that has ended a command.
+        error: that ended a command.
     """
     if isinstance(error, OSError) and not _is_of_ours(error):
         return _line_of_system(error)
@@ -38,7 +38,7 @@ def one_line(error: Exception) -> str | None:
 
     if isinstance(error, sqlite3.Error):
         return f"a database of the state directory cannot be used: {error}"
-    if isinstance(error, UnicodeEncodeError):  # of a name: text is looked at by its options
+    if isinstance(error, UnicodeEncodeError):  # of a name: options check text themselves
         return _in_one_line(
             f"{error.object!r} cannot be written in {error.encoding}: set LC_ALL=C.UTF-8"
         )
@@ -53,8 +53,8 @@ def unreachable(url: str, place: str, error: Exception) -> str:
 
     Args:
         url: of the server.
-        place: that the URL is from.
-        error: of the request; its own URL, a query of the protocol, is no help.
+        place: source of the URL.
+        error: of the request; its own URL, a query of the protocol, is not shown.
     """
     why = getattr(error, "message", None) or str(error)
     _, _, phase = why.partition(": ")

@@ -1,4 +1,4 @@
-"""Faces as people type them: their names in brackets."""
+"""Faces as users type them: names in brackets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BRACKETS = re.compile(r"\[([^\[\]\s]{1,12})\]")
 
 
 def with_faces(text: str) -> Content:
-    """A text as a message, with a face wherever one's name stands in brackets.
+    """A text as content, with a face for each name of one in brackets.
 
     Example:
         >>> with_faces("good [微笑]").parts

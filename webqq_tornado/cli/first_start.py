@@ -1,8 +1,8 @@
-"""The accounts that the first start makes: a bot, a user, a group with both.
+"""The accounts of the first start: a bot, a user, a group with both.
 
-Their passwords are kept in `accounts.json` in the state directory, mode 0600: the bot has to log in
-again by itself. Which accounts they are is in the server's database as well. So nothing but two
-passwords is lost with the file: the next start makes new ones.
+`accounts.json` in the state directory keeps their passwords, mode 0600: the bot must log in again
+by itself. The server's database knows which accounts they are. So only two passwords are lost with
+the file, and the next start makes new ones.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 class Login(NamedTuple):
-    """An account of the embedded server, with what it takes to log in."""
+    """Credentials of an account of the embedded server."""
 
     account: int
     password: str
@@ -47,10 +47,10 @@ class FirstStartAccounts(NamedTuple):
     """Accounts that the first start creates on the embedded server.
 
     Args:
-        bot: answers.
-        user: the person at the page and the terminal.
-        is_new: they were made just now.
-        renewal: why they have new passwords, in words; empty if they do not.
+        bot: of the bot.
+        user: of the person at the page and the terminal.
+        is_new: created just now.
+        renewal: reason for new passwords, for the user; empty without new ones.
     """
 
     bot: Login
@@ -89,11 +89,11 @@ def household(storage: Storage, state_dir: Path) -> FirstStartAccounts:
 
 
 def known_logins(state_dir: Path) -> dict[str, Login]:
-    """The accounts that the first start made, "bot" and "user"; empty without a first start.
+    """The accounts of the first start, "bot" and "user"; empty without a first start.
 
     Raises:
         FileError: their file cannot be read.
-        DamagedFile: it makes no sense.
+        DamagedFile: it is damaged.
     """
     path = state_dir / ACCOUNTS_FILE
     if not os.path.lexists(path):
@@ -106,7 +106,7 @@ def known_logins(state_dir: Path) -> dict[str, Login]:
 
 
 def remember_password(state_dir: Path, account: int, password: str) -> None:
-    """Keep the password of one of them that has been changed elsewhere.
+    """Save the password of one of them that was changed elsewhere.
 
     Raises:
         click.ClickException: their file cannot be read or written.
@@ -154,12 +154,12 @@ def _created(storage: Storage, path: Path) -> FirstStartAccounts:
 def _renewed(
     storage: Storage, path: Path, known: dict[str, int], damage: str
 ) -> FirstStartAccounts:
-    """The same accounts, with new passwords: the old ones are lost, and nothing else."""
+    """The same accounts with new passwords, in place of lost ones."""
     logins = {}
     for part, nick in _NICKS.items():
         account = storage.accounts.get(known[part])
         logins[part] = Login(known[part], _new_password(), account.nick if account else nick)
-    _write(path, logins)  # first: a password that nobody knows would be worse than an old one
+    _write(path, logins)  # first: an unknown password would be worse than an old one
     for login in logins.values():
         storage.accounts.set_password(login.account, login.password)
     return FirstStartAccounts(logins["bot"], logins["user"], renewal=damage)

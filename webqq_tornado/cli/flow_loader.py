@@ -1,4 +1,4 @@
-"""A flow of the user's own: found by its file or module, made with the arguments of a command."""
+"""Flows of users: found by file or module, created with the arguments of a command."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from ..journal.errors import JournalError
 
 __all__ = ["find_flow", "given_arguments", "make_flow"]
 
-#: Files of ours, and of the import system.
+#: Files of this package, and of the import system.
 _OURS = (
     str(Path(__file__).resolve().parent.parent) + os.sep,
     str(Path(importlib.__file__).resolve().parent) + os.sep,
     "<frozen importlib",
 )
-#: Conversions of words on a command line; any other annotation leaves them text.
+#: Conversions of arguments by annotation; any other annotation leaves them text.
 _TYPES = (bool, int, float, str, Path)
 
 
 def find_flow(spec: str) -> type[HTTPStream]:
     """The class that FILE.py:CLASS or PACKAGE.MODULE:CLASS names.
 
-    Modules are looked for in the working directory first; what stands beside FILE can be imported
-    by it, as if Python had been called with it.
+    Modules are searched in the working directory first; FILE can import its neighbours, as if
+    Python had been called with it.
 
     Raises:
-        click.UsageError: it is of no such form.
-        click.ClickException: there is none such, or it is no flow.
+        click.UsageError: the name has another form.
+        click.ClickException: the class does not exist, or is not a flow.
     """
     source, _, name = spec.rpartition(":")
     if not source or not name:
@@ -78,7 +78,7 @@ def _module_of_file(name: str) -> ModuleType:
         raise click.ClickException(f"{path}: {why}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise click.ClickException(f"{path} is no Python file: its name ends in .py")
+        raise click.ClickException(f"{path} is not a Python file: its name must end in .py")
     sys.path.insert(0, str(path.resolve().parent))
     module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -86,7 +86,7 @@ def _module_of_file(name: str) -> ModuleType:
 
 
 def _called(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """Call a function of the user's; show its exception with the lines of the user's code alone."""
+    """Call user code; show its exception with the lines of the user's code only."""
     try:
         return function(*arguments, **named)
     except (click.ClickException, JournalError):
@@ -101,7 +101,7 @@ def _called(what: str, function: Callable[..., Any], *arguments: Any, **named: A
 
 
 def _users_frames(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback from the first line on that is neither ours nor the import system's."""
+    """The traceback from the first line of the user's code on."""
     while trace is not None:
         if not trace.tb_frame.f_code.co_filename.startswith(_OURS):
             break
@@ -115,15 +115,15 @@ def _users_frames(trace: TracebackType | None) -> TracebackType | None:
 def given_arguments(
     kind: type[HTTPStream], words: Sequence[str], named: Sequence[str]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """The constructor's arguments, of the types that it wants.
+    """The constructor's arguments, converted by its annotations.
 
     Args:
-        kind: the flow.
-        words: in order; one of the form NAME=VALUE, of a name that the constructor has, is named.
-        named: all of that form.
+        kind: class of the flow.
+        words: in order; NAME=VALUE with a NAME of the constructor is a named one.
+        named: further ones, as NAME=VALUE.
 
     Raises:
-        click.UsageError: it takes others; names them.
+        click.UsageError: the constructor takes others, which are named.
     """
     signature = inspect.signature(kind)
     known = signature.parameters
@@ -177,13 +177,13 @@ def make_flow(
     named: Mapping[str, Any],
     settings: Mapping[str, Any],
 ) -> Callable[[], HTTPStream]:
-    """A function that makes the flow.
+    """A function that creates the flow.
 
     Args:
         kind: its class.
         positional: arguments of its constructor.
-        named: the same.
-        settings: arguments of `HTTPStream` that count more than what the constructor gives it.
+        named: further arguments of it.
+        settings: arguments of `HTTPStream` that override those of the constructor.
     """
     if any(settings.values()) or "retry" in settings:
         kind = _with_settings(kind, settings)
@@ -196,7 +196,7 @@ def make_flow(
 
 
 def _with_settings(kind: type[HTTPStream], settings: Mapping[str, Any]) -> type[HTTPStream]:
-    """The class with another `HTTPStream.__init__` below its own: that need not pass them on."""
+    """The class with settings injected below its `__init__`, which need not pass them on."""
 
     class Settled(HTTPStream):
         def __init__(self, *arguments: Any, **given: Any) -> None:

@@ -216,11 +216,11 @@ def _run(
 
     Args:
         kind: of the flow.
-        arguments: of it, in order.
-        http: what was said of all requests.
-        hosts: URLs of those that credentials may go to.
-        choices: other options: of the output, and arguments of the flow by name.
-        has_times: lines have a time.
+        arguments: of the flow, in order.
+        http: options of all requests.
+        hosts: URLs of hosts that may get credentials.
+        choices: other options: of the output, and named arguments of the flow.
+        has_times: whether lines have a time.
     """
     screen = Screen()
     show_logs(screen if screen.is_terminal else Screen(is_error=True), choices.pop("verbose"))

@@ -1,4 +1,4 @@
-"""The command `history`: what was written and read, out of the store."""
+"""The command `history`: messages sent and received, from the store."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from .targets import account_and_screen, account_options, as_json, complete_name
 
 __all__ = ["history"]
 
-#: The latest that are shown, where nothing else is said.
+#: Messages shown by default, the latest.
 _SHOWN = 50
-#: More than anybody has.
+#: More messages than any store has.
 _ALL = 2**31
 _UNITS = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SPAN = re.compile(rf"(\d{{1,6}}) ?({'|'.join(_UNITS)})")
@@ -109,7 +109,7 @@ def history(context: click.Context, /, **choices: Any) -> None:
         if with_ and not store.history(whose, with_=with_, limit=1):
             raise click.ClickException(_nobody(store, whose, with_))
         if is_bound and limit is None and (is_json or file is not None):
-            lines = store.export(whose, **wanted)  # however many they are
+            lines = store.export(whose, **wanted)  # of any number
         else:
             entries = store.history(whose, **wanted, limit=limit or (_ALL if is_bound else _SHOWN))
             lines = (as_json(entry.as_json()) for entry in entries)
@@ -127,7 +127,7 @@ def history(context: click.Context, /, **choices: Any) -> None:
 
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Name the file that turns out to be damaged in the middle."""
+    """Convert the error of a damaged database to a message with its file."""
     try:
         yield
     except sqlite3.Error as error:
@@ -147,9 +147,9 @@ def _nobody(store: Store, account: int | None, name: str) -> str:
 
 
 def _write(path: Path, lines: Iterable[str]) -> int:
-    """Write lines to a file of ours alone that is there only with all of them; how many."""
+    """Write lines to a file in one step; return their number."""
     if str(path) == "-":
-        return _fill(sys.stdout, lines)  # a broken pipe is click's: `head` has seen enough
+        return _fill(sys.stdout, lines)  # click handles a broken pipe, such as of `head`
     try:
         with replaced_file(path) as file:
             number = _fill(file, lines)

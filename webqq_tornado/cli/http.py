@@ -29,13 +29,13 @@ from .settings import options
 
 __all__ = ["http", "shell"]
 
-#: What is printed, by the switches.
+#: Printed parts, by option.
 _HEAD, _BODY = "head", "body"
 #: Methods that are known in any case; others are in capitals, or they would be names of hosts.
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
-#: How the body is shown.
+#: Styles of the body.
 _PRETTY = ("all", "colors", "format", "none")
-#: As `http.client` counts them.
+#: Protocol names, by `http.client`'s numbers.
 _VERSIONS = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 
 

@@ -1,4 +1,4 @@
-"""One request as the command line has it: httpie's items, and what they make."""
+"""One request of the command line, built from httpie's items."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ __all__ = ["FORM_TYPE", "Kind", "OneShot", "with_items"]
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 _JSON_TYPE = "application/json"
-#: The marks between a name and its value: of those that begin first the longest counts.
+#: Separators of name and value; of those that begin first the longest wins.
 _MARKS = (":=@", "==@", "=@", ":@", ":=", "==", "=", ":", "@")
-#: A backslash before a mark makes it a part of the name.
+#: A backslash before a separator makes it a part of the name.
 _ITEM = re.compile(
     rf"(?P<name>(?:\\[:=@]|[^:=@])*)(?P<mark>{'|'.join(_MARKS)})(?P<value>.*)", re.DOTALL
 )
-#: A name of JSON that stands for a place further down: `a[b][0]`, `a[]`, `[b]`.
+#: A name of a nested place in JSON: `a[b][0]`, `a[]`, `[b]`.
 _PLACE = re.compile(r"(?P<root>[^\[\]\\]*)(?P<steps>(?:\[[^\[\]\\]*\])+)")
-#: The highest place in a list: more is a mistake, and would take memory for nothing.
+#: The highest index of a list: a higher one is a mistake, and would only take memory.
 _LAST_PLACE = 9_999
 _HOW = "give name==value, Header:value, key=value, key:=JSON, key@FILE or @FILE"
 
 
 class Kind(NamedTuple):
-    """The form of a body that fields make.
+    """The form of a body made of fields.
 
     Args:
         is_form: a form instead of JSON.
-        is_multipart: a form in parts, also where there are no files.
+        is_multipart: a form in parts, even without files.
     """
 
     is_form: bool = False
@@ -48,13 +48,13 @@ _JSON = Kind()
 
 
 class OneShot(NamedTuple):
-    """A request as it is put together.
+    """A request under construction.
 
     Args:
         method: "" for GET, or POST with a body.
         url: absolute.
         headers: pairs.
-        body: None for none; a path is read while it is sent.
+        body: None for none; a file is read while it is sent.
         options: further arguments of `Request`.
     """
 
@@ -66,11 +66,11 @@ class OneShot(NamedTuple):
 
     @property
     def verb(self) -> str:
-        """The method that is sent."""
+        """The method to send."""
         return self.method or ("GET" if self.body is None else "POST")
 
     def with_body(self, body: bytes | Path | Multipart, kind: str | None) -> OneShot:
-        """Return it with a body, and its type unless a header says another one."""
+        """Return a copy with a body, and its type unless a header has another one."""
         names = {name.lower() for name, _ in self.headers}
         added = () if "content-type" in names or not kind else (("Content-Type", kind),)
         return self._replace(body=body, headers=(*self.headers, *added))
@@ -100,12 +100,12 @@ def with_items(shot: OneShot, items: Sequence[str], kind: Kind = _JSON) -> OneSh
     input.
 
     Args:
-        shot: to add them to.
+        shot: the request so far.
         items: see above.
-        kind: of the body that fields make; with a file it is a form in parts.
+        kind: of the body made of fields; with a file it is a form in parts.
 
     Raises:
-        click.UsageError: one of them is none of these, or a file cannot be read.
+        click.UsageError: an item has none of these forms, or a file cannot be read.
     """
     query: list[tuple[str, str]] = []
     fields: list[_Item] = []
@@ -137,7 +137,7 @@ def _item(text: str) -> _Item:
     if found is None and text.endswith(";") and len(text) > 1:
         return _Item(text[:-1], ";", "")
     if found is None or not (found["name"] or found["mark"] == "@"):
-        # Not all of it: a part may be a secret.
+        # Not the whole item: a part may be a secret.
         raise click.UsageError(f"item {re.split('[:=@]', text)[0][:20]!r}: {_HOW}")
     return _Item(re.sub(r"\\([:=@])", r"\1", found["name"]), found["mark"], found["value"])
 
@@ -146,7 +146,7 @@ def _text_of(item: _Item) -> str:
     return read_file_text(item.value) if item.mark.endswith("@") else item.value
 
 
-#: Headers that the transport adds, and the options of `Request` by which it does not.
+#: Headers that the transport adds, and the options of `Request` that suppress them.
 _UNSET: dict[str, tuple[str, object]] = {
     "user-agent": ("user_agent", ""),
     "accept-encoding": ("decompress_response", False),
@@ -195,7 +195,7 @@ def _with_fields(
 def _pairs(fields: Iterable[_Item]) -> Iterable[tuple[str, str]]:
     for item in fields:
         if item.mark.startswith(":="):
-            _json(item)  # what is no JSON is refused in a form, too
+            _json(item)  # invalid JSON is refused in a form, too
         yield item.name, _text_of(item)
 
 
@@ -208,7 +208,7 @@ def _json(item: _Item) -> Any:
         ) from None
 
 
-# -- JSON in depth --------------------------------------------------------------------------------
+# -- nested JSON ----------------------------------------------------------------------------------
 
 
 def _nested(fields: Iterable[_Item]) -> Any:
@@ -220,7 +220,7 @@ def _nested(fields: Iterable[_Item]) -> Any:
 
 
 def _steps(name: str) -> list[str | int | None]:
-    """The way to a place: keys, places in lists, and None for behind the last one."""
+    """The path to a place: keys, indices of lists, and None for the end of a list."""
     found = _PLACE.fullmatch(name)
     if found is None:
         return [name]
@@ -230,7 +230,7 @@ def _steps(name: str) -> list[str | int | None]:
 
 
 def _placed(tree: Any, steps: Sequence[str | int | None], value: Any, name: str) -> Any:
-    """Return the tree with a value at the end of a way."""
+    """Return the tree with a value at the end of a path."""
     if not steps:
         return value
     step, *further = steps

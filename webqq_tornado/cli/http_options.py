@@ -32,8 +32,8 @@ class HTTPOptions(NamedTuple):
     """Options that apply to every request.
 
     Args:
-        headers: to be sent, by name.
-        credentials: to be sent to the hosts that are named.
+        headers: by name.
+        credentials: for the named hosts.
         ca: file or folder of CAs to trust.
         proxy: URL; "" for none.
         timeout: seconds for a request.
@@ -53,7 +53,7 @@ class HTTPOptions(NamedTuple):
         """Arguments of `HTTPStream`.
 
         Args:
-            urls: to whose hosts secrets may go; without any, to the first that is asked.
+            urls: whose hosts may get secrets; without any, the host of the first request.
         """
         found: dict[str, Any] = {}
         if self.headers or self.credentials:
@@ -77,7 +77,7 @@ class HTTPOptions(NamedTuple):
         return {name: value for name, value in defaults.items() if value is not None}
 
     def check(self) -> None:
-        """Refuse what no request can take.
+        """Refuse values that no request can have.
 
         Raises:
             click.UsageError: a value is wrong.
@@ -92,9 +92,9 @@ class _GivenAuth(Auth):
     """Headers and credentials of the command line.
 
     Args:
-        headers: those whose names are of no secrets go with every request, as with curl.
-        credentials: and secret headers go to the hosts that were named, wherever links lead.
-        urls: on these hosts; none: whatever is asked first.
+        headers: sent with every request, as by curl, unless their names mean secrets.
+        credentials: sent, like secret headers, to the named hosts only, wherever links lead.
+        urls: name the hosts; without any, the host of the first request.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class _GivenAuth(Auth):
         return self._credentials.sign(request) if self._credentials and is_named else request
 
     def is_refused(self, response: object) -> bool:
-        """There are no others."""
+        """Return False: there are no other credentials."""
         return False
 
 
@@ -223,7 +223,7 @@ def _headers(
 def _header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not colon or not name.strip():
-        # Not the line: it may be a secret.
+        # Without the line: it may be a secret.
         raise click.BadParameter("give NAME:VALUE, such as 'Accept: text/plain', or @FILE")
     return name.strip(), value.strip()
 

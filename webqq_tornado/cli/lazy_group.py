@@ -1,7 +1,7 @@
-"""The command as a whole: commands that are loaded when they are called, and how they end.
+"""Groups of commands that are imported when they are called; the ends of commands.
 
-`--help` shows names and first lines out of a table, so that it imports no command: what one needs
-(the server, the prompt, pictures) takes longer to import than most of them to run.
+`--help` shows names and first lines from a table, so that it imports no command: the server, the
+prompt and pictures take longer to import than most commands to run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class LazyCommand(NamedTuple):
     """A command that is imported when it is called.
 
     Args:
-        module: of this package; it has the command under its name.
+        module: of this package, with the command under its name.
         help: first line of the command's own help.
     """
 
@@ -33,10 +33,10 @@ class LazyCommand(NamedTuple):
 
 
 class CommandGroup(click.Group):
-    """A group of commands in sections; whatever ends a command ends in one line and an exit code.
+    """A group of commands in sections; each error ends in one line and an exit code.
 
     Args:
-        sections: title to the commands below it, by name.
+        sections: by title, the commands by name.
         arguments: of `click.Group`.
     """
 
@@ -52,13 +52,13 @@ class CommandGroup(click.Group):
         return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name, imported."""
+        """Import and return the command with a name."""
         return load(self._table[cmd_name].module, cmd_name) if cmd_name in self._table else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that was typed, or say which one may have been meant."""
+        """Find the command, or suggest the one that may have been meant."""
         if args[0] not in self._table and not args[0].startswith("-"):
             near = get_close_matches(args[0], self._table, 1)
             hint = f"did you mean {near[0]}?" if near else "see --help for all there are"
@@ -73,12 +73,12 @@ class CommandGroup(click.Group):
                 formatter.write_dl([(name.ljust(width), one.help) for name, one in section.items()])
 
     def main(self, args: Sequence[str] | None = None, *others: Any, **more: Any) -> NoReturn:
-        """Run the command line, and end the process with its exit code."""
+        """Run the command line; end the process with its exit code."""
         prepare_streams()
         try:
             code = self._run(args, more)
             flush_output()
-        except BrokenPipeError:  # `| head` has seen enough, and wants no word about it
+        except BrokenPipeError:  # `| head` has ended, which is no error
             code = 1
             mute_output()
         except (KeyboardInterrupt, EOFError, click.Abort):

@@ -1,4 +1,4 @@
-"""The numbers of a flow while it runs, in one line: those of the dashboard."""
+"""Figures of a running flow in one line, as on the dashboard."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveNumbers", "describe"]
 
-#: Responses that the percentiles are made of.
+#: Number of responses for the percentiles.
 _RECENT = 1024
-#: Looks over which the rate is taken: about five seconds.
+#: Number of samples for the rate: about five seconds.
 _LOOKS = 25
 
 
@@ -26,7 +26,7 @@ class LiveNumbers:
     """Watches a flow from now on, at about a microsecond for each request.
 
     Args:
-        flow: which.
+        flow: to be watched.
     """
 
     def __init__(self, flow: HTTPStream) -> None:
@@ -36,7 +36,7 @@ class LiveNumbers:
         self.close = flow.observe(self._on_outcome)
 
     def line(self) -> str:
-        """The numbers of now."""
+        """The present figures."""
         from ..dashboard.snapshot import percentiles  # noqa: PLC0415 - comes with a web server
 
         stats, now = self._flow.stats(), time.monotonic()
@@ -55,9 +55,9 @@ def describe(name: str, stats: Stats, rate: float, latency: list[float | None]) 
 
     Args:
         name: of the flow.
-        stats: of it.
-        rate: responses a second, of late.
-        latency: the 50th, 95th and 99th percentile in seconds, None where there was no response.
+        stats: of the flow.
+        rate: recent responses a second.
+        latency: the 50th, 95th and 99th percentile in seconds; None without a response.
     """
     times = [
         f"p{rank} {_seconds(value)}"

@@ -1,8 +1,8 @@
-"""The server of a state directory: where it runs, if it does; at most one does.
+"""The one server of a state directory: whether it runs, and its address.
 
-`server.lock` is held by its process, and has the address as well; `server.url` is for people and
-scripts, and stays behind when the process is killed. So the lock says whether there is a server: on
-the port of one that has ended somebody else may listen, who is to get no password.
+Its process holds `server.lock`, which contains the address; `server.url` is for people and scripts,
+and remains when the process is killed. So the lock decides whether the server runs: on the port of
+one that has ended another program may listen, which must not get a password.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ __all__ = [
     "write_address",
 ]
 
-#: In the state directory: the address of the server that runs with it.
+#: File in the state directory with the address of its server.
 ADDRESS_FILE = "server.url"
-#: Beside it: held by the process of that server.
+#: Lock file beside it, held by the process of that server.
 LOCK_FILE = "server.lock"
 
 
@@ -40,8 +40,8 @@ class ServerHere(NamedTuple):
     """The server of a state directory.
 
     Args:
-        url: where it runs, or ran last; empty if that is not known.
-        absence: why nothing can be asked of it, and what to do; empty if it runs.
+        url: its present or last address; empty if unknown.
+        absence: why it cannot be asked, and the remedy; empty if it runs.
     """
 
     url: str = ""
@@ -74,13 +74,13 @@ def server_here(state_dir: Path) -> ServerHere:
 
 
 def refuse_second_start(state_dir: Path) -> None:
-    """End a start that has no chance, before it takes the time to load a server.
+    """Refuse a start beside another server early, before loading the server's modules.
 
     Args:
         state_dir: the folder.
 
     Raises:
-        click.ClickException: another process has it.
+        click.ClickException: another process has the folder.
     """
     with contextlib.suppress(OSError):  # `locked_state_dir` says more
         holder = holder_of(state_dir / LOCK_FILE)
@@ -89,10 +89,10 @@ def refuse_second_start(state_dir: Path) -> None:
 
 
 def locked_state_dir(state_dir: Path) -> LockFile:
-    """Have a state directory for this process alone.
+    """Lock a state directory for this process.
 
     Args:
-        state_dir: the folder; made if it is not there.
+        state_dir: the folder, created if it is missing.
 
     Raises:
         click.ClickException: another process has it, or it cannot be used.
@@ -128,7 +128,7 @@ def write_address(state_dir: Path, url: str) -> None:
 
 
 def remove_address(state_dir: Path) -> None:
-    """The server runs no more."""
+    """Remove the address of a server that has ended."""
     with contextlib.suppress(OSError):
         (state_dir / ADDRESS_FILE).unlink(missing_ok=True)
 

@@ -1,6 +1,6 @@
-"""Prompts of a login: scan a code, read a captcha.
+"""Prompts of a login: a QR code to scan, a captcha to read, a password.
 
-What that takes (pictures, a prompt) is imported when it is asked: most logins ask nothing.
+Pictures and the prompt are imported at the first question: most logins ask nothing.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from .console import Screen
 
 __all__ = ["LoginPrompt", "ask"]
 
-#: Columns of a captcha at most.
+#: Maximum columns of a captcha.
 _CAPTCHA_WIDTH = 78
 
 
 class LoginPrompt:
-    """Shows a login's pictures, and asks what is on them; for a password, too.
+    """Shows the pictures of a login, and asks for captchas and passwords.
 
-    All of it goes to standard error: standard output may be somebody else's input.
+    It uses standard error: standard output may be the input of another program.
 
     Args:
-        folder: where pictures are saved, for users who cannot see them here.
-        account: whose login; 0 if the login finds out.
-        opens: whether pictures are opened in a viewer as well.
-        turn: held while one is asked; shared by all that ask at the same terminal.
+        folder: of saved pictures, for users who cannot see them on the terminal.
+        account: QQ number; 0 until the login says it.
+        opens: whether pictures are opened in a viewer, too.
+        turn: held during a question; shared by all prompts on the terminal.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class LoginPrompt:
         """Show a QR code; again with a new one when it has expired.
 
         Raises:
-            LoginError: what the server sent is no QR code.
+            LoginError: the server has not sent a QR code.
         """
         from .pictures import check_picture, qr_number, qr_text  # noqa: PLC0415 - see the top
 
@@ -76,7 +76,7 @@ class LoginPrompt:
         """Show a captcha and return the text that the user reads on it.
 
         Raises:
-            LoginError: there is nobody to ask, they would not say, or it is no picture.
+            LoginError: there is no terminal, the user did not answer, or it is not a picture.
         """
         from .pictures import captcha_text  # noqa: PLC0415 - see the top
 
@@ -102,7 +102,7 @@ class LoginPrompt:
                 raise LoginError("the captcha was not answered") from None
 
     async def password(self) -> str:
-        """The account's password.
+        """Ask for the account's password.
 
         Raises:
             click.Abort: Ctrl-C or Ctrl-D was pressed.

@@ -37,7 +37,7 @@ SECTIONS = {
         "logout": LazyCommand("account", "Log out: end the saved session."),
         "confirm": LazyCommand("confirm", "Let in the client that shows the newest QR code."),
         "password": LazyCommand("password", "Change the password of --account."),
-        "onebot": LazyCommand("onebot", "onebot check URL: look at an implementation."),
+        "onebot": LazyCommand("onebot", "Look at an implementation of OneBot 11."),
     },
     "Flows": {
         "new": LazyCommand("new", "Write NAME.py, a bot or flow to begin with, and its test."),
@@ -46,7 +46,7 @@ SECTIONS = {
         "sync": LazyCommand("flows", "Fetch a list in pages from URL into PATH."),
         "job": LazyCommand("flows", "Submit a job to URL, and wait until it is done."),
         "mirror": LazyCommand("flows", "Keep copies of the URLs in LIST."),
-        "journal": LazyCommand("journal", "Show a flow's journal; retry what has failed; export."),
+        "journal": LazyCommand("journal", "Show how far the flow of the journal FILE is."),
     },
     "HTTP": {
         "http": LazyCommand("http", "Send one request, and print the response."),

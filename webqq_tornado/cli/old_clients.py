@@ -16,40 +16,40 @@ from .console import Screen
 
 __all__ = ["allow_many_connections", "serve_tls", "show_tls"]
 
-#: Files that may be open, where the system sets no bound of its own.
+#: Maximum number of open files if the system has no limit.
 _MOST_FILES = 2**20
 
-#: The port for https that the server likes best.
+#: Preferred port for https.
 FIRST_TLS_PORT = 8443
 
 
 def allow_many_connections() -> None:
-    """Let the process open as many files as the system allows it.
+    """Raise the process's limit of open files to the system's.
 
-    Most systems begin with 1,024, and a client that polls keeps one or two open. Without any
-    left a server can neither answer nor refuse a client: it spins at full speed.
+    Most systems begin with 1,024, and a polling client holds one or two. Without a free
+    descriptor a server can neither answer nor refuse a client: it spins at full speed.
     """
     if resource is None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST_FILES if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < most:
-        with suppress(OSError, ValueError):  # macOS has a lower bound that it does not tell
+        with suppress(OSError, ValueError):  # macOS has a lower limit that it does not report
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def serve_tls(server: WebQQServer, state_dir: Path, address: str, port: int | None) -> Certificates:
-    """Serve https as well; its certificates are made when they are not there.
+    """Serve https, too; create missing certificates.
 
     Args:
-        server: that listens already.
+        server: listening already.
         state_dir: its folder.
         address: that it listens on.
         port: None takes 8443 or the next free one.
 
     Raises:
         CertificateError: the certificates cannot be made or used.
-        PortTaken: the port, or all that were tried, are taken.
+        PortTaken: the port, or each one tried, is taken.
     """
     files = certificates(state_dir / "tls", [address])
     if port is None:
@@ -60,7 +60,7 @@ def serve_tls(server: WebQQServer, state_dir: Path, address: str, port: int | No
 
 
 def show_tls(files: Certificates, server: WebQQServer, screen: Screen) -> None:
-    """Say where https is served, and what a client has to trust."""
+    """Show the port of https, and the certificate that clients must trust."""
     screen.say(
         f"https is served on port {server.tls_port}; a client has to trust",
         f"  {files.authority}",

@@ -23,7 +23,12 @@ __all__ = ["check", "onebot"]
 
 @click.group()
 def onebot() -> None:
-    """Look at an implementation of OneBot 11: NapCat, LLBot, Lagrange ..."""
+    r"""Look at an implementation of OneBot 11: NapCat, LLBot, Lagrange ...
+
+    \b
+    Example:
+      python -m webqq_tornado onebot check ws://127.0.0.1:3001 --token-file token
+    """
 
 
 @onebot.command()

@@ -30,7 +30,7 @@ __all__ = ["OneBotTarget", "given_token", "onebots_meant", "onebots_online", "un
 
 logger = logging.getLogger("webqq_tornado.cli")
 
-#: Seconds for messages, then for requests, that are under way when leaving.
+#: Seconds for unsent messages, then for running requests, at the end.
 _FLUSH_SECONDS, _DRAIN_SECONDS = 5.0, 3.0
 
 
@@ -39,7 +39,7 @@ class OneBotTarget(NamedTuple):
 
     Args:
         ways: URLs of its implementation.
-        token: of it.
+        token: of the implementation.
         folder: of its messages.
         account: QQ number; 0 for any.
         plugins: files with handlers for its bot alone.

@@ -1,4 +1,4 @@
-"""The part of the page's API that commands ask: in the name of an account, by its password."""
+"""Client of the page's API for commands, signed in by password."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .targets import AccountTarget
 
 __all__ = ["PageClient", "signed_in"]
 
-#: Seconds for any one answer.
+#: Seconds for an answer.
 _TIMEOUT = 30.0
 
 
 class PageClient:
-    """An account that is signed in as on the page.
+    """An account signed in as on the page.
 
     Args:
-        stream: asks.
-        who: which account, on which server.
+        stream: carries the requests.
+        who: account and server.
 
     Attributes:
         url: of the server.
@@ -41,10 +41,10 @@ class PageClient:
         self._headers: dict[str, str] = {}
 
     async def sign_in(self, password: str) -> None:
-        """Sign in; what is asked afterwards is asked in the account's name.
+        """Sign in, for the requests that follow.
 
         Raises:
-            click.ClickException: there is no such server, or it refuses the password.
+            click.ClickException: the server cannot be reached, or it refuses the password.
         """
         body = {"account": self._who.account, "password": password}
         answer = await self.ask("/page/signin", body)
@@ -54,15 +54,15 @@ class PageClient:
         self.me = dict(answer["self"])
 
     async def ask(self, path: str, body: object = None, delay: float = 0.0) -> dict[str, Any]:
-        """One request; its answer, an empty one where there is none.
+        """Send a request; return its answer, which may be empty.
 
         Args:
             path: of the page's API.
-            body: of a POST, as JSON; None asks by GET.
-            delay: seconds before it is asked.
+            body: of a POST, as JSON; None sends a GET.
+            delay: seconds before the request.
 
         Raises:
-            click.ClickException: there is no such server, or it refuses.
+            click.ClickException: the server cannot be reached, or it refuses.
         """
         address, headers = self.url + path, self._headers
         request = (
@@ -79,14 +79,14 @@ class PageClient:
 
 @asynccontextmanager
 async def signed_in(who: AccountTarget, password: str) -> AsyncIterator[PageClient]:
-    """The account on the page's API; its session is over when the block is left.
+    """The account on the page's API; the block ends with a sign-out.
 
     Args:
-        who: which account, on which server.
+        who: account and server.
         password: its password.
 
     Raises:
-        click.ClickException: there is no such server, or it refuses the password.
+        click.ClickException: the server cannot be reached, or it refuses the password.
     """
     stream = HTTPStream()
     page = PageClient(stream, who)
@@ -114,4 +114,4 @@ def _read(response: Response, url: str) -> dict[str, Any]:
 
 
 def _no_server(url: str) -> click.ClickException:
-    return click.ClickException(f"{url} is no server of webqq_tornado: give --server its address")
+    return click.ClickException(f"{url} is not a webqq_tornado server: give --server its address")

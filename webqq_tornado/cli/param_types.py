@@ -1,4 +1,4 @@
-"""Numbers and text on a command line: what cannot be is wrong usage, before anything begins."""
+"""Parameter types of the command line: invalid values are wrong usage, before any work."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import click
 
 __all__ = ["ADDRESS", "PORT", "QQ_NUMBER", "SECONDS", "SOME_SECONDS", "TEXT"]
 
-#: 0 is any free one.
+#: 0 means any free port.
 PORT = click.IntRange(0, 65535)
-#: The longest have eleven digits; SQLite's whole numbers end at nineteen.
+#: QQ numbers have up to eleven digits; SQLite's integers up to nineteen.
 QQ_NUMBER = click.IntRange(1, 99_999_999_999)
 
 
 class _Seconds(click.FloatRange):
-    """Seconds; those that are no number, or without end, are none."""
+    """Seconds, finite."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -28,7 +28,7 @@ class _Seconds(click.FloatRange):
         return seconds
 
 
-#: The engine takes up to a million.
+#: The engine accepts up to a million.
 SECONDS = _Seconds(0, 1_000_000)
 SOME_SECONDS = _Seconds(0, 1_000_000, min_open=True)
 
@@ -36,7 +36,7 @@ SOME_SECONDS = _Seconds(0, 1_000_000, min_open=True)
 class _Text(click.types.StringParamType):
     """Text as the UTF-8 that terminals send, also where the locale says that it is ASCII.
 
-    Bytes that the locale has no character for come as surrogates (PEP 383). Names of files stay so.
+    Bytes without a character in the locale arrive as surrogates (PEP 383). File names stay so.
     """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -53,7 +53,7 @@ TEXT = _Text()
 
 
 class _Address(_Text):
-    """An address or name of this machine, without a port: an empty one would be all of them."""
+    """An address or name of this machine, without a port; an empty one would mean all."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         from ..engine.urls import normal_url  # noqa: PLC0415 - `--version` needs no engine
@@ -69,7 +69,7 @@ class _Address(_Text):
             ):
                 raise ValueError
         except ValueError:
-            self.fail(f"{text!r} is no address such as 127.0.0.1, ::1 or a name.", param, ctx)
+            self.fail(f"{text!r} is not an address such as 127.0.0.1, ::1 or a name.", param, ctx)
         return text
 
 

@@ -35,10 +35,10 @@ __all__ = ["password"]
 )
 @click.pass_context
 def password(context: click.Context, /, **choices: Any) -> None:
-    """Change the password of --account; all that is signed in by the former one is signed out.
+    """Change the password of --account; sessions of the former one are signed out.
 
-    The server is a running one of this package; without --server, the one that runs here. Where it
-    keeps the account of the first start, the new password is kept as well.
+    The server is a running one of this package; without --server, the one that runs here. For an
+    account of the first start the new password is saved in the state directory, too.
 
     \b
     Examples:

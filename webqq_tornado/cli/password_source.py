@@ -13,10 +13,10 @@ __all__ = ["first_line", "known_password", "read_password"]
 
 
 def read_password(account: int, path: Path | None, given: str | None) -> str:
-    """The password from where it was given, else asked for.
+    """The password from the options, else from a prompt.
 
     Raises:
-        click.ClickException: the file cannot be read, or there is nobody to ask.
+        click.ClickException: the file cannot be read, or there is no terminal.
     """
     known = known_password(path, given)
     if known is not None:
@@ -26,10 +26,10 @@ def read_password(account: int, path: Path | None, given: str | None) -> str:
 
 
 def known_password(path: Path | None, given: str | None) -> str | None:
-    """The password from where it was given; None if somebody is to be asked.
+    """The password from the options; None if the user must be asked.
 
     Raises:
-        click.ClickException: the file cannot be read, or there is nobody to ask.
+        click.ClickException: the file cannot be read, or there is no terminal.
     """
     if given:
         return given
@@ -47,7 +47,7 @@ def first_line(path: Path, what: str) -> str:
 
     Args:
         path: of the file.
-        what: it is, for the error.
+        what: name of the secret, for the error.
 
     Raises:
         click.ClickException: the file cannot be read, or its first line is empty.

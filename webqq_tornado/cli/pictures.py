@@ -15,37 +15,37 @@ from rich.text import Text
 
 __all__ = ["captcha_text", "check_picture", "qr_modules", "qr_number", "qr_text"]
 
-#: Light modules around a QR code; scanners want four, most do with two.
+#: Light modules around a QR code; the standard wants four, most scanners accept two.
 _MARGIN = 2
-#: Dark on light whatever the terminal's colours are: inverted codes are not read by all.
+#: Dark on light with any colours of the terminal: not all scanners read inverted codes.
 _CODE = Style(color=Color.from_rgb(0, 0, 0), bgcolor=Color.from_rgb(255, 255, 255))
-#: Formats of pictures: some of Pillow's other formats start programs (EPS: Ghostscript).
+#: Accepted formats: some of Pillow's others start programs (EPS: Ghostscript).
 _FORMATS = ("PNG", "JPEG", "GIF")
-#: Bytes of a picture, and pixels of either side: the largest QR code there is, at 16 a module.
+#: Maximum bytes of a picture, and pixels of a side: the largest QR code, at 16 pixels a module.
 _MOST_BYTES, _MOST_PIXELS = 1024 * 1024, 3000
-#: Lines on a terminal: a captcha has a third of that.
+#: Maximum lines on a terminal: a captcha has a third of that.
 _MOST_LINES = 60
 #: Modules of a finder pattern's outer line, at the top left corner.
 _FINDER = 7
 
 
 def check_picture(picture: bytes) -> None:
-    """Look whether it is a picture that can be shown, before it is kept or opened elsewhere.
+    """Check that bytes are a picture that can be shown, before they are saved or opened.
 
     Raises:
-        ValueError: it is none, or too large.
+        ValueError: they are not a picture, or it is too large.
     """
     _opened(picture)
 
 
 def qr_modules(picture: bytes) -> list[list[bool]]:
-    """The modules of a QR code, True where it is dark.
+    """The modules of a QR code, True for dark ones.
 
     Args:
-        picture: of it, not turned, with nothing beside or above it; a PNG, as the servers had it.
+        picture: a PNG of the upright code alone, as the servers sent it.
 
     Raises:
-        ValueError: it is no such picture.
+        ValueError: it is not such a picture.
     """
     image = _opened(picture).convert("L").point(lambda shade: 255 if shade < 128 else 0)
     box = image.getbbox()
@@ -58,26 +58,26 @@ def qr_modules(picture: bytes) -> list[list[bool]]:
     size = run / _FINDER
     count = round((right - left) / size) if run else 0
     if not 21 <= count <= 177 or round((bottom - top) / size) < count:
-        raise ValueError("the picture is no QR code")
+        raise ValueError("the picture is not a QR code")
     centres = [int((number + 0.5) * size) for number in range(count)]
     return [[bool(image.getpixel((left + x, top + y))) for x in centres] for y in centres]
 
 
 def qr_number(picture: bytes) -> str:
-    """The two digits by which a code of our server is told from others; "" if it has none.
+    """The two digits that identify a code of our server; "" without digits.
 
     Raises:
-        ValueError: it is no picture.
+        ValueError: it is not a picture.
     """
     number = str(_opened(picture).info.get("Number", ""))
     return number if re.fullmatch("[0-9]{2}", number) else ""
 
 
 def qr_text(picture: bytes) -> Text:
-    """A QR code in half blocks, as small as it can be read.
+    """A QR code in half blocks, as small as scanners can read.
 
     Raises:
-        ValueError: the picture is no QR code.
+        ValueError: the picture is not a QR code.
     """
     modules = qr_modules(picture)
     width = len(modules) + 2 * _MARGIN
@@ -94,14 +94,14 @@ def _half_blocks(upper: Sequence[bool], lower: Sequence[bool]) -> str:
 
 
 def captcha_text(picture: bytes, width: int = 64) -> Text:
-    """A captcha's picture, two pixels in each character.
+    """The picture of a captcha, two pixels in each character.
 
     Args:
         picture: a PNG, JPEG or GIF.
         width: in characters.
 
     Raises:
-        ValueError: it is no picture, or one that is too large or too tall.
+        ValueError: it is not a picture, or it is too large or too tall.
     """
     opened = _opened(picture)
     height = max(2, round(opened.height * width / opened.width / 2) * 2)
@@ -134,10 +134,10 @@ def _opened(picture: bytes) -> Image.Image:
         image.load()
     except _TooLarge:
         raise
-    except Exception:  # Pillow raises whatever a damaged file leads to
-        raise ValueError("that is no picture: a PNG, JPEG or GIF is meant") from None
+    except Exception:  # Pillow raises any exception for a damaged file
+        raise ValueError("that is not a picture: give a PNG, JPEG or GIF") from None
     return image
 
 
 class _TooLarge(ValueError):
-    """A picture that is not decoded."""
+    """The picture is too large to decode."""

@@ -1,10 +1,10 @@
-"""Keep an account online, whatever others do with it: a logout, a login elsewhere, a kick.
+"""Keep an account online after a logout or login elsewhere, or a refusal.
 
-A client goes on by itself while the server is away. Here is what it leaves to its user:
+A client reconnects by itself while the server is away. The rest is decided here:
 
     logged out elsewhere   sign in again at once, where the password is known
-    logged in elsewhere    wait for Enter: two programs that do not give in would throw each other
-                           out for ever; where nobody can press it, come back after a while
+    logged in elsewhere    wait for Enter: two programs that always come back would kick each other
+                           for ever; without a terminal, come back after a pause
     refused                wait for Enter, and ask for the password
 """
 
@@ -34,9 +34,9 @@ from .console import printable
 
 __all__ = ["BOT", "YOU", "Name", "Presence"]
 
-#: Seconds until an account comes back that was thrown out: once, twice, ... in a row.
+#: Seconds until a kicked account comes back: after one kick, two, ... in a row.
 _RETURNS = wait_exponential(multiplier=60, max=3600)
-#: Seconds between tries to reach a server that is away.
+#: Seconds between attempts to reach a server.
 _PAUSES = wait_random_exponential(multiplier=0.5, max=60)
 _ENTER = "Press Enter to sign in again."
 _FAILURES = (LoginError, StreamError, ProtocolError, StoreError)
@@ -60,15 +60,15 @@ YOU, BOT = Name("You", "are", "were"), Name("The bot")
 
 
 class Presence:
-    """One account, which is to be online.
+    """Keeps one account online.
 
     Args:
         client: of the account.
-        name: what it is to the user.
+        name: of the account in sentences.
         say: shows a line to the user.
-        is_attended: somebody is there who can press Enter.
-        password: finds it, or asks for it; is told whether the one that is known was wrong.
-        remember: is given a password that turned out right where the one that is known was not.
+        is_attended: whether a user can press Enter.
+        password: returns the password, or asks for it; gets True if the known one was wrong.
+        remember: gets a right password that replaces a known one.
 
     Example:
         >>> presence = Presence(client, YOU, screen.say, is_attended=True)
@@ -100,7 +100,7 @@ class Presence:
 
     @property
     def trouble(self) -> str:
-        """A few words on what keeps the account from being online; empty if nothing does."""
+        """Reason why the account is not online, in a few words; empty if it is."""
         state = self._client.state
         if state is State.ONLINE:
             return ""
@@ -110,9 +110,9 @@ class Presence:
         return f"{whose}signed out, Enter signs in again"
 
     async def sign_in(self) -> bool:
-        """Get the account online, if it is not; whether it is then, or will be by itself.
+        """Bring the account online; return True if it is then, or will be by itself.
 
-        What keeps it from being so is said.
+        The user is told the reason of a failure.
         """
         if not self._client.state.is_over:
             return True
@@ -131,7 +131,7 @@ class Presence:
         return not self._client.state.is_over
 
     def close(self) -> None:
-        """Come back no more by itself, until the account is lost once more."""
+        """Cancel a pending sign-in."""
         returning, self._returning = self._returning, None
         if returning is not None:
             returning.cancel()
@@ -155,7 +155,7 @@ class Presence:
         self._is_told = True
         self._say(f"{self._name.subject} {self._name.now} not signed in: {printable(why)}")
 
-    # -- what happens to it --------------------------------------------------------------------
+    # -- states of the account -----------------------------------------------------------------
 
     def _on_event(self, event: ClientEvent) -> None:
         if not isinstance(event, StateChange):
@@ -199,14 +199,14 @@ class Presence:
         self._say(f"{self._name.subject} will sign in again in {pause:.0f} s.")
         return pause
 
-    # -- coming back by itself -----------------------------------------------------------------
+    # -- automatic sign-in ---------------------------------------------------------------------
 
     def _return_after(self, pause: float) -> None:
         self.close()
         self._returning = asyncio.ensure_future(self._return(pause))
 
     async def _return(self, pause: float) -> None:
-        """Sign in, however long the server is away."""
+        """Sign in, and retry until the server can be reached."""
         await asyncio.sleep(pause)
         away = retry_if_exception_type((StreamError, ProtocolError))
         try:
@@ -215,7 +215,7 @@ class Presence:
                     if self._client.state.is_over:
                         await self._client.login()
         except LoginError:
-            return  # `_on_rejected` has said so
+            return  # `_on_rejected` has told the user
         except StoreError as error:
             self._on_rejected(str(error))
 

@@ -47,14 +47,14 @@ def output_options(command: F) -> F:
 
 
 class Results(contextlib.AbstractContextManager["Results"]):
-    """Results as they come.
+    """Writer of results and events.
 
     Args:
-        screen: where text goes without a file.
+        screen: shows text without a file.
         path: of the file; None or "-" for none. It is opened at once: before a job is submitted.
-        is_json: events and the report are lines of JSON. What is said in words, and is an event as
-            well, goes to the screen only if that is not where the lines go.
-        has_times: lines begin with date and time.
+        is_json: whether events and the report are lines of JSON. Sentences about events go to the
+            screen only if the lines go elsewhere.
+        has_times: whether lines begin with date and time.
 
     Raises:
         OSError: the file cannot be written.
@@ -75,11 +75,11 @@ class Results(contextlib.AbstractContextManager["Results"]):
             self._file.close()
 
     def say(self, text: str) -> None:
-        """Show a line about what happens."""
+        """Show a line about an event."""
         if not self._is_json:
             when = time.strftime("%Y-%m-%d %H:%M:%S  ") if self._has_times else ""
             line = Text(when + in_one_line(text))
-            # A terminal would break words.
+            # Without wrapping, which would break words.
             self._screen.console.print(line, soft_wrap=not self._screen.is_terminal)
 
     def record(self, values: Mapping[str, object]) -> None:
@@ -90,7 +90,7 @@ class Results(contextlib.AbstractContextManager["Results"]):
         click.echo(line, file=self._file)
 
     def item(self, item: object) -> None:
-        """Write what a flow has emitted, in JSON."""
+        """Write an item of a flow, in JSON."""
         is_ascii = self._file is None and not is_unicode_output()
         click.echo(line_of(item, is_ascii=is_ascii), file=self._file)
 

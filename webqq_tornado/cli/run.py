@@ -44,7 +44,7 @@ from .stdio import has_reader, is_of_output
 
 __all__ = ["Outcome", "run", "run_flow", "say_of_journal"]
 
-#: Seconds between two looks at the progress, and at who reads the output.
+#: Seconds between two checks of the progress, and of the output's reader.
 _LOOK = 0.2
 #: Seconds between two moments in which results of a journal are written to a file.
 _DRAIN = 0.5
@@ -55,9 +55,9 @@ class Outcome(NamedTuple):
 
     Args:
         flow: closed.
-        stats: of it.
-        number: of the signal that has ended it; 0 if it came to its end.
-        kept: how far its journal is; None: it has none.
+        stats: of the flow.
+        number: of the signal that ended it; 0 if none did.
+        kept: state of its journal; None without one.
     """
 
     flow: HTTPStream
@@ -327,7 +327,7 @@ async def run_flow(
         if drain is not None:
             drain(True)
     finally:
-        flow.close()  # before the count: it cancels what is under way
+        flow.close()  # before the count: it cancels running chains
     kept = summary_of(flow)
     if numbers:
         where = screen if screen.is_terminal else Screen(is_error=True)
@@ -341,7 +341,7 @@ def _port_of_page(is_asked: bool, port: int | None) -> int | None:
 
 @contextmanager
 def _dashboard(flow: HTTPStream, screen: Screen, port: int | None) -> Iterator[None]:
-    """Serve the flow's page, if there is to be one, and say where."""
+    """Serve the flow's dashboard, if wanted, and show its address."""
     if port is None:
         yield
         return
@@ -369,7 +369,7 @@ async def _whole(flow: HTTPStream) -> None:
 def _interrupts(ending: asyncio.Future[None]) -> Iterator[list[int]]:
     """Let the first Ctrl-C or SIGTERM end the flow; the second one ends a reader that holds up all.
 
-    The loop's own handlers would wait for such a reader.
+    The loop's own signal handlers would wait for such a reader.
     """
     numbers: list[int] = []
     loop = asyncio.get_running_loop()
@@ -393,7 +393,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def _ends_with_output(ending: asyncio.Future[None], *, is_watched: bool) -> Iterator[list[OSError]]:
-    """Let the flow end when what readers print cannot be written, and do not log that of each."""
+    """End the flow when the output cannot be written, instead of logging each reader's error."""
     errors: list[OSError] = []
 
     def end(error: OSError) -> None:
@@ -449,7 +449,7 @@ def _draining(
 
 @contextmanager
 def _progress(flow: HTTPStream, screen: Screen) -> Iterator[None]:
-    """Show now and then how far it is, where somebody looks."""
+    """Show the progress periodically on a terminal."""
     with Progress(
         *_columns(flow), console=screen.console, transient=True, disable=not screen.is_terminal,
         auto_refresh=False,

@@ -38,7 +38,7 @@ def catch_signals() -> asyncio.Event:
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # ignored, as nohup does
             loop.add_signal_handler(number, stop)
     return stopped
 

@@ -49,14 +49,14 @@ QR codes are confirmed on the page, or with `python -m webqq_tornado confirm --a
 
 
 def start(context: click.Context, **choices: Any) -> None:
-    """Start all three here; or a bot for each account on a server elsewhere.
+    """Start server, bot and prompt; or a bot for each account on a server elsewhere.
 
     Args:
         context: of the main command.
         choices: its options.
 
     Raises:
-        click.UsageError: they do not say whom to log in as, or where.
+        click.UsageError: the account or the server is missing.
     """
     screen = Screen()
     show_logs(screen, choices.pop("verbose"))
@@ -73,7 +73,7 @@ def start(context: click.Context, **choices: Any) -> None:
         refuse_second_start(choices["state_dir"])
     elif not is_anybody_named:
         raise click.UsageError("--server needs --account, or --qr: whom to log in as")
-    # These bring server, bot and prompt, which takes longer than to find out all the above.
+    # Imports of server, bot and prompt take longer than all checks above.
     from .onebot_accounts import onebots_meant  # noqa: PLC0415
     from .onebot_served import ServedOptions, served_accounts  # noqa: PLC0415
     from .start import BotOptions, ServerOptions, chat_elsewhere, chat_here  # noqa: PLC0415

@@ -1,6 +1,6 @@
 """All settings in one table: each is an option, a variable and a key of the TOML file.
 
-What is given nearest to the command wins: option, then variable, then file, then default.
+The nearest to the command wins: option, then variable, then file, then default.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Setting(NamedTuple):
     Args:
         key: in the TOML file; the option is --key with dashes, the variable WEBQQ_KEY.
         help: for --help.
-        type: what click makes of it.
-        default: if it is given nowhere.
-        metavar: how --help calls its value.
-        is_option: False for what must not stand on a command line.
+        type: of click.
+        default: if it is not given.
+        metavar: name of its value in --help.
+        is_option: False for secrets, which must not be on a command line.
     """
 
     key: str
@@ -205,7 +205,7 @@ def options(*keys: str) -> Callable[[F], F]:
 
 
 class _Option(click.Option):
-    """An option whose variable is named where it is wrong, not in each line of --help."""
+    """An option whose variable is named in errors, not in each line of --help."""
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
         return f"{super().get_error_hint(ctx)} (variable {self.envvar})"
@@ -268,7 +268,7 @@ def served_tables(context: click.Context) -> Sequence[Mapping[str, Any]]:
 
 
 def hand_down(context: click.Context) -> None:
-    """Let what was given before a command count for it: options, and the TOML file's keys."""
+    """Pass options before a command, and the TOML file's keys, on to the command."""
     given = {name: value for name, value in context.params.items() if _is_given(context, name)}
     values = {**(context.default_map or {}), **given}
     context.default_map = {context.invoked_subcommand or "": values}
@@ -282,8 +282,8 @@ def read_config(path: Path) -> Mapping[str, Any]:
     """The settings of a TOML file.
 
     Raises:
-        click.ClickException: it cannot be read, is not TOML, or has an unknown key or a value of
-            another type.
+        click.ClickException: it cannot be read, is not TOML, or has an unknown key or a value
+            of the wrong type.
     """
     values = _toml(path)
     where = f"config file {path}"
@@ -308,7 +308,7 @@ def _toml(path: Path) -> dict[str, Any]:
         raise click.ClickException(
             f"config file {path} is not TOML: it is nested too deeply"
         ) from None
-    except ValueError as error:  # tomllib's, and an integer of more digits than Python takes
+    except ValueError as error:  # of tomllib, or an integer with too many digits
         raise click.ClickException(f"config file {path} is not TOML: {error}") from None
 
 
@@ -336,7 +336,7 @@ def _plain_tables(where: str, key: str, values: Mapping[str, Any]) -> tuple[dict
 
 
 def _check_types(where: str, values: Mapping[str, Any]) -> None:
-    """Refuse what click would not take for a value: it expects what a command line can hold."""
+    """Refuse values of the wrong type: click expects texts of a command line."""
     for key, value in values.items():
         kind, says = _kind_of(SETTINGS[key])
         for each in value if isinstance(value, list) and key in _LISTS else [value]:
@@ -347,7 +347,7 @@ def _check_types(where: str, values: Mapping[str, Any]) -> None:
 
 
 def _kind_of(setting: Setting) -> tuple[type, str]:
-    """The type in TOML of a setting, and words for it."""
+    """The TOML type of a setting, and its name."""
     if setting.type is bool:
         return bool, "true or false"
     if isinstance(setting.type, click.IntRange):

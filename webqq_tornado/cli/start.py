@@ -1,4 +1,4 @@
-"""The main job: a bot online on an embedded server, or on one elsewhere, until told to stop."""
+"""The main job: a bot on the embedded server, or on one elsewhere, until a signal."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ __all__ = [
 
 logger = logging.getLogger("webqq_tornado.cli")
 
-#: In the state directory: what the clients of the server that runs with it keep.
+#: Folder in the state directory for the clients of its server.
 _HERE = Path("clients", "here")
-#: The port that the embedded server likes best.
+#: Preferred port of the embedded server.
 FIRST_PORT = 8100
 
 
@@ -59,7 +59,7 @@ class ServerOptions(NamedTuple):
         port: None takes 8100 or the next free one.
         address: that it listens on.
         state_dir: its folder.
-        has_tls: https as well.
+        has_tls: serve https, too.
         tls_port: None takes 8443 or the next free one.
         served: accounts that programs drive by OneBot, with their settings.
     """
@@ -78,7 +78,7 @@ class BotOptions(NamedTuple):
     Args:
         plugins: files, packages or modules.
         owners: QQ numbers.
-        reloads: whether plugins are loaded again when they change.
+        reloads: whether changed plugins are reloaded.
         at_most_once: see `Bot`.
     """
 
@@ -88,7 +88,7 @@ class BotOptions(NamedTuple):
     at_most_once: bool = False
 
     def of(self, owner: int) -> BotOptions:
-        """The same, with an owner if none was named."""
+        """The same options, with an owner if none was named."""
         return self if self.owners else self._replace(owners=(owner,))
 
 
@@ -99,7 +99,7 @@ async def chat_here(options: ServerOptions, wanted: BotOptions, screen: Screen) 
         for line in configure(server, options.served):
             screen.say(line)
         stream, store = HTTPStream(), Store(options.state_dir / _HERE / "client.db")
-        # The prompt shows the user's own messages already.
+        # The prompt shows the user's own messages itself.
         client = _client_of(home.bot, server, stream, store, name="bot", log_level=logging.INFO)
         user = _client_of(home.user, server, stream, store, log_level=logging.DEBUG)
         bot = _bot(client, home.bot.nick, wanted.of(home.user.account))
@@ -203,7 +203,7 @@ async def _serve(
 ) -> None:
     """Run until a signal, the end of the prompt, or until no account can come back."""
     has_prompt = screen.is_attended and len(found) == 1 and not others
-    # Without a prompt Enter does nothing, and accounts come back by themselves.
+    # Without a prompt nobody presses Enter, so accounts come back by themselves.
     shown = screen if has_prompt else Screen(is_error=True)
     presences = [presence_of(who, one, Name(_called(one)), shown) for who, one in found]
     running: Coroutine[Any, Any, object] | None = None
@@ -220,7 +220,7 @@ async def _serve(
 
 
 async def close_all(bots: Sequence[Bot]) -> None:
-    """Close them."""
+    """Close all bots."""
     for bot in bots:
         bot.close()
 
@@ -231,11 +231,11 @@ def _called(client: Account) -> str:
 
 @asynccontextmanager
 async def running(options: ServerOptions) -> AsyncIterator[WebQQServer]:
-    """A server that listens; other commands find it by the state directory.
+    """Run a server for the block; other commands find it by the state directory.
 
     Raises:
         StorageError: its folder cannot be used.
-        PortTaken: the port, or all that were tried, are taken.
+        PortTaken: the port, or each one tried, is taken.
     """
     lock = locked_state_dir(options.state_dir)
     try:

@@ -1,4 +1,4 @@
-"""Standard input and output as a command finds them: closed, full, or for ASCII alone."""
+"""Standard input and output that may be closed, full, or limited to ASCII."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = [
 
 
 def prepare_streams() -> None:
-    """Have all three streams, and text of any script in them."""
-    # A descriptor that is closed would be given to the next file that is opened.
+    """Open closed standard streams, and let them encode any script."""
+    # The next opened file would get the closed descriptor.
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
@@ -44,7 +44,7 @@ def is_unicode_output() -> bool:
 
 
 def is_of_output(error: OSError) -> bool:
-    """Return True if an error is most likely about standard output: it names no file.
+    """Return True if an error is most likely of standard output: it names no file.
 
     Args:
         error: raised by printing.
@@ -73,13 +73,13 @@ def has_reader(stream: IO[str]) -> bool:
 
 
 def flush_output() -> None:
-    """Write out what is left, while what fails can still be told."""
+    """Flush the output while an error can still be reported."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(ValueError):  # closed meanwhile
             stream.flush()
 
 
 def mute_output() -> None:
-    """Have nothing left that the interpreter would try to write once more when it ends."""
+    """Discard buffered output, which the interpreter would try to write again at its end."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

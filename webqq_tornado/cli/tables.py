@@ -1,6 +1,6 @@
 """Rows of a result: a table where there is room, a block for each row on a narrow terminal.
 
-In a pipe each row is one line, with all that is in it: for grep, awk and eyes alike.
+In a pipe each row is one whole line, for grep, awk and readers.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def show_table(screen: Screen, columns: Sequence[str], rows: Sequence[Sequence[s
     """Show rows with their titles.
 
     Args:
-        screen: a terminal, or anything else.
+        screen: a terminal or not.
         columns: titles.
-        rows: as many cells each.
+        rows: of as many cells.
     """
     cells = [[in_one_line(value) for value in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
@@ -66,7 +66,7 @@ def _is_number(text: str) -> bool:
 
 
 def _show_block(screen: Screen, columns: Sequence[str], row: Sequence[str]) -> None:
-    """The first cell, and below it the others that have something in them."""
+    """The first cell, and below it the other cells that are not empty."""
     screen.say(row[0], style="bold")
     width, line, length = screen.console.width, Text("  "), 2
     for title, value in zip(columns[1:], row[1:], strict=True):

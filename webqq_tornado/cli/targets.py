@@ -38,10 +38,10 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Where `serve` listens unless told otherwise.
+#: Default address of `serve`.
 DEFAULT_SERVER = "http://127.0.0.1:8100"
 
-#: The settings that say who is meant.
+#: Settings that name the account.
 _MEANT = ("server", "account", "password_file", "qr", "open_pictures", "state_dir")
 
 
@@ -51,14 +51,14 @@ class AccountTarget(NamedTuple):
     Args:
         url: of the server.
         account: QQ number; 0 for the account that scans the QR code.
-        dialect: by which it logs in.
+        dialect: of its login.
         folder: of its session and its messages.
-        password: if it was given, or is known here.
+        password: if given, or known here.
         password_file: to read it from.
         plugins: files with handlers for its bot alone.
-        opens_pictures: whether its login's pictures are opened in a viewer.
-        place: that the URL is from, in words.
-        absence: why nothing can be asked of the server; empty if one may try.
+        opens_pictures: whether pictures of its login are opened in a viewer.
+        place: source of the URL, in words.
+        absence: why the server cannot be asked; empty if it may run.
     """
 
     url: str
@@ -78,10 +78,10 @@ class AccountTarget(NamedTuple):
         return session_file(self.folder, self.account, self.dialect)
 
     def check_server(self) -> None:
-        """Find out that there is no server to ask, before anything is sent to its address.
+        """Refuse a server known to be absent, before a request to its address.
 
         Raises:
-            click.ClickException: there is none.
+            click.ClickException: the server does not run.
         """
         if self.absence:
             raise click.ClickException(self.absence)
@@ -112,7 +112,7 @@ def account_and_screen(
 
     Args:
         context: of the command.
-        choices: its options; those of `account_options` are taken out.
+        choices: its options; those of `account_options` are removed.
     """
     show_logs(Screen(is_error=True), choices.pop("verbose"))
     return who_is_meant(context, **{name: choices.pop(name) for name in _MEANT}), Screen()
@@ -133,14 +133,14 @@ def complete_names(context: click.Context, _param: click.Parameter, typed: str) 
 
 
 def who_is_meant(context: click.Context, **given: Any) -> AccountTarget:
-    """The one account of the options; without any, the user of the server that runs here.
+    """The one account of the options; by default the user of the server here.
 
     Args:
         context: of the command.
         given: see `everyone_meant`.
 
     Raises:
-        click.UsageError: it cannot be told.
+        click.UsageError: the account is ambiguous or missing.
     """
     everyone = everyone_meant(context, **given)
     if len(everyone) > 1:
@@ -159,19 +159,19 @@ def everyone_meant(
     open_pictures: bool,
     state_dir: Path,
 ) -> list[AccountTarget]:
-    """All accounts of the options and of the TOML file; without any, the user here.
+    """All accounts of the options and of the TOML file; by default the user here.
 
     Args:
-        context: of the command: it has the password and the tables of the TOML file.
-        server: their server, unless a table says otherwise.
-        account: QQ numbers; none takes all tables.
+        context: of the command, with the password and the tables of the TOML file.
+        server: default server.
+        account: QQ numbers; without any, all tables.
         password_file: for accounts without a table.
         qr: the same.
-        open_pictures: for all.
-        state_dir: with their sessions and messages.
+        open_pictures: for all accounts.
+        state_dir: folder of their sessions and messages.
 
     Raises:
-        click.UsageError: it cannot be told.
+        click.UsageError: the account is ambiguous or missing.
     """
     tables = [table for table in account_tables(context) if not table.onebot]
     by_number = {table.account: table for table in tables}
@@ -197,7 +197,7 @@ def _who(table: AccountTable, server: str | None, state_dir: Path, *, opens: boo
     if here.absence and given:  # another program than our server
         known = {}
     kept = {login.account: login.password for login in known.values()}
-    # A file that was given is meant, also for an account whose password we know.
+    # A given file wins over a password known here.
     password = table.password or (None if table.password_file else kept.get(account))
     name = "here" if is_here else urlsplit(url).netloc.replace(":", "_")
     return AccountTarget(
@@ -215,7 +215,7 @@ def _who(table: AccountTable, server: str | None, state_dir: Path, *, opens: boo
 
 
 def _known(state_dir: Path, *, is_needed: bool) -> dict[str, Login]:
-    """The accounts of the server here; none of a damaged file, where they are not needed."""
+    """The accounts of the server here; empty for a damaged file if they are not needed."""
     try:
         return known_logins(state_dir)
     except FileError as error:
@@ -227,10 +227,10 @@ def _known(state_dir: Path, *, is_needed: bool) -> dict[str, Login]:
 
 
 def checked_url(url: str) -> str:
-    """The address of a server, without a slash at its end.
+    """The URL of a server, without a slash at its end.
 
     Raises:
-        click.UsageError: it is none.
+        click.UsageError: it is not a URL.
     """
     try:
         is_good = normal_url(url).startswith("http") and not urlsplit(url).query

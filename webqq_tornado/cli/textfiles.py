@@ -1,4 +1,4 @@
-"""Text files as arguments of commands, and standard input: whatever editor wrote them."""
+"""Text files and standard input as arguments, in the encoding of any editor."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["read_bytes_of", "read_file_text", "standard_input", "text_of"]
 
 
 def text_of(_context: click.Context, _param: click.Parameter, value: str) -> str:
-    """Callback of an argument that names a file, or is - for standard input: its text.
+    """Callback of an argument: the text of a file, or of standard input for -.
 
     Raises:
-        click.BadParameter: it cannot be read, or is no text.
+        click.BadParameter: it cannot be read, or is not text.
     """
     try:
         return standard_input() if value == "-" else read_text(value)
@@ -37,10 +37,10 @@ def read_bytes_of(path: str) -> bytes:
 
 
 def standard_input() -> str:
-    """All of standard input, as a file would be read.
+    """All of standard input, decoded as a file.
 
     Raises:
-        FileError: it is no text.
+        FileError: it is not text.
     """
     return decoded(sys.stdin.buffer.read(), "standard input")
 
@@ -49,9 +49,9 @@ def read_file_text(path: str) -> str:
     """Return the text of a file, or of standard input for -, as it is.
 
     Raises:
-        click.UsageError: it cannot be read, or is no UTF-8.
+        click.UsageError: it cannot be read, or is not UTF-8.
     """
     try:
         return read_bytes_of(path).decode()
     except UnicodeDecodeError:
-        raise click.UsageError(f"file {path}: it is no text in UTF-8") from None
+        raise click.UsageError(f"file {path}: it is not text in UTF-8") from None

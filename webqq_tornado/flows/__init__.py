@@ -1,4 +1,4 @@
-"""Flows for everyday work, to use and to read: watch, fetch lists, run jobs, keep copies.
+"""Ready flows for everyday work: monitor URLs, fetch lists, run jobs, mirror files, crawl sites.
 
 >>> from webqq_tornado.flows import Monitor
 >>> Monitor(["https://example.org/"], rounds=3).run()

@@ -1,4 +1,4 @@
-"""Crawl sites: each page once, to a depth, on the hosts that are meant, as robots.txt says.
+"""Crawl sites: each page once, to a maximum depth, on given hosts, as robots.txt allows.
 
     class Titles(Crawl):
         start_urls = ["http://example.org/"]
@@ -9,8 +9,8 @@
             for url in response.links():
                 yield response.follow(url, self.parse)
 
-A flow like any other. What its readers return is looked at on the way to the engine: links that
-are not to be followed are left out and counted, all else is as it was.
+A flow like any other, whose links are filtered on their way from the readers to the engine: links
+that must not be followed are dropped and counted; all else is unchanged.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ __all__ = ["Crawl"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
-#: Links of one source that are looked at while the first of them waits for a robots.txt.
+#: Links of one source that are checked while the first of them waits for a robots.txt.
 _AHEAD = 64
-#: Name in `state` of the hosts that a crawl has started at.
+#: Key in `state` of the hosts that a crawl started at.
 _START_HOSTS = "crawl.hosts"
-#: URLs whose canonical form is kept.
+#: Number of canonical URLs in the cache.
 _CACHED = 16_384
 
 
@@ -66,33 +66,32 @@ class Crawl(Flow):
       `canonicalize_url`: without fragment, parameters in any order. A reader that returns
       `response.request` itself repeats it; see `key` for others;
     - it is more than `max_depth` links away from the start ("depth");
-    - its host is none of `allowed_hosts` ("host");
+    - its host is not in `allowed_hosts` ("host");
     - robots.txt forbids it ("robots").
 
-    A response with a status of 400 or more is not read ("status", see `accepts`), nor one that
-    redirects have led to another host, or to a page that was read already. All these are counted
+    Responses with a status of 400 or more are not read ("status", see `accepts`), nor are those
+    that redirects led to another host, or to a page that was read already. All these are counted
     in `filtered`, and none is an error. A `Gather` may repeat requests; its reader gets the
-    responses to the links that were followed. Requests that are awaited (`await self.get(url)`)
-    are not looked at.
+    responses of the followed links. Awaited requests (`await self.get(url)`) are not filtered.
 
     Crawl-delay and Request-rate of robots.txt hold, up to 60 s, where `limits` are not stricter.
 
     Args:
         start_urls: instead of those of the class.
         max_depth: instead of that of the class, and so the others.
-        allowed_hosts: hosts as "example.org" (any port) or "127.0.0.1:8100", ".example.org" for it
-            and all below it, "*" for all; a text has commas between them. By default the hosts
-            that the crawl starts at.
+        allowed_hosts: hosts as "example.org" (any port) or "127.0.0.1:8100", ".example.org" with
+            its subdomains, "*" for all; a text separates them by commas. By default the hosts of
+            `start_urls`.
         obey_robots: fetch and obey robots.txt.
         arguments: of `Flow`. By default four requests at once go to a host, and `Retry()` holds.
 
     Attributes:
-        done: pages that were read.
-        filtered: links and pages that were left out, counted by reason.
+        done: pages read.
+        filtered: links and pages dropped, counted by reason.
 
     Raises:
         ImportError: w3lib or protego are not installed; the extra `crawl` has them.
-        ValueError: one of the hosts is none.
+        ValueError: a host is invalid.
 
     Example:
         >>> class Titles(Crawl):
@@ -107,7 +106,7 @@ class Crawl(Flow):
 
     #: URLs of the first pages.
     start_urls: Sequence[str] = ()
-    #: Links to follow from there at most; None: no limit.
+    #: Maximum number of links from there; None for no limit.
     max_depth: int | None = None
     #: See above.
     allowed_hosts: Collection[str] | str | None = None
@@ -138,7 +137,7 @@ class Crawl(Flow):
         self._robots = (
             Robots(self.add_unkept, self._agent(), self._slow_down) if self.obey_robots else None
         )
-        # What a subclass begins with is looked at like what readers return.
+        # The first links of a subclass are filtered like those of readers.
         self.begin = _Reader(self, self.begin, -1)  # type: ignore[method-assign]
 
     # -- to override ------------------------------------------------------------------------
@@ -151,7 +150,7 @@ class Crawl(Flow):
         """Override to read a page of `start_urls`.
 
         Args:
-            response: to one of these; its `depth` is 0, and that of pages behind it more.
+            response: to one of these, with `depth` 0; pages linked from it have 1, and so on.
 
         Returns:
             As any reader; `response.follow(url, self.parse)` is the link to another page.
@@ -159,7 +158,7 @@ class Crawl(Flow):
         raise NotImplementedError(f"{type(self).__name__} has no parse(self, response): define it")
 
     def accepts(self, response: Response) -> bool:
-        """Return True if a response is to be read: override it to read pages of errors, too.
+        """Return True if a response shall be read; override it to read error pages, too.
 
         Args:
             response: to one of the links.
@@ -167,22 +166,22 @@ class Crawl(Flow):
         return response.ok
 
     def key(self, request: Request) -> object:
-        """Return a value that is equal for requests that are the same: override it for other rules.
+        """Return the key of a request, equal for duplicates; override it for other rules.
 
         Args:
             request: of a link.
 
         Returns:
-            Any value with a `repr` of its own; None: it may be followed again and again.
+            Any value with a `repr` of its own; None for a request that may be repeated.
         """
         if not isinstance(request.body, (bytes, type(None))):
             return None
         return request.method, self._canonical(request.url), request.body or b""
 
-    # -- what the command line shows --------------------------------------------------------
+    # -- for the command line ---------------------------------------------------------------
 
     def describe(self) -> str:
-        """How far it is."""
+        """The progress in words."""
         stats = self.stats()
         return f"{type(self).__name__}: {self.done} pages, {stats.in_flight} in flight"
 
@@ -203,10 +202,10 @@ class Crawl(Flow):
         is_good = self.first_error is None
         return Report(columns, rows, is_good, [dict(zip(columns, numbers, strict=True))])
 
-    # -- what readers return ----------------------------------------------------------------
+    # -- filter of links --------------------------------------------------------------------
 
     def _call(self, reader: _Reader, got: tuple[object, ...], data: Mapping[str, Any]) -> Any:
-        """Ask a reader, an errback or `begin`, and look at the links that it returns."""
+        """Call a reader, an errback or `begin`, and filter the links that it returns."""
         page = _Page(reader.depth)
         if got and isinstance(got[0], Response):
             response = got[0]
@@ -246,7 +245,7 @@ class Crawl(Flow):
         return None if is_new else "duplicate"
 
     def _followed(self, result: Any, page: _Page, reader: _Reader) -> Any:
-        """Return what a reader returned, with the links that are to be followed alone."""
+        """Return the result of a reader without the links that must not be followed."""
         if isinstance(result, Gather):
             links = self._several(result.links, page, reader, is_gathered=True)
             joins = self._reader(result.readback, page.depth)
@@ -278,7 +277,7 @@ class Crawl(Flow):
     async def _several(
         self, links: Any, page: _Page, reader: _Reader, *, is_gathered: bool = False
     ) -> AsyncIterator[Next]:
-        """The links that are to be followed, in order; each robots.txt is asked for ahead."""
+        """The links to follow, in order; each robots.txt is fetched ahead."""
         ahead = 1 if isinstance(links, AsyncIterator) else _AHEAD
         window: deque[Next] = deque()
         error: Exception | None = None
@@ -287,9 +286,9 @@ class Crawl(Flow):
             async for item in each_of(links):
                 link = self._admitted(item, page, reader, is_gathered=is_gathered)
                 if link is not None:
-                    self._is_known(link)  # its robots.txt is asked for now
+                    self._is_known(link)  # starts the fetch of its robots.txt
                     window.append(link)
-                else:  # a source may have no end, and only links that were seen
+                else:  # an endless source may have only links that were seen
                     left_out += 1
                     if left_out % _AHEAD == 0:
                         await asyncio.sleep(0)
@@ -297,7 +296,7 @@ class Crawl(Flow):
                     link = window.popleft()
                     if await self._robots_allow(link):
                         yield link
-        except Exception as raised:  # what was found before is followed, as without us
+        except Exception as raised:  # earlier links are followed, as without a filter
             error = raised
         for link in window:
             if await self._robots_allow(link):
@@ -310,12 +309,12 @@ class Crawl(Flow):
     def _admitted(
         self, item: object, page: _Page, reader: _Reader, *, is_gathered: bool = False
     ) -> Next | None:
-        """The link that is to be followed, if robots.txt allows it."""
+        """The link if robots.txt allows it, else None."""
         link = link_of(item, reader, is_gathered)
         try:
             request = request_of(link.request, page.url or self._base_url(link.session))
         except ValueError:
-            return link  # the engine says what is wrong with it
+            return link  # the engine reports the error
         is_repeat = request is page.request
         depth = page.depth if is_repeat else page.depth + 1
         mark = None if is_repeat else self._mark_of(request, link)
@@ -371,7 +370,7 @@ class Crawl(Flow):
         return any("." + ".".join(labels[i:]) in self._hosts for i in range(len(labels)))
 
     def _mark(self, request: Request, session: str | None = "") -> bytes | None:
-        """A short form of the key: millions are kept."""
+        """A digest of the key: millions are kept."""
         key = self.key(request)
         if key is None:
             return None
@@ -447,11 +446,11 @@ class _Page(NamedTuple):
 
 
 class _Reader:
-    """A reader, errback or `begin`, whose links the crawl looks at.
+    """A reader, errback or `begin`, whose links the crawl filters.
 
     Args:
-        crawl: whose.
-        function: the user's. Messages name it, as this is taken for a wrapper.
+        crawl: the flow.
+        function: of the user; messages name it, since this is a wrapper.
         depth: of the page that it reads.
         is_repeat: the page was read before, and is meant to be.
     """
@@ -500,7 +499,7 @@ def _texts(texts: Iterable[str] | str) -> tuple[str, ...]:
 
 
 def _host_pattern(text: str) -> str:
-    """A host, or what begins with a dot, in the normal form of URLs."""
+    """A host, or a suffix that begins with a dot, normalized as in URLs."""
     if "/" in text:
         raise ValueError(f"allowed_hosts has {safe_url(text)!r}: give the host alone, as in a URL")
     if text == "*":
@@ -515,4 +514,4 @@ def _canonicalize_url() -> Callable[[str], str]:
         raise ImportError('a Crawl needs w3lib: pip install "webqq_tornado[crawl]"') from error
     return functools.lru_cache(_CACHED)(
         canonicalize_url
-    )  # pages link to the same ones over and over
+    )  # pages link to the same URLs over and over

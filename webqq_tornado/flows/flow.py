@@ -16,8 +16,8 @@ class Report(NamedTuple):
     Args:
         columns: titles of a table.
         rows: of it.
-        is_good: all went well.
-        values: the rows for programs, by keys that stay.
+        is_good: whether all went well.
+        values: the rows for programs, by permanent keys.
 
     Example:
         >>> Report(("URL", "state"), [("http://example.org/", "up")], is_good=True)
@@ -33,13 +33,13 @@ class Flow(HTTPStream):
     """A flow that the command line can run.
 
     Args:
-        say: gets a line about what happens, when something does.
-        record: gets the same as a mapping, with the name of the event under "event".
+        say: gets a line about each event.
+        record: gets each event as a mapping, with its name under "event".
         arguments: of `HTTPStream`.
 
     Attributes:
-        done: how much is done, in units of the flow's own.
-        total: of how much; None if nobody knows.
+        done: progress, in units of the flow.
+        total: the same at the end; None if unknown.
 
     Example:
         >>> class Count(Flow):
@@ -65,11 +65,11 @@ class Flow(HTTPStream):
         self.total: int | None = None
 
     def tell(self, text: str, **event: object) -> None:
-        """Say what happens, in words and as values.
+        """Report an event, in words and as values.
 
         Args:
-            text: a line.
-            event: `event`, its name, and what belongs to it.
+            text: a line for the user.
+            event: values; `event` is the name.
         """
         self.say(text)
         if self.record is not None:

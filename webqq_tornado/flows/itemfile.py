@@ -2,8 +2,8 @@
 
     flow.run(strict=True, items=ItemFile("pages.csv"))
 
-The file has ".part" behind its name until it is whole. CSV, Parquet and SQLite have columns: those
-of the first item, or those that are named. A list or mapping in a column is JSON, but for Parquet,
+The file's name ends with ".part" until it is complete. CSV, Parquet and SQLite have columns: those
+of the first item, or the given ones. A list or mapping in a column becomes JSON, except in Parquet,
 which has such values.
 """
 
@@ -36,7 +36,7 @@ __all__ = [
     "plain_value",
 ]
 
-#: Rows that are written to a database or Parquet file at once.
+#: Rows written to a database or Parquet file at once.
 _BATCH = 1000
 
 
@@ -47,23 +47,23 @@ class _Writer(Protocol):
         """Write a row."""
 
     def close(self) -> None:
-        """Write what is left, and close the file."""
+        """Write the remaining rows, and close the file."""
 
 
 class ItemFile(contextlib.AbstractContextManager["ItemFile"]):
-    """A file that items are written to.
+    """A file of items.
 
-    Leaving the block gives the file its name; left by an exception it keeps the name that ends
-    with ".part", and what has come. The next one replaces both.
+    At the end of the block the file gets its name; after an exception the items stay in the file
+    whose name ends with ".part". The next run replaces both.
 
     Args:
         path: of the file: it ends with .csv, .jsonl, .parquet or .sqlite (or .ndjson, .db).
-        fields: names of the columns, in order; what else an item has is left out. By default
-            those of the first item; others in a later one are an error.
+        fields: names of the columns, in order; other fields are dropped. By default those of the
+            first item; other fields in a later one are an error.
 
     Attributes:
         count: items written.
-        part: path of the file while it is not whole.
+        part: path of the incomplete file.
 
     Raises:
         ValueError: the suffix is another one.
@@ -85,7 +85,7 @@ class ItemFile(contextlib.AbstractContextManager["ItemFile"]):
 
     @staticmethod
     def accepts(path: str | os.PathLike[str]) -> bool:
-        """Return whether the suffix is one that has a format here.
+        """Return True if the suffix names a format.
 
         Args:
             path: of a file.
@@ -99,8 +99,8 @@ class ItemFile(contextlib.AbstractContextManager["ItemFile"]):
             item: a mapping, a dataclass or a NamedTuple.
 
         Raises:
-            TypeError: it is none of these.
-            ValueError: it has other columns than the first one had.
+            TypeError: it is not one of these.
+            ValueError: it has other fields than the first item.
             OSError: the file cannot be written.
         """
         self._writer.write(self._columns.row(fields_of(item)))
@@ -110,7 +110,7 @@ class ItemFile(contextlib.AbstractContextManager["ItemFile"]):
         """Close the file.
 
         Args:
-            is_whole: give it its name.
+            is_whole: whether it is complete, and gets its name.
         """
         self._writer.close()
         if is_whole:
@@ -183,7 +183,7 @@ def fields_of(item: object) -> Mapping[str, Any]:
         item: a mapping, a dataclass or a NamedTuple.
 
     Raises:
-        TypeError: it is none of these.
+        TypeError: it is not one of these.
 
     Example:
         >>> fields_of({"url": "http://example.org/"})

@@ -2,8 +2,8 @@
 
     Job("http://example.org/jobs", {"input": 3}).run()
 
-An example of the engine: one chain, whose reader returns its own request after a pause, as long as
-the server wants it.
+An example of the engine: one chain, whose reader returns its own request after a pause until the
+server has finished.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _ACCEPTED = frozenset({200, 201, 202})
 
 
 class Job(Flow):
-    """Submits JSON, and asks for the state until that is final.
+    """Submits JSON, and polls the state until it is final.
 
-    The server answers with 200, 201 or 202 and says where the job is: by `Location`, or under
-    "url" in JSON. There it tells the state, under `state`; a `Retry-After` says when to ask again.
+    The server answers with 200, 201 or 202 and the job's URL, in `Location` or under "url" in
+    JSON. There it returns the state under `state`; `Retry-After` sets the pause.
 
     Args:
-        url: to submit to.
+        url: of the submission.
         data: of the job, any JSON value.
         state: key of the state in the answers.
-        done: states of a job that has come to something, in small letters or capitals.
-        failed: states of one that has not.
-        interval: seconds between two questions, where the server does not say.
-        max_retry_after: seconds; to be asked to wait for longer is an error.
+        done: states of success, in any case.
+        failed: states of failure.
+        interval: seconds between two polls, unless the server sets them.
+        max_retry_after: seconds; a longer Retry-After is an error.
         arguments: of `Flow`.
 
     Attributes:
@@ -77,7 +77,7 @@ class Job(Flow):
         self._state, self.result = self.state.get("job", ("not submitted", None))
 
     def begin(self) -> Iterator[Link]:
-        """Submit it."""
+        """Submit the job."""
         yield self._submission, self._submitted
 
     def _submitted(self, response: Response) -> Link:

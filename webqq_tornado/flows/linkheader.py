@@ -1,7 +1,7 @@
 """Links in headers (RFC 8288), by the algorithm of its appendix B.2.
 
-It reads more than the grammar allows: single quotes, a relation without quotes that has spaces, a
-list whose middle is damaged. A link with an anchor says something about another resource.
+It reads more than the grammar allows: single quotes, an unquoted relation with spaces, a list
+damaged in the middle. A link with an anchor describes another resource.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 __all__ = ["HeaderLink", "parse_links"]
 
 _SEPARATORS = re.compile(r"[\s,]*")
-#: A parameter; of a value in quotes the end may be missing.
+#: A parameter; the closing quote may be missing.
 _PARAMETER = re.compile(
     r'\s*;\s*([^\s=;,"]*)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"?|([^;,"]*)))?', re.DOTALL
 )
@@ -25,9 +25,9 @@ class HeaderLink(NamedTuple):
     """A link of a response to another resource.
 
     Args:
-        target: its URL, as it stands there.
-        relations: to it, in small letters.
-        anchor: URL of what is linked, if it is not the response's own.
+        target: its URL, as in the header.
+        relations: in lower case.
+        anchor: URL of the linking resource, if it is not the response.
 
     Example:
         >>> HeaderLink("/?page=2", frozenset({"next"})).target
@@ -40,7 +40,7 @@ class HeaderLink(NamedTuple):
 
 
 def parse_links(headers: Iterable[str]) -> list[HeaderLink]:
-    """The links of a response, in their order. What cannot be read is passed over.
+    """The links of a response, in order; unreadable parts are skipped.
 
     Args:
         headers: the values of its `Link` headers.

@@ -1,9 +1,9 @@
-"""Keep copies of files: fetch what is new or changed, go on with what broke off.
+"""Keep copies of files: fetch new and changed ones, resume interrupted downloads.
 
     Mirror(["http://example.org/a.iso"], "copies").run()
 
-An example of the engine: a generator of links that is taken only as far as there is room, bodies
-that go to files, limits for each host.
+An example of the engine: a lazily consumed generator of links, bodies that go to files, limits
+for each host.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _NOT_MODIFIED, _NOT_SATISFIABLE = 304, 416
 class Mirror(Flow):
     """Copies of files in a folder, by host and path.
 
-    A copy that is there is asked for with `If-Modified-Since`; interrupted downloads resume.
+    An existing copy is requested with `If-Modified-Since`; interrupted downloads resume.
 
     Args:
         urls: of the files.
-        folder: where the copies go.
-        per_host: files at once from one host.
+        folder: of the copies.
+        per_host: concurrent downloads from one host.
         timeout: seconds without a byte after which a download fails; None: 60.
         arguments: of `Flow`.
 
     Attributes:
         fetched, unchanged: numbers of files.
-        missed: what was not to be had, and why.
+        missed: failed URLs with the reasons.
         received: bytes.
 
     Example:
@@ -86,7 +86,7 @@ class Mirror(Flow):
         for url in self._urls:
             try:
                 link = self._link(url)
-            except (ValueError, OSError) as error:  # no URL, or no place for its copy
+            except (ValueError, OSError) as error:  # an invalid URL, or one whose copy has no place
                 self._failed(url, error)
             else:
                 yield link
@@ -194,9 +194,9 @@ def _condition(path: Path) -> dict[str, str]:
 
 
 def _set_time(path: Path, response: Response) -> None:
-    """The copy is as old as what it is a copy of: that is what the next run asks about."""
+    """Set the copy's time to the original's: the next run asks for changes since then."""
     changed = unix_time(str(response.headers.get("Last-Modified", "")))
     if changed is not None:
-        # There are file systems that do not know the year 9999.
+        # Some file systems cannot store the year 9999.
         with contextlib.suppress(OSError, OverflowError):
             os.utime(path, (changed, changed))

@@ -1,9 +1,9 @@
-"""Watch endpoints: say when one goes down or comes back, and sum up in the end.
+"""Monitor URLs: report when one goes down or comes back, and a summary at the end.
 
     Monitor(["http://example.org/health"], interval=10, rounds=6).run()
 
-An example of the engine: each endpoint is a chain that sends its own request again after a while;
-an answer and an error lead to the same next link.
+An example of the engine: each URL is a chain that repeats its own request after an interval; an
+answer and an error lead to the same next link.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ __all__ = ["Monitor", "WatchedURL"]
 
 @dataclass
 class WatchedURL:
-    """State of one endpoint.
+    """State of one URL.
 
     Attributes:
-        checks: so far; `failures` of them were no success.
-        seconds: that the successful ones took together; `slowest` the longest.
+        checks: so far; `failures` of them failed.
+        seconds: of all successful checks; `slowest` of the longest.
         is_up: at the last check; None before the first.
-        since: when it went up or down, Unix time in seconds.
+        since: of that state, Unix time in seconds.
         last: result of the last check: status and time, or the error's class.
-        cause: what that error says; empty where there is an answer.
+        cause: text of that error; empty after an answer.
 
     Example:
         >>> monitor.watches[0].is_up
@@ -62,7 +62,7 @@ class Monitor(Flow):
     Args:
         urls: to check.
         interval: seconds from the end of a check to the next one of the same URL.
-        rounds: checks of each; None: until it is stopped.
+        rounds: checks of each URL; None for no end.
         timeout: seconds that a check may take.
         arguments: of `Flow`.
 
@@ -85,7 +85,7 @@ class Monitor(Flow):
         limits = {"request_timeout": timeout, "connect_timeout": timeout, "max_redirects": 5}
         arguments["defaults"] = {**limits, **(arguments.get("defaults") or {})}
         super().__init__(**arguments)
-        # With a cache as well, a check is a question to the server; a 304 to it is "up".
+        # With a cache, too, a check is a request to the server; a 304 means "up".
         headers = {} if self._http_cache is None else {"Cache-Control": "no-cache"}
         self.watches = [
             self._known(WatchedURL(Request(url, headers=headers))) for url in dict.fromkeys(urls)
@@ -133,7 +133,7 @@ class Monitor(Flow):
     def _missed(self, url: str, error: Exception) -> Link:
         watch = self._watch_of(url)
         if not isinstance(error, (StreamError, OSError, ValueError)):
-            raise error  # a mistake of ours
+            raise error  # a bug
         return self._note(watch, False, type(error).__name__, _cause(error))
 
     def _note(self, watch: WatchedURL, is_up: bool, what: str, cause: str = "") -> Link:

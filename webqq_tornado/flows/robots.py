@@ -1,4 +1,4 @@
-"""robots.txt: what a host lets be fetched, and how fast (RFC 9309), by protego's rules.
+"""robots.txt: pages that a host allows to be fetched, and the rate (RFC 9309), by protego.
 
 ===========================  ==================================================================
 robots.txt of an origin      what it means
@@ -29,28 +29,28 @@ __all__ = ["MAX_DELAY", "Robots", "Rules"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
-#: Seconds that a host may ask for between two requests: more is cut down to it.
+#: Maximum seconds that a host may demand between two requests.
 MAX_DELAY = 60.0
-#: Bytes that are read at most: a crawler has to read 500 KiB (RFC 9309, 2.5).
+#: Bytes read: a crawler must read 500 KiB (RFC 9309, 2.5).
 _LARGEST = 512 * 1024
-#: Origins whose rules are kept: a crawl of the web sees millions.
+#: Number of origins in the cache: a crawl of the web sees millions.
 _KEPT = 10_000
-#: Seconds that the file may take.
+#: Seconds for the file.
 _TIMEOUT = 15.0
 
 
 class Rules(Protocol):
-    """The part of `protego.Protego` that is used."""
+    """Rules of a robots.txt, such as `protego.Protego`."""
 
     def can_fetch(self, url: str, user_agent: str) -> bool:
-        """Return whether the page may be fetched."""
+        """Return True if the page may be fetched."""
 
 
 class _All:
     """Rules that allow everything, or nothing.
 
     Args:
-        is_allowed: which.
+        is_allowed: everything, or nothing.
     """
 
     def __init__(self, is_allowed: bool) -> None:
@@ -65,12 +65,12 @@ _ALLOW, _DISALLOW = _All(True), _All(False)
 
 
 class Robots:
-    """The rules of each origin, fetched when they are first asked for.
+    """The rules of each origin, fetched at the first request to it.
 
     Args:
         send: `HTTPStream.add_request`.
         agent: the crawler's User-Agent.
-        on_delay: is told the host and the seconds that it wants between two requests.
+        on_delay: gets a host, and the seconds that it demands between two requests.
 
     Raises:
         ImportError: protego is not installed.
@@ -104,7 +104,7 @@ class Robots:
         origin = origin_of(request.url)
         rules = self._rules.get(origin)
         if rules is None:
-            # In a context of its own: whoever asks first does not hold up the others.
+            # In a context of its own: the first chain to ask does not delay the others.
             rules = contextvars.Context().run(asyncio.ensure_future, self._fetch(request))
             self._rules[origin] = rules
             if len(self._rules) > _KEPT:
@@ -112,7 +112,7 @@ class Robots:
         return rules
 
     async def allows(self, request: Request) -> bool:
-        """Return whether a page may be fetched.
+        """Return True if a page may be fetched.
 
         Args:
             request: of the page.

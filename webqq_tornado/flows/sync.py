@@ -1,10 +1,10 @@
-"""Fetch a list that comes in pages into a file of JSON lines.
+"""Fetch a paged list into a file of JSON lines.
 
     Sync("http://example.org/api/items", "items.jsonl").run()
 
-An example of the engine: one chain, each page's reader returns the next page's link; what fails is
-tried again by the flow's policy. Beside the part of the file that is there stands where to go on,
-written in one step after each page: whatever ends the process, no item is lost or doubled.
+An example of the engine: one chain, in which the reader of each page returns the next page's link;
+the flow's policy retries failures. A mark beside the incomplete file, replaced in one step after
+each page, tells where to resume: however the process ends, no item is lost or doubled.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class _Mark(NamedTuple):
     """The point at which an interrupted sync resumes.
 
     Args:
-        of: its first URL and its two keys.
-        url: of the page after the last one that was written.
-        pages: so far.
-        items: so far.
+        of: first URL and the two keys.
+        url: of the page after the last written one.
+        pages: written.
+        items: written.
         size: bytes of the file so far.
     """
 
@@ -53,25 +53,24 @@ class _Mark(NamedTuple):
 class Sync(Flow):
     """All items of a list in pages.
 
-    A page is JSON: a list, or an object with the list under `items`. The next page is where the
-    `Link` header's rel="next" leads (RFC 8288), or the URL under `following`; relative ones will
-    do. The file gets its name when the last page is in it. A sync that was interrupted goes on
-    after the last page that it had, if it is of the same list into the same file; not where the
-    file is a pipe or a device.
+    A page is JSON: a list, or an object with the list under `items`. The next page is the target of
+    the `Link` header with rel="next" (RFC 8288), or the URL under `following`; it may be relative.
+    The file gets its name after the last page. An interrupted sync of the same list into the same
+    file resumes after its last page, unless the file is a pipe or a device.
 
     Args:
         url: of the first page.
         path: of the file, one item a line.
         items: key of the list in a page.
         following: key of the next page's URL.
-        spacing: seconds at least from one page to the next.
-        resume: False begins anew, whatever is there of the file.
+        spacing: minimum seconds between two pages.
+        resume: False starts over.
         arguments: of `Flow`.
 
     Attributes:
-        pages: so far, those of an interrupted sync that goes on included.
-        items_written: the same.
-        is_resumed: it goes on where an earlier one was interrupted.
+        pages: so far, with those of a resumed sync.
+        items_written: likewise.
+        is_resumed: whether it resumed an interrupted sync.
 
     Example:
         >>> Sync("http://example.org/api/items", "items.jsonl").run()
@@ -106,7 +105,7 @@ class Sync(Flow):
         self.done = self.items_written
 
     def begin(self) -> Iterator[Link]:
-        """The first page, or that after the last one which is there already."""
+        """The first page, or that after the last written one."""
         with _told(self._part):
             mark = self._mark() if self._resumes else None
             self._part.parent.mkdir(parents=True, exist_ok=True)
@@ -143,14 +142,14 @@ class Sync(Flow):
             is_good = mark.of == self._of_what and 0 <= mark.size <= self._part.stat().st_size
             return mark if is_good and Request(mark.url) else None
         except (OSError, ValueError, TypeError):
-            return None  # none, or damaged: from the beginning
+            return None  # missing or damaged: start over
 
     def _set_mark(self, url: str) -> None:
         if self._bookmark is None:
             return
         size = self._part.stat().st_size
         mark = _Mark(self._of_what, url, self.pages, self.items_written, size)
-        with replaced_file(self._bookmark) as file:  # of its owner alone: URLs may hold tokens
+        with replaced_file(self._bookmark) as file:  # private: URLs may contain tokens
             json.dump(mark._asdict(), file)
 
     def _forget_mark(self) -> None:
@@ -203,13 +202,13 @@ class Sync(Flow):
             self.state["sync"] = [self.pages, self.items_written, self._size, is_whole]
 
     def _write(self, items: list[Any]) -> None:
-        # Half a character, which UTF-8 has not, stays escaped as it was.
+        # A lone surrogate, which UTF-8 lacks, stays escaped.
         with self._part.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
 
     @property
     def _hint(self) -> str:
-        """A guess at the mistake in the first page's request."""
+        """A hint at the mistake in the first page's request."""
         if not self.is_resumed or len(self._seen) > 1:
             return ""
         return "; an earlier sync was to go on there: resume=False (--restart) begins anew"
@@ -226,7 +225,7 @@ class Sync(Flow):
         return _seen_from(response, url)
 
     def report(self) -> Report:
-        """Pages, items, and where they are."""
+        """Pages, items, and the file."""
         where = self._path if self._is_whole else self._part
         row = (str(self.pages), str(self.items_written), str(where))
         values = {"pages": self.pages, "items": self.items_written, "file": str(where)}
@@ -248,7 +247,7 @@ def _told(path: Path) -> Iterator[None]:
 def _is_next(link: HeaderLink, response: Response) -> bool:
     if "next" not in link.relations:
         return False
-    # One with an anchor is a link of that to the target.
+    # A link with an anchor is that resource's link.
     return link.anchor is None or _seen_from(response, link.anchor) == _seen_from(response, "")
 
 
