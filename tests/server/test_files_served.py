@@ -129,7 +129,7 @@ async def test_mentions_have_names_and_a_reply_is_to_a_message_of_the_thread():
         ]
         reply = await post(ann, "/page/messages", conversation=where, content=content)
         said = json.loads(reply.body)["message"]["content"]
-        assert said[0] == ["reply", {"id": number, "nick": "Ann", "text": "x"}]
+        assert said[0] == ["reply", {"id": number, "nick": "Ann", "content": ["x"]}]
         assert said[1:] == [["at", {"qq": str(town.bob), "name": "Robert"}], " hi"]
 
 

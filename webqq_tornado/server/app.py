@@ -29,6 +29,7 @@ from .sockets import listening_sockets
 from .storage import Storage
 from .tls import Certificates, server_context
 from .web import api, files, friends, live, qr, rooms, search
+from .web import onebot as onebot_page
 from .webqq import contacts, login_pages, messages, pictures, profiles, qr_login, qun, signin
 
 __all__ = ["PortTaken", "WebQQServer"]
@@ -299,6 +300,7 @@ def _application(server: WebQQServer) -> Application:
     pages = (
         *api.ROUTES,
         *files.ROUTES,
+        *onebot_page.ROUTES,
         *pictures.ROUTES,
         *friends.ROUTES,
         *rooms.ROUTES,

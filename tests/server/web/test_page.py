@@ -862,3 +862,65 @@ const named = ['.log', '.bubble a'].find((selector) => node.matches(selector));
 const hasOutline = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 1;
 return [named ?? node.localName, node === document.body || hasOutline];
 """
+
+
+# -- pictures, answers, what is taken back, bots --------------------------------------------------
+
+
+def test_a_picture_is_sent_shown_and_answered(
+    page: Browser, other_page: Browser, ada: Person, bo: Person, tmp_path
+) -> None:
+    Image.new("RGB", (40, 20), "red").save(tmp_path / "red.png")
+    sign_in(page, ada, with_(bo))
+    sign_in(other_page, bo, with_(ada))
+    page.driver.find_element(By.CSS_SELECTOR, "#composer input[type=file]").send_keys(
+        str(tmp_path / "red.png")
+    )
+    page.wait_for(".attachments .name", "red.png")
+    page.wait_until(
+        lambda: page.driver.find_element(By.CSS_SELECTOR, "#composer .send").is_enabled(),
+        "it is stored",
+    )
+    page.click("#composer .send")
+    width = "return document.querySelector('.picture img')?.naturalWidth"
+    for each in (page, other_page):
+        each.wait_until(lambda each=each: each.driver.execute_script(width) == 40, "it is shown")
+    other_page.driver.execute_script("document.querySelector('.deeds .reply').click()")
+    other_page.wait_for(".answered .words", "[Picture]")
+    other_page.say("nice")
+    page.wait_for(".quote", "[Picture]")
+    assert low_contrasts(page, "picture") == []
+
+
+def test_a_message_is_taken_back_on_all_pages(
+    page: Browser, other_page: Browser, ada: Person, bo: Person
+) -> None:
+    sign_in(page, ada, with_(bo))
+    sign_in(other_page, bo, with_(ada))
+    page.say("oops")
+    other_page.wait_for(".message .text", "oops")
+    page.wait_for(".message:not(.pending) .text", "oops")
+    page.driver.execute_script(
+        "[...document.querySelectorAll('.message:not(.pending) .recall')].pop().click()"
+    )
+    other_page.wait_for(".recalled .text", "took this message back")
+    page.wait_for(".recalled .text", "You took this message back")
+
+
+def test_bots_are_let_in_on_the_page(page: Browser, ada: Person) -> None:
+    sign_in(page, ada)
+    page.click("#me")
+    page.click("[data-opens=bots]")
+    page.wait_for("#bots .address", f"/onebot/{ada.account}/")
+    page.click("#bots [name=is_on]")
+    field = page.driver.find_element(By.CSS_SELECTOR, "#bots [name=token]")
+    token = field.get_property("value")
+    assert len(token) == 32
+    page.driver.execute_script("document.querySelector('#bots [type=submit]').click()")
+    page.wait_until(lambda: page.driver.execute_script("return !bots.open"), "it is saved")
+    request = urllib.request.Request(
+        f"{ada.server.url}/onebot/{ada.account}/get_login_info",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+        assert json.load(answer)["data"]["user_id"] == ada.account

@@ -8,7 +8,7 @@ import pytest
 from server.web.test_api import JSON, post, signed_in
 from servers.town import Town
 
-from webqq_tornado.server.web import api, files, friends, qr, rooms, search
+from webqq_tornado.server.web import api, files, friends, onebot, qr, rooms, search
 from webqq_tornado.server.web.schema import OPERATIONS, openapi, operation_of
 
 ROUTES = (
@@ -18,6 +18,7 @@ ROUTES = (
     *search.ROUTES,
     *qr.ROUTES,
     *files.ROUTES[:1],
+    *onebot.ROUTES,
 )
 #: Take no field.
 PLAIN = {("GET", "/"), ("GET", "/signin"), ("GET", r"/page/static/([\w.-]+)")}

@@ -427,6 +427,12 @@ class OneBotAccounts(Protocol):
 
     accounts: dict[int, OneBotAccount]
 
+    def settings(self, number: int) -> OneBotSettings:
+        """Settings of an account."""
+
+    def configure(self, number: int, settings: OneBotSettings) -> None:
+        """Set them."""
+
 
 class OneBotState(ServerState):
     """A server whose accounts applications drive.

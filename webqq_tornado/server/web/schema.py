@@ -334,6 +334,24 @@ OPERATIONS: tuple[Operation, ...] = (
         is_closed=True,
         quota="change",
     ),
+    Operation("GET", "/page/onebot", "How programs drive one's own account by OneBot 11"),
+    Operation(
+        "POST",
+        "/page/onebot",
+        "Change some of that",
+        (
+            _maybe("is_on", TRUTH),
+            _maybe("token", text(200)),
+            _maybe("format", choice("array", "string")),
+            _maybe("heartbeat", whole(0, 3_600_000)),
+            _maybe("reports_own", TRUTH),
+            _maybe("reverse", several(text(2000), 10)),
+            _maybe("post", several(text(2000), 10)),
+            _maybe("secret", text(200)),
+        ),
+        is_closed=True,
+        quota="change",
+    ),
     Operation(
         "GET", "/page/qr", "Clients that show a QR code; with its id, one", (_maybe("id", _SECRET),)
     ),

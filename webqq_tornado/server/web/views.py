@@ -12,8 +12,6 @@ from ..storage import (
     FriendRow,
     RoomRow,
     StoredMessage,
-    content_text,
-    load_content,
     plain_parts,
 )
 
@@ -26,6 +24,10 @@ __all__ = [
     "person",
     "room_view",
 ]
+
+
+#: Parts of a message that an answer to it shows, and messages that a forwarded one does.
+_MOST_QUOTED, _MOST_LINES = 20, 4
 
 
 def person(account: Account) -> dict[str, object]:
@@ -162,16 +164,17 @@ def _part_view(state: ServerState, part: object) -> object:
             if answered is None:
                 return part
             author = state.storage.accounts.get(answered.sender)
-            quote = "(recalled)" if answered.recalled else content_text(answered.content)[:80]
-            return ["reply", {"id": number, "nick": author.nick if author else "?", "text": quote}]
+            quoted = plain_parts(answered.content)[:_MOST_QUOTED]
+            nick = author.nick if author else "?"
+            return ["reply", {"id": number, "nick": nick, "content": quoted}]
         case [str(kind), {"file": str(name), **rest}] if kind in FILE_SEGMENTS:
             urls = {"url": f"/files/{name}", "thumb": f"/files/{name}?thumb=1"}
             return [kind, {"file": name, **rest, **urls}]
         case ["forward", {"id": str(name)}]:
             nodes = json.loads(state.storage.messages.forward(name) or "[]")
-            lines = [
-                f"{node['nickname']}: {content_text(load_content(node['content']))[:40]}"
-                for node in nodes[:4]
+            first = [
+                {"nick": node["nickname"], "content": node["content"][:_MOST_QUOTED]}
+                for node in nodes[:_MOST_LINES]
             ]
-            return ["forward", {"id": name, "lines": lines, "count": len(nodes)}]
+            return ["forward", {"id": name, "first": first, "count": len(nodes)}]
     return part

@@ -8,6 +8,9 @@ import { browserKept, tabKept } from "./kept.js";
 /** No answer within this many milliseconds counts as "not reached". */
 const CALL_TIMEOUT_MS = 20_000;
 
+/** The same for a file on its way. */
+const UPLOAD_TIMEOUT_MS = 300_000;
+
 /** Waits between two attempts of the live link: first, factor, longest. */
 const BACKOFF_MS = { first: 400, factor: 1.7, longest: 15_000 };
 
@@ -86,6 +89,17 @@ export class Api {
 
   send = (conversation, content, nonce) =>
     this.#call("POST", "/page/messages", { conversation, content, nonce });
+  recall = (message) => this.#call("POST", "/page/recall", { message });
+  poke = (conversation, account) => this.#call("POST", "/page/poke", { conversation, account });
+  joinGroup = (group, text) => this.#call("POST", "/page/join", { group, text });
+  answerGroupRequest = (id, accept) => this.#call("POST", "/page/grouprequest", { id, accept });
+  onebot = () => this.#call("GET", "/page/onebot");
+  changeOneBot = (changes) => this.#call("POST", "/page/onebot", changes);
+
+  /** Store a file; returns {file, name, size, width, height, url}. */
+  upload = (file, name) =>
+    this.#call("POST", `/page/files?${new URLSearchParams({ name })}`, file, UPLOAD_TIMEOUT_MS);
+
   read = (conversation, message) => this.#call("POST", "/page/read", { conversation, message });
   typing = (conversation) => this.#call("POST", "/page/typing", { conversation });
   addFriend = (account, text) => this.#call("POST", "/page/friends", { account, text });
@@ -108,8 +122,8 @@ export class Api {
   search = (text, side = {}) =>
     this.#call("GET", `/page/search?${new URLSearchParams({ text, ...side })}`);
 
-  async #call(method, path, body) {
-    const response = await this.#fetch(method, path, body);
+  async #call(method, path, body, timeout = CALL_TIMEOUT_MS) {
+    const response = await this.#fetch(method, path, body, timeout);
     const data = response.status === 204 ? {} : await response.json().catch(() => ({}));
     if (response.ok) {
       if (data.token) this.#token.keep(data.token);
@@ -119,10 +133,11 @@ export class Api {
     throw new ApiError(response.status, data.error ?? `The server answered ${response.status}.`);
   }
 
-  async #fetch(method, path, body) {
+  async #fetch(method, path, body, timeout) {
     const headers = this.#token.value ? { Authorization: `Bearer ${this.#token.value}` } : {};
-    const init = { method, headers, cache: "no-store", signal: AbortSignal.timeout(CALL_TIMEOUT_MS) };
-    if (body !== undefined) {
+    const init = { method, headers, cache: "no-store", signal: AbortSignal.timeout(timeout) };
+    if (body instanceof Blob) init.body = body;
+    else if (body !== undefined) {
       headers["Content-Type"] = "application/json";
       init.body = JSON.stringify(body);
     }

@@ -10,9 +10,17 @@ const COUNTER_FROM = 120;
 
 const bytes = new TextEncoder();
 
-/** Gathers what is typed and picked, and hands it on as content. */
+/** The segment that answers a message, with what shows it until the server has it. */
+const replyTo = ({ id, mine, from, content }) => [
+  "reply",
+  { id: String(id), nick: mine ? "You" : from.nick, content },
+];
+
+/** Gathers what is typed, picked and attached, and hands it on as content. */
 export class Composer {
   #box;
+  #answered = null; // the message that is answered
+  #attachments;
   #counter;
   #faces;
   #form;
@@ -28,8 +36,9 @@ export class Composer {
    * `form` is the composer's form; `onSend(content)` takes what was written, `onDraft(text)` what
    * the box holds whenever somebody has changed that.
    */
-  constructor(form, faces, { onDraft, onSend, onTyping }) {
+  constructor(form, faces, { attachments, onDraft, onSend, onTyping }) {
     this.#form = form;
+    this.#attachments = attachments;
     this.#faces = faces;
     this.#onDraft = onDraft;
     this.#onSend = onSend;
@@ -50,11 +59,28 @@ export class Composer {
     this.#picker.replaceChildren(...ids.map((id) => this.#faceButton(id)));
   }
 
+  /** Something was attached, or has arrived: look whether it can be sent. */
+  refresh() {
+    this.#measure();
+  }
+
+  /** The next message answers this one; `null`: none. */
+  answer(message) {
+    this.#answered = message;
+    const quote = this.#form.querySelector(".answered");
+    quote.hidden = !message;
+    if (!message) return;
+    quote.querySelector("strong").textContent = message.mine ? "You" : message.from.nick;
+    quote.querySelector(".words").textContent = this.#faces.plain(message.content);
+    this.#box.focus();
+  }
+
   get draft() {
     return this.#box.value;
   }
 
   set draft(value) {
+    this.answer(null);
     this.#box.value = value;
     this.#measure();
   }
@@ -75,6 +101,18 @@ export class Composer {
       if (event.key === "Enter" && !event.shiftKey && !isComposing) this.#submit(event);
     });
     this.#form.addEventListener("submit", (event) => this.#submit(event));
+    this.#form.querySelector(".answered button").addEventListener("click", () => this.answer(null));
+    const picker = this.#form.querySelector("input[type=file]");
+    this.#form.querySelector(".attach").addEventListener("click", () => picker.click());
+    picker.addEventListener("change", () => {
+      this.#attachments.add(picker.files);
+      picker.value = "";
+      this.#box.focus();
+    });
+    this.#box.addEventListener("paste", (event) => this.#takeFiles(event, event.clipboardData));
+    const pane = this.#form.closest(".conversation");
+    pane.addEventListener("dragover", (event) => event.preventDefault());
+    pane.addEventListener("drop", (event) => this.#takeFiles(event, event.dataTransfer));
     this.#toggle.addEventListener("click", () => this.#showPicker(this.#picker.hidden));
     this.#picker.addEventListener("keydown", (event) => this.#movePicker(event));
     this.#form.addEventListener("keydown", (event) => {
@@ -86,10 +124,21 @@ export class Composer {
     });
   }
 
+  /** Files that were pasted or dropped; a text goes its own way. */
+  #takeFiles(event, { files }) {
+    if (!files?.length) return;
+    event.preventDefault();
+    this.#attachments.add(files);
+  }
+
   #submit(event) {
     event.preventDefault();
-    const content = this.#faces.parse(this.#box.value.trim());
-    if (content.length === 0 || this.#room() < 0) return;
+    const written = this.#faces.parse(this.#box.value.trim());
+    const isEmpty = written.length === 0 && this.#attachments.isEmpty;
+    if (isEmpty || this.#room() < 0 || !this.#attachments.areReady) return;
+    const reply = this.#answered ? [replyTo(this.#answered)] : [];
+    const content = [...reply, ...written, ...this.#attachments.take()];
+    this.answer(null);
     this.#box.value = "";
     this.#changed();
     this.#typedAt = -TYPING_MS;
@@ -120,7 +169,9 @@ export class Composer {
     this.#counter.hidden = room > COUNTER_FROM;
     this.#counter.textContent = room < 0 ? `${-room} bytes too long` : `${room} bytes left`;
     this.#counter.classList.toggle("over", room < 0);
-    this.#form.querySelector(".send").disabled = room < 0 || this.#box.value.trim() === "";
+    const isEmpty = this.#box.value.trim() === "" && this.#attachments.isEmpty;
+    const isReady = !isEmpty && this.#attachments.areReady;
+    this.#form.querySelector(".send").disabled = room < 0 || !isReady;
   }
 
   /** Make the box as high as its text, where the style sheet alone cannot (Firefox 140). */

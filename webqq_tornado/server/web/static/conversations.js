@@ -95,7 +95,8 @@ export function memberRow(member, owner, chat) {
   const role = member.account === owner ? "owner" : member.admin ? "administrator" : "";
   drawAvatar(row.querySelector(".avatar"), { number: member.account, name });
   row.querySelector(".name").textContent = name;
-  row.querySelector(".number").textContent = [role, member.account, statusText(member.status)]
+  const ban = member.banned_until * 1000 > Date.now() ? "banned" : "";
+  row.querySelector(".number").textContent = [member.title, role, member.account, ban, statusText(member.status)]
     .filter(Boolean)
     .join(", ");
   row.querySelector(".chat").hidden = !chat;
@@ -162,6 +163,14 @@ export class ConversationList {
     if (!conversation || message.id <= (conversation.last?.id ?? 0)) return;
     conversation.last = message;
     if (!message.mine && !isBeingRead) conversation.unread += 1;
+    this.render();
+  }
+
+  /** A message changed: it may be the last one. */
+  changed(message) {
+    const conversation = this.get(message.conversation);
+    if (conversation?.last?.id !== message.id) return;
+    conversation.last = message;
     this.render();
   }
 
@@ -252,7 +261,7 @@ export class ConversationList {
     const { last } = conversation;
     const isNamed = last.mine || isRoom(conversation);
     const author = isNamed ? `${authorOf(conversation, last).name}: ` : "";
-    return author + this.#faces.plain(last.content);
+    return author + (last.recalled ? "took a message back" : this.#faces.plain(last.content));
   }
 }
 

@@ -84,6 +84,8 @@ export class RoomDialog {
     show("name", isLeader);
     show("memo", isGroup && isLeader);
     show("card", isGroup);
+    show("silence", isGroup && isLeader);
+    this.#form.elements.silence.checked = Boolean(room.silenced);
     this.#form.querySelector("h2").textContent = room.title;
     this.#form.querySelector(".memo").textContent = isLeader ? "" : room.memo;
     this.#before = {
@@ -108,6 +110,8 @@ export class RoomDialog {
     const changes = changesOf(this.#form, this.#before);
     if (changes.mask !== undefined) changes.mask = Number(changes.mask);
     const chosen = this.#form.querySelectorAll("#newcomers input:checked");
+    const { checked } = this.#form.elements.silence;
+    if (checked !== Boolean(this.#room.silenced)) changes.silence = checked;
     if (chosen.length) changes.add = Array.from(chosen, (box) => Number(box.value));
     if (Object.keys(changes).length) await this.#api.changeRoom(this.#room.id, changes);
   }
@@ -146,18 +150,28 @@ export class ProfileDialog {
 const dateText = ([year, month, day]) =>
   year ? [String(year).padStart(4, "0"), month, day].map((part) => String(part).padStart(2, "0")).join("-") : "";
 
-/** Who asks to be a friend, above the list; `onProblem(text)` hears what went wrong. */
-export function drawRequests(node, requests, api, onProblem) {
-  const rows = requests.map(({ asker, nick, text }) => {
-    const row = fromTemplate("request-row");
-    drawAvatar(row.querySelector(".avatar"), { number: asker, name: nick });
-    row.querySelector(".name").textContent = nick;
-    row.querySelector(".text").textContent = text || `QQ ${asker}`;
-    const answer = (isAccepted) => () =>
-      api.answerRequest(asker, isAccepted).catch((error) => onProblem(error.message));
-    row.querySelector(".accept").addEventListener("click", answer(true));
-    row.querySelector(".refuse").addEventListener("click", answer(false));
-    return row;
+/** Who asks to be a friend or to join a group, above the list; `onProblem(text)` hears what went wrong. */
+export function drawRequests(node, requests, groupRequests, api, onProblem) {
+  const friends = requests.map(({ asker, nick, text }) =>
+    requestRow({ number: asker, name: nick }, text || `QQ ${asker}`, (isAccepted) =>
+      api.answerRequest(asker, isAccepted).catch((error) => onProblem(error.message)),
+    ),
+  );
+  const groups = groupRequests.map(({ id, asker, nick, name, text, is_invitation: isInvited }) => {
+    const wish = isInvited ? `invites you to ${name}` : `asks to join ${name}`;
+    return requestRow({ number: asker, name: nick }, text ? `${wish}: ${text}` : wish, (isAccepted) =>
+      api.answerGroupRequest(id, isAccepted).catch((error) => onProblem(error.message)),
+    );
   });
-  arrange(node, rows);
+  arrange(node, [...friends, ...groups]);
+}
+
+function requestRow(person, text, answer) {
+  const row = fromTemplate("request-row");
+  drawAvatar(row.querySelector(".avatar"), person);
+  row.querySelector(".name").textContent = person.name;
+  row.querySelector(".text").textContent = text;
+  row.querySelector(".accept").addEventListener("click", () => answer(true));
+  row.querySelector(".refuse").addEventListener("click", () => answer(false));
+  return row;
 }

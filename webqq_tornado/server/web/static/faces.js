@@ -7,6 +7,7 @@
  */
 
 import { authorOf, drawAvatar, timeText } from "./conversations.js";
+import { isSegment, segmentNodes, segmentText } from "./segments.js";
 
 const MARK = "\u2063"; // INVISIBLE SEPARATOR
 
@@ -56,14 +57,16 @@ export class Faces {
 
   /** Whether the content is nothing but a few emoji, which may then be large. */
   areAlone = (content) =>
-    content.length <= 5 && content.every((part) => isFace(part) && !this.isChip(part[1]));
+    content.length > 0 && content.length <= 5 && content.every((part) => isFace(part) && !this.isChip(part[1]));
 
   /** What is put into the text box for a face. */
   token = (id) => MARK + this.label(id);
 
   /** Content on one line, for previews. */
   plain = (content) =>
-    content.map((part) => (isFace(part) ? this.label(part[1]) : part)).join("");
+    content
+      .map((part) => (isFace(part) ? this.label(part[1]) : isSegment(part) ? segmentText(part) : part))
+      .join("");
 
   /** The text box's value as content. */
   parse(value) {
@@ -80,8 +83,11 @@ export class Faces {
   }
 
   /** Content as nodes; text is only ever set as text. */
-  nodes = (content) =>
-    content.flatMap((part) => (isFace(part) ? [this.#faceNode(part[1])] : linked(part)));
+  nodes = (content, conversation) =>
+    content.flatMap((part) => {
+      if (isFace(part)) return [this.#faceNode(part[1])];
+      return isSegment(part) ? segmentNodes(part, conversation, this.plain) : linked(part);
+    });
 
   #faceNode(id) {
     const node = document.createElement("span");
@@ -100,7 +106,10 @@ export function drawMessage(row, message, conversation, faces) {
   row.classList.toggle("only-faces", faces.areAlone(message.content));
   drawAvatar(row.querySelector(".avatar"), author);
   row.querySelector(".author").textContent = author.name;
-  row.querySelector(".text").replaceChildren(...faces.nodes(message.content));
+  const text = row.querySelector(".text");
+  row.classList.toggle("recalled", Boolean(message.recalled));
+  if (message.recalled) text.textContent = recalledText(message, author);
+  else text.replaceChildren(...faces.nodes(message.content, conversation));
   const time = row.querySelector("time");
   const date = new Date(message.time * 1000);
   time.dateTime = date.toISOString();
@@ -111,7 +120,13 @@ export function drawMessage(row, message, conversation, faces) {
 /** Made once: `toLocaleString` takes 50 times as long, for each message. */
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "short", timeStyle: "medium" });
 
-const isFace = (part) => Array.isArray(part);
+const isFace = (part) => Array.isArray(part) && part[0] === "face";
+
+/** In the place of a message that was taken back. */
+function recalledText({ recalled, from, mine }, author) {
+  if (recalled !== from?.account) return "A message that an administrator took back";
+  return mine ? "You took this message back" : `${author.name} took this message back`;
+}
 
 function readTable(text) {
   const words = text.trim().split(/\s+/);

@@ -63,6 +63,13 @@ export class History {
     else if (isAtEnd) this.#to = Math.min(this.#messages.length, this.#from + MOST_DRAWN);
   }
 
+  /** Take a message in the place of the one with its id; returns whether there was one. */
+  replace(message) {
+    if (!this.has(message.id)) return false;
+    this.#messages[this.#placeOf(message.id)] = message;
+    return true;
+  }
+
   #merge(added) {
     const inOrder = added.sort((a, b) => a.id - b.id);
     const isAfter = inOrder.length === 0 || inOrder[0].id > this.last;

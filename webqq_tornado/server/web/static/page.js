@@ -9,7 +9,9 @@ import { FriendDialog, ProfileDialog, RoomDialog, drawRequests } from "./dialogs
 import { Faces } from "./faces.js";
 import { Drafts } from "./kept.js";
 import { LetIn } from "./letin.js";
+import { BotsDialog } from "./bots.js";
 import { Search } from "./search.js";
+import { Attachments } from "./segments.js";
 import { Thread } from "./thread.js";
 
 const $ = (id) => document.getElementById(id);
@@ -23,7 +25,12 @@ const outbox = new Outbox(api, {
   onMessage: (message) => received(message),
 });
 const drafts = new Drafts();
+const attachments = new Attachments($("composer").querySelector(".attachments"), api, {
+  onChange: () => composer.refresh(),
+  onProblem: (text) => showNotice(text),
+});
 const composer = new Composer($("composer"), faces, {
+  attachments,
   onDraft: (text) => drafts.set(thread.conversation.id, text),
   onSend: (content) => thread.send(content),
   onTyping: () => {
@@ -32,7 +39,16 @@ const composer = new Composer($("composer"), faces, {
   },
 });
 const list = new ConversationList($("contacts"), $("no-contacts"), faces);
-const thread = new Thread($("thread"), { api, composer, drafts, faces, onRead: markRead, outbox });
+const thread = new Thread($("thread"), {
+  api,
+  composer,
+  drafts,
+  faces,
+  me: () => self?.account,
+  onRead: markRead,
+  onRecall: ({ id }) => api.recall(id).catch((error) => showNotice(error.message)),
+  outbox,
+});
 const search = new Search($("search"), $("found"), { api, faces, list });
 const letIn = new LetIn($("let-in"), document.querySelector("[data-opens=let-in]"), api, {
   onDone: (isLetIn) => showNotice(isLetIn ? `The program is signed in as ${self.nick} now.` : "The program was refused."),
@@ -43,6 +59,7 @@ const goBack = () => {
 const friendDialog = new FriendDialog($("friend-form"), api, goBack);
 const roomDialog = new RoomDialog($("room-form"), api, goBack);
 const profileDialog = new ProfileDialog($("profile-form"), api);
+const botsDialog = new BotsDialog($("bots-form"), api);
 const live = new Live(api, {
   onUp: () => sync().then(() => showReconnecting(false)),
   onDown: () => {
@@ -60,6 +77,11 @@ const EVENTS = {
     list.status(account, status);
     thread.render();
   },
+  changed: ({ message }) => {
+    list.changed(message);
+    thread.changed(message);
+  },
+  poke: showPoke,
   typing: ({ account }) => thread.typing(account),
   state: () => loadState().catch(ignoreAway),
   client: () => letIn.called(),
@@ -117,7 +139,8 @@ async function loadState() {
   for (const node of document.querySelectorAll(".my-nick")) node.textContent = self.nick;
   for (const each of state.conversations) if (thread.isReading(each.id)) each.unread = 0;
   $("my-lnick").textContent = state.lnick ? `, ${state.lnick}` : "";
-  drawRequests($("requests"), state.requests, api, showNotice);
+  attachments.limit = state.limits.file_bytes;
+  drawRequests($("requests"), state.requests, state.group_requests, api, showNotice);
   list.load(withOpen(state.conversations), state.headings);
   if (thread.conversation) thread.refresh(list.get(thread.conversation.id));
 }
@@ -154,6 +177,20 @@ function received(message) {
   if (!list.get(message.conversation)) loadState().catch(ignoreAway);
   list.received(message, thread.isReading(message.conversation));
   thread.received(message);
+}
+
+/** Somebody pokes somebody, in a group or a chat that may be open. */
+function showPoke({ from, to, group }) {
+  const id = group ? `group:${group}` : `friend:${from === self.account ? to : from}`;
+  if (thread.conversation?.id !== id) return;
+  const { members = [], name } = thread.conversation;
+  const nameOf = (account) => {
+    if (account === self.account) return "you";
+    const member = members.find((each) => each.account === account);
+    return member ? member.card || member.nick : name;
+  };
+  const text = `${nameOf(from)} poked ${nameOf(to)}`;
+  thread.poked(text[0].toUpperCase() + text.slice(1));
 }
 
 function markRead(conversation, message) {
@@ -271,6 +308,7 @@ function listen() {
   onSubmit($("room-form"), () => roomDialog.save());
   onSubmit($("profile-form"), () => profileDialog.save());
   onSubmit($("password-form"), changePassword);
+  onSubmit($("bots-form"), () => botsDialog.save());
 }
 
 /** The arrow keys go from the search field through all that is listed, and back. */
@@ -334,10 +372,20 @@ const FILL = {
   "let-in": () => letIn.fill(),
   members: () => {
     const { members, owner } = thread.conversation;
-    arrange($("member-list"), members.map((member) => memberRow(member, owner, chatWith(member))));
+    const role = roleIn(thread.conversation, self.account);
+    const rows = members.map((member) => {
+      const row = memberRow(member, owner, chatWith(member));
+      fillDeeds(row.querySelector("select"), thread.conversation, member, role);
+      return row;
+    });
+    arrange($("member-list"), rows);
   },
   friend: () => friendDialog.open(thread.conversation, list.headings()),
   room: () => roomDialog.open(thread.conversation, self.account, list.friends()),
+  bots: () => {
+    $("profile").close();
+    botsDialog.open().catch((error) => showNotice(error.message));
+  },
   profile: () => profileDialog.open().catch((error) => showNotice(error.message)),
   security: () => {
     $("profile").close();
@@ -359,7 +407,56 @@ async function register({ nick, password }) {
   showNotice(`Welcome! Your QQ number is ${number}. Keep it: you sign in with it.`);
 }
 
-async function addFriend({ account, text }) {
+const roleIn = ({ owner, members }, account) => {
+  if (account === owner) return "owner";
+  return members.find((each) => each.account === account)?.admin ? "admin" : "member";
+};
+
+/** What somebody who leads a group can do to a member, in a list beside them. */
+function fillDeeds(select, { id, kind }, member, role) {
+  const ranks = { member: 0, admin: 1, owner: 2 };
+  const theirs = roleIn(thread.conversation, member.account);
+  const isOther = member.account !== self.account;
+  const deeds = [];
+  if (kind === "group" && isOther) deeds.push(["Poke", () => api.poke(id, member.account)]);
+  const change = (changes) => () => api.changeRoom(id, changes);
+  const { account } = member;
+  if (kind === "group" && ranks[role] > ranks[theirs]) {
+    deeds.push(
+      member.banned_until * 1000 > Date.now()
+        ? ["Lift the ban", change({ ban: account, seconds: 0 })]
+        : ["Ban for 30 minutes", change({ ban: account, seconds: 1800 })],
+      ["Ban for a day", change({ ban: account, seconds: 86400 })],
+    );
+    if (role === "owner") {
+      const isAdmin = theirs === "admin";
+      deeds.push([isAdmin ? "No administrator any more" : "Make administrator", change({ admin: account, is_admin: !isAdmin })]);
+    }
+    deeds.push(["Remove from the group", change({ remove: account })]);
+  }
+  select.hidden = deeds.length === 0;
+  select.setAttribute("aria-label", `What to do with ${member.card || member.nick}`);
+  select.replaceChildren(new Option("…", ""), ...deeds.map(([name], place) => new Option(name, place)));
+  select.onchange = async () => {
+    const [name, act] = deeds[select.value] ?? [];
+    select.value = "";
+    if (!act || (name.startsWith("Remove") && !confirm(`${name}: ${member.card || member.nick}?`))) return;
+    try {
+      await act();
+      $("members").close();
+    } catch (error) {
+      $("members").close();
+      showNotice(error.message);
+    }
+  };
+}
+
+async function addFriend({ account, text, kind }) {
+  if (kind.value === "group") {
+    await api.joinGroup(Number(account.value), text.value.trim());
+    showNotice("Those who lead the group were asked. It is in your list once they accept.");
+    return;
+  }
   const { conversation, asked } = await api.addFriend(Number(account.value), text.value.trim());
   if (conversation) show(conversation);
   else showNotice(`${asked} was asked, and is in your list once they accept.`);

@@ -18,6 +18,12 @@ const AROUND = 30;
 /** "is typing" is shown for so many milliseconds after the last word of it. */
 const TYPING_MS = 6_000;
 
+/** What is no message is shown for so many milliseconds. */
+const NOTE_MS = 6_000;
+
+/** One's own message can be taken back for so many seconds. */
+const RECALL_SECONDS = 120;
+
 /** The right pane: one conversation at a time. */
 export class Thread {
   #api;
@@ -29,7 +35,10 @@ export class Thread {
   #history = new History();
   #isAtEnd = true;
   #isLoading = false;
+  #noteTimer = null;
+  #me;
   #onRead;
+  #onRecall;
   #outbox;
   #part;
   #readUpTo = 0;
@@ -38,12 +47,14 @@ export class Thread {
   #wanted = null; // the message that was jumped to last
 
   /** `node`: the pane; `onRead(conversation, message)`: all up to this message was read. */
-  constructor(node, { api, composer, drafts, faces, onRead, outbox }) {
+  constructor(node, { api, composer, drafts, faces, me, onRead, onRecall, outbox }) {
     this.#api = api;
     this.#composer = composer;
     this.#drafts = drafts;
     this.#faces = faces;
+    this.#me = me;
     this.#onRead = onRead;
+    this.#onRecall = onRecall;
     this.#outbox = outbox;
     this.#part = (selector) => node.querySelector(selector);
     const log = this.#part(".log");
@@ -162,6 +173,22 @@ export class Thread {
     this.#heard = Math.max(this.#heard, message.id);
     if (!this.#history.hasNewer) this.#add([message]);
     else if (!message.mine) this.#showNewest(true); // it comes when they go to the end
+  }
+
+  /** A message changed: it was taken back. */
+  changed(message) {
+    if (message.conversation !== this.#conversation?.id) return;
+    if (this.#history.replace(message)) this.#rows.delete(message.id);
+    this.render();
+  }
+
+  /** Somebody pokes somebody here. */
+  poked(text) {
+    const note = this.#part(".note");
+    note.textContent = text;
+    note.hidden = false;
+    clearTimeout(this.#noteTimer);
+    this.#noteTimer = setTimeout(() => { note.hidden = true; }, NOTE_MS);
   }
 
   /** Draw again what changed: header, messages, pending ones. */
@@ -371,7 +398,24 @@ export class Thread {
   #newRow(message) {
     const row = fromTemplate("message-row");
     drawMessage(row, message, this.#conversation, this.#faces);
+    const deeds = row.querySelector(".deeds");
+    deeds.hidden = !message.id || Boolean(message.recalled);
+    deeds.querySelector(".reply").addEventListener("click", () => this.#composer.answer(message));
+    const recall = deeds.querySelector(".recall");
+    recall.addEventListener("click", () => this.#onRecall(message));
+    // As the server has it, which has the last word.
+    row.addEventListener("pointerenter", () => { recall.hidden = !this.#mayRecall(message); });
+    recall.hidden = !this.#mayRecall(message);
     return row;
+  }
+
+  #mayRecall({ mine, time, from }) {
+    const { kind, owner, members = [] } = this.#conversation;
+    const rank = (account) =>
+      account === owner ? 2 : members.find((each) => each.account === account)?.admin ? 1 : 0;
+    const leads = kind === "group" ? rank(this.#me()) : 0;
+    if (mine) return leads > 0 || Date.now() / 1000 - time < RECALL_SECONDS;
+    return leads > rank(from.account);
   }
 
   #drawState(row, entry) {

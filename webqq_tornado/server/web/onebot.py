@@ -1,0 +1,73 @@
+"""The page's requests about programs that drive one's own account by OneBot 11."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..onebot.account import OneBotState
+from ..onebot.settings import OneBotSettings, Post, Reverse, SettingsError
+from .api import PageHandler, refuse, sentence
+
+__all__ = ["ROUTES"]
+
+
+class OneBotHandler(PageHandler):
+    """Settings of one's own account."""
+
+    server: OneBotState
+
+    def get(self) -> None:
+        """All that the page shows, and where programs connect."""
+        me, _ = self.me(), self.query()
+        settings = self.server.onebot.settings(me.number)
+        running = self.server.onebot.accounts.get(me.number)
+        scheme = "wss" if self.request.protocol == "https" else "ws"
+        self.write(
+            {
+                "is_on": settings.is_on and running is not None,
+                "token": settings.token,
+                "format": settings.format,
+                "heartbeat": settings.heartbeat,
+                "reports_own": settings.reports_own,
+                "reverse": [each.url for each in settings.reverse],
+                "post": [each.url for each in settings.post],
+                "secret": next((each.secret for each in settings.post), ""),
+                "connections": len(running.connections) if running else 0,
+                "url": f"{scheme}://{self.netloc}/onebot/{me.number}/",
+            }
+        )
+
+    def post(self) -> None:
+        """Change some of them; ports and what this machine gives away are its operator's."""
+        me, body = self.me(), self.json()
+        before = self.server.onebot.settings(me.number)
+        secret = body.pop("secret", None)
+        try:
+            given = OneBotSettings.parse(body)
+            made = replace(before, **{name: getattr(given, name) for name in body})
+            made = _with_tokens(before, made, secret)
+            self.server.onebot.configure(me.number, made)
+        except SettingsError as error:
+            refuse(400, sentence(error))
+        except OSError as error:
+            refuse(409, sentence(error))
+        self.set_status(204)
+
+
+def _with_tokens(
+    before: OneBotSettings, made: OneBotSettings, secret: str | None
+) -> OneBotSettings:
+    """The settings with what the page does not show of an address: its role, token and secret."""
+    known: dict[str, Reverse] = {each.url: each for each in before.reverse}
+    secrets = {each.url: each.secret for each in before.post}
+    return replace(
+        made,
+        reverse=tuple(known.get(each.url, each) for each in made.reverse),
+        post=tuple(
+            Post(each.url, secrets.get(each.url, "") if secret is None else secret)
+            for each in made.post
+        ),
+    )
+
+
+ROUTES: tuple[tuple[str, type[PageHandler]], ...] = ((r"/page/onebot", OneBotHandler),)
