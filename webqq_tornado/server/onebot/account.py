@@ -50,6 +50,10 @@ class Connection(Protocol):
 
     has_events: bool
 
+    @property
+    def is_open(self) -> bool:
+        """True if the application is there."""
+
     def wake(self) -> None:
         """There are new events."""
 

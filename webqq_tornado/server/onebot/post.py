@@ -193,6 +193,11 @@ class PostLink:
 
     # -- for the account ------------------------------------------------------------------------
 
+    @property
+    def is_open(self) -> bool:
+        """See `account.Connection`."""
+        return self._is_up.is_set()
+
     def wake(self) -> None:
         """See `account.Connection`."""
         self._news.set()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from ...engine.chain import Chain
+from ...engine.chain import Chain, State
 from ...engine.errors import StreamError
 from ...engine.request import Request
 from ...engine.websocket.message import SocketMessage
@@ -143,6 +143,11 @@ class ReverseLink:
             self._chain.cancel()
 
     # -- for the account ------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """See `account.Connection`."""
+        return self._chain is not None and self._chain.state is State.READING
 
     def wake(self) -> None:
         """See `account.Connection`."""

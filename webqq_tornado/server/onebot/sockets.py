@@ -85,6 +85,11 @@ class SocketHandler(WebSocketHandler, AccountHandler):
 
     # -- events ---------------------------------------------------------------------------------
 
+    @property
+    def is_open(self) -> bool:
+        """See `account.Connection`."""
+        return self.ws_connection is not None
+
     def wake(self) -> None:
         """See `account.Connection`."""
         if self._feed is not None:

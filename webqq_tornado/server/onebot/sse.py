@@ -62,6 +62,11 @@ class EventsHandler(AccountHandler):
         if hasattr(self, "_news"):
             self.leave()
 
+    @property
+    def is_open(self) -> bool:
+        """See `account.Connection`."""
+        return self._is_open
+
     def wake(self) -> None:
         """See `account.Connection`."""
         self._news.set()

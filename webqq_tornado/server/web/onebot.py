@@ -32,7 +32,7 @@ class OneBotHandler(PageHandler):
                 "reverse": [each.url for each in settings.reverse],
                 "post": [each.url for each in settings.post],
                 "secret": next((each.secret for each in settings.post), ""),
-                "connections": len(running.connections) if running else 0,
+                "connections": sum(each.is_open for each in running.connections) if running else 0,
                 "url": f"{scheme}://{self.netloc}/onebot/{me.number}/",
             }
         )
