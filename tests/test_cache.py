@@ -125,7 +125,7 @@ async def test_an_error_of_the_server_leaves_what_is_stored(status: int, cache: 
         assert await twice(server, cache, request, request, request) == [False, False, True]
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("status", [401, 429, 500, 503])
 async def test_a_passing_failure_is_not_kept(status: int, cache: HTTPCache):
     async with scripted(saying(status=status, **FRESH)) as server:
         assert await twice(server, cache) == [False, False]

@@ -170,6 +170,9 @@ def test_a_curl_command_that_cannot_be_read_says_why(command: str, why: str):
     [
         (["name"], "give name==value"),
         (["age:=x"], "no JSON"),
+        (["age:=NaN"], "NaN is no JSON"),
+        (["a:={}", "a[b]=1", "a[0]=1"], "has made an object"),
+        (["a[10000]=1"], "places up to 9999"),
         ([":secret"], "give name==value"),
         (["@/nowhere"], "nowhere"),
     ],
@@ -223,6 +226,13 @@ def test_names_with_brackets_are_places_in_json(items: list[str], value: object)
     body = with_items(OneShot("", URL), items).body
     assert isinstance(body, bytes)
     assert json.loads(body) == value
+
+
+def test_numbers_are_sent_as_they_were_typed():
+    shot = with_items(
+        OneShot("", URL), ["price:=1.10", "n:=123456789012345678901e9", "a[b]:=[0.10]"]
+    )
+    assert shot.body == b'{"price": 1.10, "n": 123456789012345678901e9, "a": {"b": [0.10]}}'
 
 
 def test_headers_are_left_out_or_empty():

@@ -31,8 +31,9 @@ CACHED = frozenset({"GET", "HEAD"})
 _STRICT = frozenset({"no-cache", "must-revalidate"})
 #: Headers of responses that are taken when they come, and never again.
 _ONCE = frozenset({"set-cookie", "set-cookie2"})
-#: Of a server that has too much to do, or fails: kept, a retry would get it again and again.
-_PASSING = frozenset({429, *range(500, 600)})
+#: Of who is not let in yet, and of a server that has too much to do, or fails: kept, the next try,
+#: after a login or a while, would get it again and again.
+_PASSING = frozenset({401, 403, 407, 429, *range(500, 600)})
 #: Of those the ones for which `stale-if-error` is (RFC 5861, 4).
 _FAILURES = frozenset({500, 502, 503, 504})
 #: Without one of these a response can be neither fresh nor confirmed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mimetypes
 import re
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,7 @@ from urllib.parse import urlencode
 import click
 
 from ..engine.body import FilePart, Multipart, with_query
+from .exact_json import dump_exact, load_exact
 from .textfiles import read_bytes_of, read_file_text
 
 __all__ = ["FORM_TYPE", "Kind", "OneShot", "with_items"]
@@ -189,7 +189,7 @@ def _with_fields(
         return shot
     if kind.is_form:
         return shot.with_body(urlencode(list(_pairs(fields))).encode(), FORM_TYPE)
-    return shot.with_body(json.dumps(_nested(fields), ensure_ascii=False).encode(), _JSON_TYPE)
+    return shot.with_body(dump_exact(_nested(fields)).encode(), _JSON_TYPE)
 
 
 def _pairs(fields: Iterable[_Item]) -> Iterable[tuple[str, str]]:
@@ -201,7 +201,7 @@ def _pairs(fields: Iterable[_Item]) -> Iterable[tuple[str, str]]:
 
 def _json(item: _Item) -> Any:
     try:
-        return json.loads(_text_of(item))
+        return load_exact(_text_of(item))
     except ValueError as error:
         raise click.UsageError(
             f"item {item.name!r}: what follows {item.mark} is no JSON: {error}"

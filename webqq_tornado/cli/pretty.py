@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable
-from typing import Any
-
 from rich.syntax import Syntax
 from rich.text import Text
 
 from ..engine.response import Response
 from .console import printable
+from .exact_json import dump_exact, load_exact
 
 __all__ = ["body_text", "coloured", "lexer_of"]
 
@@ -22,8 +18,6 @@ _LEXERS = {
     "json": "json", "xml": "xml", "html": "html", "javascript": "javascript", "css": "css",
     "yaml": "yaml", "form-urlencoded": "text",
 }  # fmt: skip
-#: A number as it came, between NULs, which JSON has no other way to say.
-_NUMBER = re.compile(r'"\\u0000([^"\\]+)\\u0000"')
 
 
 def body_text(response: Response, *, is_formatted: bool) -> str:
@@ -42,30 +36,9 @@ def body_text(response: Response, *, is_formatted: bool) -> str:
 
 def _formatted(text: str) -> str | None:
     try:
-        value = json.loads(
-            text.removeprefix("\ufeff"), object_pairs_hook=_Pairs, parse_float=_number,
-            parse_int=_number,
-        )  # fmt: skip
-        return _NUMBER.sub(r"\1", json.dumps(value, indent=2, ensure_ascii=False))
-    except (ValueError, RecursionError):
+        return dump_exact(load_exact(text.removeprefix("\ufeff")), indent=2)
+    except ValueError:
         return None
-
-
-def _number(text: str) -> str:
-    """JSON's numbers have more digits than a float, and an int of Python's may be too long."""
-    return f"\0{text}\0"
-
-
-class _Pairs(dict[str, Any]):
-    """An object whose keys may come twice."""
-
-    def __init__(self, pairs: Iterable[tuple[str, Any]]) -> None:
-        self._pairs = list(pairs)
-        super().__init__(self._pairs)
-
-    def items(self) -> Any:
-        """All of them, in order."""
-        return self._pairs
 
 
 def lexer_of(content_type: str) -> str:
