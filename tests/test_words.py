@@ -17,6 +17,38 @@ RIDDLE = re.compile(r"(What|Who|Whom|Whose|Whether|It|Somebody|Nobody)\b")
 #: Spellings that the field does not use, with the one that it does.
 SPELLINGS = {r"\bcan not\b": "cannot", r"\bweb[ -]socket": "WebSocket"}
 
+#: Turns of phrase that read as translated, with plain ones.
+PHRASES = {
+    r"\b(come|comes|came) to nothing\b": "fails",
+    r"\b(see|sees|seen) to it\b": "makes",
+    r"\bgone on with\b": "resumed",
+    r"\bmade good\b": "recovered",
+    r"\btaken? up again\b": "resumed",
+    r"\blikes best\b": "preferred",
+    r"\bnot to be had\b": "not available",
+    r"\bby other ways\b": "elsewhere",
+}
+#: Names of former days, which a search is to find nowhere, with the present ones.
+FORMER_NAMES = {
+    "Conduct": "Policies",
+    "Readiness": "Poller",
+    "Allowance": "RateLimiter",
+    "Letter": "OutgoingMessage",
+    "Slip": "PendingMessage",
+    "Kept": "StoredRecords",
+    "KeptSession": "SavedSession",
+    "Happening": "ClientEvent",
+    "Drawer": "KeyValueStore",
+    "Asks": "PendingQuestions",
+    "Lanes": "ConversationQueues",
+    "Calls": "HandlerInvoker",
+    "Habits": "Quirks",
+    "Gate": "Authenticator",
+    "Household": "FirstStartAccounts",
+}
+#: Layers whose classes must not have any of these names.
+ABOVE_THE_ENGINE = ("client/", "bot/", "server/", "cli/", "flows/")
+
 
 def docstrings(source: str) -> list[tuple[int, str]]:
     """Line and text of each docstring of a module."""
@@ -43,6 +75,38 @@ def test_words_are_spelt_as_in_the_field(name: str):
         if re.search(spelling, line, re.IGNORECASE)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_phrase_reads_as_translated(name: str):
+    text = (PACKAGE / name).read_text(encoding="utf-8")
+    found = [
+        f"{name}: write {plain!r} for {match[0]!r}"
+        for phrase, plain in PHRASES.items()
+        for match in re.finditer(phrase, text, re.IGNORECASE)
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith(ABOVE_THE_ENGINE)])
+def test_classes_have_the_names_of_the_field(name: str):
+    tree = ast.parse((PACKAGE / name).read_text(encoding="utf-8"))
+    classes = [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    former = [f"{name}: {each} is {FORMER_NAMES[each]}" for each in classes if each in FORMER_NAMES]
+    assert not former, "\n".join(former)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith(("client/", "bot/"))])
+def test_no_class_is_imported_under_the_name_of_another(name: str):
+    tree = ast.parse((PACKAGE / name).read_text(encoding="utf-8"))
+    aliases = [
+        f"{name}:{node.lineno}: {alias.name} as {alias.asname}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+        for alias in node.names
+        if alias.asname and alias.name[:1].isupper() and not alias.asname.endswith(alias.name)
+    ]
+    assert not [each for each in aliases if "onebot/" not in each], "\n".join(aliases)
 
 
 def test_a_riddle_is_found():

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from ..client.contacts import Message as Event
+from ..client import contacts
 from ..client.receipt import SendError
 from ..client.state import ClientEvent, State, StateChange
 from ..engine.errors import StreamError
@@ -68,7 +68,7 @@ class Dispatch:
             client: that received it.
             heard: the event; messages come by `deliver`.
         """
-        if isinstance(heard, Event):
+        if isinstance(heard, contacts.Message):
             return
         if isinstance(heard, StateChange) and heard.state.is_over:
             _acknowledge_own()

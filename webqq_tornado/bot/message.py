@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from ..client import contacts
 from ..client.contacts import Contact, Stranger, kind_of, name_of, uin_of
-from ..client.contacts import Message as Event
 from ..client.receipt import Receipt
 from ..protocol.models import (
     At,
@@ -110,7 +110,7 @@ class Message:
 
     bot: Host = field(repr=False)
     client: Account = field(repr=False)
-    event: Event
+    event: contacts.Message
     sender: Person
     contact: Contact
     match: re.Match[str] | None = None

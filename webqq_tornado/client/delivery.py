@@ -72,6 +72,8 @@ class Delivery:
         messages = self._context.records.accept(address, in_pieces(content))
         outbox = self._found.get(_key(address))
         if outbox is None:
+            # While its contact is looked for, an outbox has no uin of this session: a second one
+            # for the same contact could overtake it.
             outbox = next((one for one in self._lost if one.address == address), None)
         if outbox is None:
             outbox = self._new_outbox(address)
@@ -117,6 +119,7 @@ class Delivery:
 
     def pause(self) -> None:
         """Stop sending: the session has ended."""
+        # Empty ones go: their contacts would have to be found again for nothing.
         waiting = [outbox for outbox in (*self._found.values(), *self._lost) if outbox]
         for outbox in self._found.values():
             outbox.pause()
@@ -144,6 +147,7 @@ class Delivery:
     def _seek(self) -> None:
         if not self._context.is_online:
             return
+        # A copy: a contact that is at hand is found at once, and leaves the list meanwhile.
         for outbox in [outbox for outbox in self._lost if outbox not in self._sought]:
             self._sought.add(outbox)
             link = self._seek_link(outbox)
@@ -165,10 +169,10 @@ class Delivery:
         if contact is None or address is None:
             outbox.fail(_NOBODY)
         else:
-            if address != outbox.address:
+            if address != outbox.address:  # a new uin, or a number that was not known before
                 self._context.records.remember(address)
             other = self._found.setdefault(_key(address), outbox)
-            if other is not outbox:
+            if other is not outbox:  # two addresses, by name and by number, meant the same contact
                 other.absorb(outbox)
             other.move(address, contact)
         if not self._lost:

@@ -132,6 +132,7 @@ class Outbox:
 
     def add(self, pending: Sequence[PendingMessage]) -> None:
         """Add messages, in the order of their acceptance."""
+        # `absorb` brings older messages; ids are in the order of acceptance, over all sessions.
         is_late = bool(self._waiting) and self._waiting[-1].message.id > pending[0].message.id
         self._waiting.extend(pending)
         if is_late:
@@ -216,6 +217,8 @@ class Outbox:
 
     def _send(self, request: Request, delay: float) -> Link:
         message = self._waiting[0].message
+        # The numbers of its acceptance, not of this session: a process that was killed after the
+        # server had the message sends it again, and the server recognizes it.
         key = idempotency_key(message.clientid, message.message_id)
         request = request.replace(headers=(*request.header_pairs, (IDEMPOTENCY_KEY, key)))
         return self._limited(Next(request, self._on_reply, max(delay, self._pause_before())))
@@ -264,7 +267,7 @@ class Outbox:
         if reply.action in LOST:
             self._lose(reply, why)
             return None
-        if isinstance(self.contact, Stranger):
+        if isinstance(self.contact, Stranger):  # its token may have expired before its time
             self._tokens.forget(self.contact)
         return self._again(why)
 
@@ -280,6 +283,7 @@ class Outbox:
         message = pending.message
         self._last_time, self._last_text = time.monotonic(), message.content.text
         context, had_trouble, self._had_trouble = self._context, self._had_trouble, False
+        # An answer after an outage: the poll's connection may have died with it, unnoticed.
         if had_trouble:
             context.report_reachable()
         context.records.sent(
@@ -289,6 +293,7 @@ class Outbox:
                 *(context.nick, context.account, True, time.time(), message.content),
             ),
         )
+        # Identity, not equality: a text of equal pieces would have its receipt too early.
         if message.content is pending.pieces[-1] and self.contact is not None:
             pending.resolve(Receipt(self.contact, pending.pieces, time.time()))
 

@@ -90,6 +90,8 @@ class FairQueue(Generic[Item]):
     def push(self, item: Item, session: Hashable, host: str, priority: int = 0) -> None:
         """One more that waits."""
         key = (priority, session, host)
+        # A line for each session and host, and not one for each session: a session whose first
+        # host is at its limit goes on with the others.
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = _Line(priority, session, host, self._gates_of(session, host))
@@ -113,9 +115,13 @@ class FairQueue(Generic[Item]):
             host, line = next(iter(hosts.items()))
             gate = self._closed_gate(line, now)
             if gate is None:
+                # Both to the end before the item is taken: the next one belongs to another session,
+                # and of this session to another host.
                 ring.move_to_end(session)
                 hosts.move_to_end(host)
                 return self._start(line, now)
+            # A parked line is not looked at again before its gate opens, so that a turn costs
+            # the number of lines that may go, not of those that wait.
             self._park(line, gate, now)
         return None
 
@@ -146,6 +152,7 @@ class FairQueue(Generic[Item]):
             False if it may not go yet; nothing has changed then.
         """
         gates = self._gates_of(session, host)
+        # All gates are asked before one is entered: else a refusal would have to be undone.
         for gate in gates:
             if gate.allowance.opens_at(now) > now:
                 return False
@@ -215,6 +222,8 @@ class FairQueue(Generic[Item]):
                 gate.allowance.start(now)
         if not line.items:
             self._drop(line)
+        # One wakes one: the gate may be closed again by this start, and if it is not, the next
+        # start looks again. Waking all would park all but one anew.
         for gate in line.gates:
             self._heed(gate, now)
         return item
@@ -264,13 +273,15 @@ class FairQueue(Generic[Item]):
             del gate.parked[line.priority]
 
     def _heed(self, gate: _Gate[Item], now: float) -> None:
-        """See to it that what is parked there has its turn."""
+        """Wake a parked line if the gate is open, else schedule its opening."""
         if not gate.parked:
             return
         opens_at = gate.allowance.opens_at(now)
         if opens_at <= now:
             self._wake_one(gate)
         elif opens_at < math.inf and not gate.is_timed:
+            # Infinite: something must end first, and `release` looks then. Once in the heap is
+            # enough, even if the time moves: an early look puts it in again.
             gate.is_timed = True
             self._serial += 1  # gates have no order of their own
             heapq.heappush(self._timed, (opens_at, self._serial, gate))
@@ -289,10 +300,13 @@ class FairQueue(Generic[Item]):
 
     def _forget_idle_gates(self, now: float) -> None:
         """A crawler sees many hosts once."""
+        # By identity: a line holds its gates, and one made anew for the same host would count
+        # from zero beside the old one.
         used = {id(gate) for line in self._lines.values() for gate in line.gates}
         self._gates = {
             key: gate
             for key, gate in self._gates.items()
             if id(gate) in used or not gate.allowance.is_idle(now)
         }
+        # Twice what is left: the walk is paid for by as many new hosts.
         self._gates_kept = max(_KEPT, 2 * len(self._gates))

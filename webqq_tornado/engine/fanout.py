@@ -73,9 +73,11 @@ def only_link(chain: Chain, below: Branches, source: Iterator[object]) -> Next |
         LinkError: the only one is no link.
         Exception: of the source, before its first link.
     """
+    # Two, not one: a list of a single link goes on in the same chain, so that a poll written as a
+    # generator runs for days without a branch for each step.
     try:
         for item in source:
-            if chain.done:
+            if chain.done:  # the source has cancelled its own chain between two links
                 close_source(chain, source)
                 return None
             below.lookahead.append(item)
@@ -84,7 +86,9 @@ def only_link(chain: Chain, below: Branches, source: Iterator[object]) -> Next |
     except Exception as error:
         if not below.lookahead:
             raise
-        below.source = _raising(error)  # once the link that came before it is begun
+        # The link before the error is sent all the same, as it would be in a loop of `yield`s: the
+        # error comes when the source is asked for more.
+        below.source = _raising(error)
         return None
     if chain.done or not below.lookahead:
         return None
@@ -122,6 +126,7 @@ async def close_async_source(chain: Chain, source: AsyncIterator[object]) -> Non
     close = getattr(source, "aclose", None)
     if close is None:
         return
+    # Awaited, unlike `close`: only so does a `finally` with an `await` in it run to its end.
     try:
         await close()
     except Exception as error:
@@ -152,6 +157,7 @@ def add_branch(parent: Chain, below: Branches, branch: Chain) -> None:
     branch._is_quiet = parent._is_quiet or below.gather is not None
     below.alive.add(branch)
     if below.gather is not None:
+        # The errback of a `Gather` gets one error for all; inherited, it would be called for each.
         branch._errback = None
         below.branches.append(branch)
 
@@ -166,10 +172,12 @@ def drop_branch(branch: Chain) -> Chain | None:
     if parent is None or parent._branches is None:
         return None
     below = parent._branches
+    # Only those alive are kept: of a crawl with a million links the others would fill the memory.
     below.alive.discard(branch)
     is_broken_off = False
     if branch.state is State.FAILED and branch.error is not None:
         if below.gather is None:
+            # The first error wins, as in a loop; the later ones are in the log.
             below.error, below.is_logged = below.error or branch.error, True
         elif not below.gather.return_exceptions:
             is_broken_off = break_off(below, branch.error)
@@ -231,6 +239,7 @@ def last_branch(chain: Chain | None) -> Chain | None:
         return None
     if len(below.alive) != 1:
         return None
+    # A paused branch stays a chain of its own: its `resume` would find nothing after a merge.
     (branch,) = below.alive
     return None if branch.is_paused or branch.done else branch
 
@@ -255,6 +264,9 @@ def hand_over(branch: Chain) -> Chain:
     chain = branch.parent
     if chain is None or chain._branches is None:
         raise ValueError(f"{branch!r} is no branch")
+    # Without this, each page of an endless list that yields "this item, then the next page" would
+    # leave one more chain waiting: a hundred thousand pages deep. The chain above takes the place
+    # of its last branch, and remembers with what it would have ended.
     errors = (chain._branches.error, None if branch._kept is None else branch._kept.error)
     kept = chain._kept or Kept(chain.response, None)
     chain._kept = kept._replace(error=kept.error or errors[0] or errors[1])
@@ -269,6 +281,7 @@ def hand_over(branch: Chain) -> Chain:
 
 def move_branches(below: Branches | None, chain: Chain) -> None:
     """Have the chain wait for branches that another one has waited for."""
+    # What waited for the branch waits for the chain now, else its end would lead nowhere.
     chain._branches = below
     for branch in () if below is None else below.alive:
         branch.parent = chain
@@ -278,6 +291,7 @@ def end_as_kept(
     chain: Chain, kept: Kept, state: State, error: BaseException | None
 ) -> tuple[State, BaseException | None]:
     """How a chain ends as which its last branch has gone on: as if it had waited for that."""
+    # A deadline or a cancel is of the whole chain: it counts more than what an early branch had.
     chain.response = kept.response
     if kept.error is None or state is State.CANCELLED or isinstance(error, DeadlineError):
         return state, error

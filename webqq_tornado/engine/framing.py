@@ -54,6 +54,8 @@ def settle_headers(
     Raises:
         ValueError: a header contradicts another one, or the body; says which, and the remedy.
     """
+    # libcurl would send both, and two servers in a row may each believe another one: that is how
+    # requests are smuggled (RFC 9112, 3.2 and 11.2).
     if len(_values(request, "host")) > 1:
         raise ValueError("header Host comes more than once: give one (RFC 9112, 3.2)")
     pairs = _without(request.header_pairs, *_DROPPED)
@@ -65,6 +67,7 @@ def settle_headers(
         _check_coding(request, codings, lengths)
     if lengths:
         length = _length(lengths)
+        # Of a form libcurl alone knows the length, since it draws the boundary.
         settled.update({} if is_form else _size(request, length, size_of))
     if own := _values(request, "proxy-authorization"):
         settled["proxy_headers"] = _for_the_proxy(request, own)
@@ -76,6 +79,7 @@ _DROPPED = ("content-length", "proxy-authorization")
 
 
 def _settled(name: str, value: str, is_form: bool) -> str:
+    # A URL's host has gone through IDNA; a header of the caller's has not.
     if name.lower() == "host" and not value.isascii():
         return normal_host(value)
     if name.lower() == "content-type" and is_form:
@@ -110,7 +114,7 @@ def _check_coding(request: Framed, codings: list[str], lengths: list[str]) -> No
             f"header Transfer-Encoding is chunked or left out, not {', '.join(codings)!r}: nothing "
             "else is done to a body"
         )
-    if lengths:
+    if lengths:  # RFC 9112, 6.2: a server that believes the wrong one reads a second request
         raise ValueError("headers Transfer-Encoding and Content-Length exclude each other")
     if request.body is None:
         raise ValueError("header Transfer-Encoding is of a body, and there is none: leave it out")
@@ -138,6 +142,7 @@ def _size(request: Framed, length: int, size_of: Callable[[Any], int | None]) ->
 
 
 def _for_the_proxy(request: Framed, own: list[str]) -> Pairs:
+    # Among the request's own headers it would reach the server behind a tunnel, with the password.
     given = request.proxy_headers or ()
     pairs = tuple(given.items() if isinstance(given, Mapping) else given)
     others = _without(pairs, "proxy-authorization")

@@ -455,7 +455,7 @@ class Keeper:
         Args:
             chain: whose.
             delay: seconds.
-            tries: that came to nothing.
+            tries: that failed.
         """
         record = self._records.get(chain)
         if record is None:

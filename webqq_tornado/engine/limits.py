@@ -160,13 +160,14 @@ class RateLimiter:
             now: seconds.
         """
         if self.active >= self._limit:
-            return math.inf
+            return math.inf  # no clock opens it: `release` does
         return max(self._arrival - self._tolerance, self._next)
 
     def start(self, now: float) -> None:
         """One goes."""
         self.active += 1
         before = self._arrival, self._next
+        # One number for each limit, where a window would keep the time of each request.
         if self._interval:
             self._arrival = max(now, self._arrival) + self._interval
         self._next = now + self._spacing if self._spacing else self._next

@@ -36,6 +36,7 @@ def heir_of(chain: Chain) -> Chain:
     Args:
         chain: that may have merged.
     """
+    # `type`, not `isinstance`: that reads `__class__`, which `_Merged` would answer by asking here.
     while type(chain) is _Merged:
         chain = object.__getattribute__(chain, "parent")
     return chain
@@ -50,9 +51,11 @@ def merge_into_parent(branch: Chain) -> None:
     parent = branch.parent
     if parent is None:
         raise ValueError(f"{branch!r} is no branch")
+    # Before the class changes: from then on every attribute of the branch is the parent's.
     waiters, branch._waiters = branch._waiters, None
     if waiters:
         parent._waiters = {**(parent._waiters or {}), **waiters}
+    # The object lives as long as somebody has it; what it refers to need not.
     branch._outcome = branch._branches = branch._lane = branch._kept = branch.response = None
     branch._request = branch._readback = branch._errback = branch._hop = branch._signed = None
     branch._data = None

@@ -108,7 +108,7 @@ class LinkState:
         step: the number of the link.
         since: seconds, when it was first to be sent.
         asked: the request that the hook has seen; `request` is what it made of that.
-        attempts: the last that came to nothing; `tries` of them in all.
+        attempts: the last that failed; `tries` of them in all.
         admitted: the request that the breaker waits to hear of.
         renewal: of the credentials that the link was sent with, in their `generation`.
         is_renewed: credentials were renewed since this link was refused.

@@ -102,6 +102,8 @@ class Renewals:
 
     def renewal_of(self, auth: Auth) -> Renewal:
         """The renewal of these credentials, whether it is under way or not."""
+        # Weakly, and by identity: credentials need not be hashable, and two that are equal may
+        # belong to different accounts. Links hold the renewal that they use.
         renewal = self._by_auth.get(id(auth))
         if renewal is None:
             renewal = self._by_auth[id(auth)] = Renewal(auth)
@@ -123,6 +125,8 @@ class Renewals:
             self.parts[chain] = part
 
     def _part_here(self) -> _Part | None:
+        # A callback of the loop that was registered inside a renewal still has its context, long
+        # after its end; what such a callback sends is nobody's part. A task's context is its own.
         part = _renewing.get()
         is_for_it = self._calls_renew or running_task() is not None
         return part if part is not None and is_for_it else None
@@ -130,6 +134,7 @@ class Renewals:
     def run_for(self, chain: Chain, function: Callable[[_T], _Result], argument: _T) -> _Result:
         """Call what makes a task, so that the task belongs to a renewal if the chain does."""
         part = self.parts.get(chain)
+        # Nearly always None is None: to copy a context for each reader costs more than the call.
         if _renewing.get() is part:
             return function(argument)
         context = contextvars.copy_context()
@@ -170,10 +175,14 @@ def close_renewal(renewal: Renewal, renewing: Chain) -> tuple[list[Chain], Failu
     Returns:
         Who has waited, to be sent; with a failure, to get an error.
     """
+    # Emptied before anybody is sent: whoever is refused again begins another renewal, which must
+    # not find those of this one.
     renewal.chain = None
     waiting, renewal.waiting = list(renewal.waiting), {}
     failure = _failure_of(renewal.auth, renewing)
     if failure is None:
+        # A request that was sent before is refused after it: it is sent again with the new
+        # credentials, and does not renew them once more.
         renewal.generation += 1
     return waiting, failure
 

@@ -93,6 +93,8 @@ class Scheduler:
         Returns:
             True: it has its place, and is to be sent.
         """
+        # Whoever waits was here first: also a source, whose next link would else be overtaken by
+        # each new chain for as long as new ones come.
         waits = self.queue or self.waiting or self._paused or self.is_paused or self._is_closed
         if self.is_limited and not waits and self.in_flight < self._max_clients:
             chain.state = State.QUEUED
@@ -110,6 +112,8 @@ class Scheduler:
         # Raises, if at all, before anything else is done.
         host = (chain._hop or chain._request).host
         if self._paused and _is_held(chain):
+            # Not in the queue: it would count as waiting there, and hold up sources for a time
+            # without end. `_paused` comes first, so that flows without pauses walk no parents.
             self.held[chain] = None
             return
         self._fair.push(chain, chain.session, host, chain._priority)
@@ -129,12 +133,13 @@ class Scheduler:
             return None
         chain = self._fair.pop(now)
         if chain is not None:
-            self._now = now
+            self._now = now  # for `refund`, which must undo at the very time of the start
             self._on_left_queue(chain)
         return chain
 
     def discard(self, chain: Chain) -> None:
         """Forget a chain that has ended: it waits no more."""
+        # A chain can be in any of the three places; it is never told in which.
         if self._fair.remove(chain):
             self._on_left_queue(chain)
         self.held.pop(chain, None)
@@ -166,6 +171,8 @@ class Scheduler:
         if self._is_closed or self.is_paused or self.delayed >= _MAX_DELAYED:
             return True
         if self.is_limited:
+            # The queue may be long with links of a host that is at its limit, while other hosts
+            # have room: `has_room` counts for each source instead.
             return False
         return bool(self.queue) or self.in_flight >= self._max_clients
 
@@ -191,11 +198,13 @@ class Scheduler:
         chain, ask = self.waiting.popitem(last=False)
         if self.has_room(chain):
             return ask
+        # Back to the end: one that has no room must not stand in the way of the others for ever.
         self.waiting[chain] = ask
         return None
 
     def take_woken(self) -> list[Callable[[], None]]:
         """Take the sources that are to be asked."""
+        # Swapped first: a source that is asked may end chains, which wakes others meanwhile.
         woken, self.woken = self.woken, []
         return woken
 
@@ -208,6 +217,7 @@ class Scheduler:
         parent = chain.parent
         while parent is not None and parent._branches is not None:
             parent._branches.queued += 1
+            # Those above count this one as a single waiting chain, and do so already.
             if parent._branches.queued > 1:
                 return
             parent = parent.parent
@@ -241,6 +251,8 @@ class Scheduler:
         elif not chain.done:
             chain.is_paused = True
             self._paused.add(chain)
+            # A walk through the whole queue; pauses are rare, and a list for each chain of what
+            # waits below it would cost each request instead.
             for queued in tuple(self.queue):
                 if _is_held(queued) and self._fair.remove(queued):
                     self._on_left_queue(queued)

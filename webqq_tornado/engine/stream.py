@@ -104,7 +104,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         max_clients: requests in flight at most; by default what the limit on file descriptors
             allows. Others wait for their turn, see `Limits`.
         limits: how much may be asked of one host and by one session, and how fast, see `Limits`.
-        retry: whether a link that came to nothing is tried again, and when: see
+        retry: policy for links that failed: see
             `webqq_tornado.retry`. By default none is.
         breaker: stops asking hosts that fail, see `webqq_tornado.retry.CircuitBreaker`.
         auth: credentials of the stream's own session, see `webqq_tornado.auth`; or user and

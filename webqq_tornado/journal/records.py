@@ -27,7 +27,7 @@ class ChainRow(NamedTuple):
         due: Unix time at which it is to be sent; None: at once.
         delay: seconds that were to be waited.
         deadline: Unix time at which the chain is to fail.
-        tries: of the link, that came to nothing.
+        tries: failed ones, of the link.
         draft: id of the chain whose reader has not returned yet; None: it has.
 
     Example:

@@ -429,7 +429,7 @@ class OneBotAccount:
             part: of its content, of the kind ``image``.
 
         Raises:
-            PictureError: it is too large, no picture, or not to be had any more.
+            PictureError: it is too large, not a picture, or gone.
 
         Example:
             >>> for part in message.content.parts:

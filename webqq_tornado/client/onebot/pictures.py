@@ -102,7 +102,7 @@ class Pictures:
             part: of a message.
 
         Raises:
-            PictureError: it is too large, no picture, or not to be had any more.
+            PictureError: it is too large, not a picture, or gone.
         """
         task = self._begin(part, is_awaited=True)
         return await asyncio.shield(task)

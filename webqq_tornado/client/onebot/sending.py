@@ -146,7 +146,7 @@ class _Pending:
 
 
 class _Refused(Exception):
-    """The message is not to be had delivered."""
+    """The message cannot be delivered."""
 
 
 class Sending:
