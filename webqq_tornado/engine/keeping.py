@@ -36,7 +36,6 @@ Some facts that shape this:
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import logging
 import time
@@ -73,6 +72,8 @@ logger = logging.getLogger("webqq_tornado.engine")
 #: Links and results of one reader that wait in memory until it has returned.
 _AT_ONCE = 1000
 _NO_READER = KeptReader("")
+#: In the place of a row of which only the URL is another one.
+_LED = ChainRow(0, 0, None, None, "")
 #: Methods of requests without a key of their own for each link.
 _REPEATABLE = frozenset({"GET", "HEAD"})
 
@@ -82,7 +83,7 @@ class _Record:
 
     Attributes:
         id, step: of its row.
-        row: the last one that was noted.
+        row: the last one that was noted; of which `url` may be another by now.
         request, readback: of the link in it.
         is_timed: the row has a time or tries, which the next link is to clear.
         results: texts of what its reader has emitted.
@@ -93,13 +94,14 @@ class _Record:
 
     __slots__ = (
         *("drafts", "id", "is_timed", "keys", "readback", "request", "results", "row", "spilled"),
-        "step",
+        *("step", "url"),
     )  # fmt: skip
 
     def __init__(self, number: int, step: int = 0, row: ChainRow | None = None) -> None:
         self.id = number
         self.step = step
         self.row = row
+        self.url = "" if row is None else row.url
         self.request: Request | None = None
         self.readback: object = None
         self.is_timed = row is not None and (row.due is not None or row.tries > 0)
@@ -176,6 +178,7 @@ class Keeper:
         self._by_id: dict[int, Chain] = {}
         self._spared: set[int] = set()
         self._reading: Chain | None = None
+        self._reader_of: Chain | None = None  # whose response was read last
         self._flow: Chain | None = None
         self._taken: int | None = None  # links that `begin` has given, once it has ended
         self._begin_results: list[str] = []
@@ -214,8 +217,12 @@ class Keeper:
             return self._prepare_first(chain, link, key)
         if key is not None and self.is_followed(key):
             return None, None
-        if self._is_same(record, link):
-            return link, record.row
+        if self._is_same_reader(record, link):
+            request: Any = link.request
+            if self._is_same_request(record, request):
+                return link, record.row
+            if request.compiled is PLAIN and self._is_plain(record):
+                return link, _LED
         return self._prepared(record, chain, link)
 
     def _prepare_first(
@@ -236,8 +243,9 @@ class Keeper:
             self._enter(chain, record)
         return found
 
-    def _is_same(self, record: _Record, link: Next) -> bool:
-        """Return whether only the step is another one: most links of a poll are so."""
+    @staticmethod
+    def _is_same_reader(record: _Record, link: Next) -> bool:
+        """Return whether only step and request are others: most links are so."""
         row = record.row
         return (
             row is not None
@@ -247,8 +255,13 @@ class Keeper:
             and not link.delay
             and not record.is_timed
             and row.data is None
-            and self._is_same_request(record, link.request)
         )
+
+    @staticmethod
+    def _is_plain(record: _Record) -> bool:
+        """The row has a URL, and nothing else is said of the request."""
+        row = record.row
+        return row is not None and row.request is None and row.body is None
 
     def _prepared(self, record: _Record, chain: Chain, link: Next) -> tuple[Next, ChainRow]:
         plain = self._plain(link.request)
@@ -274,14 +287,8 @@ class Keeper:
     def _is_same_request(record: _Record, request: Any) -> bool:
         if request is record.request:
             return request is not None and request.method in _REPEATABLE
-        row = record.row
-        return (
-            request.compiled is PLAIN
-            and row is not None
-            and request.url == row.url
-            and row.request is None
-            and row.body is None
-        )
+        is_plain = request.compiled is PLAIN and Keeper._is_plain(record)
+        return is_plain and request.url == record.url
 
     def _plain(self, request: Any) -> Request:
         """The request without what we have added to it."""
@@ -400,8 +407,24 @@ class Keeper:
             self._runner.drop_transfer(chain)
         chain.steps += 1
         chain._is_failing = False
-        self.hold(chain, record.row, 0)  # type: ignore[arg-type]
+        if self._is_written(chain, record):
+            record.step += 1
+            self._runner.send_request(chain)
+        else:
+            self.hold(chain, record.row, 0)  # type: ignore[arg-type]
         return True
+
+    def _is_written(self, chain: Chain, record: _Record) -> bool:
+        """Return whether the row in the file says it all: the same link, and nothing beside it.
+
+        Its step is behind then, which tells links of one chain apart only where they led to more.
+        """
+        if record.results or record.spilled or record.keys or self.state or self._jars:
+            return False
+        one, batch = record.id, self._batch
+        if one in batch.new or one in batch.changed or one in batch.led:
+            return False
+        return not chain.session.cookiejar.is_changed
 
     def hold(self, chain: Chain, row: ChainRow, delay: float) -> None:
         """Note the chain's next link, which is sent or timed when that has committed.
@@ -421,10 +444,13 @@ class Keeper:
         batch.steps += 1
         if row is record.row:
             self._move(record, None, None, 0)
+        elif row is _LED:
+            self._lead(record, chain._request.url)
+            row = record.row  # type: ignore[assignment]
         else:
             self._change(record, row._replace(step=record.step))
-        if row.key is not None and row.key not in batch.keys:
-            batch.keys[row.key] = record.id
+            if row.key is not None and row.key not in batch.keys:
+                batch.keys[row.key] = record.id
         chain.state = State.QUEUED
         self._held.append((chain, record, record.step, delay))
         if not self._is_due:
@@ -434,8 +460,20 @@ class Keeper:
         is_new = record.row is None or record.id in self._batch.new
         (self._batch.new if is_new else self._batch.changed)[record.id] = row
         self._batch.moved.pop(record.id, None)
-        record.row = row
+        self._batch.led.pop(record.id, None)
+        record.row, record.url = row, row.url
         record.is_timed = row.due is not None
+
+    def _lead(self, record: _Record, url: str) -> None:
+        """Note a row of which only step and URL are others."""
+        batch, one = self._batch, record.id
+        record.url = url
+        for rows in (batch.new, batch.changed):
+            if one in rows:
+                rows[one] = rows[one]._replace(step=record.step, url=url)
+                return
+        batch.led[one] = (record.step, url)
+        batch.moved.pop(one, None)
 
     def _move(self, record: _Record, due: float | None, delay: float | None, tries: int) -> None:
         """Note a row of which only step and time are others."""
@@ -445,6 +483,8 @@ class Keeper:
                 rows[one] = rows[one]._replace(step=step, due=due, delay=delay, tries=tries)
                 break
         else:
+            if one in batch.led:
+                batch.led[one] = (step, batch.led[one][1])
             clears = record.is_timed and due is None and not tries
             batch.moved[one] = (step, due, delay, -1 if clears else tries)
         record.is_timed = due is not None or tries > 0
@@ -571,9 +611,11 @@ class Keeper:
         """
         if b"\nset-cookie:" in b"".join(response._header_lines).lower():
             self._jars.add(chain.session)
-        if chain._readback is None:
-            return None
-        return functools.partial(self.read, chain, chain._readback)
+        log = self.state.log
+        if log:
+            log.clear()
+        self._reader_of = chain
+        return chain._readback  # type: ignore[no-any-return]
 
     def take_back(self, chain: Chain) -> None:
         """The chain's reader has failed: forget what it has emitted.
@@ -581,6 +623,9 @@ class Keeper:
         Args:
             chain: whose.
         """
+        if self._reader_of is chain:
+            self._reader_of = None
+            self.state.undo(0)
         record = self._records.get(chain)
         if record is None:
             return
@@ -620,15 +665,22 @@ class Keeper:
             record.results.append(text)
             if len(record.results) >= _AT_ONCE:
                 self._spill_results(record)
-        elif self._flow is not None and (self._reading or owning_chain()) is self._flow:
+        elif self._flow is not None and self._running() is self._flow:
             self._begin_results.append(text)
         else:
             self._batch.results.append((0, 0, -1, text))
             self._soon()
 
+    def _running(self) -> Chain | None:
+        """The chain in whose name the current code runs."""
+        chain = self._reader_of
+        if chain is not None and (chain.state is not State.READING or chain._task is not None):
+            chain = None  # its reader has returned
+        return self._reading or chain or owning_chain()
+
     def _running_record(self) -> _Record | None:
         """The chain with a row in whose name the current code runs."""
-        chain = self._reading or owning_chain()
+        chain = self._running()
         while chain is not None and chain not in self._records:
             chain = chain.parent
         return None if chain is None else self._records[chain]
@@ -1004,6 +1056,7 @@ class Keeper:
 
     def _forget_rows(self, record: _Record) -> None:
         self._batch.moved.pop(record.id, None)
+        self._batch.led.pop(record.id, None)
         self._batch.changed.pop(record.id, None)
         if self._batch.new.pop(record.id, None) is not None:
             self._batch.ended.pop(record.id, None)

@@ -19,6 +19,8 @@ from uuid import UUID
 
 __all__ = ["pack", "pack_item", "unpack", "unpack_item"]
 
+#: As `json.dumps`, which makes an encoder for each call.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 #: Key of what is tagged.
 _TAG = "$kept"
 #: Values that JSON has, of these types exactly: an enum that is an int would come back as an int.
@@ -115,7 +117,7 @@ def unpack_item(text: str) -> Any:
 
 
 def _text(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _encode(value)
     if not text.isascii():
         try:
             text.encode()

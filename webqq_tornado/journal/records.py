@@ -76,6 +76,7 @@ class Batch:
     Attributes:
         new: rows of chains that were begun.
         changed: rows of chains with their next link, by id: the last of each.
+        led: step and URL of chains of which only these are others, by id.
         moved: the same where only step, due time, delay and tries are others, by id.
         failed: what ended chains, by id.
         ended: ids of chains to delete.
@@ -92,12 +93,13 @@ class Batch:
 
     __slots__ = (
         *("begun", "cancelled", "changed", "done", "ended", "failed", "is_begun_all", "keys"),
-        *("last_chain", "moved", "new", "results", "sessions", "settled", "state", "steps"),
+        *("last_chain", "led", "moved", "new", "results", "sessions", "settled", "state", "steps"),
     )
 
     def __init__(self) -> None:
         self.new: dict[int, ChainRow] = {}
         self.changed: dict[int, ChainRow] = {}
+        self.led: dict[int, tuple[int, str]] = {}
         self.moved: dict[int, tuple[int, float | None, float | None, int]] = {}
         self.failed: dict[int, Failed] = {}
         self.ended: dict[int, None] = {}

@@ -270,6 +270,11 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
             self._begin_again()
         if batch.moved:
             self._move(batch)
+        if batch.led:
+            many(
+                "UPDATE chains SET step = ?, url = ? WHERE id = ?",
+                [(*led, one) for one, led in batch.led.items()],
+            )
         if batch.changed:
             many(_CHANGE, [(*row[1:], row[0]) for row in batch.changed.values()])
         if batch.failed:
