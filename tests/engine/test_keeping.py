@@ -7,6 +7,7 @@ import functools
 import itertools
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,11 @@ from typing import Any
 
 import pytest
 from servers.web import Web
+from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
+from tornado.testing import bind_unused_port
+from tornado.web import Application
+from tornado.websocket import WebSocketHandler
 from waiting import until
 
 from webqq_tornado import Gather, HTTPStream, LinkError, Next, Request
@@ -955,3 +960,126 @@ async def test_a_result_that_cannot_be_kept_is_the_readers_error(
     with pytest.raises(TypeError, match="type Response cannot be kept"):
         await Wrong(web, path).serve(strict=True)
     caplog.clear()
+
+
+# -- what users of other queues have met ---------------------------------------------------------
+
+
+@pytest.mark.slow
+async def test_a_file_that_another_program_has_locked_stops_the_flow_which_goes_on_later(
+    web: Web, path: Path, caplog: pytest.LogCaptureFixture
+):
+    flow = Numbers(web, path)
+    other = sqlite3.connect(path)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(JournalError, match="another program writes to it"):
+        await flow.serve()
+    assert flow.stats().requests == 0
+    other.close()
+    caplog.clear()
+    await Numbers(web, path).serve(strict=True)
+    assert sorted(results_of(path)) == list(range(5))
+
+
+async def test_rows_that_cannot_be_read_stop_the_flow_and_none_is_passed_over(
+    web: Web, path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    class Put(Numbers):
+        count, delay = 9, 3600.0
+
+        def begin(self):
+            for url, read in super().begin():
+                yield url, read, self.delay
+
+    flow = Put(web, path)
+    flow.launch()
+    await until(lambda: flow.stats().delayed == 9)
+    flow.close()
+    change(path, "UPDATE chains SET due = NULL")
+    monkeypatch.setattr("webqq_tornado.journal.sqlite._PAGE", 3)
+    flow = Put(web, path, max_clients=1)
+    flow._journal.resume()
+    flow.journal.db.execute("ALTER TABLE chains RENAME TO away")
+    with pytest.raises(JournalError, match="no such table"):
+        await flow.serve()
+    caplog.clear()
+    change(path, "ALTER TABLE away RENAME TO chains")
+    await Put(web, path).serve(strict=True)
+    assert sorted(results_of(path)) == list(range(9))
+
+
+async def test_a_flow_that_does_nothing_says_why(
+    web: Web, path: Path, caplog: pytest.LogCaptureFixture
+):
+    await Numbers(web, path).serve(strict=True)
+    with caplog.at_level(logging.INFO, "webqq_tornado.engine"):
+        await Numbers(web, path).serve(strict=True)
+    assert "complete, 5 results, 0 failed: another journal begins anew" in caplog.text
+
+
+async def test_errors_and_names_may_have_any_characters(
+    web: Web, path: Path, caplog: pytest.LogCaptureFixture
+):
+    class Odd(Flow):
+        def begin(self):
+            yield Next(f"{self.web.http}/echo", self.page, name="half \ud800")
+            yield Next(f"{self.web.http}/echo", self.page, name="nul \0 and \u4f60\u597d")
+
+        def page(self, response):
+            raise ValueError("half \udfff of a pair, and nul \0")
+
+    await Odd(web, path).serve()
+    errors = {chain.name: chain.error for chain in Journal(path).chains(failed=True)}
+    assert set(errors.values()) == {"ValueError: half \\udfff of a pair, and nul \0"}
+    assert len(errors) == 2
+    caplog.clear()
+
+
+async def test_what_waits_for_a_parent_in_the_same_process_is_told(web: Web, path: Path):
+    class Parent(Flow):
+        def begin(self):
+            yield f"{self.web.http}/echo", self.page
+            yield f"{self.web.http}/echo/other", self.leaf
+
+        def page(self, response):
+            return [(f"{self.web.http}/echo/{n}", self.leaf) for n in range(3)]
+
+        def leaf(self, response):
+            self.emit(1)
+
+    async with Parent(web, path) as flow:
+        await flow.launch()
+        assert len(results_of(path)) == 4
+
+
+class Counting(WebSocketHandler):
+    """Sends 0, 1 and 2 to each that connects."""
+
+    def open(self) -> None:
+        for number in range(3):
+            self.write_message(str(number))
+
+
+async def test_a_websocket_connects_again_and_its_results_are_kept_by_message(path: Path):
+    class Talking(HTTPStream):
+        url = ""
+
+        def begin(self):
+            yield self.url, self.heard
+
+        def heard(self, message):
+            self.emit(message.data)
+
+    socket, port = bind_unused_port()
+    server = HTTPServer(Application([("/", Counting)]))
+    server.add_socket(socket)
+    Talking.url = f"ws://127.0.0.1:{port}/"
+    for run in (1, 2):
+        async with Talking(journal=path) as flow:
+            flow.launch()
+            await until(lambda run=run: len(results_of(path)) == 3 * run)
+            flow.close()
+    assert results_of(path) == ["0", "1", "2"] * 2
+    assert Journal(path).summary().ready == 1
+    server.stop()
+    await server.close_all_connections()

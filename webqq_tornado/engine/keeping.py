@@ -38,6 +38,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import sqlite3
 import time
 import traceback
 from collections import deque
@@ -895,7 +896,7 @@ class Keeper:
         """Links of rows that are in the file, those in memory first."""
         yield from links
         for ids in drafts:
-            for row in self.journal.rows(ids):
+            for row in self._read_rows(self.journal.rows(ids)):
                 if row.id not in self._by_id:
                     yield self._link_of(row)
 
@@ -1252,7 +1253,8 @@ class Keeper:
             return
         self._is_resumed = True
         self._check_readers()
-        rows = self.journal.waiting(self._resumes_below)
+        self._tell_of_the_last_run()
+        rows = self._read_rows(self.journal.waiting(self._resumes_below))
         first = next(rows, None)
         if first is not None:
             chain = self._runner.new_flow("resumed", self._stream._session)
@@ -1262,6 +1264,27 @@ class Keeper:
         for row in itertools.chain((first,), rows):
             if row.id not in self._by_id and row.id not in self._spared:
                 yield self._link_of(row)
+
+    def _tell_of_the_last_run(self) -> None:
+        """Log what there is to do: a flow that is complete does nothing, and is to say why."""
+        found = self.journal.summary()
+        if not found.steps:
+            return
+        path = self.journal.path
+        if found.finished is not None:
+            logger.info(
+                "%s: complete, %d results, %d failed: another journal begins anew",
+                *(path, found.results, found.failed),
+            )
+        else:
+            logger.info("%s: goes on with %d chains", path, found.ready + found.delayed)
+
+    def _read_rows(self, rows: Iterator[ChainRow]) -> Iterator[ChainRow]:
+        """Rows as they are read; where that fails the flow stops, as no part of it may be left."""
+        try:
+            yield from rows
+        except sqlite3.Error as error:
+            self.fail(JournalError(f"{self.journal.path}: cannot be read ({error})"))
 
     def resume_if_open(self) -> None:
         """Go on, at a turn of the loop: nobody has launched the flow."""
