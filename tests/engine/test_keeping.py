@@ -1003,7 +1003,9 @@ async def test_rows_that_cannot_be_read_stop_the_flow_and_none_is_passed_over(
     with pytest.raises(JournalError, match="no such table"):
         await flow.serve()
     caplog.clear()
-    change(path, "ALTER TABLE away RENAME TO chains")
+    database = sqlite3.connect(path)
+    database.execute("ALTER TABLE away RENAME TO chains")
+    database.close()
     await Put(web, path).serve(strict=True)
     assert sorted(results_of(path)) == list(range(9))
 
