@@ -18,12 +18,14 @@ GRACE = 20.0
 
 
 def pytest_configure() -> None:
-    """Have Ctrl-C mean something again where a shell has started the tests with `&`.
+    """Have signals mean something again where the tests were started with `&` or `nohup`.
 
-    It has SIGINT ignored then, and so have all programs that the tests start.
+    SIGINT or SIGHUP is ignored then, and so it is by all programs that the tests start.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)

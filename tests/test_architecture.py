@@ -158,8 +158,8 @@ def test_there_is_no_circle():
         visit(name, ())
 
 
-#: Modules in the longest chain of imports: of the whole package, and of all but the engine.
-DEPTH, DEPTH_OUTSIDE = 17, 17
+#: Modules in the longest chain of imports, at most.
+DEPTH = 17
 
 
 def imported_at_once(name: str) -> set[str]:
@@ -190,9 +190,6 @@ def test_no_chain_of_imports_is_long():
     graph = {name: imported_at_once(name) for name in MODULES}
     chain = longest_chain(graph)
     assert len(chain) <= DEPTH, " -> ".join(chain)
-    outside = {name for name in MODULES if ".engine" not in name}
-    chain = longest_chain({name: graph[name] & outside for name in outside})
-    assert len(chain) <= DEPTH_OUTSIDE, " -> ".join(chain)
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

@@ -20,9 +20,10 @@ import tenacity
 from tenacity import RetryCallState, Retrying
 
 from .engine.errors import CircuitOpenError, ConnectError, ProtocolError, StreamError, TimeoutError
+from .engine.framing import unix_time
 from .engine.hooks import Attempt
 from .engine.request import Request
-from .engine.response import Response, unix_time
+from .engine.response import Response
 from .engine.secrets import safe_url
 from .engine.transport.options import IDEMPOTENT
 

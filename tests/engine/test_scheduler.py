@@ -578,7 +578,7 @@ async def test_who_waits_can_end_and_leaves_nothing(wait, how, caplog):
         assert not stream.chains
         turns_of = stream._runner._scheduler
         queue = turns_of._fair
-        left = (turns_of.held, turns_of._paused, queue._lines, queue._active, queue._rings)
+        left = (turns_of.held, turns_of.paused, queue._lines, queue._active, queue._rings)
         assert not any(left)
         assert not any(gate.parked or gate.allowance.active for gate in queue._gates.values())
         stats = stream.stats()

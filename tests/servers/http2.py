@@ -50,6 +50,7 @@ class HTTP2:
                 await asyncio.sleep(0)
                 self._after(http, 0, writer)
                 writer.write(http.data_to_send())
+                await asyncio.sleep(0)  # the loop's next turn closes the socket of who aborts
                 self.idle.set()
 
     def _serve(

@@ -31,7 +31,7 @@ import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .errors import ClosedError, LinkError
 from .links import (
@@ -44,8 +44,10 @@ from .links import (
     shown,
 )
 from .request import Request
-from .response import Response
 from .session import Session
+
+if TYPE_CHECKING:
+    from .response import Response
 
 __all__ = ["Chain", "State"]
 

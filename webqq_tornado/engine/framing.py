@@ -2,19 +2,25 @@
 
 They are told by other means, too, and where the two differ the rest of a body is a second request
 to the server (RFC 9112, 11.2): so they are checked, and left to libcurl where it says the same.
+
+And the dates in headers.
 """
 
 from __future__ import annotations
 
+import email.utils
 import re
 from collections.abc import Callable, Mapping
+from datetime import timezone
 from email.message import Message
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .urls import normal_host
-from .validation import Headers
 
-__all__ = ["settle_headers"]
+if TYPE_CHECKING:
+    from .validation import Headers
+
+__all__ = ["settle_headers", "unix_time"]
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -147,3 +153,24 @@ def _for_the_proxy(request: Framed, own: list[str]) -> Pairs:
     pairs = tuple(given.items() if isinstance(given, Mapping) else given)
     others = _without(pairs, "proxy-authorization")
     return (*others, *(("Proxy-Authorization", value) for value in own))
+
+
+def unix_time(date: str) -> float | None:
+    """Unix time of an HTTP date, in any of its three forms (RFC 9110, 5.6.7).
+
+    Args:
+        date: a header's value.
+
+    Returns:
+        None if it is no date.
+
+    Example:
+        >>> unix_time("Thu, 01 Jan 1970 00:01:00 GMT")
+        60.0
+    """
+    try:
+        time = email.utils.parsedate_to_datetime(date)
+        # One of the forms has no zone: it is meant in UTC, and not in ours.
+        return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None

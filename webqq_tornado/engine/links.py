@@ -51,6 +51,7 @@ __all__ = [
     "described",
     "is_absolute",
     "keep",
+    "raise_error",
     "request_of",
     "shown",
 ]
@@ -233,6 +234,11 @@ def _joined(base: str | None, url: str) -> str:
     except ValueError as error:
         remedy = "" if ":" in url else "; to be relative it needs base_url= of the stream"
         raise ValueError(f"{error}{remedy}") from None
+
+
+def raise_error(error: Exception) -> Link:
+    """The errback of `fetch`: the error is for who awaits it, whatever `on_error` would do."""
+    raise error
 
 
 def accepted(function: Callable[..., object], data: Mapping[str, Any]) -> dict[str, Any]:

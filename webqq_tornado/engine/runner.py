@@ -69,7 +69,7 @@ from .hooks import Breaker, Hooks, Retry
 from .keys import Keys
 from .lifecycle import Failures
 from .limits import Limits
-from .links import Errback, Gather, Link, Next, accepted
+from .links import Errback, Gather, Link, Next, accepted, keep, raise_error
 from .merging import heir_of, merge_into_parent
 from .policies import (
     READ,
@@ -402,6 +402,16 @@ class Runner:
         else:
             self.delay_request(chain, delay)
 
+    def start_fetch(self, request: Request, session: Session) -> Chain:
+        """Start a chain of one request for whoever awaits it; nothing is to be checked any more."""
+        chain = self.new_chain(None, session)
+        chain._readback, chain._errback, chain._is_quiet = keep, raise_error, True
+        defaults = session.defaults
+        chain._request = request if defaults is None else defaults.applied(request)
+        chain.steps = 1
+        self.send_request(chain)
+        return chain
+
     def delay_request(self, chain: Chain, delay: float) -> None:
         """Send the chain's request in so many seconds."""
         # Of a streamed response that is to be asked for again: its body is of no use any more.
@@ -648,6 +658,10 @@ class Runner:
             self.interrupt(chain, error)
             return
         if chain.state is not State.READING:  # the reader has ended its own chain
+            return
+        if result is None:
+            chain.response = response
+            self.end_chain(chain, State.DONE)
             return
         if type(result) is tuple and len(result) == 2 and type(result[0]) is Request:
             # What nearly all readers return, by the shortest way to the same end. Not a subclass of
@@ -1209,7 +1223,7 @@ class Runner:
                 self.failures.add(error)
         if chain._kept is not None:
             state, error = fanout.end_as_kept(chain, chain._kept, state, error)
-        ending = fanout.with_all_below(chain)
+        ending = [chain] if chain._branches is None else fanout.with_all_below(chain)
         passed_on = error if state is State.CANCELLED else None
         for one in ending:  # all before any is released: that may run their generators' ends
             one.state, one.error = State.CANCELLED, passed_on
@@ -1224,7 +1238,8 @@ class Runner:
             # Last: whoever awaits it finds all numbers right.
             if self._journal is None or not self._journal.ended(one):
                 one._wake_waiters()
-        self._on_branch_ended(chain)
+        if chain.parent is not None:
+            self._on_branch_ended(chain)
         if not self.chains and not (self._journal is not None and self._journal.defers_idle):
             self.tell_idle()
 
@@ -1275,7 +1290,8 @@ class Runner:
             chain._socket = None
             scheduler.in_flight -= 1
             scheduler.release(chain, self.time())
-        scheduler.discard(chain)
+        if self.queue or self.held or scheduler.paused:
+            scheduler.discard(chain)
         if scheduler.woken:
             self._wake_sources()
         # At the next turn: many chains may end in this one, and users' code is at work.
@@ -1290,7 +1306,8 @@ class Runner:
             self._wake_sources()
         if chain._task is not None:
             stop_task(chain)
-        close_unstarted(chain._awaited)
+        if chain._awaited is not None:
+            close_unstarted(chain._awaited)
         # Readers often are methods of objects that hold their chain: let the circle go.
         chain._transfer = chain._awaited = chain._lane = chain._outcome = None
         chain._delay_timer = chain._deadline_timer = None

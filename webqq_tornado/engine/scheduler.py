@@ -63,7 +63,7 @@ class Scheduler:
     def __init__(self, *, max_clients: int, limits: Limits | None) -> None:
         self._max_clients = max_clients
         self._fair = FairQueue[Chain](limits)
-        self._paused: set[Chain] = set()
+        self.paused: set[Chain] = set()
         self._now = 0.0  # when somebody had a turn
         self._is_closed = False
         self.in_flight = self.delayed = 0
@@ -95,7 +95,7 @@ class Scheduler:
         """
         # Whoever waits was here first: also a source, whose next link would else be overtaken by
         # each new chain for as long as new ones come.
-        waits = self.queue or self.waiting or self._paused or self.is_paused or self._is_closed
+        waits = self.queue or self.waiting or self.paused or self.is_paused or self._is_closed
         if self.is_limited and not waits and self.in_flight < self._max_clients:
             chain.state = State.QUEUED
             host = (chain._hop or chain._request).host
@@ -111,9 +111,9 @@ class Scheduler:
         chain.state = State.QUEUED
         # Raises, if at all, before anything else is done.
         host = (chain._hop or chain._request).host
-        if self._paused and _is_held(chain):
+        if self.paused and _is_held(chain):
             # Not in the queue: it would count as waiting there, and hold up sources for a time
-            # without end. `_paused` comes first, so that flows without pauses walk no parents.
+            # without end. `paused` comes first, so that flows without pauses walk no parents.
             self.held[chain] = None
             return
         self._fair.push(chain, chain.session, host, chain._priority)
@@ -143,8 +143,8 @@ class Scheduler:
         if self._fair.remove(chain):
             self._on_left_queue(chain)
         self.held.pop(chain, None)
-        if chain in self._paused:
-            self._paused.discard(chain)
+        if chain in self.paused:
+            self.paused.discard(chain)
             self._update_quick_clients()
 
     def refund(self, chain: Chain) -> None:
@@ -183,7 +183,7 @@ class Scheduler:
 
     def has_room(self, chain: Chain) -> bool:
         """Return True if one more link below the chain could be sent or timed now, or soon."""
-        if self.is_full or (self._paused and _is_held(chain)):
+        if self.is_full or (self.paused and _is_held(chain)):
             return False
         if not self.is_limited or chain._branches is None:
             return True
@@ -250,7 +250,7 @@ class Scheduler:
             self.is_paused = True
         elif not chain.done:
             chain.is_paused = True
-            self._paused.add(chain)
+            self.paused.add(chain)
             # A walk through the whole queue; pauses are rare, and a list for each chain of what
             # waits below it would cost each request instead.
             for queued in tuple(self.queue):
@@ -265,7 +265,7 @@ class Scheduler:
             self.is_paused = False
         else:
             chain.is_paused = False
-            self._paused.discard(chain)
+            self.paused.discard(chain)
         self._update_quick_clients()
         # All are in the queue before the first is sent: hooks may end others, and priorities
         # hold among those that were paused, too.
@@ -274,7 +274,7 @@ class Scheduler:
             self.push(held)
 
     def _update_quick_clients(self) -> None:
-        is_gated = self.is_limited or self.is_paused or self._paused
+        is_gated = self.is_limited or self.is_paused or self.paused
         self.quick_clients = 0 if is_gated else self._max_clients
 
 

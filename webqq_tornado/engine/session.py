@@ -14,15 +14,17 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pycurl
 
 from ..files import replace_bytes, unmarked
-from .defaults import RequestDefaults
 from .errors import ClosedError
 from .transport import cookies
 from .urls import normal_url
+
+if TYPE_CHECKING:
+    from .defaults import RequestDefaults
 
 __all__ = ["CookieJar", "Session"]
 

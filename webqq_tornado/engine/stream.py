@@ -54,7 +54,7 @@ from .lifecycle import (
     stop_signals,
 )
 from .limits import Limits
-from .links import Errback, Link, Next, Readback, RequestLike, keep, request_of
+from .links import Errback, Next, Readback, RequestLike, keep, raise_error, request_of
 from .request import Headers, Request, option_names
 from .response import Response
 from .runner import Runner
@@ -436,19 +436,24 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         Example:
             >>> response = await stream.fetch("http://example.org/")
         """
-        given = request if isinstance(request, Next) else Next(request, None, delay)
-        session = session or given.session
-        link = Next(
-            _whole(request_of(given.request, self._base_url(session))),
-            keep,
-            given.delay,
-            _raise,
-            session,
-            given.name,
-            priority if given.priority is None else given.priority,
-        )
-        chain = self.add_unkept(link, deadline=timeout, retry=retry)
-        chain._is_quiet = True
+        name = None
+        if isinstance(request, Next):
+            link = request
+            request, delay, name, session = (
+                link.request,
+                link.delay,
+                link.name,
+                session or link.session,
+            )
+            priority = priority if link.priority is None else link.priority
+        whole = _whole(request_of(request, self._base_url(session)))
+        if delay or session or name or timeout is not None or priority or retry:
+            link = Next(whole, keep, delay, raise_error, session, name, priority)
+            chain = self.add_unkept(link, deadline=timeout, retry=retry)
+            chain._is_quiet = True
+        else:
+            refuse_other_thread(self.ioloop)
+            chain = self._runner.start_fetch(whole, self._session)
         try:
             response = await chain
         except BaseException:
@@ -592,7 +597,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         link = Next(*request) if isinstance(request, Next) else Next(request)
         base = self._base_url(session or link.session)
         streamed = request_of(link.request, base).replace(stream=True)
-        link = link._replace(request=streamed, readback=read, errback=_raise, data=None)
+        link = link._replace(request=streamed, readback=read, errback=raise_error, data=None)
         chain = self.add_unkept(link, session=session)
         chain._is_quiet = True
         reader = running_chain()
@@ -1167,6 +1172,3 @@ def _whole(request: Request) -> Request:
     return request
 
 
-def _raise(error: Exception) -> Link:
-    """The errback of `fetch`: the error is for who awaits it, whatever `on_error` would do."""
-    raise error

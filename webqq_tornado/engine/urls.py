@@ -14,8 +14,6 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl, urlsplit
 
-from .secrets import safe_url
-
 __all__ = [
     "host_of",
     "is_normal",
@@ -183,11 +181,18 @@ def _serialised(url: str, base: str | None = None) -> str:
     return before[:start] + _NOT_IN_RFC_3986.sub(_escape, before[start:]) + mark + fragment
 
 
+#: Scheme and host.
+_PLACE = re.compile(r"(?:[\w+.-]+:)?/*[^/?#]*")
+
+
 def _escape(found: re.Match[str]) -> str:
     return f"%{ord(found[0]):02X}"
 
 
 def _shown(url: str) -> str:
-    """A malformed URL, without what may be a password: all that stands before an @."""
-    _, at, after = url.rpartition("@")
-    return f"...@{safe_url('http://' + after).removeprefix('http://')}" if at else safe_url(url)
+    """Return the part of a malformed URL that may be shown: no password, path or query."""
+    _, at, after = url.rpartition("@")  # all that stands before may be a password
+    start, rest = ("...@", after) if at else ("", url)
+    place = _PLACE.match(rest)
+    shown = place[0] if place else ""
+    return f"{start}{shown}{'...' if len(shown) < len(rest) else ''}"

@@ -18,10 +18,11 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from ..engine.errors import StreamError
+from ..engine.framing import unix_time
 from ..engine.limits import Limits
 from ..engine.links import Link, Next
 from ..engine.request import Request
-from ..engine.response import Response, unix_time
+from ..engine.response import Response
 from ..engine.secrets import safe_url
 from ..engine.transport.callbacks import Progress
 from ..retry import Retry

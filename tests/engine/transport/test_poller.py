@@ -47,7 +47,7 @@ async def test_an_idle_connection_leaves_the_loop(web: Web):
         await asyncio.sleep(0)
         wake_up = {lane._wake_up for lane in stream._transport._lanes}
         assert ours(IOLoop.current()) <= wake_up
-        assert stream._transport._idle
+        assert stream._transport._idle.fds
 
 
 async def test_a_task_that_follows_up_at_once_finds_its_socket_registered(web: Web, monkeypatch):

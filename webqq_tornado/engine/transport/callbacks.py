@@ -11,20 +11,22 @@ import logging
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pycurl
 
 from ..body import Multipart
 from ..errors import ClosedError, StreamError, TooLargeError, as_failure
 from ..request import Request
-from ..response import Response
 from ..secrets import safe_url
 from .download import REDIRECT_BODY, BodyStream, Inflow
 from .failures import from_curl
 from .filesink import FileSink
 from .headerlines import announced_size, last_status, leads_on
 from .upload import Outflow, build_mime, outflow_of
+
+if TYPE_CHECKING:
+    from ..response import Response
 
 __all__ = ["Progress", "TransferCallbacks"]
 

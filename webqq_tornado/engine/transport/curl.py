@@ -72,7 +72,7 @@ from .connections import Connections
 from .headerlines import is_cut
 from .lane import LANE_CONNECTIONS, LANE_TRANSFERS, Lane, postponed
 from .options import Options
-from .poller import Poller, WatchedSocket, ended_of, idle_sockets, readable_of
+from .poller import ENDED, FAILED, Poller, WatchedSocket, idle_sockets
 from .transfer import Outcome, Transfer
 
 __all__ = ["Transport"]
@@ -113,6 +113,8 @@ class Transport:
         let_go: those that libcurl has let go since it was last called, open or closed.
         leave_at_once: those that have no handler a moment longer than libcurl wants them.
         connections: the sockets that libcurl has opened.
+        transfers: all that there are, by their handles. (An attribute of the handle would take 20
+            times as long to look up: pycurl has a dict of its own for these.)
     """
 
     #: It can carry WebSockets.
@@ -124,6 +126,7 @@ class Transport:
         self.leave_at_once: set[int] = set()
         self._kept: set[int] = set()  # on the loop, though libcurl has let them go; alive
         self._kept_on: set[int] = set()  # likewise, after a kick that did not ask for them
+        self._kept_now: set[int] = set()  # likewise, of requests that a kick has sent and ended
         self.connections = Connections()
         # IOLoop's own add_callback and call_later wrap each call.
         self._asyncio_loop = asyncio_loop_of(ioloop)
@@ -131,13 +134,15 @@ class Transport:
         self._poller = Poller(ioloop, handler)
         self.watched = self._poller.watched
         self._idle = idle_sockets(ioloop, self._on_idle_ready)
+        self._idle_fds = self._idle.fds
         self._lanes: list[Lane] = []
+        self.transfers: dict[pycurl.Curl, Transfer] = {}
         self._spare: list[Transfer] = []
         self._due: deque[Lane] = deque()  # lanes to kick
         self._touched: set[Lane] = set()  # lanes to ask when they want the next kick
         self._ended: deque[Transfer] = deque()  # to be told to their outcomes
         self._attended: deque[Transfer] = deque()  # whose callbacks are to be served
-        self._noted: list[tuple[int, int]] = []  # sockets that are ready, and for what
+        self._has_served = False  # in this iteration of the loop
         self._is_turning = False  # a turn is at work and will see to what it leads to
         self._turn_is_due = False
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -206,6 +211,8 @@ class Transport:
             raise ClosedError("the stream was closed while the request was made")
         transfer.outcome = outcome
         url = request.url
+        if lane is None and self._lanes:  # of a new conversation
+            lane = self._lanes[0]
         if (
             lane is None
             or url is not lane.last_url  # nearly all go where the last one of their lane went
@@ -362,7 +369,13 @@ class Transport:
         for transfer in self._spare:
             transfer.close()
         self.connections.clear()
-        sockets = (self.let_go, self.leave_at_once, self._kept, self._kept_on)
+        sockets = (
+            self.let_go,
+            self.leave_at_once,
+            self._kept,
+            self._kept_on,
+            self._kept_now,
+        )
         for forgotten in (
             self.fd_map,
             *sockets,
@@ -391,18 +404,24 @@ class Transport:
         After something has held up the loop, all timers are due at once.
         """
         timer = own.pop()
-        if self._noted:
-            self.call_soon(_call_unless_cancelled, timer, function)
-        else:
+        if self.watched and self._poller.ready(1):
+            self._serve()
+        if not timer.cancelled():
             function()
 
     # -- turns ------------------------------------------------------------------------------
 
     def handle_events(self, watched: WatchedSocket, events: int) -> None:
-        """Note that a socket is ready; all that were noted are served at once."""
-        if not self._noted:
-            self.call_soon(self._serve)
-        self._noted.append((watched.fd, events))
+        """Serve all sockets that are ready, on the first event of an iteration of the loop."""
+        # Not in a callback of the next iteration: asyncio would look at the sockets once more
+        # before that, and report each a second time.
+        if not self._has_served:
+            self._has_served = True
+            self.call_soon(self._end_iteration)
+            self._serve()
+
+    def _end_iteration(self) -> None:
+        self._has_served = False
 
     def _serve(self) -> None:
         """Serve the sockets that are ready, then kick the lanes that ask for it."""
@@ -414,7 +433,7 @@ class Transport:
                 # What tasks have asked for since: libcurl would send it by the way, on whatever
                 # connection, before that is looked at.
                 self._kick_lanes()
-            elif self._idle:
+            elif self._idle_fds:
                 # libcurl goes on from a connection that has died to another one right then.
                 self._retire_readable()
             self._serve_sockets()
@@ -428,14 +447,11 @@ class Transport:
                 self._run_once(False)
 
     def _serve_sockets(self) -> None:
-        noted = self._noted
-        ready, self._noted = noted[:EVENTS_AT_ONCE], noted[EVENTS_AT_ONCE:]
-        if self._noted:
-            self.call_soon(self._serve)
-        lane_of, selected, touch = self.fd_map.get, _SELECTED, self._touched.add
+        ready = self._poller.ready(EVENTS_AT_ONCE)
+        lane_of, selected, touch = self.fd_map.get, _SELECTED.get, self._touched.add
         finished: list[Lane] = []
         unwanted: list[int] = []
-        ended = ended_of(fd for fd, _ in ready)
+        ended = {fd for fd, events in ready if events & ENDED}
         if ended:
             # libcurl may repeat the request of such a one on a connection that another has just
             # let go: these come first, each after a look.
@@ -449,17 +465,15 @@ class Transport:
                 self._release_let_go()
                 self._retire_readable()
             touch(lane)
-            selection = selected.get(events) or _selected(events)
+            selection = selected(events) or _selected(events, self.watched.get(fd, 0))
             if lane.socket_action(fd, selection)[1] < lane.active and lane not in finished:
                 finished.append(lane)
         for lane in finished:
-            self._collect(lane)
+            self._collect(lane, self._kept)
         if self.let_go:
             self._release_let_go()
-        if unwanted:
-            # asyncio looks at its sockets once more before it serves them, so that most of these
-            # are reported for what was read by then.
-            for fd in readable_of(unwanted):
+        for fd in unwanted:
+            if fd not in self.fd_map:  # not even now, that others were served
                 self._on_idle_event(fd)
 
     def kick_soon(self, lane: Lane) -> None:
@@ -511,6 +525,7 @@ class Transport:
         if self._has_forked:
             self._has_forked = False
             self._release_sockets()  # what is closed here stays in the loop's epoll
+        has_kicked = bool(self._due)
         for _ in range(len(self._due)):
             lane = self._due.popleft()
             lane.is_due = False
@@ -521,30 +536,32 @@ class Transport:
             if self._over_tls:
                 self._refuse_early_answers(lane)
             if running < lane.active:
-                self._collect(lane)
+                self._collect(lane, self._kept_now)
         if self.let_go:
             self._release_let_go()
-        if self._kept or self._kept_on:
-            self._release_unwanted()
+        if self._kept or self._kept_on or self._kept_now:
+            self._release_unwanted(has_kicked=has_kicked)
 
-    def _collect(self, lane: Lane) -> None:
-        """Take the transfers that ended off their lane."""
+    def _collect(self, lane: Lane, kept: set[int]) -> None:
+        """Take the transfers that ended off their lane; the sockets that live go to `kept`."""
+        watched = self.watched
         _, succeeded, failed = lane.info_read()
         for easy, code, text in failed:
-            transfer: Transfer = easy.transfer
+            transfer = self.transfers[easy]
             transfer.has_notes = True
             if transfer.failure is None:
                 transfer.failure = code, text
             transfer.forgive()
         for easy in (*succeeded, *(easy for easy, _, _ in failed)) if failed else succeeded:
-            transfer = easy.transfer
+            transfer = self.transfers[easy]
             fd = easy.getinfo(pycurl.ACTIVESOCKET)  # negative if libcurl has closed it
             if fd in self.let_go:
-                self.let_go.remove(fd)
-                self._kept.add(fd)
+                if watched.get(fd) == IOLoop.READ:  # else what it says would not be seen
+                    self.let_go.remove(fd)
+                    kept.add(fd)
             elif fd in self._kept_on:  # it was sent and answered in one call
                 self._kept_on.remove(fd)
-                self._kept.add(fd)
+                kept.add(fd)
             if transfer.has_notes:
                 self._note_connection(transfer, fd)
                 lane.remove_handle(easy)
@@ -603,7 +620,8 @@ class Transport:
                 if transfer.outcome is None:  # cancelled by what ran there
                     self._release(transfer)
                     continue
-            result = transfer.take(request)
+            failure = transfer.failure
+            result = transfer.response(request) if failure is None else transfer.error_of(request)
             if transfer.callbacks is not None:
                 transfer.callbacks.end(result)
             self._release(transfer)
@@ -706,7 +724,13 @@ class Transport:
             transfer.looked_up = ""
         self._poller.unwatch(fd)
         self._idle.discard(fd)
-        for fds in (self.let_go, self.leave_at_once, self._kept, self._kept_on):
+        for fds in (
+            self.let_go,
+            self.leave_at_once,
+            self._kept,
+            self._kept_on,
+            self._kept_now,
+        ):
             fds.discard(fd)
         if fd in self._shared:
             self._shared.discard(fd)
@@ -719,25 +743,30 @@ class Transport:
             self._release_socket(fd)
         self.let_go.clear()
 
-    def _release_unwanted(self) -> None:
+    def _release_unwanted(self, *, has_kicked: bool) -> None:
         """After a kick: keep the handlers that it asked for, or that the next one may ask for.
 
         For what a task is woken by, it follows up a turn later.
         """
-        for fd in self._kept_on - self._kept:
-            self._release_socket(fd)
-        self._kept_on.clear()
-        if not self._kept <= self.fd_map.keys():
-            for fd in self._kept - self.fd_map.keys():
-                if self.connections.is_open(fd):  # the kick may have closed it
+        wanted, kept, now = self.fd_map.keys(), self._kept, self._kept_now
+        if self._kept_on:
+            for fd in self._kept_on - kept - now:
+                self._release_socket(fd)
+            self._kept_on.clear()
+        if kept:
+            for fd in kept - wanted - now:
+                if not has_kicked or self.connections.is_open(fd):  # a kick may have closed it
                     self._kept_on.add(fd)
                 else:
                     self._release_socket(fd)
-        self._kept.clear()
+            kept.clear()
+        if now:
+            self._kept_on |= now - wanted
+            now.clear()
 
     def _release_sockets(self) -> None:
         """Before libcurl is called outside of a turn: leave no handler that it does not know of."""
-        for fds in (self.let_go, self._kept, self._kept_on):
+        for fds in (self.let_go, self._kept, self._kept_on, self._kept_now):
             for fd in fds:
                 self._release_socket(fd)
             fds.clear()
@@ -754,9 +783,10 @@ class Transport:
         """Look at the idle connections just before requests may go out on them."""
         self._may_have_left = False
         if self._kept or self._kept_on:
-            for fd in readable_of(self._kept | self._kept_on):
-                self._on_idle_event(fd)
-        if self._idle:
+            for fd, _ in self._poller.ready(len(self.watched)):
+                if fd in self._kept or fd in self._kept_on:
+                    self._on_idle_event(fd)
+        if self._idle_fds:
             self._on_idle_ready()
 
     def _on_idle_ready(self, _epoll: object = None, _events: int = 0) -> None:
@@ -798,11 +828,11 @@ class Transport:
         if lane is not None:
             self._prune_soon()
         elif self.connections.speaks_any_time(fd):
-            if fd in self._idle:
+            if fd in self._idle_fds:
                 self._idle.add_end(fd)
             return
-        self._kept.discard(fd)
-        self._kept_on.discard(fd)
+        for fds in (self._kept, self._kept_on, self._kept_now):
+            fds.discard(fd)
         self._poller.unwatch(fd)
         self._idle.discard(fd)
 
@@ -912,9 +942,10 @@ class Transport:
         """In a forked child: what must neither be used nor closed, see the facts above."""
         self._closed = self.is_forgotten = True
         kept: list[object] = [lane.abandon() for lane in self._lanes]
-        kept.extend(transfer.easy for transfer in self._spare)
+        kept.extend(self.transfers)
         self._lanes.clear()
         self._spare.clear()
+        self.transfers.clear()
         return kept
 
 
@@ -934,20 +965,14 @@ def _leaves_time(failure: tuple[int, str] | Exception | None) -> bool:
     return failure is None or (isinstance(failure, tuple) and failure[0] != _TIMED_OUT)
 
 
-def _call_unless_cancelled(timer: asyncio.TimerHandle, function: Callable[[], object]) -> None:
-    if not timer.cancelled():
-        function()
-
-
-def _selected(events: int) -> int:
-    """IOLoop's events as libcurl's."""
+def _selected(events: int, watched: int) -> int:
+    """Return the poller's events as libcurl's: an error ends what the socket is watched for."""
+    has_failed = events & FAILED
     selected = 0
-    if events & IOLoop.READ:
+    if watched & IOLoop.READ and (events & IOLoop.READ or has_failed):
         selected |= pycurl.CSELECT_IN
-    if events & IOLoop.WRITE:
+    if watched & IOLoop.WRITE and (events & IOLoop.WRITE or has_failed):
         selected |= pycurl.CSELECT_OUT
-    if events & IOLoop.ERROR:
-        selected |= pycurl.CSELECT_ERR
     return selected
 
 

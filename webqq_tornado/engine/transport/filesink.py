@@ -21,13 +21,16 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
 from ..errors import ProtocolError, TooLargeError
+from ..framing import unix_time
 from ..request import Request
-from ..response import Response, unix_time
 from ..secrets import safe_url
 from .download import add_chunk, claim, is_replaced, part_path, release
+
+if TYPE_CHECKING:
+    from ..response import Response
 
 __all__ = ["FileSink"]
 

@@ -33,7 +33,7 @@ _EVENTS = {
 }
 _BOTH = IOLoop.READ | IOLoop.WRITE
 
-#: libcurl's answer: how much it did not say yet, and which handles (`transfer.Easy`) are through.
+#: libcurl's answer: how much it did not say yet, and which handles are through.
 _Ended: TypeAlias = "tuple[int, list[Any], list[tuple[Any, int, str]]]"
 
 

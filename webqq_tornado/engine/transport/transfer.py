@@ -30,7 +30,7 @@ from .lane import Lane
 from .options import AT_MOST_ONCE, BODY_LIMIT, FOLLOWS, INFLATES, PUBLIC_ONLY, Options
 from .tcpinfo import bytes_read
 
-__all__ = ["Carrier", "Easy", "Outcome", "Transfer"]
+__all__ = ["Carrier", "Outcome", "Transfer"]
 
 #: CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl has no name for.
 _SUPPRESS_CONNECT_HEADERS = 265
@@ -88,12 +88,6 @@ class Outcome(Protocol):
         """Take the response or the error; the lane is where its connection now idles."""
 
 
-class Easy(pycurl.Curl):
-    """An easy handle that knows its transfer."""
-
-    transfer: Transfer
-
-
 class Used(Protocol):
     """The connections that requests were sent on."""
 
@@ -113,6 +107,8 @@ class Used(Protocol):
 
 class Carrier(Protocol):
     """The part of the transport that a transfer uses."""
+
+    transfers: dict[pycurl.Curl, Transfer]
 
     @property
     def connections(self) -> Used:
@@ -201,8 +197,8 @@ class Transfer:
         self._read_before: tuple[int, int] | None = None  # it was sent: from which socket, bytes
         self._is_early = False  # the answer had been read by then
         self._identity: object = None  # whose digest state the handle has
-        self.easy = Easy()
-        self.easy.transfer = self
+        self.easy = pycurl.Curl()
+        transport.transfers[self.easy] = self
         self.body: list[bytes] = []
         self.header_lines: list[bytes] = []
         self.lane: Lane | None = None  # where it is in flight
@@ -599,12 +595,6 @@ class Transfer:
 
     # -- the end --------------------------------------------------------------------------------
 
-    def take(self, request: Request) -> Response | Exception:
-        """The response that has arrived, or what came instead."""
-        if self.failure is not None:
-            return self._failure(request)
-        return self.response(request)
-
     def note_cut(self) -> None:
         """Its headers have no end."""
         self.failure = 8, "The server broke off in the headers"
@@ -616,7 +606,7 @@ class Transfer:
         is_single = lines and lines[-1] == b"\r\n" and lines.index(b"\r\n") == len(lines) - 1
         if (not is_single or lines[0][9:10] == b"1") and is_cut(lines):
             self.note_cut()
-            return self._failure(request)
+            return self.error_of(request)
         times = _TIMES_OF_FIRST if self.opened else _TIMES_OF_EACH
         data = body[0] if len(body) == 1 else b"".join(body)
         if self.inflates and data:
@@ -639,7 +629,8 @@ class Transfer:
             return self._error(request, _TOO_LARGE, f"More than {self.limit} bytes")
         return self._error(request, _NOT_DECODED, f"Error while processing content: {error}")
 
-    def _failure(self, request: Request) -> Exception:
+    def error_of(self, request: Request) -> Exception:
+        """Return what ended it instead of a response."""
         if isinstance(self.failure, Exception):
             return self.failure
         assert self.failure is not None  # noqa: S101 - for the type checker
@@ -689,10 +680,9 @@ class Transfer:
 
     def close(self) -> None:
         """Close the handle; it must not be in flight."""
-        # They keep each other alive: by the attribute, and by the callbacks.
         self.drop_callbacks()
         self.easy.close()
-        del self.easy.transfer
+        self._transport.transfers.pop(self.easy, None)
 
 
 def _address_error(request: Request, address: str) -> AddressError:
