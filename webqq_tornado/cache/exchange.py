@@ -15,7 +15,8 @@ from urllib.request import parse_http_list
 
 import hishel
 
-from ..engine.response import Response, unix_time
+from ..engine.framing import unix_time
+from ..engine.response import Response
 from ..engine.secrets import is_secret_name
 from ..engine.transport.caching import Asked, Verdict
 from ..engine.transport.replay import Answer

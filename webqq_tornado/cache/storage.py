@@ -17,7 +17,7 @@ from typing import NamedTuple
 import hishel
 
 from ..database import open_database, transaction
-from ..engine.response import unix_time
+from ..engine.framing import unix_time
 
 __all__ = ["Pairs", "Row", "Storage", "lists_of", "value_of"]
 

@@ -636,7 +636,7 @@ class Runner:
             self.send_request(chain)
         return True
 
-    def _read(self, chain: Chain, response: Response) -> None:  # noqa: PLR0912 - a short way
+    def _read(self, chain: Chain, response: Response) -> None:
         """Run the reader, and follow what it returns."""
         if chain._hop is not None:
             chain._redirects.finish(response, chain._request)
@@ -662,28 +662,31 @@ class Runner:
         if result is None:
             chain.response = response
             self.end_chain(chain, State.DONE)
-            return
-        if type(result) is tuple and len(result) == 2 and type(result[0]) is Request:
-            # What nearly all readers return, by the shortest way to the same end. Not a subclass of
-            # tuple: a `Next` may say more.
-            request, next_readback = result
-            if self._journal is not None:
-                if self._journal.moves_on(chain, request, next_readback):
-                    return
-            elif callable(next_readback):
-                if chain._transfer is not None:
-                    self.drop_transfer(chain)
-                defaults = chain.session.defaults
-                chain._request = request if defaults is None else defaults.applied(request)
-                chain._readback, chain._data = next_readback, None
-                chain.steps += 1
-                scheduler = self._scheduler
-                if self.queue or scheduler.in_flight >= scheduler.quick_clients:
-                    self.send_request(chain)
-                else:
-                    self.start_transfer(chain)
-                return
-        self.follow(chain, result, readback, response)
+        elif not self._goes_on_at_once(chain, result):
+            self.follow(chain, result, readback, response)
+
+    def _goes_on_at_once(self, chain: Chain, result: object) -> bool:
+        """Send what nearly all readers return, by the shortest way to the same end as `follow`."""
+        # Not a subclass of tuple: a `Next` may say more.
+        if type(result) is not tuple or len(result) != 2 or type(result[0]) is not Request:
+            return False
+        request, readback = result
+        if self._journal is not None:
+            return self._journal.moves_on(chain, request, readback)
+        if not callable(readback):
+            return False
+        if chain._transfer is not None:
+            self.drop_transfer(chain)
+        defaults = chain.session.defaults
+        chain._request = request if defaults is None else defaults.applied(request)
+        chain._readback, chain._data = readback, None
+        chain.steps += 1
+        scheduler = self._scheduler
+        if self.queue or scheduler.in_flight >= scheduler.quick_clients:
+            self.send_request(chain)
+        else:
+            self.start_transfer(chain)
+        return True
 
     def follow(
         self,
