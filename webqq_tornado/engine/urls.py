@@ -181,8 +181,7 @@ def _serialised(url: str, base: str | None = None) -> str:
     return before[:start] + _NOT_IN_RFC_3986.sub(_escape, before[start:]) + mark + fragment
 
 
-#: Scheme and host.
-_PLACE = re.compile(r"(?:[\w+.-]+:)?/*[^/?#]*")
+_QUERY = re.compile("[?#]")
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -190,9 +189,8 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def _shown(url: str) -> str:
-    """Return the part of a malformed URL that may be shown: no password, path or query."""
+    """Return the part of a malformed URL that may be shown: no password, no query."""
     _, at, after = url.rpartition("@")  # all that stands before may be a password
     start, rest = ("...@", after) if at else ("", url)
-    place = _PLACE.match(rest)
-    shown = place[0] if place else ""
-    return f"{start}{shown}{'...' if len(shown) < len(rest) else ''}"
+    shown = _QUERY.split(rest, maxsplit=1)[0]
+    return f"{start}{shown}{'?...' if len(shown) < len(rest) else ''}"

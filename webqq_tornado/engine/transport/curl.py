@@ -83,6 +83,8 @@ SPARE_HANDLES = 512
 #: Those that are left over are reported again by each turn: with 128 a request took three times
 #: the time where 1,000 connections were busy.
 EVENTS_AT_ONCE = 1024
+#: Sockets that are worth a turn of their own before the loop has looked again.
+_MANY = 16
 #: Seconds after which a lane that nobody uses is closed, with its idle connections. Within
 #: nginx's and Apache's own keep-alive (75 s and 5 s), and what libcurl trusts (118 s).
 IDLE_SECONDS = 60.0
@@ -415,18 +417,29 @@ class Transport:
         """Serve all sockets that are ready, on the first event of an iteration of the loop."""
         # Not in a callback of the next iteration: asyncio would look at the sockets once more
         # before that, and report each a second time.
-        if not self._has_served:
-            self._has_served = True
-            self.call_soon(self._end_iteration)
-            self._serve()
+        if self._has_served:
+            return
+        self._has_served = True
+        self.call_soon(self._end_iteration)
+        count = served = self._serve()
+        # Where many are busy, the next have answered meanwhile: the loop need not report them.
+        while (
+            count >= _MANY and served < EVENTS_AT_ONCE and len(self._poller.ready(_MANY)) == _MANY
+        ):
+            count = self._serve()
+            served += count
 
     def _end_iteration(self) -> None:
         self._has_served = False
 
-    def _serve(self) -> None:
-        """Serve the sockets that are ready, then kick the lanes that ask for it."""
+    def _serve(self) -> int:
+        """Serve the sockets that are ready, then kick the lanes that ask for it.
+
+        Returns:
+            How many there were.
+        """
         if self._closed:
-            return
+            return 0
         self._is_turning = True
         try:
             if self._may_have_left:
@@ -436,7 +449,7 @@ class Transport:
             elif self._idle_fds:
                 # libcurl goes on from a connection that has died to another one right then.
                 self._retire_readable()
-            self._serve_sockets()
+            return self._serve_sockets()
         finally:
             if is_nested(self._asyncio_loop):
                 # Its loop cannot call this again before it has returned: what is to be read by
@@ -446,7 +459,7 @@ class Transport:
             else:
                 self._run_once(False)
 
-    def _serve_sockets(self) -> None:
+    def _serve_sockets(self) -> int:
         ready = self._poller.ready(EVENTS_AT_ONCE)
         lane_of, selected, touch = self.fd_map.get, _SELECTED.get, self._touched.add
         finished: list[Lane] = []
@@ -475,6 +488,7 @@ class Transport:
         for fd in unwanted:
             if fd not in self.fd_map:  # not even now, that others were served
                 self._on_idle_event(fd)
+        return len(ready)
 
     def kick_soon(self, lane: Lane) -> None:
         """The lane is kicked when this turn ends, or else at the loop's next one."""
@@ -554,7 +568,7 @@ class Transport:
             transfer.forgive()
         for easy in (*succeeded, *(easy for easy, _, _ in failed)) if failed else succeeded:
             transfer = self.transfers[easy]
-            fd = easy.getinfo(pycurl.ACTIVESOCKET)  # negative if libcurl has closed it
+            fd = transfer.getinfo(pycurl.ACTIVESOCKET)  # negative if libcurl has closed it
             if fd in self.let_go:
                 if watched.get(fd) == IOLoop.READ:  # else what it says would not be seen
                     self.let_go.remove(fd)
@@ -783,9 +797,8 @@ class Transport:
         """Look at the idle connections just before requests may go out on them."""
         self._may_have_left = False
         if self._kept or self._kept_on:
-            for fd, _ in self._poller.ready(len(self.watched)):
-                if fd in self._kept or fd in self._kept_on:
-                    self._on_idle_event(fd)
+            for fd in self._poller.readable(self._kept | self._kept_on):
+                self._on_idle_event(fd)
         if self._idle_fds:
             self._on_idle_ready()
 
@@ -802,7 +815,7 @@ class Transport:
         for transfer in self._over_tls.pop(lane, ()):
             if transfer.lane is not lane or not transfer.header_lines:
                 continue
-            fd = int(transfer.easy.getinfo(pycurl.ACTIVESOCKET))
+            fd = int(transfer.getinfo(pycurl.ACTIVESOCKET))
             if transfer.is_answered_early(fd):
                 self._refuse_early_answer(transfer, lane, fd)
 
@@ -821,7 +834,7 @@ class Transport:
         """A socket that no transfer waits for has something to say."""
         # One whose transfer is paused is not waited for either, and is heard when that goes on.
         is_retirable = self.connections.is_retirable(fd) and not any(
-            transfer.is_in_flight and transfer.easy.getinfo(pycurl.ACTIVESOCKET) == fd
+            transfer.is_in_flight and transfer.getinfo(pycurl.ACTIVESOCKET) == fd
             for transfer in self._special
         )
         lane = self.connections.retire(fd) if is_retirable else None

@@ -91,6 +91,16 @@ class Poller:
             return self._poll.poll(0, count)  # type: ignore[no-any-return]
         return self._poll.poll(0)[:count]  # type: ignore[no-any-return]
 
+    def readable(self, fds: set[int]) -> set[int]:
+        """Return those of some watched sockets where there is something to read, or an end.
+
+        Args:
+            fds: which.
+        """
+        if 2 * len(fds) < len(self.watched):  # else too many others may be ready
+            return readable_of(fds)
+        return fds.intersection(fd for fd, _ in self.ready(len(self.watched)))
+
     def watch(self, fd: int, events: int) -> None:
         """Watch a socket, maybe watched for other events so far.
 

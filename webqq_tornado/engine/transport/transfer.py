@@ -149,6 +149,7 @@ class Transfer:
         "discards",
         "easy",
         "failure",
+        "getinfo",
         "has_large_body",
         "has_nonce",
         "has_notes",
@@ -198,6 +199,7 @@ class Transfer:
         self._is_early = False  # the answer had been read by then
         self._identity: object = None  # whose digest state the handle has
         self.easy = pycurl.Curl()
+        self.getinfo = self.easy.getinfo  # pycurl takes twice its time to look it up
         transport.transfers[self.easy] = self
         self.body: list[bytes] = []
         self.header_lines: list[bytes] = []
@@ -541,7 +543,7 @@ class Transfer:
         # it has answered there are two blocks of headers.
         if not self.has_nonce or self.callbacks is not None:
             return False
-        if self.easy.getinfo(pycurl.RESPONSE_CODE) not in _CHALLENGES:
+        if self.getinfo(pycurl.RESPONSE_CODE) not in _CHALLENGES:
             return False
         is_answer = sum(line.startswith(b"HTTP/") for line in self.header_lines) == 1
         if is_answer:
@@ -590,7 +592,7 @@ class Transfer:
     def answer(self) -> Response:
         """Status and headers of the final answer; not to be called inside libcurl."""
         assert self.request is not None  # noqa: S101 - it has one while it lasts
-        status = self.easy.getinfo(pycurl.RESPONSE_CODE)
+        status = self.getinfo(pycurl.RESPONSE_CODE)
         return Response(self.request, status, self.url, self.header_lines[:], b"")
 
     # -- the end --------------------------------------------------------------------------------
@@ -601,7 +603,7 @@ class Transfer:
 
     def response(self, request: Request) -> Response | Exception:
         """Build the response from the data received so far."""
-        easy, body, lines = self.easy, self.body, self.header_lines
+        body, lines = self.body, self.header_lines
         # Of nearly all the first empty line is the last line: one answer, and all of it.
         is_single = lines and lines[-1] == b"\r\n" and lines.index(b"\r\n") == len(lines) - 1
         if (not is_single or lines[0][9:10] == b"1") and is_cut(lines):
@@ -617,11 +619,11 @@ class Transfer:
                     return self._not_inflated(request, error)
         return Response(
             request,
-            easy.getinfo(pycurl.RESPONSE_CODE),
+            self.getinfo(pycurl.RESPONSE_CODE),
             self.url,
             lines[:],
             data,
-            tuple(map(easy.getinfo, times)),
+            tuple(map(self.getinfo, times)),
         )
 
     def _not_inflated(self, request: Request, error: Exception) -> StreamError:
@@ -646,8 +648,8 @@ class Transfer:
         """Convert libcurl's error code to an error of the request."""
         if code == _NOT_CONNECTED and self.refused and not self.opened:
             return _address_error(request, self.refused)
-        is_proxied = bool(self.easy.getinfo(pycurl.USED_PROXY))
-        number = self.easy.getinfo(pycurl.OS_ERRNO) if code == _NOT_CONNECTED else 0
+        is_proxied = bool(self.getinfo(pycurl.USED_PROXY))
+        number = self.getinfo(pycurl.OS_ERRNO) if code == _NOT_CONNECTED else 0
         if number:
             text = f"{text.rstrip('. ')}: [Errno {number}] {os.strerror(number)}"
         return from_curl(
@@ -665,11 +667,11 @@ class Transfer:
         """Return True if the response is the proxy's: the server has not been reached."""
         if not self.opened or not request.url.startswith("https:"):
             return False
-        return not self.easy.getinfo(pycurl.APPCONNECT_TIME)
+        return not self.getinfo(pycurl.APPCONNECT_TIME)
 
     def bytes_moved(self) -> int:
         """Bytes sent and received so far; only good for telling whether there were more."""
-        moved: int = sum(map(self.easy.getinfo, _BYTES))
+        moved: int = sum(map(self.getinfo, _BYTES))
         return moved
 
     def drop_callbacks(self) -> None:
