@@ -1170,5 +1170,3 @@ def _whole(request: Request) -> Request:
             "fetch() gives a response that is complete: use open() for a request with stream=True"
         )
     return request
-
-
