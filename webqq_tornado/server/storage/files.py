@@ -170,7 +170,7 @@ class FileTable:
     def room_files(self, room: int, folder: int | None = None) -> list[RoomFileRow]:
         """Files of a group in a folder (0: in none), or all of them."""
         rows = self._db.execute(
-            f"SELECT {_ROOM_FILE} FROM room_file WHERE room = ?1 AND ifnull(?2, folder) = folder "
+            f"SELECT {_ROOM_FILE} FROM room_file WHERE room = ? AND ifnull(?, folder) = folder "
             "ORDER BY id",
             (room, folder),
         )

@@ -59,9 +59,9 @@ class OneBotTable:
     def last_event(self, account: int) -> int:
         """Id of the last event of an account, or of the last one that is gone."""
         (last,) = self._db.execute(
-            "SELECT max((SELECT max(id) FROM onebot_event WHERE account = ?1), "
-            "(SELECT max(event) FROM onebot_cursor WHERE account = ?1), 0)",
-            (account,),
+            "SELECT max((SELECT max(id) FROM onebot_event WHERE account = ?), "
+            "(SELECT max(event) FROM onebot_cursor WHERE account = ?), 0)",
+            (account, account),
         ).fetchone()
         if last is None:
             (last,) = self._db.execute(
@@ -92,15 +92,15 @@ class OneBotTable:
                 [(account, target, event) for target, event in cursors.items()],
             )
             self._db.execute(
-                "DELETE FROM onebot_event WHERE account = ?1 AND (id <= ?2 OR time < ?3 OR id <= "
-                "(SELECT id FROM onebot_event WHERE account = ?1 ORDER BY id DESC LIMIT 1 "
-                "OFFSET ?4))",
-                (
-                    account,
-                    min(cursors.values(), default=2**62),
-                    int(time.time()) - KEPT_SECONDS,
-                    keep,
-                ),
+                "DELETE FROM onebot_event WHERE account = :own AND (id <= :read OR time < :since "
+                "OR id <= (SELECT id FROM onebot_event WHERE account = :own ORDER BY id DESC "
+                "LIMIT 1 OFFSET :keep))",
+                {
+                    "own": account,
+                    "read": min(cursors.values(), default=2**62),
+                    "since": int(time.time()) - KEPT_SECONDS,
+                    "keep": keep,
+                },
             )
 
     # -- likes ----------------------------------------------------------------------------------

@@ -347,10 +347,10 @@ class RoomTable:
     def requests(self, account: int) -> list[RoomRequest]:
         """Open requests that an account can answer, oldest first."""
         rows = self._db.execute(
-            f"SELECT {_REQUEST} FROM room_request WHERE (account = ?1 AND asker != ?1) OR "
-            "(account = asker AND room IN (SELECT number FROM room WHERE owner = ?1 UNION "
-            "SELECT room FROM member WHERE account = ?1 AND is_admin)) ORDER BY id",
-            (account,),
+            f"SELECT {_REQUEST} FROM room_request WHERE (account = :own AND asker != :own) OR "
+            "(account = asker AND room IN (SELECT number FROM room WHERE owner = :own UNION "
+            "SELECT room FROM member WHERE account = :own AND is_admin)) ORDER BY id",
+            {"own": account},
         )
         return [RoomRequest(*row) for row in rows]
 
