@@ -355,8 +355,7 @@ async def test_the_history_with_a_stranger_names_who_there_is(tmp_path):
 @pytest.mark.parametrize("damage", ["noise", "folder", "pages"])
 async def test_a_history_that_cannot_be_read_is_one_line(tmp_path, damage):
     async with shell(tmp_path) as one:
-        for _ in range(30):
-            await one.run("send", "Bob", "hello " * 100)
+        await one.run("send", "Bob", "hello " * 100)
         (file,) = one.state.rglob("client.db")
         content = file.read_bytes()
         for path in file.parent.glob("client.db*"):

@@ -20,9 +20,8 @@ from ..protocol.exchange import Call
 from .authentication import CAPTCHA_AFTER
 from .deadlines import TimedHTTPServer
 from .handlers import Answer, ExchangeHandler, Handler, UnknownHandler
-from .onebot.account import OneBotState
 from .onebot.routes import account_routes, port_routes
-from .onebot.service import OneBot
+from .onebot.service import OneBot, OneBotState
 from .qrcodes import QR_SECONDS
 from .quotas import QUOTAS, Quota
 from .sockets import listening_sockets

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property, wraps
 from http import HTTPStatus
 from http.client import responses
-from typing import Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 from urllib.parse import urlsplit
 
 from tornado.httputil import parse_body_arguments, parse_cookie
@@ -26,8 +26,10 @@ from ..protocol.exchange import Call
 from ..protocol.login import build_login, login_refusal
 from .hosts import is_historical
 from .hub import PollSession
-from .state import ServerState
 from .throttle import Place
+
+if TYPE_CHECKING:
+    from .state import ServerState
 
 __all__ = [
     "Answer",

@@ -7,10 +7,14 @@ any page can be driven by one (GC, NC and LL accept WebSockets of any origin).
 from __future__ import annotations
 
 import ipaddress
+from typing import TYPE_CHECKING
 
 from ...onebot.v11.tokens import Verdict, check_token, token_in
 from ..handlers import Handler, Refusal
-from .account import OneBotAccount, OneBotState
+from .account import OneBotAccount
+
+if TYPE_CHECKING:
+    from .service import OneBotState
 
 __all__ = ["AccountHandler"]
 

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from ...engine.chain import Chain
@@ -27,13 +27,15 @@ from ...onebot.v11.events import Event, Heartbeat, Lifecycle, MessageEvent, buil
 from ...onebot.v11.events import Status as HealthStatus
 from ...onebot.v11.values import dump
 from ...protocol.codes import Status
-from ..state import ServerState
 from ..storage import LoggedEvent, StoredMessage
 from .feed import Target
 from .rendering import logged_event, message_event
 from .settings import OneBotSettings
 
-__all__ = ["OneBotAccount", "OneBotState"]
+if TYPE_CHECKING:
+    from ..state import ServerState
+
+__all__ = ["OneBotAccount"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
@@ -424,25 +426,3 @@ class OneBotAccount:
         """End all connections: applications come back, and so do those that the server opens."""
         for connection in tuple(self.connections):
             connection.leave()
-
-
-class OneBotAccounts(Protocol):
-    """The accounts that applications drive, see `service.OneBot`."""
-
-    accounts: dict[int, OneBotAccount]
-
-    def settings(self, number: int) -> OneBotSettings:
-        """Settings of an account."""
-
-    def configure(self, number: int, settings: OneBotSettings) -> None:
-        """Set them."""
-
-
-class OneBotState(ServerState):
-    """A server whose accounts applications drive.
-
-    Attributes:
-        onebot: its accounts.
-    """
-
-    onebot: OneBotAccounts

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import PathMatches, Rule
 
-from .account import OneBotState
 from .http import ActionHandler
 from .sockets import SocketHandler
 from .sse import EventsHandler
+
+if TYPE_CHECKING:
+    from .service import OneBotState
 
 __all__ = ["account_routes", "port_routes"]
 

@@ -16,7 +16,7 @@ from .post import PostLink
 from .reverse import ReverseLink
 from .settings import OneBotSettings, SettingsError
 
-__all__ = ["OneBot"]
+__all__ = ["OneBot", "OneBotState"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
@@ -115,3 +115,13 @@ class OneBot:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+
+
+class OneBotState(ServerState):
+    """A server whose accounts applications drive.
+
+    Attributes:
+        onebot: its accounts.
+    """
+
+    onebot: OneBot

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
@@ -13,8 +13,10 @@ from ...onebot.v11.actions import ActionError, build_answer, failure, parse_call
 from ...onebot.v11.values import dump
 from ..handlers import Refusal
 from .access import AccountHandler
-from .account import OneBotState
 from .feed import Feed
+
+if TYPE_CHECKING:
+    from .service import OneBotState
 
 __all__ = ["SocketHandler"]
 
