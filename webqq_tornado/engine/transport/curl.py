@@ -423,11 +423,12 @@ class Transport:
         self.call_soon(self._end_iteration)
         count = served = self._serve()
         # Where many are busy, the next have answered meanwhile: the loop need not report them.
-        while (
-            count >= _MANY and served < EVENTS_AT_ONCE and len(self._poller.ready(_MANY)) == _MANY
-        ):
+        while _MANY <= count and served < EVENTS_AT_ONCE and self._are_many_ready():
             count = self._serve()
             served += count
+
+    def _are_many_ready(self) -> bool:
+        return not self._closed and len(self._poller.ready(_MANY)) == _MANY
 
     def _end_iteration(self) -> None:
         self._has_served = False
