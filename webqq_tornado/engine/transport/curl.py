@@ -423,7 +423,7 @@ class Transport:
         self.call_soon(self._end_iteration)
         count = served = self._serve()
         # Where many are busy, the next have answered meanwhile: the loop need not report them.
-        while _MANY <= count and served < EVENTS_AT_ONCE and self._are_many_ready():
+        while count >= _MANY and served < EVENTS_AT_ONCE and self._are_many_ready():
             count = self._serve()
             served += count
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ..onebot.account import OneBotState
 from ..onebot.settings import OneBotSettings, Post, Reverse, SettingsError
 from .api import PageHandler, refuse, sentence
+
+if TYPE_CHECKING:
+    from ..onebot.service import OneBotState
 
 __all__ = ["ROUTES"]
 
