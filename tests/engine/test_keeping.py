@@ -1085,3 +1085,25 @@ async def test_a_websocket_connects_again_and_its_results_are_kept_by_message(pa
     assert Journal(path).summary().ready == 1
     server.stop()
     await server.close_all_connections()
+
+
+@pytest.mark.parametrize("at_once", [3, 1000])
+async def test_a_chain_that_is_cancelled_takes_those_below_it_that_wait_in_the_file(
+    web: Web, path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+):
+    class Held(Flow):
+        def start(self):
+            return self.add_request(f"{self.web.http}/echo", self.page)
+
+        def page(self, response):
+            for number in range(20):
+                yield f"{self.web.http}/hold/below-{number}", self.see
+
+    monkeypatch.setattr("webqq_tornado.engine.keeping._AT_ONCE", at_once)
+    async with Held(web, path, max_clients=2, grace=0) as flow:
+        chain = flow.start()
+        await until(lambda: Journal(path).summary().ready == 20 and flow.stats().in_flight == 2)
+        chain.cancel()
+        await flow.drain()
+        summary = Journal(path).summary()
+    assert (summary.ready, summary.cancelled) == (0, 20)

@@ -138,6 +138,46 @@ class _Kept(str):
         return kept
 
 
+class _Children:
+    """The links of a chain that has branched, which are in the file: those in memory first.
+
+    Args:
+        keeper: reads the others.
+        links: those in memory.
+        drafts: ids of the others.
+    """
+
+    def __init__(self, keeper: Keeper, links: list[Next], drafts: list[range]) -> None:
+        self._keeper = keeper
+        self._links = deque(links)
+        self._ids = deque(itertools.chain.from_iterable(drafts)) if drafts else deque()
+        self._rows = keeper.rows_of(drafts) if drafts else iter(())
+
+    def __iter__(self) -> _Children:
+        return self
+
+    def __next__(self) -> Next:
+        if self._links:
+            return self._links.popleft()
+        link = next(self._rows)
+        # Rows come in this order; some are gone, as their key was followed.
+        while self._ids and self._ids.popleft() != _id_of(link):
+            pass
+        return link
+
+    def close(self) -> None:
+        """None of the others will be asked for: the chain above has ended."""
+        waiting = [*map(_id_of, self._links), *self._ids]
+        self._links.clear()
+        self._ids.clear()
+        self._keeper.cancel_rows(waiting)
+
+
+def _id_of(link: Next) -> int:
+    assert isinstance(link.key, _Kept)  # noqa: S101 - it is in the file
+    return link.key.record.id
+
+
 class Keeper:
     """Keeps the chains of one stream in a journal.
 
@@ -186,7 +226,7 @@ class Keeper:
         self._batch = Batch()
         #: Links that are sent, or timed, once they are in the file: of which step, in how long.
         self._held: deque[tuple[Chain, _Record, int, float]] = deque()
-        self._sources: list[tuple[Chain, Branches, Iterator[object]]] = []
+        self._sources: list[tuple[Chain, Branches, _Children]] = []
         self._told: list[Chain] = []
         self._jars: set[Session] = set()
         self._taker_items: list[Any] = []
@@ -868,7 +908,7 @@ class Keeper:
         self._forget_rows(record)
         below.source = iter(())
         chain.state = State.WAITING
-        self._sources.append((chain, below, self._children(children, drafts)))
+        self._sources.append((chain, below, _Children(self, children, drafts)))
         self._soon()
 
     def _go_on_with(self, chain: Chain, below: Branches, links: list[Next]) -> None:
@@ -892,13 +932,29 @@ class Keeper:
         batch.steps += 1
         return link._replace(name=row.name, key=_Kept.of(_Record(row.id, 1, row)))
 
-    def _children(self, links: list[Next], drafts: list[range]) -> Iterator[object]:
-        """Links of rows that are in the file, those in memory first."""
-        yield from links
-        for ids in drafts:
-            for row in self._read_rows(self.journal.rows(ids)):
-                if row.id not in self._by_id:
-                    yield self._link_of(row)
+    def rows_of(self, drafts: Iterable[range]) -> Iterator[Next]:
+        """Links of chains that are in the file, and not in memory.
+
+        Args:
+            drafts: ids of them.
+        """
+        for row in self._read_rows(self.journal.rows(itertools.chain.from_iterable(drafts))):
+            if row.id not in self._by_id:
+                yield self._link_of(row)
+
+    def cancel_rows(self, ids: Iterable[int]) -> None:
+        """Chains that wait in the file for room are cancelled with the one above them.
+
+        Args:
+            ids: of them.
+        """
+        if self._is_closing:
+            return
+        for one in ids:
+            if one not in self._by_id:
+                self._batch.ended[one] = None
+                self._batch.cancelled += 1
+                self._soon()
 
     def merge(self, branch: Chain, parent: Chain) -> None:
         """A chain goes on as the one above it.
@@ -1088,20 +1144,23 @@ class Keeper:
     def _on_turn_end(self) -> None:
         if self._is_closing or not self._is_due:
             return
+        self._is_due = False
         if self._commit():
             self._release()
 
     def flush(self) -> None:
-        """Commit what there is, and send none of it: the stream is about to be closed."""
+        """Commit what there is now; what is held is sent at the end of the turn, if at all."""
         if self.error is not None or self._is_closing:
             return
-        if self._is_due and self._commit():
+        if self._is_due:
+            if not self._commit():
+                return
+            self._is_due = bool(self._held or self._sources)
             self._tell()
         elif not self._runner.chains:
             self._finish()
 
     def _commit(self) -> bool:
-        self._is_due = False
         batch, self._batch = self._batch, Batch()
         if not self._write(lambda: self._write_batch(batch)):
             return False
@@ -1169,6 +1228,8 @@ class Keeper:
             if chain._branches is below:
                 below.source = links
                 self._runner.feed(chain, below)
+            else:  # it has ended meanwhile
+                links.close()
         self._tell()
 
     def _send(self, chain: Chain, delay: float) -> None:
