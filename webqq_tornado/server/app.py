@@ -114,6 +114,16 @@ class WebQQServer(OneBotState):
     def __repr__(self) -> str:
         return f"<WebQQServer {self.url or 'not listening'}>"
 
+    def sign_out_everywhere(self, account: int, but: str = "") -> None:
+        """See `ServerState.sign_out_everywhere`; programs of OneBot are among them.
+
+        Args:
+            account: QQ number.
+            but: the token of a browser that stays signed in.
+        """
+        super().sign_out_everywhere(account, but)
+        self.onebot.sign_out(account)
+
     # -- listening --------------------------------------------------------------------------
 
     def listen(self, port: int = 8100, address: str = "127.0.0.1") -> int:

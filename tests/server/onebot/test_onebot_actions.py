@@ -375,3 +375,48 @@ async def test_ids_may_be_texts_null_is_not_given_and_unknown_ones_are_passed_ov
         body = {"user_id": f"{town.bob}", "message": "hi", "auto_escape": None, "self_id": 1}
         response = await ask(town, town.ann, "/send_private_msg", body)
         assert b'"status":"ok"' in response.body
+
+
+async def test_a_received_picture_is_sent_again_though_its_address_is_dead():
+    async with Town() as town:
+        drive(town, town.ann)
+        async with forward(town, town.ann) as app:
+            row = town.server.storage.files.add(png())
+            data = {"file": row.name, "url": "http://127.0.0.1:1/dead.png", "subType": 1}
+            message = [{"type": "image", "data": data}]
+            sent = await app.data("send_private_msg", user_id=town.bob, message=message)
+            found = await app.data("get_msg", message_id=sent["message_id"])
+            again = found["raw_message"]
+            assert await app.data("send_private_msg", user_id=town.bob, message=again)
+
+
+@pytest.mark.parametrize(
+    ("action", "params", "retcode"),
+    [
+        ("get_stranger_info", {"user_id": 2**70}, 100),
+        ("send_group_msg", {"group_id": 2**70, "message": "x"}, 1400),
+        ("send_private_msg", {"user_id": 10002, "message": [None]}, 1400),
+        ("send_private_msg", {"user_id": 10002, "message": [{"type": "at", "data": None}]}, 100),
+        ("send_private_msg", {"user_id": 10002, "message": "[CQ:dance,a=b]"}, 1400),
+        ("delete_msg", {"message_id": None}, 1400),
+        ("set_group_add_request", {"flag": "group-" + "9" * 40}, 1400),
+        ("get_forward_msg", {"id": "x" * 5000}, 100),
+        (".handle_quick_operation", {"context": {}, "operation": {"reply": "x"}}, 1400),
+    ],
+)
+async def test_nonsense_is_refused_and_never_an_internal_error(action, params, retcode):
+    async with Town() as town:
+        drive(town, town.ann)
+        async with forward(town, town.ann) as app:
+            answer = await app.call(action, **params)
+    assert (answer["status"], answer["retcode"]) == ("failed", retcode)
+    assert "internal" not in answer["message"]
+
+
+async def test_a_group_that_one_is_invited_to_can_be_looked_up():
+    async with Town() as town:
+        club = town.server.storage.rooms.create_group("Club", town.eve).number
+        drive(town, town.bob)
+        async with forward(town, town.bob) as app:
+            assert (await app.data("get_group_info", group_id=club))["group_name"] == "Club"
+            assert "not in it" in await failed(app, "get_group_member_list", group_id=club)

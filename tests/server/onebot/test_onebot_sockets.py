@@ -242,6 +242,20 @@ async def test_an_account_that_is_not_driven_has_no_door():
         assert refused.value.code == 404
 
 
+async def test_an_account_that_is_signed_out_everywhere_says_so_and_does_nothing_more():
+    async with Town() as town:
+        drive(town, town.bob)
+        async with forward(town, town.bob) as app:
+            await app.event("lifecycle")
+            town.server.sign_out_everywhere(town.bob)
+            assert (await app.event("bot_offline"))["user_id"] == town.bob
+            assert (await app.event("heartbeat"))["status"]["online"] is False
+            assert (await app.data("get_status"))["online"] is False
+            assert "offline" in (await app.call("get_friend_list"))["message"]
+        assert not town.server.hub.is_online(town.bob)
+        assert not town.server.onebot.settings(town.bob).is_on
+
+
 async def test_a_driven_account_is_online_for_its_friends():
     async with Town() as town:
         assert not town.server.hub.is_online(town.bob)

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from ...engine.chain import Chain
@@ -35,14 +35,18 @@ from .settings import OneBotSettings
 if TYPE_CHECKING:
     from ..state import ServerState
 
-__all__ = ["OneBotAccount"]
+__all__ = ["OneBotAccount", "Shared"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
 #: Seconds between two actions of the paced queue (OB api/README.md), and how many wait at most.
 _PACE, _MOST_PACED = 0.5, 1000
+#: Actions that an account does which was signed out.
+_OFFLINE = frozenset({"get_status", "get_version_info", "get_login_info"})
 #: Seconds between two writes of how far applications are.
 _SAVE_SECONDS = 1.0
+#: Messages that are kept as events.
+_MOST_MADE = 256
 #: Seconds that an action may take: frameworks wait for 30 (NB) to 180 (AB).
 _ACTION_SECONDS = 100.0
 
@@ -87,6 +91,20 @@ class Outgoing(Protocol):
 Deed = Callable[["OneBotAccount", dict[str, Any]], Coroutine[Any, Any, object]]
 
 
+class Shared(NamedTuple):
+    """Parts that all accounts of a server have in common.
+
+    Args:
+        deeds: what each action does, by name.
+        stream: sends what the server asks elsewhere.
+        made: the latest messages as events, by id and format.
+    """
+
+    deeds: dict[str, Deed]
+    stream: Outgoing
+    made: dict[tuple[int, str], dict[str, object]]
+
+
 class OneBotAccount:
     """An account that applications drive; a `hub.Listener`, so that others see it as online.
 
@@ -94,8 +112,7 @@ class OneBotAccount:
         state: of the server.
         number: QQ number.
         settings: of the account.
-        deeds: what each action does, by name.
-        stream: sends what the server asks elsewhere.
+        shared: what all accounts have in common.
 
     Attributes:
         account: the number again, for the hub.
@@ -109,14 +126,14 @@ class OneBotAccount:
         state: ServerState,
         number: int,
         settings: OneBotSettings,
-        deeds: dict[str, Deed],
-        stream: Outgoing,
+        shared: Shared,
     ) -> None:
         self.state = state
         self.storage = state.storage
         self.number = self.account = number
         self.settings = settings
-        self.stream = stream
+        self.stream = shared.stream
+        self._made = shared.made
         self.is_online = True
         self.started = time.monotonic()
         self.received = self.sent = 0
@@ -125,7 +142,7 @@ class OneBotAccount:
             name: Target(name, cursor)
             for name, cursor in state.storage.onebot.cursors(number).items()
         }
-        self._deeds = deeds
+        self._deeds = shared.deeds
         self._tasks: set[asyncio.Task[Any]] = set()
         self._heartbeat: asyncio.TimerHandle | None = None
         self._saving: asyncio.TimerHandle | None = None
@@ -223,22 +240,31 @@ class OneBotAccount:
             is_late: whether it happened while the application was away, or was sent before
                 and not confirmed; marked so then.
         """
-        told: Event
-        if event.message:
+        built = self._message_values(event) if event.message else self._other_values(event)
+        return {**built, "late": True} if built and is_late else built
+
+    def _message_values(self, event: LoggedEvent) -> dict[str, object]:
+        """A message; of one to hundreds of accounts all but a field or two is made once."""
+        key = (event.message, self.settings.format)
+        made = self._made.get(key)
+        if made is None:
             message = self.storage.messages.get(event.message)
             if message is None or message.recalled:
                 return {}
-            told = self.message(message)
-            if told.is_own and not self.settings.reports_own:
-                return {}
-        else:
-            told = logged_event(self.number, event.body, event.time)
+            made = self._made[key] = self.build(message_event(self.storage, 0, message, self.url))
+            if len(self._made) > _MOST_MADE:
+                del self._made[next(iter(self._made))]
+        if made["user_id"] != self.number:
+            return {**made, "self_id": self.number}
+        own = {"self_id": self.number, "post_type": "message_sent"}
+        return {**made, **own} if self.settings.reports_own else {}
+
+    def _other_values(self, event: LoggedEvent) -> dict[str, object]:
         try:
-            built = self.build(told)
+            return self.build(logged_event(self.number, event.body, event.time))
         except (ValueError, KeyError):  # of an older version's
             logger.exception("an event of %d cannot be written", self.number)
             return {}
-        return {**built, "late": True} if is_late else built
 
     def message(self, message: StoredMessage) -> MessageEvent:
         """A stored message as the account sees it."""
@@ -299,7 +325,6 @@ class OneBotAccount:
 
     def go_offline(self, why: str) -> None:
         """The account was signed out: applications hear so, and their actions fail."""
-        self.is_online = False
         self.state.hub.tell_applications(
             {self.number},
             post_type="notice",
@@ -308,6 +333,9 @@ class OneBotAccount:
             tag="offline",
             message=why,
         )
+        self.is_online = False
+        self.state.hub.applications.pop(self.number, None)
+        self.state.hub.remove_listener(self)
         for connection in self.connections:
             if connection.has_events:
                 connection.say(self.heartbeat())
@@ -332,6 +360,8 @@ class OneBotAccount:
 
     def tell_change(self, message: StoredMessage) -> None:
         """See `hub.Listener`: a notice tells of it."""
+        for form in ("array", "string"):
+            self._made.pop((message.id, form), None)
 
     def tell_poke(self, sender: int, target: int, group: int) -> None:
         """See `hub.Listener`: a notice tells of it."""
@@ -353,11 +383,16 @@ class OneBotAccount:
             deed = self._deeds.get(call.action)
             if deed is None:
                 raise ActionError(f"there is no action {call.action[:60]!r}", Retcode.NO_ACTION)
+            if not self.is_online and call.action not in _OFFLINE:
+                raise ActionError("the account is offline: it was signed out everywhere")
             data = await asyncio.wait_for(deed(self, call.parameters()), _ACTION_SECONDS)
         except ActionError as error:
             return failure(error, call.echo)
         except asyncio.TimeoutError:
             return failure(ActionError(f"{call.action} takes too long"), call.echo)
+        except OverflowError:  # of SQLite, which has 64 bits
+            why = f"{call.action}: a number has more than 64 bits"
+            return failure(ActionError(why, Retcode.BAD_REQUEST), call.echo)
         except sqlite3.Error as error:
             logger.error("%s for %d failed: %s", call.action, self.number, error)
             return failure(ActionError(f"the database cannot be used: {error}"), call.echo)

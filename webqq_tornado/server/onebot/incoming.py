@@ -90,7 +90,10 @@ def _face(one: Segment) -> Part:
 
 
 async def _file_part(account: Fetcher, one: Segment) -> Part:
-    source = one.text("url", "file", "path", "file_id")
+    # Of a received file its address may be dead and its name known, or the other way round.
+    names = (one.text(name) for name in ("file", "file_id", "path"))
+    known = next((name for name in names if account.storage.files.get(name)), "")
+    source = known or one.text("url", "file", "path", "file_id")
     is_picture = one.type == "image"
     row = await stored_file(account, source, one.text("name"), is_picture=is_picture)
     given = one.text("name") or _name_in(source)

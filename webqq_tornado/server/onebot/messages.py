@@ -65,7 +65,6 @@ async def sent(
     Raises:
         ActionError: it may not be sent, or cannot.
     """
-    _check_online(account)
     try:
         check_may_send(account.storage, account.number, conversation)
         made = await content_of(account, message)
@@ -75,11 +74,6 @@ async def sent(
             raise
         raise ActionError(str(error)) from None
     return await _delivered(account, conversation, content, room)
-
-
-def _check_online(account: OneBotAccount) -> None:
-    if not account.is_online:
-        raise ActionError("the account is offline: it was signed out everywhere")
 
 
 async def _delivered(

@@ -6,11 +6,12 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ...engine.stream import HTTPStream
 from ..state import ServerState
-from .account import OneBotAccount
+from .account import OneBotAccount, Shared
 from .actions import DEEDS
 from .post import PostLink
 from .reverse import ReverseLink
@@ -39,6 +40,7 @@ class OneBot:
         self._state = state
         self._listen = listen
         self._stream: HTTPStream | None = None
+        self._made: dict[tuple[int, str], dict[str, object]] = {}
         self._ports: dict[int, Callable[[], None]] = {}
         self.accounts: dict[int, OneBotAccount] = {}
 
@@ -72,13 +74,24 @@ class OneBot:
         self._apply(number, settings)
         self._state.storage.onebot.set_settings(number, json.dumps(settings.dump()))
 
+    def sign_out(self, number: int) -> None:
+        """An account was signed out everywhere: programs hear so, and are let in no more.
+
+        They stay connected, as those of QQ do, until the account is turned on again.
+        """
+        account = self.accounts.get(number)
+        if account is not None and account.is_online:
+            account.go_offline("signed out everywhere")
+            off = replace(account.settings, is_on=False)
+            self._state.storage.onebot.set_settings(number, json.dumps(off.dump()))
+
     def _apply(self, number: int, settings: OneBotSettings) -> None:
         self._close(number)
         if not settings.is_on:
             return
         if settings.port:
             self._ports[number] = self._listen(settings.port, number)
-        account = OneBotAccount(self._state, number, settings, DEEDS, self._outgoing())
+        account = OneBotAccount(self._state, number, settings, self._shared())
         links: list[ReverseLink | PostLink] = [
             *(ReverseLink(account, where) for where in settings.reverse),
             *(PostLink(account, where) for where in settings.post),
@@ -92,10 +105,10 @@ class OneBot:
             account.run(link.run())
         logger.info("OneBot is on for %d", number)
 
-    def _outgoing(self) -> HTTPStream:
+    def _shared(self) -> Shared:
         if self._stream is None:
             self._stream = HTTPStream(defaults={"proxy": ""})
-        return self._stream
+        return Shared(DEEDS, self._stream, self._made)
 
     def _close(self, number: int) -> None:
         account = self.accounts.pop(number, None)
