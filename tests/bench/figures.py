@@ -4,7 +4,9 @@ accounts that chat, bodies of any size, a mixed flow for a long time.
 
 from __future__ import annotations
 
+import statistics
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +28,8 @@ _TO_COME_TO_REST = 300.0
 _IDLE, _POLLS = 5_000, 2_000
 #: Accounts that send, messages a second of all of them, and seconds of that.
 _TALKERS, _RATE, _TALK = 200, 1_000, 20
+#: Links of a run with a journal, and rounds of each kind.
+_LINKS, _ROUNDS = 20_000, 3
 #: MiB of a body.
 _BODY = 1024
 
@@ -132,6 +136,34 @@ class Waits(NamedTuple):
             if facts[what]:
                 yield f"{facts[what]:.0f} messages were {what}"
 
+    def journal(self) -> Iterator[Figure | str]:
+        """Links with a journal against links without, in rounds in which they take turns."""
+        with tempfile.TemporaryDirectory() as folder:
+            rates: defaultdict[str, list[float]] = defaultdict(list)
+            for _ in range(_ROUNDS):
+                for mode in ("none", "normal", "none+items", "full+items"):
+                    command = python("journal", "links", self.url, _LINKS, mode, folder)
+                    facts = json_of(command, self.cores.client, _AROUND)
+                    rates[mode].append(facts["rate"])
+                    if facts["good"] != _LINKS:
+                        yield f"journal, {mode}: {facts['good']} of {_LINKS} links were answered"
+            median = {mode: statistics.median(each) for mode, each in rates.items()}
+            facts = json_of(python("journal", "million", folder), self.cores.client, _AROUND)
+        yield Figure("journal", "links without a journal", median["none"], "/s")
+        for mode, other, what, most in (
+            ("normal", "none", 'sync="normal"', 1 / 0.75),
+            ("full+items", "none+items", 'sync="full", a result each', 2.0),
+        ):
+            yield Figure("journal", f"links, {what}", median[mode], "/s")
+            yield Figure(
+                "journal", f"time for one, {what}", median[other] / median[mode], "x", most
+            )
+        yield Figure("journal", "a million chains, file", facts["size_mb"], "MB", 100.0)
+        yield Figure(
+            "journal", "a million chains, until the first go on", facts["seconds"], "s", 5.0
+        )
+        yield Figure("journal", "a million chains, memory", facts["memory_mib"], "MiB")
+
     def _load(self, name: str, *arguments: object) -> Any:
         command = python("load", name, *arguments)
         return json_of(command, self.cores.client, _TALK + _AROUND)
@@ -166,4 +198,5 @@ FIGURES: dict[str, tuple[str, Callable[[Waits], Iterator[Figure | str]]]] = {
     "connections": ("Connections of the server that wait", Waits.connections),
     "messages": (f"{_RATE:,} messages a second through the server", Waits.messages),
     "bodies": (f"Bodies of {_BODY:,} MiB", Waits.bodies),
+    "journal": (f"{_LINKS:,} links of 64 chains with a journal", Waits.journal),
 }
