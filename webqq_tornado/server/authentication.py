@@ -24,11 +24,11 @@ logger = logging.getLogger("webqq_tornado.server")
 
 #: Wrong passwords in a row after which a login of WebQQ 3 needs a captcha.
 CAPTCHA_AFTER = 3
-#: Seconds for which a verify code is good.
+#: Seconds for which a verify code is valid.
 CODE_SECONDS = 300.0
 #: Seconds for which the address of check_sig stands for its login.
 SIGNATURE_SECONDS = 60.0
-#: Bytes of a check's cookie before its proof: when it was given out, and chance.
+#: Bytes of a check's cookie before its proof: time of issue and random bytes.
 _NONCE_BYTES = 16
 
 
@@ -36,7 +36,7 @@ class Proof(NamedTuple):
     """The credentials of a login by password.
 
     Args:
-        code: verify code, or what was read on the captcha.
+        code: verify code, or answer to the captcha.
         p: the hash.
         sessions: cookie ptvfsession, and where else clients put it.
         captcha: cookie verifysession.
@@ -49,14 +49,14 @@ class Proof(NamedTuple):
 
 
 class Authenticator:
-    """Lets accounts in by what proves their password.
+    """Checks passwords, verify codes and tickets of logins.
 
     Args:
         storage: knows the accounts.
         captcha_after: wrong passwords in a row after which a login needs a captcha.
 
     Attributes:
-        captchas: the pictures that were given out.
+        captchas: issued pictures.
     """
 
     def __init__(self, storage: Storage, captcha_after: int = CAPTCHA_AFTER) -> None:
@@ -76,7 +76,7 @@ class Authenticator:
     # -- tickets ------------------------------------------------------------------------------
 
     def new_ticket(self, account: int, dialect: str) -> Secret:
-        """A login was granted: the cookie ptwebqq that proves it."""
+        """Issue the cookie ptwebqq of a granted login."""
         ptwebqq = Secret(secrets.token_hex(32))
         self._storage.sessions.add_ticket(ptwebqq, Ticket(account, dialect))
         return ptwebqq
@@ -86,7 +86,7 @@ class Authenticator:
         return self._storage.sessions.ticket(ptwebqq) if ptwebqq else None
 
     def end_ticket(self, ptwebqq: str) -> None:
-        """The client has logged out."""
+        """Revoke the ticket of a login."""
         self._storage.sessions.remove_ticket(ptwebqq)
 
     def sign(self, ptwebqq: Secret) -> str:
@@ -96,14 +96,14 @@ class Authenticator:
         return signature
 
     def signed(self, signature: str) -> Secret:
-        """The cookie ptwebqq of the login that was signed; "" if there is none, or no more."""
+        """The cookie ptwebqq of a signed login; "" if there is none any more."""
         ptwebqq, expires = self._signed.take(signature) or (Secret(), 0.0)
         return ptwebqq if time.monotonic() < expires else Secret()
 
     def vfwebqq(self, ptwebqq: str) -> Secret:
         """The vfwebqq of a SmartQQ login: it has one before its session is open.
 
-        It follows from the cookie, which does not follow from it: nothing is remembered.
+        It is derived from the cookie one way, so that nothing must be stored.
         """
         return Secret(hashlib.sha512(b"vfwebqq" + ptwebqq.encode()).hexdigest()[:80])
 
@@ -117,9 +117,9 @@ class Authenticator:
             address: of the client.
 
         Returns:
-            The code, and the cookie ptvfsession that it belongs to. The cookie proves the code,
-            so others cannot use it up, nor push it out of any table. For clients that keep no
-            cookie it is good from their address as well.
+            The code and its cookie ptvfsession. The cookie proves the code, so that others can
+            neither use it up nor push it out of a table. For clients without cookies it is valid
+            from their address, too.
         """
         alphabet = string.ascii_uppercase + string.digits
         code = "!" + "".join(secrets.choice(alphabet) for _ in range(3))
@@ -134,7 +134,7 @@ class Authenticator:
         return hmac.new(self._key, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
     def _takes_code(self, account: int, address: str, proof: Proof) -> bool:
-        """Use up a verify code; return True if this client had been given it."""
+        """Use up a verify code; return True if it was issued to this client."""
         code = proof.code.upper()
         by_address = self._codes.take((account, code, address))
         own = (
@@ -159,12 +159,12 @@ class Authenticator:
         return self._throttle.tries(*self._door(number, place)) >= self._captcha_after
 
     def by_hash(self, number: int, place: Place, proof: Proof) -> Account | LoginResult:
-        """The account, if the hash proves its password; else why not.
+        """The account, if the hash proves its password; else the reason of the refusal.
 
         Args:
             number: QQ number.
-            place: where it comes from.
-            proof: what was shown.
+            place: of the client.
+            proof: given credentials.
         """
         expected = self._expected(number, place, proof)
         if self.wait(number, place):
@@ -179,7 +179,7 @@ class Authenticator:
         return self._judged(number, place, account, is_right=is_same(shown, proof.p.upper()))
 
     def _expected(self, number: int, place: Place, proof: Proof) -> str:
-        """The code that the hash was made with, if it is good; it is used up by this."""
+        """The verify code of the hash, if it is valid; this uses it up."""
         if not proof.code.startswith("!"):
             return self.captchas.takes(proof.captcha, proof.code)
         is_good = self._takes_code(number, place.address, proof)
@@ -190,8 +190,8 @@ class Authenticator:
 
         Args:
             number: QQ number.
-            place: where it comes from.
-            digest: md5 of what was typed.
+            place: of the browser.
+            digest: md5 of the typed password.
         """
         if self.wait(number, place):
             return LoginResult.REFUSED
@@ -201,7 +201,7 @@ class Authenticator:
         return self._judged(number, place, account, is_right=is_right)
 
     def wait(self, number: int, place: Place) -> float:
-        """Seconds until a password of an account is looked at that comes from a place."""
+        """Seconds until the next password for an account from a place is checked."""
         return self._throttle.wait(*self._door(number, place))
 
     def _door(self, number: int, place: Place) -> tuple[int, str, str]:
@@ -224,28 +224,28 @@ class Authenticator:
         return LoginResult.WRONG_PASSWORD
 
     def change_password(self, account: int, password: str, place: Place) -> None:
-        """Give an account another password; only where it came from stays known.
+        """Change the password of an account; only the place of the change stays known.
 
         Args:
             account: QQ number.
-            password: from now on.
-            place: that the change comes from.
+            password: the new one.
+            place: of the change.
 
         Raises:
-            ValueError: it is empty.
+            ValueError: the password is empty.
         """
         self._storage.accounts.set_password(account, password)
         self._storage.sessions.forget_places(account, place.keys)
 
     def know(self, account: int, place: Place) -> str:
-        """An account has signed in from a place: it has tries of its own from now on.
+        """Remember a place of an account's sign-in, which has tries of its own from now on.
 
         Args:
             account: QQ number.
             place: of its browser or client.
 
         Returns:
-            The cookie by which its device is known the next time; the former one is not any more.
+            The cookie of its device for the next time; it replaces the former one.
         """
         device = secrets.token_hex(32)
         former = place.keys[0] if place.device else ""

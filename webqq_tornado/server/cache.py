@@ -11,41 +11,41 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[V]):
-    """The latest entries by key: nobody can fill the memory by asking again and again."""
+    """The latest entries by key: repeated requests cannot fill the memory."""
 
     def __init__(self, size: int = 10_000) -> None:
         self._size = size
         self._entries: OrderedDict[object, V] = OrderedDict()
 
     def put(self, key: object, value: V) -> None:
-        """Remember a value, forgetting the oldest when there are too many."""
+        """Store a value; drop the oldest entry if there are too many."""
         self._entries[key] = value
         self._entries.move_to_end(key)
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
     def get(self, key: object) -> V | None:
-        """The value, if it is still known."""
+        """The value; None if it has been dropped."""
         return self._entries.get(key)
 
     def items(self) -> list[tuple[Any, V]]:
-        """All of them with their keys, the oldest first."""
+        """Keys and values, oldest first."""
         return list(self._entries.items())
 
     def take(self, key: object) -> V | None:
-        """The value, which is forgotten with this."""
+        """Remove and return the value."""
         return self._entries.pop(key, None)
 
 
 class BoundedCacheByOwner(Generic[V]):
-    """The latest entries by key, each of an owner: who asks again and again loses their own.
+    """The latest entries by key and owner: an owner with too many loses its own oldest.
 
     Args:
-        size: entries at most; then who has the most loses their oldest.
-        each: entries of one owner at most.
+        size: maximum number of entries; beyond it the owner of most loses its oldest.
+        each: maximum number of entries of one owner.
 
     Example:
-        >>> codes = RecentByOwner(size=100, each=1)
+        >>> codes = BoundedCacheByOwner(size=100, each=1)
         >>> codes.put("a", 1, owner="one"), codes.put("b", 2, owner="other")
         (None, None)
         >>> codes.put("c", 3, owner="other")
@@ -60,12 +60,12 @@ class BoundedCacheByOwner(Generic[V]):
         self._owned: dict[object, OrderedDict[object, None]] = {}
 
     def put(self, key: object, value: V, owner: object) -> None:
-        """Remember a value; an entry that is there keeps its place in the order.
+        """Store a value; an existing entry keeps its place in the order.
 
         Args:
             key: of the entry.
-            value: of it.
-            owner: who it was made for, for example an address.
+            value: of the entry.
+            owner: for example an address.
         """
         if key not in self._entries:
             owned = self._owned.setdefault(owner, OrderedDict())
@@ -80,16 +80,16 @@ class BoundedCacheByOwner(Generic[V]):
         self._entries[key] = (owner, value)
 
     def get(self, key: object) -> V | None:
-        """The value, if it is still known."""
+        """The value; None if it has been dropped."""
         entry = self._entries.get(key)
         return entry[1] if entry else None
 
     def values(self) -> list[V]:
-        """All of them, the oldest first."""
+        """Values, oldest first."""
         return [value for _, value in self._entries.values()]
 
     def take(self, key: object) -> V | None:
-        """The value, which is forgotten with this."""
+        """Remove and return the value."""
         owner, value = self._entries.pop(key, (None, None))
         owned = self._owned.get(owner)
         if owned is not None:

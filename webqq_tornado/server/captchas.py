@@ -1,4 +1,4 @@
-"""The pictures that show that somebody reads: asked for after wrong passwords."""
+"""Captchas, required after wrong passwords."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .cache import BoundedCacheByOwner
 
 __all__ = ["Captcha", "Captchas"]
 
-#: Letters that can be told apart when they are bent.
+#: Letters that stay distinguishable when bent.
 _LETTERS = "ABCEFGHJKPRSTUXYZ"
 _LENGTH = 4
-#: Pictures that one cookie may have open.
+#: Maximum number of open pictures of one cookie.
 _AT_ONCE = 4
 #: Pixels, as the historical picture had them.
 _WIDTH, _HEIGHT = 130, 53
@@ -23,7 +23,7 @@ _FONT_SIZES = (34, 38, 42)
 
 
 class Captcha(NamedTuple):
-    """A picture to be read.
+    """A picture with its answer.
 
     Args:
         session: cookie verifysession of its reader.
@@ -35,10 +35,10 @@ class Captcha(NamedTuple):
 
 
 class Captchas:
-    """The pictures that were given out lately.
+    """Pictures issued lately.
 
-    Some can be open with one cookie: a second window does not spoil what is read in the first.
-    A guess uses up all of its cookie.
+    Several can be open with one cookie, so that a second window does not invalidate the first. A
+    guess uses up all pictures of its cookie.
     """
 
     def __init__(self) -> None:

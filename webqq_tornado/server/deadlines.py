@@ -29,11 +29,11 @@ logger = logging.getLogger("webqq_tornado.server")
 
 
 class Deadlines:
-    """Connections that are closed unless they are done in time.
+    """Connections that are closed at a deadline.
 
     Args:
-        what: is waited for, for the log.
-        seconds: that each connection gets.
+        what: expected part of the request, for the log.
+        seconds: of each connection.
 
     Example:
         >>> heads = Deadlines("head", 90.0)
@@ -59,11 +59,11 @@ class Deadlines:
             self._timer = loop.call_at(due, self._close_late)
 
     def stop(self, connection: HTTP1ServerConnection) -> None:
-        """The connection is done, or waits for nothing."""
+        """Remove the deadline of a connection."""
         self._due.pop(connection, None)
 
     def close(self) -> None:
-        """Close no connection any more."""
+        """Remove all deadlines."""
         self._due.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -118,14 +118,14 @@ class TimedHTTPServer(HTTPServer):
         super().on_close(server_conn)
 
     async def close_all_connections(self) -> None:
-        """Close them, and wait for no deadline any more."""
+        """Close all connections, and remove the deadlines."""
         await super().close_all_connections()
         self._heads.close()
         self._bodies.close()
 
 
 class _TimedDelegate(HTTPMessageDelegate):
-    """Passes a request on, and notes what has arrived of it."""
+    """Passes a request on, and notes the arrival of its parts."""
 
     __slots__ = ("_bodies", "_connection", "_delegate", "_heads")
 

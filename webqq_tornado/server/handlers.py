@@ -52,25 +52,24 @@ SESSION_GONE = 100000
 BAD_REQUEST = 1
 UNKNOWN_CONTACT = 4
 
-#: Seconds in which an answer has to be taken: nginx gives as much (send_timeout).
+#: Seconds in which a client must read an answer, as with nginx (send_timeout).
 WRITE_SECONDS = 60.0
 
-#: After which a client may ask again when the database could not be written.
+#: Seconds after which a client may retry if the database could not be written.
 RETRY_SECONDS = 1
 _DATABASE_REMEDY = "free space on its disk, or end the program that locks it"
 
 
 class Refusal(HTTPError):
-    """A request that is refused, with the reason that its sender is to read.
+    """A refused request, with the reason for its sender.
 
     The reason travels in the body: a reason phrase is ASCII at best (RFC 9112, 4), and HTTP/2
     has none.
 
     Args:
         status: of HTTP.
-        why: in any script; whole, with names in it.
-        retry_after: seconds after which it may be tried again (RFC 9110, 10.2.3); 0 if that would
-            not help.
+        why: reason in any script, sent completely.
+        retry_after: seconds after which a retry may succeed (RFC 9110, 10.2.3); 0 if none will.
 
     Example:
         >>> Refusal(409, "小明 is a friend already").why
@@ -84,10 +83,10 @@ class Refusal(HTTPError):
 
 
 def too_often(wait: float) -> Refusal:
-    """The refusal of what is done more often than its quota allows.
+    """The refusal of an action over its quota.
 
     Args:
-        wait: seconds until it may be done again.
+        wait: seconds until the action is allowed again.
     """
     return Refusal(429, f"Too often: try again in {math.ceil(wait)} s", wait)
 
@@ -102,14 +101,14 @@ class Handler(RequestHandler):
         self.server = server
 
     def set_default_headers(self) -> None:
-        """Say nothing about ourselves; nothing here is for caches or other origins."""
+        """Hide the server's version; forbid caches and other origins."""
         self.clear_header("Server")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Cross-Origin-Resource-Policy", "same-origin")
         self.set_header("Cache-Control", "no-store")
 
     def prepare(self) -> None:
-        """Refuse hosts that are not ours: a page elsewhere may have rebound its name to us."""
+        """Refuse unknown hosts: another page may have rebound its name to this server."""
         if not self.server.serves(self._host):
             raise Refusal(403, "Host not served here")
 
@@ -131,7 +130,7 @@ class Handler(RequestHandler):
         """None: the historical server had no ETag, and 304 does not answer a poll."""
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        """Say that it may work later (503), where only a disk or another program is in the way."""
+        """Send 503 if only the disk or another program prevents the answer."""
         error = (kwargs.get("exc_info") or (None, None))[1]
         is_for_now = isinstance(error, sqlite3.OperationalError)
         super().send_error(HTTPStatus.SERVICE_UNAVAILABLE if is_for_now else status_code, **kwargs)
@@ -147,14 +146,14 @@ class Handler(RequestHandler):
         self.finish({"error": why})
 
     def spend(self, quota: str, account: int = 0) -> None:
-        """Count something that may not be done too often.
+        """Count an action with a quota.
 
         Args:
             quota: its name in `quotas.QUOTAS`.
-            account: who does it; 0 where nobody is signed in.
+            account: QQ number; 0 without a sign-in.
 
         Raises:
-            Refusal: 429, it is done too often.
+            Refusal: 429, the quota is exhausted.
         """
         address = self.request.remote_ip or ""
         wait = self.server.quotas.take(quota, account=account, address=address)
@@ -162,7 +161,7 @@ class Handler(RequestHandler):
             raise too_often(wait)
 
     def log_exception(self, *error: Any) -> None:
-        """Log our own errors; those of clients are answered and not logged."""
+        """Log errors of this server; those of clients are answered only."""
         what = (self.request.method, self.request.path)
         if isinstance(error[1], sqlite3.Error):
             where = self.server.storage.path
@@ -207,14 +206,14 @@ class Handler(RequestHandler):
     def get_cookie(self, name: str, default: str | None = None) -> str | None:
         """A cookie of the request; of several with its name the first, as Tencent's servers did.
 
-        xhan/qqbot 2015 puts old cookies of its author's, with a qrsig, behind its own.
+        xhan/qqbot 2015 appends old cookies of its author, with a qrsig, to its own.
         """
         return self._first_cookies.get(name, default)
 
     @cached_property
     def _first_cookies(self) -> dict[str, str]:
         cookies = self.request.headers.get("Cookie", "").split(";")
-        return parse_cookie(";".join(reversed(cookies)))  # which lets the last one count
+        return parse_cookie(";".join(reversed(cookies)))  # which takes the last one
 
     @property
     def place(self) -> Place:
@@ -311,24 +310,24 @@ def host_of(url: str) -> str:
 
 
 class LargeBody(Handler):
-    """A request whose body may be larger than others'; decorate with `stream_request_body`.
+    """A request that may have a larger body; decorate with `stream_request_body`.
 
     Attributes:
-        largest: bytes of the body at most.
-        received: the body, when the method is called.
+        largest: maximum bytes of the body.
+        received: the body, complete when the method is called.
     """
 
     largest = 0
 
     def prepare(self) -> None:
-        """Check what can be checked before the body comes, and let it be that large."""
+        """Check the request before its body comes, and allow a large one."""
         super().prepare()
         self._pieces: list[bytes] = []
         self.check_before_body()
         self.request.connection.set_max_body_size(self.largest)  # type: ignore[union-attr]
 
     def check_before_body(self) -> None:
-        """Refuse whoever may not send a large body: 401, 403."""
+        """Refuse requests that may not have a large body: 401, 403."""
 
     def data_received(self, chunk: bytes) -> None:
         """Called by Tornado with each piece."""
@@ -341,17 +340,17 @@ class LargeBody(Handler):
 
 
 class UnknownHandler(Handler):
-    """A path that nobody has."""
+    """An unknown path."""
 
     def prepare(self) -> None:
-        """404, whatever the method."""
+        """Refuse any method with 404."""
         super().prepare()
         raise HTTPError(404)
 
 
 _FORM = "application/x-www-form-urlencoded"
 
-#: Answers one exchange: from the handler and the form to the body.
+#: Answer to one exchange: from the handler and the form to the body.
 Answer: TypeAlias = Callable[["ExchangeHandler", Any], "str | Awaitable[str]"]
 
 
@@ -393,10 +392,10 @@ class ExchangeHandler(Handler):
         return answer if isinstance(answer, str) else await answer
 
     async def _keep_pace(self, form: Any) -> None:
-        """Let a client wait that does something too often: an old one takes a refusal for a loss.
+        """Delay a client over its quota: an old client takes a refusal for a lost session.
 
         Raises:
-            Refusal: 429, too many requests of it wait already.
+            Refusal: 429, too many of its requests wait already.
         """
         quota = _PACED.get(self.exchange.name)
         session = quota and self._session_of(form)

@@ -34,9 +34,9 @@ __all__ = ["Hub", "Listener", "PollSession", "SessionOver", "is_too_long"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
-#: Messages that are read from disk at once for a client that has been away.
+#: Messages read from disk at once for a client that was away.
 _LOAD = 100
-#: Bytes of UTF-8 in one message. Clients cut theirs at 720 (qqbot 2017); more is no message.
+#: Maximum bytes of UTF-8 in one message. Clients cut theirs at 720 (qqbot 2017).
 MAX_TEXT = 4096
 #: Characters of all of it as JSON, with fonts and pictures; of a text's byte there are 6 at most.
 MAX_WRITTEN = 8 * MAX_TEXT
@@ -52,7 +52,7 @@ class SessionOver(Exception):
     """The session was ended by another login.
 
     Args:
-        kicked: what the client is to be told; None when it was told before.
+        kicked: event for the client; None if it got that before.
     """
 
     def __init__(self, kicked: Kicked | None = None) -> None:
@@ -61,7 +61,7 @@ class SessionOver(Exception):
 
 
 class Listener(Protocol):
-    """A page that is open: it hears what concerns its account."""
+    """An open page, which is notified of its account's news."""
 
     account: int
 
@@ -69,28 +69,28 @@ class Listener(Protocol):
         """Deliver a message, maybe one that the account wrote on another device."""
 
     def tell_status(self, account: int, status: Status) -> None:
-        """A friend or fellow member came, went, changed."""
+        """Deliver a change of a friend's or fellow member's status."""
 
     def tell_typing(self, account: int) -> None:
-        """A friend is writing."""
+        """Tell that a friend is typing."""
 
     def tell_contacts(self) -> None:
-        """Friends, groups, discussions or requests have changed."""
+        """Tell that friends, groups, discussions or requests have changed."""
 
     def tell_change(self, message: StoredMessage) -> None:
-        """A message was recalled."""
+        """Tell that a message was recalled."""
 
     def tell_poke(self, sender: int, target: int, group: int) -> None:
         """Tell pages of a poke, in a group or (0) in private."""
 
 
 class Hub:
-    """The sessions and pages that are online, and what goes to them.
+    """Delivery to the sessions and pages that are online.
 
     Args:
-        storage: where messages lie.
-        poll_timeout: seconds a poll is held when there is nothing new.
-        session_timeout: seconds without a poll after which a session is over.
+        storage: of messages.
+        poll_timeout: seconds that a poll is held without news.
+        session_timeout: seconds without a poll after which a session ends.
 
     Attributes:
         writes: messages that wait for their commit, see `together`.
@@ -111,8 +111,8 @@ class Hub:
         self.applications: dict[int, Callable[[], None]] = {}
         self._application_status: dict[int, Status] = {}
         self.pictures_at = ""
-        # liblwqq passes over a system_message with the seq of one before. Captures have five
-        # digits; the first is drawn, so that a restart does not give the same ones again.
+        # liblwqq skips a system_message whose seq it has seen. Captures have five digits; the first
+        # seq is random, so that a restart does not repeat one.
         self._seq = itertools.count(10_000 + secrets.randbelow(50_000))
 
     @property
@@ -123,7 +123,7 @@ class Hub:
     # -- sessions ---------------------------------------------------------------------------
 
     def resume(self) -> None:
-        """Take up the sessions that were open when the server stopped, or was killed."""
+        """Restore the sessions that were open when the server stopped, or was killed."""
         for row in self.storage.sessions.all():
             self._add(PollSession(row))
 
@@ -136,7 +136,7 @@ class Hub:
         dialect: str = "webqq3",
         vfwebqq: Secret | None = None,
     ) -> PollSession:
-        """A new session; the account's former one is told that it is over.
+        """Open a session; the account's former one is ended, and told so.
 
         Args:
             account: QQ number.
@@ -172,13 +172,13 @@ class Hub:
         """The session with this secret, also one that was kicked.
 
         Args:
-            secret: as the client gave it; empty finds nothing.
-            kind: "psessionid", "vfwebqq" or "ptwebqq": one is no substitute for another.
+            secret: of the client; an empty one finds nothing.
+            kind: "psessionid", "vfwebqq" or "ptwebqq", which are not interchangeable.
         """
         return self._by_secret.get((kind, secret)) if secret else None
 
     def close_session(self, session: PollSession) -> None:
-        """The client logged out."""
+        """Close the session of a client that logged out."""
         if session.kicked is None:
             self._end(session, Kicked(reason="", show_reason=False, way="logout"))
             self._announce(session.account)
@@ -186,7 +186,7 @@ class Hub:
         self._forget(session)
 
     def sign_out(self, account: int) -> None:
-        """The account was signed out everywhere: its client is told so, as of a kick."""
+        """End the session of an account signed out everywhere, as by a kick."""
         session = self._by_account.get(account)
         if session is not None:
             self._end(session, Kicked(reason=_SIGNED_OUT))
@@ -194,13 +194,13 @@ class Hub:
             logger.info("%d was signed out", account)
 
     def set_status(self, session: PollSession, status: Status) -> None:
-        """The client changed its status."""
+        """Change the status of a session."""
         session.status = status
         self.storage.sessions.set_status(session.psessionid, status.value)
         self._announce(session.account)
 
     def status_of(self, account: int) -> Status:
-        """Status of an account, as others see it."""
+        """Status of an account, as other accounts see it."""
         session = self._by_account.get(account)
         if session is not None:
             return Status.OFFLINE if session.status is Status.HIDDEN else session.status
@@ -237,7 +237,7 @@ class Hub:
                 del self._by_secret[secret]
 
     def _expire(self, session: PollSession) -> None:
-        # One timer for many polls: it looks when the last one was.
+        # One timer for many polls: it checks the time of the last one.
         loop = asyncio.get_running_loop()
         left = session.seen + self.session_timeout - loop.time()
         if session.turn is not None or left > 0:
@@ -259,15 +259,15 @@ class Hub:
         """Wait for news.
 
         Args:
-            session: whose.
-            turn: stands for this poll, see `end_poll`.
-            last_id: msg_id of the last message that has arrived, if the client says so.
+            session: that is polled.
+            turn: identifies this poll, see `end_poll`.
+            last_id: msg_id of the last message that has arrived, if the client tells.
 
         Returns:
-            Events in order; none when the time is over, or a later poll came.
+            Events in order; none after the timeout, or if a later poll came.
 
         Raises:
-            SessionOver: another login ended the session; told until that was confirmed.
+            SessionOver: another login ended the session; repeated until it is confirmed.
         """
         loop = asyncio.get_running_loop()
         self._note_delivered(session, last_id)
@@ -275,7 +275,7 @@ class Hub:
             self._forget(session)
             raise SessionOver
         session.turn = turn
-        session.wake()  # a poll that is held yields to this one
+        session.wake()  # a held poll yields to this one
         deadline = loop.time() + self.poll_timeout
         try:
             while session.turn is turn:
@@ -295,7 +295,7 @@ class Hub:
             return
         try:
             self.storage.messages.mark_delivered(session.account, arrived)
-        except sqlite3.Error as error:  # locked, or the disk is full: no reason to tell no news
+        except sqlite3.Error as error:  # locked, or the disk is full: news need no disk
             logger.warning(
                 "what %d has got could not be noted in %s (%s): tried again with the next poll",
                 session.account,
@@ -306,7 +306,7 @@ class Hub:
             session.noted()
 
     async def pause_until(self, deadline: float) -> None:
-        """Hold an answer that has nothing to tell, unless the server stops.
+        """Hold an empty answer, unless the server stops.
 
         Args:
             deadline: loop time.
@@ -317,18 +317,18 @@ class Hub:
                 await asyncio.wait_for(self._closing.wait(), left)
 
     def end_poll(self, session: PollSession, turn: PendingPoll) -> None:
-        """The client has gone away: a poll that is held ends with nothing."""
-        session.take_back(turn)
+        """End a held poll without news: its client has disconnected."""
+        session.requeue(turn)
         if session.turn is turn:
             session.turn = None
             session.wake()
 
-    def take_back(self, session: PollSession) -> None:
-        """The client takes its session up again: it may have died with the last answer.
+    def requeue(self, session: PollSession) -> None:
+        """Requeue the last answer of a session that its client resumes: it may be lost.
 
-        The client has dropped the poll that is held: nothing more goes into it.
+        The held poll is dead: it gets no more news.
         """
-        session.take_back()
+        session.requeue()
         session.turn = None
         session.wake()
 
@@ -344,7 +344,7 @@ class Hub:
         return events + [event_for(session, message, where) for message in messages]
 
     def close(self) -> None:
-        """Let go all polls that are held, with nothing new; the sessions stay on disk."""
+        """End all held polls without news; the sessions stay on disk."""
         self.writes.flush()
         self._closing.set()
         for session in set(self._by_secret.values()):
@@ -364,13 +364,13 @@ class Hub:
         nonce: Nonce | None = None,
         room: int = 0,
     ) -> StoredMessage:
-        """Accept a message and pass it on.
+        """Accept a message and deliver it.
 
         Args:
             sender: account.
             conversation: as the sender sees it; checked by the caller.
-            content: what.
-            origin: the sender's session that it came by; their other presences get it too.
+            content: of the message.
+            origin: the sender's session it came by; the sender's other devices get it, too.
             nonce: see `Storage.add_message`.
             room: that brought two strangers together.
         """
@@ -398,9 +398,9 @@ class Hub:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Messages that are sent in the block have one commit, and are passed on after it.
+        """Commit the messages sent in the block together, and deliver them afterwards.
 
-        If it fails, or the block does, none of them was sent.
+        If the commit or the block fails, none of them was sent.
         """
         held = self._held = []
         try:
@@ -411,7 +411,7 @@ class Hub:
         for pass_on in held:
             try:
                 pass_on()
-            except Exception:  # they are stored: whoever sent them must not send them again
+            except Exception:  # they are stored, so their senders must not repeat them
                 logger.exception("a message could not be passed on at once")
 
     def _people_in(self, conversation: Conversation) -> frozenset[int]:
@@ -421,7 +421,7 @@ class Hub:
         return self.storage.rooms.member_numbers(room) - self.storage.rooms.blocked_by(room)
 
     def _is_to_poll(self, account: int) -> bool:
-        # Who has only the page open has seen it there. Who is offline gets it when they are back.
+        # An open page alone has shown it. An offline recipient gets it at the next login.
         return account in self._by_account or not self._listeners.get(account)
 
     def _pass_on(
@@ -436,11 +436,11 @@ class Hub:
         self._wake_applications(people)
 
     def recalled(self, message: StoredMessage, operator: int) -> None:
-        """A message was taken back: who has not got it yet does not get it any more.
+        """Withdraw a recalled message from the queues, and tell pages of it.
 
         Args:
             message: as it was.
-            operator: QQ number of who took it back.
+            operator: QQ number of the account that recalled it.
         """
         people = self._people_in(Conversation(message.kind, message.target)) | {message.sender}
         for person in people:
@@ -459,11 +459,11 @@ class Hub:
     # -- applications ---------------------------------------------------------------------------
 
     def tell_applications(self, people: Iterable[int], **event: object) -> None:
-        """Tell the programs that drive accounts of what is no message.
+        """Notify programs that drive accounts of events other than messages.
 
         Args:
-            people: accounts, whether they are driven or not.
-            event: in the words of OneBot 11, without `time` and `self_id`.
+            people: accounts, driven or not.
+            event: as in OneBot 11, without `time` and `self_id`.
         """
         told = self.applications.keys() & set(people)
         if told:
@@ -481,7 +481,7 @@ class Hub:
     # -- presence and contacts ----------------------------------------------------------------
 
     def _announce(self, account: int) -> None:
-        """Tell friends, and pages of fellow members, how an account is now."""
+        """Send the status of an account to friends, and to pages of fellow members."""
         status = self.status_of(account)
         friends = self.storage.friends.numbers(account)
         for friend in friends:
@@ -490,7 +490,7 @@ class Hub:
             self._tell(person, lambda listener: listener.tell_status(account, status))
 
     def tell(self, account: int, event: Callable[[PollSession], Event]) -> None:
-        """Tell an account's client of an event, in the words of its session."""
+        """Queue an event for an account's client, with the uins of its session."""
         session = self._by_account.get(account)
         if session is not None:
             session.tell(event(session))
@@ -525,16 +525,16 @@ class Hub:
         )
 
     def refused(self, asker: int, asked: int) -> None:
-        """A friend request was refused."""
+        """Notify an account that its friend request was refused."""
         self.tell(asker, lambda to: self._system(to, "verify_rejected", asked))
         self.contacts_changed({asked})
 
     def befriended(self, one: int, other: int, type_: str) -> None:
-        """Two have become friends.
+        """Notify an account of a new friend.
 
         Args:
-            one: who did the last step.
-            other: who is told.
+            one: account that did the last step.
+            other: account to notify.
             type_: of the system_message: "added_buddy_sig", or "verify_pass_add" after a request.
         """
         self.tell(other, lambda to: self._system(to, type_, one))
@@ -548,7 +548,7 @@ class Hub:
         self.contacts_changed({one, other})
 
     def unfriended(self, one: int, other: int) -> None:
-        """Two are friends no more."""
+        """Notify two accounts that they are not friends any more."""
         for me, friend in ((one, other), (other, one)):
             self.tell(me, _change(removed=friend))
         self.contacts_changed({one, other})
@@ -559,7 +559,7 @@ class Hub:
         Args:
             group: its number.
             type_: of the sys_g_msg, for example "group_join".
-            also: who is told though they are no member any more.
+            also: former member to notify.
             who: see `events.group_event`.
         """
         people = self.storage.rooms.member_numbers(group) | set(also)
@@ -568,7 +568,7 @@ class Hub:
         self.contacts_changed(people)
 
     def contacts_changed(self, accounts: Iterable[int]) -> None:
-        """Friends, rooms or requests of these have changed."""
+        """Notify pages that friends, rooms or requests have changed."""
         for account in self._pages_of(accounts):
             self._tell(account, lambda listener: listener.tell_contacts())
 
@@ -579,14 +579,14 @@ class Hub:
     # -- pages ------------------------------------------------------------------------------
 
     def add_listener(self, listener: Listener) -> None:
-        """A page was opened."""
+        """Add an open page."""
         was_there = bool(self._listeners.get(listener.account))
         self._listeners.setdefault(listener.account, set()).add(listener)
         if not was_there and not self.is_polling(listener.account):
             self._announce(listener.account)
 
     def remove_listener(self, listener: Listener) -> None:
-        """A page was closed."""
+        """Remove a closed page."""
         listeners = self._listeners.get(listener.account, set())
         listeners.discard(listener)
         if not listeners:

@@ -1,10 +1,9 @@
-"""The QR codes that wait to be confirmed: what SmartQQ signs in by.
+"""QR codes that wait for confirmation, by which SmartQQ signs in.
 
-A code answers the program that shows it, by its cookie. It is shown to, and decided by, those who
-sit at the program's address, or whose browser has asked for its id: they have scanned it. A
-number of two digits stands below the picture and on the page: who lets a program in sees that it
-is theirs, also where several show a code at once (the strangers' code of a "QRLjacking" page has
-another one).
+The cookie of a code identifies the program that shows it. Users at the program's address, and
+browsers that have requested the code's id, having scanned it, can see and decide it. A number of
+two digits, below the picture and on the page, shows users that the program is theirs, even if
+several show codes at once (the code of a "QRLjacking" page has another number).
 """
 
 from __future__ import annotations
@@ -20,26 +19,26 @@ from .throttle import network_of
 
 __all__ = ["QRCode", "QRCodes"]
 
-#: Seconds for which a code is good.
+#: Seconds for which a code is valid.
 QR_SECONDS = 150.0
-#: Codes that may wait at once, of all and of one address: who asks for more loses their oldest.
+#: Maximum number of waiting codes, of all and of one address, which loses its oldest then.
 MOST_CODES, MOST_OF_ADDRESS = 10_000, 200
-#: Seconds after its client was let in, for which it can be told so again.
+#: Seconds for which a client that was let in can ask again.
 USED_SECONDS = 30.0
 
 
 class QRCode(NamedTuple):
-    """A code that was given out.
+    """An issued code.
 
     Args:
         id: in the address that it shows; tells nothing of the cookie.
         qrsig: cookie of the client that shows it.
         address: of that client.
-        program: what it calls itself.
-        expires: time of the loop.
+        program: name that the client gives.
+        expires: loop time.
         number: two digits, beside the picture and on the page.
-        state: what its client is told.
-        account: who has confirmed it, or looks at it.
+        state: as reported to its client.
+        account: that has confirmed or scanned it.
         scanned_by: the browsers that have asked for its id, by their sessions.
         ticket: cookie ptwebqq of its client, which was let in.
     """
@@ -74,10 +73,10 @@ class QRCode(NamedTuple):
 
 
 class QRCodes:
-    """The codes that were given out lately.
+    """The issued codes that are still valid.
 
     Args:
-        seconds: for which a code is good.
+        seconds: for which a code is valid.
     """
 
     def __init__(self, seconds: float = QR_SECONDS) -> None:
@@ -91,7 +90,7 @@ class QRCodes:
 
         Args:
             address: of the client, shown to the user who confirms it.
-            program: what it calls itself, the same.
+            program: name that it gives, likewise shown.
         """
         expires = asyncio.get_running_loop().time() + self.seconds
         qrsig = Secret(secrets.token_hex(32))
@@ -109,7 +108,7 @@ class QRCodes:
         return str(secrets.choice(free or range(10, 100)))
 
     def of_cookie(self, qrsig: str) -> QRCode | None:
-        """The code of a client's cookie, in whatever state; None if it was never given out."""
+        """The code of a client's cookie, in any state; None if it was never issued."""
         identifier = self._ids.get(qrsig) if qrsig else None
         code = self._by_id.get(identifier) if identifier else None
         return code and self._as_it_is(code)
@@ -127,7 +126,7 @@ class QRCodes:
         return sorted(codes, key=lambda code: code.expires, reverse=True)
 
     def shown_to(self, address: str, browser: str) -> list[QRCode]:
-        """The codes that somebody is shown, the newest first; see `QRCode.is_shown_to`."""
+        """The codes visible to a user, newest first; see `QRCode.is_shown_to`."""
         return [code for code in self.all_waiting() if code.is_shown_to(address, browser)]
 
     def scan(self, identifier: str, account: int, browser: str = "") -> None:
@@ -145,26 +144,26 @@ class QRCodes:
         self._change(identifier, QRState.SCANNED, account)
 
     def confirm(self, identifier: str, account: int) -> bool:
-        """Let its client in as this account; False if it is too late."""
+        """Let its client in as this account; return False if the code has expired."""
         return self._change(identifier, QRState.DONE, account)
 
     def refuse(self, identifier: str, account: int) -> bool:
-        """Do not; False if it is too late. Its client shows a new code."""
+        """Refuse its client, which shows a new code; return False if the code has expired."""
         return self._change(identifier, QRState.EXPIRED, account)
 
-    def take_back(self, account: int) -> None:
+    def revoke(self, account: int) -> None:
         """Revoke the codes that an account has confirmed and no client has used yet."""
         for code in self._by_id.values():
             if code.account == account:
                 self._by_id.put(code.id, code._replace(state=QRState.EXPIRED), code.address)
 
     def use(self, code: QRCode, ticket: Secret) -> None:
-        """Its client is let in: nobody else gets in by it.
+        """Use the code up for its client.
 
-        For a while it can be told so again, by `of_cookie`: the answer may be lost on its way.
+        For a while `of_cookie` still finds it, since the answer may be lost.
 
         Args:
-            code: as `of_cookie` gave it.
+            code: of `of_cookie`.
             ticket: cookie ptwebqq.
         """
         if not code.ticket:

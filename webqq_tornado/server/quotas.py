@@ -22,11 +22,11 @@ _MOST_KNOWN = 50_000
 
 
 class Rate(NamedTuple):
-    """A rate: so many at once, and then one each so many seconds.
+    """A rate: a burst, then one action in each interval.
 
     Args:
-        burst: that may come at once.
-        seconds: between those that come after it.
+        burst: actions allowed at once.
+        seconds: of the interval.
     """
 
     burst: int
@@ -37,8 +37,8 @@ class Quota(NamedTuple):
     """The quota of one action.
 
     Args:
-        by_account: by one account; None: by any.
-        by_address: from one IPv4 address, or one /64 of IPv6, which is what a household has.
+        by_account: of one account; None for no limit.
+        by_address: of one IPv4 address, or one /64 of IPv6, the size of a household's network.
     """
 
     by_account: Rate | None
@@ -68,7 +68,7 @@ class Quotas:
 
     Args:
         table: quotas by their names.
-        clock: seconds of a clock that is never put back.
+        clock: returns seconds of a monotonic clock.
 
     Example:
         >>> quotas = Quotas({"qr": Quota(None, Rate(1, 60.0))}, clock=lambda: 0.0)
@@ -88,31 +88,31 @@ class Quotas:
         }
 
     def take(self, name: str, *, account: int = 0, address: str = "") -> float:
-        """Do something once, now.
+        """Count an action, now.
 
         Args:
             name: of the quota.
-            account: who; 0 where nobody is signed in.
-            address: IP address from where.
+            account: QQ number; 0 without a sign-in.
+            address: IP address of the client.
 
         Returns:
-            0.0, and it counts; or the seconds to wait, and it does not.
+            0.0 if it counts; else the seconds to wait.
         """
         return self.reserve(name, account=account, address=address, patience=0.0)[1]
 
     def reserve(
         self, name: str, *, account: int = 0, address: str = "", patience: float
     ) -> tuple[bool, float]:
-        """Do something once, now or after a wait; each waits behind who came before.
+        """Reserve an action, now or after a wait, in the order of calls.
 
         Args:
             name: of the quota.
-            account: who; 0 where nobody is signed in.
-            address: IP address from where.
-            patience: seconds that may be waited.
+            account: QQ number; 0 without a sign-in.
+            address: IP address of the client.
+            patience: maximum seconds to wait.
 
         Returns:
-            Whether it may be done and counts, and the seconds to wait.
+            True if it counts, and the seconds to wait.
         """
         now, empty = self._clock(), self._empty[name]
         found = [

@@ -1,15 +1,15 @@
-"""One login of an account by the protocol, and what its client is still to be told.
+"""One login of an account by the protocol, and the news that its client has not confirmed.
 
-A message for a session lies in storage until the session has got it. An answer to poll2 can be
-lost on its way, so an answer alone proves nothing: what it held counts as delivered when the
-*next* poll of the same session arrives, or, of clients that say what has arrived (our own, see
-`protocol.delivery`), when they say so. It is given again when its connection broke before or
-while it was written, or was reset after it (then nobody read it), when the session is taken up
-again by login2, when the account opens another session first, or when the server was killed.
-Clients compare msg_id, which stays the same, as they had to with Tencent's server (twqq 2014).
+A message for a session stays in storage until it is delivered. An answer to poll2 can be lost, so
+an answer alone proves nothing: its contents count as delivered when the *next* poll of the session
+arrives, or, for clients that acknowledge messages (our own, see `protocol.delivery`), when they do.
+They are repeated if the connection broke before or while the answer was written, or was reset
+afterwards (then nobody read it), if login2 resumes the session, if the account opens another
+session first, or if the server was killed. Clients compare msg_id, which stays the same, as they
+had to with Tencent's server (twqq 2014).
 
-Events (a friend came online, kicked) are news of the moment: they are not stored. Those of the
-last answer are given again with it, but for the last two cases.
+Events (a friend came online, kicked) are transient and not stored. Those of the last answer are
+repeated with it, except in the last two cases.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from .uins import Uins
 
 __all__ = ["PendingPoll", "PollSession"]
 
-#: Messages and events that are kept in memory for a client that is slow to poll.
+#: Messages and events held in memory for a slow client.
 _MOST_PENDING = 200
 
 
 class PendingPoll(Protocol):
-    """A poll, as long as it is answered and a moment longer."""
+    """A poll, until shortly after its answer."""
 
     def is_lost(self) -> bool:
         """True if the connection broke, so that the response cannot have been read."""
@@ -43,7 +43,7 @@ class PollSession:
     """One login of an account by the WebQQ protocol.
 
     Args:
-        row: what is known of it on disk.
+        row: of the session on disk.
 
     Attributes:
         account: QQ number.
@@ -52,8 +52,8 @@ class PollSession:
         status: as the client set it.
         quirks: differences of the client from others.
         seen: loop time of its last poll.
-        kicked: set when the session is over.
-        knows_end: whether its client was told of that.
+        kicked: set when the session has ended.
+        knows_end: whether its client knows that.
         has_asked_online: whether it has called get_online_buddies2.
     """
 
@@ -71,14 +71,14 @@ class PollSession:
         self.knows_end = False
         self.expiry: asyncio.TimerHandle | None = None
         self.has_asked_online = False
-        self.turn: PendingPoll | None = None  # the poll that is held: a later one takes its place
+        self.turn: PendingPoll | None = None  # the held poll; a later one replaces it
         self._news: asyncio.Future[None] | None = None
         self._events: deque[Event] = deque(maxlen=_MOST_PENDING)
         self._pending: deque[StoredMessage] = deque()
-        self._is_behind = True  # there may be messages on disk that are not in memory
+        self._is_behind = True  # messages may be on disk that are not in memory
         self._given: list[StoredMessage] = []  # in the last answer, not confirmed yet
         self._given_events: list[Event] = []  # the same
-        self._last_given = 0  # id of the last message that was ever in an answer
+        self._last_given = 0  # id of the last message in any answer
         self._given_to: PendingPoll | None = None
         self._arrived = 0  # id of the last message that has arrived, until storage knows
         self._uins = Uins(row.seed, row.account)
@@ -112,11 +112,11 @@ class PollSession:
         }
 
     def counts(self, msg_id: int, words: str) -> bool:
-        """Return True if the client gives each message a number of its own: not all of them did.
+        """Return True if the client numbers its messages uniquely: not all clients did.
 
         Args:
-            msg_id: of a message that it sends.
-            words: what is said, and to whom, or a digest of that.
+            msg_id: of a message from it.
+            words: content and recipient, or a digest of them.
         """
         number, said = self._last_sent
         if msg_id == number and words != said:
@@ -143,13 +143,13 @@ class PollSession:
         return self._uins.of("discussion", discussion)
 
     def meaning_of(self, made: int, kind: str) -> int:
-        """The account ("person"), group ("group", "code") or "discussion" that is meant.
+        """The account ("person"), group ("group", "code") or "discussion" of a number.
 
-        Any number means something: the caller checks that it exists.
+        Each number maps to one: the caller checks that it exists.
         """
         return self._uins.meant_by(made, kind)
 
-    # -- what it is to be told ----------------------------------------------------------------
+    # -- news for the client ------------------------------------------------------------------
 
     def tell(self, event: Event) -> None:
         """Queue an event for the next response, if the client understands it."""
@@ -165,11 +165,11 @@ class PollSession:
         self.wake()
 
     def drop_message(self, number: int) -> None:
-        """Forget a message that was taken back before it was in an answer."""
+        """Drop a recalled message that was in no answer yet."""
         self._pending = deque(each for each in self._pending if each.id != number)
 
     def wake(self) -> None:
-        """Wake the poll that is held: there are news."""
+        """Wake the held poll: there are news."""
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
@@ -182,7 +182,7 @@ class PollSession:
             await news
         finally:
             timer.cancel()
-            if self._news is news:  # else a later poll waits by now
+            if self._news is news:  # else a later poll waits
                 self._news = None
 
     @property
@@ -191,7 +191,7 @@ class PollSession:
         return self._is_behind and not self._pending and not self._given
 
     def load(self, messages: list[StoredMessage], are_all: bool) -> None:
-        """The oldest messages on disk, and whether there are no others."""
+        """Queue the oldest messages on disk, and note whether they are all."""
         self._pending.extend(message for message in messages if message.id > self._arrived)
         self._is_behind = not are_all
 
@@ -209,7 +209,7 @@ class PollSession:
         """Note that the next response ends the session.
 
         Args:
-            turn: the poll that is answered so.
+            turn: the answered poll.
         """
         self._given_to, self.knows_end = turn, True
 
@@ -217,17 +217,17 @@ class PollSession:
         """Confirm the last response, since another poll came; return the last id that has arrived.
 
         Args:
-            last_id: of the message that the client calls the last one; None if it says nothing.
+            last_id: of the last message by the client's account; None if it does not tell.
 
         Returns:
-            0 if there is none, or storage has been told of it (`noted`).
+            0 if there is none, or storage knows it (`noted`).
         """
         turn, self._given_to = self._given_to, None
         is_lost = turn is not None and turn.is_lost()
         if last_id is not None and self._given:
             is_lost = last_id < self._given[-1].id
         if is_lost:
-            self._take_back()
+            self._requeue()
         given, self._given, self._given_events = self._given, [], []
         if given:
             self._arrived = given[-1].id
@@ -244,7 +244,7 @@ class PollSession:
         """Note that storage knows which messages have arrived."""
         self._arrived = 0
 
-    def take_back(self, turn: PendingPoll | None = None) -> None:
+    def requeue(self, turn: PendingPoll | None = None) -> None:
         """Requeue the contents of the last response, if it answered this poll.
 
         Args:
@@ -252,9 +252,9 @@ class PollSession:
         """
         if turn is None or self._given_to is turn:
             self._given_to = None
-            self._take_back()
+            self._requeue()
 
-    def _take_back(self) -> None:
+    def _requeue(self) -> None:
         self._pending.extendleft(reversed(self._given))
         self._events.extendleft(reversed(self._given_events))
         self._given, self._given_events = [], []

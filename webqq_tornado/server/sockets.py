@@ -1,12 +1,12 @@
-"""Sockets that listen, also when the process can open no more files.
+"""Listening sockets that work even when the process can open no more files.
 
 A client that connects then stays in the backlog: Tornado would try again on every turn
 of the loop, each time with a traceback in the log (5 MB a second, measured). So one descriptor is
 kept in reserve: it is closed for as long as it takes to accept the client and close the
 connection. Clients of the protocol come back by themselves.
 
-A client that vanishes without a word (its machine was switched off, a router forgot the connection)
-is noticed within a minute, also while its poll is held: connections inherit TCP keepalive.
+A client that vanishes silently (its machine was switched off, a router forgot the connection) is
+noticed within a minute, even while its poll is held: connections inherit TCP keepalive.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def listening_sockets(port: int, address: str) -> list[socket.socket]:
         address: nothing else is bound.
 
     Raises:
-        OSError: the port cannot be had.
+        OSError: the port is not available.
     """
     bound = bind_sockets(port, address, backlog=BACKLOG)
     for one in bound:
@@ -57,7 +57,7 @@ def _keep_alive(listening: socket.socket) -> None:
 
 
 class _Listener(socket.socket):
-    """Turns clients away when there is no descriptor for them."""
+    """Refuses clients when there is no descriptor for them."""
 
     def __init__(self, *, fileno: int) -> None:
         super().__init__(fileno=fileno)
@@ -72,7 +72,7 @@ class _Listener(socket.socket):
             if error.errno not in (errno.EMFILE, errno.ENFILE) or self._reserve < 0:
                 raise
         self._turn_away()
-        raise ConnectionAbortedError  # Tornado goes on to the next one
+        raise ConnectionAbortedError  # Tornado continues with the next one
 
     def _turn_away(self) -> None:
         os.close(self._reserve)
@@ -86,7 +86,7 @@ class _Listener(socket.socket):
             logger.warning("no file descriptors left, clients are turned away: raise `ulimit -n`")
 
     def close(self) -> None:
-        """Give the reserve back, too."""
+        """Close the socket, and the reserve."""
         reserve, self._reserve = self._reserve, -1
         if reserve >= 0:
             os.close(reserve)

@@ -20,13 +20,13 @@ from .storage import Account, Storage
 
 __all__ = ["Page", "ServerState"]
 
-#: Seconds for which a sign-in link is good.
+#: Seconds for which a sign-in link is valid.
 TOKEN_SECONDS = 600.0
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Page(Listener, Protocol):
-    """A page that is open in a browser."""
+    """An open page in a browser."""
 
     #: Of its session.
     token: str
@@ -34,7 +34,7 @@ class Page(Listener, Protocol):
     remote_ip: str
 
     def push(self, value: dict[str, object]) -> None:
-        """Send it something."""
+        """Send it a message."""
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close its WebSocket."""
@@ -104,7 +104,7 @@ class ServerState:
         return self.authenticator
 
     def add_host(self, host: str) -> None:
-        """Serve one more name."""
+        """Add a host name to serve."""
         self._hosts.add(host.lower())
 
     def serves(self, host: str) -> bool:
@@ -120,34 +120,34 @@ class ServerState:
         return f"{self.url}/signin?token={token}"
 
     def use_token(self, token: str) -> Account | None:
-        """The account that a link's token signs in; a token works once."""
+        """The account of a link's token, which works once."""
         known = self._tokens.take(token)
         if known is None or known[1] < asyncio.get_running_loop().time():
             return None
         return self.storage.accounts.get(known[0])
 
     def new_page_session(self, account: int) -> str:
-        """A token for a browser."""
+        """Issue the token of a browser's session."""
         token = secrets.token_urlsafe(32)
         self.storage.sessions.add_page_session(token, account)
         return token
 
     def page_account(self, token: str) -> Account | None:
-        """The account that is signed in with a token."""
+        """The account signed in with a token."""
         number = self.storage.sessions.page_account(token) if token else None
         return None if number is None else self.storage.accounts.get(number)
 
     def tell_client(self, code: QRCode) -> None:
         """A client shows a QR code: pages in browsers on the same machine or network say so.
 
-        Others find it in their list: nobody is to be asked by strangers unasked.
+        Other users find it in their lists: strangers must not be able to prompt anybody.
         """
         for page in tuple(self.pages):
             if page.remote_ip == code.address:
                 page.push({"type": "client"})
 
     def sign_out_everywhere(self, account: int, but: str = "") -> None:
-        """End all that an account is signed in with: browsers, clients, links, QR codes.
+        """End all sign-ins of an account: browsers, clients, links, QR codes.
 
         Args:
             account: QQ number.
@@ -155,7 +155,7 @@ class ServerState:
         """
         self.storage.sessions.sign_out_everywhere(account, but)
         self.hub.sign_out(account)
-        self.qr.take_back(account)
+        self.qr.revoke(account)
         for link, (number, _) in self._tokens.items():
             if number == account:
                 self._tokens.take(link)

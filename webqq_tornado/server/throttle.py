@@ -1,6 +1,6 @@
-"""Throttle for passwords: guessing is slow, and does not lock the owner out.
+"""Throttle for passwords: it slows guessing down, and does not lock the owner out.
 
-Wrong passwords are counted at four doors, and one that is too busy is shut for a while:
+Wrong passwords are counted at four doors; a door with too many is shut for a while:
 
 ========================== ======================== ==========================================
 door                       wrong ones without delay then one in
@@ -34,9 +34,9 @@ __all__ = ["Place", "Throttle", "network_of"]
 
 #: Seconds after which wrong passwords are forgotten.
 FORGET_SECONDS = 900.0
-#: Addresses whose wrong passwords are remembered at once.
+#: Maximum number of addresses with wrong passwords in memory.
 _MOST_NETWORKS = 10_000
-#: Seconds between two looks for what can be forgotten.
+#: Seconds between two clean-ups.
 _SWEEP_SECONDS = 60.0
 
 
@@ -79,7 +79,7 @@ class _Row(NamedTuple):
     last: float = 0.0
 
     def wait(self, limit: _Limit, now: float) -> float:
-        """Seconds until another one is looked at."""
+        """Seconds until the next password is checked."""
         if self.tries < limit.free:
             return 0.0
         doubled = 2.0 ** min(self.tries - limit.free, 30)
@@ -95,7 +95,7 @@ class _Window:
         self._times: deque[float] = deque(maxlen=_NETWORK.free + 1)
 
     def add(self, now: float) -> None:
-        """One more."""
+        """Count one more."""
         self._times.append(now)
 
     def count(self, now: float) -> int:
@@ -105,7 +105,7 @@ class _Window:
         return len(self._times)
 
     def wait(self, limit: _Limit, now: float) -> float:
-        """Seconds until another one is looked at."""
+        """Seconds until the next password is checked."""
         if self.count(now) < limit.free:
             return 0.0
         return max(0.0, self._times[-1] + limit.longest - now)
@@ -128,7 +128,7 @@ class Throttle:
         self._swept = time.monotonic()
 
     def wait(self, account: int, address: str, known: str) -> float:
-        """Seconds until a password is looked at; 0 for now.
+        """Seconds until a password is checked; 0 for now.
 
         Args:
             account: QQ number; 0 for one that does not exist.
@@ -146,7 +146,7 @@ class Throttle:
         )
 
     def tries(self, account: int, address: str, known: str) -> int:
-        """Wrong passwords that count where this one comes from.
+        """Number of wrong passwords that count for a place.
 
         Args:
             account: QQ number.
@@ -159,7 +159,7 @@ class Throttle:
         return max(own, others.count(now)) if others else own
 
     def failed(self, account: int, address: str, known: str) -> None:
-        """A wrong password was looked at.
+        """Count a wrong password.
 
         Args:
             account: QQ number; 0 for one that does not exist.
@@ -177,7 +177,7 @@ class Throttle:
             self._networks.setdefault(address, _Window()).add(now)
 
     def succeeded(self, account: int, address: str, known: str) -> None:
-        """A right password: its own place's wrong ones are forgotten, those of others are not.
+        """Forget the wrong passwords of a place after a right one from there.
 
         Args:
             account: QQ number.

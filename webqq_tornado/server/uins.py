@@ -1,12 +1,12 @@
-"""The made-up numbers of one session: uins, gids, codes, dids.
+"""The virtual numbers of one session: uins, gids, codes, dids.
 
-As Tencent's, they hide the real numbers and differ from session to session. They are not drawn
-and remembered but computed, both ways: each kind has a permutation of the 32-bit numbers, made
-of the session's seed. So 2,000 sessions with 500 fellow members each cost no memory, and a
+Like Tencent's, they hide the real numbers and differ between sessions. They are computed, not
+stored, in both directions: each kind has a permutation of the 32-bit numbers, derived from the
+session's seed. So 2,000 sessions with 500 fellow members each cost no memory, and a
 server that starts again knows all numbers that it gave out.
 
 The permutation multiplies by odd numbers and folds the upper half into the lower one, twice;
-each step can be taken back. It hides nothing from who wants to know (`get_friend_uin2` tells).
+each step is reversible. It is not a secret: `get_friend_uin2` tells the real number.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Uins:
         self._kinds = {kind: _Permutation(seed, kind) for kind in kinds}
 
     def of(self, kind: str, number: int) -> int:
-        """The made-up number of a person, a group (its gid), its code, or a discussion."""
+        """The virtual number of a person, a group (its gid), its code, or a discussion."""
         if kind != "person":
             return self._kinds[kind].there(number)
         if number == self._account:
@@ -80,7 +80,7 @@ class Uins:
         return self._kinds[kind].there(made) if made == self._account else made
 
     def meant_by(self, made: int, kind: str) -> int:
-        """The reverse of `of`; a number that was never given out means anything."""
+        """The real number; the reverse of `of`. A number never issued maps to any."""
         if kind != "person":
             return self._kinds[kind].back(made)
         if made == self._account:

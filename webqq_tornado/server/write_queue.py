@@ -1,8 +1,8 @@
-"""Writes that wait for their commit together: those of one turn of the loop share one.
+"""Writes with a common commit: those of one turn of the loop share one.
 
 A commit of a message appends seven pages to the write-ahead log and takes twice as long as all
-its statements, so a server that is busy commits what has come in a turn at once. What is awaited
-is on disk, as if it had been written alone.
+its statements, so a busy server commits all writes of a turn at once. An awaited write is on disk,
+as if it had been committed alone.
 
 While another program locks the file, writes wait in the order in which they came.
 """
@@ -72,7 +72,7 @@ class WriteQueue:
         return write.result
 
     def flush(self) -> None:
-        """Write now what waits; what finds the file locked fails."""
+        """Write all waiting now; writes fail if the file is locked."""
         waiting, self._waiting = self._waiting, []
         for write, error in self._write(waiting):
             _fail(write, error)
@@ -108,7 +108,7 @@ class WriteQueue:
     def _write_each(
         self, writes: list[_Write], error: Exception
     ) -> list[tuple[_Write, sqlite3.Error]]:
-        """One by one: who is to blame for the error has it alone."""
+        """Write one by one, so that only the faulty write gets the error."""
         if len(writes) == 1:
             _fail(writes[0], error)
             return []

@@ -253,7 +253,7 @@ def _login2(handler: ExchangeHandler, form: forms.Login2Form) -> str:
         )
     else:
         # Who takes a session up again may have lost the last answer, or died with it.
-        server.hub.take_back(session)
+        server.hub.requeue(session)
     exchange = smartqq.LOGIN2 if ticket.dialect == "smartqq" else webqq3.LOGIN2
     return exchange.answer(
         Session(
