@@ -260,7 +260,7 @@ def test_each_public_name_is_imported_from_where_type_checkers_see_it(face: Modu
             "OWNER Permission Person PluginError Rate bot",
         ),
         ("flows", "Crawl Export ItemFile Job Mirror Monitor Flow Report Sync"),
-        ("server", "PortTaken Storage StorageError WebQQServer certificates"),
+        ("server", "OneBotSettings PortTaken Storage StorageError WebQQServer certificates"),
     ],
 )
 def test_the_names_of_each_package_are_these(name: str, public: str):

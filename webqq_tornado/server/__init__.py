@@ -12,10 +12,12 @@ from ..lazy import lazy_names
 
 if TYPE_CHECKING:
     from .app import PortTaken, WebQQServer
+    from .onebot.settings import OneBotSettings
     from .storage import Storage, StorageError
     from .tls import certificates
 
 __all__ = [
+    "OneBotSettings",
     "PortTaken",
     "Storage",
     "StorageError",
@@ -26,6 +28,7 @@ __all__ = [
 #: Where the public names are.
 _MODULES = {
     "app": "PortTaken WebQQServer",
+    "onebot.settings": "OneBotSettings",
     "storage": "Storage StorageError",
     "tls": "certificates",
 }
