@@ -4,6 +4,18 @@
 >>> stream = HTTPStream.instance()
 >>> chain = stream.add_request("http://example.org/", lambda response: print(response.read()))
 >>> stream.start()
+
+The packages, each of which knows those below it only:
+
+==============  ================================================================================
+cli             the commands of ``python -m webqq_tornado``
+bot, flows      handlers and plugins for QQ; ready flows such as `Crawl` and `Sync`
+client          one QQ account online, by WebQQ (`Client`) or by OneBot 11
+server          a local QQ server with a page, beside client and engine, which it does not know
+protocol        WebQQ on the wire: pure functions and tables, shared by client and server
+auth, retry ..  policies for the engine: auth, retry, har, eventsource, httpclient, metrics
+engine          chains of requests: `HTTPStream`, and below it the scheduler and the transport
+==============  ================================================================================
 """
 
 from __future__ import annotations

@@ -5,6 +5,10 @@
 >>> @bot.command("ping")
 ... def ping(message):
 ...     message.reply("pong")
+
+Reading order: `bot` has the decorators, which put `rules` into the scopes of `registry`;
+`dispatch` takes each message through middlewares and rules, and `invocation` calls the handlers.
+`account` says what a bot needs of an account.
 """
 
 from __future__ import annotations

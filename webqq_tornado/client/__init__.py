@@ -3,6 +3,11 @@
 By WebQQ it is a `Client`, by OneBot 11 (today's QQ, which NapCat or the like holds) a
 `OneBotAccount`; a bot works with both.
 
+Reading order: `client` joins the parts, which share a `context`; `session` decides when the
+chains of `login` run; `poll` is the poll loop, whose messages go through `inbox` (recorded once)
+and `incoming` (acknowledged); `delivery` finds the contact of a message that is sent, and its
+`outbox` sends it. `directory` knows contacts across sessions, and `store` is the file.
+
 >>> from webqq_tornado import HTTPStream
 >>> from webqq_tornado.client import Client, Endpoints
 >>> stream = HTTPStream()

@@ -1,5 +1,7 @@
 """Conversations over HTTP as chains of requests, on Tornado's IOLoop and libcurl.
 
-Reading order: `request` and `response` are what a link carries, `chain` is what a link
-leads to, `transport` moves the bytes, `stream` joins them.
+Reading order, along the way of one request: `links` and `request` say what is to be sent,
+`stream` accepts it, `chain` holds its state, `scheduler` and `fairqueue` choose when it goes,
+`policies` decide about retries and credentials, `runner` acts on all of these, and
+`transport.curl` and `transport.lane` move the bytes, which end in a `response` for the reader.
 """

@@ -2,6 +2,10 @@
 
 >>> from webqq_tornado.server import Storage, WebQQServer
 >>> server = WebQQServer(Storage("server.db"))
+
+Reading order: `app` has the routes, whose handlers share a `state`; `webqq.signin` logs clients
+in by `authentication`; `hub` delivers to the `sessions` that poll (`webqq.messages`) and to the
+pages (`web.live`); `storage` keeps it all.
 """
 
 from __future__ import annotations
