@@ -335,7 +335,7 @@ class Many(Flow):
 async def test_a_reader_may_have_more_links_and_results_than_fit_in_memory(
     web: Web, path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("webqq_tornado.engine.keeping._AT_ONCE", 4)
+    monkeypatch.setattr("webqq_tornado.engine.keeping.Keeper.at_once", 4)
     flow = Many(web, path, max_clients=2)
     await flow.serve(strict=True)
     results = results_of(path)
@@ -1099,7 +1099,7 @@ async def test_a_chain_that_is_cancelled_takes_those_below_it_that_wait_in_the_f
             for number in range(20):
                 yield f"{self.web.http}/hold/below-{number}", self.see
 
-    monkeypatch.setattr("webqq_tornado.engine.keeping._AT_ONCE", at_once)
+    monkeypatch.setattr("webqq_tornado.engine.keeping.Keeper.at_once", at_once)
     async with Held(web, path, max_clients=2, grace=0) as flow:
         chain = flow.start()
         await until(lambda: Journal(path).summary().ready == 20 and flow.stats().in_flight == 2)

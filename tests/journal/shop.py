@@ -10,7 +10,7 @@ import functools
 from typing import Any
 
 from webqq_tornado import HTTPStream, Next, Request
-from webqq_tornado.engine import keeping
+from webqq_tornado.engine.keeping import Keeper
 
 PAGES, ARTICLES = 3, 4
 
@@ -24,7 +24,7 @@ class Shop(HTTPStream):
         self.journal.db.execute(f"PRAGMA synchronous={sync}")
         self.url = url
         self.customers = customers
-        keeping._AT_ONCE = 3  # as if there were thousands
+        Keeper.at_once = 3  # as if there were thousands
 
     def begin(self):
         for number in range(self.customers):

@@ -23,7 +23,7 @@ Some facts that shape this:
 
 - *A chain that branches has no row any more*: those below it are chains of their own. All of a
   reader's links are in the journal before the first is sent, so that its generator is taken to its
-  end first. Of more than `_AT_ONCE` the rest are drafts in the file, which count only once the
+  end first. Of more than `at_once` the rest are drafts in the file, which count only once the
   reader has returned, and are read from there as there is room.
 
 - *`begin` alone is lazy and may have no end*: its position counts the links that were begun. The
@@ -35,27 +35,27 @@ Some facts that shape this:
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import sqlite3
 import time
-import traceback
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..journal.codec import pack, pack_item, unpack, unpack_item
+from ..journal.codec import pack_item, unpack_item
 from ..journal.errors import JournalError
-from ..journal.records import Batch, ChainRow, Failed
-from . import fanout
-from .chain import Branches, Chain, State, link_of, next_of
-from .errors import LinkError
-from .kept_readers import KeptReader, Readers, kind_of
-from .kept_requests import IdempotencyKeys, KeptRequest, kept_request, restored_request
+from ..journal.records import Batch, ChainRow
+from .chain import Branches, Chain, State
+from .kept_begin import BeginLinks
+from .kept_branches import BranchCollector, Children, Found
+from .kept_readers import Readers, kind_of
+from .kept_records import BegunMark, KeptMark, Record
+from .kept_requests import IdempotencyKeys
+from .kept_rows import Rows, failure_of, storable
 from .kept_state import KeptState
 from .keys import mark_of
-from .links import Next, described
+from .links import Next
 from .request import PLAIN, Request
 from .response import Response
 from .session import Session
@@ -70,112 +70,10 @@ __all__ = ["Keeper"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
-#: Links and results of one reader that wait in memory until it has returned.
-_AT_ONCE = 1000
-_NO_READER = KeptReader("")
 #: In the place of a row of which only the URL is another one.
 _LED = ChainRow(0, 0, None, None, "")
 #: Methods of requests without a key of their own for each link.
 _REPEATABLE = frozenset({"GET", "HEAD"})
-
-
-class _Record:
-    """A chain as the journal knows it.
-
-    Attributes:
-        id, step: of its row.
-        row: the last one that was noted; of which `url` may be another by now.
-        request, readback: of the link in it.
-        is_timed: the row has a time or tries, which the next link is to clear.
-        results: texts of what its reader has emitted.
-        spilled: how many of them are drafts in the file.
-        drafts: ids of links that are.
-        keys: that its reader has noted.
-    """
-
-    __slots__ = (
-        *("drafts", "id", "is_timed", "keys", "readback", "request", "results", "row", "spilled"),
-        *("step", "url"),
-    )  # fmt: skip
-
-    def __init__(self, number: int, step: int = 0, row: ChainRow | None = None) -> None:
-        self.id = number
-        self.step = step
-        self.row = row
-        self.url = "" if row is None else row.url
-        self.request: Request | None = None
-        self.readback: object = None
-        self.is_timed = row is not None and (row.due is not None or row.tries > 0)
-        self.results: list[str] | None = None
-        self.spilled = 0
-        self.drafts: list[range] = []
-        self.keys: list[bytes] | None = None
-
-
-class _Begun(str):
-    """The place of a link in `begin`, in the place of its key, which is the text."""
-
-    number: int
-    key: str | None
-    results: list[str]
-
-    @classmethod
-    def of(cls, number: int, key: str | None, results: list[str]) -> _Begun:
-        begun = cls(key or "")
-        begun.number, begun.key, begun.results = number, key, results
-        return begun
-
-
-class _Kept(str):
-    """A link that is in the file, in the place of its key."""
-
-    record: _Record
-
-    @classmethod
-    def of(cls, record: _Record) -> _Kept:
-        kept = cls("")
-        kept.record = record
-        return kept
-
-
-class _Children:
-    """The links of a chain that has branched, which are in the file: those in memory first.
-
-    Args:
-        keeper: reads the others.
-        links: those in memory.
-        drafts: ids of the others.
-    """
-
-    def __init__(self, keeper: Keeper, links: list[Next], drafts: list[range]) -> None:
-        self._keeper = keeper
-        self._links = deque(links)
-        self._ids = deque(itertools.chain.from_iterable(drafts)) if drafts else deque()
-        self._rows = keeper.rows_of(drafts) if drafts else iter(())
-
-    def __iter__(self) -> _Children:
-        return self
-
-    def __next__(self) -> Next:
-        if self._links:
-            return self._links.popleft()
-        link = next(self._rows)
-        # Rows come in this order; some are gone, as their key was followed.
-        while self._ids and self._ids.popleft() != _id_of(link):
-            pass
-        return link
-
-    def close(self) -> None:
-        """None of the others will be asked for: the chain above has ended."""
-        waiting = [*map(_id_of, self._links), *self._ids]
-        self._links.clear()
-        self._ids.clear()
-        self._keeper.cancel_rows(waiting)
-
-
-def _id_of(link: Next) -> int:
-    assert isinstance(link.key, _Kept)  # noqa: S101 - it is in the file
-    return link.key.record.id
 
 
 class Keeper:
@@ -191,10 +89,14 @@ class Keeper:
         journal: as given.
         error: why nothing can be kept any more.
         state: the flow's own values.
+        rows: makes rows of links.
+        at_once: links and results of one reader that wait in memory until it has returned.
 
     Raises:
         JournalError: the journal cannot be used.
     """
+
+    at_once = 1000
 
     def __init__(
         self, stream: HTTPStream, runner: Runner, journal: Journal, header: str | None
@@ -204,29 +106,26 @@ class Keeper:
         self.journal = journal
         self.error: JournalError | None = None
         self._stream, self._runner = stream, runner
-        self._readers = Readers(stream, kind.renamed)
         self._keys = IdempotencyKeys(journal.uuid, header)
+        self.rows = Rows(stream, Readers(stream, kind.renamed), self._keys)
         counts = journal.counts()
         self._last_chain, self._last_item = counts.last_chain, counts.last_item
         self._resumes_below = counts.last_chain
-        self._position, self._skipped = counts.begun, counts.begun
-        self._is_begun_all = counts.is_begun_all
-        if stream._begins_by_keys:  # there may be other ones than in the run before
-            self._skipped, self._is_begun_all = 0, False
+        self._begin = BeginLinks(
+            self, counts.begun, is_all=counts.is_begun_all, asks_again=stream._begins_by_keys
+        )
+        self._collector = BranchCollector(self, runner)
         self.state = KeptState(counts.state)
         self._cookies = journal.cookies()
-        self._records: dict[Chain, _Record] = {}
+        self._records: dict[Chain, Record] = {}
         self._by_id: dict[int, Chain] = {}
         self._spared: set[int] = set()
         self._reading: Chain | None = None
         self._reader_of: Chain | None = None  # whose response was read last
-        self._flow: Chain | None = None
-        self._taken: int | None = None  # links that `begin` has given, once it has ended
-        self._begin_results: list[str] = []
         self._batch = Batch()
         #: Links that are sent, or timed, once they are in the file: of which step, in how long.
-        self._held: deque[tuple[Chain, _Record, int, float]] = deque()
-        self._sources: list[tuple[Chain, Branches, _Children]] = []
+        self._held: deque[tuple[Chain, Record, int, float]] = deque()
+        self._sources: list[tuple[Chain, Branches, Children]] = []
         self._told: list[Chain] = []
         self._jars: set[Session] = set()
         self._taker_items: list[Any] = []
@@ -251,7 +150,7 @@ class Keeper:
             LinkError: something of it cannot be kept.
         """
         key = link.key
-        if type(key) is _Kept:
+        if type(key) is KeptMark:
             return self._adopted(chain, link, key.record), None
         record = self._records.get(chain)
         if record is None:
@@ -270,22 +169,22 @@ class Keeper:
         self, chain: Chain, link: Next, key: Any
     ) -> tuple[Next | None, ChainRow | None]:
         """The first link of a chain that has no row yet."""
-        begun = key if type(key) is _Begun else None
+        begun = key if type(key) is BegunMark else None
         if begun is None and not self._is_of_begin(chain):
             return link._replace(key=None), None
         if begun is not None:
             link = link._replace(key=begun.key)
         is_dropped = link.key is not None and self.is_followed(link.key)
-        record = _Record(0 if is_dropped else self._new_id())
+        record = Record(0 if is_dropped else self._new_id())
         found = (None, None) if is_dropped else self._prepared(record, chain, link)
         if begun is not None:
-            self._note_begun(begun)
+            self._begin.note_begun(begun)
         if not is_dropped:
             self._enter(chain, record)
         return found
 
     @staticmethod
-    def _is_same_reader(record: _Record, link: Next) -> bool:
+    def _is_same_reader(record: Record, link: Next) -> bool:
         """Return whether only step and request are others: most links are so."""
         row = record.row
         return (
@@ -299,14 +198,14 @@ class Keeper:
         )
 
     @staticmethod
-    def _is_plain(record: _Record) -> bool:
+    def _is_plain(record: Record) -> bool:
         """The row has a URL, and nothing else is said of the request."""
         row = record.row
         return row is not None and row.request is None and row.body is None
 
-    def _prepared(self, record: _Record, chain: Chain, link: Next) -> tuple[Next, ChainRow]:
-        plain = self._plain(link.request)
-        row = self._row(record, chain, link, plain)
+    def _prepared(self, record: Record, chain: Chain, link: Next) -> tuple[Next, ChainRow]:
+        plain = self.rows.plain(link.request)
+        row = self.rows.row(record, chain, link, plain)
         record.readback = link.readback
         sent = self._keys.added(plain, record.id, record.step + 1)
         return (link if sent is link.request else link._replace(request=sent)), row
@@ -322,81 +221,16 @@ class Keeper:
             LinkError: something of it cannot be kept.
         """
         probe = Chain(0, None, chain_session, self._runner)
-        self._row(_Record(0), probe, link, self._plain(link.request))
+        self.rows.row(Record(0), probe, link, self.rows.plain(link.request))
 
     @staticmethod
-    def _is_same_request(record: _Record, request: Any) -> bool:
+    def _is_same_request(record: Record, request: Any) -> bool:
         if request is record.request:
             return request is not None and request.method in _REPEATABLE
         is_plain = request.compiled is PLAIN and Keeper._is_plain(record)
         return is_plain and request.url == record.url
 
-    def _plain(self, request: Any) -> Request:
-        """The request without what we have added to it."""
-        plain = self._keys.removed(request)
-        if plain is not request and request.defaulted is not None:
-            object.__setattr__(plain, "defaulted", (request.defaulted[0], plain))
-        return plain
-
-    def _row(self, record: _Record, chain: Chain, link: Next, plain: Request) -> ChainRow:
-        kept = kept_request(plain, self._readers)
-        reader = self._reader(link)
-        errback = chain._errback if link.errback is None else link.errback or None
-        failing = _NO_READER if errback is None else self._readers.kept(errback, "errback")
-        old = record.row
-        return ChainRow(
-            record.id,
-            record.step,
-            _text(link.name or chain._name) if old is None else old.name,
-            None if link.key is None else mark_of(link.key),
-            kept.url,
-            kept.rest,
-            kept.body,
-            reader.spec or None,
-            reader.args,
-            failing.spec or None,
-            failing.args,
-            self._data(link),
-            self._session_name(link.session or chain.session),
-            chain._priority if link.priority is None else link.priority,
-            time.time() + link.delay if link.delay else None,
-            link.delay or None,
-            None if old is None else old.deadline,
-        )
-
-    def _reader(self, link: Next) -> KeptReader:
-        if link.readback is None:
-            return _NO_READER
-        kept = self._readers.kept(link.readback)
-        if not link.data:
-            return kept
-        # The names are a part of the shape that is compared with the code at the next start.
-        names = ",".join(sorted(link.data))
-        spec = kept.spec[:-1] + "," if kept.spec.endswith(")") else kept.spec + "("
-        return kept._replace(spec=f"{spec}{names})")
-
-    @staticmethod
-    def _data(link: Next) -> str | None:
-        if not link.data:
-            return None
-        try:
-            return pack(dict(link.data))
-        except (TypeError, ValueError) as error:
-            name = next((n for n, one in link.data.items() if not _packs(one)), "")
-            raise LinkError(
-                f"data[{name!r}] for the reader {described(link.readback)} cannot be kept in the "
-                f"journal: {error}: give JSON values (or bytes, dates, paths, tuples)"
-            ) from None
-
-    def _session_name(self, session: Session) -> str:
-        if session.name and self._stream._sessions.get(session.name) is not session:
-            raise LinkError(
-                f"session {session.name!r} cannot be kept in the journal: it is none that "
-                "HTTPStream.session of this stream gave"
-            )
-        return session.name
-
-    def _adopted(self, chain: Chain, link: Next, record: _Record) -> Next:
+    def _adopted(self, chain: Chain, link: Next, record: Record) -> Next:
         """The link of a row that is in the file."""
         row = record.row
         assert row is not None  # noqa: S101 - it was made of one
@@ -411,7 +245,7 @@ class Keeper:
         sent = self._keys.added(link.request, record.id, record.step)  # type: ignore[arg-type]
         return link._replace(request=sent, key=None)
 
-    def _enter(self, chain: Chain, record: _Record) -> None:
+    def _enter(self, chain: Chain, record: Record) -> None:
         self._records[chain] = record
         self._by_id[record.id] = chain
         if chain._name is None:
@@ -455,7 +289,7 @@ class Keeper:
             self.hold(chain, record.row, 0)  # type: ignore[arg-type]
         return True
 
-    def _is_written(self, chain: Chain, record: _Record) -> bool:
+    def _is_written(self, chain: Chain, record: Record) -> bool:
         """Return whether the row in the file says it all: the same link, and nothing beside it.
 
         Its step is behind then, which tells links of one chain apart only where they led to more.
@@ -497,7 +331,7 @@ class Keeper:
         if not self._is_due:
             self._soon()
 
-    def _change(self, record: _Record, row: ChainRow) -> None:
+    def _change(self, record: Record, row: ChainRow) -> None:
         is_new = record.row is None or record.id in self._batch.new
         (self._batch.new if is_new else self._batch.changed)[record.id] = row
         self._batch.moved.pop(record.id, None)
@@ -505,7 +339,7 @@ class Keeper:
         record.row, record.url = row, row.url
         record.is_timed = row.due is not None
 
-    def _lead(self, record: _Record, url: str) -> None:
+    def _lead(self, record: Record, url: str) -> None:
         """Note a row of which only step and URL are others."""
         batch, one = self._batch, record.id
         record.url = url
@@ -516,7 +350,7 @@ class Keeper:
         batch.led[one] = (record.step, url)
         batch.moved.pop(one, None)
 
-    def _move(self, record: _Record, due: float | None, delay: float | None, tries: int) -> None:
+    def _move(self, record: Record, due: float | None, delay: float | None, tries: int) -> None:
         """Note a row of which only step and time are others."""
         batch, one, step = self._batch, record.id, record.step
         for rows in (batch.new, batch.changed):
@@ -556,12 +390,12 @@ class Keeper:
             chain: with no link yet.
             deadline: seconds that it has, None: no limit.
         """
-        record = _Record(self._new_id())
+        record = Record(self._new_id())
         self._enter(chain, record)
         if deadline is not None:
             # The first link's row takes it over.
             record.row = ChainRow(
-                record.id, 0, _text(chain._name), None, "", deadline=time.time() + deadline
+                record.id, 0, storable(chain._name), None, "", deadline=time.time() + deadline
             )
             self._batch.new[record.id] = record.row
 
@@ -606,7 +440,7 @@ class Keeper:
         """Begin a chain that waits in the file for room: somebody asks for it."""
         for row in self.journal.rows([number]):
             chain = self._runner.new_chain(None, self._stream._session)
-            self._runner.start_link(chain, self._link_of(row))
+            self._runner.start_link(chain, self.rows.link_of(row))
             return chain
         return None
 
@@ -704,10 +538,10 @@ class Keeper:
             if record.results is None:
                 record.results = []
             record.results.append(text)
-            if len(record.results) >= _AT_ONCE:
+            if len(record.results) >= self.at_once:
                 self._spill_results(record)
-        elif self._flow is not None and self._running() is self._flow:
-            self._begin_results.append(text)
+        elif self._begin.flow is not None and self._running() is self._begin.flow:
+            self._begin.results.append(text)
         else:
             self._batch.results.append((0, 0, -1, text))
             self._soon()
@@ -719,14 +553,14 @@ class Keeper:
             chain = None  # its reader has returned
         return self._reading or chain or owning_chain()
 
-    def _running_record(self) -> _Record | None:
+    def _running_record(self) -> Record | None:
         """The chain with a row in whose name the current code runs."""
         chain = self._running()
         while chain is not None and chain not in self._records:
             chain = chain.parent
         return None if chain is None else self._records[chain]
 
-    def _settle_results(self, record: _Record) -> None:
+    def _settle_results(self, record: Record) -> None:
         """A reader has returned: what it has emitted is final."""
         if record.drafts or record.spilled:
             self._batch.settled.append(record.id)
@@ -740,7 +574,7 @@ class Keeper:
                 self._batch.keys.setdefault(key, record.id)
         record.results, record.spilled, record.drafts, record.keys = None, 0, [], None
 
-    def _spill_results(self, record: _Record) -> None:
+    def _spill_results(self, record: Record) -> None:
         """Put results of a reader that emits very many into the file, as drafts."""
         texts, record.results = record.results or [], []
         rows = [
@@ -779,125 +613,29 @@ class Keeper:
             chain: whose reader it was.
             below: the source, and what is known of it.
         """
-        record = self._records.get(chain)
-        if record is None or below.gather is not None:
-            if chain is self._flow and below.source is not None:
-                below.count = self._position  # names go on where they were
-            return False
-        links: list[tuple[Next, ChainRow]] = []
-        if isinstance(below.source, AsyncIterator):
-            self._runner.start_task(chain, self._collect_async(chain, below, record, links))
-        else:
-            self._collect(chain, below, record, links)
-        return True
+        if chain is self._begin.flow and chain not in self._records:
+            below.count = self._begin.position  # names go on where they were
+        return self._collector.take(chain, below)
 
-    def _collect(
-        self,
-        chain: Chain,
-        below: Branches,
-        record: _Record,
-        links: list[tuple[Next, ChainRow]],
-    ) -> None:
-        """Take some links; then other callbacks of the loop have their turn."""
-        for _ in range(fanout.TAKEN_AT_ONCE):
-            source = below.source
-            if chain._branches is not below or not isinstance(source, Iterator):
-                return  # it has ended
-            try:
-                item = self.read(chain, next, source)
-                if chain._branches is not below:
-                    fanout.close_source(chain, source)
-                    return
-                self._collect_one(chain, below, record, links, item)
-            except StopIteration:
-                self._collected(chain, below, record, links)
-                return
-            except Exception as error:
-                fanout.close_source(chain, source)
-                self._fail_source(chain, below, error)
-                return
-            except BaseException as error:
-                self._runner.interrupt(chain, error)
-                return
-        self._runner.call_soon(self._collect, chain, below, record, links)
+    def record_of(self, chain: Chain) -> Record | None:
+        """Return what the journal knows of a chain, None if that has no row.
 
-    async def _collect_async(
-        self,
-        chain: Chain,
-        below: Branches,
-        record: _Record,
-        links: list[tuple[Next, ChainRow]],
-    ) -> None:
-        source = below.source
-        assert isinstance(source, AsyncIterator)  # noqa: S101 - the caller has looked
-        try:
-            async for item in source:
-                if chain._branches is not below:
-                    return
-                self._collect_one(chain, below, record, links, item)
-        except Exception as error:
-            chain._task = None
-            if chain._branches is below:
-                self._fail_source(chain, below, error)
-            return
-        except BaseException as error:
-            self.spare(chain)
-            self._runner.end_chain(chain, State.CANCELLED, error if not _is_cancel(error) else None)
-            raise
-        finally:
-            await fanout.close_async_source(chain, source)
-        chain._task = None
-        if chain._branches is below:
-            self._collected(chain, below, record, links)
+        Args:
+            chain: any.
+        """
+        return self._records.get(chain)
 
-    def _collect_one(
-        self,
-        chain: Chain,
-        below: Branches,
-        record: _Record,
-        links: list[tuple[Next, ChainRow]],
-        item: object,
-    ) -> None:
-        link = fanout.branch_link(below, item)
-        plain = self._plain(link.request)
-        named = link if link.name else link._replace(name=f"{chain.name}.{below.count + 1}")
-        below.count += 1
-        row = self._row(_Record(0), chain, named, plain)
-        deadline = None if record.row is None else record.row.deadline
-        links.append((link._replace(request=plain), row._replace(deadline=deadline)))
-        if len(links) >= _AT_ONCE:
-            self._spill_links(record, links)
+    def branch(self, chain: Chain, below: Branches, record: Record, links: list[Found]) -> None:
+        """Note all of a reader's links: from now on they are chains of their own.
 
-    def _spill_links(self, record: _Record, links: list[tuple[Next, ChainRow]]) -> None:
-        """Put links of a reader that gives very many into the file, as drafts."""
-        first = self._last_chain + 1
-        rows = [one._replace(id=self._new_id(), step=1, draft=record.id) for _, one in links]
-        record.drafts.append(range(first, self._last_chain + 1))
-        links.clear()
-        self._write(lambda: self.journal.add_drafts(rows))
-
-    def _fail_source(self, chain: Chain, below: Branches, error: Exception) -> None:
-        """A source has failed: what it gave before is taken back, as all of the reader's."""
-        if chain._branches is not below:
-            return
-        chain._branches, below.source = None, None
-        chain.state = State.READING
-        self._runner.fail_link(chain, error, below.base)
-
-    def _collected(
-        self,
-        chain: Chain,
-        below: Branches,
-        record: _Record,
-        links: list[tuple[Next, ChainRow]],
-    ) -> None:
-        """Note all of a reader's links: from now on they are chains of their own."""
-        if len(links) < 2 and not record.drafts:
-            chain._branches, chain.state = None, State.READING
-            self._go_on_with(chain, below, [link for link, _ in links])
-            return
+        Args:
+            chain: whose reader has given them.
+            below: of it.
+            record: of it.
+            links: all that are in memory.
+        """
         if record.drafts and links:  # so that of two with one key the first is followed
-            self._spill_links(record, links)
+            self.spill_links(record, links)
         drafts = record.drafts
         self._settle_results(record)
         self._note_jar(chain.session)
@@ -908,18 +646,21 @@ class Keeper:
         self._forget_rows(record)
         below.source = iter(())
         chain.state = State.WAITING
-        self._sources.append((chain, below, _Children(self, children, drafts)))
+        self._sources.append((chain, below, Children(self, children, drafts)))
         self._soon()
 
-    def _go_on_with(self, chain: Chain, below: Branches, links: list[Next]) -> None:
-        """A source had one link, or none: the chain goes on with it."""
-        if not links:
-            self._runner.end_chain(chain, State.DONE)
-            return
-        try:
-            self._runner.start_link(chain, links[0])
-        except Exception as error:
-            self._runner.fail_link(chain, error, below.base)
+    def spill_links(self, record: Record, links: list[Found]) -> None:
+        """Put links of a reader that gives very many into the file, as drafts.
+
+        Args:
+            record: of the reader's chain.
+            links: is empty then.
+        """
+        first = self._last_chain + 1
+        rows = [one._replace(id=self._new_id(), step=1, draft=record.id) for _, one in links]
+        record.drafts.append(range(first, self._last_chain + 1))
+        links.clear()
+        self._write(lambda: self.journal.add_drafts(rows))
 
     def _child(self, link: Next, row: ChainRow) -> Next | None:
         batch = self._batch
@@ -930,7 +671,19 @@ class Keeper:
         row = row._replace(id=self._new_id(), step=1)
         batch.new[row.id] = row
         batch.steps += 1
-        return link._replace(name=row.name, key=_Kept.of(_Record(row.id, 1, row)))
+        return link._replace(name=row.name, key=KeptMark.of(Record(row.id, 1, row)))
+
+    def merge(self, branch: Chain, parent: Chain) -> None:
+        """A chain goes on as the one above it.
+
+        Args:
+            branch: which.
+            parent: as which.
+        """
+        record = self._records.pop(branch, None)
+        if record is not None:
+            self._records[parent] = record
+            self._by_id[record.id] = parent
 
     def rows_of(self, drafts: Iterable[range]) -> Iterator[Next]:
         """Links of chains that are in the file, and not in memory.
@@ -940,7 +693,7 @@ class Keeper:
         """
         for row in self._read_rows(self.journal.rows(itertools.chain.from_iterable(drafts))):
             if row.id not in self._by_id:
-                yield self._link_of(row)
+                yield self.rows.link_of(row)
 
     def cancel_rows(self, ids: Iterable[int]) -> None:
         """Chains that wait in the file for room are cancelled with the one above them.
@@ -956,18 +709,6 @@ class Keeper:
                 self._batch.cancelled += 1
                 self._soon()
 
-    def merge(self, branch: Chain, parent: Chain) -> None:
-        """A chain goes on as the one above it.
-
-        Args:
-            branch: which.
-            parent: as which.
-        """
-        record = self._records.pop(branch, None)
-        if record is not None:
-            self._records[parent] = record
-            self._by_id[record.id] = parent
-
     # -- begin ----------------------------------------------------------------------------------
 
     def begin(self, flow: Chain, begin: Callable[[], Any]) -> Callable[[], Any]:
@@ -977,98 +718,26 @@ class Keeper:
             flow: the chain that holds those together.
             begin: of the flow.
         """
-        if self._flow is not None:
-            raise RuntimeError("with a journal a flow is launched once")
-        self._flow = flow
-
-        def marked() -> Any:
-            if self._is_begun_all:
-                return None
-            return self._marked(self.read(flow, begin), begin)
-
-        return marked
+        return self._begin.of(flow, begin)
 
     def _is_of_begin(self, chain: Chain) -> bool:
-        flow = self._flow
+        flow = self._begin.flow
         if flow is None or flow in self._records:  # it is the one link of `begin` itself
             return False
         return chain is flow or chain.parent is flow
 
-    def _marked(self, result: Any, origin: object) -> Any:
-        links = next_of(result, origin)
-        if isinstance(links, Awaitable):
-            return self._marked_later(links, origin)
-        if isinstance(links, Branches):
-            if links.gather is not None:
-                raise LinkError(
-                    f"{described(origin)} returned a Gather, of which a journal keeps no part: "
-                    "begin with a link whose reader gathers"
-                )
-            source = links.source
-            if isinstance(source, AsyncIterator):
-                return self._marked_each_async(source, origin)
-            return self._marked_each(source or iter(()), origin)
-        return self._marked_each(iter(() if links is None else (links,)), origin)
+    def note_position(self, number: int | None, results: Sequence[str]) -> None:
+        """Note how far `begin` is, with what it has emitted on the way.
 
-    async def _marked_later(self, awaited: Awaitable[Any], origin: object) -> Any:
-        return self._marked(await awaited, origin)
-
-    def _marked_each(self, source: Iterator[Any], origin: object) -> Iterator[Next]:
-        number = 0
-        flow = self._flow
-        assert flow is not None  # noqa: S101 - whose links these are
-        try:
-            while True:
-                try:
-                    item = self.read(flow, next, source)
-                except StopIteration:
-                    break
-                number += 1
-                link = self._mark(item, number, origin)
-                if link is not None:
-                    yield link
-        finally:
-            fanout.close_source(flow, source)
-        self._note_taken(number)
-
-    async def _marked_each_async(
-        self, source: AsyncIterator[Any], origin: object
-    ) -> AsyncIterator[Next]:
-        number = 0
-        assert self._flow is not None  # noqa: S101 - whose links these are
-        try:
-            async for item in source:
-                number += 1
-                link = self._mark(item, number, origin)
-                if link is not None:
-                    yield link
-        finally:
-            await fanout.close_async_source(self._flow, source)
-        self._note_taken(number)
-
-    def _mark(self, item: object, number: int, origin: object) -> Next | None:
-        link = link_of(item, origin)
-        results, self._begin_results = self._begin_results, []
-        if number <= self._skipped:
-            return None  # begun by an earlier run
-        return link._replace(key=_Begun.of(number, link.key, results))
-
-    def _note_begun(self, begun: _Begun) -> None:
-        self._position = self._batch.begun = begun.number
-        self._batch.results += [(0, 0, -1, text) for text in begun.results]
-        self._note_all_begun()
-        self._soon()
-
-    def _note_taken(self, number: int) -> None:
-        self._taken = number
-        self._note_all_begun()
-
-    def _note_all_begun(self) -> None:
-        if self._taken is None or self._position < self._taken or self._is_begun_all:
-            return
-        results, self._begin_results = self._begin_results, []
+        Args:
+            number: links that were begun; None: all of them.
+            results: texts.
+        """
         self._batch.results += [(0, 0, -1, text) for text in results]
-        self._is_begun_all = self._batch.is_begun_all = True
+        if number is None:
+            self._batch.is_begun_all = True
+        else:
+            self._batch.begun = number
         self._soon()
 
     # -- ends -----------------------------------------------------------------------------------
@@ -1092,11 +761,11 @@ class Keeper:
             return True
         return False
 
-    def _note_end(self, chain: Chain, record: _Record) -> None:
+    def _note_end(self, chain: Chain, record: Record) -> None:
         batch = self._batch
         if chain.state is State.FAILED and chain.error is not None:
             if record.row is not None:
-                batch.failed[record.id] = _failed(chain.error)
+                batch.failed[record.id] = failure_of(chain.error)
             record.results = None
         else:
             self._settle_results(record)
@@ -1107,11 +776,11 @@ class Keeper:
         self._note_jar(chain.session)
         self._soon()
 
-    def _leave(self, chain: Chain, record: _Record) -> None:
+    def _leave(self, chain: Chain, record: Record) -> None:
         del self._records[chain]
         self._by_id.pop(record.id, None)
 
-    def _forget_rows(self, record: _Record) -> None:
+    def _forget_rows(self, record: Record) -> None:
         self._batch.moved.pop(record.id, None)
         self._batch.led.pop(record.id, None)
         self._batch.changed.pop(record.id, None)
@@ -1260,7 +929,11 @@ class Keeper:
                     logger.exception("%r raised, of a result that is in the journal", take)
 
     def _finish(self) -> None:
-        if self.error is None and not self._is_finished and (self._is_begun_all or not self._flow):
+        if (
+            self.error is None
+            and not self._is_finished
+            and (self._begin.is_all or not self._begin.flow)
+        ):
             self._is_finished = self._write(self.journal.finish)
 
     def note_cookies(self, chain: Chain) -> None:
@@ -1313,7 +986,7 @@ class Keeper:
         if self._is_resumed or self._is_closing:
             return
         self._is_resumed = True
-        self._check_readers()
+        self.rows.check_readers(self.journal)
         self._tell_of_the_last_run()
         rows = self._read_rows(self.journal.waiting(self._resumes_below))
         first = next(rows, None)
@@ -1324,7 +997,7 @@ class Keeper:
     def _waiting(self, first: ChainRow, rows: Iterable[ChainRow]) -> Iterator[object]:
         for row in itertools.chain((first,), rows):
             if row.id not in self._by_id and row.id not in self._spared:
-                yield self._link_of(row)
+                yield self.rows.link_of(row)
 
     def _tell_of_the_last_run(self) -> None:
         """Log what there is to do: a flow that is complete does nothing, and is to say why."""
@@ -1354,33 +1027,6 @@ class Keeper:
         except JournalError as error:
             self.fail(error)
 
-    def _check_readers(self) -> None:
-        problems = [
-            f"{count} chain{'s' * (count > 1)} wait{'s' * (count == 1)} for {problem}"
-            for spec, args, data, count in self.journal.readers()
-            if (problem := self._readers.check(spec, args, data)) is not None
-        ]
-        if problems:
-            raise JournalError(f"{self.journal.path}: {'; '.join(problems)}")
-
-    def _link_of(self, row: ChainRow) -> Next:
-        """The link of a row."""
-        wait = 0.0
-        if row.due is not None:  # a clock that was set back stops nobody
-            wait = min(row.delay or 0.0, max(0.0, row.due - time.time()))
-        found = self._readers.found
-        return Next(
-            restored_request(KeptRequest(row.url, row.request, row.body), self._readers),
-            None if row.reader is None else found(row.reader, row.args),
-            wait,
-            False if row.errback is None else found(row.errback, row.errback_args),
-            self._stream.session(row.session) if row.session else self._stream._session,
-            row.name,
-            row.priority,
-            None if row.data is None else unpack(row.data),
-            _Kept.of(_Record(row.id, row.step, row)),
-        )
-
     def retry(self, ids: Iterable[int]) -> int:
         """Make chains that have failed ready again, and begin them.
 
@@ -1397,7 +1043,7 @@ class Keeper:
         for row in list(self.journal.rows(wanted)):
             if row.id not in self._by_id:
                 chain = self._runner.new_chain(None, self._stream._session)
-                self._runner.start_link(chain, self._link_of(row))
+                self._runner.start_link(chain, self.rows.link_of(row))
         return count
 
     def close(self) -> None:
@@ -1408,26 +1054,3 @@ class Keeper:
     def release(self) -> None:
         """Close the file."""
         self.journal.close()
-
-
-def _failed(error: BaseException) -> Failed:
-    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    name = type(error).__name__
-    return Failed(time.time(), _text(f"{name}: {error}") or name, _text(trace) or "")
-
-
-def _text(text: str | None) -> str | None:
-    """Text that a database takes: without halves of surrogate pairs."""
-    return None if text is None else text.encode("utf-8", "backslashreplace").decode()
-
-
-def _packs(value: object) -> bool:
-    try:
-        pack(value)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _is_cancel(error: BaseException) -> bool:
-    return isinstance(error, asyncio.CancelledError)
