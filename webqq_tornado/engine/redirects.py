@@ -98,6 +98,8 @@ class Redirects:
             why = f"{error}; send follow_redirects=False to look at where it leads"
             raise _redirect_error(request, response, why, _UNSUPPORTED) from error
         changes = _changes(request, response, url)
+        # Without a change of the body, that of the request goes again (307, 308): an iterator that
+        # was read is empty by now, and would be sent as a shorter body without a word.
         if "body" not in changes and not request.is_replayable:
             raise StreamError(
                 f"{_shown(request, response)}: the server redirects with status {response.status}, "
@@ -106,9 +108,12 @@ class Redirects:
                 request=request,
                 code=_NOT_REPLAYABLE,
             )
+        # A Cookie header of the caller's goes along as it is: where the answer has just set that
+        # cookie anew, the old value would be sent beside the new one.
         if keeps_cookies and "Set-Cookie" in response.headers:
             given: Any = changes.get("headers", request.header_pairs)
             changes["headers"] = _without_renewed(given, response)
+        # One timeout for the whole way: else a server could hold a request `limit` times as long.
         self._seconds += response.request_time
         if timeout:
             changes["request_timeout"] = self._left_of(timeout, request, response)
@@ -163,6 +168,7 @@ def next_hop(chain: Chain, response: Response, defaults: Mapping[str, Any]) -> R
         StreamError: there is none.
     """
     request: Request = chain._request
+    # The default timeout is for whole responses; a stream of events has no end that it could meet.
     is_unlimited = request.is_streamed and request.request_timeout is None
     redirects: Redirects = chain._redirects or Redirects()
     chain._redirects = redirects
@@ -196,6 +202,8 @@ def _target(request: Request, response: Response) -> str:
     Raises:
         ValueError: to none that can be asked; says why.
     """
+    # Clients differ in which of them they take, so that a page could show a proxy another target
+    # than the client follows. The same one twice is harmless.
     if len(set(response.headers.get_all("Location") or ())) > 1:
         raise ValueError("it leads to several addresses")
     try:
