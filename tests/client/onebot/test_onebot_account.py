@@ -647,3 +647,114 @@ async def test_an_address_without_an_implementation_is_an_error_of_the_first_log
     async with Implementation() as here, an_account(f"{here.http}/pictures/none") as account:
         with pytest.raises(ActionFailed, match="does not answer as an implementation does"):
             await account.login()
+
+
+async def test_what_comes_before_the_account_is_known_is_on_record_and_own_is_own(tmp_path):
+    async with Implementation() as here:
+        real, heard = here.answer, []
+
+        async def answer(call):
+            if call.action == "get_login_info":
+                here.say(BOT, "own", peer=ANN)
+                here.say(ANN, "early")
+            return await real(call)
+
+        here.answer = answer
+        with Store(tmp_path / "bot.db") as store:
+            async with an_account(here.ws, store=store) as account:
+                bot = Bot(account)
+                bot.on_message(lambda message: heard.append(message.text))
+                await account.login()
+                await until(lambda: heard)
+                assert heard == ["early"]
+                assert [entry.text for entry in store.history()] == ["own", "early"]
+                bot.close()
+
+
+async def test_of_what_an_earlier_process_left_only_the_first_may_have_been_sent(tmp_path, caplog):
+    async with Implementation() as here:
+        with Store(tmp_path / "bot.db") as store:
+            async with an_account(here.ws, store=store) as account:
+                await account.login()
+                here.is_mute = True
+                for text in ("one", "two", "three"):
+                    account.send(account.find("Ann"), text)
+                await until(lambda: "send_private_msg" in here.calls)
+                account.leave()
+        here.is_mute = False
+        here.given.clear()
+        with Store(tmp_path / "bot.db") as store:
+            async with an_account(here.ws, store=store) as account:
+                await account.login()
+                await account.flush()
+        assert [text for _, text in here.sent] == ["one", "two", "three"]
+        asked = [one for one in here.given if one.action == "get_friend_msg_history"]
+        # For what was missed, and two looks for the first.
+        assert len([one for one in asked if one.raw["user_id"] == ANN]) == 3
+
+
+def slow_history(here: Implementation) -> asyncio.Event:
+    """The history answers once the event is set."""
+    real, gate = here.answer, asyncio.Event()
+
+    async def answer(call):
+        if call.action.endswith("_history"):
+            here.calls.append(call.action)
+            await gate.wait()
+        return await real(call)
+
+    here.answer = answer
+    return gate
+
+
+async def test_what_comes_in_live_does_not_hide_what_was_missed():
+    async with Implementation() as here, a_bot(here) as bot:
+        heard: list[str] = []
+        bot.on_message(lambda message: heard.append(message.text))
+        here.say(ANN, "0")
+        await until(lambda: heard)
+        here.page = 3
+        for number in range(1, 8):
+            here.message(ANN, str(number))
+        gate = slow_history(here)
+        here.calls.clear()
+        here.cut()
+        await until(lambda: "get_friend_msg_history" in here.calls)
+        for number in range(8, 12):
+            here.say(ANN, str(number))
+        gate.set()
+        await until(lambda: len(heard) == 12)
+        assert heard == [str(number) for number in range(12)]
+
+
+async def test_an_own_message_does_not_hide_what_others_wrote_before(tmp_path, caplog):
+    heard: list[str] = []
+    async with Implementation() as here:
+        here.echoes = "message_sent"
+        real = here.answer
+        for is_second in (False, True):
+            with Store(tmp_path / "bot.db") as store:
+                async with an_account(here.ws, store=store) as account:
+                    bot = Bot(account)
+                    bot.on_message(lambda message: heard.append(message.text))
+                    await account.login()
+                    if not is_second:
+                        here.say(ANN, "one")
+                        await until(lambda: heard)
+                        missed = here.message(ANN, "two")
+                        missed["time"] += 10
+                        slow_history(here)
+                        here.cut()
+                        await until(lambda: not account.is_online)
+                        await until(lambda: account.is_online)
+                        own = here.message(BOT, "own", peer=ANN)
+                        own["time"] += 20
+                        await account.send(account.find("Ann"), "own, too")
+                        here.tell(own)
+                        await asyncio.sleep(0.05)
+                    else:
+                        await until(lambda: len(heard) == 2)
+                    account.leave()
+                    bot.close()
+            here.answer = real
+    assert heard == ["one", "two"]

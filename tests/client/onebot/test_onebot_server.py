@@ -50,7 +50,7 @@ async def a_bot(town: Town, way: str, **more: object) -> AsyncIterator[Bot]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_bot_answers_a_friend_and_a_group(way: str):
+async def test_a_bot_answers_a_friend_and_a_group(way: str, caplog):
     async with Town() as town, a_bot(town, way):
         ann, ear = town.client(town.ann)
         await ann.login()

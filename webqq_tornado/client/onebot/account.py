@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,8 @@ logger = logging.getLogger("webqq_tornado.webqq")
 
 #: Seconds for an ordinary action.
 _TIMEOUT = 30.0
+#: Events that wait until it is known whose they are.
+_MOST_EARLY = 10_000
 #: Bytes of a picture.
 _PICTURE_SIZE = 10 * 2**20
 
@@ -132,15 +135,17 @@ class OneBotAccount:
         self._incoming = IncomingQueue(self, self.directory, self.tell_listeners)
         self._inbox = NetworkInbox(self)
         self._sending = Sending(self, limits or SendLimits())
-        self._catchup = CatchUp(self, self._take_message, self._inbox.is_known)
+        self._catchup = CatchUp(self, self._take_message, self._inbox.is_known, self._on_caught_up)
         self._pictures = Pictures(self, max_picture_size)
         self._requests = Requests()
+        self._early: deque[tuple[Transport, Event]] = deque(maxlen=_MOST_EARLY)
         self._introduction = Introduction(self, self.directory)
         self._heartbeats = Heartbeats(self._on_late, self._on_silence)
         self._ready: asyncio.Future[None] | None = None
         self._hello: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_started = self._is_known = False
+        self._began_at = 0.0  # to fetch what was missed, by the implementation's clock
 
     def __repr__(self) -> str:
         return f"<OneBotAccount {self.account} {self.state.value}>"
@@ -550,6 +555,8 @@ class OneBotAccount:
             self._go_online()
         else:
             self._go_offline("the account is offline, says its implementation")
+        while self._early:
+            self.receive(*self._early.popleft())
 
     def _on_known(self) -> None:
         """The account is known: its records can be used."""
@@ -582,14 +589,18 @@ class OneBotAccount:
     def _catch_up(self) -> None:
         inbox = self._inbox
         if inbox.since is None:  # nothing was heard yet, so nothing was missed
-            inbox.begin(time.time() + self.skew)
+            inbox.complete(time.time() + self.skew)
             return
+        self._began_at = time.time() + self.skew
         known = inbox.peers()
         everyone = [
             *(Peer(True, gid) for gid in self.groups),
             *(Peer(False, uin) for uin in self.friends),
         ]
         self._catchup.start([*known, *everyone], inbox.since_of)
+
+    def _on_caught_up(self) -> None:
+        self._inbox.complete(self._began_at)
 
     def _begin(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -624,6 +635,9 @@ class OneBotAccount:
             event: as it came.
         """
         self._hear()
+        if not self._is_known and not isinstance(event, (Heartbeat, Lifecycle)):
+            self._early.append((transport, event))  # whose it is, and what is on record, is asked
+            return
         if self.account and event.self_id not in (0, self.account):
             logger.debug("%s: an event of %d is not ours", self.name, event.self_id)
             return
@@ -643,6 +657,8 @@ class OneBotAccount:
         self._heartbeats.note_time(event.time)
         if self._is_started:
             self._heartbeats.expect(event.interval / 1000)
+        if event.time and self.is_online and not self._catchup.is_running:
+            self._inbox.complete(event.time)
         online = event.status.online
         if online is False and self.state is State.ONLINE:
             self._go_offline("the account is offline, says its implementation")
@@ -652,6 +668,8 @@ class OneBotAccount:
     def _on_message(self, event: MessageEvent, source: str) -> None:
         if not self._inbox.is_new(event, source):
             return
+        if event.is_own and self._sending.on_own(event):
+            return  # its time says nothing about what others wrote before
         if not self._catchup.hold(event):
             self._take_message(event, False)
 
@@ -659,7 +677,6 @@ class OneBotAccount:
         if is_late and not self._inbox.is_new(event, "history"):
             return
         if event.is_own and self._sending.on_own(event):
-            self._inbox.note(event)
             return
         if event.is_own and not event.peer:
             logger.debug("%s: dropped an own message that does not say to whom", self.name)

@@ -124,6 +124,7 @@ class CatchUp:
         caller: asks.
         take: gets each message that was not heard, in order, with whether it is late.
         is_known: whether a message was heard.
+        on_end: called when all is fetched.
     """
 
     def __init__(
@@ -131,11 +132,18 @@ class CatchUp:
         caller: Caller,
         take: Callable[[MessageEvent, bool], object],
         is_known: Callable[[MessageEvent], bool],
+        on_end: Callable[[], object],
     ) -> None:
         self._caller, self._take, self._is_known = caller, take, is_known
+        self._on_end = on_end
         self._held: dict[Peer, list[MessageEvent]] = {}
         self._task: asyncio.Task[None] | None = None
         self._has_history = {True: True, False: True}  # of groups, of friends
+
+    @property
+    def is_running(self) -> bool:
+        """True while something is fetched."""
+        return bool(self._held)
 
     def hold(self, event: MessageEvent) -> bool:
         """Keep a live message until its conversation is caught up with.
@@ -186,6 +194,7 @@ class CatchUp:
                     self._release(peer)
 
         await asyncio.gather(*(one(peer) for peer in tuple(self._held)))
+        self._on_end()
 
     def _release(self, peer: Peer) -> None:
         for event in self._held.pop(peer, []):
@@ -219,7 +228,8 @@ class CatchUp:
                 new = [one for one in page if one.message_id not in ids]
             ids.update(one.message_id for one in new)
             found = [*new, *found]
-            if not new or new[0].time < since or any(map(self._is_known, new)):
+            # What is known is no end: it may have come in live, behind what was missed.
+            if not new or new[0].time < since:
                 break
         else:
             logger.warning("%s: more was missed in %s than is fetched", self._caller.name,

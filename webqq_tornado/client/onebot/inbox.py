@@ -24,9 +24,11 @@ logger = logging.getLogger("webqq_tornado.webqq")
 
 #: A time that an event gives is taken for one if it lies so many seconds from ours at most.
 _PLAUSIBLE = 366 * 86400
-#: Seconds before the latest message of all that a conversation without one is asked from: two
-#: messages of one second may come in any order.
+#: Seconds before that time that a conversation without a place is asked from: two messages of one
+#: second may come in any order.
 _OVERLAP = 2.0
+#: Seconds after which it is noted anew.
+_STEP = 10.0
 
 
 class Owner(Protocol):
@@ -53,8 +55,8 @@ class NetworkInbox:
         owner: whose.
 
     Attributes:
-        since: Unix time, by the implementation's clock, up to which everything was heard; None
-            if nothing ever was.
+        since: Unix time, by the implementation's clock, up to which everything was heard, in all
+            conversations; None if nothing ever was.
         known_groups: groups that something was heard from.
     """
 
@@ -81,15 +83,16 @@ class NetworkInbox:
             elif kind == "since" and isinstance(place, (int, float)):
                 self.since = max(self.since or 0.0, float(place))
 
-    def begin(self, now: float) -> None:
-        """Nothing before now is wanted.
+    def complete(self, now: float) -> None:
+        """Everything up to now was heard, or is not wanted.
 
         Args:
             now: by the implementation's clock.
         """
-        self.since = now
-        if self._owner.store is not None:
-            self._owner.store.put(self._namespace, "since", now)
+        if self.since is None or now - self.since >= _STEP:
+            self.since = now
+            if self._owner.store is not None:
+                self._owner.store.put(self._namespace, "since", now)
 
     def note(self, event: MessageEvent) -> None:
         """Note that a message was heard.
@@ -106,7 +109,6 @@ class NetworkInbox:
         is_news = place > self._places.get(peer, 0.0)
         if is_news:
             self._places[peer] = place
-        self.since = max(self.since or 0.0, place)
         if peer.is_group:
             self.known_groups.add(peer.number)
         return is_news
@@ -157,7 +159,8 @@ class NetworkInbox:
         if owner.is_to_handle(message):
             text = as_text(message, entry.sender, directory.mark)
         is_new = owner.records.receive(mark, entry, directory.address_of(contact), text)
-        self.note(event)
+        if not event.is_own:
+            self.note(event)
         if is_new:
             owner.hand_out(mark, message, contact, is_late=is_late)
 

@@ -126,11 +126,9 @@ class _Pending:
         letter: OutgoingMessage,
         pieces: tuple[Content, ...],
         receipt: asyncio.Future[Receipt],
-        *,
-        is_unknown: bool = False,
     ) -> None:
         self.letter, self.pieces, self.receipt = letter, pieces, receipt
-        self.is_unknown = is_unknown  # it may have been sent
+        self.is_unknown = False  # it may have been sent
         self.since = letter.time  # it may have been sent from then on, by our clock
         self.seen = 0  # the id of the own message that it is, as an event told
         self.sends = 0
@@ -198,20 +196,23 @@ class Sending:
         letters: Sequence[OutgoingMessage],
         receipt: asyncio.Future[Receipt],
         *,
-        is_unknown: bool = False,
+        is_first: bool = False,
     ) -> None:
         key = address.kind.value, address.number
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = _Queue(self._account, self, address, self._limits)
         pieces = tuple(letter.content for letter in letters)
-        queue.waiting += [
-            _Pending(letter, pieces, receipt, is_unknown=is_unknown) for letter in letters
-        ]
+        slips = [_Pending(letter, pieces, receipt) for letter in letters]
+        slips[0].is_unknown = is_first and not queue.waiting
+        queue.waiting += slips
         queue.resume()
 
     def restore(self) -> list[asyncio.Future[Receipt]]:
-        """Take up what earlier processes have accepted and not delivered; it may have been sent."""
+        """Take up what earlier processes have accepted and not delivered.
+
+        The first message of each conversation may have been sent: the others waited for it.
+        """
         waiting = [queue.waiting for queue in self._queues.values()]
         known = {each.letter.id for queue in waiting for each in queue}
         contents: dict[int, list[OutgoingMessage]] = {}
@@ -219,9 +220,13 @@ class Sending:
             if letter.id not in known:
                 contents.setdefault(letter.whole, []).append(letter)
         receipts = []
+        begun: set[tuple[Kind, int]] = set()
         for letters in contents.values():
             receipts.append(asyncio.get_running_loop().create_future())
-            self._add(letters[0].address, letters, receipts[-1], is_unknown=True)
+            address = letters[0].address
+            is_first = (address.kind, address.number) not in begun
+            begun.add((address.kind, address.number))
+            self._add(address, letters, receipts[-1], is_first=is_first)
         return receipts
 
     def resume(self) -> None:
