@@ -23,6 +23,7 @@ from tornado.websocket import WebSocketHandler
 from waiting import until
 
 from webqq_tornado import Gather, HTTPStream, LinkError, Next, Request
+from webqq_tornado.flows import Export
 from webqq_tornado.journal import Journal, JournalError
 from webqq_tornado.journal.codec import unpack_item
 
@@ -1107,3 +1108,31 @@ async def test_a_chain_that_is_cancelled_takes_those_below_it_that_wait_in_the_f
         await flow.drain()
         summary = Journal(path).summary()
     assert (summary.ready, summary.cancelled) == (0, 20)
+
+
+async def test_a_flow_may_change_its_folder(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+
+    class Moving(Numbers):
+        def read(self, number, response):
+            os.chdir(tmp_path / "elsewhere")
+            super().read(number, response)
+
+    flow = Moving(web, Path("flow.db"))
+    with Export(flow.journal, "items.jsonl") as file:
+        flow.launch()
+        await flow.drain()
+        file.drain()
+    flow.close()
+    assert flow.journal.summary().results == 5
+    assert len((tmp_path / "items.jsonl").read_text().splitlines()) == 5
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+async def test_a_cache_and_a_journal_go_together(web: Web, path: Path, tmp_path: Path):
+    for _ in range(2):
+        await Numbers(web, path, cache=tmp_path / "cache.db").serve(strict=True)
+    assert sorted(results_of(path)) == list(range(5))

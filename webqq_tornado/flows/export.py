@@ -80,6 +80,7 @@ class Export(contextlib.AbstractContextManager["Export"]):
 
     Attributes:
         count: results in the file.
+        file: the path, absolute.
 
     Raises:
         ValueError: the suffix is another one, or the columns are others than before.
@@ -95,10 +96,11 @@ class Export(contextlib.AbstractContextManager["Export"]):
         self, journal: Journal, path: str | os.PathLike[str], fields: Sequence[str] = ()
     ) -> None:
         self.path = Path(path)
+        self.file = Path(os.path.abspath(path))  # wherever the flow may change to
         suffix = checked_suffix(self.path)
         self._journal = journal
         # So that both may be moved together.
-        self._name = os.path.relpath(self.path, journal.path.parent)
+        self._name = os.path.relpath(self.file, journal.folder)
         noted = journal.export_of(self._name)
         place, self._upto, columns, self.count = noted or (0, 0, None, 0)
         names = tuple(json.loads(columns)) if columns else ()
@@ -189,13 +191,14 @@ class Export(contextlib.AbstractContextManager["Export"]):
         Raises:
             JournalError: it is.
         """
-        path = self.path
+        path = self.file
         if is_ours or not path.exists() or (path.is_file() and not path.stat().st_size):
             return
         if path.is_dir() and not any(path.iterdir()):
             return
         raise JournalError(
-            f"{path}: is there, and not of {self._journal.path}: remove it, or name another file"
+            f"{self.path}: is there, and not of {self._journal.path}: remove it, or name another "
+            "file"
         )
 
     def close(self) -> None:
@@ -218,7 +221,7 @@ class _Lines:
         self._place = 0
 
     def open(self, place: int, upto: int) -> int:
-        path = self._export.path
+        path = self._export.file
         path.parent.mkdir(parents=True, exist_ok=True)
         if place and not path.exists():
             raise JournalError(f"{path}: is gone, and {place} bytes were in it: put it back")
@@ -277,7 +280,7 @@ class _SQLiteTable:
         self._insert = ""
 
     def open(self, place: int, upto: int) -> int:
-        path = self._export.path
+        path = self._export.file
         if upto and not path.exists():
             raise JournalError(f"{path}: is gone, and {self._export.count} results were in it")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -334,7 +337,7 @@ class _ParquetParts:
         self._count = 0
 
     def open(self, place: int, upto: int) -> int:
-        folder = self._export.path
+        folder = self._export.file
         folder.mkdir(parents=True, exist_ok=True)
         parts = []
         for part in sorted(folder.glob("part-*")):
@@ -353,7 +356,7 @@ class _ParquetParts:
         return upto
 
     def write(self, first: int, last: int, rows: Sequence[Any]) -> int:
-        folder = self._export.path
+        folder = self._export.file
         checked = [checked_types(row, self._kinds, folder) for row in rows]
         try:
             table = self._arrow.Table.from_pylist(checked, schema=self._schema)

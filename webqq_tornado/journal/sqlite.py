@@ -130,6 +130,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         if sync not in ("full", "normal"):
             raise ValueError(f'sync is "full" or "normal", not {sync!r}')
         self.path = Path(path)
+        self._file = Path(os.path.abspath(path))  # wherever the flow may change to
         self.sync = sync
 
     def __repr__(self) -> str:
@@ -152,10 +153,20 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
             JournalError: there is none, or it is no journal.
         """
         if self._db is None:
-            if not self.path.exists():
+            if not self._file.exists():
                 raise JournalError(f"{self.path}: there is no such journal; a flow makes it")
             self._db = self._opened()
         return self._db
+
+    @property
+    def folder(self) -> Path:
+        """The folder that it is in, absolute."""
+        return self._file.parent
+
+    @property
+    def lock_path(self) -> Path:
+        """The file by which one process alone has it."""
+        return self._file.with_name(self._file.name + ".lock")
 
     @property
     def is_owned(self) -> bool:
@@ -171,7 +182,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         Raises:
             JournalError: another process has it, it cannot be used, or it is another flow's.
         """
-        if kind is None and not self.path.exists():
+        if kind is None and not self._file.exists():
             raise JournalError(f"{self.path}: there is no such journal; a flow makes it")
         self._take_lock()
         try:
@@ -186,7 +197,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
     def _take_lock(self) -> None:
         if self._lock is not None:
             raise JournalError(f"{self.path}: another flow of this process runs on it")
-        path = self.path.with_name(self.path.name + ".lock")
+        path = self.lock_path
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = LockFile(path)
@@ -196,11 +207,13 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
                 f"{self.path}: process {error.holder.pid} runs on it: wait for its end, or stop it"
             ) from None
         except OSError as error:
-            raise JournalError(f"{path}: cannot be used as a lock ({reason(error)})") from error
+            raise JournalError(
+                f"{self.path}: cannot be used as a journal ({reason(error)}): name another file"
+            ) from error
 
     def _opened(self) -> sqlite3.Connection:
         try:
-            db = open_database(self.path, _MIGRATIONS, role="a journal", remedy=_REMEDY)
+            db = open_database(self._file, _MIGRATIONS, role="a journal", remedy=_REMEDY)
         except DatabaseError as error:
             raise JournalError(str(error)) from error
         db.execute(f"PRAGMA synchronous={self.sync.upper()}")
@@ -604,7 +617,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         if self._lock is not None:
             return os.getpid()
         with contextlib.suppress(OSError):
-            holder = holder_of(self.path.with_name(self.path.name + ".lock"))
+            holder = holder_of(self.lock_path)
             return 0 if holder is None else holder.pid
         return 0
 
