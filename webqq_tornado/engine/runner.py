@@ -177,6 +177,7 @@ class Runner:
         self._policies: Policies | None = None
         if hears_requests or retry is not None or breaker is not None:
             self.use_policies()
+        self._take_result = self._on_result  # once, and not for each chain
         self._closing_sockets = ClosingSockets()
         self.traffic = transport
         self.ioloop = ioloop
@@ -347,7 +348,7 @@ class Runner:
             raise ClosedError("the stream is closed: make another one")
         self.started += 1
         chain = Chain(self.started, name, session, self, parent)
-        chain._outcome = functools.partial(self._on_result, chain)
+        chain._outcome = functools.partial(self._take_result, chain)
         self.chains.add(chain)
         if self._policies is not None:
             if parent is None:  # else it has its parent's
