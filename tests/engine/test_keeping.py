@@ -1136,3 +1136,62 @@ async def test_a_cache_and_a_journal_go_together(web: Web, path: Path, tmp_path:
     for _ in range(2):
         await Numbers(web, path, cache=tmp_path / "cache.db").serve(strict=True)
     assert sorted(results_of(path)) == list(range(5))
+
+
+async def test_a_deadline_is_absolute(web: Web, path: Path, caplog: pytest.LogCaptureFixture):
+    flow = Orders(web, path)
+    flow.add_request(f"{web.http}/echo", flow.done, delay=3600, deadline=7200, name="late")
+    await until(lambda: flow.stats().delayed)
+    flow.close()
+    change(path, "UPDATE chains SET deadline = deadline - 7201")
+    async with Orders(web, path) as again:
+        await again.drain()
+    (failed,) = Journal(path).chains(failed=True)
+    assert (failed.name, str(failed.error).partition(":")[0]) == ("late", "DeadlineError")
+    caplog.clear()
+
+
+async def test_a_chain_that_waits_is_known_by_its_name_in_the_next_run(web: Web, path: Path):
+    flow = Orders(web, path)
+    flow.add_request(f"{web.http}/echo", flow.done, delay=3600, name="ann", priority=3)
+    flow.add_request(f"{web.http}/echo", flow.done, delay=3600)
+    await until(lambda: flow.stats().delayed == 2)
+    flow.close()
+    again = Orders(web, path)
+    again._journal.resume()
+    await until(lambda: again.stats().delayed == 2)
+    names = {chain.name: chain._priority for chain in again.chains if chain.number}
+    assert names == {"ann": 3, "chain-2": 0}
+    again.close()
+
+
+async def test_redirects_keep_the_cookies_that_they_set(web: Web, path: Path):
+    class Redirected(Flow):
+        def begin(self):
+            url = f"{self.web.http}/redirect?to=/set-cookie%3Fline%3Da%253D1"
+            yield url, self.page
+
+        def page(self, response):
+            return f"{self.web.http}/echo", self.read, 3600
+
+        def read(self, response):
+            self.emit(dict(map(tuple, response.json()["headers"])).get("Cookie"))
+
+    flow = Redirected(web, path)
+    flow.launch()
+    await until(lambda: flow.stats().delayed)
+    flow.close()
+    change(path, "UPDATE chains SET due = 0")
+    await Redirected(web, path).serve(strict=True)
+    assert results_of(path) == ["a=1"]
+
+
+def test_start_and_stop_go_with_a_journal_as_well(web: Web, path: Path):
+    loop = IOLoop(make_current=False)
+    flow = Orders(web, path, ioloop=loop)
+    flow.add_request(f"{web.http}/echo", flow.done)
+    flow.start()
+    flow.close()
+    loop.close()
+    assert results_of(path) == ["order"]
+    assert Journal(path).summary().finished is not None

@@ -6,11 +6,15 @@ finds (several links, keys, a POST, a delay).
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import Any
 
-from webqq_tornado import HTTPStream, Next, Request
+from tenacity import stop_after_attempt, wait_fixed
+
+from webqq_tornado import Gather, HTTPStream, Next, Request
 from webqq_tornado.engine.keeping import Keeper
+from webqq_tornado.retry import Retry
 
 PAGES, ARTICLES = 3, 4
 
@@ -57,6 +61,59 @@ class Shop(HTTPStream):
     def ordered(self, number, article, response):
         response.raise_for_status()
         self.emit({"kind": "order", "customer": number, "number": article})
+
+
+class Mixed(Shop):
+    """Readers of each kind: coroutines, several links from an async generator, a `Gather`, an
+    errback, retries.
+    """
+
+    def __init__(self, url: str, customers: int, sync: str = "full", **arguments: Any) -> None:
+        policy = Retry(stop=stop_after_attempt(9), wait=wait_fixed(0.01))
+        super().__init__(url, customers, sync, retry=policy, **arguments)
+
+    async def begin(self):
+        for number in range(self.customers):
+            yield Next(f"{self.url}/login/{number}", self.awaiting, data={"number": number})
+
+    async def awaiting(self, response, number):
+        self.emit({"kind": "awaiting", "customer": number, "number": 0})
+        await self.fetch(f"{self.url}/login/{number}?awaited")
+        self.emit({"kind": "awaiting", "customer": number, "number": 1})
+        links = [f"{self.url}/login/{number}?{part}" for part in "ab"]
+        return Gather(links, functools.partial(self.joined, number))
+
+    def joined(self, number, responses):
+        self.emit({"kind": "joined", "customer": number, "number": len(responses)})
+        failing = functools.partial(self.failing, number)
+        mending = functools.partial(self.mending, number)
+        return Next(f"{self.url}/login/{number}?fail", failing, errback=mending)
+
+    def failing(self, number, response):
+        self.emit({"kind": "failing", "customer": number, "number": 0})
+        raise ValueError("on purpose")
+
+    def mending(self, number, error):
+        self.emit({"kind": "mending", "customer": number, "number": 0})
+        return f"{self.url}/login/{number}?several", functools.partial(self.several, number)
+
+    async def several(self, number, response):
+        for part in range(4):
+            self.emit({"kind": "several", "customer": number, "number": part})
+            await asyncio.sleep(0)
+            read = functools.partial(self.shaken, number, part)
+            yield f"{self.url}/shaky/{number}-{part}", read
+
+    def shaken(self, number, part, response):
+        response.raise_for_status()
+        self.emit({"kind": "shaken", "customer": number, "number": part})
+
+
+def expected_of_mixed(customers: int) -> list[tuple[str, int, int]]:
+    """The results, once each."""
+    once = [("awaiting", 0), ("awaiting", 1), ("joined", 2), ("mending", 0)]
+    each = [*once, *((kind, part) for kind in ("several", "shaken") for part in range(4))]
+    return [(kind, customer, part) for customer in range(customers) for kind, part in each]
 
 
 def expected(customers: int) -> list[tuple[str, int, int]]:

@@ -37,8 +37,10 @@ def url() -> Iterator[str]:
         yield facts["url"]
 
 
-def start(url: str, journal: Path, sync: str, output: Path | None) -> subprocess.Popen[bytes]:
-    words = [f"{shop.__file__}:Shop", url, str(CUSTOMERS), sync, "--journal", str(journal)]
+def start(
+    url: str, journal: Path, sync: str, output: Path | None, flow: str = "Shop"
+) -> subprocess.Popen[bytes]:
+    words = [f"{shop.__file__}:{flow}", url, str(CUSTOMERS), sync, "--journal", str(journal)]
     files = [] if output is None else ["--output", str(output)]
     path = os.pathsep.join([str(PACKAGE), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
@@ -117,3 +119,20 @@ def test_a_flow_that_is_killed_has_each_result_once(
     assert summary.finished is not None
     again = check_requests(url)
     print(f"{sync} {suffix}: {KILLS} kills, {len(results)} results, {again} requests sent again")
+
+
+@pytest.mark.slow
+def test_readers_of_each_kind_have_their_results_once(url: str, tmp_path: Path):
+    seed = random.randrange(1 << 30)
+    print("seed", seed)  # shown when it fails
+    chance, seen, journal = random.Random(seed), 0, tmp_path / "mixed.db"
+    each = CUSTOMERS * 18 // (KILLS + 3)  # requests of a customer, at least
+    for _ in range(KILLS):
+        process = start(url, journal, "normal", None, "Mixed")
+        seen = kill_after(process, url, seen + chance.randrange(1, each))
+    assert start(url, journal, "normal", None, "Mixed").wait(100) == 0
+    assert results_of(journal, None) == sorted(shop.expected_of_mixed(CUSTOMERS))
+    with Journal(journal) as opened:
+        summary = opened.summary()
+    assert (summary.ready, summary.delayed, summary.failed) == (0, 0, 0)
+    print(f"mixed: {KILLS} kills, {summary.results} results")
