@@ -13,6 +13,7 @@ from tornado.httpclient import AsyncHTTPClient
 
 from webqq_tornado.onebot.v11.actions import ACTIONS
 from webqq_tornado.server.onebot.actions import DEEDS
+from webqq_tornado.server.quotas import Quota, Rate
 from webqq_tornado.server.storage import Conversation, load_content
 
 #: Actions that are not done here: of what a QQ without Tencent has nothing.
@@ -420,3 +421,13 @@ async def test_a_group_that_one_is_invited_to_can_be_looked_up():
         async with forward(town, town.bob) as app:
             assert (await app.data("get_group_info", group_id=club))["group_name"] == "Club"
             assert "not in it" in await failed(app, "get_group_member_list", group_id=club)
+
+
+async def test_a_quota_holds_where_others_use_the_server_too():
+    async with Town(quotas={"message": Quota(Rate(1, 60.0), Rate(9, 60.0))}) as town:
+        town.server.is_local = False
+        drive(town, town.ann)
+        async with forward(town, town.ann) as app:
+            assert await app.data("send_private_msg", user_id=town.bob, message="one")
+            why = await failed(app, "send_private_msg", user_id=town.bob, message="two")
+            assert "too often" in why

@@ -45,6 +45,8 @@ _PACE, _MOST_PACED = 0.5, 1000
 _OFFLINE = frozenset({"get_status", "get_version_info", "get_login_info"})
 #: Seconds between two writes of how far applications are.
 _SAVE_SECONDS = 1.0
+#: Seconds that an action waits at most to keep a quota.
+_PATIENCE = 8.0
 #: Messages that are kept as events.
 _MOST_MADE = 256
 #: Seconds that an action may take: frameworks wait for 30 (NB) to 180 (AB).
@@ -452,6 +454,24 @@ class OneBotAccount:
             return ""
         is_served = self.state.serves(parts.hostname or "")
         return parts.path.removeprefix("/files/") if is_served else ""
+
+    async def spend(self, quota: str) -> None:
+        """Keep a quota, where others than those of this machine use the server.
+
+        Args:
+            quota: its name in `quotas.QUOTAS`.
+
+        Raises:
+            ActionError: it is done far too often.
+        """
+        if self.state.is_local:
+            return
+        may, wait = self.state.quotas.reserve(
+            quota, account=self.number, address="", patience=_PATIENCE
+        )
+        if not may:
+            raise ActionError(f"too often: try again in {wait:.0f} s")
+        await asyncio.sleep(wait)
 
     async def fetch(self, request: Request) -> Response:
         """See `incoming.Fetcher`."""

@@ -48,6 +48,9 @@ class Fetcher(Protocol):
     def own_file(self, url: str) -> str:
         """Name of the stored file that a URL of this server means; empty for other URLs."""
 
+    async def spend(self, quota: str) -> None:
+        """Keep a quota."""
+
     async def fetch(self, request: Request) -> Response:
         """The answer to a request, through the engine and under the rules for addresses."""
 
@@ -137,6 +140,7 @@ async def stored_file(
     known = account.storage.files.get(account.own_file(source) or source)
     if known is not None and (known.is_picture or not is_picture):
         return known
+    await account.spend("upload")
     limit = MAX_PICTURE if is_picture else MAX_FILE
     data = await _bytes_of(account, source, limit, headers)
     try:

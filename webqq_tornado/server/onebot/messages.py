@@ -83,6 +83,7 @@ async def _delivered(
         raise ActionError("the message is empty", Retcode.BAD_REQUEST)
     if is_too_long(content):
         raise ActionError("the message is too long")
+    await account.spend("message")
     hub = account.state.hub
     send = partial(hub.send, account.number, conversation, content, room=room)
     return await hub.writes.put(send)
