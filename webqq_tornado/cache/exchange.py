@@ -22,7 +22,7 @@ from ..engine.transport.caching import Asked, Verdict
 from ..engine.transport.replay import Answer
 from .storage import Pairs, Row, Storage, lists_of, value_of
 
-__all__ = ["CACHED", "CacheExchange", "Counts", "directives_of", "reported"]
+__all__ = ["CACHED", "CacheExchange", "Counts", "directives_of"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
@@ -43,24 +43,28 @@ _USEFUL = frozenset({"etag", "last-modified", "expires", "cache-control"})
 
 @dataclass
 class Counts:
-    """Responses so far, see `HTTPCache`."""
+    """Responses so far, see `HTTPCache`; and whether the file fails."""
 
     hits: int = 0
     confirmed: int = 0
     misses: int = 0
 
+    is_failing: bool = False
 
-@contextlib.contextmanager
-def reported(what: str) -> Iterator[None]:
-    """Log an error of the file: a cache that fails is none, and no reason to fail.
+    @contextlib.contextmanager
+    def reported(self, what: str) -> Iterator[None]:
+        """Log an error of the file: a cache that fails is none, and no reason to fail.
 
-    Args:
-        what: cannot be done then.
-    """
-    try:
-        yield
-    except sqlite3.Error as error:
-        logger.warning("the cache cannot %s, which goes without it: %s", what, error)
+        Args:
+            what: cannot be done then. Of errors in a row the first is a warning.
+        """
+        try:
+            yield
+            self.is_failing = False
+        except sqlite3.Error as error:
+            level = logging.DEBUG if self.is_failing else logging.WARNING
+            logger.log(level, "the cache cannot %s, which goes without it: %s", what, error)
+            self.is_failing = True
 
 
 class CacheExchange:
@@ -164,13 +168,13 @@ class CacheExchange:
         """See `engine.transport.caching.Exchange`."""
         if response.status in _FAILURES and (stale := self.fail()) is not None:
             return stale
-        with reported("keep a response"):
+        with self._counts.reported("keep a response"):
             return self._taken(response)
         return Verdict.AGAIN if response.status == 304 else Verdict.KEEP
 
     def fail(self) -> Answer | None:
         """See `engine.transport.caching.Exchange`."""
-        with reported("look for a response"):
+        with self._counts.reported("look for a response"):
             return self._stale()
         return None
 
@@ -267,7 +271,7 @@ def _vary_of(pairs: Pairs) -> set[str]:
 
 def _seconds(directives: Mapping[str, str], name: str) -> int:
     value = directives.get(name, "")
-    return int(value) if value.isdecimal() else 0
+    return int(value[:12]) if value.isascii() and value.isdecimal() else 0
 
 
 def directives_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

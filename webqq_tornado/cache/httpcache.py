@@ -14,7 +14,7 @@ except ImportError as missing:
 from ..database import DatabaseError
 from ..engine.closing import ClosedByBlock
 from ..engine.transport.caching import Asked
-from .exchange import CACHED, CacheExchange, Counts, directives_of, reported
+from .exchange import CACHED, CacheExchange, Counts, directives_of
 from .storage import Storage
 
 __all__ = ["CacheError", "HTTPCache"]
@@ -131,7 +131,7 @@ class HTTPCache(ClosedByBlock):
         if request.method in _SAFE and (request.method not in CACHED or request.body is not None):
             return None
         exchange = CacheExchange(self._storage, self._counts, self._options, asked)
-        with reported("look for a response"):
+        with self._counts.reported("look for a response"):
             exchange.look_up()
             return exchange
         return None

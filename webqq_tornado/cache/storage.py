@@ -34,6 +34,8 @@ _MIGRATIONS = (
     CREATE INDEX entries_by_use ON entries (used);
     """,
 )
+#: Seconds that stand for all more (RFC 9111, 1.2.2), and the last one that a date can say.
+_LONGEST, _LAST = 2.0**31, 253_402_300_799.0
 #: Seconds between two notes that an entry is in use: each is a write.
 _USE_NOTED = 60.0
 #: Entries that go at once, the least recently used first.
@@ -59,7 +61,7 @@ class Row(NamedTuple):
         """Seconds since the server has made or confirmed it (RFC 9111, 4.2.3)."""
         date = unix_time(value_of(self.headers, "date")) or self.received
         said = value_of(self.headers, "age")
-        upstream = float(said) if said.isdecimal() else 0.0
+        upstream = min(float(said), _LONGEST) if said.isascii() and said.isdecimal() else 0.0
         initial = max(0.0, self.received - date, upstream + self.received - self.asked)
         return initial + max(0.0, now - self.received)
 
@@ -72,10 +74,10 @@ class Row(NamedTuple):
         headers = lists_of(self.headers)
         date = unix_time(value_of(self.headers, "date")) or self.received
         age = self.age(now)
-        headers["date"] = [formatdate(now - age, usegmt=True)]
+        headers["date"] = [_date(now - age)]
         expires = unix_time(value_of(self.headers, "expires"))
         if expires is not None:
-            headers["expires"] = [formatdate(expires + now - age - date, usegmt=True)]
+            headers["expires"] = [_date(expires + now - age - date)]
         asked = hishel.Request(self.method, request.url, hishel.Headers(dict(self.vary)))
         stored = hishel.Response(self.status, hishel.Headers(dict(headers)))
         return hishel.Entry(uuid.UUID(int=self.id), asked, stored)
@@ -199,6 +201,10 @@ class Storage:
 
 def _pairs(text: str) -> Pairs:
     return tuple((name, value) for name, value in json.loads(text))
+
+
+def _date(time: float) -> str:
+    return formatdate(min(max(0.0, time), _LAST), usegmt=True)
 
 
 def value_of(pairs: Iterable[tuple[str, str]], name: str) -> str:

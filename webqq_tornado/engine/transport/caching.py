@@ -169,21 +169,22 @@ class CachingTransport:
             pending.handle = self.call_soon(outcome, _cached(request, exchange.answer), lane)
             return pending
 
+        is_again = False
+
         def take(result: Response | Exception, lane: Lane | None) -> None:
-            verdict: Answer | Verdict = Verdict.KEEP
-            if isinstance(result, Response):
-                verdict = exchange.take(result)
-            elif not isinstance(result, ClosedError):
-                verdict = exchange.fail() or verdict
-            if verdict is Verdict.KEEP:
-                outcome(result, lane)
-            elif isinstance(verdict, Answer):
-                outcome(_cached(request, verdict), lane)
-            else:
-                try:
+            nonlocal is_again
+            try:
+                verdict = _verdict(exchange, result)
+                if verdict is Verdict.AGAIN and not is_again:
+                    # Without conditions: the 304 was about none of the stored responses.
+                    is_again = True
                     pending.inner = send(take, options)
-                except Exception as error:
-                    outcome(error, lane)
+                    return
+                if isinstance(verdict, Answer):
+                    result = _cached(request, verdict)
+            except Exception as error:  # the chain's, which would wait for ever
+                result = error
+            outcome(result, lane)
 
         pending.inner = send(take, _with_headers(options, exchange.conditions))
         return pending
@@ -197,6 +198,13 @@ class CachingTransport:
             transfer.handle.cancel()
         if transfer.inner is not None:
             self._inner.cancel(transfer.inner)
+
+
+def _verdict(exchange: Exchange, result: Response | Exception) -> Answer | Verdict:
+    if isinstance(result, Response):
+        return exchange.take(result)
+    stale = None if isinstance(result, ClosedError) else exchange.fail()
+    return Verdict.KEEP if stale is None else stale
 
 
 def _is_for_a_cache(request: Request, options: Options, *, discards: bool) -> bool:
