@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import logging
@@ -1195,3 +1196,46 @@ def test_start_and_stop_go_with_a_journal_as_well(web: Web, path: Path):
     loop.close()
     assert results_of(path) == ["order"]
     assert Journal(path).summary().finished is not None
+
+
+@pytest.mark.slow
+async def test_a_disk_that_is_full_at_any_commit_loses_nothing(
+    web: Web, path: Path, caplog: pytest.LogCaptureFixture
+):
+    class Growing(Flow):
+        pages = 0
+
+        def begin(self):
+            self.limit()
+            for number in range(30):
+                yield f"{self.web.http}/echo/{number}", functools.partial(self.page, number)
+
+        def limit(self):
+            """So many pages are left on the disk."""
+            (used,) = self.journal.db.execute("PRAGMA page_count").fetchone()
+            self.journal.db.execute(f"PRAGMA max_page_count={used + self.pages}")
+
+        def page(self, number, response):
+            self.emit({"page": number, "text": "x" * 3000})
+            for part in range(2):
+                read = functools.partial(self.part, number, part)
+                yield f"{self.web.http}/echo/{number}-{part}", read
+
+        def part(self, number, part, response):
+            self.emit({"part": [number, part], "text": "x" * 3000})
+
+    runs = 0
+    while True:
+        flow = Growing(web, path, max_clients=4)
+        Growing.pages = 5 + runs % 7
+        flow.limit()
+        runs += 1
+        with contextlib.suppress(JournalError):
+            await flow.serve(strict=True)
+            break
+    results = results_of(path)
+    assert runs > 5
+    assert sorted(one["page"] for one in results if "page" in one) == list(range(30))
+    parts = sorted(tuple(one["part"]) for one in results if "part" in one)
+    assert parts == [(number, part) for number in range(30) for part in range(2)]
+    caplog.clear()
