@@ -758,3 +758,19 @@ async def test_an_own_message_does_not_hide_what_others_wrote_before(tmp_path, c
                     bot.close()
             here.answer = real
     assert heard == ["one", "two"]
+
+
+async def test_a_message_of_unknown_outcome_is_found_behind_many_others():
+    async with Implementation() as here, a_bot(here) as bot:
+        here.times_out = 1
+        real = here._send
+
+        def send(*arguments):
+            answer = real(*arguments)
+            for _ in range(130):
+                here.message(ANN, "noise", SQUARE)
+            return answer
+
+        here._send = send
+        await bot.client.send(bot.client.find("Square"), "hello")
+        assert here.sent == [(SQUARE, "hello")]

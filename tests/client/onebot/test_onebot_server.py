@@ -18,7 +18,7 @@ from webqq_tornado.client.onebot.http import PostedEvents
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage
 from webqq_tornado.server.storage import Conversation, load_content
 
-FAST = SendLimits(pace=(0, 0), looks=(0.05, 0.5))
+FAST = SendLimits(pace=(0, 0), looks=(0.1, 1, 4))
 WAYS = ("forward", "reverse", "sse", "poll", "post")
 
 
@@ -67,7 +67,7 @@ def say(town: Town, text: str) -> None:
 
 
 @pytest.mark.slow
-async def test_none_is_lost_and_none_doubled_whatever_is_cut(tmp_path):
+async def test_none_is_lost_and_none_doubled_whatever_is_cut(tmp_path, caplog):
     """Either side is cut again and again while both write."""
     count, heard, answers = 120, [], []
     async with Town() as town:

@@ -47,7 +47,7 @@ from ..records import MemoryRecords, Records, StoredRecords
 from ..state import ClientEvent, HeartbeatLate, State, StateChange
 from ..store import Store
 from .addresses import transport_of
-from .catchup import CatchUp, Peer, history_of
+from .catchup import CatchUp, Peer, latest_of
 from .convert import changes_groups, events_of
 from .directory import NetworkDirectory
 from .heartbeats import Heartbeats
@@ -754,15 +754,15 @@ class OneBotAccount:
 
     # -- what its parts need -------------------------------------------------------------------
 
-    async def latest_of(self, contact: Contact) -> list[MessageEvent] | None:
-        """The latest messages of a conversation, from its history.
+    async def latest_of(self, contact: Contact, since: float) -> list[MessageEvent] | None:
+        """The latest messages of a conversation; None where there is no history to be had.
 
         Args:
             contact: which.
+            since: Unix time, by the implementation's clock: only from then on.
         """
         peer = Peer(isinstance(contact, Group), uin_of(contact))
-        found = await history_of(self, peer, count=20)
-        return None if found is None else found[::-1]
+        return await latest_of(self, peer, since)
 
     def tell_listeners(self, message: Message) -> bool:
         """Tell plain listeners of a message. Returns True if there are any.

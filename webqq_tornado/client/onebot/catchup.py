@@ -18,7 +18,7 @@ from ...onebot.v11.events import MessageEvent, parse_message_event
 from ...onebot.v11.values import Fields, object_of
 from .transport import ActionFailed, NotConnected
 
-__all__ = ["CatchUp", "Peer", "history_of"]
+__all__ = ["CatchUp", "Peer", "history_of", "latest_of"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
@@ -99,6 +99,35 @@ async def history_of(
     if found and _order(found[0]) > _order(found[-1]):
         found.reverse()
     return sorted(found, key=_order)
+
+
+async def latest_of(caller: Caller, peer: Peer, since: float) -> list[MessageEvent] | None:
+    """The messages of a conversation from a time on; a busy group has many in a second.
+
+    Args:
+        caller: asks.
+        peer: the conversation.
+        since: Unix time, by the implementation's clock.
+
+    Returns:
+        The messages; None if the implementation has no such history.
+
+    Raises:
+        NotConnected: there is nobody to ask.
+        ActionFailed: it failed.
+    """
+    found: dict[int, MessageEvent] = {}
+    oldest: MessageEvent | None = None
+    for _ in range(_PAGES):
+        page = await history_of(caller, peer, oldest)
+        if page is None:
+            return None
+        new = [one for one in page if one.message_id not in found]
+        found |= {one.message_id: one for one in new}
+        if not new or new[0].time < since:
+            break
+        oldest = new[0]
+    return [one for one in found.values() if one.time >= since or not one.time]
 
 
 def _order(event: MessageEvent) -> tuple[int, int]:

@@ -61,7 +61,8 @@ class SendLimits:
         forward_above: messages that one content may be split into; a longer one goes as one
             forwarded message. 0 splits always.
         timeout: seconds for an answer.
-        looks: seconds before each look for a message whose outcome is unknown.
+        looks: seconds before each look for a message whose outcome is unknown: an implementation
+            may send it a while after the connection that it came over was lost.
         fail_max: failures in a row after which a conversation rests.
         rest: seconds of that.
 
@@ -79,7 +80,7 @@ class SendLimits:
         max_bytes: int = 4500,
         forward_above: int = 3,
         timeout: float = 60.0,
-        looks: tuple[float, ...] = (1.0, 4.0),
+        looks: tuple[float, ...] = (1.0, 4.0, 10.0),
         fail_max: int = 4,
         rest: float = 60.0,
     ) -> None:
@@ -112,8 +113,8 @@ class Sender(Protocol):
     async def answer_to(self, action: str, params: Fields, timeout: float) -> Answer:
         """Send an action; return the answer, whatever it says."""
 
-    async def latest_of(self, contact: Contact) -> list[MessageEvent] | None:
-        """The latest messages of a conversation; None where there is no history to be had."""
+    async def latest_of(self, contact: Contact, since: float) -> list[MessageEvent] | None:
+        """The messages of a conversation from then on; None where there is no history."""
 
 
 class _Pending:
@@ -482,7 +483,7 @@ class _Queue:
             await asyncio.sleep(pause)
             if pending.seen:
                 return True
-            latest = await self._latest()
+            latest = await self._latest(self._since(pending))
             if latest is None:
                 raise _Refused(
                     "the outcome is unknown, and there is no history to look for it; it is not"
@@ -494,10 +495,14 @@ class _Queue:
                 return True
         return False
 
-    async def _latest(self) -> list[MessageEvent] | None:
+    def _since(self, pending: _Pending) -> int:
+        """The time from which a message may have been sent, by the implementation's clock."""
+        return int(pending.since + self._account.skew - _SLACK)
+
+    async def _latest(self, since: float) -> list[MessageEvent] | None:
         contact = self._account.directory.contact_at(self.address)
         try:
-            return await self._account.latest_of(contact)
+            return await self._account.latest_of(contact, since)
         except NotConnected:
             raise
         except ActionFailed as error:
@@ -507,8 +512,7 @@ class _Queue:
         is_own = event.user_id == self._account.account
         if not is_own or self._sending.is_known(event.message_id):
             return False
-        since = pending.since + self._account.skew - _SLACK
-        is_in_time = not event.time or event.time >= int(since)
+        is_in_time = not event.time or event.time >= self._since(pending)
         sent = pending.splits[0] if pending.splits else pending.letter.content
         return is_in_time and _looks(sent, event, self._limits.max_bytes)
 
