@@ -162,6 +162,8 @@ class Readers:
             return function
         for name, positional, named in unpack(args):
             if name:
+                if name not in getattr(self._flow, "_reader_makers", ()):
+                    raise LookupError(name)
                 function = getattr(self._flow, name)(function, *positional)
             else:
                 function = functools.partial(function, *positional, **named)
@@ -246,7 +248,13 @@ def _each(part: Any) -> list[tuple[str, Any]]:
 
 
 def _found_in(module: str, path: str) -> Any:
-    """Find what a module has under a name; None if nothing."""
+    """Find the function or class that a module defines under a name; None if it defines none.
+
+    What it only imports is not its own, and what Python brings is no reader: a file that somebody
+    has changed is to lead to no function but the program's.
+    """
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        return None
     found: Any = sys.modules.get(module)
     if found is None:
         try:
@@ -255,7 +263,8 @@ def _found_in(module: str, path: str) -> Any:
             return None
     for name in path.split("."):
         found = getattr(found, name, None)
-    return found
+    is_its_own = getattr(found, "__module__", None) == module
+    return found if is_its_own and getattr(found, "__qualname__", None) == path else None
 
 
 def _bare(function: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:

@@ -113,6 +113,7 @@ class Crawl(Flow):
     #: Whether robots.txt is obeyed.
     obey_robots: bool = True
     _begins_by_keys = True
+    _reader_makers = ("reader_again",)
 
     def __init__(
         self,
