@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-import os
 import signal
 import time
 from types import FrameType
@@ -93,15 +91,3 @@ def far_east(monkeypatch: pytest.MonkeyPatch):
     yield
     monkeypatch.undo()
     time.tzset()
-
-
-@functools.cache
-def _fd_folder() -> str | None:
-    return next((path for path in ("/proc/self/fd", "/dev/fd") if os.path.isdir(path)), None)
-
-
-def open_descriptors() -> int:
-    """How many file descriptors this process has open."""
-    folder = _fd_folder()
-    assert folder, "no way to count descriptors on this system"
-    return len(os.listdir(folder))

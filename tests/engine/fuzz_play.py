@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import tenacity
-from conftest import open_descriptors
+from descriptors import open_descriptors
 from servers.fuzz import FuzzServer
 from servers.fuzzwire import Odd
 from servers.raw import answer, raw_server

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 import uvloop
-from conftest import open_descriptors
+from descriptors import open_descriptors
 from servers.web import Web
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop

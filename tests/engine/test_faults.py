@@ -12,7 +12,7 @@ import warnings
 import pycurl
 import pytest
 import trustme
-from conftest import open_descriptors
+from descriptors import open_descriptors
 from servers.misbehaving import NAMES, misbehaving
 from servers.raw import answer, raw_server, saying
 from servers.web import Web

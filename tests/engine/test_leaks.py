@@ -8,7 +8,7 @@ import itertools
 import tracemalloc
 
 import pytest
-from conftest import open_descriptors
+from descriptors import open_descriptors
 from servers.web import Web
 from tornado.ioloop import IOLoop
 from waiting import until

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
-from conftest import open_descriptors
+from descriptors import open_descriptors
 from servers.scripted import Say, scripted
 from servers.web import Web
 

@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from conftest import open_descriptors
+from descriptors import open_descriptors
 from servers.raw import answer, raw_server, saying
 from servers.web import Web
 from tenacity import stop_after_attempt, wait_none

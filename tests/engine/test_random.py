@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import tenacity
-from conftest import open_descriptors
+from descriptors import open_descriptors
 from servers.raw import answer, raw_server
 from servers.web import Web
 from waiting import until

@@ -9,7 +9,7 @@ import stat
 import urllib.request
 
 import pytest
-from conftest import open_descriptors
+from descriptors import open_descriptors
 from servers.raw import raw_server, saying
 from servers.web import Web
 from tornado.httpclient import HTTPRequest

@@ -11,7 +11,7 @@ import pickle
 import ssl
 
 import pytest
-from conftest import open_descriptors
+from descriptors import open_descriptors
 from servers.proxies import PASSWORD, USER, Proxies
 from servers.raw import raw_server
 from servers.web import Web

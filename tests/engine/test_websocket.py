@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from conftest import open_descriptors
+from descriptors import open_descriptors
 from servers.raw import raw_server, saying
 from servers.web import Web
 from tornado.httpserver import HTTPServer

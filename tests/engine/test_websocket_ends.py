@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from conftest import open_descriptors
+from descriptors import open_descriptors
 from servers.raw import raw_server
 from servers.web import Web
 from servers.ws import CLOSE, PING, PONG, TEXT, Sending, accepting, closing, frame, frames

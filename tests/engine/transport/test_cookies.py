@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import NamedTuple
 
 import pytest
-from conftest import open_descriptors
+from descriptors import open_descriptors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers.raw import raw_server

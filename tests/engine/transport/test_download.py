@@ -11,7 +11,7 @@ import sys
 import tracemalloc
 
 import pytest
-from conftest import open_descriptors
+from descriptors import open_descriptors
 from hypothesis import given
 from hypothesis import strategies as st
 from servers.raw import answer, raw_server
