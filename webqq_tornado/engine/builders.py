@@ -42,6 +42,7 @@ class Call(Next):
         return call
 
     def _replace(self, **changes: Any) -> Call:
+        # The one of a NamedTuple copies fields alone: the copy could not be awaited.
         return Call.of(Next(*self)._replace(**changes), self._fetch)
 
     if not TYPE_CHECKING:  # which says so by itself
@@ -61,11 +62,14 @@ class Call(Next):
             """Never reached."""
 
     def __await__(self) -> Generator[Any, None, Response]:
+        # Anew each time: unlike a coroutine, a link may be awaited twice.
         return self._fetch(self).__await__()
 
+    # `asyncio.iscoroutine` asks collections.abc.Coroutine, which any class with these methods is.
     # As a coroutine it can be given to `asyncio.create_task` and `TaskGroup.create_task`.
 
     def _started(self) -> Coroutine[Any, Any, Response]:
+        # At the first step: a link that a reader returns has none, which nobody would await.
         self._coroutine = self._coroutine or self._fetch(self)
         return self._coroutine
 
@@ -148,6 +152,7 @@ class RequestMaker:
             request = RelativeRequest.of(url, method=method, **options)
         else:
             request = Request(url, method, **options)
+        # Not None, for which the body is dropped: whoever awaits the link wants it.
         reader = keep if readback is None else readback
         link = Next(request, reader, delay, errback, session, name, priority, data)
         return Call.of(link, self.fetch)

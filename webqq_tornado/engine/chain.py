@@ -382,6 +382,7 @@ class Chain:
         """Whoever awaits the chain may look at how it ended. Called by the stream."""
         waiters, self._waiters = self._waiters or (), None
         for waiter in waiters:
+            # A future schedules its callbacks on its own loop, and one that is closed raises there.
             if not waiter.done() and not waiter.get_loop().is_closed():
                 waiter.set_result(None)
 
@@ -433,6 +434,7 @@ def next_of(result: object, origin: object) -> Next | Branches | Awaitable[objec
     Raises:
         LinkError: it is no link; says what it is, and where the reader is defined.
     """
+    # First: `stream.get(...)` is a Next that can be awaited, and a Next and a Gather are tuples.
     if result is None or isinstance(result, Next):
         return result
     if isinstance(result, Gather):
@@ -445,6 +447,7 @@ def next_of(result: object, origin: object) -> Next | Branches | Awaitable[objec
         raise _link_error(result, origin, "a link has 2 or 3 parts")
     if isinstance(result, (list, tuple)):
         return Branches(iter(result), origin)
+    # Before awaitables, of which it is one: returned, it is mostly meant as a link.
     if isinstance(result, Chain):
         raise _link_error(result, origin, "a chain that was begun needs no return")
     if isinstance(result, Awaitable):
@@ -474,6 +477,7 @@ def _several_to_join(gather: Gather, origin: object) -> Branches:
     links = gather.links
     if isinstance(links, (AsyncIterator, Iterator)):
         return Branches(links, origin, gather)
+    # Text is an iterable of letters, each of which would be a relative URL.
     if isinstance(links, Iterable) and not isinstance(links, (str, bytes)):
         return Branches(iter(links), origin, gather)
     raise _link_error(gather, origin, "its links are not several")
@@ -511,6 +515,7 @@ def page_of(result: Any, origin: object, base: str | None = None) -> RequestLike
     Raises:
         LinkError: it is of no such form.
     """
+    # A pair has a delay here and no reader: the page is for whoever iterates.
     if isinstance(result, tuple) and not isinstance(result, Next):
         if len(result) != 2:
             raise _link_error(result, origin, _PAGES, hint="")
@@ -549,6 +554,7 @@ def checked_link(link: Next, origin: object, base: str | None = None) -> Next:
             origin,
             f"its session {link.session.name!r} is closed: ask HTTPStream.session for a new one",
         )
+    # Not `isinstance`: True is an int.
     if link.priority is not None and type(link.priority) is not int:
         raise _link_error(link, origin, f"its priority {link.priority!r} is not a whole number")
     if link.key is not None and not isinstance(link.key, str):
@@ -565,11 +571,13 @@ def checked_link(link: Next, origin: object, base: str | None = None) -> Next:
 
 def is_delay(delay: object) -> bool:
     """Return True for a number of seconds that one can wait: finite, 0 or more."""
+    # True is an int, and NaN a float that fails the comparison.
     is_number = isinstance(delay, (int, float)) and not isinstance(delay, bool)
     return is_number and 0 <= delay < math.inf  # type: ignore[operator]
 
 
 def _is_several(parts: tuple[object, ...]) -> bool:
+    # `()` is several links of which there are none.
     return not parts or isinstance(parts[0], tuple)
 
 

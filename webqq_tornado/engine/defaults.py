@@ -40,6 +40,7 @@ class RequestDefaults:
         Args:
             request: of a link; a repeated one costs nothing.
         """
+        # By identity: polls send one request again and again, and a session has one of these.
         if request.defaulted is not None and request.defaulted[0] is self:
             return request.defaulted[1]  # type: ignore[no-any-return]
         is_home = not self.base_url or origin_of(request.url) == origin_of(self.base_url)
@@ -50,11 +51,13 @@ class RequestDefaults:
         }
         changes |= self._headers_for(request, is_home) | self._params_for(request, is_home)
         whole = request.replace(**changes) if changes else request
+        # On both: a reader that sends `response.request` again has what was made.
         for one in (request, whole):
             object.__setattr__(one, "defaulted", (self, whole))
         return whole
 
     def _headers_for(self, request: Request, is_home: bool) -> dict[str, Any]:
+        # Names of headers have no case (RFC 9110, 5.1); those of a query have.
         own = {name.lower() for name, _ in request.header_pairs}
         added = [
             pair
@@ -119,6 +122,7 @@ def request_defaults(
     """
     options: dict[str, Any] = {}
     if timeout is not None:
+        # By the name that the caller has used.
         CHECKS["request_timeout"]("timeout", timeout)
         options["request_timeout"] = timeout
     if credentials is not None:
@@ -129,6 +133,7 @@ def request_defaults(
         tuple((name, str(value)) for name, value in form_fields(params or ())),
         options,
     )
+    # Nothing given is no defaults: requests then skip `applied`.
     return given if given != RequestDefaults() else None
 
 
@@ -137,9 +142,11 @@ def _folder(base_url: str) -> str:
         url = normal_url(base_url)
     except ValueError as error:
         raise ValueError(f"base_url: {error}") from error
+    # The fragment first: a question mark in there begins no query (RFC 3986, 3.5).
     path, _, query = url.partition("#")[0].partition("?")
     if query:
         raise ValueError("base_url has a query: give that as params=, for all requests")
+    # Without the slash a relative URL takes the place of the last segment (RFC 3986, 5.2.3).
     return path if path.endswith("/") else f"{path}/"
 
 

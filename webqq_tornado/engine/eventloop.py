@@ -86,6 +86,7 @@ def refuse_other_thread(ioloop: IOLoop) -> None:
 
     Where none runs it may be started later.
     """
+    # Not `get_running_loop`, which raises where none runs: this is asked for each request.
     loop, running = asyncio_loop_of(ioloop), asyncio._get_running_loop()
     if running is loop:
         return
@@ -111,12 +112,14 @@ def lacks_descriptors() -> bool:
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:
+        # The process has no more, or the system.
         return error.errno in (errno.EMFILE, errno.ENFILE)
     return False
 
 
 def descriptor_limit() -> int:
     """Requests that can be in flight before the process runs out of file descriptors."""
+    # Windows: Python's `select` takes 512 sockets.
     if resource is None:
         return 512 - _SPARE_DESCRIPTORS
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -71,6 +71,7 @@ class Auth(Protocol):
     def covers(self, request: Request) -> bool:
         """Return True if the credentials are for this request."""
 
+    # Asked for each request that is covered, as `is_refused` of each response: nothing slow here.
     @property
     def needs_renewal(self) -> bool:
         """There are none to send with."""

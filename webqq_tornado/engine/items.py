@@ -86,6 +86,7 @@ class ItemEmitter:
         """
         if self._journal is not None:
             self._journal.takers.append(take)
+        # A new tuple: `emit` may be in the middle of the old one.
         self._takers = (*self._takers, take)
 
     @contextlib.contextmanager
@@ -103,6 +104,7 @@ class ItemEmitter:
         try:
             self.take_items(items.write)
             yield
+            # Not behind an exception, which is also how a signal ends `run`.
             is_whole = not self._runner.failures.errors
         finally:
             items.close(is_whole=is_whole)
@@ -131,11 +133,13 @@ class ItemEmitter:
             each.append(arrived.set)
         try:
             while True:
+                # First: what comes during a `yield` sets it again, and is not slept through.
                 arrived.clear()
                 source = self._from_list() if self._journal is None else self._from_journal()
                 for item in source:
                     yield item
                 if not arrived.is_set():
+                    # The end of the last chain sets it, too: no wait is without an end.
                     if not self._runner.chains:
                         break
                     await arrived.wait()
@@ -147,6 +151,7 @@ class ItemEmitter:
             raise self._journal.error
 
     def _from_list(self) -> Any:
+        # One by one: where the caller stops, the others stay in `emitted`.
         while self.emitted:
             yield self.emitted.pop(0)
 
@@ -158,4 +163,5 @@ class ItemEmitter:
                 return
             for number, item in results:
                 yield item
+                # Behind the `yield`: who asks for the next has done with this one.
                 keeper.forget_results(number)

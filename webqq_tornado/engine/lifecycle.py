@@ -74,11 +74,13 @@ def stop_signals(
     numbers: list[int] = []
     loop = asyncio.get_running_loop()
 
+    # Python's handler, not the loop's: the second signal also ends a reader that blocks the loop.
     def on_signal(number: int, _frame: FrameType | None) -> None:
         if numbers:
             restore()  # whoever raises here may never come back to the block
             raise_signal(number)
         numbers.append(number)
+        # Behind a handler `select` goes on waiting (PEP 475): only this way of calling wakes it.
         loop.call_soon_threadsafe(on_stop)
 
     before = _exchange_handlers(on_signal) if is_caught else {}
@@ -130,6 +132,7 @@ def run_whole(
         make: makes the coroutine, on the loop.
         close: ends at once what it waits for.
     """
+    # Tornado keeps the task to itself, and leaves it unfinished where an exception ends the loop.
     tasks: list[asyncio.Task[_T]] = []
 
     def start() -> asyncio.Task[_T]:
@@ -142,6 +145,7 @@ def run_whole(
         if tasks and not tasks[0].done():
             close()
             tasks[0].cancel()
+            # What has ended the loop is on its way to the caller, and counts.
             with contextlib.suppress(Exception, asyncio.CancelledError):
                 asyncio_loop_of(ioloop).run_until_complete(tasks[0])
 
@@ -193,6 +197,7 @@ class Failures:
 
     def add(self, error: BaseException) -> None:
         """Note an error; one that ends several chains counts once."""
+        # By identity: two errors that compare equal are two failures.
         if any(known is error for known in self.errors):
             return
         self.count += 1
@@ -204,6 +209,7 @@ class Failures:
         if not self.errors:
             return
         group: Any = getattr(builtins, "ExceptionGroup", None)  # from Python 3.11 on
+        # An ExceptionGroup takes nothing that is no Exception.
         each = [error for error in self.errors if isinstance(error, Exception)]
         if group is None or len(each) < 2:
             raise self.errors[0]
@@ -213,5 +219,6 @@ class Failures:
 
 def show_logs() -> None:
     """Write log lines to standard error, unless the program has handlers of its own for ours."""
+    # Handlers of the root logger count, too: ours are for programs that have set up nothing.
     if not logging.getLogger("webqq_tornado").hasHandlers():
         logging.basicConfig(level=logging.INFO, format=_FORMAT)

@@ -61,11 +61,13 @@ class Limits:
     rate_per_session: float | None = None
     burst: int = 1
     spacing: float = 0.0
+    # Not in the hash, which a frozen dataclass makes of its fields: a dict has none.
     hosts: Mapping[str, Limits] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("clients", "per_host", "per_session", "burst"):
             value = getattr(self, name)
+            # NaN fails any comparison: it does not pass.
             if value is not None and not 1 <= value < math.inf:
                 raise ValueError(f"{name} is 1 or more, not {value!r}")
         for name in ("rate_per_host", "rate_per_session"):
@@ -78,9 +80,11 @@ class Limits:
             if not isinstance(limits, Limits):
                 raise ValueError(f"hosts has a {type(limits).__name__}, which is no Limits")
             if "/" in host or "@" in host:
+                # It may be a whole URL, with a password.
                 shown = safe_text(host).rpartition("@")[2]
                 raise ValueError(f"hosts has {shown!r}: give the host alone, with its port if any")
         by_host = {normal_host(host): limits for host, limits in self.hosts.items()}
+        # In the form of `Request.host`; set in this way as the class is frozen.
         object.__setattr__(self, "hosts", by_host)
 
     @property
@@ -94,6 +98,7 @@ class Limits:
         Args:
             host: as `Request.host` has it.
         """
+        # All of its own, or none: what those do not say is not limited.
         own = next((self.hosts[key] for key in _keys_of(host) if key in self.hosts), self)
         return RateLimiter(own.per_host, own.rate_per_host, own.burst, own.spacing)
 
@@ -105,6 +110,7 @@ class Limits:
 def _keys_of(host: str) -> tuple[str, ...]:
     """Keys of `Limits.hosts` that a host matches, the best first."""
     name, colon, port = host.rpartition(":")
+    # `[::1]` has colons and no port.
     if colon and not port.endswith("]"):
         return host, name
     return f"{host}:80", f"{host}:443", host  # one of the two is what the URL leaves out
@@ -169,6 +175,7 @@ class RateLimiter:
         before = self._arrival, self._next
         # One number for each limit, where a window would keep the time of each request.
         if self._interval:
+            # From now on if it lies behind: unused time is no credit beyond the burst.
             self._arrival = max(now, self._arrival) + self._interval
         self._next = now + self._spacing if self._spacing else self._next
         self._last = before, (self._arrival, self._next)

@@ -88,6 +88,7 @@ class RelativeRequest(NamedTuple):
             options: other arguments of `Request`.
         """
         query = form_query(params) if params else ""
+        # A Request from the start: a wrong option is raised in the line that gives it.
         return cls(with_query(url, query), Request(_NOWHERE, **options))
 
     def seen_from(self, base: str | None) -> Request:
@@ -232,6 +233,7 @@ def _joined(base: str | None, url: str) -> str:
     try:
         return normal_url(url)
     except ValueError as error:
+        # With a colon it may be meant as absolute: its own fault is the one to name.
         remedy = "" if ":" in url else "; to be relative it needs base_url= of the stream"
         raise ValueError(f"{error}{remedy}") from None
 
@@ -258,6 +260,7 @@ def accepted(function: Callable[..., object], data: Mapping[str, Any]) -> dict[s
 
 def described(function: object) -> str:
     """A function's name and where it is defined, for messages."""
+    # A partial has no name; a decorator's wrapper has the right one, with the code of another file.
     while isinstance(function, functools.partial):
         function = function.func
     function = inspect.unwrap(function) if callable(function) else function

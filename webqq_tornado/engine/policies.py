@@ -184,6 +184,7 @@ class Policies:
         on_start: Callable[[Chain], None] | None = None,
     ) -> Callable[[], None]:
         """Tell it of each request what came of it; returns a function that ends this."""
+        # Not the function: it may observe twice, and each end is the end of one.
         key = object()
         self._observers[key] = observer
         if before is not None:
@@ -221,6 +222,8 @@ class Policies:
         if link is None:
             link = self.links[chain] = LinkState()
         if link.step != chain.steps:
+            # The link before was admitted, and its request could not even be made: `after` was not
+            # asked. A probe that the breaker never hears of would keep the circuit open.
             if link.admitted is not None:
                 self._give_back(link)
             link.reset(chain.steps, self._time())
@@ -312,6 +315,7 @@ class Policies:
             if chain.state.is_final:
                 return GONE
         link = self.links.get(chain)
+        # Sent before there were policies: `observe` and `session(auth=...)` bring them later.
         if link is None:
             return READ
         try:
@@ -326,6 +330,7 @@ class Policies:
                 if step is not None:
                     return step
             return self._retry(chain, link, outcome)
+        # Of any class: the runner ends the chain with it first, and lets pass what is no Exception.
         except BaseException as error:
             return Fail(error)
 
@@ -341,6 +346,8 @@ class Policies:
 
     def after_redirect(self, chain: Chain, response: Response) -> After:
         """Note what came of a request that leads to the next; `READ`: that is to follow."""
+        # Each hop is admitted by itself, maybe to another host: without this the breaker would
+        # never hear of the one that has answered.
         self._tell_observers(chain, chain._signed, response)
         link = self.links.get(chain)
         if link is not None and not chain.state.is_final:
@@ -356,6 +363,7 @@ class Policies:
         hide_signed(chain, response)
         self._tell_observers(chain, sent, response)
         link = self.links.get(chain)
+        # Now: the link lasts for days, and a probe would be under way for as long.
         if link is not None:
             self._record(link, response)
 
@@ -378,11 +386,13 @@ class Policies:
         for observer in tuple(self._observers.values()):
             try:
                 observer(chain, request, outcome)
+            # A CancelledError would cancel the task or callback that has brought the outcome.
             except (Exception, asyncio.CancelledError):
                 logger.exception("an observer raised, of chain %s: %r", chain.name, observer)
 
     def _record(self, link: LinkState, outcome: Response | Exception) -> None:
         if self._breaker is not None and link.admitted is not None:
+            # Taken first: the breaker hears of it once, even where it raises.
             admitted, link.admitted = link.admitted, None
             self._breaker.record(admitted, outcome)
 
@@ -433,6 +443,7 @@ class Policies:
             raise ValueError(f"retry gave {delay!r}, which is no number of seconds, 0 or more")
         attempt = attempt._replace(delay=delay)
         link.tries += 1
+        # Most links are never tried again: they have no deque.
         if link.attempts is None:
             link.attempts = deque(maxlen=_KEPT)
         link.attempts.append(attempt)
@@ -473,6 +484,7 @@ def hide_signed(chain: Chain, outcome: Response | Exception | None) -> None:
         return
     if outcome.request is signed:
         outcome.request = chain._request
+    # The redirect at which it stopped is a response to the same request.
     if isinstance(outcome, RedirectError) and isinstance(outcome.response, Response):
         hide_signed(chain, outcome.response)
 
@@ -489,4 +501,5 @@ def _is_untouched(sink: object, outcome: Response | StreamError | None) -> bool:
         return True
     if isinstance(outcome, Response) and not callable(sink):  # a file gets no error pages
         return not 200 <= outcome.status < 300
+    # Nothing has come yet; else a function or a file may have a part of it.
     return isinstance(outcome, ConnectError)

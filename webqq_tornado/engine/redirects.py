@@ -118,8 +118,10 @@ class Redirects:
         if timeout:
             changes["request_timeout"] = self._left_of(timeout, request, response)
         self.hops.append(Hop(response.url, response.status, response.headers))
+        # It stays so: back at the first origin the link has no credentials either.
         self.crosses = self.crosses or "auth_username" in changes
         following = request.replace(url=url, **changes)
+        # A file that is resumed goes by this: the address behind it may be another each time.
         object.__setattr__(following, "asked_url", request.asked_url or request.url)
         return following
 
@@ -140,6 +142,7 @@ class Redirects:
             response: the last one.
             request: of the link.
         """
+        # Readers know the request of their link, not that of the last hop.
         response.request = request
         response.note_redirects(self.hops, self._seconds)
 
@@ -152,6 +155,7 @@ def leads_on(chain: Chain, response: Response, defaults: Mapping[str, Any]) -> b
         response: to it.
         defaults: of requests.
     """
+    # As it went out: a hook may have said otherwise.
     request: Request = chain._signed or chain._hop or chain._request
     return bool(_setting(request, "follow_redirects", defaults)) and is_redirect(response)
 
@@ -228,6 +232,7 @@ def _socket_url(url: str, old: str) -> str:
 
 def _with_inherited(url: str, base: str) -> str:
     """The URL with the fragment of the one before, and its user if it has the same origin."""
+    # RFC 9110, 10.2.2: a Location without a fragment inherits it.
     fragment = "" if "#" in url else base.partition("#")[2]
     url = f"{url}#{fragment}" if fragment else url
     parts, before = urlsplit(url), urlsplit(base)
@@ -276,8 +281,10 @@ def _cookie_name(cookie: str) -> str:
 
 
 def _becomes_get(method: str, status: int) -> bool:
+    # HEAD stays (RFC 9110, 15.4.4): nobody wants the body of a GET.
     if status == 303:
         return method not in ("GET", "HEAD")
+    # What browsers made of POST before there was 307 (RFC 9110, 15.4.2 and 15.4.3).
     return status in (301, 302) and method == "POST"
 
 

@@ -24,6 +24,7 @@ def log_error(chain: Chain, error: BaseException) -> None:
         chain: whose.
         error: that ended it, or a source of its links.
     """
+    # Again: what a source raises as it is closed passes no `fail_link`.
     cut_callers(error)
     if chain._is_quiet:
         return
@@ -31,6 +32,7 @@ def log_error(chain: Chain, error: BaseException) -> None:
     # names neither the page nor, in a callback, the reader.
     is_ours = isinstance(error, StreamError)
     where = "" if is_ours and not isinstance(error, LinkError) else _where(chain, error)
+    # Not `str`, which names chain and step once more.
     message = error.message if isinstance(error, StreamError) else repr(error)
     trace = None if is_ours else error
     logger.error(
@@ -70,6 +72,7 @@ def _where(chain: Chain, error: BaseException) -> str:
         raised_by = _raised_by(error, "").removeprefix(", ")
         return f"{raised_by}: " if raised_by else ""
     response, reader = chain.response, chain._readback
+    # Redirects may have led to another address than the request's.
     url = request.url if response is None else response.url
     status = "" if response is None else f", status {response.status}"
     read_by = "" if reader is None else f", read by {described(reader)}"

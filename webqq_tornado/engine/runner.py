@@ -208,6 +208,7 @@ class Runner:
 
     def close(self, error: Exception | None = None) -> None:
         """End all chains; whoever awaits one gets the error, by default `ClosedError`."""
+        # First: the ends below free places and run users' code, and nothing may begin by that.
         self._is_closed = True
         self._scheduler.close()
         self._update_timer()
@@ -216,6 +217,7 @@ class Runner:
             if chain.parent is None:
                 closed = error or ClosedError("the stream was closed")
                 self.end_chain(chain, State.CANCELLED, closed)
+        # Behind the chains: one that ends leaves its WebSocket there.
         self._closing_sockets.cut_short()
 
     def chain_of_key(self, key: str) -> Chain | None:
@@ -262,12 +264,15 @@ class Runner:
     def pause(self, chain: Chain | None) -> None:
         """Send nothing more for a chain and those below it, or for the whole flow."""
         self._scheduler.pause(chain)
+        # What is paused leaves the queue, which makes room for the sources of others.
         self._wake_sources()
 
     def resume(self, chain: Chain | None) -> None:
         """Go on where `pause` had stopped it."""
         self._scheduler.resume(chain)
         self._dispatch()
+        # With limits a source is woken when a link of its own leaves the queue. A source that was
+        # paused may have none there, and would wait for ever.
         if self._scheduler.is_limited:
             self._ask_sources()
 
@@ -318,6 +323,8 @@ class Runner:
             self._timer = self.call_later(max(0.0, at - self.time()), self._on_turn_time)
 
     def _on_turn_time(self) -> None:
+        # First: asyncio calls a timer as early as its clock's resolution allows. The next one is
+        # then for the same time, and `_update_timer` would take it for one that still runs.
         self._timer = self._timer_at = None
         self._dispatch()
 
@@ -348,6 +355,7 @@ class Runner:
             raise ClosedError("the stream is closed: make another one")
         self.started += 1
         chain = Chain(self.started, name, session, self, parent)
+        # One for all its links. That it is gone tells `start_transfer` that the chain has ended.
         chain._outcome = functools.partial(self._take_result, chain)
         self.chains.add(chain)
         if self._policies is not None:
@@ -385,6 +393,7 @@ class Runner:
         chain._readback, chain._data = readback, data
         if data and readback is not None:
             chain._readback = functools.partial(readback, **data)
+        # Left by a link that failed at a redirect, and whose errback goes on from there.
         chain._hop = chain._redirects = None
         if errback is not None:  # else that of the link before stays
             chain._errback = errback or None
@@ -396,6 +405,7 @@ class Runner:
             chain._priority = priority
         chain._is_failing = False
         chain.steps += 1
+        # Not sent before its row has committed: what a crash undoes must not have gone out.
         if row is not None and self._journal is not None:
             self._journal.hold(chain, row, delay)
         elif not delay:
@@ -406,6 +416,7 @@ class Runner:
     def start_fetch(self, request: Request, session: Session) -> Chain:
         """Start a chain of one request for whoever awaits it; nothing is to be checked any more."""
         chain = self.new_chain(None, session)
+        # What `Next` and `start_link` would set for one request, by fewer calls.
         chain._readback, chain._errback, chain._is_quiet = keep, raise_error, True
         defaults = session.defaults
         chain._request = request if defaults is None else defaults.applied(request)
@@ -432,6 +443,7 @@ class Runner:
     def send_request(self, chain: Chain) -> None:
         """Send the chain's request now, or when it has its turn."""
         scheduler = self._scheduler
+        # The scheduler would say yes: nobody waits, and nothing is limited or paused.
         if not self.queue and scheduler.in_flight < scheduler.quick_clients:
             self.start_transfer(chain)
             return
@@ -460,6 +472,7 @@ class Runner:
                 request = step
             compiled = request.compiled
             if compiled is not PLAIN:  # it says more than a URL
+                # A request can be sent by several streams, whose defaults differ.
                 if compiled is None or compiled.compiler is not self._compile:
                     compiled = self._compile.compiled(request, opens_sockets=self._opens_sockets)
                 options, idle = compiled.options, compiled.idle_timeout
@@ -487,6 +500,7 @@ class Runner:
             self.interrupt(chain, error)
             return
         # Users' code has run in there, too: a body that is a function, say. Asked without a call.
+        # Its end has found no transfer to cancel, since it had none yet.
         if chain._outcome is None:  # it has ended the chain
             self._scheduler.refund(chain)
             self._transport.cancel(transfer)
@@ -498,6 +512,8 @@ class Runner:
 
     def _on_not_sent(self, chain: Chain, error: Exception) -> None:
         """The chain's request could not be sent at all."""
+        # Now, not with the error: others may go for this host in between, and would wait for the
+        # time of one that was not sent.
         self._scheduler.refund(chain)
         self._later(chain, self._on_unsent, error)
 
@@ -505,6 +521,7 @@ class Runner:
         if isinstance(error, StreamError):
             self.handle_result(chain, error)  # such as no descriptor: there may be one later
         else:
+            # Without the policies: what an option or a body raises says nothing of the host.
             self.errors += 1
             self.fail_link(chain, error)
 
@@ -562,6 +579,7 @@ class Runner:
 
     def leave_socket(self, chain: Chain) -> None:
         """The chain's WebSocket is closed."""
+        # Else the end of the chain has given back its place, which is one and not two.
         if chain._socket is not None:
             chain._socket = None
             self.leave_flight(chain, chain._lane)
@@ -572,6 +590,8 @@ class Runner:
         chain._transfer = None
         chain._lane = lane
         self._scheduler.release(chain, self.time())
+        # Not at once, as in `_on_result`: the caller is about to give this chain its next link, and
+        # the hooks and sources that ran here might end it.
         if self.queue or self._waiting:
             self.call_soon(self._dispatch)
 
@@ -634,6 +654,7 @@ class Runner:
             self.errors += 1
             self.fail_link(chain, error)
         else:
+            # Through the scheduler: the next hop may be of another host, with limits of its own.
             self.send_request(chain)
         return True
 
@@ -652,6 +673,8 @@ class Runner:
                     return
             result = None if read is None else read(response)
         except Exception as error:
+            # Only where it ends or fails, for the log line to name the page: a chain that polls for
+            # days must not hold each body until the next.
             chain.response = response
             self.fail_link(chain, error, response.url)
             return
@@ -674,12 +697,14 @@ class Runner:
         request, readback = result
         if self._journal is not None:
             return self._journal.moves_on(chain, request, readback)
+        # `follow` refuses it in words.
         if not callable(readback):
             return False
         if chain._transfer is not None:
             self.drop_transfer(chain)
         defaults = chain.session.defaults
         chain._request = request if defaults is None else defaults.applied(request)
+        # The errback stays. Hop and failing need no reset: a reader has just returned.
         chain._readback, chain._data = readback, None
         chain.steps += 1
         scheduler = self._scheduler
@@ -715,15 +740,18 @@ class Runner:
             base = base or _base_of(chain, response)
             if isinstance(link, Next):
                 self.drop_transfer(chain)
+                # `begin` gave a single link: the flow's chain goes on with it, and is counted now.
                 if not chain._number:
                     self.count_chain(chain)
                 self.start_link(chain, checked_link(link, origin, base))
             elif isinstance(link, Branches):
                 self.drop_transfer(chain)
+                # First: a last branch that branches at each step would hang chains below chains.
                 chain = self._merge_upwards(chain)
                 chain.response, link.base = response, base
                 self.branch(chain, link)
             else:
+                # For `_release`, which closes it if the task is cancelled before its first step.
                 chain._awaited = link
                 self.start_task(chain, self._await_reader(chain, link, origin, response, base))
         except Exception as error:
@@ -742,8 +770,10 @@ class Runner:
 
     def interrupt(self, chain: Chain, error: BaseException) -> None:
         """KeyboardInterrupt and the like end the chain and go on their way."""
+        # Nothing is wrong with the chain: with a journal it goes on in the next run.
         if self._journal is not None:
             self._journal.spare(chain)
+        # Without an error each who awaits the chain gets a CancelledError of their own.
         self.end_chain(chain, State.CANCELLED, None if _is_cancelled(error) else error)
         if not _is_cancelled(error):
             raise error
@@ -773,6 +803,7 @@ class Runner:
                 result = function(*arguments)
         except Exception as error:
             self.count_chain(chain)  # `begin` itself may have failed
+            # Not by `fail_link`: this may be the errback itself, which is asked once for a link.
             self.end_chain(chain, State.FAILED, error)
             return
         except BaseException as error:
@@ -784,6 +815,7 @@ class Runner:
     def follow_gathered(self, chain: Chain, function: Any, *arguments: object) -> None:
         """Run a reader or errback of a `Gather`, and follow what it returns."""
         chain.state = State.READING
+        # An errback may have returned the Gather: it is asked anew for what goes wrong now.
         chain._is_failing = False
         try:
             if self._journal is not None:
@@ -820,6 +852,7 @@ class Runner:
                 chain.response = response
                 self.fail_link(chain, error, base)
             return
+        # First: a chain with a task of its own does not merge, and this task is about to end.
         chain._task = None
         if chain.state is State.READING:
             self.follow(chain, link, origin, response, base)
@@ -877,6 +910,7 @@ class Runner:
             self._hooks.on_retry(step.attempt)
         if chain.done:
             return
+        # In the file with its number, so that a killed process does not count from 1 again.
         is_kept = tries and self._journal is not None
         if not is_kept or not self._journal.retry_later(chain, step.delay, tries):  # type: ignore[union-attr]
             self.delay_request(chain, step.delay)
@@ -887,6 +921,7 @@ class Runner:
             return
         self.drop_transfer(chain)
         chain.state = State.QUEUED
+        # Before it begins: a renewal that sends nothing ends in this call, and sends who waits.
         renewal.waiting[chain] = None
         if renewal.chain is None:
             self._begin_renewal(chain, renewal)
@@ -907,6 +942,7 @@ class Runner:
         renewing = self.new_chain("auth", chain.session)
         renewing._is_quiet = True  # its error goes to all who wait
         renewing._priority = chain._priority  # else who waits would wait behind lower ones
+        # Before `renew` is called: that may end the chain, and what it begins belongs to it.
         renewals.begin(renewal, renewing)
         if auth.renew_timeout is not None:
             self.set_deadline(renewing, auth.renew_timeout)
@@ -946,6 +982,7 @@ class Runner:
         if isinstance(source, AsyncIterator):
             self.start_task(chain, self._feed_async(chain, below, source))
         elif source is not None:
+            # The reader of a Gather gets a list, of one response as well: it always branches.
             link = None if below.gather is not None else fanout.only_link(chain, below, source)
             if link is not None:  # a single one: no branch
                 chain._branches = None
@@ -988,8 +1025,10 @@ class Runner:
         chain._task = asyncio.current_task()  # an eager task runs before anybody has it
         try:
             async for item in source:
+                # What was taken is begun: room is for the next, which is not asked for yet.
                 if chain._branches is below:
                     self._begin_branch(chain, below, item)
+                # Not `if`: a source that was woken before this one may have taken the room.
                 while chain._branches is below and not self._scheduler.has_room(chain):
                     await self._room_for(chain)
                 if chain._branches is not below:
@@ -997,6 +1036,7 @@ class Runner:
             self._on_exhausted(chain, below)
         except asyncio.CancelledError:
             if chain._branches is below:
+                # Not stopped by the end of the chain, which takes `_branches` from it first.
                 self.end_chain(chain, State.CANCELLED)
             raise
         except Exception as error:
@@ -1062,6 +1102,7 @@ class Runner:
     def _on_branch_ended(self, branch: Chain) -> None:
         parent = branch.parent
         self._conclude_soon(fanout.drop_branch(branch))
+        # The one that is left may wait for branches itself, for days: the two become one.
         if parent is not None and parent._branches is not None:
             self._merge_what_waits(parent)
 
@@ -1219,6 +1260,7 @@ class Runner:
         """
         if chain.done:
             return
+        # Before `_release`, which takes the request and the reader that the log line names.
         if state is State.FAILED and error:
             if not fanout.is_logged(chain, error):
                 log_error(chain, error)
@@ -1249,6 +1291,7 @@ class Runner:
 
     def tell_idle(self) -> None:
         """Tell who listens that the last chain has ended."""
+        # A copy, here and below: who is told may leave the list.
         for listener in tuple(self.idle_listeners):
             listener()
 
@@ -1301,15 +1344,18 @@ class Runner:
         # At the next turn: many chains may end in this one, and users' code is at work.
         if (self.queue or self._waiting) and not self._is_closed:
             self.call_soon(self._dispatch)
+        # Taken first: closing the source runs users' code, which must find no chain that feeds.
         below, chain._branches = chain._branches, None
         if below is not None:
             if below.queued:
                 scheduler.uncount_queued(chain)
             self._leave_source(chain, below)
+        # Once more: what was uncounted, or the end of the source, may have made room.
         if scheduler.woken:
             self._wake_sources()
         if chain._task is not None:
             stop_task(chain)
+        # Cancelled before its first step the task never awaits it, of which Python would warn.
         if chain._awaited is not None:
             close_unstarted(chain._awaited)
         # Readers often are methods of objects that hold their chain: let the circle go.

@@ -187,6 +187,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         if unknown:
             hints = (f"{name}{_ELSEWHERE.get(name, '; see Request')}" for name in sorted(unknown))
             raise ValueError(f"defaults has no {', no '.join(hints)}")
+        # Its coroutine would never run, and Python warn of that later, in a line of ours.
         for name in _PLAIN_HOOKS:
             if inspect.iscoroutinefunction(getattr(self, name)):
                 raise TypeError(
@@ -230,6 +231,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         self._grace = grace
         self._started_at = self._runner.time()
         self._closed = False
+        # Last: where it cannot be opened, `close` gives back all of the above.
         if journal is not None:
             self._open_journal(journal, idempotency_header)
 
@@ -255,6 +257,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             raise
         self._runner.use_journal(self._journal)
         self._journal.restore_cookies(self._session)
+        # Not here: what waits in the file has readers in a subclass, whose `__init__` still runs.
         self.ioloop.add_callback(self._journal.resume_if_open)
 
     def __repr__(self) -> str:
@@ -329,11 +332,13 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         else:
             whole = request_of(request, self._base_url(session))
             link = Next(whole, readback, delay, errback, session, None, priority)
+        # Before there is a chain: what is refused leaves none behind.
         link = checked_link(
             link if key is None else link._replace(key=key), None, self._base_url(session)
         )
         if link.key is not None and (found := self._chain_of_key(link.key)) is not None:
             return found
+        # A policy is code, which the file cannot hold: the next run would go on without it.
         if self._journal is not None and retry is not None:
             raise LinkError(
                 "retry= of a chain cannot be kept in the journal: give it to the stream"
@@ -354,6 +359,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
     ) -> Chain:
         if retry is not None:
             self._runner.use_policies()
+        # Behind `use_policies`, which adopt a chain when it is made.
         chain = self._runner.new_chain(name, session or self._session)
         if retry is not None:
             chain._retry = retry
@@ -396,6 +402,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         if deadline is not None and not is_delay(deadline):
             raise ValueError(f"deadline is a number of seconds, 0 or more, not {deadline!r}")
         session = session or link.session
+        # A link whose key was followed is dropped: who awaits this one would get no response.
         link = checked_link(link._replace(key=None), None, self._base_url(session))
         return self._begin_chain(link, link.name, session, deadline, retry, is_kept=False)
 
@@ -450,12 +457,14 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         if delay or session or name or timeout is not None or priority or retry:
             link = Next(whole, keep, delay, raise_error, session, name, priority)
             chain = self.add_unkept(link, deadline=timeout, retry=retry)
+            # In time: no chain fails before the call that begins it has returned.
             chain._is_quiet = True
         else:
             refuse_other_thread(self.ioloop)
             chain = self._runner.start_fetch(whole, self._session)
         try:
             response = await chain
+        # Who awaits it was cancelled, say: nobody else wants the response.
         except BaseException:
             chain.cancel()
             raise
@@ -518,6 +527,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             for each in (*running, coming):
                 if each is not None:
                     each.cancel()
+            # Python refuses to close an async generator that runs, as this does until its task has
+            # been cancelled.
             if coming is not None:
                 await asyncio.wait({coming})
             await source.aclose()
@@ -597,15 +608,19 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         link = Next(*request) if isinstance(request, Next) else Next(request)
         base = self._base_url(session or link.session)
         streamed = request_of(link.request, base).replace(stream=True)
+        # Its reader lasts as long as the block, and so does its place.
         link = link._replace(request=streamed, readback=read, errback=raise_error, data=None)
         chain = self.add_unkept(link, session=session)
         chain._is_quiet = True
         reader = running_chain()
         hold(reader)
         ended = asyncio.ensure_future(error_of(chain))
+        # Behind the task, which has copied the context: waiting for the chain, it must not hold it.
         hold(chain)
         try:
             await asyncio.wait((opened, ended), return_when=asyncio.FIRST_COMPLETED)
+            # Both may be there by now: a body that breaks off is raised to who reads it, in the
+            # block.
             error = ended.result() if ended.done() else None
             if error is not None and not opened.done():
                 raise error
@@ -666,6 +681,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         if type(self).begin is Hooks.begin and not self._runner.chains:
             logger.warning("%s has no begin(), and nothing to run: define it", type(self).__name__)
         begin = self.begin
+        # Before `begin`: what was begun in the last run goes before the rest.
         if self._journal is not None:
             self._journal.resume()
         chain = self._runner.new_flow(type(self).__name__, self._session)
@@ -704,9 +720,12 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         Example:
             >>> Nightly().run(strict=True)
         """
+        # Not inside of `closing`, which would close a stream that is at work.
         refuse_running_loop("run()", "await stream.serve()")
         checked_grace(grace)
         show_logs()
+        # Left from the right: the file of items is told whether it is whole, the stream closes
+        # then.
         with contextlib.closing(self), self._writing(items):
             number = run_whole(self.ioloop, lambda: self._until_end(grace), self.close)
             if number:
@@ -754,6 +773,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         """Run the flow to its end, or to a signal, of which the number is returned."""
         stopped = asyncio.Event()
         with stop_signals(stopped.set, is_caught=catches_signals) as numbers:
+            # In the block: a signal that comes as `begin` runs lets it finish, as any reader.
             flow = self.launch()
             ends = [asyncio.ensure_future(one) for one in (self.drain(), stopped.wait())]
             try:
@@ -763,6 +783,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
                     end.cancel()
                 if self._runner.chains:
                     await finish(self._runner.chains, grace)
+        # Once more: what `drain` has raised of it stays in its task, which nobody asks.
         self._flush_journal()
         if flow.error is not None and flow._number == self._runner.started == 1 and not flow.steps:
             raise flow.error  # begin() itself failed: there was no flow
@@ -776,6 +797,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
     def _on_idle(self) -> None:
         try:
             self.on_idle()
+        # A CancelledError would cancel whoever has ended the last chain.
         except (Exception, asyncio.CancelledError):
             logger.exception("on_idle() of %r raised", self)
 
@@ -790,6 +812,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         refuse_running_loop("start()", "chains as they are, they already run")
         if self._journal is not None:
             self._journal.resume()
+        # Nobody would stop the loop: the last chain has ended before.
         if self._runner.started and not self._runner.chains:
             return
         self._runner.idle_listeners.append(self.ioloop.stop)
@@ -876,6 +899,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
                 raise self._journal.error
 
     async def _becomes_idle(self, timeout: float | None) -> bool:
+        # An event for each: several may drain at once.
         is_idle = asyncio.Event()
         self._runner.idle_listeners.append(is_idle.set)
         try:
@@ -895,16 +919,20 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             return
         keeper = self._journal
         if keeper is not None:
+            # First: chains that this ends are not noted as ended, and go on in the next run.
             keeper.close()
             if self._closed:  # by a commit that has failed
                 return
         self._closed = True
+        # Chains before the transport, which wants all transfers cancelled when it closes.
         self._runner.close(None if keeper is None else keeper.error)
         if keeper is not None:
             keeper.release()
         self._transport.close()
+        # In a forked child the rest is the parent's, which goes on using it.
         if self._transport.is_forgotten:
             return
+        # Behind the transport: libcurl frees no store of cookies that a handle uses.
         for session in (self._session, *self._sessions.values()):
             session.close()
         if self._owns_cache and isinstance(self._http_cache, ClosedByBlock):
@@ -985,6 +1013,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         if session is None:
             session = self._sessions[name] = Session(name, on_close=self._on_session_close)
             stands = self._session.defaults
+            # User and password are one account's: a session has its own, or none.
             session.defaults = None if stands is None else stands.for_session(auth is not None)
             if self._journal is not None:
                 self._journal.restore_cookies(session)
@@ -1005,6 +1034,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         """See `Session.close`."""
         if session is self._session and not self._closed:
             raise ValueError("the stream's own session is closed with the stream")
+        # Before its chains end: users' code that runs then gets a new session by this name.
         self._sessions.pop(session.name, None)
         session.is_closed = True  # nothing new begins in it
         if self._transport.is_forgotten:
@@ -1033,6 +1063,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         if self._journal is None:
             self.__dict__["_state_values"] = values
         else:
+            # In place: the journal's own dict logs what changes, to undo it where a reader raises.
             self._journal.state.clear()
             self._journal.state.update(values)
 
@@ -1094,6 +1125,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         """Return numbers of what was done so far, and of what is under way."""
         runner = self._runner
         return Stats(
+            # One that only holds a flow together has no link of its own.
             chains=len(runner.chains) - runner.flows,
             in_flight=runner.in_flight,
             queued=len(runner.queue),
@@ -1145,6 +1177,7 @@ def _drop_streams_of_closed_loops() -> None:
 
 def _clients(max_clients: int | None, limits: Limits | None) -> int:
     """Requests that may be in flight, by what was given."""
+    # The lower one counts. Without either, descriptors are the limit that is there anyway.
     given = (max_clients, None if limits is None else limits.clients)
     return min((one for one in given if one is not None), default=0) or descriptor_limit()
 
@@ -1155,6 +1188,7 @@ async def each_of(source: Iterable[_T] | AsyncIterable[_T]) -> AsyncGenerator[_T
     Args:
         source: of requests, say.
     """
+    # One kind for both: `map` asks it by `anext`, and closes it by `aclose`.
     if isinstance(source, AsyncIterable):
         async for item in source:
             yield item

@@ -66,6 +66,7 @@ def make_task(
         loop: to run it.
         coroutine: of the task.
     """
+    # A task copies the context in which it is made: this is set for that moment alone.
     token = _running.set(chain)
     try:
         return loop.create_task(coroutine)
@@ -80,6 +81,7 @@ def stop_task(chain: Chain) -> None:
         chain: whose; it has none then.
     """
     task, chain._task = chain._task, None
+    # A reader that ends its own chain runs on to its return. On a closed loop `cancel` raises.
     if task is not None and task is not running_task() and not task.get_loop().is_closed():
         task.cancel()
 
@@ -90,6 +92,7 @@ def close_unstarted(awaited: object) -> None:
     Args:
         awaited: what the task was to await; nothing happens unless it is such a coroutine.
     """
+    # One that has begun is closed by its task; of any other Python warns that nobody awaited it.
     if inspect.iscoroutine(awaited) and inspect.getcoroutinestate(awaited) == inspect.CORO_CREATED:
         awaited.close()
 
@@ -131,6 +134,7 @@ def wait(chain: Chain, turn: Callable[[Chain], tuple[bool, float]]) -> Generator
         TimeoutError: it waits for its turn, and whoever asks holds a place.
     """
     held, running = _held.get(), _running.get()
+    # Nearly all: neither in a reader nor in the block of an open response.
     if running is None and not held:
         return _until_ended(chain)
     # Tasks that a reader has made are as good as itself: it may await them together.
@@ -144,6 +148,7 @@ def _by_reader(
     reader: Chain, chain: Chain, watch: Callable[[asyncio.Future[None]], _TurnWatch] | None
 ) -> Generator[Any, None, None]:
     _refuse_circle(reader, chain)
+    # One for each reader: its task awaits one thing at a time.
     _awaited[reader] = chain
     try:
         yield from _until_ended(chain, watch)
@@ -154,6 +159,7 @@ def _by_reader(
 def _until_ended(
     chain: Chain, watched: Callable[[asyncio.Future[None]], _TurnWatch] | None = None
 ) -> Generator[Any, None, None]:
+    # A future for each who waits: cancelled with one of them, it ends nobody else's wait.
     waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     if chain._waiters is None:
         chain._waiters = {}
@@ -162,6 +168,7 @@ def _until_ended(
     try:
         yield from waiter
     finally:
+        # Merged meanwhile, the chain answers with the waiters of its heir, and this is one of them.
         if chain._waiters is not None:  # whoever awaits it waits no more
             chain._waiters.pop(waiter, None)
         if watch is not None:
@@ -180,6 +187,7 @@ def _held_up_by(reader: Chain) -> set[Chain]:
     """The chains that cannot end before the reader has: its own, those above, who awaits these."""
     held_up = set(_with_those_above(reader))
     before = 0
+    # Until none is added: who awaits one of these may be awaited in turn.
     while before < len(held_up):
         before = len(held_up)
         for waiting, awaited in tuple(_awaited.items()):  # a few: readers seldom await chains
@@ -233,7 +241,9 @@ class _TurnWatch:
         if self._chain.done or self._waiter.done():
             return
         is_queued, seconds = self._turn(self._chain)
+        # Looked at each time: who has given back a place holds up nobody.
         held = list(filter(_is_open, self._held))
+        # The same step at two looks: it has waited for all of these seconds.
         if is_queued and held and self._chain.steps == self._step:
             self._waiter.set_exception(self._error(seconds, held))
         elif seconds:
