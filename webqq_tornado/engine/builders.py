@@ -142,6 +142,7 @@ class RequestMaker:
         Example:
             >>> response = await stream.request("PURGE", "http://example.org/page")
         """
+        # Other clients send `data=` as the body: without a word it would be lost.
         if data is not None and readback is None and errback is None:
             raise TypeError(
                 "data= goes to a reader, and there is none: form= sends fields, json= JSON"
@@ -149,6 +150,7 @@ class RequestMaker:
         if method == "GET" and not options:
             request: RequestLike = url  # the short way of most links
         elif isinstance(url, str) and not is_absolute(url):
+            # Relative to what is known only when a reader returns it, or somebody awaits it.
             request = RelativeRequest.of(url, method=method, **options)
         else:
             request = Request(url, method, **options)

@@ -101,6 +101,7 @@ class StreamError(Exception):
         step: int = 0,
         code: int = 0,
     ) -> None:
+        # Raised bare, as readers raise LoggedOut, it says what its class means.
         message = message or _first_line(type(self))
         super().__init__(message)
         self.message = message

@@ -454,6 +454,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             )
             priority = priority if link.priority is None else link.priority
         whole = _whole(request_of(request, self._base_url(session)))
+        # Each of these needs a link. Without any `start_fetch` comes to the same by fewer calls.
         if delay or session or name or timeout is not None or priority or retry:
             link = Next(whole, keep, delay, raise_error, session, name, priority)
             chain = self.add_unkept(link, deadline=timeout, retry=retry)
@@ -870,6 +871,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             RuntimeError: a reader asks without a timeout: its own chain would never end.
         """
         reader = running_chain()
+        # A reader of another stream may wait here: its chain is none of these.
         if timeout is None and reader is not None and reader in self._runner.chains:
             raise RuntimeError(
                 f"drain() in a reader waits for its own chain ({reader.name}), which waits for the "
@@ -938,6 +940,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         if self._owns_cache and isinstance(self._http_cache, ClosedByBlock):
             self._http_cache.close()
         streams = _instances.get(self.ioloop, {})
+        # One of this class that was made by hand has no entry: that is another's.
         if streams.get(type(self)) is self:
             del streams[type(self)]
 
