@@ -141,6 +141,7 @@ def body_of(
         ValueError: two of them exclude each other, or a value has no such form.
         TypeError: json has no JSON form.
     """
+    # None stands for no body at all: JSON's null is body=b"null".
     if json is not None and (form or files):
         raise ValueError("json is a body of its own: give it without form fields and files")
     if files:
@@ -196,8 +197,10 @@ def form_fields(
     if isinstance(params, str):
         params = parse_qsl(params, keep_blank_values=True)
     for name, value in pairs_of(params):
+        # It is iterable: its keys would be sent, and its values be lost without a word.
         if isinstance(value, Mapping):
             raise ValueError(f"{name!r} is a mapping, of which a form has none: json= sends it")
+        # Text and bytes are iterable, and one value.
         is_one = isinstance(value, (str, bytes)) or not isinstance(value, Iterable)
         for one in (value,) if is_one else value:
             if one is not None:
@@ -217,6 +220,7 @@ def json_body(value: object) -> tuple[bytes, str]:
         ValueError: nor has NaN or an infinity in it, or what contains itself.
     """
     try:
+        # `allow_nan` would send NaN and Infinity, which JSON has not (RFC 8259, 6).
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except RecursionError as error:
         raise ValueError("json is nested too deeply: send fewer levels") from error
@@ -241,6 +245,7 @@ def checked_multipart(body: Multipart) -> Multipart:
         ValueError: a part of it is none that can be sent; names it.
     """
     try:
+        # Tuples: an iterator of parts would be used up by the first sending.
         fields, files = tuple(pairs_of(body.fields)), tuple(pairs_of(body.files))
         names = [name for name, _ in (*fields, *files)]
     except (TypeError, ValueError) as error:
@@ -288,6 +293,7 @@ def _checked_file(name: str, file: Any) -> FilePart:
     if not isinstance(file, FilePart):
         raise ValueError(f"file {name!r} of a Multipart body is a FilePart, not {_kind(file)}")
     content, filename, content_type = file
+    # The caller may change these before they are sent, or sent again.
     if isinstance(content, (bytearray, memoryview)):
         content = bytes(content)
     if not isinstance(content, (bytes, os.PathLike)):
@@ -297,6 +303,7 @@ def _checked_file(name: str, file: Any) -> FilePart:
         )
     _check_text(f"filename of {name!r}", filename)
     _check_text(f"content_type of {name!r}", content_type)
+    # It would end the header in its part, and begin another.
     if _LINE_BREAK.search(content_type):
         raise ValueError(f"content_type of {name!r} has a line break in it: {content_type!r}")
     return FilePart(content, filename, content_type)
@@ -333,6 +340,7 @@ def source_of(body: Any) -> Any:
     """
     if isinstance(body, io.TextIOBase):
         raise TypeError(NOT_BINARY)
+    # What has a place is moved on by sending; a path or a list begins anew by itself.
     return BodySource(body) if _is_function(body) or _has_place(body) else body
 
 
@@ -374,6 +382,7 @@ class BodySource:
         """Bytes from where it begins to its end, if it is a file that can tell."""
         if self._start is None or self._function is not None:
             return None
+        # Where it stands now, which need not be where it began.
         place = self._body.tell()
         size = self._body.seek(0, os.SEEK_END) - self._start
         self._body.seek(place)
@@ -398,6 +407,7 @@ class BodySource:
         """
         body = self._body if self._function is None else self._from(self._function)
         if self._start is None and _has_place(body):
+            # A generator that has run to its end gives an empty body, and no error.
             if self._is_used or _is_spent(body):
                 kind = "open file that cannot go back" if hasattr(body, "read") else "iterator"
                 raise StreamError(
@@ -412,6 +422,8 @@ class BodySource:
         if self._last is None or self._last() is not body:  # a new one, as it should be
             self._start, self._is_used = start_of(body), False
             try:
+                # An id might be that of a later object, and a strong reference would keep the body
+                # open.
                 self._last = weakref.ref(body)
             except TypeError:  # such as a list, which has no place
                 self._last = None

@@ -24,6 +24,7 @@ __all__ = ["settle_headers", "unix_time"]
 
 Pairs = tuple[tuple[str, str], ...]
 
+# 18 digits fit into the 63 bits that libcurl has for a length.
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
@@ -127,6 +128,7 @@ def _check_coding(request: Framed, codings: list[str], lengths: list[str]) -> No
 
 
 def _length(lengths: list[str]) -> int:
+    # Several that agree are one number (RFC 9110, 8.6), which may be padded by zeros.
     if len({value.lstrip("0") for value in lengths}) > 1 or not _LENGTH.fullmatch(lengths[0]):
         raise ValueError(f"header Content-Length is one number, not {', '.join(lengths)!r}")
     return int(lengths[0])
@@ -135,6 +137,7 @@ def _length(lengths: list[str]) -> int:
 def _size(request: Framed, length: int, size_of: Callable[[Any], int | None]) -> dict[str, int]:
     """Options for a `Content-Length` that libcurl cannot compute."""
     body = request.body
+    # What is in memory libcurl counts itself, and a number of ours could only be wrong.
     is_counted = body is None or isinstance(body, bytes)
     size = len(body or b"") if is_counted else request.body_size
     if size is None:

@@ -66,6 +66,7 @@ def _sorted(entries: list[Any]) -> list[Any]:
     known = [time for time in times if time is not None]
     if len(known) < len(entries):
         return entries
+    # By their numbers: entries do not compare, and those of one time stay in their order.
     return [entries[number] for number in sorted(range(len(entries)), key=known.__getitem__)]
 
 
@@ -76,6 +77,7 @@ def _time_of(entry: Any) -> tuple[float, float] | None:
     if found is None:
         return None
     date, fraction, zone = found.groups()
+    # `fromisoformat` takes neither Z nor +0100 before Python 3.11.
     zone = "+00:00" if zone in (None, "Z") else f"{zone[:3]}:{zone[-2:]}"
     try:
         return datetime.fromisoformat(date + zone).timestamp(), float(fraction or 0)
@@ -94,6 +96,7 @@ def _take_in_files(entry: Any, folder: Path) -> None:
         name = body.get("_file") if isinstance(body, dict) else None
         if isinstance(name, str) and "text" not in body:
             file = folder / name
+            # By what it leads to: a name with `..` in it, or a link, would read any file.
             if not file.resolve().is_relative_to(folder.resolve()):
                 raise ValueError(f"the file {name!r} of a body is not in the folder of the HAR")
             if file.is_file():

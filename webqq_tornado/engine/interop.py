@@ -35,6 +35,7 @@ def from_urllib(request: urllib.request.Request) -> dict[str, Any]:
         "method": request.get_method(),
         "headers": headers,
         "body": body,
+        # Without one urllib has an object there that stands for the socket module's default.
         "request_timeout": timeout if isinstance(timeout, (int, float)) else None,
         "proxy": _urllib_proxy(request),
     }
@@ -44,6 +45,7 @@ def _urllib_body(data: Any) -> Any:
     """A body of ours for urllib's: bytes, a file, an iterable of bytes, a buffer."""
     if isinstance(data, str):
         raise ValueError("data of an urllib.request.Request is bytes, not str: encode it")
+    # In one piece, whose length is known: an iterable would be sent chunked.
     if isinstance(data, (list, tuple)) and all(isinstance(one, bytes) for one in data):
         return b"".join(data)
     return data.read().encode() if isinstance(data, io.TextIOBase) else data
@@ -58,6 +60,7 @@ def _urllib_value(value: Any) -> Any:
 
 def _urllib_proxy(request: urllib.request.Request) -> str | None:
     """The proxy that set_proxy() has put in place of the host; for https it is a tunnel."""
+    # For https `set_proxy` keeps the host there, and puts the proxy in its place.
     if getattr(request, "_tunnel_host", None):
         return f"http://{request.host}"
     return f"{request.type}://{request.host}" if request.has_proxy() else None
@@ -125,6 +128,7 @@ def tornado_settings(request: Any) -> dict[str, Any]:
         **{name: getattr(request, name) for name in _SHARED_WITH_TORNADO},
         "auth_username": _composed(request.auth_username),
         "auth_password": _composed(request.auth_password),
+        # None: both, whether IPv6 was allowed or nothing was said.
         "ip_version": 4 if request.allow_ipv6 is False else None,
         **_ssl_of(request.ssl_options),
         **_proxy_of(request),
@@ -135,6 +139,7 @@ def tornado_pairs(headers: Any) -> list[tuple[str, str]]:
     """Headers as an `HTTPRequest` may have them: HTTPHeaders, another mapping, or none."""
     if not headers:
         return []
+    # `items` would join those of one name by a comma, which cookies do not survive.
     items = headers.get_all() if isinstance(headers, HTTPHeaders) else headers.items()
     return [(name, native_str(value)) for name, value in items]
 
@@ -169,6 +174,7 @@ def _proxy_of(request: Any) -> dict[str, Any]:
     user = _composed(request.proxy_username) or ""
     password = _composed(request.proxy_password) or ""
     userinfo = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
+    # Tornado's client hands it to libcurl as it is, which takes a scheme in it.
     scheme, _, host = request.proxy_host.rpartition("://")
     return {
         "proxy": f"{scheme or 'http'}://{userinfo}{normal_host(host)}:{request.proxy_port}",

@@ -102,6 +102,8 @@ class Keeper:
         self, stream: HTTPStream, runner: Runner, journal: Journal, header: str | None
     ) -> None:
         kind = type(stream)
+        # First: nothing of the file is read before it is locked, and drafts of readers that a crash
+        # has cut short are deleted by this.
         journal.own(kind_of(kind))
         self.journal = journal
         self.error: JournalError | None = None
@@ -110,6 +112,7 @@ class Keeper:
         self.rows = Rows(stream, Readers(stream, kind.renamed), self._keys)
         counts = journal.counts()
         self._last_chain, self._last_item = counts.last_chain, counts.last_item
+        # Rows with higher ids are of this run: `Children` give those that are not in memory.
         self._resumes_below = counts.last_chain
         self._begin = BeginLinks(
             self, counts.begun, is_all=counts.is_begun_all, asks_again=stream._begins_by_keys
@@ -119,6 +122,7 @@ class Keeper:
         self._cookies = journal.cookies()
         self._records: dict[Chain, Record] = {}
         self._by_id: dict[int, Chain] = {}
+        # Ids of chains that go on in the next run: in this one their rows are left alone.
         self._spared: set[int] = set()
         self._reading: Chain | None = None
         self._reader_of: Chain | None = None  # whose response was read last
@@ -151,12 +155,14 @@ class Keeper:
         """
         key = link.key
         if type(key) is KeptMark:
+            # No row: the file has it as it is, and nothing is to be committed before it is sent.
             return self._adopted(chain, link, key.record), None
         record = self._records.get(chain)
         if record is None:
             return self._prepare_first(chain, link, key)
         if key is not None and self.is_followed(key):
             return None, None
+        # Short ways: an update of one or two columns is half the price of the whole row.
         if self._is_same_reader(record, link):
             request: Any = link.request
             if self._is_same_request(record, request):
@@ -170,6 +176,7 @@ class Keeper:
     ) -> tuple[Next | None, ChainRow | None]:
         """The first link of a chain that has no row yet."""
         begun = key if type(key) is BegunMark else None
+        # Of `fetch`, `open`, a renewal or a `Gather`: a part of the link that it is redone with.
         if begun is None and not self._is_of_begin(chain):
             return link._replace(key=None), None
         if begun is not None:
@@ -177,6 +184,8 @@ class Keeper:
         is_dropped = link.key is not None and self.is_followed(link.key)
         record = Record(0 if is_dropped else self._new_id())
         found = (None, None) if is_dropped else self._prepared(record, chain, link)
+        # Behind `_prepared`, which may refuse the link: that one is not begun, and given again. One
+        # that is dropped counts as begun: `begin` may end with it.
         if begun is not None:
             self._begin.note_begun(begun)
         if not is_dropped:
@@ -190,8 +199,11 @@ class Keeper:
         return (
             row is not None
             and link.readback == record.readback
+            # Errback and session, then priority, data and key: None leaves what the row has. Not
+            # the name: a chain keeps that of its first link.
             and link[3:5] == (None, None)
             and link[6:] == (None, None, None)
+            # A time, tries and data of the row are to be cleared, which its step alone does not.
             and not link.delay
             and not record.is_timed
             and row.data is None
@@ -207,6 +219,7 @@ class Keeper:
         plain = self.rows.plain(link.request)
         row = self.rows.row(record, chain, link, plain)
         record.readback = link.readback
+        # Of the next step: `hold` counts it, when nothing can refuse the link any more.
         sent = self._keys.added(plain, record.id, record.step + 1)
         return (link if sent is link.request else link._replace(request=sent)), row
 
@@ -225,6 +238,7 @@ class Keeper:
 
     @staticmethod
     def _is_same_request(record: Record, request: Any) -> bool:
+        # A POST is another request at each step: it has a key of its own.
         if request is record.request:
             return request is not None and request.method in _REPEATABLE
         is_plain = request.compiled is PLAIN and Keeper._is_plain(record)
@@ -236,12 +250,15 @@ class Keeper:
         assert row is not None  # noqa: S101 - it was made of one
         self._enter(chain, record)
         chain._name = row.name or f"chain-{row.id}"
+        # `start_link` counts this one again.
         chain.steps = record.step - 1
         record.readback = link.readback
+        # A chain of this run above it has the same deadline, and a timer for it; a flow has none.
         if row.deadline is not None and (chain.parent is None or chain.parent._number == 0):
             self._runner.set_deadline(chain, max(0.0, row.deadline - time.time()))
         if row.tries:
             self._runner.use_policies().restore(chain, record.step, row.tries)
+        # The key that the server may know from before the crash: of the same chain and step.
         sent = self._keys.added(link.request, record.id, record.step)  # type: ignore[arg-type]
         return link._replace(request=sent, key=None)
 
@@ -282,6 +299,7 @@ class Keeper:
             self._runner.drop_transfer(chain)
         chain.steps += 1
         chain._is_failing = False
+        # The file has what is to be sent, and nothing else has changed: no commit to wait for.
         if self._is_written(chain, record):
             record.step += 1
             self._runner.send_request(chain)
@@ -294,6 +312,7 @@ class Keeper:
 
         Its step is behind then, which tells links of one chain apart only where they led to more.
         """
+        # State of any kind counts: what changes inside a value is noted nowhere.
         if record.results or record.spilled or record.keys or self.state or self._jars:
             return False
         one, batch = record.id, self._batch
@@ -310,11 +329,13 @@ class Keeper:
             delay: seconds.
         """
         record, batch = self._records[chain], self._batch
+        # Before the step is counted: results belong to the link that was read.
         if record.results or record.drafts or record.spilled or record.keys:
             self._settle_results(record)
         if self._jars or chain.session.cookiejar.is_changed:
             self._note_jar(chain.session)
         record.step += 1
+        # With what the session adds, as its response will have it: `moves_on` compares by identity.
         record.request = chain._request
         batch.steps += 1
         if row is record.row:
@@ -326,14 +347,17 @@ class Keeper:
             self._change(record, row._replace(step=record.step))
             if row.key is not None and row.key not in batch.keys:
                 batch.keys[row.key] = record.id
+        # In no queue of the scheduler's yet: that is asked for a place when the link may be sent.
         chain.state = State.QUEUED
         self._held.append((chain, record, record.step, delay))
         if not self._is_due:
             self._soon()
 
     def _change(self, record: Record, row: ChainRow) -> None:
+        # A row that is not in the file yet is inserted once, in its last form.
         is_new = record.row is None or record.id in self._batch.new
         (self._batch.new if is_new else self._batch.changed)[record.id] = row
+        # A chain is in one of these alone: of several statements for it their order would decide.
         self._batch.moved.pop(record.id, None)
         self._batch.led.pop(record.id, None)
         record.row, record.url = row, row.url
@@ -360,6 +384,7 @@ class Keeper:
         else:
             if one in batch.led:
                 batch.led[one] = (step, batch.led[one][1])
+            # -1 tries are none, and have the file's time written over; 0 writes the step alone.
             clears = record.is_timed and due is None and not tries
             batch.moved[one] = (step, due, delay, -1 if clears else tries)
         record.is_timed = due is not None or tries > 0
@@ -378,6 +403,7 @@ class Keeper:
         self._runner.drop_transfer(chain)
         self._move(record, time.time() + delay, delay, tries)
         self._note_jar(chain.session)  # what was refused may have set cookies
+        # The step stays: it is the same link, and a POST is sent with the same key.
         chain.state = State.QUEUED
         self._held.append((chain, record, record.step, delay))
         self._soon()
@@ -390,6 +416,7 @@ class Keeper:
             chain: with no link yet.
             deadline: seconds that it has, None: no limit.
         """
+        # Nothing is due by this alone: its first link follows in the same call.
         record = Record(self._new_id())
         self._enter(chain, record)
         if deadline is not None:
@@ -407,6 +434,7 @@ class Keeper:
         Args:
             key: of a link.
         """
+        # Not those of a reader that has not returned: it may raise yet, and take them back.
         mark = mark_of(key)
         return mark in self._batch.keys or self.journal.chain_of_key(mark) is not None
 
@@ -418,6 +446,7 @@ class Keeper:
         """
         record = self._running_record()
         if record is None:
+            # 0: followed, and by no chain.
             self._batch.keys.setdefault(mark_of(key), 0)
             self._soon()
         else:
@@ -429,6 +458,7 @@ class Keeper:
         Args:
             key: of it.
         """
+        # First: it looks up all readers, and says which are gone, before a row is made a link here.
         self.resume()
         mark = mark_of(key)
         number = self._batch.keys.get(mark) or self.journal.chain_of_key(mark)
@@ -438,6 +468,7 @@ class Keeper:
 
     def _from_file(self, number: int) -> Chain | None:
         """Begin a chain that waits in the file for room: somebody asks for it."""
+        # Its row stays in line, and is passed over while the chain is alive (`_by_id`).
         for row in self.journal.rows([number]):
             chain = self._runner.new_chain(None, self._stream._session)
             self._runner.start_link(chain, self.rows.link_of(row))
@@ -462,13 +493,16 @@ class Keeper:
             function: to call.
             arguments: with what.
         """
+        # Calls nest: `begin` is called by what numbers its links, which is called in its name, too.
         before, self._reading = self._reading, chain
         log = self.state.log
+        # Not within another call, which has its mark in the log.
         if before is None and log:
             log.clear()
         mark = len(log)
         try:
             return function(*arguments)
+        # The end of a source is no failure: what it has set stands.
         except StopIteration:
             raise
         except BaseException:
@@ -484,11 +518,15 @@ class Keeper:
             chain: whose.
             response: for it.
         """
+        # libcurl puts cookies into the jar by itself, and leaves no mark there. One search for all
+        # lines; only the name of a header has a line break before it.
         if b"\nset-cookie:" in b"".join(response._header_lines).lower():
             self._jars.add(chain.session)
         log = self.state.log
         if log:
             log.clear()
+        # No function around the reader, one more call for each link: `_running` knows by the
+        # chain's state whether it runs.
         self._reader_of = chain
         return chain._readback  # type: ignore[no-any-return]
 
@@ -507,6 +545,7 @@ class Keeper:
         record.results = record.keys = None
         if record.drafts or record.spilled:
             record.drafts, record.spilled = [], 0
+            # Now, and not with the batch: an errback may give drafts of the same chain.
             self._write(lambda: self.journal.drop_drafts(record.id))
 
     def after_message(self, chain: Chain) -> None:
@@ -519,6 +558,7 @@ class Keeper:
         if record is None or not (record.results or record.spilled):
             return
         self._settle_results(record)
+        # A message is a step: chain, step and number are not the same for two results.
         record.step += 1
         self._move(record, None, None, 0)
         self._soon()
@@ -532,6 +572,7 @@ class Keeper:
         Raises:
             TypeError: something in it is of another type.
         """
+        # First: what cannot be kept is an error of the reader's, at the line that emits it.
         text = pack_item(item)
         record = self._running_record()
         if record is not None:
@@ -541,14 +582,18 @@ class Keeper:
             if len(record.results) >= self.at_once:
                 self._spill_results(record)
         elif self._begin.flow is not None and self._running() is self._begin.flow:
+            # They go with the next link of `begin`, and are left out with one that is skipped.
             self._begin.results.append(text)
         else:
+            # No reader's: -1 has it numbered by its place in the file.
             self._batch.results.append((0, 0, -1, text))
             self._soon()
 
     def _running(self) -> Chain | None:
         """The chain in whose name the current code runs."""
         chain = self._reader_of
+        # A plain reader runs while its chain is READING and has no task; an `async def` one is
+        # known by its task, below.
         if chain is not None and (chain.state is not State.READING or chain._task is not None):
             chain = None  # its reader has returned
         return self._reading or chain or owning_chain()
@@ -556,6 +601,7 @@ class Keeper:
     def _running_record(self) -> Record | None:
         """The chain with a row in whose name the current code runs."""
         chain = self._running()
+        # A branch of a `Gather` has no row: its results are those of the chain that gathers.
         while chain is not None and chain not in self._records:
             chain = chain.parent
         return None if chain is None else self._records[chain]
@@ -570,6 +616,7 @@ class Keeper:
             for number, text in enumerate(texts, record.spilled)
         ]
         for key in record.keys or ():
+            # One that is there already would have the whole batch refused.
             if self.journal.chain_of_key(key) is None:
                 self._batch.keys.setdefault(key, record.id)
         record.results, record.spilled, record.drafts, record.keys = None, 0, [], None
@@ -584,6 +631,7 @@ class Keeper:
         # Those of the batch have their numbers before these.
         if self._batch.results and not self._commit():
             return
+        # What was held with that batch is sent at the end of the turn all the same.
         record.spilled += len(rows)
         first, self._last_item = self._last_item + 1, self._last_item + len(rows)
         self._write(lambda: self.journal.add_draft_results(rows, first))
@@ -639,11 +687,15 @@ class Keeper:
         drafts = record.drafts
         self._settle_results(record)
         self._note_jar(chain.session)
+        # Ids in the order of the links, by which rows are read, and so begun, in the next run.
         children = [child for link, row in links if (child := self._child(link, row)) is not None]
         self._leave(chain, record)
         self._batch.ended[record.id] = None
         self._batch.done += 1
+        # A row that was to be inserted by this batch need not be deleted by it.
         self._forget_rows(record)
+        # Empty, and not None: without a source, and with none alive below it, the chain would be
+        # over before the commit.
         below.source = iter(())
         chain.state = State.WAITING
         self._sources.append((chain, below, Children(self, children, drafts)))
@@ -667,6 +719,7 @@ class Keeper:
         if row.key is not None:
             if row.key in batch.keys or self.journal.chain_of_key(row.key) is not None:
                 return None
+            # The id that it gets next.
             batch.keys[row.key] = self._last_chain + 1
         row = row._replace(id=self._new_id(), step=1)
         batch.new[row.id] = row
@@ -692,6 +745,7 @@ class Keeper:
             drafts: ids of them.
         """
         for row in self._read_rows(self.journal.rows(itertools.chain.from_iterable(drafts))):
+            # Else somebody has asked for it by its key, and it was begun then.
             if row.id not in self._by_id:
                 yield self.rows.link_of(row)
 
@@ -704,6 +758,7 @@ class Keeper:
         if self._is_closing:
             return
         for one in ids:
+            # Those that were begun are ended with the chain above, and noted as any other.
             if one not in self._by_id:
                 self._batch.ended[one] = None
                 self._batch.cancelled += 1
@@ -756,6 +811,7 @@ class Keeper:
             self._leave(chain, record)
             if not self._is_closing:
                 self._note_end(chain, record)
+        # Whoever is told may look into the file, and is to find what has led to this end.
         if self._is_due and not self._is_closing:
             self._told.append(chain)
             return True
@@ -764,6 +820,7 @@ class Keeper:
     def _note_end(self, chain: Chain, record: Record) -> None:
         batch = self._batch
         if chain.state is State.FAILED and chain.error is not None:
+            # Without a row there is nothing that could be tried again.
             if record.row is not None:
                 batch.failed[record.id] = failure_of(chain.error)
             record.results = None
@@ -811,8 +868,10 @@ class Keeper:
             self._runner.call_soon(self._on_turn_end)
 
     def _on_turn_end(self) -> None:
+        # `flush` may have been here before.
         if self._is_closing or not self._is_due:
             return
+        # Before `_release`: hooks in there may note more, which is for another turn.
         self._is_due = False
         if self._commit():
             self._release()
@@ -824,17 +883,20 @@ class Keeper:
         if self._is_due:
             if not self._commit():
                 return
+            # `_on_turn_end` is on its way, and does nothing unless there is something for it.
             self._is_due = bool(self._held or self._sources)
             self._tell()
         elif not self._runner.chains:
             self._finish()
 
     def _commit(self) -> bool:
+        # A batch that cannot be written is lost as a whole: the next run reads its links again.
         batch, self._batch = self._batch, Batch()
         if not self._write(lambda: self._write_batch(batch)):
             return False
         self._last_item += len(batch.results)
         if batch.results and self.takers:
+            # Handed on by `_tell`: a reader may be running, whose results have spilled.
             self._taker_items += [text for *_, text in batch.results]
         return True
 
@@ -845,8 +907,10 @@ class Keeper:
     def _fill(self, batch: Batch) -> None:
         batch.last_chain = self._last_chain
         for session in self._jars:
+            # A jar that is closed gives no lines, it raises.
             if not session.is_closed:
                 session.cookiejar.is_changed = False
+                # All of them: libcurl does not say which have changed.
                 batch.sessions[session.name] = b"\n".join(session.cookiejar._lines())
         self._jars.clear()
         batch.state = self.state.changed_text()
@@ -854,6 +918,7 @@ class Keeper:
     def _write(self, write: Callable[[], None]) -> bool:
         try:
             write()
+        # Whatever it is: what was to follow must not be sent.
         except Exception as error:
             if not isinstance(error, JournalError):
                 problem = f"{self.journal.path}: {type(error).__name__}: {error}"
@@ -871,12 +936,15 @@ class Keeper:
         if self.error is None:
             self.error = error
             logger.error("%s", error)
+        # Before the stream is closed: neither ends that come of it are noted, nor what users' code
+        # does in them.
         self._is_closing = True
         for chain in self._told:  # it has ended, and not in the file
             chain.state, chain.error = State.CANCELLED, self.error
             chain._wake_waiters()
         self._told.clear()
         self._stream.close()
+        # The last chain may have ended in this turn, and nobody was told (`defers_idle`).
         self._runner.tell_idle()
 
     def _release(self) -> None:
@@ -886,11 +954,13 @@ class Keeper:
         try:
             while held:
                 chain, record, step, delay = held.popleft()
+                # Hooks of a link that was sent before it may have ended it.
                 if chain.state is not State.QUEUED or self._records.get(chain) is not record:
                     continue
                 if record.step == step:
                     self._send(chain, delay)
         finally:
+            # KeyboardInterrupt out of a hook: the others have their turn, should the loop go on.
             if held:
                 self._runner.call_soon(self._release)
         for chain, below, links in sources:
@@ -914,6 +984,7 @@ class Keeper:
         self._hand_out()
         for listener in tuple(self.result_listeners):
             listener()
+        # Asked last: listeners may have begun chains.
         if not self._runner.chains and not self._is_due:
             self._finish()
             self._runner.tell_idle()
@@ -932,6 +1003,7 @@ class Keeper:
         if (
             self.error is None
             and not self._is_finished
+            # A `begin` that has failed half way has more links, and the flow is not complete.
             and (self._begin.is_all or not self._begin.flow)
         ):
             self._is_finished = self._write(self.journal.finish)
@@ -967,9 +1039,11 @@ class Keeper:
         Args:
             session: which.
         """
+        # The end of the stream closes its sessions, too: their cookies are for the next run.
         if not self._is_closing:
             self._jars.discard(session)
             self._cookies.pop(session.name, None)
+            # None: deleted, in one transaction with its chains.
             self._batch.sessions[session.name] = None
             self._soon()
 
@@ -989,6 +1063,7 @@ class Keeper:
         self.rows.check_readers(self.journal)
         self._tell_of_the_last_run()
         rows = self._read_rows(self.journal.waiting(self._resumes_below))
+        # A chain without any would end at once, and tell that the flow is idle.
         first = next(rows, None)
         if first is not None:
             chain = self._runner.new_flow("resumed", self._stream._session)
@@ -996,6 +1071,8 @@ class Keeper:
 
     def _waiting(self, first: ChainRow, rows: Iterable[ChainRow]) -> Iterator[object]:
         for row in itertools.chain((first,), rows):
+            # Rows are read by the page: some of their chains may have been begun, or have ended so
+            # as to go on in the next run, since then.
             if row.id not in self._by_id and row.id not in self._spared:
                 yield self.rows.link_of(row)
 
@@ -1037,6 +1114,7 @@ class Keeper:
             How many that were.
         """
         wanted = list(ids)
+        # Chains that have failed in this turn are in the batch alone.
         self.flush()
         count = self.journal.retry(wanted)
         self._is_finished = False
@@ -1048,6 +1126,7 @@ class Keeper:
 
     def close(self) -> None:
         """Commit what there is, and end nothing in the file from now on."""
+        # In this order: ends so far are noted, and those that come of closing are not.
         self.flush()
         self._is_closing = True
 

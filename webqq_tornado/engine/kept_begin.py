@@ -49,6 +49,7 @@ class BeginLinks:
             flow: the chain that holds those together.
             begin: of the flow.
         """
+        # A position counts the links of one `begin`: those of two would be taken for each other's.
         if self.flow is not None:
             raise RuntimeError("with a journal a flow is launched once")
         self.flow = flow
@@ -56,6 +57,7 @@ class BeginLinks:
         def marked() -> Any:
             if self.is_all:
                 return None
+            # As a reader's call: what `begin` emits is kept with its links.
             return self._marked(self._keeper.read(flow, begin), begin)
 
         return marked
@@ -80,6 +82,7 @@ class BeginLinks:
         return self._marked(await awaited, origin)
 
     def _marked_each(self, source: Iterator[Any], origin: object) -> Iterator[Next]:
+        # Of those given, skipped ones too: that is what an earlier run has counted.
         number = 0
         flow = self.flow
         assert flow is not None  # noqa: S101 - whose links these are
@@ -94,7 +97,9 @@ class BeginLinks:
                 if link is not None:
                     yield link
         finally:
+            # The fan-out has this generator as its source, and closes no other.
             fanout.close_source(flow, source)
+        # Not in the `finally`: a source that was broken off has more links.
         self._note_taken(number)
 
     async def _marked_each_async(
@@ -114,6 +119,7 @@ class BeginLinks:
 
     def _mark(self, item: object, number: int, origin: object) -> Next | None:
         link = link_of(item, origin)
+        # Also where the link is skipped: the run that has begun it has kept them.
         results, self.results = self.results, []
         if number <= self._skipped:
             return None  # begun by an earlier run
@@ -125,6 +131,7 @@ class BeginLinks:
         Args:
             mark: of it.
         """
+        # The link's own number: some before it were skipped, and some behind it may have been read.
         self.position = mark.number
         self._keeper.note_position(mark.number, mark.results)
         self._note_all()
@@ -134,6 +141,7 @@ class BeginLinks:
         self._note_all()
 
     def _note_all(self) -> None:
+        # A source may have ended before the last of its links, read ahead, are begun.
         if self._taken is None or self.position < self._taken or self.is_all:
             return
         self.is_all = True

@@ -36,6 +36,7 @@ class Children:
     def __init__(self, keeper: Keeper, links: list[Next], drafts: list[range]) -> None:
         self._keeper = keeper
         self._links = deque(links)
+        # Rows are read when there is room for them; the ids are for `close`, which reads none.
         self._ids = deque(itertools.chain.from_iterable(drafts)) if drafts else deque()
         self._rows = keeper.rows_of(drafts) if drafts else iter(())
 
@@ -53,6 +54,7 @@ class Children:
 
     def close(self) -> None:
         """None of the others will be asked for: the chain above has ended."""
+        # Those that were begun are gone from both: `end_chain` has ended them.
         waiting = [*map(id_of, self._links), *self._ids]
         self._links.clear()
         self._ids.clear()
@@ -78,6 +80,7 @@ class BranchCollector:
             below: the source, and what is known of it.
         """
         record = self._keeper.record_of(chain)
+        # A `Gather` is redone as a whole; what has no row branches as it does without a journal.
         if record is None or below.gather is not None:
             return False
         links: list[Found] = []
@@ -97,10 +100,12 @@ class BranchCollector:
         """Take some links; then other callbacks of the loop have their turn."""
         for _ in range(fanout.TAKEN_AT_ONCE):
             source = below.source
+            # Others may have run since the last turn, and ended the chain, which closes the source.
             if chain._branches is not below or not isinstance(source, Iterator):
                 return  # it has ended
             try:
                 item = self._keeper.read(chain, next, source)
+                # By the source itself, which could not be closed while it ran.
                 if chain._branches is not below:
                     fanout.close_source(chain, source)
                     return
@@ -108,6 +113,7 @@ class BranchCollector:
             except StopIteration:
                 self._collected(chain, below, record, links)
                 return
+            # Of the source, or of a link that cannot be kept: then the source is still open.
             except Exception as error:
                 fanout.close_source(chain, source)
                 self._fail_source(chain, below, error)
@@ -132,11 +138,14 @@ class BranchCollector:
                     return
                 self._collect_one(chain, below, record, links, item)
         except Exception as error:
+            # The chain goes on without this task, and its errback may get it another one.
             chain._task = None
             if chain._branches is below:
                 self._fail_source(chain, below, error)
             return
         except BaseException as error:
+            # Cancelled by others, or Ctrl-C: the next run goes on with it. Where the end of the
+            # chain has led here, it has no record any more, and both do nothing.
             self._keeper.spare(chain)
             is_cancel = isinstance(error, asyncio.CancelledError)
             self._runner.end_chain(chain, State.CANCELLED, None if is_cancel else error)
@@ -159,8 +168,11 @@ class BranchCollector:
         plain = self._keeper.rows.plain(link.request)
         named = link if link.name else link._replace(name=f"{chain.name}.{below.count + 1}")
         below.count += 1
+        # Ids are given when all are known, by `branch`; or with the thousand that go to the file.
         row = self._keeper.rows.row(Record(0), chain, named, plain)
         deadline = None if record.row is None else record.row.deadline
+        # Plain: a key against repeats is of one chain and step, and added when the link is sent.
+        # The deadline of the chain above is for all below it.
         links.append((link._replace(request=plain), row._replace(deadline=deadline)))
         if len(links) >= self._keeper.at_once:
             self._keeper.spill_links(record, links)
@@ -170,6 +182,7 @@ class BranchCollector:
         if chain._branches is not below:
             return
         chain._branches, below.source = None, None
+        # The errback is asked as for a reader that has raised at once.
         chain.state = State.READING
         self._runner.fail_link(chain, error, below.base)
 
@@ -181,6 +194,7 @@ class BranchCollector:
         links: list[Found],
     ) -> None:
         """Note all of a reader's links: from now on they are chains of their own."""
+        # Of a single link the chain makes its next one: a poll written as a generator has one row.
         if len(links) < 2 and not record.drafts:
             chain._branches, chain.state = None, State.READING
             self._go_on_with(chain, below, [link for link, _ in links])

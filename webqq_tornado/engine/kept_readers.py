@@ -65,6 +65,8 @@ class Readers:
             LinkError: it cannot be found again.
         """
         try:
+            # By its function: a bound method is a new object each time that it is looked up. Of the
+            # flow alone, as others have methods of the same function.
             if function.__self__ is self._flow:
                 return self._known[function.__func__]
         except (AttributeError, KeyError):
@@ -76,6 +78,7 @@ class Readers:
         shape: list[str] = []
         bare, positional = function, 0
         while True:
+            # A wrapper of the flow's own, which a method of the flow makes again.
             if hasattr(bare, "kept_as"):
                 name, *rest = bare.kept_as
                 layers.append([name, self._packed(rest, role, bare), {}])
@@ -94,13 +97,17 @@ class Readers:
             if inspect.ismethod(function):
                 self._known[function.__func__] = kept
             return kept
+        # The journal lists readers by this name, with one example of their arguments: each shape of
+        # these is to be checked against the signature.
         mark = ",".join([*([str(positional)] if positional else ()), *dict.fromkeys(shape)])
+        # Innermost first: so they are put around the function again.
         return KeptReader(f"{name}({mark})" if mark else name, pack(layers[::-1]))
 
     def _packed(self, values: Any, role: str, function: Any) -> list[Any]:
         """Values of which all can be kept, as they are."""
         named = []
         for part in values:
+            # One by one: the message says which of them it is.
             named.append(part)
             for name, value in _each(part):
                 try:
@@ -118,6 +125,8 @@ class Readers:
         if owner is self._flow and owner is not None:
             return self._method_name(function, role)
         module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+        # The name of a method says nothing of its object, which may be any. A module is the owner
+        # of builtin functions.
         is_bound = owner is not None and not isinstance(owner, type) and not inspect.ismodule(owner)
         if is_bound or not module or _found_in(module, name) != function:
             raise self._lost(function, role)
@@ -126,11 +135,13 @@ class Readers:
 
     def _method_name(self, function: Any, role: str) -> str:
         kind, code = type(self._flow), function.__func__
+        # A private method has another name in its class: `_Crawl__page`.
         names = [
             function.__name__,
             *(n for k in kind.__mro__ for n, v in vars(k).items() if v is code),
         ]
         for name in names:
+            # A subclass may have another method of this name, and the name leads to that.
             if getattr(self._flow, name, None) == function:
                 return f".{name}"
         raise self._lost(function, role)
@@ -162,6 +173,7 @@ class Readers:
             return function
         for name, positional, named in unpack(args):
             if name:
+                # A file that somebody has changed is to call no other method here.
                 if name not in getattr(self._flow, "_reader_makers", ()):
                     raise LookupError(name)
                 function = getattr(self._flow, name)(function, *positional)
@@ -201,6 +213,7 @@ class Readers:
             return f"{shown}, whose arguments do not come back: {error}"
         bare, given, named = _bare(function)
         try:
+            # None stands for the response or the error.
             inspect.signature(bare).bind(None, *given, **{**named, **unpack(data or "{}")})
         except TypeError as error:
             return f"{shown}, which takes other arguments now: {error}; give them a default"
@@ -259,10 +272,12 @@ def _found_in(module: str, path: str) -> Any:
     if found is None:
         try:
             found = importlib.import_module(module)
+        # A module may raise anything when it is imported: its reader is gone then.
         except Exception:
             return None
     for name in path.split("."):
         found = getattr(found, name, None)
+    # By both names: an alias or an import in this module would lead to another's function.
     is_its_own = getattr(found, "__module__", None) == module
     return found if is_its_own and getattr(found, "__qualname__", None) == path else None
 

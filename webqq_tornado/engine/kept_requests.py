@@ -56,9 +56,11 @@ def kept_request(request: Request, readers: Readers) -> KeptRequest:
         return KeptRequest(request.url)
     given = request.__dict__
     said = {name: given[name] for name in _NAMES if name in given}
+    # Set on the request before and on the one after: the latter alone has what was added.
     without = request.defaulted
     if without is not None and without[1] is request:
         _leave_out_defaults(said, without[0])
+    # What `Request` makes of a body, or of none.
     if said.get("method") == ("GET" if request.body is None else "POST"):
         del said["method"]
     body = given.get("body")
@@ -85,6 +87,7 @@ def _leave_out_defaults(said: dict[str, Any], defaults: Any) -> None:
 
 
 def _kept_value(request: Request, name: str, value: Any, readers: Readers) -> Any:
+    # Any object is tagged, so that a mapping of the user's is not taken for a tag.
     if isinstance(value, os.PathLike):
         return {"": "path", "v": os.fspath(value)}
     if callable(value):
@@ -92,6 +95,7 @@ def _kept_value(request: Request, name: str, value: Any, readers: Readers) -> An
             return {"": "function", "v": list(readers.kept(value, name))}
         except LinkError as error:
             raise _refused(request, name, error.message) from None
+    # Paths and functions are dealt with: this one is open, and is closed with the process.
     if name == "sink":
         raise _refused(request, name, "an open file cannot be kept: give its path")
     return {"": "", "v": dict(value)} if isinstance(value, Mapping) else value
@@ -135,6 +139,7 @@ def restored_request(kept: KeptRequest, readers: Readers) -> Request:
         ValueError: it is none any more.
     """
     if kept.rest is None and kept.body is None:
+        # PLAIN again, for which a journal and the transport have short ways.
         return Request.of(kept.url)
     said = {name: _restored(value, readers) for name, value in unpack(kept.rest or "{}").items()}
     if kept.body is not None:
@@ -196,8 +201,10 @@ class IdempotencyKeys:
         lower = self._header.lower()
         pairs = request.header_pairs
         given = [value for name, value in pairs if name.lower() == lower]
+        # The user's own: who has made it says when it is another one.
         if given and not all(map(self._is_ours, given)):
             return request
+        # Ours is of an earlier link, whose request the reader sends on.
         others = [pair for pair in pairs if pair[0].lower() != lower]
         return request.replace(headers=[*others, (self._header, self._key(f"{chain}:{step}"))])
 
@@ -225,12 +232,14 @@ class IdempotencyKeys:
 
         RFC 9562, 5.8.
         """
+        # Version 8 is the high half of octet 6; the variant, 10 in binary, begins octet 8.
         head = head[:6] + bytes([head[6] & 0x0F | 0x80, head[7]])
         tail = bytearray(blake2b(head, key=self._flow, digest_size=8).digest())
         tail[0] = tail[0] & 0x3F | 0x80
         return UUID(bytes=head + bytes(tail))
 
     def _is_ours(self, value: str) -> bool:
+        # By its end, which the flow's own bytes make of its head: no list of all keys is kept.
         try:
             return self._mark(UUID(value).bytes[:8]) == UUID(value)
         except ValueError:

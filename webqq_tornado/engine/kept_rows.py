@@ -49,6 +49,7 @@ class Rows:
             request: of a link.
         """
         plain = self._keys.removed(request)
+        # `replace` has lost it: what the session adds would be taken for the user's, and written.
         if plain is not request and request.defaulted is not None:
             object.__setattr__(plain, "defaulted", (request.defaulted[0], plain))
         return plain
@@ -67,6 +68,7 @@ class Rows:
         """
         kept = kept_request(plain, self._readers)
         reader = self._reader(link)
+        # None leaves that of the link before, False is none.
         errback = chain._errback if link.errback is None else link.errback or None
         failing = _NO_READER if errback is None else self._readers.kept(errback, "errback")
         old = record.row
@@ -85,6 +87,7 @@ class Rows:
             self._data(link),
             self._session_name(link.session or chain.session),
             chain._priority if link.priority is None else link.priority,
+            # The wall clock: the loop's own says nothing to the next process.
             time.time() + link.delay if link.delay else None,
             link.delay or None,
             None if old is None else old.deadline,
@@ -115,6 +118,7 @@ class Rows:
             ) from None
 
     def _session_name(self, session: Session) -> str:
+        # The next run has its name alone, by which it is to find one of its own.
         if session.name and self._stream._sessions.get(session.name) is not session:
             raise LinkError(
                 f"session {session.name!r} cannot be kept in the journal: it is none that "
@@ -131,6 +135,7 @@ class Rows:
         Raises:
             JournalError: some are gone, or take other arguments; names each, and the remedy.
         """
+        # All of them before the first request, and in one message: each is a line to be written.
         problems = [
             f"{count} chain{'s' * (count > 1)} wait{'s' * (count == 1)} for {problem}"
             for spec, args, data, count in journal.readers()
@@ -153,6 +158,7 @@ class Rows:
             restored_request(KeptRequest(row.url, row.request, row.body), self._readers),
             None if row.reader is None else found(row.reader, row.args),
             wait,
+            # Not None, which would leave that of the chain above it.
             False if row.errback is None else found(row.errback, row.errback_args),
             self._stream.session(row.session) if row.session else self._stream._session,
             row.name,

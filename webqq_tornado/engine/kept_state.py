@@ -36,6 +36,7 @@ class KeptState(dict[str, Any]):
         Args:
             mark: length of the log when it was called.
         """
+        # Backwards: of two changes of a name, the first has the value that was there.
         for name, value in reversed(self.log[mark:]):
             if value is _MISSING:
                 super().pop(name, None)
@@ -49,12 +50,14 @@ class KeptState(dict[str, Any]):
         Raises:
             JournalError: a value has no JSON form.
         """
+        # Most flows have none, and each commit asks.
         if not self and self._text == "{}":
             return None
         try:
             text = pack(dict(self))
         except (TypeError, ValueError) as error:
             raise JournalError(f"HTTPStream.state holds what cannot be kept: {error}") from None
+        # By the text, as a change inside of a value is noted nowhere.
         if text == self._text:
             return None
         self._text = text
@@ -73,6 +76,7 @@ class KeptState(dict[str, Any]):
 
     def pop(self, name: str, *default: Any) -> Any:
         """See `dict`."""
+        # A dict's own methods call no other of them: each that changes it is here.
         self._note(name)
         return super().pop(name, *default)
 
@@ -80,6 +84,7 @@ class KeptState(dict[str, Any]):
         """See `dict`."""
         for name in reversed(self):
             return name, self.pop(name)
+        # Empty: raises as any dict does.
         return super().popitem()
 
     def clear(self) -> None:
@@ -96,6 +101,7 @@ class KeptState(dict[str, Any]):
 
     def update(self, *others: Any, **values: Any) -> None:
         """See `dict`."""
+        # Read as a whole first: where that raises, nothing is set.
         for name, value in dict(*others, **values).items():
             self[name] = value
 

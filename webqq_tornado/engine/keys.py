@@ -15,6 +15,8 @@ def mark_of(key: str) -> bytes:
     Args:
         key: of a link.
     """
+    # 16 bytes: of a billion keys two are alike by a chance of less than 1 in 10**20. Keys may be
+    # any text, and so have halves of surrogate pairs in them.
     return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

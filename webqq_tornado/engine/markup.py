@@ -71,6 +71,7 @@ def links_of(selector: Selector, url: str) -> list[str]:
     Returns:
         URLs without fragments, in the order of the document, each once.
     """
+    # A base that is malformed, or of another scheme, counts for nothing.
     base = _joined(url, selector.xpath("string(//base[@href][1]/@href)").get() or "") or url
     hrefs = selector.xpath("//a/@href | //area/@href").getall()
     return list(dict.fromkeys(link for link in (_joined(base, href) for href in hrefs) if link))
@@ -82,4 +83,5 @@ def _joined(base: str, href: str) -> str | None:
         url = join_url(base, href)
     except ValueError:
         return None
+    # No fragments: they are places of one page, which would be asked for again and again.
     return url.partition("#")[0] if url.startswith(("http://", "https://")) else None

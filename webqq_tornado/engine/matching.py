@@ -74,6 +74,7 @@ class Key(NamedTuple):
 
 @functools.lru_cache(maxsize=256)
 def _pattern_of(text: str) -> re.Pattern[str]:
+    # All of it is literal but the masks, which may stand for any secret.
     return re.compile(re.escape(text).replace(re.escape(MASK), _LEARNED))
 
 
@@ -100,6 +101,7 @@ class Matcher:
         body = request.body if isinstance(request.body, bytes) else b""
         keys = [Key(request.method, url, self._body(body, content_type))]
         if kind_of(content_type) == FORM:  # some recorders keep the decoded fields alone
+            # Latin-1 has a character for each byte: no body is refused.
             pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True)
             fields = tuple(Field(name, self._masker.value(name, value)) for name, value in pairs)
             keys.append(Key(request.method, url, fields))
@@ -191,6 +193,7 @@ def asked_url(url: str) -> str:
     """
     before = url.partition("#")[0]
     netloc = urlsplit(before).netloc
+    # Once: the same text may come again in the path.
     return before.replace(netloc, netloc.rpartition("@")[2], 1) if "@" in netloc else before
 
 

@@ -53,6 +53,8 @@ class _Hints(type):
             try:
                 return super().__call__(*arguments, **options)
             except TypeError as error:
+                # Only of names that there are not: a body that is open for text is a TypeError as
+                # well.
                 hints = [f"{name}=: {_HINTS[name]}" for name in options if name in _HINTS]
                 if not hints or "unexpected keyword" not in str(error):
                     raise
@@ -313,6 +315,7 @@ class Request(metaclass=_Hints):
             self._settle_other_names(given, timeout, auth)
         if params:
             given["url"] = with_query(_text_of(self.url), form_query(params))
+        # Not by truth: `form={}` is an empty form, whose method is POST.
         if json is not None or form is not None or files is not None:
             self._settle_body(given, *body_of(json, form, files))
         if isinstance(self.sink, str):
@@ -322,6 +325,7 @@ class Request(metaclass=_Hints):
     def _settle(self, given: dict[str, Any]) -> None:
         if not isinstance(self.url, str) or not is_normal(self.url):
             given["url"] = normal_url(self.url)
+        # Before method and headers: what these may be depends on the body.
         if isinstance(self.body, str):
             given["body"] = self.body.encode()
         elif isinstance(self.body, (bytearray, memoryview)):
@@ -341,6 +345,7 @@ class Request(metaclass=_Hints):
             given["method"] = self.method.upper()
         if self.headers or self.proxy_headers is not None:
             self._settle_headers(given)
+        # What was left out, or given as None, has no entry: see `_keep_what_was_given`.
         for name in given.keys() & CHECKS.keys():
             CHECKS[name](name, given[name])
         if not _PIPED.isdisjoint(given) or self.is_socket:
@@ -364,6 +369,7 @@ class Request(metaclass=_Hints):
             raise ValueError("body= and one of json=, form=, files=: there can be one body")
         given["body"] = body
         headers = checked_headers(self.headers)
+        # Without a kind it is a `Multipart`, whose type has a boundary that libcurl draws.
         if kind and not any(name.lower() == "content-type" for name, _ in headers):
             given["headers"] = (*headers, ("Content-Type", kind))
 
@@ -373,6 +379,7 @@ class Request(metaclass=_Hints):
         if self.headers:
             given["headers"], is_ruled = settled_headers(self.headers)
             is_form = isinstance(self.body, Multipart)
+            # Other headers frame nothing, and most requests have no more.
             if is_ruled or is_form:
                 given.update(settle_headers(self, is_form=is_form, size_of=size_of))
 
@@ -402,8 +409,10 @@ class Request(metaclass=_Hints):
         given = {
             name: value
             for name, value in self.__dict__.items()
+            # The URL alone has no default on the class.
             if name == "url" or value is not default[name]
         }
+        # Past `frozen`; the dict itself, so that what follows sees what is added to it.
         object.__setattr__(self, "__dict__", given)
         return given
 
@@ -470,6 +479,7 @@ class Request(metaclass=_Hints):
         Args:
             changes: arguments of `Request`.
         """
+        # Not what has `init=False`: what was compiled, signed or filled in is of the old one.
         return replace(self, **changes)
 
     @classmethod
@@ -487,6 +497,7 @@ class Request(metaclass=_Hints):
             return request
         if isinstance(request, str):
             url = request if is_normal(request) else normal_url(request)
+            # A WebSocket is special, and has checks of its own.
             if url[0] == "w":
                 return cls(url)
             # By a short way: this is what most links are.

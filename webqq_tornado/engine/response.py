@@ -197,7 +197,10 @@ class Response(ClosedByBlock):
                 message has the URL, the type, how the body begins, and where it stops being JSON.
         """
         try:
+            # JSON between systems is UTF-8 (RFC 8259, 8.1), whatever the header says: that is asked
+            # last.
             return parse_json(self.body)
+        # A ValueError as well: so it is caught before that.
         except UnicodeDecodeError as error:
             return self._json_in_its_charset(error)
         except ValueError as error:
@@ -205,6 +208,7 @@ class Response(ClosedByBlock):
 
     def _json_in_its_charset(self, error: ValueError) -> Any:
         text = self.text
+        # U+FFFD stands for what is not of the charset: it is none of this body's, then.
         if "\ufffd" not in text:
             try:
                 return parse_json(text)
@@ -242,6 +246,7 @@ class Response(ClosedByBlock):
         """
         self._hops = hops
         last = dict(zip(TIMES, self._times, strict=False))
+        # 0 stays: that phase was over before, on a connection that was there.
         times = {name: last[name] + seconds if last.get(name) else 0.0 for name in TIMES}
         self._times = tuple({**times, "redirect": seconds}.values())
 
@@ -361,6 +366,7 @@ class Response(ClosedByBlock):
         Raises:
             ImportError: parsel is not installed; the extra `crawl` has it.
         """
+        # `__init__` leaves it unset: few responses are looked at as documents, and each would pay.
         try:
             return self._selector
         except AttributeError:
@@ -505,11 +511,14 @@ class Response(ClosedByBlock):
         trailers: list[bytes] = []
         has_ended = True
         for line in self._header_lines:
+            # Only behind an empty line: the name of a header may look like a status line.
             if has_ended and STATUS_LINE.match(line):
                 blocks.append([])
                 trailers, has_ended = [], False
+            # Behind the end of a block, and no status line: a trailer (RFC 9110, 6.5).
             (trailers if has_ended else blocks[-1]).append(line)
             has_ended = has_ended or line in _EMPTY
+        # Whatever the lines are, the last block is looked at: so there is one.
         return blocks or [[b"HTTP/0.0 0\r\n"]], trailers
 
 
@@ -561,6 +570,7 @@ def _status_line(block: list[bytes]) -> tuple[int, int, str]:
     version, _, rest = block[0].decode("latin-1").strip().partition(" ")
     status, _, reason = rest.partition(" ")
     digits = re.sub(r"\D", "", version)  # "HTTP/1.1", "HTTP/2"
+    # 20 for HTTP/2, as 11 for HTTP/1.1.
     number = int(digits.ljust(2, "0")) if digits else 0
     return number, int(status) if status.isdigit() else 0, reason
 

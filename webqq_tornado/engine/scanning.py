@@ -88,6 +88,7 @@ def text_spans(text: str, chosen: Chosen, depth: int = 0) -> Iterator[Span]:
         chosen: which values are meant.
         depth: how many layers it was decoded from.
     """
+    # Most values are words: one look, and none of the patterns runs.
     if depth > _MAX_DEPTH or not _WORTH_A_LOOK.search(text):
         return
     if not chosen("", text, How.TEXT_WITHIN):
@@ -121,6 +122,7 @@ def pair_spans(text: str, chosen: Chosen, depth: int = 0) -> Iterator[Span]:
         chosen: which values are meant.
         depth: how many layers it was decoded from.
     """
+    # Split and not parsed: what is empty or comes twice keeps its place.
     start = 0
     for pair in text.split("&"):
         name, equals, value = pair.partition("=")
@@ -198,6 +200,7 @@ def parts_of(text: str, boundary: str) -> Iterator[Part]:
         if break_at:
             head, content = text[start : break_at.start()], break_at.end()
             found = _PART_NAME.search(head)
+            # The line break before a delimiter is a part of that (RFC 2046, 5.1.1).
             stop = len(text) if end < 0 else max(content, end - (text[end - 1] == "\r"))
             yield Part((found[1] or found[2] or "") if found else "", head, content, stop)
         end += end >= 0
@@ -212,12 +215,14 @@ def _json_spans(text: str, start: int, chosen: Chosen, depth: int) -> Iterator[S
     name, is_inside = "", False
     for token in _JSON_TOKEN.finditer(text, start):
         kind = token.lastgroup
+        # The name stays until the next: it is that of all values in an array.
         if kind == "colon":
             name = _decoded(token["string"], _ESCAPE, _unescaped)[0]
         elif kind == "open":
             outer.append((name, is_inside))
             is_inside = is_inside or (token[0] == "{" and chosen(name, "", How.CONTAINER))
         elif kind == "close":
+            # Text may begin in the middle of a document, and have one bracket too many.
             name, is_inside = outer.pop() if outer else ("", False)
         elif is_inside or chosen(name, "", How.NAME):
             how = How.INSIDE if is_inside else How.TEXT
@@ -258,6 +263,7 @@ def _assigned_spans(text: str, chosen: Chosen) -> Iterator[Span]:
         if value:
             end = value.end()  # what was looked at is not looked at again: `a=a=a=a=...`
             span = value.span(value.lastindex or 0)
+            # What is called is a function, and no value.
             if text[end : end + 1] != "(" and chosen(name, text[slice(*span)], How.TEXT):
                 yield Span(*span)
 
@@ -303,6 +309,7 @@ def _decoded(
     places: list[int] = []
     end = 0
     for found in pattern.finditer(raw):
+        # `decode` gives one character: so each has one place, and one more place is the end.
         pieces += (raw[end : found.start()], decode(found))
         places += range(end, found.start() + 1)
         end = found.end()

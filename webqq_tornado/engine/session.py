@@ -104,6 +104,7 @@ class Session:
         """
         if self.is_closed:
             return
+        # First: libcurl frees no store that a transfer still uses. After a fork it is the parent's.
         is_free = self._on_close is None or self._on_close(self)
         self.is_closed = True
         self.auth = self._on_close = None
@@ -145,6 +146,7 @@ class CookieJar:
         if self._is_closed:
             raise ClosedError("the session of these cookies is closed: save them before")
         if self._share is None:
+            # By a TLS ticket, too, a server would know one session for another.
             self._share = cookies.new_share(pycurl.LOCK_DATA_SSL_SESSION)
         return self._share
 
@@ -205,6 +207,7 @@ class CookieJar:
             ValueError: no such cookie can be: it has no name or domain, a control character, or
                 less than the prefix of its name (`__Secure-`, `__Host-`) demands.
         """
+        # A tab ends a field of libcurl's line, a line break that line, or one of a header.
         if any(_CONTROL.search(part) for part in (name, value, domain, path)):
             raise ValueError(f"cookie {name!r} has a tab or line break in it, or the like")
         host = _ascii_domain(domain) if name else ""
@@ -215,11 +218,15 @@ class CookieJar:
             _flag(subdomains),
             path,
             _flag(secure),
+            # 0 lasts as long as the session: a fraction of a second after 1970, or a time before
+            # it, has expired.
             str(expires and max(1, int(expires))),
             name,
             value,
         )
         line = _bytes("\t".join(fields))
+        # libcurl drops what breaks the rule of its prefix, and says nothing. One that has expired
+        # is dropped, too, and deletes what was there.
         if name.startswith("__") and not _is_expired(line) and cookies.accepted([line]) == [None]:
             raise ValueError(
                 f"cookie {name!r}: a name that begins with __Secure- or __Host- needs secure=True, "
@@ -271,6 +278,8 @@ class CookieJar:
         Raises:
             ValueError: the URL is none.
         """
+        # Nothing was put into it yet: no store is made to say so. A jar that is closed raises,
+        # below.
         if self._share is None and not self._is_closed:
             return ""
         return cookies.cookie_header(self.share, url).decode("latin-1")
@@ -291,6 +300,7 @@ class CookieJar:
             OSError: it cannot be written.
             ClosedError: the jar is closed.
         """
+        # Before the file is touched: a jar that is closed raises here, and overwrites nothing.
         text = _HEADER.encode() + b"".join(map(_file_lines, self._lines()))
         replace_bytes(filename, text)
 
@@ -309,6 +319,7 @@ class CookieJar:
         """
         text = unmarked(Path(filename).read_bytes())
         numbered = [(n, _line_of(line)) for n, line in enumerate(text.split(b"\n"), 1)]
+        # Not left to libcurl, which takes neither those that have expired nor malformed ones.
         numbered = [(n, line) for n, line in numbered if line and not _is_expired(line)]
         kept = cookies.accepted([line for _, line in numbered])
         for (number, _), line in zip(numbered, kept, strict=True):
@@ -317,6 +328,7 @@ class CookieJar:
                     f"{filename}, line {number}: not a cookie in the Mozilla format (7 fields, tab "
                     "separated)"
                 )
+        # Last: a file with one wrong line adds nothing.
         self._put([line for line in kept if line])
 
     def close(self) -> None:
@@ -367,6 +379,7 @@ def _header_bytes(header: str | bytes) -> bytes:
     if isinstance(header, bytes):
         return header
     try:
+        # One byte for each character, as headers are read.
         return header.encode("latin-1")
     except UnicodeEncodeError:
         return _bytes(header)
@@ -377,6 +390,7 @@ def _ascii_domain(domain: str) -> str:
     domain = domain.removeprefix(".")
     if domain.isascii():
         return domain
+    # By the way that hosts of URLs go, so that both have the same form.
     return normal_url(f"http://{domain}/").split("/")[2]
 
 
@@ -391,6 +405,7 @@ def _is_expired(line: bytes) -> bool:
 def _line_of(line: bytes) -> bytes:
     """A line of a file as libcurl takes it; empty where it stands for nothing."""
     line = line.rstrip(b"\r")
+    # `#HttpOnly_` begins a cookie; to readers that do not know it, it is a comment.
     if not line.strip() or (line.startswith(b"#") and not line.startswith(_HTTP_ONLY)):
         return b""
     fields = line.split(b"\t")
@@ -430,6 +445,7 @@ def _cookie_of_line(line: bytes) -> http.cookiejar.Cookie:
         path=path,
         path_specified=True,
         secure=secure == "TRUE",
+        # libcurl's 0, with the session, is 1970 to Python.
         expires=int(expires) or None,
         discard=expires == "0",
         comment=None,

@@ -40,6 +40,7 @@ HTTP_VERSIONS = ("1.0", "1.1", "2", "2-prior-knowledge", "3")
 
 
 def _is_from_0_to(end: int, value: Any) -> bool:
+    # NaN is not: each comparison with it is False. Text raises TypeError.
     try:
         return bool(0 <= value < end)
     except TypeError:
@@ -82,6 +83,7 @@ def _check_line(name: str, value: object) -> None:
 
 
 def _check_ports(name: str, value: object) -> None:
+    # A single port is a range of one.
     ports = value if isinstance(value, tuple) else (value, value)
     are_numbers = len(ports) == 2 and all(isinstance(port, int) for port in ports)
     if not are_numbers or not 0 < ports[0] <= ports[1] < 65536:
@@ -120,6 +122,7 @@ def _check_function(name: str, value: object) -> None:
 
 
 def _check_words(name: str, value: object) -> None:
+    # Text is iterable: it would be so many words of one letter.
     if isinstance(value, str):
         raise ValueError(f"{name} are several words, such as [{value!r}]")
     words = list(value)  # type: ignore[call-overload]
@@ -230,6 +233,7 @@ def settled_headers(headers: Headers) -> tuple[tuple[tuple[str, str], ...], bool
     for name, value in pairs:
         if not isinstance(name, str):
             raise ValueError(f"header name {_shown_name(name)} is not a token such as Accept")
+        # Refuses names that are no token, too: all that is asked of a name is asked once.
         if _is_ruled(name):
             is_ruled = True
         if not isinstance(value, str):
@@ -238,6 +242,7 @@ def settled_headers(headers: Headers) -> tuple[tuple[tuple[str, str], ...], bool
             _check_value(name, value)
             is_proper = False
     if not is_proper:
+        # Blanks are SP and HTAB alone (RFC 9110, 5.6.3); others that Unicode has are a value's.
         pairs = tuple((name, value.strip(" \t")) for name, value in pairs)
     return pairs, is_ruled
 
@@ -252,6 +257,7 @@ def _is_ruled(name: str) -> bool:
 def _items_of(headers: Any) -> Iterable[Any]:
     if isinstance(headers, HTTPHeaders):
         return headers.get_all()  # items() joins those of one name, cookies too, by a comma
+    # A Message is no Mapping, and may have one name several times.
     is_message = isinstance(headers, (Mapping, Message))
     return headers.items() if is_message else headers  # type: ignore[no-any-return]
 
