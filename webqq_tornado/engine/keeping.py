@@ -871,7 +871,7 @@ class Keeper:
         # `flush` may have been here before.
         if self._is_closing or not self._is_due:
             return
-        # Before `_release`: hooks in there may note more, which is for another turn.
+        # Before `_release`: hooks in there may note more, and a commit is due again then.
         self._is_due = False
         if self._commit():
             self._release()

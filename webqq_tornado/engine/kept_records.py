@@ -36,6 +36,7 @@ class Record:
         self.id = number
         self.step = step
         self.row = row
+        # Apart from the row: a link of which only the URL is another one makes no new row.
         self.url = "" if row is None else row.url
         self.request: Request | None = None
         self.readback: object = None

@@ -23,6 +23,7 @@ from .secrets import safe_url
 
 __all__ = ["IdempotencyKeys", "KeptRequest", "kept_request", "restored_request"]
 
+# URL and body have columns of their own.
 _NAMES = tuple(f.name for f in fields(Request) if f.init and f.name not in ("url", "body"))
 #: Methods that a server may not take twice for the same.
 _NOT_IDEMPOTENT = frozenset({"POST", "PATCH"})
@@ -82,6 +83,7 @@ def _leave_out_defaults(said: dict[str, Any], defaults: Any) -> None:
         if not said["headers"]:
             del said["headers"]
     for name, value in defaults.options.items():
+        # Also where the user has said the same: it is added again.
         if said.get(name) == value:
             del said[name]
 

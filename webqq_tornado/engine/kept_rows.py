@@ -75,7 +75,9 @@ class Rows:
         return ChainRow(
             record.id,
             record.step,
+            # That of the first link for good: commands know the chain by it.
             storable(link.name or chain._name) if old is None else old.name,
+            # A draft has its key here until its reader has returned, and only then is it followed.
             None if link.key is None else mark_of(link.key),
             kept.url,
             kept.rest,

@@ -98,6 +98,7 @@ class Matcher:
         url = self._url(request.url)
         if isinstance(request.body, Multipart):
             return [Key(request.method, url, fields_of(request.body, self._masker))]
+        # Others are read when they are sent, and an iterator only once: they count as empty.
         body = request.body if isinstance(request.body, bytes) else b""
         keys = [Key(request.method, url, self._body(body, content_type))]
         if kind_of(content_type) == FORM:  # some recorders keep the decoded fields alone
@@ -153,6 +154,7 @@ class Matcher:
         for part in parts_of(text, boundary_of(content_type)):
             content, filename = text[part.start : part.end], _FILENAME.search(part.head)
             if filename:
+                # Back by the same codec: the bytes are those that were sent.
                 yield Field(part.name, _digest(content.encode(codec)), filename[1])
             else:
                 yield Field(part.name, self._masker.value(part.name, content))

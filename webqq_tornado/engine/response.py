@@ -221,6 +221,7 @@ class Response(ClosedByBlock):
         if isinstance(error, JSONDecodeError):
             why, document, position = error.msg, error.doc, error.pos
         kind = str(self.headers.get("Content-Type", "no type"))
+        # Messages end in logs, and a body may have secrets in it.
         begins = safe_text(self.body[:_EXCERPT].decode("utf-8", "replace"))
         said = (
             f"is not JSON, it begins with {begins!r}: {why}" if self.body else "is empty, no JSON"
