@@ -166,6 +166,7 @@ class CachingTransport:
             return send(outcome, options)
         pending = _Pending()
         if exchange.answer is not None:
+            # Not at once: whoever submits it has no transfer yet that the outcome could be of.
             pending.handle = self.call_soon(outcome, _cached(request, exchange.answer), lane)
             return pending
 
@@ -175,6 +176,7 @@ class CachingTransport:
             nonlocal is_again
             try:
                 verdict = _verdict(exchange, result)
+                # Once: a server that says 304 to everything would be asked for ever.
                 if verdict is Verdict.AGAIN and not is_again:
                     # Without conditions: the 304 was about none of the stored responses.
                     is_again = True
@@ -203,12 +205,14 @@ class CachingTransport:
 def _verdict(exchange: Exchange, result: Response | Exception) -> Answer | Verdict:
     if isinstance(result, Response):
         return exchange.take(result)
+    # That error is of our own stream, and says nothing about the server.
     stale = None if isinstance(result, ClosedError) else exchange.fail()
     return Verdict.KEEP if stale is None else stale
 
 
 def _is_for_a_cache(request: Request, options: Options, *, discards: bool) -> bool:
     if request.method not in _READING:  # what it changes is no longer as it is stored
+        # A stream has two outcomes, its headers and its end, and `take` is for one.
         return not request.is_socket and not request.stream
     return not (
         discards
@@ -223,9 +227,11 @@ def _is_for_a_cache(request: Request, options: Options, *, discards: bool) -> bo
 
 
 def _asked(request: Request, options: Options, session: Session) -> Asked:
+    # A digest, as there are credentials among them.
     decisive = [(number, options[number]) for number in _DECISIVE if number in options]
     digest = hashlib.sha256(repr(decisive).encode()).digest() if decisive else b""
     agent = options.get(pycurl.USERAGENT, b"").decode()
+    # Cookies as they are now: other responses may set some before this one is stored.
     return Asked(request, session.name, digest, agent, session.cookiejar.frozen_header(request.url))
 
 
@@ -236,5 +242,6 @@ def _cached(request: Request, answer: Answer) -> Response:
 def _with_headers(options: Options, headers: Sequence[tuple[str, str]]) -> Options:
     if not headers:
         return options
+    # A new dict: compiled options are those of each sending of the request.
     lines = [f"{name}: {value}".encode("latin-1") for name, value in headers]
     return {**options, pycurl.HTTPHEADER: [*options.get(pycurl.HTTPHEADER, ()), *lines]}

@@ -33,6 +33,7 @@ __all__ = ["Progress", "TransferCallbacks"]
 logger = logging.getLogger("webqq_tornado.engine")
 
 _SWITCHING = 101
+# curl_easy_pause sets both directions at once: to change one is to repeat the other as it is.
 _PAUSES = {
     (False, False): pycurl.PAUSE_CONT,
     (True, False): pycurl.PAUSE_RECV,
@@ -180,11 +181,13 @@ class TransferCallbacks:
         if request.hears_headers:
             easy.setopt(pycurl.HEADERFUNCTION, self._on_header)
         if self._file is not None and self._file.headers:
+            # HTTPHEADER replaces the whole list that was set before.
             lines = [f"{name}: {value}".encode() for name, value in self._file.headers]
             easy.setopt(pycurl.HTTPHEADER, [*self._transfer.own_headers, *lines])
         if request.on_progress is not None:
             easy.setopt(pycurl.NOPROGRESS, 0)
             easy.setopt(pycurl.XFERINFOFUNCTION, self._on_progress)
+        # After all others: the caller has the last word on options.
         if request.prepare_curl is not None:
             request.prepare_curl(easy)
 
@@ -206,6 +209,8 @@ class TransferCallbacks:
         try:
             data = self._outflow.read(size)
         except (Exception, asyncio.CancelledError) as error:
+            # CancelledError is no Exception: a file of the user's may raise it, and it must not
+            # pass into libcurl.
             self._break(as_failure(error))
             return int(pycurl.READFUNC_ABORT)
         if data == pycurl.READFUNC_PAUSE:
@@ -241,26 +246,36 @@ class TransferCallbacks:
         if request.on_header_line is not None:
             self._lines.append(line)
             self._transfer.attend()
+        # The empty line that ends the headers; libcurl passes on a bare line feed as it came.
         if self.stream is not None and line in (b"\r\n", b"\n"):
             self.has_headers = self._is_final()
             if self.has_headers:
                 self._transfer.attend()
+        # Any line may be of another answer, after 100 or 401: what the last one announced does not
+        # hold for its body.
         self._is_judged = False
         return None
 
     def _on_chunk(self, chunk: bytes) -> int | None:
         assert self._inflow is not None  # noqa: S101 - else it is not set
+        # Before anything is counted: libcurl brings a chunk that is refused here once more.
         if self._inflow.is_full:
             self._receiving_is_paused = True
             return int(pycurl.WRITEFUNC_PAUSE)
         size = 0 if self._is_judged else self._judge()
         self.received += len(chunk)
         if self.is_followed:
+            # A small one is read to its end, which keeps the connection; one that may have no end
+            # is given up with it.
             return None if self.received <= REDIRECT_BODY else 0
+        # What is announced counts at once; what comes counts as decompressed, of which a few KiB
+        # may become GiB.
         limit = self._request.max_body_size
         if limit and max(self.received, size) > limit:
             self.refusal = self._too_large("the body", "max_body_size", limit)
             return 0
+        # libcurl hands on no body of a challenge that it answers itself: this answer is the final
+        # one.
         self.has_headers = self.stream is not None
         self._inflow.write(chunk)
         return None
@@ -289,10 +304,12 @@ class TransferCallbacks:
         if self._request.channel is not None:  # there it ends with each answer but interim ones
             return status == _SWITCHING or status >= 200
         if self._transfer.follows and leads_on(lines):
+            # No body need follow, so that `_judge` may never be called.
             self.is_followed = True
             return False
         if status in (401, 407):
             return not self._transfer.may_be_challenged
+        # After 417 libcurl sends the request again, without Expect (RFC 9110, 10.1.1).
         return 200 <= status < 600 and status != 417
 
     def forget(self) -> None:
@@ -318,6 +335,7 @@ class TransferCallbacks:
     def _on_progress(self, to_receive: int, received: int, to_send: int, sent: int) -> None:
         progress = Progress(received, to_receive, sent, to_send)
         if progress != self._progress:
+            # libcurl calls many times, mostly with nothing new: of a turn only the last is told.
             self._progress = progress
             self._transfer.attend()
 
@@ -337,6 +355,8 @@ class TransferCallbacks:
             self._serve()
         finally:
             self._is_serving = False
+        # That call has used up the note that this transfer is to be served: without another one a
+        # body that libcurl has asked for meanwhile would never be sent.
         if self._is_asked_again:
             self._is_asked_again = False
             self.attend()
@@ -351,6 +371,8 @@ class TransferCallbacks:
             on_header_line(self._lines.popleft().decode("latin-1"))
         if self._inflow is not None:
             self._inflow.serve()
+            # A full buffer has paused it. Where an awaitable of the sink is pending, the end of
+            # that resumes it.
             if self._receiving_is_paused and self._inflow.is_drained:
                 self.resume_receiving()
         self._report()
@@ -364,6 +386,7 @@ class TransferCallbacks:
     @property
     def is_drained(self) -> bool:
         """True if all received bytes were consumed."""
+        # A loop that the sink turns must not end the transfer while the sink still has its chunk.
         return not self._is_serving and (self._inflow is None or self._inflow.is_drained)
 
     @property
@@ -389,9 +412,12 @@ class TransferCallbacks:
         self._set_pauses(self._receiving_is_paused, False)
 
     def _set_pauses(self, receiving: bool, sending: bool) -> None:
+        # The handle may be in flight for another request by now.
         if self._is_closed:
             return
+        # Before libcurl is called: it calls back in there, and the buffer may be full again.
         self._receiving_is_paused, self._sending_is_paused = receiving, sending
+        # It has ended, and waits for its sink alone: libcurl has nothing left to pause.
         if not self._transfer.is_in_flight:
             return
         try:
@@ -399,6 +425,7 @@ class TransferCallbacks:
         except pycurl.error as error:  # what had waited was refused, or is corrupt
             self._break(self.refusal or self._error(*error.args))
             return
+        # libcurl goes on at its next call only, and no timer callback asks for that.
         self._transfer.resumed()
 
     def _error(self, code: int, text: str) -> StreamError:
@@ -424,6 +451,7 @@ class TransferCallbacks:
         """Close body and sink: the transfer has ended."""
         self._is_closed = True
         if self.stream is not None:
+            # Without effect if `end` has told the result before: this is for what was cancelled.
             self.stream.end(ClosedError("the body was dropped: its chain went on or has ended"))
         for held in (self._inflow, self._outflow, self._mime, self._file):
             try:

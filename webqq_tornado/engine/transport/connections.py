@@ -63,6 +63,8 @@ class Connections:
             For `is_known`.
         """
         connection = self.known[fd] = _Connection(_inode(fd), lane)
+        # All that was known under the number was of a socket that is gone: as one of HTTP/2 that of
+        # HTTP/1 would never be retired.
         self._multiplexed.discard(fd)
         self._read.pop(fd, None)
         self._fds.pop(self._ends.pop(fd, None), None)
@@ -113,6 +115,8 @@ class Connections:
     def note_read(self, fd: int) -> None:
         """A request is over: what was read until now is no answer to the next one."""
         if fd in self.known:
+            # OpenSSL reads ahead: with an answer it may have read what lies behind it, see
+            # `Transport._refuse_early_answers`.
             self._read[fd] = bytes_read(fd)
 
     def may_have_read(self, fd: int, lines: Iterable[bytes]) -> bool:
@@ -131,6 +135,8 @@ class Connections:
 
     def is_retirable(self, fd: int) -> bool:
         """Return True if unread data on the connection belongs to no request, or is its last."""
+        # Of HTTP/2 and 3 something to read is no reason: servers send PING and SETTINGS at any
+        # time.
         return self.is_open(fd) and (fd not in self._multiplexed or bool(ended_of([fd])))
 
     def retire(self, fd: int) -> Lane | None:
@@ -140,6 +146,8 @@ class Connections:
             The lane that has it in its pool.
         """
         known = self.known[fd]
+        # Borrowed and not duplicated: there may be no descriptor left. Shut down and not closed:
+        # the number is libcurl's, which would close whatever has it by then.
         with contextlib.suppress(OSError), borrowed(fd) as connection:
             self._retired[fd] = known, _end_of(connection)
             connection.shutdown(socket.SHUT_RDWR)
@@ -157,6 +165,8 @@ class Connections:
             address: of our end, as libcurl writes it.
             port: likewise.
         """
+        # libcurl tells its PREREQFUNCTION addresses and no descriptor. A port may have passed to
+        # another connection since: the inode tells.
         return any(
             end == (address, port) and _inode(fd) == known.inode
             for fd, (known, end) in self._retired.items()
@@ -184,9 +194,11 @@ def _inode(fd: int) -> int:
     try:
         return os.fstat(fd).st_ino
     except OSError:
+        # It is closed: no socket that was open has this one.
         return -1
 
 
 def _end_of(connected: socket.socket) -> object:
+    # That of a unix socket is no pair, and equals no end that libcurl tells.
     name = connected.getsockname()
     return name[:2] if isinstance(name, tuple) else name

@@ -83,6 +83,7 @@ def cookie_header(share: pycurl.CurlShare, url: str) -> bytes:
     lines = lines_of(share) if _is_secure(url) else []
     if not any(line.split(b"\t")[SECURE] == b"TRUE" for line in lines):
         return _cookies_in(_exchange(share, url))
+    # In a copy: the session's own cookies must keep their Secure.
     with _scratch() as copy:
         put_lines(copy, map(_unlocked, lines))
         return _unmasked(_cookies_in(_exchange(copy, url)))
@@ -98,9 +99,11 @@ def receive(share: pycurl.CurlShare, header: bytes, url: str) -> None:
     if len(header) > _MAX_HEADER or _IMPOSSIBLE.search(header):
         return
     if not _is_secure(url):
+        # In the store itself: whether it may replace a cookie depends on the Secure ones there.
         _exchange(share, url, header)
         return
     header = _masked(header)
+    # "xecure" is no attribute, and ignored (RFC 6265, 5.2); the header stays as long as it was.
     line = _cookie_of(header, url) or _cookie_of(_SECURE.sub(rb"\1xecure", header), url, b"TRUE")
     if line:
         put_lines(share, [line])
@@ -111,6 +114,8 @@ def _cookie_of(header: bytes, url: str, secure: bytes = b"") -> bytes | None:
     line = _heard(header, url)
     expires = b""
     if line is None:  # refused, or it is to be deleted
+        # In an empty store a deletion leaves nothing to see: given a life, the same header shows
+        # which cookie it is of.
         line, expires = _heard(header + _LASTING, url), _PAST
     if line is None:
         return None
@@ -169,6 +174,7 @@ def accepted(lines: Sequence[bytes]) -> list[bytes | None]:
         for start in range(0, len(lines), _HEADERS_OF_A_HANDLE):
             with _handle(share) as easy:
                 for line in lines[start : start + _HEADERS_OF_A_HANDLE]:
+                    # Each in an empty store, where the list has it alone, or nothing.
                     easy.setopt(pycurl.COOKIELIST, b"ALL")
                     easy.setopt(pycurl.COOKIELIST, line)
                     kept.append(next(iter(easy.getinfo_raw(pycurl.INFO_COOKIELIST)), None))
@@ -185,6 +191,7 @@ def _exchange(share: pycurl.CurlShare, url: str, set_cookie: bytes = b"") -> byt
     ours, theirs = socket.socketpair()
     with ours, theirs, _handle(share) as easy:
         line = b"Set-Cookie: " + set_cookie + b"\r\n" if set_cookie else b""
+        # Before the request: one thread is both ends, so that neither may wait for the other.
         ours.sendall(b"HTTP/1.0 200 OK\r\n" + line + b"\r\n")
         ours.shutdown(socket.SHUT_WR)
         for option, value in _EXCHANGE:
@@ -195,6 +202,7 @@ def _exchange(share: pycurl.CurlShare, url: str, set_cookie: bytes = b"") -> byt
         # Where libcurl can make nothing of it, there are no cookies.
         with contextlib.suppress(pycurl.error):
             easy.perform()
+        # Their end is closed, be it libcurl's by now or still ours: else `recv` waits for ever.
         easy.close()
         theirs.close()
         return b"".join(iter(lambda: ours.recv(65536), b""))

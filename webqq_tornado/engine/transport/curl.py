@@ -196,6 +196,7 @@ class Transport:
         try:
             transfer.prepare(request, options, session, discards)
         except (pycurl.error, TypeError, UnicodeError) as error:
+            # Not back among the spare ones: nobody knows which of its options were set.
             transfer.close()
             raise ValueError(f"{request!r} has an option that libcurl refuses: {error}") from error
         except StreamError as error:
@@ -225,6 +226,8 @@ class Transport:
         transfer.lane = transfer.home = lane
         lane.add_handle(transfer.easy)
         lane.active += 1
+        # libcurl sends it when it is called for whatever socket: idle connections are looked at
+        # before.
         self._may_have_left = True
         if transfer.is_over_tls:
             self._over_tls[lane].append(transfer)
@@ -251,6 +254,7 @@ class Transport:
 
     def leave_session(self, session: Session) -> None:
         """The session is over, and none of its transfers in flight."""
+        # libcurl frees no store of cookies that a handle still takes part in.
         for transfer in (*self._spare, *self._ended):
             if transfer.session is session:
                 transfer.leave_session()
@@ -259,6 +263,8 @@ class Transport:
         """Have libcurl send at once what its callbacks have, and not at the loop's next turn."""
         if not self.is_forgotten and transfer.lane is not None and transfer.callbacks is not None:
             transfer.callbacks.resume_sending()
+            # This is no turn: as in one, idle connections are looked at before libcurl may send on
+            # them, and no handler outlives its socket.
             if self._may_have_left:
                 self._retire_readable()
             self._release_sockets()
@@ -277,6 +283,7 @@ class Transport:
 
     def _leave_lane(self, transfer: Transfer, lane: Lane) -> None:
         """Remove a transfer that libcurl has not ended from its lane."""
+        # Before libcurl closes any: their handlers would outlive them.
         self._release_sockets()
         lane.remove_handle(transfer.easy)  # over HTTP/1 this closes its connection
         self._release_sockets()
@@ -333,6 +340,7 @@ class Transport:
 
     def _look_at(self, transfer: Transfer, now: float) -> None:
         moved, seconds = transfer.bytes_moved(), transfer.idle_seconds
+        # While it is paused by us the silence is not the server's.
         if moved != transfer.moved or (transfer.callbacks and transfer.callbacks.is_paused):
             transfer.moved, transfer.moved_at = moved, now
         elif now - transfer.moved_at >= seconds:
@@ -408,6 +416,7 @@ class Transport:
         timer = own.pop()
         if self.watched and self._poller.ready(1):
             self._serve()
+        # What was served may have cancelled it, too late for asyncio, which is calling it.
         if not timer.cancelled():
             function()
 
@@ -480,6 +489,8 @@ class Transport:
                 self._retire_readable()
             touch(lane)
             selection = selected(events) or _selected(events, self.watched.get(fd, 0))
+            # libcurl counts those that run: only when some have ended is `info_read` asked for
+            # them.
             if lane.socket_action(fd, selection)[1] < lane.active and lane not in finished:
                 finished.append(lane)
         for lane in finished:
@@ -541,6 +552,7 @@ class Transport:
             self._has_forked = False
             self._release_sockets()  # what is closed here stays in the loop's epoll
         has_kicked = bool(self._due)
+        # No more than are due now: what these kicks lead to waits for the next turn.
         for _ in range(len(self._due)):
             lane = self._due.popleft()
             lane.is_due = False
@@ -638,7 +650,9 @@ class Transport:
             failure = transfer.failure
             result = transfer.response(request) if failure is None else transfer.error_of(request)
             if transfer.callbacks is not None:
+                # Before `_release`, which tells the reader of a stream that its body was dropped.
                 transfer.callbacks.end(result)
+            # Before the outcome: the next request of its reader may be sent by this very handle.
             self._release(transfer)
             outcome(result, lane)
 
@@ -652,6 +666,7 @@ class Transport:
 
     def _serve_callbacks(self) -> None:
         """Run what the users of transfers have in them, outside libcurl."""
+        # No more than wait now: a sink that is asked again at once would hold up the loop.
         for _ in range(len(self._attended)):
             if not self._attended:
                 return  # a loop that was turned in here has served them
@@ -665,6 +680,7 @@ class Transport:
                     self._tell_headers(transfer, callbacks)
                 callbacks.serve()
             except (Exception, asyncio.CancelledError) as error:
+                # The user's code may have ended it, and another request may have the handle.
                 if transfer.callbacks is callbacks:
                     self._end_early(transfer, as_failure(error))
                 continue
@@ -674,6 +690,7 @@ class Transport:
 
     def _tell_headers(self, transfer: Transfer, callbacks: TransferCallbacks) -> None:
         """The reader of a streamed response need not wait for the body."""
+        # First: a reader that turns the loop would be told once more.
         callbacks.is_told = True
         request, outcome = transfer.request, transfer.outcome
         if request is not None and outcome is not None and callbacks.stream is not None:
@@ -748,6 +765,7 @@ class Transport:
         ):
             fds.discard(fd)
         if fd in self._shared:
+            # A child may hold the socket that was closed here: epoll would go on reporting it.
             self._shared.discard(fd)
             self.call_soon(self._renew_idle)
         transfer.opened[fd] = self.connections.opened(fd, lane)
@@ -798,6 +816,7 @@ class Transport:
         """Look at the idle connections just before requests may go out on them."""
         self._may_have_left = False
         if self._kept or self._kept_on:
+            # These are still on the loop, and not yet watched as idle ones.
             for fd in self._poller.readable(self._kept | self._kept_on):
                 self._on_idle_event(fd)
         if self._idle_fds:
@@ -857,6 +876,7 @@ class Transport:
     def _prune(self) -> None:
         """Have libcurl close the connections that were retired."""
         self._prune_timer = None
+        # First: `prune` would send what is due by the way, before idle connections are looked at.
         self._kick_lanes()
         self._release_sockets()
         for lane in self.connections.retired_lanes():
@@ -910,6 +930,7 @@ class Transport:
             return self._new_lane(public_only=transfer.public_only)
         except pycurl.error as error:
             if lanes:
+                # One more in a lane that is full is slower, and no error.
                 return min(lanes, key=lambda lane: lane.active)
             transfer.outcome = None
             self._release(transfer)

@@ -158,9 +158,11 @@ class Inflow:
         while self._chunks and self._pending is None:
             chunk = self._chunks.popleft()
             self._size -= len(chunk)
+            # It may end its own chain: then `close` has emptied the queue, and the loop ends, too.
             result = self._sink(chunk)
             if inspect.isawaitable(result):
                 self._wait(asyncio.ensure_future(result))
+        # Of an awaitable: its end has asked for this call, or it was done at once.
         if self.error is not None:
             raise self.error
 
@@ -170,6 +172,7 @@ class Inflow:
         self._size = 0
 
     def _wait(self, future: asyncio.Future[Any]) -> None:
+        # No pause for it: its callback would be called a turn later, only to resume.
         if future.done():
             self._note_error(future)
             return
@@ -181,6 +184,7 @@ class Inflow:
         self._pending = None
         self._note_error(future)
         self._transfer.resume_receiving()
+        # Also if no more bytes come: its error, and chunks from before the pause, wait for `serve`.
         self._transfer.attend()
 
     def _note_error(self, future: asyncio.Future[Any]) -> None:
@@ -234,6 +238,7 @@ class BodyStream:
         _wake(self._reader)
         if self._size <= _AHEAD:
             return None
+        # There is one at a time: the inflow hands nothing over before it is done.
         self._writer = asyncio.get_running_loop().create_future()
         return self._writer
 
@@ -243,6 +248,7 @@ class BodyStream:
         Args:
             error: why, if more should have.
         """
+        # The first word counts: the end of the callbacks says once more what the result has said.
         if not self.is_complete:
             self.is_complete, self._error = True, error
             _wake(self._reader)
@@ -256,6 +262,7 @@ class BodyStream:
         """
         if self._reader is not None:
             raise RuntimeError("a body has one reader at a time: this one is being read already")
+        # What came before an error is read before it is raised.
         while not self._chunks:
             if self.is_complete:
                 if self._error is not None:
@@ -265,6 +272,7 @@ class BodyStream:
             try:
                 await self._reader
             finally:
+                # Also when the task that reads is cancelled: another one may read then.
                 self._reader = None
         chunk = self._chunks.popleft()
         self._size -= len(chunk)
@@ -297,6 +305,7 @@ class BodyStream:
                 yield bytes(rest) + b"\n" if keep_ends else bytes(rest).removesuffix(b"\r")
                 rest.clear()
             rest += last
+            # Not only at its end: a line without one would grow as long as the server sends.
             _check_line(rest, max_size)
         if rest:
             yield bytes(rest)
@@ -321,6 +330,8 @@ class BodyStream:
         claim(part)
         try:
             size = await self._write_to(part)
+            # The file is closed by now: a disk that is full has been an error before the name is
+            # taken.
             part.replace(path)
         finally:
             release(part)

@@ -48,7 +48,9 @@ _CAUSES = {
     8: _Cause(ProtocolError, "reading the headers", _NOT_HTTP),
     16: _Cause(ProtocolError, "framing HTTP/2", _NOT_HTTP),
     18: _Cause(ProtocolError, "reading the body", _BROKE_OFF),
+    # Its "Refused WebSocket upgrade".
     22: _Cause(ProtocolError, "opening the WebSocket", _NOT_HTTP),
+    # What our callbacks refuse has an error of its own: this is left for libcurl's decoders.
     23: _Cause(ProtocolError, "decoding the body", _RAW),
     26: _Cause(StreamError, "reading the body to send", "check the file to upload"),
     27: _Cause(StreamError, "allocating memory", "hold fewer transfers at once"),
@@ -111,9 +113,11 @@ def from_curl(
     """
     cause = _CAUSES.get(code, _UNKNOWN)
     is_proxys = is_tunnelling or (is_proxied and code == _CONNECTING)
+    # First: libcurl only says that it could not connect, be it to the server or to a proxy.
     if lacks_descriptors:
         cause = _NO_DESCRIPTOR
     elif is_proxys or (code == _RECEIVING and "CONNECT" in text):
+        # A proxy that refuses CONNECT is among libcurl's errors of receiving.
         cause = _CAUSES[97]
     elif code in (_SENDING, _RECEIVING) and "alert" in text:  # TLS 1.3: after our handshake
         cause = _CAUSES[35]

@@ -145,14 +145,19 @@ class FileSink:
         """
         if self._path is None:
             if self._file is not None:
+                # It is the caller's and stays open; a disk that is full is still this link's error.
                 self._file.flush()
         elif 200 <= answer.status < 300:
             if self._has_content(answer):
+                # An empty body makes an empty file. Closed before it is measured: what was buffered
+                # counts, and may find the disk full.
                 self._opened(answer).close()
                 if self._is_replaced:
                     self._check_size(answer)
                     self._take_name(self._path)
         elif answer.status == _NOT_SATISFIABLE and self._known is not None:
+            # Nothing is left to ask for (RFC 9110, 15.5.17): the last run may have ended between
+            # the last byte and the name.
             self._settle(answer, self._known, self._path)
 
     def _has_content(self, answer: Response) -> bool:
@@ -163,6 +168,7 @@ class FileSink:
     def close(self) -> None:
         """Close the file; received bytes stay."""
         if self._is_claimed:
+            # First: the file may fail to close on a full disk, and would be reserved for ever.
             release(self._part)
         if self._path is not None and self._file is not None:
             self._file.close()
@@ -179,6 +185,7 @@ class FileSink:
         return self._part.with_name(self._part.name + ".json")
 
     def _opened(self, answer: Response) -> IO[bytes]:
+        # Else a piece would pass for the whole file.
         if self._known is None and answer.status == _PARTIAL and not self._may_be_part:
             raise self._wrong("all of it was asked for")
         if self._file is None and not self._is_replaced:
@@ -190,6 +197,7 @@ class FileSink:
                 self._check_part(answer, self._known)
                 self._file = self._part.open("ab")
             else:
+                # All of it comes: `If-Range` was not met, or nobody asked for a part.
                 self._known = None
                 # First, so that no validator is ever beside the bytes of another version.
                 self._sidecar.unlink(missing_ok=True)
@@ -211,6 +219,7 @@ class FileSink:
         """The state of the partial file, if it can be resumed."""
         try:
             facts = json.loads(self._sidecar.read_text(encoding="utf-8"))
+            # Another URL was saved to the same path before.
             if facts["url"] != self._digest:
                 return None
             size = self._part.stat().st_size
@@ -219,6 +228,7 @@ class FileSink:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
+        # An empty part spares nothing.
         return known if size else None
 
     def _note(self, answer: Response) -> None:
@@ -241,6 +251,7 @@ class FileSink:
             raise self._wrong(f"it begins at {first}, not at {known.size}")
         if not _repeats(answer, known.validator) or _encoding(answer) != known.encoding:
             raise self._wrong("it is of another version, or does not say of which")
+        # Without the size of the whole nobody could tell when the file is complete.
         if total is None or last >= total or known.total not in (None, total):
             raise self._wrong(f"it ends at {last} of {total}, of {known.total} before")
 
@@ -249,6 +260,7 @@ class FileSink:
             return
         _, last, total = _content_range(answer)
         size = self._part.stat().st_size
+        # Asked of the file itself: a server may send more or less than its Content-Range says.
         if last is None or size != last + 1:
             raise self._wrong(f"it ends at {size - 1}, not at {last}")
         if size != total:  # the server may send less than was asked for
@@ -280,6 +292,7 @@ class FileSink:
 
     def _wrong(self, why: str) -> ProtocolError:
         if self._is_replaced:
+            # Without it the next request asks for all, and the part is overwritten.
             with contextlib.suppress(OSError):
                 self._sidecar.unlink(missing_ok=True)
         return ProtocolError(
@@ -298,6 +311,7 @@ def _validator(answer: Response, now: float) -> str:
     """A strong validator of the version, for `If-Range`; "" if there is none."""
     etag = str(answer.headers.get("ETag", "")).strip()
     if etag:
+        # Beside an entity tag, be it a weak one, no date may be sent (RFC 9110, 13.1.5).
         return etag if _STRONG_ETAG.fullmatch(etag) else ""
     text = str(answer.headers.get("Last-Modified", "")).strip()
     changed = unix_time(text)

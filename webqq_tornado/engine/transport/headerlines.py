@@ -39,6 +39,7 @@ def codings_of(lines: list[bytes]) -> list[bytes]:
     """Content codings of the last response, in order, in lower case."""
     name = b"content-encoding:"
     values = [line[len(name) :] for line in _headers(lines) if line[: len(name)].lower() == name]
+    # Several header lines are one list (RFC 9110, 5.3).
     return [coding.strip().lower() for coding in b",".join(values).split(b",") if coding.strip()]
 
 
@@ -63,6 +64,7 @@ def leads_on(lines: list[bytes]) -> bool:
 
 def is_cut(lines: list[bytes]) -> bool:
     """Return True if the headers of the last response are incomplete, or another was to follow."""
+    # The final answer was to follow: the connection ended before it.
     if last_status(lines) in _INTERIM:
         return True
     return not any(line in _ENDS for line in _last_answer(lines))
@@ -79,5 +81,6 @@ def _last_answer(lines: list[bytes]) -> list[bytes]:
 def _headers(lines: list[bytes]) -> list[bytes]:
     """Header lines of the last response, without its trailers (RFC 9110, 6.5.1)."""
     answer = _last_answer(lines)
+    # Trailers come as header lines behind the body, and so behind the empty line.
     end = next((number for number, line in enumerate(answer) if line in _ENDS), len(answer))
     return answer[1:end]

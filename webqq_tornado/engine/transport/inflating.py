@@ -48,6 +48,7 @@ class Members:
             if self._member is None:
                 chunk = self._begin(chunk)
                 continue
+            # Piece by piece: of a few KiB that become GiB `write` stops after the first ones.
             data = self._member.decompress(chunk, _PIECE)
             chunk = self._member.unconsumed_tail
             if data and self._write(data) is not None:
@@ -63,6 +64,7 @@ class Members:
         if chunk.startswith(_MAGIC):
             self._member = zlib.decompressobj(_GZIP)
             return chunk
+        # Nothing but zeros so far, or the first of its two bytes: the next chunk tells.
         if _MAGIC.startswith(chunk):
             self._begun = chunk
         else:
@@ -86,6 +88,7 @@ def inflated(body: bytes, codings: Sequence[bytes], limit: int) -> bytes:
         >>> inflated(gzip.compress(b"a"), [b"gzip"], 100)
         b'a'
     """
+    # They are listed as they were applied (RFC 9110, 8.4): the last is undone first.
     for coding in reversed(codings):
         if coding in (b"gzip", b"x-gzip"):
             body = _gunzipped(body, limit)
@@ -113,6 +116,7 @@ def _gunzipped(body: bytes, limit: int) -> bytes:
 def _undeflated(body: bytes, limit: int) -> bytes:
     """Inflate deflate with or without zlib's header: servers disagree (RFC 9110, 8.4.1.2)."""
     try:
+        # One byte more than the limit tells that it is passed.
         data = zlib.decompressobj().decompress(body, limit + 1)
     except zlib.error:
         data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, limit + 1)

@@ -121,10 +121,12 @@ class Poller:
         try:
             self._add(fd, events)
         except (OSError, ValueError):
+            # Tornado's ValueError of a number that it has, or epoll's FileExistsError.
             self._clear(fd)
             self._add(fd, events)
 
     def _mirror(self, fd: int, events: int) -> None:
+        # Ends, too, which the loop does not watch for: the turn serves such sockets first.
         try:
             self._poll.register(fd, events | _END)
         except FileExistsError:  # of epoll alone: poll's register modifies
@@ -222,6 +224,7 @@ class EpolledIdleSockets:
 
     def add_end(self, fd: int) -> None:
         """See `IdleSockets`."""
+        # Not EPOLLIN: epoll would report in each turn what nobody reads there.
         self._watch(fd, select.EPOLLRDHUP)
 
     def _watch(self, fd: int, events: int) -> None:
@@ -239,14 +242,17 @@ class EpolledIdleSockets:
 
     def ready(self) -> list[int]:
         """See `IdleSockets`."""
+        # epoll refuses to report 0 of them.
         ready = [fd for fd, _ in self._epoll.poll(0, len(self.fds) or 1)]
         watched = [fd for fd in ready if fd in self.fds]
+        # One that is closed here, and open in a forked child.
         if len(watched) < len(ready):
             self.renew()
         return watched
 
     def renew(self) -> None:
         """See `IdleSockets`."""
+        # `close` forgets them.
         events = tuple(self.fds.items())
         self.close()
         self._open()

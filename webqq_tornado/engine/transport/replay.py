@@ -118,8 +118,11 @@ class ReplayTransport:
         try:
             answer = _no_socket(request) if request.is_socket else self._answered(request)
         except Exception as error:
+            # Told as an outcome, as a transport's: the link ends by it, and `submit` does not
+            # raise.
             answer = error
         delay = answer.delay if isinstance(answer, Answer) else 0.0
+        # Never at once, even without a delay: the chain has no transfer yet to take the outcome of.
         played.timer = self._loop.call_later(
             delay, self._tell, played, request, session, outcome, answer
         )
@@ -149,6 +152,7 @@ class ReplayTransport:
         response = response_to(request, answer)
         try:
             _keep_cookies(session, request, answer)
+            # A redirect's body goes neither to a sink nor to a stream, as with a server.
             is_followed = played.follows and is_redirect(response)
             response = response if is_followed else _sink(response)
         except Exception as error:
@@ -157,14 +161,17 @@ class ReplayTransport:
         if request.stream and not is_followed:
             played.stream = BodyStream()
             if answer.body:
+                # All of it is in memory: there is no sender that would have to wait.
                 played.stream.put(answer.body)
             played.stream.end()
             outcome(StreamedResponse(response, played.stream), None)
+        # The reader of a streamed response has run by now, and may have ended its chain.
         if not played.is_cancelled:
             outcome(response, None)
 
     def cancel(self, transfer: Any) -> None:
         """See `Transport.cancel`."""
+        # For `_tell`, if it is that which leads here.
         transfer.is_cancelled = True
         if transfer.timer is not None:
             transfer.timer.cancel()
@@ -222,6 +229,7 @@ def _sink(response: Response) -> Response:
         _refuse_awaitable(sink(response.body))
     elif 200 <= response.status < 300:
         if isinstance(sink, os.PathLike):
+            # Under its name at once: the body is all there, and cannot break off.
             Path(sink).write_bytes(response.body)
         else:
             sink.write(response.body)
@@ -233,11 +241,13 @@ def _sink(response: Response) -> Response:
 
 def _refuse_awaitable(result: object) -> None:
     if asyncio.iscoroutine(result):
+        # Else Python warns of a coroutine that was never awaited.
         result.close()
         raise TypeError("a replay has no sender to hold: give it a sink that is a plain function")
 
 
 def _keep_cookies(session: Session, request: Request, answer: Answer) -> None:
+    # Each line by itself: a comma may stand in a date (RFC 6265, 3).
     for name, value in answer.headers:
         if name.lower() == "set-cookie" and session.keeps_cookies:
             session.cookiejar.take(_line(value), request.url)

@@ -93,6 +93,7 @@ def outflow_of(source: Any, size: int | None, transfer: Pausable) -> Outflow:
     if isinstance(body, os.PathLike):
         file = Path(body).open("rb")  # noqa: SIM115 - the outflow closes it
         return FileOutflow(file, size, start=start_of(file), closes=True)
+    # Before iterables: a file is one of lines, too.
     if hasattr(body, "read"):
         return FileOutflow(body, size, start=start)
     if isinstance(body, (Iterable, AsyncIterable)):
@@ -126,9 +127,11 @@ class FileOutflow:
         self._start = self._place = start
         self.size = size
         if start is not None:
+            # It may have more: `body_size` sends a piece of a file, at whose end libcurl stops.
             there = max(0, file.seek(0, os.SEEK_END) - start)
             self.size = there if size is None else size
             if 0 < there < self.size:  # 0 is what devices say
+                # Nobody else will: whoever asked for the outflow does not get it.
                 self.close()
                 raise ValueError(f"{_announced(self.size)}, and the file has {there}")
 
@@ -200,6 +203,7 @@ class IteratorOutflow:
             self._is_wanted = True
             self._transfer.attend()
             return PAUSE
+        # A memoryview: to slice bytes would copy the rest of a large chunk for each call.
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return bytes(data)
 
@@ -207,6 +211,7 @@ class IteratorOutflow:
         """See `Outflow`."""
         if self._again is None or offset or origin != os.SEEK_SET:
             return CANNOT_SEEK
+        # What the old iterator still gives must not be sent as the beginning of the new body.
         self._stop_task()
         self._buffer, self._taken, self._has_ended = memoryview(b""), 0, False
         self._is_rewound = True  # `serve` asks for it anew: that is the user's code
@@ -221,6 +226,8 @@ class IteratorOutflow:
         if self._error is not None:
             raise self._error
         if self._is_rewound and self._again is not None:
+            # Here and not in `seek`: to end a generator runs its `finally`, which is the user's
+            # code.
             self._is_rewound = False
             self.close()
             self._begin(self._again())
@@ -243,6 +250,8 @@ class IteratorOutflow:
                 self._take(task.result())
                 return
             except (TypeError, ValueError) as error:
+                # Raised here it would go to the loop's exception handler, and the upload would stay
+                # paused for ever.
                 self._error = error
         self._transfer.attend()
 
@@ -252,13 +261,17 @@ class IteratorOutflow:
         if chunk is _END:
             self._has_ended = True
         else:
+            # A copy: the iterator may fill its bytearray again while this one is sent.
             self._buffer = memoryview(bytes(chunk))
             self._taken += len(self._buffer)
+            # libcurl stops at the size that was announced: the server would get a body that is cut,
+            # and answer 200.
             if self.size is not None and self._taken > self.size:
                 raise ValueError(f"{_announced(self.size)}, and its iterator gave {self._taken}")
             if not self._buffer:
                 self._transfer.attend()  # an empty chunk is no end: ask again
                 return
+        # First: `resume_sending` calls `read` at once, which may want the next chunk.
         self._is_wanted = False
         self._transfer.resume_sending()
 
@@ -315,9 +328,11 @@ def build_mime(easy: pycurl.Curl, body: Multipart) -> pycurl.CurlMime:
 def _fill(part: pycurl.CurlMimePart, name: str, file: FilePart) -> None:
     if isinstance(file.content, bytes):
         part.data(file.content)
+        # Without a name it would be a field and no file (RFC 7578, 4.2).
         part.filename((file.filename or name).encode(errors="surrogateescape"))
     else:
         part.filedata(os.fsencode(file.content))
+        # libcurl has taken the last part of the path for it: this comes after.
         if file.filename:
             part.filename(file.filename.encode(errors="surrogateescape"))
     if file.content_type:

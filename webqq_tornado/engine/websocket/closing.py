@@ -32,13 +32,16 @@ class ClosingSockets:
 
     def add(self, connection: Connection, session: Session) -> None:
         """Keep a connection that was told to close, until it is closed."""
+        # `on_over` has been called of one that is over: nothing would take it out of here again.
         if not connection.is_over:
             self._sessions[connection] = session
             connection.on_over = functools.partial(self._sessions.pop, connection)
 
     def cut_short(self, session: Session | None = None) -> None:
         """Send what the network takes at once, and close those of a session, or all."""
+        # A copy: `hang_up` calls `on_over`, which takes it out.
         for connection, its in tuple(self._sessions.items()):
             if session in (None, its):
+                # Its close frame may wait for the loop's next turn, for which there is no time.
                 connection.flush()
                 connection.hang_up()

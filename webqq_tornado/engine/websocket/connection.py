@@ -119,6 +119,7 @@ class _Outgoing:
             parts.append(part)
             self._rest = self._rest[len(part) :]
             size -= len(part)
+            # The future calls nobody before the loop's next turn: users' code does not run in here.
             if not self._rest and self._sent is not None:
                 settle(self._sent)
                 self._sent = None
@@ -127,6 +128,7 @@ class _Outgoing:
     def _begin_next(self) -> bool:
         if self.is_closed:
             return False
+        # Between frames only: one that was begun goes out to its end (RFC 6455, 5.4).
         if self.control_frames:
             self._rest = memoryview(self.control_frames.popleft())
         elif self._messages:
@@ -140,6 +142,8 @@ class _Outgoing:
 
     def drop(self, error: ClosedError) -> None:
         """Send no message that was not begun; who waits for one is told why."""
+        # All or none: they are compressed already, each by what those before it say (RFC 7692,
+        # 7.1.1). What was begun goes on: the close frame would stand in the middle of it.
         messages, self._messages = self._messages, deque()
         for _, sent in messages:
             settle(sent, error)
@@ -256,6 +260,7 @@ class WebSocketConnection:
         if self.is_closing:
             settle(sent, self._closed("the server has closed it"))
             return
+        # Taken out at once: the protocol only keeps bytes, and cannot say later whose they are.
         (self.protocol.send_text if is_text else self.protocol.send_binary)(payload)
         self._outgoing.add(b"".join(self.protocol.data_to_send()), sent)
         self._wake()
@@ -270,11 +275,13 @@ class WebSocketConnection:
             settle(answered, self._closed("the server has closed it"))
             return
         self._pings_sent += 1
+        # Never empty: pings of `_on_ping_time` are, and their pongs must answer none of these.
         payload = b"%d" % self._pings_sent
         self._pings[payload] = answered
         self.protocol.send_ping(payload)
         taken: asyncio.Future[None] = answered.get_loop().create_future()
         taken.add_done_callback(_hear)
+        # As a message and no control frame: those pass the messages that wait.
         self._outgoing.add(b"".join(self.protocol.data_to_send()), taken)
         self._wake()
 
@@ -282,6 +289,7 @@ class WebSocketConnection:
         """Tell who waits for it, and for those before it: some peers answer the last one alone."""
         if payload not in self._pings:
             return
+        # RFC 6455, 5.5.3 allows that.
         for each in list(self._pings):
             settle(self._pings.pop(each))
             if each == payload:
@@ -317,6 +325,7 @@ class WebSocketConnection:
         """Close the connection here and now."""
         if not self.is_over:
             self._traffic.cancel(self.transfer)
+            # A transfer that is cancelled has no outcome to tell that.
             self._finish()
 
     def flush(self) -> None:
@@ -339,6 +348,7 @@ class WebSocketConnection:
             self._pausable.attend()  # it is not to be called inside libcurl
         if data:
             return data
+        # Never b"": to libcurl that is the end of the upload.
         self._is_waiting = True
         return PAUSE
 
@@ -348,6 +358,7 @@ class WebSocketConnection:
 
     def serve(self) -> None:
         """See `Outflow`."""
+        # Without bytes libcurl would only be told once more to wait.
         if self._is_waiting and not self._outgoing.is_empty and self._pausable is not None:
             self._is_waiting = False
             self._pausable.resume_sending()
@@ -358,6 +369,7 @@ class WebSocketConnection:
 
     def put(self, chunk: bytes) -> asyncio.Future[None] | None:
         """Bytes have come; gives what the server has to wait for."""
+        # The protocol has been told of the end, and raises EOFError at more.
         if self.is_over:
             return None
         self._received += 1
@@ -367,6 +379,7 @@ class WebSocketConnection:
         if room is None:
             return None
         self._is_held = True
+        # Before the callback of the inflow, which resumes the transfer.
         room.add_done_callback(self._on_room)
         return room
 
@@ -402,6 +415,7 @@ class WebSocketConnection:
         self._queue_answers(pings)  # at once: listeners send, too
         for frame in frames:
             self._take_frame(frame)
+        # Behind the messages: those that came before the close frame are the reader's, too.
         if self.protocol.close_rcvd is not None or self._failure is not None:
             self.drop_unsent("the server has closed it")
             self._await_end()
@@ -409,6 +423,9 @@ class WebSocketConnection:
 
     def _queue_answers(self, pings: int) -> None:
         """Queue the frames that the protocol generates: pongs, and maybe a close frame."""
+        # An empty one stands for the end of the stream, which the server is to begin (RFC 6455,
+        # 7.1.1). Pongs come first: after a close frame, or a breach, the protocol reads no more
+        # pings.
         made = [data for data in self.protocol.data_to_send() if data]
         self._outgoing.control_frames.extend(made[:pings])
         if made[pings:]:
@@ -433,6 +450,7 @@ class WebSocketConnection:
 
     def _tell(self, payload: bytes | bytearray | memoryview) -> None:
         if self._listener is not None:
+            # It is UTF-8: `handshake._TextCheck` has seen each frame.
             self._listener.on_message(str(payload, "utf-8") if self._is_text else bytes(payload))
 
     # -- the end --------------------------------------------------------------------------------
@@ -452,6 +470,8 @@ class WebSocketConnection:
 
     def _on_close_time(self, taken: int) -> None:
         is_sending = not self._outgoing.is_closed and self._taken != taken
+        # The close frame stands behind a message that the network still takes; or the server's
+        # answer behind messages that the listener has no room for.
         if self._is_held or is_sending:
             self._set_close_timer()
             return
@@ -472,6 +492,7 @@ class WebSocketConnection:
         self._outgoing.end(self._closed("the connection is closed"))
         self._drop_pings()
         self._pausable = None
+        # A link that waits for its last message must not wait for ever.
         self._tell_flushed()
         if self.on_over is not None:
             self.on_over()
@@ -490,9 +511,11 @@ class WebSocketConnection:
             error = self._made(ProtocolError, f"what came is no WebSocket's frame: {failure}")
         elif received is None:
             why = f": {cause.message}" if isinstance(cause, StreamError) else ""
+            # The cause names the request as well: once is enough.
             shown = why.replace(f"GET {safe_url(self._request.url)}: ", "")
             error = self._made(ProtocolError, f"the WebSocket broke off (code 1006){shown}")
         elif received.code in _PEACEFUL or self._is_answer:
+            # A server that repeats our own code, whatever it is, does what we asked for.
             return None
         else:
             words = f"code {int(received.code)} {received.reason}".rstrip()
@@ -534,7 +557,10 @@ class WebSocketConnection:
         if self._is_held:
             self._set_ping_timer(interval)
             return
+        # It waits behind a message that is long: a server that takes some of that has heard no
+        # ping.
         is_unsent = self._ping in self._outgoing.control_frames
+        # Whatever has come shows that the server lives; it need not be the pong.
         if self._ping is None or self._received != received:
             self.protocol.send_ping(b"")
             self._ping = b"".join(self.protocol.data_to_send())
@@ -548,6 +574,7 @@ class WebSocketConnection:
     def _lose(self, interval: float) -> None:
         self._fault = builtins.TimeoutError("keepalive ping timeout")
         self.protocol.fail(CloseCode.INTERNAL_ERROR, str(self._fault))
+        # No pong is among them: all of it is the close frame.
         self._queue_answers(0)
         self.drop_unsent("the server does not answer")
         self._await_end()
@@ -563,6 +590,7 @@ def _hear(taken: asyncio.Future[None]) -> None:
 
 def settle(future: asyncio.Future[None], error: ClosedError | None = None) -> None:
     """Tell who waits, if somebody can still be told."""
+    # A future of a closed loop cannot call anybody back: it would raise RuntimeError.
     if future.done() or future.get_loop().is_closed():
         return
     if error is None:

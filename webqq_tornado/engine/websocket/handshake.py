@@ -80,11 +80,16 @@ def handshake_of(request: Request, protocol: ClientProtocol) -> Request:
         request: a socket's; limits of bodies and of whole transfers do not hold for it.
         protocol: whose key and offers it gets.
     """
+    # libcurl makes the rest, and takes these in place of its own: of its key we would not know what
+    # the server has to answer.
     own = [
         (name, value)
         for name, value in protocol.connect().headers.raw_items()
         if name.startswith("Sec-WebSocket-")
     ]
+    # libcurl's limits would hold for the whole conversation. The link times the handshake itself,
+    # pings find a silent server, and the protocol limits each message. Redirects are followed by
+    # the link, as each handshake has a key of its own.
     return request.replace(
         headers=[*request.header_pairs, *own],
         http_version="1.1",
@@ -143,6 +148,8 @@ class _TextCheck(Extension):
             self._decoder = codecs.getincrementaldecoder("utf-8")()
         elif frame.opcode is Opcode.BINARY:
             self._decoder = None
+        # Control frames stand between the fragments of a message (RFC 6455, 5.4), and are no part
+        # of its text.
         if self._decoder is not None and frame.opcode in (Opcode.TEXT, Opcode.CONT):
             self._decoder.decode(bytes(frame.data), final=frame.fin)
         return frame

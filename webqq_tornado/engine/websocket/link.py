@@ -184,6 +184,7 @@ class WebSocketLink:
         connection = self._connection
         self._forget()
         if connection is not None and self._is_open:
+            # It waits to go on with the next link, which there will not be.
             connection.on_flushed = None
             connection.drop_unsent("its chain has ended")
             self._part_from(connection)
@@ -205,11 +206,13 @@ class WebSocketLink:
         protocol = protocol_for(self._request, self._setting("max_body_size"), deflates)
         connection = WebSocketConnection(protocol, self, self._runner.traffic, self._shown_request)
         handshake = handshake_of(self._request, protocol)
+        # A request is frozen, and `channel` is no argument of it.
         object.__setattr__(handshake, "channel", connection)
         connection.transfer = self._runner.connect(
             handshake, self._chain.session, connection, crosses=self._redirects.crosses
         )
         self._connection = connection
+        # One timer for all hops of a redirect: the limit is on the handshake as a whole.
         if self._timer is None:
             self._set_timer(self._setting("connect_timeout"))
 
@@ -224,6 +227,7 @@ class WebSocketLink:
     def on_answer(self, answer: Response) -> None:
         """See `connection.Listener`."""
         lines = answer._header_lines
+        # Not the answer itself: its request has credentials, and readers and errors show theirs.
         response = Response(self._shown_request, answer.status, self._request.url, lines, b"")
         response.note_redirects(self._redirects.hops, 0.0)
         try:
@@ -239,12 +243,14 @@ class WebSocketLink:
     def _open(self, response: Response) -> None:
         connection = self._connection
         assert connection is not None  # noqa: S101 - whose answer it is
+        # First: if it raises, the link was never open, and is refused.
         accept(connection.protocol, response)
         self._stop_timer()
         self._is_open = True
         self._chain.state = State.READING
         interval = self._request.ping_interval
         connection.begin(_PING_INTERVAL if interval is None else interval)
+        # An observer may end the chain in there: then `abandon` has emptied `_early`.
         self._runner.on_socket_open(self._chain, response)
         while self._early:
             connection.send(*self._early.popleft())
@@ -267,6 +273,7 @@ class WebSocketLink:
             timeout=0,
             keeps_cookies=self._chain.session.keeps_cookies,
         )
+        # Its protocol has the key of the handshake that was answered: the next one gets its own.
         self._hang_up()
         self.connect()
 
@@ -274,6 +281,7 @@ class WebSocketLink:
         """There will be no connection."""
         self._forget()
         self._hang_up()
+        # Before the error is dealt with: that may begin the chain's next link.
         self._runner.leave_socket(self._chain)
         if not self._chain.done:
             self._runner.handle_result(self._chain, error)
@@ -288,6 +296,7 @@ class WebSocketLink:
 
     def on_message(self, data: str | bytes) -> None:
         """See `connection.Listener`."""
+        # Without a reader nothing is kept, and so nothing holds the server.
         if self._readback is not None:
             self._inbox.append(data)
             self._size += len(data) + _OVERHEAD
@@ -307,6 +316,7 @@ class WebSocketLink:
             self._refuse(error or self._closed("the handshake has ended"))
             return
         chain._last_close = connection.close_code, connection.close_reason
+        # Not done yet: messages may still wait for a reader that is a coroutine.
         if error is None:
             self._ending = functools.partial(runner.follow, chain, None, self._readback, None)
         else:
@@ -315,6 +325,7 @@ class WebSocketLink:
 
     def _deliver(self) -> None:
         """Give the reader what waits for it; then comes the end, if it has come."""
+        # A reader that turns the loop must not be called for the next message before it returns.
         if self._is_delivering:
             return
         self._is_delivering = True
@@ -325,6 +336,7 @@ class WebSocketLink:
                 self._read(data)
         finally:
             self._is_delivering = False
+        # At half: else the transfer would be paused and resumed for each message.
         if self._size <= _AHEAD // 2:
             self._make_room()
         if self._ending is not None and not self._is_reading and not self._is_left:
@@ -360,6 +372,7 @@ class WebSocketLink:
             self._runner.cancel_with_task(chain)
             raise
         except Exception as error:
+            # Before the chain goes on: it may have another task then.
             self._end_await()
             self._leave(functools.partial(self._runner.fail_link, chain, error))
             return
@@ -385,9 +398,12 @@ class WebSocketLink:
         connection = self._connection
         if self._is_left or connection is None:  # the chain has ended
             return
+        # What has come must not reach a reader whose link is over.
         self._forget()
         connection.detach()
         if connection.has_unsent:
+            # `send_close` starts the timer that closes the connection of a server that reads
+            # nothing: that end calls this, too.
             connection.on_flushed = functools.partial(self._depart, connection, then)
             connection.send_close(GOING_AWAY, "")
         else:
@@ -396,6 +412,7 @@ class WebSocketLink:
     def _depart(self, connection: WebSocketConnection, then: Callable[[], None]) -> None:
         self._part_from(connection)
         self._runner.leave_socket(self._chain)
+        # It may have been cancelled while the last message went out.
         if self._chain.state is State.READING:
             then()
 
@@ -411,6 +428,7 @@ class WebSocketLink:
         self._stop_timer()
         self._inbox.clear()
         self._size = 0
+        # Else the transfer stays paused, and the server's close frame cannot come.
         self._make_room()
         while self._early:
             settle(self._early.popleft()[2], self._closed("its chain went on or has ended"))
