@@ -142,3 +142,16 @@ def test_its_repr_shows_no_password():
 def test_a_base_url_with_a_query_is_refused_with_the_remedy():
     with pytest.raises(ValueError, match="base_url has a query: give that as params="):
         HTTPStream(base_url="http://h/a?key=1")
+
+
+@pytest.mark.parametrize("headers", [None, {"X-Own": "B"}])
+async def test_a_request_of_one_session_takes_nothing_of_it_into_another(web: Web, headers):
+    async with HTTPStream() as stream:
+        one = stream.session("A", headers={"X-Token": "A"})
+        other = stream.session("B", headers=headers or ())
+        first = await stream.fetch(f"{web.http}/echo", session=one)
+        for session in (other, None, one):
+            got = (await stream.fetch(first.request, session=session)).json()
+            sent = dict(got["headers"])
+            assert sent.get("X-Token") == ("A" if session is one else None)
+            assert sent.get("X-Own") == ("B" if session is other and headers else None)

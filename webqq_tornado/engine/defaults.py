@@ -12,7 +12,7 @@ from .secrets import is_secret_name
 from .urls import normal_url, origin_of, query_names
 from .validation import CHECKS, Headers, checked_headers
 
-__all__ = ["RequestDefaults", "request_defaults"]
+__all__ = ["RequestDefaults", "request_defaults", "with_defaults"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class RequestDefaults:
         whole = request.replace(**changes) if changes else request
         # On both: a reader that sends `response.request` again has what was made.
         for one in (request, whole):
-            object.__setattr__(one, "defaulted", (self, whole))
+            object.__setattr__(one, "defaulted", (self, whole, request))
         return whole
 
     def _headers_for(self, request: Request, is_home: bool) -> dict[str, Any]:
@@ -99,6 +99,19 @@ class RequestDefaults:
             return replace(self, options=options)
         headers = tuple(pair for pair in self.headers if pair[0].lower() != "authorization")
         return replace(self, headers=headers, options=options)
+
+
+def with_defaults(request: Request, defaults: RequestDefaults | None) -> Request:
+    """Return the request with the defaults of the session that it is sent in, and of no other.
+
+    Args:
+        request: of a link; `response.request` has those of the session that it was sent in.
+        defaults: of the session; None for none.
+    """
+    known = request.defaulted
+    if known is not None and known[0] is not defaults:
+        request = known[2]
+    return request if defaults is None else defaults.applied(request)
 
 
 def request_defaults(

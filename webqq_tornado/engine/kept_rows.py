@@ -51,7 +51,7 @@ class Rows:
         plain = self._keys.removed(request)
         # `replace` has lost it: what the session adds would be taken for the user's, and written.
         if plain is not request and request.defaulted is not None:
-            object.__setattr__(plain, "defaulted", (request.defaulted[0], plain))
+            object.__setattr__(plain, "defaulted", (request.defaulted[0], plain, plain))
         return plain
 
     def row(self, record: Record, chain: Chain, link: Next, plain: Request) -> ChainRow:

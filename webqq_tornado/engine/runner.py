@@ -58,6 +58,7 @@ from tornado.ioloop import IOLoop
 
 from . import fanout
 from .chain import Branches, Chain, State, checked_link, next_of
+from .defaults import with_defaults
 from .errors import (
     ClosedError,
     DeadlineError,
@@ -400,7 +401,7 @@ class Runner:
         if session is not None:
             chain.session = session
         defaults = chain.session.defaults
-        chain._request = request if defaults is None else defaults.applied(request)  # type: ignore[arg-type]
+        chain._request = with_defaults(request, defaults)  # type: ignore[arg-type]
         if priority is not None:
             chain._priority = priority
         chain._is_failing = False
@@ -419,7 +420,9 @@ class Runner:
         # What `Next` and `start_link` would set for one request, by fewer calls.
         chain._readback, chain._errback, chain._is_quiet = keep, raise_error, True
         defaults = session.defaults
-        chain._request = request if defaults is None else defaults.applied(request)
+        if defaults is not None or request.defaulted is not None:
+            request = with_defaults(request, defaults)
+        chain._request = request
         chain.steps = 1
         self.send_request(chain)
         return chain
@@ -703,7 +706,9 @@ class Runner:
         if chain._transfer is not None:
             self.drop_transfer(chain)
         defaults = chain.session.defaults
-        chain._request = request if defaults is None else defaults.applied(request)
+        if defaults is not None or request.defaulted is not None:
+            request = with_defaults(request, defaults)
+        chain._request = request
         # The errback stays. Hop and failing need no reset: a reader has just returned.
         chain._readback, chain._data = readback, None
         chain.steps += 1
