@@ -1239,3 +1239,69 @@ async def test_a_disk_that_is_full_at_any_commit_loses_nothing(
     parts = sorted(tuple(one["part"]) for one in results if "part" in one)
     assert parts == [(number, part) for number in range(30) for part in range(2)]
     caplog.clear()
+
+
+async def test_state_may_be_merged_into(web: Web, path: Path):
+    class Merging(Flow):
+        def begin(self):
+            self.state |= {"a": 1}
+            self.state |= {"b": 2}
+            return f"{web.http}/echo", None
+
+    await Merging(web, path).serve()
+    with Journal(path) as journal:
+        assert unpack_item(journal.counts().state) == {"a": 1, "b": 2}
+
+
+async def test_state_that_a_reader_has_set_stands_when_its_next_link_fails(web: Web, path: Path):
+    class Failing(Flow):
+        def begin(self):
+            return f"{web.http}/echo", self.read
+
+        def read(self, response):
+            self.state["pages"] = 1
+            return Next("http://127.0.0.1:1/", self.read, errback=self.give_up)
+
+        def give_up(self, error):
+            self.emit(dict(self.state))
+
+    await Failing(web, path).serve()
+    assert results_of(path) == [{"pages": 1}]
+
+
+async def test_what_a_hook_adds_is_sent_when_it_is_in_the_file(web: Web, path: Path):
+    class Adding(Flow):
+        def begin(self):
+            return f"{web.http}/echo/first", self.see
+
+        def on_request(self, request):
+            with contextlib.closing(sqlite3.connect(path)) as file:
+                urls = [url for (url,) in file.execute("SELECT url FROM chains")]
+            self.seen.append((request.url.rpartition("/")[2], request.url in urls))
+            if request.url.endswith("first"):
+                self.add_request(f"{web.http}/echo/second", None)
+
+    flow = Adding(web, path)
+    await flow.serve()
+    assert [one for one in flow.seen if isinstance(one, tuple)] == [
+        ("first", True),
+        ("second", True),
+    ]
+
+
+async def test_a_chain_that_is_asked_for_by_its_key_is_begun_once(web: Web, path: Path):
+    class Asking(Flow):
+        def begin(self):
+            return f"{web.http}/echo", self.read
+
+        def read(self, response):
+            for n in range(10):
+                yield Next(f"{web.http}/echo/{n}", functools.partial(self.leaf, n), key=str(n))
+
+        def leaf(self, n, response):
+            self.emit(n)
+            if n == 0:
+                self.add_request(f"{web.http}/echo/9", functools.partial(self.leaf, 9), key="9")
+
+    await Asking(web, path, max_clients=1).serve()
+    assert sorted(results_of(path)) == list(range(10))

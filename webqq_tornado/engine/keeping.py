@@ -122,6 +122,9 @@ class Keeper:
         self._cookies = journal.cookies()
         self._records: dict[Chain, Record] = {}
         self._by_id: dict[int, Chain] = {}
+        #: Begun out of turn: by their key, or again. Whoever comes to their row passes it over,
+        #: also when they have ended by then.
+        self._begun_early: set[int] = set()
         # Ids of chains that go on in the next run: in this one their rows are left alone.
         self._spared: set[int] = set()
         self._reading: Chain | None = None
@@ -312,8 +315,10 @@ class Keeper:
 
         Its step is behind then, which tells links of one chain apart only where they led to more.
         """
-        # State of any kind counts: what changes inside a value is noted nowhere.
-        if record.results or record.spilled or record.keys or self.state or self._jars:
+        # State of any kind counts: what changes inside a value is noted nowhere. (Of what was just
+        # emptied the log tells.)
+        has_state = self.state or self.state.log
+        if record.results or record.spilled or record.keys or has_state or self._jars:
             return False
         one, batch = record.id, self._batch
         if one in batch.new or one in batch.changed or one in batch.led:
@@ -468,8 +473,8 @@ class Keeper:
 
     def _from_file(self, number: int) -> Chain | None:
         """Begin a chain that waits in the file for room: somebody asks for it."""
-        # Its row stays in line, and is passed over while the chain is alive (`_by_id`).
         for row in self.journal.rows([number]):
+            self._begun_early.add(number)
             chain = self._runner.new_chain(None, self._stream._session)
             self._runner.start_link(chain, self.rows.link_of(row))
             return chain
@@ -746,8 +751,16 @@ class Keeper:
         """
         for row in self._read_rows(self.journal.rows(itertools.chain.from_iterable(drafts))):
             # Else somebody has asked for it by its key, and it was begun then.
-            if row.id not in self._by_id:
+            if not self.is_begun(row.id):
                 yield self.rows.link_of(row)
+
+    def is_begun(self, number: int) -> bool:
+        """Return True if a chain is alive, or was begun before its turn and may have ended.
+
+        Args:
+            number: of its row.
+        """
+        return number in self._by_id or number in self._begun_early
 
     def cancel_rows(self, ids: Iterable[int]) -> None:
         """Chains that wait in the file for room are cancelled with the one above them.
@@ -759,7 +772,7 @@ class Keeper:
             return
         for one in ids:
             # Those that were begun are ended with the chain above, and noted as any other.
-            if one not in self._by_id:
+            if not self.is_begun(one):
                 self._batch.ended[one] = None
                 self._batch.cancelled += 1
                 self._soon()
@@ -873,6 +886,9 @@ class Keeper:
             return
         # Before `_release`: hooks in there may note more, and a commit is due again then.
         self._is_due = False
+        # The readers of this turn have returned: what they have set stands, whatever comes of the
+        # links that they led to.
+        self._reader_of = None
         if self._commit():
             self._release()
 
@@ -949,8 +965,9 @@ class Keeper:
 
     def _release(self) -> None:
         """Send, time and tell all that follows from the batch."""
+        # What hooks add while these are sent waits for the commit of its own.
         held, sources = self._held, self._sources
-        self._sources = []
+        self._held, self._sources = deque(), []
         try:
             while held:
                 chain, record, step, delay = held.popleft()
@@ -962,6 +979,7 @@ class Keeper:
         finally:
             # KeyboardInterrupt out of a hook: the others have their turn, should the loop go on.
             if held:
+                self._held.extendleft(reversed(held))
                 self._runner.call_soon(self._release)
         for chain, below, links in sources:
             if chain._branches is below:
@@ -1073,7 +1091,7 @@ class Keeper:
         for row in itertools.chain((first,), rows):
             # Rows are read by the page: some of their chains may have been begun, or have ended so
             # as to go on in the next run, since then.
-            if row.id not in self._by_id and row.id not in self._spared:
+            if not self.is_begun(row.id) and row.id not in self._spared:
                 yield self.rows.link_of(row)
 
     def _tell_of_the_last_run(self) -> None:
@@ -1120,6 +1138,7 @@ class Keeper:
         self._is_finished = False
         for row in list(self.journal.rows(wanted)):
             if row.id not in self._by_id:
+                self._begun_early.add(row.id)
                 chain = self._runner.new_chain(None, self._stream._session)
                 self._runner.start_link(chain, self.rows.link_of(row))
         return count

@@ -44,8 +44,10 @@ class Children:
         return self
 
     def __next__(self) -> Next:
-        if self._links:
-            return self._links.popleft()
+        while self._links:
+            link = self._links.popleft()
+            if not self._keeper.is_begun(id_of(link)):  # by its key
+                return link
         link = next(self._rows)
         # Rows come in this order; some are gone, as their key was followed.
         while self._ids and self._ids.popleft() != id_of(link):

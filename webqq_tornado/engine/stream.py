@@ -1067,8 +1067,9 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             self.__dict__["_state_values"] = values
         else:
             # In place: the journal's own dict logs what changes, to undo it where a reader raises.
+            given = dict(values)  # of `self.state |= ...` they are that dict
             self._journal.state.clear()
-            self._journal.state.update(values)
+            self._journal.state.update(given)
 
     @property
     def journal(self) -> Journal | None:
