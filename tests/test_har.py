@@ -815,3 +815,15 @@ async def test_a_function_that_gives_no_answer_is_told_so():
     async with HTTPStream(replay=lambda request: {"n": 1}) as stream:
         with pytest.raises(TypeError, match="with dict: it is an Answer"):
             await stream.get("http://h/a")
+
+
+async def test_an_answer_that_cannot_be_told_is_the_links_error():
+    def cancel(chunk: bytes) -> None:
+        raise asyncio.CancelledError
+
+    async with HTTPStream(replay=lambda _: Answer(200, (("A", "1"),), b"body")) as stream:
+        with pytest.raises(RuntimeError, match="was cancelled"):
+            await stream.get("http://h/a", sink=cancel)
+    async with HTTPStream(replay=lambda _: Answer(200, ("A",))) as stream:  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="unpack"):
+            await stream.get("http://h/a")

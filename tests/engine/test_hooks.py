@@ -367,3 +367,20 @@ async def test_an_observer_that_raises_is_logged_and_the_request_goes_out(caplog
         stream.observe(lambda *told: None, before=look)
         assert (await stream.fetch(server.url)).status == 200
     assert "an observer raised" in caplog.text
+
+
+async def test_what_a_hook_begins_counts_among_max_clients(web: Web):
+    in_flight = []
+
+    class Flow(HTTPStream):
+        def begin(self):
+            return f"{web.http}/echo/first", None
+
+        def on_request(self, request):
+            in_flight.append(self.stats().in_flight)
+            if request.url.endswith("first"):
+                for n in range(5):
+                    self.add_request(f"{web.http}/echo/{n}", None)
+
+    await Flow(max_clients=1).serve()
+    assert in_flight == [0] * 6

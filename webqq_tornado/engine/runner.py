@@ -160,7 +160,9 @@ class Runner:
         self._opens_sockets = transport.has_sockets
         self._hears_responses = hears_responses
         self._shows_links = logs_links()
-        self._scheduler = Scheduler(max_clients=max_clients, limits=limits)
+        self._scheduler = Scheduler(
+            max_clients=max_clients, limits=limits, has_hooks=hears_requests
+        )
         # Those of the scheduler's own that are looked at for each request.
         self._waiting = self._scheduler.waiting  # sources
         self._is_dispatching = False

@@ -44,6 +44,7 @@ class Scheduler:
     Args:
         max_clients: requests in flight at most.
         limits: of hosts and sessions.
+        has_hooks: users' code runs while a request is sent.
 
     Attributes:
         in_flight, delayed: requests sent and not answered, and chains that wait for their time; the
@@ -60,8 +61,9 @@ class Scheduler:
         space: by `space(host, seconds)` so much time is between two requests to a host.
     """
 
-    def __init__(self, *, max_clients: int, limits: Limits | None) -> None:
+    def __init__(self, *, max_clients: int, limits: Limits | None, has_hooks: bool = False) -> None:
         self._max_clients = max_clients
+        self._has_hooks = has_hooks
         self._fair = FairQueue[Chain](limits)
         self.paused: set[Chain] = set()
         self._now = 0.0  # when somebody had a turn
@@ -73,7 +75,8 @@ class Scheduler:
         self.waiting: OrderedDict[Chain, Callable[[], None]] = OrderedDict()
         self.woken: list[Callable[[], None]] = []
         self.is_paused = False
-        self.quick_clients = 0 if self.is_limited else max_clients
+        self.quick_clients = 0
+        self._update_quick_clients()
         self.release = self._fair.release
         self.space = self._fair.space
 
@@ -274,7 +277,9 @@ class Scheduler:
             self.push(held)
 
     def _update_quick_clients(self) -> None:
-        is_gated = self.is_limited or self.is_paused or self.paused
+        # A hook may begin chains while a request is sent that is not counted yet: only the queue
+        # holds these back.
+        is_gated = self.is_limited or self.is_paused or self.paused or self._has_hooks
         self.quick_clients = 0 if is_gated else self._max_clients
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from ..body import json_body
-from ..errors import ReplayError, StreamError
+from ..errors import ReplayError, StreamError, as_failure
 from ..redirects import is_redirect
 from ..request import Request
 from ..response import Response, StreamedResponse
@@ -149,14 +149,14 @@ class ReplayTransport:
         if isinstance(answer, Exception):
             outcome(answer, None)
             return
-        response = response_to(request, answer)
         try:
+            response = response_to(request, answer)
             _keep_cookies(session, request, answer)
             # A redirect's body goes neither to a sink nor to a stream, as with a server.
             is_followed = played.follows and is_redirect(response)
             response = response if is_followed else _sink(response)
-        except Exception as error:
-            outcome(error, None)
+        except (Exception, asyncio.CancelledError) as error:
+            outcome(as_failure(error), None)
             return
         if request.stream and not is_followed:
             played.stream = BodyStream()
