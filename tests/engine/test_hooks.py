@@ -384,3 +384,14 @@ async def test_what_a_hook_begins_counts_among_max_clients(web: Web):
 
     await Flow(max_clients=1).serve()
     assert in_flight == [0] * 6
+
+
+@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError])
+async def test_an_observer_that_raises_where_a_chain_starts_is_logged(web: Web, caplog, kind):
+    def fail(*told):
+        raise kind
+
+    async with HTTPStream() as stream:
+        stream.observe(lambda *told: None, before=fail, on_start=fail)
+        assert (await stream.fetch(web.http)).status == 200
+    assert caplog.text.count("an observer raised") == 2

@@ -7,7 +7,9 @@ import builtins
 import contextlib
 import os
 import signal
+import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Awaitable, Callable
 
@@ -673,3 +675,30 @@ def test_a_strict_run_raises_the_first_errors_as_a_group(web: Web, caplog, numbe
 def test_a_strict_run_raises_a_single_error_as_it_is(web: Web, caplog):
     with pytest.raises(Oops):
         Failing(web.http, 1).run(strict=True)
+
+
+@pytest.mark.parametrize("reader", ["leave", "links"])
+def test_an_async_reader_that_ends_the_program_ends_its_chain(web: Web, reader: str):
+    script = f"""
+        import sys
+        from webqq_tornado import HTTPStream
+
+        async def leave(response):
+            raise SystemExit(3)
+
+        async def links(response):
+            raise SystemExit(3)
+            yield
+
+        stream = HTTPStream()
+        chain = stream.add_request(sys.argv[1], {reader})
+        try:
+            stream.start()
+        except SystemExit as error:
+            print(error.code, chain.state.value, len(stream.chains))
+        stream.close()
+    """
+    # Not `run_script`: asyncio says that nobody has taken the error of the task.
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script), web.http]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
+    assert done.stdout.split() == ["3", "cancelled", "0"]

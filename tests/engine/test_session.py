@@ -552,3 +552,15 @@ def test_it_shows_no_cookie():
     session = Session("mine")
     assert "'mine'" in repr(session)
     session.close()
+
+
+async def test_the_session_of_add_request_counts_before_that_of_its_link(web: Web):
+    async with HTTPStream() as stream:
+        one, other = stream.session("A"), stream.session("B")
+        chains = []
+        link = Next(web.http, lambda response: chains.append(chain.session), session=one)
+        chain = stream.add_request(link, session=other)
+        await chain
+        chain = stream.add_request(link)
+        await chain
+        assert chains == [other, one]

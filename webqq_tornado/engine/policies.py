@@ -202,7 +202,10 @@ class Policies:
         """Take note of a chain that begins, where `add_request` was called."""
         self.renewals.adopt(chain)
         for on_start in tuple(self._on_starts.values()):
-            on_start(chain)
+            try:
+                on_start(chain)
+            except (Exception, asyncio.CancelledError):
+                logger.exception("an observer raised, of chain %s: %r", chain.name, on_start)
 
     def restore(self, chain: Chain, step: int, tries: int) -> None:
         """Go on counting the tries of a link that an earlier process has begun."""
@@ -253,7 +256,7 @@ class Policies:
         for before in tuple(self._befores.values()):
             try:
                 request = before(chain, request) or request
-            except Exception:
+            except (Exception, asyncio.CancelledError):
                 logger.exception("an observer raised, of chain %s: %r", chain.name, before)
         if chain.state.is_final:
             return GONE

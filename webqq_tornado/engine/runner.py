@@ -859,6 +859,10 @@ class Runner:
                 chain.response = response
                 self.fail_link(chain, error, base)
             return
+        except BaseException as error:
+            chain._task = None
+            self.interrupt(chain, error)
+            return
         # First: a chain with a task of its own does not merge, and this task is about to end.
         chain._task = None
         if chain.state is State.READING:
@@ -1044,10 +1048,12 @@ class Runner:
         except asyncio.CancelledError:
             if chain._branches is below:
                 # Not stopped by the end of the chain, which takes `_branches` from it first.
-                self.end_chain(chain, State.CANCELLED)
+                self.cancel_with_task(chain)
             raise
         except Exception as error:
             self._on_source_error(chain, below, error)
+        except BaseException as error:
+            self.interrupt(chain, error)
         finally:
             await fanout.close_async_source(chain, source)
 

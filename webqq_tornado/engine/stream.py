@@ -365,6 +365,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             chain._retry = retry
         if deadline is not None:
             self._runner.set_deadline(chain, deadline)
+        if session is not None and link.session is not None:
+            link = link._replace(session=None)  # it would take the place of the given one
         if is_kept and self._journal is not None:
             self._journal.new_chain(chain, deadline)
         self._runner.start_link(chain, link)

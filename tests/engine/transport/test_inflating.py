@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import sys
 import zlib
 
 import pytest
@@ -138,6 +139,7 @@ def test_deflate_comes_with_and_without_a_header():
     raw = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     for body in (zlib.compress(b"abc"), raw.compress(b"abc") + raw.flush()):
         assert inflated(body, [b"deflate"], 3) == b"abc"
+        assert inflated(body, [b"deflate"], sys.maxsize) == b"abc"  # there is no limit
         with pytest.raises(OverflowError):
             inflated(body, [b"deflate"], 2)
 

@@ -6,6 +6,7 @@ some send zeros behind the last one. As gzip does we skip these, and ignore what
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Callable, Sequence
 
@@ -115,11 +116,12 @@ def _gunzipped(body: bytes, limit: int) -> bytes:
 
 def _undeflated(body: bytes, limit: int) -> bytes:
     """Inflate deflate with or without zlib's header: servers disagree (RFC 9110, 8.4.1.2)."""
+    # One byte more than the limit tells that it is passed. (No limit is the largest number.)
+    most = min(limit + 1, sys.maxsize)
     try:
-        # One byte more than the limit tells that it is passed.
-        data = zlib.decompressobj().decompress(body, limit + 1)
+        data = zlib.decompressobj().decompress(body, most)
     except zlib.error:
-        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, limit + 1)
+        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, most)
     if len(data) > limit:
         raise OverflowError(limit)
     return data
