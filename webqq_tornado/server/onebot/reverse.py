@@ -10,10 +10,9 @@ from ...engine.chain import Chain, State
 from ...engine.errors import StreamError
 from ...engine.request import Request
 from ...engine.websocket.message import SocketMessage
-from ...onebot.v11.actions import ActionError, Call, build_answer, failure, parse_call
 from ...onebot.v11.tokens import Role, Upgrade, upgrade_headers
-from ...onebot.v11.values import dump
 from .account import OneBotAccount
+from .calls import Calls
 from .feed import Feed
 from .pauses import pause_after
 from .settings import Reverse
@@ -22,8 +21,8 @@ __all__ = ["ReverseLink"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
-#: Bytes of a frame, seconds of a handshake and between pings, actions under way at once.
-_MAX_FRAME, _CONNECT_SECONDS, _PING_SECONDS, _MOST_UNDER_WAY = 48 * 1024**2, 10.0, 20.0, 200
+#: Bytes of a frame, seconds of a handshake and between pings.
+_MAX_FRAME, _CONNECT_SECONDS, _PING_SECONDS = 48 * 1024**2, 10.0, 20.0
 #: Seconds after which a connection counts as a good one: the next pause is the shortest again.
 _GOOD_SECONDS = 10.0
 
@@ -45,8 +44,7 @@ class ReverseLink:
         self._feed: Feed | None = None
         self._error: Exception | None = None
         self._is_told = False
-        self._under_way = 0
-        self._room = asyncio.Event()
+        self._calls = Calls(account, self.say)
 
     @property
     def name(self) -> str:
@@ -171,22 +169,5 @@ class ReverseLink:
     # -- actions --------------------------------------------------------------------------------
 
     async def _on_message(self, message: SocketMessage) -> None:
-        if not self._role.has_actions:
-            return
-        try:
-            call = parse_call(message.data)
-        except ActionError as error:
-            self.say(dump(build_answer(failure(error))))
-            return
-        while self._under_way >= _MOST_UNDER_WAY:
-            self._room.clear()
-            await self._room.wait()
-        self._under_way += 1
-        self._account.run(self._answer(call))
-
-    async def _answer(self, call: Call) -> None:
-        try:
-            self.say(dump(await self._account.answer(call)))
-        finally:
-            self._under_way -= 1
-            self._room.set()
+        if self._role.has_actions:
+            await self._calls.take(message.data)

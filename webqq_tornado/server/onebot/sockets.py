@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from ...onebot.v11.actions import ActionError, build_answer, failure, parse_call
-from ...onebot.v11.values import dump
 from ..handlers import Refusal
 from .access import AccountHandler
+from .calls import Calls
 from .feed import Feed
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ logger = logging.getLogger("webqq_tornado.server")
 
 #: Bytes of a frame: pictures travel in it as base64 (NC takes 50 MiB).
 MAX_FRAME = 48 * 1024**2
-#: Connections of an account, and actions that one may have under way.
-_MOST_CONNECTIONS, _MOST_UNDER_WAY = 100, 200
+#: Connections of an account.
+_MOST_CONNECTIONS = 100
 
 
 class SocketHandler(WebSocketHandler, AccountHandler):
@@ -39,8 +38,7 @@ class SocketHandler(WebSocketHandler, AccountHandler):
         self._feed: Feed | None = None
         self._pings: dict[bytes, asyncio.Future[None]] = {}
         self._numbers = itertools.count(1)
-        self._under_way = 0
-        self._room = asyncio.Event()
+        self._calls: Calls | None = None
 
     @property
     def max_message_size(self) -> int:
@@ -65,6 +63,8 @@ class SocketHandler(WebSocketHandler, AccountHandler):
         stream = getattr(self.ws_connection, "stream", None)
         if stream is not None:
             stream.max_buffer_size = 2 * MAX_FRAME
+        if self.has_actions:
+            self._calls = Calls(self.bot, self.say)
         self.bot.connections.add(self)
         logger.info("an application is connected to %d", self.bot.number)
         if self.has_events:
@@ -79,7 +79,8 @@ class SocketHandler(WebSocketHandler, AccountHandler):
             self._feed.close()
         for answered in self._pings.values():
             answered.cancel()
-        self._room.set()
+        if self._calls is not None:
+            self._calls.close()
         bot = getattr(self, "bot", None)
         if bot is not None:
             bot.connections.discard(self)
@@ -134,25 +135,8 @@ class SocketHandler(WebSocketHandler, AccountHandler):
 
     async def on_message(self, message: str | bytes) -> None:
         """Do an action; others need not wait for it, unless there are very many."""
-        if not self.has_actions:
-            return
-        try:
-            call = parse_call(message)
-        except ActionError as error:
-            self.say(dump(build_answer(failure(error))))
-            return
-        while self._under_way >= _MOST_UNDER_WAY and self.ws_connection is not None:
-            self._room.clear()
-            await self._room.wait()
-        self._under_way += 1
-        self.bot.run(self._answer(call))
-
-    async def _answer(self, call: Any) -> None:
-        try:
-            self.say(dump(await self.bot.answer(call)))
-        finally:
-            self._under_way -= 1
-            self._room.set()
+        if self._calls is not None:
+            await self._calls.take(message)
 
 
 def _hear(written: asyncio.Future[None]) -> None:
