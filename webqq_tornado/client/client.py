@@ -52,7 +52,7 @@ from .login import LoggedIn, LoginError, OnCaptcha, OnQR, was_kicked
 from .lookup import look_up
 from .message_tokens import MessageTokens
 from .poll import Poll
-from .receipt import Receipt, SendError
+from .receipt import Receipt, SendError, log_sent
 from .records import MemoryRecords, Records, StoredRecords
 from .saved_session import SessionStorage
 from .session import SessionKeeper
@@ -567,14 +567,7 @@ class Client:
         self._listeners.notify(self.name, event)
 
     def _log_sent(self, receipt: asyncio.Future[Receipt]) -> None:
-        if receipt.cancelled():
-            return
-        if receipt.exception() is not None:
-            logger.warning("%s: %s", self.name, receipt.exception())
-            return
-        contact, pieces, _ = receipt.result()
-        text = "".join(piece.text for piece in pieces)
-        logger.log(self.log_level, "%s -> %s: %s", self.name, name_of(contact), text)
+        log_sent(receipt, self.name, self.log_level)
 
     # -- events -------------------------------------------------------------------------------
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import NamedTuple
 
 from ..protocol.models.content import Content
-from .contacts import Contact
+from .contacts import Contact, name_of
 
-__all__ = ["Receipt", "SendError"]
+__all__ = ["Receipt", "SendError", "log_sent"]
+
+logger = logging.getLogger("webqq_tornado.webqq")
 
 
 class SendError(Exception):
@@ -30,3 +34,21 @@ class Receipt(NamedTuple):
     contact: Contact
     content: tuple[Content, ...]
     time: float
+
+
+def log_sent(receipt: asyncio.Future[Receipt], name: str, level: int) -> None:
+    """Log what has become of a message.
+
+    Args:
+        receipt: of it; done.
+        name: of the account that has sent it.
+        level: of the line, if it was delivered.
+    """
+    if receipt.cancelled():
+        return
+    if receipt.exception() is not None:
+        logger.warning("%s: %s", name, receipt.exception())
+        return
+    contact, pieces, _ = receipt.result()
+    text = "".join(piece.text for piece in pieces)
+    logger.log(level, "%s -> %s: %s", name, name_of(contact), text)

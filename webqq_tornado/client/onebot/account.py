@@ -42,7 +42,7 @@ from ..incoming import Consumer, IncomingQueue
 from ..listeners import Listeners
 from ..login import LoginError
 from ..lookup import look_up
-from ..receipt import Receipt, SendError
+from ..receipt import Receipt, SendError, log_sent
 from ..records import MemoryRecords, Records, StoredRecords
 from ..state import ClientEvent, HeartbeatLate, State, StateChange
 from ..store import Store
@@ -811,11 +811,4 @@ class OneBotAccount:
         self._listeners.notify(self.name, happening)
 
     def _log_sent(self, receipt: asyncio.Future[Receipt]) -> None:
-        if receipt.cancelled():
-            return
-        if receipt.exception() is not None:
-            logger.warning("%s: %s", self.name, receipt.exception())
-            return
-        contact, pieces, _ = receipt.result()
-        text = "".join(piece.text for piece in pieces)
-        logger.log(self.log_level, "%s -> %s: %s", self.name, name_of(contact), text)
+        log_sent(receipt, self.name, self.log_level)
