@@ -421,10 +421,7 @@ class Runner:
         chain = self.new_chain(None, session)
         # What `Next` and `start_link` would set for one request, by fewer calls.
         chain._readback, chain._errback, chain._is_quiet = keep, raise_error, True
-        defaults = session.defaults
-        if defaults is not None or request.defaulted is not None:
-            request = with_defaults(request, defaults)
-        chain._request = request
+        chain._request = with_defaults(request, session.defaults)
         chain.steps = 1
         self.send_request(chain)
         return chain

@@ -129,6 +129,7 @@ class Transport:
         self._kept: set[int] = set()  # on the loop, though libcurl has let them go; alive
         self._kept_on: set[int] = set()  # likewise, after a kick that did not ask for them
         self._kept_now: set[int] = set()  # likewise, of requests that a kick has sent and ended
+        self._all_kept = self._kept, self._kept_on, self._kept_now
         self.connections = Connections()
         # IOLoop's own add_callback and call_later wrap each call.
         self._asyncio_loop = asyncio_loop_of(ioloop)
@@ -379,13 +380,7 @@ class Transport:
         for transfer in self._spare:
             transfer.close()
         self.connections.clear()
-        sockets = (
-            self.let_go,
-            self.leave_at_once,
-            self._kept,
-            self._kept_on,
-            self._kept_now,
-        )
+        sockets = (self.let_go, self.leave_at_once, *self._all_kept)
         for forgotten in (
             self.fd_map,
             *sockets,
@@ -756,13 +751,7 @@ class Transport:
             transfer.looked_up = ""
         self._poller.unwatch(fd)
         self._idle.discard(fd)
-        for fds in (
-            self.let_go,
-            self.leave_at_once,
-            self._kept,
-            self._kept_on,
-            self._kept_now,
-        ):
+        for fds in (self.let_go, self.leave_at_once, *self._all_kept):
             fds.discard(fd)
         if fd in self._shared:
             # A child may hold the socket that was closed here: epoll would go on reporting it.
@@ -799,7 +788,7 @@ class Transport:
 
     def _release_sockets(self) -> None:
         """Before libcurl is called outside of a turn: leave no handler that it does not know of."""
-        for fds in (self.let_go, self._kept, self._kept_on, self._kept_now):
+        for fds in (self.let_go, *self._all_kept):
             for fd in fds:
                 self._release_socket(fd)
             fds.clear()
@@ -864,7 +853,7 @@ class Transport:
             if fd in self._idle_fds:
                 self._idle.add_end(fd)
             return
-        for fds in (self._kept, self._kept_on, self._kept_now):
+        for fds in self._all_kept:
             fds.discard(fd)
         self._poller.unwatch(fd)
         self._idle.discard(fd)
