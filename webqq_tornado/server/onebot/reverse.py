@@ -12,7 +12,7 @@ from ...engine.request import Request
 from ...engine.websocket.message import SocketMessage
 from ...onebot.v11.tokens import Role, Upgrade, upgrade_headers
 from .account import OneBotAccount
-from .calls import Calls
+from .action_queue import ActionQueue
 from .feed import Feed
 from .pauses import pause_after
 from .settings import Reverse
@@ -44,7 +44,7 @@ class ReverseLink:
         self._feed: Feed | None = None
         self._error: Exception | None = None
         self._is_told = False
-        self._calls = Calls(account, self.say)
+        self._actions = ActionQueue(account, self.say)
 
     @property
     def name(self) -> str:
@@ -170,4 +170,4 @@ class ReverseLink:
 
     async def _on_message(self, message: SocketMessage) -> None:
         if self._role.has_actions:
-            await self._calls.take(message.data)
+            await self._actions.take(message.data)

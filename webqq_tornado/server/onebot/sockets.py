@@ -11,7 +11,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from ..handlers import Refusal
 from .access import AccountHandler
-from .calls import Calls
+from .action_queue import ActionQueue
 from .feed import Feed
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _MOST_CONNECTIONS = 100
 class SocketHandler(WebSocketHandler, AccountHandler):
     """One connection of an application. A connection of `OneBotAccount`."""
 
-    has_events = has_actions = True
+    has_events = True
 
     def initialize(self, server: OneBotState, number: int = 0) -> None:  # type: ignore[override]
         """Called by Tornado with the route's arguments."""
@@ -38,7 +38,7 @@ class SocketHandler(WebSocketHandler, AccountHandler):
         self._feed: Feed | None = None
         self._pings: dict[bytes, asyncio.Future[None]] = {}
         self._numbers = itertools.count(1)
-        self._calls: Calls | None = None
+        self._actions: ActionQueue | None = None
 
     @property
     def max_message_size(self) -> int:
@@ -59,12 +59,12 @@ class SocketHandler(WebSocketHandler, AccountHandler):
     def open(self, *_args: str, **path: str) -> None:
         """Say who we are, then what has happened."""
         where = (path.get("where") or "").strip("/").lower()
-        self.has_events, self.has_actions = where != "api", where != "event"
+        self.has_events = where != "api"
         stream = getattr(self.ws_connection, "stream", None)
         if stream is not None:
             stream.max_buffer_size = 2 * MAX_FRAME
-        if self.has_actions:
-            self._calls = Calls(self.bot, self.say)
+        if where != "event":
+            self._actions = ActionQueue(self.bot, self.say)
         self.bot.connections.add(self)
         logger.info("an application is connected to %d", self.bot.number)
         if self.has_events:
@@ -79,8 +79,8 @@ class SocketHandler(WebSocketHandler, AccountHandler):
             self._feed.close()
         for answered in self._pings.values():
             answered.cancel()
-        if self._calls is not None:
-            self._calls.close()
+        if self._actions is not None:
+            self._actions.close()
         bot = getattr(self, "bot", None)
         if bot is not None:
             bot.connections.discard(self)
@@ -135,8 +135,8 @@ class SocketHandler(WebSocketHandler, AccountHandler):
 
     async def on_message(self, message: str | bytes) -> None:
         """Do an action; others need not wait for it, unless there are very many."""
-        if self._calls is not None:
-            await self._calls.take(message)
+        if self._actions is not None:
+            await self._actions.take(message)
 
 
 def _hear(written: asyncio.Future[None]) -> None:

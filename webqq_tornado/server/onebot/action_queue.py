@@ -9,13 +9,13 @@ from ...onebot.v11.actions import ActionError, Call, build_answer, failure, pars
 from ...onebot.v11.values import dump
 from .account import OneBotAccount
 
-__all__ = ["Calls"]
+__all__ = ["ActionQueue"]
 
 #: Actions of one connection that may be under way.
 _MOST_UNDER_WAY = 200
 
 
-class Calls:
+class ActionQueue:
     """Does actions side by side, and answers each when it is done.
 
     Args:
