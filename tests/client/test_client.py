@@ -161,3 +161,12 @@ async def test_nothing_that_is_shown_holds_a_secret(caplog):
         await ann.logout()
     for secret in (session.psessionid, session.vfwebqq):
         assert secret not in caplog.text
+
+
+async def test_the_secrets_of_its_session_can_be_asked_for():
+    async with Town() as town:
+        ann, _ = town.client(town.ann)
+        assert (ann.session, str(ann.ptwebqq)) == (None, "")
+        await ann.login()
+        assert ann.session is not None
+        assert str(ann.ptwebqq)

@@ -36,7 +36,7 @@ from ..protocol.models.events import (
     StatusChange,
     SystemMessage,
 )
-from ..protocol.models.login import Session
+from ..protocol.models.login import Secret, Session
 from ..protocol.models.people import Discussion, Friend, Group
 from .connection import Connection
 from .contacts import Contact, Contacts, Message, Stranger, name_of
@@ -187,6 +187,11 @@ class Client:
     def session(self) -> Session | None:
         """The server's session, while there is one."""
         return self._context.connection.session
+
+    @property
+    def ptwebqq(self) -> Secret:
+        """The latest value of that cookie; empty before a login."""
+        return self._context.connection.ptwebqq
 
     @property
     def is_online(self) -> bool:
