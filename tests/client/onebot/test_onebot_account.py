@@ -760,9 +760,58 @@ async def test_an_own_message_does_not_hide_what_others_wrote_before(tmp_path, c
     assert heard == ["one", "two"]
 
 
-async def test_a_message_of_unknown_outcome_is_found_behind_many_others():
+async def test_a_look_that_is_cut_off_waits_for_the_next_connection():
     async with Implementation() as here, a_bot(here) as bot:
         here.times_out = 1
+        real = here._page
+
+        def cut(*arguments):
+            here._page = real
+            here.cut()
+            return real(*arguments)
+
+        here._page = cut
+        await bot.client.send(bot.client.find("Ann"), "hello")
+        assert here.sent == [(ANN, "hello")]
+
+
+async def test_an_own_message_that_comes_during_the_last_look_is_found():
+    limits = SendLimits(pace=(0, 0), looks=(0.01,))
+    async with Implementation() as here, a_bot(here, limits=limits) as bot:
+        here.times_out = 1
+        real = here._page
+
+        def tell_first(is_group, peer, *arguments):
+            here._page = real
+            here.tell({**here.history[False, ANN][-1], "post_type": "message_sent"})
+            return real(is_group, peer, *arguments)
+
+        here._page = tell_first
+        await bot.client.send(bot.client.find("Ann"), "hello")
+        assert here.sent == [(ANN, "hello")]
+
+
+async def test_a_history_that_is_too_long_to_read_is_no_proof(caplog):
+    async with Implementation() as here, a_bot(here) as bot:
+        here.times_out = 1
+        real = here._send
+
+        def send(*arguments):
+            answer = real(*arguments)
+            for _ in range(1500):
+                here.message(ANN, "noise", SQUARE)
+            return answer
+
+        here._send = send
+        with pytest.raises(SendError, match="there are more than"):
+            await bot.client.send(bot.client.find("Square"), "hello")
+        assert here.sent == [(SQUARE, "hello")]
+
+
+@pytest.mark.parametrize("pages", ["backwards", "on demand", "forwards"])
+async def test_a_message_of_unknown_outcome_is_found_behind_many_others(pages: str):
+    async with Implementation() as here, a_bot(here) as bot:
+        here.times_out, here.pages = 1, pages
         real = here._send
 
         def send(*arguments):

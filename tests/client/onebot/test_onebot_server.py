@@ -16,7 +16,7 @@ from webqq_tornado.bot import Bot
 from webqq_tornado.client import Listener, OneBotAccount, SendLimits, Store
 from webqq_tornado.client.onebot.http import PostedEvents
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage
-from webqq_tornado.server.storage import Conversation, load_content
+from webqq_tornado.server.storage import Conversation, content_text, load_content
 
 FAST = SendLimits(pace=(0, 0), looks=(0.1, 1, 4))
 WAYS = ("forward", "reverse", "sse", "poll", "post")
@@ -64,6 +64,30 @@ def say(town: Town, text: str) -> None:
     """Ann writes to Bob."""
     where = Conversation("friend", town.bob)
     town.server.hub.send(town.ann, where, load_content([text]))
+
+
+async def test_an_answer_that_was_cut_off_is_found_behind_pages_of_the_history(caplog):
+    """It was sent, and 60 messages of Ann's lie between it and the look for it."""
+    async with Town() as town, a_bot(town, "forward") as bot:
+        calls = bot.client.transports[0]._calls
+        real = calls.resolve
+
+        def cut(answer):
+            if not (isinstance(answer.data, dict) and "message_id" in answer.data):
+                return real(answer)
+            calls.resolve = real
+            for number in range(60):
+                say(town, f"number {number}")
+            bot.client.transports[0].restart("cut by the test")
+            return True
+
+        calls.resolve = cut
+        bot.client._catchup.start = lambda *_: None  # which may happen to fetch it, too
+        await bot.client.send(bot.client.find("Ann"), "hello")
+        page, _ = town.server.storage.messages.history(town.bob, Conversation("friend", town.ann))
+        texts = [content_text(one.content) for one in page]
+        assert len(texts) == 50
+        assert "hello" not in texts  # it lies on an earlier page, and was not sent again
 
 
 @pytest.mark.slow

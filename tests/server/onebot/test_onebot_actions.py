@@ -66,6 +66,21 @@ async def test_a_message_is_sent_looked_up_answered_and_taken_back():
             assert "no message" in await failed(app, "get_msg", message_id=999)
 
 
+@pytest.mark.parametrize("more", [{}, {"reverse_order": True}, {"reverseOrder": True}])
+async def test_a_history_is_paged_backwards_in_the_ways_of_all_implementations(more):
+    async with Town() as town:
+        drive(town, town.bob)
+        async with forward(town, town.bob) as app:
+            ids = [
+                (await app.data("send_private_msg", user_id=town.ann, message=str(number)))
+                for number in range(5)
+            ]
+            seq = ids[2]["message_id"]
+            page = {"user_id": town.ann, "message_seq": seq, "count": 2, **more}
+            found = (await app.data("get_friend_msg_history", **page))["messages"]
+            assert [each["raw_message"] for each in found] == ["1", "2"]
+
+
 async def test_text_is_plain_with_auto_escape():
     async with Town() as town:
         drive(town, town.ann)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 
@@ -10,6 +11,7 @@ from servers.applications import TOKEN, drive, forward
 from servers.town import Town
 from tornado.httpclient import HTTPClientError
 from tornado.websocket import websocket_connect
+from waiting import until
 
 from webqq_tornado.server.storage import Conversation, load_content
 
@@ -151,6 +153,48 @@ async def _confirmed(app, target, town: Town) -> None:
     newest = town.server.onebot.accounts[town.bob].newest
     while target.cursor < newest:
         await app.data("get_status")  # tornado's client answers pings while it reads
+
+
+@pytest.mark.parametrize("way", ["socket", "http"])
+async def test_who_comes_back_finds_in_the_history_what_was_still_on_its_way(way: str):
+    """Else it would send it again."""
+    begun, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def held(_quota: str) -> None:
+        begun.set()
+        await may_go_on.wait()
+
+    async with Town() as town:
+        drive(town, town.bob)
+        account = town.server.onebot.accounts[town.bob]
+        account.spend = held  # type: ignore[method-assign]
+        await (_send_and_leave if way == "socket" else _post_and_leave)(town, begun)
+        async with forward(town, town.bob) as app:
+            ask = {"action": "get_friend_msg_history", "params": {"user_id": town.ann}, "echo": "h"}
+            await app.socket.write_message(json.dumps(ask))
+            await app.call("get_status")
+            assert not app.answers  # it waits
+            may_go_on.set()
+            found = (await app.answer("h"))["data"]["messages"]
+    assert [each["raw_message"] for each in found] == ["hello"]
+
+
+async def _send_and_leave(town: Town, begun: asyncio.Event) -> None:
+    async with forward(town, town.bob) as app:
+        params = {"user_id": town.ann, "message": "hello"}
+        send = {"action": "send_private_msg", "params": params}
+        await app.socket.write_message(json.dumps(send))
+        await begun.wait()
+    await until(lambda: not town.server.onebot.accounts[town.bob].connections)
+
+
+async def _post_and_leave(town: Town, begun: asyncio.Event) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", town.port)
+    path = f"/onebot/{town.bob}/send_private_msg?user_id={town.ann}&message=hello"
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{town.port}\r\n\r\n".encode())
+    await begun.wait()
+    writer.close()
+    await until(lambda: town.server.onebot.accounts[town.bob]._left)
 
 
 async def test_a_restart_of_the_server_loses_no_event(tmp_path):

@@ -225,6 +225,31 @@ async def test_what_was_sent_and_not_read_before_a_cut_comes_again(caplog):
     assert found[-1] == "two"
 
 
+async def test_an_answer_goes_over_no_other_connection_than_its_question(caplog):
+    begun, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def held(_quota: str) -> None:
+        begun.set()
+        await may_go_on.wait()
+
+    async with reverse() as app, Town() as town:
+        drive(town, town.bob, reverse=[app.url])
+        town.server.onebot.accounts[town.bob].spend = held  # type: ignore[method-assign]
+        connection = await app.connections.get()
+        params = {"user_id": town.ann, "message": "hello"}
+        send = {"action": "send_private_msg", "params": params, "echo": 1}
+        await connection.send(json.dumps(send))
+        await begun.wait()
+        connection.transport.abort()
+        connection = await app.connections.get()
+        await connection.recv()
+        may_go_on.set()
+        ask = {"action": "get_friend_msg_history", "params": {"user_id": town.ann}, "echo": 2}
+        await connection.send(json.dumps(ask))
+        answer = json.loads(await connection.recv())
+    assert (answer["echo"], len(answer["data"]["messages"])) == (2, 1)
+
+
 # -- server-sent events, long poll -------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from ...onebot.v11.actions import Answer
@@ -114,20 +114,50 @@ async def latest_of(caller: Caller, peer: Peer, since: float) -> list[MessageEve
 
     Raises:
         NotConnected: there is nobody to ask.
-        ActionFailed: it failed.
+        ActionFailed: it failed, or there are more messages than are read.
     """
-    found: dict[int, MessageEvent] = {}
-    oldest: MessageEvent | None = None
+
+    async def page(before: MessageEvent | None, count: int) -> list[MessageEvent]:
+        found = await history_of(caller, peer, before, count)
+        if found is None:
+            raise _NoHistory
+        return found
+
+    try:
+        found, is_whole = await _read_back(page, since)
+    except _NoHistory:
+        return None
+    if not is_whole:
+        why = f"there are more than {len(found)} messages in {_shown(peer)} since then"
+        raise ActionFailed("the history", why=why)
+    return [one for one in found if one.time >= since or not one.time]
+
+
+class _NoHistory(Exception):
+    """The implementation has none."""
+
+
+#: Reads a page: up to a message, so many.
+_ReadPage = Callable[[MessageEvent | None, int], Awaitable[list[MessageEvent]]]
+
+
+async def _read_back(page: _ReadPage, since: float) -> tuple[list[MessageEvent], bool]:
+    """Messages back to a time, in the order given; False if there are more than is read."""
+    found: list[MessageEvent] = []
+    ids: set[int] = set()
     for _ in range(_PAGES):
-        page = await history_of(caller, peer, oldest)
-        if page is None:
-            return None
-        new = [one for one in page if one.message_id not in found]
-        found |= {one.message_id: one for one in new}
+        read = await page(found[0] if found else None, _PAGE)
+        new = [one for one in read if one.message_id not in ids]
+        if found and not new and found[0].time >= since:
+            # It does not page backwards: as many as it gives are asked for at once.
+            read = await page(None, _MOST_AT_ONCE)
+            new = [one for one in read if one.message_id not in ids]
+        ids.update(one.message_id for one in new)
+        found = [*new, *found]
+        # What is known is no end: it may have come in live, behind what was missed.
         if not new or new[0].time < since:
-            break
-        oldest = new[0]
-    return [one for one in found.values() if one.time >= since or not one.time]
+            return found, True
+    return found, False
 
 
 def _order(event: MessageEvent) -> tuple[int, int]:
@@ -246,28 +276,19 @@ class CatchUp:
 
     async def _missed(self, peer: Peer, since: float) -> list[MessageEvent]:
         """Messages that were not heard, the oldest first."""
-        found: list[MessageEvent] = []
-        ids: set[int] = set()
-        for _ in range(_PAGES):
-            page = await self._page(peer, found[0] if found else None)
-            new = [one for one in page if one.message_id not in ids]
-            if found and not new and found[0].time >= since:
-                # It does not page backwards: as many as it gives are asked for at once.
-                page = await self._page(peer, None, _MOST_AT_ONCE)
-                new = [one for one in page if one.message_id not in ids]
-            ids.update(one.message_id for one in new)
-            found = [*new, *found]
-            # What is known is no end: it may have come in live, behind what was missed.
-            if not new or new[0].time < since:
-                break
-        else:
+
+        async def page(before: MessageEvent | None, count: int) -> list[MessageEvent]:
+            return await self._page(peer, before, count)
+
+        found, is_whole = await _read_back(page, since)
+        if not is_whole:
             logger.warning("%s: more was missed in %s than is fetched", self._caller.name,
                            _shown(peer))  # fmt: skip
         wanted = [one for one in found if one.time >= since and not self._is_known(one)]
         return sorted(wanted, key=_order)
 
     async def _page(
-        self, peer: Peer, oldest: MessageEvent | None, count: int = _PAGE
+        self, peer: Peer, oldest: MessageEvent | None, count: int
     ) -> list[MessageEvent]:
         if not self._has_history[peer.is_group]:
             return []

@@ -479,21 +479,38 @@ class _Queue:
         """
         if pending.splits and len(pending.splits) > 1:
             return False  # some pieces of it were taken; the rest is sent
+        failure = ""
         for pause in self._limits.looks:
             await asyncio.sleep(pause)
-            if pending.seen:
+            failure = "" if pending.seen else await self._look(pending)
+            if pending.seen:  # by the look, or an event that came meanwhile
                 return True
-            latest = await self._latest(self._since(pending))
-            if latest is None:
-                raise _Refused(
-                    "the outcome is unknown, and there is no history to look for it; it is not"
-                    " sent again, as it may have arrived"
-                )
-            found = next((each for each in latest if self._is_it(pending, each)), None)
-            if found is not None:
-                self._sending.know(found.message_id)
-                return True
+        if failure:
+            raise _Refused(f"the outcome is unknown, and the history fails: {failure}")
         return False
+
+    async def _look(self, pending: _Pending) -> str:
+        """Look for it in the history; return what went wrong."""
+        try:
+            latest = await self._latest(self._since(pending))
+        except OutcomeUnknown as error:
+            if not self._account.is_online:
+                raise NotConnected(error.action, why=str(error)) from error
+            return str(error)
+        except NotConnected:
+            raise
+        except ActionFailed as error:
+            return str(error)
+        if latest is None:
+            raise _Refused(
+                "the outcome is unknown, and there is no history to look for it; it is not"
+                " sent again, as it may have arrived"
+            )
+        found = next((each for each in latest if self._is_it(pending, each)), None)
+        if found is not None:
+            pending.seen = found.message_id
+            self._sending.know(found.message_id)
+        return ""
 
     def _since(self, pending: _Pending) -> int:
         """The time from which a message may have been sent, by the implementation's clock."""
@@ -501,12 +518,7 @@ class _Queue:
 
     async def _latest(self, since: float) -> list[MessageEvent] | None:
         contact = self._account.directory.contact_at(self.address)
-        try:
-            return await self._account.latest_of(contact, since)
-        except NotConnected:
-            raise
-        except ActionFailed as error:
-            raise _Refused(f"the outcome is unknown, and the history fails: {error}") from error
+        return await self._account.latest_of(contact, since)
 
     def _is_it(self, pending: _Pending, event: MessageEvent) -> bool:
         is_own = event.user_id == self._account.account

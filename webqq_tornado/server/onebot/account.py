@@ -146,6 +146,7 @@ class OneBotAccount:
         }
         self._deeds = shared.deeds
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._left: set[asyncio.Task[Any]] = set()
         self._heartbeat: asyncio.TimerHandle | None = None
         self._saving: asyncio.TimerHandle | None = None
         self._paced: deque[Call] = deque()
@@ -182,6 +183,22 @@ class OneBotAccount:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def leave_behind(self, *actions: asyncio.Task[Any]) -> None:
+        """Note that actions are done whose connection is gone, see `settle`."""
+        for action in actions:
+            if not action.done():
+                self._left.add(action)
+                action.add_done_callback(self._left.discard)
+
+    async def settle(self) -> None:
+        """Wait for actions whose connections are gone.
+
+        An application that comes back and looks in the history for what it had sent is not to
+        find that it is missing, and send it again, while it is still on its way.
+        """
+        if self._left:
+            await asyncio.wait(self._left)
 
     @property
     def tasks(self) -> set[asyncio.Task[Any]]:

@@ -26,7 +26,7 @@ class ActionQueue:
     def __init__(self, account: OneBotAccount, say: Callable[[str], None]) -> None:
         self._account = account
         self._say = say
-        self._under_way = 0
+        self._under_way: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._is_closed = False
 
@@ -41,20 +41,24 @@ class ActionQueue:
         except ActionError as error:
             self._say(dump(build_answer(failure(error))))
             return
-        while self._under_way >= _MOST_UNDER_WAY and not self._is_closed:
+        while len(self._under_way) >= _MOST_UNDER_WAY and not self._is_closed:
             self._room.clear()
             await self._room.wait()
-        self._under_way += 1
-        self._account.run(self._answer(call))
+        task = self._account.run(self._answer(call))
+        self._under_way.add(task)
+        task.add_done_callback(self._on_done)
+        if self._is_closed:
+            self._account.leave_behind(task)
 
     async def _answer(self, call: Call) -> None:
-        try:
-            self._say(dump(await self._account.answer(call)))
-        finally:
-            self._under_way -= 1
-            self._room.set()
+        self._say(dump(await self._account.answer(call)))
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._room.set()
 
     def close(self) -> None:
-        """Let nobody wait any more: the connection is gone."""
+        """The connection is gone: let nobody wait any more; what is under way is still done."""
         self._is_closed = True
         self._room.set()
+        self._account.leave_behind(*self._under_way)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from tornado.httputil import parse_body_arguments
@@ -24,6 +25,13 @@ class ActionHandler(LargeBody, AccountHandler):
     """Answers one action."""
 
     largest = MAX_BODY
+    _action: asyncio.Task[dict[str, object]] | None = None
+
+    def on_connection_close(self) -> None:
+        """What was begun is still done."""
+        super().on_connection_close()
+        if self._action is not None:
+            self.bot.leave_behind(self._action)
 
     def check_before_body(self) -> None:
         """Check who comes."""
@@ -59,7 +67,8 @@ class ActionHandler(LargeBody, AccountHandler):
 
     async def _answer(self, action: str, params: dict[str, object]) -> None:
         call = self._call(action, params)
-        answer = await self.bot.answer(call)
+        self._action = asyncio.ensure_future(self.bot.answer(call))
+        answer = await self._action
         if answer["retcode"] == Retcode.NO_ACTION:
             self.set_status(404)
         self._write(answer)

@@ -154,6 +154,7 @@ async def _delete(account: OneBotAccount, params: dict[str, Any]) -> object:
 
 
 async def _get(account: OneBotAccount, params: dict[str, Any]) -> object:
+    await account.settle()
     message = found(account, params["message_id"])
     if message.recalled:
         raise ActionError(f"message {message.id} was taken back")
@@ -168,13 +169,16 @@ def _view(account: OneBotAccount, message: StoredMessage) -> dict[str, object]:
 async def _history(
     account: OneBotAccount, conversation: Conversation, params: dict[str, Any]
 ) -> object:
+    """A page, up to a message, as GC and LG have it; NC and LL need `reverse_order` for that.
+
+    To give what follows it, as NC does without that (NC issue 987), would keep the applications
+    of the others from paging.
+    """
+    await account.settle()
     limit = min(max(1, int(params["count"])), _MOST_HISTORY)
-    number, messages = int(params["message_seq"]), account.storage.messages
-    if params["reverse_order"] and number:
-        rows, _ = messages.history_after(account.number, conversation, number - 1, limit)
-    else:
-        before = number + 1 if number else _FOREVER
-        rows, _ = messages.history(account.number, conversation, before, limit)
+    number = int(params["message_seq"])
+    before = number + 1 if number else _FOREVER
+    rows, _ = account.storage.messages.history(account.number, conversation, before, limit)
     return {"messages": [_view(account, row) for row in rows if not row.recalled]}
 
 

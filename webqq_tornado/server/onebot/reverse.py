@@ -44,7 +44,7 @@ class ReverseLink:
         self._feed: Feed | None = None
         self._error: Exception | None = None
         self._is_told = False
-        self._actions = ActionQueue(account, self.say)
+        self._actions: ActionQueue | None = None
 
     @property
     def name(self) -> str:
@@ -74,6 +74,7 @@ class ReverseLink:
             name=f"onebot {account.number}",
         )
         account.connections.add(self)
+        self._actions = ActionQueue(account, lambda text: _say(chain, text))
         try:
             if self.has_events:
                 await chain.send(account.lifecycle())  # before anything else
@@ -137,6 +138,9 @@ class ReverseLink:
         if self._feed is not None:
             self._feed.close()
             self._feed = None
+        if self._actions is not None:
+            self._actions.close()
+            self._actions = None
         if self._chain is not None and not self._chain.done:
             self._chain.cancel()
 
@@ -155,11 +159,8 @@ class ReverseLink:
     def say(self, text: str) -> None:
         """See `account.Connection`."""
         chain = self._chain
-        if chain is not None and not chain.done and (self._feed is not None or not self.has_events):
-            try:
-                chain.send(text)
-            except StreamError:
-                return  # it has just ended: nothing was confirmed
+        if chain is not None and (self._feed is not None or not self.has_events):
+            _say(chain, text)
 
     def leave(self) -> None:
         """See `account.Connection`."""
@@ -169,5 +170,14 @@ class ReverseLink:
     # -- actions --------------------------------------------------------------------------------
 
     async def _on_message(self, message: SocketMessage) -> None:
-        if self._role.has_actions:
+        if self._role.has_actions and self._actions is not None:
             await self._actions.take(message.data)
+
+
+def _say(chain: Chain, text: str) -> None:
+    """Send a text over one connection: the answer to an action is of no use on the next one."""
+    if not chain.done:
+        try:
+            chain.send(text)
+        except StreamError:
+            return  # it has just ended: nothing was confirmed
