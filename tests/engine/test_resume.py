@@ -224,6 +224,34 @@ async def test_only_the_rest_of_the_same_version_is_joined(target: Path, headers
     assert why in await gone_on(target, TAG, Say(206, WHOLE[HALF // 2 :], headers))
 
 
+DATE = {"Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}
+
+
+@pytest.mark.parametrize(
+    ("first", "headers"),
+    [
+        (DATE, {"Content-Range": PART}),
+        ({**DATE, "Content-Encoding": "gzip"}, {"Content-Range": PART}),
+        ({**TAG, **DATE, "Content-Encoding": "gzip"}, {**TAG, "Content-Range": PART}),
+    ],
+)
+async def test_a_part_need_not_repeat_what_if_range_has_said(target: Path, first, headers):
+    assert await gone_on(target, first, Say(206, WHOLE[HALF // 2 :], headers)) == 206
+    assert target.read_bytes() == WHOLE
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Range": PART, "ETag": '"v1"'},
+        {"Content-Range": PART, "Last-Modified": "Thu, 22 Oct 2015 07:28:00 GMT"},
+        {"Content-Range": PART, "Content-Encoding": "gzip"},
+    ],
+)
+async def test_a_part_that_says_otherwise_than_the_date_is_not_joined(target: Path, headers):
+    assert "another version" in await gone_on(target, DATE, Say(206, WHOLE[HALF // 2 :], headers))
+
+
 @pytest.mark.parametrize("size", [10, len(WHOLE)])
 async def test_a_part_of_another_length_than_it_says_is_not_joined(target: Path, size):
     say = Say(206, (WHOLE * 2)[HALF // 2 :][:size], {**TAG, "Content-Range": PART})

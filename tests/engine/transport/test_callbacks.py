@@ -7,11 +7,11 @@ import contextlib
 import io
 
 import pytest
-from servers.raw import raw_server
+from servers.raw import answer, raw_server, saying
 from servers.web import Web
 
 from engine.readers import Oops
-from webqq_tornado import HTTPStream, Next, Request
+from webqq_tornado import HTTPStream, Next, Request, TooLargeError
 
 
 class Broken(io.BytesIO):
@@ -188,3 +188,105 @@ async def test_a_next_may_be_opened(web: Web):
         link = Next(f"{web.http}/bytes/3", print, session=stream.session("other"))
         async with stream.open(link) as response:
             assert await response.stream.read() == b"012"
+
+
+@pytest.mark.parametrize("spelling", ["kept", "sub/../kept", "link/kept", "other"])
+async def test_files_are_compared_as_they_are_and_not_as_they_are_spelt(tmp_path, spelling):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "other").symlink_to(tmp_path / "kept")
+    has_come = asyncio.Event()
+
+    def on_progress(progress):
+        if progress.received:
+            has_come.set()
+
+    async with raw_server(half) as url, HTTPStream() as stream:
+        first = Request(url, sink=tmp_path / "kept", on_progress=on_progress)
+        chain = stream.add_request(first)
+        await has_come.wait()
+        with pytest.raises(OSError, match="another link writes this file"):
+            await stream.fetch(Request(url, sink=tmp_path / spelling))
+        chain.cancel()
+
+
+@pytest.mark.parametrize("how", ["cancelled", "refused"])
+async def test_a_body_that_is_still_in_its_finally_is_closed_behind_that(caplog, how):
+    is_sending, goes_on, is_closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def body():
+        try:
+            yield b"first"
+            is_sending.set()
+            await asyncio.Event().wait()
+        finally:
+            with contextlib.suppress(asyncio.CancelledError):
+                await goes_on.wait()
+            await asyncio.sleep(0)
+            is_closed.set()
+
+    async def refuse(reader, writer):
+        await is_sending.wait()
+        if how == "refused":
+            writer.write(answer(status=b"413 Too Large"))
+        else:
+            chain.cancel()
+        await reader.read()
+
+    async with raw_server(refuse) as url, HTTPStream() as stream:
+        chain = stream.add_request(Request(url, "POST", body=body()))
+        with contextlib.suppress(asyncio.CancelledError):
+            await chain
+        goes_on.set()
+        await asyncio.wait_for(is_closed.wait(), 60)
+    assert not caplog.records
+
+
+async def test_a_body_that_ends_its_own_chain_is_left_to_return(caplog):
+    def body():
+        yield b"first"
+        chain.cancel()
+
+    async with raw_server(half) as url, HTTPStream() as stream:
+        chain = stream.add_request(Request(url, "POST", body=body()))
+        with pytest.raises(asyncio.CancelledError):
+            await chain
+    assert not caplog.records
+
+
+async def test_trailers_are_heard_behind_the_body():
+    heard: list[object] = []
+    goes_on = asyncio.Event()
+
+    async def sink(chunk):
+        heard.append(chunk)
+        await goes_on.wait()
+
+    def on_header_line(line):
+        heard.append(line)
+        if line.startswith("Content-Type"):
+            asyncio.get_running_loop().call_soon(goes_on.set)
+
+    text = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: a/b\r\n\r\n"
+        b"2\r\nab\r\n0\r\nX-Sum: 1\r\n\r\n"
+    )
+    async with raw_server(saying(text)) as url, HTTPStream() as stream:
+        await stream.fetch(Request(url, sink=sink, on_header_line=on_header_line))
+    assert heard.index(b"ab") < heard.index("X-Sum: 1\r\n")
+
+
+async def test_headers_are_counted_for_each_answer():
+    challenge = answer(b"", b'WWW-Authenticate: Digest realm="a", nonce="b"', status=b"401 No")
+    async with raw_server(saying(challenge, answer(b"in"))) as url, HTTPStream() as stream:
+        request = Request(
+            url, auth_mode="digest", auth_username="a", auth_password="b", max_header_count=4
+        )
+        assert (await stream.fetch(request)).body == b"in"
+
+
+async def test_interim_answers_count_with_the_one_that_they_announce():
+    flood = b"HTTP/1.1 103 Early\r\n\r\n" * 50
+    async with raw_server(saying(flood + answer(b"in"))) as url, HTTPStream() as stream:
+        with pytest.raises(TooLargeError, match="max_header_count"):
+            await stream.fetch(Request(url, max_header_count=20))

@@ -411,6 +411,26 @@ async def test_a_cancelled_chain_lets_go_of_a_pending_sink(web: Web):
         assert stream.stats().in_flight == 0
 
 
+@pytest.mark.parametrize("is_done", [True, False])
+async def test_a_sink_whose_awaitable_failed_is_not_called_again(is_done):
+    calls = 0
+
+    def sink(chunk):
+        nonlocal calls
+        calls += 1
+        future = asyncio.get_running_loop().create_future()
+        if is_done:
+            future.set_exception(Oops("in the sink"))
+        else:
+            asyncio.get_running_loop().call_later(0.01, future.set_exception, Oops("in the sink"))
+        return future
+
+    async with HTTPStream() as stream, raw_server(answers(answer(bytes(2**20)))) as url:
+        with pytest.raises(Oops):
+            await stream.fetch(Request(url, sink=sink))
+    assert calls == 1
+
+
 async def test_only_a_streamed_response_has_a_stream(web: Web):
     async with HTTPStream() as stream:
         response = await stream.fetch(web.http)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import gc
 import io
 import itertools
+import os
 
 import pytest
 from servers.scripted import Asked, Say, scripted
@@ -14,6 +17,7 @@ from tenacity import wait_none
 from engine.readers import Oops, Reading
 from webqq_tornado import HTTPStream, Next, Request, StreamError
 from webqq_tornado.auth import BearerAuth
+from webqq_tornado.engine.transport.upload import IteratorOutflow
 from webqq_tornado.retry import Retry
 
 TEXT = b"one two three"
@@ -286,3 +290,40 @@ async def test_progress_of_an_upload_is_told(web: Web):
 )
 def test_a_request_knows_whether_it_can_be_sent_again(body, is_replayable):
     assert Request("http://example.org/", body=body).is_replayable is is_replayable
+
+
+class Attending:
+    """The part of a transfer that an outflow uses."""
+
+    def attend(self) -> None:
+        pass
+
+    def resume_sending(self) -> None:
+        pass
+
+
+async def test_a_body_that_is_begun_anew_closes_the_old_one_behind_its_finally(caplog):
+    ended: list[str] = []
+
+    async def body():
+        try:
+            await asyncio.Event().wait()
+            yield b"never"
+        finally:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            ended.append("ended")
+
+    outflow = IteratorOutflow(body(), None, Attending(), body)
+    outflow.read(10)
+    outflow.serve()
+    await asyncio.sleep(0)
+    outflow.seek(0, os.SEEK_SET)
+    outflow.serve()
+    outflow.close()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    del outflow
+    gc.collect()
+    assert ended == ["ended"]
+    assert not caplog.records

@@ -22,7 +22,7 @@ from ..secrets import safe_url
 from .download import REDIRECT_BODY, BodyStream, Inflow
 from .failures import from_curl
 from .filesink import FileSink
-from .headerlines import announced_size, last_status, leads_on
+from .headerlines import announced_size, begins_answer, is_interim, last_status, leads_on
 from .upload import Outflow, build_mime, outflow_of
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ class TransferCallbacks:
         self._request = request
         self._easy = transfer.easy
         self._lines: deque[bytes] = deque()
+        self._trailers: deque[bytes] = deque()  # lines behind a body that is not all taken
         self._header_size = self._header_count = 0
         self._progress: Progress | None = None
         self._reported: Progress | None = None
@@ -232,6 +233,8 @@ class TransferCallbacks:
 
     def _on_header(self, line: bytes) -> int | None:
         request = self._request
+        if self._header_count and self._begins_anew(line):
+            self._header_size = self._header_count = 0
         self._transfer.add_header_line(line)
         self._header_size += len(line)
         self._header_count += 1
@@ -244,7 +247,8 @@ class TransferCallbacks:
                 self.refusal = self._too_large("the headers", name, limit)
                 return 0
         if request.on_header_line is not None:
-            self._lines.append(line)
+            # What stands behind the body is told behind it, however long the sink takes.
+            (self._trailers if self.received else self._lines).append(line)
             self._transfer.attend()
         # The empty line that ends the headers; libcurl passes on a bare line feed as it came.
         if self.stream is not None and line in (b"\r\n", b"\n"):
@@ -255,6 +259,12 @@ class TransferCallbacks:
         # hold for its body.
         self._is_judged = False
         return None
+
+    def _begins_anew(self, line: bytes) -> bool:
+        """Return True if an answer begins that stands for one before: after 401, 407 or 417."""
+        # Interim ones count with the answer that they announce: a server may send any number.
+        lines = self._transfer.header_lines
+        return begins_answer(lines, line) and not is_interim(lines)
 
     def _on_chunk(self, chunk: bytes) -> int | None:
         assert self._inflow is not None  # noqa: S101 - else it is not set
@@ -315,9 +325,13 @@ class TransferCallbacks:
     def forget(self) -> None:
         """Drop the received bytes that were not handed on."""
         self._lines.clear()
+        self._trailers.clear()
         self._header_size = self._header_count = self.received = 0
         self.has_headers = self.is_told  # others are to come
-        self.is_followed = self._is_judged = self._receiving_is_paused = False
+        self.is_followed = self._is_judged = False
+        # It begins anew in libcurl, too, where nothing is paused then, nor refused.
+        self._receiving_is_paused = self._sending_is_paused = False
+        self.refusal = None
         if self._inflow is not None:
             self._inflow.forget()
 
@@ -366,16 +380,21 @@ class TransferCallbacks:
             raise self._broken
         if self._outflow is not None:
             self._outflow.serve()
-        on_header_line = self._request.on_header_line
-        while self._lines and on_header_line is not None:
-            on_header_line(self._lines.popleft().decode("latin-1"))
+        self._tell_lines(self._lines)
         if self._inflow is not None:
             self._inflow.serve()
             # A full buffer has paused it. Where an awaitable of the sink is pending, the end of
             # that resumes it.
             if self._receiving_is_paused and self._inflow.is_drained:
                 self.resume_receiving()
+        if self._trailers and (self._inflow is None or self._inflow.is_drained):
+            self._tell_lines(self._trailers)
         self._report()
+
+    def _tell_lines(self, lines: deque[bytes]) -> None:
+        on_header_line = self._request.on_header_line
+        while lines and on_header_line is not None:
+            on_header_line(lines.popleft().decode("latin-1"))
 
     def _report(self) -> None:
         progress, on_progress = self._progress, self._request.on_progress

@@ -28,6 +28,7 @@ __all__ = [
     "is_replaced",
     "part_path",
     "release",
+    "written_files",
 ]
 
 #: Where a body goes: a function of each chunk, whose awaitable result makes the sender wait; a
@@ -45,7 +46,7 @@ _AHEAD = 64 * 1024
 #: Bytes of a chunk that is added to the one before, and of one to which none is added any more.
 _SMALL, _BLOCK = 512, 4096
 #: The files that are being written.
-_claimed: set[Path] = set()
+_claimed: set[str] = set()
 
 
 def add_chunk(chunks: MutableSequence[bytes], chunk: bytes) -> None:
@@ -64,27 +65,33 @@ def add_chunk(chunks: MutableSequence[bytes], chunk: bytes) -> None:
         chunks.append(chunk)
 
 
-def claim(part: Path) -> None:
-    """Reserve a file until `release`: two writers would mix their bodies.
+def claim(*files: Path) -> frozenset[str]:
+    """Reserve files until `release`: two writers would mix their bodies.
 
     Args:
-        part: path of the file.
+        files: paths of them.
+
+    Returns:
+        What to release.
 
     Raises:
-        OSError: somebody does.
+        OSError: somebody writes one of them.
     """
-    if part in _claimed:
-        raise OSError(errno.EBUSY, "another link writes this file", str(part))
-    _claimed.add(part)
+    # As they are, and not as they are spelt: "b", "a/../b" and a link to it are one file.
+    claimed = frozenset(map(os.path.realpath, files))
+    for taken in claimed & _claimed:
+        raise OSError(errno.EBUSY, "another link writes this file", taken)
+    _claimed.update(claimed)
+    return claimed
 
 
-def release(part: Path) -> None:
-    """Release a file that is complete or abandoned.
+def release(claimed: frozenset[str]) -> None:
+    """Release files that are complete or abandoned.
 
     Args:
-        part: path of the file.
+        claimed: what `claim` returned.
     """
-    _claimed.discard(part)
+    _claimed.difference_update(claimed)
 
 
 def is_replaced(path: Path) -> bool:
@@ -99,6 +106,13 @@ def part_path(path: os.PathLike[str]) -> Path:
     """Path of the partial file, until the body is complete."""
     path = Path(path)
     return path.with_name(path.name + ".part")
+
+
+def written_files(path: Path) -> tuple[Path, ...]:
+    """The files that a body for this path is written to; a device or a pipe is none."""
+    if is_replaced(path):
+        return path, part_path(path)
+    return (path,) if path.is_file() or not path.exists() else ()
 
 
 class Pausable(Protocol):
@@ -155,14 +169,15 @@ class Inflow:
         Raises:
             Exception: the sink's own.
         """
-        while self._chunks and self._pending is None:
+        # Of an awaitable: its end has asked for this call, or it was done at once. A sink that has
+        # failed is not called again.
+        while self._chunks and self._pending is None and self.error is None:
             chunk = self._chunks.popleft()
             self._size -= len(chunk)
             # It may end its own chain: then `close` has emptied the queue, and the loop ends, too.
             result = self._sink(chunk)
             if inspect.isawaitable(result):
                 self._wait(asyncio.ensure_future(result))
-        # Of an awaitable: its end has asked for this call, or it was done at once.
         if self.error is not None:
             raise self.error
 
@@ -324,17 +339,17 @@ class BodyStream:
             OSError: the file cannot be written, or another body is being written to it.
         """
         path = Path(path)
-        if not is_replaced(path):
-            return await self._write_to(path)
-        part = part_path(path)
-        claim(part)
+        is_whole_first = is_replaced(path)
+        part = part_path(path) if is_whole_first else path
+        claimed = claim(*written_files(path))
         try:
             size = await self._write_to(part)
             # The file is closed by now: a disk that is full has been an error before the name is
             # taken.
-            part.replace(path)
+            if is_whole_first:
+                part.replace(path)
         finally:
-            release(part)
+            release(claimed)
         return size
 
     async def _write_to(self, path: Path) -> int:

@@ -9,7 +9,8 @@ Bytes are joined only where a strong validator says that they are of one version
 15.3.7): an ETag that is not weak, or else a Last-Modified so much older than the answer that
 nothing can have been changed after it in the same second (8.8.2.2). The part must repeat it, begin
 where the file ends, and belong to a whole of the size that is known: there are servers that do not
-look at `If-Range`. What is not so is an error, and the next request begins anew.
+look at `If-Range`. (A part by Last-Modified need not repeat the date, 15.3.7.) What is not so is an
+error, and the next request begins anew.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ..errors import ProtocolError, TooLargeError
 from ..framing import unix_time
 from ..request import Request
 from ..secrets import safe_url
-from .download import add_chunk, claim, is_replaced, part_path, release
+from .download import add_chunk, claim, is_replaced, part_path, release, written_files
 
 if TYPE_CHECKING:
     from ..response import Response
@@ -86,7 +87,7 @@ class FileSink:
         self._file: IO[bytes] | None = None if isinstance(sink, os.PathLike) else sink  # type: ignore[assignment]
         self._answer: Response | None = None
         self._kept = 0
-        self._is_claimed = False
+        self._claimed: frozenset[str] = frozenset()
         #: It gets its name when it is whole.
         self._is_replaced = self._path is not None and is_replaced(self._path)
         self._asks_for_part = any(name.lower() == "range" for name, _ in request.header_pairs)
@@ -167,9 +168,8 @@ class FileSink:
 
     def close(self) -> None:
         """Close the file; received bytes stay."""
-        if self._is_claimed:
-            # First: the file may fail to close on a full disk, and would be reserved for ever.
-            release(self._part)
+        # First: the file may fail to close on a full disk, and would be reserved for ever.
+        release(self._claimed)
         if self._path is not None and self._file is not None:
             self._file.close()
 
@@ -190,9 +190,11 @@ class FileSink:
             raise self._wrong("all of it was asked for")
         if self._file is None and not self._is_replaced:
             assert self._path is not None  # noqa: S101 - else there is a file
+            self._claim(self._path)
             self._file = self._path.open("wb")
         elif self._file is None:
-            self._claim()
+            assert self._path is not None  # noqa: S101 - else there is a file
+            self._claim(self._path)
             if answer.status == _PARTIAL and self._known is not None:
                 self._check_part(answer, self._known)
                 self._file = self._part.open("ab")
@@ -205,10 +207,9 @@ class FileSink:
                 self._note(answer)
         return self._file
 
-    def _claim(self) -> None:
-        if not self._is_claimed:
-            claim(self._part)
-            self._is_claimed = True
+    def _claim(self, path: Path) -> None:
+        if not self._claimed:
+            self._claimed = claim(*written_files(path))
 
     @property
     def _digest(self) -> str:
@@ -249,11 +250,25 @@ class FileSink:
             raise self._wrong("it does not say which part it is")
         if first != known.size:
             raise self._wrong(f"it begins at {first}, not at {known.size}")
-        if not _repeats(answer, known.validator) or _encoding(answer) != known.encoding:
+        if not self._is_same(answer, known, total):
             raise self._wrong("it is of another version, or does not say of which")
         # Without the size of the whole nobody could tell when the file is complete.
         if total is None or last >= total or known.total not in (None, total):
             raise self._wrong(f"it ends at {last} of {total}, of {known.total} before")
+
+    @staticmethod
+    def _is_same(answer: Response, known: _Known, total: int | None) -> bool:
+        """Return True if the part is of the version that is known."""
+        # An answer to `If-Range` had better not repeat what the first one has said, but for the
+        # ETag, which it must (RFC 9110, 15.3.7). There are servers that do not look at `If-Range`:
+        # where nothing is repeated the size at least must be the same.
+        headers = answer.headers
+        if "Content-Encoding" in headers and _encoding(answer) != known.encoding:
+            return False
+        is_silent = "ETag" not in headers and "Last-Modified" not in headers
+        is_by_date = _name_of(known.validator) == "Last-Modified"
+        may_be_silent = is_silent and is_by_date and total is not None and total == known.total
+        return may_be_silent or _repeats(answer, known.validator)
 
     def _check_size(self, answer: Response) -> None:
         if answer.status != _PARTIAL or self._known is None:

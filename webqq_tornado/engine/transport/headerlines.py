@@ -11,9 +11,11 @@ import re
 __all__ = [
     "STATUS_LINE",
     "announced_size",
+    "begins_answer",
     "codings_of",
     "is_cut",
     "is_gzip",
+    "is_interim",
     "last_status",
     "leads_on",
 ]
@@ -60,6 +62,17 @@ def leads_on(lines: list[bytes]) -> bool:
     return last_status(lines) in _REDIRECTS and any(
         line[:9].lower() == b"location:" and line[9:].strip() for line in _headers(lines)
     )
+
+
+def begins_answer(lines: list[bytes], line: bytes) -> bool:
+    """Return True if the line that follows on these is the status line of an answer."""
+    # Behind a body it would be a trailer, of such a name.
+    return (not lines or lines[-1] in _ENDS) and STATUS_LINE.match(line) is not None
+
+
+def is_interim(lines: list[bytes]) -> bool:
+    """Return True if the last answer announces another one."""
+    return last_status(lines) in _INTERIM
 
 
 def is_cut(lines: list[bytes]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import logging
 import os
 from collections.abc import (
     AsyncGenerator,
@@ -36,6 +37,8 @@ __all__ = [
     "outflow_of",
 ]
 
+logger = logging.getLogger("webqq_tornado.engine")
+
 #: READFUNCTION: nothing is there yet; libcurl asks again after `resume_sending`.
 PAUSE = int(pycurl.READFUNC_PAUSE)
 #: SEEKFUNCTION: the body cannot be sent again from there; or it can.
@@ -43,6 +46,8 @@ CANNOT_SEEK = int(pycurl.SEEKFUNC_CANTSEEK)
 _HAS_SOUGHT = int(pycurl.SEEKFUNC_OK)
 #: After the last chunk; None may be what an iterator gives by mistake.
 _END: Any = object()
+#: Those that close generators: the loop itself holds tasks weakly.
+_closing: set[asyncio.Task[None]] = set()
 
 
 class Pausable(Protocol):
@@ -187,7 +192,7 @@ class IteratorOutflow:
         self._has_ended = False
         self._is_wanted = self._is_rewound = False
         self._task: asyncio.Task[bytes] | None = None
-        self._closing: asyncio.Task[None] | None = None
+        self._stopped: asyncio.Task[bytes] | None = None  # that may still be in the iterator
         self._error: BaseException | None = None
         self._begin(body)
 
@@ -277,30 +282,46 @@ class IteratorOutflow:
 
     def close(self) -> None:
         """Have the iterator end, if it is a generator."""
-        if self._stop_task():
-            return  # and that ends it
+        self._stop_task()
+        stopped, self._stopped = self._stopped, None
         if inspect.isgenerator(self._iterator):
-            self._iterator.close()
+            if not self._iterator.gi_running:  # else it has ended its own chain
+                self._iterator.close()
         elif inspect.isasyncgen(self._iterator) and not self._has_ended:
             # The request holds it, and who reads the response the request: to leave it to the
             # garbage collector may take for ever.
             with contextlib.suppress(RuntimeError):  # the loop is gone, and asyncio saw to it
-                self._closing = asyncio.get_running_loop().create_task(_close(self._iterator))
+                loop = asyncio.get_running_loop()
+                closing = loop.create_task(_close(self._iterator, stopped))
+                _closing.add(closing)
+                closing.add_done_callback(_closing.discard)
 
-    def _stop_task(self) -> bool:
+    def _stop_task(self) -> None:
         task, self._task = self._task, None
         if task is not None:
+            self._stopped = task
             task.remove_done_callback(self._on_chunk)
             task.cancel()
-        return task is not None
 
 
 def _announced(size: int) -> str:
     return f"the body has {size} bytes, by body_size or a Content-Length header"
 
 
-async def _close(generator: AsyncGenerator[object, Any]) -> None:
-    await generator.aclose()
+async def _close(
+    generator: AsyncGenerator[object, Any], stopped: asyncio.Task[bytes] | None
+) -> None:
+    # A task that was cancelled in there may be in its `finally` for a while: Python refuses to
+    # close a generator that runs.
+    try:
+        if stopped is not None:
+            await asyncio.wait({stopped})
+            if not stopped.cancelled():
+                stopped.result()
+        await generator.aclose()
+    except Exception:
+        # The link has its outcome without.
+        logger.exception("a body's generator could not be closed: %r", generator)
 
 
 async def _next_of(iterator: AsyncIterator[bytes]) -> bytes:
