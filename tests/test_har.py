@@ -827,3 +827,45 @@ async def test_an_answer_that_cannot_be_told_is_the_links_error():
     async with HTTPStream(replay=lambda _: Answer(200, ("A",))) as stream:  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="unpack"):
             await stream.get("http://h/a")
+
+
+@pytest.mark.parametrize("make", [asyncio.sleep, lambda _: asyncio.ensure_future(asyncio.sleep(0))])
+async def test_a_sink_that_wants_to_be_waited_for_is(make):
+    taken: list[str] = []
+
+    def sink(chunk: bytes):
+        waited = asyncio.ensure_future(make(0))
+        waited.add_done_callback(lambda _: taken.append("taken"))
+        return waited
+
+    async with HTTPStream(replay=lambda _: Answer(200, (), b"body")) as stream:
+        await stream.get("http://h/a", sink=sink)
+    assert taken == ["taken"]
+
+
+async def test_what_a_sinks_awaitable_raises_is_the_links_error():
+    async def sink(chunk: bytes) -> None:
+        raise KeyError("in the sink")
+
+    async with HTTPStream(replay=lambda _: Answer(200, (), b"body")) as stream:
+        with pytest.raises(KeyError):
+            await stream.get("http://h/a", sink=sink)
+
+
+async def test_a_chain_that_waits_for_its_sink_can_be_cancelled():
+    is_asked, ended = asyncio.Event(), []
+
+    async def sink(chunk: bytes) -> None:
+        is_asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("sink")
+
+    async with HTTPStream(replay=lambda _: Answer(200, (), b"body")) as stream:
+        chain = stream.add_request(Request("http://h/a", sink=sink))
+        await is_asked.wait()
+        assert chain.cancel()
+        await asyncio.sleep(0)
+        assert stream.stats().in_flight == 0
+    assert ended == ["sink"]

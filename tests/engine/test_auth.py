@@ -458,3 +458,16 @@ async def test_credentials_that_were_replaced_on_the_way_are_tried_before_they_a
         session = stream.session("ann", auth=BearerAuth("old", renew=lambda: "older"))
         assert (await stream.fetch(server.url, session=session)).status == 200
     assert len(renewals) == 0
+
+
+async def test_a_refusal_behind_a_redirect_keeps_its_history_where_it_is_not_sent_again():
+    def script(asked: Asked) -> Say:
+        if asked.path == "/":
+            return Say(302, b"", {"Location": "/there"})
+        return Say(401, b"no")
+
+    auth = BearerAuth("old", renew=lambda: "new")
+    async with scripted(script) as server, HTTPStream(auth=auth) as stream:
+        response = await stream.fetch(Request(server.url, sink=bytearray().extend))
+    assert (response.status, response.url) == (401, f"{server.url}/there")
+    assert [hop.status for hop in response.history] == [302]

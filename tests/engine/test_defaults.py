@@ -155,3 +155,8 @@ async def test_a_request_of_one_session_takes_nothing_of_it_into_another(web: We
             sent = dict(got["headers"])
             assert sent.get("X-Token") == ("A" if session is one else None)
             assert sent.get("X-Own") == ("B" if session is other and headers else None)
+
+
+def test_two_timeouts_of_a_stream_are_refused_with_the_remedy():
+    with pytest.raises(ValueError, match="timeout= and the request_timeout of defaults="):
+        HTTPStream(timeout=5, defaults={"request_timeout": 6})

@@ -12,6 +12,7 @@ from servers.web import Web
 from engine.readers import REFUSED, Oops
 from webqq_tornado import (
     ClosedError,
+    ConnectError,
     DeadlineError,
     Gather,
     HTTPStream,
@@ -395,3 +396,21 @@ async def test_an_observer_that_raises_where_a_chain_starts_is_logged(web: Web, 
         stream.observe(lambda *told: None, before=fail, on_start=fail)
         assert (await stream.fetch(web.http)).status == 200
     assert caplog.text.count("an observer raised") == 2
+
+
+async def test_a_function_that_is_told_of_failures_twice_stops_being_told_one_by_one(caplog):
+    told = []
+
+    def on_failure(chain, error):
+        told.append(error)
+
+    async with HTTPStream() as stream:
+        stops = [stream.observe(lambda *_: None, on_failure=on_failure) for _ in range(2)]
+        stops[0]()
+        stops[0]()
+        with pytest.raises(ConnectError):
+            await stream.add_request(REFUSED)
+        stops[1]()
+        with pytest.raises(ConnectError):
+            await stream.add_request(REFUSED)
+    assert len(told) == 1

@@ -17,6 +17,7 @@ from webqq_tornado import (
     Request,
     State,
 )
+from webqq_tornado.engine.links import RelativeRequest
 
 
 async def test_a_reader_that_returns_none_ends_the_chain(web: Web):
@@ -362,3 +363,15 @@ async def test_where_there_is_nothing_that_it_is_relative_to_the_cause_comes_fir
         chain = stream.launch()
         with pytest.raises(LinkError, match=f"^URL '{url}' is not absolute.*; .*begin .*returned"):
             await chain
+
+
+async def test_a_relative_request_and_a_reader_are_one_link(web: Web):
+    seen = []
+
+    def read(response):
+        return RelativeRequest.of("/bytes/3"), seen.append
+
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, read)
+        assert (await chain).body == b"012"
+    assert len(seen) == 1

@@ -564,3 +564,11 @@ async def test_the_session_of_add_request_counts_before_that_of_its_link(web: We
         chain = stream.add_request(link)
         await chain
         assert chains == [other, one]
+
+
+@pytest.mark.parametrize("domain", ["qq.com", ".qq.com", "QQ.com"])
+async def test_a_cookie_is_found_by_its_domain_however_that_is_written(domain: str):
+    async with HTTPStream() as stream:
+        stream.cookiejar.set("skey", "@abc", domain="qq.com")
+        assert stream.cookiejar.get("skey", domain=domain) == "@abc"
+        assert stream.cookiejar.get("skey", domain="other.com") is None

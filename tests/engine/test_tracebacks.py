@@ -75,3 +75,15 @@ def test_a_begin_that_raises_is_named(caplog):
     with pytest.raises(KeyError):
         Flow().run()
     assert "raised in begin" in caplog.text
+
+
+async def test_to_await_a_failed_chain_again_adds_nothing_to_its_traceback(web: Web, caplog):
+    sizes = []
+    async with HTTPStream() as stream:
+        chain = stream.add_request(web.http, raise_it)
+        for _ in range(3):
+            with pytest.raises(KeyError) as caught:
+                await chain
+            sizes.append(len(traceback.extract_tb(caught.value.__traceback__)))
+    assert sizes == sizes[:1] * 3
+    assert traceback.extract_tb(chain.error.__traceback__)[-1].name == "raise_it"

@@ -387,3 +387,25 @@ async def test_no_ping_goes_where_there_is_no_open_websocket():
         chain.cancel()
         with pytest.raises(ClosedError, match="no open WebSocket"):
             chain.ping()
+
+
+async def test_the_bytes_of_messages_that_wait_are_counted_and_not_their_letters():
+    goes_on = asyncio.Event()
+    is_reading = asyncio.Event()
+
+    async def read(_message: SocketMessage) -> None:
+        is_reading.set()
+        await goes_on.wait()
+
+    async with house() as app, HTTPStream() as stream:
+        chain = stream.add_request(app.url, read)
+        chain.send("first")
+        await is_reading.wait()
+        for _ in range(3):  # less than 256 Ki letters, more than that in bytes
+            chain.send("\U0001f427" * 30_000)
+        link, held = chain._socket, asyncio.Event()
+        hold = link.hold
+        link.hold = lambda: (room := hold()) and (held.set() or room)
+        await held.wait()
+        chain.cancel()
+        goes_on.set()

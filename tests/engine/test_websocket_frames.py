@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from typing import NamedTuple
 
 import pytest
 from servers.raw import raw_server
-from servers.ws import BINARY, CLOSE, CONT, PING, PONG, TEXT, Sending, closing, frame
+from servers.ws import (
+    BINARY,
+    CLOSE,
+    CONT,
+    PING,
+    PONG,
+    TEXT,
+    Sending,
+    accepting,
+    closing,
+    frame,
+    frames,
+)
 
-from webqq_tornado import Chain, HTTPStream, ProtocolError, Request, StreamError, TooLargeError
+from webqq_tornado import (
+    Chain,
+    ClosedError,
+    HTTPStream,
+    ProtocolError,
+    Request,
+    StreamError,
+    TooLargeError,
+)
 
 BYE = closing(1000)
 DEFLATE = ("Sec-WebSocket-Extensions: permessage-deflate",)
@@ -203,3 +224,58 @@ async def test_the_limit_is_for_each_message_and_not_for_all():
     came = await exchange(*[frame(TEXT, b"x" * 1000)] * 50, BYE, max_body_size=1000)
     assert len(came.seen) == 50
     assert came.errors == []
+
+
+class Silent:
+    """Answers no ping, says so many words when it gets one, then what it is told."""
+
+    def __init__(self, *data: bytes) -> None:
+        self.data = data
+
+    async def __call__(self, reader, writer) -> None:
+        writer.write(accepting(await reader.readuntil(b"\r\n\r\n")))
+        async for opcode, _ in frames(reader):
+            if opcode == PING:
+                writer.write(b"".join(self.data))
+            elif opcode == CLOSE:
+                return
+
+
+@pytest.mark.parametrize("data", [BYE, frame(TEXT, b"\xff")])
+async def test_who_waits_for_a_pong_is_told_when_none_can_come(data):
+    async with raw_server(Silent(data)) as url, HTTPStream() as stream:
+        chain = stream.add_request(url.replace("http", "ws"), print, errback=lambda _: None)
+        await chain.send("x")
+        with pytest.raises(ClosedError, match="no pong will come"):
+            await chain.ping()
+
+
+async def test_a_ping_that_nobody_waits_for_leaves_nothing_behind():
+    async with (
+        raw_server(Silent(frame(PONG, b"2"), frame(TEXT, b"x"))) as url,
+        HTTPStream() as stream,
+    ):
+        said = asyncio.Event()
+        chain = stream.add_request(url.replace("http", "ws"), lambda _: said.set())
+        await chain.send("x")
+        pings = chain._socket._connection._pings
+        first, second = chain.ping(), chain.ping()
+        second.cancel()
+        await asyncio.sleep(0)
+        assert list(pings.values()) == [first]
+        await first  # the pong to a later one answers it, whoever waits for that
+        assert not pings
+        await said.wait()
+        chain.cancel()
+
+
+async def test_a_pong_that_answers_nothing_is_let_pass():
+    pongs = [frame(PONG, data) for data in (b"99", b"\xff", b"x", b"")]
+    async with raw_server(Silent(*pongs, frame(TEXT, b"x"))) as url, HTTPStream() as stream:
+        said = asyncio.Event()
+        chain = stream.add_request(url.replace("http", "ws"), lambda _: said.set())
+        await chain.send("x")
+        ping = chain.ping()
+        await said.wait()
+        assert not ping.done()
+        chain.cancel()

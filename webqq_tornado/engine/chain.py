@@ -31,12 +31,14 @@ import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .errors import ClosedError, LinkError
 from .links import (
     Gather,
     Next,
+    RelativeRequest,
     RequestLike,
     described,
     keep,
@@ -184,6 +186,7 @@ class Chain:
         "_signed",
         "_socket",
         "_task",
+        "_trace",
         "_transfer",
         "_waiters",
         "error",
@@ -197,6 +200,8 @@ class Chain:
     )
 
     _last_close: tuple[int, str]
+    #: The traceback of `error` when that has ended it.
+    _trace: TracebackType | None
 
     def __init__(
         self,
@@ -375,7 +380,8 @@ class Chain:
         if self.state is State.CANCELLED and self.error is None:
             raise asyncio.CancelledError(f"chain {self.name} was cancelled")
         if self.error is not None:
-            raise self.error
+            # Else each who awaits it would add their frames to those of all before.
+            raise self.error.with_traceback(getattr(self, "_trace", self.error.__traceback__))
         return self.response
 
     def _wake_waiters(self) -> None:
@@ -577,8 +583,8 @@ def is_delay(delay: object) -> bool:
 
 
 def _is_several(parts: tuple[object, ...]) -> bool:
-    # `()` is several links of which there are none.
-    return not parts or isinstance(parts[0], tuple)
+    # `()` is several links of which there are none. A RelativeRequest is a tuple, and one request.
+    return not parts or (isinstance(parts[0], tuple) and not isinstance(parts[0], RelativeRequest))
 
 
 def _request_error(error: ValueError, origin: object) -> LinkError:

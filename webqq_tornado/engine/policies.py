@@ -419,10 +419,12 @@ class Policies:
         link.is_renewed = True
         is_tried = not is_replaced and link.generation == renewal.generation
         is_news = is_tried and renewal.chain is None
-        if chain._request.method in IDEMPOTENT:
-            chain._hop = chain._redirects = None  # a login page may be where it was led to
-        if not _can_repeat(chain._hop or chain._request, outcome):
+        is_from_start = chain._request.method in IDEMPOTENT
+        request = chain._request if is_from_start else chain._hop or chain._request
+        if not _can_repeat(request, outcome):
             return Renew(renewal) if is_news else None  # the next link is to have better ones
+        if is_from_start:
+            chain._hop = chain._redirects = None  # a login page may be where it was led to
         # Else somebody has renewed them while this one was on its way.
         return Wait(renewal) if is_news else Again(0)
 

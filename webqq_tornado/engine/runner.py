@@ -1281,8 +1281,9 @@ class Runner:
             state, error = fanout.end_as_kept(chain, chain._kept, state, error)
         ending = [chain] if chain._branches is None else fanout.with_all_below(chain)
         passed_on = error if state is State.CANCELLED else None
+        trace = None if error is None else error.__traceback__
         for one in ending:  # all before any is released: that may run their generators' ends
-            one.state, one.error = State.CANCELLED, passed_on
+            one.state, one.error, one._trace = State.CANCELLED, passed_on, trace
         chain.state, chain.error = state, error
         for one in ending:
             if self._policies is not None:

@@ -172,10 +172,11 @@ class CookieJar:
         Args:
             name: of the cookie.
             default: what to return if there is none.
-            domain: that it is of; by default any.
+            domain: that it is of, with or without a leading dot; by default any.
         """
+        host = None if domain is None else _ascii_domain(domain).lower()
         for cookie in self:
-            if cookie.name == name and domain in (None, cookie.domain.lstrip(".")):
+            if cookie.name == name and host in (None, cookie.domain.lstrip(".").lower()):
                 return cookie.value
         return default
 

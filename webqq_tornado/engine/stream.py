@@ -183,6 +183,10 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             raise ValueError(f"max_clients is 1 or more, not {max_clients}")
         if limits is not None and not isinstance(limits, Limits):
             raise ValueError(f"limits is a Limits(...), not {type(limits).__name__}")
+        if timeout is not None and "request_timeout" in (defaults or {}):
+            raise ValueError(
+                "timeout= and the request_timeout of defaults= are the same: give one of them"
+            )
         unknown = set(defaults or ()) - set(option_names())
         if unknown:
             hints = (f"{name}{_ELSEWHERE.get(name, '; see Request')}" for name in sorted(unknown))
@@ -659,12 +663,14 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         listeners = self._runner.failure_listeners
         if on_failure is None:
             return stop
-        listeners.append(on_failure)
+        # Not the function: it may observe twice, and each end is the end of one.
+        listener = functools.partial(on_failure)
+        listeners.append(listener)
 
         def stop_all() -> None:
             stop()
-            if on_failure in listeners:
-                listeners.remove(on_failure)
+            if listener in listeners:
+                listeners.remove(listener)
 
         return stop_all
 

@@ -16,6 +16,7 @@ import os
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Any, Protocol, TypeAlias, Union
 
 __all__ = [
@@ -234,6 +235,7 @@ class BodyStream:
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._error: BaseException | None = None
+        self._trace: TracebackType | None = None  # of that
         self.is_complete = False
 
     def put(self, chunk: bytes) -> Awaitable[None] | None:
@@ -266,6 +268,7 @@ class BodyStream:
         # The first word counts: the end of the callbacks says once more what the result has said.
         if not self.is_complete:
             self.is_complete, self._error = True, error
+            self._trace = None if error is None else error.__traceback__
             _wake(self._reader)
 
     async def read(self) -> bytes:
@@ -281,7 +284,7 @@ class BodyStream:
         while not self._chunks:
             if self.is_complete:
                 if self._error is not None:
-                    raise self._error
+                    raise self._error.with_traceback(self._trace)
                 return b""
             self._reader = asyncio.get_running_loop().create_future()
             try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -79,6 +81,7 @@ class _Played:
     def __init__(self, *, follows: bool) -> None:
         self.follows = follows
         self.timer: asyncio.TimerHandle | None = None
+        self.taking: asyncio.Future[Any] | None = None  # what the sink wants to be waited for
         self.stream: BodyStream | None = None
         self.is_cancelled = False
 
@@ -154,9 +157,14 @@ class ReplayTransport:
             _keep_cookies(session, request, answer)
             # A redirect's body goes neither to a sink nor to a stream, as with a server.
             is_followed = played.follows and is_redirect(response)
-            response = response if is_followed else _sink(response)
+            taking = None if is_followed else _sink(response)
         except (Exception, asyncio.CancelledError) as error:
             outcome(as_failure(error), None)
+            return
+        if taking is not None:
+            played.taking = asyncio.ensure_future(taking)
+            told = functools.partial(_tell_taken, played, outcome, response)
+            played.taking.add_done_callback(told)
             return
         if request.stream and not is_followed:
             played.stream = BodyStream()
@@ -175,6 +183,8 @@ class ReplayTransport:
         transfer.is_cancelled = True
         if transfer.timer is not None:
             transfer.timer.cancel()
+        if transfer.taking is not None:
+            transfer.taking.cancel()
 
     def leave_session(self, session: Session) -> None:
         """Nothing is kept of it."""
@@ -220,30 +230,35 @@ def _line(text: str) -> bytes:
         return text.encode("utf-8", "replace")
 
 
-def _sink(response: Response) -> Response:
-    """The body where the request wants it."""
+def _sink(response: Response) -> Awaitable[object] | None:
+    """Put the body where the request wants it; returns what the sink wants to be waited for."""
     sink: Any = response.request.sink
     if sink is None:
-        return response
+        return None
+    body, taken = response.body, None
     if callable(sink):
-        _refuse_awaitable(sink(response.body))
+        taken = sink(body) if body else None  # of an empty body there is no chunk
     elif 200 <= response.status < 300:
         if isinstance(sink, os.PathLike):
             # Under its name at once: the body is all there, and cannot break off.
-            Path(sink).write_bytes(response.body)
+            Path(sink).write_bytes(body)
         else:
-            sink.write(response.body)
+            sink.write(body)
     else:
-        return response
+        return None
     response.body = b""
-    return response
+    return taken if inspect.isawaitable(taken) else None
 
 
-def _refuse_awaitable(result: object) -> None:
-    if asyncio.iscoroutine(result):
-        # Else Python warns of a coroutine that was never awaited.
-        result.close()
-        raise TypeError("a replay has no sender to hold: give it a sink that is a plain function")
+def _tell_taken(
+    played: _Played, outcome: Outcome, response: Response, taking: asyncio.Future[Any]
+) -> None:
+    if taking.cancelled():
+        error: BaseException | None = RuntimeError("the sink's awaitable was cancelled")
+    else:
+        error = taking.exception()
+    if not played.is_cancelled:
+        outcome(response if error is None else as_failure(error), None)
 
 
 def _keep_cookies(session: Session, request: Request, answer: Answer) -> None:

@@ -25,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import functools
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -47,6 +48,8 @@ CLOSE_TIMEOUT = 5.0
 GOING_AWAY = CloseCode.GOING_AWAY
 #: Close codes of a conversation that has ended as it should (RFC 6455, 7.4.1).
 _PEACEFUL = frozenset({CloseCode.NORMAL_CLOSURE, GOING_AWAY, CloseCode.NO_STATUS_RCVD})
+#: Payload of a ping of `Chain.ping`, see RFC 6455, 5.5.2: any bytes.
+_NUMBER = re.compile(rb"[0-9]{1,18}")
 #: Pings and pongs that wait; of more the last ones are sent (RFC 6455, 5.5.3).
 _MAX_CONTROL_FRAMES = 64
 
@@ -57,8 +60,8 @@ class Listener(Protocol):
     def on_answer(self, response: Response) -> None:
         """The handshake was answered, in whatever way."""
 
-    def on_message(self, data: str | bytes) -> None:
-        """A message has come."""
+    def on_message(self, data: str | bytes, size: int) -> None:
+        """A message has come, of so many bytes."""
 
     def on_end(self, error: StreamError | None) -> None:
         """No more will come; not called after `WebSocketConnection.detach`."""
@@ -193,7 +196,7 @@ class WebSocketConnection:
         self._received = self._taken = 0  # chunks, by us and by the network
         self._ping: bytes | None = None  # to which nothing has come yet
         self._pings_sent = 0
-        self._pings: dict[bytes, asyncio.Future[None]] = {}  # of `ping`, that wait for their pongs
+        self._pings: dict[int, asyncio.Future[None]] = {}  # of `ping`, that wait for their pongs
         self._fault: Exception | None = None  # the server does not answer
         self._message: bytearray | None = None  # of which more fragments are to come
         self._is_text = False
@@ -275,10 +278,12 @@ class WebSocketConnection:
             settle(answered, self._closed("the server has closed it"))
             return
         self._pings_sent += 1
+        number = self._pings_sent
+        self._pings[number] = answered
+        # Whoever waits no more leaves nothing behind: the server may never answer.
+        answered.add_done_callback(lambda _: self._pings.pop(number, None))
         # Never empty: pings of `_on_ping_time` are, and their pongs must answer none of these.
-        payload = b"%d" % self._pings_sent
-        self._pings[payload] = answered
-        self.protocol.send_ping(payload)
+        self.protocol.send_ping(b"%d" % number)
         taken: asyncio.Future[None] = answered.get_loop().create_future()
         taken.add_done_callback(_hear)
         # As a message and no control frame: those pass the messages that wait.
@@ -287,18 +292,16 @@ class WebSocketConnection:
 
     def _take_pong(self, payload: bytes) -> None:
         """Tell who waits for it, and for those before it: some peers answer the last one alone."""
-        if payload not in self._pings:
-            return
+        # One that nobody has sent answers nothing.
+        number = int(payload) if _NUMBER.fullmatch(payload) else 0
         # RFC 6455, 5.5.3 allows that.
-        for each in list(self._pings):
+        for each in [each for each in self._pings if each <= number <= self._pings_sent]:
             settle(self._pings.pop(each))
-            if each == payload:
-                return
 
-    def _drop_pings(self) -> None:
+    def _drop_pings(self, why: str) -> None:
         pings, self._pings = self._pings, {}
         for answered in pings.values():
-            settle(answered, self._closed("it has ended"))
+            settle(answered, self._ended(f"no pong will come: {why}"))
 
     def send_close(self, code: int, reason: str) -> None:
         """Say goodbye behind what was sent, and wait for the server's, but not for ever."""
@@ -310,12 +313,14 @@ class WebSocketConnection:
         self._await_end()
 
     def drop_unsent(self, why: str) -> None:
-        """Send no message that the network has taken nothing of.
+        """Send no message that the network has taken nothing of, and wait for no pong.
 
         Args:
             why: reason in the errors of the unsent messages.
         """
         self._outgoing.drop(self._closed(why))
+        # Nor will pongs come: behind a close frame nothing is sent.
+        self._drop_pings(why)
 
     def detach(self) -> None:
         """Call the listener no more; what comes is dropped."""
@@ -451,7 +456,8 @@ class WebSocketConnection:
     def _tell(self, payload: bytes | bytearray | memoryview) -> None:
         if self._listener is not None:
             # It is UTF-8: `handshake._TextCheck` has seen each frame.
-            self._listener.on_message(str(payload, "utf-8") if self._is_text else bytes(payload))
+            data = str(payload, "utf-8") if self._is_text else bytes(payload)
+            self._listener.on_message(data, len(payload))
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -490,7 +496,7 @@ class WebSocketConnection:
                 timer.cancel()
         self.protocol.receive_eof()
         self._outgoing.end(self._closed("the connection is closed"))
-        self._drop_pings()
+        self._drop_pings("the connection is closed")
         self._pausable = None
         # A link that waits for its last message must not wait for ever.
         self._tell_flushed()
@@ -536,7 +542,10 @@ class WebSocketConnection:
         return error
 
     def _closed(self, why: str) -> ClosedError:
-        message = f"GET {safe_url(self._request.url)}: nothing can be sent: {why}"
+        return self._ended(f"nothing can be sent: {why}")
+
+    def _ended(self, why: str) -> ClosedError:
+        message = f"GET {safe_url(self._request.url)}: {why}"
         return ClosedError(message, request=self._request)
 
     # -- time -----------------------------------------------------------------------------------

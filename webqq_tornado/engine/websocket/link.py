@@ -121,7 +121,7 @@ class WebSocketLink:
         #: What is to be sent before the handshake is done: payload, whether it is text, who waits.
         self._early: deque[tuple[bytes, bool, asyncio.Future[None]]] = deque()
         self._goodbye: tuple[int, str] | None = None
-        self._inbox: deque[str | bytes] = deque()
+        self._inbox: deque[tuple[str | bytes, int]] = deque()  # with the bytes that it took
         self._size = 0  # of it
         self._room: asyncio.Future[None] | None = None
         self._is_reading = False  # the reader is a coroutine, and not through
@@ -294,12 +294,12 @@ class WebSocketLink:
 
     # -- messages -------------------------------------------------------------------------------
 
-    def on_message(self, data: str | bytes) -> None:
+    def on_message(self, data: str | bytes, size: int) -> None:
         """See `connection.Listener`."""
         # Without a reader nothing is kept, and so nothing holds the server.
         if self._readback is not None:
-            self._inbox.append(data)
-            self._size += len(data) + _OVERHEAD
+            self._inbox.append((data, size))
+            self._size += size + _OVERHEAD
             self._deliver()
 
     def hold(self) -> asyncio.Future[None] | None:
@@ -331,8 +331,8 @@ class WebSocketLink:
         self._is_delivering = True
         try:
             while self._inbox and not self._is_reading:
-                data = self._inbox.popleft()
-                self._size -= len(data) + _OVERHEAD
+                data, size = self._inbox.popleft()
+                self._size -= size + _OVERHEAD
                 self._read(data)
         finally:
             self._is_delivering = False
