@@ -10,7 +10,7 @@ from servers.bots import a_bot, answer, chatting, group_answer
 from servers.town import PASSWORD, Town
 
 from webqq_tornado.bot import Bot, NoAnswerError
-from webqq_tornado.bot.events import EVENTS
+from webqq_tornado.bot.event_types import EVENTS
 from webqq_tornado.client import Client, Endpoints, State, StateChange, Store
 from webqq_tornado.client.context import Loss
 from webqq_tornado.protocol.codes import Status

@@ -54,7 +54,8 @@ from ..protocol.models import Content
 from .account import Account
 from .builtin_commands import builtin_rules
 from .dispatch import Dispatch
-from .events import Listener, check_event
+from .event_types import check_event
+from .events import Listener
 from .invocation import HandlerInvoker, logger, release_turn
 from .keyvalue import KeyValueStore, LateValues, MemoryValues, Values
 from .lifecycle import SERVER, NewClient, NewOneBotAccount, serve_clients

@@ -18,7 +18,8 @@ from ..protocol.models import StatusChange
 from .account import Account, Incoming
 from .acknowledgement import Acknowledgement
 from .conversations import ConversationQueues
-from .events import BotEvent, events_of
+from .event_types import BotEvent
+from .events import events_of
 from .invocation import HandlerInvoker, log_failure, logger
 from .message import Host, Message, conversation_of, message_of
 from .permissions import is_permitted

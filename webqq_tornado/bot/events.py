@@ -1,12 +1,27 @@
-"""Events of a bot other than messages: typed values, and the names that listeners register for."""
+"""A client's events as those of a bot, with the names that listeners register for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass
 
-from ..client.state import ClientEvent, HeartbeatLate, State, StateChange
+from ..client.notices import (
+    CardChanged,
+    EssenceChanged,
+    FileUploaded,
+    GroupNews,
+    GroupRenamed,
+    HonorReceived,
+    LuckyKing,
+    MemberBanned,
+    MessageRecalled,
+    News,
+    Poked,
+    ProfileLiked,
+    Reacted,
+    TitleChanged,
+)
+from ..client.state import ClientEvent, HeartbeatLate, StateChange
 from ..protocol.codes import Status
 from ..protocol.models import (
     FileOffer,
@@ -21,186 +36,31 @@ from ..protocol.models import (
     Typing,
 )
 from .account import Account
+from .event_types import (
+    Ban,
+    BotEvent,
+    Card,
+    Connection,
+    Essence,
+    FileOffered,
+    FriendRequest,
+    FriendsChanged,
+    FriendStatus,
+    FriendTyping,
+    GroupChange,
+    GroupName,
+    Honor,
+    Like,
+    Poke,
+    Reaction,
+    Recall,
+    RedPacketKing,
+    Unknown,
+    Upload,
+)
 from .message import Person, person_in
 
-__all__ = [
-    "EVENTS",
-    "BotEvent",
-    "Connection",
-    "FileOffered",
-    "FriendRequest",
-    "FriendStatus",
-    "FriendTyping",
-    "FriendsChanged",
-    "GroupChange",
-    "Listener",
-    "Unknown",
-    "check_event",
-    "events_of",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class _BotEvent:
-    """Base of all events; `client` is that of the account concerned."""
-
-    client: Account = field(repr=False)
-
-    @property
-    def account(self) -> int:
-        """QQ number of the account concerned."""
-        return self.client.account
-
-
-@dataclass(frozen=True, slots=True)
-class Connection(_BotEvent):
-    """The state of a client has changed: online, reconnecting, kicked, rejected ...
-
-    Args:
-        client: which.
-        state: the new one.
-        reason: for the user; may be empty.
-    """
-
-    state: State
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FriendStatus(_BotEvent):
-    """A friend went online or offline, or changed status.
-
-    Args:
-        client: of the account.
-        friend: who has the status.
-        status: the new one.
-        client_type: the friend's program; see `webqq_tornado.protocol.codes.CLIENT_TYPES`.
-    """
-
-    friend: Person
-    status: Status
-    client_type: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class FriendRequest(_BotEvent):
-    """A friend request, or the acceptance or refusal of one.
-
-    Args:
-        client: of the account.
-        sender: of the request or answer.
-        number: QQ number; 0 if the server withholds it.
-        text: of the request.
-        type: as in the protocol.
-    """
-
-    sender: Person
-    number: int = 0
-    text: str = ""
-    type: str = "verify_required"
-
-
-@dataclass(frozen=True, slots=True)
-class FriendsChanged(_BotEvent):
-    """Friends were added or removed; the client refreshes the list by itself.
-
-    Args:
-        client: of the account.
-        added: uins of new friends.
-        removed: uins of former friends.
-    """
-
-    added: tuple[int, ...] = ()
-    removed: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GroupChange(_BotEvent):
-    """A change of a group's members: one joined, left, asked to join or became administrator.
-
-    Args:
-        client: of the account, a member.
-        group: that has changed.
-        type: as in the protocol.
-        person: concerned; None if the server does not tell.
-        by: administrator who did it; None if nobody did.
-        text: of the request.
-    """
-
-    group: Group
-    type: str
-    person: Person | None = None
-    by: Person | None = None
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FriendTyping(_BotEvent):
-    """A friend is writing.
-
-    Args:
-        client: of the account.
-        friend: who is writing.
-    """
-
-    friend: Person
-
-
-@dataclass(frozen=True, slots=True)
-class FileOffered(_BotEvent):
-    """A friend offers a file, or takes the offer back.
-
-    Args:
-        client: of the account.
-        friend: who offers it.
-        name: of the file.
-        is_offer: False when the offer is taken back.
-    """
-
-    friend: Person
-    name: str
-    is_offer: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown(_BotEvent):
-    """An event of the server without a name here.
-
-    Args:
-        client: of the account.
-        type: as in the protocol.
-        raw: its value, as JSON text.
-    """
-
-    type: str
-    raw: str = ""
-
-
-BotEvent: TypeAlias = (
-    "Connection | FriendStatus | FriendRequest | FriendsChanged | GroupChange | FriendTyping"
-    " | FileOffered | Unknown"
-)
-
-#: Names for `Bot.on_event`, and the type of the value that its listeners get.
-EVENTS: dict[str, type[_BotEvent]] = {
-    **{state.value: Connection for state in State},
-    "late": Connection,
-    "friend_online": FriendStatus,
-    "friend_offline": FriendStatus,
-    "status": FriendStatus,
-    "friend_request": FriendRequest,
-    "friend_added": FriendRequest,
-    "friend_refused": FriendRequest,
-    "friends": FriendsChanged,
-    "group_join": GroupChange,
-    "group_leave": GroupChange,
-    "group_request": GroupChange,
-    "group_admin": GroupChange,
-    "group": GroupChange,
-    "typing": FriendTyping,
-    "file": FileOffered,
-    "other": Unknown,
-}
+__all__ = ["Listener", "events_of"]
 
 #: Words of system_message and sys_g_msg (Mojo-Webqq 2018), and our names.
 _REQUESTS = {
@@ -215,6 +75,7 @@ _CHANGES = {
     "group_request_join_agree": "group_join",
     "group_leave": "group_leave",
     "group_request_join": "group_request",
+    "group_invite": "group_invite",
     "group_admin_op": "group_admin",
 }
 
@@ -225,20 +86,6 @@ class Listener:
 
     names: frozenset[str]
     function: Callable[[BotEvent], object]
-
-
-def check_event(name: str) -> str:
-    """Return the name of an event unchanged.
-
-    Args:
-        name: given by a user.
-
-    Raises:
-        ValueError: the event is unknown; lists all names.
-    """
-    if name not in EVENTS:
-        raise ValueError(f"no event {name!r}; there are {', '.join(EVENTS)}")
-    return name
 
 
 def events_of(
@@ -281,6 +128,8 @@ def events_of(
             yield "file", FileOffered(client, friend, heard.name, is_offer)
         case Other():
             yield "other", Unknown(client, heard.poll_type, heard.raw)
+        case News():
+            yield _news(client, heard)
 
 
 def _status(client: Account, heard: StatusChange, before: Status) -> Iterator[tuple[str, BotEvent]]:
@@ -301,8 +150,80 @@ def _friend(client: Account, uin: int) -> Person:
 def _group_change(client: Account, heard: GroupSystemMessage) -> GroupChange:
     known = client.contacts.groups.get(heard.gid)
     group = known or Group(heard.gid, heard.code, str(heard.account or heard.gid))
-    people = [
-        person_in(client, group, uin) if uin else None
-        for uin in (heard.joined or heard.member, heard.admin)
-    ]
-    return GroupChange(client, group, heard.type, people[0], people[1], heard.text)
+    people = [_member(client, group, uin) for uin in (heard.joined or heard.member, heard.admin)]
+    how = heard.how
+    if heard.type == "group_admin_op":
+        how = "set" if heard.op_type else "unset"
+    return GroupChange(client, group, heard.type, people[0], people[1], heard.text, how)
+
+
+# -- news of today's QQ --------------------------------------------------------------------------
+
+
+def _news(client: Account, heard: News) -> tuple[str, BotEvent]:
+    match heard:
+        case Poked():
+            group = _group(client, heard.group) if heard.group else None
+            people = [_person(client, group, uin) for uin in (heard.sender, heard.target)]
+            return "poke", Poke(client, people[0], people[1], group)
+        case MessageRecalled():
+            group = _group(client, heard.group) if heard.group else None
+            people = [_person(client, group, uin) for uin in (heard.sender, heard.by)]
+            return "recall", Recall(client, heard.message_id, people[0], people[1], group)
+        case ProfileLiked():
+            friend = client.contacts.friends.get(heard.sender)
+            known = friend or Friend(heard.sender, heard.name or str(heard.sender))
+            return "like", Like(client, person_in(client, known, heard.sender), heard.times)
+        case GroupNews():
+            return _group_news(client, _group(client, heard.group), heard)
+    raise TypeError(f"no event of a bot: {heard!r}")
+
+
+def _group_news(client: Account, group: Group, heard: GroupNews) -> tuple[str, BotEvent]:
+    def person(uin: int) -> Person:
+        return _person(client, group, uin)
+
+    def maybe(uin: int) -> Person | None:
+        return _member(client, group, uin)
+
+    told: tuple[str, BotEvent]
+    match heard:
+        case MemberBanned():
+            by = maybe(heard.by)
+            told = "ban", Ban(client, group, maybe(heard.member), by, heard.seconds)
+        case CardChanged():
+            told = "card", Card(client, group, person(heard.member), heard.new, heard.old)
+        case FileUploaded():
+            file = heard.name, heard.size, heard.file_id, heard.busid, heard.url
+            told = "upload", Upload(client, group, person(heard.member), *file)
+        case HonorReceived():
+            told = "honor", Honor(client, group, person(heard.member), heard.honor)
+        case TitleChanged():
+            told = "title", Honor(client, group, person(heard.member), heard.title)
+        case LuckyKing():
+            king = person(heard.king)
+            told = "lucky_king", RedPacketKing(client, group, person(heard.sender), king)
+        case EssenceChanged():
+            people = maybe(heard.sender), maybe(heard.by)
+            told = "essence", Essence(client, group, heard.message_id, *people, heard.is_set)
+        case Reacted():
+            more = heard.emoji, heard.count, heard.is_set
+            sender = person(heard.sender)
+            told = "reaction", Reaction(client, group, heard.message_id, sender, *more)
+        case GroupRenamed():
+            told = "group_name", GroupName(client, group, heard.name, maybe(heard.by))
+        case _:
+            raise TypeError(f"no event of a bot: {heard!r}")
+    return told
+
+
+def _group(client: Account, number: int) -> Group:
+    return client.contacts.groups.get(number) or Group(number, number, str(number))
+
+
+def _person(client: Account, group: Group | None, uin: int) -> Person:
+    return person_in(client, group, uin) if group is not None else _friend(client, uin)
+
+
+def _member(client: Account, group: Group, uin: int) -> Person | None:
+    return person_in(client, group, uin) if uin else None

@@ -6,6 +6,7 @@ import enum
 from typing import NamedTuple, TypeAlias
 
 from ..protocol.models.events import Event
+from .notices import News
 
 __all__ = ["LOGGED_IN", "LOGGED_OUT", "ClientEvent", "HeartbeatLate", "State", "StateChange"]
 
@@ -70,4 +71,4 @@ class HeartbeatLate(NamedTuple):
 
 
 #: Events that listeners receive.
-ClientEvent: TypeAlias = "StateChange | HeartbeatLate | Event"
+ClientEvent: TypeAlias = "StateChange | HeartbeatLate | Event | News"

@@ -217,6 +217,7 @@ class GroupSystemMessage:
         op_type: Number of the operation.
         admin: uin of the administrator who did it (``admin_uin``).
         text: What they wrote (``msg``).
+        how: They came or went, in the words of OneBot; WebQQ has none.
     """
 
     type: str
@@ -228,6 +229,7 @@ class GroupSystemMessage:
     op_type: int = 0
     admin: int = 0
     text: str = ""
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class ActionHandler(LargeBody, AccountHandler):
     _action: asyncio.Task[dict[str, object]] | None = None
 
     def on_connection_close(self) -> None:
-        """What was begun is still done."""
+        """Finish what was begun all the same."""
         super().on_connection_close()
         if self._action is not None:
             self.bot.leave_behind(self._action)
