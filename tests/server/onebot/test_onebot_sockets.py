@@ -69,11 +69,21 @@ async def test_a_frame_that_is_no_call_is_answered():
     async with Town() as town:
         drive(town, town.bob)
         async with forward(town, town.bob) as app:
-            for frame in ("{", "[]", '{"params":{}}', '{"action":"get_status","params":[]}'):
+            frames = ("{", "[]", '{"params":{}}', '{"action":"get_status","params":[]}')
+            for frame in (*frames, '{"action":"get_status","echo":NaN}', "[" * 100_000):
                 await app.socket.write_message(frame)
-            while len(app.answers) < 4:
+            while len(app.answers) < 6:
                 assert await app._read()
             assert {each["retcode"] for each in app.answers} == {1400}
+
+
+@pytest.mark.parametrize("call", ['"action":5', '"params":{}', '"action":"get_msg","params":[1]'])
+async def test_the_echo_of_a_frame_that_is_no_call_comes_back_as_well(call: str):
+    async with Town() as town:
+        drive(town, town.bob)
+        async with forward(town, town.bob) as app:
+            await app.socket.write_message(f'{{{call},"echo":{{"seq":1}}}}')
+            assert (await app.answer({"seq": 1}))["retcode"] == 1400
 
 
 async def test_event_takes_no_action_and_api_gets_no_event():
@@ -195,6 +205,31 @@ async def _post_and_leave(town: Town, begun: asyncio.Event) -> None:
     await begun.wait()
     writer.close()
     await until(lambda: town.server.onebot.accounts[town.bob]._left)
+
+
+async def test_what_an_application_has_is_on_disk_with_the_next_commit():
+    async with Town() as town:
+        drive(town, town.bob)
+        async with forward(town, town.bob) as app:
+            say(town, town.ann, "here", to=town.bob)
+            await app.event()
+            target = town.server.onebot.accounts[town.bob].target("forward")
+            await _confirmed(app, target, town)
+            await town.server.hub.writes.put(int)  # behind it in the queue
+            stored = town.server.storage.onebot.cursors(town.bob)
+            assert stored == {"forward": target.cursor}
+
+
+async def test_an_event_that_cannot_be_written_holds_up_no_other(caplog):
+    async with Town() as town:
+        drive(town, town.bob)
+        async with forward(town, town.bob) as app:
+            await app.event("lifecycle")
+            town.server.storage.onebot.log([town.bob], '{"post_type":"request","user_id":[1]}')
+            town.server.storage.onebot.log([town.bob], "damaged")
+            say(town, town.ann, "behind them", to=town.bob)
+            assert (await app.event())["raw_message"] == "behind them"
+    assert "is left out" in caplog.text
 
 
 async def test_a_restart_of_the_server_loses_no_event(tmp_path):

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from servers.applications import TOKEN, ask, drive, posts, reverse
+from servers.applications import TOKEN, ask, drive, forward, posts, reverse
 from servers.town import Town
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from waiting import until
@@ -310,3 +310,82 @@ async def test_events_are_fetched_by_get_updates_once():
         say(town, "two")
         second = json.loads((await waiting).body)["data"]
     assert [each["raw_message"] for each in (*first, *second)] == ["one", "two"]
+
+
+async def held(town: Town) -> asyncio.Future:
+    """A poll that the server holds."""
+    account = town.server.onebot.accounts[town.bob]
+    waiting = asyncio.ensure_future(ask(town, town.bob, "/get_updates", {"timeout": 60}))
+    await until(lambda: bool(account._news._waiters))
+    return waiting
+
+
+async def test_a_held_poll_is_answered_when_the_server_closes(tmp_path):
+    async with Town(tmp_path / "server.db") as town:
+        drive(town, town.bob)
+        waiting = await held(town)
+        async with town.away():
+            assert json.loads((await waiting).body)["data"] == []
+
+
+async def test_a_poll_whose_application_has_gone_takes_no_event():
+    async with Town() as town:
+        drive(town, town.bob)
+        news = town.server.onebot.accounts[town.bob]._news
+        _, client = await asyncio.open_connection("127.0.0.1", town.port)
+        path = f"/onebot/{town.bob}/get_updates?timeout=60"
+        client.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{town.port}\r\n\r\n".encode())
+        await until(lambda: bool(news._waiters))
+        client.close()
+        await until(lambda: not news._waiters)
+        say(town, "kept")
+        found = json.loads((await ask(town, town.bob, "/get_updates")).body)["data"]
+    assert [each["raw_message"] for each in found] == ["kept"]
+
+
+async def test_a_poll_over_a_websocket_ends_with_it():
+    async with Town() as town:
+        drive(town, town.bob)
+        news = town.server.onebot.accounts[town.bob]._news
+        async with forward(town, town.bob, "/api") as app:
+            frame = {"action": "get_updates", "params": {"timeout": 60}, "echo": 1}
+            await app.socket.write_message(json.dumps(frame))
+            await until(lambda: bool(news._waiters))
+        await until(lambda: not news._waiters)
+
+
+async def test_events_that_were_sent_but_not_read_come_again_behind_an_older_id():
+    async with Town() as town:
+        drive(town, town.bob)
+        account = town.server.onebot.accounts[town.bob]
+        url = f"{town.server.url}/onebot/{town.bob}/_events"
+        async with listening(url) as events:
+            await events.read("connect")
+            say(town, "one")
+            number = (await events.read('"one"')).rpartition("id: ")[2].partition("\n")[0]
+            say(town, "two")
+            await until(lambda: account.target("sse").cursor == account.newest)
+        account.save()
+        async with listening(url, **{"Last-Event-ID": number}) as events:
+            assert '"late":true' in await events.read('"two"')
+
+
+@pytest.mark.parametrize("last", ["9" * 5000, "x", "-1", "0"])
+async def test_an_id_that_nobody_gave_begins_where_the_application_is(last: str):
+    async with Town() as town:
+        drive(town, town.bob)
+        url = f"{town.server.url}/onebot/{town.bob}/_events"
+        async with listening(url, **{"Last-Event-ID": last}) as events:
+            await events.read("connect")
+            say(town, "new")
+            assert '"raw_message":"new"' in await events.read('"new"')
+
+
+async def test_blanks_in_a_query_stay_and_an_echo_in_a_body_comes_back():
+    async with Town() as town:
+        drive(town, town.bob)
+        query = f"/send_private_msg?user_id={town.ann}&message=%20hi%0A%20"
+        assert json.loads((await ask(town, town.bob, query)).body)["status"] == "ok"
+        assert spoken(town) == [" hi\n "]
+        body = {"action": "get_status", "params": {}, "echo": [1]}
+        assert json.loads((await ask(town, town.bob, "/", body)).body)["echo"] == [1]

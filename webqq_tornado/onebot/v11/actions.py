@@ -60,11 +60,15 @@ class ActionError(ValueError):
     Args:
         message: for people.
         retcode: of the answer.
+
+    Attributes:
+        echo: of the call, where its frame had one.
     """
 
     def __init__(self, message: str, retcode: int = Retcode.FAILED) -> None:
         super().__init__(message)
         self.message, self.retcode = message, retcode
+        self.echo: object = NO_ECHO
 
     def __reduce__(self) -> tuple[type[ActionError], tuple[str, int]]:
         return type(self), (self.message, self.retcode)
@@ -400,16 +404,20 @@ def parse_call(text: str | bytes) -> Call:
         text: the frame.
 
     Raises:
-        ActionError: it is no JSON, no object, or has no action; answer with its retcode.
+        ActionError: it is no JSON, no object, or has no action; answer with its retcode and echo.
     """
     try:
         values = object_of(load(text), "a call")
     except ValueError as error:
         raise ActionError(f"a JSON object was expected: {error}", Retcode.BAD_REQUEST) from None
-    name = values.get("action")
-    if not isinstance(name, str) or not name:
-        raise ActionError("action is missing", Retcode.BAD_REQUEST)
-    return call_of(name, values.get("params"), values.get("echo", NO_ECHO))
+    name, echo = values.get("action"), values.get("echo", NO_ECHO)
+    try:
+        if not isinstance(name, str) or not name:
+            raise ActionError("action is missing", Retcode.BAD_REQUEST)
+        return call_of(name, values.get("params"), echo)
+    except ActionError as error:
+        error.echo = echo  # without it the application waits until its time is over
+        raise
 
 
 def build_call(action: str, params: Fields, echo: object = NO_ECHO) -> str:
@@ -558,6 +566,7 @@ def failure(error: ActionError, echo: object = NO_ECHO) -> Answer:
 
     Args:
         error: why.
-        echo: of the call.
+        echo: of the call; the error's own if it is not given.
     """
-    return Answer("failed", error.retcode, None, error.message, echo)
+    known = error.echo if echo is NO_ECHO else echo
+    return Answer("failed", error.retcode, None, error.message, known)

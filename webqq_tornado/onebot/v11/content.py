@@ -23,7 +23,7 @@ from ...protocol.models.content import (
     UnknownPart,
 )
 from .segments import Segment, Segments, build_array
-from .values import as_text, dump, number, object_of
+from .values import as_text, dump, id_in, number, object_of
 
 __all__ = ["build_nodes", "content_of", "segments_of"]
 
@@ -86,7 +86,7 @@ def _attachment_of(segment: Segment) -> Attachment:
         segment.text("file"),
         segment.text("url"),
         segment.text("name"),
-        int(size) if size.isdecimal() else 0,
+        id_in(size),
         tuple((k, as_text(v)) for k, v in segment.data.items() if k not in _OWN),
     )
 

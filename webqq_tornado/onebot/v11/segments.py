@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TypeAlias
 
 from ...protocol import wire
@@ -97,13 +98,11 @@ def _value(raw: object) -> object:
 def _joined(segments: Iterable[Segment]) -> Segments:
     """Texts that touch as one, empty ones left out."""
     joined: list[Segment] = []
-    for segment in segments:
-        if segment.type != "text":
-            joined.append(segment)
-        elif joined and joined[-1].type == "text":
-            joined[-1] = Segment("text", {"text": joined[-1].text("text") + segment.text("text")})
-        elif segment.text("text"):
-            joined.append(Segment("text", {"text": segment.text("text")}))
+    for kind, group in groupby(segments, key=lambda segment: segment.type):
+        if kind != "text":
+            joined.extend(group)
+        elif text := "".join(segment.text("text") for segment in group):
+            joined.append(Segment("text", {"text": text}))
     return tuple(joined)
 
 

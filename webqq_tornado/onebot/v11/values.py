@@ -9,11 +9,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import TypeAlias
 
 from ...protocol import wire
 
-__all__ = ["Fields", "as_text", "boolean", "dump", "load", "number", "object_of", "signed32"]
+__all__ = [
+    "Fields",
+    "as_text",
+    "boolean",
+    "dump",
+    "id_in",
+    "load",
+    "number",
+    "object_of",
+    "signed32",
+]
 
 #: A JSON object.
 Fields: TypeAlias = Mapping[str, object]
@@ -32,12 +43,24 @@ def load(text: str | bytes) -> object:
         text: a frame, a body, or the data of a server-sent event.
 
     Raises:
-        ValueError: it is no JSON, no UTF-8, or nested too deeply.
+        ValueError: it is no JSON, no UTF-8, nested too deeply, or has a number that JSON cannot
+            hold: NaN or Infinity, which Python alone would take, and could not be passed on.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
+
+
+def _refuse(name: str) -> object:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not isfinite(value):
+        _refuse(digits[:40])
+    return value
 
 
 def dump(value: object) -> str:
@@ -48,8 +71,14 @@ def dump(value: object) -> str:
 
     Args:
         value: of what JSON has.
+
+    Raises:
+        ValueError: it is nested too deeply, as `load` has it.
     """
-    return wire.clean(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    try:
+        return wire.clean(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    except RecursionError:
+        raise ValueError("the value is nested too deeply") from None
 
 
 def object_of(raw: object, what: str) -> dict[str, object]:
@@ -87,6 +116,19 @@ def number(raw: object) -> int:
     if isinstance(raw, float) and raw.is_integer():
         return int(raw)
     raise ValueError("a whole number was expected")
+
+
+def id_in(text: str) -> int:
+    """The id that a text holds; 0, which nothing has, where it holds none.
+
+    Args:
+        text: of an application: an id has up to 18 digits, so that a store can take it.
+
+    Example:
+        >>> id_in("10001"), id_in("-1"), id_in("9" * 5000)
+        (10001, 0, 0)
+    """
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def boolean(raw: object) -> bool:

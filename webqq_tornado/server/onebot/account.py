@@ -35,16 +35,23 @@ from .settings import OneBotSettings
 if TYPE_CHECKING:
     from ..state import ServerState
 
-__all__ = ["OneBotAccount", "Shared"]
+__all__ = ["HELD", "OneBotAccount", "Shared", "answer_text"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
 #: Seconds between two actions of the paced queue (OB api/README.md), and how many wait at most.
 _PACE, _MOST_PACED = 0.5, 1000
+#: Actions that run in the background at most.
+_MOST_BEHIND = 1000
+#: Actions that wait for news. They end with the connection that asked for them: news given to
+#: nobody would be lost.
+HELD = frozenset({"get_updates"})
 #: Actions that an account does which was signed out.
 _OFFLINE = frozenset({"get_status", "get_version_info", "get_login_info"})
-#: Seconds between two writes of how far applications are.
-_SAVE_SECONDS = 1.0
+#: Seconds between two looks for events that nobody waits for any more.
+_PRUNE_SECONDS = 1.0
+#: More than any event's id.
+_ALL = 2**62
 #: Seconds that an action waits at most to keep a quota.
 _PATIENCE = 8.0
 #: Messages that are kept as events.
@@ -119,6 +126,7 @@ class OneBotAccount:
     Attributes:
         account: the number again, for the hub.
         is_online: False once the account was signed out everywhere.
+        is_closed: True once applications drive it no more, or with other settings.
         targets: applications, by name.
         connections: those that are open.
     """
@@ -136,7 +144,7 @@ class OneBotAccount:
         self.settings = settings
         self.stream = shared.stream
         self._made = shared.made
-        self.is_online = True
+        self.is_online, self.is_closed = True, False
         self.started = time.monotonic()
         self.received = self.sent = 0
         self.connections: set[Connection] = set()
@@ -147,8 +155,12 @@ class OneBotAccount:
         self._deeds = shared.deeds
         self._tasks: set[asyncio.Task[Any]] = set()
         self._left: set[asyncio.Task[Any]] = set()
+        self._begun: set[asyncio.Task[dict[str, object]]] = set()
+        self._behind = 0
         self._heartbeat: asyncio.TimerHandle | None = None
-        self._saving: asyncio.TimerHandle | None = None
+        self._pruning: asyncio.TimerHandle | None = None
+        self._saved = {name: target.cursor for name, target in self.targets.items()}
+        self._is_saving = False
         self._paced: deque[Call] = deque()
         self._news: asyncio.Event = asyncio.Event()
 
@@ -165,16 +177,18 @@ class OneBotAccount:
 
     def close(self) -> None:
         """Be online no more; connections end."""
-        for timer in (self._heartbeat, self._saving):
+        self.is_closed = True
+        for timer in (self._heartbeat, self._pruning):
             if timer is not None:
                 timer.cancel()
-        self._heartbeat = self._saving = None
+        self._heartbeat = self._pruning = None
         self.state.hub.applications.pop(self.number, None)
         self.state.hub.remove_listener(self)
         for connection in tuple(self.connections):
             connection.leave()
         for task in tuple(self._tasks):
             task.cancel()
+        self._news.set()  # held polls end
         self.save()
 
     def run(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
@@ -184,12 +198,18 @@ class OneBotAccount:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def leave_behind(self, *actions: asyncio.Task[Any]) -> None:
-        """Note that actions are done whose connection is gone, see `settle`."""
-        for action in actions:
-            if not action.done():
-                self._left.add(action)
-                action.add_done_callback(self._left.discard)
+    def leave_behind(self, call: Call, task: asyncio.Task[Any]) -> None:
+        """The connection of an action is gone: it is still done, see `settle`.
+
+        Args:
+            call: of it. What waits for news for the connection ends.
+            task: does it.
+        """
+        if call.action in HELD:
+            task.cancel()
+        elif not call.action.startswith("get_"):  # one that waits must not be waited for
+            self._left.add(task)
+            task.add_done_callback(self._left.discard)
 
     async def settle(self) -> None:
         """Wait for actions whose connections are gone.
@@ -200,10 +220,24 @@ class OneBotAccount:
         if self._left:
             await asyncio.wait(self._left)
 
-    @property
-    def tasks(self) -> set[asyncio.Task[Any]]:
-        """All that runs for it."""
-        return set(self._tasks)
+    def begin(self, call: Call) -> asyncio.Task[dict[str, object]]:
+        """Begin an action, see `answer`; it is not cancelled when the account is closed."""
+        task = asyncio.ensure_future(self.answer(call))
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        return task
+
+    async def ended(self, patience: float) -> None:
+        """Wait until nothing runs for it any more.
+
+        Args:
+            patience: seconds after which actions that were begun are cancelled.
+        """
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._begun:
+            _, late = await asyncio.wait(self._begun, timeout=patience)
+            for task in late:
+                task.cancel()
 
     # -- targets --------------------------------------------------------------------------------
 
@@ -226,18 +260,39 @@ class OneBotAccount:
         return self.storage.onebot.last_event(self.number)
 
     def moved(self) -> None:
-        """See `feed.Source`."""
-        if self._saving is None:
-            loop = asyncio.get_running_loop()
-            self._saving = loop.call_later(_SAVE_SECONDS, self.save)
+        """See `feed.Source`: the cursor is on disk with the next commit of the server."""
+        if not self._is_saving:
+            self._is_saving = True
+            self.state.hub.writes.put(self._write_cursors).add_done_callback(self._on_written)
+
+    def _write_cursors(self) -> dict[str, int]:
+        cursors = {name: target.cursor for name, target in self.targets.items()}
+        moved = dict(cursors.items() - self._saved.items())
+        self.storage.onebot.set_cursors(self.number, moved)
+        return cursors
+
+    def _on_written(self, written: asyncio.Future[dict[str, int]]) -> None:
+        self._is_saving = False
+        if written.cancelled():
+            return
+        error = written.exception()
+        if error is None:
+            self._saved = written.result()
+        else:  # locked, or the disk is full: the next one makes up for it
+            logger.warning("OneBot events of %d could not be noted: %s", self.number, error)
 
     def save(self) -> None:
-        """Store how far applications are."""
-        self._saving = None
-        cursors = {name: target.cursor for name, target in self.targets.items()}
+        """Store how far applications are, and drop the events that all of them have."""
+        self._pruning = None
+        table, cursors = self.storage.onebot, self._saved
         try:
-            self.storage.onebot.set_cursors(self.number, cursors, self.settings.keep)
-        except sqlite3.Error as error:  # locked, or the disk is full: the next one makes up for it
+            table.drop_cursors(self.number, cursors.keys() - self.targets.keys())
+            cursors = self._saved = self._write_cursors()
+            # A client of server-sent events comes back with the last one that it has read, which
+            # may be an older one than the server has sent.
+            read = min((0 if name == "sse" else at for name, at in cursors.items()), default=_ALL)
+            table.prune(self.number, read, self.settings.keep)
+        except sqlite3.Error as error:
             logger.warning("OneBot events of %d could not be noted: %s", self.number, error)
 
     # -- events ---------------------------------------------------------------------------------
@@ -259,7 +314,11 @@ class OneBotAccount:
             is_late: whether it happened while the application was away, or was sent before
                 and not confirmed; marked so then.
         """
-        built = self._message_values(event) if event.message else self._other_values(event)
+        try:
+            built = self._message_values(event) if event.message else self._other_values(event)
+        except (ValueError, KeyError, TypeError, RecursionError):  # of an older version's
+            logger.exception("an event of %d cannot be written: it is left out", self.number)
+            return {}
         return {**built, "late": True} if built and is_late else built
 
     def _message_values(self, event: LoggedEvent) -> dict[str, object]:
@@ -279,11 +338,7 @@ class OneBotAccount:
         return {**made, **own} if self.settings.reports_own else {}
 
     def _other_values(self, event: LoggedEvent) -> dict[str, object]:
-        try:
-            return self.build(logged_event(self.number, event.body, event.time))
-        except (ValueError, KeyError):  # of an older version's
-            logger.exception("an event of %d cannot be written", self.number)
-            return {}
+        return self.build(logged_event(self.number, event.body, event.time))
 
     def message(self, message: StoredMessage) -> MessageEvent:
         """A stored message as the account sees it."""
@@ -329,7 +384,9 @@ class OneBotAccount:
             connection.say(text)
 
     def _wake(self) -> None:
-        self.moved()  # also where nobody listens: the log is pruned then
+        if self._pruning is None:  # also where nobody listens
+            loop = asyncio.get_running_loop()
+            self._pruning = loop.call_later(_PRUNE_SECONDS, self.save)
         self._news.set()
         for connection in self.connections:
             connection.wake()
@@ -426,8 +483,11 @@ class OneBotAccount:
         if call.action not in self._deeds:
             why = f"there is no action {call.action[:60]!r}"
             return failure(ActionError(why, Retcode.NO_ACTION), call.echo)
+        if call.mode is Mode.ASYNC and self._behind >= _MOST_BEHIND:
+            return failure(ActionError(f"{_MOST_BEHIND} actions are under way already"), call.echo)
         if call.mode is Mode.ASYNC:
-            self.run(self._log_failure(plain))
+            self._behind += 1
+            self.run(self._log_failure(plain)).add_done_callback(self._note_end)
         elif len(self._paced) >= _MOST_PACED:
             return failure(ActionError(f"{_MOST_PACED} actions wait already"), call.echo)
         else:
@@ -435,6 +495,9 @@ class OneBotAccount:
             if len(self._paced) == 1:
                 self.run(self._work_off())
         return Answer("async", Retcode.ASYNC, None, echo=call.echo)
+
+    def _note_end(self, _task: asyncio.Task[Any]) -> None:
+        self._behind -= 1
 
     async def _work_off(self) -> None:
         while self._paced:
@@ -498,3 +561,16 @@ class OneBotAccount:
         """End all connections: applications come back, and so do those that the server opens."""
         for connection in tuple(self.connections):
             connection.leave()
+
+
+def answer_text(answer: dict[str, object]) -> str:
+    """An answer as JSON.
+
+    Args:
+        answer: of `OneBotAccount.answer`.
+    """
+    try:
+        return dump(answer)
+    except ValueError:  # it was read with a shorter stack than it is written with
+        error = ActionError("the echo is nested too deeply", Retcode.BAD_REQUEST)
+        return dump(build_answer(failure(error)))

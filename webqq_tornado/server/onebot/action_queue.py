@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
+from tornado.websocket import WebSocketClosedError
+
+from ...engine.errors import StreamError
 from ...onebot.v11.actions import ActionError, Call, build_answer, failure, parse_call
-from ...onebot.v11.values import dump
-from .account import OneBotAccount
+from .account import OneBotAccount, answer_text
 
 __all__ = ["ActionQueue"]
 
-#: Actions of one connection that may be under way.
-_MOST_UNDER_WAY = 200
+#: Actions of one connection that may be under way, and characters of answers that it has not read
+#: when no more of its actions are begun.
+_MOST_UNDER_WAY, _MOST_UNREAD = 200, 4 * 1024**2
 
 
 class ActionQueue:
     """Does actions side by side, and answers each when it is done.
 
+    Nothing more is read from an application that does not read its answers.
+
     Args:
         account: does them.
-        say: sends a text to the application.
+        write: sends a text to the application; awaited until it has left.
     """
 
-    def __init__(self, account: OneBotAccount, say: Callable[[str], None]) -> None:
+    def __init__(self, account: OneBotAccount, write: Callable[[str], Awaitable[object]]) -> None:
         self._account = account
-        self._say = say
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._write = write
+        self._under_way: dict[asyncio.Task[None], Call] = {}
+        self._unread = 0
         self._room = asyncio.Event()
         self._is_closed = False
 
@@ -39,26 +46,39 @@ class ActionQueue:
         try:
             call = parse_call(message)
         except ActionError as error:
-            self._say(dump(build_answer(failure(error))))
+            await self._say(answer_text(build_answer(failure(error))))
             return
-        while len(self._under_way) >= _MOST_UNDER_WAY and not self._is_closed:
+        while self._is_full and not self._is_closed:
             self._room.clear()
             await self._room.wait()
         task = self._account.run(self._answer(call))
-        self._under_way.add(task)
+        self._under_way[task] = call
         task.add_done_callback(self._on_done)
         if self._is_closed:
-            self._account.leave_behind(task)
+            self._account.leave_behind(call, task)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._under_way) >= _MOST_UNDER_WAY or self._unread > _MOST_UNREAD
 
     async def _answer(self, call: Call) -> None:
-        self._say(dump(await self._account.answer(call)))
+        await self._say(answer_text(await self._account.answer(call)))
+
+    async def _say(self, text: str) -> None:
+        self._unread += len(text)
+        try:
+            with suppress(StreamError, WebSocketClosedError):  # the connection has ended
+                await self._write(text)
+        finally:
+            self._unread -= len(text)
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
+        del self._under_way[task]
         self._room.set()
 
     def close(self) -> None:
-        """The connection is gone: let nobody wait any more; what is under way is still done."""
+        """Let nobody wait any more: the connection is gone; what is under way is still done."""
         self._is_closed = True
         self._room.set()
-        self._account.leave_behind(*self._under_way)
+        for task, call in tuple(self._under_way.items()):
+            self._account.leave_behind(call, task)

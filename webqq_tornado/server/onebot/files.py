@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...onebot.v11.actions import ActionError, Retcode
+from ...onebot.v11.values import id_in
 from ...protocol.models.content import Content
 from ..sending import NotAllowed, check_may_send
 from ..storage import Conversation, FileRow, RoomFileRow, segment
@@ -110,8 +111,8 @@ def _put_up(
 ) -> RoomFileRow | None:
     if conversation.kind != "group":
         return None
-    where = int(folder) if folder.isdecimal() else 0
-    return account.storage.files.add_to_room(conversation.number, account.number, row, name, where)
+    files = account.storage.files
+    return files.add_to_room(conversation.number, account.number, row, name, id_in(folder))
 
 
 async def _upload_to_group(account: OneBotAccount, params: dict[str, Any]) -> object:
@@ -178,7 +179,7 @@ async def _in_folder(account: OneBotAccount, params: dict[str, Any]) -> object:
 
 def _folder(account: OneBotAccount, params: dict[str, Any]) -> int:
     text = str(params["folder_id"]).removeprefix("/")
-    number = int(text) if text.isdecimal() else 0
+    number = id_in(text)
     if text and account.storage.files.folder(params["group_id"], number) is None:
         raise ActionError(f"the group has no folder {text[:40]!r}")
     return number
@@ -199,7 +200,7 @@ async def _space(account: OneBotAccount, params: dict[str, Any]) -> object:
 
 def _room_file(account: OneBotAccount, params: dict[str, Any]) -> RoomFileRow:
     room, text = entered(account, params["group_id"]), str(params["file_id"])
-    row = account.storage.files.room_file(room.number, int(text) if text.isdecimal() else 0)
+    row = account.storage.files.room_file(room.number, id_in(text))
     if row is None:
         raise ActionError(f"the group has no file {text[:40]!r}")
     return row

@@ -8,10 +8,19 @@ from typing import Any
 from tornado.httputil import parse_body_arguments
 from tornado.web import stream_request_body
 
-from ...onebot.v11.actions import ActionError, Call, Retcode, build_answer, call_of, failure
-from ...onebot.v11.values import dump, load, object_of
+from ...onebot.v11.actions import (
+    NO_ECHO,
+    ActionError,
+    Call,
+    Retcode,
+    build_answer,
+    call_of,
+    failure,
+)
+from ...onebot.v11.values import load, object_of
 from ..handlers import LargeBody, Refusal
 from .access import AccountHandler
+from .account import answer_text
 
 __all__ = ["ActionHandler"]
 
@@ -25,13 +34,7 @@ class ActionHandler(LargeBody, AccountHandler):
     """Answers one action."""
 
     largest = MAX_BODY
-    _action: asyncio.Task[dict[str, object]] | None = None
-
-    def on_connection_close(self) -> None:
-        """Finish what was begun all the same."""
-        super().on_connection_close()
-        if self._action is not None:
-            self.bot.leave_behind(self._action)
+    _begun: tuple[Call, asyncio.Task[dict[str, object]]] | None = None
 
     def check_before_body(self) -> None:
         """Check who comes."""
@@ -47,7 +50,7 @@ class ActionHandler(LargeBody, AccountHandler):
 
     def _query(self) -> dict[str, object]:
         names = self.request.query_arguments.keys() - {"access_token"}
-        return {name: self.get_query_argument(name) for name in names}
+        return {name: self.get_query_argument(name, strip=False) for name in names}
 
     def _body(self) -> dict[str, object]:
         body = self.received
@@ -67,11 +70,21 @@ class ActionHandler(LargeBody, AccountHandler):
 
     async def _answer(self, action: str, params: dict[str, object]) -> None:
         call = self._call(action, params)
-        self._action = asyncio.ensure_future(self.bot.answer(call))
-        answer = await self._action
+        task = self.bot.begin(call)
+        self._begun = call, task
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise Refusal(503, "The server stops, or the application has gone")
+        answer = task.result()
         if answer["retcode"] == Retcode.NO_ACTION:
             self.set_status(404)
         self._write(answer)
+
+    def on_connection_close(self) -> None:
+        """Finish what was begun all the same, unless it waits for news: nobody would hear them."""
+        super().on_connection_close()
+        if self._begun is not None:
+            self.bot.leave_behind(*self._begun)
 
     def _call(self, action: str, params: dict[str, object]) -> Call:
         """Of the path; POST to "/" has it in the body (GC server/http.go)."""
@@ -81,13 +94,13 @@ class ActionHandler(LargeBody, AccountHandler):
         if self.request.method != "POST" or not isinstance(named, str):
             raise Refusal(404, "Name an action: /get_status")
         try:
-            return call_of(named, params.get("params"))
+            return call_of(named, params.get("params"), params.get("echo", NO_ECHO))
         except ActionError as error:
             raise Refusal(400, str(error)) from None
 
     def _write(self, answer: dict[str, object]) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.write(dump(answer))
+        self.write(answer_text(answer))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """An answer of OneBot, with the reason."""

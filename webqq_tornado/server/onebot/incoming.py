@@ -14,13 +14,14 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ...engine.errors import StreamError
 from ...engine.request import Request
 from ...engine.response import Response
 from ...onebot.v11.actions import ActionError, Retcode
 from ...onebot.v11.segments import Segment, Segments, parse_message
+from ...onebot.v11.values import id_in
 from ...protocol.models.content import Content, Face, Part
 from ..storage import FILE_SEGMENTS, SEGMENTS, FileRow, Storage, dump_content, segment
 from ..storage.files import MAX_FILE, MAX_PICTURE, file_name
@@ -31,6 +32,10 @@ __all__ = ["Fetcher", "content_of", "stored_file", "stored_forward"]
 _FETCH_SECONDS = 60.0
 #: Nodes of a forwarded message, and how deep such messages lie in each other.
 _MOST_NODES, _MOST_DEPTH = 200, 4
+#: Characters of a forwarded message at most, and how deep the data of a segment may be nested.
+_MOST_FORWARDED, _MOST_NESTED = 1024**2, 32
+#: Segments of a message: as many as the page may send.
+_MOST_SEGMENTS = 4096
 #: Segments of the standard that mean nothing any more, or are handled elsewhere.
 _IGNORED = frozenset({"anonymous"})
 
@@ -69,6 +74,8 @@ async def content_of(account: Fetcher, segments: Segments, depth: int = 0) -> Co
     if any(one.type == "node" for one in segments):
         name = await stored_forward(account, segments, depth)
         return Content.of(segment("forward", {"id": name}))
+    if len(segments) > _MOST_SEGMENTS:
+        raise ActionError("the message is too long")
     parts = [await _part_of(account, one) for one in segments if one.type not in _IGNORED]
     return Content.of(*parts)
 
@@ -82,7 +89,16 @@ async def _part_of(account: Fetcher, one: Segment) -> Part:
         return await _file_part(account, one)
     if one.type not in SEGMENTS:
         raise ActionError(f"segments of type {one.type[:40]!r} cannot be sent", Retcode.BAD_REQUEST)
-    return segment(one.type, {name: value for name, value in one.data.items() if value != ""})
+    data = {name: value for name, value in one.data.items() if value != ""}
+    if _is_deeper(data, _MOST_NESTED):
+        raise ActionError(f"{one.type}: its data is nested too deeply", Retcode.BAD_REQUEST)
+    return segment(one.type, data)
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Return True if JSON is nested deeper: what a reader with less stack could not read."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return bool(inside) and (levels == 0 or any(_is_deeper(one, levels - 1) for one in inside))
 
 
 def _face(one: Segment) -> Part:
@@ -160,7 +176,9 @@ async def _bytes_of(
             return _decoded(rest.removeprefix("//"))
         case "data":
             kind, _, data = rest.partition(",")
-            return _decoded(data) if kind.endswith(";base64") else unquote_to_bytes(data)
+            if not kind.endswith(";base64"):
+                raise ActionError("a data: URL has to be one of base64", Retcode.BAD_REQUEST)
+            return _decoded(data)
         case "http" | "https":
             return await _fetched(account, source, limit, headers)
         case "file":
@@ -233,8 +251,10 @@ async def stored_forward(account: Fetcher, nodes: Segments, depth: int = 0) -> s
             Retcode.BAD_REQUEST,
         )
     made = [await _node(account, one, depth) for one in nodes]
-    name = secrets.token_urlsafe(24)
-    account.storage.messages.add_forward(name, json.dumps(made, ensure_ascii=False))
+    name, text = secrets.token_urlsafe(24), json.dumps(made, ensure_ascii=False)
+    if len(text) > _MOST_FORWARDED:
+        raise ActionError(f"the forwarded message has more than {_MOST_FORWARDED} characters")
+    account.storage.messages.add_forward(name, text)
     return name
 
 
@@ -252,18 +272,17 @@ async def _node(account: Fetcher, one: Segment, depth: int) -> dict[str, Any]:
     user = one.text("user_id", "uin").strip()
     made = await content_of(account, content, depth + 1)
     return {
-        "user_id": int(user) if user.isascii() and user.isdigit() else account.number,
+        "user_id": id_in(user) or account.number,
         "nickname": one.text("nickname", "name")[:60] or user or str(account.number),
-        "time": int(one.text("time")) if one.text("time").isdecimal() else 0,
+        "time": id_in(one.text("time")),
         "content": json.loads(dump_content(made)),
     }
 
 
 def _passed_on(account: Fetcher, number: str) -> dict[str, Any]:
-    digits = number.strip()
-    message = account.storage.messages.get(int(digits)) if digits.isdecimal() else None
+    message = account.storage.messages.get(id_in(number.strip()))
     if message is None or not sees(account.storage, account.number, message.id):
-        raise ActionError(f"there is no message {digits[:40]} to pass on")
+        raise ActionError(f"there is no message {number[:40]!r} to pass on")
     author = account.storage.accounts.get(message.sender)
     return {
         "user_id": message.sender,

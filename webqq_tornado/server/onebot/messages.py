@@ -9,6 +9,7 @@ from typing import Any
 
 from ...onebot.v11.actions import ActionError, Retcode
 from ...onebot.v11.segments import Segment, Segments, build_array, build_string
+from ...onebot.v11.values import id_in
 from ...protocol.models.content import Content
 from ..hub import is_too_long
 from ..sending import NotAllowed, check_may_send, settled
@@ -114,7 +115,7 @@ async def _send_to_group(account: OneBotAccount, group: int, message: Segments) 
         raise ActionError("group_id is missing", Retcode.BAD_REQUEST)
     if len(message) == 1 and message[0].type == "poke":
         whom = message[0].text("qq", "id")
-        return _poked(account, int(whom) if whom.isdecimal() else 0, group)
+        return _poked(account, id_in(whom), group)
     kind = account.storage.rooms.kind(group) or "group"
     return {"message_id": (await sent(account, Conversation(kind, group), message)).id}
 
@@ -214,8 +215,8 @@ def build_forward(name: str) -> Segments:
 
 async def _get_forward(account: OneBotAccount, params: dict[str, Any]) -> object:
     name = str(params["id"])
-    if name.isdecimal():  # GC and Koishi ask by the id of the message
-        message = account.storage.messages.get(int(name))
+    if number := id_in(name):  # GC and Koishi ask by the id of the message
+        message = account.storage.messages.get(number)
         if message is not None and sees(account.storage, account.number, message.id):
             segments = segments_of(message.content, account.url)
             name = next((one.text("id") for one in segments if one.type == "forward"), "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...onebot.v11.actions import ActionError, Retcode
+from ...onebot.v11.values import id_in
 from ...protocol.codes import Status
 from ..sending import NotAllowed
 from ..storage import Account
@@ -92,7 +93,7 @@ async def _friends_by_heading(account: OneBotAccount, params: dict[str, Any]) ->
 
 async def _answer_friend(account: OneBotAccount, params: dict[str, Any]) -> object:
     kind, _, number = str(params["flag"]).rpartition("-")
-    asker = int(number) if kind == "friend" and number.isdecimal() else 0
+    asker = id_in(number) if kind == "friend" else 0
     friends, hub = account.storage.friends, account.state.hub
     if friends.request(account.number, asker) is None:
         raise ActionError(f"there is no request {str(params['flag'])[:60]!r} any more")

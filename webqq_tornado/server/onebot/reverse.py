@@ -74,7 +74,7 @@ class ReverseLink:
             name=f"onebot {account.number}",
         )
         account.connections.add(self)
-        self._actions = ActionQueue(account, lambda text: _say(chain, text))
+        self._actions = ActionQueue(account, chain.send)
         try:
             if self.has_events:
                 await chain.send(account.lifecycle())  # before anything else

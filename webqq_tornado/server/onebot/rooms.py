@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...onebot.v11.actions import ActionError, Retcode
+from ...onebot.v11.values import id_in
 from ..groups import Groups
 from ..sending import NotAllowed
 from ..storage import RoomRow
@@ -116,8 +117,7 @@ async def _remain(account: OneBotAccount, params: dict[str, Any]) -> object:
 
 async def _answer_request(account: OneBotAccount, params: dict[str, Any]) -> object:
     kind, _, number = str(params["flag"]).rpartition("-")
-    is_one = kind == "group" and number.isdecimal()
-    request = account.storage.rooms.request(int(number)) if is_one else None
+    request = account.storage.rooms.request(id_in(number)) if kind == "group" else None
     if request is None:
         raise ActionError(f"there is no request {str(params['flag'])[:60]!r} any more")
     try:
@@ -184,9 +184,10 @@ async def _notices(account: OneBotAccount, params: dict[str, Any]) -> object:
 
 
 def _number_of(text: str, what: str) -> int:
-    if not text.isdecimal():
+    number = id_in(text)
+    if not number:
         raise ActionError(f"{what} is no number", Retcode.BAD_REQUEST)
-    return int(text)
+    return number
 
 
 # --- one's own ----------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from ...engine.stream import HTTPStream
 from ..state import ServerState
@@ -21,6 +20,8 @@ __all__ = ["OneBot", "OneBotState"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
+#: Seconds that actions get to end when the server closes.
+_PATIENCE = 1.0
 #: Listens on a port for one account; returns what ends that.
 Listen = Callable[[int, int], Callable[[], None]]
 
@@ -123,11 +124,10 @@ class OneBot:
         accounts = list(self.accounts.values())
         for account in accounts:
             self._close(account.number)
-        tasks: list[asyncio.Task[Any]] = [task for one in accounts for task in one.tasks]
-        await asyncio.gather(*tasks, return_exceptions=True)
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+        await asyncio.gather(*(account.ended(_PATIENCE) for account in accounts))
 
 
 class OneBotState(ServerState):

@@ -64,7 +64,7 @@ class SocketHandler(WebSocketHandler, AccountHandler):
         if stream is not None:
             stream.max_buffer_size = 2 * MAX_FRAME
         if where != "event":
-            self._actions = ActionQueue(self.bot, self.say)
+            self._actions = ActionQueue(self.bot, self.write_message)
         self.bot.connections.add(self)
         logger.info("an application is connected to %d", self.bot.number)
         if self.has_events:

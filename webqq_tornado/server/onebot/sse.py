@@ -9,6 +9,7 @@ import asyncio
 
 from tornado.iostream import StreamClosedError
 
+from ...onebot.v11.values import id_in
 from .access import AccountHandler
 
 __all__ = ["EventsHandler"]
@@ -39,7 +40,7 @@ class EventsHandler(AccountHandler):
     async def _stream(self) -> None:
         target, newest = self.bot.target("sse"), self.bot.newest
         last = self.request.headers.get("Last-Event-ID", "")
-        after = min(int(last), newest) if last.isdecimal() else target.cursor
+        after = min(id_in(last), newest) or target.cursor
         while self._is_open:
             for frame in self._frames:
                 self.write(f"data: {frame}\n\n")

@@ -44,6 +44,11 @@ async def _none(_account: OneBotAccount, _params: dict[str, Any]) -> object:
     return []
 
 
+async def _guild_profile(_account: OneBotAccount, _params: dict[str, Any]) -> object:
+    """The profile of an account without guilds (GC coolq/api.go); Koishi asks for it first."""
+    return {"nickname": "", "tiny_id": "0", "avatar_url": ""}
+
+
 async def _cookies(_account: OneBotAccount, _params: dict[str, Any]) -> object:
     raise ActionError("there are no cookies of Tencent's here")
 
@@ -135,7 +140,7 @@ async def _updates(account: OneBotAccount, params: dict[str, Any]) -> object:
             target.confirm(events[-1].id)
             account.moved()
         left = deadline - time.monotonic()
-        if told or left <= 0:
+        if told or left <= 0 or account.is_closed:
             return told
         if not events:
             await account.wait_for_news(left)
@@ -155,6 +160,7 @@ DEEDS: dict[str, Deed] = {
     "get_recent_contact": _recent,
     "get_unidirectional_friend_list": _none,
     "get_guild_list": _none,
+    "get_guild_service_profile": _guild_profile,
     ".handle_quick_operation": _quick,
     "get_updates": _updates,
 }

@@ -77,31 +77,46 @@ class OneBotTable:
             )
         )
 
-    def set_cursors(self, account: int, cursors: Mapping[str, int], keep: int) -> None:
-        """Store how far applications are, and drop what nobody waits for any more.
+    def set_cursors(self, account: int, cursors: Mapping[str, int]) -> None:
+        """Store how far applications are.
 
         Args:
             account: QQ number.
-            cursors: by target; those that are not in it are dropped.
-            keep: events that wait at most.
+            cursors: by target; others stay as they are.
         """
         with transaction(self._db):
-            self._db.execute("DELETE FROM onebot_cursor WHERE account = ?", (account,))
             self._db.executemany(
-                "INSERT INTO onebot_cursor VALUES (?, ?, ?)",
+                "INSERT OR REPLACE INTO onebot_cursor VALUES (?, ?, ?)",
                 [(account, target, event) for target, event in cursors.items()],
             )
-            self._db.execute(
-                "DELETE FROM onebot_event WHERE account = :own AND (id <= :read OR time < :since "
-                "OR id <= (SELECT id FROM onebot_event WHERE account = :own ORDER BY id DESC "
-                "LIMIT 1 OFFSET :keep))",
-                {
-                    "own": account,
-                    "read": min(cursors.values(), default=2**62),
-                    "since": int(time.time()) - KEPT_SECONDS,
-                    "keep": keep,
-                },
+
+    def drop_cursors(self, account: int, targets: Iterable[str]) -> None:
+        """Forget how far applications are that come no more."""
+        with transaction(self._db):
+            self._db.executemany(
+                "DELETE FROM onebot_cursor WHERE account = ? AND target = ?",
+                [(account, target) for target in targets],
             )
+
+    def prune(self, account: int, read: int, keep: int) -> None:
+        """Drop events that nobody waits for any more.
+
+        Args:
+            account: QQ number.
+            read: the last event that all applications have.
+            keep: events that wait at most.
+        """
+        self._db.execute(
+            "DELETE FROM onebot_event WHERE account = :own AND (id <= :read OR time < :since "
+            "OR id <= (SELECT id FROM onebot_event WHERE account = :own ORDER BY id DESC "
+            "LIMIT 1 OFFSET :keep))",
+            {
+                "own": account,
+                "read": read,
+                "since": int(time.time()) - KEPT_SECONDS,
+                "keep": keep,
+            },
+        )
 
     # -- likes ----------------------------------------------------------------------------------
 
