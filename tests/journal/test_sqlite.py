@@ -89,6 +89,17 @@ def test_chains_are_read_ready_ones_first_then_by_time(journal: Journal):
     assert order == sorted(order)
 
 
+def test_a_chain_whose_time_changes_meanwhile_is_read_once(journal: Journal):
+    add(journal, *map(row, range(1, 4)), row(4, due=1.0))
+    waiting = journal.waiting(4)
+    found = [next(waiting).id]
+    batch = Batch()
+    batch.moved = {1: (1, 2.0, 2.0, 1), 4: (1, 3.0, 3.0, 1)}  # they are tried again later
+    journal.commit(batch, 1)
+    found += [each.id for each in waiting]
+    assert found == [1, 2, 3, 4]
+
+
 def test_what_a_reader_had_not_finished_is_taken_back(journal: Journal):
     add(journal, row(1))
     journal.add_drafts([row(2, draft=1), row(3, draft=1)])
