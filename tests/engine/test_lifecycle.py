@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from descriptors import open_descriptors
-from servers.scripted import Say, scripted
+from servers.scripted import Asked, Say, scripted
 from servers.web import Web
 
 from engine.readers import REFUSED, Oops, run_script, wait
@@ -29,7 +29,7 @@ from webqq_tornado import (
     Response,
     State,
 )
-from webqq_tornado.auth import Auth
+from webqq_tornado.auth import Auth, BearerAuth
 
 # -- start, stop, drain, close ----------------------------------------------------------------
 
@@ -702,3 +702,150 @@ def test_an_async_reader_that_ends_the_program_ends_its_chain(web: Web, reader: 
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script), web.http]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
     assert done.stdout.split() == ["3", "cancelled", "0"]
+
+
+async def ended() -> None:
+    """The program is told to end, and the flow has heard it."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(20):  # turns of the loop
+        await asyncio.sleep(0)
+
+
+class Ending(HTTPStream):
+    """Runs a reader that ends the program, and then what a test wants."""
+
+    def __init__(
+        self, url: str, rest: Callable[[Ending], Awaitable[object]], ends: bool, **options
+    ) -> None:
+        super().__init__(**options)
+        self.url, self.rest, self.ends = url, rest, ends
+        self.seen: list[str] = []
+
+    def begin(self) -> object:
+        return self.url, self.read
+
+    async def read(self, _response: Response) -> object:
+        if self.ends:
+            await ended()
+        await self.rest(self)
+        self.seen.append("ended")
+        return f"{self.url}/after", None
+
+    def see(self, name: str) -> Callable[[Response], None]:
+        """A reader that tells that it was asked."""
+        return lambda _response: self.seen.append(name)
+
+
+def asked_after_the_signal(
+    rest: Callable[[Ending], Awaitable[object]], ends_at: str = "", **options
+) -> tuple[list[str], list[str]]:
+    """What is asked for after the first request, and what the flow has seen.
+
+    The program is told to end in the first reader, or when a path is asked for.
+    """
+
+    async def script(asked: Asked) -> Say:
+        if asked.path == ends_at:
+            await ended()
+        return Say(200, (asked.headers["Authorization"] or "").encode())
+
+    async def play() -> tuple[list[str], list[str]]:
+        async with scripted(script) as server:
+            flow = Ending(server.url, rest, not ends_at, **options)
+            await asyncio.wait_for(flow.serve(grace=600), 60)
+        return server.paths[1:], flow.seen
+
+    return asyncio.run(play())
+
+
+@pytest.mark.parametrize("ends_at", ["", "/a"])
+def test_branches_of_a_chain_that_a_reader_awaits_are_sent_after_a_signal(ends_at: str):
+    async def rest(flow: Ending) -> None:
+        def several(_response: Response):
+            yield f"{flow.url}/a", lambda _: (f"{flow.url}/c", None)
+            yield f"{flow.url}/b", None
+
+        await flow.add_request(f"{flow.url}/several", several)
+
+    paths, seen = asked_after_the_signal(rest, ends_at)
+    assert (sorted(paths), seen) == (["/a", "/b", "/c", "/several"], ["ended"])
+
+
+@pytest.mark.parametrize("ends_at", ["", "/login"])
+def test_a_renewal_that_a_reader_needs_is_sent_after_a_signal(ends_at: str):
+    async def rest(flow: Ending) -> None:
+        session = flow.session("ann", auth=BearerAuth(renew=lambda: (f"{flow.url}/login", more)))
+
+        def more(_response: Response) -> object:
+            return f"{flow.url}/token", take
+
+        def take(_response: Response) -> None:
+            session.auth.token = "new"
+
+        flow.seen.append((await flow.fetch(f"{flow.url}/x", session=session)).text)
+
+    paths, seen = asked_after_the_signal(rest, ends_at)
+    assert (paths, seen) == (["/login", "/token", "/x"], ["Bearer new", "ended"])
+
+
+@pytest.mark.parametrize("options", [{}, {"limits": Limits(per_host=5)}, {"max_clients": 3}])
+def test_what_a_reader_begins_and_does_not_await_is_not_sent_after_a_signal(options):
+    async def rest(flow: Ending) -> None:
+        flow.add_request(f"{flow.url}/begun", flow.see("begun"))
+        flow.add_request(f"{flow.url}/later", flow.see("later"), delay=0.001)
+        await flow.fetch(f"{flow.url}/awaited")
+        await asyncio.sleep(0.01)
+
+    assert asked_after_the_signal(rest, **options) == (["/awaited"], ["ended"])
+
+
+@pytest.mark.parametrize("options", [{}, {"limits": Limits(per_host=5)}])
+def test_what_is_begun_first_and_awaited_later_is_sent_after_a_signal(options):
+    async def rest(flow: Ending) -> None:
+        chains = [flow.add_request(f"{flow.url}/{name}", flow.see(name)) for name in "abc"]
+        await asyncio.sleep(0.001)
+        assert not flow.stats().in_flight
+        await asyncio.gather(*map(wait, chains[:2]))
+
+    paths, seen = asked_after_the_signal(rest, **options)
+    assert (sorted(paths), sorted(seen)) == (["/a", "/b"], ["a", "b", "ended"])
+
+
+def test_a_renewal_that_was_held_is_sent_when_a_reader_needs_it():
+    async def rest(flow: Ending) -> None:
+        session = flow.session("ann", auth=BearerAuth(renew=lambda: (f"{flow.url}/login", take)))
+
+        def take(_response: Response) -> None:
+            session.auth.token = "new"
+
+        flow.add_request(f"{flow.url}/dropped", None, session=session)
+        await asyncio.sleep(0.001)
+        await flow.fetch(f"{flow.url}/x", session=session)
+
+    assert asked_after_the_signal(rest)[0] == ["/login", "/x"]
+
+
+def test_an_async_generator_that_reads_gets_to_its_next_link_after_a_signal():
+    seen = []
+
+    class Pages(HTTPStream):
+        async def begin(self):
+            yield self.url, self.read
+            await asyncio.Event().wait()  # for work: nobody waits for that
+
+        async def read(self, _response: Response):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.01)
+            seen.append("saved")
+            yield f"{self.url}/more", None
+            seen.append("asked for more")
+
+    async def play() -> list[str]:
+        async with scripted(lambda _: Say()) as server:
+            flow = Pages()
+            flow.url = server.url
+            await asyncio.wait_for(flow.serve(grace=600), 60)
+        return server.paths
+
+    assert asyncio.run(play()) == ["/"]
+    assert seen == ["saved"]

@@ -1,6 +1,11 @@
 """How a program ends: signals, the grace that is left to readers, and what has failed.
 
 The first SIGINT or SIGTERM asks the program to finish, the second ends it at once.
+
+What is awaited goes on, and nothing new begins. From the signal on a request is sent only if
+somebody awaits its chain, or one above that, or needs the credentials that it is to bring. So what
+a reader under way has to know it still hears; what it begins beside that, and what it returns, is
+not sent. What is in flight may be answered meanwhile, and is read; nobody waits for it.
 """
 
 from __future__ import annotations
@@ -10,20 +15,22 @@ import builtins
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tornado.ioloop import IOLoop
 
 from .chain import Chain, State, is_delay
 from .eventloop import asyncio_loop_of
+from .renewal import Part
 
 __all__ = [
     "GRACE",
     "Failures",
     "checked_grace",
     "finish",
+    "is_awaited",
     "raise_signal",
     "run_whole",
     "show_logs",
@@ -150,37 +157,78 @@ def run_whole(
                 asyncio_loop_of(ioloop).run_until_complete(tasks[0])
 
 
-async def finish(chains: Collection[Chain], grace: float) -> None:
-    """Send nothing more, and wait until the readers under way are done.
+class Runner(Protocol):
+    """The part of the runner that ends with the program."""
 
-    What somebody awaits, a reader with `fetch` say, is still sent.
+    chains: set[Chain]
+
+    def send_awaited_only(self, on_rest: Callable[[], None]) -> None:
+        """Send nothing else from now on; say when a source is at rest."""
+
+    def is_at_rest(self, chain: Chain) -> bool:
+        """Return True if the chain's source waits for room."""
+
+
+async def finish(runner: Runner, grace: float) -> None:
+    """Send only what is awaited, and wait until the readers under way are done.
 
     Args:
-        chains: of a stream; changes meanwhile.
+        runner: of a stream.
         grace: seconds to wait at most.
     """
-    for chain in tuple(chains):
-        if not chain.done and not chain._waiters:
-            chain.pause()
+    has_rested = asyncio.Event()
+    runner.send_awaited_only(has_rested.set)
     try:
-        await asyncio.wait_for(_readers_are_done(chains), grace)
+        await asyncio.wait_for(_readers_are_done(runner, has_rested), grace)
     except asyncio.TimeoutError:  # not the builtin one before Python 3.11
-        names = ", ".join(sorted(chain.name for chain in chains if _what_runs(chain)))
+        busy = (chain.name for chain in runner.chains if _what_runs(runner, chain))
+        names = ", ".join(sorted(busy))
         logging.getLogger("webqq_tornado.engine").warning(
             "readers under way are given up after %g s: %s", grace, names
         )
 
 
-async def _readers_are_done(chains: Collection[Chain]) -> None:
-    while busy := [future for chain in chains for future in _what_runs(chain)]:
-        await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
+async def _readers_are_done(runner: Runner, has_rested: asyncio.Event) -> None:
+    while busy := [future for chain in runner.chains for future in _what_runs(runner, chain)]:
+        has_rested.clear()
+        resting = asyncio.ensure_future(has_rested.wait())
+        try:
+            await asyncio.wait([*busy, resting], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            resting.cancel()
         # A task is done before its chain knows that; who awaited one may go on to the next.
         await asyncio.sleep(0)
 
 
-def _what_runs(chain: Chain) -> list[asyncio.Future[Any]]:
-    is_read = chain.state is State.READING and chain._task is not None
-    return [*(chain._waiters or ()), *([chain._task] if is_read and chain._task else ())]
+def _what_runs(runner: Runner, chain: Chain) -> list[asyncio.Future[Any]]:
+    """Tasks of the chain's reader or source, and who awaits it."""
+    task = chain._task
+    # A reader may be an async generator, which is at rest when it waits to be asked for more links.
+    # That of `begin` is none: it may wait for work that never comes.
+    is_source = chain.state is State.WAITING and chain.steps > 0
+    is_read = chain.state is State.READING or (is_source and not runner.is_at_rest(chain))
+    return [*(chain._waiters or ()), *([task] if is_read and task is not None else ())]
+
+
+def is_awaited(chain: Chain, parts: Mapping[Chain, Part]) -> bool:
+    """Return True if somebody awaits a chain, or one that depends on it.
+
+    Args:
+        chain: below which others may be.
+        parts: chains that belong to a renewal of credentials.
+    """
+    found: dict[Chain, None] = {chain: None}
+    todo = [chain]
+    for one in todo:  # grows: those above, and those that wait for its credentials
+        if one._waiters:
+            return True
+        part = parts.get(one)
+        waiting = () if part is None else part.renewal.waiting
+        for other in (one.parent, *waiting):
+            if other is not None and other not in found:
+                found[other] = None
+                todo.append(other)
+    return False
 
 
 class Failures:

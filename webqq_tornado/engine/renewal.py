@@ -30,7 +30,7 @@ from .eventloop import running_task
 from .hooks import Auth
 from .links import Link
 
-__all__ = ["Failure", "Renewal", "Renewals", "close_renewal"]
+__all__ = ["Failure", "Part", "Renewal", "Renewals", "close_renewal"]
 
 _T = TypeVar("_T")
 _Result = TypeVar("_Result")
@@ -77,7 +77,7 @@ class Failure(NamedTuple):
         return error
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """A chain that belongs to a renewal, and is sent without the credentials it is to bring."""
 
     renewal: Renewal
@@ -85,7 +85,7 @@ class _Part(NamedTuple):
 
 
 #: Set in the tasks of a renewal: what they send must not wait for its end.
-_renewing: contextvars.ContextVar[_Part | None] = contextvars.ContextVar("renewing", default=None)
+_renewing: contextvars.ContextVar[Part | None] = contextvars.ContextVar("renewing", default=None)
 
 
 class Renewals:
@@ -97,7 +97,7 @@ class Renewals:
 
     def __init__(self) -> None:
         self._by_auth: weakref.WeakValueDictionary[int, Renewal] = weakref.WeakValueDictionary()
-        self.parts: dict[Chain, _Part] = {}
+        self.parts: dict[Chain, Part] = {}
         self._calls_renew = False
 
     def renewal_of(self, auth: Auth) -> Renewal:
@@ -124,7 +124,7 @@ class Renewals:
         if part is not None:
             self.parts[chain] = part
 
-    def _part_here(self) -> _Part | None:
+    def _part_here(self) -> Part | None:
         # A callback of the loop that was registered inside a renewal still has its context, long
         # after its end; what such a callback sends is nobody's part. A task's context is its own.
         part = _renewing.get()
@@ -146,7 +146,7 @@ class Renewals:
     def begin(self, renewal: Renewal, renewing: Chain) -> None:
         """Note that this chain is renewing the credentials now."""
         renewal.chain = renewing
-        self.parts[renewing] = _Part(renewal, renewing)
+        self.parts[renewing] = Part(renewal, renewing)
 
     def renew(self, renewing: Chain) -> Link:
         """Call `Auth.renew`: chains and tasks that are begun in it belong to the renewal."""

@@ -68,7 +68,7 @@ from .errors import (
 from .eventloop import asyncio_loop_of
 from .hooks import Breaker, Hooks, Retry
 from .keys import Keys
-from .lifecycle import Failures
+from .lifecycle import Failures, is_awaited
 from .limits import Limits
 from .links import Errback, Gather, Link, Next, accepted, keep, raise_error
 from .merging import heir_of, merge_into_parent
@@ -194,6 +194,11 @@ class Runner:
         self.requests = self.responses = self.errors = self.retries = self.received = 0
         self.idle_listeners: list[Callable[[], None]] = []
         self.failure_listeners: list[Callable[[Chain, BaseException], None]] = []
+        #: Waits until a chain has ended. An attribute: another one, when only what is awaited goes.
+        self.wait: Callable[[Chain], Generator[Any, None, None]] = functools.partial(
+            wait, turn=self._turn_of
+        )
+        self._on_rest: Callable[[], None] | None = None  # a source waits for room
         #: Of a stream with a journal; what follows is sent, timed and told when that has it.
         self._journal: Keeper | None = None
         self._keys = Keys()
@@ -277,6 +282,34 @@ class Runner:
         # With limits a source is woken when a link of its own leaves the queue. A source that was
         # paused may have none there, and would wait for ever.
         if self._scheduler.is_limited:
+            self._ask_sources()
+
+    def send_awaited_only(self, on_rest: Callable[[], None]) -> None:
+        """Send nothing from now on but what is awaited, see `lifecycle.finish`.
+
+        Args:
+            on_rest: is called when a source is at rest that was asked for its next link.
+        """
+        self._on_rest = on_rest
+        self.wait = self._wait_at_end
+        self._scheduler.hold_all_but(self._is_awaited)
+
+    def is_at_rest(self, chain: Chain) -> bool:
+        """Return True if the chain's source waits for room."""
+        return chain in self._waiting
+
+    def _is_awaited(self, chain: Chain) -> bool:
+        return is_awaited(chain, {} if self._policies is None else self._policies.renewals.parts)
+
+    def _wait_at_end(self, chain: Chain) -> Generator[Any, None, None]:
+        # At the next turn the chain has who awaits it.
+        self.call_soon(self._send_awaited)
+        return wait(chain, self._turn_of)
+
+    def _send_awaited(self) -> None:
+        if not self._is_closed:
+            self._scheduler.queue_released()
+            self._dispatch()
             self._ask_sources()
 
     def _dispatch(self) -> None:
@@ -933,6 +966,8 @@ class Runner:
         renewal.waiting[chain] = None
         if renewal.chain is None:
             self._begin_renewal(chain, renewal)
+        elif self._on_rest is not None:  # it may be held, and is awaited now
+            self.call_soon(self._send_awaited)
 
     def _has_begun_renewal(self, chain: Chain, renewal: Renewal) -> bool:
         """Begin it; False: what that has raised is the error of the chain's link."""
@@ -1057,6 +1092,8 @@ class Runner:
     async def _room_for(self, chain: Chain) -> None:
         room = asyncio.get_running_loop().create_future()
         self._waiting[chain] = functools.partial(wake, room)
+        if self._on_rest is not None:
+            self._on_rest()
         await room
 
     def _begin_branch(self, parent: Chain, below: Branches, item: object) -> None:
@@ -1374,10 +1411,6 @@ class Runner:
         chain._delay_timer = chain._deadline_timer = None
         chain._request = chain._readback = chain._errback = chain._data = None
         chain._hop = chain._redirects = chain._signed = None
-
-    def wait(self, chain: Chain) -> Generator[Any, None, None]:
-        """Until the chain has ended."""
-        return wait(chain, self._turn_of)
 
     def _turn_of(self, chain: Chain) -> tuple[bool, float]:
         """Return True if the request waits for its turn, and the seconds that it may take."""

@@ -2,7 +2,8 @@
 
 The runner puts a link that may not be sent at once in here by `enqueue`, and asks `pop` who is
 next whenever something has changed: a request has ended, a time has come, somebody goes on after a
-pause. In which order is `FairQueue`'s matter. Nothing here sends, waits or reads a clock.
+pause. In which order is `FairQueue`'s matter. Nothing here sends, waits or reads a clock. When the
+program ends, chains that nobody awaits are held, too: see `lifecycle`.
 
 Sources of links are held back here, too: they are asked for more only when `has_room` says so.
 Without limits that is when a link could be sent now. With limits hosts differ, and a source whose
@@ -68,6 +69,8 @@ class Scheduler:
         self.paused: set[Chain] = set()
         self._now = 0.0  # when somebody had a turn
         self._is_closed = False
+        self._is_awaited: Callable[[Chain], bool] | None = None  # when only what is goes on
+        self._holds = False  # some chains, or all but a few
         self.in_flight = self.delayed = 0
         self.is_limited = limits is not None and limits.is_selective
         self.queue: Mapping[Chain, object] = self._fair.members
@@ -98,7 +101,7 @@ class Scheduler:
         """
         # Whoever waits was here first: also a source, whose next link would else be overtaken by
         # each new chain for as long as new ones come.
-        waits = self.queue or self.waiting or self.paused or self.is_paused or self._is_closed
+        waits = self.queue or self.waiting or self._holds or self.is_paused or self._is_closed
         if self.is_limited and not waits and self.in_flight < self._max_clients:
             chain.state = State.QUEUED
             host = (chain._hop or chain._request).host
@@ -114,9 +117,9 @@ class Scheduler:
         chain.state = State.QUEUED
         # Raises, if at all, before anything else is done.
         host = (chain._hop or chain._request).host
-        if self.paused and _is_held(chain):
+        if self._holds and self._is_held(chain):
             # Not in the queue: it would count as waiting there, and hold up sources for a time
-            # without end. `paused` comes first, so that flows without pauses walk no parents.
+            # without end. `_holds` comes first, so that flows without pauses walk no parents.
             self.held[chain] = None
             return
         self._fair.push(chain, chain.session, host, chain._priority)
@@ -186,7 +189,7 @@ class Scheduler:
 
     def has_room(self, chain: Chain) -> bool:
         """Return True if one more link below the chain could be sent or timed now, or soon."""
-        if self.is_full or (self.paused and _is_held(chain)):
+        if self.is_full or (self._holds and self._is_held(chain)):
             return False
         if not self.is_limited or chain._branches is None:
             return True
@@ -254,13 +257,22 @@ class Scheduler:
         elif not chain.done:
             chain.is_paused = True
             self.paused.add(chain)
-            # A walk through the whole queue; pauses are rare, and a list for each chain of what
-            # waits below it would cost each request instead.
-            for queued in tuple(self.queue):
-                if _is_held(queued) and self._fair.remove(queued):
-                    self._on_left_queue(queued)
-                    self.held[queued] = None
+            self._hold_queued()
         self._update_quick_clients()
+
+    def hold_all_but(self, is_awaited: Callable[[Chain], bool]) -> None:
+        """Let nothing go from now on but what is awaited."""
+        self._is_awaited = is_awaited
+        self._hold_queued()
+        self._update_quick_clients()
+
+    def _hold_queued(self) -> None:
+        # A walk through the whole queue; pauses are rare, and a list for each chain of what waits
+        # below it would cost each request instead.
+        for queued in tuple(self.queue):
+            if self._is_held(queued) and self._fair.remove(queued):
+                self._on_left_queue(queued)
+                self.held[queued] = None
 
     def resume(self, chain: Chain | None) -> None:
         """Queue what was held; the runner is to `pop` then."""
@@ -270,23 +282,28 @@ class Scheduler:
             chain.is_paused = False
             self.paused.discard(chain)
         self._update_quick_clients()
+        self.queue_released()
+
+    def queue_released(self) -> None:
+        """Queue what was held, and may go now; the runner is to `pop` then."""
         # All are in the queue before the first is sent: hooks may end others, and priorities
         # hold among those that were paused, too.
-        for held in [held for held in self.held if not _is_held(held)]:
+        for held in [held for held in self.held if not self._is_held(held)]:
             del self.held[held]
             self.push(held)
 
     def _update_quick_clients(self) -> None:
         # A hook may begin chains while a request is sent that is not counted yet: only the queue
         # holds these back.
-        is_gated = self.is_limited or self.is_paused or self.paused or self._has_hooks
+        self._holds = bool(self.paused) or self._is_awaited is not None
+        is_gated = self.is_limited or self.is_paused or self._holds or self._has_hooks
         self.quick_clients = 0 if is_gated else self._max_clients
 
-
-def _is_held(chain: Chain | None) -> bool:
-    """Return True if the chain or one above it is paused."""
-    while chain is not None:
-        if chain.is_paused:
-            return True
-        chain = chain.parent
-    return False
+    def _is_held(self, chain: Chain) -> bool:
+        """Return True if the chain or one above it is paused, or only what is awaited goes on."""
+        above: Chain | None = chain
+        while above is not None:
+            if above.is_paused:
+                return True
+            above = above.parent
+        return self._is_awaited is not None and not self._is_awaited(chain)

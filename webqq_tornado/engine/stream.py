@@ -704,8 +704,9 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
     ) -> Stats:
         """Run the flow to its end on a loop that does not run yet, and close the stream.
 
-        The first SIGINT (Ctrl-C) or SIGTERM ends it: nothing more is sent, but what readers under
-        way await, and these get to finish. The second one ends it at once. Log lines go to
+        The first SIGINT (Ctrl-C) or SIGTERM ends it: readers under way get to finish, and nothing
+        more is sent but what is awaited, by them say; not what they begin beside that, or return.
+        The second one ends it at once. Log lines go to
         standard error, unless logging has been set up.
 
         Args:
@@ -791,7 +792,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
                 for end in ends:
                     end.cancel()
                 if self._runner.chains:
-                    await finish(self._runner.chains, grace)
+                    await finish(self._runner, grace)
         # Once more: what `drain` has raised of it stays in its task, which nobody asks.
         self._flush_journal()
         if flow.error is not None and flow._number == self._runner.started == 1 and not flow.steps:
