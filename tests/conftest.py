@@ -6,10 +6,13 @@ import asyncio
 import logging
 import signal
 import time
+import uuid
+from collections.abc import Iterator
 from types import FrameType
 
 import pytest
 import pytest_timeout
+from servers.processes import running
 
 #: Seconds that a test gets to end after it was interrupted, before it is interrupted again.
 GRACE = 20.0
@@ -81,6 +84,19 @@ def unexpected_logs(request: pytest.FixtureRequest):
     if "caplog" not in request.fixturenames and records.records:
         lines = [f"{r.name} {r.levelname}: {r.getMessage()}" for r in records.records]
         pytest.fail("unexpected log lines:\n" + "\n".join(lines))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server, which is one for all tests."""
+    with running("servers.postgres") as facts:
+        yield facts["url"]
+
+
+@pytest.fixture
+def database(postgres: str) -> str:
+    """The URL of a journal there that nobody else has."""
+    return f"{postgres}&schema=t{uuid.uuid4().hex}"
 
 
 @pytest.fixture

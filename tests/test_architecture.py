@@ -40,7 +40,7 @@ LAYERS = {
     "protocol": ({"protocol"}, set()),
     "onebot": ({"onebot", "protocol"}, set()),
     "database": ({"files"}, set()),
-    "journal": ({"journal", "database", "files", "lazy", "lockfile"}, set()),
+    "journal": ({"journal", "database", "files", "lazy", "lockfile"}, {"asyncpg"}),
     "files": (set(), set()),
     "lockfile": ({"files"}, set()),
     "lazy": (set(), set()),

@@ -25,7 +25,8 @@ class Shop(HTTPStream):
     def __init__(self, url: str, customers: int, sync: str = "full", **arguments: Any) -> None:
         super().__init__(max_clients=16, **arguments)
         assert self.journal
-        self.journal.db.execute(f"PRAGMA synchronous={sync}")
+        if not self.journal.is_awaited:
+            self.journal.db.execute(f"PRAGMA synchronous={sync}")
         self.url = url
         self.customers = customers
         Keeper.at_once = 3  # as if there were thousands

@@ -38,7 +38,7 @@ def url() -> Iterator[str]:
 
 
 def start(
-    url: str, journal: Path, sync: str, output: Path | None, flow: str = "Shop"
+    url: str, journal: Path | str, sync: str, output: Path | None, flow: str = "Shop"
 ) -> subprocess.Popen[bytes]:
     words = [f"{shop.__file__}:{flow}", url, str(CUSTOMERS), sync, "--journal", str(journal)]
     files = [] if output is None else ["--output", str(output)]
@@ -119,6 +119,19 @@ def test_a_flow_that_is_killed_has_each_result_once(
     assert summary.finished is not None
     again = check_requests(url)
     print(f"{sync} {suffix}: {KILLS} kills, {len(results)} results, {again} requests sent again")
+
+
+@pytest.mark.slow
+def test_a_flow_in_postgresql_that_is_killed_has_each_result_once(
+    url: str, database: str, tmp_path: Path
+):
+    chance, seen = random.Random(), 0
+    kills, output = max(KILLS // 2, 1), tmp_path / "items.jsonl"
+    for _ in range(kills):
+        process = start(url, database, "full", output, "Mixed")
+        seen = kill_after(process, url, seen + chance.randrange(1, CUSTOMERS * 18 // (kills + 2)))
+    assert start(url, database, "full", output, "Mixed").wait(100) == 0
+    assert results_of(tmp_path, output) == sorted(shop.expected_of_mixed(CUSTOMERS))
 
 
 @pytest.mark.slow

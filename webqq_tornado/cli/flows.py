@@ -18,10 +18,10 @@ from ..flows.monitor import Monitor
 from ..flows.sync import Sync
 from .console import Screen, show_logs
 from .http_options import HTTPOptions, http_options, take_http_options
-from .journal_options import journal_errors, journal_option
+from .journal_options import journal_errors, journal_of, journal_option, opened
 from .param_types import SECONDS, TEXT
 from .results import Results, output_options
-from .run import run_flow, say_of_journal
+from .run import Outcome, run_flow, say_of_journal
 from .running import run_coroutine
 from .settings import options
 from .textfiles import text_of
@@ -204,7 +204,7 @@ def _json_of(text: str) -> Any:
 
 
 def _run(
-    kind: Callable[..., Flow],
+    kind: type[Flow],
     arguments: Sequence[Any],
     http: HTTPOptions,
     hosts: Sequence[str],
@@ -226,16 +226,21 @@ def _run(
     show_logs(screen if screen.is_terminal else Screen(is_error=True), choices.pop("verbose"))
     path, is_json = choices.pop("output"), choices.pop("is_json")
     output = Results(screen, path, is_json=is_json, has_times=has_times)
+    choices["journal"] = journal_of(choices.get("journal"))
     with journal_errors(), output as results:
 
         def begin() -> Flow:
-            told = {"say": results.say, "record": results.record}
+            told: dict[str, Any] = {"say": results.say, "record": results.record}
             try:
                 return kind(*arguments, **told, **http.stream_arguments(hosts), **choices)
             except ValueError as error:
                 raise click.UsageError(str(error)) from None
 
-        outcome = run_coroutine(run_flow(begin, screen, watches_output=path is None))
+        async def whole() -> Outcome:
+            async with opened(choices.get("journal"), kind):
+                return await run_flow(begin, screen, watches_output=path is None)
+
+        outcome = run_coroutine(whole())
         flow = outcome.flow
         assert isinstance(flow, Flow)  # noqa: S101 - for the type checker
         report = flow.report()

@@ -14,11 +14,12 @@ import click
 from ..engine.secrets import safe_text, safe_url
 from ..flows.export import Export
 from ..flows.itemfile import checked_suffix
-from ..journal.records import Summary
-from ..journal.sqlite import Journal, ListedChain
+from ..journal.postgres import PostgresJournal
+from ..journal.records import ListedChain, Summary
+from ..journal.sqlite import Journal
 from .console import Screen
-from .journal_options import failed_chains, journal_errors
-from .param_types import TEXT
+from .journal_options import Blocking, failed_chains, journal_errors, journal_of
+from .param_types import JOURNAL, TEXT
 from .stdio import is_unicode_output
 from .tables import show_table
 from .targets import as_json
@@ -42,11 +43,13 @@ class _Journal(click.Group):
 
 
 @click.group(cls=_Journal, invoke_without_command=True)
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=JOURNAL)
 @_JSON
 @click.pass_context
-def journal(context: click.Context, file: Path, is_json: bool) -> None:
+def journal(context: click.Context, file: Path | str, is_json: bool) -> None:
     """Show how far the flow of the journal FILE is, what is next, and what has failed and why.
+
+    FILE may be the URL of a database: postgresql://host/name.
 
     It may be running: only retry, drop and export want the journal for themselves. Keys of --json:
     flow, created, finished (Unix time or null), ready, delayed, next_due, done, failed, cancelled
@@ -60,7 +63,8 @@ def journal(context: click.Context, file: Path, is_json: bool) -> None:
       python -m webqq_tornado journal crawl.db retry
       python -m webqq_tornado journal crawl.db export items.jsonl
     """  # noqa: D301 - click reads the backspace
-    context.obj = Journal(file)
+    given = journal_of(file)
+    context.obj = Blocking(given) if isinstance(given, PostgresJournal) else Journal(file)
     if context.invoked_subcommand is not None:
         return
     with journal_errors(), context.obj as opened:
@@ -78,7 +82,7 @@ def journal(context: click.Context, file: Path, is_json: bool) -> None:
 @_JSON
 @click.pass_obj
 def list_chains(
-    opened: Journal, failed: bool, trace: bool, limit: int | None, is_json: bool
+    opened: Journal | Blocking, failed: bool, trace: bool, limit: int | None, is_json: bool
 ) -> None:
     """List the chains that are alive, or those that have failed.
 
@@ -96,7 +100,7 @@ def list_chains(
 @journal.command()
 @_NAMES
 @click.pass_obj
-def retry(opened: Journal, names: tuple[str, ...]) -> None:
+def retry(opened: Journal | Blocking, names: tuple[str, ...]) -> None:
     """Make chains that have failed ready again: those of these NAMEs, or all."""
     with journal_errors(), opened:
         opened.own()
@@ -109,7 +113,9 @@ def retry(opened: Journal, names: tuple[str, ...]) -> None:
 @click.option("--failed", is_flag=True, help="Chains that have failed; without NAMEs all of them.")
 @click.option("--reader", type=TEXT, metavar="NAME", help="Chains that wait for this reader.")
 @click.pass_obj
-def drop(opened: Journal, names: tuple[str, ...], failed: bool, reader: str | None) -> None:
+def drop(
+    opened: Journal | Blocking, names: tuple[str, ...], failed: bool, reader: str | None
+) -> None:
     """Forget chains, alive or failed: they count as cancelled."""
     if not names and not failed and reader is None:
         raise click.UsageError("name the chains to drop, or give --failed or --reader NAME")
@@ -138,7 +144,7 @@ def drop(opened: Journal, names: tuple[str, ...], failed: bool, reader: str | No
     help="Columns of the file, in order; by default those of the first result.",
 )
 @click.pass_obj
-def export(opened: Journal, output: Path, fields: str) -> None:
+def export(opened: Journal | Blocking, output: Path, fields: str) -> None:
     """Move the results to OUTPUT, each once: .jsonl, .csv, .sqlite, or .parquet (a folder).
 
     Called again, it appends what has come since.
@@ -148,15 +154,21 @@ def export(opened: Journal, output: Path, fields: str) -> None:
         checked_suffix(output)
         with journal_errors(), opened:
             opened.own()
-            with Export(opened, output, names) as file:
-                count = file.drain()
+            with _export(opened, output, names) as file:
+                count = file.drain() if isinstance(opened, Journal) else opened.wait(file.drained())
                 total = file.count
     except (ImportError, TypeError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{count} results exported, {total} are in {output}")
 
 
-def _show_summary(screen: Screen, opened: Journal, found: Summary) -> None:
+def _export(opened: Journal | Blocking, output: Path, names: list[str]) -> Export:
+    if isinstance(opened, Journal):
+        return Export(opened, output, names)
+    return opened.wait(Export.opened(opened.journal, output, names))
+
+
+def _show_summary(screen: Screen, opened: Journal | Blocking, found: Summary) -> None:
     screen.say(f"{opened.path}: {found.flow}, {_state(found)}")
     began = "all links of begin" if found.is_begun_all else "links of begin, and more to come"
     screen.say(

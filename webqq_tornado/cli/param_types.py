@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["ADDRESS", "PORT", "QQ_NUMBER", "SECONDS", "SOME_SECONDS", "TEXT"]
+from ..journal.postgres import is_postgres
+
+__all__ = ["ADDRESS", "JOURNAL", "PORT", "QQ_NUMBER", "SECONDS", "SOME_SECONDS", "TEXT"]
 
 #: 0 means any free port.
 PORT = click.IntRange(0, 65535)
@@ -74,3 +77,13 @@ class _Address(_Text):
 
 
 ADDRESS = _Address()
+
+
+class _JournalPlace(click.Path):
+    """A file, or the URL of a PostgreSQL database."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if is_postgres(value) else super().convert(value, param, ctx)
+
+
+JOURNAL = _JournalPlace(dir_okay=False, path_type=Path)

@@ -7,7 +7,7 @@ import errno
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -30,11 +30,19 @@ from ..engine.stream import HTTPStream
 from ..flows.export import Export
 from ..flows.flow import Flow
 from ..flows.itemfile import ItemFile
+from ..journal.postgres import PostgresJournal
 from ..journal.records import Summary
 from .console import Screen, show_logs
 from .flow_loader import find_flow, given_arguments, make_flow
 from .http_options import http_options, take_http_options
-from .journal_options import journal_errors, journal_option, said_of, summary_of
+from .journal_options import (
+    journal_errors,
+    journal_of,
+    journal_option,
+    opened,
+    said_of,
+    summary_of,
+)
 from .live_numbers import LiveNumbers
 from .param_types import TEXT
 from .results import Results, output_options
@@ -149,12 +157,18 @@ def run(
     with journal_errors(), Results(screen, None if has_items else path, **choices) as results:
         settings = http.stream_arguments()
         if journal is not None:
-            settings["journal"] = journal
+            settings["journal"] = journal = journal_of(journal)
         items = _Items(path if has_items else None, fields, results)
         begin = items.taking(make_flow(kind, positional, by_name, settings))
-        outcome = run_coroutine(
-            run_flow(begin, screen, watches_output=path is None, page=page, drain=items.drain)
-        )
+
+        async def whole() -> Outcome:
+            async with opened(journal, kind):
+                await items.open(journal)
+                return await run_flow(
+                    begin, screen, watches_output=path is None, page=page, drain=items.drain
+                )
+
+        outcome = run_coroutine(whole())
         items.close(is_whole=outcome.exit_code == 0)
         _sum_up(results, kind.__name__, outcome)
         if http.cache is not None:
@@ -192,6 +206,7 @@ class _Items:
         self._names = _names_of(fields)
         self._file: ItemFile | None = None
         self._export: Export | None = None
+        self._turn = asyncio.Lock()
         self.is_export = False
 
     def taking(self, make: Callable[[], HTTPStream]) -> Callable[[], HTTPStream]:
@@ -217,18 +232,30 @@ class _Items:
                     )
                 self._file = None if self._path is None else ItemFile(self._path, self._names)
                 flow.take_items(self._results.item if self._file is None else self._file.write)
-            elif self._path is not None:
+            elif self._path is not None and not self.is_export:
                 self._export = Export(flow.journal, self._path, self._names)
                 self.is_export = True
         except (ImportError, ValueError) as error:
             raise click.ClickException(str(error)) from None
 
-    def drain(self, is_last: bool) -> None:
+    async def open(self, journal: object) -> None:
+        """Open the file before there is a flow, where the journal has to be awaited."""
+        if self._path is None or not isinstance(journal, PostgresJournal):
+            return
+        try:
+            self._export = await Export.opened(journal, self._path, self._names)
+        except (ImportError, ValueError) as error:
+            raise click.ClickException(str(error)) from None
+        self.is_export = True
+
+    async def drain(self, is_last: bool) -> None:
         """Write results of the journal to the file."""
         if self._export is None:
             return
         try:
-            self._export.drain(is_last=is_last)
+            # One at a time: two would write the same results.
+            async with self._turn:
+                await self._export.drained(is_last=is_last)
         except (TypeError, ValueError) as error:
             raise click.ClickException(f"{error}; the results are safe in the journal") from None
 
@@ -294,7 +321,7 @@ async def run_flow(
     *,
     watches_output: bool = True,
     page: int | None = None,
-    drain: Callable[[bool], object] | None = None,
+    drain: Callable[[bool], Awaitable[None]] | None = None,
 ) -> Outcome:
     """Run a flow to its end, or to Ctrl-C.
 
@@ -325,10 +352,10 @@ async def run_flow(
         if not ending.cancelled():
             ending.result()
         if drain is not None:
-            drain(True)
+            await drain(True)
     finally:
         flow.close()  # before the count: it cancels running chains
-    kept = summary_of(flow)
+    kept = await summary_of(flow)
     if numbers:
         where = screen if screen.is_terminal else Screen(is_error=True)
         where.say("Interrupted.", style="yellow")
@@ -425,15 +452,15 @@ def _ends_with_output(ending: asyncio.Future[None], *, is_watched: bool) -> Iter
 
 @contextmanager
 def _draining(
-    ending: asyncio.Future[None], drain: Callable[[bool], object] | None
+    ending: asyncio.Future[None], drain: Callable[[bool], Awaitable[None]] | None
 ) -> Iterator[list[Exception]]:
     """Write results of the journal to a file now and then; the flow ends when that fails."""
     errors: list[Exception] = []
 
-    def look() -> None:
+    async def look() -> None:
         try:
             if drain is not None and not errors:
-                drain(False)
+                await drain(False)
         except Exception as error:
             errors.append(error)
             ending.cancel()

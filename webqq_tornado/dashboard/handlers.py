@@ -299,12 +299,17 @@ class _ChainAction(_Private):
 class _Retry(_Private):
     """Begin a chain again that has failed and is in the journal, or all of them."""
 
-    def post(self, which: str) -> None:
+    async def post(self, which: str) -> None:
         stream = self.dashboard.stream
         if stream.journal is None or not stream.journal.is_owned:
             raise HTTPError(404, reason="The stream has no journal")
         ids = None if which == "all" else [int(which[:16])]
-        self.finish({"retried": stream.retry_failed(ids=ids)})
+        if stream.journal.is_awaited:
+            journal: Any = stream.journal
+            retried = await journal.retry(await journal.ids_of([]) if ids is None else ids)
+        else:
+            retried = stream.retry_failed(ids=ids)
+        self.finish({"retried": retried})
 
 
 def _name_of(url: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from heapq import nsmallest
 from itertools import pairwise
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..engine.chain import Chain
@@ -130,7 +131,7 @@ def _journal(stream: HTTPStream) -> dict[str, Any] | None:
         return None
     counts = stream.journal.counts()
     return {
-        "path": stream.journal.path.name,
+        "path": Path(stream.journal.path).name,
         "failed": stream.journal.failed_count(),
         "steps": counts.steps,
         "done": counts.done,

@@ -135,12 +135,16 @@ class ItemEmitter:
             while True:
                 # First: what comes during a `yield` sets it again, and is not slept through.
                 arrived.clear()
-                source = self._from_list() if self._journal is None else self._from_journal()
-                for item in source:
-                    yield item
+                if self._journal is not None and self._journal.is_awaited:
+                    async for item in self._from_database():
+                        yield item
+                else:
+                    source = self._from_list() if self._journal is None else self._from_journal()
+                    for item in source:
+                        yield item
                 if not arrived.is_set():
                     # The end of the last chain sets it, too: no wait is without an end.
-                    if not self._runner.chains:
+                    if self._is_over():
                         break
                     await arrived.wait()
         finally:
@@ -150,10 +154,25 @@ class ItemEmitter:
         if self._journal is not None and self._journal.error is not None:
             raise self._journal.error
 
+    def _is_over(self) -> bool:
+        """All chains have ended, and what they have led to is in the journal."""
+        is_deferred = self._journal is not None and self._journal.defers_idle
+        return not self._runner.chains and not is_deferred
+
     def _from_list(self) -> Any:
         # One by one: where the caller stops, the others stay in `emitted`.
         while self.emitted:
             yield self.emitted.pop(0)
+
+    async def _from_database(self) -> AsyncIterator[Any]:
+        keeper: Any = self._journal
+        while keeper.error is None:
+            results = await keeper.next_results(_PAGE)
+            if not results:
+                return
+            for number, item in results:
+                yield item
+                await keeper.forget(number)
 
     def _from_journal(self) -> Any:
         keeper = self._journal

@@ -97,21 +97,26 @@ class Keeper:
     """
 
     at_once = 1000
+    #: What commits and reads has to be awaited: see `kept_awaited`.
+    is_awaited = False
+    #: From one id to the next.
+    _stride = 1
 
     def __init__(
-        self, stream: HTTPStream, runner: Runner, journal: Journal, header: str | None
+        self, stream: HTTPStream, runner: Runner, journal: Any, header: str | None
     ) -> None:
         kind = type(stream)
         # First: nothing of the file is read before it is locked, and drafts of readers that a crash
         # has cut short are deleted by this.
         journal.own(kind_of(kind))
-        self.journal = journal
+        self.journal: Journal = journal
         self.error: JournalError | None = None
         self._stream, self._runner = stream, runner
         self._keys = IdempotencyKeys(journal.uuid, header)
         self.rows = Rows(stream, Readers(stream, kind.renamed), self._keys)
         counts = journal.counts()
-        self._last_chain, self._last_item = counts.last_chain, counts.last_item
+        self._last_chain: int = counts.last_chain
+        self._last_item: int = counts.last_item
         # Rows with higher ids are of this run: `Children` give those that are not in memory.
         self._resumes_below = counts.last_chain
         self._begin = BeginLinks(
@@ -272,7 +277,7 @@ class Keeper:
             chain._name = f"chain-{record.id}"
 
     def _new_id(self) -> int:
-        self._last_chain += 1
+        self._last_chain += self._stride
         return self._last_chain
 
     def moves_on(self, chain: Chain, request: Request, readback: object) -> bool:
@@ -441,7 +446,11 @@ class Keeper:
         """
         # Not those of a reader that has not returned: it may raise yet, and take them back.
         mark = mark_of(key)
-        return mark in self._batch.keys or self.journal.chain_of_key(mark) is not None
+        return mark in self._batch.keys or self._has_key(mark)
+
+    def _has_key(self, mark: bytes) -> bool:
+        """Return whether a key was followed by what is in the file."""
+        return self.journal.chain_of_key(mark) is not None
 
     def add_key(self, key: str) -> None:
         """Note a key that no link of ours has: followed once the reader that runs has returned.
@@ -622,7 +631,7 @@ class Keeper:
         ]
         for key in record.keys or ():
             # One that is there already would have the whole batch refused.
-            if self.journal.chain_of_key(key) is None:
+            if not self._has_key(key):
                 self._batch.keys.setdefault(key, record.id)
         record.results, record.spilled, record.drafts, record.keys = None, 0, [], None
 
@@ -713,19 +722,22 @@ class Keeper:
             record: of the reader's chain.
             links: is empty then.
         """
-        first = self._last_chain + 1
+        first = self._last_chain + self._stride
         rows = [one._replace(id=self._new_id(), step=1, draft=record.id) for _, one in links]
-        record.drafts.append(range(first, self._last_chain + 1))
+        record.drafts.append(range(first, self._last_chain + 1, self._stride))
+        self._write_drafts(rows, links)
         links.clear()
+
+    def _write_drafts(self, rows: list[ChainRow], links: list[Found]) -> None:
         self._write(lambda: self.journal.add_drafts(rows))
 
     def _child(self, link: Next, row: ChainRow) -> Next | None:
         batch = self._batch
         if row.key is not None:
-            if row.key in batch.keys or self.journal.chain_of_key(row.key) is not None:
+            if row.key in batch.keys or self._has_key(row.key):
                 return None
             # The id that it gets next.
-            batch.keys[row.key] = self._last_chain + 1
+            batch.keys[row.key] = self._last_chain + self._stride
         row = row._replace(id=self._new_id(), step=1)
         batch.new[row.id] = row
         batch.steps += 1
@@ -983,11 +995,14 @@ class Keeper:
                 self._runner.call_soon(self._release)
         for chain, below, links in sources:
             if chain._branches is below:
-                below.source = links
-                self._runner.feed(chain, below)
+                self._feed(chain, below, links)
             else:  # it has ended meanwhile
                 links.close()
         self._tell()
+
+    def _feed(self, chain: Chain, below: Branches, links: Children) -> None:
+        below.source = links
+        self._runner.feed(chain, below)
 
     def _send(self, chain: Chain, delay: float) -> None:
         if delay:
@@ -1080,6 +1095,10 @@ class Keeper:
         self._is_resumed = True
         self.rows.check_readers(self.journal)
         self._tell_of_the_last_run()
+        self._begin_waiting()
+
+    def _begin_waiting(self) -> None:
+        """Begin the chains that are in the file, as there is room."""
         rows = self._read_rows(self.journal.waiting(self._resumes_below))
         # A chain without any would end at once, and tell that the flow is idle.
         first = next(rows, None)
@@ -1142,6 +1161,22 @@ class Keeper:
                 chain = self._runner.new_chain(None, self._stream._session)
                 self._runner.start_link(chain, self.rows.link_of(row))
         return count
+
+    def go_on(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Call what gives more to be kept at the next turn, or when there is room for that.
+
+        Args:
+            function: to call.
+            arguments: with what.
+        """
+        self._runner.call_soon(function, *arguments)
+
+    async def flushed(self) -> None:
+        """`flush`, awaited."""
+        self.flush()
+
+    async def released(self) -> None:
+        """Return when others may have the journal, which was closed."""
 
     def close(self) -> None:
         """Commit what there is, and end nothing in the file from now on."""

@@ -31,35 +31,39 @@ class Children:
         keeper: reads the others.
         links: those in memory.
         drafts: ids of the others.
+
+    Attributes:
+        links: as given, less those that were asked for.
+        ids: of the others, likewise.
     """
 
     def __init__(self, keeper: Keeper, links: list[Next], drafts: list[range]) -> None:
         self._keeper = keeper
-        self._links = deque(links)
+        self.links = deque(links)
         # Rows are read when there is room for them; the ids are for `close`, which reads none.
-        self._ids = deque(itertools.chain.from_iterable(drafts)) if drafts else deque()
+        self.ids = deque(itertools.chain.from_iterable(drafts)) if drafts else deque()
         self._rows = keeper.rows_of(drafts) if drafts else iter(())
 
     def __iter__(self) -> Children:
         return self
 
     def __next__(self) -> Next:
-        while self._links:
-            link = self._links.popleft()
+        while self.links:
+            link = self.links.popleft()
             if not self._keeper.is_begun(id_of(link)):  # by its key
                 return link
         link = next(self._rows)
         # Rows come in this order; some are gone, as their key was followed.
-        while self._ids and self._ids.popleft() != id_of(link):
+        while self.ids and self.ids.popleft() != id_of(link):
             pass
         return link
 
     def close(self) -> None:
         """None of the others will be asked for: the chain above has ended."""
         # Those that were begun are gone from both: `end_chain` has ended them.
-        waiting = [*map(id_of, self._links), *self._ids]
-        self._links.clear()
-        self._ids.clear()
+        waiting = [*map(id_of, self.links), *self.ids]
+        self.links.clear()
+        self.ids.clear()
         self._keeper.cancel_rows(waiting)
 
 
@@ -123,7 +127,7 @@ class BranchCollector:
             except BaseException as error:
                 self._runner.interrupt(chain, error)
                 return
-        self._runner.call_soon(self._collect, chain, below, record, links)
+        self._keeper.go_on(self._collect, chain, below, record, links)
 
     async def _collect_async(
         self,

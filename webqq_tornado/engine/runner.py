@@ -1023,7 +1023,7 @@ class Runner:
             return
         source = below.source
         if isinstance(source, AsyncIterator):
-            self.start_task(chain, self._feed_async(chain, below, source))
+            self.feed_later(chain, below, source)
         elif source is not None:
             # The reader of a Gather gets a list, of one response as well: it always branches.
             link = None if below.gather is not None else fanout.only_link(chain, below, source)
@@ -1061,6 +1061,10 @@ class Runner:
             fanout.close_source(chain, source)
         except BaseException as error:
             self.interrupt(chain, error)
+
+    def feed_later(self, chain: Chain, below: Branches, source: AsyncIterator[object]) -> None:
+        """Begin links of a source that has to be awaited, as long as there is room."""
+        self.start_task(chain, self._feed_async(chain, below, source))
 
     async def _feed_async(
         self, chain: Chain, below: Branches, source: AsyncIterator[object]

@@ -69,7 +69,9 @@ from .urls import normal_host
 from .waiting import hold, let_go, running_chain
 
 if TYPE_CHECKING:
+    from ..journal.postgres import PostgresJournal
     from ..journal.sqlite import Journal
+    from ..journal.store import Store
     from ..metrics import Metrics
 
 __all__ = ["HTTPStream"]
@@ -126,7 +128,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         params: in the query of all requests that have none of the same name; likewise.
         timeout: seconds for each request in total, `request_timeout` of `defaults`.
         journal: a file, or a `webqq_tornado.journal.Journal`, in which chains and results are kept:
-            killed at any moment, the flow goes on by the same command.
+            killed at any moment, the flow goes on by the same command. Or the URL of a PostgreSQL
+            database; while a loop runs, a `PostgresJournal` that is open.
         idempotency_header: with a journal each POST and PATCH has this header, with a value that is
             the same whenever that link is sent; None: it has none.
 
@@ -174,7 +177,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         headers: Headers = (),
         params: Params | str | None = None,
         timeout: float | None = None,
-        journal: str | os.PathLike[str] | Journal | None = None,
+        journal: str | os.PathLike[str] | Journal | PostgresJournal | None = None,
         idempotency_header: str | None = "Idempotency-Key",
     ) -> None:
         if grace is not None:
@@ -248,14 +251,16 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
                 raise AttributeError(f"{kind}.__init__() has not called super().__init__()")
             raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
-    def _open_journal(self, journal: str | os.PathLike[str] | Journal, header: str | None) -> None:
+    def _open_journal(
+        self,
+        journal: str | os.PathLike[str] | Journal | PostgresJournal,
+        header: str | None,
+    ) -> None:
         # Streams without a journal do without SQLite.
-        from ..journal.sqlite import Journal  # noqa: PLC0415
-        from .keeping import Keeper  # noqa: PLC0415
+        from .kept_opening import keeper_of  # noqa: PLC0415
 
-        given = journal if isinstance(journal, Journal) else Journal(journal)
         try:
-            self._journal = Keeper(self, self._runner, given, header)
+            self._journal = keeper_of(self, self._runner, journal, header)
         except BaseException:
             self.close()
             raise
@@ -775,9 +780,13 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             ...     await Watch().serve()
         """
         checked_grace(grace)
-        with contextlib.closing(self), self._writing(items):
-            await self._until_end(grace, catches_signals=signals)
-            return self._results(strict)
+        try:
+            with contextlib.closing(self), self._writing(items):
+                await self._until_end(grace, catches_signals=signals)
+                return self._results(strict)
+        finally:
+            if self._journal is not None:
+                await self._journal.released()
 
     async def _until_end(self, grace: float, *, catches_signals: bool = True) -> int:
         """Run the flow to its end, or to a signal, of which the number is returned."""
@@ -794,7 +803,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
                 if self._runner.chains:
                     await finish(self._runner, grace)
         # Once more: what `drain` has raised of it stays in its task, which nobody asks.
-        self._flush_journal()
+        await self._flush_journal()
         if flow.error is not None and flow._number == self._runner.started == 1 and not flow.steps:
             raise flow.error  # begin() itself failed: there was no flow
         return numbers[0] if numbers else 0
@@ -830,7 +839,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             self.ioloop.start()
         finally:
             self._runner.idle_listeners.remove(self.ioloop.stop)
-        self._flush_journal()
+        self.ioloop.run_sync(self._flush_journal)
 
     def stop(self) -> None:
         """Make `start` return; chains stay as they are and go on with the next `start`."""
@@ -890,22 +899,24 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             self._journal.resume()
         loop = asyncio.get_running_loop()
         until = None if timeout is None else loop.time() + timeout
-        while self._runner.chains:
-            if not await self._becomes_idle(until and until - loop.time()):
-                return False
-            # Who awaited the last chain may start another one: their turn comes first.
-            await asyncio.sleep(0)
-        self._flush_journal()
-        return True
+        while True:
+            while self._runner.chains:
+                if not await self._becomes_idle(until and until - loop.time()):
+                    return False
+                # Who awaited the last chain may start another one: their turn comes first.
+                await asyncio.sleep(0)
+            await self._flush_journal()
+            if not self._runner.chains:  # by who was told of what has committed
+                return True
 
-    def _flush_journal(self) -> None:
+    async def _flush_journal(self) -> None:
         """Have in the file what has ended.
 
         Raises:
             JournalError: it cannot be written.
         """
         if self._journal is not None:
-            self._journal.flush()
+            await self._journal.flushed()
             if self._journal.error is not None:
                 raise self._journal.error
 
@@ -968,10 +979,12 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         or after `close`. What still runs then, or when this is cancelled, is ended.
         """
         try:
-            if kind is None:
-                await self.drain(self._grace)
+            if kind is None and not await self.drain(self._grace):
+                await self._flush_journal()
         finally:
             self.close()
+            if self._journal is not None:
+                await self._journal.released()
 
     @property
     def fd_map(self) -> Mapping[int, object]:
@@ -1081,8 +1094,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             self._journal.state.update(given)
 
     @property
-    def journal(self) -> Journal | None:
-        """The journal that it has, to look into."""
+    def journal(self) -> Store | None:
+        """The journal that it has, to look into; in PostgreSQL most of it is to be awaited."""
         return None if self._journal is None else self._journal.journal
 
     def retry_failed(self, *names: str, ids: Sequence[int] | None = None) -> int:
@@ -1097,7 +1110,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
 
         Raises:
             JournalError: there is no such chain.
-            RuntimeError: the stream has no journal.
+            RuntimeError: the stream has no journal, or it is in PostgreSQL, where
+                `PostgresJournal.retry` does this.
 
         Example:
             >>> stream.retry_failed("order-17")
@@ -1105,6 +1119,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         """
         if self._journal is None:
             raise RuntimeError("the stream has no journal: give it journal=")
+        if self._journal.is_awaited:
+            return self._journal.retry(())
         return self._journal.retry(self._journal.journal.ids_of(names) if ids is None else ids)
 
     @property

@@ -13,18 +13,18 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import inspect
 import io
 import json
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..files import reason
 from ..journal.codec import unpack_item
 from ..journal.errors import JournalError
-from ..journal.sqlite import Journal
 from .itemfile import (
     Columns,
     as_json,
@@ -35,7 +35,13 @@ from .itemfile import (
     plain_value,
 )
 
+if TYPE_CHECKING:
+    from ..journal.sqlite import Journal
+    from ..journal.store import Store
+
 __all__ = ["Export"]
+
+_T = TypeVar("_T")
 
 #: Results that are written at once; of Parquet, whose parts are files, more.
 _BATCH, _PART = 5000, 20_000
@@ -74,7 +80,7 @@ class Export(contextlib.AbstractContextManager["Export"]):
     """A file into which the results of a journal go.
 
     Args:
-        journal: whose; of this process alone.
+        journal: whose; of this process alone. One in PostgreSQL has to be awaited: see `opened`.
         path: of the file: it ends with .csv, .jsonl, .parquet (a folder) or .sqlite.
         fields: names of the columns, in order; by default those of the first result.
 
@@ -93,15 +99,44 @@ class Export(contextlib.AbstractContextManager["Export"]):
     """
 
     def __init__(
-        self, journal: Journal, path: str | os.PathLike[str], fields: Sequence[str] = ()
+        self, journal: Journal | Store, path: str | os.PathLike[str], fields: Sequence[str] = ()
+    ) -> None:
+        _at_once(self._start(journal, path, fields))
+
+    @classmethod
+    async def opened(
+        cls, journal: Journal | Store, path: str | os.PathLike[str], fields: Sequence[str] = ()
+    ) -> Export:
+        """Return an export of any journal, also of one that is to be awaited.
+
+        Args:
+            journal: as of `Export`.
+            path: likewise.
+            fields: likewise.
+
+        Raises:
+            ValueError: as of `Export`, and so the others.
+
+        Example:
+            >>> with await Export.opened(journal, "items.jsonl") as export:
+            ...     await export.drained()
+        """
+        export = cls.__new__(cls)
+        await export._start(journal, path, fields)
+        return export
+
+    async def _start(
+        self, journal: Journal | Store, path: str | os.PathLike[str], fields: Sequence[str]
     ) -> None:
         self.path = Path(path)
-        self.file = Path(os.path.abspath(path))  # wherever the flow may change to
+        self.file = _absolute(path)  # wherever the flow may change to
         suffix = checked_suffix(self.path)
         self._journal = journal
         # So that both may be moved together.
-        self._name = os.path.relpath(self.file, journal.folder)
-        noted = journal.export_of(self._name)
+        self._name = _relative(self.file, getattr(journal, "folder", None))
+        noted = await _asked(journal.export_of(self._name))
+        self._upto: int
+        self.count: int
         place, self._upto, columns, self.count = noted or (0, 0, None, 0)
         names = tuple(json.loads(columns)) if columns else ()
         if fields and names and tuple(fields) != names:
@@ -112,20 +147,20 @@ class Export(contextlib.AbstractContextManager["Export"]):
         self._target = _TARGETS[suffix](self, is_new=noted is None)
         try:
             with self._told():
-                self._open(place, is_new=noted is None)
+                await self._open(place, is_new=noted is None)
         except BaseException:
             self._target.close()
             raise
 
-    def _open(self, place: int, *, is_new: bool) -> None:
+    async def _open(self, place: int, *, is_new: bool) -> None:
         if is_new:
-            self._note(0)  # before the first result is in it: from now on it is ours
+            await self._note(0)  # before the first result is in it: from now on it is ours
         upto = self._target.open(place, self._upto)
         if upto > self._upto:
-            waiting = self._journal.results(self._upto, upto - self._upto)
+            waiting = await _asked(self._journal.results(self._upto, upto - self._upto))
             self.count += sum(number <= upto for number, _ in waiting)
             self._upto = upto
-            self._note(place)
+            await self._note(place)
 
     @property
     def flow(self) -> bytes:
@@ -151,9 +186,27 @@ class Export(contextlib.AbstractContextManager["Export"]):
             ValueError: it has other columns than the first one, or of another type.
             JournalError: the file or the journal cannot be written.
         """
+        return _at_once(self.drained(is_last=is_last))
+
+    async def drained(self, *, is_last: bool = True) -> int:
+        """`drain`, awaited: for a journal in PostgreSQL, too.
+
+        Args:
+            is_last: as of `drain`.
+
+        Returns:
+            As `drain`.
+
+        Raises:
+            TypeError: as of `drain`, and so the others.
+
+        Example:
+            >>> await export.drained()
+            512
+        """
         count = 0
         while True:
-            results = self._journal.results(self._upto, self._target.batch)
+            results = await _asked(self._journal.results(self._upto, self._target.batch))
             is_full = len(results) == self._target.batch
             if not results or (self._target.keeps_waiting and not is_full and not is_last):
                 return count
@@ -163,15 +216,15 @@ class Export(contextlib.AbstractContextManager["Export"]):
             self._upto = results[-1][0]
             self.count += len(rows)
             count += len(rows)
-            self._note(place)
+            await self._note(place)
 
     def _row(self, item: Any) -> Any:
         is_plain = not isinstance(item, Mapping) and self.path.suffix.lower() in _LINES
         return item if is_plain and not self.columns else self._columns.row(fields_of(item))
 
-    def _note(self, place: int) -> None:
+    async def _note(self, place: int) -> None:
         columns = json.dumps(self.columns) if self.columns else None
-        self._journal.note_export(self._name, place, self._upto, columns, self.count)
+        await _asked(self._journal.note_export(self._name, place, self._upto, columns, self.count))
 
     @contextlib.contextmanager
     def _told(self) -> Any:
@@ -207,6 +260,30 @@ class Export(contextlib.AbstractContextManager["Export"]):
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+
+def _absolute(path: str | os.PathLike[str]) -> Path:
+    return Path(os.path.abspath(path))
+
+
+def _relative(file: Path, folder: Path | None) -> str:
+    """Name of the file in the journal; a database is in no folder."""
+    return str(file) if folder is None else os.path.relpath(file, folder)
+
+
+async def _asked(answer: Any) -> Any:
+    """The answer of a journal, at once or awaited."""
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+def _at_once(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run what has nothing to wait for, without a loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise RuntimeError("a journal in PostgreSQL is to be awaited: Export.opened(), drained()")
 
 
 class _Lines:

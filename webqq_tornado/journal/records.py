@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["Batch", "ChainRow", "Counts", "Failed", "Summary"]
+__all__ = ["Batch", "ChainRow", "Counts", "Failed", "ListedChain", "Summary", "bare_name"]
 
 
 class ChainRow(NamedTuple):
@@ -89,10 +89,21 @@ class Batch:
         begun: links of `begin` so far; None: as before.
         is_begun_all: there are no more of these.
         state: text of it; None: as before.
+        away: shard of each new or changed row that is another one's.
     """
 
     __slots__ = (
-        *("begun", "cancelled", "changed", "done", "ended", "failed", "is_begun_all", "keys"),
+        *(
+            "away",
+            "begun",
+            "cancelled",
+            "changed",
+            "done",
+            "ended",
+            "failed",
+            "is_begun_all",
+            "keys",
+        ),
         *("last_chain", "led", "moved", "new", "results", "sessions", "settled", "state", "steps"),
     )
 
@@ -111,6 +122,7 @@ class Batch:
         self.begun: int | None = None
         self.is_begun_all = False
         self.state: str | None = None
+        self.away: dict[int, int] = {}
 
 
 class Counts(NamedTuple):
@@ -137,6 +149,36 @@ class Counts(NamedTuple):
     last_chain: int
     last_item: int
     state: str | None
+
+
+class ListedChain(NamedTuple):
+    """A chain as `Journal.chains` shows it.
+
+    Args:
+        id: of it.
+        name: of it.
+        step: number of its link.
+        url: of that; may have secrets in it.
+        reader: name of the reader, "" if it has none.
+        due: Unix time at which it is sent; None: at once.
+        error: what has ended it; None: nothing has.
+        trace: the traceback.
+        failed: Unix time of that.
+
+    Example:
+        >>> [chain.url for chain in Journal("crawl.db").chains(failed=True)]
+        ['http://example.org/missing']
+    """
+
+    id: int
+    name: str
+    step: int
+    url: str
+    reader: str
+    due: float | None
+    error: str | None
+    trace: str | None
+    failed: float | None
 
 
 class Summary(NamedTuple):
@@ -178,3 +220,12 @@ class Summary(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """The same by name."""
         return self._asdict()
+
+
+def bare_name(reader: str | None) -> str:
+    """Return the name of a reader without the shape of its arguments.
+
+    Args:
+        reader: as in a row.
+    """
+    return "" if reader is None else reader.partition("(")[0].lstrip(".:")

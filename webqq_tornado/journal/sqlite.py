@@ -17,15 +17,15 @@ import uuid
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from ..database import DatabaseError, open_database, transaction
 from ..files import reason
 from ..lockfile import Locked, LockFile, holder_of
 from .errors import JournalError
-from .records import Batch, ChainRow, Counts, Summary
+from .records import Batch, ChainRow, Counts, ListedChain, Summary, bare_name
 
-__all__ = ["Journal", "ListedChain"]
+__all__ = ["Journal"]
 
 #: One script a version of the file.
 _MIGRATIONS = (
@@ -74,36 +74,6 @@ _REMEDY = "name another file, which is made then, or remove this one to begin an
 Sync = Literal["full", "normal"]
 
 
-class ListedChain(NamedTuple):
-    """A chain as `Journal.chains` shows it.
-
-    Args:
-        id: of it.
-        name: of it.
-        step: number of its link.
-        url: of that; may have secrets in it.
-        reader: name of the reader, "" if it has none.
-        due: Unix time at which it is sent; None: at once.
-        error: what has ended it; None: nothing has.
-        trace: the traceback.
-        failed: Unix time of that.
-
-    Example:
-        >>> [chain.url for chain in Journal("crawl.db").chains(failed=True)]
-        ['http://example.org/missing']
-    """
-
-    id: int
-    name: str
-    step: int
-    url: str
-    reader: str
-    due: float | None
-    error: str | None
-    trace: str | None
-    failed: float | None
-
-
 class Journal(contextlib.AbstractContextManager["Journal"]):
     """The file in which a flow's chains and results are kept.
 
@@ -122,6 +92,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         512
     """
 
+    is_awaited = False
     _db: sqlite3.Connection | None = None
     _lock: LockFile | None = None
     _owner = 0
@@ -644,7 +615,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
             (after, -1 if limit is None else limit),
         )
         for one, name, step, url, reader, *rest in found:
-            yield ListedChain(one, name or f"chain-{one}", step, url, _bare(reader), *rest)
+            yield ListedChain(one, name or f"chain-{one}", step, url, bare_name(reader), *rest)
 
     def failed_count(self) -> int:
         """How many chains have failed."""
@@ -667,7 +638,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
             (limit,),
         )
         return [
-            ListedChain(one, name or f"chain-{one}", step, url, _bare(reader), *rest)
+            ListedChain(one, name or f"chain-{one}", step, url, bare_name(reader), *rest)
             for one, name, step, url, reader, *rest in found
         ]
 
@@ -684,7 +655,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         for row in self._paged(self._waiting_ids(_ANY, limit)):
             name = row.name or f"chain-{row.id}"
             yield ListedChain(
-                row.id, name, row.step, row.url, _bare(row.reader), row.due, None, None, None
+                row.id, name, row.step, row.url, bare_name(row.reader), row.due, None, None, None
             )
 
     def ids_of(self, names: Sequence[str], *, failed: bool | None = True) -> list[int]:
@@ -760,11 +731,6 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         if count:
             self.finish()
         return count
-
-
-def _bare(reader: str | None) -> str:
-    """The name without the shape of its arguments."""
-    return "" if reader is None else reader.partition("(")[0].lstrip(".:")
 
 
 def _advice(error: sqlite3.Error) -> str:
