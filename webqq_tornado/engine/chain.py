@@ -377,6 +377,9 @@ class Chain:
     def __await__(self) -> Generator[Any, None, Response | None]:
         if not self.done:
             yield from self._keeper.wait(self)
+        return self._result()
+
+    def _result(self) -> Response | None:
         if self.state is State.CANCELLED and self.error is None:
             raise asyncio.CancelledError(f"chain {self.name} was cancelled")
         if self.error is not None:

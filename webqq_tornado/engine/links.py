@@ -33,7 +33,7 @@ from tornado.httpclient import HTTPRequest
 from .body import Params, form_query, with_query
 from .request import Request
 from .secrets import safe_url
-from .urls import join_url, normal_url
+from .urls import is_normal, join_url, normal_url
 
 if TYPE_CHECKING:
     from .response import Response
@@ -220,10 +220,13 @@ def request_of(request: object, base: str | None) -> Request:
     Raises:
         ValueError: it is none, or malformed.
     """
-    if isinstance(request, RelativeRequest):
+    if isinstance(request, str):
+        if is_normal(request):  # nearly all
+            return Request.plain(request)
+        if not is_absolute(request):
+            request = _joined(base, request)
+    elif isinstance(request, RelativeRequest):
         return request.seen_from(base)
-    if isinstance(request, str) and not is_absolute(request):
-        request = _joined(base, request)
     return Request.of(request)
 
 

@@ -496,17 +496,7 @@ class Request(metaclass=_Hints):
         if isinstance(request, Request):
             return request
         if isinstance(request, str):
-            url = request if is_normal(request) else normal_url(request)
-            # A WebSocket is special, and has checks of its own.
-            if url[0] == "w":
-                return cls(url)
-            # By a short way: this is what most links are.
-            plain, put = object.__new__(cls), object.__setattr__
-            put(plain, "url", url)
-            put(plain, "method", "GET")
-            put(plain, "compiled", PLAIN)
-            put(plain, "is_special", False)  # where it is found sooner than on the class
-            return plain
+            return cls.plain(request if is_normal(request) else normal_url(request))
         if isinstance(request, urllib.request.Request):
             return cls(**from_urllib(request))
         if isinstance(request, HTTPRequest):
@@ -515,6 +505,26 @@ class Request(metaclass=_Hints):
             f"not a request: {_shown(request)} of type {type(request).__name__}; give a URL, a "
             "Request, an urllib.request.Request or a tornado.httpclient.HTTPRequest"
         )
+
+    @classmethod
+    def plain(cls, url: str) -> Request:
+        """The request of a URL and nothing else, which most links are, by a short way.
+
+        Args:
+            url: as WHATWG serialises it.
+
+        Raises:
+            ValueError: it is that of a WebSocket, and malformed.
+        """
+        # A WebSocket is special, and has checks of its own.
+        if url[0] == "w":
+            return cls(url)
+        plain, put = object.__new__(cls), object.__setattr__
+        put(plain, "url", url)
+        put(plain, "method", "GET")
+        put(plain, "compiled", PLAIN)
+        put(plain, "is_special", False)  # where it is found sooner than on the class
+        return plain
 
 
 def credentials_of(auth: object) -> dict[str, str]:

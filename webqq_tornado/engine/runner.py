@@ -97,7 +97,8 @@ from .transport.lane import Lane
 from .transport.options import Compiler, without_credentials
 from .transport.replay import ReplayTransport
 from .transport.transfer import Outcome
-from .waiting import close_unstarted, make_task, stop_task, wait, wake
+from .urls import is_normal
+from .waiting import close_unstarted, make_task, plain_wait, stop_task, wait, wake
 from .websocket.closing import ClosingSockets
 
 if TYPE_CHECKING:
@@ -173,7 +174,8 @@ class Runner:
         self.call_later = ioloop.call_later
         self.remove_timeout = ioloop.remove_timeout
         # Not ioloop.time(), which is the wall clock: set back, it would stop who waits for it.
-        self.time: Callable[[], float] = asyncio_loop_of(ioloop).time
+        self._asyncio_loop = asyncio_loop_of(ioloop)
+        self.time: Callable[[], float] = self._asyncio_loop.time
         self._retry = retry
         self._breaker = breaker
         self._hears_requests = hears_requests
@@ -720,20 +722,25 @@ class Runner:
             return
         if result is None:
             chain.response = response
-            self.end_chain(chain, State.DONE)
+            self._end_done(chain)
         elif not self._goes_on_at_once(chain, result):
             self.follow(chain, result, readback, response)
 
     def _goes_on_at_once(self, chain: Chain, result: object) -> bool:
         """Send what nearly all readers return, by the shortest way to the same end as `follow`."""
         # Not a subclass of tuple: a `Next` may say more.
-        if type(result) is not tuple or len(result) != 2 or type(result[0]) is not Request:
+        if type(result) is not tuple or len(result) != 2:
             return False
         request, readback = result
         if self._journal is not None:
-            return self._journal.moves_on(chain, request, readback)
+            is_request = type(request) is Request
+            return is_request and self._journal.moves_on(chain, request, readback)
         # `follow` refuses it in words.
         if not callable(readback):
+            return False
+        if type(request) is str and is_normal(request) and request[0] == "h":  # no WebSocket
+            request = Request.plain(request)
+        elif type(request) is not Request:
             return False
         if chain._transfer is not None:
             self.drop_transfer(chain)
@@ -1341,6 +1348,36 @@ class Runner:
         if not self.chains and not (self._journal is not None and self._journal.defers_idle):
             self.tell_idle()
 
+    def _end_done(self, chain: Chain) -> None:
+        """As `end_chain`, by fewer calls, for a chain that has nothing but its last response."""
+        scheduler = self._scheduler
+        if (
+            chain.parent is not None
+            or chain._branches is not None
+            or chain._kept is not None
+            or chain._deadline_timer is not None
+            or chain._transfer is not None  # of a streamed response
+            or not chain._number
+            or self._policies is not None
+            or self._journal is not None
+            or self.queue
+            or self.held
+            or self._waiting
+            or scheduler.woken
+            or scheduler.paused
+        ):
+            self.end_chain(chain, State.DONE)
+            return
+        chain.state = State.DONE
+        self.chains.discard(chain)
+        self.done += 1
+        chain._lane = chain._outcome = chain._request = chain._readback = None
+        chain._errback = chain._data = None
+        if chain._waiters is not None:
+            chain._wake_waiters()
+        if not self.chains:
+            self.tell_idle()
+
     def tell_idle(self) -> None:
         """Tell who listens that the last chain has ended."""
         # A copy, here and below: who is told may leave the list.
@@ -1416,6 +1453,10 @@ class Runner:
         chain._request = chain._readback = chain._errback = chain._data = None
         chain._hop = chain._redirects = chain._signed = None
 
+    def waiter_of_sent(self, chain: Chain) -> asyncio.Future[None] | None:
+        """What ends with a chain; None if its request waits, or whoever asks has it wait."""
+        return plain_wait(chain, self._asyncio_loop) if chain.state is State.SENT else None
+
     def _turn_of(self, chain: Chain) -> tuple[bool, float]:
         """Return True if the request waits for its turn, and the seconds that it may take."""
         request: Request | None = chain._request
@@ -1425,7 +1466,7 @@ class Runner:
 
     def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the chain."""
-        make = functools.partial(make_task, chain, asyncio_loop_of(self._ioloop))
+        make = functools.partial(make_task, chain, self._asyncio_loop)
         if self._policies is None:
             task = make(coroutine)
         else:

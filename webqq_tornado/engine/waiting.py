@@ -26,6 +26,7 @@ __all__ = [
     "let_go",
     "make_task",
     "owning_chain",
+    "plain_wait",
     "running_chain",
     "stop_task",
     "wait",
@@ -144,6 +145,21 @@ def wait(chain: Chain, turn: Callable[[Chain], tuple[bool, float]]) -> Generator
     return _until_ended(chain, watch) if reader is None else _by_reader(reader, chain, watch)
 
 
+def plain_wait(chain: Chain, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None] | None:
+    """Return what ends with the chain, for who awaits it by fewer calls than `wait`.
+
+    Args:
+        chain: that has not ended.
+        loop: the one that is running.
+
+    Returns:
+        None where `wait` has more to look at: who asks is in a reader, or holds a response open.
+    """
+    if _running.get() is not None or _held.get():
+        return None
+    return _waiter_of(chain, loop)
+
+
 def _by_reader(
     reader: Chain, chain: Chain, watch: Callable[[asyncio.Future[None]], _TurnWatch] | None
 ) -> Generator[Any, None, None]:
@@ -160,10 +176,7 @@ def _until_ended(
     chain: Chain, watched: Callable[[asyncio.Future[None]], _TurnWatch] | None = None
 ) -> Generator[Any, None, None]:
     # A future for each who waits: cancelled with one of them, it ends nobody else's wait.
-    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    if chain._waiters is None:
-        chain._waiters = {}
-    chain._waiters[waiter] = None
+    waiter = _waiter_of(chain, asyncio.get_running_loop())
     watch = None if watched is None else watched(waiter)
     try:
         yield from waiter
@@ -173,6 +186,14 @@ def _until_ended(
             chain._waiters.pop(waiter, None)
         if watch is not None:
             watch.stop()
+
+
+def _waiter_of(chain: Chain, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+    waiter: asyncio.Future[None] = loop.create_future()
+    if chain._waiters is None:
+        chain._waiters = {}
+    chain._waiters[waiter] = None
+    return waiter
 
 
 def _refuse_circle(reader: Chain, chain: Chain) -> None:

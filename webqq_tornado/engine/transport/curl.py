@@ -426,8 +426,14 @@ class Transport:
         self._has_served = True
         self.call_soon(self._end_iteration)
         count = served = self._serve()
-        # Where many are busy, the next have answered meanwhile: the loop need not report them.
-        while count >= _MANY and served < EVENTS_AT_ONCE and self._are_many_ready():
+        # Where many are busy, the next have answered meanwhile: the loop need not report them. But
+        # tasks that the last have woken need the loop, to go on with the sockets of these.
+        while (
+            count >= _MANY
+            and served < EVENTS_AT_ONCE
+            and not self._kept_on
+            and self._are_many_ready()
+        ):
             count = self._serve()
             served += count
 
