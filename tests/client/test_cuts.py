@@ -34,7 +34,7 @@ WAYS = {
 #: Every so many bytes of a request or an answer is cut.
 STEPS = [
     pytest.param(331, id="some-bytes"),
-    pytest.param(53, marks=pytest.mark.slow, id="more-bytes"),
+    pytest.param(97, marks=pytest.mark.slow, id="more-bytes"),
 ]
 
 
@@ -137,7 +137,7 @@ async def _logged_in(client: Client) -> None:
             await client.login()
 
 
-MORE = pytest.param(41, marks=pytest.mark.slow, id="more-bytes")
+MORE = pytest.param(101, marks=pytest.mark.slow, id="more-bytes")
 
 
 @pytest.mark.parametrize("step", [pytest.param(661, id="some-bytes"), MORE])
