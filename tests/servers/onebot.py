@@ -312,6 +312,13 @@ class Implementation:
     def _get_friend_msg_history(self, user_id: int, message_seq: int, count: int, **_: Any) -> Any:
         return self._page(False, user_id, message_seq, count)
 
+    def _get_msg(self, message_id: int) -> Any:
+        everything = (one for page in self.history.values() for one in page)
+        found = next((one for one in everything if one["message_id"] == message_id), None)
+        if found is None:
+            raise ActionError("no such message")
+        return found
+
     def _delete_msg(self, message_id: int) -> Any:
         return None
 

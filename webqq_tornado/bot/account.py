@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from ..client.contacts import Contact, Contacts, Message
     from ..client.incoming import Consumer
+    from ..client.quote import Quote
     from ..client.receipt import Receipt
     from ..client.state import ClientEvent, State
     from ..client.store import Store
@@ -83,6 +84,9 @@ class Account(Protocol):
 
     def has_sent(self, message_id: int) -> bool:
         """Return True if a message, by its id, was sent from here."""
+
+    async def quote_of(self, message: Message) -> Quote | None:
+        """The message that another one answers; None if there is none to be had."""
 
     def search(self, word: str) -> list[Contact]:
         """All contacts that have a word in one of their names."""

@@ -60,7 +60,7 @@ from .invocation import HandlerInvoker, logger, release_turn
 from .keyvalue import KeyValueStore, LateValues, MemoryValues, Values
 from .lifecycle import SERVER, NewClient, NewOneBotAccount, serve_clients
 from .mentions import said_to
-from .message import Message, Person
+from .message import Message, Person, with_quote
 from .permissions import GROUP_ADMIN, GROUP_OWNER, OWNER, Permission, owners_of
 from .plugins import Plugin, PluginError, Plugins
 from .questions import NoAnswerError
@@ -585,7 +585,7 @@ class Bot:
         release_turn()
         try:
             await asyncio.shield(client.send(contact, question))
-            return await asyncio.wait_for(answer, timeout)
+            return await with_quote(await asyncio.wait_for(answer, timeout))
         except asyncio.TimeoutError:
             asked = question if isinstance(question, str) else question.text
             asked = asked if len(asked) <= SHOWN else asked[: SHOWN - 1] + "…"

@@ -21,7 +21,7 @@ from .conversations import ConversationQueues
 from .event_types import BotEvent
 from .events import events_of
 from .invocation import HandlerInvoker, log_failure, logger
-from .message import Host, Message, conversation_of, message_of
+from .message import Host, Message, conversation_of, message_of, with_quote
 from .permissions import is_permitted
 from .questions import PendingQuestions
 from .registry import CallNext, Middleware, Registration, Registry
@@ -127,6 +127,7 @@ class Dispatch:
             self._conversations.add(conversation_of(message), job)
 
     async def _handle(self, message: Message, acknowledgement: Acknowledgement) -> None:
+        message = await with_quote(message)
         steps = [(scope, step) for scope in self._scopes for step in scope.middlewares]
         acknowledgement.begin()
         try:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ..client import contacts
 from ..client.contacts import Contact, Stranger, kind_of, name_of, uin_of
+from ..client.quote import Quote
 from ..client.receipt import Receipt
 from ..protocol.models import (
     At,
@@ -25,7 +26,7 @@ from ..protocol.models import (
 from .account import Account, Incoming
 from .mentions import is_mentioned, said_to
 
-__all__ = ["Host", "Message", "Person", "conversation_of", "message_of", "person_in"]
+__all__ = ["Host", "Message", "Person", "conversation_of", "message_of", "person_in", "with_quote"]
 
 
 class Host(Protocol):
@@ -101,6 +102,8 @@ class Message:
             handlers may have been called. See `Bot`.
         late: whether it came in while the account was not connected, and was fetched from the
             history later (OneBot).
+        quote: the message that this one answers; None if it answers none, or the implementation
+            does not have it any more (OneBot).
 
     Example:
         >>> @bot.on_message(text=r"^good (morning|night)")
@@ -117,6 +120,7 @@ class Message:
     rest: str = ""
     again: bool = False
     late: bool = False
+    quote: Quote | None = None
 
     @property
     def content(self) -> Content:
@@ -223,6 +227,8 @@ class Message:
         quoted = (part.id for part in self.content.parts if isinstance(part, Reply))
         if any(map(self._is_me, self.content.parts)) or any(map(self.client.has_sent, quoted)):
             return True
+        if self.quote is not None and self.quote.sender == self.account:
+            return True
         return is_mentioned(self._names, self._spoken, self._others())
 
     def reply(self, content: Content | str, *, at_sender: bool = False) -> asyncio.Future[Receipt]:
@@ -277,6 +283,17 @@ def message_of(bot: Host, client: Account, incoming: Incoming) -> Message:
     if not event.sender and incoming.sender:  # of an earlier session, and missing in this one
         sender = replace(sender, name=incoming.sender)
     return Message(bot, client, event, sender, contact, again=incoming.again, late=incoming.late)
+
+
+async def with_quote(message: Message) -> Message:
+    """The message, with the one that it answers.
+
+    Args:
+        message: as `message_of` makes it.
+    """
+    if not any(isinstance(part, Reply) for part in message.content.parts):
+        return message
+    return replace(message, quote=await message.client.quote_of(message.event))
 
 
 def person_in(client: Account, contact: Contact, uin: int) -> Person:

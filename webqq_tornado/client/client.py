@@ -52,6 +52,7 @@ from .login import LoggedIn, LoginError, OnCaptcha, OnQR, was_kicked
 from .lookup import look_up
 from .message_tokens import MessageTokens
 from .poll import Poll
+from .quote import Quote
 from .receipt import Receipt, SendError, log_sent
 from .records import MemoryRecords, Records, StoredRecords
 from .saved_session import SessionStorage
@@ -252,6 +253,14 @@ class Client:
             message_id: as a `Reply` has it.
         """
         return False
+
+    async def quote_of(self, message: Message) -> Quote | None:
+        """Return None: messages of WebQQ quote none.
+
+        Args:
+            message: as listeners get it.
+        """
+        return None
 
     def search(self, word: str) -> list[Contact]:
         """Return all contacts that have a word in one of their names.

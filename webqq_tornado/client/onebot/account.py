@@ -42,6 +42,7 @@ from ..incoming import Consumer, IncomingQueue
 from ..listeners import Listeners
 from ..login import LoginError
 from ..lookup import look_up
+from ..quote import Quote
 from ..receipt import Receipt, SendError, log_sent
 from ..records import MemoryRecords, Records, StoredRecords
 from ..state import ClientEvent, HeartbeatLate, State, StateChange
@@ -54,6 +55,7 @@ from .heartbeats import Heartbeats
 from .inbox import NetworkInbox
 from .introduction import Introduction
 from .pictures import PictureFile, Pictures
+from .quotes import Quotes
 from .requests import Requests
 from .sending import Sending, SendLimits
 from .transport import ActionFailed, NotConnected, OutcomeUnknown, Transport
@@ -137,6 +139,7 @@ class OneBotAccount:
         self._sending = Sending(self, limits or SendLimits())
         self._catchup = CatchUp(self, self._take_message, self._inbox.is_known, self._on_caught_up)
         self._pictures = Pictures(self, max_picture_size)
+        self._quotes = Quotes(self)
         self._requests = Requests()
         self._early: deque[tuple[Transport, Event]] = deque(maxlen=_MOST_EARLY)
         self._introduction = Introduction(self, self.directory)
@@ -198,6 +201,18 @@ class OneBotAccount:
             message_id: as a `Reply` has it.
         """
         return self._sending.is_known(message_id)
+
+    async def quote_of(self, message: Message) -> Quote | None:
+        """The message that another one answers; fetched from the implementation.
+
+        Args:
+            message: as listeners get it.
+
+        Returns:
+            It; None if the message answers none, or the implementation does not have it, or does
+            not say so within some seconds.
+        """
+        return await self._quotes.of(message)
 
     def search(self, word: str) -> list[Contact]:
         """All contacts that have a word in one of their names.
@@ -546,6 +561,7 @@ class OneBotAccount:
     async def _learn(self) -> None:
         who = await self._introduction.who(self.account)
         self.account, self.nick, self.implementation = who
+        self._quotes.forget()
         if not self._has_name:
             self.name = str(self.account)
         await self._introduction.contacts(self.account)
