@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers.scripted import Asked, Say, Scripted, scripted
 
-from webqq_tornado import HTTPStream, Limits, Request
+from webqq_tornado import DeadlineError, HTTPStream, Limits, Request
 from webqq_tornado.cache import CacheError, HTTPCache
 from webqq_tornado.engine.transport.curl import Transport
 from webqq_tornado.flows import Crawl, Monitor
@@ -68,6 +68,21 @@ async def test_a_fresh_response_is_given_without_the_server(cache: HTTPCache):
     assert second.headers["Age"] == "0"
     assert second.url == first.url
     assert len(server.asked) == 1
+
+
+async def test_what_the_cache_has_takes_nothing_of_a_host_s_limits(cache: HTTPCache):
+    limits = Limits(per_host=1, spacing=3600)
+    async with scripted(saying(**FRESH)) as server:
+        async with HTTPStream(cache=cache) as stream:
+            for page in range(5):
+                await stream.fetch(f"{server.url}/{page}")
+        async with HTTPStream(cache=cache, limits=limits) as stream:
+            pages = [stream.fetch(f"{server.url}/{page}") for page in range(5)]
+            assert all(response.from_cache for response in await asyncio.gather(*pages))
+            await stream.fetch(f"{server.url}/new")  # the first that is sent, and goes at once
+            with pytest.raises(DeadlineError):
+                await stream.fetch(f"{server.url}/newer", timeout=0.01)
+    assert len(server.asked) == 6
 
 
 async def test_a_stale_response_is_used_if_the_server_confirms_it(cache: HTTPCache):

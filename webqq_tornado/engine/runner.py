@@ -174,6 +174,8 @@ class Runner:
         self.call_later = ioloop.call_later
         self.remove_timeout = ioloop.remove_timeout
         # Not ioloop.time(), which is the wall clock: set back, it would stop who waits for it.
+        #: Of a `CachingTransport` alone.
+        self._is_sending: Callable[[Any], bool] | None = getattr(transport, "is_sending", None)
         self._asyncio_loop = asyncio_loop_of(ioloop)
         self.time: Callable[[], float] = self._asyncio_loop.time
         self._retry = retry
@@ -542,7 +544,12 @@ class Runner:
             self._scheduler.refund(chain)
             self._transport.cancel(transfer)
             return
-        self._scheduler.in_flight += 1
+        scheduler = self._scheduler
+        # Limits are for the sake of who is asked, and the cache has nobody asked.
+        is_sending = self._is_sending
+        if is_sending is not None and scheduler.is_limited and not is_sending(transfer):
+            scheduler.refund(chain)
+        scheduler.in_flight += 1
         self.requests += 1
         chain._transfer = transfer
         chain.state = State.SENT

@@ -109,6 +109,7 @@ class _Pending:
     __slots__ = ("handle", "inner")
 
     def __init__(self) -> None:
+        #: Tells the outcome what the cache has: nothing is sent then.
         self.handle: asyncio.Handle | None = None
         self.inner: Any = None
 
@@ -190,6 +191,14 @@ class CachingTransport:
 
         pending.inner = send(take, _with_headers(options, exchange.conditions))
         return pending
+
+    def is_sending(self, transfer: Any) -> bool:
+        """Return False if nothing was sent, since the cache has the response.
+
+        Args:
+            transfer: that was just submitted.
+        """
+        return not isinstance(transfer, _Pending) or transfer.handle is None
 
     def cancel(self, transfer: Any) -> None:
         """See `Transport.cancel`."""
