@@ -6,9 +6,8 @@ import csv
 import json
 import os
 import random
+import signal
 import sqlite3
-import subprocess
-import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -22,13 +21,13 @@ from webqq_tornado.journal import Journal
 from webqq_tornado.journal.codec import unpack_item
 
 from . import shop
+from .starter import Starter
 
 #: By default few: `JOURNAL_KILLS=100 JOURNAL_CUSTOMERS=800` takes minutes.
 KILLS = int(os.environ.get("JOURNAL_KILLS", "10"))
 CUSTOMERS = int(os.environ.get("JOURNAL_CUSTOMERS", "80"))
 #: Requests of a run that nothing stops.
 REQUESTS = CUSTOMERS * (1 + shop.PAGES + 2 * shop.ARTICLES)
-PACKAGE = Path(shop.__file__).parent.parent.parent
 
 
 @pytest.fixture
@@ -37,27 +36,26 @@ def url() -> Iterator[str]:
         yield facts["url"]
 
 
-def start(
-    url: str, journal: Path | str, sync: str, output: Path | None, flow: str = "Shop"
-) -> subprocess.Popen[bytes]:
-    words = [f"{shop.__file__}:{flow}", url, str(CUSTOMERS), sync, "--journal", str(journal)]
-    files = [] if output is None else ["--output", str(output)]
-    path = os.pathsep.join([str(PACKAGE), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
-        [sys.executable, "-m", "webqq_tornado", "run", *words, *files],
-        env={**os.environ, "PYTHONPATH": path},
-        stdout=subprocess.DEVNULL,
-    )
+@pytest.fixture
+def starter() -> Iterator[Starter]:
+    with Starter() as starter:
+        yield starter
 
 
-def kill_after(process: subprocess.Popen[bytes], url: str, total: int) -> int:
-    """Kill it when the server has seen so many requests; how many these were then."""
-    with urllib.request.urlopen(f"{url}/after/{total}", timeout=100) as answer:
-        process.kill()
-        seen = int(answer.read())
-    process.wait(100)
-    assert process.returncode < 0
-    return seen
+class Runs:
+    """Runs of a flow: `killed` is one that is killed at some request, `whole` one that is not."""
+
+    def __init__(self, starter: Starter, url: str, *words: str, flow: str = "Shop") -> None:
+        sync, *rest = words
+        self._starter, self._url = starter, url
+        self._words = [f"{shop.__file__}:{flow}", url, str(CUSTOMERS), sync, *rest]
+
+    def killed(self, request: int) -> None:
+        kill = f"{self._url}/kill/{request}"
+        assert self._starter.run("run", *self._words, kill=kill) == -signal.SIGKILL
+
+    def whole(self) -> None:
+        assert self._starter.run("run", *self._words) == 0
 
 
 def results_of(journal: Path, output: Path | None) -> list[tuple[str, int, int]]:
@@ -101,16 +99,17 @@ def check_requests(url: str) -> int:
     [("normal", ""), ("full", ""), *(("full", s) for s in (".jsonl", ".csv", ".parquet", ".db"))],
 )
 def test_a_flow_that_is_killed_has_each_result_once(
-    sync: str, suffix: str, url: str, tmp_path: Path
+    sync: str, suffix: str, url: str, starter: Starter, tmp_path: Path
 ):
     seed = random.randrange(1 << 30)
     print("seed", seed)  # shown when it fails
-    chance, seen = random.Random(seed), 0
+    chance = random.Random(seed)
     journal, output = tmp_path / "shop.db", tmp_path / f"items{suffix}" if suffix else None
+    files = ["--output", str(output)] if output else []
+    runs = Runs(starter, url, sync, "--journal", str(journal), *files)
     for _ in range(KILLS):
-        process = start(url, journal, sync, output)
-        seen = kill_after(process, url, seen + chance.randrange(1, REQUESTS // (KILLS + 2)))
-    assert start(url, journal, sync, output).wait(100) == 0
+        runs.killed(chance.randrange(1, REQUESTS // (KILLS + 2)))
+    runs.whole()
     results = results_of(journal, output)
     assert results == sorted(shop.expected(CUSTOMERS))
     with Journal(journal) as opened:
@@ -123,27 +122,27 @@ def test_a_flow_that_is_killed_has_each_result_once(
 
 @pytest.mark.slow
 def test_a_flow_in_postgresql_that_is_killed_has_each_result_once(
-    url: str, database: str, tmp_path: Path
+    url: str, starter: Starter, database: str, tmp_path: Path
 ):
-    chance, seen = random.Random(), 0
     kills, output = max(KILLS // 2, 1), tmp_path / "items.jsonl"
+    words = ["full", "--journal", database, "--output", str(output)]
+    runs = Runs(starter, url, *words, flow="Mixed")
     for _ in range(kills):
-        process = start(url, database, "full", output, "Mixed")
-        seen = kill_after(process, url, seen + chance.randrange(1, CUSTOMERS * 18 // (kills + 2)))
-    assert start(url, database, "full", output, "Mixed").wait(100) == 0
+        runs.killed(random.randrange(1, CUSTOMERS * 18 // (kills + 2)))
+    runs.whole()
     assert results_of(tmp_path, output) == sorted(shop.expected_of_mixed(CUSTOMERS))
 
 
 @pytest.mark.slow
-def test_readers_of_each_kind_have_their_results_once(url: str, tmp_path: Path):
+def test_readers_of_each_kind_have_their_results_once(url: str, starter: Starter, tmp_path: Path):
     seed = random.randrange(1 << 30)
     print("seed", seed)  # shown when it fails
-    chance, seen, journal = random.Random(seed), 0, tmp_path / "mixed.db"
+    chance, journal = random.Random(seed), tmp_path / "mixed.db"
     each = CUSTOMERS * 18 // (KILLS + 3)  # requests of a customer, at least
+    runs = Runs(starter, url, "normal", "--journal", str(journal), flow="Mixed")
     for _ in range(KILLS):
-        process = start(url, journal, "normal", None, "Mixed")
-        seen = kill_after(process, url, seen + chance.randrange(1, each))
-    assert start(url, journal, "normal", None, "Mixed").wait(100) == 0
+        runs.killed(chance.randrange(1, each))
+    runs.whole()
     assert results_of(journal, None) == sorted(shop.expected_of_mixed(CUSTOMERS))
     with Journal(journal) as opened:
         summary = opened.summary()
