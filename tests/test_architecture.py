@@ -26,7 +26,8 @@ MODULES = {
 LAYERS = {
     "engine": (
         {"engine", "files", "journal", "metrics", "cache"},
-        {"tornado", "pycurl", "certifi", "webencodings", "ada_url", "websockets", "parsel"},
+        {"tornado", "pycurl", "certifi", "webencodings", "ada_url", "websockets", "parsel"}
+        | {"brotli"},
     ),
     "httpclient": ({"engine"}, {"tornado"}),
     "auth": ({"engine"}, set()),

@@ -94,9 +94,9 @@ async def test_drain_says_whether_all_chains_have_ended(web: Web):
         stream.add_request(f"{web.http}/hold/drained", None)
         assert not await stream.drain(0.02)
         assert not await stream.drain(0)
-        other = HTTPStream()
-        await other.fetch(f"{web.http}/release/drained")
-        other.close()
+        async with HTTPStream() as other:
+            await other.fetch(f"{web.http}/arrived/drained")
+            await other.fetch(f"{web.http}/release/drained")
         assert await stream.drain(60)
         assert await stream.drain()
 

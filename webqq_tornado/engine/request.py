@@ -123,9 +123,9 @@ class Request(metaclass=_Hints):
             308 keep method and body. Credentials and `Cookie` headers do not pass to another
             origin. Each redirect is a request of its own to limits, hooks and observers.
         max_redirects: 10.
-        decompress_response: ask for and undo gzip, deflate, br and what else this libcurl
-            knows; True. With a method that is not idempotent gzip and deflate, unless `sink` or
-            `stream` is given. A coding that nobody knows ("utf-8") is left as it is.
+        decompress_response: ask for and undo gzip, deflate and br; True. A coded body that is
+            cut is an error, though it was framed as if it were whole. A coding that nobody knows
+            ("utf-8") is left as it is.
         max_body_size: bytes, as sent and as decompressed; 100 MiB, no limit for `sink` and
             `stream`.
         validate_cert: verify the server's certificate and host name; True.

@@ -317,17 +317,6 @@ class Together:
 
 #: libcurl reads it to its last byte, and nothing of what is behind it.
 LARGE_AND_STRAY = answer(b"x" * 70_000) + STRAY
-CODED = answer(b"no brotli", b"Content-Encoding: utf-8")
-
-
-async def test_a_request_that_is_begun_anew_does_not_get_what_lies_behind_an_answer():
-    """Of that which has ended in the same turn."""
-    together = Together(LARGE_AND_STRAY, CODED)
-    async with raw_server(together) as url, HTTPStream() as stream:
-        first, second = await asyncio.gather(
-            stream.fetch(f"{url}/first"), stream.fetch(f"{url}/second")
-        )
-    assert (len(first.body), second.body) == (70_000, b"/second")
 
 
 async def test_a_request_that_libcurl_repeats_does_not_get_what_lies_behind_an_answer():

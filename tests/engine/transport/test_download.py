@@ -431,6 +431,22 @@ async def test_a_sink_whose_awaitable_failed_is_not_called_again(is_done):
     assert calls == 1
 
 
+async def test_a_sink_that_ends_its_chain_gets_nothing_more_of_a_body_that_is_all_there():
+    taken = 0
+
+    def sink(chunk):
+        nonlocal taken
+        taken += 1
+        chain.cancel()
+
+    async with HTTPStream() as stream, raw_server(answers(answer(bytes(100_000)))) as url:
+        chain = stream.add_request(Request(url, sink=sink))
+        with pytest.raises(asyncio.CancelledError):
+            await chain
+        assert not stream._transport._special
+    assert taken == 1
+
+
 async def test_only_a_streamed_response_has_a_stream(web: Web):
     async with HTTPStream() as stream:
         response = await stream.fetch(web.http)

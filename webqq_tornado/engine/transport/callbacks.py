@@ -7,10 +7,11 @@ only put things aside; `serve` hands them on outside libcurl, in the order in wh
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pycurl
@@ -22,7 +23,15 @@ from ..secrets import safe_url
 from .download import REDIRECT_BODY, BodyStream, Inflow
 from .failures import from_curl
 from .filesink import FileSink
-from .headerlines import announced_size, begins_answer, is_interim, last_status, leads_on
+from .headerlines import (
+    announced_size,
+    begins_answer,
+    codings_of,
+    is_interim,
+    last_status,
+    leads_on,
+)
+from .inflating import Decoder, UndecodableError
 from .upload import Outflow, build_mime, outflow_of
 
 if TYPE_CHECKING:
@@ -32,7 +41,8 @@ __all__ = ["Progress", "TransferCallbacks"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
-_SWITCHING = 101
+_SWITCHING, _PARTIAL = 101, 206
+_NOT_DECODED = 61  # of libcurl's errors
 # curl_easy_pause sets both directions at once: to change one is to repeat the other as it is.
 _PAUSES = {
     (False, False): pycurl.PAUSE_CONT,
@@ -64,6 +74,8 @@ class Piped(Protocol):
     header_lines: list[bytes]
     #: Libcurl may go on from a 401 or 407 by itself.
     may_be_challenged: bool
+    #: The body is to be decoded.
+    inflates: bool
 
     @property
     def easy(self) -> pycurl.Curl:
@@ -142,6 +154,8 @@ class TransferCallbacks:
         self._mime: pycurl.CurlMime | None = None
         self._outflow: Outflow | None = None
         self._inflow: Inflow | None = None
+        self._decoder: Decoder | None = None  # of a body that is coded
+        self._inflated = 0  # bytes that it has given
         self.stream = BodyStream() if request.stream else None
         self.received = 0
         self.has_headers = False
@@ -157,11 +171,16 @@ class TransferCallbacks:
             self._mime = build_mime(self._easy, request.body)
         elif request.is_piped:
             self._outflow = outflow_of(request.body, request.body_size, self)
-        sink = self._sink()
-        if sink is not None:
-            self._inflow = Inflow(self, sink)
+        self._sink = self._chosen_sink()
+        if self._sink is not None:
+            self._inflow = Inflow(self, self._sink)
 
-    def _sink(self) -> Callable[[bytes], object] | None:
+    @property
+    def has_sink(self) -> bool:
+        """The body goes to a sink or a stream."""
+        return self._sink is not None
+
+    def _chosen_sink(self) -> Callable[[bytes], object] | None:
         if self.stream is not None:
             return self.stream.put
         sink = self._request.sink
@@ -278,8 +297,8 @@ class TransferCallbacks:
             # A small one is read to its end, which keeps the connection; one that may have no end
             # is given up with it.
             return None if self.received <= REDIRECT_BODY else 0
-        # What is announced counts at once; what comes counts as decompressed, of which a few KiB
-        # may become GiB.
+        # What is announced counts at once; what comes counts as sent, and in `_decoded` as what it
+        # becomes: a few KiB may become GiB.
         limit = self._request.max_body_size
         if limit and max(self.received, size) > limit:
             self.refusal = self._too_large("the body", "max_body_size", limit)
@@ -303,7 +322,53 @@ class TransferCallbacks:
         self._is_judged = True
         lines = self._transfer.header_lines
         self.is_followed = self._transfer.follows and leads_on(lines)
+        self._begin_decoding(lines)
         return announced_size(lines)
+
+    def _begin_decoding(self, lines: list[bytes]) -> None:
+        """Have the sink get the body as it was before its codings."""
+        if self._inflow is None or self._sink is None or not self._transfer.inflates:
+            return
+        self._decoder, self._inflated, self._inflow.sink = None, 0, self._sink
+        codings = codings_of(lines)
+        if codings and not self.is_followed:
+            try:
+                self._decoder, self._inflow.sink = Decoder(codings), self._put_decoded
+            except UndecodableError as error:
+                self._break(self._error(_NOT_DECODED, str(error)))
+
+    def _put_decoded(self, chunk: bytes) -> object:
+        return self._put_pieces(self._decoded(chunk))
+
+    def _put_pieces(self, pieces: Iterator[bytes]) -> object:
+        assert self._sink is not None  # noqa: S101 - else nothing is decoded
+        for piece in pieces:
+            result = self._sink(piece)
+            if inspect.isawaitable(result):
+                return self._put_others(asyncio.ensure_future(result), pieces)
+        return None
+
+    async def _put_others(self, first: Awaitable[object], pieces: Iterator[bytes]) -> None:
+        assert self._sink is not None  # noqa: S101 - else nothing is decoded
+        await first
+        for piece in pieces:
+            result = self._sink(piece)
+            if inspect.isawaitable(result):
+                await result
+
+    def _decoded(self, chunk: bytes) -> Iterator[bytes]:
+        assert self._decoder is not None  # noqa: S101 - whose sink this is
+        limit = self._request.max_body_size
+        try:
+            for piece in self._decoder.pieces(chunk):
+                self._inflated += len(piece)
+                if limit and self._inflated > limit:
+                    raise self._too_large("the body", "max_body_size", limit)
+                if self._is_closed:  # by what the sink has done with the piece before
+                    return
+                yield piece
+        except UndecodableError as error:
+            raise self._error(_NOT_DECODED, str(error)) from error
 
     def _is_final(self) -> bool:
         """Return True if these headers belong to the final response, and no other one follows."""
@@ -456,8 +521,14 @@ class TransferCallbacks:
 
         Raises:
             Exception: of its file, which cannot be written, or is none.
-            ProtocolError: it is not the part that was asked for.
+            ProtocolError: it is not the part that was asked for, or only the beginning of what is
+                coded.
         """
+        if self._decoder is not None and last_status(self._transfer.header_lines) != _PARTIAL:
+            try:
+                self._decoder.check_end()
+            except UndecodableError as error:
+                raise self._error(_NOT_DECODED, str(error)) from error
         if self._file is not None:
             self._file.finish(self._transfer.answer())
 

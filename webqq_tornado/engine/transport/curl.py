@@ -251,7 +251,10 @@ class Transport:
             self._release(transfer)
         elif transfer.is_waiting:
             self._release(transfer)
-        # Else it has ended and is about to be told.
+        elif transfer.callbacks is not None:
+            # It has ended and is about to be told: its sink gets nothing more.
+            self._special.discard(transfer)
+            transfer.drop_callbacks()
 
     def leave_session(self, session: Session) -> None:
         """The session is over, and none of its transfers in flight."""

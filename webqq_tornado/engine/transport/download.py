@@ -135,11 +135,14 @@ class Inflow:
     Args:
         transfer: that receives them.
         sink: where they go.
+
+    Attributes:
+        sink: as given; another one may take its place before the first chunk.
     """
 
     def __init__(self, transfer: Pausable, sink: Callable[[bytes], object]) -> None:
         self._transfer = transfer
-        self._sink = sink
+        self.sink = sink
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._pending: asyncio.Future[Any] | None = None  # what the sink wants to be waited for
@@ -176,7 +179,7 @@ class Inflow:
             chunk = self._chunks.popleft()
             self._size -= len(chunk)
             # It may end its own chain: then `close` has emptied the queue, and the loop ends, too.
-            result = self._sink(chunk)
+            result = self.sink(chunk)
             if inspect.isawaitable(result):
                 self._wait(asyncio.ensure_future(result))
         if self.error is not None:

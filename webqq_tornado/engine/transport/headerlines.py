@@ -14,7 +14,6 @@ __all__ = [
     "begins_answer",
     "codings_of",
     "is_cut",
-    "is_gzip",
     "is_interim",
     "last_status",
     "leads_on",
@@ -43,11 +42,6 @@ def codings_of(lines: list[bytes]) -> list[bytes]:
     values = [line[len(name) :] for line in _headers(lines) if line[: len(name)].lower() == name]
     # Several header lines are one list (RFC 9110, 5.3).
     return [coding.strip().lower() for coding in b",".join(values).split(b",") if coding.strip()]
-
-
-def is_gzip(lines: list[bytes]) -> bool:
-    """Return True if the last response is coded with gzip and nothing else."""
-    return codings_of(lines) in ([b"gzip"], [b"x-gzip"])
 
 
 def last_status(lines: list[bytes]) -> int:

@@ -262,7 +262,8 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
         options[pycurl.HTTPAUTH] = _known(_AUTH_MODES, "auth_mode")(setting("auth_mode"))
     options.update(_multiplexing(setting("http_version")))
     if setting("decompress_response") and not request.resume:
-        options[pycurl.ENCODING] = ""  # all that this libcurl can undo
+        # Asked for by libcurl, and undone by us: see `inflating`.
+        options |= {pycurl.ENCODING: ACCEPTED, pycurl.HTTP_CONTENT_DECODING: 0, INFLATES: True}
     options.update(_trust(setting("validate_cert"), trust_of(setting("ca_certs"))))
     no_proxy = setting("no_proxy")
     if setting("public_only"):
@@ -289,7 +290,7 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
     options.update(_method_and_body(request))
     options.update(_repetition(request, setting))
     options.update(_headers(request, bool(setting("expect_100_continue"))))
-    return _inflating(request, options)
+    return options
 
 
 def without_credentials(options: Options) -> Options:
@@ -366,7 +367,7 @@ class Compiler:
             **_repetition(request, self._defaults.get),
             **_headers(request, self._expects),
         }
-        return _inflating(request, options)
+        return options
 
 
 _SAID_BY_NEARLY_ALL = frozenset(
@@ -463,21 +464,6 @@ def _repetition(request: Request, setting: Callable[[str], Any]) -> Options:
     if setting("unix_socket") is not None and version != "2-prior-knowledge":
         # Their connections have no names to know a dead one by, and cost next to nothing.
         options |= {pycurl.FRESH_CONNECT: 1, pycurl.FORBID_REUSE: 1}
-    return options
-
-
-def _inflating(request: Request, options: Options) -> Options:
-    """Leave decoding to us where libcurl must not repeat: it fails at an unknown coding.
-
-    It says so when the body is lost, and a GET is sent again then, without decoding.
-    """
-    is_held = not request.is_streamed and request.channel is None
-    if AT_MOST_ONCE not in options or pycurl.ENCODING not in options or not is_held:
-        return options
-    lines = options.get(pycurl.HTTPHEADER, [])
-    if not any(line[:16].lower() == b"accept-encoding:" for line in lines):
-        del options[pycurl.ENCODING]
-        options |= {pycurl.HTTPHEADER: [*lines, ACCEPTED], INFLATES: True}
     return options
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import pycurl
@@ -24,8 +23,8 @@ from ..session import Session
 from .callbacks import TransferCallbacks
 from .download import REDIRECT_BODY, add_chunk
 from .failures import from_curl
-from .headerlines import announced_size, codings_of, is_cut, is_gzip, leads_on
-from .inflating import Members, inflated
+from .headerlines import announced_size, codings_of, is_cut, leads_on
+from .inflating import UndecodableError, inflated
 from .lane import Lane
 from .options import AT_MOST_ONCE, BODY_LIMIT, FOLLOWS, INFLATES, PUBLIC_ONLY, Options
 from .tcpinfo import bytes_read
@@ -60,7 +59,7 @@ _TIMES_OF_FIRST = (
 )
 
 #: libcurl's errors.
-_NOT_CONNECTED, _NOT_WRITTEN, _NO_ANSWER, _NOT_SENT, _NOT_DECODED = 7, 23, 52, 55, 61
+_NOT_CONNECTED, _NO_ANSWER, _NOT_SENT, _NOT_DECODED = 7, 52, 55, 61
 _TOO_LARGE, _NOT_REWOUND = 63, 65
 _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 _IN_HEADERS = frozenset({1, 8, 100})
@@ -71,10 +70,10 @@ _SMALL_BODY = 2048
 #: libcurl's errors of a body whose headers were all there: broken off, refused by us, reset, ...
 _IN_BODY = frozenset({16, 18, 23, 56, 61, 63, 92, 95})
 _CHALLENGES = (401, 407)
+_PARTIAL = 206
 _NO_TUNNEL = "CONNECT tunnel failed, response 407"
 _NOT_SENT_AGAIN = "The connection broke off before an answer, and nothing is sent twice"
 _EARLY = "An answer was there before the request was sent: it is that to another one"
-_UNKNOWN_ENCODING = "Unrecognized content encoding"
 #: Of CURLOPT_DEBUGFUNCTION's kinds: libcurl's own words; and those about a refused stream.
 _TEXT = 0
 _REFUSALS = (b" refused by server, try again", b"Downgrades to HTTP/1.1")
@@ -259,7 +258,7 @@ class Transfer:
             return int(pycurl.SOCKET_BAD)  # and its errno is libcurl's to tell
 
     def _on_body(self, chunk: bytes) -> int | None:
-        # Counted as decompressed: a few KiB may become some GiB, in one call of libcurl.
+        # As it was sent; decompressed it is counted once more.
         self._room -= len(chunk)
         if self._room < 0:
             return 0
@@ -478,41 +477,12 @@ class Transfer:
         if self.has_nonce and text.startswith(_NO_TUNNEL):
             self._forget_nonce()
             return True
-        if code == _NOT_DECODED and text.startswith(_UNKNOWN_ENCODING):
-            # A word that is no coding, such as "utf-8" or "aws-chunked" of an object store.
-            self.easy.setopt(pycurl.HTTP_CONTENT_DECODING, 0)
-        elif code in _OF_OLD_CONNECTIONS and not self.opened and is_cut(self.header_lines):
-            # It has met one dead connection after the other, and stops after five; or what lay
-            # in a connection was not for this request.
-            self.easy.setopt(pycurl.FRESH_CONNECT, 1)
-        else:
-            return code == _NOT_WRITTEN and self._room >= 0 and self._inflates_members()
+        if code not in _OF_OLD_CONNECTIONS or self.opened or not is_cut(self.header_lines):
+            return False
+        # It has met one dead connection after the other, and stops after five; or what lay in a
+        # connection was not for this request.
+        self.easy.setopt(pycurl.FRESH_CONNECT, 1)
         return self.callbacks is None or self.callbacks.rewind()
-
-    def _inflates_members(self) -> bool:
-        """Return True if the body is to be fetched again and decoded here.
-
-        libcurl takes what is behind the first member of a gzip body for an error, and its words
-        are not always about that.
-        """
-        if self.callbacks is not None or pycurl.ENCODING not in self.options:
-            return False
-        if not is_gzip(self.header_lines):
-            return False
-        self.easy.setopt(pycurl.HTTP_CONTENT_DECODING, 0)
-        if not self.discards:
-            self.easy.setopt(pycurl.WRITEFUNCTION, self._decoding(Members(self._on_body)))
-        return True
-
-    def _decoding(self, members: Members) -> Callable[[bytes], int | None]:
-        def write(chunk: bytes) -> int | None:
-            try:
-                return members(chunk)
-            except zlib.error as error:
-                self.failure = _NOT_DECODED, str(error)
-                return 0
-
-        return write
 
     def is_answered_early(self, fd: int) -> bool:
         """Return True if the response was there before the request was sent.
@@ -604,32 +574,40 @@ class Transfer:
     def response(self, request: Request) -> Response | Exception:
         """Build the response from the data received so far."""
         body, lines = self.body, self.header_lines
+        head = b"".join(lines).lower()
         # Of nearly all the first empty line is the last line: one answer, and all of it.
-        is_single = lines and lines[-1] == b"\r\n" and lines.index(b"\r\n") == len(lines) - 1
-        if (not is_single or lines[0][9:10] == b"1") and is_cut(lines):
+        is_single = head.find(b"\r\n\r\n") == len(head) - 4
+        if (not is_single or head[9:10] == b"1") and is_cut(lines):
             self.note_cut()
             return self.error_of(request)
         times = _TIMES_OF_FIRST if self.opened else _TIMES_OF_EACH
         data = body[0] if len(body) == 1 else b"".join(body)
-        if self.inflates and data:
+        status = self.getinfo(pycurl.RESPONSE_CODE)
+        # First what tells most: few bodies are coded.
+        if data and head.find(b"\ncontent-encoding:") > 0 and self._inflates_held_body():
             try:
-                data = inflated(data, codings_of(lines), self.limit)
-            except (zlib.error, OverflowError) as error:
+                is_part = status == _PARTIAL
+                data = inflated(data, codings_of(lines), self.limit, is_part=is_part)
+            except (UndecodableError, OverflowError) as error:
                 if not (self.follows and leads_on(lines)):
                     return self._not_inflated(request, error)
         return Response(
             request,
-            self.getinfo(pycurl.RESPONSE_CODE),
+            status,
             self.url,
             lines[:],
             data,
             tuple(map(self.getinfo, times)),
         )
 
+    def _inflates_held_body(self) -> bool:
+        # What went by the callbacks to a sink was decoded there.
+        return self.inflates and (self.callbacks is None or not self.callbacks.has_sink)
+
     def _not_inflated(self, request: Request, error: Exception) -> StreamError:
         if isinstance(error, OverflowError):
             return self._error(request, _TOO_LARGE, f"More than {self.limit} bytes")
-        return self._error(request, _NOT_DECODED, f"Error while processing content: {error}")
+        return self._error(request, _NOT_DECODED, str(error))
 
     def error_of(self, request: Request) -> Exception:
         """Return what ended it instead of a response."""
