@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -643,6 +644,18 @@ def test_a_time_that_is_none_is_zero():
     assert parse_message_event(raw).time == 0
 
 
+async def test_an_account_whose_stream_is_closed_says_so_and_no_task_fails():
+    async with Implementation() as here:
+        stream = HTTPStream()
+        account = OneBotAccount(stream, here.ws)
+        await account.login()
+        stream.close()
+        await until(lambda: account.state is State.RECONNECTING)
+        await until(account.transports[0]._task.done)
+        assert account.transports[0]._task.exception() is None
+        account.leave()
+
+
 async def test_an_address_without_an_implementation_is_an_error_of_the_first_login():
     async with Implementation() as here, an_account(f"{here.http}/pictures/none") as account:
         with pytest.raises(ActionFailed, match="does not answer as an implementation does"):
@@ -725,6 +738,47 @@ async def test_what_comes_in_live_does_not_hide_what_was_missed():
         gate.set()
         await until(lambda: len(heard) == 12)
         assert heard == [str(number) for number in range(12)]
+
+
+async def test_what_comes_in_before_the_greeting_does_not_hide_what_was_missed():
+    now = int(time.time())
+    async with Implementation() as here, a_bot(here) as bot:
+        heard: list[str] = []
+        bot.on_message(lambda message: heard.append(message.text))
+        here.say(ANN, "0", time=now - 100)
+        await until(lambda: heard)
+        here.message(ANN, "missed", time=now - 50)
+        real = here.answer
+
+        async def answer(call):
+            if call.action == "get_login_info":
+                here.say(ANN, "live", time=now)
+            return await real(call)
+
+        here.answer = answer
+        here.cut()
+        await until(lambda: len(heard) == 3)
+        assert heard == ["0", "missed", "live"]
+
+
+async def test_what_was_missed_is_fetched_also_when_the_fetching_is_cut_off():
+    now = int(time.time())
+    async with Implementation() as here, a_bot(here) as bot:
+        heard: list[str] = []
+        bot.on_message(lambda message: heard.append(message.text))
+        here.say(ANN, "0", time=now - 100)
+        await until(lambda: heard)
+        here.message(ANN, "missed", time=now - 50)
+        gate = slow_history(here)
+        here.calls.clear()
+        here.cut()
+        await until(lambda: "get_friend_msg_history" in here.calls)
+        here.say(ANN, "live", time=now)
+        await until(lambda: any(bot.client._catchup._held.values()))
+        here.cut()
+        gate.set()
+        await until(lambda: len(heard) == 3)
+        assert sorted(heard) == ["0", "live", "missed"]
 
 
 async def test_an_own_message_does_not_hide_what_others_wrote_before(tmp_path, caplog):

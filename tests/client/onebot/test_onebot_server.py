@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from servers.applications import TOKEN, drive
 from servers.town import Town
+from tenacity import wait_fixed
 from waiting import until
 
 from webqq_tornado import HTTPStream
@@ -91,8 +92,9 @@ async def test_an_answer_that_was_cut_off_is_found_behind_pages_of_the_history(c
 
 
 @pytest.mark.slow
-async def test_none_is_lost_and_none_doubled_whatever_is_cut(tmp_path, caplog):
+async def test_none_is_lost_and_none_doubled_whatever_is_cut(tmp_path, caplog, monkeypatch):
     """Either side is cut again and again while both write."""
+    monkeypatch.setattr("webqq_tornado.client.onebot.transport._PAUSES", wait_fixed(0.05))
     count, heard, answers = 120, [], []
     async with Town() as town:
         ann, _ = town.client(town.ann)

@@ -137,7 +137,10 @@ class OneBotAccount:
         self._incoming = IncomingQueue(self, self.directory, self.tell_listeners)
         self._inbox = NetworkInbox(self)
         self._sending = Sending(self, limits or SendLimits())
-        self._catchup = CatchUp(self, self._take_message, self._inbox.is_known, self._on_caught_up)
+        self._catchup = CatchUp(
+            *(self, self._take_message, self._inbox.is_known),
+            *(self._inbox.trust, self._on_caught_up),
+        )
         self._pictures = Pictures(self, max_picture_size)
         self._quotes = Quotes(self)
         self._requests = Requests()
@@ -148,6 +151,7 @@ class OneBotAccount:
         self._hello: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_started = self._is_known = False
+        self._is_back = False  # the account was asked about what was missed
         self._began_at = 0.0  # to fetch what was missed, by the implementation's clock
 
     def __repr__(self) -> str:
@@ -508,6 +512,8 @@ class OneBotAccount:
             return
         if self._hello is not None:
             self._hello.cancel()
+        self._is_back = False
+        self._inbox.doubt()
         self._catchup.stop()
         is_first = self._ready is not None and not self._ready.done()
         if is_first and error is not None and len(self.transports) == 1:
@@ -571,6 +577,7 @@ class OneBotAccount:
             self._go_online()
         else:
             self._go_offline("the account is offline, says its implementation")
+        self._is_back = True
         while self._early:
             self.receive(*self._early.popleft())
 
@@ -605,6 +612,7 @@ class OneBotAccount:
     def _catch_up(self) -> None:
         inbox = self._inbox
         if inbox.since is None:  # nothing was heard yet, so nothing was missed
+            inbox.trust_all(())
             inbox.complete(time.time() + self.skew)
             return
         self._began_at = time.time() + self.skew
@@ -615,7 +623,8 @@ class OneBotAccount:
         ]
         self._catchup.start([*known, *everyone], inbox.since_of)
 
-    def _on_caught_up(self) -> None:
+    def _on_caught_up(self, left: list[Peer]) -> None:
+        self._inbox.trust_all(left)
         self._inbox.complete(self._began_at)
 
     def _begin(self, coroutine: Any) -> None:
@@ -637,7 +646,8 @@ class OneBotAccount:
         self._heartbeats.stop()
         if self._is_known and self.store is not None:
             self.store.release(self.account)
-        self._is_known = False
+        self._is_known = self._is_back = False
+        self._early.clear()  # the next login fetches it
         self._set_state(state, reason, level)
         self._sending.abandon(f"{self.name} is {state.value}" + (reason and f" ({reason})"))
 
@@ -651,8 +661,9 @@ class OneBotAccount:
             event: as it came.
         """
         self._hear()
-        if not self._is_known and not isinstance(event, (Heartbeat, Lifecycle)):
-            self._early.append((transport, event))  # whose it is, and what is on record, is asked
+        if not self._is_back and not isinstance(event, (Heartbeat, Lifecycle)):
+            # Whose it is, and what is on record, is asked; what was missed goes before it.
+            self._early.append((transport, event))
             return
         if self.account and event.self_id not in (0, self.account):
             logger.debug("%s: an event of %d is not ours", self.name, event.self_id)

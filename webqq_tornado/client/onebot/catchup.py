@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from ...onebot.v11.actions import Answer
 from ...onebot.v11.events import MessageEvent, parse_message_event
 from ...onebot.v11.values import Fields, object_of
-from .transport import ActionFailed, NotConnected
+from .transport import ActionFailed, NotConnected, OutcomeUnknown
 
 __all__ = ["CatchUp", "Peer", "history_of", "latest_of"]
 
@@ -183,7 +183,8 @@ class CatchUp:
         caller: asks.
         take: gets each message that was not heard, in order, with whether it is late.
         is_known: whether a message was heard.
-        on_end: called when all is fetched.
+        on_whole: called with each conversation that is caught up with.
+        on_end: called at the end with those that are not, as their histories did not answer.
     """
 
     def __init__(
@@ -191,10 +192,11 @@ class CatchUp:
         caller: Caller,
         take: Callable[[MessageEvent, bool], object],
         is_known: Callable[[MessageEvent], bool],
-        on_end: Callable[[], object],
+        on_whole: Callable[[Peer], object],
+        on_end: Callable[[list[Peer]], object],
     ) -> None:
         self._caller, self._take, self._is_known = caller, take, is_known
-        self._on_end = on_end
+        self._on_whole, self._on_end = on_whole, on_end
         self._held: dict[Peer, list[MessageEvent]] = {}
         self._task: asyncio.Task[None] | None = None
         self._has_history = {True: True, False: True}  # of groups, of friends
@@ -234,6 +236,8 @@ class CatchUp:
         self._held = {peer: [] for peer in wanted[:_MOST]}
         if self._held:
             self._task = asyncio.get_running_loop().create_task(self._run(since))
+        else:
+            self._on_end([])
 
     def stop(self) -> None:
         """Give it up; what was held comes now."""
@@ -245,34 +249,43 @@ class CatchUp:
     async def _run(self, since: Callable[[Peer], float]) -> None:
         turn = asyncio.Semaphore(_AT_ONCE)
 
+        left: list[Peer] = []
+
         async def one(peer: Peer) -> None:
             async with turn:
                 try:
-                    await self._fetch(peer, since(peer))
+                    is_whole = await self._fetch(peer, since(peer))
                 finally:
                     self._release(peer)
+                if is_whole:
+                    self._on_whole(peer)
+                else:
+                    left.append(peer)
 
         await asyncio.gather(*(one(peer) for peer in tuple(self._held)))
-        self._on_end()
+        self._on_end(left)
 
     def _release(self, peer: Peer) -> None:
         for event in self._held.pop(peer, []):
             self._take(event, False)
 
-    async def _fetch(self, peer: Peer, since: float) -> None:
+    async def _fetch(self, peer: Peer, since: float) -> bool:
+        """Fetch what was missed; False if the next connection is to try again."""
         try:
             missed = await self._missed(peer, since)
-        except NotConnected:
-            return
+        except (NotConnected, OutcomeUnknown) as error:
+            logger.debug("%s: %s", self._caller.name, error)
+            return False
         except ActionFailed as error:
             logger.warning("%s: what was missed in %s cannot be fetched: %s",
                            self._caller.name, _shown(peer), error)  # fmt: skip
-            return
+            return True
         if missed:
             logger.info("%s: %d messages were missed in %s",
                         self._caller.name, len(missed), _shown(peer))  # fmt: skip
         for event in missed:
             self._take(event, True)
+        return True
 
     async def _missed(self, peer: Peer, since: float) -> list[MessageEvent]:
         """Messages that were not heard, the oldest first."""

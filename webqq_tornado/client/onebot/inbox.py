@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from typing import Protocol
 
 from ...onebot.v11.events import MessageEvent
@@ -64,6 +65,8 @@ class NetworkInbox:
         self._owner = owner
         self._duplicates = Duplicates()
         self._places: dict[Peer, float] = {}
+        self._heard: dict[Peer, float] | None = None  # latest of those that may have a gap
+        self._whole: set[Peer] = set()  # those that have none
         self.since: float | None = None
         self.known_groups: set[int] = set()
 
@@ -82,6 +85,39 @@ class NetworkInbox:
                 self._note(Peer(kind == "group", int(digits)), float(place))
             elif kind == "since" and isinstance(place, (int, float)):
                 self.since = max(self.since or 0.0, float(place))
+        if self.since is not None:
+            self.doubt()
+
+    def doubt(self) -> None:
+        """There may be gaps: a place stays in front of its gap until that is looked into."""
+        self._heard = {} if self._heard is None else self._heard
+        self._whole.clear()
+
+    def trust(self, peer: Peer) -> None:
+        """A conversation has no gap any more.
+
+        Args:
+            peer: which.
+        """
+        self._whole.add(peer)
+        place = self._heard.pop(peer, 0.0) if self._heard is not None else 0.0
+        if place:
+            self._advance(peer, place)
+
+    def trust_all(self, but: Iterable[Peer]) -> None:
+        """No conversation has a gap any more.
+
+        Args:
+            but: those that may.
+        """
+        left = dict.fromkeys(but, 0.0)
+        for peer in left:
+            self._places.setdefault(peer, self.since_of(peer))
+        for peer in tuple(self._heard or ()):
+            if peer not in left:
+                self.trust(peer)
+        if not left:
+            self._heard = None
 
     def complete(self, now: float) -> None:
         """Everything up to now was heard, or is not wanted.
@@ -100,10 +136,18 @@ class NetworkInbox:
         Args:
             event: as it came.
         """
-        peer = Peer.of(event)
-        if event.time and self._note(peer, float(event.time)) and self._owner.store is not None:
+        peer, place = Peer.of(event), float(event.time)
+        if self._heard is not None and peer not in self._whole:
+            self._heard[peer] = max(place, self._heard.get(peer, 0.0))
+        elif place:
+            self._advance(peer, place)
+        if peer.is_group:
+            self.known_groups.add(peer.number)
+
+    def _advance(self, peer: Peer, place: float) -> None:
+        if self._note(peer, place) and self._owner.store is not None:
             key = f"{'group' if peer.is_group else 'friend'} {peer.number}"
-            self._owner.store.put(self._namespace, key, float(event.time))
+            self._owner.store.put(self._namespace, key, place)
 
     def _note(self, peer: Peer, place: float) -> bool:
         is_news = place > self._places.get(peer, 0.0)
@@ -115,7 +159,8 @@ class NetworkInbox:
 
     def peers(self) -> list[Peer]:
         """Conversations that something was heard in, the latest first."""
-        return sorted(self._places, key=lambda peer: -self._places[peer])
+        places = {**self._places, **(self._heard or {})}
+        return sorted(places, key=lambda peer: -places[peer])
 
     def since_of(self, peer: Peer) -> float:
         """The time from which a conversation may have what was not heard.

@@ -117,7 +117,12 @@ class ForwardSocket:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            await self._connect(receiver)
+            try:
+                await self._connect(receiver)
+            except ClosedError as error:  # the stream is closed: nothing can be connected by it
+                self._error = error
+                self._on_end(receiver)
+                return
             if loop.time() - began > _STEADY:
                 self._pauses.reset()
             self._on_end(receiver)
