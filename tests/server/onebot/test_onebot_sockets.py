@@ -252,7 +252,7 @@ async def test_no_more_events_are_kept_than_the_settings_say():
             await app.event("lifecycle")
         for number in range(10):
             say(town, town.ann, str(number), to=town.bob)
-        town.server.onebot.accounts[town.bob].save()
+        town.server.onebot.accounts[town.bob].prune()
         async with forward(town, town.bob) as app:
             kept = [(await app.event())["raw_message"] for _ in range(3)]
     assert kept == ["7", "8", "9"]

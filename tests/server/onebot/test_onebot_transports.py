@@ -365,7 +365,7 @@ async def test_events_that_were_sent_but_not_read_come_again_behind_an_older_id(
             number = (await events.read('"one"')).rpartition("id: ")[2].partition("\n")[0]
             say(town, "two")
             await until(lambda: account.target("sse").cursor == account.newest)
-        account.save()
+        account.prune()
         async with listening(url, **{"Last-Event-ID": number}) as events:
             assert '"late":true' in await events.read('"two"')
 

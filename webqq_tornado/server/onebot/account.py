@@ -28,6 +28,7 @@ from ...onebot.v11.events import Status as HealthStatus
 from ...onebot.v11.values import dump
 from ...protocol.codes import Status
 from ..storage import LoggedEvent, StoredMessage
+from .cursors import CursorWriter
 from .feed import Target
 from .rendering import logged_event, message_event
 from .settings import OneBotSettings
@@ -107,11 +108,13 @@ class Shared(NamedTuple):
         deeds: what each action does, by name.
         stream: sends what the server asks elsewhere.
         made: the latest messages as events, by id and format.
+        cursors: stores how far applications are.
     """
 
     deeds: dict[str, Deed]
     stream: Outgoing
     made: dict[tuple[int, str], dict[str, object]]
+    cursors: CursorWriter
 
 
 class OneBotAccount:
@@ -144,12 +147,13 @@ class OneBotAccount:
         self.settings = settings
         self.stream = shared.stream
         self._made = shared.made
+        self._cursors = shared.cursors
         self.is_online, self.is_closed = True, False
         self.started = time.monotonic()
         self.received = self.sent = 0
         self.connections: set[Connection] = set()
         self.targets = {
-            name: Target(name, cursor)
+            name: Target(name, cursor, self._note)
             for name, cursor in state.storage.onebot.cursors(number).items()
         }
         self._deeds = shared.deeds
@@ -159,8 +163,6 @@ class OneBotAccount:
         self._behind = 0
         self._heartbeat: asyncio.TimerHandle | None = None
         self._pruning: asyncio.TimerHandle | None = None
-        self._saved = {name: target.cursor for name, target in self.targets.items()}
-        self._is_saving = False
         self._paced: deque[Call] = deque()
         self._news: asyncio.Event = asyncio.Event()
 
@@ -189,7 +191,8 @@ class OneBotAccount:
         for task in tuple(self._tasks):
             task.cancel()
         self._news.set()  # held polls end
-        self.save()
+        self._cursors.flush()
+        self.prune()
 
     def run(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
         """Run something for the account until it ends, or the account is closed."""
@@ -245,55 +248,35 @@ class OneBotAccount:
         """An application; one that was never here begins with what happens from now on."""
         known = self.targets.get(name)
         if known is None:
-            known = self.targets[name] = Target(name, self.newest)
-            self.moved()
+            known = self.targets[name] = Target(name, self.newest, self._note)
+            self._note(name, known.cursor)
         return known
+
+    def _note(self, target: str, event: int) -> None:
+        self._cursors.note(self.number, target, event)
 
     def keep_targets(self, names: set[str]) -> None:
         """Forget applications whose addresses are in the settings no more."""
         for name in [each for each in self.targets if ":" in each and each not in names]:
             del self.targets[name]
+            self._cursors.forget(self.number, name)
+            self.storage.onebot.drop_cursor(self.number, name)
 
     @property
     def newest(self) -> int:
         """Id of the last event."""
         return self.storage.onebot.last_event(self.number)
 
-    def moved(self) -> None:
-        """See `feed.Source`: the cursor is on disk with the next commit of the server."""
-        if not self._is_saving:
-            self._is_saving = True
-            self.state.hub.writes.put(self._write_cursors).add_done_callback(self._on_written)
-
-    def _write_cursors(self) -> dict[str, int]:
-        cursors = {name: target.cursor for name, target in self.targets.items()}
-        moved = dict(cursors.items() - self._saved.items())
-        self.storage.onebot.set_cursors(self.number, moved)
-        return cursors
-
-    def _on_written(self, written: asyncio.Future[dict[str, int]]) -> None:
-        self._is_saving = False
-        if written.cancelled():
-            return
-        error = written.exception()
-        if error is None:
-            self._saved = written.result()
-        else:  # locked, or the disk is full: the next one makes up for it
-            logger.warning("OneBot events of %d could not be noted: %s", self.number, error)
-
-    def save(self) -> None:
-        """Store how far applications are, and drop the events that all of them have."""
+    def prune(self) -> None:
+        """Drop the events that all applications have."""
         self._pruning = None
-        table, cursors = self.storage.onebot, self._saved
+        # A client of server-sent events comes back with the last one that it has read, which may be
+        # an older one than the server has sent.
+        read = (0 if each.name == "sse" else each.cursor for each in self.targets.values())
         try:
-            table.drop_cursors(self.number, cursors.keys() - self.targets.keys())
-            cursors = self._saved = self._write_cursors()
-            # A client of server-sent events comes back with the last one that it has read, which
-            # may be an older one than the server has sent.
-            read = min((0 if name == "sse" else at for name, at in cursors.items()), default=_ALL)
-            table.prune(self.number, read, self.settings.keep)
+            self.storage.onebot.prune(self.number, min(read, default=_ALL), self.settings.keep)
         except sqlite3.Error as error:
-            logger.warning("OneBot events of %d could not be noted: %s", self.number, error)
+            logger.warning("events of %d could not be dropped: %s", self.number, error)
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -386,7 +369,7 @@ class OneBotAccount:
     def _wake(self) -> None:
         if self._pruning is None:  # also where nobody listens
             loop = asyncio.get_running_loop()
-            self._pruning = loop.call_later(_PRUNE_SECONDS, self.save)
+            self._pruning = loop.call_later(_PRUNE_SECONDS, self.prune)
         self._news.set()
         for connection in self.connections:
             connection.wake()

@@ -32,9 +32,6 @@ class Source(Protocol):
     def text_of(self, event: LoggedEvent, *, is_late: bool) -> str:
         """An event as JSON; empty for one that is not to be told of."""
 
-    def moved(self) -> None:
-        """A cursor has moved."""
-
 
 class Target:
     """An application, which may have several connections, or none.
@@ -42,17 +39,21 @@ class Target:
     Args:
         name: in the store.
         cursor: the last event that it has.
+        note: stores under its name that the cursor has moved.
     """
 
-    __slots__ = ("cursor", "name")
+    __slots__ = ("_note", "cursor", "name")
 
-    def __init__(self, name: str, cursor: int) -> None:
+    def __init__(self, name: str, cursor: int, note: Callable[[str, int], None]) -> None:
         self.name = name
         self.cursor = cursor
+        self._note = note
 
     def confirm(self, event: int) -> None:
         """Note that it has all events up to this one."""
-        self.cursor = max(self.cursor, event)
+        if event > self.cursor:
+            self.cursor = event
+            self._note(self.name, event)
 
 
 class Feed:
@@ -123,5 +124,4 @@ class Feed:
             return
         last, _, _ = self._unconfirmed.popleft()
         self._target.confirm(last)
-        self._source.moved()
         self.wake()

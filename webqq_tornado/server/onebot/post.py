@@ -106,7 +106,6 @@ class PostLink:
         target = self._account.target(self.name)
         while self._under_way and self._under_way[0][1].done():
             target.confirm(self._under_way.popleft()[0])
-        self._account.moved()
 
     async def _deliver(self, event: LoggedEvent) -> None:
         failures = 0

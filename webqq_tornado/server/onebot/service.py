@@ -12,6 +12,7 @@ from ...engine.stream import HTTPStream
 from ..state import ServerState
 from .account import OneBotAccount, Shared
 from .actions import DEEDS
+from .cursors import CursorWriter
 from .post import PostLink
 from .reverse import ReverseLink
 from .settings import OneBotSettings, SettingsError
@@ -42,6 +43,7 @@ class OneBot:
         self._listen = listen
         self._stream: HTTPStream | None = None
         self._made: dict[tuple[int, str], dict[str, object]] = {}
+        self._cursors = CursorWriter(state.storage.onebot, state.hub.writes)
         self._ports: dict[int, Callable[[], None]] = {}
         self.accounts: dict[int, OneBotAccount] = {}
 
@@ -109,7 +111,7 @@ class OneBot:
     def _shared(self) -> Shared:
         if self._stream is None:
             self._stream = HTTPStream(defaults={"proxy": ""})
-        return Shared(DEEDS, self._stream, self._made)
+        return Shared(DEEDS, self._stream, self._made, self._cursors)
 
     def _close(self, number: int) -> None:
         account = self.accounts.pop(number, None)

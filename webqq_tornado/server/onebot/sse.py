@@ -52,7 +52,6 @@ class EventsHandler(AccountHandler):
                 after = event.id
             await self.flush()
             target.confirm(after)
-            self.bot.moved()
             if not events:
                 await self._news.wait()
                 self._news.clear()

@@ -138,7 +138,6 @@ async def _updates(account: OneBotAccount, params: dict[str, Any]) -> object:
         told = [each for each in found if each]
         if events:
             target.confirm(events[-1].id)
-            account.moved()
         left = deadline - time.monotonic()
         if told or left <= 0 or account.is_closed:
             return told

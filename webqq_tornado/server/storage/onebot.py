@@ -77,26 +77,23 @@ class OneBotTable:
             )
         )
 
-    def set_cursors(self, account: int, cursors: Mapping[str, int]) -> None:
+    def set_cursors(self, cursors: Mapping[tuple[int, str], int]) -> None:
         """Store how far applications are.
 
         Args:
-            account: QQ number.
-            cursors: by target; others stay as they are.
+            cursors: the last event that each has, by account and target; others stay as they are.
         """
         with transaction(self._db):
             self._db.executemany(
                 "INSERT OR REPLACE INTO onebot_cursor VALUES (?, ?, ?)",
-                [(account, target, event) for target, event in cursors.items()],
+                [(*whose, event) for whose, event in cursors.items()],
             )
 
-    def drop_cursors(self, account: int, targets: Iterable[str]) -> None:
-        """Forget how far applications are that come no more."""
-        with transaction(self._db):
-            self._db.executemany(
-                "DELETE FROM onebot_cursor WHERE account = ? AND target = ?",
-                [(account, target) for target in targets],
-            )
+    def drop_cursor(self, account: int, target: str) -> None:
+        """Forget how far an application is that comes no more."""
+        self._db.execute(
+            "DELETE FROM onebot_cursor WHERE account = ? AND target = ?", (account, target)
+        )
 
     def prune(self, account: int, read: int, keep: int) -> None:
         """Drop events that nobody waits for any more.
