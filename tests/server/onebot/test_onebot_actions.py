@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 
 import pytest
@@ -442,3 +443,79 @@ async def test_a_quota_holds_where_others_use_the_server_too():
             assert await app.data("send_private_msg", user_id=town.bob, message="one")
             why = await failed(app, "send_private_msg", user_id=town.bob, message="two")
             assert "too often" in why
+
+
+async def in_pieces(app: Forward, data: bytes, **more: object) -> dict:
+    """Send a file in pieces of 100 bytes, the last one first."""
+    pieces = [data[at : at + 100] for at in range(0, len(data), 100)]
+    about = {"stream_id": "s", "total_chunks": len(pieces), "filename": "a.png", **more}
+    for number, piece in reversed(list(enumerate(pieces))):
+        chunk = base64.b64encode(piece).decode()
+        told = await app.data("upload_file_stream", **about, chunk_data=chunk, chunk_index=number)
+        assert told["status"] == "chunk_received"
+    return await app.call("upload_file_stream", stream_id="s", is_complete=True)
+
+
+async def test_a_file_that_comes_in_pieces_is_sent_by_its_name():
+    async with Town() as town:
+        drive(town, town.ann)
+        async with forward(town, town.ann) as app:
+            data = png() + b"x" * 250
+            whole = hashlib.sha256(data).hexdigest()
+            done = (await in_pieces(app, data, expected_sha256=whole))["data"]
+            assert (done["status"], done["file_size"]) == ("file_complete", len(data))
+            image = [{"type": "image", "data": {"file": done["file_path"]}}]
+            assert await app.data("send_private_msg", user_id=town.bob, message=image)
+            file = {"file": done["file_path"], "name": "b.png"}
+            assert await app.data("upload_group_file", group_id=town.square, **file)
+
+
+async def test_pieces_that_are_missing_wrong_or_too_many_are_refused():
+    async with Town() as town:
+        drive(town, town.ann)
+        async with forward(town, town.ann) as app:
+            wrong = await in_pieces(app, b"x" * 250, expected_sha256="0" * 64)
+            assert "SHA-256" in wrong["message"]
+            assert (await app.data("upload_file_stream", stream_id="s", reset=True))["status"]
+            assert "total_chunks" in await failed(app, "upload_file_stream", stream_id="s")
+            begun = {"stream_id": "t", "total_chunks": 2, "chunk_data": "eA=="}
+            assert "0 to 1" in await failed(app, "upload_file_stream", **begun, chunk_index=2)
+            await app.data("upload_file_stream", **begun, chunk_index=1)
+            told = await app.data("upload_file_stream", stream_id="t", verify_only=True)
+            assert (told["received_chunks"], told["status"]) == (1, "file_created")
+            done = {"stream_id": "t", "is_complete": True}
+            assert "piece 0 of 2" in await failed(app, "upload_file_stream", **done)
+            await app.data("clean_stream_temp_file")
+            assert "no upload" in await failed(app, "upload_file_stream", **done)
+
+
+@pytest.mark.parametrize("written", ["/a#1.png", "/a%23%31.png", "//a#1.png", "/sub/../a#1.png"])
+async def test_the_path_of_a_file_is_taken_as_applications_write_it(written: str, tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a#1.png").write_bytes(png())
+    async with Town() as town:
+        drive(town, town.ann, reads_files=True)
+        async with forward(town, town.ann) as app:
+            image = f"[CQ:image,file=file://{tmp_path}{written}]"
+            assert await app.data("send_private_msg", user_id=town.bob, message=image)
+
+
+@pytest.mark.parametrize(
+    "url", ["file://evil.example/etc/passwd", "file:etc/passwd", "file:///dev/zero", "file://\x00"]
+)
+async def test_what_is_no_file_of_this_machine_is_not_read(url: str):
+    async with Town() as town:
+        drive(town, town.ann, reads_files=True)
+        async with forward(town, town.ann) as app:
+            params = {"user_id": town.bob, "file": url, "name": "x"}
+            assert await failed(app, "upload_private_file", **params)
+
+
+async def test_a_file_sent_as_base64_without_a_name_has_that_of_its_store():
+    async with Town() as town:
+        drive(town, town.ann)
+        async with forward(town, town.ann) as app:
+            file = "base64://" + base64.b64encode(b"\xff\xff\xff" * 99).decode()  # "/" alone
+            await app.data("upload_group_file", group_id=town.square, file=file)
+            (row,) = (await app.data("get_group_root_files", group_id=town.square))["files"]
+    assert row["file_name"].endswith(".bin"), row

@@ -35,6 +35,7 @@ from .settings import OneBotSettings
 
 if TYPE_CHECKING:
     from ..state import ServerState
+    from .uploads import Upload
 
 __all__ = ["HELD", "OneBotAccount", "Shared", "answer_text"]
 
@@ -131,6 +132,7 @@ class OneBotAccount:
         is_online: False once the account was signed out everywhere.
         is_closed: True once applications drive it no more, or with other settings.
         targets: applications, by name.
+        uploads: files that come in pieces, by the names that applications gave them.
         connections: those that are open.
     """
 
@@ -163,6 +165,7 @@ class OneBotAccount:
         self._behind = 0
         self._heartbeat: asyncio.TimerHandle | None = None
         self._pruning: asyncio.TimerHandle | None = None
+        self.uploads: dict[str, Upload] = {}
         self._paced: deque[Call] = deque()
         self._news: asyncio.Event = asyncio.Event()
 

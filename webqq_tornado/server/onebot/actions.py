@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import files, messages, people, rooms, system
+from . import files, messages, people, rooms, system, uploads
 from .account import Deed
 
 __all__ = ["DEEDS"]
@@ -13,4 +13,5 @@ DEEDS: dict[str, Deed] = {
     **rooms.DEEDS,
     **files.DEEDS,
     **system.DEEDS,
+    **uploads.DEEDS,
 }

@@ -13,7 +13,7 @@ from ..sending import NotAllowed, check_may_send
 from ..storage import Conversation, FileRow, RoomFileRow, segment
 from ..storage.files import MAX_TOTAL, file_name
 from .account import Deed, OneBotAccount
-from .incoming import stored_file
+from .incoming import name_in, stored_file
 from .messages import _delivered, conversation_with
 from .rooms import entered
 
@@ -91,7 +91,7 @@ async def _upload(
     try:
         check_may_send(account.storage, account.number, conversation)
         row = await stored_file(account, params["file"], params["name"])
-        name = file_name(params["name"] or params["file"].rpartition("/")[2])
+        name = file_name(params["name"] or name_in(params["file"]) or row.name)
         kept = _put_up(account, conversation, row, name, str(params.get("folder_id") or ""))
     except (NotAllowed, ValueError) as error:
         if isinstance(error, ActionError):

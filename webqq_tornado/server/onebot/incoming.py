@@ -26,7 +26,7 @@ from ...protocol.models.content import Content, Face, Part
 from ..storage import FILE_SEGMENTS, SEGMENTS, FileRow, Storage, dump_content, segment
 from ..storage.files import MAX_FILE, MAX_PICTURE, file_name
 
-__all__ = ["Fetcher", "content_of", "stored_file", "stored_forward"]
+__all__ = ["Fetcher", "content_of", "decoded", "name_in", "stored_file", "stored_forward"]
 
 #: Seconds to fetch a file in.
 _FETCH_SECONDS = 60.0
@@ -115,14 +115,15 @@ async def _file_part(account: Fetcher, one: Segment) -> Part:
     source = known or one.text("url", "file", "path", "file_id")
     is_picture = one.type == "image"
     row = await stored_file(account, source, one.text("name"), is_picture=is_picture)
-    given = one.text("name") or _name_in(source)
+    given = one.text("name") or name_in(source)
     kept = {name: one.text(name) for name in ("summary", "sub_type", "type") if one.text(name)}
     if one.text("subType"):  # GC's word for it
         kept["sub_type"] = one.text("subType")
     return segment(one.type, {**kept, "file": row.name, "name": file_name(given or row.name)})
 
 
-def _name_in(source: str) -> str:
+def name_in(source: str) -> str:
+    """The name of a file in its URL or path; empty where the file itself is written there."""
     if source.startswith("base64://") or source.startswith("data:"):
         return ""
     try:
@@ -160,7 +161,7 @@ async def stored_file(
     limit = MAX_PICTURE if is_picture else MAX_FILE
     data = await _bytes_of(account, source, limit, headers)
     try:
-        return account.storage.files.add(data, name or _name_in(source), is_picture=is_picture)
+        return account.storage.files.add(data, name or name_in(source), is_picture=is_picture)
     except ValueError as error:
         raise ActionError(f"the file cannot be taken: {error}") from None
     except OSError as error:
@@ -173,12 +174,12 @@ async def _bytes_of(
     scheme, _, rest = source.partition(":")
     match scheme.lower():
         case "base64":
-            return _decoded(rest.removeprefix("//"))
+            return decoded(rest.removeprefix("//"))
         case "data":
             kind, _, data = rest.partition(",")
             if not kind.endswith(";base64"):
                 raise ActionError("a data: URL has to be one of base64", Retcode.BAD_REQUEST)
-            return _decoded(data)
+            return decoded(data)
         case "http" | "https":
             return await _fetched(account, source, limit, headers)
         case "file":
@@ -189,7 +190,12 @@ async def _bytes_of(
     )
 
 
-def _decoded(text: str) -> bytes:
+def decoded(text: str) -> bytes:
+    """The bytes of a base64 text, in either alphabet, with or without its end.
+
+    Raises:
+        ActionError: it is damaged.
+    """
     plain = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
@@ -221,14 +227,31 @@ def _read(account: Fetcher, url: str, limit: int) -> bytes:
         raise ActionError(
             "file:// is not allowed here: send base64://, or set reads_files for this account"
         )
-    path = Path(unquote(urlsplit(url).path))
+    host, path = _place_of(url)
+    if host not in ("", "localhost"):
+        raise ActionError(f"{url[:200]}: files of another machine cannot be read")
     try:
-        if not path.is_file():
+        if not path.is_absolute() or not path.is_file():
             raise ActionError(f"there is no file {path}")
         with path.open("rb") as file:
             return file.read(limit + 1)
     except (OSError, ValueError) as error:
         raise ActionError(f"{path} cannot be read: {error}") from None
+
+
+def _place_of(url: str) -> tuple[str, Path]:
+    """Host and path of a file:// URL.
+
+    Applications write paths as they are: with "#", "?" and "%" (GC issues 169, 1435), and with a
+    fourth slash (GC issue 540). A path that is there as it is written is meant.
+    """
+    host, slash, rest = url.partition(":")[2].removeprefix("//").partition("/")
+    written = Path(slash + rest)
+    try:
+        is_there = written.is_file()
+    except (OSError, ValueError):  # a NUL, or too long
+        is_there = False
+    return host, written if is_there else Path(unquote(slash + rest))
 
 
 # --- forwarded messages -------------------------------------------------------------------------
