@@ -466,3 +466,10 @@ def test_names_of_other_clients_are_answered_with_ours(name, ours):
         getattr(response, name)
     with pytest.raises(AttributeError, match=r"no attribute 'jason'$"):
         _ = response.jason
+
+
+@pytest.mark.parametrize("line", [b" X-A: 1", b"\tX-A: 1", b": 1"])
+async def test_a_line_that_is_no_header_is_none(line: bytes):
+    response = await _answered(b"HTTP/1.1 200 OK\r\n" + line + b"\r\nContent-Length: 2\r\n\r\nok")
+    assert response.headers.items() == [("Content-Length", "2")]
+    assert response.text == "ok"

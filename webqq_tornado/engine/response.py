@@ -582,7 +582,9 @@ def _parse_headers(lines: Iterable[bytes]) -> http.client.HTTPMessage:
     for line in lines:
         text = line.decode("latin-1").rstrip("\r\n")
         name, colon, value = text.partition(":")
-        if colon:
+        # What begins with white space is a header's second line that has no first one: it is no
+        # header (RFC 9112, 2.2). libcurl joins those that have one.
+        if colon and name[:1] not in ("", " ", "\t"):
             # In Latin-1 a byte of UTF-8 or GBK may be a space.
             message[name.rstrip(" \t")] = value.strip(" \t")
     return message

@@ -50,7 +50,7 @@ _CAUSES = {
     18: _Cause(ProtocolError, "reading the body", _BROKE_OFF),
     # Its "Refused WebSocket upgrade".
     22: _Cause(ProtocolError, "opening the WebSocket", _NOT_HTTP),
-    # What our callbacks refuse has an error of its own: this is left for libcurl's decoders.
+    # What our callbacks refuse has an error of its own; libcurl decodes nothing by itself.
     23: _Cause(ProtocolError, "decoding the body", _RAW),
     26: _Cause(StreamError, "reading the body to send", "check the file to upload"),
     27: _Cause(StreamError, "allocating memory", "hold fewer transfers at once"),
