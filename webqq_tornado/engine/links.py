@@ -31,9 +31,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias,
 from tornado.httpclient import HTTPRequest
 
 from .body import Params, form_query, with_query
-from .request import Request
+from .request import Request, plain_request
 from .secrets import safe_url
-from .urls import is_normal, join_url, normal_url
+from .urls import join_url, normal_url
 
 if TYPE_CHECKING:
     from .response import Response
@@ -221,8 +221,9 @@ def request_of(request: object, base: str | None) -> Request:
         ValueError: it is none, or malformed.
     """
     if isinstance(request, str):
-        if is_normal(request):  # nearly all
-            return Request.plain(request)
+        plain = plain_request(request)
+        if plain is not None:
+            return plain
         if not is_absolute(request):
             request = _joined(base, request)
     elif isinstance(request, RelativeRequest):

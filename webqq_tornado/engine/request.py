@@ -496,7 +496,8 @@ class Request(metaclass=_Hints):
         if isinstance(request, Request):
             return request
         if isinstance(request, str):
-            return cls.plain(request if is_normal(request) else normal_url(request))
+            url = request if is_normal(request) else normal_url(request)
+            return plain_request(url) or cls(url)
         if isinstance(request, urllib.request.Request):
             return cls(**from_urllib(request))
         if isinstance(request, HTTPRequest):
@@ -506,25 +507,26 @@ class Request(metaclass=_Hints):
             "Request, an urllib.request.Request or a tornado.httpclient.HTTPRequest"
         )
 
-    @classmethod
-    def plain(cls, url: str) -> Request:
-        """The request of a URL and nothing else, which most links are, by a short way.
 
-        Args:
-            url: as WHATWG serialises it.
+@functools.lru_cache(maxsize=1024)
+def plain_request(url: str) -> Request | None:
+    """The request of a URL and nothing else, which most links are: one for all that poll it.
 
-        Raises:
-            ValueError: it is that of a WebSocket, and malformed.
-        """
-        # A WebSocket is special, and has checks of its own.
-        if url[0] == "w":
-            return cls(url)
-        plain, put = object.__new__(cls), object.__setattr__
-        put(plain, "url", url)
-        put(plain, "method", "GET")
-        put(plain, "compiled", PLAIN)
-        put(plain, "is_special", False)  # where it is found sooner than on the class
-        return plain
+    Args:
+        url: of any form.
+
+    Returns:
+        None unless it is that of a page, as WHATWG serialises it.
+    """
+    # A WebSocket is special, and has checks of its own.
+    if not is_normal(url) or url[0] == "w":
+        return None
+    plain, put = object.__new__(Request), object.__setattr__
+    put(plain, "url", url)
+    put(plain, "method", "GET")
+    put(plain, "compiled", PLAIN)
+    put(plain, "is_special", False)  # where it is found sooner than on the class
+    return plain
 
 
 def credentials_of(auth: object) -> dict[str, str]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from .lane import Lane
@@ -85,13 +85,13 @@ class Connections:
         known = self.known.get(fd)
         return known is not None and _inode(fd) == known.inode
 
-    def note_multiplexed(self, opened: Mapping[int, object]) -> None:
+    def note_multiplexed(self, opened: Iterable[tuple[int, object]]) -> None:
         """Note those that speak HTTP/2 or 3.
 
         Args:
-            opened: from `opened`, by number.
+            opened: from `opened`, each with its number.
         """
-        for fd, connection in opened.items():
+        for fd, connection in opened:
             if self.is_known(fd, connection):
                 self._multiplexed.add(fd)
 

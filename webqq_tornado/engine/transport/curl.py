@@ -626,7 +626,7 @@ class Transport:
         if transfer.is_multiplexed():
             self.connections.note_multiplexed(transfer.opened)
             return
-        for fd, connection in transfer.opened.items():
+        for fd, connection in transfer.opened:
             is_known = self.connections.is_known(fd, connection)
             if is_known and fd not in self.watched and self.connections.is_open(fd):
                 self._idle.add(fd)  # libcurl has never waited for it
@@ -766,7 +766,8 @@ class Transport:
             # A child may hold the socket that was closed here: epoll would go on reporting it.
             self._shared.discard(fd)
             self.call_soon(self._renew_idle)
-        transfer.opened[fd] = self.connections.opened(fd, lane)
+        others = tuple(one for one in transfer.opened if one[0] != fd)
+        transfer.opened = *others, (fd, self.connections.opened(fd, lane))
 
     def _release_let_go(self) -> None:
         """Before users' code runs: leave no handler of a socket that may be closed."""

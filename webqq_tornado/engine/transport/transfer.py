@@ -183,7 +183,8 @@ class Transfer:
         self._room = self.limit = sys.maxsize  # bytes of body that may still come
         self.is_attended = False  # the transport is to serve its callbacks
         self.is_waiting = False  # it has ended, but what came was not taken yet
-        self.opened: dict[int, object] = {}  # sockets, for the request in flight
+        #: Sockets and their connections, for the request in flight: one, if any, in nearly all.
+        self.opened: tuple[tuple[int, object], ...] = ()
         self.refused = ""  # an address that is not public
         self.looked_up = ""  # the origin whose name may be looked up for it
         self.idle_seconds = 0.0  # without a byte, after which it is given up; 0: never
@@ -360,7 +361,7 @@ class Transfer:
         if self.has_notes or self.is_over_tls:
             self.has_notes = self.has_nonce or self.is_over_tls
             self._is_measured = False
-            self._is_sent, self.opened, self.refused = -1, {}, ""
+            self._is_sent, self.opened, self.refused = -1, (), ""
             self._read_before, self._is_early = None, False
 
     def _mind_rules(self, request: Request, options: Options) -> None:
