@@ -846,7 +846,9 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             self.ioloop.start()
         finally:
             self._runner.idle_listeners.remove(self.ioloop.stop)
-        self.ioloop.run_sync(self._flush_journal)
+        # Not without one: the loop would go on with what `stop` has left for the next start.
+        if self._journal is not None:
+            self.ioloop.run_sync(self._flush_journal)
 
     def stop(self) -> None:
         """Make `start` return; chains stay as they are and go on with the next `start`."""
