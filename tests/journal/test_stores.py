@@ -112,6 +112,25 @@ async def test_drafts_hold_when_their_reader_has_returned(store: Store):
     assert (found.results, found.waiting, found.done, found.ready) == (2, 2, 1, 2)
 
 
+async def test_results_of_a_reader_that_takes_long_come_behind_those_that_were_exported(
+    store: Store,
+):
+    await store.add(row(1), row(2))
+    await store.add_draft_results([(1, 1, 0, "1"), (1, 1, 1, "2")], 1)
+    batch = Batch()
+    batch.results, batch.last_chain = [(2, 1, 0, "3")], 2
+    await store.commit(batch, 3)
+    ((number, item),) = await store.results()
+    await store.note_export("items.jsonl", 2, number, None, 1)
+    again = Batch()
+    again.settled, again.last_chain = [1], 2
+    again.results = [(1, 1, 2, "4")]
+    await store.commit(again, 4)
+    found = await store.results(number)
+    assert (item, sorted(text for _, text in found)) == ("3", ["1", "2", "4"])
+    assert (await store.export_of("items.jsonl"))[3] == 1
+
+
 async def test_a_commit_is_all_or_nothing(store: Store):
     await store.add(row(1))
     batch = Batch()

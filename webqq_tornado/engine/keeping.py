@@ -922,7 +922,6 @@ class Keeper:
         batch, self._batch = self._batch, Batch()
         if not self._write(lambda: self._write_batch(batch)):
             return False
-        self._last_item += len(batch.results)
         if batch.results and self.takers:
             # Handed on by `_tell`: a reader may be running, whose results have spilled.
             self._taker_items += [text for *_, text in batch.results]
@@ -930,7 +929,7 @@ class Keeper:
 
     def _write_batch(self, batch: Batch) -> None:
         self._fill(batch)
-        self.journal.commit(batch, self._last_item + 1)
+        self._last_item = self.journal.commit(batch, self._last_item + 1)
 
     def _fill(self, batch: Batch) -> None:
         batch.last_chain = self._last_chain

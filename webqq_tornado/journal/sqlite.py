@@ -93,6 +93,8 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
     """
 
     is_awaited = False
+    #: The part of it that is this one's; see `sqlite_shards`.
+    shard = 0
     _db: sqlite3.Connection | None = None
     _lock: LockFile | None = None
     _owner = 0
@@ -232,25 +234,28 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
 
     # -- writing --------------------------------------------------------------------------------
 
-    def commit(self, batch: Batch, first_result: int) -> None:
+    def commit(self, batch: Batch, first_result: int) -> int:
         """Write all of a batch, or nothing.
 
         Args:
             batch: what to write.
             first_result: number of its first result.
 
+        Returns:
+            The number of the last result so far.
+
         Raises:
             JournalError: that could not be written.
         """
         with self._told(), transaction(self.db):
-            self._write(batch, first_result)
+            return self._write(batch, first_result)
 
-    def _write(self, batch: Batch, first: int) -> None:
+    def _write(self, batch: Batch, first: int) -> int:
         many = self.db.executemany
         if batch.keys:
             many("INSERT INTO seen VALUES (?, ?)", batch.keys.items())
         if batch.new:
-            many(_INSERT, batch.new.values())
+            self._insert(batch.new.values())
             self._begin_again()
         if batch.moved:
             self._move(batch)
@@ -269,7 +274,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         if batch.ended:
             many("DELETE FROM chains WHERE id = ?", [(one,) for one in batch.ended])
         for draft in batch.settled:
-            self._settle_drafts(draft)
+            first += self._settle_drafts(draft, first)
         if batch.results:
             many(
                 "INSERT INTO items (id, chain, step, n, item) VALUES (?, ?, ?, ?, ?)",
@@ -280,7 +285,12 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
             )
         for name, cookies in batch.sessions.items():
             self._keep_cookies(name, cookies)
-        self._count(batch, first + len(batch.results) - 1)
+        last = first + len(batch.results) - 1
+        self._count(batch, last)
+        return last
+
+    def _insert(self, rows: Iterable[ChainRow]) -> None:
+        self.db.executemany(_INSERT, rows)
 
     def _begin_again(self) -> None:
         self.db.execute("UPDATE flow SET finished = NULL WHERE finished IS NOT NULL")
@@ -304,8 +314,8 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
                 ],
             )
 
-    def _settle_drafts(self, chain: int) -> None:
-        """A reader has returned: what it had to put here meanwhile holds."""
+    def _settle_drafts(self, chain: int, first: int) -> int:
+        """A reader has returned: what it had to put here meanwhile holds; how many results."""
         execute = self.db.execute
         execute(
             "INSERT OR IGNORE INTO seen SELECT key, id FROM chains"
@@ -318,11 +328,15 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
             (chain,),
         )
         execute("UPDATE chains SET draft = NULL WHERE draft = ?", (chain,))
-        results = execute(
-            "UPDATE items SET is_draft = 0 WHERE chain = ? AND is_draft", (chain,)
-        ).rowcount
-        execute("UPDATE shards SET results = results + ? WHERE shard = 0", (results,))
+        # With numbers behind all others: who takes results has been told of later ones meanwhile.
+        found = execute("SELECT id FROM items WHERE chain = ? AND is_draft ORDER BY id", (chain,))
+        numbers = [(number, old) for number, (old,) in enumerate(found.fetchall(), first)]
+        self.db.executemany("UPDATE items SET id = ?, is_draft = 0 WHERE id = ?", numbers)
+        execute(
+            "UPDATE shards SET results = results + ? WHERE shard = ?", (len(numbers), self.shard)
+        )
         self._begin_again()
+        return len(numbers)
 
     def _keep_cookies(self, name: str, cookies: bytes | None) -> None:
         if cookies is None:
@@ -334,10 +348,10 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         self.db.execute(
             "UPDATE shards SET steps = steps + ?, done = done + ?, cancelled = cancelled + ?,"
             " results = results + ?, last_item = ?, last_chain = ?, begun = coalesce(?, begun),"
-            " is_begun_all = is_begun_all OR ?, state = coalesce(?, state) WHERE shard = 0",
+            " is_begun_all = is_begun_all OR ?, state = coalesce(?, state) WHERE shard = ?",
             (
                 *(batch.steps, batch.done, batch.cancelled, len(batch.results), last_item),
-                *(batch.last_chain, batch.begun, batch.is_begun_all, batch.state),
+                *(batch.last_chain, batch.begun, batch.is_begun_all, batch.state, self.shard),
             ),
         )
 
@@ -351,7 +365,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
             JournalError: that could not be written.
         """
         with self._told(), transaction(self.db):
-            self.db.executemany(_INSERT, rows)
+            self._insert(rows)
 
     def add_draft_results(self, results: Sequence[tuple[int, int, int, str]], first: int) -> None:
         """Put results of a reader that has not returned yet into the file.
@@ -369,7 +383,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
                 [(number, *one) for number, one in enumerate(results, first)],
             )
             last = first + len(results) - 1
-            self.db.execute("UPDATE shards SET last_item = ? WHERE shard = 0", (last,))
+            self.db.execute("UPDATE shards SET last_item = ? WHERE shard = ?", (last, self.shard))
 
     def drop_drafts(self, chain: int) -> None:
         """Take back what a reader had put into the file that has failed.
@@ -409,7 +423,8 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         """Return the numbers so far."""
         found = self.db.execute(
             "SELECT begun, is_begun_all, steps, done, cancelled, results, last_chain, last_item,"
-            " state FROM shards"
+            " state FROM shards WHERE shard = ?",
+            (self.shard,),
         ).fetchone()
         return Counts(found[0], bool(found[1]), *found[2:])
 
