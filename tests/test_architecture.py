@@ -41,6 +41,7 @@ LAYERS = {
     "protocol": ({"protocol"}, set()),
     "onebot": ({"onebot", "protocol"}, set()),
     "database": ({"files"}, set()),
+    "shards": ({"shards", "engine", "journal", "lazy"}, {"distributed"}),
     "journal": ({"journal", "database", "files", "lazy", "lockfile"}, {"asyncpg"}),
     "files": (set(), set()),
     "lockfile": ({"files"}, set()),
@@ -72,7 +73,7 @@ LAYERS = {
     "cli": (
         {
             *("cli", "flows", "bot", "client", "server", "engine", "protocol"),
-            *("retry", "auth", "files", "lockfile", "dashboard", "journal", "cache"),
+            *("retry", "auth", "files", "lockfile", "dashboard", "journal", "cache", "shards"),
         },
         {
             *("click", "rich", "prompt_toolkit", "platformdirs", "tomli", "tomllib", "tornado"),
@@ -332,6 +333,7 @@ DOCUMENTED = (
         ".httpclient",
         ".journal",
         ".metrics",
+        ".shards",
         ".otel",
         ".dashboard",
     ),

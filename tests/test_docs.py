@@ -19,6 +19,7 @@ NAMES = (
     "httpclient",
     "flows",
     "journal",
+    "shards",
     "client",
     "bot",
     "server",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import logging
 import signal
 import sys
@@ -30,7 +31,6 @@ from ..engine.stream import HTTPStream
 from ..flows.export import Export
 from ..flows.flow import Flow
 from ..flows.itemfile import ItemFile
-from ..journal.postgres import PostgresJournal
 from ..journal.records import Summary
 from .console import Screen, show_logs
 from .flow_loader import find_flow, given_arguments, make_flow
@@ -112,6 +112,19 @@ class Outcome(NamedTuple):
     help="Port of that page, on this machine alone; by default a free one.",
 )
 @journal_option
+@click.option(
+    "--dask",
+    type=TEXT,
+    metavar="ADDRESS",
+    help="Run it in shards on a Dask cluster (tcp://host:8786), or on local:N processes.",
+)
+@click.option(
+    "--shards",
+    type=click.IntRange(1, 10_000),
+    default=64,
+    metavar="N",
+    help="Shards of a new journal with --dask; by default 64.",
+)
 @http_options()
 @output_options
 @options("verbose")
@@ -132,6 +145,9 @@ def run(
     is in the journal, or once in the file of --output (.parquet is a folder then). See the command
     journal.
 
+    With --dask the journal's shards run on the workers of a Dask cluster, which have to be able to
+    import the flow. The journal is in a database then, or with local:N also in a file.
+
     The exit code is 1 if a chain has failed, and 3 if the journal cannot be written. Keys of
     --json: event ("end"), flow, done, failed, cancelled (chains), requests, responses, retries,
     received (bytes), seconds, error (the first one, or null), signal (0 if none); with a journal
@@ -141,6 +157,7 @@ def run(
     Examples:
       python -m webqq_tornado run poll.py:Poll
       python -m webqq_tornado run crawl.py:Crawl --journal crawl.db -o items.jsonl
+      python -m webqq_tornado run crawl.py:Crawl --journal crawl.db --dask local:4
       python -m webqq_tornado run poll.py:Poll http://127.0.0.1:8100/ interval=0.5
       python -m webqq_tornado run shop.flows:Prices -a day=2026-01-31 --bearer-file token
       python -m webqq_tornado run shop.flows:Prices -o prices.csv --fields name,price
@@ -153,12 +170,34 @@ def run(
     kind = find_flow(flow)
     positional, by_name = given_arguments(kind, words, named)
     path, journal = choices.pop("output"), choices.pop("journal")
+    dask, shards = choices.pop("dask"), choices.pop("shards")
+    if dask is not None and journal is None:
+        raise click.UsageError("--dask goes with --journal, in which its shards are")
     has_items = _takes_items(path, fields)
     with journal_errors(), Results(screen, None if has_items else path, **choices) as results:
         settings = http.stream_arguments()
+        items = _Items(path if has_items else None, fields, results)
+        if dask is not None:
+            from .run_shards import made_in_worker  # noqa: PLC0415 - few runs need it
+
+            make = functools.partial(made_in_worker, positional, by_name, settings)
+            raise SystemExit(
+                run_coroutine(
+                    _run_shards(
+                        kind,
+                        make,
+                        journal=journal,
+                        dask=dask,
+                        shards=shards,
+                        screen=screen,
+                        items=items,
+                        page=page,
+                        results=results,
+                    )
+                )
+            )
         if journal is not None:
             settings["journal"] = journal = journal_of(journal)
-        items = _Items(path if has_items else None, fields, results)
         begin = items.taking(make_flow(kind, positional, by_name, settings))
 
         async def whole() -> Outcome:
@@ -175,6 +214,58 @@ def run(
             results.say(f"cache: {http.cache.summary()}")
         say_of_journal(results, outcome, is_exported=items.is_export)
     raise SystemExit(outcome.exit_code)
+
+
+async def _run_shards(
+    kind: type[HTTPStream],
+    make: Any,
+    *,
+    journal: str | Path,
+    dask: str,
+    shards: int,
+    screen: Screen,
+    items: _Items,
+    page: int | None,
+    results: Results,
+) -> int:
+    """Run a flow in shards, say what has come of it, and return the exit code."""
+    from .run_shards import run_in_shards  # noqa: PLC0415 - few runs need it
+
+    try:
+        ran, found, number = await run_in_shards(
+            kind,
+            make,
+            journal,
+            dask,
+            shards=shards,
+            screen=screen,
+            on_open=items.open,
+            drain=items.drain,
+            page=page,
+            serve_page=_dashboard,
+        )
+    finally:
+        items.close(is_whole=True)
+    seen = ran.progress
+    results.say(
+        f"{kind.__name__}: {found.done} chains done, {found.failed} failed, {found.cancelled} "
+        f"cancelled; {seen.responses} responses, {seen.received} bytes"
+    )
+    results.record(
+        {
+            "event": "end",
+            "flow": kind.__name__,
+            **{key: getattr(found, key) for key in ("done", "failed", "cancelled")},
+            **{key: getattr(seen, key) for key in _COUNTS[3:]},
+            "signal": number,
+            **{name: getattr(found, name) for name in _KEPT},
+        }
+    )
+    was_complete = not seen.requests and found.finished is not None
+    lines = said_of(ran.journal.path, found, was_complete=was_complete, is_exported=items.is_export)
+    for line in lines:
+        results.say(line)
+    return 128 + number if number else int(bool(found.failed))
 
 
 def _names_of(fields: str) -> list[str]:
@@ -238,9 +329,9 @@ class _Items:
         except (ImportError, ValueError) as error:
             raise click.ClickException(str(error)) from None
 
-    async def open(self, journal: object) -> None:
+    async def open(self, journal: Any) -> None:
         """Open the file before there is a flow, where the journal has to be awaited."""
-        if self._path is None or not isinstance(journal, PostgresJournal):
+        if self._path is None or not getattr(journal, "is_awaited", False):
             return
         try:
             self._export = await Export.opened(journal, self._path, self._names)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from ..journal.postgres import PostgresJournal, is_postgres
 from ..journal.sqlite import Journal
+from ..journal.sqlite_shards import ShardFile
 from .eventloop import asyncio_loop_of
 from .keeping import Keeper
 from .kept_awaited import AwaitedKeeper
 from .kept_readers import kind_of
+from .kept_shards import ShardKeeper
 
 if TYPE_CHECKING:
     from .runner import Runner
@@ -22,7 +24,7 @@ __all__ = ["keeper_of"]
 def keeper_of(
     stream: HTTPStream,
     runner: Runner,
-    journal: str | os.PathLike[str] | Journal | PostgresJournal,
+    journal: str | os.PathLike[str] | Journal | PostgresJournal | ShardFile,
     header: str | None,
 ) -> Keeper:
     """Return what keeps the chains of a stream.
@@ -38,15 +40,18 @@ def keeper_of(
     """
     if is_postgres(journal):
         journal = PostgresJournal(str(journal))
-    if not isinstance(journal, PostgresJournal):
+    if not isinstance(journal, (PostgresJournal, ShardFile)):
         given = journal if isinstance(journal, Journal) else Journal(journal)
         return Keeper(stream, runner, given, header)
     loop = asyncio_loop_of(stream.ioloop)
     # A loop that runs cannot be waited for here: then the journal has to be open, and says so.
+    if isinstance(journal, ShardFile):
+        return ShardKeeper(stream, runner, journal, header)
     if not journal.is_open and not loop.is_running() and not is_any_running():
         loop.run_until_complete(journal.open(kind_of(type(stream))))
+    kind = AwaitedKeeper if journal.is_whole else ShardKeeper
     try:
-        return AwaitedKeeper(stream, runner, journal, header)
+        return kind(stream, runner, journal, header)
     except BaseException:
         journal.close()
         raise

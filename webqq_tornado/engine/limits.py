@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from .secrets import safe_text
 from .urls import normal_host
@@ -91,6 +92,36 @@ class Limits:
     def is_selective(self) -> bool:
         """True if hosts or sessions are limited, not only all together."""
         return any(getattr(self, f.name) for f in fields(self) if f.name not in _OF_ALL)
+
+    def part(self, count: int) -> Limits:
+        """Return the limits of one of several that share them.
+
+        Args:
+            count: how many.
+
+        Raises:
+            ValueError: less than one request at once would be left to each; names it.
+
+        Example:
+            >>> Limits(per_host=8, spacing=1).part(4)
+            Limits(..., per_host=2, ..., spacing=4, ...)
+        """
+        if count == 1:
+            return self
+        parts: dict[str, Any] = {"spacing": self.spacing * count}
+        for name in ("per_host", "per_session"):
+            limit = getattr(self, name)
+            if limit is not None and limit < count:
+                raise ValueError(
+                    f"{name} is {limit}, and {count} shards share it: each needs one at least, so "
+                    "make it more, run fewer shards, or leave shard_of() as it is"
+                )
+            parts[name] = None if limit is None else limit // count
+        for name in ("rate_per_host", "rate_per_session"):
+            rate = getattr(self, name)
+            parts[name] = None if rate is None else rate / count
+        parts["hosts"] = {host: limits.part(count) for host, limits in self.hosts.items()}
+        return replace(self, **parts)
 
     def of_host(self, host: str) -> RateLimiter:
         """Limit of one host.

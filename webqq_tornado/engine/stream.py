@@ -24,6 +24,7 @@ from collections.abc import (
 )
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
+from zlib import crc32
 
 from tornado.ioloop import IOLoop
 
@@ -212,6 +213,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
                     f"{type(self).__name__}.{name}() is called and not awaited: make it a plain "
                     "function, which may start a task or a chain"
                 )
+        limits = self._own_part(limits, journal)
         self.ioloop = ioloop or current_ioloop()
         #: What requests take that do not say otherwise.
         own: dict[str, Any] = {} if timeout is None else {"request_timeout": timeout}
@@ -252,6 +254,12 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         # Last: where it cannot be opened, `close` gives back all of the above.
         if journal is not None:
             self._open_journal(journal, idempotency_header)
+
+    def _own_part(self, limits: Limits | None, journal: object) -> Limits | None:
+        """The limits of one shard, where several may ask the same host."""
+        is_by_host = type(self).shard_of is HTTPStream.shard_of
+        shards = getattr(journal, "shards", 1)
+        return limits if is_by_host or limits is None else limits.part(shards)
 
     def _open_journal(
         self,
@@ -1101,6 +1109,24 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             given = dict(values)  # of `self.state |= ...` they are that dict
             self._journal.state.clear()
             self._journal.state.update(given)
+
+    def shard_of(self, link: Next) -> int:
+        """Return the shard that a link belongs to, where a flow runs in shards.
+
+        By its host, so that limits of a host hold for all shards together. A flow on one large host
+        may go by something else; then each shard has its part of the limits.
+
+        Args:
+            link: with a whole request.
+
+        Returns:
+            A number that is the same in each process (`hash` is not); its remainder counts.
+
+        Example:
+            >>> def shard_of(self, link):
+            ...     return zlib.crc32(link.request.url.encode())
+        """
+        return crc32(link.request.host.encode())  # type: ignore[union-attr]
 
     @property
     def journal(self) -> Store | None:

@@ -10,12 +10,14 @@ class JournalError(Exception):
 
     Args:
         message: of it.
+        is_passing: the same may go well later: a database that is gone may come back.
 
     Example:
         >>> print(JournalError("crawl.db: process 4711 runs on it: wait for its end, or stop it"))
         crawl.db: process 4711 runs on it: wait for its end, or stop it
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, is_passing: bool = False) -> None:
         super().__init__(message)
         self.message = message
+        self.is_passing = is_passing

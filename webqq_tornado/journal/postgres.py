@@ -42,6 +42,8 @@ _CONNECT, _COMMAND = 15.0, 60.0
 #: Seconds between two looks whether a lock is free; and in which an owner that has just ended is
 #: gone from the server.
 _LOOK, _GONE = 0.05, 2.0
+#: Number of the lock of who runs the shards.
+_LEADER = -3
 #: Seconds after which who waits for a silent owner ends its connection.
 SILENT = 60.0
 #: Seconds between two words to another shard that it has new links.
@@ -95,6 +97,8 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
             raise ValueError(f"not the URL of a PostgreSQL database: {_without_secrets(url)}")
         self.sync = sync
         self.shard, self.shards = 0, 1
+        #: Of all shards, and not of one.
+        self.is_whole = True
         self._url, self.schema = _split_schema(url)
         self._shown = _without_secrets(url)
         self._connection: asyncpg.Connection[Any] | None = None
@@ -159,7 +163,7 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
         """
         if self._connection is not None:
             raise JournalError(f"{self.path}: another flow of this process runs on it")
-        self.shard, self.shards = shard or 0, shards
+        self.shard, self.shards, self.is_whole = shard or 0, shards, shard is None
         connection = await self._connected()
         try:
             with self._told():
@@ -172,6 +176,30 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
             connection.terminate()
             raise
         self._connection, self._is_owner = connection, True
+        return self
+
+    async def lead(self, kind: str, shards: int) -> PostgresJournal:
+        """Connect, make a new flow with so many shards, and be the only one that runs these.
+
+        Args:
+            kind: file and name of the flow's class.
+            shards: how many.
+
+        Raises:
+            JournalError: another process does, and the like, as of `open`.
+        """
+        self.shards, self.is_whole = shards, False
+        connection = await self._connected()
+        try:
+            with self._told():
+                await self._make_tables(connection)
+                await self._settle_flow(connection, kind, is_whole=False)
+                await self._take_locks(connection, (_LEADER,), _GONE, None)
+                self._known = await _Known.read(connection, 0)
+        except BaseException:
+            connection.terminate()
+            raise
+        self._connection = connection
         return self
 
     async def look(self) -> PostgresJournal:
@@ -219,7 +247,8 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
         except (OSError, asyncio.TimeoutError, asyncpg.PostgresError) as error:
             raise JournalError(
                 f"{self.path}: cannot be reached ({_reason(error)}): see that the server runs, and "
-                "that the database and its user exist"
+                "that the database and its user exist",
+                is_passing=not isinstance(error, asyncpg.PostgresError) or _is_passing(error),
             ) from error
         except (asyncpg.InterfaceError, ValueError) as error:
             raise JournalError(f"{self.path}: is no URL of a database ({error})") from None
@@ -294,6 +323,12 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
                 "as in ?schema=another"
             )
 
+    def _check_shards(self) -> None:
+        if self.is_whole and self.shards > 1:
+            raise JournalError(
+                f"{self.path}: it has {self.shards} shards: run it with --dask, or run_shards()"
+            )
+
     @property
     def _class_id(self) -> int:
         """The first half of the keys of its locks: they are of the whole database."""
@@ -330,7 +365,7 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
             " a ON a.pid = l.pid WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2"
             " AND l.classid::int8 = $1 AND l.objid::int8 = $2"
             " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-            *(self._class_id % 2**32, shard),
+            *(self._class_id % 2**32, shard % 2**32),
         )
 
     async def _in_use(self, connection: asyncpg.Connection[Any], shard: int) -> JournalError:
@@ -387,6 +422,7 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
             return
         if kind is not None:
             self._check_kind(self._known.kind, kind)
+            self._check_shards()
 
     async def aclose(self) -> None:
         """Close the connection, and let others have the flow. May be called twice."""
@@ -438,12 +474,14 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
             yield
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise JournalError(
-                f"{self.path}: cannot be used ({_reason(error)}); {_advice(error)}"
+                f"{self.path}: cannot be used ({_reason(error)}); {_advice(error)}",
+                is_passing=not isinstance(error, asyncpg.PostgresError) or _is_passing(error),
             ) from error
         except asyncio.TimeoutError as error:
             raise JournalError(
                 f"{self.path}: has not answered for {_COMMAND:g} s; see that the server runs, and "
-                "run the same command again"
+                "run the same command again",
+                is_passing=True,
             ) from error
 
     def _missing(self) -> JournalError:
@@ -541,20 +579,7 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
             *(keys, [batch.keys[key] for key in keys]),
         )
         lost = batch.keys.keys() - {row["key"] for row in taken}
-        return [batch.keys[key] for key in lost if self._is_dropped(batch, batch.keys[key], key)]
-
-    @staticmethod
-    def _is_dropped(batch: Batch, one: int, key: bytes) -> bool:
-        row = batch.new.get(one) or batch.changed.get(one)
-        if row is None or row.key != key:
-            return False  # noted by a reader for no link of its own
-        if batch.new.pop(one, None) is None:
-            del batch.changed[one]
-            batch.ended[one] = None
-            batch.done += 1
-        batch.away.pop(one, None)
-        batch.steps -= 1
-        return True
+        return [batch.keys[key] for key in lost if batch.drops(batch.keys[key], key)]
 
     async def _fail(self, db: asyncpg.Connection[Any], batch: Batch, ids: Iterable[int]) -> None:
         rows = [(one, *batch.failed[one]) for one in ids]
@@ -797,6 +822,36 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
         async with self._using() as db:
             await db.add_listener(self._channel, told)
 
+    async def next_due(self) -> float | None:
+        """Unix time at which the first chain of this shard is due, 0 if one is; None: none is."""
+        async with self._reading() as db:
+            found: Any = await db.fetchrow(
+                f"SELECT due FROM chains WHERE shard = $1 AND {_READY}"
+                " ORDER BY due NULLS FIRST LIMIT 1",
+                self.shard,
+            )
+        return None if found is None else found[0] or 0.0
+
+    async def shards_with_arrivals(self) -> list[int]:
+        """Shards for which others have found links that they have not taken yet."""
+        async with self._reading() as db:
+            found = await db.fetch("SELECT DISTINCT shard FROM chains WHERE away")
+        return [shard for (shard,) in found]
+
+    async def shards_with_work(self) -> list[tuple[int, float]]:
+        """Shards with chains that are alive, and the Unix time of the first of each; 0 is now."""
+        async with self._reading() as db:
+            found = await db.fetch(
+                f"SELECT shard, min(coalesce(due, 0)) FROM chains WHERE {_READY} GROUP BY shard"
+            )
+        return [(shard, due) for shard, due in found]
+
+    async def progress(self) -> dict[int, int]:
+        """How much each shard has done: a number that goes up with each commit."""
+        async with self._reading() as db:
+            found = await db.fetch("SELECT shard, steps + done + results + cancelled FROM shards")
+        return dict(found)
+
     async def waiting_count(self, most: int) -> int:
         """How many chains of all shards are alive, or `most` if they are more.
 
@@ -1002,6 +1057,18 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
                 "error IS NOT NULL AND shard = $1 ORDER BY failed DESC LIMIT $2", self.shard, limit
             )
 
+    async def letters(self, limit: int) -> list[ListedChain]:
+        """The chains of all shards that have failed last, the latest first.
+
+        Args:
+            limit: so many at most.
+
+        Example:
+            >>> [chain.error for chain in await journal.letters(5)]
+            ['TimeoutError: GET http://example.org/: ...']
+        """
+        return await self._listed("error IS NOT NULL ORDER BY failed DESC LIMIT $1", limit)
+
     async def ids_of(self, names: Sequence[str], *, failed: bool | None = True) -> list[int]:
         """Ids of the chains of these names; of all without any.
 
@@ -1176,6 +1243,11 @@ def _process_of(owner: Any) -> tuple[int, str, str]:
 def _reason(error: BaseException) -> str:
     text = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _is_passing(error: BaseException) -> bool:
+    # Classes of PostgreSQL's errors: connections, resources, intervention of an operator.
+    return str(getattr(error, "sqlstate", "")).startswith(("08", "53", "57"))
 
 
 def _advice(error: BaseException) -> str:

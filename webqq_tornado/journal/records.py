@@ -124,6 +124,27 @@ class Batch:
         self.state: str | None = None
         self.away: dict[int, int] = {}
 
+    def drops(self, one: int, key: bytes) -> bool:
+        """Leave out the link of a chain since another process has followed its key.
+
+        Args:
+            one: id of the chain.
+            key: that it had.
+
+        Returns:
+            False: no link has this key, which a reader has noted by itself.
+        """
+        row = self.new.get(one) or self.changed.get(one)
+        if row is None or row.key != key:
+            return False
+        if self.new.pop(one, None) is None:
+            del self.changed[one]
+            self.ended[one] = None
+            self.done += 1
+        self.away.pop(one, None)
+        self.steps -= 1
+        return True
+
 
 class Counts(NamedTuple):
     """Numbers that a journal has counted.

@@ -57,6 +57,10 @@ _MIGRATIONS = (
         path TEXT PRIMARY KEY, place INTEGER NOT NULL, upto INTEGER NOT NULL, columns TEXT,
         count INTEGER NOT NULL) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE chains ADD COLUMN shard INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE chains ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 _COLUMNS = ", ".join(ChainRow._fields)
@@ -194,21 +198,44 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
 
     def _settle(self, kind: str | None) -> None:
         """Make the flow's row, or compare it; take back what readers had not finished."""
-        found = self.db.execute("SELECT kind FROM flow").fetchone()
-        if found is None:
-            if kind is None:
-                raise JournalError(f"{self.path}: there is no flow in it")
-            self.db.execute(
-                "INSERT INTO flow VALUES (?, ?, 1, ?, NULL)",
-                (uuid.uuid4().bytes, kind, time.time()),
-            )
-            self.db.execute("INSERT INTO shards (shard) VALUES (0)")
-        elif kind is not None and found[0] != kind:
-            raise JournalError(
-                f"{self.path}: it is the journal of {found[0]}, not of {kind}: name another file"
-            )
+        found = self.db.execute("SELECT kind, shards FROM flow").fetchone()
+        if found is not None:
+            self._check_flow(*found, kind=kind, shards=1)
+        elif kind is None:
+            raise JournalError(f"{self.path}: there is no flow in it")
+        else:
+            self._make_flow(kind, 1)
         self.db.execute("DELETE FROM chains WHERE draft IS NOT NULL")
         self.db.execute("DELETE FROM items WHERE is_draft")
+
+    def _make_flow(self, kind: str, shards: int) -> None:
+        self.db.execute(
+            "INSERT INTO flow VALUES (?, ?, ?, ?, NULL)",
+            (uuid.uuid4().bytes, kind, shards, time.time()),
+        )
+        self.db.executemany(
+            "INSERT INTO shards (shard) VALUES (?)", [(shard,) for shard in range(shards)]
+        )
+
+    def _check_flow(self, found: str, has: int, *, kind: str | None, shards: int) -> None:
+        if kind is not None and found != kind:
+            raise JournalError(
+                f"{self.path}: it is the journal of {found}, not of {kind}: name another file"
+            )
+        if kind is not None and has != shards:
+            how = "run it with --dask" if shards == 1 else f"give --shards {has}"
+            raise JournalError(f"{self.path}: it has {has} shard{'s' * (has > 1)}: {how}")
+        if kind is None and has > 1:
+            self._check_owners(has)
+
+    def _check_owners(self, shards: int) -> None:
+        """Shards may be run on for a while, by processes whose client was killed."""
+        for shard in range(shards):
+            holder = holder_of(self._file.with_name(f"{self._file.name}-shard-{shard}"))
+            if holder is not None:
+                raise JournalError(
+                    f"{self.path}: process {holder.pid} runs its shard {shard}: wait for its end"
+                )
 
     def close(self) -> None:
         """Close the file, and let others have it. May be called twice."""
@@ -582,7 +609,10 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
             " min(due) FILTER (WHERE error IS NULL),"
             " count(error) FROM chains"
         ).fetchone()
-        counts = self.counts()
+        done, cancelled, steps, results, is_begun_all = self.db.execute(
+            "SELECT sum(done), sum(cancelled), sum(steps), sum(results), max(is_begun_all)"
+            " FROM shards"
+        ).fetchone()
         (waiting,) = self.db.execute("SELECT count(*) FROM items WHERE NOT is_draft").fetchone()
         return Summary(
             flow=flow[0],
@@ -591,13 +621,13 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
             ready=ready,
             delayed=delayed,
             next_due=next_due,
-            done=counts.done,
+            done=done,
             failed=failed,
-            cancelled=counts.cancelled,
-            steps=counts.steps,
-            results=counts.results,
+            cancelled=cancelled,
+            steps=steps,
+            results=results,
             waiting=waiting,
-            is_begun_all=counts.is_begun_all,
+            is_begun_all=bool(is_begun_all),
             pid=self._pid(),
         )
 

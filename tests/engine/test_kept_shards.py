@@ -1,0 +1,207 @@
+"""Shards of one flow, here in one process: whose a link is, and what goes from one to the other."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers.web import Web
+
+from webqq_tornado import HTTPStream, Limits, Next
+from webqq_tornado.engine.kept_readers import kind_of
+from webqq_tornado.engine.slices import Slice, run_slice
+from webqq_tornado.engine.stats import Stats
+from webqq_tornado.journal import JournalError, PostgresJournal
+from webqq_tornado.journal.codec import unpack_item
+from webqq_tornado.journal.sqlite_shards import ShardFile
+
+
+class Walk(HTTPStream):
+    """Chains that go to the other shard at each step, and some that have one key."""
+
+    def __init__(self, web: Web, journal: Any, **options: Any) -> None:
+        super().__init__(journal=journal, **options)
+        self.web = web
+        self.seen: list[str] = []
+
+    def shard_of(self, link: Next) -> int:
+        return int(link.request.url.rpartition("=")[2])  # type: ignore[union-attr]
+
+    def link(self, number: int, step: int) -> tuple[str, Any]:
+        url = f"{self.web.http}/echo?of={number}&step={step}&shard={(number + step) % 2}"
+        return url, functools.partial(self.read, number, step)
+
+    def begin(self):
+        for number in range(6):
+            yield self.link(number, 0)
+
+    def read(self, number, step, response):
+        self.seen.append(response.url.partition("?")[2])
+        self.emit([number, step])
+        if step == 0:
+            return self.link(number, 1)
+        if step == 1:
+            return [self.link(number, 2), self.link(number, 3), self.keyed(number)]
+        return None
+
+    def keyed(self, number):
+        url = f"{self.web.http}/echo?key&shard={number % 2}"
+        return Next(url, functools.partial(self.read, -1, 9), key="once")
+
+
+class Held(Walk):
+    """Two links, of which the server holds one."""
+
+    def begin(self):
+        yield f"{self.web.http}/hold/shard?shard=0", self.held
+        yield f"{self.web.http}/echo?shard=1", self.held
+
+    def held(self, response):
+        self.emit(response.status)
+        return f"{self.web.http}/echo?shard=0", functools.partial(self.read, 7, 7)
+
+
+class Failing(Walk):
+    """A reader that fails at first."""
+
+    fails = True
+
+    def begin(self):
+        yield f"{self.web.http}/echo?shard=0", self.bad
+
+    def bad(self, response):
+        if self.fails:
+            raise ValueError("on purpose")
+        self.emit("good")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    is_file = request.param == "sqlite"
+    return tmp_path / "a.db" if is_file else request.getfixturevalue("database")
+
+
+def store(place: Any) -> Any:
+    return ShardFile(place) if isinstance(place, Path) else PostgresJournal(place)
+
+
+async def led(place: Any, shards: int = 2, kind: type[HTTPStream] = Walk) -> Any:
+    return await store(place).lead(kind_of(kind), shards)
+
+
+async def opened(
+    place: Any, shard: int, patience: float = 30, kind: type[HTTPStream] = Walk
+) -> Any:
+    return await store(place).open(kind_of(kind), shard=shard, shards=2, patience=patience)
+
+
+async def slice_of(
+    place: Any, web: Web, shard: int, stop: asyncio.Event, kind: type[Walk] = Walk
+) -> tuple[Walk, Slice]:
+    flow = kind(web, await opened(place, shard, kind=kind))
+    reports: list[Stats] = []
+    return flow, await run_slice(flow, 60, stop, reports.append)
+
+
+async def test_each_link_is_sent_by_its_shard_and_each_result_comes_once(place: Any, web: Web):
+    leader = await led(place)
+    stop = asyncio.Event()
+    running = [asyncio.ensure_future(slice_of(place, web, shard, stop)) for shard in range(2)]
+    # They end by themselves where they have nothing to do, and are begun again, as by a client.
+    while len(await leader.results(limit=1000)) < 25:
+        await asyncio.wait(running, timeout=0.05)
+        for shard, one in enumerate(running):
+            if one.done():
+                one.result()
+                running[shard] = asyncio.ensure_future(slice_of(place, web, shard, stop))
+    stop.set()
+    await asyncio.gather(*running)
+    results = sorted(unpack_item(text) for _, text in await leader.results(limit=1000))
+    assert results == sorted([[-1, 9], *([n, step] for n in range(6) for step in range(4))])
+    found = await leader.summary()
+    assert (found.ready, found.failed, found.is_begun_all) == (0, 0, True)
+    await leader.aclose()
+
+
+async def test_what_is_in_flight_ends_and_the_rest_waits_for_the_next_slice(place: Any, web: Web):
+    await (await led(place, kind=Held)).aclose()
+    stop = asyncio.Event()
+    running = asyncio.ensure_future(slice_of(place, web, 0, stop, Held))
+    async with HTTPStream() as other:
+        await other.get(f"{web.http}/arrived/shard")
+        stop.set()
+        await other.get(f"{web.http}/release/shard")
+    flow, ended = await running
+    assert (ended.is_idle, flow.seen) == (False, [])
+    leader = await led(place, kind=Held)
+    assert dict(await leader.shards_with_work()) == {0: 0, 1: 0}
+    assert [text for _, text in await leader.results()] == ["200"]
+    assert (await leader.progress())[0] > 0
+    await leader.aclose()
+
+
+async def test_a_shard_has_one_owner_and_its_number_stays(place: Any, web: Web):
+    await (await led(place)).aclose()
+    first = await opened(place, 1)
+    with pytest.raises(JournalError, match=r"process .* (has its shard 1|runs on it)"):
+        await opened(place, 1, patience=0)
+    waiting = asyncio.ensure_future(opened(place, 1))
+    other = await opened(place, 0)
+    await first.aclose()
+    for each in (await waiting, other):
+        await each.aclose()
+    with pytest.raises(JournalError, match="2 shards"):
+        await led(place, 3)
+
+
+async def test_a_second_client_is_refused(place: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("webqq_tornado.journal.postgres._GONE", 0)
+    leader = await led(place)
+    with pytest.raises(JournalError, match=r"process .* runs on it"):
+        await led(place)
+    await leader.aclose()
+
+
+async def test_chains_that_are_tried_again_are_taken_by_their_shard(
+    place: Any, web: Web, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    leader = await led(place, kind=Failing)
+    stop = asyncio.Event()
+    _, ended = await slice_of(place, web, 0, stop, Failing)
+    assert (ended.is_idle, ended.next_due, ended.has_begun) == (True, None, True)
+    (letter,) = await leader.letters(5)
+    assert letter.error == "ValueError: on purpose"
+    monkeypatch.setattr(Failing, "fails", False)
+    running = asyncio.ensure_future(slice_of(place, web, 0, stop, Failing))
+    assert await leader.retry(await leader.ids_of([])) == 1
+    await running
+    if await leader.shards_with_work():  # it had ended just before
+        await slice_of(place, web, 0, stop, Failing)
+    assert [text for _, text in await leader.results()] == ['"good"']
+    await leader.aclose()
+    caplog.clear()
+
+
+async def test_a_journal_with_shards_is_not_run_without(place: Any, web: Web):
+    await (await led(place)).aclose()
+    if isinstance(place, Path):
+        with pytest.raises(JournalError, match="it has 2 shards: run it with --dask"):
+            Walk(web, place)
+    else:
+        with pytest.raises(JournalError, match="it has 2 shards: run it with --dask"):
+            Walk(web, await PostgresJournal(place).open())
+
+
+def test_each_shard_has_its_part_of_the_limits_where_several_ask_one_host():
+    limits = Limits(per_host=8, rate_per_host=4, spacing=1, hosts={"a.example": Limits(per_host=4)})
+    part = limits.part(4)
+    assert (part.per_host, part.rate_per_host, part.spacing) == (2, 1, 4)
+    assert part.hosts["a.example"].per_host == 1
+    assert limits.part(1) is limits
+    with pytest.raises(ValueError, match="per_host is 4, and 8 shards share it"):
+        limits.part(8)
+    assert math.isclose(Limits(rate_per_session=1).part(2).rate_per_session or 0, 0.5)

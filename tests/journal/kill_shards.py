@@ -1,0 +1,242 @@
+"""Shards whose processes are killed. In tests/: `python -m journal.kill_shards KIND COUNT`.
+
+A number of chains may follow. KIND is `workers` (SIGKILL), `retire`, `frozen` (SIGSTOP, for longer
+than the others wait), `client` (SIGKILL of the program, then the same again) or `scheduler`; with
+`-file` behind it the journal is SQLite. Prints what was lost and doubled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import dask
+from servers.processes import running
+
+from journal import spread
+from webqq_tornado.journal import Journal, PostgresJournal
+from webqq_tornado.journal.codec import unpack_item
+from webqq_tornado.shards.running import ShardRun, _made
+
+TESTS = Path(__file__).parent.parent
+#: Requests of a chain: pages, branches, orders, and half of a pair.
+REQUESTS = spread.STEPS + 1 + 2 * spread.BRANCHES + 0.5
+
+
+class Town:
+    """What has happened to the shards, and the server that they ask."""
+
+    def __init__(self, place: str, port: int, chains: int) -> None:
+        self.place, self.port, self.chains = place, port, chains
+        self.chance = random.Random()
+        self.seen = 0
+        self.happened = 0
+
+    def run(self, where: str = "local:2", shards: int = 8, kind: type = spread.Spread) -> ShardRun:
+        make = functools.partial(_made, (self.port, self.chains), {})
+        return ShardRun(kind, make, self.place, where, shards=shards)
+
+    async def more(self, count: int) -> None:
+        """Until the server has seen so many requests more."""
+        wanted = self.seen + self.chance.randrange(1, max(2, count))
+        wanted = min(wanted, int(self.chains * REQUESTS) - 20)
+        self.seen = int(await self.ask(f"after/{wanted}"))
+
+    async def ask(self, path: str) -> bytes:
+        url = f"http://127.0.0.1:{self.port}/{path}"
+
+        def ask() -> bytes:
+            with urllib.request.urlopen(url, timeout=100) as answer:
+                return bytes(answer.read())
+
+        return await asyncio.to_thread(ask)
+
+    async def check(self) -> dict[str, Any]:
+        """Numbers of it; raises if something was lost or doubled."""
+        if self.place.startswith("postgres"):
+            async with PostgresJournal(self.place) as journal:
+                found = await journal.results(limit=10_000_000)
+                summary = await journal.summary()
+        else:
+            with Journal(self.place) as file:
+                found, summary = file.results(limit=10_000_000), file.summary()
+        results = Counter(text for _, text in found)
+        wanted = {json.dumps(each, separators=(",", ":")) for each in spread.expected(self.chains)}
+        seen = json.loads(await self.ask("report"))
+        numbers = {
+            "happened": self.happened,
+            "results": len(found),
+            "lost": len(wanted - set(results)),
+            "doubled": sum(count - 1 for count in results.values()),
+            "foreign": len(set(results) - wanted),
+            "again": sum(seen["counts"].values()) - len(seen["counts"]),
+            "keys of a POST": max(map(len, seen["orders"].values())),
+            "at once": max(seen["most"].values()),
+            "waiting": summary.ready + summary.delayed,
+            "failed": summary.failed,
+        }
+        assert unpack_item(found[0][1])
+        bad = [
+            name for name in ("lost", "doubled", "foreign", "waiting", "failed") if numbers[name]
+        ]
+        assert not bad, numbers
+        assert numbers["keys of a POST"] == 1, numbers
+        return numbers
+
+
+def workers_of(run: ShardRun) -> list[int]:
+    """Processes of the local workers."""
+    nannies = () if run._cluster is None else tuple(run._cluster.workers.values())
+    return [nanny.pid for nanny in nannies if getattr(nanny, "pid", None)]
+
+
+async def trouble(town: Town, run: ShardRun, kind: str, count: int) -> None:
+    """Let it happen so many times, while it runs."""
+    each = int(town.chains * REQUESTS / (count + 1))
+    while town.happened < count:
+        await town.more(each)
+        pids = workers_of(run)
+        if len(pids) < 2:
+            await asyncio.sleep(0.1)
+            continue
+        pid = town.chance.choice(pids)
+        if kind == "workers":
+            os.kill(pid, signal.SIGKILL)
+        elif kind == "frozen":
+            os.kill(pid, signal.SIGSTOP)
+            await asyncio.sleep(4 * run.silent)
+            os.kill(pid, signal.SIGCONT)
+        else:
+            await run._client.retire_workers([town.chance.choice([*await run._client.nthreads()])])
+            run._cluster.scale(len(run._cluster.worker_spec) + 1)
+        town.happened += 1
+
+
+async def with_trouble(town: Town, kind: str, count: int) -> None:
+    """Run it, with what happens meanwhile."""
+    run = town.run()
+    happening = asyncio.ensure_future(trouble(town, run, kind, count))
+    try:
+        await run.run()
+    finally:
+        happening.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await happening
+
+
+def program(town: Town, where: str) -> subprocess.Popen[bytes]:
+    """The command, in a process group of its own."""
+    path = os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    words = ["run", f"{spread.__file__}:Spread", str(town.port), str(town.chains)]
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "webqq_tornado", *words),
+            *("--journal", town.place, "--dask", where, "--shards", "8"),
+        ],
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+async def with_killed_client(town: Town, count: int) -> None:
+    """Kill the program so many times; the same command goes on."""
+    each = int(town.chains * REQUESTS / (count + 1))
+    for _ in range(count):
+        process = program(town, "local:2")
+        await town.more(each)
+        process.kill()
+        process.wait(60)
+        town.happened += 1
+    code = await asyncio.to_thread(program(town, "local:2").wait, 300)
+    assert code == 0, code
+
+
+async def with_killed_scheduler(town: Town, count: int) -> None:
+    """A cluster of its own, whose scheduler is killed; a supervisor starts all of it again."""
+    address = "tcp://127.0.0.1:28786"
+    path = os.pathsep.join([str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+
+    def start(*words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli." + words[0], *words[1:]], env=environment
+        )
+
+    def scheduler() -> subprocess.Popen[bytes]:
+        return start("dask_scheduler", "--host", "127.0.0.1", "--port", "28786", "--no-dashboard")
+
+    def worker() -> subprocess.Popen[bytes]:
+        return start("dask_worker", address, "--nthreads", "8", "--no-dashboard")
+
+    processes = [scheduler(), worker(), worker()]
+
+    async def supervise() -> None:
+        while True:
+            await asyncio.sleep(0.2)
+            for place, process in enumerate(processes[1:], 1):
+                if process.poll() is not None:
+                    processes[place] = worker()
+
+    supervising = asyncio.ensure_future(supervise())
+    each = int(town.chains * REQUESTS / (count + 1))
+
+    async def kill() -> None:
+        while town.happened < count:
+            await town.more(each)
+            processes[0].kill()
+            processes[0].wait()
+            processes[0] = scheduler()
+            town.happened += 1
+
+    killing = asyncio.ensure_future(kill())
+    try:
+        await town.run(address).run()
+    finally:
+        for task in (supervising, killing):
+            task.cancel()
+        for process in reversed(processes):
+            process.terminate()
+        for process in processes:
+            process.wait(30)
+
+
+async def main(kind: str, count: int, chains: int, place: str, port: int) -> dict[str, Any]:
+    town = Town(place, port, chains)
+    if kind == "client":
+        await with_killed_client(town, count)
+    elif kind == "scheduler":
+        await with_killed_scheduler(town, count)
+    else:
+        await with_trouble(town, kind, count)
+    return await town.check()
+
+
+if __name__ == "__main__":
+    words = [*sys.argv[1:], "300"]
+    begun = time.time()
+    if words[0] == "frozen":
+        # Dask gives its shards to others when it has not been heard of for so long.
+        dask.config.set({"distributed.scheduler.worker-ttl": "5s"})
+        ShardRun.silent = 3.0
+    with running("servers.hosts") as server, running("servers.postgres") as postgres:
+        with tempfile.TemporaryDirectory() as folder:
+            is_file = words[0].endswith("-file")
+            where = f"{folder}/a.db" if is_file else f"{postgres['url']}&schema=kills"
+            kind = words[0].removesuffix("-file")
+            print(
+                kind,
+                asyncio.run(main(kind, int(words[1]), int(words[2]), where, server["port"])),
+                f"{time.time() - begun:.1f} s",
+            )

@@ -1,0 +1,158 @@
+"""A flow in shards on Dask: with real processes, some of which are killed."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers.processes import running
+from waiting import until
+
+from webqq_tornado import __version__
+from webqq_tornado.engine.kept_readers import kind_of
+from webqq_tornado.shards import ShardError, run_shards
+from webqq_tornado.shards.plan import FlowName
+from webqq_tornado.shards.progress import Merged
+
+from . import spread
+from .kill_shards import Town, with_trouble
+
+CHAINS = 40
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with running("servers.hosts") as facts:
+        yield facts["port"]
+
+
+@pytest.fixture
+def quiet_dask() -> Iterator[None]:
+    """It warns of processes that are killed."""
+    logger = logging.getLogger("distributed")
+    before, is_propagating = logger.level, logger.propagate
+    logger.setLevel(logging.CRITICAL)
+    logger.propagate = False
+    yield
+    logger.setLevel(before)
+    logger.propagate = is_propagating
+
+
+pytestmark = [
+    # Of Dask's own, when it closes processes and sockets.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.mark.slow
+async def test_workers_that_are_killed_lose_and_double_nothing(
+    port: int, database: str, quiet_dask: None, caplog: pytest.LogCaptureFixture
+):
+    town = Town(database, port, CHAINS)
+    await with_trouble(town, "workers", 2)
+    numbers = await town.check()
+    print(numbers)
+    assert numbers["results"] == len(spread.expected(CHAINS))
+    caplog.clear()
+
+
+@pytest.mark.slow
+async def test_a_limit_of_a_host_holds_for_all_shards(port: int, tmp_path: Path, quiet_dask: None):
+    seen: list[Any] = []
+    found = await run_shards(
+        spread.Spread,
+        *(port, CHAINS),
+        journal=tmp_path / "a.db",
+        dask="local:2",
+        shards=4,
+        on_progress=seen.append,
+    )
+    numbers = await Town(str(tmp_path / "a.db"), port, CHAINS).check()
+    assert (numbers["at once"], numbers["again"]) == (2, 0)
+    assert (found.ready, found.failed, found.finished is None) == (0, 0, False)
+    assert seen[-1].workers == 2
+    # Nothing is left to do: no cluster is started for that.
+    again = await run_shards(
+        *(spread.Spread, port, CHAINS), journal=tmp_path / "a.db", dask="local:2", shards=4
+    )
+    assert again == found._replace(pid=again.pid)
+
+
+async def test_what_cannot_run_in_shards_is_said_before_anything_starts(tmp_path: Path):
+    class Inside(spread.Spread):
+        pass
+
+    path = tmp_path / "a.db"
+    for dask, message in [
+        ("local:0", "as in local:4"),
+        ("tcp://127.0.0.1:1", "the machines of a cluster share no file"),
+    ]:
+        with pytest.raises(ShardError, match=message):
+            await run_shards(spread.Spread, 1, 1, journal=path, dask=dask)
+    with pytest.raises(TypeError, match="move it to its module"):
+        await run_shards(Inside, 1, 1, journal=path, dask="local:1")
+    assert not path.exists()
+
+
+async def test_dask_is_asked_for_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ShardError, match=r'pip install "webqq_tornado\[dask\]"'):
+        await run_shards(spread.Spread, 1, 1, journal=tmp_path / "a.db", dask="local:1")
+
+
+def test_a_worker_of_another_version_or_without_the_flow_says_so(tmp_path: Path):
+    from webqq_tornado.shards.running import ShardRun
+    from webqq_tornado.shards.slices import check_worker
+
+    run = ShardRun(spread.Spread, spread.Spread, tmp_path / "a.db", "local:1", shards=2)
+    plan = run._plan
+    assert check_worker(plan) is None
+    other = dataclasses.replace(plan, version="0.0.1")
+    assert check_worker(other) == f"it has webqq_tornado {__version__}, and the client 0.0.1"
+    gone = dataclasses.replace(plan, flow=FlowName("nowhere_at_all", "", "Crawl"))
+    assert "it cannot import the flow: ModuleNotFoundError" in str(check_worker(gone))
+
+
+def test_a_script_is_found_by_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    script = tmp_path / "crawl_of_a_script.py"
+    script.write_text("from webqq_tornado import HTTPStream\nclass Crawl(HTTPStream): pass\n")
+    found = FlowName("__main__", str(script), "Crawl").load()
+    assert kind_of(found) == "crawl_of_a_script.py:Crawl"
+    assert FlowName.of(found) == FlowName("crawl_of_a_script", str(script), "Crawl")
+    monkeypatch.delitem(sys.modules, "crawl_of_a_script")
+    sys.path.remove(str(tmp_path))
+
+
+async def test_a_shard_whose_workers_die_without_a_commit_is_given_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    from webqq_tornado.shards.running import ShardRun
+
+    run = ShardRun(spread.Spread, spread.Spread, tmp_path / "a.db", "local:1", shards=2)
+    await run.journal.lead(kind_of(spread.Spread), 2)
+    before = await run._after_death(1, -1, ValueError("worker died"))
+    giving_up = asyncio.ensure_future(run._after_death(1, before, ValueError("worker died")))
+    await until(lambda: run._given_up)
+    run._wake_all()
+    await giving_up
+    with pytest.raises(ShardError, match="shard 1 was given up"):
+        await run._summary()
+    await run.journal.aclose()
+    caplog.clear()
+
+
+def test_numbers_of_slices_are_added_up():
+    merged = Merged(4)
+    merged.note(0, {"responses": 5, "in_flight": 2})
+    merged.note(1, {"responses": 7, "in_flight": 3})
+    merged.end(0, None)
+    merged.note(0, {"responses": 1, "in_flight": 1})
+    found = merged.progress()
+    assert (found.responses, found.in_flight, found.running, found.slices) == (13, 4, 2, 1)

@@ -1,0 +1,97 @@
+"""Numbers of all shards together, as workers tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+__all__ = ["Merged", "ShardProgress"]
+
+#: Numbers of the moment; the others go up.
+_NOW = ("in_flight", "queued", "delayed")
+
+
+class ShardProgress(NamedTuple):
+    """How far all shards are, as of the last second.
+
+    Args:
+        shards: how many there are.
+        running: that have work on a worker.
+        workers: processes of the cluster.
+        requests, responses, errors, retries, received: since this run has begun.
+        in_flight, queued, delayed: now.
+        slices: that have ended.
+        deaths: of workers with shards.
+
+    Example:
+        >>> await run_shards(Crawl, journal=url, dask="local:2", on_progress=print)
+        ShardProgress(shards=64, running=64, workers=2, requests=5120, ...)
+    """
+
+    shards: int
+    running: int = 0
+    workers: int = 0
+    requests: int = 0
+    responses: int = 0
+    errors: int = 0
+    retries: int = 0
+    received: int = 0
+    in_flight: int = 0
+    queued: int = 0
+    delayed: int = 0
+    slices: int = 0
+    deaths: int = 0
+
+
+class Merged:
+    """Numbers of slices, added up.
+
+    Args:
+        shards: how many there are.
+
+    Attributes:
+        slices, deaths, workers: as of `ShardProgress`.
+    """
+
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+        self._ended: dict[str, float] = {}
+        self._running: dict[int, Mapping[str, float]] = {}
+        self.slices = self.deaths = self.workers = 0
+
+    def note(self, shard: int, numbers: Mapping[str, float]) -> None:
+        """Take what the slice of a shard says now.
+
+        Args:
+            shard: its number.
+            numbers: by name.
+        """
+        self._running[shard] = numbers
+
+    def end(self, shard: int, numbers: Mapping[str, float] | None) -> None:
+        """Take what the slice of a shard has said last.
+
+        Args:
+            shard: its number.
+            numbers: by name; None: those that it has told last.
+        """
+        last = self._running.pop(shard, {})
+        for name, value in (numbers or last).items():
+            if name not in _NOW and name != "shard":
+                self._ended[name] = self._ended.get(name, 0) + value
+        self.slices += 1
+
+    def progress(self) -> ShardProgress:
+        """Return all of it."""
+        total = dict.fromkeys(ShardProgress._fields[3:11], 0.0) | self._ended
+        for numbers in self._running.values():
+            for name in total:
+                total[name] += numbers.get(name, 0)
+        return ShardProgress(
+            self._shards,
+            len(self._running),
+            self.workers,
+            **{name: int(value) for name, value in total.items()},
+            slices=self.slices,
+            deaths=self.deaths,
+        )
