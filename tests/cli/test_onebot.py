@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 from cli.shell import run
@@ -19,6 +20,12 @@ def plugin(tmp_path):
     path = tmp_path / "hello.py"
     path.write_text("@bot.on_message(text='^hi')\ndef f(m): m.reply(f'hello {m.sender}')\n")
     return path
+
+
+def free_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
 
 
 def token_file(folder, token: str = "secret"):
@@ -55,6 +62,43 @@ async def test_both_kinds_of_accounts_are_in_one_process(tmp_path, plugin):
             here.say(ANN, "hi", SQUARE)
             await until(lambda: here.sent and ear.heard.qsize())
             assert here.sent == [(SQUARE, "hello Ann")]
+            assert await running.end() == 0
+
+
+async def test_accounts_of_one_kind_go_on_where_nobody_answers_the_others(tmp_path, plugin):
+    """Either kind, and those that were not there come as soon as they are."""
+    async with Town() as town, Implementation() as here:
+        config = tmp_path / "bots.toml"
+        config.write_text(
+            f'plugin = "{plugin}"\n'
+            f'[[accounts]]\naccount = {town.bob}\npassword = "{PASSWORD}"\n'
+            f'server = "{town.server.url}"\n'
+            f'[[accounts]]\nonebot = "ws://127.0.0.1:{(port := free_port())}"\n'
+        )
+        async with command(tmp_path, "--config", str(config)) as running:
+            await running.until(r"is not online: no implementation .*; it is tried again")
+            await running.until(rf"{town.bob} \(Bob\) is online at")
+            here._listen(port)
+            await running.until("10000: online")
+            here.say(ANN, "hi")
+            await until(lambda: here.sent)
+            assert await running.end() == 0
+
+
+async def test_a_server_of_webqq_that_comes_later_is_found(tmp_path, plugin):
+    async with Town(tmp_path / "town.db") as town, Implementation() as here:
+        config = tmp_path / "bots.toml"
+        config.write_text(
+            f'plugin = "{plugin}"\n'
+            f'[[accounts]]\naccount = {town.bob}\npassword = "{PASSWORD}"\n'
+            f'server = "{town.server.url}"\n'
+            f'[[accounts]]\nonebot = "{here.ws}"\n'
+        )
+        async with command(tmp_path, "--config", str(config)) as running:
+            async with town.away():
+                await running.until(r"is not online: no server .*; it is tried again")
+                await running.until(r"10000 \(Bot\) is online")
+            await running.until(f"{town.bob}: online")
             assert await running.end() == 0
 
 

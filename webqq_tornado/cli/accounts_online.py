@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -25,10 +26,9 @@ from .login_prompt import LoginPrompt
 from .password_source import known_password
 from .presence import Name, Presence
 from .targets import AccountTarget
+from .unreachable import Unreachable, check_somebody, is_retried, retry
 
 __all__ = ["DRAIN_SECONDS", "all_online", "contact_meant", "online", "presence_of"]
-
-logger = logging.getLogger("webqq_tornado.cli")
 
 #: Seconds for running chains at the end.
 DRAIN_SECONDS = 3.0
@@ -56,17 +56,21 @@ async def all_online(
     listens: bool,
     log_level: int,
     prepare: Callable[[AccountTarget, Client], object] | None = None,
+    is_alone: bool = True,
 ) -> AsyncIterator[list[tuple[AccountTarget, Client]]]:
     """Several accounts on one stream, as `online`; those that cannot log in are skipped.
+
+    Unless they are alone, those whose server does not answer are there as well, and log in later.
 
     Args:
         everyone: accounts and servers.
         listens: as in `online`.
         log_level: as there.
         prepare: called with each before any logs in, so that no message is missed.
+        is_alone: whether there is nothing to do without one of them.
 
     Raises:
-        Exception: no account could log in; the error of the first.
+        Exception: no account could log in, and they are alone; the error of the first.
     """
     for who in everyone:
         who.check_server()
@@ -83,14 +87,26 @@ async def all_online(
             store = stores[who.folder]
             client = _client(stream, store, who, asking, listens=listens, log_level=log_level)
             both.append((who, client, asking))
+        later: list[asyncio.Task[None]] = []
         try:
             if prepare is not None:
                 for who, client, _ in both:
                     prepare(who, client)
             logins = (_log_in(*each) for each in both)
             results = await asyncio.gather(*logins, return_exceptions=True)
-            yield _who_is_in(both, results)
+            check_somebody(results, [str(who.account) for who in everyone], is_alone=is_alone)
+            found = []
+            for (who, client, asking), error in zip(both, results, strict=True):
+                is_later = not is_alone and is_retried(error)
+                if error is None or is_later:
+                    found.append((who, client))
+                if is_later:
+                    log_in = functools.partial(_log_in, who, client, asking)
+                    later.append(asyncio.ensure_future(retry(log_in, str(who.account))))
+            yield found
         finally:
+            for task in later:
+                task.cancel()
             for _, client, _ in both:
                 client.leave()
             await stream.drain(DRAIN_SECONDS)
@@ -151,7 +167,7 @@ async def _log_in(who: AccountTarget, client: Client, asking: LoginPrompt) -> No
     """Log in with the saved session, else by password, with a prompt if needed.
 
     Raises:
-        click.ClickException: the server cannot be reached.
+        Unreachable: nobody answers there.
     """
     try:
         try:
@@ -160,21 +176,7 @@ async def _log_in(who: AccountTarget, client: Client, asking: LoginPrompt) -> No
             known = known_password(who.password_file, who.password)
             await client.login(await asking.password() if known is None else known)
     except StreamError as error:
-        raise click.ClickException(unreachable(who.url, who.place, error)) from error
+        raise Unreachable(unreachable(who.url, who.place, error)) from error
     except ProtocolError as error:
         why = f"{who.url} ({who.place}) is not a WebQQ server: {error}"
         raise click.ClickException(printable(why)) from error
-
-
-def _who_is_in(
-    everyone: Sequence[tuple[AccountTarget, Client, LoginPrompt]],
-    results: Sequence[BaseException | None],
-) -> list[tuple[AccountTarget, Client]]:
-    failed = [error for error in results if error is not None]
-    if len(failed) == len(everyone):
-        raise failed[0]
-    for (who, _, _), error in zip(everyone, results, strict=True):
-        if error is not None:
-            logger.error("%d is not online: %s", who.account, error)
-    clients = zip(everyone, results, strict=True)
-    return [(who, client) for (who, client, _), error in clients if error is None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import re
@@ -25,6 +26,7 @@ from ..engine.stream import HTTPStream
 from .console import printable
 from .password_source import first_line
 from .settings import SETTINGS, account_tables
+from .unreachable import Unreachable, check_somebody, is_retried, retry
 
 __all__ = ["OneBotTarget", "given_token", "onebots_meant", "onebots_online", "until_rejected"]
 
@@ -109,16 +111,20 @@ def _folder(state_dir: Path, url: str) -> Path:
 
 @asynccontextmanager
 async def onebots_online(
-    targets: Sequence[OneBotTarget], prepare: Callable[[OneBotTarget, OneBotAccount], object]
+    targets: Sequence[OneBotTarget],
+    prepare: Callable[[OneBotTarget, OneBotAccount], object],
+    *,
+    is_alone: bool = True,
 ) -> AsyncIterator[list[OneBotAccount]]:
-    """The accounts, online, on one stream; those that cannot be had are left out.
+    """The accounts, on one stream: those that are online, and those that are tried again.
 
     Args:
         targets: which.
         prepare: is called with each before it connects.
+        is_alone: whether there is nothing to do without one of them.
 
     Raises:
-        click.ClickException: none could: what the first has met.
+        click.ClickException: none is online, and they are alone: what the first has met.
     """
     if not targets:
         yield []
@@ -126,13 +132,23 @@ async def onebots_online(
     stream, listeners = HTTPStream(), dict[int, Listener]()
     with ExitStack() as files:
         accounts = [_account(stream, files, target, listeners) for target in targets]
+        names = [account.transports[0].name for account in accounts]
+        later: list[asyncio.Task[None]] = []
         try:
             for target, account in zip(targets, accounts, strict=True):
                 prepare(target, account)
             results = await asyncio.gather(*map(_connected, accounts), return_exceptions=True)
-            yield _who_is_in(accounts, results)
+            check_somebody(results, names, is_alone=is_alone)
+            both = list(zip(accounts, names, results, strict=True))
+            for account, name, error in both:
+                if is_retried(error):
+                    patient = functools.partial(_connected, account, is_patient=True)
+                    later.append(asyncio.ensure_future(retry(patient, name)))
+            yield [one for one, _, error in both if error is None or is_retried(error)]
             await _flushed(accounts)
         finally:
+            for task in later:
+                task.cancel()
             for account in accounts:
                 account.leave()
             await stream.drain(_DRAIN_SECONDS)
@@ -154,17 +170,18 @@ def _account(
     return OneBotAccount(stream, ways, account=target.account, store=store)
 
 
-async def _connected(account: OneBotAccount) -> None:
+async def _connected(account: OneBotAccount, *, is_patient: bool = False) -> None:
     """Connect.
 
     Raises:
+        Unreachable: nobody answers; not if it is patient.
         click.ClickException: that is not possible; says what to do.
     """
     for transport in account.transports:
         if transport.name.startswith("ws://") and not transport.is_open and _is_reverse(transport):
             logger.info("waiting for an implementation: let it connect to %s", transport.name)
     try:
-        await account.login()
+        await account.login(is_patient=is_patient)
     except LoginError as error:
         raise click.ClickException(printable(str(error))) from None
     except (StreamError, ActionFailed) as error:
@@ -172,7 +189,7 @@ async def _connected(account: OneBotAccount) -> None:
         why = getattr(error, "message", None) or str(error)
         remedy = "start it, and look for host, port and kind in its settings"
         line = f"no implementation of OneBot answers at {name}: {why}; {remedy}"
-        raise click.ClickException(printable(line)) from error
+        raise Unreachable(printable(line)) from error
     except OSError as error:
         line = f"{account.transports[0].name} cannot be listened on: {error.strerror}"
         raise click.ClickException(printable(line)) from error
@@ -180,20 +197,6 @@ async def _connected(account: OneBotAccount) -> None:
 
 def _is_reverse(transport: object) -> bool:
     return hasattr(transport, "is_started")
-
-
-def _who_is_in(
-    accounts: Sequence[OneBotAccount], results: Sequence[BaseException | None]
-) -> list[OneBotAccount]:
-    failed = [error for error in results if error is not None]
-    if len(failed) == len(accounts):
-        raise failed[0]
-    for account, error in zip(accounts, results, strict=True):
-        if error is not None:
-            words = getattr(error, "message", None) or error
-            logger.error("%s is not online: %s", account.transports[0].name, words)
-    both = zip(accounts, results, strict=True)
-    return [account for account, error in both if error is None]
 
 
 async def _flushed(accounts: Sequence[OneBotAccount]) -> None:

@@ -180,14 +180,19 @@ async def chat_elsewhere(
         bots.append(_bot(account, "", own))
 
     async with AsyncExitStack() as opened:
-        others = await opened.enter_async_context(onebots_online(onebots, prepare))
-        listening = all_online(everyone, listens=True, log_level=logging.INFO, prepare=prepare)
+        # Accounts of one kind go on where nobody answers those of the other kind.
+        connecting = onebots_online(onebots, prepare, is_alone=not everyone)
+        others = await opened.enter_async_context(connecting)
+        is_alone = not any(one.is_online for one in others)
+        listening = all_online(
+            everyone, listens=True, log_level=logging.INFO, prepare=prepare, is_alone=is_alone
+        )
         found = await opened.enter_async_context(listening) if everyone else []
         opened.push_async_callback(close_all, bots)
         stopped = catch_signals()
-        for who, client in found:
+        for who, client in (one for one in found if one[1].is_online):
             screen.say(printable(f"{_called(client)} is online at {who.url}."), style="bold")
-        for account in others:
+        for account in (one for one in others if one.account):
             way = account.transports[0].name
             held = f"{account.implementation or 'an implementation of OneBot'} at {way}"
             screen.say(printable(f"{_called(account)} is {account.state.value}, by {held}."),

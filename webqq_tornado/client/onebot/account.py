@@ -151,6 +151,7 @@ class OneBotAccount:
         self._hello: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_started = self._is_known = False
+        self._is_patient = False  # the first login waits, too
         self._is_back = False  # the account was asked about what was missed
         self._began_at = 0.0  # to fetch what was missed, by the implementation's clock
 
@@ -290,13 +291,14 @@ class OneBotAccount:
         self._incoming.add(consumer)
         return consumer
 
-    async def login(self, password: str = "") -> None:
+    async def login(self, password: str = "", *, is_patient: bool = False) -> None:
         """Connect, and stay so until `logout`: an account that is away comes back by itself.
 
         By a reverse WebSocket, or by POST, it waits until the implementation connects.
 
         Args:
             password: of no meaning here: there is a token, given from the beginning.
+            is_patient: wait for an implementation that is not there yet, however long.
 
         Raises:
             LoginError: the token is refused, or the implementation holds another account.
@@ -304,7 +306,7 @@ class OneBotAccount:
             StreamError: there is no implementation. (Later on the account tries again.)
             OSError: the port to listen on is taken.
         """
-        self._ready = asyncio.get_running_loop().create_future()
+        self._ready, self._is_patient = asyncio.get_running_loop().create_future(), is_patient
         self._set_state(State.CONNECTING)
         self._is_started = True
         try:
@@ -516,7 +518,7 @@ class OneBotAccount:
         self._inbox.doubt()
         self._catchup.stop()
         is_first = self._ready is not None and not self._ready.done()
-        if is_first and error is not None and len(self.transports) == 1:
+        if is_first and error is not None and len(self.transports) == 1 and not self._is_patient:
             self._fail_login(error)
         elif self.state is not State.CONNECTING:
             self._set_state(State.RECONNECTING, why)
@@ -558,7 +560,8 @@ class OneBotAccount:
         except NotConnected:
             return  # on_lost has told it
         except ActionFailed as error:
-            if self._ready is not None and not isinstance(error, OutcomeUnknown):
+            is_final = not self._is_patient and not isinstance(error, OutcomeUnknown)
+            if self._ready is not None and is_final:
                 self._fail_login(error)
                 return
             for transport in self.transports:
