@@ -67,7 +67,7 @@ SECTIONS = {
 )
 @options(
     *("server", "account", "password_file", "qr", "open_pictures"),
-    *("onebot", "token_file", "plugin", "reload", "owner", "at_most_once"),
+    *("onebot", "token_file", "onebot_limit", "plugin", "reload", "owner", "at_most_once"),
     *("state_dir", "port", "address", "verbose"),
 )
 @click.version_option(__version__, prog_name="webqq_tornado")

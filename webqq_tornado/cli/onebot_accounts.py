@@ -7,10 +7,11 @@ import functools
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import click
 
@@ -24,8 +25,9 @@ from ..client.store import Store
 from ..engine.errors import StreamError
 from ..engine.stream import HTTPStream
 from .console import printable
+from .onebot_limits import account_options, parsed
 from .password_source import first_line
-from .settings import SETTINGS, account_tables
+from .settings import SETTINGS, account_tables, limits_table
 from .unreachable import Unreachable, check_somebody, is_retried, retry
 
 __all__ = ["OneBotTarget", "given_token", "onebots_meant", "onebots_online", "until_rejected"]
@@ -45,6 +47,7 @@ class OneBotTarget(NamedTuple):
         folder: of its messages.
         account: QQ number; 0 for any.
         plugins: files with handlers for its bot alone.
+        limits: of it, see `onebot_limits`.
     """
 
     ways: tuple[str, ...]
@@ -52,13 +55,18 @@ class OneBotTarget(NamedTuple):
     folder: Path
     account: int = 0
     plugins: tuple[Path, ...] = ()
+    limits: Mapping[str, Any] = MappingProxyType({})
 
     def __repr__(self) -> str:
         return f"<OneBotTarget {self.account or self.folder.name}>"
 
 
 def onebots_meant(
-    context: click.Context, urls: Sequence[str], token_file: Path | None, state_dir: Path
+    context: click.Context,
+    urls: Sequence[str],
+    token_file: Path | None,
+    state_dir: Path,
+    limits: Sequence[str] = (),
 ) -> list[OneBotTarget]:
     """The accounts of the options --onebot and of the tables with onebot.
 
@@ -67,18 +75,24 @@ def onebots_meant(
         urls: of the options: an account each; several for one are parted by commas.
         token_file: for those without a token of their own.
         state_dir: with their messages.
+        limits: of the options --onebot-limit; those of a table of its own come first, those for
+            all in the TOML file last.
 
     Raises:
-        click.ClickException: a file cannot be read.
+        click.ClickException: a file cannot be read, or a limit is none.
     """
     token = given_token(context, token_file)
-    found = [OneBotTarget(_parted(url), token, _folder(state_dir, url)) for url in urls]
+    common = {**limits_table(context), **parsed(limits)}
+    found = [
+        OneBotTarget(_parted(url), token, _folder(state_dir, url), limits=common) for url in urls
+    ]
     for table in account_tables(context):
         if table.onebot:
             own = table.token or (first_line(table.token_file, "token") if table.token_file else "")
             folder = _folder(state_dir, str(table.account or table.onebot[0]))
+            both = {**common, **(table.onebot_limits or {})}
             found.append(
-                OneBotTarget(table.onebot, own or token, folder, table.account, table.plugin)
+                OneBotTarget(table.onebot, own or token, folder, table.account, table.plugin, both)
             )
     return found
 
@@ -167,7 +181,8 @@ def _account(
         raise click.UsageError(printable(str(error))) from None
     target.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = files.enter_context(Store(target.folder / "client.db"))
-    return OneBotAccount(stream, ways, account=target.account, store=store)
+    more = account_options(target.limits)
+    return OneBotAccount(stream, ways, account=target.account, store=store, **more)
 
 
 async def _connected(account: OneBotAccount, *, is_patient: bool = False) -> None:

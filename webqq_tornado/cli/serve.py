@@ -62,6 +62,7 @@ def start(context: click.Context, **choices: Any) -> None:
     show_logs(screen, choices.pop("verbose"))
     tables = account_tables(context)
     onebot, token_file = choices.pop("onebot"), choices.pop("token_file")
+    limits = choices.pop("onebot_limit")
     is_webqq_named = choices["account"] or choices["qr"] or any(not one.onebot for one in tables)
     is_onebot_named = onebot or any(one.onebot for one in tables)
     is_anybody_named = is_webqq_named or is_onebot_named
@@ -87,7 +88,7 @@ def start(context: click.Context, **choices: Any) -> None:
         here = ServerOptions(port, address, choices["state_dir"], served=served)
         run_coroutine(chat_here(here, bot, screen))
     else:
-        onebots = onebots_meant(context, onebot, token_file, choices["state_dir"])
+        onebots = onebots_meant(context, onebot, token_file, choices["state_dir"], limits)
         everyone = everyone_meant(context, **choices) if is_webqq_named else []
         run_coroutine(chat_elsewhere(everyone, bot, screen, onebots))
 

@@ -28,6 +28,7 @@ __all__ = [
     "Setting",
     "account_tables",
     "hand_down",
+    "limits_table",
     "options",
     "read_config",
     "served_tables",
@@ -90,6 +91,14 @@ SETTINGS = {
             "File whose first line is the token of the implementation.",
             click.Path(path_type=Path),
             metavar="FILE",
+        ),
+        Setting(
+            "onebot_limit",
+            "Limit of such an account, as pace=[1,3], rest=30 or max_picture_size=1000000; may be"
+            " given more than once.",
+            TEXT,
+            (),
+            "KEY=VALUE",
         ),
         Setting(
             "onebot_account",
@@ -175,6 +184,7 @@ class AccountTable(NamedTuple):
             server and no password, and the QQ number may be left out.
         token: of the implementation.
         token_file: as the setting.
+        onebot_limits: of this account alone, see `onebot_limits`.
     """
 
     account: int = 0
@@ -186,6 +196,7 @@ class AccountTable(NamedTuple):
     onebot: tuple[str, ...] = ()
     token: str | None = None
     token_file: Path | None = None
+    onebot_limits: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"<AccountTable {self.account}>"
@@ -245,6 +256,8 @@ _config_option = click.option(
 
 #: Where a context keeps the tables [[accounts]], and [[onebot_accounts]].
 _TABLES, _SERVED = f"{__name__}.accounts", f"{__name__}.onebot_accounts"
+#: And where the table [onebot_limits].
+_LIMITS = f"{__name__}.onebot_limits"
 
 
 def _use_config(context: click.Context, path: Path | None) -> None:
@@ -252,6 +265,7 @@ def _use_config(context: click.Context, path: Path | None) -> None:
         values = dict(read_config(path))
         context.meta[_TABLES] = values.pop("accounts", ())
         context.meta[_SERVED] = values.pop("onebot_accounts", ())
+        context.meta[_LIMITS] = values.pop("onebot_limits", {})
         context.default_map = {**(context.default_map or {}), **values}
 
 
@@ -265,6 +279,12 @@ def served_tables(context: click.Context) -> Sequence[Mapping[str, Any]]:
     """The tables [[onebot_accounts]] of the TOML file; none without one."""
     tables: Sequence[Mapping[str, Any]] = context.meta.get(_SERVED, ())
     return tables
+
+
+def limits_table(context: click.Context) -> Mapping[str, Any]:
+    """The table [onebot_limits] of the TOML file; empty without one."""
+    table: Mapping[str, Any] = context.meta.get(_LIMITS, {})
+    return table
 
 
 def hand_down(context: click.Context) -> None:
@@ -287,11 +307,13 @@ def read_config(path: Path) -> Mapping[str, Any]:
     """
     values = _toml(path)
     where = f"config file {path}"
-    _check_keys(where, values, (*SETTINGS, *_ARRAYS))
+    _check_keys(where, values, (*SETTINGS, *_ARRAYS, _LIMITS_KEY))
+    if _LIMITS_KEY in values:
+        values[_LIMITS_KEY] = _limits(f"{where}, [{_LIMITS_KEY}]", values[_LIMITS_KEY])
     for key in _LISTS:
         if key in values and not isinstance(values[key], list):
             values[key] = [values[key]]
-    _check_types(where, {key: value for key, value in values.items() if key not in _ARRAYS})
+    _check_types(where, {key: value for key, value in values.items() if key in SETTINGS})
     if "onebot_accounts" in values:
         values["onebot_accounts"] = _plain_tables(where, "onebot_accounts", values)
     if "accounts" in values:
@@ -319,6 +341,14 @@ def _check_keys(where: str, values: Iterable[str], known: Sequence[str]) -> None
         )
 
 
+def _limits(where: str, values: object) -> dict[str, Any]:
+    from .onebot_limits import checked  # noqa: PLC0415 - it brings the client
+
+    return checked(where, values)
+
+
+#: The key of the table of limits, for all accounts by OneBot, or in one of theirs.
+_LIMITS_KEY = "onebot_limits"
 #: The keys that are arrays of tables.
 _ARRAYS = ("accounts", "onebot_accounts")
 
@@ -361,7 +391,10 @@ _LISTS = frozenset(key for key, setting in SETTINGS.items() if isinstance(settin
 
 def _table(where: str, values: dict[str, Any]) -> AccountTable:
     _check_keys(where, values, AccountTable._fields)
-    _check_types(where, values)
+    _check_types(where, {key: value for key, value in values.items() if key != _LIMITS_KEY})
+    limits = values.get(_LIMITS_KEY)
+    if limits is not None:
+        _limits(f"{where}, {_LIMITS_KEY}", limits)
     number = values.get("account", 0)
     if (
         isinstance(number, list)

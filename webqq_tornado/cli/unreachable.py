@@ -16,7 +16,7 @@ logger = logging.getLogger("webqq_tornado.cli")
 
 
 class Unreachable(click.ClickException):
-    """Nobody answers there, now."""
+    """The server does not answer, now."""
 
 
 def check_somebody(

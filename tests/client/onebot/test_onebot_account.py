@@ -372,6 +372,23 @@ async def test_a_picture_that_is_too_large_or_none_is_refused(data: bytes, match
             await bot.client.picture(part)
 
 
+async def test_a_picture_of_a_type_that_is_not_wanted_is_refused():
+    async with Implementation() as here, an_account(here.ws, picture_types=["png"]) as account:
+        part = Attachment.of_bytes(b"GIF89a")
+        with pytest.raises(PictureError, match="it is gif, and wanted are png"):
+            await account.picture(part)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"pace": (2, 1)}, {"max_bytes": 3}, {"timeout": 0}, {"looks": ()}, {"looks": (-1,)},
+     {"fail_max": 0}, {"rest": -1}, {"forward_above": -1}],
+)  # fmt: skip
+def test_limits_that_cannot_be_are_refused(wrong: dict):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        SendLimits(**wrong)
+
+
 async def test_a_friend_request_is_answered():
     async with Implementation() as here, a_bot(here) as bot:
 

@@ -54,7 +54,7 @@ from .directory import NetworkDirectory
 from .heartbeats import Heartbeats
 from .inbox import NetworkInbox
 from .introduction import Introduction
-from .pictures import PictureFile, Pictures
+from .pictures import PICTURE_TYPES, PictureFile, Pictures
 from .quotes import Quotes
 from .requests import Requests
 from .sending import Sending, SendLimits
@@ -91,6 +91,10 @@ class OneBotAccount:
             pictures are fetched when they are wanted.
         limits: pace and sizes of what is sent.
         max_picture_size: bytes; larger pictures are not fetched.
+        picture_types: names of types; pictures of others are not kept.
+
+    Raises:
+        ValueError: there is no way, an URL is none, or a picture type is unknown.
 
     Attributes:
         account: as above; known from the first connection on.
@@ -118,6 +122,7 @@ class OneBotAccount:
         store: Store | None = None,
         limits: SendLimits | None = None,
         max_picture_size: int = _PICTURE_SIZE,
+        picture_types: Iterable[str] = PICTURE_TYPES,
     ) -> None:
         given = [ways] if isinstance(ways, str) or not isinstance(ways, Iterable) else list(ways)
         if not given:
@@ -141,7 +146,7 @@ class OneBotAccount:
             *(self, self._take_message, self._inbox.is_known),
             *(self._inbox.trust, self._on_caught_up),
         )
-        self._pictures = Pictures(self, max_picture_size)
+        self._pictures = Pictures(self, max_picture_size, picture_types)
         self._quotes = Quotes(self)
         self._requests = Requests()
         self._early: deque[tuple[Transport, Event]] = deque(maxlen=_MOST_EARLY)

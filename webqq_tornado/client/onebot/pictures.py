@@ -8,7 +8,7 @@ import binascii
 import hashlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -24,7 +24,7 @@ from .transport import ActionFailed
 if TYPE_CHECKING:
     from ...engine.stream import HTTPStream
 
-__all__ = ["PictureError", "PictureFile", "Pictures"]
+__all__ = ["PICTURE_TYPES", "PictureError", "PictureFile", "Pictures"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
@@ -35,6 +35,8 @@ _TYPES = (
     (b"GIF8", ".gif"),
     (b"BM", ".bmp"),
 )
+#: Names of all types.
+PICTURE_TYPES = ("jpg", "png", "gif", "webp", "bmp")
 #: Seconds for one, and how many are fetched at once.
 _TIMEOUT, _AT_ONCE = 30.0, 4
 #: Pictures that wait to be fetched; further ones are left until somebody wants them.
@@ -77,10 +79,15 @@ class Pictures:
     Args:
         caller: whose.
         max_size: bytes of one.
+        types: names of those that are kept; one of another type is refused.
     """
 
-    def __init__(self, caller: Caller, max_size: int) -> None:
-        self._caller, self._max_size = caller, max_size
+    def __init__(self, caller: Caller, max_size: int, types: Iterable[str] = PICTURE_TYPES) -> None:
+        self._caller, self._max_size, self._types = caller, max_size, frozenset(types)
+        if unknown := self._types.difference(PICTURE_TYPES):
+            raise ValueError(
+                f"no picture types {sorted(unknown)}; there are {', '.join(PICTURE_TYPES)}"
+            )
         self._turn = asyncio.Semaphore(_AT_ONCE)
         self._tasks: dict[str, asyncio.Task[PictureFile]] = {}
 
@@ -139,6 +146,9 @@ class Pictures:
         suffix = _suffix(data)
         if not suffix:
             raise PictureError(self._words(part, "it is no JPEG, PNG, GIF, WebP or BMP"))
+        if suffix[1:] not in self._types:
+            wanted = ", ".join(sorted(self._types)) or "none"
+            raise PictureError(self._words(part, f"it is {suffix[1:]}, and wanted are {wanted}"))
         return self._keep(key, data, suffix)
 
     def _words(self, part: Attachment, why: str) -> str:

@@ -67,7 +67,7 @@ class SendLimits:
         rest: seconds of that.
 
     Raises:
-        ValueError: pace or max_bytes cannot be.
+        ValueError: one of them cannot be; says which.
 
     Example:
         >>> account = OneBotAccount(stream, "ws://127.0.0.1:3001", limits=SendLimits(pace=(1, 3)))
@@ -88,6 +88,10 @@ class SendLimits:
             raise ValueError("pace is the least and the most seconds between two messages")
         if max_bytes < 4:
             raise ValueError("max_bytes is at least 4, the longest character")
+        if timeout <= 0 or not looks or min(looks) < 0 or rest < 0:
+            raise ValueError("timeout, looks and rest are seconds, and there is a look")
+        if fail_max < 1 or forward_above < 0:
+            raise ValueError("fail_max is at least 1, and forward_above at least 0")
         self.pace, self.max_bytes, self.forward_above = pace, max_bytes, forward_above
         self.timeout, self.looks = timeout, looks
         self.fail_max, self.rest = fail_max, rest
