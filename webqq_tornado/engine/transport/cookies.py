@@ -215,5 +215,7 @@ _EXCHANGE = (
     (pycurl.NOBODY, 1),
     (pycurl.REQUEST_TARGET, "/"),  # a long path might not fit into the socket
     (pycurl.NOSIGNAL, 1),
-    (pycurl.TIMEOUT_MS, 1000),
+    # All is there before it begins: this is for a machine that stands still for a while, on which
+    # the cookies must not be lost without a word.
+    (pycurl.TIMEOUT_MS, 60_000),
 )
