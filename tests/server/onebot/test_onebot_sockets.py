@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from contextlib import suppress
 
 import pytest
-from servers.applications import TOKEN, drive, forward
+from servers.applications import TOKEN, ask, drive, forward
 from servers.town import Town
 from tornado.httpclient import HTTPClientError
 from tornado.websocket import websocket_connect
 from waiting import until
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
+from webqq_tornado.server.onebot import access
 from webqq_tornado.server.storage import Conversation, load_content
 
 
@@ -354,3 +358,40 @@ async def test_an_account_has_the_standards_paths_on_a_port_of_its_own():
         assert json.loads(await socket_.read_message())["self_id"] == town.bob
         socket_.close()
         await socket_.read_message()
+
+
+async def test_an_account_closes_in_silence_though_an_application_reads_nothing():
+    async with Town() as town:
+        drive(town, town.bob)
+        url = f"{town.server.url.replace('http', 'ws')}/onebot/{town.bob}/api"
+        app = await connect(url, max_queue=1, max_size=None)
+        (socket_,) = town.server.onebot.accounts[town.bob].connections
+        frame = json.dumps({"action": "get_status", "echo": "x" * 1_000_000})
+        sending = asyncio.ensure_future(_send_all(app, frame))
+        await until(lambda: socket_._actions._is_full)
+        drive(town, town.bob, is_on=False)
+        app.transport.abort()
+        await sending
+
+
+async def _send_all(app: ClientConnection, frame: str) -> None:
+    with suppress(ConnectionClosed):
+        for _ in range(40):
+            await app.send(frame)
+
+
+@pytest.mark.parametrize("path", ["/", "/_events"])
+async def test_an_account_has_no_more_connections_than_it_may(path: str, monkeypatch):
+    monkeypatch.setattr(access, "_MOST_CONNECTIONS", 1)
+    async with Town() as town:
+        drive(town, town.bob)
+        async with forward(town, town.bob) as app:
+            await app.event("lifecycle")
+            if path == "/":
+                with pytest.raises(HTTPClientError) as refused:
+                    async with forward(town, town.bob):
+                        pass
+                code = refused.value.code
+            else:
+                code = (await ask(town, town.bob, path)).code
+    assert code == 429

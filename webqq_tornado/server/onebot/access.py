@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AccountHandler"]
 
+#: Connections of an account that stay.
+_MOST_CONNECTIONS = 100
+
 
 class AccountHandler(Handler):
     """A request to an account that applications drive."""
@@ -49,6 +52,15 @@ class AccountHandler(Handler):
         self._refuse_pages()
         self._check_token(bot)
         self.bot = bot
+
+    def check_room(self) -> None:
+        """Check that there may be one more connection that gets events.
+
+        Raises:
+            Refusal: 429, there are too many.
+        """
+        if len(self.bot.connections) >= _MOST_CONNECTIONS:
+            raise Refusal(429, f"There are {_MOST_CONNECTIONS} connections already")
 
     def _refuse_pages(self) -> None:
         headers = self.request.headers

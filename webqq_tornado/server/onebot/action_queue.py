@@ -68,7 +68,8 @@ class ActionQueue:
         self._unread += len(text)
         try:
             with suppress(StreamError, WebSocketClosedError):  # the connection has ended
-                await self._write(text)
+                # Shielded: Tornado logs a write that is cancelled as an error of its own.
+                await asyncio.shield(self._write(text))
         finally:
             self._unread -= len(text)
 

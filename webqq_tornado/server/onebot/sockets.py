@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from ..handlers import Refusal
 from .access import AccountHandler
 from .action_queue import ActionQueue
 from .feed import Feed
@@ -23,8 +23,6 @@ logger = logging.getLogger("webqq_tornado.server")
 
 #: Bytes of a frame: pictures travel in it as base64 (NC takes 50 MiB).
 MAX_FRAME = 48 * 1024**2
-#: Connections of an account.
-_MOST_CONNECTIONS = 100
 
 
 class SocketHandler(WebSocketHandler, AccountHandler):
@@ -52,8 +50,7 @@ class SocketHandler(WebSocketHandler, AccountHandler):
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Check who comes before the handshake."""
         self.enter()
-        if len(self.bot.connections) >= _MOST_CONNECTIONS:
-            raise Refusal(429, f"There are {_MOST_CONNECTIONS} connections already")
+        self.check_room()
         await super().get(*args, **kwargs)
 
     def open(self, *_args: str, **path: str) -> None:
@@ -64,7 +61,7 @@ class SocketHandler(WebSocketHandler, AccountHandler):
         if stream is not None:
             stream.max_buffer_size = 2 * MAX_FRAME
         if where != "event":
-            self._actions = ActionQueue(self.bot, self.write_message)
+            self._actions = ActionQueue(self.bot, self._write)
         self.bot.connections.add(self)
         logger.info("an application is connected to %d", self.bot.number)
         if self.has_events:
@@ -100,11 +97,13 @@ class SocketHandler(WebSocketHandler, AccountHandler):
 
     def say(self, text: str) -> None:
         """See `account.Connection`."""
-        try:
-            written = asyncio.ensure_future(self.write_message(text))
-        except WebSocketClosedError:
-            return
+        with suppress(WebSocketClosedError):
+            self._write(text)
+
+    def _write(self, text: str) -> asyncio.Future[None]:
+        written = asyncio.ensure_future(self.write_message(text))
         written.add_done_callback(_hear)
+        return written
 
     def leave(self) -> None:
         """See `account.Connection`."""

@@ -25,6 +25,7 @@ class EventsHandler(AccountHandler):
     async def get(self, **_path: str) -> None:
         """Send events until the client goes away."""
         self.enter()
+        self.check_room()
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
         self.set_header("X-Accel-Buffering", "no")
         self._news, self._frames = asyncio.Event(), [self.bot.lifecycle()]
