@@ -32,6 +32,7 @@ class ItemEmitter:
 
     _takers: tuple[Callable[[Any], object], ...] = ()
     _emitted: list[Any] | None = None
+    _handed = 0  # of these, which are gone as soon as anybody looks
     _journal: Keeper | None = None
     _arrived: asyncio.Event | None = None
     _runner: Runner
@@ -59,7 +60,9 @@ class ItemEmitter:
         for take in self._takers:
             take(item)
         if not self._takers:
-            self.emitted.append(item)
+            if self._emitted is None:
+                self._emitted = []
+            self._emitted.append(item)
             if self._arrived is not None:
                 self._arrived.set()
 
@@ -68,6 +71,8 @@ class ItemEmitter:
         """The items that nobody has taken; with a journal they are there, and this is empty."""
         if self._emitted is None:
             self._emitted = []
+        del self._emitted[: self._handed]
+        self._handed = 0
         return self._emitted
 
     def take_items(self, take: Callable[[Any], object]) -> None:
@@ -117,6 +122,7 @@ class ItemEmitter:
 
         Raises:
             JournalError: the journal cannot be written.
+            RuntimeError: another loop has begun to iterate: each item is for one.
 
         Example:
             >>> async with Crawl(journal="crawl.db") as crawl:
@@ -124,35 +130,55 @@ class ItemEmitter:
             ...     async for item in crawl.items():
             ...         print(item)
         """
-        arrived = self._arrived = asyncio.Event()
+        arrived = self._begin_items()
         listeners = [self._runner.idle_listeners]
         if self._journal is not None:
-            self._journal.resume()
             listeners.append(self._journal.result_listeners)
         for each in listeners:
             each.append(arrived.set)
         try:
+            if self._journal is not None:
+                self._journal.resume()
             while True:
                 # First: what comes during a `yield` sets it again, and is not slept through.
                 arrived.clear()
-                if self._journal is not None and self._journal.is_awaited:
-                    async for item in self._from_database():
-                        yield item
-                else:
-                    source = self._from_list() if self._journal is None else self._from_journal()
-                    for item in source:
-                        yield item
+                async for item in self._those_there():
+                    yield item
+                    self._refuse_second(arrived)
                 if not arrived.is_set():
                     # The end of the last chain sets it, too: no wait is without an end.
                     if self._is_over():
                         break
                     await arrived.wait()
+                    self._refuse_second(arrived)
         finally:
-            self._arrived = None
+            self._arrived = None if self._arrived is arrived else self._arrived
             for each in listeners:
                 each.remove(arrived.set)
         if self._journal is not None and self._journal.error is not None:
             raise self._journal.error
+
+    def _begin_items(self) -> asyncio.Event:
+        if self._arrived is not None:
+            # Of a loop that was left by `break`, which is not told before the next turn; or of one
+            # that goes on, and is to say so.
+            self._arrived.set()
+        self._arrived = asyncio.Event()
+        return self._arrived
+
+    async def _those_there(self) -> AsyncIterator[Any]:
+        if self._journal is not None and self._journal.is_awaited:
+            async for item in self._from_database():
+                yield item
+            return
+        for item in self._from_list() if self._journal is None else self._from_journal():
+            yield item
+
+    def _refuse_second(self, arrived: asyncio.Event) -> None:
+        if self._arrived is not arrived:
+            raise RuntimeError(
+                "another loop iterates over items() of this stream: have one, which hands them on"
+            )
 
     def _is_over(self) -> bool:
         """All chains have ended, and what they have led to is in the journal."""
@@ -160,9 +186,14 @@ class ItemEmitter:
         return not self._runner.chains and not is_deferred
 
     def _from_list(self) -> Any:
-        # One by one: where the caller stops, the others stay in `emitted`.
-        while self.emitted:
-            yield self.emitted.pop(0)
+        # One by one: where the caller stops, the others stay in `emitted`. They are deleted many at
+        # a time, as each deletion moves all that come behind.
+        while self._emitted and self._handed < len(self._emitted):
+            item = self._emitted[self._handed]
+            self._handed += 1
+            if self._handed > len(self._emitted) // 2:
+                _ = self.emitted
+            yield item
 
     async def _from_database(self) -> AsyncIterator[Any]:
         keeper: Any = self._journal

@@ -47,6 +47,7 @@ from ..journal.codec import pack_item, unpack_item
 from ..journal.errors import JournalError
 from ..journal.records import Batch, ChainRow
 from .chain import Branches, Chain, State
+from .errors import DeadlineError
 from .kept_begin import BeginLinks
 from .kept_branches import BranchCollector, Children, Found
 from .kept_readers import Readers, kind_of
@@ -59,7 +60,7 @@ from .links import Next
 from .request import PLAIN, Request
 from .response import Response
 from .session import Session
-from .waiting import owning_chain
+from .waiting import owning_chain, running_owner
 
 if TYPE_CHECKING:
     from ..journal.sqlite import Journal
@@ -351,7 +352,10 @@ class Keeper:
         if row is record.row:
             self._move(record, None, None, 0)
         elif row is _LED:
-            self._lead(record, chain._request.url)
+            request = chain._request
+            # Without what the session adds: that may be secret, or another one in the next run.
+            given = request if request.defaulted is None else request.defaulted[2]
+            self._lead(record, given.url)
             row = record.row  # type: ignore[assignment]
         else:
             self._change(record, row._replace(step=record.step))
@@ -382,7 +386,15 @@ class Keeper:
                 rows[one] = rows[one]._replace(step=record.step, url=url)
                 return
         batch.led[one] = (record.step, url)
-        batch.moved.pop(one, None)
+        if self._is_cleared(one):  # a time that is to go, which this alone would leave
+            batch.moved[one] = (record.step, None, None, -1)
+        else:
+            batch.moved.pop(one, None)
+
+    def _is_cleared(self, one: int) -> bool:
+        """Return True if the batch writes over the time that a row has in the file."""
+        moved = self._batch.moved.get(one)
+        return moved is not None and moved[3] < 0
 
     def _move(self, record: Record, due: float | None, delay: float | None, tries: int) -> None:
         """Note a row of which only step and time are others."""
@@ -395,7 +407,7 @@ class Keeper:
             if one in batch.led:
                 batch.led[one] = (step, batch.led[one][1])
             # -1 tries are none, and have the file's time written over; 0 writes the step alone.
-            clears = record.is_timed and due is None and not tries
+            clears = due is None and not tries and (record.is_timed or self._is_cleared(one))
             batch.moved[one] = (step, due, delay, -1 if clears else tries)
         record.is_timed = due is not None or tries > 0
 
@@ -412,7 +424,6 @@ class Keeper:
             return False
         self._runner.drop_transfer(chain)
         self._move(record, time.time() + delay, delay, tries)
-        self._note_jar(chain.session)  # what was refused may have set cookies
         # The step stays: it is the same link, and a POST is sent with the same key.
         chain.state = State.QUEUED
         self._held.append((chain, record, record.step, delay))
@@ -532,10 +543,7 @@ class Keeper:
             chain: whose.
             response: for it.
         """
-        # libcurl puts cookies into the jar by itself, and leaves no mark there. One search for all
-        # lines; only the name of a header has a line break before it.
-        if b"\nset-cookie:" in b"".join(response._header_lines).lower():
-            self._jars.add(chain.session)
+        self.note_cookies(chain, response)
         log = self.state.log
         if log:
             log.clear()
@@ -543,6 +551,16 @@ class Keeper:
         # chain's state whether it runs.
         self._reader_of = chain
         return chain._readback  # type: ignore[no-any-return]
+
+    def leave_reader(self, chain: Chain) -> None:
+        """The chain's plain reader has returned, what goes on in a task or gives several links.
+
+        Args:
+            chain: whose.
+        """
+        # Others run beside it: what they change of the state is not taken back with it.
+        if self._reader_of is chain:
+            self._reader_of = None
 
     def take_back(self, chain: Chain) -> None:
         """The chain's reader has failed: forget what it has emitted.
@@ -556,7 +574,12 @@ class Keeper:
         record = self._records.get(chain)
         if record is None:
             return
+        self._drop_results(record)
+
+    def _drop_results(self, record: Record) -> None:
+        """Forget what the chain's reader has led to: it has not returned, and will not."""
         record.results = record.keys = None
+        record.is_gathering = False
         if record.drafts or record.spilled:
             record.drafts, record.spilled = [], 0
             # Now, and not with the batch: an errback may give drafts of the same chain.
@@ -569,13 +592,20 @@ class Keeper:
             chain: whose.
         """
         record = self._records.get(chain)
-        if record is None or not (record.results or record.spilled):
+        if record is None or not self._has_led_to_any(chain, record):
             return
         self._settle_results(record)
         # A message is a step: chain, step and number are not the same for two results.
         record.step += 1
         self._move(record, None, None, 0)
         self._soon()
+
+    def _has_led_to_any(self, chain: Chain, record: Record) -> bool:
+        """Return True if a reader that has sent nothing has something to be committed."""
+        if record.results or record.spilled or record.keys:
+            return True
+        self._note_jar(chain.session)
+        return bool(self._jars) or self.state.has_changed()
 
     def emit(self, item: object) -> None:
         """Keep a result, with what else the reader leads to.
@@ -598,7 +628,7 @@ class Keeper:
         elif self._begin.flow is not None and self._running() is self._begin.flow:
             # They go with the next link of `begin`, and are left out with one that is skipped.
             self._begin.results.append(text)
-        else:
+        elif not _is_timed_out(running_owner()):
             # No reader's: -1 has it numbered by its place in the file.
             self._batch.results.append((0, 0, -1, text))
             self._soon()
@@ -612,6 +642,12 @@ class Keeper:
             chain = None  # its reader has returned
         return self._reading or chain or owning_chain()
 
+    def _is_reader_running(self) -> bool:
+        """Return True if the current code runs in a plain reader, whose changes are in the log."""
+        chain = self._reader_of
+        is_called = chain is not None and chain.state is State.READING and chain._task is None
+        return self._reading is not None or is_called
+
     def _running_record(self) -> Record | None:
         """The chain with a row in whose name the current code runs."""
         chain = self._running()
@@ -624,6 +660,7 @@ class Keeper:
         """A reader has returned: what it has emitted is final."""
         if record.drafts or record.spilled:
             self._batch.settled.append(record.id)
+            self._batch.spilled += record.spilled
         texts = record.results or ()
         self._batch.results += [
             (record.id, record.step, number, text)
@@ -642,10 +679,6 @@ class Keeper:
             (record.id, record.step, number, text)
             for number, text in enumerate(texts, record.spilled)
         ]
-        # Those of the batch have their numbers before these.
-        if self._batch.results and not self._commit():
-            return
-        # What was held with that batch is sent at the end of the turn all the same.
         record.spilled += len(rows)
         first, self._last_item = self._last_item + 1, self._last_item + len(rows)
         self._write(lambda: self.journal.add_draft_results(rows, first))
@@ -677,6 +710,11 @@ class Keeper:
         """
         if chain is self._begin.flow and chain not in self._records:
             below.count = self._begin.position  # names go on where they were
+        self.leave_reader(chain)
+        record = self._records.get(chain)
+        if record is not None:
+            # A reader has returned, whose results wait with the link that is redone as a whole.
+            record.is_gathering = below.gather is not None
         return self._collector.take(chain, below)
 
     def record_of(self, chain: Chain) -> Record | None:
@@ -848,8 +886,10 @@ class Keeper:
             # Without a row there is nothing that could be tried again.
             if record.row is not None:
                 batch.failed[record.id] = failure_of(chain.error)
-            record.results = None
+            self._drop_results(record)
         else:
+            if chain.state is State.CANCELLED and not self._has_returned(chain, record):
+                self._drop_results(record)
             self._settle_results(record)
             self._forget_rows(record)
             batch.ended[record.id] = None
@@ -857,6 +897,14 @@ class Keeper:
             batch.cancelled += chain.state is State.CANCELLED
         self._note_jar(chain.session)
         self._soon()
+
+    def _has_returned(self, chain: Chain, record: Record) -> bool:
+        """Return True if what the reader of a cancelled chain has emitted stands."""
+        if record.drafts:  # links, which a chain that is cancelled takes along
+            return False
+        # One that has cancelled its own chain runs on to its return.
+        is_own = chain in (self._reader_of, self._reading, running_owner())
+        return record.is_gathering or is_own
 
     def _leave(self, chain: Chain, record: Record) -> None:
         del self._records[chain]
@@ -908,7 +956,7 @@ class Keeper:
         """Commit what there is now; what is held is sent at the end of the turn, if at all."""
         if self.error is not None or self._is_closing:
             return
-        if self._is_due:
+        if self._is_due or self._jars:
             if not self._commit():
                 return
             # `_on_turn_end` is on its way, and does nothing unless there is something for it.
@@ -920,10 +968,13 @@ class Keeper:
     def _commit(self) -> bool:
         # A batch that cannot be written is lost as a whole: the next run reads its links again.
         batch, self._batch = self._batch, Batch()
+        before = self._last_item
         if not self._write(lambda: self._write_batch(batch)):
             return False
+        if batch.spilled and self.takers:  # they are in the file alone
+            self._taker_items += [text for _, text in self.journal.results(before, batch.spilled)]
         if batch.results and self.takers:
-            # Handed on by `_tell`: a reader may be running, whose results have spilled.
+            # Handed on by `_tell`: a reader may be running.
             self._taker_items += [text for *_, text in batch.results]
         return True
 
@@ -940,7 +991,8 @@ class Keeper:
                 # All of them: libcurl does not say which have changed.
                 batch.sessions[session.name] = b"\n".join(session.cookiejar._lines())
         self._jars.clear()
-        batch.state = self.state.changed_text()
+        # Of a reader that has not returned, and closes the stream or retries others, nothing.
+        batch.state = self.state.changed_text(0 if self._is_reader_running() else None)
 
     def _write(self, write: Callable[[], None]) -> bool:
         try:
@@ -977,33 +1029,36 @@ class Keeper:
     def _release(self) -> None:
         """Send, time and tell all that follows from the batch."""
         # What hooks add while these are sent waits for the commit of its own.
-        held, sources = self._held, self._sources
+        held, sources = self._held, deque(self._sources)
         self._held, self._sources = deque(), []
         try:
             while held:
-                chain, record, step, delay = held.popleft()
-                # Hooks of a link that was sent before it may have ended it.
-                if chain.state is not State.QUEUED or self._records.get(chain) is not record:
-                    continue
-                if record.step == step:
-                    self._send(chain, delay)
+                self._send(*held.popleft())
+            while sources:
+                self._feed_source(*sources.popleft())
         finally:
             # KeyboardInterrupt out of a hook: the others have their turn, should the loop go on.
-            if held:
+            if held or sources:
                 self._held.extendleft(reversed(held))
+                self._sources = [*sources, *self._sources]
                 self._runner.call_soon(self._release)
-        for chain, below, links in sources:
-            if chain._branches is below:
-                self._feed(chain, below, links)
-            else:  # it has ended meanwhile
-                links.close()
         self._tell()
+
+    def _feed_source(self, chain: Chain, below: Branches, links: Children) -> None:
+        if chain._branches is below:
+            self._feed(chain, below, links)
+        else:  # it has ended meanwhile
+            links.close()
 
     def _feed(self, chain: Chain, below: Branches, links: Children) -> None:
         below.source = links
         self._runner.feed(chain, below)
 
-    def _send(self, chain: Chain, delay: float) -> None:
+    def _send(self, chain: Chain, record: Record, step: int, delay: float) -> None:
+        # Hooks of a link that was sent before it may have ended it, or given it another.
+        is_ours = chain.state is State.QUEUED and self._records.get(chain) is record
+        if not is_ours or record.step != step:
+            return
         if delay:
             self._runner.delay_request(chain, delay)
         else:
@@ -1040,15 +1095,19 @@ class Keeper:
         ):
             self._is_finished = self._write(self.journal.finish)
 
-    def note_cookies(self, chain: Chain) -> None:
-        """The server may have set some, other than by a response that is read.
+    # -- cookies --------------------------------------------------------------------------------
+
+    def note_cookies(self, chain: Chain, response: Response) -> None:
+        """Note the session's cookies if a response has set some, be it read or not.
 
         Args:
-            chain: in whose session.
+            chain: whose link it answers.
+            response: a redirect, or what is sent again, too.
         """
-        self._jars.add(chain.session)
-
-    # -- cookies --------------------------------------------------------------------------------
+        # libcurl puts cookies into the jar by itself, and leaves no mark there. One search for all
+        # lines; only the name of a header has a line break before it.
+        if b"\nset-cookie:" in b"".join(response._header_lines).lower():
+            self._jars.add(chain.session)
 
     def _note_jar(self, session: Session) -> None:
         if session.cookiejar.is_changed:
@@ -1091,8 +1150,9 @@ class Keeper:
             raise self.error
         if self._is_resumed or self._is_closing:
             return
-        self._is_resumed = True
+        # Each time, until they are there: a flow that was refused once is refused again.
         self.rows.check_readers(self.journal)
+        self._is_resumed = True
         self._tell_of_the_last_run()
         self._begin_waiting()
 
@@ -1186,3 +1246,11 @@ class Keeper:
     def release(self) -> None:
         """Close the file."""
         self.journal.close()
+
+
+def _is_timed_out(chain: Chain | None) -> bool:
+    """Return True if the chain of a reader is over its deadline: it may be tried again as a whole.
+
+    What the reader emits as it is cancelled is a part of what it has not done.
+    """
+    return chain is not None and isinstance(chain.error, DeadlineError)

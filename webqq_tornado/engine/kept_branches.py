@@ -138,6 +138,7 @@ class BranchCollector:
     ) -> None:
         source = below.source
         assert isinstance(source, AsyncIterator)  # noqa: S101 - the caller has looked
+        chain._task = asyncio.current_task()  # an eager task runs before anybody has it
         try:
             async for item in source:
                 if chain._branches is not below:

@@ -25,11 +25,12 @@ class Record:
         spilled: how many of them are drafts in the file.
         drafts: ids of links that are.
         keys: that its reader has noted.
+        is_gathering: the reader has returned a `Gather`, with which its results wait.
     """
 
     __slots__ = (
-        *("drafts", "id", "is_timed", "keys", "readback", "request", "results", "row", "spilled"),
-        *("step", "url"),
+        *("drafts", "id", "is_gathering", "is_timed", "keys", "readback", "request", "results"),
+        *("row", "spilled", "step", "url"),
     )  # fmt: skip
 
     def __init__(self, number: int, step: int = 0, row: ChainRow | None = None) -> None:
@@ -45,6 +46,7 @@ class Record:
         self.spilled = 0
         self.drafts: list[range] = []
         self.keys: list[bytes] | None = None
+        self.is_gathering = False
 
 
 class BegunMark(str):

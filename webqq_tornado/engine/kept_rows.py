@@ -48,11 +48,9 @@ class Rows:
         Args:
             request: of a link.
         """
-        plain = self._keys.removed(request)
-        # `replace` has lost it: what the session adds would be taken for the user's, and written.
-        if plain is not request and request.defaulted is not None:
-            object.__setattr__(plain, "defaulted", (request.defaulted[0], plain, plain))
-        return plain
+        # What the session adds comes from code: it may be secret, and be another one next time.
+        given = request if request.defaulted is None else request.defaulted[2]
+        return self._keys.removed(given)
 
     def row(self, record: Record, chain: Chain, link: Next, plain: Request) -> ChainRow:
         """Return the row of a chain with its next link.

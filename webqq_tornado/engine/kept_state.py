@@ -36,25 +36,33 @@ class KeptState(dict[str, Any]):
         Args:
             mark: length of the log when it was called.
         """
-        # Backwards: of two changes of a name, the first has the value that was there.
-        for name, value in reversed(self.log[mark:]):
-            if value is _MISSING:
-                super().pop(name, None)
-            else:
-                super().__setitem__(name, value)
+        values = self._before(mark)
+        super().clear()
+        super().update(values)
         del self.log[mark:]
 
-    def changed_text(self) -> str | None:
+    def has_changed(self) -> bool:
+        """Return True if a value is another one than was kept, or has no JSON form."""
+        try:
+            return pack(dict(self)) != self._text
+        except (TypeError, ValueError):
+            return True  # `changed_text` says so
+
+    def changed_text(self, mark: int | None = None) -> str | None:
         """The text to keep; None: it is as it was.
+
+        Args:
+            mark: length of the log before a reader that has not returned, of which nothing is to be
+                kept; None: no plain reader runs.
 
         Raises:
             JournalError: a value has no JSON form.
         """
         # Most flows have none, and each commit asks.
-        if not self and self._text == "{}":
+        if not self and not self.log and self._text == "{}":
             return None
         try:
-            text = pack(dict(self))
+            text = pack(self._before(mark))
         except (TypeError, ValueError) as error:
             raise JournalError(f"HTTPStream.state holds what cannot be kept: {error}") from None
         # By the text, as a change inside of a value is noted nowhere.
@@ -62,6 +70,16 @@ class KeptState(dict[str, Any]):
             return None
         self._text = text
         return text
+
+    def _before(self, mark: int | None) -> dict[str, Any]:
+        values = dict(self)
+        # Backwards: of two changes of a name, the first has the value that was there.
+        for name, value in reversed(self.log[mark:] if mark is not None else ()):
+            if value is _MISSING:
+                values.pop(name, None)
+            else:
+                values[name] = value
+        return values
 
     def _note(self, name: Any) -> None:
         self.log.append((name, self.get(name, _MISSING)))

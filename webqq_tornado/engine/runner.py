@@ -232,9 +232,9 @@ class Runner:
         # Behind the chains: one that ends leaves its WebSocket there.
         self._closing_sockets.cut_short()
 
-    def chain_of_key(self, key: str) -> Chain | None:
-        """The chain that has a key, where there is no journal."""
-        return self._keys.chain_of(key)
+    def chain_of_key(self, key: str, session: Session) -> Chain | None:
+        """The chain that has a key, where there is no journal; of one that has ended a stand-in."""
+        return self._keys.chain_of(key, functools.partial(Chain, 0, None, session, self))
 
     def close_session(self, session: Session) -> None:
         """End the chains of a session; whoever awaits one gets `ClosedError`."""
@@ -691,7 +691,7 @@ class Runner:
             self._do_after(chain, step)
             return True
         if self._journal is not None:
-            self._journal.note_cookies(chain)  # a redirect may set some
+            self._journal.note_cookies(chain, response)
         try:
             chain._hop = next_hop(chain, response, self._defaults)
         except StreamError as error:
@@ -930,6 +930,9 @@ class Runner:
 
     def _goes_on(self, chain: Chain, result: Response | Exception, step: After) -> bool:
         """Do what the policies say of an outcome; False: it stands."""
+        # What is not read may set some, too: a refusal is often where a session begins.
+        if self._journal is not None and isinstance(result, Response):
+            self._journal.note_cookies(chain, result)
         if isinstance(step, Renew) and self._policies is not None:
             if not self._has_begun_renewal(chain, step.renewal):
                 return True
@@ -1244,6 +1247,8 @@ class Runner:
             self._policies.release(branch)
         if self._journal is not None:
             self._journal.merge(branch, parent)
+        if self._keys.alive:
+            self._keys.merge(branch, parent)
         self.chains.discard(branch)
         if not parent._number:  # it is counted in its place
             parent._number = branch._number
@@ -1369,6 +1374,7 @@ class Runner:
             or not chain._number
             or self._policies is not None
             or self._journal is not None
+            or self._keys.alive
             or self.queue
             or self.held
             or self._waiting
@@ -1409,6 +1415,8 @@ class Runner:
 
     def _discount(self, chain: Chain) -> None:
         self.chains.discard(chain)
+        if self._keys.alive:
+            self._keys.end(chain)
         if not chain._number:
             self.flows -= 1
         elif chain.state is State.DONE:
@@ -1475,6 +1483,8 @@ class Runner:
 
     def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the chain."""
+        if self._journal is not None:
+            self._journal.leave_reader(chain)
         make = functools.partial(make_task, chain, self._asyncio_loop)
         if self._policies is None:
             task = make(coroutine)

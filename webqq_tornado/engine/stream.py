@@ -328,7 +328,9 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             retry: of all links of the chain, and of those below it; by default the stream's, which
                 is the only one with a journal.
             key: of which there is one chain: the one that has it already, alive or ended, is
-                returned. With a journal it lasts: starting twice is starting once.
+                returned. With a journal it lasts: starting twice is starting once. Of one that has
+                ended nothing but its outcome is known: awaited, it gives None or raises that it
+                has failed.
 
         Returns:
             The chain: await it, watch it, cancel it.
@@ -394,7 +396,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
     def _chain_of_key(self, key: str) -> Chain | None:
         if self._journal is not None:
             return self._journal.chain_of_key(key)
-        return self._runner.chain_of_key(key)
+        return self._runner.chain_of_key(key, self._session)
 
     def add_unkept(
         self,
@@ -817,7 +819,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
                     end.cancel()
                 if self._runner.chains:
                     await finish(self._runner, grace)
-        # Once more: what `drain` has raised of it stays in its task, which nobody asks.
+        if ends[0].done() and not ends[0].cancelled():
+            ends[0].result()  # raises what it has raised, which nobody else asks its task for
         await self._flush_journal()
         if flow.error is not None and flow._number == self._runner.started == 1 and not flow.steps:
             raise flow.error  # begin() itself failed: there was no flow

@@ -28,6 +28,7 @@ __all__ = [
     "owning_chain",
     "plain_wait",
     "running_chain",
+    "running_owner",
     "stop_task",
     "wait",
     "wake",
@@ -53,6 +54,12 @@ def owning_chain() -> Chain | None:
     """The chain in whose name the current code runs, in tasks that its own has begun, too."""
     chain = _running.get()
     return None if chain is None or chain.done else heir_of(chain)
+
+
+def running_owner() -> Chain | None:
+    """The chain that the running task belongs to, also where that has ended; None outside tasks."""
+    chain = None if running_task() is None else _running.get()
+    return None if chain is None else heir_of(chain)
 
 
 def make_task(

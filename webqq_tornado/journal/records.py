@@ -83,6 +83,7 @@ class Batch:
         keys: hashes, and the chain that each leads to.
         results: chain, step and number in it (-1: any), and text of each result.
         settled: ids of chains whose drafts are to become chains and results of their own.
+        spilled: how many results these have among their drafts.
         sessions: cookies by the session's name; None: forget them.
         steps, done, cancelled: counts to add.
         last_chain: the highest id so far.
@@ -104,7 +105,18 @@ class Batch:
             "is_begun_all",
             "keys",
         ),
-        *("last_chain", "led", "moved", "new", "results", "sessions", "settled", "state", "steps"),
+        *(
+            "last_chain",
+            "led",
+            "moved",
+            "new",
+            "results",
+            "sessions",
+            "settled",
+            "spilled",
+            "state",
+        ),
+        "steps",
     )
 
     def __init__(self) -> None:
@@ -118,7 +130,7 @@ class Batch:
         self.results: list[tuple[int, int, int, str]] = []
         self.settled: list[int] = []
         self.sessions: dict[str, bytes | None] = {}
-        self.steps = self.done = self.cancelled = self.last_chain = 0
+        self.steps = self.done = self.cancelled = self.last_chain = self.spilled = 0
         self.begun: int | None = None
         self.is_begun_all = False
         self.state: str | None = None
