@@ -18,7 +18,7 @@ from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 from waiting import until
 
-from webqq_tornado import HTTPStream, Next
+from webqq_tornado import HTTPStream, LinkError, Next
 from webqq_tornado.auth import BearerAuth
 from webqq_tornado.flows import Export
 from webqq_tornado.journal import Journal, JournalError
@@ -377,6 +377,47 @@ async def test_an_interrupt_leaves_the_links_of_other_readers(web: Web, path: Pa
         with pytest.raises(KeyboardInterrupt):
             keeper._release()
         await until(lambda: fed == [1, 2])
+
+
+async def test_arguments_that_change_inside_are_in_the_row_of_the_next_link(web: Web, path: Path):
+    class Growing(Flow):
+        def read(self, seen, response):
+            seen.append(len(seen))
+            if len(seen) < 4:
+                return response.request, self.reader  # the same one, of which a row says all
+            return Next(f"{self.web.http}/echo", self.reader, 3600)
+
+    async with Growing(web, path) as flow:
+        flow.reader = functools.partial(flow.read, [])
+        flow.add_request(f"{web.http}/echo", flow.reader)
+        rows: list[Any] = []
+        while not flow.stats().delayed:
+            rows += rows_of(path, "SELECT args FROM chains")
+            await asyncio.sleep(0)
+        flow.close()
+    assert [f'[["",[{seen}],{{}}]]' for seen in ("[]", "[0]", "[0,1]", "[0,1,2]")] == [
+        args for (args,) in dict.fromkeys(rows)
+    ]
+
+
+async def test_a_priority_that_no_row_takes_is_refused_at_once(web: Web, path: Path):
+    async with Flow(web, path) as flow:
+        with pytest.raises(LinkError, match="priority 1180591620717411303424 cannot be kept"):
+            flow.add_request(f"{web.http}/echo", None, priority=2**70)
+
+
+async def test_a_file_that_is_removed_meanwhile_is_told_at_the_end(
+    web: Web, path: Path, caplog: pytest.LogCaptureFixture
+):
+    class Removing(Flow):
+        def begin(self):
+            return f"{self.web.http}/echo", self.read
+
+        def read(self, response):
+            path.unlink()
+
+    with pytest.raises(JournalError, match="was removed, moved or replaced"):
+        await Removing(web, path).serve()
 
 
 async def test_an_error_of_the_journal_is_nobody_elses(

@@ -172,7 +172,7 @@ class Keeper:
         if key is not None and self.is_followed(key):
             return None, None
         # Short ways: an update of one or two columns is half the price of the whole row.
-        if self._is_same_reader(record, link):
+        if self._is_same_reader(record, link) and self._has_same_args(record, chain):
             request: Any = link.request
             if self._is_same_request(record, request):
                 return link, record.row
@@ -217,6 +217,15 @@ class Keeper:
             and not record.is_timed
             and row.data is None
         )
+
+    def _has_same_args(self, record: Record, chain: Chain) -> bool:
+        """Return False if arguments that a `functools.partial` gives have changed inside."""
+        row = record.row
+        if row is None or (row.args is None and row.errback_args is None):
+            return True
+        has_same = self.rows.has_same_args
+        is_same = has_same(record.readback, row.args)
+        return is_same and has_same(chain._errback, row.errback_args)
 
     @staticmethod
     def _is_plain(record: Record) -> bool:
@@ -302,6 +311,7 @@ class Keeper:
             or record.is_timed
             or record.row.data is not None  # type: ignore[union-attr]
             or request.method not in _REPEATABLE
+            or not self._has_same_args(record, chain)
         ):
             return False
         if chain._transfer is not None:
@@ -1033,7 +1043,7 @@ class Keeper:
         self._held, self._sources = deque(), []
         try:
             while held:
-                self._send(*held.popleft())
+                self._send_held(*held.popleft())
             while sources:
                 self._feed_source(*sources.popleft())
         finally:
@@ -1054,11 +1064,13 @@ class Keeper:
         below.source = links
         self._runner.feed(chain, below)
 
-    def _send(self, chain: Chain, record: Record, step: int, delay: float) -> None:
+    def _send_held(self, chain: Chain, record: Record, step: int, delay: float) -> None:
         # Hooks of a link that was sent before it may have ended it, or given it another.
         is_ours = chain.state is State.QUEUED and self._records.get(chain) is record
-        if not is_ours or record.step != step:
-            return
+        if is_ours and record.step == step:
+            self._send(chain, delay)
+
+    def _send(self, chain: Chain, delay: float) -> None:
         if delay:
             self._runner.delay_request(chain, delay)
         else:

@@ -86,12 +86,26 @@ class Rows:
             failing.args,
             self._data(link),
             self._session_name(link.session or chain.session),
-            chain._priority if link.priority is None else link.priority,
+            self._priority(chain._priority if link.priority is None else link.priority),
             # The wall clock: the loop's own says nothing to the next process.
             time.time() + link.delay if link.delay else None,
             link.delay or None,
             None if old is None else old.deadline,
         )
+
+    def has_same_args(self, function: Any, args: str | None) -> bool:
+        """Return True if a row would have these arguments of a reader now.
+
+        Args:
+            function: the reader.
+            args: text of the row.
+        """
+        if args is None:
+            return True
+        try:
+            return self._readers.kept(function).args == args
+        except LinkError:  # what they hold now cannot be kept: whoever makes the row says so
+            return False
 
     def _reader(self, link: Next) -> KeptReader:
         if link.readback is None:
@@ -103,6 +117,14 @@ class Rows:
         names = ",".join(sorted(link.data))
         spec = kept.spec[:-1] + "," if kept.spec.endswith(")") else kept.spec + "("
         return kept._replace(spec=f"{spec}{names})")
+
+    @staticmethod
+    def _priority(priority: int) -> int:
+        if not -(2**63) <= priority < 2**63:
+            raise LinkError(
+                f"priority {priority} cannot be kept in the journal, whose numbers have 64 bits"
+            )
+        return priority
 
     @staticmethod
     def _data(link: Next) -> str | None:

@@ -102,6 +102,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
     _db: sqlite3.Connection | None = None
     _lock: LockFile | None = None
     _owner = 0
+    _inode: int | None = None
 
     def __init__(self, path: str | os.PathLike[str], sync: Sync = "full") -> None:
         if sync not in ("full", "normal"):
@@ -194,7 +195,22 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         except DatabaseError as error:
             raise JournalError(str(error)) from error
         db.execute(f"PRAGMA synchronous={self.sync.upper()}")
+        self._inode = self._inode_there()
         return db
+
+    def _inode_there(self) -> int | None:
+        try:
+            return self._file.stat().st_ino
+        except OSError:
+            return None
+
+    def _refuse_if_gone(self) -> None:
+        # SQLite goes on in a file that has no name any more, and all of it ends with the process.
+        if self._inode_there() != self._inode:
+            raise JournalError(
+                f"{self.path}: was removed, moved or replaced while the flow ran on it: what it "
+                "has noted since is not there"
+            )
 
     def _settle(self, kind: str | None) -> None:
         """Make the flow's row, or compare it; take back what readers had not finished."""
@@ -429,8 +445,9 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         """Note that all chains have ended, if they have.
 
         Raises:
-            JournalError: that could not be written.
+            JournalError: that could not be written, or the file is gone.
         """
+        self._refuse_if_gone()
         with self._told(), transaction(self.db):
             self.db.execute(
                 "UPDATE flow SET finished = ? WHERE finished IS NULL"
