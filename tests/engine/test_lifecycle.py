@@ -704,11 +704,18 @@ def test_an_async_reader_that_ends_the_program_ends_its_chain(web: Web, reader: 
     assert done.stdout.split() == ["3", "cancelled", "0"]
 
 
-async def ended() -> None:
+async def ended(flow: HTTPStream) -> None:
     """The program is told to end, and the flow has heard it."""
+    has_heard = asyncio.Event()
+    send_awaited_only = flow._runner.send_awaited_only
+
+    def hear(on_rest: Callable[[], None]) -> None:
+        send_awaited_only(on_rest)
+        has_heard.set()
+
+    flow._runner.send_awaited_only = hear
     os.kill(os.getpid(), signal.SIGTERM)
-    for _ in range(20):  # turns of the loop
-        await asyncio.sleep(0)
+    await has_heard.wait()
 
 
 class Ending(HTTPStream):
@@ -726,7 +733,7 @@ class Ending(HTTPStream):
 
     async def read(self, _response: Response) -> object:
         if self.ends:
-            await ended()
+            await ended(self)
         await self.rest(self)
         self.seen.append("ended")
         return f"{self.url}/after", None
@@ -743,13 +750,15 @@ def asked_after_the_signal(
 
     The program is told to end in the first reader, or when a path is asked for.
     """
+    flow: Ending
 
     async def script(asked: Asked) -> Say:
         if asked.path == ends_at:
-            await ended()
+            await ended(flow)
         return Say(200, (asked.headers["Authorization"] or "").encode())
 
     async def play() -> tuple[list[str], list[str]]:
+        nonlocal flow
         async with scripted(script) as server:
             flow = Ending(server.url, rest, not ends_at, **options)
             await asyncio.wait_for(flow.serve(grace=600), 60)
@@ -834,8 +843,7 @@ def test_an_async_generator_that_reads_gets_to_its_next_link_after_a_signal():
             await asyncio.Event().wait()  # for work: nobody waits for that
 
         async def read(self, _response: Response):
-            os.kill(os.getpid(), signal.SIGTERM)
-            await asyncio.sleep(0.01)
+            await ended(self)
             seen.append("saved")
             yield f"{self.url}/more", None
             seen.append("asked for more")
