@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
 from servers.applications import drive
 from servers.town import Town
 
@@ -45,3 +46,19 @@ async def test_a_frame_that_is_no_call_waits_until_its_answer_is_read_too():
         assert not taken.done()
         may_leave.set()
         await taken
+
+
+@pytest.mark.parametrize("action", ["get_friend_msg_history", "get_msg"])
+async def test_questions_of_connections_that_are_gone_wait_for_no_other_question(action: str):
+    """Nor for themselves."""
+    said: asyncio.Queue[str] = asyncio.Queue()
+    async with Town() as town:
+        drive(town, town.bob)
+        account = town.server.onebot.accounts[town.bob]
+        frame = json.dumps({"action": action, "params": {"user_id": town.ann, "message_id": 1}})
+        for actions in (ActionQueue(account, said.put), ActionQueue(account, said.put)):
+            await actions.take(frame)
+            actions.close()  # before it has begun
+            await actions.take(frame)  # and one that is read after that
+        for _ in range(4):
+            await said.get()
