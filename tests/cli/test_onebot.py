@@ -146,3 +146,13 @@ async def test_check_says_what_keeps_a_bot_from_working(tmp_path):
     async with Implementation("secret") as here:
         ended = await run(tmp_path, "onebot", "check", here.ws)
         assert (ended.code, "asks for a token" in ended.output) == (1, True)
+
+
+async def test_check_says_that_a_port_is_taken(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"reverse://127.0.0.1:{taken.getsockname()[1]}"
+        ended = await run(tmp_path, "onebot", "check", url)
+    assert (ended.code, "cannot be listened on: Address already in use" in ended.output) == (
+        1,
+        True,
+    )

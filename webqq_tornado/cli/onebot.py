@@ -80,7 +80,8 @@ def check(
 
 def _show(findings: Findings, screen: Screen) -> None:
     if findings.problem:
-        screen.say(printable(f"{findings.url}: {findings.problem}"), style="yellow")
+        problem = findings.problem.removeprefix(findings.url).removeprefix(": ").strip()
+        screen.say(printable(f"{findings.url}: {problem}"), style="yellow")
         return
     rows = _rows(findings)
     width = max(len(title) for title, _ in rows)
@@ -92,10 +93,14 @@ def _rows(findings: Findings) -> list[tuple[str, str]]:
     online = {True: "online", False: "OFFLINE", None: "online or not: it does not say"}
     protocol = f" ({findings.protocol})" if findings.protocol else ""
     account = f"{findings.account} ({findings.nick}), {online[findings.online]}"
+    if not findings.account:
+        account = "it does not say whose it is"
+    groups = "1 group" if findings.groups == 1 else f"{findings.groups} groups"
+    friends = "1 friend" if findings.friends == 1 else f"{findings.friends} friends"
     rows: list[tuple[str, str]] = [
         ("implementation", f"{findings.implementation}{protocol}"),
         ("account", account),
-        ("contacts", f"{findings.friends} friends, {findings.groups} groups"),
+        ("contacts", f"{friends}, {groups}"),
         ("token", findings.token),
         ("messages", _format(findings.format)),
         ("clock", _skew(findings.skew)),

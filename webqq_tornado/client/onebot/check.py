@@ -100,6 +100,7 @@ class _Visitor:
         self.events: list[Event] = []
         self.times: list[float] = []
         self.arrived: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.refusal = ""
 
     def on_open(self, transport: Transport) -> None:
         self._tell("")
@@ -110,9 +111,10 @@ class _Visitor:
             self.times.append(event.time - time.time())
 
     def on_lost(self, transport: Transport, why: str, error: Exception | None) -> None:
-        self._tell(why)
+        self._tell(_reason(error) if error is not None else why)
 
     def on_refused(self, transport: Transport, why: str) -> None:
+        self.refusal = why  # NC, LL and OS open the connection before they refuse it
         self._tell(why)
 
     def _tell(self, problem: str) -> None:
@@ -140,13 +142,17 @@ async def check(
     """
     transport = transport_of(stream, url, token)
     findings, visitor = Findings(transport.name), _Visitor()
-    transport.start(visitor)
     try:
-        findings.problem = await _problem(visitor, timeout)
+        transport.start(visitor)
+        findings.url = transport.name  # of a port that was chosen just now
+        findings.problem = await _problem(visitor, timeout, url)
         if not findings.problem:
             await _look(findings, transport, visitor, timeout)
     except ActionFailed as error:
-        findings.problem = str(error)
+        await asyncio.sleep(0)  # the end of the connection is told
+        findings.problem = visitor.refusal or _failure(error)
+    except OSError as error:
+        findings.problem = f"it cannot be listened on: {error.strerror or error}"
     finally:
         transport.close()
     if not findings.problem:
@@ -154,11 +160,32 @@ async def check(
     return findings
 
 
-async def _problem(visitor: _Visitor, timeout: float) -> str:
+async def _problem(visitor: _Visitor, timeout: float, url: str) -> str:
     try:
         return await asyncio.wait_for(visitor.arrived, timeout)
     except asyncio.TimeoutError:
-        return f"nobody was connected within {timeout:g} s"
+        if url.startswith("reverse:"):
+            return f"nobody has connected within {timeout:g} s: put this URL into its settings"
+        return (
+            f"nothing there answers as an implementation does within {timeout:g} s: look for"
+            " host, port, kind and TLS in its settings"
+        )
+
+
+def _reason(error: Exception) -> str:
+    """Words for what ended a connection, without the request, which is the user's URL."""
+    response = getattr(error, "response", None)
+    if response is not None and response.status not in (401, 403):
+        status = f"HTTP {response.status}"
+        return f"a web server is there, and no WebSocket ({status}): look for its port and path"
+    words: str = getattr(error, "message", None) or str(error)
+    return words.partition(": ")[2] or words
+
+
+def _failure(error: ActionFailed) -> str:
+    if isinstance(error, OutcomeUnknown):
+        return f"{error}: is it an implementation of OneBot 11?"
+    return str(error)
 
 
 async def _look(
@@ -265,7 +292,7 @@ async def _token(stream: HTTPStream, url: str, token: str, timeout: float) -> st
     transport, visitor = transport_of(stream, url), _Visitor()
     transport.start(visitor)
     try:
-        problem = await _problem(visitor, timeout)
+        problem = await _problem(visitor, timeout, url)
         if not problem:
             problem = "" if (await _greeting(transport, timeout)) else "refused"
     finally:

@@ -56,6 +56,8 @@ class Frames:
         if "post_type" in values:
             self._on_event(parse_event(values))
             return
+        if "detail_type" in values:
+            raise ValueError("it speaks OneBot 12: choose version 11 in its settings")
         answer = parse_answer(values)
         if self._calls.resolve(answer):
             return
