@@ -10,6 +10,7 @@ says, else what `curl_httpclient` does. Like both it keeps no cookies.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import http.client
 import logging
@@ -23,7 +24,7 @@ import tornado
 from tornado.concurrent import future_set_exception_unless_cancelled
 from tornado.escape import native_str, utf8
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest, HTTPResponse
-from tornado.httputil import HTTPHeaders
+from tornado.httputil import HTTPHeaders, HTTPInputError
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
 
 from .engine.errors import (
@@ -482,7 +483,9 @@ class _Response(HTTPResponse):
     def headers(self) -> HTTPHeaders:  # type: ignore[override]
         headers = HTTPHeaders()
         for name, value in self._response.headers.items():
-            headers.add(name, value)
+            # Tornado's type does not hold what is none; who looks at the others must not meet it.
+            with contextlib.suppress(HTTPInputError):
+                headers.add(name, value)
         headers["X-Http-Reason"] = self._response.reason
         return headers
 

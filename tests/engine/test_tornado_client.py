@@ -13,7 +13,7 @@ import ssl
 import pytest
 from descriptors import open_descriptors
 from servers.proxies import PASSWORD, USER, Proxies
-from servers.raw import raw_server
+from servers.raw import answer, raw_server, saying
 from servers.web import Web
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.httputil import HTTPHeaders
@@ -456,3 +456,13 @@ async def test_an_answer_that_is_an_error_is_pickled_with_its_response(web: Web)
     assert (again.code, again.message) == (404, caught.value.message)
     assert again.response.body == caught.value.response.body
     assert again.response.headers == caught.value.response.headers
+
+
+@pytest.mark.parametrize("line", [b"\x01X: 1", b"X Y: 1", b"X@: 1", b"X: a\x01b", b"X: a\x7fb"])
+async def test_headers_that_tornado_does_not_take_leave_the_others(line: bytes):
+    tornados = client()
+    async with raw_server(saying(answer(b"ok", line, b"X-Right: 1"))) as url:
+        response = await tornados.fetch(url)
+    tornados.close()
+    assert response.body == b"ok"
+    assert set(response.headers) == {"Content-Length", "X-Right", "X-Http-Reason"}
