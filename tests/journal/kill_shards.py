@@ -1,8 +1,9 @@
 """Shards whose processes are killed. In tests/: `python -m journal.kill_shards KIND COUNT`.
 
 A number of chains may follow. KIND is `workers` (SIGKILL), `retire`, `frozen` (SIGSTOP, for longer
-than the others wait), `client` (SIGKILL of the program, then the same again) or `scheduler`; with
-`-file` behind it the journal is SQLite. Prints what was lost and doubled.
+than the others wait), `database` (it ends all connections), `client` (SIGKILL of the program, then
+the same again) or `scheduler`; with `-file` behind it the journal is SQLite. Prints what was lost
+and doubled.
 """
 
 from __future__ import annotations
@@ -115,10 +116,17 @@ async def trouble(town: Town, run: ShardRun, kind: str, count: int) -> None:
         pid = town.chance.choice(pids)
         if kind == "workers":
             os.kill(pid, signal.SIGKILL)
+        elif kind == "database":
+            async with PostgresJournal(town.place) as other:
+                await other._db.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name"
+                    " LIKE 'webqq_tornado%' AND pid <> pg_backend_pid()"
+                )
         elif kind == "frozen":
             os.kill(pid, signal.SIGSTOP)
             await asyncio.sleep(4 * run.silent)
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # its nanny may have ended it
+                os.kill(pid, signal.SIGCONT)
         else:
             await run._client.retire_workers([town.chance.choice([*await run._client.nthreads()])])
             run._cluster.scale(len(run._cluster.worker_spec) + 1)

@@ -150,7 +150,7 @@ async def test_a_shard_whose_workers_die_without_a_commit_is_given_up(
 
 def test_numbers_of_slices_are_added_up():
     merged = Merged(4)
-    merged.note(0, {"responses": 5, "in_flight": 2})
+    merged.note(0, {"responses": 5, "in_flight": 2, "worker": "tcp://127.0.0.1:1"})  # type: ignore[dict-item]
     merged.note(1, {"responses": 7, "in_flight": 3})
     merged.end(0, None)
     merged.note(0, {"responses": 1, "in_flight": 1})

@@ -472,7 +472,13 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
 
         try:
             yield
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        # The internal one, where a connection breaks off in the middle of something.
+        except (
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            OSError,
+        ) as error:
             raise JournalError(
                 f"{self.path}: cannot be used ({_reason(error)}); {_advice(error)}",
                 is_passing=not isinstance(error, asyncpg.PostgresError) or _is_passing(error),

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 __all__ = ["Merged", "ShardProgress"]
 
-#: Numbers of the moment; the others go up.
-_NOW = ("in_flight", "queued", "delayed")
+#: Numbers that go up; the others are of the moment.
+_SO_FAR = ("requests", "responses", "errors", "retries", "received")
 
 
 class ShardProgress(NamedTuple):
@@ -76,9 +76,9 @@ class Merged:
             numbers: by name; None: those that it has told last.
         """
         last = self._running.pop(shard, {})
-        for name, value in (numbers or last).items():
-            if name not in _NOW and name != "shard":
-                self._ended[name] = self._ended.get(name, 0) + value
+        found = numbers or last
+        for name in _SO_FAR:  # Dask adds others to events
+            self._ended[name] = self._ended.get(name, 0) + found.get(name, 0)
         self.slices += 1
 
     def progress(self) -> ShardProgress:

@@ -334,6 +334,9 @@ class ShardRun:
                     logger.info("shard %d: %s; it goes on", shard, _named(error))
                     await self._wait(_PAUSE)
                 continue
+            except Exception as error:  # of the flow's own constructor, say
+                self._fail(ShardError(f"shard {shard} cannot run: {_named(error)}"))
+                return
             finally:
                 self._merged.end(shard, None)
             if report.error is not None:
