@@ -19,9 +19,10 @@ NAMES = [name for section in SECTIONS.values() for name in section]
 def loaded(*words: str) -> set[str]:
     """Modules that a command has imported when it ends."""
     code = (
-        "import sys; from webqq_tornado.cli import main\n"
+        # What another package's .pth file loads at each start is not ours.
+        "import sys; before = set(sys.modules); from webqq_tornado.cli import main\n"
         f"try: main({list(words)!r}, prog_name='x')\n"
-        "finally: print('\\n', *sys.modules)"
+        "finally: print('\\n', *(sys.modules.keys() - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.splitlines()[-1].split())

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..journal.postgres import is_postgres
+from ..journal.location import is_postgres
 
 __all__ = ["ADDRESS", "JOURNAL", "PORT", "QQ_NUMBER", "SECONDS", "SOME_SECONDS", "TEXT"]
 

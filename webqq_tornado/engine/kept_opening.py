@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..journal.postgres import PostgresJournal, is_postgres
+from ..journal.location import is_postgres
+from ..journal.postgres import PostgresJournal
 from ..journal.sqlite import Journal
 from ..journal.sqlite_shards import ShardFile
 from .eventloop import asyncio_loop_of

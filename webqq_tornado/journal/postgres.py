@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from .errors import JournalError
+from .location import is_postgres
 from .postgres_schema import TABLES, VERSION, batch_statement, stored
 from .records import Batch, ChainRow, Counts, ListedChain, Summary, bare_name
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from .sqlite import Sync
 
-__all__ = ["PostgresJournal", "is_postgres"]
+__all__ = ["PostgresJournal"]
 
 _COLUMNS = ", ".join(ChainRow._fields)
 _READY = "error IS NULL AND draft IS NULL"
@@ -55,15 +56,6 @@ SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives
 SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;
 SET client_min_messages = warning; SET statement_timeout = 0;
 """
-
-
-def is_postgres(where: object) -> bool:
-    """Return whether this is the URL of a PostgreSQL database, and no file.
-
-    Args:
-        where: as given for a journal.
-    """
-    return isinstance(where, str) and where.startswith(("postgresql://", "postgres://"))
 
 
 class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"]):

@@ -15,7 +15,8 @@ from typing import Any
 from .. import __version__
 from ..engine.kept_readers import kind_of
 from ..engine.stream import HTTPStream
-from ..journal.postgres import PostgresJournal, is_postgres
+from ..journal.location import is_postgres
+from ..journal.postgres import PostgresJournal
 
 __all__ = ["FlowName", "Plan"]
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ..engine.kept_readers import kind_of
 from ..engine.stream import HTTPStream
 from ..journal.errors import JournalError
-from ..journal.postgres import is_postgres
+from ..journal.location import is_postgres
 from ..journal.records import Summary
 from .plan import FlowName, Plan
 from .progress import Merged, ShardProgress
