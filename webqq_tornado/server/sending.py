@@ -45,7 +45,14 @@ def check_may_send(storage: Storage, sender: int, conversation: Conversation) ->
     if not storage.rooms.is_member(number, sender):
         raise NotAllowed(f"you are not a member of {number}")
     if kind == "group" and not storage.rooms.may_write(number, sender):
-        raise NotAllowed("you are banned from writing in this group")
+        raise NotAllowed(f"{_why_silent(storage, sender, number)} in this group")
+
+
+def _why_silent(storage: Storage, sender: int, group: int) -> str:
+    room = storage.rooms.group(group)
+    if room is not None and room.is_silenced and not storage.rooms.is_admin(group, sender):
+        return "only the owner and administrators may write"
+    return "you are banned from writing"
 
 
 class _Place(NamedTuple):

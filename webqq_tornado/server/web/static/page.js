@@ -143,6 +143,8 @@ async function loadState() {
   drawRequests($("requests"), state.requests, state.group_requests, api, showNotice);
   list.load(withOpen(state.conversations), state.headings);
   if (thread.conversation) thread.refresh(list.get(thread.conversation.id));
+  // The list of members shows what has changed, unless somebody is just choosing in it.
+  if ($("members").open && thread.conversation?.members && !$("members").querySelector("select:focus")) FILL.members();
 }
 
 /** A temporary chat without a message is not known to the server: it stays while it is open. */
