@@ -1471,7 +1471,7 @@ class Runner:
         chain._hop = chain._redirects = chain._signed = None
 
     def waiter_of_sent(self, chain: Chain) -> asyncio.Future[None] | None:
-        """What ends with a chain; None if its request waits, or whoever asks has it wait."""
+        """Future that ends with a chain; None if its request waits, or whoever asks has it wait."""
         return plain_wait(chain, self._asyncio_loop) if chain.state is State.SENT else None
 
     def _turn_of(self, chain: Chain) -> tuple[bool, float]:

@@ -1265,7 +1265,7 @@ async def each_of(source: Iterable[_T] | AsyncIterable[_T]) -> AsyncGenerator[_T
 
 
 class _Uninitialized:
-    """What an attribute of a stream is before `HTTPStream.__init__` was called."""
+    """Stands for an attribute of a stream before `HTTPStream.__init__` was called."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind

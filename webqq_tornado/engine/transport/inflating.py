@@ -42,7 +42,7 @@ class _Stage(Protocol):
 
 
 class _Brotlis(Protocol):
-    """What `brotli.Decompressor` is."""
+    """Interface of `brotli.Decompressor`."""
 
     def process(self, data: bytes, *, output_buffer_limit: int) -> bytes:
         """Take some bytes, or none while it holds some back."""
