@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -67,3 +68,10 @@ def test_who_has_it_is_told(journal: Journal):
     pid = journal.summary().pid
     assert int(other.stdout) == pid
     assert f"process {pid} runs on it" in other.stderr
+
+
+def test_a_link_to_a_journal_is_the_same_journal(journal: Journal, tmp_path: Path):
+    link = tmp_path / "link.db"
+    link.symlink_to(journal.path)
+    with pytest.raises(JournalError, match=f"process {os.getpid()} runs on it"):
+        Journal(link).own("a.py:A")

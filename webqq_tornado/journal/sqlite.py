@@ -144,7 +144,16 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
     @property
     def lock_path(self) -> Path:
         """The file by which one process alone has it."""
-        return self._file.with_name(self._file.name + ".lock")
+        return self.beside(".lock")
+
+    def beside(self, suffix: str) -> Path:
+        """The path of a file beside it, of the same name and more.
+
+        Args:
+            suffix: what its name has more.
+        """
+        # By its real name: a link to it is the same journal, and would have a lock of its own.
+        return Path(os.path.realpath(self._file) + suffix)
 
     @property
     def is_owned(self) -> bool:
@@ -247,7 +256,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
     def _check_owners(self, shards: int) -> None:
         """Shards may be run on for a while, by processes whose client was killed."""
         for shard in range(shards):
-            holder = holder_of(self._file.with_name(f"{self._file.name}-shard-{shard}"))
+            holder = holder_of(self.beside(f"-shard-{shard}"))
             if holder is not None:
                 raise JournalError(
                     f"{self.path}: process {holder.pid} runs its shard {shard}: wait for its end"
@@ -797,6 +806,8 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
 
 def _advice(error: sqlite3.Error) -> str:
     text = str(error)
+    if "too big" in text:
+        return "a result or a request of more than a gigabyte is in it: put that into a file"
     if "full" in text:
         return "make room on its disk, and run the same command again"
     if "readonly" in text or "read-only" in text:

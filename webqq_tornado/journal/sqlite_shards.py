@@ -269,7 +269,7 @@ class ShardFile:
         Raises:
             JournalError: another process has it, or it is another flow's.
         """
-        path = self._part.lock_path.with_name(f"{self._part.path.name}-shard-{shard}")
+        path = self._part.beside(f"-shard-{shard}")
         end = asyncio.get_running_loop().time() + patience
         while self._owned is None:
             try:
