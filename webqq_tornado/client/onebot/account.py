@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +23,9 @@ from ...engine.links import Errback, Next
 from ...onebot.v11.actions import Answer
 from ...onebot.v11.events import (
     Event,
-    Heartbeat,
-    Lifecycle,
     MessageEvent,
-    Notice,
-    OtherEvent,
-    Request,
 )
-from ...onebot.v11.values import Fields, as_text
+from ...onebot.v11.values import Fields
 from ...protocol.codes import Status
 from ...protocol.models.content import Attachment, Content
 from ...protocol.models.people import Friend, Group
@@ -48,14 +41,14 @@ from ..records import MemoryRecords, Records, StoredRecords
 from ..state import ClientEvent, HeartbeatLate, State, StateChange
 from ..store import Store
 from .addresses import transport_of
-from .catchup import CatchUp, Peer, latest_of
-from .convert import changes_groups, events_of
+from .catchup import Peer, latest_of
 from .directory import NetworkDirectory
 from .heartbeats import Heartbeats
 from .inbox import NetworkInbox
 from .introduction import Introduction
 from .pictures import PICTURE_TYPES, PictureFile, Pictures
 from .quotes import Quotes
+from .reception import Reception
 from .requests import Requests
 from .sending import Sending, SendLimits
 from .transport import ActionFailed, NotConnected, OutcomeUnknown, Transport
@@ -69,8 +62,6 @@ logger = logging.getLogger("webqq_tornado.webqq")
 
 #: Seconds for an ordinary action.
 _TIMEOUT = 30.0
-#: Events that wait until it is known whose they are.
-_MOST_EARLY = 10_000
 #: Bytes of a picture.
 _PICTURE_SIZE = 10 * 2**20
 
@@ -142,23 +133,18 @@ class OneBotAccount:
         self._incoming = IncomingQueue(self, self.directory, self.tell_listeners)
         self._inbox = NetworkInbox(self)
         self._sending = Sending(self, limits or SendLimits())
-        self._catchup = CatchUp(
-            *(self, self._take_message, self._inbox.is_known),
-            *(self._inbox.trust, self._on_caught_up),
-        )
         self._pictures = Pictures(self, max_picture_size, picture_types)
         self._quotes = Quotes(self)
         self._requests = Requests()
-        self._early: deque[tuple[Transport, Event]] = deque(maxlen=_MOST_EARLY)
         self._introduction = Introduction(self, self.directory)
         self._heartbeats = Heartbeats(self._on_late, self._on_silence)
+        self._reception = Reception(self, self._inbox, self._requests, self._heartbeats)
+        self._catchup = self._reception.catchup
         self._ready: asyncio.Future[None] | None = None
         self._hello: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_started = self._is_known = False
+        self.is_started = self._is_known = False
         self._is_patient = False  # the first login waits, too
-        self._is_back = False  # the account was asked about what was missed
-        self._began_at = 0.0  # to fetch what was missed, by the implementation's clock
 
     def __repr__(self) -> str:
         return f"<OneBotAccount {self.account} {self.state.value}>"
@@ -313,7 +299,7 @@ class OneBotAccount:
         """
         self._ready, self._is_patient = asyncio.get_running_loop().create_future(), is_patient
         self._set_state(State.CONNECTING)
-        self._is_started = True
+        self.is_started = True
         try:
             for transport in self.transports:
                 transport.start(self)
@@ -388,7 +374,7 @@ class OneBotAccount:
         content = Content.of(content) if isinstance(content, str) else content
         if not content.text.strip():
             raise ValueError("a message has some content")
-        if self.state is State.REJECTED or not self._is_started:
+        if self.state is State.REJECTED or not self.is_started:
             receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
             why = f"{self.name} is {self.state.value}: log in first"
             receipt.set_exception(SendError(f"not sent to {name_of(contact)}: {why}"))
@@ -515,13 +501,11 @@ class OneBotAccount:
     def on_lost(self, transport: Transport, why: str, error: Exception | None) -> None:
         """See `Receiver`."""
         logger.debug("%s: %s is lost: %s", self.name, transport.name, why)
-        if self._is_usable() or not self._is_started:
+        if self._is_usable() or not self.is_started:
             return
         if self._hello is not None:
             self._hello.cancel()
-        self._is_back = False
-        self._inbox.doubt()
-        self._catchup.stop()
+        self._reception.pause()
         is_first = self._ready is not None and not self._ready.done()
         if is_first and error is not None and len(self.transports) == 1 and not self._is_patient:
             self._fail_login(error)
@@ -585,9 +569,7 @@ class OneBotAccount:
             self._go_online()
         else:
             self._go_offline("the account is offline, says its implementation")
-        self._is_back = True
-        while self._early:
-            self.receive(*self._early.popleft())
+        self._reception.resume()
 
     def _on_known(self) -> None:
         """The account is known: its records can be used."""
@@ -607,7 +589,7 @@ class OneBotAccount:
             self._ready.set_result(None)
         self._incoming.resume()
         self._sending.resume()
-        self._catch_up()
+        self._reception.catch_up()
         known = [one for gid, one in self.groups.items() if gid in self._inbox.known_groups]
         self._begin(self._introduction.members(*known))
 
@@ -617,24 +599,6 @@ class OneBotAccount:
             self._ready.set_result(None)
         self._set_state(State.OFFLINE, why, logging.WARNING)
 
-    def _catch_up(self) -> None:
-        inbox = self._inbox
-        if inbox.since is None:  # nothing was heard yet, so nothing was missed
-            inbox.trust_all(())
-            inbox.complete(time.time() + self.skew)
-            return
-        self._began_at = time.time() + self.skew
-        known = inbox.peers()
-        everyone = [
-            *(Peer(True, gid) for gid in self.groups),
-            *(Peer(False, uin) for uin in self.friends),
-        ]
-        self._catchup.start([*known, *everyone], inbox.since_of)
-
-    def _on_caught_up(self, left: list[Peer]) -> None:
-        self._inbox.trust_all(left)
-        self._inbox.complete(self._began_at)
-
     def _begin(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
@@ -642,85 +606,61 @@ class OneBotAccount:
 
     def _end(self, state: State, reason: str, level: int | None = None) -> None:
         """No connection, and none to come."""
-        self._is_started = False
+        self.is_started = False
         for transport in self.transports:
             transport.close()
         current = asyncio.current_task()
         for task in (self._hello, *self._tasks):
             if task is not None and task is not current:
                 task.cancel()
-        self._catchup.stop()
+        self._reception.close()
         self._pictures.close()
         self._heartbeats.stop()
         if self._is_known and self.store is not None:
             self.store.release(self.account)
-        self._is_known = self._is_back = False
-        self._early.clear()  # the next login fetches it
+        self._is_known = False
         self._set_state(state, reason, level)
         self._sending.abandon(f"{self.name} is {state.value}" + (reason and f" ({reason})"))
 
     # -- events --------------------------------------------------------------------------------
 
     def receive(self, transport: Transport, event: Event) -> None:
-        """An event has come.
+        """See `Receiver`.
 
         Args:
             transport: over which connection.
             event: as it came.
         """
         self._hear()
-        if not self._is_back and not isinstance(event, (Heartbeat, Lifecycle)):
-            # Whose it is, and what is on record, is asked; what was missed goes before it.
-            self._early.append((transport, event))
-            return
-        if self.account and event.self_id not in (0, self.account):
-            logger.debug("%s: an event of %d is not ours", self.name, event.self_id)
-            return
-        match event:
-            case Heartbeat():
-                self._on_heartbeat(event)
-            case Lifecycle():
-                self._heartbeats.note_time(event.time)
-            case MessageEvent():
-                self._on_message(event, transport.name)
-            case Notice() | Request():
-                self._on_notice(event)
-            case OtherEvent():
-                logger.debug("%s: an event %s is passed over", self.name, event.post_type)
+        self._reception.receive(event, transport.name)
 
-    def _on_heartbeat(self, event: Heartbeat) -> None:
-        self._heartbeats.note_time(event.time)
-        if self._is_started:
-            self._heartbeats.expect(event.interval / 1000)
-        if event.time and self.is_online and not self._catchup.is_running:
-            self._inbox.complete(event.time)
-        online = event.status.online
-        if online is False and self.state is State.ONLINE:
-            self._go_offline("the account is offline, says its implementation")
-        elif online and self.state is State.OFFLINE and self._is_started and self._is_known:
+    def is_sent(self, event: MessageEvent) -> bool:
+        """Return True if a message of the account itself was sent from here.
+
+        Args:
+            event: as it came.
+        """
+        return self._sending.on_own(event)
+
+    def on_health(self, *, is_online: bool, why: str = "") -> None:
+        """The implementation says whether QQ has the account online.
+
+        Args:
+            is_online: or thrown out.
+            why: in its words.
+        """
+        if not is_online and self.state is State.ONLINE:
+            self._go_offline(why or "the account is offline, says its implementation")
+        elif is_online and self.state is State.OFFLINE and self.is_started and self._is_known:
             self._greet()
 
-    def _on_message(self, event: MessageEvent, source: str) -> None:
-        if not self._inbox.is_new(event, source):
-            return
-        if event.is_own and self._sending.on_own(event):
-            return  # its time says nothing about what others wrote before
-        if not self._catchup.hold(event):
-            self._take_message(event, False)
+    def refresh(self, group: int) -> None:
+        """Fetch friends and groups again, and the members of one.
 
-    def _take_message(self, event: MessageEvent, is_late: bool) -> None:
-        if is_late and not self._inbox.is_new(event, "history"):
-            return
-        if event.is_own and self._sending.on_own(event):
-            return
-        if event.is_own and not event.peer:
-            logger.debug("%s: dropped an own message that does not say to whom", self.name)
-            return
-        self.directory.learn(event)
-        try:
-            self._inbox.take(event, is_late=is_late)
-        except Exception:
-            logger.exception("%s: dropped: %r", self.name, event)
+        Args:
+            group: number; 0 for none.
+        """
+        self._begin(self._refresh(group))
 
     def hand_out(self, mark: bytes, message: Message, contact: Contact, *, is_late: bool) -> None:
         """Pass a message that is new and on record to those who handle it.
@@ -749,19 +689,6 @@ class OneBotAccount:
         is_awaited = self._incoming.has_consumers or not self._listeners
         return is_awaited and not self.is_own(message)
 
-    def _on_notice(self, event: Notice | Request) -> None:
-        if isinstance(event, Request):
-            self._requests.note(event)
-        elif event.notice_type == "bot_offline" and self.state is State.ONLINE:
-            words = as_text(event.extra.get("message") or event.extra.get("reason"))
-            self._go_offline(words or "the account was thrown out of QQ")
-        elif event.notice_type == "bot_online":
-            self._greet()
-        if changes_groups(event) or getattr(event, "notice_type", "") == "friend_add":
-            self._begin(self._refresh(event.group_id))
-        for heard in events_of(event):
-            self._tell(heard)
-
     async def _refresh(self, group: int) -> None:
         try:
             await self._introduction.contacts(self.account)
@@ -780,7 +707,7 @@ class OneBotAccount:
     def _on_late(self, silent: float, interval: float) -> None:
         why = f"no heartbeat for {silent:.1f} s, which come every {interval:g} s"
         logger.warning("%s: %s", self.name, why)
-        self._tell(HeartbeatLate(silent, why))
+        self.tell(HeartbeatLate(silent, why))
 
     def _on_silence(self, silent: float) -> None:
         for transport in self.transports:
@@ -805,7 +732,7 @@ class OneBotAccount:
         Args:
             message: as bots have it.
         """
-        self._tell(message)
+        self.tell(message)
         return bool(self._listeners)
 
     def call_soon(self, function: Callable[[], object]) -> None:
@@ -840,9 +767,14 @@ class OneBotAccount:
             self.state = state
             why = reason and f" ({reason})"
             logger.log(level or self.log_level, "%s: %s%s", self.name, state.value, why)
-            self._tell(StateChange(state, reason))
+            self.tell(StateChange(state, reason))
 
-    def _tell(self, happening: ClientEvent) -> None:
+    def tell(self, happening: ClientEvent) -> None:
+        """Tell listeners of an event.
+
+        Args:
+            happening: which.
+        """
         self._listeners.notify(self.name, happening)
 
     def _log_sent(self, receipt: asyncio.Future[Receipt]) -> None:
