@@ -6,10 +6,11 @@ import dataclasses
 import enum
 import json
 from collections import namedtuple
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -94,3 +95,16 @@ def test_what_contains_itself_is_refused():
     for function in (pack, pack_item):
         with pytest.raises(ValueError, match=r"contains itself|Circular"):
             function(value)
+
+
+@pytest.mark.parametrize("zone", [None, timezone.utc, ZoneInfo("Europe/Berlin")])
+@pytest.mark.parametrize("fold", [0, 1])
+def test_times_keep_their_zone_and_which_of_two_hours_they_are(zone: tzinfo | None, fold: int):
+    value = datetime(2026, 10, 25, 2, 30, fold=fold, tzinfo=zone)
+    found = unpack(pack(value))
+    assert (found.replace(fold=0), found.fold, found.tzinfo) == (
+        value.replace(fold=0),
+        fold,
+        zone,
+    )
+    assert found.utcoffset() == value.utcoffset()

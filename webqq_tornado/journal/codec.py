@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 __all__ = ["pack", "pack_item", "unpack", "unpack_item"]
 
@@ -28,11 +29,30 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 #: Before an item that has tags. JSON cannot begin so.
 _TAGGED = "!"
 
+
+def _packed_datetime(value: datetime) -> Any:
+    zone = value.tzinfo.key if isinstance(value.tzinfo, ZoneInfo) else None
+    if zone is None and not value.fold:
+        return value.isoformat()
+    # What ISO 8601 has no place for: a zone, of which the offset is another one in summer, and
+    # which of the two hours it is when the clock is set back.
+    bare = value if zone is None else value.replace(tzinfo=None)
+    return [bare.isoformat(), value.fold, zone]
+
+
+def _unpacked_datetime(value: Any) -> datetime:
+    if isinstance(value, str):
+        return datetime.fromisoformat(value)
+    text, fold, zone = value
+    found = datetime.fromisoformat(text).replace(fold=fold)
+    return found if zone is None else found.replace(tzinfo=ZoneInfo(zone))
+
+
 #: By type: tag, and what is stored.
 _PACKED: dict[type, tuple[str, Callable[[Any], Any]]] = {
     bytes: ("bytes", lambda value: base64.b64encode(value).decode()),
     bytearray: ("bytearray", lambda value: base64.b64encode(value).decode()),
-    datetime: ("datetime", datetime.isoformat),
+    datetime: ("datetime", _packed_datetime),
     date: ("date", date.isoformat),
     time: ("time", time.isoformat),
     timedelta: ("timedelta", lambda value: [value.days, value.seconds, value.microseconds]),
@@ -42,7 +62,7 @@ _PACKED: dict[type, tuple[str, Callable[[Any], Any]]] = {
 _UNPACKED: dict[str, Callable[[Any], Any]] = {
     "bytes": base64.b64decode,
     "bytearray": lambda value: bytearray(base64.b64decode(value)),
-    "datetime": datetime.fromisoformat,
+    "datetime": _unpacked_datetime,
     "date": date.fromisoformat,
     "time": time.fromisoformat,
     "timedelta": lambda value: timedelta(*value),
