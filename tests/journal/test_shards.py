@@ -23,7 +23,7 @@ from webqq_tornado.shards.progress import Merged
 from . import spread
 from .kill_shards import Town, with_trouble
 
-CHAINS = 40
+CHAINS = 30
 
 
 @pytest.fixture
@@ -64,17 +64,21 @@ async def test_workers_that_are_killed_lose_and_double_nothing(
 
 
 @pytest.mark.slow
-async def test_a_limit_of_a_host_holds_for_all_shards(port: int, tmp_path: Path, quiet_dask: None):
+async def test_a_limit_of_a_host_holds_for_all_shards_also_after_a_pause(
+    port: int, tmp_path: Path, quiet_dask: None
+):
+    town = Town(str(tmp_path / "a.db"), port, CHAINS)
     seen: list[Any] = []
-    found = await run_shards(
-        spread.Spread,
-        *(port, CHAINS),
-        journal=tmp_path / "a.db",
-        dask="local:2",
-        shards=4,
-        on_progress=seen.append,
-    )
-    numbers = await Town(str(tmp_path / "a.db"), port, CHAINS).check()
+    run = town.run(shards=4)
+    run.on_progress = seen.append
+    ending = asyncio.ensure_future(run.run())
+    await town.ask("after/20")
+    run.pause()  # and it goes on, with nothing twice
+    await until(lambda: any(each.slices >= 4 for each in seen))
+    assert run.is_paused
+    run.resume()
+    found = await ending
+    numbers = await town.check()
     assert (numbers["at once"], numbers["again"]) == (2, 0)
     assert (found.ready, found.failed, found.finished is None) == (0, 0, False)
     assert seen[-1].workers == 2

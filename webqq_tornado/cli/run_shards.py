@@ -18,7 +18,7 @@ from ..engine.stream import HTTPStream
 from ..journal.errors import JournalError
 from ..journal.records import Summary
 from ..shards.progress import ShardProgress
-from ..shards.running import ShardError, ShardRun
+from ..shards.running import ShardError, ShardRun, import_distributed
 from ..shards.view import ShardsView
 from .console import Screen
 from .flow_loader import make_flow
@@ -82,9 +82,9 @@ async def run_in_shards(
         click.ClickException: it cannot run so.
         JournalError: the journal cannot be used.
     """
-    logging.getLogger("distributed").setLevel(logging.ERROR)
     stop = asyncio.Event()
     try:
+        _hush_dask()
         run = ShardRun(kind, make, journal, dask, shards=shards)
         run.on_open = functools.partial(on_open, run.journal)
         view: HTTPStream = type(kind.__name__, (ShardsView,), {})(run)
@@ -102,6 +102,14 @@ async def run_in_shards(
     except (ShardError, TypeError) as error:
         raise click.ClickException(str(error)) from None
     return run, found, numbers[0] if numbers else 0
+
+
+def _hush_dask() -> None:
+    """What Dask warns of, a worker that is gone say, is said by us where it matters."""
+    import_distributed()  # which sets up its logs when it is imported
+    for name in tuple(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 async def _last_drain(

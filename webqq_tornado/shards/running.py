@@ -29,7 +29,7 @@ from .progress import Merged, ShardProgress
 if TYPE_CHECKING:
     from .slices import Report
 
-__all__ = ["ShardError", "ShardRun", "run_shards"]
+__all__ = ["ShardError", "ShardRun", "import_distributed", "run_shards"]
 
 logger = logging.getLogger("webqq_tornado.shards")
 
@@ -171,7 +171,10 @@ class ShardRun:
         self._client: Any = None
         self._connecting = asyncio.Lock()
         self._over = asyncio.Event()
+        self._may_go = asyncio.Event()
+        self._may_go.set()
         self._stopping = False
+        self._background: set[asyncio.Future[None]] = set()
         self._failure: Exception | None = None
         self._asleep: dict[int, tuple[asyncio.Event, float]] = {}
         self._given_up: dict[int, str] = {}
@@ -195,7 +198,7 @@ class ShardRun:
             ShardError: as of `run_shards`.
             JournalError: likewise.
         """
-        _distributed()  # said before anything is opened
+        import_distributed()  # said before anything is opened
         await self.journal.lead(self._plan.kind, self._plan.shards)
         try:
             if self.on_open is not None:
@@ -243,7 +246,7 @@ class ShardRun:
     # -- the cluster ----------------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        distributed = _distributed()
+        distributed = import_distributed()
         if self._workers is not None and self._cluster is None:
             self._cluster = await distributed.LocalCluster(
                 n_workers=self._workers,
@@ -251,6 +254,7 @@ class ShardRun:
                 processes=True,
                 asynchronous=True,
                 dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
             )
         where = self._address if self._cluster is None else self._cluster
         try:
@@ -323,6 +327,9 @@ class ShardRun:
         pause = _PAUSE
         before = -1
         while not self._is_over:
+            if not self._may_go.is_set():
+                await self._wait(_LOOK)
+                continue
             try:
                 report = await self._slice(shard)
             except _killed_errors() as error:
@@ -393,7 +400,9 @@ class ShardRun:
             self._failure = error
         self._over.set()
         self._wake_all()
-        asyncio.ensure_future(self._stop_slices())  # noqa: RUF006 - it is awaited by its slices
+        stopping = asyncio.ensure_future(self._stop_slices())
+        self._background.add(stopping)
+        stopping.add_done_callback(self._background.discard)
 
     # -- sleep ----------------------------------------------------------------------------------
 
@@ -488,13 +497,30 @@ class ShardRun:
         await asyncio.sleep(_END)
         self._fail(ShardError(f"some shards have not ended within {_END:g} s"))
 
-    async def _stop_slices(self) -> None:
+    async def _stop_slices(self, *, for_good: bool = True) -> None:
         from .slices import stop_shards  # noqa: PLC0415 - needs `distributed`
 
+        stopping = functools.partial(stop_shards, for_good=for_good)
         with contextlib.suppress(Exception):
             await asyncio.wait_for(
-                self._client.run(stop_shards, self._plan.run, on_error="ignore"), _CONNECT
+                self._client.run(stopping, self._plan.run, on_error="ignore"), _CONNECT
             )
+
+    @property
+    def is_paused(self) -> bool:
+        """No slices are begun, by `pause`."""
+        return not self._may_go.is_set()
+
+    def pause(self) -> None:
+        """End all slices, and begin no more until `resume`; what is in flight is read."""
+        self._may_go.clear()
+        stopping = asyncio.ensure_future(self._stop_slices(for_good=False))
+        self._background.add(stopping)
+        stopping.add_done_callback(self._background.discard)
+
+    def resume(self) -> None:
+        """Go on where `pause` has stopped."""
+        self._may_go.set()
 
 
 def _local_workers(dask: str) -> int | None:
@@ -507,7 +533,12 @@ def _local_workers(dask: str) -> int | None:
     return int(number)
 
 
-def _distributed() -> Any:
+def import_distributed() -> Any:
+    """Return Dask's package.
+
+    Raises:
+        ShardError: it is not installed.
+    """
     try:
         import distributed  # noqa: PLC0415 - an extra
     except ImportError as error:

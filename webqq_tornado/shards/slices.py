@@ -56,13 +56,15 @@ def check_worker(plan: Plan) -> str | None:
     return plan.problem()
 
 
-def stop_shards(run: str) -> None:
+def stop_shards(run: str, *, for_good: bool = True) -> None:
     """End the slices of a run on this worker.
 
     Args:
         run: its mark.
+        for_good: no more of them are to begin.
     """
-    _stopped.add(run)
+    if for_good:
+        _stopped.add(run)
     for event in _stops.get(run, ()):
         event.set()
 

@@ -44,6 +44,19 @@ class ShardsView(HTTPStream):
         ends = {} if kept is None else {name: getattr(kept, name) for name in _ENDS}
         return super().stats()._replace(chains=alive, **shown, **ends)
 
+    def pause(self) -> None:
+        """Have all shards send nothing more until `resume`."""
+        self._run.pause()
+
+    def resume(self) -> None:
+        """Go on where `pause` has stopped."""
+        self._run.resume()
+
+    @property
+    def is_paused(self) -> bool:
+        """All shards are, by `pause`."""
+        return self._run.is_paused
+
     @property
     def journal(self) -> Any:
         """The journal, to look into."""
