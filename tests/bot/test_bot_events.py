@@ -57,7 +57,7 @@ async def test_news_of_todays_qq_are_told_with_people_and_groups():
         assert type(event) is EVENTS[name]
         assert getattr(event, "group", None) is None or event.group.name == "Square"
     poke, ban, leave = heard["poke"], heard["ban"], heard["group_leave"]
-    assert (str(poke.sender), poke.at_me) == ("Ann", True)
+    assert (str(poke.sender), str(poke.target), poke.at_me) == ("Ann", "Bot", True)
     assert (str(ban.person), str(ban.by), ban.seconds) == ("Ann", "Bob", 60)
     assert (str(leave.person), leave.how, heard["group_admin"].how) == ("Ann", "kick", "unset")
     assert str(heard["lucky_king"].king) == "Bob"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..client.notices import (
     CardChanged,
@@ -222,7 +222,9 @@ def _group(client: Account, number: int) -> Group:
 
 
 def _person(client: Account, group: Group | None, uin: int) -> Person:
-    return person_in(client, group, uin) if group is not None else _friend(client, uin)
+    person = person_in(client, group, uin) if group is not None else _friend(client, uin)
+    is_unnamed = uin == client.account and person.name == str(uin)
+    return replace(person, name=client.nick or person.name) if is_unnamed else person
 
 
 def _member(client: Account, group: Group, uin: int) -> Person | None:

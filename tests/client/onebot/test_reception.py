@@ -97,6 +97,29 @@ async def test_what_comes_in_before_the_greeting_does_not_hide_what_was_missed()
         assert heard == ["0", "missed", "live"]
 
 
+async def test_what_was_missed_and_what_came_in_are_in_the_order_of_the_history():
+    """What came in first, between the cuts, is older than what was missed then."""
+    async with Implementation() as here, a_bot(here) as bot:
+        heard: list[str] = []
+        bot.on_message(lambda message: heard.append(message.text))
+        here.say(ANN, "0")
+        await until(lambda: heard)
+        real = here.answer
+
+        async def answer(call):
+            if call.action == "get_login_info":
+                here.say(ANN, "1")
+                here.message(ANN, "2")
+                here.say(ANN, "3")
+                here.message(ANN, "4")
+            return await real(call)
+
+        here.answer = answer
+        here.cut()
+        await until(lambda: len(heard) == 5)
+        assert heard == ["0", "1", "2", "3", "4"]
+
+
 async def test_what_was_missed_is_fetched_also_when_the_fetching_is_cut_off():
     now = int(time.time())
     async with Implementation() as here, a_bot(here) as bot:

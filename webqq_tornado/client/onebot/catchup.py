@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 from ...onebot.v11.actions import Answer
 from ...onebot.v11.events import MessageEvent, parse_message_event
 from ...onebot.v11.values import Fields, object_of
+from .duplicates import mark_of
 from .transport import ActionFailed, NotConnected, OutcomeUnknown
 
 __all__ = ["CatchUp", "Peer", "history_of", "latest_of"]
@@ -280,15 +281,22 @@ class CatchUp:
             logger.warning("%s: what was missed in %s cannot be fetched: %s",
                            self._caller.name, _shown(peer), error)  # fmt: skip
             return True
-        if missed:
+        is_missed = [not self._is_known(one) for one in missed]
+        if any(is_missed):
             logger.info("%s: %d messages were missed in %s",
-                        self._caller.name, len(missed), _shown(peer))  # fmt: skip
-        for event in missed:
-            self._take(event, True)
+                        self._caller.name, sum(is_missed), _shown(peer))  # fmt: skip
+        # What came in live has its place among them: it may be older than what was missed.
+        held = {mark_of(event): event for event in self._held.get(peer, ())}
+        for event, is_late in zip(missed, is_missed, strict=True):
+            live = held.pop(mark_of(event), None)
+            if live is not None or is_late:
+                self._take(live or event, live is None)
+        if peer in self._held:
+            self._held[peer] = list(held.values())
         return True
 
     async def _missed(self, peer: Peer, since: float) -> list[MessageEvent]:
-        """Messages that were not heard, the oldest first."""
+        """Messages of the time in which some were not heard, the oldest first."""
 
         async def page(before: MessageEvent | None, count: int) -> list[MessageEvent]:
             return await self._page(peer, before, count)
@@ -297,8 +305,7 @@ class CatchUp:
         if not is_whole:
             logger.warning("%s: more was missed in %s than is fetched", self._caller.name,
                            _shown(peer))  # fmt: skip
-        wanted = [one for one in found if one.time >= since and not self._is_known(one)]
-        return sorted(wanted, key=_order)
+        return sorted((one for one in found if one.time >= since), key=_order)
 
     async def _page(
         self, peer: Peer, oldest: MessageEvent | None, count: int
