@@ -519,3 +519,70 @@ async def test_a_file_sent_as_base64_without_a_name_has_that_of_its_store():
             await app.data("upload_group_file", group_id=town.square, file=file)
             (row,) = (await app.data("get_group_root_files", group_id=town.square))["files"]
     assert row["file_name"].endswith(".bin"), row
+
+
+async def test_files_of_a_group_are_moved_and_renamed():
+    async with Town() as town:
+        drive(town, town.ann)
+        async with forward(town, town.ann) as app:
+            where = {"group_id": town.square}
+            file = await app.data("upload_group_file", **where, file="base64://eA==", name="a.txt")
+            folder = (await app.data("create_group_file_folder", **where, name="old"))["folder_id"]
+            named = {**where, "file_id": file["file_id"]}
+            await app.data("rename_group_file", **named, new_name="b.txt")
+            await app.data("move_group_file", **named, target_parent_directory=folder)
+            assert (await app.data("get_group_root_files", **where))["files"] == []
+            listed = await app.data("get_group_files_by_folder", **where, folder_id=folder)
+            assert [each["file_name"] for each in listed["files"]] == ["b.txt"]
+            assert "empty" in await failed(app, "rename_group_file", **named, new_name=" ")
+            assert await failed(app, "move_group_file", **named, target_parent_directory="99")
+            await app.data("delete_group_file_folder", **where, folder_id=folder)
+
+
+async def test_a_message_is_passed_on_to_a_friend_and_to_a_group():
+    async with Town() as town:
+        drive(town, town.ann)
+        async with forward(town, town.ann) as app:
+            sent = await app.data(
+                "send_group_msg", group_id=town.square, message="hi[CQ:face,id=1]"
+            )
+            number = sent["message_id"]
+            ways = {"friend": {"user_id": town.bob}, "group": {"group_id": town.square}}
+            for kind, to in ways.items():
+                passed = await app.data(f"forward_{kind}_single_msg", **to, message_id=number)
+                found = await app.data("get_msg", message_id=passed["message_id"])
+                assert found["raw_message"] == "hi[CQ:face,id=1]"
+            await app.data("delete_msg", message_id=number)
+            again = {"user_id": town.bob, "message_id": number}
+            assert "taken back" in await failed(app, "forward_friend_single_msg", **again)
+
+
+async def test_several_members_are_removed_at_once():
+    async with Town() as town:
+        drive(town, town.ann)
+        async with forward(town, town.ann) as app:
+            params = {"group_id": town.square, "user_id": [str(town.bob), town.eve]}
+            await app.data("set_group_kick_members", **params)
+            assert town.server.storage.rooms.member_numbers(town.square) == {town.ann}
+            wrong = {**params, "user_id": [[]]}
+            assert "whole number" in await failed(app, "set_group_kick_members", **wrong)
+
+
+async def test_all_conversations_are_marked_as_read():
+    async with Town() as town:
+        drive(town, town.ann)
+        where = Conversation("friend", town.ann)
+        town.server.hub.send(town.bob, where, load_content(["new"]))
+        theirs, messages = Conversation("friend", town.bob), town.server.storage.messages
+        assert messages.unread(town.ann, theirs) == 1
+        async with forward(town, town.ann) as app:
+            await app.data("_mark_all_as_read")
+        assert messages.unread(town.ann, theirs) == 0
+
+
+async def test_who_writes_to_oneself_is_told_so():
+    async with Town() as town:
+        drive(town, town.ann)
+        async with forward(town, town.ann) as app:
+            params = {"user_id": town.ann, "message": "hi"}
+            assert "to itself" in await failed(app, "send_private_msg", **params)

@@ -152,6 +152,7 @@ _HISTORY = (
     Param("reverse_order", "boolean", False, ("reverseOrder",)),
 )
 _FILE = Param("file", "text")
+_TARGETS = ("target_directory",)
 _FOLDER = Param("folder_id", "text", "", ("folder",))
 
 _STANDARD = (
@@ -229,6 +230,9 @@ _DE_FACTO = (
     Action("mark_msg_as_read", (_MESSAGE_ID,)),
     Action("mark_private_msg_as_read", (_USER,)),
     Action("mark_group_msg_as_read", (_GROUP,)),
+    Action("_mark_all_as_read", ()),
+    Action("forward_friend_single_msg", (_USER, _MESSAGE_ID)),
+    Action("forward_group_single_msg", (_GROUP, _MESSAGE_ID)),
     Action("set_essence_msg", (_MESSAGE_ID,)),
     Action("delete_essence_msg", (_MESSAGE_ID,)),
     Action("get_essence_msg_list", (_GROUP,)),
@@ -253,6 +257,12 @@ _DE_FACTO = (
     Action("create_group_file_folder", (_GROUP, Param("name", "text", aliases=("folder_name",)))),
     Action("delete_group_folder", (_GROUP, _FOLDER)),
     Action("delete_group_file", (_GROUP, Param("file_id", "text"), Param("busid", default=0))),
+    Action("delete_group_file_folder", (_GROUP, _FOLDER)),
+    Action(
+        "move_group_file",
+        (_GROUP, Param("file_id", "text"), Param("target_parent_directory", "text", "", _TARGETS)),
+    ),
+    Action("rename_group_file", (_GROUP, Param("file_id", "text"), Param("new_name", "text"))),
     Action("get_private_file_url", (_ANY_USER, Param("file_id", "text"))),
     Action("get_file", (Param("file", "text", "", ("file_id",)),)),
     Action(
@@ -286,6 +296,15 @@ _DE_FACTO = (
     Action("_get_group_notice", (_GROUP,)),
     Action("_del_group_notice", (_GROUP, Param("notice_id", "text"))),
     Action("get_group_system_msg", ()),
+    Action("get_group_detail_info", (_GROUP,)),
+    Action(
+        "set_group_kick_members",
+        (
+            _GROUP,
+            Param("user_id", "any", aliases=("user_ids",)),
+            Param("reject_add_request", "boolean", False),
+        ),
+    ),
     Action("set_group_portrait", (_GROUP, _FILE)),
     Action("set_qq_avatar", (_FILE,)),
     Action("set_qq_profile", (Param("nickname", "text", ""), Param("personal_note", "text", ""))),

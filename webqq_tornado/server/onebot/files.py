@@ -248,6 +248,23 @@ async def _delete_file(account: OneBotAccount, params: dict[str, Any]) -> object
     return None
 
 
+async def _move_file(account: OneBotAccount, params: dict[str, Any]) -> object:
+    row = _room_file(account, params)
+    _check_may_change(account, row.room, row.uploader)
+    folder = _folder(account, {**params, "folder_id": params["target_parent_directory"]})
+    account.storage.files.change_room_file(row.id, folder=folder)
+    return {"ok": True}
+
+
+async def _rename_file(account: OneBotAccount, params: dict[str, Any]) -> object:
+    row = _room_file(account, params)
+    _check_may_change(account, row.room, row.uploader)
+    if not params["new_name"].strip():
+        raise ActionError("new_name is empty", Retcode.BAD_REQUEST)
+    account.storage.files.change_room_file(row.id, name=params["new_name"])
+    return {"ok": True}
+
+
 DEEDS: dict[str, Deed] = {
     "get_image": _get_image,
     "get_record": _get_image,
@@ -262,5 +279,8 @@ DEEDS: dict[str, Deed] = {
     "get_private_file_url": _private_url,
     "create_group_file_folder": _create_folder,
     "delete_group_folder": _delete_folder,
+    "delete_group_file_folder": _delete_folder,
     "delete_group_file": _delete_file,
+    "move_group_file": _move_file,
+    "rename_group_file": _rename_file,
 }

@@ -23,6 +23,8 @@ __all__ = ["DEEDS", "conversation_with", "sent"]
 #: Messages of a history at most.
 _MOST_HISTORY = 200
 _FOREVER = 2**62
+#: Conversations that are marked as read at once.
+_MOST_CONVERSATIONS = 10_000
 
 
 def conversation_with(
@@ -41,7 +43,9 @@ def conversation_with(
     storage = account.storage
     if storage.friends.are_friends(account.number, user):
         return Conversation("friend", user), 0
-    if user == account.number or storage.accounts.get(user) is None:
+    if user == account.number:
+        raise ActionError("an account cannot write to itself")
+    if storage.accounts.get(user) is None:
         raise ActionError(f"there is no account {user} to write to")
     both = {account.number, user}
     room = group if both <= storage.rooms.member_numbers(group) else 0
@@ -264,6 +268,30 @@ async def _mark_thread_read(account: OneBotAccount, params: dict[str, Any]) -> o
     return None
 
 
+async def _mark_all_read(account: OneBotAccount, _params: dict[str, Any]) -> object:
+    messages = account.storage.messages
+    for conversation in messages.recent(account.number, _MOST_CONVERSATIONS):
+        messages.mark_seen(account.number, conversation, _FOREVER)
+    return None
+
+
+async def _pass_on(account: OneBotAccount, params: dict[str, Any]) -> object:
+    """Send a message again, to others (NC action/msg/ForwardSingleMsg.ts)."""
+    message, group = found(account, params["message_id"]), params.get("group_id")
+    if message.recalled:
+        raise ActionError(f"message {message.id} was taken back")
+    if group:
+        conversation, room = Conversation(account.storage.rooms.kind(group) or "group", group), 0
+    else:
+        conversation, room = conversation_with(account, params["user_id"])
+    try:
+        check_may_send(account.storage, account.number, conversation)
+        content = settled(account.storage, account.number, conversation, message.content)
+    except (NotAllowed, ValueError) as error:
+        raise ActionError(str(error)) from None
+    return {"message_id": (await _delivered(account, conversation, content, room)).id}
+
+
 async def _react(account: OneBotAccount, params: dict[str, Any]) -> object:
     message = found(account, params["message_id"])
     emoji = str(params.get("emoji_id") or params.get("code") or "")[:40]
@@ -331,6 +359,9 @@ DEEDS: dict[str, Deed] = {
     "mark_msg_as_read": _mark_read,
     "mark_private_msg_as_read": _mark_thread_read,
     "mark_group_msg_as_read": _mark_thread_read,
+    "_mark_all_as_read": _mark_all_read,
+    "forward_friend_single_msg": _pass_on,
+    "forward_group_single_msg": _pass_on,
     "set_msg_emoji_like": _react,
     "unset_msg_emoji_like": _react,
     "set_group_reaction": _react,

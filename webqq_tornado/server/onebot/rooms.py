@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...onebot.v11.actions import ActionError, Retcode
-from ...onebot.v11.values import id_in
+from ...onebot.v11.values import id_in, number
 from ..groups import Groups
 from ..sending import NotAllowed
 from ..storage import RoomRow
@@ -205,6 +205,21 @@ async def _leave(account: OneBotAccount, params: dict[str, Any]) -> object:
     return None
 
 
+async def _kick_all(account: OneBotAccount, params: dict[str, Any]) -> object:
+    given = params["user_id"] if isinstance(params["user_id"], list) else [params["user_id"]]
+    try:
+        people = [number(each) for each in given]
+    except ValueError as error:
+        raise ActionError(f"user_id: {error}", Retcode.BAD_REQUEST) from None
+    group, for_good = params["group_id"], params["reject_add_request"]
+    try:
+        for person in people:
+            account.state.groups.kick(group, account.number, person, for_good=for_good)
+    except (NotAllowed, ValueError) as error:
+        raise ActionError(str(error)) from None
+    return None
+
+
 async def _sign(account: OneBotAccount, params: dict[str, Any]) -> object:
     entered(account, params["group_id"])
     return None
@@ -221,6 +236,7 @@ async def _anonymous(_account: OneBotAccount, _params: dict[str, Any]) -> object
 
 DEEDS: dict[str, Deed] = {
     "get_group_info": _info,
+    "get_group_detail_info": _info,
     "get_group_list": _list,
     "get_group_member_info": _member,
     "get_group_member_list": _members,
@@ -255,6 +271,7 @@ DEEDS: dict[str, Deed] = {
         lambda groups, me, p: groups.set_title(p["group_id"], me, p["user_id"], p["special_title"])
     ),
     "group_poke": _change(lambda groups, me, p: groups.poke(me, p["user_id"], p["group_id"])),
+    "set_group_kick_members": _kick_all,
     "set_group_leave": _leave,
     "set_group_anonymous": _anonymous,
     "set_group_anonymous_ban": _anonymous,
