@@ -105,7 +105,7 @@ async def run_in_shards(
 
 
 def _hush_dask() -> None:
-    """What Dask warns of, a worker that is gone say, is said by us where it matters."""
+    """Leave out warnings of Dask, of a worker that is gone say: we say what matters."""
     import_distributed()  # which sets up its logs when it is imported
     for name in tuple(logging.root.manager.loggerDict):
         if name.partition(".")[0] == "distributed":
