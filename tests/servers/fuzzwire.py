@@ -377,4 +377,5 @@ async def _pass(reader: Reader, writer: Writer) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(2**16):
             writer.write(data)
+            await writer.drain()  # raises where the other end is gone: asyncio would log it
     writer.transport.abort()
