@@ -153,3 +153,15 @@ async def test_ctrl_c_says_what_waits_and_the_journal_is_shown_meanwhile(folder:
     assert f"process {process.pid} runs on it" in refused.error
     assert process.returncode == 130
     assert b"4 chains wait in a.db: the same command goes on" in output
+
+
+async def test_a_journal_may_be_in_postgresql(folder: Path, database: str):
+    place = f"{database}&password=opensesame"
+    async with scripted(lambda asked: Say()) as server:
+        words = ("pages.py:Pages", server.url, "--journal", place, "-o", "items.jsonl")
+        first = await run(folder, "run", *words)
+        shown = await run(folder, "journal", place)
+    assert [ended.code for ended in (first, shown)] == [1, 0]
+    assert "2 done, 2 failed" in shown.output
+    assert sorted(line["number"] for line in lines(folder / "items.jsonl")) == [2, 3]
+    assert not any("sesame" in ended.output for ended in (first, shown))
