@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import logging
 import sys
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ def quiet_dask() -> Iterator[None]:
     logger.setLevel(logging.CRITICAL)
     logger.propagate = False
     yield
+    gc.collect()  # here, where what Dask leaves open is no error
     logger.setLevel(before)
     logger.propagate = is_propagating
 
