@@ -10,9 +10,18 @@ import uuid
 from collections.abc import Iterator
 from types import FrameType
 
+import hypothesis
 import pytest
 import pytest_timeout
 from servers.processes import running
+
+# Where other processes keep the cores busy an example may take any time.
+hypothesis.settings.register_profile(
+    "busy machine",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("busy machine")
 
 #: Seconds that a test gets to end after it was interrupted, before it is interrupted again.
 GRACE = 20.0
