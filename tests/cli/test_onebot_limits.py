@@ -69,7 +69,7 @@ def test_all_limits_reach_the_account(tmp_path):
         ("rest = -1", "rest is to be"),
         ("max_picture_size = 0", "max_picture_size is to be"),
         ('picture_types = ["tiff"]', "picture_types is to be some of jpg, png"),
-        ("pase = [1, 3]", "unknown key 'pase'; known are pace, "),
+        ("paces = [1, 3]", "unknown key 'paces'; known are pace, "),
     ],
 )
 def test_a_wrong_limit_is_named_with_its_place(tmp_path, line: str, says: str):

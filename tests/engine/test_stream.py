@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import os
 import stat
@@ -25,6 +26,15 @@ from webqq_tornado import (
 )
 
 # -- as in 2013 -------------------------------------------------------------------------------
+
+
+def test_a_stream_and_a_flow_show_the_arguments_of_their_init():
+    class Flow(HTTPStream):
+        def __init__(self, count: int) -> None:
+            super().__init__()
+
+    assert "max_clients" in inspect.signature(HTTPStream).parameters
+    assert list(inspect.signature(Flow).parameters) == ["count"]
 
 
 def test_the_usage_of_2013_runs_as_a_script(web: Web):

@@ -82,9 +82,6 @@ logger = logging.getLogger("webqq_tornado.engine")
 #: Hooks whose result is not awaited.
 _PLAIN_HOOKS = ("on_request", "on_response", "on_retry", "on_idle")
 
-#: Attributes of a stream that its methods look at first.
-_SET_BY_INIT = ("ioloop", "defaults", "_transport", "_runner", "_session", "_sessions", "_closed")
-
 #: What `defaults` does not take, and who does.
 _ELSEWHERE = {
     "timeout": ": it is request_timeout, or HTTPStream(timeout=...)",
@@ -162,14 +159,6 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
     renamed: Mapping[str, str] = {}
     #: With a journal `begin` is asked for all of its links again, which have keys.
     _begins_by_keys = False
-
-    def __new__(cls: type[_Self], *_arguments: object, **_options: object) -> _Self:
-        """Make one whose `__init__` has yet to run: what that sets says so until then."""
-        stream = super().__new__(cls)
-        # Not by `__getattr__`, with which Python looks up every attribute at half the speed.
-        for name in _SET_BY_INIT:
-            setattr(stream, name, _Uninitialized(cls.__name__))
-        return stream
 
     @answering(STREAM, option_names)
     def __init__(
@@ -260,6 +249,15 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         is_by_host = type(self).shard_of is HTTPStream.shard_of
         shards = getattr(journal, "shards", 1)
         return limits if is_by_host or limits is None else limits.part(shards)
+
+    if not TYPE_CHECKING:  # which would take any name for an attribute
+        # No `__new__` that marks what `__init__` sets: `inspect.signature` would show that one.
+        def __getattr__(self, name: str) -> object:
+            """Asked for what is not there, which is all of it without our `__init__`."""
+            kind = type(self).__name__
+            if "_runner" not in self.__dict__:
+                raise AttributeError(f"{kind}.__init__() has not called super().__init__()")
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
     def _open_journal(
         self,
@@ -1262,19 +1260,6 @@ async def each_of(source: Iterable[_T] | AsyncIterable[_T]) -> AsyncGenerator[_T
     else:
         for item in source:
             yield item
-
-
-class _Uninitialized:
-    """Stands for an attribute of a stream before `HTTPStream.__init__` was called."""
-
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
-
-    def __getattr__(self, name: str) -> object:
-        raise AttributeError(f"{self._kind}.__init__() has not called super().__init__()")
-
-    def __bool__(self) -> bool:
-        raise AttributeError(f"{self._kind}.__init__() has not called super().__init__()")
 
 
 def _whole(request: Request) -> Request:
