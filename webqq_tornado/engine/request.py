@@ -508,9 +508,10 @@ class Request(metaclass=_Hints):
         )
 
 
-@functools.lru_cache(maxsize=1024)
 def plain_request(url: str) -> Request | None:
-    """The request of a URL and nothing else, which most links are: one for all that poll it.
+    """The request of a URL and nothing else, which most links are.
+
+    A new one each time: a crawl knows by it whether a reader asks for its own page once more.
 
     Args:
         url: of any form.
