@@ -224,6 +224,17 @@ async def test_nothing_is_sent_when_the_database_is_gone_and_the_flow_goes_on_la
     assert sorted(await results_of(database)) == [*range(5)]
 
 
+async def test_what_asyncpg_says_of_a_lost_connection_is_the_journal_s_error(database: str):
+    of_asyncpg = AttributeError("'NoneType' object has no attribute 'bind_execute'")
+    journal = await opened(database)
+    with pytest.raises(AttributeError), journal._told():
+        raise of_asyncpg
+    journal._db.terminate()
+    with pytest.raises(JournalError, match="see that the server runs") as caught, journal._told():
+        raise of_asyncpg
+    assert caught.value.is_passing
+
+
 async def test_a_second_process_is_refused_with_the_number_of_the_first(web: Web, database: str):
     flow = Steps(web, await opened(database))
     try:

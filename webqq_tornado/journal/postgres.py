@@ -464,13 +464,17 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
 
         try:
             yield
-        # The internal one, where a connection breaks off in the middle of something.
+        # The last three, where a connection breaks off in the middle of something.
         except (
             asyncpg.PostgresError,
             asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
             OSError,
+            asyncpg.InternalClientError,
+            AttributeError,
         ) as error:
+            # asyncpg asks a protocol that it has let go of.
+            if isinstance(error, AttributeError) and not self._is_lost():
+                raise
             raise JournalError(
                 f"{self.path}: cannot be used ({_reason(error)}); {_advice(error)}",
                 is_passing=not isinstance(error, asyncpg.PostgresError) or _is_passing(error),
@@ -481,6 +485,9 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
                 "run the same command again",
                 is_passing=True,
             ) from error
+
+    def _is_lost(self) -> bool:
+        return self._connection is None or self._connection.is_closed()
 
     def _missing(self) -> JournalError:
         return JournalError(f"{self.path}: there is no such journal; a flow makes it")
