@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
+from onebot_accounts import FAST, a_bot, an_account
 from servers.onebot import ANN, BOB, BOT, EVE, SQUARE, Implementation
 from tornado.httpclient import HTTPClientError
 from waiting import until
@@ -26,30 +24,6 @@ from webqq_tornado.onebot.v11.actions import Answer
 from webqq_tornado.onebot.v11.events import Request, build_event, parse_message_event
 from webqq_tornado.onebot.v11.tokens import Role
 from webqq_tornado.protocol.models import Attachment, Content
-
-FAST = SendLimits(pace=(0, 0), looks=(0.01, 0.05), timeout=20)
-
-
-@asynccontextmanager
-async def an_account(ways: Any, token: str = "", **more: Any) -> AsyncIterator[OneBotAccount]:
-    """An account that is not logged in."""
-    async with HTTPStream() as stream:
-        account = OneBotAccount(stream, ways, token, limits=more.pop("limits", FAST), **more)
-        try:
-            yield account
-            await account.flush()
-        finally:
-            account.leave()
-
-
-@asynccontextmanager
-async def a_bot(here: Implementation, **more: Any) -> AsyncIterator[Bot]:
-    """A bot, online by a forward WebSocket."""
-    async with an_account(here.ws, here.token, **more) as account:
-        bot = Bot(account)
-        await account.login()
-        yield bot
-        bot.close()
 
 
 async def test_a_bot_answers_in_private():

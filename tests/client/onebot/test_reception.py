@@ -4,42 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
+from onebot_accounts import a_bot, an_account
 from servers.onebot import ANN, BOT, Implementation
 from waiting import until
 
-from webqq_tornado import HTTPStream
 from webqq_tornado.bot import Bot
 from webqq_tornado.client import Store
-from webqq_tornado.client.onebot.account import OneBotAccount
-from webqq_tornado.client.onebot.sending import SendLimits
-
-FAST = SendLimits(pace=(0, 0), looks=(0.01, 0.05), timeout=20)
-
-
-@asynccontextmanager
-async def an_account(ways: Any, token: str = "", **more: Any) -> AsyncIterator[OneBotAccount]:
-    """An account that is not logged in."""
-    async with HTTPStream() as stream:
-        account = OneBotAccount(stream, ways, token, limits=more.pop("limits", FAST), **more)
-        try:
-            yield account
-            await account.flush()
-        finally:
-            account.leave()
-
-
-@asynccontextmanager
-async def a_bot(here: Implementation, **more: Any) -> AsyncIterator[Bot]:
-    """A bot, online by a forward WebSocket."""
-    async with an_account(here.ws, here.token, **more) as account:
-        bot = Bot(account)
-        await account.login()
-        yield bot
-        bot.close()
 
 
 def slow_history(here: Implementation) -> asyncio.Event:
