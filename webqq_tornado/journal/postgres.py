@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from .errors import JournalError
 from .location import is_postgres
 from .postgres_schema import TABLES, VERSION, batch_statement, stored
-from .records import Batch, ChainRow, Counts, ListedChain, Summary, bare_name
+from .records import COLUMNS, READY, Batch, ChainRow, Counts, ListedChain, Summary, bare_name
 
 if TYPE_CHECKING:
     import asyncpg
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresJournal"]
 
-_COLUMNS = ", ".join(ChainRow._fields)
-_READY = "error IS NULL AND draft IS NULL"
 _LISTED = "id, name, step, url, reader, due, error, trace, failed"
 #: Rows that are read at once.
 _PAGE = 500
@@ -721,7 +719,7 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
         async with self._reading() as db:
             await db.execute(
                 "UPDATE flow SET finished = $1 WHERE finished IS NULL"
-                f" AND NOT EXISTS (SELECT 1 FROM chains WHERE {_READY})",
+                f" AND NOT EXISTS (SELECT 1 FROM chains WHERE {READY})",
                 time.time(),
             )
 
@@ -770,7 +768,7 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
         # a time that changes meanwhile would have a search by it come to the same chain twice.
         async with self._reading() as db:
             found = await db.fetch(
-                f"SELECT id FROM chains WHERE shard = $1 AND {_READY} AND NOT away AND (id <= $2 OR"
+                f"SELECT id FROM chains WHERE shard = $1 AND {READY} AND NOT away AND (id <= $2 OR"
                 f" id % {self.shards} <> $1) ORDER BY due NULLS FIRST, priority DESC, id",
                 *(self.shard, last),
             )
@@ -785,7 +783,7 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
 
     async def _page(self, where: str, *values: object) -> list[ChainRow]:
         async with self._reading() as db:
-            found = await db.fetch(f"SELECT {_COLUMNS} FROM chains WHERE {where}", *values)
+            found = await db.fetch(f"SELECT {COLUMNS} FROM chains WHERE {where}", *values)
         return [ChainRow(*row) for row in found]
 
     async def rows(self, ids: Iterable[int]) -> list[ChainRow]:
@@ -795,7 +793,7 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
             ids: of them.
         """
         return await self._page(
-            f"id = ANY($1::int8[]) AND shard = $2 AND {_READY} ORDER BY id", list(ids), self.shard
+            f"id = ANY($1::int8[]) AND shard = $2 AND {READY} ORDER BY id", list(ids), self.shard
         )
 
     async def take_arrivals(self, limit: int = _PAGE) -> list[ChainRow]:
@@ -807,8 +805,8 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
         async with self._reading() as db:
             found = await db.fetch(
                 "UPDATE chains SET away = false WHERE id IN (SELECT id FROM chains WHERE away"
-                f" AND shard = $1 AND {_READY} ORDER BY id LIMIT $2) AND shard = $1"
-                f" RETURNING {_COLUMNS}",
+                f" AND shard = $1 AND {READY} ORDER BY id LIMIT $2) AND shard = $1"
+                f" RETURNING {COLUMNS}",
                 *(self.shard, limit),
             )
         return sorted(ChainRow(*row) for row in found) if found else []
@@ -831,7 +829,7 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
         """Unix time at which the first chain of this shard is due, 0 if one is; None: none is."""
         async with self._reading() as db:
             found: Any = await db.fetchrow(
-                f"SELECT due FROM chains WHERE shard = $1 AND {_READY}"
+                f"SELECT due FROM chains WHERE shard = $1 AND {READY}"
                 " ORDER BY due NULLS FIRST LIMIT 1",
                 self.shard,
             )
@@ -847,7 +845,7 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
         """Shards with chains that are alive, and the Unix time of the first of each; 0 is now."""
         async with self._reading() as db:
             found = await db.fetch(
-                f"SELECT shard, min(coalesce(due, 0)) FROM chains WHERE {_READY} GROUP BY shard"
+                f"SELECT shard, min(coalesce(due, 0)) FROM chains WHERE {READY} GROUP BY shard"
             )
         return [(shard, due) for shard, due in found]
 
@@ -866,7 +864,7 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
         async with self._reading() as db:
             return int(
                 await db.fetchval(
-                    f"SELECT count(*) FROM (SELECT 1 FROM chains WHERE {_READY} LIMIT $1) c", most
+                    f"SELECT count(*) FROM (SELECT 1 FROM chains WHERE {READY} LIMIT $1) c", most
                 )
             )
 
@@ -1011,7 +1009,7 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
             >>> for chain in await journal.chains(failed=True):
             ...     print(chain.name, chain.error)
         """
-        where = "error IS NOT NULL" if failed else _READY
+        where = "error IS NOT NULL" if failed else READY
         return await self._listed(f"{where} AND id > $1 ORDER BY id LIMIT $2", after, limit)
 
     async def _listed(self, where: str, *values: object) -> list[ListedChain]:
@@ -1033,7 +1031,7 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
             ['Crawl.17', 'Crawl.18']
         """
         return await self._listed(
-            f"{_READY} ORDER BY due NULLS FIRST, priority DESC, id LIMIT $1", limit
+            f"{READY} ORDER BY due NULLS FIRST, priority DESC, id LIMIT $1", limit
         )
 
     def failed_count(self) -> int:
@@ -1084,7 +1082,7 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
         Raises:
             JournalError: there is no such chain.
         """
-        kinds = {True: "error IS NOT NULL", False: _READY, None: "draft IS NULL"}
+        kinds = {True: "error IS NOT NULL", False: READY, None: "draft IS NULL"}
         async with self._reading() as db:
             found = await db.fetch(
                 f"SELECT id, coalesce(name, 'chain-' || id) FROM chains WHERE {kinds[failed]}"
@@ -1211,7 +1209,7 @@ class _Known:
             )
         ]
         known.waiting = await db.fetchval(
-            f"SELECT count(*) FROM chains WHERE shard = $1 AND {_READY}", shard
+            f"SELECT count(*) FROM chains WHERE shard = $1 AND {READY}", shard
         )
         return known
 

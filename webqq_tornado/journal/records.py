@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["Batch", "ChainRow", "Counts", "Failed", "ListedChain", "Summary", "bare_name"]
+__all__ = [
+    "COLUMNS",
+    "READY",
+    "Batch",
+    "ChainRow",
+    "Counts",
+    "Failed",
+    "ListedChain",
+    "Summary",
+    "bare_name",
+]
 
 
 class ChainRow(NamedTuple):
@@ -54,6 +64,12 @@ class ChainRow(NamedTuple):
     deadline: float | None = None
     tries: int = 0
     draft: int | None = None
+
+
+#: Columns of a `ChainRow`, in SQL.
+COLUMNS = ", ".join(ChainRow._fields)
+#: Condition of the rows of chains that are alive, and that their reader has not drafted only.
+READY = "error IS NULL AND draft IS NULL"
 
 
 class Failed(NamedTuple):

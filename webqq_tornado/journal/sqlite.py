@@ -23,7 +23,7 @@ from ..database import DatabaseError, open_database, transaction
 from ..files import reason
 from ..lockfile import Locked, LockFile, holder_of
 from .errors import JournalError
-from .records import Batch, ChainRow, Counts, ListedChain, Summary, bare_name
+from .records import COLUMNS, READY, Batch, ChainRow, Counts, ListedChain, Summary, bare_name
 
 __all__ = ["Journal"]
 
@@ -63,12 +63,10 @@ _MIGRATIONS = (
     """,
 )
 
-_COLUMNS = ", ".join(ChainRow._fields)
-_INSERT = f"INSERT INTO chains ({_COLUMNS}) VALUES ({', '.join('?' * len(ChainRow._fields))})"
+_INSERT = f"INSERT INTO chains ({COLUMNS}) VALUES ({', '.join('?' * len(ChainRow._fields))})"
 _CHANGE = (
     f"UPDATE chains SET {', '.join(f'{name} = ?' for name in ChainRow._fields[1:])} WHERE id = ?"
 )
-_READY = "error IS NULL AND draft IS NULL"
 #: Rows that are read at once.
 _PAGE = 500
 #: More than any id.
@@ -460,7 +458,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         with self._told(), transaction(self.db):
             self.db.execute(
                 "UPDATE flow SET finished = ? WHERE finished IS NULL"
-                f" AND NOT EXISTS (SELECT 1 FROM chains WHERE {_READY})",
+                f" AND NOT EXISTS (SELECT 1 FROM chains WHERE {READY})",
                 (time.time(),),
             )
 
@@ -489,7 +487,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         """
         for one in ids:
             found = self.db.execute(
-                f"SELECT {_COLUMNS} FROM chains WHERE id = ? AND {_READY}", (one,)
+                f"SELECT {COLUMNS} FROM chains WHERE id = ? AND {READY}", (one,)
             ).fetchone()
             if found is not None:
                 yield ChainRow(*found)
@@ -511,14 +509,14 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
     def _page(self, ids: Sequence[int]) -> Iterator[ChainRow]:
         marks = ", ".join("?" * len(ids))
         found = self.db.execute(
-            f"SELECT {_COLUMNS} FROM chains WHERE id IN ({marks}) AND {_READY}", ids
+            f"SELECT {COLUMNS} FROM chains WHERE id IN ({marks}) AND {READY}", ids
         )
         rows = {row[0]: ChainRow(*row) for row in found}
         return (rows[one] for one in ids if one in rows)
 
     def _waiting_ids(self, last: int, limit: int = -1) -> array[int]:
         found = self.db.execute(
-            f"SELECT id FROM chains WHERE {_READY} AND id <= ?"
+            f"SELECT id FROM chains WHERE {READY} AND id <= ?"
             " ORDER BY due, priority DESC, id LIMIT ?",
             (last, limit),
         )
@@ -679,7 +677,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
             >>> for chain in Journal("crawl.db").chains(failed=True):
             ...     print(chain.name, chain.error)
         """
-        where = "error IS NOT NULL" if failed else _READY
+        where = "error IS NOT NULL" if failed else READY
         found = self.db.execute(
             "SELECT id, name, step, url, reader, due, error, trace, failed FROM chains"
             f" WHERE {where} AND id > ? ORDER BY id LIMIT ?",

@@ -16,19 +16,17 @@ from typing import Any
 from ..database import transaction
 from ..lockfile import Locked, LockFile
 from .errors import JournalError
-from .records import Batch, ChainRow, Counts, ListedChain, Summary
+from .records import COLUMNS, READY, Batch, ChainRow, Counts, ListedChain, Summary
 from .sqlite import Journal, Sync
 
 __all__ = ["ShardFile"]
 
-_COLUMNS = ", ".join(ChainRow._fields)
-_READY = "error IS NULL AND draft IS NULL"
 _PAGE = 500
 #: Seconds between two looks whether the lock of a shard is free.
 _LOOK = 0.05
 #: Files without shards do without these.
 _INDEXES = f"""
-CREATE INDEX IF NOT EXISTS by_shard ON chains (shard, due, priority DESC, id) WHERE {_READY};
+CREATE INDEX IF NOT EXISTS by_shard ON chains (shard, due, priority DESC, id) WHERE {READY};
 CREATE INDEX IF NOT EXISTS arrived ON chains (shard, id) WHERE away;
 """
 
@@ -81,7 +79,7 @@ class _Part(Journal):
     def _insert(self, rows: Iterable[ChainRow]) -> None:
         marks = ", ".join("?" * len(ChainRow._fields))
         self.db.executemany(
-            f"INSERT INTO chains ({_COLUMNS}, shard) VALUES ({marks}, {self.shard})", rows
+            f"INSERT INTO chains ({COLUMNS}, shard) VALUES ({marks}, {self.shard})", rows
         )
 
     def _name(self, session: str) -> str:
@@ -155,12 +153,12 @@ class _Part(Journal):
             values: its parameters.
         """
         with self._told():
-            found = self.db.execute(f"SELECT {_COLUMNS} FROM chains {rest}", values).fetchall()
+            found = self.db.execute(f"SELECT {COLUMNS} FROM chains {rest}", values).fetchall()
         return [ChainRow(*row) for row in found]
 
     def take(self, limit: int) -> list[ChainRow]:
         """Rows that others have written for this shard, each once."""
-        where = f"WHERE away AND shard = ? AND {_READY} ORDER BY id LIMIT ?"
+        where = f"WHERE away AND shard = ? AND {READY} ORDER BY id LIMIT ?"
         # Most looks find none, and are to write nothing.
         if not self.select(where, self.shard, 1):
             return []
@@ -335,7 +333,7 @@ class ShardFile:
     def waiting_at_start(self) -> int:
         """Chains of this shard that are alive."""
         ((count,),) = self._part.ask(
-            f"SELECT count(*) FROM chains WHERE shard = ? AND {_READY}", self.shard
+            f"SELECT count(*) FROM chains WHERE shard = ? AND {READY}", self.shard
         )
         return int(count)
 
@@ -405,7 +403,7 @@ class ShardFile:
         ids = [
             one
             for (one,) in self._part.ask(
-                f"SELECT id FROM chains WHERE shard = ? AND {_READY} AND NOT away"
+                f"SELECT id FROM chains WHERE shard = ? AND {READY} AND NOT away"
                 f" AND (id <= ? OR id % {self.shards} <> {self.shard})"
                 " ORDER BY due, priority DESC, id",
                 *(self.shard, last),
@@ -427,7 +425,7 @@ class ShardFile:
         wanted = list(ids)
         marks = ", ".join("?" * len(wanted))
         return self._part.select(
-            f"WHERE id IN ({marks}) AND shard = ? AND {_READY} ORDER BY id", *wanted, self.shard
+            f"WHERE id IN ({marks}) AND shard = ? AND {READY} ORDER BY id", *wanted, self.shard
         )
 
     async def take_arrivals(self, limit: int = _PAGE) -> list[ChainRow]:
@@ -448,7 +446,7 @@ class ShardFile:
     async def next_due(self) -> float | None:
         """Unix time at which the first chain of this shard is due, 0 if one is; None: none is."""
         found = self._part.ask(
-            f"SELECT due FROM chains WHERE shard = ? AND {_READY} ORDER BY due LIMIT 1",
+            f"SELECT due FROM chains WHERE shard = ? AND {READY} ORDER BY due LIMIT 1",
             self.shard,
         )
         return (found[0][0] or 0.0) if found else None
@@ -460,7 +458,7 @@ class ShardFile:
     async def shards_with_work(self) -> list[tuple[int, float]]:
         """Shards with chains that are alive, and the Unix time of the first of each; 0 is now."""
         return self._part.ask(
-            f"SELECT shard, min(coalesce(due, 0)) FROM chains WHERE {_READY} GROUP BY shard"
+            f"SELECT shard, min(coalesce(due, 0)) FROM chains WHERE {READY} GROUP BY shard"
         )
 
     async def progress(self) -> dict[int, int]:
@@ -474,7 +472,7 @@ class ShardFile:
             most: where to stop.
         """
         ((count,),) = self._part.ask(
-            f"SELECT count(*) FROM (SELECT 1 FROM chains WHERE {_READY} LIMIT ?)", most
+            f"SELECT count(*) FROM (SELECT 1 FROM chains WHERE {READY} LIMIT ?)", most
         )
         return int(count)
 
