@@ -80,10 +80,19 @@ class Browser:
         self.wait_until(is_gone, f"{selector} stays")
 
     def click(self, selector: str, text: str = "") -> None:
-        self.wait_for(selector, text).click()
+        self._act(lambda: self.wait_for(selector, text).click(), f"no click on {selector}")
 
     def type(self, selector: str, *keys: str) -> None:
-        self.wait_for(selector).send_keys(*keys)
+        self._act(lambda: self.wait_for(selector).send_keys(*keys), f"no typing into {selector}")
+
+    def _act(self, action: Callable[[], None], why: str) -> None:
+        """Act, once more where the page has drawn the element anew in between."""
+
+        def done() -> bool:
+            action()
+            return True
+
+        self.wait_until(done, why)
 
     def say(self, text: str) -> None:
         self.type("textarea", text, Keys.ENTER)

@@ -32,10 +32,10 @@ def change(page: Browser, words: str) -> None:
     page.wait_gone("#members")
 
 
-def members(page: Browser, words: str) -> None:
+def members(page: Browser, words: str, part: str = ".number") -> None:
     """Wait until the list of members holds some words, and close it."""
     page.click(".show-members")
-    page.wait_for("#member-list .number", words)
+    page.wait_for(f"#member-list {part}", words)
     page.click("#members .cancel")
 
 
@@ -48,6 +48,7 @@ def test_an_owner_bans_promotes_and_removes(
     with pytest.raises(urllib.error.HTTPError):
         bo.say(group, "let me in")
     change(page, "Lift the ban")
+    members(page, "Ban for 30 minutes", "option")
     bo.say(group, "thanks")
     page.wait_for(".message", "thanks")
     change(page, "Make administrator")
@@ -55,6 +56,18 @@ def test_an_owner_bans_promotes_and_removes(
     choose(page, "Remove from the group")
     page.driver.switch_to.alert.accept()
     page.wait_for(".subtitle", "1 member")
+
+
+def test_a_menu_stays_when_the_list_is_told_nothing_new(
+    page: Browser, ada: Person, bo: Person, group: str
+) -> None:
+    sign_in(page, ada, group)
+    page.click(".show-members")
+    menu = page.wait_for("#member-list select")
+    ada.post("/page/room", conversation=group, name="Climbers")
+    page.wait_for("#contacts .name", "Climbers")
+    assert "Poke" in menu.text
+    page.click("#members .cancel")
 
 
 def test_names_are_read_beside_menus_on_a_phone(

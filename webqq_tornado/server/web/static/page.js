@@ -375,10 +375,14 @@ const FILL = {
   members: () => {
     const { members, owner } = thread.conversation;
     const role = roleIn(thread.conversation, self.account);
+    // A row that is as it was stays: its menu may be about to be opened.
+    const shown = new Map(Array.from($("member-list").children, (row) => [row.dataset.member, row]));
     const rows = members.map((member) => {
       const row = memberRow(member, owner, chatWith(member));
+      row.dataset.member = `${thread.conversation.id} ${member.account}`;
       fillDeeds(row.querySelector("select"), thread.conversation, member, role);
-      return row;
+      const old = shown.get(row.dataset.member);
+      return old?.isEqualNode(row) ? old : row;
     });
     arrange($("member-list"), rows);
   },
