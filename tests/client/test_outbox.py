@@ -22,7 +22,13 @@ from webqq_tornado.client import (
     Stranger,
     outbox,
 )
-from webqq_tornado.protocol.models import FriendMessage, GroupMessage, SessionMessage
+from webqq_tornado.protocol.models import (
+    Content,
+    FriendMessage,
+    GroupMessage,
+    SessionMessage,
+    UnknownPart,
+)
 
 SEND = "/channel/send_buddy_msg2"
 
@@ -328,3 +334,22 @@ async def test_a_store_that_cannot_be_written_stops_nothing_that_is_under_way(st
     lost = [record.message for record in caplog.records if record.levelname == "ERROR"]
     assert any(line.endswith("not on record: a message from Bob") for line in lost)
     assert any(line.endswith("not on record: that a message to Bob was delivered") for line in lost)
+
+
+class Counted(UnknownPart):
+    """A part that counts how often its text is asked for."""
+
+    asked = 0
+
+    @property
+    def text(self) -> str:
+        Counted.asked += 1
+        return "[x]"
+
+
+def test_a_content_of_many_parts_is_split_in_one_pass():
+    parts = [Counted("x", str(number)) for number in range(2000)]
+    pieces = outbox.in_pieces(Content(tuple(parts)), 300)
+    assert [part for piece in pieces for part in piece.parts] == parts
+    assert {len(piece.parts) for piece in pieces} == {100}
+    assert Counted.asked <= 3 * len(parts)

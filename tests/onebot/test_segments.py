@@ -5,8 +5,10 @@ from hypothesis import given
 from onebot_values import MESSAGES, quickly
 
 from webqq_tornado.onebot.v11.segments import (
+    MOST_SEGMENTS,
     Segment,
     Segments,
+    TooManySegments,
     build_array,
     build_string,
     parse_message,
@@ -62,3 +64,18 @@ def test_what_is_empty_is_not_written():
     assert build_array([Segment("image", {"file": "a", "url": ""})]) == [
         {"type": "image", "data": {"file": "a"}}
     ]
+
+
+@pytest.mark.parametrize("one", [{"type": "at", "data": {"qq": 1}}, "[CQ:at,qq=1]", "x"])
+def test_a_message_of_more_segments_than_there_may_be_is_refused(one: object):
+    def of(count: int) -> object:
+        return one * count if isinstance(one, str) and len(one) > 1 else [one] * count
+
+    assert parse_message(of(MOST_SEGMENTS))
+    with pytest.raises(TooManySegments, match="4096 segments at most, this has 4097"):
+        parse_message(of(MOST_SEGMENTS + 1))
+
+
+def test_what_is_no_segment_does_not_cost_the_rest_of_what_an_implementation_tells():
+    raw = [None, 5, {"type": "text", "data": {"text": "a"}}, {"data": {}}, {"type": "dice"}]
+    assert parse_message(raw, is_lenient=True) == (Segment("text", {"text": "a"}), Segment("dice"))

@@ -14,7 +14,6 @@ from ..client.quote import Quote
 from ..client.receipt import Receipt
 from ..protocol.models import (
     At,
-    Attachment,
     Content,
     Discussion,
     Friend,
@@ -151,16 +150,16 @@ class Message:
 
         QQ puts a mention of the quoted author behind the quotation, which is none of the user's.
         """
-        parts = list(self.content.parts)
+        parts = self.content.parts
         is_mentioned = is_behind_quote = False
-        while parts and not isinstance(parts[0], Attachment):
-            part = parts[0]
+        passed = 0
+        for part in parts:
             is_me, is_quote = self._is_me(part), isinstance(part, Reply)
             if not (is_me or is_quote or part == " " or (is_behind_quote and isinstance(part, At))):
                 break
             is_mentioned, is_behind_quote = is_mentioned or is_me, is_behind_quote or is_quote
-            del parts[0]
-        return Content.of(*parts).text.strip(" ,，:：") if is_mentioned else None
+            passed += 1
+        return Content.of(*parts[passed:]).text.strip(" ,，:：") if is_mentioned else None
 
     def _is_me(self, part: Part) -> bool:
         return isinstance(part, At) and part.account == self.account

@@ -352,13 +352,17 @@ def in_pieces(content: Content, limit: int = MAX_BYTES) -> tuple[Content, ...]:
     if _size(content.parts) <= limit:
         return (content,)
     pieces: list[list[Part]] = [[]]
+    used = 0
     for part in content.parts:
         bits: Sequence[Part] = split_text(part, limit) if isinstance(part, str) else (part,)
         for number, bit in enumerate(bits):
+            size = _size((bit,))
             # Pieces of one text stay apart: the white space between them is gone.
-            if number or _size([*pieces[-1], bit]) > limit:
+            if number or used + size > limit:
                 pieces.append([])
+                used = 0
             pieces[-1].append(bit)
+            used += size
     return tuple(Content(tuple(parts), content.font) for parts in pieces if parts)
 
 

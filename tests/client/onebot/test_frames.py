@@ -31,6 +31,7 @@ DEEP = "[" * 3000 + "]" * 3000
         json.dumps({**MESSAGE, "message_id": 8, "sender": [], "message": [5, None, {}]}),
         json.dumps(MESSAGE)[:-1] + f', "message_id": 9, "message": {DEEP}}}',
         json.dumps(MESSAGE)[:-1] + ', "message_id": 10, "message": "\\ud800\\u0000"}',
+        json.dumps({**MESSAGE, "message_id": 11, "message": [{"type": "face"}] * 100_000}),
         json.dumps({"post_type": "notice", "notice_type": {}, "self_id": BOT, "file": 5}),
         json.dumps({"post_type": "meta_event", "meta_event_type": "heartbeat", "interval": "x",
                     "status": [], "time": -(10**18), "self_id": BOT}),

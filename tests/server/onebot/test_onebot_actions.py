@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 
 import pytest
 from PIL import Image
@@ -403,6 +404,9 @@ async def test_a_received_picture_is_sent_again_though_its_address_is_dead():
             assert await app.data("send_private_msg", user_id=town.bob, message=again)
 
 
+AT_ANN = {"type": "at", "data": {"qq": "10001"}}
+
+
 @pytest.mark.parametrize(
     ("action", "params", "retcode"),
     [
@@ -411,6 +415,8 @@ async def test_a_received_picture_is_sent_again_though_its_address_is_dead():
         ("send_private_msg", {"user_id": 10002, "message": [None]}, 1400),
         ("send_private_msg", {"user_id": 10002, "message": [{"type": "at", "data": None}]}, 100),
         ("send_private_msg", {"user_id": 10002, "message": "[CQ:dance,a=b]"}, 1400),
+        ("send_private_msg", {"user_id": 10002, "message": ["x"] * 4097}, 1400),
+        ("send_private_msg", {"user_id": 10002, "message": json.dumps([AT_ANN] * 4097)}, 1400),
         ("delete_msg", {"message_id": None}, 1400),
         ("set_group_add_request", {"flag": "group-" + "9" * 40}, 100),
         ("get_forward_msg", {"id": "x" * 5000}, 100),

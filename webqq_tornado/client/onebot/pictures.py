@@ -97,10 +97,16 @@ class Pictures:
         Args:
             content: of the message.
         """
-        if self._caller.store is not None:
-            for part in content.parts:
-                if isinstance(part, Attachment) and part.kind == "image":
-                    self._begin(part, is_awaited=False)
+        if self._caller.store is None:
+            return
+        for part in content.parts:
+            if not (isinstance(part, Attachment) and part.kind == "image"):
+                continue
+            if len(self._tasks) >= _MOST:
+                logger.info("%s: %d pictures wait already: more of them are fetched when they are"
+                            " wanted", self._caller.name, _MOST)  # fmt: skip
+                return
+            self._begin(part)
 
     async def get(self, part: Attachment) -> PictureFile:
         """A picture: as it is kept, else fetched now.
@@ -111,7 +117,7 @@ class Pictures:
         Raises:
             PictureError: it is too large, not a picture, or gone.
         """
-        task = self._begin(part, is_awaited=True)
+        task = self._begin(part)
         return await asyncio.shield(task)
 
     def close(self) -> None:
@@ -119,13 +125,10 @@ class Pictures:
         for task in tuple(self._tasks.values()):
             task.cancel()
 
-    def _begin(self, part: Attachment, *, is_awaited: bool) -> asyncio.Task[PictureFile]:
+    def _begin(self, part: Attachment) -> asyncio.Task[PictureFile]:
         key = part.file or part.url
         task = self._tasks.get(key)
         if task is None:
-            if not is_awaited and len(self._tasks) >= _MOST:
-                logger.info("%s: too many pictures at once: one waits until it is wanted",
-                            self._caller.name)  # fmt: skip
             task = self._tasks[key] = asyncio.get_running_loop().create_task(self._get(key, part))
             task.add_done_callback(lambda done: self._on_done(key, done))
         return task

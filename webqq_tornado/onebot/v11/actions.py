@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .segments import Segments, build_array, parse_message
+from .segments import Segments, TooManySegments, build_array, parse_message
 from .values import Fields, as_text, boolean, dump, load, number, object_of
 
 __all__ = [
@@ -400,7 +400,9 @@ class Call:
         if isinstance(given, str) and not is_plain and given.lstrip().startswith(("[{", "{")):
             try:
                 return parse_message(load(given))
-            except ValueError:
+            except TooManySegments:
+                raise
+            except ValueError:  # a text that begins as JSON does
                 return parse_message(given)
         return parse_message(given, is_plain=is_plain)
 

@@ -421,7 +421,7 @@ def parse_message_event(values: Fields) -> MessageEvent:
         self_id=self_id,
         user_id=user,
         message_id=_needed(values, "message_id"),
-        message=parse_message(raw_message if message is None else message),
+        message=parse_message(raw_message if message is None else message, is_lenient=True),
         group_id=group if is_group else 0,
         sub_type=as_text(values.get("sub_type")),
         time=_time(values),

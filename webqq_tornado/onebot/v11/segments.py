@@ -8,7 +8,7 @@ not given (NB): numbers and booleans are read as texts, null is left out, object
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TypeAlias
@@ -17,7 +17,24 @@ from ...protocol import wire
 from . import cqcode
 from .values import as_text, object_of
 
-__all__ = ["Segment", "Segments", "build_array", "build_string", "parse_message", "text_of"]
+__all__ = [
+    "MOST_SEGMENTS",
+    "Segment",
+    "Segments",
+    "TooManySegments",
+    "build_array",
+    "build_string",
+    "parse_message",
+    "text_of",
+]
+
+#: Segments of one message. QQ ends at about 5,000 bytes (GC issue 217); what is beyond this would
+#: hold up everybody else while it is read.
+MOST_SEGMENTS = 4096
+
+
+class TooManySegments(ValueError):
+    """A message has more than `MOST_SEGMENTS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +68,7 @@ class Segment:
 Segments: TypeAlias = tuple[Segment, ...]
 
 
-def parse_message(raw: object, *, is_plain: bool = False) -> Segments:
+def parse_message(raw: object, *, is_plain: bool = False, is_lenient: bool = False) -> Segments:
     """A message in any of its forms.
 
     Args:
@@ -59,8 +76,11 @@ def parse_message(raw: object, *, is_plain: bool = False) -> Segments:
             texts are taken for text segments.
         is_plain: True for `auto_escape`: a string is plain text (OB api/public.md); no effect on
             arrays.
+        is_lenient: True for what an implementation tells: what is no segment in an array is left
+            out, so that it does not cost the whole message.
 
     Raises:
+        TooManySegments: it has more than `MOST_SEGMENTS`.
         ValueError: it is none of them.
 
     Example:
@@ -69,14 +89,32 @@ def parse_message(raw: object, *, is_plain: bool = False) -> Segments:
     """
     if isinstance(raw, str):
         plain = Segment("text", {"text": wire.clean(raw)})
-        return _joined([plain] if is_plain else [Segment(*code) for code in cqcode.parse(raw)])
+        if is_plain:
+            return _joined([plain])
+        _check_count(raw.count("[CQ:"))
+        return _joined(Segment(*code) for code in cqcode.parse(raw))
     if isinstance(raw, Mapping):
         raw = [raw]
     if raw is None:
         return ()
     if not isinstance(raw, Sequence):
         raise ValueError("a message is a CQ string, an array of segments or one segment")
-    return _joined(_parse_segment(item) for item in raw)
+    _check_count(len(raw))
+    return _joined(_parse_segments(raw, is_lenient=is_lenient))
+
+
+def _check_count(count: int) -> None:
+    if count > MOST_SEGMENTS:
+        raise TooManySegments(f"a message has {MOST_SEGMENTS} segments at most, this has {count}")
+
+
+def _parse_segments(raw: Iterable[object], *, is_lenient: bool) -> Iterator[Segment]:
+    for item in raw:
+        try:
+            yield _parse_segment(item)
+        except ValueError:
+            if not is_lenient:
+                raise
 
 
 def _parse_segment(raw: object) -> Segment:

@@ -34,8 +34,6 @@ _FETCH_SECONDS = 60.0
 _MOST_NODES, _MOST_DEPTH = 200, 4
 #: Characters of a forwarded message at most, and how deep the data of a segment may be nested.
 _MOST_FORWARDED, _MOST_NESTED = 1024**2, 32
-#: Segments of a message: as many as the page may send.
-_MOST_SEGMENTS = 4096
 #: Segments of the standard that mean nothing any more, or are handled elsewhere.
 _IGNORED = frozenset({"anonymous"})
 
@@ -74,8 +72,6 @@ async def content_of(account: Fetcher, segments: Segments, depth: int = 0) -> Co
     if any(one.type == "node" for one in segments):
         name = await stored_forward(account, segments, depth)
         return Content.of(segment("forward", {"id": name}))
-    if len(segments) > _MOST_SEGMENTS:
-        raise ActionError("the message is too long")
     parts = [await _part_of(account, one) for one in segments if one.type not in _IGNORED]
     return Content.of(*parts)
 
