@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import pytest
 from servers.web import Web
 
-from webqq_tornado import ConnectError, Gather, HTTPStream, Next
+from webqq_tornado import ConnectError, Gather, HTTPStream, Next, Response
 
 METHODS = ("get", "post", "put", "patch", "delete", "options")
 
@@ -144,8 +145,56 @@ async def test_names_of_other_clients_are_answered_with_ours(name, ours):
 
 async def test_an_argument_that_nobody_has_is_named():
     async with HTTPStream() as stream:
-        with pytest.raises(TypeError, match="jason"):
+        with pytest.raises(TypeError, match=r"no jason=: see help\(Request\)"):
             stream.get("http://127.0.0.1/", jason={})
+
+
+async def test_names_of_other_clients_are_answered_wherever_they_are_given(web: Web):
+    async with HTTPStream() as stream:
+        response = await stream.get(f"{web.http}/echo")
+        for call, says in (
+            (lambda: HTTPStream(data={}), "HTTPStream has no data=: of a request form= sends"),
+            (lambda: HTTPStream(json={}), "it is of one request: stream.post"),
+            (lambda: stream.session("ann", verify=False), "stream.session has no verify=: "),
+            (lambda: stream.session("ann", time_out=5), "is it timeout=?"),
+            (lambda: stream.get(response.url, header={}), "Request has no header=: is it headers="),
+            (lambda: response.follow("/", content=b""), "Request has no content=: it is body="),
+            (lambda: response.follow("/", data={"a": 1}), "data= goes to a reader"),
+        ):
+            with pytest.raises(TypeError, match=re.escape(says)):
+                call()
+        for ask, says in (
+            (lambda: response.iter_text, "iterate .stream"),
+            (lambda: response.method, "it is .request.method"),
+            (lambda: stream.mount, "replay="),
+            (lambda: stream.cookies, "they are in .cookiejar"),
+            (
+                lambda: stream.get(response.url).status_code,
+                "await it, and of its response it is .s",
+            ),
+        ):
+            with pytest.raises(AttributeError, match=re.escape(says)):
+                ask()
+
+
+async def _awaits(response: Response) -> None:
+    await response.json()
+
+
+@pytest.mark.parametrize(
+    ("read", "says"),
+    [
+        (lambda response: response.text(), "response.text and response.url are text"),
+        (lambda response: response.url.host, "response.url is text; urllib.parse.urlsplit"),
+        (_awaits, "at once, without await"),
+    ],
+)
+async def test_a_reader_that_takes_text_for_another_clients_object_is_told(
+    web: Web, caplog, read, says: str
+):
+    async with HTTPStream() as stream:
+        stream.add_request(f"{web.http}/echo", read)
+    assert says in caplog.text
 
 
 async def test_a_relative_url_without_a_base_is_an_error_that_says_what_to_give():

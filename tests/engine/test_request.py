@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import enum
 import http.client
 import io
 import pickle
@@ -26,6 +27,10 @@ from webqq_tornado.engine.chain import next_of
 from webqq_tornado.engine.request import option_names
 
 URL = "http://127.0.0.1/"
+
+
+class Color(str, enum.Enum):
+    RED = "red"
 
 
 async def _told(request: object, **defaults) -> dict:
@@ -767,8 +772,79 @@ def test_the_path_of_a_sink_may_be_text():
 
 
 @pytest.mark.parametrize(
+    ("value", "query"),
+    [
+        (True, "a=true"),
+        ([False, None, 1.5], "a=false&a=1.5"),
+        (bytearray(b"x"), "a=x"),
+        (Color.RED, "a=red"),
+        ([Color.RED], "a=red"),
+    ],
+)
+def test_a_value_in_a_query_or_form_has_the_form_that_servers_read(value: object, query: str):
+    assert Request("http://h/", params={"a": value}).url == f"http://h/?{query}"
+    assert Request("http://h/", form={"a": value}).body == query.encode()
+
+
+def test_a_query_as_text_may_begin_with_its_mark_and_loses_nothing_to_the_fragment():
+    assert Request("http://h/#end", params="?a=1#2").url == "http://h/?a=1%232#end"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"a": [[1]]}, "'a' is a list in a list"),
+        (["ab"], "not ['ab']"),
+        ([("a",)], "not [('a',)]"),
+        (5, "a mapping, or pairs of name and value, not int"),
+        ({"a": "\ud800"}, "'a' has half of a surrogate pair"),
+    ],
+)
+@pytest.mark.parametrize("argument", ["params", "form"])
+def test_what_is_no_query_is_named(argument: str, given: object, says: str):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        Request("http://h/", **{argument: given})
+
+
+def test_json_that_is_none_names_the_remedy():
+    with pytest.raises(TypeError, match=r"json cannot be sent: .* datetime .*default=str"):
+        Request("http://h/", json={"at": datetime.datetime(2020, 1, 1)})
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (
+            {"timeout": datetime.timedelta(seconds=3)},
+            r"^timeout is seconds .*: give its total_seconds\(\)",
+        ),
+        ({"timeout": (3, 5)}, "^timeout is seconds .*connect_timeout="),
+        ({"auth": ("ann", None)}, r"two texts, not \(str, NoneType\)"),
+        ({"headers": {"X": b"v"}}, r"header X has a value of type bytes, .*value.decode\(\)"),
+        ({"headers": {"X": None}}, "header X has a value of type NoneType, .*leave it out"),
+        ({"files": "f"}, "files are a mapping, or pairs of field name and file, not str"),
+    ],
+)
+def test_values_as_other_clients_take_them_are_answered_with_ours(option, says: str):
+    with pytest.raises(ValueError, match=says):
+        Request("http://h/", **option)
+
+
+@pytest.mark.parametrize(("name", "says"), [("gone", "is not there"), ("", "is a folder")])
+async def test_a_file_of_a_form_that_cannot_be_read_is_named(web: Web, tmp_path, name, says):
+    async with HTTPStream() as stream:
+        with pytest.raises(ValueError, match=f"file 'f' of its form: .* {says}"):
+            await stream.post(f"{web.http}/echo", files={"f": tmp_path / name})
+
+
+@pytest.mark.parametrize(
     ("content", "says"),
-    [(("n", b"x"), "FilePart(content, filename"), (io.BytesIO(b"x"), "file.read()")],
+    [
+        (("n", b"x"), "FilePart(content, filename"),
+        (io.BytesIO(b"x"), "file.read()"),
+        ([b"x", b"y"], "files=[(name, file), (name, file)]"),
+        ("a.txt", "of a path give pathlib.Path(path)"),
+    ],
 )
 def test_a_file_as_other_clients_take_it_is_answered(content: object, says: str):
     with pytest.raises(ValueError, match=re.escape(says)):

@@ -53,6 +53,11 @@ async def test_a_hook_that_raises_is_named(web: Web, name, caplog):
     assert OURS not in said
 
 
+async def test_the_traceback_of_on_idle_begins_with_it(web: Web, caplog):
+    flow = type("Flow", (HTTPStream,), {"on_idle": raise_it})()
+    assert OURS not in await logged(caplog, flow, Next(web.http, print))
+
+
 async def test_an_errback_that_raises_is_named(web: Web, caplog):
     said = await logged(caplog, HTTPStream(), Next(REFUSED, print, errback=raise_it))
     assert f"raised in raise_it ({raise_it.__code__.co_filename}:" in said

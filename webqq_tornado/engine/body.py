@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import reprlib
 import weakref
 from collections.abc import (
     AsyncIterable,
@@ -17,6 +18,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from enum import Enum
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias, TypeVar, Union
 from urllib.parse import parse_qsl, urlencode
@@ -51,7 +53,7 @@ Source: TypeAlias = Union[
     "os.PathLike[str]", IO[bytes], Iterable[bytes], AsyncIterable[bytes], Callable[[], Any]
 ]
 
-#: Of a query or a form: a list stands for several values of one name, None for none.
+#: Of a query or a form: a list stands for several values of one name, None for none, True for true.
 Params: TypeAlias = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 _T = TypeVar("_T")
@@ -154,14 +156,23 @@ def _multipart(fields: Params | str | bytes, files: Files) -> Multipart:
         raise ValueError("with files, form fields are a mapping or pairs, not a body")
     return Multipart(
         tuple(
-            (str(name), one if isinstance(one, bytes) else str(one))
+            (name if isinstance(name, str) else name.decode(), one)
             for name, one in form_fields(fields)
         ),
         tuple(
             (name, file if isinstance(file, FilePart) else FilePart(file))
-            for name, file in pairs_of(files)
+            for name, file in _checked_files(files)
         ),
     )
+
+
+def _checked_files(files: Any) -> Iterable[tuple[str, Any]]:
+    try:
+        return [(name, file) for name, file in pairs_of(files)]
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"files are a mapping, or pairs of field name and file, not {_kind(files)}"
+        ) from error
 
 
 def form_body(
@@ -181,30 +192,75 @@ def form_body(
 def form_query(params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str) -> str:
     """Names and values as the query of a URL, or the body of a form.
 
-    Lists and other iterables stand for several values of one name, None is left out. Text is taken
-    for what is encoded already.
+    Lists and other iterables stand for several values of one name, None is left out; True and False
+    are true and false, as in JSON. Text is taken for what is encoded already, with or without the
+    "?" before it.
 
     Raises:
-        ValueError: a value is a mapping, which a query has no form for.
+        ValueError: a value is a mapping, or a list in a list, which a query has no form for.
     """
-    return params if isinstance(params, str) else urlencode(list(form_fields(params)))
+    if isinstance(params, str):
+        return params.removeprefix("?").replace("#", "%23")  # which would begin the fragment
+    pairs = list(form_fields(params))
+    try:
+        return urlencode(pairs)
+    except UnicodeEncodeError as error:
+        wrong = next(name for name, value in pairs if _is_broken(name) or _is_broken(value))
+        raise ValueError(f"{wrong!r} has half of a surrogate pair in its name or value") from error
 
 
 def form_fields(
     params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str,
-) -> Iterator[tuple[str, Any]]:
-    """The pairs of a form: one for each of several values, none for None."""
+) -> Iterator[tuple[str | bytes, str | bytes]]:
+    """The pairs of a form: one for each of several values, none for None.
+
+    Raises:
+        ValueError: as `form_query`; or they are no pairs.
+    """
     if isinstance(params, str):
-        params = parse_qsl(params, keep_blank_values=True)
-    for name, value in pairs_of(params):
-        # It is iterable: its keys would be sent, and its values be lost without a word.
-        if isinstance(value, Mapping):
-            raise ValueError(f"{name!r} is a mapping, of which a form has none: json= sends it")
-        # Text and bytes are iterable, and one value.
-        is_one = isinstance(value, (str, bytes)) or not isinstance(value, Iterable)
-        for one in (value,) if is_one else value:
+        params = parse_qsl(params.removeprefix("?"), keep_blank_values=True)
+    for name, value in _checked_pairs(params):
+        is_list = _is_several(value) and not isinstance(value, Mapping)
+        for one in value if is_list else (value,):
+            if _is_several(one):
+                kind = "mapping" if isinstance(one, Mapping) else "list in a list"
+                raise ValueError(f"{name!r} is a {kind}, of which a form has none: json= sends it")
             if one is not None:
-                yield name, one
+                yield _form_text(name), _form_text(one)
+
+
+def _checked_pairs(params: Any) -> list[tuple[Any, Any]]:
+    try:
+        pairs = list(pairs_of(params))
+        if all(len(pair) == 2 and not isinstance(pair, (str, bytes)) for pair in pairs):
+            return pairs
+    except TypeError:
+        pass
+    raise ValueError(
+        "params and form fields are a mapping, or pairs of name and value, "
+        f"not {reprlib.repr(params) if isinstance(params, list) else _kind(params)}"
+    )
+
+
+def _is_several(value: object) -> bool:
+    """True of an iterable, unless it is text or bytes; of a mapping only keys would be sent."""
+    return isinstance(value, Iterable) and not isinstance(
+        value, (str, bytes, bytearray, memoryview, Enum)
+    )
+
+
+def _form_text(value: object) -> str | bytes:
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    return str(value)
+
+
+def _is_broken(value: str | bytes) -> bool:
+    return isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def pairs_of(given: Mapping[str, _T] | Iterable[tuple[str, _T]]) -> Iterable[tuple[str, _T]]:
@@ -224,6 +280,10 @@ def json_body(value: object) -> tuple[bytes, str]:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except RecursionError as error:
         raise ValueError("json is nested too deeply: send fewer levels") from error
+    except TypeError as error:
+        raise TypeError(
+            f"json cannot be sent: {error}; body=json.dumps(value, default=str) makes text of it"
+        ) from error
     except ValueError as error:
         remedy = (
             "; JSON has none (RFC 8259, 6): send None, or text" if "float" in str(error) else ""
@@ -311,8 +371,12 @@ def _checked_file(name: str, file: Any) -> FilePart:
 
 def _hint(content: object) -> str:
     """The way that other clients have, and what it is here."""
-    if isinstance(content, (tuple, list)):
+    if isinstance(content, tuple):
         return ": FilePart(content, filename, content_type) has what a tuple has elsewhere"
+    if isinstance(content, list):
+        return ": for several files of one name give files=[(name, file), (name, file)]"
+    if isinstance(content, str):
+        return ": of a path give pathlib.Path(path), of text text.encode()"
     if hasattr(content, "read"):
         return ": give its path, pathlib.Path(file.name), or what it holds, file.read()"
     return ""

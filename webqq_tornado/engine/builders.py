@@ -7,7 +7,16 @@ from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .body import FilePart, Params, form_query, with_query
-from .links import Link, Next, RelativeRequest, RequestLike, is_absolute, keep
+from .hints import RESPONSE
+from .links import (
+    Link,
+    Next,
+    RelativeRequest,
+    RequestLike,
+    is_absolute,
+    keep,
+    refuse_lost_data,
+)
 from .request import Headers, Request
 from .response import Response
 from .session import Session
@@ -48,6 +57,10 @@ class Call(Next):
     if not TYPE_CHECKING:  # which says so by itself
 
         def __getattr__(self, name: str) -> object:
+            if name in RESPONSE:
+                raise AttributeError(
+                    f"a link has no {name}: await it, and of its response {RESPONSE[name]}"
+                )
             if name in dir(Response):
                 raise AttributeError(f"a link has no {name}: await it, and its response has")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -142,11 +155,7 @@ class RequestMaker:
         Example:
             >>> response = await stream.request("PURGE", "http://example.org/page")
         """
-        # Other clients send `data=` as the body: without a word it would be lost.
-        if data is not None and readback is None and errback is None:
-            raise TypeError(
-                "data= goes to a reader, and there is none: form= sends fields, json= JSON"
-            )
+        refuse_lost_data(data, readback, errback)
         if method == "GET" and not options:
             request: RequestLike = url  # the short way of most links
         elif isinstance(url, str) and not is_absolute(url):

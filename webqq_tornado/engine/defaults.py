@@ -10,7 +10,7 @@ from .body import Params, form_fields, form_query, with_query
 from .request import Request, credentials_of
 from .secrets import is_secret_name
 from .urls import normal_url, origin_of, query_names
-from .validation import CHECKS, Headers, checked_headers
+from .validation import Headers, check_timeout, checked_headers
 
 __all__ = ["RequestDefaults", "request_defaults", "with_defaults"]
 
@@ -31,7 +31,7 @@ class RequestDefaults:
 
     base_url: str = ""
     headers: tuple[tuple[str, str], ...] = ()
-    params: tuple[tuple[str, str], ...] = ()
+    params: tuple[tuple[str, str | bytes], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def applied(self, request: Request) -> Request:
@@ -136,18 +136,25 @@ def request_defaults(
     options: dict[str, Any] = {}
     if timeout is not None:
         # By the name that the caller has used.
-        CHECKS["request_timeout"]("timeout", timeout)
+        check_timeout("timeout", timeout)
         options["request_timeout"] = timeout
     if credentials is not None:
         options |= credentials_of(credentials)
     given = RequestDefaults(
         "" if base_url is None else _folder(base_url),
         checked_headers(headers),
-        tuple((name, str(value)) for name, value in form_fields(params or ())),
+        _named(params or ()),
         options,
     )
     # Nothing given is no defaults: requests then skip `applied`.
     return given if given != RequestDefaults() else None
+
+
+def _named(params: Params | str) -> tuple[tuple[str, str | bytes], ...]:
+    return tuple(
+        (name if isinstance(name, str) else name.decode(), value)
+        for name, value in form_fields(params)
+    )
 
 
 def _folder(base_url: str) -> str:

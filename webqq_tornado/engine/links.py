@@ -52,6 +52,7 @@ __all__ = [
     "is_absolute",
     "keep",
     "raise_error",
+    "refuse_lost_data",
     "request_of",
     "shown",
 ]
@@ -240,6 +241,21 @@ def _joined(base: str | None, url: str) -> str:
         # With a colon it may be meant as absolute: its own fault is the one to name.
         remedy = "" if ":" in url else "; to be relative it needs base_url= of the stream"
         raise ValueError(f"{error}{remedy}") from None
+
+
+def refuse_lost_data(data: object, readback: object, errback: object) -> None:
+    """Refuse data without a reader: other clients send `data=` as the body.
+
+    Args:
+        data: as of `Next`.
+        readback: as of `Next`.
+        errback: as of `Next`.
+
+    Raises:
+        TypeError: it would be lost.
+    """
+    if data is not None and readback is None and errback is None:
+        raise TypeError("data= goes to a reader, and there is none: form= sends fields, json= JSON")
 
 
 def raise_error(error: Exception) -> Link:

@@ -6,6 +6,7 @@ import logging
 
 from .chain import Chain
 from .errors import LinkError, StreamError
+from .hints import hint_on
 from .links import described
 from .request import Request
 from .response import Response
@@ -33,7 +34,7 @@ def log_error(chain: Chain, error: BaseException) -> None:
     is_ours = isinstance(error, StreamError)
     where = "" if is_ours and not isinstance(error, LinkError) else _where(chain, error)
     # Not `str`, which names chain and step once more.
-    message = error.message if isinstance(error, StreamError) else repr(error)
+    message = error.message if isinstance(error, StreamError) else f"{error!r}{hint_on(error)}"
     trace = None if is_ours else error
     logger.error(
         "chain %s failed at step %d: %s%s",

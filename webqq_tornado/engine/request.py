@@ -32,11 +32,20 @@ from .body import (
     with_query,
 )
 from .framing import settle_headers
+from .hints import REQUEST, hint_of
 from .interop import from_tornado, from_urllib
 from .secrets import safe_url
 from .transport.download import Sink
 from .urls import is_normal, normal_url
-from .validation import CHECKS, TOKEN, Headers, check_public_only, checked_headers, settled_headers
+from .validation import (
+    CHECKS,
+    TOKEN,
+    Headers,
+    check_public_only,
+    check_timeout,
+    checked_headers,
+    settled_headers,
+)
 
 __all__ = ["Headers", "Request"]
 
@@ -55,38 +64,16 @@ class _Hints(type):
             except TypeError as error:
                 # Only of names that there are not: a body that is open for text is a TypeError as
                 # well.
-                hints = [f"{name}=: {_HINTS[name]}" for name in options if name in _HINTS]
-                if not hints or "unexpected keyword" not in str(error):
+                if "unexpected keyword" not in str(error):
                     raise
-                raise TypeError(f"Request has no {'; no '.join(hints)}") from None
+                known = _arguments()
+                found = [f"{n}=: {hint_of(n, REQUEST, known)}" for n in options if n not in known]
+                raise TypeError(f"Request has no {'; no '.join(found)}") from None
 
 
-#: Arguments of requests, httpx, aiohttp and Tornado that have other names here.
-_HINTS = {
-    "data": "form= sends fields, json= JSON, body= bytes or text",
-    "content": "it is body=",
-    "verify": "it is validate_cert=, and ca_certs= for a file of CAs",
-    "ssl": "it is validate_cert=, and ca_certs= for a file of CAs",
-    "cert": "it is client_cert=, and client_key=",
-    "cookies": "they are a session's: stream.cookiejar.set, or a Cookie header",
-    "proxies": "it is proxy=, one URL",
-    "allow_redirects": "it is follow_redirects=",
-    "max_redirect": "it is max_redirects=",
-    "total_timeout": "it is timeout=",
-    "sock_connect": "it is connect_timeout=",
-    "body_producer": "body= takes an iterator, a file or a function",
-    "streaming_callback": "it is sink=",
-    "callback": "a link has the reader: stream.get(url, reader), response.follow(url, reader)",
-    "errback": "a link has it: stream.get(url, reader, errback=...)",
-    "cb_kwargs": "data= of a link goes to its reader",
-    "meta": "data= of a link goes to its reader",
-    "dont_filter": "a Crawl asks its key(): None may come again",
-    "http2": "it is http_version=",
-    "proxy_auth": "user and password are a part of the proxy's URL",
-    "raise_for_status": "response.raise_for_status() does so",
-    "extensions": "each is an argument of its own",
-    "header_callback": "it is on_header_line=",
-}
+@functools.cache
+def _arguments() -> tuple[str, ...]:
+    return tuple(field.name for field in fields(Request) if field.init)
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,6 +345,7 @@ class Request(metaclass=_Hints):
         if timeout is not None:
             if self.request_timeout is not None:
                 raise ValueError("timeout= and request_timeout= are the same: give one of them")
+            check_timeout("timeout", timeout)  # by the name that the caller has used
             given["request_timeout"] = timeout
         if auth is not None:
             if self.auth_username is not None or self.auth_password is not None:
@@ -541,9 +529,11 @@ def credentials_of(auth: object) -> dict[str, str]:
     """
     parts = auth if isinstance(auth, tuple) else ()
     if len(parts) != 2 or not all(isinstance(part, str) for part in parts):
+        # Of a pair its types: a password is not to be shown.
+        kinds = f"({', '.join(type(part).__name__ for part in parts)})"
         raise ValueError(
-            f"auth is (user, password), not {type(auth).__name__}; credentials of "
-            "webqq_tornado.auth are given to the stream or a session"
+            f"auth is (user, password), two texts, not {kinds if parts else type(auth).__name__}; "
+            "credentials of webqq_tornado.auth are given to the stream or a session"
         )
     return dict(zip(("auth_username", "auth_password"), parts, strict=True))
 
@@ -577,7 +567,7 @@ def _request_from(values: dict[str, Any]) -> Request:
 
 def option_names() -> tuple[str, ...]:
     """The names that a stream's `defaults` may use: all but what makes this one request."""
-    return tuple(f.name for f in fields(Request) if f.init and f.name not in _OWN)
+    return tuple(name for name in _arguments() if name not in _OWN)
 
 
 #: Arguments that take the answer through the caller's hands, see `transport.callbacks`.

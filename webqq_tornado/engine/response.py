@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .closing import ClosedByBlock
 from .decoding import charset_of, decode
 from .errors import StatusError
-from .links import Link, Next
+from .hints import RESPONSE
+from .links import Link, Next, refuse_lost_data
 from .markup import is_markup, links_of, select_css, selector_of
 from .request import Request
 from .secrets import safe_text, safe_url
@@ -35,26 +36,6 @@ _EMPTY = (b"\r\n", b"\n")
 #: Bytes of a body that is not what was wanted, in the message.
 _EXCERPT = 60
 _FIRST_ERROR = 400
-#: Names of requests, httpx and aiohttp that others have here.
-_HINTS = {
-    "status_code": "it is .status",
-    "content": "it is .body",
-    "encoding": ".text is decoded by it; its name is in .headers",
-    "cookies": "they are in stream.cookiejar, or in the cookiejar of the session",
-    "elapsed": "it is .request_time, in seconds",
-    "is_success": "it is .ok",
-    "is_error": "it is not .ok",
-    "iter_content": "give the request stream=True, and iterate .stream",
-    "iter_lines": "iterate the response, or response.stream with stream=True",
-    "iter_bytes": "give the request stream=True, and iterate .stream",
-    "aiter_bytes": "give the request stream=True, and iterate .stream",
-    "aread": "the body is there already: it is .body",
-    "next": "`.follow(href, reader)` makes the next link",
-    "real_url": "it is .url",
-    "error": "a response has none; .raise_for_status() raises one where the status is 400 or more",
-    "rethrow": "it is .raise_for_status()",
-    "reason_phrase": "it is .reason",
-}
 
 
 class _Hint:
@@ -68,10 +49,12 @@ class _Hint:
 
     def __get__(self, instance: object, owner: type) -> object:
         name = self._name
-        raise AttributeError(f"{owner.__name__!r} object has no attribute {name!r}: {_HINTS[name]}")
+        raise AttributeError(
+            f"{owner.__name__!r} object has no attribute {name!r}: {RESPONSE[name]}"
+        )
 
     def __repr__(self) -> str:
-        return f"<not here: {_HINTS[self._name]}>"
+        return f"<not here: {RESPONSE[self._name]}>"
 
 
 class Hop(NamedTuple):
@@ -348,11 +331,13 @@ class Response(ClosedByBlock):
 
         Raises:
             ValueError: there is no such URL, or an option is malformed.
+            TypeError: there is data, and no reader that it could go to.
 
         Example:
             >>> def read(response):
             ...     yield response.follow("?page=2", read, data={"page": 2})
         """
+        refuse_lost_data(data, readback, errback)
         request = Request(join_url(self.url, url), **options)
         return Next(request, readback, delay, errback, session, name, priority, data)
 
@@ -523,7 +508,7 @@ class Response(ClosedByBlock):
         return blocks or [[b"HTTP/0.0 0\r\n"]], trailers
 
 
-for _name in _HINTS:
+for _name in RESPONSE:
     setattr(Response, _name, _Hint(_name))
 
 

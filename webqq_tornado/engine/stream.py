@@ -42,7 +42,7 @@ from .eventloop import (
     refuse_other_thread,
     refuse_running_loop,
 )
-from .hints import STREAM, answering
+from .hints import ATTRIBUTES, STREAM, answering
 from .hooks import Auth, BeforeSend, Breaker, Hooks, Observer, Retry
 from .items import ItemEmitter, ItemWriter
 from .lifecycle import (
@@ -61,6 +61,7 @@ from .response import Response
 from .runner import Runner
 from .session import CookieJar, Session
 from .stats import Stats
+from .tracebacks import cut_callers
 from .transport.caching import Cache, CachingTransport
 from .transport.curl import Transport
 from .transport.options import DEFAULTS, compile_options
@@ -160,7 +161,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
     #: With a journal `begin` is asked for all of its links again, which have keys.
     _begins_by_keys = False
 
-    @answering(STREAM, option_names)
+    @answering("HTTPStream", STREAM, option_names)
     def __init__(
         self,
         ioloop: IOLoop | None = None,
@@ -257,7 +258,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             kind = type(self).__name__
             if "_runner" not in self.__dict__:
                 raise AttributeError(f"{kind}.__init__() has not called super().__init__()")
-            raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+            hint = f": {ATTRIBUTES[name]}" if name in ATTRIBUTES else ""
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}{hint}")
 
     def _open_journal(
         self,
@@ -833,7 +835,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         try:
             self.on_idle()
         # A CancelledError would cancel whoever has ended the last chain.
-        except (Exception, asyncio.CancelledError):
+        except (Exception, asyncio.CancelledError) as error:
+            cut_callers(error)
             logger.exception("on_idle() of %r raised", self)
 
     # -- the loop ---------------------------------------------------------------------------
@@ -1020,6 +1023,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         """The cookies of the stream's own session."""
         return self._session.cookiejar
 
+    @answering("stream.session", {"cookies": "it is session.cookiejar.set(...)"}, option_names)
     def session(
         self,
         name: str,

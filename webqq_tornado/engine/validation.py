@@ -7,6 +7,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from email.message import Message
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = [
     "TOKEN",
     "Headers",
     "check_public_only",
+    "check_timeout",
     "checked_headers",
     "settled_headers",
 ]
@@ -47,9 +49,28 @@ def _is_from_0_to(end: int, value: Any) -> bool:
         return False
 
 
-def _check_seconds(name: str, value: object) -> None:
+def check_timeout(name: str, value: object) -> None:
+    """Refuse what is no number of seconds.
+
+    Args:
+        name: of the argument.
+        value: of it.
+
+    Raises:
+        ValueError: with the remedy for what other clients take.
+    """
     if not _is_from_0_to(10**6, value):
-        raise ValueError(f"{name} is seconds from 0 (no limit) to a million, not {value!r}")
+        raise ValueError(
+            f"{name} is seconds from 0 (no limit) to a million, not {value!r}{_remedy(value)}"
+        )
+
+
+def _remedy(value: object) -> str:
+    if isinstance(value, timedelta):
+        return ": give its total_seconds()"
+    if isinstance(value, tuple) or hasattr(value, "connect"):  # requests'; httpx' and aiohttp's
+        return ": timeout= is for all of the request, connect_timeout= and idle_timeout= for parts"
+    return ""
 
 
 def _check_keepalive(name: str, value: object) -> None:
@@ -165,10 +186,10 @@ def _check_sink(name: str, value: object) -> None:
 
 #: By the names of the arguments.
 CHECKS: dict[str, Callable[[str, Any], None]] = {
-    "connect_timeout": _check_seconds,
-    "request_timeout": _check_seconds,
-    "idle_timeout": _check_seconds,
-    "ping_interval": _check_seconds,
+    "connect_timeout": check_timeout,
+    "request_timeout": check_timeout,
+    "idle_timeout": check_timeout,
+    "ping_interval": check_timeout,
     "max_redirects": _check_count,
     "max_body_size": _check_count,
     "max_header_size": _check_count,
@@ -184,7 +205,7 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "proxy_auth_mode": _check_word("basic", "digest"),
     "ip_version": _check_word(4, 6),
     "local_port": _check_ports,
-    "happy_eyeballs_delay": _check_seconds,
+    "happy_eyeballs_delay": check_timeout,
     "resolve": _check_addresses,
     "doh_url": _check_https,
     "tls_min_version": _check_word(*TLS_VERSIONS),
@@ -237,7 +258,10 @@ def settled_headers(headers: Headers) -> tuple[tuple[tuple[str, str], ...], bool
         if _is_ruled(name):
             is_ruled = True
         if not isinstance(value, str):
-            raise ValueError(f"header {name} has a value of type {type(value).__name__}, not str")
+            raise ValueError(
+                f"header {name} has a value of type {type(value).__name__}, not str"
+                f"{_value_remedy(value)}"
+            )
         if not _PROPER_VALUE.fullmatch(value):
             _check_value(name, value)
             is_proper = False
@@ -260,6 +284,12 @@ def _items_of(headers: Any) -> Iterable[Any]:
     # A Message is no Mapping, and may have one name several times.
     is_message = isinstance(headers, (Mapping, Message))
     return headers.items() if is_message else headers  # type: ignore[no-any-return]
+
+
+def _value_remedy(value: object) -> str:
+    if value is None:
+        return ": leave it out, or send it empty by ''"
+    return ": give value.decode()" if isinstance(value, bytes) else ""
 
 
 def _check_value(name: str, value: str) -> None:

@@ -352,6 +352,10 @@ def _fill(part: pycurl.CurlMimePart, name: str, file: FilePart) -> None:
         # Without a name it would be a field and no file (RFC 7578, 4.2).
         part.filename((file.filename or name).encode(errors="surrogateescape"))
     else:
+        if os.path.isdir(file.content) or not os.path.exists(file.content):
+            # Of a folder libcurl would send an empty file, and of none it names neither.
+            what = "is a folder" if os.path.isdir(file.content) else "is not there"
+            raise ValueError(f"file {name!r} of its form: {os.fspath(file.content)} {what}")
         part.filedata(os.fsencode(file.content))
         # libcurl has taken the last part of the path for it: this comes after.
         if file.filename:
