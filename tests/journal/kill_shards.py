@@ -1,9 +1,10 @@
 """Shards whose processes are killed. In tests/: `python -m journal.kill_shards KIND COUNT`.
 
 A number of chains may follow. KIND is `workers` (SIGKILL), `retire`, `frozen` (SIGSTOP, for longer
-than the others wait), `database` (it ends all connections), `client` (SIGKILL of the program, then
-the same again) or `scheduler`; with `-file` behind it the journal is SQLite. Prints what was lost
-and doubled.
+than the others wait; a nanny may end it), `owner` (the same of a worker without a nanny, which
+wakes when others have its shards), `database` (it ends all connections), `client` (SIGKILL of the
+program, then the same again) or `scheduler`; with `-file` behind it the journal is SQLite. Prints
+what was lost and doubled.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +130,11 @@ async def trouble(town: Town, run: ShardRun, kind: str, count: int) -> None:
             with contextlib.suppress(ProcessLookupError):  # its nanny may have ended it
                 os.kill(pid, signal.SIGCONT)
         else:
-            await run._client.retire_workers([town.chance.choice([*await run._client.nthreads()])])
+            workers = [*await run._client.nthreads()]
+            if not workers:  # those that are there are starting
+                await asyncio.sleep(0.1)
+                continue
+            await run._client.retire_workers([town.chance.choice(workers)])
             run._cluster.scale(len(run._cluster.worker_spec) + 1)
         town.happened += 1
 
@@ -171,53 +177,87 @@ async def with_killed_client(town: Town, count: int) -> None:
     assert code == 0, code
 
 
-async def with_killed_scheduler(town: Town, count: int) -> None:
-    """A cluster of its own, whose scheduler is killed; a supervisor starts all of it again."""
-    address = "tcp://127.0.0.1:28786"
-    path = os.pathsep.join([str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path}
+ADDRESS = "tcp://127.0.0.1:28786"
 
-    def start(*words: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli." + words[0], *words[1:]], env=environment
+
+class Cluster:
+    """A scheduler and two workers without nannies; a supervisor starts those that have ended."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join([str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")])
+        ttl = os.environ.get("TTL", "300s")
+        name = "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL"
+        self._environment = {**os.environ, "PYTHONPATH": path, name: ttl}
+        self.scheduler = self._scheduler()
+        self.workers = [self._worker(), self._worker()]
+
+    def _start(self, *words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "distributed.cli." + words[0], *words[1:]]
+        return subprocess.Popen(command, env=self._environment)
+
+    def _scheduler(self) -> subprocess.Popen[bytes]:
+        where = ("--host", "127.0.0.1", "--port", "28786")
+        return self._start("dask_scheduler", *where, "--no-dashboard")
+
+    def _worker(self) -> subprocess.Popen[bytes]:
+        return self._start(
+            "dask_worker", ADDRESS, "--nthreads", "8", "--no-dashboard", "--no-nanny"
         )
 
-    def scheduler() -> subprocess.Popen[bytes]:
-        return start("dask_scheduler", "--host", "127.0.0.1", "--port", "28786", "--no-dashboard")
+    def kill_scheduler(self) -> None:
+        """And start another one."""
+        self.scheduler.kill()
+        self.scheduler.wait()
+        self.scheduler = self._scheduler()
 
-    def worker() -> subprocess.Popen[bytes]:
-        return start("dask_worker", address, "--nthreads", "8", "--no-dashboard")
-
-    processes = [scheduler(), worker(), worker()]
-
-    async def supervise() -> None:
+    async def supervise(self) -> None:
+        """Start workers again."""
         while True:
             await asyncio.sleep(0.2)
-            for place, process in enumerate(processes[1:], 1):
+            for place, process in enumerate(self.workers):
                 if process.poll() is not None:
-                    processes[place] = worker()
+                    self.workers[place] = self._worker()
 
-    supervising = asyncio.ensure_future(supervise())
-    each = int(town.chains * REQUESTS / (count + 1))
-
-    async def kill() -> None:
-        while town.happened < count:
-            await town.more(each)
-            processes[0].kill()
-            processes[0].wait()
-            processes[0] = scheduler()
-            town.happened += 1
-
-    killing = asyncio.ensure_future(kill())
-    try:
-        await town.run(address).run()
-    finally:
-        for task in (supervising, killing):
-            task.cancel()
-        for process in reversed(processes):
+    def end(self) -> None:
+        """End all."""
+        processes = [*self.workers, self.scheduler]
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
             process.terminate()
         for process in processes:
             process.wait(30)
+
+
+async def with_cluster(town: Town, count: int, happen: Callable[[Cluster], Any]) -> None:
+    """A cluster of its own, to which something happens so many times."""
+    cluster = Cluster()
+    each = int(town.chains * REQUESTS / (count + 1))
+
+    async def trouble() -> None:
+        while town.happened < count:
+            await town.more(each)
+            await happen(cluster)
+            town.happened += 1
+
+    tasks = [asyncio.ensure_future(one) for one in (cluster.supervise(), trouble())]
+    try:
+        await town.run(ADDRESS).run()
+    finally:
+        for task in tasks:
+            task.cancel()
+        cluster.end()
+
+
+async def kill_scheduler(cluster: Cluster) -> None:
+    cluster.kill_scheduler()
+
+
+async def freeze_owner(cluster: Cluster) -> None:
+    """Stop a worker until others have its shards, and wake it: it may commit nothing."""
+    frozen = random.choice(cluster.workers)
+    frozen.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(4 * ShardRun.silent)
+    frozen.send_signal(signal.SIGCONT)
 
 
 async def main(kind: str, count: int, chains: int, place: str, port: int) -> dict[str, Any]:
@@ -225,7 +265,9 @@ async def main(kind: str, count: int, chains: int, place: str, port: int) -> dic
     if kind == "client":
         await with_killed_client(town, count)
     elif kind == "scheduler":
-        await with_killed_scheduler(town, count)
+        await with_cluster(town, count, kill_scheduler)
+    elif kind == "owner":
+        await with_cluster(town, count, freeze_owner)
     else:
         await with_trouble(town, kind, count)
     return await town.check()
@@ -234,8 +276,9 @@ async def main(kind: str, count: int, chains: int, place: str, port: int) -> dic
 if __name__ == "__main__":
     words = [*sys.argv[1:], "300"]
     begun = time.time()
-    if words[0] == "frozen":
+    if words[0].startswith(("frozen", "owner")):
         # Dask gives its shards to others when it has not been heard of for so long.
+        os.environ["TTL"] = "5s"
         dask.config.set({"distributed.scheduler.worker-ttl": "5s"})
         ShardRun.silent = 3.0
     with running("servers.hosts") as server, running("servers.postgres") as postgres:

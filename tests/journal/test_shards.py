@@ -9,9 +9,11 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from distributed.scheduler import KilledWorker
 from servers.processes import running
 from waiting import until
 
@@ -20,6 +22,8 @@ from webqq_tornado.engine.kept_readers import kind_of
 from webqq_tornado.shards import ShardError, run_shards
 from webqq_tornado.shards.plan import FlowName
 from webqq_tornado.shards.progress import Merged
+from webqq_tornado.shards.running import ShardRun
+from webqq_tornado.shards.slices import Report, check_worker
 
 from . import spread
 from .kill_shards import Town, with_trouble
@@ -114,9 +118,6 @@ async def test_dask_is_asked_for_with_the_command(tmp_path: Path, monkeypatch: p
 
 
 def test_a_worker_of_another_version_or_without_the_flow_says_so(tmp_path: Path):
-    from webqq_tornado.shards.running import ShardRun
-    from webqq_tornado.shards.slices import check_worker
-
     run = ShardRun(spread.Spread, spread.Spread, tmp_path / "a.db", "local:1", shards=2)
     plan = run._plan
     assert check_worker(plan) is None
@@ -136,18 +137,31 @@ def test_a_script_is_found_by_its_file(tmp_path: Path, monkeypatch: pytest.Monke
     sys.path.remove(str(tmp_path))
 
 
-async def test_a_shard_whose_workers_die_without_a_commit_is_given_up(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+async def test_of_shards_whose_workers_die_the_one_that_kills_them_is_given_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    from webqq_tornado.shards.running import ShardRun
+    monkeypatch.setattr("webqq_tornado.shards.running._PAUSE", 0)
+    deadly, on_worker = 1, set[int]()
 
-    run = ShardRun(spread.Spread, spread.Spread, tmp_path / "a.db", "local:1", shards=2)
-    await run.journal.lead(kind_of(spread.Spread), 2)
-    before = await run._after_death(1, -1, ValueError("worker died"))
-    giving_up = asyncio.ensure_future(run._after_death(1, before, ValueError("worker died")))
-    await until(lambda: run._given_up)
+    class Dying(ShardRun):
+        async def _slice(self, shard: int) -> Report:
+            on_worker.add(shard)
+            await asyncio.sleep(0)  # others come to the same worker
+            await asyncio.sleep(0)
+            is_dead = deadly in on_worker
+            on_worker.discard(shard)
+            if is_dead:
+                raise KilledWorker("Spread", SimpleNamespace(address=""), 3)  # type: ignore[arg-type]
+            return Report(shard, is_idle=True)
+
+    run = Dying(spread.Spread, spread.Spread, tmp_path / "a.db", "local:1", shards=4)
+    await run.journal.lead(kind_of(spread.Spread), 4)
+    running = [asyncio.ensure_future(run._keep(shard)) for shard in range(4)]
+    await until(lambda: len(run._asleep) == 4)
+    assert [*run._given_up] == [deadly]
+    run._over.set()
     run._wake_all()
-    await giving_up
+    await asyncio.gather(*running)
     with pytest.raises(ShardError, match="shard 1 was given up"):
         await run._summary()
     await run.journal.aclose()

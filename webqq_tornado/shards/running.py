@@ -43,6 +43,9 @@ _CONNECT = 30.0
 _END = 60.0
 #: Seconds that a local worker may be away before another one is started.
 _AWAY = 15.0
+#: Times that Dask may report a shard's workers dead, with no commit in between, before it is given
+#: up; of all but the first it was the only one so suspected, for so many seconds at least.
+_DEATHS, _ALONE = 3, 10.0
 
 
 class ShardError(Exception):
@@ -178,6 +181,9 @@ class ShardRun:
         self._failure: Exception | None = None
         self._asleep: dict[int, tuple[asyncio.Event, float]] = {}
         self._given_up: dict[int, str] = {}
+        #: By shard: how much it had done when its workers died last, and how often that was so.
+        self._deaths: dict[int, tuple[int, int]] = {}
+        self._suspect = asyncio.Lock()
         self._has_begun = False
 
     @property
@@ -325,16 +331,15 @@ class ShardRun:
     async def _keep(self, shard: int) -> None:
         """Run slices of a shard until the flow is over."""
         pause = _PAUSE
-        before = -1
         while not self._is_over:
             if not self._may_go.is_set():
                 await self._wait(_LOOK)
                 continue
             try:
-                report = await self._slice(shard)
+                report = await self._watched_slice(shard)
             except _killed_errors() as error:
                 self._merged.deaths += 1
-                before = await self._after_death(shard, before, error)
+                await self._after_death(shard, error)
                 continue
             except _lost_errors() as error:
                 if not self._is_over:
@@ -350,6 +355,7 @@ class ShardRun:
                 pause = await self._after_error(report, pause)
                 continue
             pause = _PAUSE
+            self._deaths.pop(shard, None)
             self._note(report)
             if report.is_idle and not self._is_over:
                 await self._sleep(shard, report.next_due)
@@ -378,22 +384,52 @@ class ShardRun:
         await self._wait(pause)
         return min(pause * 2, _LONG_PAUSE)
 
-    async def _after_death(self, shard: int, before: int, error: BaseException) -> int:
-        """Four workers have died with the shard: give it up if none has committed anything."""
+    async def _watched_slice(self, shard: int) -> Report:
+        """Run a slice; of shards whose workers die without a commit one at a time.
+
+        A worker that dies takes all of its shards along, and each of them may be the cause. Of two
+        that are suspected the innocent one would be given up with the other.
+        """
+        if not self._deaths.get(shard, (0, 0))[1]:
+            return await self._slice(shard)
+        async with self._suspect:
+            running = asyncio.ensure_future(self._slice(shard))
+            try:
+                await asyncio.wait([running], timeout=_ALONE)
+            except BaseException:
+                running.cancel()
+                raise
+        return await running
+
+    async def _after_death(self, shard: int, error: BaseException) -> None:
+        """Dask reports that four workers have died with the shard: find out if that is its fault.
+
+        Raises nothing: a shard that commits nothing from one such report to the next, again and
+        again, is given up.
+
+        Args:
+            shard: its number.
+            error: of Dask's.
+        """
         try:
-            done = (await self.journal.progress()).get(shard, 0)
+            done = int((await self.journal.progress()).get(shard, 0))
         except JournalError:
-            return before
-        if done != before:
+            return
+        before, count = self._deaths.get(shard, (-1, 0))
+        count = count + 1 if done == before else 0
+        self._deaths[shard] = (done, count)
+        if count < _DEATHS:
             logger.warning("shard %d: %s; it goes on", shard, _named(error))
-            return int(done)
+            # Something else may kill workers faster than they start: that passes.
+            if count:
+                await self._wait(min(_PAUSE * 2**count, _LONG_PAUSE))
+            return
         self._given_up[shard] = (
             f"shard {shard} was given up: workers with it have died again and again without a "
             f"commit in between ({_named(error)}); see what its readers do, and run again"
         )
         logger.error("%s", self._given_up[shard])
         await self._sleep(shard, None)
-        return int(done)
 
     def _fail(self, error: Exception) -> None:
         if self._failure is None:
