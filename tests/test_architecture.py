@@ -26,7 +26,7 @@ MODULES = {
 LAYERS = {
     "engine": (
         {"engine", "files", "journal", "metrics", "cache"},
-        {"tornado", "pycurl", "certifi", "webencodings", "ada_url", "websockets", "parsel"}
+        {"tornado", "pycurl", "certifi", "webencodings", "ada_url", "websockets", "parsel", "w3lib"}
         | {"brotli"},
     ),
     "httpclient": ({"engine"}, {"tornado"}),

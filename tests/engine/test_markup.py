@@ -55,6 +55,24 @@ def test_links_are_decoded_as_the_text_is():
     assert response.css("title::text").get() == "早"
 
 
+@pytest.mark.parametrize(
+    ("declaration", "charset", "kind"),
+    [
+        ("<meta charset=gb2312>", "gbk", "text/html"),
+        ('<meta http-equiv=Content-Type content="text/html; charset=big5">', "big5", ""),
+        ("<meta charset=euc-kr>", "euc-kr", "text/html"),
+        ("<meta charset=shift_jis>", "shift_jis", "text/html"),
+        ("<meta charset=utf-16>", "utf-8", "text/html"),
+        ('<?xml version="1.0" encoding="gbk"?>', "gbk", "application/xml"),
+        ("<meta charset=gbk>", "utf-8", "text/html; charset=utf-8"),
+    ],
+)
+def test_a_document_is_decoded_as_its_header_says_or_else_it_itself(declaration, charset, kind):
+    response = page(f"{declaration}<p><a href='/一'>一</a></p>".encode(charset), kind)
+    assert response.xpath("string(//a)").get() == "一"
+    assert response.links() == ["http://example.org/%E4%B8%80"]
+
+
 @pytest.mark.parametrize("kind", ["image/png", "application/json", "text/plain", "text/xmlish"])
 def test_a_body_of_another_type_has_no_links(kind: str):
     assert page("<a href=c>c</a>", kind).links() == []

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import itertools
 import os
+import re
 import stat
 import urllib.request
 
@@ -489,6 +490,30 @@ async def test_map_of_nothing_is_nothing(web: Web):
         assert [result async for result in stream.map([])] == []
         with pytest.raises(ValueError, match="concurrency is 1 or more, not 0"):
             await anext(stream.map([], concurrency=0))
+
+
+@pytest.mark.parametrize(
+    ("requests", "options", "says"),
+    [
+        ("http://127.0.0.1/", {}, "map takes several requests"),
+        (Next("http://127.0.0.1/"), {}, "map takes several requests"),
+        (None, {}, "map takes several requests"),
+        ([], {"headers": {}}, "stream.get(url, headers=...) for url in urls"),
+    ],
+)
+async def test_map_of_what_is_no_list_is_refused_with_the_remedy(requests, options, says: str):
+    async with HTTPStream() as stream:
+        with pytest.raises(TypeError, match=re.escape(says)):
+            await anext(stream.map(requests, **options))
+
+
+async def test_none_among_the_requests_of_map_ends_it_with_an_error_and_hides_no_others(web: Web):
+    async with HTTPStream() as stream:
+        with pytest.raises(ValueError, match="not a request: None"):
+            async for _ in stream.map([None, web.http]):
+                pass
+        with pytest.raises(ValueError, match="concurrency is 1 or more, not None"):
+            await anext(stream.map([], concurrency=None))
 
 
 async def test_map_gives_results_while_its_source_has_nothing(web: Web):

@@ -134,8 +134,28 @@ async def test_a_redirect_to_another_host_or_to_a_page_that_was_read_is_not_read
 
     async with scripted(site({"/": ["/"]})) as other, scripted(script) as server:
         crawl = await crawled(Pages(f"{server.url}/"))
+        assert other.asked == []
     assert crawl.done == 2
     assert crawl.filtered == {"duplicate": 1, "host": 1}
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+async def test_a_redirect_to_a_page_that_robots_txt_forbids_is_not_read(is_elsewhere: bool):
+    robots = Say(200, b"User-agent: *\nDisallow: /private")
+
+    def script(asked: Asked) -> Say:
+        if asked.path == "/door":
+            base = there.url if is_elsewhere else ""
+            return Say(302, headers={"Location": f"{base}/hall"})
+        if asked.path == "/hall":
+            return Say(302, headers={"Location": "/private"})
+        return {"/": links("/door"), "/robots.txt": robots}.get(asked.path, links())
+
+    async with scripted(script) as there, scripted(script) as server:
+        crawl = await crawled(Pages(f"{server.url}/", allowed_hosts="127.0.0.1"))
+    assert (crawl.done, crawl.filtered) == (1, {"robots": 1})
+    if not is_elsewhere:  # elsewhere nobody has asked for the rules before
+        assert "/private" not in server.paths
 
 
 async def test_where_a_start_is_redirected_to_is_crawled():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from .decoding import decode
 from .urls import join_url
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ def is_markup(content_type: str) -> bool:
     return not content_type or _MARKUP.match(content_type) is not None
 
 
-def selector_of(text: str, content_type: str) -> Selector:
+def selector_of(body: bytes, charset: str, content_type: str) -> Selector:
     """Return parsel's selector of a document.
 
     Args:
-        text: of the document.
+        body: the document.
+        charset: that its header declares; "": the one that it declares itself, as in
+            `<meta charset=gbk>`, else UTF-8.
         content_type: the header: XML that is no XHTML is parsed as XML, all else as HTML.
 
     Raises:
@@ -41,8 +44,29 @@ def selector_of(text: str, content_type: str) -> Selector:
         raise ImportError(
             'links(), css(), xpath() and selector need parsel: pip install "webqq_tornado[crawl]"'
         ) from error
+    text = decode(body, charset or _declared_charset(body, content_type))
     is_xml = bool(_MARKUP.match(content_type)) and not _HTML.match(content_type)
     return Selector(text=text, type="xml" if is_xml else "html")
+
+
+def _declared_charset(body: bytes, content_type: str) -> str:
+    if not is_markup(content_type):
+        return ""
+    from w3lib.encoding import html_body_declared_encoding  # noqa: PLC0415 - parsel brings it
+
+    name = html_body_declared_encoding(body) or ""
+    # UTF-16 has no byte that would say so in ASCII (HTML, 13.2.3.2).
+    return "" if name.startswith("utf-16") else _LABELS.get(name, name)
+
+
+#: Codecs of Python whose names are no labels of WHATWG's.
+_LABELS = {
+    "big5hkscs": "big5",
+    "cp874": "windows-874",
+    "cp932": "shift_jis",
+    "cp949": "euc-kr",
+    "mac-roman": "macintosh",
+}
 
 
 def select_css(selector: Selector, query: str) -> SelectorList[Selector]:

@@ -31,7 +31,7 @@ from .response import Hop, Response
 from .secrets import is_secret_name, safe_url
 from .urls import join_url, origin_of
 
-__all__ = ["STATUSES", "Redirects", "is_redirect", "leads_on", "next_hop"]
+__all__ = ["STATUSES", "Redirects", "is_redirect", "leads_on", "next_hop", "target_of"]
 
 STATUSES = frozenset({301, 302, 303, 307, 308})
 #: Headers that say something of a body that is not sent again; and all whose names begin so.
@@ -93,7 +93,7 @@ class Redirects:
             why = f"there were more than max_redirects={limit}; raise it, or mend the loop"
             raise _redirect_error(request, response, why, _TOO_MANY)
         try:
-            url = _target(request, response)
+            url = target_of(request, response)
         except ValueError as error:
             why = f"{error}; send follow_redirects=False to look at where it leads"
             raise _redirect_error(request, response, why, _UNSUPPORTED) from error
@@ -200,8 +200,12 @@ def _location(response: Response) -> str:
         return quote(value, safe="".join(map(chr, range(0x21, 0x7F))))
 
 
-def _target(request: Request, response: Response) -> str:
+def target_of(request: Request, response: Response) -> str:
     """The URL that a redirect leads to.
+
+    Args:
+        request: that was answered.
+        response: the redirect.
 
     Raises:
         ValueError: to none that can be asked; says why.

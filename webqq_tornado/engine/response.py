@@ -349,6 +349,9 @@ class Response(ClosedByBlock):
     def selector(self) -> Selector:
         """The document as a `parsel.Selector`, parsed once; what is not XML is taken for HTML.
 
+        Its charset is that of its Content-Type, else the one that it declares itself
+        (`<meta charset=gbk>`), else UTF-8.
+
         Raises:
             ImportError: parsel is not installed; the extra `crawl` has it.
         """
@@ -357,7 +360,7 @@ class Response(ClosedByBlock):
             return self._selector
         except AttributeError:
             pass
-        self._selector = selector_of(self.text, self._content_type)
+        self._selector = selector_of(self.body, self._charset, self._content_type)
         return self._selector
 
     def css(self, query: str) -> SelectorList[Selector]:

@@ -690,6 +690,10 @@ class Runner:
         if step is not READ:
             self._do_after(chain, step)
             return True
+        # A crawl's reader may want none of where it leads; then it gets the redirect itself.
+        follows = getattr(chain._readback, "follows_redirect", None)
+        if follows is not None and not follows(response):
+            return False
         if self._journal is not None:
             self._journal.note_cookies(chain, response)
         try:

@@ -55,7 +55,7 @@ from .lifecycle import (
     stop_signals,
 )
 from .limits import Limits
-from .links import Errback, Next, Readback, RequestLike, keep, raise_error, request_of
+from .links import Errback, Next, Readback, RequestLike, keep, raise_error, request_of, shown
 from .request import Headers, Request, option_names
 from .response import Response
 from .runner import Runner
@@ -524,21 +524,23 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
 
         Raises:
             ValueError: concurrency is below 1, or one of them is no request.
+            TypeError: `requests` is a single one, or an option is none of `fetch`.
 
         Example:
             >>> async for result in stream.map(urls, concurrency=20):
             ...     print(result.request.url, result.status if result.ok else result)
         """
-        if concurrency < 1:
-            raise ValueError(f"concurrency is 1 or more, not {concurrency}")
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise ValueError(f"concurrency is 1 or more, not {concurrency!r}")
+        _check_map(requests, options)
         source = each_of(requests)
         running: set[asyncio.Task[Response | StreamError]] = set()
-        coming: asyncio.Task[RequestLike | Next | None] | None = None
+        coming: asyncio.Task[Any] | None = None
         is_exhausted = False
         try:
             while True:
                 if coming is None and not is_exhausted and len(running) < concurrency:
-                    coming = asyncio.ensure_future(anext(source, None))
+                    coming = asyncio.ensure_future(anext(source, _EXHAUSTED))
                 awaited = {*running, coming} - {None}
                 if not awaited:
                     return
@@ -546,8 +548,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
                 await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
                 if coming is not None and coming.done():
                     request, coming = coming.result(), None
-                    is_exhausted = request is None
-                    if request is not None:
+                    is_exhausted = request is _EXHAUSTED
+                    if not is_exhausted:
                         running.add(asyncio.ensure_future(self._result_of(request, options)))
                 for task in [task for task in running if task.done()]:
                     running.discard(task)
@@ -1264,6 +1266,30 @@ async def each_of(source: Iterable[_T] | AsyncIterable[_T]) -> AsyncGenerator[_T
     else:
         for item in source:
             yield item
+
+
+#: What stands behind the last request of `map`: None would hide a wrong one.
+_EXHAUSTED = object()
+
+
+def _check_map(requests: object, options: Iterable[str]) -> None:
+    # Of text the characters would be asked for, of a link its parts.
+    if isinstance(requests, (str, bytes, Next)) or not isinstance(
+        requests, (Iterable, AsyncIterable)
+    ):
+        raise TypeError(
+            f"map takes several requests, such as a list, not {shown(requests)}: for one there is "
+            "await stream.get(url)"
+        )
+    for name in options:
+        if name not in _FETCH_OPTIONS:
+            raise TypeError(
+                f"map has no {name}=: give requests that have it, (stream.get(url, {name}=...) for "
+                f"url in urls), or one of {', '.join(_FETCH_OPTIONS)}"
+            )
+
+
+_FETCH_OPTIONS = ("session", "timeout", "delay", "priority", "retry")
 
 
 def _whole(request: Request) -> Request:

@@ -36,6 +36,7 @@ from ..engine.chain import link_of
 from ..engine.errors import StreamError
 from ..engine.limits import Limits
 from ..engine.links import Gather, Link, Next, request_of
+from ..engine.redirects import is_redirect, target_of
 from ..engine.request import Request
 from ..engine.response import Response
 from ..engine.secrets import safe_url
@@ -70,9 +71,10 @@ class Crawl(Flow):
     - robots.txt forbids it ("robots").
 
     Responses with a status of 400 or more are not read ("status", see `accepts`), nor are those
-    that redirects led to another host, or to a page that was read already. All these are counted
-    in `filtered`, and none is an error. A `Gather` may repeat requests; its reader gets the
-    responses of the followed links. Awaited requests (`await self.get(url)`) are not filtered.
+    that redirects led to a page that was read already. Redirects to another host, or to a page that
+    robots.txt forbids, are not followed; those of `start_urls` may lead to another host. All these
+    are counted in `filtered`, and none is an error. A `Gather` may repeat requests; its reader gets
+    the responses of the followed links. Awaited requests (`await self.get(url)`) are not filtered.
 
     Crawl-delay and Request-rate of robots.txt hold, up to 60 s, where `limits` are not stricter.
 
@@ -209,27 +211,41 @@ class Crawl(Flow):
         """Call a reader, an errback or `begin`, and filter the links that it returns."""
         page = _Page(reader.depth)
         if got and isinstance(got[0], Response):
-            response = got[0]
-            if not self._is_read(response, reader):
-                return None
-            response.depth = reader.depth
-            page = _Page(reader.depth, response.url, response.request)
+            return self._read(got[0], reader, data)
         elif got and isinstance(got[0], StreamError) and isinstance(got[0].request, Request):
             page = _Page(reader.depth, got[0].request.url, got[0].request)
         return self._followed(reader.__wrapped__(*got, **data), page, reader)
 
-    def _is_read(self, response: Response, reader: _Reader) -> bool:
+    def _read(self, response: Response, reader: _Reader, data: Mapping[str, Any]) -> Any:
         reason = self._why_not_read(response, reader)
-        if reason is None:
+        if reason is not None:
+            self._leave_out(reason, response.url, response.status)
+            return None
+        response.depth = reader.depth
+        page = _Page(reader.depth, response.url, response.request)
+        arrived = response.request.replace(url=response.url) if response.history else None
+        if arrived is None or self._is_known(arrived):
             self.done += 1
-            return True
-        self._leave_out(reason, response.url, response.status)
-        return False
+            return self._followed(reader.__wrapped__(response, **data), page, reader)
+        # Redirects have led to a host whose robots.txt nobody has asked for.
+        return self._followed(self._read_if_allowed(arrived, response, reader, data), page, reader)
+
+    async def _read_if_allowed(
+        self, arrived: Request, response: Response, reader: _Reader, data: Mapping[str, Any]
+    ) -> Any:
+        if not await self._robots_allow(arrived):
+            return None
+        self.done += 1
+        return reader.__wrapped__(response, **data)
 
     def _why_not_read(self, response: Response, reader: _Reader) -> str | None:
+        request = response.request
+        if is_redirect(response) and self._follows_redirects(request):
+            reason = self._why_not_followed(response, reader)
+            if reason is not None:
+                return reason
         if not self.accepts(response):
             return "status"
-        request = response.request
         if not response.history or reader.is_repeat:
             return None
         arrived = request.replace(url=response.url)
@@ -244,6 +260,22 @@ class Crawl(Flow):
         if is_new and self._journal is not None:
             self._journal.add_key(mark.hex())
         return None if is_new else "duplicate"
+
+    def _follows_redirects(self, request: Request) -> bool:
+        own = request.follow_redirects
+        return bool(self.defaults["follow_redirects"] if own is None else own)
+
+    def _why_not_followed(self, response: Response, reader: _Reader) -> str | None:
+        """Return why a redirect must not be followed; None: it may be."""
+        try:
+            url = target_of(response.request, response)
+        except ValueError:  # the engine reports the error
+            return None
+        following = response.request.replace(url=url)
+        if self._robots is not None and self._robots.forbids(following):
+            return "robots"
+        is_bound = reader.depth > 0 and not reader.is_repeat
+        return "host" if is_bound and not self._is_allowed_host(following.host) else None
 
     def _followed(self, result: Any, page: _Page, reader: _Reader) -> Any:
         """Return the result of a reader without the links that must not be followed."""
@@ -273,7 +305,7 @@ class Crawl(Flow):
         return self._if_allowed(link)
 
     async def _if_allowed(self, link: Next) -> Next | None:
-        return link if await self._robots_allow(link) else None
+        return link if await self._robots_allow(link.request) else None
 
     async def _several(
         self, links: Any, page: _Page, reader: _Reader, *, is_gathered: bool = False
@@ -287,20 +319,20 @@ class Crawl(Flow):
             async for item in each_of(links):
                 link = self._admitted(item, page, reader, is_gathered=is_gathered)
                 if link is not None:
-                    self._is_known(link)  # starts the fetch of its robots.txt
+                    self._is_known(link.request)  # starts the fetch of its robots.txt
                     window.append(link)
                 else:  # an endless source may have only links that were seen
                     left_out += 1
                     if left_out % _AHEAD == 0:
                         await asyncio.sleep(0)
-                while window and (len(window) >= ahead or self._is_known(window[0])):
+                while window and (len(window) >= ahead or self._is_known(window[0].request)):
                     link = window.popleft()
-                    if await self._robots_allow(link):
+                    if await self._robots_allow(link.request):
                         yield link
         except Exception as raised:  # earlier links are followed, as without a filter
             error = raised
         for link in window:
-            if await self._robots_allow(link):
+            if await self._robots_allow(link.request):
                 yield link
         if error is not None:
             raise error
@@ -392,18 +424,18 @@ class Crawl(Flow):
 
     # -- robots.txt -------------------------------------------------------------------------
 
-    def _is_known(self, link: Next) -> bool:
+    def _is_known(self, request: object) -> bool:
         """Return True if `_robots_allow` does not have to wait."""
-        if self._robots is None or not _is_page(link.request):
+        if self._robots is None or not _is_page(request):
             return True
-        return self._robots.rules_of(link.request).done()
+        return self._robots.rules_of(request).done()
 
-    async def _robots_allow(self, link: Next) -> bool:
-        if self._robots is None or not _is_page(link.request):
+    async def _robots_allow(self, request: object) -> bool:
+        if self._robots is None or not _is_page(request):
             return True
-        is_allowed = await self._robots.allows(link.request)
+        is_allowed = await self._robots.allows(request)
         if not is_allowed:
-            self._leave_out("robots", link.request.url)
+            self._leave_out("robots", request.url)
         return is_allowed
 
     def _slow_down(self, host: str, seconds: float) -> None:
@@ -480,6 +512,14 @@ class _Reader:
 
     def __hash__(self) -> int:
         return hash((self.kept_as, self.__wrapped__))
+
+    def follows_redirect(self, response: Response) -> bool:
+        """Return False if a redirect leads where the crawl must not ask. Called by the engine.
+
+        Args:
+            response: the redirect.
+        """
+        return self._crawl._why_not_followed(response, self) is None
 
     def __call__(self, *got: object, **data: Any) -> Any:
         return self._crawl._call(self, got, data)

@@ -111,6 +111,24 @@ class Robots:
                 del self._rules[next(iter(self._rules))]
         return rules
 
+    def known_rules_of(self, request: Request) -> Rules | None:
+        """Return the rules for a request, if they are there already.
+
+        Args:
+            request: to any page.
+        """
+        rules = self._rules.get(origin_of(request.url))
+        return rules.result() if rules is not None and rules.done() else None
+
+    def forbids(self, request: Request) -> bool:
+        """Return True if the rules are there, and forbid a page.
+
+        Args:
+            request: of the page.
+        """
+        rules = self.known_rules_of(request)
+        return rules is not None and not rules.can_fetch(request.url, self._agent)
+
     async def allows(self, request: Request) -> bool:
         """Return True if a page may be fetched.
 
