@@ -205,3 +205,15 @@ def test_each_shard_has_its_part_of_the_limits_where_several_ask_one_host():
     with pytest.raises(ValueError, match="per_host is 4, and 8 shards share it"):
         limits.part(8)
     assert math.isclose(Limits(rate_per_session=1).part(2).rate_per_session or 0, 0.5)
+
+
+async def test_a_shard_tries_again_where_a_frozen_one_has_the_file(tmp_path: Path):
+    await (await led(tmp_path / "a.db")).aclose()
+    frozen, other = [await opened(tmp_path / "a.db", shard) for shard in (0, 1)]
+    frozen._part.db.execute("BEGIN IMMEDIATE")
+    other._part.db.execute("PRAGMA busy_timeout = 1")
+    with pytest.raises(JournalError, match="another program writes to it") as error:
+        await other.finish()
+    assert error.value.is_passing
+    for each in (frozen, other):
+        await each.aclose()

@@ -220,12 +220,9 @@ class Cluster:
 
     def end(self) -> None:
         """End all."""
-        processes = [*self.workers, self.scheduler]
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
-        for process in processes:
-            process.wait(30)
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
 
 
 async def with_cluster(town: Town, count: int, happen: Callable[[Cluster], Any]) -> None:

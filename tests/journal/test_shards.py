@@ -19,6 +19,7 @@ from waiting import until
 
 from webqq_tornado import __version__
 from webqq_tornado.engine.kept_readers import kind_of
+from webqq_tornado.journal import JournalError
 from webqq_tornado.shards import ShardError, run_shards
 from webqq_tornado.shards.plan import FlowName
 from webqq_tornado.shards.progress import Merged
@@ -166,6 +167,21 @@ async def test_of_shards_whose_workers_die_the_one_that_kills_them_is_given_up(
         await run._summary()
     await run.journal.aclose()
     caplog.clear()
+
+
+async def test_a_client_whose_journal_was_gone_leads_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("webqq_tornado.shards.running._LOOK", 0)
+    run = ShardRun(spread.Spread, spread.Spread, tmp_path / "a.db", "local:1", shards=2)
+    await run.journal.lead(kind_of(spread.Spread), 2)
+    await run.journal.aclose()
+    watching = asyncio.ensure_future(run._watch())
+    await until(lambda: run.journal.is_open)
+    with pytest.raises(JournalError, match="runs on it"):
+        await run._plan.store().lead(kind_of(spread.Spread), 2)
+    watching.cancel()
+    await run.journal.aclose()
 
 
 def test_numbers_of_slices_are_added_up():

@@ -278,9 +278,11 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         try:
             yield
         except sqlite3.Error as error:
-            raise JournalError(f"{self.path}: cannot be written ({error}); {_advice(error)}") from (
-                error
-            )
+            raise JournalError(
+                f"{self.path}: cannot be written ({error}); {_advice(error)}",
+                # Whoever has it may be another shard's process, and frozen.
+                is_passing="locked" in str(error),
+            ) from error
 
     # -- writing --------------------------------------------------------------------------------
 

@@ -335,6 +335,7 @@ class ShardRun:
             if not self._may_go.is_set():
                 await self._wait(_LOOK)
                 continue
+            begun = time.monotonic()
             try:
                 report = await self._watched_slice(shard)
             except _killed_errors() as error:
@@ -352,6 +353,8 @@ class ShardRun:
             finally:
                 self._merged.end(shard, None)
             if report.error is not None:
+                if time.monotonic() - begun > pause:  # it has worked meanwhile
+                    pause = _PAUSE
                 pause = await self._after_error(report, pause)
                 continue
             pause = _PAUSE
@@ -466,11 +469,16 @@ class ShardRun:
         away = 0.0
         while True:
             await asyncio.sleep(_LOOK)
+            was_open = self.journal.is_open
             try:
+                if not was_open:
+                    await self.journal.lead(self._plan.kind, self._plan.shards)
                 await self._look()
             except JournalError as error:
-                logger.warning("%s", error)
-                await self._restore_journal()
+                if was_open:  # else it was said
+                    logger.warning("%s", error)
+                # Without its lock another client might lead, too.
+                await self.journal.aclose()
             away = await self._tend(away)
 
     async def _look(self) -> None:
@@ -494,14 +502,6 @@ class ShardRun:
                 await self.journal.finish()
             self._over.set()
             self._wake_all()
-
-    async def _restore_journal(self) -> None:
-        """Connect again to a database that was gone."""
-        if self._is_over:
-            return
-        await self.journal.aclose()
-        with contextlib.suppress(JournalError):
-            await self.journal.lead(self._plan.kind, self._plan.shards)
 
     async def _tend(self, away: float) -> float:
         """Start a local worker in the place of one whose keeper has given up."""
