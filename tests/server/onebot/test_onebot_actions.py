@@ -14,6 +14,7 @@ from servers.town import Town
 from tornado.httpclient import AsyncHTTPClient
 
 from webqq_tornado.onebot.v11.actions import ACTIONS
+from webqq_tornado.protocol.models import Typing
 from webqq_tornado.server.onebot.actions import DEEDS
 from webqq_tornado.server.quotas import Quota, Rate
 from webqq_tornado.server.storage import Conversation, load_content
@@ -293,6 +294,21 @@ async def test_messages_are_passed_on_together_also_in_each_other():
             assert deep["messages"][0]["sender"]["nickname"] == "X"
 
 
+async def test_a_group_has_a_name_of_ones_own_and_a_friend_sees_that_one_writes():
+    async with Town() as town:
+        drive(town, town.bob)
+        ann, ear = town.client(town.ann)
+        await ann.login()
+        async with forward(town, town.bob) as app:
+            await app.data("set_group_remark", group_id=town.square, remark="Ours")
+            info = await app.data("get_group_info", group_id=town.square)
+            assert (info["group_name"], info["group_remark"]) == ("Square", "Ours")
+            await app.data("set_input_status", user_id=str(town.ann), event_type=1)
+            await ear.next(Typing)
+            refused = await app.call("set_input_status", user_id=town.eve)
+            assert refused["retcode"] == 100
+
+
 async def test_groups_have_files_in_folders():
     async with Town() as town:
         drive(town, town.ann)
@@ -317,6 +333,8 @@ async def test_groups_have_files_in_folders():
             (file,) = inside["files"]
             where = await ann.data("get_group_file_url", **group, file_id=file["file_id"])
             assert (await AsyncHTTPClient().fetch(where["url"])).body == b"hello"
+            found = await ann.data("get_file", file_id=file["file_id"])
+            assert base64.b64decode(found["base64"]) == b"hello"
             await ann.data("delete_group_file", **group, file_id=file["file_id"])
             await ann.data("delete_group_folder", **group, folder_id=folder["folder_id"])
             assert (await ann.data("get_group_file_system_info", **group))["file_count"] == 0

@@ -121,6 +121,7 @@ async def test_a_token_that_is_missing_or_wrong_is_refused(given: dict, status: 
         ("/", {"Authorization": f"token {TOKEN}"}),
         (f"/?access_token={TOKEN}", {}),
         (f"/event?access_token={TOKEN}", {}),
+        (f"/?access_token={TOKEN}", {"Origin": "[object Object]"}),
     ],
 )
 async def test_a_token_is_taken_in_a_header_and_in_the_query(path: str, headers: dict):
@@ -131,7 +132,8 @@ async def test_a_token_is_taken_in_a_header_and_in_the_query(path: str, headers:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
+    "headers",
+    [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
 )
 async def test_no_web_page_drives_an_account(headers: dict):
     async with Town() as town:

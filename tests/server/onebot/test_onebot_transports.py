@@ -206,6 +206,19 @@ async def test_the_server_comes_back_and_hands_over_what_was_missed(caplog):
     assert "it is tried again" in caplog.text
 
 
+async def test_what_happens_while_a_connection_closes_comes_over_the_next_one(caplog):
+    async with reverse() as app, Town() as town:
+        drive(town, town.bob, reverse=[app.url])
+        await (await app.connections.get()).recv()
+        town.server.onebot.accounts[town.bob].reopen_connections()
+        say(town, "one")
+        connection = await app.connections.get()
+        await connection.recv()
+        event = json.loads(await connection.recv())
+    assert (event["raw_message"], event["late"]) == ("one", True)
+    assert "Exception in callback" not in caplog.text
+
+
 async def test_what_was_sent_and_not_read_before_a_cut_comes_again(caplog):
     async with reverse() as app, Town() as town:
         drive(town, town.bob, reverse=[app.url])

@@ -311,6 +311,8 @@ _DE_FACTO = (
     Action("set_self_longnick", (Param("longNick", "text", "", ("long_nick",)),)),
     Action("set_online_status", (Param("status", default=10), Param("ext_status", default=0))),
     Action("set_friend_remark", (_USER, Param("remark", "text", ""))),
+    Action("set_group_remark", (_GROUP, Param("remark", "text", ""))),
+    Action("set_input_status", (_USER, Param("event_type", default=1))),
     Action("get_group_at_all_remain", (_GROUP,)),
     Action("get_online_clients", ()),
     Action("delete_friend", (Param("user_id", aliases=("friend_id",)),)),

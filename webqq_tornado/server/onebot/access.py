@@ -65,7 +65,10 @@ class AccountHandler(Handler):
     def _refuse_pages(self) -> None:
         headers = self.request.headers
         is_foreign = headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
-        if is_foreign or headers.get("Origin", self._own_origin) != self._own_origin:
+        origin = headers.get("Origin", self._own_origin)
+        # RFC 6454, 6.1: a page has a URL's beginning, or null; cq-websocket has "[object Object]".
+        is_of_page = "://" in origin or origin.strip().lower() == "null"
+        if is_foreign or (is_of_page and origin != self._own_origin):
             raise Refusal(403, "Requests from web pages are refused")
 
     @property

@@ -57,12 +57,19 @@ async def _get_image(account: OneBotAccount, params: dict[str, Any]) -> object:
 async def _get_file(account: OneBotAccount, params: dict[str, Any]) -> object:
     if not params["file"]:
         raise ActionError("file or file_id is missing", Retcode.BAD_REQUEST)
-    row = _stored(account, params["file"])
+    row = _stored(account, _name_of_file(account, params["file"]))
     told = _info(account, row)
     path = account.storage.files.path(row.name)
     if path is not None and row.size <= _MOST_INLINE:
         told["base64"] = base64.b64encode(path.read_bytes()).decode()
     return told
+
+
+def _name_of_file(account: OneBotAccount, id_: str) -> str:
+    """The name in the store of a file of a group, by its id alone, as NC has it; else the same."""
+    rooms = account.storage.rooms.of(account.number, "group")
+    found = (account.storage.files.room_file(one.number, id_in(id_)) for one, _, _ in rooms)
+    return next((row.file for row in found if row is not None), id_)
 
 
 async def _download(account: OneBotAccount, params: dict[str, Any]) -> object:

@@ -154,6 +154,14 @@ async def _like(account: OneBotAccount, params: dict[str, Any]) -> object:
     return None
 
 
+async def _typing(account: OneBotAccount, params: dict[str, Any]) -> object:
+    """A friend sees that the account writes; of what is 0 NC says that it has stopped."""
+    _check_friend(account, params["user_id"])
+    if params["event_type"]:
+        account.state.hub.typing(account.number, params["user_id"])
+    return None
+
+
 async def _poke_friend(account: OneBotAccount, params: dict[str, Any]) -> object:
     group = int(params.get("group_id") or 0)
     whom = int((params.get("target_id") or 0) if not group else 0) or params["user_id"]
@@ -208,6 +216,7 @@ DEEDS: dict[str, Deed] = {
     "get_friends_with_category": _friends_by_heading,
     "set_friend_add_request": _answer_friend,
     "set_friend_remark": _remark,
+    "set_input_status": _typing,
     "delete_friend": _delete_friend,
     "send_like": _like,
     "friend_poke": _poke_friend,

@@ -106,7 +106,7 @@ class ReverseLink:
     def _start_feed(self, chain: Chain) -> None:
         account = self._account
         target = account.target(self.name)
-        self._feed = Feed(account, target, account.newest, self.say, chain.ping)
+        self._feed = Feed(account, target, account.newest, self.say, lambda: _ping(chain))
         self._feed.wake()
 
     def _opened(self) -> None:
@@ -181,3 +181,13 @@ def _say(chain: Chain, text: str) -> None:
             chain.send(text)
         except StreamError:
             return  # it has just ended: nothing was confirmed
+
+
+def _ping(chain: Chain) -> asyncio.Future[None]:
+    """Send a ping; cancelled where the connection is being closed: nothing is confirmed then."""
+    try:
+        return chain.ping()
+    except StreamError:
+        never = asyncio.get_running_loop().create_future()
+        never.cancel()
+        return never

@@ -49,8 +49,10 @@ def _change(change: Callable[[Groups, int, dict[str, Any]], object]) -> Deed:
 
 async def _info(account: OneBotAccount, params: dict[str, Any]) -> object:
     # Also of a group that one is not in, as GC and NC.
-    room = account.storage.rooms.group(params["group_id"])
-    return group_info(account.storage, room or entered(account, params["group_id"]))
+    room = account.storage.rooms.group(params["group_id"]) or entered(account, params["group_id"])
+    own = account.storage.rooms.of(account.number, room.kind)
+    mark = next((mark for one, mark, _ in own if one.number == room.number), "")
+    return group_info(account.storage, room, mark)
 
 
 async def _list(account: OneBotAccount, _params: dict[str, Any]) -> object:
@@ -234,6 +236,16 @@ async def _anonymous(_account: OneBotAccount, _params: dict[str, Any]) -> object
     raise ActionError("there is no anonymous chat any more")
 
 
+async def _remark(account: OneBotAccount, params: dict[str, Any]) -> object:
+    room = entered(account, params["group_id"])
+    try:
+        account.storage.rooms.set_mark(room.number, account.number, params["remark"])
+    except ValueError as error:
+        raise ActionError(str(error)) from None
+    account.state.hub.contacts_changed({account.number})
+    return None
+
+
 DEEDS: dict[str, Deed] = {
     "get_group_info": _info,
     "get_group_detail_info": _info,
@@ -270,6 +282,7 @@ DEEDS: dict[str, Deed] = {
     "set_group_special_title": _change(
         lambda groups, me, p: groups.set_title(p["group_id"], me, p["user_id"], p["special_title"])
     ),
+    "set_group_remark": _remark,
     "group_poke": _change(lambda groups, me, p: groups.poke(me, p["user_id"], p["group_id"])),
     "set_group_kick_members": _kick_all,
     "set_group_leave": _leave,
