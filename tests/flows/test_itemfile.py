@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import enum
 import json
+import math
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -125,6 +128,70 @@ def test_a_list_in_a_cell_is_json(tmp_path: Path):
     with ItemFile(tmp_path / "items.csv") as file:
         file.write({"tags": ["a", "é"], "path": Path("b")})
     assert file.path.read_text("utf-8").splitlines()[1] == '"[""a"", ""é""]",b'
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "in_json", "in_csv", "in_sqlite"),
+    [
+        (math.nan, None, "nan", None),
+        (Color.RED, "red", "red", "red"),
+        (b"\xff\xc3\xa9", "\\xffé", "\\xffé", b"\xff\xc3\xa9"),
+        ({1}, [1], "[1]", "[1]"),
+        (
+            {"at": Place(1, "a"), (1, 2): {3}},
+            None,
+            None,
+            '{"at": {"x": 1, "y": "a"}, "(1, 2)": [3]}',
+        ),
+        (2**63, 2**63, str(2**63), str(2**63)),
+        ("\ud800", "\ud800", "\\ud800", "\\ud800"),
+        (Decimal("1.10"), "1.10", "1.10", "1.10"),
+    ],
+)
+def test_a_value_that_a_format_has_not_becomes_the_nearest(
+    tmp_path: Path, value: object, in_json: object, in_csv: object, in_sqlite: object
+):
+    path = tmp_path / "items"
+    for suffix in (".jsonl", ".csv", ".sqlite"):
+        with ItemFile(path.with_suffix(suffix)) as file:
+            file.write({"x": value})
+    database = sqlite3.connect(path.with_suffix(".sqlite"))
+    assert database.execute("SELECT x FROM items").fetchone() == (in_sqlite,)
+    database.close()
+    if in_csv is None:  # a mapping: JSON in each of them
+        in_csv, in_json = in_sqlite, json.loads(str(in_sqlite))
+    text = path.with_suffix(".jsonl").read_text("utf-8")
+    assert "NaN" not in text
+    assert json.loads(text) == {"x": in_json}
+    with path.with_suffix(".csv").open(newline="", encoding="utf-8") as csv_file:
+        assert next(csv.DictReader(csv_file)) == {"x": in_csv}
+
+
+def test_of_a_batch_that_parquet_refuses_only_the_wrong_item_is_lost(tmp_path: Path):
+    file = ItemFile(tmp_path / "items.parquet")
+    for tags in ([1], [2], ["text"], [3]):
+        file.write({"color": Color.RED, "tags": tags, "more": {}})
+    with pytest.raises(ValueError, match=r"'text'.* write \.jsonl"):
+        file.close()
+    assert [row["tags"] for row in rows_of_parquet(file.part)] == [[1], [2], [3]]
+    with pytest.raises(ValueError, match="more than 64 bits: emit str"):
+        ItemFile(tmp_path / "big.parquet").write({"x": 2**64})
+
+
+@pytest.mark.parametrize(
+    ("item", "says"),
+    [({}, "the first item has no fields"), ({"a": 1, "A": 2}, "one column to SQL")],
+)
+def test_an_item_that_makes_no_table_is_named(tmp_path: Path, item: dict[str, int], says: str):
+    with (
+        ItemFile(tmp_path / "items.sqlite") as file,
+        pytest.raises(ValueError, match=says),
+    ):
+        file.write(item)
 
 
 def test_other_suffixes_and_other_items_are_refused(tmp_path: Path):

@@ -27,13 +27,13 @@ from ..journal.codec import unpack_item
 from ..journal.errors import JournalError
 from .itemfile import (
     Columns,
-    as_json,
     checked_suffix,
     checked_types,
     fields_of,
     import_pyarrow,
-    plain_value,
+    quoted_names,
 )
+from .itemvalues import as_json, database_value, plain_value
 
 if TYPE_CHECKING:
     from ..journal.sqlite import Journal
@@ -379,13 +379,13 @@ class _SQLiteTable:
     def write(self, first: int, last: int, rows: Sequence[Any]) -> int:
         db = self._db
         assert db is not None  # noqa: S101 - it was opened
-        names = [f'"{name.replace(chr(34), chr(34) * 2)}"' for name in self._export.columns]
+        names = quoted_names(self._export.columns, self._export.path)
         db.execute("BEGIN IMMEDIATE")
         try:
             db.execute(f"CREATE TABLE IF NOT EXISTS items ({', '.join(names)})")
             db.executemany(
                 f"INSERT INTO items ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
-                [tuple(map(plain_value, row.values())) for row in rows],
+                [tuple(map(database_value, row.values())) for row in rows],
             )
             db.execute("REPLACE INTO webqq_journal VALUES (?, ?)", (self._export.flow, last))
             db.execute("COMMIT")

@@ -12,14 +12,19 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import json
+import datetime
+import reprlib
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any, Protocol
+from uuid import UUID
 
 from ..engine.transport.download import part_path
+from .itemvalues import as_json, database_value, plain_value
 
 if TYPE_CHECKING:
     import os
@@ -27,13 +32,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Columns",
     "ItemFile",
-    "as_json",
     "checked_suffix",
     "checked_types",
     "fields_of",
     "import_pyarrow",
     "line_of",
-    "plain_value",
+    "quoted_names",
 ]
 
 #: Rows written to a database or Parquet file at once.
@@ -150,6 +154,8 @@ class Columns:
         if not self._are_needed and not self._is_chosen:
             return values
         columns = self.names = self.names or tuple(values)
+        if not columns:
+            raise ValueError(f"{self._path}: the first item has no fields: emit one that has some")
         others = [name for name in values if name not in columns]
         if others and not self._is_chosen:
             every = ",".join((*columns, *others))
@@ -206,23 +212,7 @@ def line_of(item: object, *, is_ascii: bool = False) -> str:
         item: as of `fields_of`.
         is_ascii: escape all other characters.
     """
-    return json.dumps(fields_of(item), ensure_ascii=is_ascii, default=str)
-
-
-def as_json(value: object) -> str:
-    """Return a value as JSON in one line; what JSON has not, as text."""
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def plain_value(value: Any) -> Any:
-    """A value that a cell can hold."""
-    return value if value is None or isinstance(value, (str, bool, int, float)) else _cell(value)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, (set, frozenset)):
-        value = list(value)
-    return as_json(value) if isinstance(value, (Mapping, list, tuple)) else str(value)
+    return as_json(fields_of(item), is_ascii=is_ascii)
 
 
 def _open(part: Path, newline: str | None = None) -> IO[str]:
@@ -265,6 +255,7 @@ class _SQLite:
     """A table `items`, whose columns have no types."""
 
     def __init__(self, part: Path) -> None:
+        self._part = part
         part.unlink(missing_ok=True)
         part.touch()  # or sqlite3 would not say why it cannot
         self._database = sqlite3.connect(part)
@@ -273,10 +264,10 @@ class _SQLite:
 
     def write(self, row: Mapping[str, Any]) -> None:
         if not self._insert:
-            names = ", ".join('"{}"'.format(name.replace('"', '""')) for name in row)
+            names = ", ".join(quoted_names(row, self._part))
             self._database.execute(f"CREATE TABLE items ({names})")
             self._insert = f"INSERT INTO items VALUES ({', '.join('?' * len(row))})"
-        self._database.execute(self._insert, tuple(map(plain_value, row.values())))
+        self._database.execute(self._insert, tuple(map(database_value, row.values())))
         self._waiting += 1
         if self._waiting >= _BATCH:
             self._database.commit()
@@ -285,6 +276,27 @@ class _SQLite:
     def close(self) -> None:
         self._database.commit()
         self._database.close()
+
+
+def quoted_names(names: Iterable[str], path: Path) -> list[str]:
+    """Return names of columns as SQLite takes them.
+
+    Args:
+        names: of the columns.
+        path: of the file, for messages.
+
+    Raises:
+        ValueError: two of them differ in nothing but case, which SQLite does not see.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            raise ValueError(
+                f"{path}: {other!r} and {name!r} are one column to SQLite: rename one, or write "
+                ".jsonl"
+            )
+    return ['"{}"'.format(name.replace('"', '""')) for name in seen.values()]
 
 
 class _Parquet:
@@ -305,19 +317,52 @@ class _Parquet:
 
     def _write_rows(self) -> None:
         rows, self._rows = self._rows, []
+        try:
+            self._write_table(self._table(rows))
+        except (self._arrow.ArrowInvalid, self._arrow.ArrowTypeError) as error:
+            wrong = self._first_wrong(rows)
+            if wrong:
+                self._write_table(self._table(rows[:wrong]))
+            self._rows = rows[wrong + 1 :]  # it alone is lost
+            raise ValueError(
+                f"{self._part}: {reprlib.repr(rows[wrong])} has values of other types than the "
+                f"items before it ({error}): write .jsonl"
+            ) from error
+
+    def _table(self, rows: Sequence[Mapping[str, Any]]) -> Any:
         schema = None if self._file is None else self._file.schema
-        table = self._arrow.Table.from_pylist(rows, schema=schema)
+        return self._arrow.Table.from_pylist(rows, schema=schema)
+
+    def _write_table(self, table: Any) -> None:
         if self._file is None:
             self._file = self._parquet.ParquetWriter(self._part, table.schema)
         self._file.write_table(table)
 
+    def _first_wrong(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Index of the first row with which no table can be made."""
+        good, wrong = 0, len(rows)
+        while wrong - good > 1:
+            middle = (good + wrong) // 2
+            try:
+                self._table(rows[:middle])
+                good = middle
+            except (self._arrow.ArrowInvalid, self._arrow.ArrowTypeError):
+                wrong = middle
+        return good
+
     def close(self) -> None:
+        errors = []
         try:
-            if self._rows or self._file is None:
-                self._write_rows()
+            while self._rows or self._file is None:
+                try:
+                    self._write_rows()
+                except ValueError as error:
+                    errors.append(error)
         finally:
             if self._file is not None:
                 self._file.close()
+        if errors:
+            raise errors[0]
 
 
 def checked_types(row: Mapping[str, Any], kinds: dict[str, type], path: Path) -> dict[str, Any]:
@@ -335,8 +380,21 @@ def checked_types(row: Mapping[str, Any], kinds: dict[str, type], path: Path) ->
 
 
 def _checked(name: str, value: Any, kinds: dict[str, type], path: Path) -> Any:
-    if isinstance(value, (set, frozenset, Path)):
-        value = str(value) if isinstance(value, Path) else list(value)
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, (set, frozenset)):
+        value = list(value)
+    elif isinstance(value, Mapping) and not value:
+        value = None  # Parquet has no structure without fields
+    elif not isinstance(value, _ARROW_TYPES):
+        value = _for_arrow(value)
+    if isinstance(value, str):
+        value = value.encode("utf-8", "backslashreplace").decode()
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(
+            f"{path}: {value} in column {name!r} has more than 64 bits: emit str(value), or write "
+            ".jsonl"
+        )
     kind = type(value)
     has = kinds.setdefault(name, kind) if value is not None else kind
     if kind is int and has is float:
@@ -347,6 +405,23 @@ def _checked(name: str, value: Any, kinds: dict[str, type], path: Path) -> Any:
             f"of type {kind.__name__}: emit one type, such as str(value), or write .jsonl"
         )
     return value
+
+
+def _for_arrow(value: Any) -> Any:
+    """The value itself, such as numpy's, or as text."""
+    arrow, _ = import_pyarrow()
+    try:
+        arrow.array([value])
+    except (arrow.ArrowInvalid, arrow.ArrowTypeError):
+        return plain_value(value)
+    return value
+
+
+#: Values that Arrow has types for.
+_ARROW_TYPES = (
+    *(type(None), str, bool, int, float, bytes, Decimal, list, tuple, Mapping, UUID),
+    *(datetime.date, datetime.time, datetime.timedelta),
+)
 
 
 def import_pyarrow() -> tuple[ModuleType, ModuleType]:
