@@ -54,7 +54,7 @@ async def test_the_password_that_the_first_start_has_kept_is_the_new_one(tmp_pat
     ("new", "said"),
     [
         ("short", "A password has 8 to 128 characters"),
-        (PASSWORD, "The new password is the current"),
+        (PASSWORD, "The new password is the same as the current one"),
     ],
 )
 async def test_a_password_that_cannot_be_is_told_why(tmp_path: Path, new: str, said: str) -> None:

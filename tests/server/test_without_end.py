@@ -74,7 +74,7 @@ async def test_a_poll_that_is_held_is_no_request_without_end():
         bob = town.visitor(town.bob)
         await bob.enter()
         held = asyncio.ensure_future(bob.poll())
-        await until(lambda: town.server.hub.find(bob.session.psessionid)._news)
+        await until(lambda: town.server.hub.find(bob.session.psessionid)._new_events)
         put_ahead(20)
         town.server.hub.typing(town.ann, town.bob)
         assert webqq3.POLL.parse(await held).events

@@ -1,4 +1,4 @@
-"""The command `confirm`: let in a client that shows a QR code, without camera or browser."""
+"""The command `confirm`: confirm a client's QR code without a camera or browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .targets import AccountTarget, who_is_meant
 __all__ = ["confirm"]
 
 #: Seconds between two requests for a code.
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 @click.command()
@@ -42,11 +42,11 @@ _LOOK_SECONDS = 0.5
 )
 @click.pass_context
 def confirm(context: click.Context, /, **choices: Any) -> None:
-    """Let in the client that shows the newest QR code, as --account.
+    """Sign in the client that shows the newest QR code, as --account.
 
-    Clients at this machine's own address are meant. In a pipe nobody is asked: give --number where
-    others use the machine as well. The server is a running one of this package; without --server,
-    the one that runs here.
+    The client is at this machine's own address. A pipe is not asked: give --number where others
+    use the machine too. The server is a running one of this package; without --server, the one
+    that runs on this machine.
 
     \b
     Example:
@@ -59,32 +59,36 @@ def confirm(context: click.Context, /, **choices: Any) -> None:
     who = who_is_meant(context, qr=False, open_pictures=False, **choices)
     who.check_server()
     password = read_password(who.account, who.password_file, who.password)
-    meant = _Meant(wait, str(number or ""), is_let_in=not is_refused)
-    screen.say(run_coroutine(_decide(who, password, meant)))
+    decision = _Decision(wait, str(number or ""), is_confirmed=not is_refused)
+    screen.say(run_coroutine(_decide(who, password, decision)))
 
 
-class _Meant(NamedTuple):
+class _Decision(NamedTuple):
     """The decision of the user.
 
     Args:
         wait: seconds to wait for a code.
         number: of the code; empty for the newest one.
-        is_let_in: whether the client is let in, or refused.
+        is_confirmed: False to refuse the client.
     """
 
     wait: float
     number: str
-    is_let_in: bool
+    is_confirmed: bool
 
 
-async def _decide(who: AccountTarget, password: str, meant: _Meant) -> str:
+async def _decide(who: AccountTarget, password: str, decision: _Decision) -> str:
     """Confirm or refuse the login; return a sentence for the user."""
     async with signed_in(who, password) as page:
         me = page.me
-        client = await _client_meant(page, meant)
-        await _agree(client, meant)
-        await page.ask("/page/qr", {"id": client["id"], "confirm": meant.is_let_in})
-    verb = f"is signed in as {me['nick']} ({me['account']})" if meant.is_let_in else "was refused"
+        client = await _client_of(page, decision)
+        await _compare_numbers(client, decision)
+        await page.ask("/page/qr", {"id": client["id"], "confirm": decision.is_confirmed})
+    verb = (
+        f"is signed in as {me['nick']} ({me['account']})"
+        if decision.is_confirmed
+        else "was refused"
+    )
     return printable(f"{_name(client)} {verb}.")
 
 
@@ -93,38 +97,38 @@ def _name(client: dict[str, Any]) -> str:
     return f"The client at {client['address']}{program}"
 
 
-async def _agree(client: dict[str, Any], meant: _Meant) -> None:
+async def _compare_numbers(client: dict[str, Any], decision: _Decision) -> None:
     """Let the person at the terminal compare the numbers.
 
     Raises:
         click.ClickException: the numbers differ.
     """
     shown = printable(f"{_name(client)} shows the number {client.get('number', '?')}.")
-    if meant.number or not (os.isatty(0) and os.isatty(2)):
+    if decision.number or not (os.isatty(0) and os.isatty(2)):
         Screen(is_error=True).say(shown)
         return
-    verb = "Let it in" if meant.is_let_in else "Refuse it"
+    verb = "Sign it in" if decision.is_confirmed else "Refuse it"
     answer = await ask(f"{shown} {verb}? [y/N] ")
     if answer.strip().lower() not in {"y", "yes"}:
         raise click.ClickException("nothing was decided; --number NN names another code")
 
 
-async def _client_meant(page: PageClient, meant: _Meant) -> dict[str, Any]:
+async def _client_of(page: PageClient, decision: _Decision) -> dict[str, Any]:
     """The client that showed its QR code last, or shows the given number.
 
     Raises:
         click.ClickException: there is no such client.
     """
-    until, delay = time.monotonic() + meant.wait, 0.0
+    until, delay = time.monotonic() + decision.wait, 0.0
     while True:
         waiting = (await page.ask("/page/qr", delay=delay)).get("waiting") or []
         for client in waiting:
-            if meant.number in ("", client.get("number")):
+            if decision.number in ("", client.get("number")):
                 return dict(client)
         if time.monotonic() >= until:
-            which = f" with the number {meant.number}" if meant.number else ""
+            which = f" with the number {decision.number}" if decision.number else ""
             raise click.ClickException(
                 f"no QR code{which} waits at {page.url}: let the client show one first, or wait "
                 "for it with --wait SECONDS (a code is good for two and a half minutes)"
             )
-        delay = _LOOK_SECONDS
+        delay = _POLL_SECONDS

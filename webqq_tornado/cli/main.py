@@ -35,7 +35,7 @@ SECTIONS = {
         "status": LazyCommand("account", "Show the account and its unsent messages."),
         "login": LazyCommand("account", "Log in and save the session."),
         "logout": LazyCommand("account", "Log out: end the saved session."),
-        "confirm": LazyCommand("confirm", "Let in the client that shows the newest QR code."),
+        "confirm": LazyCommand("confirm", "Sign in the client that shows the newest QR code."),
         "password": LazyCommand("password", "Change the password of --account."),
         "onebot": LazyCommand("onebot", "Look at an implementation of OneBot 11."),
     },

@@ -304,8 +304,8 @@ def _application(server: WebQQServer) -> Application:
     routes.extend((path, handler, {"server": server}) for path, handler in _WAY_IN)
     late = {"exchange": webqq3.LOGIN_PAGE, "answer": answers[webqq3.LOGIN_PAGE.name]}
     routes.append((r"/cgi-bin/xlogin", ExchangeHandler, {"server": server, **late}))
-    for path, question in qun.ROUTES:
-        routes.append((path, qun.QunHandler, {"server": server, "question": question}))
+    for path, reply in qun.ROUTES:
+        routes.append((path, qun.QunHandler, {"server": server, "reply": reply}))
     pages = (
         *api.ROUTES,
         *files.ROUTES,
@@ -324,7 +324,7 @@ def _application(server: WebQQServer) -> Application:
         default_handler_args={"server": server},
         log_function=_log_request,
         websocket_ping_interval=live.PING_SECONDS,
-        websocket_max_message_size=live.MAX_HEARD,
+        websocket_max_message_size=live.MAX_RECEIVED,
     )
 
 

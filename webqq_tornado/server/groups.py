@@ -76,13 +76,13 @@ class Groups:
     def _led(self, number: int, operator: int) -> RoomRow:
         room = self._entered(number, operator)
         if self.role(room, operator) == "member":
-            raise NotAllowed("only the owner and administrators do that")
+            raise NotAllowed("only the owner and administrators may do that")
         return room
 
     def _owned(self, number: int, operator: int) -> RoomRow:
         room = self._entered(number, operator)
         if room.owner != operator:
-            raise NotAllowed("only the owner does that")
+            raise NotAllowed("only the owner may do that")
         return room
 
     def member(self, number: int, account: int) -> MemberRow:
@@ -100,11 +100,11 @@ class Groups:
             raise NotAllowed(f"{account} is {_ARTICLES[self.role(room, account)]} of the group")
         return room
 
-    def _tell(
+    def _notify(
         self, number: int, notice_type: str, also: Iterable[int] = (), **more: object
     ) -> None:
         people = self._rooms.member_numbers(number) | set(also)
-        self._hub.tell_applications(
+        self._hub.notify_applications(
             people, post_type="notice", notice_type=notice_type, group_id=number, **more
         )
 
@@ -115,7 +115,9 @@ class Groups:
         self._led(number, operator)
         self._rooms.rename(number, name)
         self._hub.contacts_changed(self._rooms.member_numbers(number))
-        self._tell(number, "notify", sub_type="group_name", user_id=operator, name_new=name.strip())
+        self._notify(
+            number, "notify", sub_type="group_name", user_id=operator, name_new=name.strip()
+        )
 
     def set_card(self, number: int, operator: int, account: int, card: str) -> None:
         """Change a member's name in the group: one's own, or that of somebody one stands above."""
@@ -128,14 +130,14 @@ class Groups:
         after = self.member(number, account).card
         self._hub.contacts_changed(self._rooms.member_numbers(number))
         if after != before:
-            self._tell(number, "group_card", user_id=account, card_new=after, card_old=before)
+            self._notify(number, "group_card", user_id=account, card_new=after, card_old=before)
 
     def set_title(self, number: int, operator: int, account: int, title: str) -> None:
         """Give a member a title, or take it back with an empty one."""
         self._owned(number, operator)
         self.member(number, account)
         self._rooms.set_title(number, account, title)
-        self._tell(number, "notify", sub_type="title", user_id=account, title=title)
+        self._notify(number, "notify", sub_type="title", user_id=account, title=title)
 
     def set_admin(self, number: int, operator: int, account: int, *, is_admin: bool) -> None:
         """Make a member an administrator, or revoke it."""
@@ -146,7 +148,9 @@ class Groups:
         self._rooms.set_admin(number, account, is_admin)
         kind = _MADE_ADMIN if is_admin else _NO_ADMIN
         self._hub.group_changed(number, "group_admin_op", member=account, op_type=kind)
-        self._tell(number, "group_admin", sub_type="set" if is_admin else "unset", user_id=account)
+        self._notify(
+            number, "group_admin", sub_type="set" if is_admin else "unset", user_id=account
+        )
 
     # -- silence --------------------------------------------------------------------------------
 
@@ -156,7 +160,7 @@ class Groups:
             raise ValueError(f"a ban has 0 to {LONGEST_BAN} seconds")
         self._outranked(number, operator, account)
         self._rooms.ban(number, account, int(time.time()) + seconds if seconds else 0)
-        self._tell(
+        self._notify(
             number,
             "group_ban",
             sub_type="ban" if seconds else "lift_ban",
@@ -170,7 +174,7 @@ class Groups:
         self._led(number, operator)
         self._rooms.silence(number, is_silenced)
         self._hub.contacts_changed(self._rooms.member_numbers(number))
-        self._tell(
+        self._notify(
             number,
             "group_ban",
             sub_type="ban" if is_silenced else "lift_ban",
@@ -194,7 +198,7 @@ class Groups:
         new = self._rooms.add_members(number, accounts)
         for account in sorted(new):
             self._hub.group_changed(number, "group_join", joined=account, admin=operator)
-            self._tell(
+            self._notify(
                 number, "group_increase", sub_type=kind, operator_id=operator, user_id=account
             )
         return new
@@ -214,8 +218,8 @@ class Groups:
             self._rooms.set_unwanted(number, account)
         self._gone(number, account, _TAKEN_OUT, admin=operator)
         told: dict[str, Any] = {"operator_id": operator, "user_id": account}
-        self._tell(number, "group_decrease", sub_type="kick", **told)
-        self._hub.tell_applications(
+        self._notify(number, "group_decrease", sub_type="kick", **told)
+        self._hub.notify_applications(
             {account},
             post_type="notice",
             notice_type="group_decrease",
@@ -237,7 +241,7 @@ class Groups:
             raise NotAllowed("the owner cannot leave: dissolve the group instead")
         self._rooms.remove_member(number, account)
         self._gone(number, account, _LEFT)
-        self._tell(
+        self._notify(
             number,
             "group_decrease",
             {account},
@@ -253,7 +257,7 @@ class Groups:
         self._rooms.dissolve(number)
         for account in people:
             self._gone(number, account, _TAKEN_OUT, admin=operator)
-            self._hub.tell_applications(
+            self._hub.notify_applications(
                 {account},
                 post_type="notice",
                 notice_type="group_decrease",
@@ -294,7 +298,7 @@ class Groups:
 
     def _requested(self, people: set[int], request: RoomRequest) -> None:
         self._hub.contacts_changed(people)
-        self._hub.tell_applications(
+        self._hub.notify_applications(
             people,
             post_type="request",
             request_type="group",
@@ -347,7 +351,7 @@ class Groups:
             else self._rooms.remove_essence(message.id)
         )
         if changed:
-            self._tell(
+            self._notify(
                 message.target,
                 "essence",
                 sub_type="add" if is_set else "delete",
@@ -367,7 +371,7 @@ class Groups:
             return
         self._hub.recalled(message, operator)
         if message.kind == "group":
-            self._tell(
+            self._notify(
                 message.target,
                 "group_recall",
                 user_id=message.sender,
@@ -379,7 +383,7 @@ class Groups:
                 (message.sender, message.target),
                 (message.target, message.sender),
             ):
-                self._hub.tell_applications(
+                self._hub.notify_applications(
                     {account},
                     post_type="notice",
                     notice_type="friend_recall",
@@ -407,7 +411,7 @@ class Groups:
         self._entered(message.target, account)
         if self._storage.messages.react(message.id, account, emoji, is_set=is_set):
             count = self._storage.messages.reactions(message.id).get(emoji, 0)
-            self._tell(
+            self._notify(
                 message.target,
                 "group_msg_emoji_like",
                 user_id=account,
@@ -428,7 +432,7 @@ class Groups:
             people = {sender, target}
         self._hub.poked(people, sender, target, number)
         where: dict[str, object] = {"group_id": number} if number else {}
-        self._hub.tell_applications(
+        self._hub.notify_applications(
             people,
             post_type="notice",
             notice_type="notify",
@@ -448,9 +452,9 @@ class Groups:
             file: id, name, size, busid and url.
         """
         if conversation.kind == "group":
-            self._tell(conversation.number, "group_upload", user_id=sender, file=file)
+            self._notify(conversation.number, "group_upload", user_id=sender, file=file)
         else:
-            self._hub.tell_applications(
+            self._hub.notify_applications(
                 {conversation.number},
                 post_type="notice",
                 notice_type="offline_file",

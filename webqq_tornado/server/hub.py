@@ -1,4 +1,4 @@
-"""Delivery to online accounts: messages, presence, news of contacts."""
+"""Delivery to online accounts: messages, presence, events of contacts."""
 
 from __future__ import annotations
 
@@ -61,27 +61,27 @@ class SessionOver(Exception):
 
 
 class Listener(Protocol):
-    """An open page, which is notified of its account's news."""
+    """An open page, which is notified of its account's events."""
 
     account: int
 
-    def tell_message(self, message: StoredMessage) -> None:
+    def notify_message(self, message: StoredMessage) -> None:
         """Deliver a message, maybe one that the account wrote on another device."""
 
-    def tell_status(self, account: int, status: Status) -> None:
+    def notify_status(self, account: int, status: Status) -> None:
         """Deliver a change of a friend's or fellow member's status."""
 
-    def tell_typing(self, account: int) -> None:
-        """Tell that a friend is typing."""
+    def notify_typing(self, account: int) -> None:
+        """Report that a friend is typing."""
 
-    def tell_contacts(self) -> None:
-        """Tell that friends, groups, discussions or requests have changed."""
+    def notify_contacts(self) -> None:
+        """Report that friends, groups, discussions or requests have changed."""
 
-    def tell_change(self, message: StoredMessage) -> None:
-        """Tell that a message was recalled."""
+    def notify_change(self, message: StoredMessage) -> None:
+        """Report that a message was recalled."""
 
-    def tell_poke(self, sender: int, target: int, group: int) -> None:
-        """Tell pages of a poke, in a group or (0) in private."""
+    def notify_poke(self, sender: int, target: int, group: int) -> None:
+        """Notify pages of a poke, in a group or (0) in private."""
 
 
 class Hub:
@@ -89,12 +89,12 @@ class Hub:
 
     Args:
         storage: of messages.
-        poll_timeout: seconds that a poll is held without news.
+        poll_timeout: seconds that a poll is held without events.
         session_timeout: seconds without a poll after which a session ends.
 
     Attributes:
         writes: messages that wait for their commit, see `together`.
-        applications: accounts that programs drive by OneBot, with what tells them of news.
+        applications: accounts that programs drive by OneBot, with what tells them of events.
         pictures_at: "host:port" where old clients find pictures.
     """
 
@@ -136,7 +136,7 @@ class Hub:
         dialect: str = "webqq3",
         vfwebqq: Secret | None = None,
     ) -> PollSession:
-        """Open a session; the account's former one is ended, and told so.
+        """Open a session; the account's former one is ended and notified.
 
         Args:
             account: QQ number.
@@ -153,7 +153,7 @@ class Hub:
         self.storage.sessions.put(session.row)
         self._add(session)
         self._announce(account)
-        self._tell_requests(session)
+        self._queue_requests(session)
         logger.info("%d is online by WebQQ", account)
         return session
 
@@ -164,9 +164,9 @@ class Hub:
         session.seen = loop.time()
         session.expiry = loop.call_later(self.session_timeout, self._expire, session)
 
-    def _tell_requests(self, session: PollSession) -> None:
+    def _queue_requests(self, session: PollSession) -> None:
         for request in self.storage.friends.requests(session.account):
-            session.tell(self._system(session, "verify_required", request.asker, request.text))
+            session.enqueue(self._system(session, "verify_required", request.asker, request.text))
 
     def find(self, secret: str | None, kind: str = "psessionid") -> PollSession | None:
         """The session with this secret, also one that was kicked.
@@ -240,8 +240,8 @@ class Hub:
         # One timer for many polls: it checks the time of the last one.
         loop = asyncio.get_running_loop()
         left = session.seen + self.session_timeout - loop.time()
-        if session.turn is not None or left > 0:
-            wait = max(left, 1.0) if session.turn is None else self.session_timeout
+        if session.held_poll is not None or left > 0:
+            wait = max(left, 1.0) if session.held_poll is None else self.session_timeout
             session.expiry = loop.call_later(wait, self._expire, session)
             return
         was_online = session.kicked is None
@@ -254,14 +254,14 @@ class Hub:
     # -- poll -------------------------------------------------------------------------------
 
     async def poll(
-        self, session: PollSession, turn: PendingPoll, last_id: int | None = None
+        self, session: PollSession, poll: PendingPoll, last_id: int | None = None
     ) -> list[Event]:
-        """Wait for news.
+        """Wait for events.
 
         Args:
             session: that is polled.
-            turn: identifies this poll, see `end_poll`.
-            last_id: msg_id of the last message that has arrived, if the client tells.
+            poll: identifies this poll, see `end_poll`.
+            last_id: msg_id of the last message that has arrived, if the client reports it.
 
         Returns:
             Events in order; none after the timeout, or if a later poll came.
@@ -274,20 +274,20 @@ class Hub:
         if session.knows_end:
             self._forget(session)
             raise SessionOver
-        session.turn = turn
+        session.held_poll = poll
         session.wake()  # a held poll yields to this one
         deadline = loop.time() + self.poll_timeout
         try:
-            while session.turn is turn:
-                news = self._take_news(session, turn)
-                if news or self.is_closing or loop.time() >= deadline:
-                    return news
+            while session.held_poll is poll:
+                events = self._take_events(session, poll)
+                if events or self.is_closing or loop.time() >= deadline:
+                    return events
                 await session.wait(deadline)
             return []
         finally:
             session.seen = loop.time()
-            if session.turn is turn:
-                session.turn = None
+            if session.held_poll is poll:
+                session.held_poll = None
 
     def _note_delivered(self, session: PollSession, last_id: int | None) -> None:
         arrived = session.confirm(last_id)
@@ -295,9 +295,9 @@ class Hub:
             return
         try:
             self.storage.messages.mark_delivered(session.account, arrived)
-        except sqlite3.Error as error:  # locked, or the disk is full: news need no disk
+        except sqlite3.Error as error:  # locked, or the disk is full: delivery needs no disk
             logger.warning(
-                "what %d has got could not be noted in %s (%s): tried again with the next poll",
+                "deliveries to %d could not be noted in %s (%s): retried with the next poll",
                 session.account,
                 self.storage.path,
                 error,
@@ -316,35 +316,35 @@ class Hub:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), left)
 
-    def end_poll(self, session: PollSession, turn: PendingPoll) -> None:
-        """End a held poll without news: its client has disconnected."""
-        session.requeue(turn)
-        if session.turn is turn:
-            session.turn = None
+    def end_poll(self, session: PollSession, poll: PendingPoll) -> None:
+        """End a held poll without events: its client has disconnected."""
+        session.requeue(poll)
+        if session.held_poll is poll:
+            session.held_poll = None
             session.wake()
 
     def requeue(self, session: PollSession) -> None:
         """Requeue the last answer of a session that its client resumes: it may be lost.
 
-        The held poll is dead: it gets no more news.
+        The held poll is dead: it gets no more events.
         """
         session.requeue()
-        session.turn = None
+        session.held_poll = None
         session.wake()
 
-    def _take_news(self, session: PollSession, turn: PendingPoll) -> list[Event]:
+    def _take_events(self, session: PollSession, poll: PendingPoll) -> list[Event]:
         if session.kicked is not None:
-            session.tell_end(turn)
+            session.report_end(poll)
             raise SessionOver(session.kicked)
         if session.is_behind:
             messages = self.storage.messages.undelivered(session.account, _LOAD)
             session.load(messages, len(messages) < _LOAD)
-        events, messages = session.give(turn)
+        events, messages = session.give(poll)
         where = self.pictures_at
         return events + [event_for(session, message, where) for message in messages]
 
     def close(self) -> None:
-        """End all held polls without news; the sessions stay on disk."""
+        """End all held polls without events; the sessions stay on disk."""
         self.writes.flush()
         self._closing.set()
         for session in set(self._by_secret.values()):
@@ -389,7 +389,7 @@ class Hub:
             logged_for=self.applications.keys() & (people | {sender}),
         )
         if is_new:
-            pass_on = partial(self._pass_on, message, recipients, people | {sender})
+            pass_on = partial(self._deliver, message, recipients, people | {sender})
             if self._held is None:
                 pass_on()
             else:
@@ -424,7 +424,7 @@ class Hub:
         # An open page alone has shown it. An offline recipient gets it at the next login.
         return account in self._by_account or not self._listeners.get(account)
 
-    def _pass_on(
+    def _deliver(
         self, message: StoredMessage, recipients: Iterable[int], people: Iterable[int]
     ) -> None:
         for person in recipients:
@@ -432,11 +432,11 @@ class Hub:
             if session is not None:
                 session.take_message(message)
         for person in self._pages_of(people):
-            self._tell(person, lambda listener: listener.tell_message(message))
+            self._notify_pages(person, lambda listener: listener.notify_message(message))
         self._wake_applications(people)
 
     def recalled(self, message: StoredMessage, operator: int) -> None:
-        """Withdraw a recalled message from the queues, and tell pages of it.
+        """Withdraw a recalled message from the queues, and notify pages.
 
         Args:
             message: as it was.
@@ -449,26 +449,26 @@ class Hub:
                 session.drop_message(message.id)
         changed = message._replace(content=Content(), recalled=operator)
         for person in self._pages_of(people):
-            self._tell(person, lambda listener: listener.tell_change(changed))
+            self._notify_pages(person, lambda listener: listener.notify_change(changed))
 
     def poked(self, people: Iterable[int], sender: int, target: int, group: int = 0) -> None:
-        """Tell pages of a poke, in a group or (0) in private."""
+        """Notify pages of a poke, in a group or (0) in private."""
         for person in self._pages_of(people):
-            self._tell(person, lambda listener: listener.tell_poke(sender, target, group))
+            self._notify_pages(person, lambda listener: listener.notify_poke(sender, target, group))
 
     # -- applications ---------------------------------------------------------------------------
 
-    def tell_applications(self, people: Iterable[int], **event: object) -> None:
+    def notify_applications(self, people: Iterable[int], **event: object) -> None:
         """Notify programs that drive accounts of events other than messages.
 
         Args:
             people: accounts, driven or not.
             event: as in OneBot 11, without `time` and `self_id`.
         """
-        told = self.applications.keys() & set(people)
-        if told:
-            self.storage.onebot.log(told, json.dumps(event, ensure_ascii=False))
-            self._wake_applications(told)
+        driven = self.applications.keys() & set(people)
+        if driven:
+            self.storage.onebot.log(driven, json.dumps(event, ensure_ascii=False))
+            self._wake_applications(driven)
 
     def _wake_applications(self, people: Iterable[int]) -> None:
         if self.applications:
@@ -485,26 +485,26 @@ class Hub:
         status = self.status_of(account)
         friends = self.storage.friends.numbers(account)
         for friend in friends:
-            self.tell(friend, lambda to: StatusChange(to.uin_of(account), status, WEB_CLIENT))
+            self.notify(friend, lambda to: StatusChange(to.uin_of(account), status, WEB_CLIENT))
         for person in friends | {account}:
-            self._tell(person, lambda listener: listener.tell_status(account, status))
+            self._notify_pages(person, lambda listener: listener.notify_status(account, status))
 
-    def tell(self, account: int, event: Callable[[PollSession], Event]) -> None:
+    def notify(self, account: int, event: Callable[[PollSession], Event]) -> None:
         """Queue an event for an account's client, with the uins of its session."""
         session = self._by_account.get(account)
         if session is not None:
-            session.tell(event(session))
+            session.enqueue(event(session))
 
     def typing(self, writer: int, friend: int) -> None:
         """Notify a friend that the writer is typing, on the page."""
-        self.tell(friend, lambda to: Typing(to.uin_of(writer), to.account))
-        self._tell(friend, lambda listener: listener.tell_typing(writer))
+        self.notify(friend, lambda to: Typing(to.uin_of(writer), to.account))
+        self._notify_pages(friend, lambda listener: listener.notify_typing(writer))
 
     def requested(self, asker: int, asked: int, text: str) -> None:
         """Notify an account of a friend request."""
-        self.tell(asked, lambda to: self._system(to, "verify_required", asker, text))
+        self.notify(asked, lambda to: self._system(to, "verify_required", asker, text))
         self.contacts_changed({asked})
-        self.tell_applications(
+        self.notify_applications(
             {asked},
             post_type="request",
             request_type="friend",
@@ -526,7 +526,7 @@ class Hub:
 
     def refused(self, asker: int, asked: int) -> None:
         """Notify an account that its friend request was refused."""
-        self.tell(asker, lambda to: self._system(to, "verify_rejected", asked))
+        self.notify(asker, lambda to: self._system(to, "verify_rejected", asked))
         self.contacts_changed({asked})
 
     def befriended(self, one: int, other: int, type_: str) -> None:
@@ -537,12 +537,12 @@ class Hub:
             other: account to notify.
             type_: of the system_message: "added_buddy_sig", or "verify_pass_add" after a request.
         """
-        self.tell(other, lambda to: self._system(to, type_, one))
+        self.notify(other, lambda to: self._system(to, type_, one))
         for me, friend in ((one, other), (other, one)):
             status = self.status_of(friend)
-            self.tell(me, _change(added=friend))
-            self.tell(me, _presence(friend, status))
-            self.tell_applications(
+            self.notify(me, _change(added=friend))
+            self.notify(me, _presence(friend, status))
+            self.notify_applications(
                 {me}, post_type="notice", notice_type="friend_add", user_id=friend
             )
         self.contacts_changed({one, other})
@@ -550,7 +550,7 @@ class Hub:
     def unfriended(self, one: int, other: int) -> None:
         """Notify two accounts that they are not friends any more."""
         for me, friend in ((one, other), (other, one)):
-            self.tell(me, _change(removed=friend))
+            self.notify(me, _change(removed=friend))
         self.contacts_changed({one, other})
 
     def group_changed(self, group: int, type_: str, also: Iterable[int] = (), **who: int) -> None:
@@ -564,15 +564,15 @@ class Hub:
         """
         people = self.storage.rooms.member_numbers(group) | set(also)
         for person in people:
-            self.tell(person, lambda to: group_event(to, type_, group, **who))
+            self.notify(person, lambda to: group_event(to, type_, group, **who))
         self.contacts_changed(people)
 
     def contacts_changed(self, accounts: Iterable[int]) -> None:
         """Notify pages that friends, rooms or requests have changed."""
         for account in self._pages_of(accounts):
-            self._tell(account, lambda listener: listener.tell_contacts())
+            self._notify_pages(account, lambda listener: listener.notify_contacts())
 
-    def _tell(self, account: int, say: Callable[[Listener], None]) -> None:
+    def _notify_pages(self, account: int, say: Callable[[Listener], None]) -> None:
         for listener in tuple(self._listeners.get(account, ())):
             say(listener)
 

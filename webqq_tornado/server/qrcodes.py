@@ -23,7 +23,7 @@ __all__ = ["QRCode", "QRCodes"]
 QR_SECONDS = 150.0
 #: Maximum number of waiting codes, of all and of one address, which loses its oldest then.
 MOST_CODES, MOST_OF_ADDRESS = 10_000, 200
-#: Seconds for which a client that was let in can ask again.
+#: Seconds for which a confirmed client can ask again.
 USED_SECONDS = 30.0
 
 
@@ -40,7 +40,7 @@ class QRCode(NamedTuple):
         state: as reported to its client.
         account: that has confirmed or scanned it.
         scanned_by: the browsers that have asked for its id, by their sessions.
-        ticket: cookie ptwebqq of its client, which was let in.
+        ticket: cookie ptwebqq of its client, once confirmed.
     """
 
     id: str

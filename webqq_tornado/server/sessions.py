@@ -1,4 +1,4 @@
-"""One login of an account by the protocol, and the news that its client has not confirmed.
+"""One login of an account by the protocol, and the events that its client has not confirmed.
 
 A message for a session stays in storage until it is delivered. An answer to poll2 can be lost, so
 an answer alone proves nothing: its contents count as delivered when the *next* poll of the session
@@ -71,8 +71,8 @@ class PollSession:
         self.knows_end = False
         self.expiry: asyncio.TimerHandle | None = None
         self.has_asked_online = False
-        self.turn: PendingPoll | None = None  # the held poll; a later one replaces it
-        self._news: asyncio.Future[None] | None = None
+        self.held_poll: PendingPoll | None = None  # the held poll; a later one replaces it
+        self._new_events: asyncio.Future[None] | None = None
         self._events: deque[Event] = deque(maxlen=_MOST_PENDING)
         self._pending: deque[StoredMessage] = deque()
         self._is_behind = True  # messages may be on disk that are not in memory
@@ -149,9 +149,9 @@ class PollSession:
         """
         return self._uins.meant_by(made, kind)
 
-    # -- news for the client ------------------------------------------------------------------
+    # -- events for the client ------------------------------------------------------------------
 
-    def tell(self, event: Event) -> None:
+    def enqueue(self, event: Event) -> None:
         """Queue an event for the next response, if the client understands it."""
         if self.quirks.knows(event):
             self._events.append(event)
@@ -169,21 +169,21 @@ class PollSession:
         self._pending = deque(each for each in self._pending if each.id != number)
 
     def wake(self) -> None:
-        """Wake the held poll: there are news."""
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        """Wake the held poll: events have arrived."""
+        if self._new_events is not None and not self._new_events.done():
+            self._new_events.set_result(None)
 
     async def wait(self, deadline: float) -> None:
-        """Wait for news, or until the loop's time is `deadline`."""
+        """Wait for events, or until the loop's time is `deadline`."""
         loop = asyncio.get_running_loop()
-        news = self._news = loop.create_future()
+        events = self._new_events = loop.create_future()
         timer = loop.call_at(deadline, self.wake)
         try:
-            await news
+            await events
         finally:
             timer.cancel()
-            if self._news is news:  # else a later poll waits
-                self._news = None
+            if self._new_events is events:  # else a later poll waits
+                self._new_events = None
 
     @property
     def is_behind(self) -> bool:
@@ -195,35 +195,35 @@ class PollSession:
         self._pending.extend(message for message in messages if message.id > self._arrived)
         self._is_behind = not are_all
 
-    def give(self, turn: PendingPoll) -> tuple[list[Event], list[StoredMessage]]:
+    def give(self, poll: PendingPoll) -> tuple[list[Event], list[StoredMessage]]:
         """Take the contents of the next response; they are kept until it is confirmed."""
         room = self.quirks.at_once
         events = [self._events.popleft() for _ in range(min(room, len(self._events)))]
         room = min(room - len(events), len(self._pending))
         messages = [self._pending.popleft() for _ in range(room)]
-        self._given, self._given_events, self._given_to = messages, events, turn
+        self._given, self._given_events, self._given_to = messages, events, poll
         self._last_given = messages[-1].id if messages else self._last_given
         return events, messages
 
-    def tell_end(self, turn: PendingPoll) -> None:
+    def report_end(self, poll: PendingPoll) -> None:
         """Note that the next response ends the session.
 
         Args:
-            turn: the answered poll.
+            poll: the answered poll.
         """
-        self._given_to, self.knows_end = turn, True
+        self._given_to, self.knows_end = poll, True
 
     def confirm(self, last_id: int | None = None) -> int:
         """Confirm the last response, since another poll came; return the last id that has arrived.
 
         Args:
-            last_id: of the last message by the client's account; None if it does not tell.
+            last_id: of the last message by the client's account; None if it does not report it.
 
         Returns:
             0 if there is none, or storage knows it (`noted`).
         """
-        turn, self._given_to = self._given_to, None
-        is_lost = turn is not None and turn.is_lost()
+        poll, self._given_to = self._given_to, None
+        is_lost = poll is not None and poll.is_lost()
         if last_id is not None and self._given:
             is_lost = last_id < self._given[-1].id
         if is_lost:
@@ -244,13 +244,13 @@ class PollSession:
         """Note that storage knows which messages have arrived."""
         self._arrived = 0
 
-    def requeue(self, turn: PendingPoll | None = None) -> None:
+    def requeue(self, poll: PendingPoll | None = None) -> None:
         """Requeue the contents of the last response, if it answered this poll.
 
         Args:
-            turn: by default any poll.
+            poll: by default any poll.
         """
-        if turn is None or self._given_to is turn:
+        if poll is None or self._given_to is poll:
             self._given_to = None
             self._requeue()
 

@@ -137,7 +137,7 @@ class ServerState:
         number = self.storage.sessions.page_account(token) if token else None
         return None if number is None else self.storage.accounts.get(number)
 
-    def tell_client(self, code: QRCode) -> None:
+    def notify_pages_of_code(self, code: QRCode) -> None:
         """A client shows a QR code: pages in browsers on the same machine or network say so.
 
         Other users find it in their lists: strangers must not be able to prompt anybody.

@@ -197,7 +197,7 @@ async def test_signing_out_everywhere_ends_all_sessions():
         client = town.visitor(town.ann)
         await client.enter()
         held = asyncio.ensure_future(client.poll())
-        await until(lambda: town.server.hub.find(client.session.psessionid).turn)
+        await until(lambda: town.server.hub.find(client.session.psessionid).held_poll)
         assert (await post(ann, "/page/signout", everywhere=True)).code == 204
         (event,) = webqq3.POLL.parse(await held).events
         assert isinstance(event, Kicked)
@@ -391,7 +391,7 @@ async def test_a_reason_is_in_the_body_in_any_script(nick: str):
         town.server.storage.accounts.change_profile(town.bob, {"nick": nick})
         reply = await post(await signed_in(town, town.ann), "/page/friends", account=town.bob)
     assert (reply.code, reply.reason) == (409, "Conflict")
-    assert json.loads(reply.body)["error"] == f"{nick} is a friend already"
+    assert json.loads(reply.body)["error"] == f"{nick} is already your friend"
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/page/static/nothing", "/page/state", "/check_sig"])
@@ -412,7 +412,7 @@ async def test_no_other_page_opens_the_live_link(origin: str):
         plain = await ann._fetch("/page/live")
     assert (reply.code, plain.code) == (403, 426)
     assert json.loads(reply.body)["error"] == "Requests from other pages are refused"
-    assert json.loads(plain.body)["error"].startswith("This is a WebSocket")
+    assert json.loads(plain.body)["error"].startswith("Open this address as a WebSocket")
 
 
 async def test_half_a_character_does_no_harm():

@@ -96,7 +96,7 @@ class QRClient:
 def test_a_client_that_shows_a_qr_code_is_let_in_on_the_page(page: Browser, ada: Person) -> None:
     sign_in(page, ada)
     client = QRClient(ada.server)
-    page.click("[data-opens=let-in]")
+    page.click("[data-opens=qr-sign-in]")
     page.wait_for("#waiting-clients .address", "127.0.0.1")
     page.wait_for("#waiting-clients .code", client.number)
     page.click("#waiting-clients .confirm")
@@ -110,10 +110,10 @@ def test_a_client_that_shows_a_qr_code_is_announced_and_named(
     sign_in(page, ada)
     page.wait_until(lambda: bo.sees(ada) == "online", "the page is live")
     QRClient(ada.server)
-    page.click(".is-called[data-opens=let-in]")
+    page.click(".has-waiting[data-opens=qr-sign-in]")
     page.wait_for("#waiting-clients .name", "Python-urllib")
     page.wait_for("#waiting-clients .left", "2:")
-    page.wait_gone(".is-called")
+    page.wait_gone(".has-waiting")
 
 
 def test_a_code_that_is_shown_while_the_list_is_open_appears_in_it(
@@ -121,18 +121,18 @@ def test_a_code_that_is_shown_while_the_list_is_open_appears_in_it(
 ) -> None:
     sign_in(page, ada)
     page.wait_until(lambda: bo.sees(ada) == "online", "the page is live")
-    page.click("[data-opens=let-in]")
-    page.wait_for("#let-in h2")
+    page.click("[data-opens=qr-sign-in]")
+    page.wait_for("#qr-sign-in h2")
     before = len(page.all("#waiting-clients li"))
     QRClient(ada.server)
     page.wait_until(lambda: len(page.all("#waiting-clients li")) > before, "another row")
-    page.click("#let-in .cancel")
+    page.click("#qr-sign-in .cancel")
 
 
 def test_a_client_can_be_refused(page: Browser, ada: Person) -> None:
     sign_in(page, ada)
     client = QRClient(ada.server)
-    page.click("[data-opens=let-in]")
+    page.click("[data-opens=qr-sign-in]")
     page.click("#waiting-clients .refuse")
     page.wait_for("#notice-text", "refused")
     assert client.state.startswith("ptuiCB('65'")
@@ -153,8 +153,8 @@ def test_the_address_in_a_qr_code_asks_once_one_has_signed_in(page: Browser, ada
 def test_a_qr_code_that_is_over_says_so(page: Browser, ada: Person) -> None:
     sign_in(page, ada)
     page.driver.get(f"{ada.server.url}/?qr=over")
-    page.wait_for("#let-in [role=alert]", "expired")
-    page.click("#let-in .cancel")
+    page.wait_for("#qr-sign-in [role=alert]", "expired")
+    page.click("#qr-sign-in .cancel")
 
 
 def address_in(picture: bytes) -> str:
@@ -499,7 +499,7 @@ def test_a_wrong_current_password_says_so(page: Browser, ada: Person) -> None:
     page.type("#password-form [name=current]", "not it")
     page.type("#password-form [name=changed]", "another horse")
     page.type("#password-form [name=again]", "another horse", Keys.ENTER)
-    page.wait_for("#password-form [role=alert]", "The current password is another one")
+    page.wait_for("#password-form [role=alert]", "The current password is wrong")
     page.click("#security .cancel")
     page.complaints()  # the browser notes the 403
 
@@ -625,9 +625,11 @@ def test_the_search_box_finds_a_message_and_goes_there(
         bo.say(with_(ada), f"chatter {number}")
     sign_in(page, ada)
     page.type("#search", "QUINCE cell")
-    page.wait_for("#found .name", "Bo")
-    page.wait_until(lambda: page.texts("#found mark") == ["quince", "cell"], "they are not marked")
-    page.click("#found a", "quince jelly")
+    page.wait_for("#search-results .name", "Bo")
+    page.wait_until(
+        lambda: page.texts("#search-results mark") == ["quince", "cell"], "they are not marked"
+    )
+    page.click("#search-results a", "quince jelly")
     page.wait_until(lambda: page.driver.switch_to.active_element.text.startswith("Bo"), "no focus")
     assert "quince jelly" in page.driver.switch_to.active_element.text
     assert is_in_view(page, "quince jelly")
@@ -649,7 +651,7 @@ def test_messages_are_found_in_any_script(
     bo.say(with_(ada), "今天的测试消息：榅桲, привет мир, WebQQ")
     sign_in(page, ada)
     page.type("#search", words)
-    page.wait_for("#found mark", {"МИР": "мир", "ｑｑ": "QQ"}.get(words, words))
+    page.wait_for("#search-results mark", {"МИР": "мир", "ｑｑ": "QQ"}.get(words, words))
 
 
 def test_what_is_not_there_is_said_and_the_field_cleared_ends_the_search(
@@ -658,10 +660,10 @@ def test_what_is_not_there_is_said_and_the_field_cleared_ends_the_search(
     bo.say(with_(ada), "hello")
     sign_in(page, ada)
     page.type("#search", "zebra")
-    page.wait_for("#found .progress", "No message")
+    page.wait_for("#search-results .progress", "No message")
     page.wait_for("#no-contacts", "No contact")
     page.type("#search", Keys.CONTROL, "a", Keys.NULL, Keys.BACKSPACE)
-    page.wait_gone("#found")
+    page.wait_gone("#search-results")
     page.wait_for("#contacts .name", "Bo")
 
 
@@ -670,9 +672,9 @@ def test_more_messages_than_fit_are_shown_on_demand(page: Browser, ada: Person, 
         bo.say(with_(ada), f"same {number}")
     sign_in(page, ada)
     page.type("#search", "same")
-    page.click("#found .more")
-    page.wait_until(lambda: len(page.all("#found li")) == 40, "the others do not come")
-    page.wait_gone("#found .more")
+    page.click("#search-results .more")
+    page.wait_until(lambda: len(page.all("#search-results li")) == 40, "the others do not come")
+    page.wait_gone("#search-results .more")
 
 
 def test_the_arrow_keys_go_from_the_search_field_to_a_message(
@@ -681,7 +683,7 @@ def test_the_arrow_keys_go_from_the_search_field_to_a_message(
     bo.say(with_(ada), "quince")
     sign_in(page, ada)
     page.type("#search", "quince")
-    page.wait_for("#found a")
+    page.wait_for("#search-results a")
     page.type("#search", Keys.ARROW_DOWN)
     page.driver.switch_to.active_element.send_keys(Keys.ENTER)
     page.wait_for(".message:focus .text", "quince")
@@ -691,10 +693,10 @@ def test_signing_out_leaves_nothing_that_was_found(page: Browser, ada: Person, b
     bo.say(with_(ada), "secret")
     sign_in(page, ada)
     page.type("#search", "secret")
-    page.wait_for("#found a")
+    page.wait_for("#search-results a")
     page.click("#sign-out")
     page.wait_for("#sign-in")
-    assert page.all("#found a") == []
+    assert page.all("#search-results a") == []
     assert page.driver.find_element(By.ID, "search").get_property("value") == ""
 
 
@@ -809,7 +811,7 @@ def test_all_texts_and_fields_have_contrast_in_both_schemes(
     page.wait_for("#requests")
     low += low_contrasts(page, "list")
     page.type("#search", "quince")
-    page.wait_for("#found a")
+    page.wait_for("#search-results a")
     low += low_contrasts(page, "search")
     page.driver.execute_script("location.hash = arguments[0]", group)
     page.wait_for(".bubble", "quince")
@@ -823,7 +825,7 @@ def test_all_texts_and_fields_have_contrast_in_both_schemes(
     page.type("textarea", "x" * 721)
     page.click(".toggle-faces")
     low += low_contrasts(page, "friend")
-    for dialog in ("add-friend", "new-group", "let-in", "profile"):
+    for dialog in ("add-friend", "new-group", "qr-sign-in", "profile"):
         page.click(f"aside [data-opens={dialog}]")
         low += low_contrasts(page, dialog)
         page.click(f"#{dialog} .cancel")
@@ -878,8 +880,8 @@ def test_a_picture_is_sent_shown_and_answered(
     width = "return document.querySelector('.picture img')?.naturalWidth"
     for each in (page, other_page):
         each.wait_until(lambda each=each: each.driver.execute_script(width) == 40, "it is shown")
-    other_page.driver.execute_script("document.querySelector('.deeds .reply').click()")
-    other_page.wait_for(".answered .words", "[Picture]")
+    other_page.driver.execute_script("document.querySelector('.actions .reply').click()")
+    other_page.wait_for(".reply-preview .words", "[Picture]")
     other_page.say("nice")
     page.wait_for(".quote", "[Picture]")
     assert low_contrasts(page, "picture") == []
@@ -896,8 +898,8 @@ def test_a_message_is_taken_back_on_all_pages(
     page.driver.execute_script(
         "[...document.querySelectorAll('.message:not(.pending) .recall')].pop().click()"
     )
-    other_page.wait_for(".recalled .text", "took this message back")
-    page.wait_for(".recalled .text", "You took this message back")
+    other_page.wait_for(".recalled .text", "recalled this message")
+    page.wait_for(".recalled .text", "You recalled this message")
 
 
 def test_bots_are_let_in_on_the_page(page: Browser, ada: Person) -> None:

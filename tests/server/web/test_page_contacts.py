@@ -75,7 +75,7 @@ def test_who_wants_to_be_asked_accepts_on_the_page(
     page.click("#me")
     page.wait_for("#profile [name=nick]")
     page.wait_until(lambda: page.all("#profile [name=nick]")[0].get_attribute("value"), "filled")
-    page.click("#profile [name=allow] option", "Who asks me first")
+    page.click("#profile [name=allow] option", "With my approval")
     page.type("#profile [name=lnick]", "out to sea")
     page.click("#profile .primary")
     page.wait_for("#my-lnick", "out to sea")

@@ -99,7 +99,7 @@ def test_a_plain_member_may_only_poke(page: Browser, ada: Person, bo: Person, gr
 def test_bots_are_let_in_and_a_wrong_address_is_named(page: Browser, bo: Person) -> None:
     sign_in(page, bo)
     open_bots(page)
-    page.click("#bots .check", "Let them in")
+    page.click("#bots .check", "Allow bots")
     page.click("#bots .make-token")
     page.type("#bots [name=reverse]", "http://127.0.0.1/")
     page.click("#bots .primary")

@@ -128,9 +128,9 @@ async def test_a_client_that_goes_away_while_it_waits_loses_nothing():
         bob = await entered(town, town.bob)
         session = town.server.hub.find(bob.session.psessionid)
         connection = raw_poll(bob)
-        await until(lambda: session.turn is not None)
+        await until(lambda: session.held_poll is not None)
         connection.close()
-        await until(lambda: session.turn is None)
+        await until(lambda: session.held_poll is None)
         assert await poll_after(town, bob, "one") == ["one"]
 
 
@@ -139,10 +139,10 @@ async def test_of_two_polls_the_later_one_gets_the_message():
         bob = await entered(town, town.bob)
         session = town.server.hub.find(bob.session.psessionid)
         first = asyncio.ensure_future(bob.poll())
-        await until(lambda: session.turn is not None)
-        turn = session.turn
+        await until(lambda: session.held_poll is not None)
+        poll = session.held_poll
         second = asyncio.ensure_future(bob.poll())
-        await until(lambda: session.turn is not turn)
+        await until(lambda: session.held_poll is not poll)
         say(town, "once")
         bodies = [await first, await second]
     assert [texts_of(body) for body in bodies] == [[], ["once"]]
@@ -153,9 +153,9 @@ async def test_a_poll_whose_client_left_takes_nothing_back_from_the_next_one():
         bob = await entered(town, town.bob)
         session = town.server.hub.find(bob.session.psessionid)
         connection = raw_poll(bob)
-        await until(lambda: session.turn is not None)
-        first, answer = session.turn, asyncio.ensure_future(bob.poll())
-        await until(lambda: session.turn is not first)
+        await until(lambda: session.held_poll is not None)
+        first, answer = session.held_poll, asyncio.ensure_future(bob.poll())
+        await until(lambda: session.held_poll is not first)
         say(town, "once")
         assert texts_of(await answer) == ["once"]
         connection.close()
@@ -239,7 +239,7 @@ async def test_nothing_goes_into_a_poll_whose_client_has_taken_its_session_up():
         bob = await entered(town, town.bob)
         session = town.server.hub.find(bob.session.psessionid)
         given_up = asyncio.ensure_future(bob.poll())
-        await until(lambda: session.turn is not None)
+        await until(lambda: session.held_poll is not None)
         await resume(bob)
         say(town, "one")
         assert texts_of(await given_up) == []
@@ -324,8 +324,8 @@ async def test_the_connection_of_a_poll_inherits_tcp_keepalive():
         bob = await entered(town, town.bob)
         session = town.server.hub.find(bob.session.psessionid)
         with raw_poll(bob):
-            await until(lambda: session.turn is not None)
-            place = session.turn.request.connection.stream.socket
+            await until(lambda: session.held_poll is not None)
+            place = session.held_poll.request.connection.stream.socket
             assert place.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
@@ -612,7 +612,7 @@ async def test_qqbot_that_was_kicked_is_told_by_a_code_that_ends_it():
         first = await entered(town, town.ann, "smartqq")
         held = asyncio.ensure_future(poll_as(first, QQBOT, SMARTQQ_CLIENTID))
         session = town.server.hub.find(first.session.psessionid)
-        await until(lambda: session.turn is not None)
+        await until(lambda: session.held_poll is not None)
         await entered(town, town.ann)
         codes = [(await held)["retcode"]]
         codes.append((await poll_as(first, QQBOT, SMARTQQ_CLIENTID))["retcode"])

@@ -81,7 +81,7 @@ class AccountHandler(Handler):
             self.get_query_argument("access_token", ""),
         )
         if not bot.settings.token and not _is_near(self.request.remote_ip or ""):
-            raise Refusal(403, "Without a token only programs on the server's machine are let in")
+            raise Refusal(403, "Without a token only programs on the server's machine may connect")
         verdict = check_token(bot.settings.token, given)
         if verdict is Verdict.MISSING:
             self.set_header("WWW-Authenticate", "Bearer")

@@ -387,7 +387,7 @@ class OneBotAccount:
 
     def go_offline(self, why: str) -> None:
         """The account was signed out: applications hear so, and their actions fail."""
-        self.state.hub.tell_applications(
+        self.state.hub.notify_applications(
             {self.number},
             post_type="notice",
             notice_type="bot_offline",
@@ -404,28 +404,28 @@ class OneBotAccount:
 
     # -- the hub's listener: events come from the store ------------------------------------------
 
-    def tell_message(self, message: StoredMessage) -> None:
+    def notify_message(self, message: StoredMessage) -> None:
         """See `hub.Listener`."""
         if message.sender == self.number:
             self.sent += 1
         else:
             self.received += 1
 
-    def tell_status(self, account: int, status: Status) -> None:
+    def notify_status(self, account: int, status: Status) -> None:
         """See `hub.Listener`: OneBot has no event for it."""
 
-    def tell_typing(self, account: int) -> None:
+    def notify_typing(self, account: int) -> None:
         """See `hub.Listener`: only NapCat has an event for it."""
 
-    def tell_contacts(self) -> None:
+    def notify_contacts(self) -> None:
         """See `hub.Listener`: the events that tell of it come by themselves."""
 
-    def tell_change(self, message: StoredMessage) -> None:
+    def notify_change(self, message: StoredMessage) -> None:
         """See `hub.Listener`: a notice tells of it."""
         for form in ("array", "string"):
             self._made.pop((message.id, form), None)
 
-    def tell_poke(self, sender: int, target: int, group: int) -> None:
+    def notify_poke(self, sender: int, target: int, group: int) -> None:
         """See `hub.Listener`: a notice tells of it."""
 
     # -- actions --------------------------------------------------------------------------------

@@ -142,7 +142,7 @@ async def _like(account: OneBotAccount, params: dict[str, Any]) -> object:
     given = account.storage.onebot.like(account.number, whom, times, _MOST_LIKES)
     if not given:
         raise ActionError(f"{whom} got {_MOST_LIKES} likes of you today: that is the most")
-    account.state.hub.tell_applications(
+    account.state.hub.notify_applications(
         {whom},
         post_type="notice",
         notice_type="notify",

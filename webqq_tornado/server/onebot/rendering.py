@@ -224,7 +224,7 @@ _REQUEST = frozenset({"request_type", "sub_type", "user_id", "group_id", "commen
 
 
 def logged_event(me: int, body: str, when: int) -> Notice | Request:
-    """An event that is no message, as `Hub.tell_applications` stored it.
+    """An event that is no message, as `Hub.notify_applications` stored it.
 
     Args:
         me: the account.

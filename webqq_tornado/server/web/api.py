@@ -1,4 +1,4 @@
-"""JSON API of the page in the browser; news reach it through `live`."""
+"""JSON API of the page in the browser; events reach the page through `live`."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ __all__ = ["ROUTES", "PageHandler", "refuse", "sentence"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
-#: By which a browser is known when it signs in again; see `throttle`. It opens nothing.
+#: Cookie that identifies a browser at its next sign-in, see `throttle`; it gives no access.
 DEVICE_COOKIE = "webqq_device"
 TEXT_BYTES = 720
-#: Messages that a page gets at once.
+#: Messages of one response at most.
 MOST_AT_ONCE = 200
-#: Characters of a password that is set on the page. Old ones, also shorter, go on.
+#: Characters of a new password. Older passwords may be shorter, and stay valid.
 MIN_PASSWORD, MAX_PASSWORD = 8, 128
-#: Seconds for which a page may send a message again; its nonces are random.
+#: Seconds in which the page may resend a message; its nonces are random.
 FOREVER = 2**40
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -47,12 +47,12 @@ _PAGE = resources.files(__package__).joinpath("static")
 
 
 def refuse(status: int, why: str, retry_after: int = 0) -> NoReturn:
-    """End a request of the page with a status and the reason that the page shows.
+    """Refuse a request of the page, with the reason that the page shows.
 
     Args:
         status: of HTTP.
-        why: to be read by a person.
-        retry_after: seconds after which it may be tried again.
+        why: a sentence for the user.
+        retry_after: seconds before the next attempt.
 
     Raises:
         Refusal: always.
@@ -69,17 +69,17 @@ def sentence(error: Exception) -> str:
 class PageHandler(Handler):
     """A request of the page.
 
-    Its session is a token that its script sends in a header. A cookie would go to every other
-    port of the host as well (RFC 6265, 8.5), and along with what other pages ask for.
+    Its session is a token that its script sends in a header. A cookie would also go to every other
+    port of the host (RFC 6265, 8.5), and with requests of other pages.
 
     Attributes:
-        number: of the account that is signed in; 0 until `me` has looked.
+        number: of the account that is signed in; 0 before `me` is called.
     """
 
     number = 0
 
     def set_default_headers(self) -> None:
-        """The page loads from here only, and nobody frames it."""
+        """Restrict the page to resources of this server, and forbid frames."""
         super().set_default_headers()
         self.set_header("Content-Security-Policy", _CSP.format(self.netloc))
         self.set_header("X-Frame-Options", "DENY")
@@ -101,7 +101,7 @@ class PageHandler(Handler):
         """The account that is signed in.
 
         Raises:
-            Refusal: 401, nobody.
+            Refusal: 401, no account.
         """
         account = self.server.page_account(self.credential)
         if account is None:
@@ -110,7 +110,7 @@ class PageHandler(Handler):
         return account
 
     def json(self) -> dict[str, Any]:
-        """The body of a POST, by `schema`; what a foreign page could send is refused.
+        """The body of a POST, checked by `schema`; a request of another page is refused.
 
         Raises:
             Refusal: 400, 403 or 415.
@@ -131,10 +131,10 @@ class PageHandler(Handler):
         return self._read(lambda operation: operation.read(value))
 
     def query(self) -> dict[str, Any]:
-        """The query of a GET, by `schema`.
+        """The query of a GET, checked by `schema`.
 
         Raises:
-            Refusal: 400, a field is missing, or not what it may be.
+            Refusal: 400, a field is missing or invalid.
         """
         texts = {name: self.get_query_argument(name) for name in self.request.query_arguments}
         return self._read(lambda operation: operation.read_query(texts))
@@ -154,10 +154,10 @@ class PageHandler(Handler):
         return origin in {f"{scheme}://{self.request.host}" for scheme in ("http", "https")}
 
     def new_password(self, body: dict[str, Any], name: str) -> str:
-        """A password that is to be set, of 8 characters at least (NIST SP 800-63B, 5.1.1.2).
+        """The new password of a request, at least 8 characters (NIST SP 800-63B, 5.1.1.2).
 
         Raises:
-            Refusal: 400, it is none.
+            Refusal: 400, it is too short or too long.
         """
         password: str = body[name]
         if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
@@ -165,15 +165,15 @@ class PageHandler(Handler):
         return password
 
     def proved(self, number: int, password: str, otherwise: str) -> Account:
-        """The account, if this is its password.
+        """The account, if the password is right.
 
         Args:
             number: QQ number.
-            password: as it was typed.
-            otherwise: what to say if it is another one.
+            password: in plain text.
+            otherwise: message for a wrong password.
 
         Raises:
-            Refusal: 403, it is not; 429, too many wrong ones came, with the time to wait.
+            Refusal: 403, it is wrong; 429, too many were wrong, with the time to wait.
         """
         authenticator, place = self.server.authenticator, self.place
         outcome = authenticator.by_password(number, place, password_digest(password))
@@ -185,7 +185,7 @@ class PageHandler(Handler):
         return outcome
 
     def sign_in(self, account: Account) -> None:
-        """Return the account and the token of a new session; the browser's former one ends."""
+        """Start a session, end the browser's former one; respond with account and token."""
         self.server.end_page_session(self.credential)
         token = self.server.new_page_session(account.number)
         self.set_cookie(
@@ -201,10 +201,10 @@ class PageHandler(Handler):
         self.write({"self": person(account), "token": token})
 
     def conversation(self, text: str, me: Account) -> Conversation:
-        """The thread that the page names.
+        """The conversation of an identifier.
 
         Raises:
-            Refusal: 404, there is none such for this account.
+            Refusal: 404, this account has no such conversation.
         """
         kind, _, digits = text.partition(":")
         number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 18 else 0
@@ -224,7 +224,7 @@ class PageHandler(Handler):
         return storage.rooms.is_member(number, me.number) and storage.rooms.kind(number) == kind
 
     def origin(self, me: Account, other: int) -> int:
-        """The room that brings two together who are no friends; 0 if there is none."""
+        """A room that two accounts who are not friends share; 0 if there is none."""
         storage = self.server.storage
         if other == me.number or storage.accounts.get(other) is None:
             return 0
@@ -242,7 +242,7 @@ class IndexHandler(PageHandler):
 
 
 class StaticHandler(PageHandler):
-    """Its style, scripts and icon."""
+    """The page's style sheet, scripts and icon."""
 
     def get(self, name: str) -> None:
         """One file of the package."""
@@ -255,7 +255,7 @@ class StaticHandler(PageHandler):
 
 
 class SignInHandler(PageHandler):
-    """Sign in by password, or by the token of a link that the command has printed."""
+    """Signs in by password, or by the token of a link that the command has printed."""
 
     def post(self) -> None:
         """Return the account and the token of the session."""
@@ -275,7 +275,7 @@ class SignInHandler(PageHandler):
 
 
 class RegisterHandler(PageHandler):
-    """A new account."""
+    """Registers an account."""
 
     def post(self) -> None:
         """Return the new account, signed in, and the token of the session."""
@@ -290,10 +290,10 @@ class RegisterHandler(PageHandler):
 
 
 class SignOutHandler(PageHandler):
-    """Sign out."""
+    """Ends sessions."""
 
     def post(self) -> None:
-        """This browser's session is over, and its open pages with it; or all of the account."""
+        """End this browser's session with its open pages, or all sessions of the account."""
         if self.json().get("everywhere"):
             me = self.me().number
             self.server.sign_out_everywhere(me)
@@ -303,15 +303,15 @@ class SignOutHandler(PageHandler):
 
 
 class PasswordHandler(PageHandler):
-    """One's own password."""
+    """Changes the user's own password."""
 
     def post(self) -> None:
-        """Change it: all others that were signed in by the former one are signed out."""
+        """Change the password; all other sessions of the account end."""
         me, body = self.me(), self.json()
         password = self.new_password(body, "new")
-        self.proved(me.number, body["current"], "The current password is another one")
+        self.proved(me.number, body["current"], "The current password is wrong")
         if password == body["current"]:
-            refuse(400, "The new password is the current one")
+            refuse(400, "The new password is the same as the current one")
         self.server.authenticator.change_password(me.number, password, self.place)
         self.server.sign_out_everywhere(me.number, but=self.credential)
         logger.info("%d changed the password", me.number)
@@ -319,7 +319,7 @@ class PasswordHandler(PageHandler):
 
 
 class StateHandler(PageHandler):
-    """Everything that the page begins with."""
+    """The state with which the page starts."""
 
     def get(self) -> None:
         """Return the account and its contacts."""
@@ -345,7 +345,7 @@ class MessagesHandler(PageHandler):
     """The messages of a conversation."""
 
     def get(self) -> None:
-        """Some of them, oldest first: those before one, or after one; else the newest."""
+        """Return messages, oldest first: those before or after one, else the newest."""
         me, query = self.me(), self.query()
         conversation = self.conversation(query["conversation"], me)
         limit, storage = min(query.get("limit", 50), MOST_AT_ONCE), self.server.storage
@@ -359,13 +359,13 @@ class MessagesHandler(PageHandler):
         self.write({"messages": views, "more": more})
 
     def post(self) -> None:
-        """Send one."""
+        """Send a message."""
         me, body = self.me(), self.json()
         conversation = self.conversation(body["conversation"], me)
         nonce = body.get("nonce")
         content = self._checked(me, conversation, body["content"])
         if not content.parts or not content_text(content).strip():
-            refuse(400, "A message has some content")
+            refuse(400, "The message is empty")
         if is_too_long(content):
             refuse(413, "The message is too long")
         marked = Nonce(f"page:{nonce}", FOREVER) if nonce else None
@@ -386,10 +386,10 @@ class MessagesHandler(PageHandler):
 
 
 class RecallHandler(PageHandler):
-    """Takes a message back."""
+    """Recalls a message."""
 
     def post(self) -> None:
-        """One's own for two minutes, or one of a group that one leads."""
+        """Recall the user's own message within two minutes, or one in a group that they lead."""
         me, body = self.me(), self.json()
         message = self.server.storage.messages.get(body["message"])
         if message is None or not self._sees(me, message):
@@ -409,10 +409,10 @@ class RecallHandler(PageHandler):
 
 
 class PokeHandler(PageHandler):
-    """Pokes somebody."""
+    """Pokes a user."""
 
     def post(self) -> None:
-        """A friend, or a member of a group."""
+        """Poke a friend, or a member of a group."""
         me, body = self.me(), self.json()
         conversation = self.conversation(body["conversation"], me)
         group = conversation.number if conversation.kind == "group" else 0
@@ -429,7 +429,7 @@ class ReadHandler(PageHandler):
     """Marks messages as read."""
 
     def post(self) -> None:
-        """Up to one, on all pages of the account."""
+        """Mark all up to a message as read, on all pages of the account."""
         me, body = self.me(), self.json()
         conversation = self.conversation(body["conversation"], me)
         message = body["message"]
@@ -443,7 +443,7 @@ class ReadHandler(PageHandler):
 
 
 class TypingHandler(PageHandler):
-    """Tells a friend that one is writing."""
+    """Reports to a friend that the user is typing."""
 
     def post(self) -> None:
         """Report typing in a conversation with a friend; strangers and rooms get no report."""
@@ -457,7 +457,7 @@ class TypingHandler(PageHandler):
 ROUTES: tuple[tuple[str, type[PageHandler]], ...] = (
     (r"/", IndexHandler),
     (r"/page/static/([\w.-]+)", StaticHandler),
-    (r"/signin", IndexHandler),  # its script takes the link's token from the address
+    (r"/signin", IndexHandler),  # the script reads the link's token from the address
     (r"/page/signin", SignInHandler),
     (r"/page/register", RegisterHandler),
     (r"/page/signout", SignOutHandler),

@@ -1,7 +1,7 @@
-"""Files of messages: the page stores them, and whoever has an address loads them.
+"""Files of messages: the page uploads them, and anyone with an address downloads them.
 
-An address is the hash of the bytes: bots and old clients load a picture without signing in, as they
-did QQ's, and nobody can guess one.
+An address contains the hash of the bytes, which nobody can guess: bots and old clients download
+pictures without signing in, as they did from QQ.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class UploadHandler(LargeBody, PageHandler):
     largest = MAX_FILE
 
     def check_before_body(self) -> None:
-        """Refuse who is not signed in, and other pages."""
+        """Refuse requests without a session, and those of other pages."""
         self.me()
         origin = self.request.headers.get("Origin")
         if origin is not None and not self.is_own(origin):
@@ -32,7 +32,7 @@ class UploadHandler(LargeBody, PageHandler):
         self.fields = self.query()
 
     def post(self) -> None:
-        """Return its name, size and address."""
+        """Store the body; return the file's name, size and address."""
         name = file_name(self.fields.get("name", ""))
         try:
             row = self.server.storage.files.add(self.received, name)
@@ -56,14 +56,14 @@ class FileHandler(Handler):
     """A stored file."""
 
     async def get(self, name: str) -> None:
-        """Its bytes, or with `thumb=1` a small picture of it."""
+        """Return its bytes, or with `thumb=1` a thumbnail."""
         files = self.server.storage.files
         row = files.get(name)
         path = files.path(name) if row else None
         if row is None or path is None:
             refuse(404, "There is no such file")
-        wants_small = row.is_picture and self.get_query_argument("thumb", "") == "1"
-        await write_file(self, row, (files.thumbnail(row) if wants_small else None) or path)
+        wants_thumbnail = row.is_picture and self.get_query_argument("thumb", "") == "1"
+        await write_file(self, row, (files.thumbnail(row) if wants_thumbnail else None) or path)
 
     head = get
 

@@ -16,29 +16,29 @@ __all__ = ["ROUTES"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
-#: Result of a request, by the profile's "allow".
-_AT_ONCE, _IS_ASKED = 0, 1
+#: Values of the profile's "allow": anyone may add this account, or its approval is needed.
+_ANYONE, _BY_REQUEST = 0, 1
 #: Fields of a profile that friends see on the page.
 _SHOWN = frozenset({"nick", "lnick"})
 
 
 class FriendsHandler(PageHandler):
-    """Makes friends."""
+    """Adds friends."""
 
     def post(self) -> None:
-        """Add a friend by QQ number: at once, or by a request, as the other one wants."""
+        """Add a friend by QQ number: at once or by a request, as the friend's profile says."""
         me, body = self.me(), self.json()
         number = body["account"]
         friend = self.server.storage.accounts.get(number)
         if friend is None:
             refuse(404, f"There is no account {number}")
         if number == me.number:
-            refuse(400, "nobody is their own friend")
+            refuse(400, "You cannot add yourself as a friend")
         if self.server.storage.friends.are_friends(me.number, number):
-            refuse(409, f"{friend.nick} is a friend already")
+            refuse(409, f"{friend.nick} is already your friend")
         if self.server.storage.friends.request(me.number, number):
             self._befriend(me, friend, "verify_pass_add")
-        elif friend.allow == _AT_ONCE:
+        elif friend.allow == _ANYONE:
             self._befriend(me, friend, "added_buddy_sig")
         else:
             self._ask(me, friend, body.get("text", ""))
@@ -50,18 +50,18 @@ class FriendsHandler(PageHandler):
         self.write({"conversation": view})
 
     def _ask(self, me: Account, friend: Account, text: str) -> None:
-        if friend.allow != _IS_ASKED:
-            refuse(403, f"{friend.nick} wants no new friends")
+        if friend.allow != _BY_REQUEST:
+            refuse(403, f"{friend.nick} accepts no friend requests")
         self.server.storage.friends.add_request(me.number, friend.number, text)
         self.server.hub.requested(me.number, friend.number, text)
         self.write({"asked": friend.nick})
 
 
 class FriendHandler(PageHandler):
-    """Changes how one has a friend."""
+    """Changes a friend's mark or heading, or removes the friend."""
 
     def post(self) -> None:
-        """Mark, category, or not at all any more."""
+        """Change the mark and the heading (category), or remove the friend."""
         me, body = self.me(), self.json()
         number, storage = body["account"], self.server.storage
         if not storage.friends.are_friends(me.number, number):
@@ -86,10 +86,10 @@ class FriendHandler(PageHandler):
 
 
 class HeadingsHandler(PageHandler):
-    """Headings of one's friends."""
+    """Headings of the user's friends."""
 
     def post(self) -> None:
-        """A new one; or, with its number, another name for it; without a name, it is removed."""
+        """Add a heading, or rename the one with a number; an empty name removes that one."""
         me, body = self.me(), self.json()
         storage = self.server.storage
         number = body.get("number", 0)
@@ -111,7 +111,7 @@ class RequestsHandler(PageHandler):
     """Friend requests."""
 
     def post(self) -> None:
-        """Accept one, or refuse it."""
+        """Accept or refuse a request."""
         me, body = self.me(), self.json()
         asker, storage = body["account"], self.server.storage
         if storage.friends.request(me.number, asker) is None:
@@ -126,10 +126,10 @@ class RequestsHandler(PageHandler):
 
 
 class JoinHandler(PageHandler):
-    """Asks to come into a group."""
+    """Requests to join a group."""
 
     def post(self) -> None:
-        """Its owner and administrators are asked."""
+        """Send a request to the owner and administrators of a group."""
         me, body = self.me(), self.json()
         try:
             self.server.groups.ask(body["group"], me.number, body.get("text", ""))
@@ -139,10 +139,10 @@ class JoinHandler(PageHandler):
 
 
 class GroupRequestsHandler(PageHandler):
-    """Requests to come into a group, and invitations."""
+    """Answers to requests to join a group, and to invitations."""
 
     def post(self) -> None:
-        """Accept one, or refuse it."""
+        """Accept or refuse a request."""
         me, body = self.me(), self.json()
         request = self.server.storage.rooms.request(body["id"])
         if request is None:
@@ -157,16 +157,16 @@ class GroupRequestsHandler(PageHandler):
 
 
 class ProfileHandler(PageHandler):
-    """One's own profile."""
+    """The user's own profile."""
 
     def get(self) -> None:
-        """All of it."""
+        """Return the profile."""
         profile = self.server.storage.accounts.profile(self.me().number)
-        told = {field.name: getattr(profile, field.name) for field in fields(Profile)}
-        self.write({"profile": told})
+        values = {field.name: getattr(profile, field.name) for field in fields(Profile)}
+        self.write({"profile": values})
 
     def post(self) -> None:
-        """Change some of it; friends hear of what their pages show."""
+        """Change fields of the profile; friends' pages reload those that they show."""
         me, changes = self.me(), self.json()
         try:
             self.server.storage.accounts.change_profile(me.number, changes)

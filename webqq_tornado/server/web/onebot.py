@@ -1,4 +1,4 @@
-"""The page's requests about programs that drive one's own account by OneBot 11."""
+"""The page's requests about the OneBot 11 settings of the user's account."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["ROUTES"]
 
 
 class OneBotHandler(PageHandler):
-    """Settings of one's own account."""
+    """OneBot settings of the user's account."""
 
     server: OneBotState
 
     def get(self) -> None:
-        """All that the page shows, and where programs connect."""
+        """Return the settings that the page shows, and the address for programs."""
         me, _ = self.me(), self.query()
         settings = self.server.onebot.settings(me.number)
         running = self.server.onebot.accounts.get(me.number)
@@ -41,15 +41,15 @@ class OneBotHandler(PageHandler):
         )
 
     def post(self) -> None:
-        """Change some of them; ports and what this machine gives away are its operator's."""
+        """Change settings; ports and access to local files are set by the operator alone."""
         me, body = self.me(), self.json()
         before = self.server.onebot.settings(me.number)
         secret = body.pop("secret", None)
         try:
             given = OneBotSettings.parse(body)
-            made = replace(before, **{name: getattr(given, name) for name in body})
-            made = _with_tokens(before, made, secret)
-            self.server.onebot.configure(me.number, made)
+            changed = replace(before, **{name: getattr(given, name) for name in body})
+            changed = _with_tokens(before, changed, secret)
+            self.server.onebot.configure(me.number, changed)
         except SettingsError as error:
             refuse(400, sentence(error))
         except OSError as error:
@@ -58,17 +58,17 @@ class OneBotHandler(PageHandler):
 
 
 def _with_tokens(
-    before: OneBotSettings, made: OneBotSettings, secret: str | None
+    before: OneBotSettings, changed: OneBotSettings, secret: str | None
 ) -> OneBotSettings:
-    """The settings with what the page does not show of an address: its role, token and secret."""
+    """The settings with the parts of an address that the page does not show."""
     known: dict[str, Reverse] = {each.url: each for each in before.reverse}
     secrets = {each.url: each.secret for each in before.post}
     return replace(
-        made,
-        reverse=tuple(known.get(each.url, each) for each in made.reverse),
+        changed,
+        reverse=tuple(known.get(each.url, each) for each in changed.reverse),
         post=tuple(
             Post(each.url, secrets.get(each.url, "") if secret is None else secret)
-            for each in made.post
+            for each in changed.post
         ),
     )
 

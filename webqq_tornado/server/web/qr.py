@@ -1,4 +1,4 @@
-"""The page's requests about QR codes: show the client that waits, let it in or refuse it."""
+"""The page's requests about QR codes: list waiting clients, confirm or refuse one."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["ROUTES"]
 
 logger = logging.getLogger("webqq_tornado.server")
 
-#: Codes that are listed at once.
+#: Codes listed at most.
 _MOST_SHOWN = 50
-_GONE = "This QR code has expired, or was used already: scan the new one"
+_EXPIRED = "This QR code has expired or was used: scan the new one"
 
 
 class QRHandler(PageHandler):
-    """Clients that show a QR code, and wait for somebody who lets them in."""
+    """Clients that show a QR code and wait for confirmation."""
 
     def get(self) -> None:
-        """List the codes of the user's address, newest first; with ?id= scan that one."""
+        """List the codes shown at the user's address, newest first; with ?id= scan that one."""
         me, identifier = self.me(), self.query().get("id", "")
         if identifier:
             self._scanned(identifier)
@@ -32,33 +32,33 @@ class QRHandler(PageHandler):
         self.write({"waiting": [_view(code) for code in waiting[:_MOST_SHOWN]]})
 
     def _scanned(self, identifier: str) -> QRCode:
-        """The code with an id.
+        """The code of an id.
 
         Raises:
-            Refusal: 404, there is none such any more.
+            Refusal: 404, it has expired or was used.
         """
         code = self.server.qr.waiting(identifier)
         if code is None:
-            refuse(404, _GONE)
+            refuse(404, _EXPIRED)
         return code
 
     def post(self) -> None:
-        """Let one in as oneself, or do not."""
+        """Confirm a client, which signs in as the user, or refuse it."""
         me, body = self.me(), self.json()
         identifier = body["id"]
         is_confirmed = body["confirm"]
-        # A code is shown only beside its program, or to the browser that has its picture.
+        # Only the program's own address, or the browser that scanned the code, may decide.
         if not self._scanned(identifier).is_shown_to(self.place.address, self.credential):
-            refuse(404, _GONE)
+            refuse(404, _EXPIRED)
         decide = self.server.qr.confirm if is_confirmed else self.server.qr.refuse
         if not decide(identifier, me.number):
-            refuse(404, _GONE)
+            refuse(404, _EXPIRED)
         logger.info("%d %s a QR code", me.number, "confirmed" if is_confirmed else "refused")
         self.set_status(204)
 
 
 def _view(code: QRCode) -> dict[str, object]:
-    """A client as the page has it."""
+    """JSON of a waiting client."""
     return {
         "id": code.id,
         "address": code.address,

@@ -15,12 +15,12 @@ __all__ = ["ROUTES"]
 
 
 class RoomsHandler(PageHandler):
-    """Makes groups and discussions."""
+    """Creates groups."""
 
     kind = "group"
 
     def post(self) -> None:
-        """Make a room of the user and others."""
+        """Create a room of the user and friends."""
         me, body = self.me(), self.json()
         name, members = body["name"], self.friends(me, body, "members")
         rooms = self.server.storage.rooms
@@ -33,10 +33,10 @@ class RoomsHandler(PageHandler):
         self.write({"conversation": room_view(self.server, me.number, room)})
 
     def friends(self, me: Account, body: dict[str, Any], name: str) -> list[int]:
-        """A list of QQ numbers of the body, all of friends: nobody else is put anywhere unasked.
+        """QQ numbers in a field of the body, all of friends: others are not added unasked.
 
         Raises:
-            Refusal: 403 names the first who is no friend, 400 who does not exist.
+            Refusal: 403, names the first account that is not a friend.
         """
         numbers: list[int] = body[name]
         storage = self.server.storage
@@ -49,16 +49,16 @@ class RoomsHandler(PageHandler):
 
 
 class DiscussionsHandler(RoomsHandler):
-    """Makes discussions."""
+    """Creates discussions."""
 
     kind = "discussion"
 
 
 class RoomHandler(RoomsHandler):
-    """Changes a room, or how one has it."""
+    """Changes a room, or the user's own settings of it."""
 
     def post(self) -> None:
-        """Each field of the body is one change; see `_CHANGES`."""
+        """Apply the changes of the body, one a field; see `_CHANGES`."""
         me, body = self.me(), self.json()
         conversation = self.conversation(body["conversation"], me)
         room = self.server.storage.rooms.get(conversation.number, conversation.kind)
@@ -71,24 +71,24 @@ class RoomHandler(RoomsHandler):
             refuse(403, sentence(error))
         except ValueError as error:
             refuse(400, str(error))
-        self.server.hub.contacts_changed(self._concerned(me, room, body))
+        self.server.hub.contacts_changed(self._affected(me, room, body))
         self.set_status(204)
 
-    def _concerned(self, me: Account, room: RoomRow, body: Mapping[str, object]) -> set[int]:
-        """Accounts whose pages must reload the room: a private change concerns only one's own."""
+    def _affected(self, me: Account, room: RoomRow, body: Mapping[str, object]) -> set[int]:
+        """Accounts whose pages reload the room; only the user's own after a private change."""
         is_private = body.keys() <= {"conversation", *_PRIVATE}
         others = () if is_private else self.server.storage.rooms.member_numbers(room.number)
         return {me.number, *others}
 
-    def must_lead(self, me: Account, room: RoomRow) -> None:
-        """A group has who leads it; in a discussion all may do all.
+    def check_leads(self, me: Account, room: RoomRow) -> None:
+        """Check that an account leads a group; in a discussion, every member may change all.
 
         Raises:
-            Refusal: 403, this one does not.
+            Refusal: 403, it is a plain member.
         """
         is_admin = self.server.storage.rooms.is_admin(room.number, me.number)
         if room.kind == "group" and room.owner != me.number and not is_admin:
-            refuse(403, "Only the owner and administrators do that")
+            refuse(403, "Only the owner and administrators may do that")
 
 
 _Change: TypeAlias = Callable[[RoomHandler, Account, RoomRow, dict[str, Any]], None]
@@ -102,7 +102,7 @@ def _rename(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, An
 
 
 def _memo(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
-    handler.must_lead(me, room)
+    handler.check_leads(me, room)
     handler.server.storage.rooms.set_memo(room.number, body["memo"])
 
 
@@ -113,15 +113,15 @@ def _mark(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]
 
 def _card(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
     if room.kind == "group":
-        whose = body.get("member", me.number)
-        handler.server.groups.set_card(room.number, me.number, whose, body["card"])
+        member = body.get("member", me.number)
+        handler.server.groups.set_card(room.number, me.number, member, body["card"])
     else:
         handler.server.storage.rooms.set_card(room.number, me.number, body["card"])
 
 
 def _title(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
-    whose = body.get("member", me.number)
-    handler.server.groups.set_title(room.number, me.number, whose, body["title"])
+    member = body.get("member", me.number)
+    handler.server.groups.set_title(room.number, me.number, member, body["title"])
 
 
 def _mask(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
@@ -149,9 +149,9 @@ def _leave(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any
 def _remove(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
     member = body["remove"]
     if room.kind == "group":
-        handler.must_lead(me, room)
+        handler.check_leads(me, room)
     if not handler.server.storage.rooms.is_member(room.number, member) or member == room.owner:
-        raise ValueError("there is no such member to take out")
+        raise ValueError("there is no such member to remove")
     if room.kind == "group":
         handler.server.groups.kick(room.number, me.number, member)
     else:
@@ -165,7 +165,7 @@ def _remove_from_discussion(handler: RoomHandler, room: RoomRow, member: int) ->
 
 def _admin(handler: RoomHandler, me: Account, room: RoomRow, body: dict[str, Any]) -> None:
     if room.owner != me.number or room.kind != "group":
-        refuse(403, "Only the owner does that")
+        refuse(403, "Only the owner may do that")
     member, is_admin = body["admin"], body.get("is_admin") is not False
     if not handler.server.storage.rooms.is_member(room.number, member):
         raise ValueError("there is no such member")

@@ -1,9 +1,9 @@
-"""The page's API as a table: what each request may hold. Requests are read by it, and no others.
+"""The page's API as a table: the fields of each request. Requests are checked by it.
 
-One line a field: its name, its `Kind` with bounds, whether it is needed. `PageHandler.json` and
-`PageHandler.query` read what came by this table and nothing else, so that no handler meets a number
-that SQLite cannot take, a truth in the place of a number, or half a character. `openapi` is the
-same table for programs.
+A line is a field: its name, its `Kind` with bounds, whether it is required. `PageHandler.json` and
+`PageHandler.query` check all requests by this table, so that no handler meets a number that SQLite
+cannot store, a boolean instead of a number, or half a character. `openapi` is the same table for
+programs.
 
 Example:
     >>> operation_of("POST", "/page/typing").read({"conversation": "friend:10001", "x": 1})
@@ -27,8 +27,8 @@ class Parameter(NamedTuple):
 
     Args:
         name: in the request.
-        kind: what it may be.
-        is_needed: whether a request without it is refused.
+        kind: type and bounds of its value.
+        is_needed: False for an optional one.
     """
 
     name: str
@@ -37,15 +37,15 @@ class Parameter(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One thing that the page asks for.
+    """An operation of the page's API.
 
     Args:
         method: "GET", with its parameters in the query, or "POST", in a JSON object.
         path: of the address.
-        summary: what it does.
-        parameters: what it may hold.
-        is_closed: whether other fields are refused: where each is a change, one must not be lost.
-        quota: how often it may come, by its name in `quotas.QUOTAS`; empty: without a bound.
+        summary: one line of documentation.
+        parameters: its fields.
+        is_closed: True if unknown fields are refused: where each is a change, none may be lost.
+        quota: its rate limit, by name in `quotas.QUOTAS`; empty: none.
     """
 
     method: str
@@ -56,22 +56,22 @@ class Operation(NamedTuple):
     quota: str = ""
 
     def read(self, raw: Mapping[str, object]) -> dict[str, Any]:
-        """The fields that came, checked.
+        """The fields of a request, checked.
 
         Raises:
-            ValueError: names the first that is missing, or is not what it may be.
+            ValueError: names the first that is missing or invalid.
         """
         known = {parameter.name for parameter in self.parameters}
         for name in raw.keys() - known if self.is_closed else ():
-            raise ValueError(f"{name[:80]!r} is nothing that can be changed here")
+            raise ValueError(f"{name[:80]!r} cannot be changed here")
         return {
             parameter.name: _value(parameter, raw[parameter.name])
             for parameter in self.parameters
-            if parameter.name in raw or _is_missed(parameter)
+            if parameter.name in raw or _is_required(parameter)
         }
 
     def read_query(self, texts: Mapping[str, str]) -> dict[str, Any]:
-        """The same for a query, where all that came is text.
+        """The fields of a query, where each value is text.
 
         Raises:
             ValueError: as above.
@@ -80,7 +80,7 @@ class Operation(NamedTuple):
         return self.read({name: _typed(kinds.get(name), text) for name, text in texts.items()})
 
 
-def _is_missed(parameter: Parameter) -> bool:
+def _is_required(parameter: Parameter) -> bool:
     if parameter.is_needed:
         raise ValueError(f"{parameter.name} is missing")
     return False
@@ -104,15 +104,15 @@ def _typed(kind: Kind | None, text: str) -> object:
 # --- kinds -------------------------------------------------------------------------------------
 
 _PARTS = 4096
-#: Segments that the page sends; see `storage.contents`.
-_FROM_PAGE = frozenset({"at", "reply", *FILE_SEGMENTS})
+#: Kinds of segments that the page may send; see `storage.contents`.
+_PAGE_SEGMENTS = frozenset({"at", "reply", *FILE_SEGMENTS})
 
 
 def _page_content(raw: object) -> Content:
     content = load_content(raw)
     for part in content.parts:
-        if isinstance(part, UnknownPart) and part.kind not in _FROM_PAGE:
-            raise ValueError(f"a page sends no segment {part.kind}")
+        if isinstance(part, UnknownPart) and part.kind not in _PAGE_SEGMENTS:
+            raise ValueError(f"the page cannot send a segment {part.kind}")
     return content
 
 
@@ -133,7 +133,7 @@ _CONTENT = Kind(
                 },
                 {
                     "type": "array",
-                    "prefixItems": [{"enum": sorted(_FROM_PAGE)}, {"type": "object"}],
+                    "prefixItems": [{"enum": sorted(_PAGE_SEGMENTS)}, {"type": "object"}],
                     "minItems": 2,
                     "maxItems": 2,
                 },
@@ -145,7 +145,7 @@ _CONTENT = Kind(
 ACCOUNT = whole(1)
 """A QQ number."""
 NAME = text(200)
-"""Storage says what a name may be, in words for the person; none is longer than this."""
+"""A name; storage checks it further, with errors for the user."""
 CONVERSATION = text(40)
 """"friend:N", "group:N", "discussion:N" or "session:N"."""
 PASSWORD = text(1000)
@@ -153,10 +153,10 @@ ACCOUNTS = several(ACCOUNT, 500)
 _MESSAGE = whole(0, MOST_SAFE)
 _SECRET = text(200)
 
-_IN = Parameter("conversation", CONVERSATION)
+_CONVERSATION = Parameter("conversation", CONVERSATION)
 
 
-def _maybe(name: str, kind: Kind) -> Parameter:
+def _optional(name: str, kind: Kind) -> Parameter:
     return Parameter(name, kind, is_needed=False)
 
 
@@ -166,13 +166,13 @@ _TEXTS = (
     *("country", "province", "city", "homepage", "personal"),
 )
 _PROFILE = (
-    _maybe("nick", NAME),
-    *(_maybe(name, text(200)) for name in _TEXTS),
-    _maybe("gender", choice("male", "female", "unknown")),
-    _maybe("birthday", several(whole(0, 2100), 3, 3)),
-    _maybe("blood", whole(0, 5)),
-    _maybe("face", whole(0, 999)),
-    _maybe("allow", whole(0, 2)),
+    _optional("nick", NAME),
+    *(_optional(name, text(200)) for name in _TEXTS),
+    _optional("gender", choice("male", "female", "unknown")),
+    _optional("birthday", several(whole(0, 2100), 3, 3)),
+    _optional("blood", whole(0, 5)),
+    _optional("face", whole(0, 999)),
+    _optional("allow", whole(0, 2)),
 )
 _ROOM = (Parameter("name", NAME), Parameter("members", ACCOUNTS))
 
@@ -181,12 +181,16 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         "/page/signin",
         "Sign in by account and password, or by the token of a link",
-        (_maybe("account", ACCOUNT), _maybe("password", PASSWORD), _maybe("link", _SECRET)),
+        (
+            _optional("account", ACCOUNT),
+            _optional("password", PASSWORD),
+            _optional("link", _SECRET),
+        ),
     ),
     Operation(
         "POST",
         "/page/register",
-        "Make an account, and sign in as it",
+        "Register an account and sign in",
         (Parameter("nick", NAME), Parameter("password", PASSWORD)),
         quota="registration",
     ),
@@ -194,48 +198,61 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         "/page/signout",
         "Sign this browser out, or the account everywhere",
-        (_maybe("everywhere", TRUTH),),
+        (_optional("everywhere", TRUTH),),
     ),
     Operation(
         "POST",
         "/page/password",
-        "Change one's password, and sign out everywhere else",
+        "Change the user's password, and end all other sessions",
         (Parameter("current", PASSWORD), Parameter("new", PASSWORD)),
         quota="change",
     ),
-    Operation("GET", "/page/state", "All that a page begins with", quota="load"),
+    Operation("GET", "/page/state", "The state with which the page starts", quota="load"),
     Operation(
         "GET",
         "/page/messages",
         "Messages of a conversation, the oldest first",
-        (_IN, _maybe("before", _MESSAGE), _maybe("after", _MESSAGE), _maybe("limit", whole(1))),
+        (
+            _CONVERSATION,
+            _optional("before", _MESSAGE),
+            _optional("after", _MESSAGE),
+            _optional("limit", whole(1)),
+        ),
         quota="load",
     ),
     Operation(
         "GET",
         "/page/search",
-        "Messages that have all words of a text, the newest first",
-        (Parameter("text", text(100, 1)), _maybe("before", _MESSAGE), _maybe("limit", whole(1))),
+        "Messages with all words of a text, the newest first",
+        (
+            Parameter("text", text(100, 1)),
+            _optional("before", _MESSAGE),
+            _optional("limit", whole(1)),
+        ),
         quota="search",
     ),
     Operation(
         "POST",
         "/page/messages",
         "Send a message; the same nonce again is the same message",
-        (_IN, Parameter("content", _CONTENT), _maybe("nonce", text(64, pattern=r"^[\x20-\x7e]*$"))),
+        (
+            _CONVERSATION,
+            Parameter("content", _CONTENT),
+            _optional("nonce", text(64, pattern=r"^[\x20-\x7e]*$")),
+        ),
         quota="message",
     ),
     Operation(
         "POST",
         "/page/files",
         "Store a file, the body of the request, to be sent with a message",
-        (_maybe("name", text(300)),),
+        (_optional("name", text(300)),),
         quota="upload",
     ),
     Operation(
         "POST",
         "/page/recall",
-        "Take a message back",
+        "Recall a message",
         (Parameter("message", _MESSAGE),),
         quota="change",
     ),
@@ -243,14 +260,14 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         "/page/poke",
         "Poke a friend, or a member of a group",
-        (_IN, Parameter("account", ACCOUNT)),
+        (_CONVERSATION, Parameter("account", ACCOUNT)),
         quota="change",
     ),
     Operation(
         "POST",
         "/page/join",
-        "Ask to come into a group",
-        (Parameter("group", ACCOUNT), _maybe("text", text(1000))),
+        "Request to join a group",
+        (Parameter("group", ACCOUNT), _optional("text", text(1000))),
         quota="request",
     ),
     Operation(
@@ -264,34 +281,40 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         "/page/read",
         "Mark a conversation as read up to a message",
-        (_IN, Parameter("message", _MESSAGE)),
+        (_CONVERSATION, Parameter("message", _MESSAGE)),
         quota="reading",
     ),
-    Operation("POST", "/page/typing", "Tell a friend that one is writing", (_IN,), quota="change"),
+    Operation(
+        "POST",
+        "/page/typing",
+        "Report to a friend that the user is typing",
+        (_CONVERSATION,),
+        quota="change",
+    ),
     Operation(
         "POST",
         "/page/friends",
-        "Make friends, or ask to be one",
-        (Parameter("account", ACCOUNT), _maybe("text", text(1000))),
+        "Add a friend, or send a friend request",
+        (Parameter("account", ACCOUNT), _optional("text", text(1000))),
         quota="request",
     ),
     Operation(
         "POST",
         "/page/friend",
-        "Name a friend, sort them, or be friends no more",
+        "Change a friend's mark or heading, or remove the friend",
         (
             Parameter("account", ACCOUNT),
-            _maybe("mark", NAME),
-            _maybe("category", whole(0, 255)),
-            _maybe("remove", TRUTH),
+            _optional("mark", NAME),
+            _optional("category", whole(0, 255)),
+            _optional("remove", TRUTH),
         ),
         quota="change",
     ),
     Operation(
         "POST",
         "/page/headings",
-        "Make a heading; name one anew, or remove it, by its number",
-        (_maybe("number", whole(0, 255)), Parameter("name", NAME)),
+        "Add a heading; rename or remove one by its number",
+        (_optional("number", whole(0, 255)), Parameter("name", NAME)),
         quota="change",
     ),
     Operation(
@@ -301,85 +324,91 @@ OPERATIONS: tuple[Operation, ...] = (
         (Parameter("account", ACCOUNT), Parameter("accept", TRUTH)),
         quota="change",
     ),
-    Operation("GET", "/page/profile", "One's own profile"),
+    Operation("GET", "/page/profile", "The user's own profile"),
     Operation(
-        "POST", "/page/profile", "Change some of it", _PROFILE, is_closed=True, quota="change"
+        "POST",
+        "/page/profile",
+        "Change fields of the profile",
+        _PROFILE,
+        is_closed=True,
+        quota="change",
     ),
-    Operation("POST", "/page/groups", "Make a group of oneself and friends", _ROOM, quota="room"),
-    Operation(
-        "POST", "/page/discussions", "Make a discussion of oneself and friends", _ROOM, quota="room"
-    ),
+    Operation("POST", "/page/groups", "Create a group with friends", _ROOM, quota="room"),
+    Operation("POST", "/page/discussions", "Create a discussion with friends", _ROOM, quota="room"),
     Operation(
         "POST",
         "/page/room",
-        "Change a room, or how one has it; each field is one change",
+        "Change a room or the user's settings of it; each field is one change",
         (
-            _IN,
-            _maybe("name", NAME),
-            _maybe("memo", text(2000)),
-            _maybe("mark", NAME),
-            _maybe("card", NAME),
-            _maybe("mask", whole(0, 2)),
-            _maybe("add", ACCOUNTS),
-            _maybe("remove", ACCOUNT),
-            _maybe("admin", ACCOUNT),
-            _maybe("is_admin", TRUTH),
-            _maybe("member", ACCOUNT),
-            _maybe("title", NAME),
-            _maybe("ban", ACCOUNT),
-            _maybe("seconds", whole(0, 30 * 86_400)),
-            _maybe("silence", TRUTH),
-            _maybe("leave", TRUTH),
+            _CONVERSATION,
+            _optional("name", NAME),
+            _optional("memo", text(2000)),
+            _optional("mark", NAME),
+            _optional("card", NAME),
+            _optional("mask", whole(0, 2)),
+            _optional("add", ACCOUNTS),
+            _optional("remove", ACCOUNT),
+            _optional("admin", ACCOUNT),
+            _optional("is_admin", TRUTH),
+            _optional("member", ACCOUNT),
+            _optional("title", NAME),
+            _optional("ban", ACCOUNT),
+            _optional("seconds", whole(0, 30 * 86_400)),
+            _optional("silence", TRUTH),
+            _optional("leave", TRUTH),
         ),
         is_closed=True,
         quota="change",
     ),
-    Operation("GET", "/page/onebot", "How programs drive one's own account by OneBot 11"),
+    Operation("GET", "/page/onebot", "OneBot 11 settings of the user's account"),
     Operation(
         "POST",
         "/page/onebot",
-        "Change some of that",
+        "Change those settings",
         (
-            _maybe("is_on", TRUTH),
-            _maybe("token", text(200)),
-            _maybe("format", choice("array", "string")),
-            _maybe("heartbeat", whole(0, 3_600_000)),
-            _maybe("reports_own", TRUTH),
-            _maybe("reverse", several(text(2000), 10)),
-            _maybe("post", several(text(2000), 10)),
-            _maybe("secret", text(200)),
+            _optional("is_on", TRUTH),
+            _optional("token", text(200)),
+            _optional("format", choice("array", "string")),
+            _optional("heartbeat", whole(0, 3_600_000)),
+            _optional("reports_own", TRUTH),
+            _optional("reverse", several(text(2000), 10)),
+            _optional("post", several(text(2000), 10)),
+            _optional("secret", text(200)),
         ),
         is_closed=True,
         quota="change",
     ),
     Operation(
-        "GET", "/page/qr", "Clients that show a QR code; with its id, one", (_maybe("id", _SECRET),)
+        "GET",
+        "/page/qr",
+        "Clients that show a QR code; with its id, one",
+        (_optional("id", _SECRET),),
     ),
     Operation(
         "POST",
         "/page/qr",
-        "Let a client in, or do not",
+        "Confirm or refuse a client that shows a QR code",
         (Parameter("id", _SECRET), Parameter("confirm", TRUTH)),
     ),
 )
-_BY_PLACE = {(operation.method, operation.path): operation for operation in OPERATIONS}
+_BY_PATH = {(operation.method, operation.path): operation for operation in OPERATIONS}
 
 
 def operation_of(method: str, path: str) -> Operation:
     """The operation of a request.
 
     Raises:
-        KeyError: there is none; each route that takes one has its line above, a test says.
+        KeyError: there is none; a test checks that each route has its operation above.
     """
-    return _BY_PLACE[method, path]
+    return _BY_PATH[method, path]
 
 
 def openapi() -> dict[str, Any]:
-    """The table as an OpenAPI 3.1 document, for programs that read such.
+    """The table as an OpenAPI 3.1 document.
 
     Example:
         >>> openapi()["paths"]["/page/typing"]["post"]["summary"]
-        'Tell a friend that one is writing'
+        'Report to a friend that the user is typing'
     """
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
@@ -389,7 +418,7 @@ def openapi() -> dict[str, Any]:
 
 
 def _described(operation: Operation) -> dict[str, Any]:
-    described: dict[str, Any] = {"summary": operation.summary, "responses": {"default": _ANSWER}}
+    described: dict[str, Any] = {"summary": operation.summary, "responses": {"default": _RESPONSE}}
     if operation.method == "GET":
         described["parameters"] = [
             {"in": "query", "name": name, "required": is_needed, "schema": dict(kind.schema)}
@@ -406,4 +435,4 @@ def _described(operation: Operation) -> dict[str, Any]:
     return {**described, "requestBody": body}
 
 
-_ANSWER = {"description": 'JSON; with a status of 400 and above {"error": the reason}'}
+_RESPONSE = {"description": 'JSON; with a status of 400 and above {"error": the reason}'}

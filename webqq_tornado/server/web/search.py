@@ -1,4 +1,4 @@
-"""The page looks for messages."""
+"""The page's search for messages."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from .views import message_view
 
 __all__ = ["ROUTES"]
 
-#: Messages found that a page gets at once.
+#: Messages of one response at most.
 MOST_FOUND = 50
 
 
 class SearchHandler(PageHandler):
-    """Messages by their words."""
+    """Searches messages by their words."""
 
     def get(self) -> None:
         """Search the user's threads, newest first; `before` continues the search, or is null.
 
-        There may be fewer than asked for, or none, though older ones follow: an answer is as long
-        as the server can look without holding up others.
+        A response may have fewer messages than the limit, or none, although older ones follow: each
+        search is bounded in time, so that it does not delay other requests.
         """
         me, query = self.me(), self.query()
         before, limit = query.get("before", MOST_SAFE), min(query.get("limit", 30), MOST_FOUND)

@@ -26,22 +26,22 @@ __all__ = [
 ]
 
 
-#: Parts of a message that an answer to it shows, and messages that a forwarded one does.
+#: Parts of a message that a reply quotes, and messages that a forwarded one shows.
 _MOST_QUOTED, _MOST_LINES = 20, 4
 
 
 def person(account: Account) -> dict[str, object]:
-    """An account."""
+    """JSON of an account."""
     return {"account": account.number, "nick": account.nick}
 
 
 def identifier(conversation: Conversation) -> str:
-    """A conversation's name on the page."""
+    """Identifier of a conversation on the page."""
     return f"{conversation.kind}:{conversation.number}"
 
 
 def conversations(state: ServerState, me: int) -> list[dict[str, object]]:
-    """All that an account sees: friends, groups, discussions, strangers it has written with."""
+    """All conversations of an account: friends, groups, discussions, temporary chats."""
     storage = state.storage
     views = [friend_view(state, me, row) for row in storage.friends.rows(me)]
     for kind in ("group", "discussion"):
@@ -141,7 +141,7 @@ def _thread(state: ServerState, me: int, conversation: Conversation) -> dict[str
 
 
 def message_view(state: ServerState, me: int, message: StoredMessage) -> dict[str, object]:
-    """A message."""
+    """JSON of a message."""
     sender = state.storage.accounts.get(message.sender)
     view: dict[str, object] = {
         "id": message.id,
@@ -157,7 +157,7 @@ def message_view(state: ServerState, me: int, message: StoredMessage) -> dict[st
 
 
 def _part_view(state: ServerState, part: object) -> object:
-    """A part with what the page needs to show it: addresses of files, words of a reply."""
+    """A part with the data to show it: addresses of files, the quote of a reply."""
     match part:
         case ["reply", {"id": str(number)}]:
             answered = state.storage.messages.get(int(number))

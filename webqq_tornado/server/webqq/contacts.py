@@ -59,8 +59,8 @@ def _friend(session: PollSession, row: FriendRow) -> Friend:
 
 
 def _is_known_hash(session: PollSession, given: str) -> bool:
-    """Return True if a hash is one that any of the clients computed, from 2012 to 2018."""
-    # Late SmartQQ set an empty ptwebqq when the login was checked, and hashed that.
+    """Return True for a hash that any client of 2012 to 2018 computed."""
+    # Late SmartQQ set an empty ptwebqq at check_sig, and hashed that.
     expected = {
         hashes.friend_list_hash(kind, session.account, ptwebqq)
         for ptwebqq in (session.ptwebqq, "")
@@ -108,7 +108,7 @@ def _group_info(handler: ExchangeHandler, session: PollSession, form: forms.Grou
             created=room.created,
             memo=room.memo,
             flag=_GROUP_FLAG,
-            option=2,  # one asks to join
+            option=2,  # joining requires approval
             members=tuple(
                 _member(handler, session, row, is_close=row.account.number in close) for row in rows
             ),
@@ -129,7 +129,7 @@ def _group_by(handler: ExchangeHandler, session: PollSession, made: int) -> Room
 def _member(
     handler: ExchangeHandler, session: PollSession, row: MemberRow, *, is_close: bool
 ) -> Member:
-    """A member; where they live is for their friends."""
+    """A member; only friends see their country, province and city."""
     status = handler.server.hub.status_of(row.account.number)
     return Member(
         uin=session.uin_of(row.account.number),
@@ -181,13 +181,13 @@ def _discussion_info(
 
 
 def _translate(handler: ExchangeHandler, session: PollSession, form: forms.TranslateForm) -> str:
-    number = _meant(handler, session, form)
+    number = _account_of(handler, session, form)
     if not number:
         return wire.build_refusal(UNKNOWN_CONTACT)
     return exchanges_of(session).translate.answer(Translation(form.uin, number))
 
 
-def _meant(handler: ExchangeHandler, session: PollSession, form: forms.TranslateForm) -> int:
+def _account_of(handler: ExchangeHandler, session: PollSession, form: forms.TranslateForm) -> int:
     if form.type == 4:
         room = _group_by(handler, session, form.uin)
         return room.number if room else 0

@@ -1,6 +1,6 @@
-"""The pages that a browser met on its way in; clients read values off them.
+"""Pages of the login, from which clients read values.
 
-Each of these lines is matched by somebody's regular expression: pual_bot 2013, twqq 2014 and
+Each line is matched by the regular expression of a client: pual_bot 2013, twqq 2014 and
 pidgin-lwqq 2013 (g_login_sig, once), SmartQQBot 2015 and 2016 (aid, g_appid, g_pt_version,
 g_mibao_css), Mojo-Webqq 2018 (all of them).
 """
@@ -59,7 +59,7 @@ _FRAME_QUERY = (
 
 
 def _login_page(handler: ExchangeHandler, _form: forms.LoginPageForm) -> str:
-    """The login page of either dialect, with the values that its address asked for."""
+    """The login page of either dialect, with the values of its query."""
     login_sig = secrets.token_urlsafe(48)
     handler.set_domain_cookie("pt_login_sig", login_sig, "ptlogin2.qq.com")
     handler.set_domain_cookie("pt_clientip", secrets.token_hex(8), "ptlogin2.qq.com")
@@ -67,16 +67,16 @@ def _login_page(handler: ExchangeHandler, _form: forms.LoginPageForm) -> str:
     return _PAGE.format(
         version=_JS_VERSION,
         login_sig=login_sig,
-        style=_asked(handler, "style", "16"),
-        mibao_css=_asked(handler, "mibao_css", "m_webqq"),
-        daid=_asked(handler, "daid", str(endpoints.DAID)),
-        appid=_asked(handler, "appid", str(endpoints.SMARTQQ_APP_ID)),
+        style=_plain_argument(handler, "style", "16"),
+        mibao_css=_plain_argument(handler, "mibao_css", "m_webqq"),
+        daid=_plain_argument(handler, "daid", str(endpoints.DAID)),
+        appid=_plain_argument(handler, "appid", str(endpoints.SMARTQQ_APP_ID)),
         s_url=escape(handler.get_query_argument("s_url", "")),
     )
 
 
-def _asked(handler: Handler, name: str, default: str) -> str:
-    """A plain word of the query; anything else has no business in a script."""
+def _plain_argument(handler: Handler, name: str, default: str) -> str:
+    """A plain word of the query; any other value is replaced: it would be written into a script."""
     value = handler.get_query_argument(name, default)
     return value if re.fullmatch(r"\w{1,32}", value, re.ASCII) else default
 
@@ -92,7 +92,7 @@ class LoginFrameHandler(Handler):
 
 
 class LoginProxyHandler(Handler):
-    """The end of the redirects; nobody reads it."""
+    """The last page of the redirects; no client reads it."""
 
     def get(self) -> None:
         """An empty page."""

@@ -1,4 +1,4 @@
-"""poll2 and sending."""
+"""Polling (poll2) and sending."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ from ..storage import ROOM_KINDS, Conversation, Nonce, Storage
 
 __all__ = ["ANSWERS", "PollHandler"]
 
-#: Seconds in which a message may come again (Mojo-Webqq 2018 tried three times).
+#: Seconds in which a client may resend a message (Mojo-Webqq 2018 tried three times).
 RESEND_SECONDS = 120
-#: The same for clients whose numbers are their own for all times.
+#: The same for clients whose keys are unique.
 FOREVER = 2**40
-#: msg_id of clients that number nothing: they gave each message what they saw in a capture
+#: msg_id of clients that do not number messages: each message had the number of a capture
 #: (webqq-core 2013, and bots in Python of 2013, 2015 and 2017).
 _NO_NUMBERS = frozenset({0, 13190001, 34220099, 52880001, 91310001})
-#: Seconds that a poll takes at least when it has nothing to tell. Clients of that time leave it to
-#: the server to hold them: some poll a session that is over again as soon as they are refused, up
-#: to 2,400 times a second (measured), where Tencent's answer took as long as the network did.
+#: Shortest duration of a poll without events, in seconds. Old clients rely on the server to hold
+#: polls: some poll an ended session again as soon as they are refused, up to 2,400 times a second
+#: (measured); with Tencent's server, the network limited that.
 REFUSAL_SECONDS = 1.0
 #: retcode "nothing new" (webqq.md, E); late SmartQQ said 0, without a result.
 NOTHING_NEW = {"webqq3": 102, "smartqq": 0}
 
 
 class PollHandler(ExchangeHandler):
-    """poll2: its answer is watched on its way out, see `sessions`. A `sessions.PendingPoll`."""
+    """Serves poll2, and watches whether the response is sent. A `sessions.PendingPoll`."""
 
     session: PollSession | None = None
 
@@ -60,18 +60,18 @@ class PollHandler(ExchangeHandler):
         try:
             await self.finish()
         except StreamClosedError:
-            self._take_back()
+            self._requeue()
 
     def is_lost(self) -> bool:
         """True if the connection was reset: the response cannot have been read."""
         return self._stream is not None and self._stream.error is not None
 
     def on_connection_close(self) -> None:
-        """The client went away while the poll was held, or before it had the answer."""
+        """Requeue the events: the client disconnected before it had the response."""
         super().on_connection_close()
-        self._take_back()
+        self._requeue()
 
-    def _take_back(self) -> None:
+    def _requeue(self) -> None:
         if self.session is not None:
             self.server.hub.end_poll(self.session, self)
 
@@ -80,10 +80,10 @@ async def _poll(handler: ExchangeHandler, form: forms.PollForm) -> str:
     hub, loop = handler.server.hub, asyncio.get_running_loop()
     session = hub.find(form.psessionid)
     begun = loop.time()
-    reply = await _news(handler, form, session)
+    reply = await _poll_reply(handler, form, session)
     if not reply.events:
-        # Also a poll that yields to another one: two clients in one session would drive each
-        # other round.
+        # Also for a poll that yields to another one: two clients in one session would otherwise
+        # poll in a tight loop.
         is_held = session is not None and reply.retcode == NOTHING_NEW[session.dialect]
         pause = min(REFUSAL_SECONDS, hub.poll_timeout) if is_held else REFUSAL_SECONDS
         await hub.pause_until(begun + pause)
@@ -91,13 +91,13 @@ async def _poll(handler: ExchangeHandler, form: forms.PollForm) -> str:
 
 
 def _exchanges(session: PollSession | None, clientid: int) -> Dialect:
-    """Exchanges of a session, also of one that is not known any more."""
+    """Exchanges of a session, also of an unknown one."""
     if session is None:
         return SMARTQQ if clientid == SMARTQQ_CLIENTID else WEBQQ3
     return exchanges_of(session)
 
 
-async def _news(
+async def _poll_reply(
     handler: ExchangeHandler, form: forms.PollForm, session: PollSession | None
 ) -> PollReply:
     server = handler.server
@@ -171,31 +171,31 @@ _SENT = {
     "webqq3": _ok(webqq3.SEND_FRIEND, "ok"),
     "smartqq": _ok(smartqq.SEND_FRIEND, "send ok"),
 }
-#: The same for clients that read the retcode, which it had from September 2017 on.
+#: The same for clients that read the retcode, which exists since September 2017.
 _SENT_2017 = wire.dump({"errCode": 0, "msg": "send ok", "retcode": 0})
 
 
 def _nonce(
     handler: ExchangeHandler, session: PollSession, form: Any, conversation: Conversation
 ) -> Nonce | None:
-    """The nonce by which a repeated message is recognised, also in a new session.
+    """The nonce that identifies a resent message, also in a new session.
 
-    The answer may have been lost with the old one.
+    The response may have been lost with the old session.
     """
     key = handler.request.headers.get(IDEMPOTENCY_KEY)
     if key is not None:
-        # Not by the key alone: a store that was put back gives its numbers out twice.
+        # Not by the key alone: a store restored from a backup assigns numbers twice.
         kind = conversation.kind if conversation.kind in ROOM_KINDS else "person"
         return Nonce(_mark(key, kind, conversation.number, form.content), FOREVER)
-    # The same words to the same contact under the same numbers. Only for a while, because there
-    # were clients that began with the same numbers whenever they started.
+    # The same content to the same contact with the same numbers. Only for a while: some clients
+    # started with the same numbers each time.
     mark = _mark(form.clientid, form.msg_id, *conversation, form.content)
     is_numbered = session.counts(form.msg_id, mark) and form.msg_id not in _NO_NUMBERS
     return Nonce(mark, RESEND_SECONDS) if is_numbered else None
 
 
-def _mark(*told: object) -> str:
-    return hashlib.sha256(repr(told).encode("utf-8", "replace")).hexdigest()
+def _mark(*values: object) -> str:
+    return hashlib.sha256(repr(values).encode("utf-8", "replace")).hexdigest()
 
 
 async def _send_friend(handler: ExchangeHandler, form: forms.SendForm) -> str:
@@ -206,27 +206,27 @@ async def _send_friend(handler: ExchangeHandler, form: forms.SendForm) -> str:
     person = session.meaning_of(form.to, "person")
     if storage.friends.are_friends(session.account, person):
         return await _send(handler, form, Conversation("friend", person))
-    # Who does not know strangers' messages got one as a friend's, and answers it as such.
+    # A client without sess_message received a stranger's message as a friend's, and replies so.
     room = storage.messages.session_origin(session.account, person)
     return await _send(handler, form, Conversation("session", person) if room else None, room)
 
 
 async def _send_group(handler: ExchangeHandler, form: forms.GroupSendForm) -> str:
-    # SmartQQBot 2016 answered to the code.
-    return await _send(handler, form, _room(handler, form.psessionid, form.gid, "group", "code"))
+    # SmartQQBot 2016 replied to the code instead of the gid.
+    return await _send(handler, form, _room_of(handler, form.psessionid, form.gid, "group", "code"))
 
 
 async def _send_discussion(handler: ExchangeHandler, form: forms.DiscussionSendForm) -> str:
-    return await _send(handler, form, _room(handler, form.psessionid, form.did, "discussion"))
+    return await _send(handler, form, _room_of(handler, form.psessionid, form.did, "discussion"))
 
 
-def _room(
-    handler: ExchangeHandler, psessionid: str, made: int, *spaces: str
+def _room_of(
+    handler: ExchangeHandler, psessionid: str, contact: int, *spaces: str
 ) -> Conversation | None:
     session = handler.server.hub.find(psessionid)
     kind = spaces[0]
     for space in spaces if session else ():
-        number = session.meaning_of(made, space) if session else 0
+        number = session.meaning_of(contact, space) if session else 0
         if session and handler.server.storage.rooms.is_member(number, session.account):
             is_there = handler.server.storage.rooms.kind(number) == kind
             return Conversation(kind, number) if is_there else None
@@ -252,14 +252,14 @@ def _signature(handler: ExchangeHandler, form: forms.SignatureForm) -> str:
 def _origin(
     handler: ExchangeHandler, session: PollSession, form: forms.SignatureForm, person: int
 ) -> int:
-    """The room that brought the two together; 0 if there is none."""
+    """The room that the two share; 0 if there is none."""
     storage = handler.server.storage
     kind = "discussion" if form.service_type == DISCUSSION else "group"
     room = session.meaning_of(form.origin, kind)
     both = {session.account, person}
     if storage.rooms.kind(room) == kind and both <= storage.rooms.member_numbers(room):
         return room
-    # twqq 2014 always sent the same number: any room that both are in will do.
+    # twqq 2014 always sent the same number: accept any room that both are in.
     is_other = person != session.account
     return storage.rooms.shared(session.account, person) if is_other else 0
 
@@ -273,7 +273,7 @@ async def _send_session(handler: ExchangeHandler, form: forms.SessionSendForm) -
 
 
 def _file(handler: ExchangeHandler, form: forms.FileForm) -> str:
-    """Answer that there is no such file: clients cannot offer files here."""
+    """Refuse: this server has no files offered by clients."""
     session = handler.server.hub.find(form.psessionid)
     is_over = session is None or session.kicked is not None
     return wire.build_refusal(NOT_LOGGED_IN if is_over else UNKNOWN_CONTACT)

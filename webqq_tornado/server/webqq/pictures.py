@@ -29,14 +29,14 @@ _STORED = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,8}")
 
 @stream_request_body
 class _UploadHandler(LargeBody):
-    """A picture in a form of a browser (multipart/form-data)."""
+    """Stores a picture from a form (multipart/form-data)."""
 
     largest = _LARGEST
-    #: Names of the field with the picture.
+    #: Possible names of the field with the picture.
     fields = ("file", "custom_face")
 
     def post(self) -> None:
-        """Store it, and call the script of the page that it came from."""
+        """Store the picture; the response calls a script of the page with the form."""
         form, files = _parsed(self.request, self.received)
         found = next((files[name][0] for name in self.fields if files.get(name)), None)
         session = self.server.hub.find(form.get("vfwebqq", ""), "vfwebqq") or self.server.hub.find(
@@ -52,23 +52,23 @@ class _UploadHandler(LargeBody):
         except (TooLarge, ValueError) as error:
             self.write(self.refusal(str(error)))
             return
-        self.write(self.answer(row.name, row.size, found["filename"], form))
+        self.write(self.success(row.name, row.size, found["filename"], form))
 
-    def answer(self, name: str, size: int, given: str, form: dict[str, str]) -> str:
-        """The page that tells of a stored picture."""
+    def success(self, name: str, size: int, given: str, form: dict[str, str]) -> str:
+        """The response for a stored picture."""
         raise NotImplementedError
 
     def refusal(self, why: str) -> str:
-        """The page that tells why it was not stored."""
+        """The response for a refused picture, with the reason."""
         raise NotImplementedError
 
 
 class OfflinePictureHandler(_UploadHandler):
     """`upload_offline_pic`: for a friend."""
 
-    def answer(self, name: str, size: int, given: str, form: dict[str, str]) -> str:
+    def success(self, name: str, size: int, given: str, form: dict[str, str]) -> str:
         """CallbackSendPic with the path."""
-        told = {
+        values = {
             "retcode": 0,
             "result": "OK",
             "progress": 100,
@@ -77,7 +77,7 @@ class OfflinePictureHandler(_UploadHandler):
             "filename": given,
             "filepath": f"/{name}",
         }
-        return _script("callbackSendPic", told)
+        return _script("callbackSendPic", values)
 
     def refusal(self, why: str) -> str:
         """CallbackSendPic with a retcode."""
@@ -87,7 +87,7 @@ class OfflinePictureHandler(_UploadHandler):
 class CustomFaceHandler(_UploadHandler):
     """`cface_upload`: for a group."""
 
-    def answer(self, name: str, size: int, given: str, form: dict[str, str]) -> str:
+    def success(self, name: str, size: int, given: str, form: dict[str, str]) -> str:
         """CallbackSendPicGroup with the name."""
         return _script("callbackSendPicGroup", {"ret": 0, "msg": name})
 
@@ -96,9 +96,9 @@ class CustomFaceHandler(_UploadHandler):
         return _script("callbackSendPicGroup", {"ret": -1, "msg": why})
 
 
-def _script(function: str, told: dict[str, object]) -> str:
-    # In a page's script, where "<" could end it.
-    text = json.dumps(told).replace("<", "\\u003c")
+def _script(function: str, values: dict[str, object]) -> str:
+    # Escaped: "<" could end the script.
+    text = json.dumps(values).replace("<", "\\u003c")
     call = f"parent.EQQ.Model.ChatMsg.{function}({text});"
     return f"<head><script type=\"text/javascript\">document.domain='qq.com';{call}</script></head>"
 
@@ -122,9 +122,9 @@ class PictureHandler(Handler):
     """`get_offpic2`, `get_cface2`, `get_group_pic`: the picture of a message."""
 
     async def get(self) -> None:
-        """Its bytes."""
-        asked = (self.get_query_argument(name, "") for name in ("file_path", "guid", "pic"))
-        name = next((found[0] for found in map(_STORED.search, asked) if found), "")
+        """Return the bytes of the picture."""
+        arguments = (self.get_query_argument(name, "") for name in ("file_path", "guid", "pic"))
+        name = next((found[0] for found in map(_STORED.search, arguments) if found), "")
         row = self.server.storage.files.get(name)
         path = self.server.storage.files.path(name) if row else None
         if row is None or path is None:
@@ -133,17 +133,17 @@ class PictureHandler(Handler):
 
 
 class FaceKeyHandler(Handler):
-    """`get_gface_sig2`: what a message with a group's picture is signed with."""
+    """`get_gface_sig2`: key and signature for messages with pictures to groups."""
 
     def get(self) -> None:
-        """Key and signature, which mean nothing here."""
+        """Return random ones, which this server does not check."""
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         session = self._session()
         if session is None or session.kicked is not None:
             self.write(wire.build_refusal(SESSION_GONE))
             return
-        told = {"reply": 0, "gface_key": secrets.token_hex(8), "gface_sig": secrets.token_hex(48)}
-        self.write(wire.dump({"retcode": 0, "result": told}))
+        values = {"reply": 0, "gface_key": secrets.token_hex(8), "gface_sig": secrets.token_hex(48)}
+        self.write(wire.dump({"retcode": 0, "result": values}))
 
     def _session(self) -> PollSession | None:
         return self.server.hub.find(self.get_query_argument("psessionid", ""))

@@ -20,11 +20,11 @@ from ..hub import PollSession
 __all__ = ["ANSWERS"]
 
 
-#: Public fields of a profile. Friends and the person see all.
-_FOR_ALL = frozenset({"uin", "nick", "face", "gender"})
+#: Public fields of a profile. Friends and the account itself see all.
+_PUBLIC = frozenset({"uin", "nick", "face", "gender"})
 
 
-def _told(profile: Profile, only: frozenset[str] | None = None) -> dict[str, object]:
+def _fields_of(profile: Profile, only: frozenset[str] | None = None) -> dict[str, object]:
     names = (field.name for field in fields(Profile))
     return {name: getattr(profile, name) for name in names if only is None or name in only}
 
@@ -33,7 +33,7 @@ def _self_info(handler: ExchangeHandler, session: PollSession, _form: forms.Self
     profile = handler.server.storage.accounts.profile(session.account)
     if profile is None:
         return wire.build_refusal(SESSION_GONE)
-    info = SelfInfo(**_told(profile), vfwebqq=session.vfwebqq)  # type: ignore[arg-type]  # its own fields
+    info = SelfInfo(**_fields_of(profile), vfwebqq=session.vfwebqq)  # type: ignore[arg-type]  # its own fields
     return exchanges_of(session).self_info.answer(info)
 
 
@@ -42,12 +42,12 @@ def _friend_info(handler: ExchangeHandler, session: PollSession, form: forms.Fri
     profile = handler.server.storage.accounts.profile(number)
     if profile is None:
         return wire.build_refusal(UNKNOWN_CONTACT)
-    # The QQ number, too, Tencent kept back from strangers.
-    told = {**_told(profile, _FOR_ALL), "account": 0}
+    # Tencent also withheld the QQ number from strangers.
+    values = {**_fields_of(profile, _PUBLIC), "account": 0}
     if _is_close(handler, session, number):
-        told = {**_told(profile), "status": handler.server.hub.status_of(number)}
-    told["uin"] = form.uin
-    return exchanges_of(session).friend_info.answer(FriendInfo(**told))  # type: ignore[arg-type]  # its own fields
+        values = {**_fields_of(profile), "status": handler.server.hub.status_of(number)}
+    values["uin"] = form.uin
+    return exchanges_of(session).friend_info.answer(FriendInfo(**values))  # type: ignore[arg-type]  # its own fields
 
 
 def _is_close(handler: ExchangeHandler, session: PollSession, number: int) -> bool:

@@ -1,7 +1,7 @@
 """Signing in by QR code, as SmartQQ did: a code to show, its state, and who confirms it.
 
-The code leads to this server's page, where somebody who is signed in confirms that the client
-may act for them. What follows (check_sig, getvfwebqq, login2) is in `signin`.
+The code contains the address of this server's page, where a signed-in user confirms the client.
+ What follows (check_sig, getvfwebqq, login2) is in `signin`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .signin import grant
 
 __all__ = ["ANSWERS"]
 
-#: Characters of a client's User-Agent that are shown to the user who confirms it.
+#: Characters of a client's User-Agent shown to the user who confirms it.
 _PROGRAM_LENGTH = 200
 
 
@@ -31,9 +31,9 @@ def _code(handler: ExchangeHandler, _form: forms.QRCodeForm) -> str:
     server, request = handler.server, handler.request
     program = request.headers.get("User-Agent", "")
     code = server.qr.new(request.remote_ip or "", program[:_PROGRAM_LENGTH])
-    server.tell_client(code)
+    server.notify_pages_of_code(code)
     handler.set_domain_cookie("qrsig", code.qrsig, "ptlogin2.qq.com")
-    # Who came by a historical host was pointed here by a hosts file: a telephone was not.
+    # A hosts file points clients with historical hosts here; a telephone has none.
     base = handler.plain_address if handler.is_historical else handler.address_of("", "")
     text = f"{base}/?{urlencode({'qr': code.id})}"
     level, scale = _level(handler), _scale(handler)
@@ -44,26 +44,26 @@ def _code(handler: ExchangeHandler, _form: forms.QRCodeForm) -> str:
 
 def _level(handler: ExchangeHandler) -> str:
     """Level of error correction."""
-    asked = handler.get_query_argument("l", "M").upper()
-    return asked if asked in {"L", "M", "Q", "H"} else "M"
+    given = handler.get_query_argument("l", "M").upper()
+    return given if given in {"L", "M", "Q", "H"} else "M"
 
 
 def _scale(handler: ExchangeHandler) -> int:
-    """Pixels of a module: SmartQQBot 2016 asked for 8, the others for 5."""
-    asked = handler.get_query_argument("s", "5")
-    return int(asked) if re.fullmatch(r"[1-9]|1[0-6]", asked) else 5
+    """Pixels of a module: SmartQQBot 2016 given for 8, the others for 5."""
+    given = handler.get_query_argument("s", "5")
+    return int(given) if re.fullmatch(r"[1-9]|1[0-6]", given) else 5
 
 
 def _state(handler: ExchangeHandler, form: forms.QRStateForm) -> str:
     qrsig = handler.get_cookie("qrsig", "") or ""
     if form.token not in (-1, hash33(qrsig)):
-        # What the server said to clients of before February 2017 who sent another one.
+        # The historical response to clients from before February 2017, without a token.
         handler.set_status(403)
         handler.set_header("Content-Type", "text/html")
         return _FORBIDDEN
     code = handler.server.qr.of_cookie(qrsig)
     if code is None:
-        # As the historical server: a cookie that it does not know is a code that has expired.
+        # As on the historical server: an unknown cookie means an expired code.
         return smartqq.QR_STATE.answer(qr_reply(QRState.EXPIRED, _number()))
     account = handler.server.storage.accounts.get(code.account) if code.account else None
     if code.state is not QRState.DONE or account is None:
@@ -77,9 +77,9 @@ def _state(handler: ExchangeHandler, form: forms.QRStateForm) -> str:
 
 
 def _may_have_missed(handler: ExchangeHandler, code: QRCode) -> bool:
-    """Return True if the response that let a client in may have been lost.
+    """Return True if the response with the login may have been lost.
 
-    It has neither come back with the cookies that it got, nor opened its session.
+    The client has neither sent its cookies nor opened its session.
     """
     is_known = is_same(handler.get_cookie("ptwebqq", "") or "", code.ticket)
     is_open = handler.server.hub.find(code.ticket, "ptwebqq") is not None

@@ -1,7 +1,7 @@
-"""The picture of a QR code, with its two-digit number below: who confirms it compares the two.
+"""The picture of a QR code, with its two-digit number below, for comparison on the page.
 
 The digits are drawn in the code's own modules, so that programs that show a code in a terminal,
-module by module, show them as well. The number is also in the PNG's text chunk "Number".
+module by module, show them too. The number is also in the PNG's text chunk "Number".
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _DIGITS = {
 
 
 def qr_picture(text: str, number: str, *, level: str = "M", scale: int = 5) -> bytes:
-    r"""A PNG.
+    r"""Draw a QR code as a PNG.
 
     Args:
-        text: what the code says.
-        number: digits to stand below it.
+        text: content of the code.
+        number: digits below it.
         level: of error correction: L, M, Q or H.
         scale: pixels of a module.
 

@@ -1,8 +1,8 @@
 """Requests of SmartQQ clients to qun.qq.com: public numbers of friends, groups and members.
 
-SmartQQBot 2016 does not sign in without it, and qqbot (till 2017) took the numbers from here.
-The pages of qun.qq.com took a POST with `bkn`, which proves the cookie skey; who it is the
-cookies tell. Forms: the two programs' sources; there is no other document.
+SmartQQBot 2016 does not sign in without it, and qqbot (until 2017) read the numbers here. Requests
+to qun.qq.com are POSTs with `bkn`, which proves the cookie skey; the cookies identify the account.
+Source of the forms: the two programs; there is no other document.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ __all__ = ["ROUTES", "QunHandler"]
 
 #: ``ec`` for a client that is not signed in.
 _NOT_SIGNED_IN = 4
-#: ``ec`` for a group that one is not in.
+#: ``ec`` for a group that the account is not in.
 _NO_SUCH_GROUP = 7
 
-#: A group's names of its levels, by default; "lv" of a member is a key here.
+#: Default names of a group's levels; "lv" of a member is a key of this table.
 _LEVELS = {"1": "潜水", "2": "冒泡", "3": "吐槽", "4": "活跃", "5": "话唠", "6": "传说"}
 
-_Answer: TypeAlias = "dict[str, object]"
-Question: TypeAlias = Callable[["QunHandler", int], _Answer]
+_Reply: TypeAlias = "dict[str, object]"
+Query: TypeAlias = Callable[["QunHandler", int], _Reply]
 
 
 class QunHandler(Handler):
-    """One of the questions."""
+    """Serves one of the queries."""
 
     def initialize(self, server: ServerState, **route: Any) -> None:
         """Called by Tornado with the route's arguments."""
         super().initialize(server)
-        self.question: Question = route["question"]
+        self.reply: Query = route["reply"]
 
     def post(self) -> None:
-        """Answer, if bkn and cookies fit together."""
+        """Reply if bkn matches the cookies."""
         skey = self.get_cookie("skey", "") or ""
         session = self.server.hub.find(self.get_cookie("ptwebqq"), "ptwebqq")
         is_proved = bool(skey) and self.get_body_argument("bkn", "") == str(bkn(skey))
@@ -49,10 +49,10 @@ class QunHandler(Handler):
         if session is None or not is_proved:
             self.write(SMARTQQ_FORMAT.dump({"ec": _NOT_SIGNED_IN}))
             return
-        self.write(SMARTQQ_FORMAT.dump(self.question(self, session.account)))
+        self.write(SMARTQQ_FORMAT.dump(self.reply(self, session.account)))
 
     def group(self) -> int:
-        """The group that is asked about."""
+        """Number of the group in the request."""
         digits = self.get_body_argument("gc", "")
         return int(digits) if digits.isdecimal() and len(digits) < 19 else 0
 
@@ -61,11 +61,11 @@ def _name(text: str) -> str:
     return wire.escape(text)
 
 
-def _friends(handler: QunHandler, me: int) -> _Answer:
+def _friends(handler: QunHandler, me: int) -> _Reply:
     storage = handler.server.storage
     headings = {0: "", **dict(storage.friends.headings(me))}
     rows = storage.friends.rows(me)
-    lists: _Answer = {}
+    lists: _Reply = {}
     for number, name in headings.items():
         mems = [
             {"name": _name(row.mark or row.account.nick), "uin": row.account.number}
@@ -76,7 +76,7 @@ def _friends(handler: QunHandler, me: int) -> _Answer:
     return {"ec": 0, "result": lists}
 
 
-def _groups(handler: QunHandler, me: int) -> _Answer:
+def _groups(handler: QunHandler, me: int) -> _Reply:
     lists: dict[str, list[object]] = {"create": [], "manage": [], "join": []}
     storage = handler.server.storage
     for room in storage.rooms.groups(me):
@@ -87,7 +87,7 @@ def _groups(handler: QunHandler, me: int) -> _Answer:
     return {"ec": 0, **{kind: entries for kind, entries in lists.items() if entries}}
 
 
-def _members(handler: QunHandler, me: int) -> _Answer:
+def _members(handler: QunHandler, me: int) -> _Reply:
     storage, group = handler.server.storage, handler.group()
     room = storage.rooms.group(group)
     if room is None or not storage.rooms.is_member(group, me):
@@ -107,7 +107,7 @@ def _members(handler: QunHandler, me: int) -> _Answer:
     }
 
 
-def _member(row: MemberRow, owner: int) -> _Answer:
+def _member(row: MemberRow, owner: int) -> _Reply:
     role = 0 if row.account.number == owner else 1 if row.is_admin else 2
     return {
         "card": _name(row.card),
@@ -124,7 +124,7 @@ def _member(row: MemberRow, owner: int) -> _Answer:
     }
 
 
-def _new_members(handler: QunHandler, me: int) -> _Answer:
+def _new_members(handler: QunHandler, me: int) -> _Reply:
     storage, group = handler.server.storage, handler.group()
     room = storage.rooms.group(group)
     if room is None or not storage.rooms.is_member(group, me):
@@ -143,7 +143,7 @@ def _new_members(handler: QunHandler, me: int) -> _Answer:
 
 
 #: Paths of qun.qq.com, and one of qinfo.clt.qq.com.
-ROUTES: tuple[tuple[str, Question], ...] = (
+ROUTES: tuple[tuple[str, Query], ...] = (
     (r"/cgi-bin/qun_mgr/get_friend_list", _friends),
     (r"/cgi-bin/qun_mgr/get_group_list", _groups),
     (r"/cgi-bin/qun_mgr/search_group_members", _members),

@@ -1,4 +1,4 @@
-"""Signing in by password, as WebQQ 3 did: check, login, check_sig, login2; and out."""
+"""Sign-in by password, as in WebQQ 3 (check, login, check_sig, login2), and logout."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _captcha(handler: ExchangeHandler, _form: forms.CaptchaForm) -> str:
 
 
 def _login(handler: ExchangeHandler, form: forms.LoginForm) -> str:
-    # Late clients name the session of their code or captcha beside the cookie.
+    # Late clients send the session of their code or captcha also as an argument.
     named = handler.get_query_argument("pt_verifysession_v1", "")
     captcha = handler.get_cookie("verifysession", "") or named
     sessions = (handler.get_cookie("ptvfsession", "") or "", named)
@@ -69,7 +69,7 @@ def _login(handler: ExchangeHandler, form: forms.LoginForm) -> str:
     return webqq3.LOGIN.answer(LoginReply(0, url, text, outcome.nick))
 
 
-#: The server's words for an account that may not log in for now (a capture of 2014).
+#: The response for an account that may not log in for now (a capture of 2014).
 _BLOCKED = LoginReply(
     19,
     text='您的帐号暂时无法登录，请<a href="http://aq.qq.com/007" target="_blank">点击这里</a>'
@@ -78,24 +78,24 @@ _BLOCKED = LoginReply(
 
 
 def grant(handler: Handler, account: Account, service: str, ticket: Secret | None = None) -> str:
-    """Let an account in: the cookies of its login, and where the client goes next.
+    """Log an account in: set its cookies, and return the client's next address.
 
     Args:
-        handler: answers the login.
-        account: who.
+        handler: of the login.
+        account: that logs in.
         service: "login" (by password, WebQQ 3) or "ptqrlogin" (by QR code, SmartQQ).
-        ticket: cookie ptwebqq, if it has one already.
+        ticket: cookie ptwebqq, if the account already has one.
 
     Returns:
-        The address of check_sig, with the arguments and in the order of the captures.
+        The address of check_sig, with the arguments in the order of the captures.
     """
-    way = _WAYS[service]
+    values = _SERVICES[service]
     authenticator = handler.server.authenticator
     former = handler.get_cookie("ptwebqq", "") or ""
     known = authenticator.ticket(former)
     if known is not None and known.account == account.number and former != ticket:
-        authenticator.end_ticket(former)  # the new one takes its place
-    ptwebqq = ticket or authenticator.new_ticket(account.number, way.dialect)
+        authenticator.end_ticket(former)  # the new one replaces it
+    ptwebqq = ticket or authenticator.new_ticket(account.number, values.dialect)
     device = authenticator.know(account.number, handler.place)
     handler.set_account_cookies(account.number, account.nick, ptwebqq, device)
     wanted = handler.get_query_argument("u1", "")
@@ -104,19 +104,20 @@ def grant(handler: Handler, account: Account, service: str, ticket: Secret | Non
         "uin": account.number,
         "service": service,
         "nodirect": 0,
-        way.signature: handler.server.authenticator.sign(ptwebqq),
-        "s_url": _own(handler, wanted) or handler.address_of(way.host, way.path, is_plain=True),
+        values.signature: handler.server.authenticator.sign(ptwebqq),
+        "s_url": _own_url(handler, wanted)
+        or handler.address_of(values.host, values.path, is_plain=True),
         "f_url": "",
         "ptlang": 2052,
         "ptredirect": 100,
-        "aid": way.appid,
+        "aid": values.appid,
         "daid": DAID,
         "j_later": 0,
         "low_login_hour": 0,
         "regmaster": 0,
-        "pt_login_type": way.login_type,
+        "pt_login_type": values.login_type,
         "pt_aid": 0,
-        "pt_aaid": way.aaid,
+        "pt_aaid": values.aaid,
         "pt_light": 0,
         "pt_3rd_aid": 0,
     }
@@ -124,16 +125,16 @@ def grant(handler: Handler, account: Account, service: str, ticket: Secret | Non
 
 
 def _check_sig(handler: Handler, query: dict[str, object]) -> str:
-    """Its address, which began with http:// also for those who came by https.
+    """The address of check_sig, with http:// also for clients that use https.
 
-    xhan/qqbot 2015 gets it with node's ``http``, which takes no other (captures of 2015 to 2017).
+    xhan/qqbot 2015 requests it with node's ``http``, which needs that (captures of 2015 to 2017).
     """
     path = f"/check_sig?{urlencode(query)}"
     return handler.address_of("ptlogin4.web2.qq.com", path, is_plain=True)
 
 
-class _Way(NamedTuple):
-    """The differences between two ways of signing in."""
+class _Service(NamedTuple):
+    """The values in which the two services of check_sig differ."""
 
     dialect: str
     signature: str
@@ -145,40 +146,40 @@ class _Way(NamedTuple):
 
 
 _PROXY = "proxy.html?login2qq=1&webqq_type=10"
-_WAYS = {
-    "login": _Way("webqq3", "ptsig", "web2.qq.com", f"/login{_PROXY}", APP_ID, 1, 0),
-    "ptqrlogin": _Way("smartqq", "ptsigx", "w.qq.com", f"/{_PROXY}", SMARTQQ_APP_ID, 3, 16),
+_SERVICES = {
+    "login": _Service("webqq3", "ptsig", "web2.qq.com", f"/login{_PROXY}", APP_ID, 1, 0),
+    "ptqrlogin": _Service("smartqq", "ptsigx", "w.qq.com", f"/{_PROXY}", SMARTQQ_APP_ID, 3, 16),
 }
 
 
-def _own(handler: Handler, url: str) -> str:
-    """An address that a client wants to be led to, if it is one of ours; else ""."""
+def _own_url(handler: Handler, url: str) -> str:
+    """The address of a requested redirect, if it is one of ours; else ""."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return ""
-    # Browsers and `urlsplit` differ on what a backslash, a blank or a user's name does to a host.
+    # Browsers and `urlsplit` parse a host with a backslash, a blank or a user name differently.
     is_plain = re.match(r"https?://[\w.:\[\]-]+(?:[/?#]|$)", url, re.ASCII)
     if not is_plain or not handler.server.serves(host):
         return ""
     if port not in _ports(handler, is_historical(host)):
         return ""
     if is_historical(host) and not handler.is_historical:
-        # Who came by the bare address has no way to the historical hosts.
+        # A client that uses the bare address cannot reach the historical hosts.
         return handler.address_of(host, parts._replace(scheme="", netloc="").geturl())
     return url
 
 
 def _ports(handler: Handler, is_old: bool) -> set[int | None]:
-    """Where we, and nobody else on this machine, listen: not any port of loopback."""
+    """Ports on which this server listens: not any port of loopback."""
     ours = {handler.server.port, handler.server.tls_port} - {0}
-    # What the client came by may be mapped to ours; old clients know no other than the default.
+    # The client's port may be mapped to ours; old clients use only the default ports.
     return {*ours, handler.port, *((None, 80, 443) if is_old else ())}
 
 
-#: Characters of an address (RFC 3986); a header takes no more.
-_AS_IT_IS = ":/?#[]@!$&'()*+,;=%"
+#: Characters of an address that a header may contain (RFC 3986).
+_SAFE = ":/?#[]@!$&'()*+,;=%"
 
 
 class CheckSigHandler(Handler):
@@ -186,40 +187,40 @@ class CheckSigHandler(Handler):
 
     def get(self) -> None:
         """302 to the page that the login was for."""
-        # 44 characters that end so, as captured in 2015: there were clients that counted them.
+        # 44 characters with this end, as captured in 2015: some clients counted them.
         own = {name: f"{secrets.token_urlsafe(32)}_" for name in ("p_skey", "pt4_token")}
         ptwebqq = self._signed() or self._own_cookie("ptwebqq")
         ticket = self.server.authenticator.ticket(ptwebqq)
         own |= {"p_uin": f"o0{ticket.account}" if ticket else self._own_cookie("uin")}
         for name, value in own.items():
             self.set_domain_cookie(name, value, "web2.qq.com")
-        # Clients of SmartQQ read ptwebqq after this, and go without if it is not set anew. For
-        # the same domain as before: qqbot 2017 fails when a name is there twice.
+        # Clients of SmartQQ read ptwebqq after this response, so it is set again. For the same
+        # domain as before: qqbot 2017 fails when a name exists twice.
         self.set_domain_cookie("ptwebqq", ptwebqq)
         default = "/loginproxy.html?login2qq=1&webqq_type=10"
-        target = _own(self, self.get_query_argument("s_url", ""))
+        target = _own_url(self, self.get_query_argument("s_url", ""))
         self.set_status(302)
         where = target or self.address_of("web2.qq.com", default)
-        self.set_header("Location", quote(where, safe=_AS_IT_IS))
-        self.write("0")  # pywebqq 2014 follows no redirect, but looks for this
+        self.set_header("Location", quote(where, safe=_SAFE))
+        self.write("0")  # pywebqq 2014 does not follow the redirect, but searches for this
 
     def _signed(self) -> str:
-        """By the address alone: xhan/qqbot 2015 comes without its cookies."""
-        names = (way.signature for way in _WAYS.values())
+        """The ticket that the address signs: xhan/qqbot 2015 sends no cookies here."""
+        names = (values.signature for values in _SERVICES.values())
         given = (self.get_query_argument(name, "") for name in names)
         return next(filter(None, map(self.server.authenticator.signed, given)), "")
 
     def _own_cookie(self, name: str) -> str:
-        """A cookie that we have set; "" if it is none of ours, and not fit for a header."""
+        """The value of a cookie of ours; "" if it cannot be one, and is unsafe in a header."""
         value = self.get_cookie(name, "") or ""
         return value if re.fullmatch(r"\w{0,64}", value, re.ASCII) else ""
 
 
 class Pt4AuthHandler(Handler):
-    """Is the account signed in still? Mojo-Webqq 2018 asked before it showed a QR code."""
+    """Reports whether the account is signed in (Mojo-Webqq 2018 asked before a QR code)."""
 
     def get(self) -> None:
-        """The address of check_sig, or that it is not."""
+        """Return the address of check_sig, or 1 if it is not signed in."""
         ticket = self.server.authenticator.ticket(self.get_cookie("ptwebqq", "") or "")
         account = self.server.storage.accounts.get(ticket.account) if ticket else None
         self.set_header("Content-Type", "application/x-javascript; charset=utf-8")
@@ -240,7 +241,7 @@ def _login2(handler: ExchangeHandler, form: forms.Login2Form) -> str:
     session = server.hub.find(form.psessionid)
     kicked = session.kicked if session is not None and session.account == account else None
     if kicked is not None and LAST_EVENT_ID in handler.request.headers:
-        # Who has only missed it: a new session would end the other one in turn.
+        # The client only missed the kick: a new session would end the other client's.
         return wire.build_refusal(ELSEWHERE, kicked.reason)
     if session is None or session.account != account or kicked is not None:
         is_smart = ticket.dialect == "smartqq"
@@ -252,7 +253,7 @@ def _login2(handler: ExchangeHandler, form: forms.Login2Form) -> str:
             vfwebqq=server.authenticator.vfwebqq(ptwebqq) if is_smart else None,
         )
     else:
-        # Who takes a session up again may have lost the last answer, or died with it.
+        # A client that resumes a session may have lost the last response.
         server.hub.requeue(session)
     exchange = smartqq.LOGIN2 if ticket.dialect == "smartqq" else webqq3.LOGIN2
     return exchange.answer(

@@ -1,26 +1,26 @@
 /**
- * Everything that speaks with the server: the calls of the page API, the outbox, the live link.
- * Knows no element of the page.
+ * The connection with the server: calls of the page's API, the outbox, the WebSocket for events.
+ * This module knows no element of the page.
  */
 
-import { browserKept, tabKept } from "./kept.js";
+import { originStorage, tabStorage } from "./storage.js";
 
-/** No answer within this many milliseconds counts as "not reached". */
+/** Milliseconds after which a call without a response fails as "not reached". */
 const CALL_TIMEOUT_MS = 20_000;
 
-/** The same for a file on its way. */
+/** The same for an upload. */
 const UPLOAD_TIMEOUT_MS = 300_000;
 
-/** Waits between two attempts of the live link: first, factor, longest. */
+/** Delays before the WebSocket reconnects: the first, its factor, the longest. */
 const BACKOFF_MS = { first: 400, factor: 1.7, longest: 15_000 };
 
-/** A message that did not reach the server is tried again after so many milliseconds. */
+/** Milliseconds before a message that did not reach the server is sent again. */
 const RESEND_MS = 15_000;
 
-/** The server closes the live link with this code when the session has ended. */
+/** Close code of the WebSocket when the session has ended. */
 const CLOSED_SIGNED_OUT = 4401;
 
-/** The server said no; `status` is the HTTP status, or 0 when it was not reached at all. */
+/** A refused call; `status` is the HTTP status, or 0 if the server was not reached. */
 export class ApiError extends Error {
   constructor(status, message) {
     super(message);
@@ -28,44 +28,44 @@ export class ApiError extends Error {
     this.status = status;
   }
 
-  /** Whether the same call may well succeed later, unchanged. */
+  /** True if the same call may succeed later. */
   get isTemporary() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
-/** Where the browser keeps the session's token, for all windows of this origin. */
+/** Key of the session's token in the browser's storage, for all windows of this origin. */
 const TOKEN_KEY = "session-token";
 
 /**
- * The token of the session. It is no cookie: those go to every other port of the host as well. A
- * window keeps the one it began with, so that it never writes in the name of who signed in after.
+ * The token of the session. A cookie would also go to every other port of the host. A window uses
+ * the token it started with, so that it never writes as an account that signed in later.
  */
 class Token {
-  #value = browserKept.get(TOKEN_KEY); // not kept: signed in for as long as the window is open
+  #value = originStorage.get(TOKEN_KEY); // without storage, the session lasts as long as the window
 
   get value() {
     return this.#value;
   }
 
-  keep(value) {
+  save(value) {
     this.#value = value;
-    browserKept.set(TOKEN_KEY, value);
+    originStorage.set(TOKEN_KEY, value);
   }
 
-  /** The session is over; one that another window has begun is not. */
-  drop() {
-    if (browserKept.get(TOKEN_KEY) === this.#value) browserKept.remove(TOKEN_KEY);
+  /** Discard the ended session, but not one that another window has started. */
+  discard() {
+    if (originStorage.get(TOKEN_KEY) === this.#value) originStorage.remove(TOKEN_KEY);
     this.#value = null;
   }
 }
 
-/** The calls of the page API, one method each; all of them throw `ApiError`. */
+/** Calls of the page's API, a method each; all throw `ApiError`. */
 export class Api {
   #onSignedOut;
   #token = new Token();
 
-  /** `onSignedOut()` runs whenever the server does not know our session (any more). */
+  /** `onSignedOut()` runs when the server does not know the session, or no longer. */
   constructor(onSignedOut) {
     this.#onSignedOut = onSignedOut;
   }
@@ -77,14 +77,14 @@ export class Api {
   signOut = (everywhere = false) => this.#call("POST", "/page/signout", { everywhere });
   changePassword = (current, changed) => this.#call("POST", "/page/password", { current, new: changed });
 
-  /** Subprotocols of the live link: the only header that a page can set there. */
+  /** Subprotocols of the WebSocket: the only header of its handshake that a page can set. */
   get subprotocols() {
     return this.#token.value ? [`token.${this.#token.value}`] : [];
   }
 
-  /** Nobody is signed in any more in this window. */
+  /** Forget the session of this window. */
   forget() {
-    this.#token.drop();
+    this.#token.discard();
   }
 
   send = (conversation, content, nonce) =>
@@ -96,7 +96,7 @@ export class Api {
   onebot = () => this.#call("GET", "/page/onebot");
   changeOneBot = (changes) => this.#call("POST", "/page/onebot", changes);
 
-  /** Store a file; returns {file, name, size, width, height, url}. */
+  /** Upload a file; returns {file, name, size, width, height, url}. */
   upload = (file, name) =>
     this.#call("POST", `/page/files?${new URLSearchParams({ name })}`, file, UPLOAD_TIMEOUT_MS);
 
@@ -118,7 +118,7 @@ export class Api {
   messages = (conversation, side = {}) =>
     this.#call("GET", `/page/messages?${new URLSearchParams({ conversation, limit: 50, ...side })}`);
 
-  /** Messages with these words, newest first, and where to go on: `before`, null at the end. */
+  /** Messages with these words, newest first, and `before` for the next search; null at the end. */
   search = (text, side = {}) =>
     this.#call("GET", `/page/search?${new URLSearchParams({ text, ...side })}`);
 
@@ -126,7 +126,7 @@ export class Api {
     const response = await this.#fetch(method, path, body, timeout);
     const data = response.status === 204 ? {} : await response.json().catch(() => ({}));
     if (response.ok) {
-      if (data.token) this.#token.keep(data.token);
+      if (data.token) this.#token.save(data.token);
       return data;
     }
     if (response.status === 401) this.#onSignedOut();
@@ -150,14 +150,15 @@ export class Api {
 }
 
 /**
- * Messages on their way out, sent one after the other in the order they were written.
+ * A queue of unsent messages, sent one after the other in the order they were written.
  *
- * An entry is {nonce, conversation, content, time, state, error}; its state goes
- * queued -> sending -> gone (it is a message now) | failed -> queued (retried, same nonce, so
- * that a message whose answer was lost is not sent twice). One that the server was not there for
- * is retried by itself, and holds back those written after it: the order stays.
+ * An entry is {nonce, conversation, content, time, state, error}. Its state changes from queued to
+ * sending, and then the entry is removed (it is a message now), or it has failed and is queued
+ * again with the same nonce, so that a message whose response was lost is not sent twice. An entry
+ * that did not reach the server is retried automatically, and delays those written after it: the
+ * order stays.
  *
- * The tab's session storage has them too, for each account: a reload loses none.
+ * The tab's session storage holds the entries of each account: a reload loses none.
  */
 export class Outbox {
   #account = null;
@@ -169,35 +170,35 @@ export class Outbox {
   #onMessage;
   #timer = null;
 
-  /** `onChange(conversation)`: entries changed; `onMessage(message)`: one was accepted. */
+  /** `onChange(conversation)`: entries changed; `onMessage(message)`: the server accepted one. */
   constructor(api, { onChange, onMessage }) {
     this.#api = api;
     this.#onChange = onChange;
     this.#onMessage = onMessage;
   }
 
-  /** Somebody has signed in: go on with what they wrote here and what was not sent. */
+  /** Load the unsent messages of an account that has signed in. */
   open(account) {
     this.#account = account;
-    this.#entries = JSON.parse(tabKept.get(keyOf(account)) ?? "[]").map(queued);
+    this.#entries = JSON.parse(tabStorage.get(keyOf(account)) ?? "[]").map(queued);
   }
 
-  /** Nobody is signed in any more; what was not sent waits for them. */
+  /** Drop the entries when the session ends; storage still holds them for their author. */
   close() {
     this.#entries = [];
     this.#held = [];
   }
 
-  /** Somebody has signed out by their own will: nothing of theirs stays. */
+  /** Remove the stored entries of an account that has signed out itself. */
   forget(account) {
-    tabKept.remove(keyOf(account));
+    tabStorage.remove(keyOf(account));
   }
 
-  #keep() {
+  #save() {
     const entries = this.#entries.map(({ nonce, conversation, content, time }) => {
       return { nonce, conversation, content, time };
     });
-    tabKept.set(keyOf(this.#account), JSON.stringify(entries));
+    tabStorage.set(keyOf(this.#account), JSON.stringify(entries));
   }
 
   of(conversation) {
@@ -208,12 +209,12 @@ export class Outbox {
     const time = Math.floor(Date.now() / 1000);
     const nonce = makeNonce();
     this.#entries.push(queued({ nonce, conversation, content, time }));
-    this.#keep();
+    this.#save();
     this.#onChange(conversation);
     this.resume();
   }
 
-  /** The user asks for it once more. */
+  /** Send a failed entry again. */
   retry(entry) {
     Object.assign(entry, { state: "queued", error: null });
     this.#onChange(entry.conversation);
@@ -225,7 +226,7 @@ export class Outbox {
     this.resume();
   }
 
-  /** The server may be back: send, in their order, what did not reach it and what waits. */
+  /** Send, in order, what did not reach the server and what is queued. */
   resume() {
     const failed = this.#entries.filter((entry) => entry.state === "failed");
     for (const entry of failed) if (entry.error.isTemporary) entry.state = "queued";
@@ -233,8 +234,8 @@ export class Outbox {
   }
 
   /**
-   * Keep back our own message that the live link brought while a send is in the air: it may be
-   * that very one, and would show twice until the send's answer is here. Returns whether kept.
+   * Hold our own message that came by the WebSocket during a send: it may be the message being
+   * sent, and would show twice until the response is here. Returns true if it is held.
    */
   hold(message) {
     if (this.#isRunning) this.#held.push(message);
@@ -271,9 +272,9 @@ export class Outbox {
   }
 
   #remove(entry) {
-    if (!this.#entries.includes(entry)) return; // its sender has signed out meanwhile
+    if (!this.#entries.includes(entry)) return; // its author has signed out meanwhile
     this.#entries = this.#entries.filter((other) => other !== entry);
-    this.#keep();
+    this.#save();
     this.#onChange(entry.conversation);
   }
 }
@@ -288,7 +289,7 @@ function makeNonce() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** The WebSocket that brings what is new; comes back by itself, ever more slowly. */
+/** The WebSocket for events; it reconnects with increasing delays. */
 export class Live {
   #api;
   #handlers;
@@ -297,14 +298,14 @@ export class Live {
   #wait = BACKOFF_MS.first;
 
   /**
-   * Handlers: `onUp()` returns a promise, and the link counts as up when it is kept; `onDown()`;
-   * `onEvent(event)`; `onSignedOut()`.
+   * Handlers: `onUp()` returns a promise, and the connection counts as up when that resolves;
+   * `onDown()`; `onEvent(event)`; `onSignedOut()`.
    */
   constructor(api, handlers) {
     this.#api = api;
     this.#handlers = handlers;
-    addEventListener("online", () => this.#hurry());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
+    addEventListener("online", () => this.#reconnectNow());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#reconnectNow());
   }
 
   start() {
@@ -344,14 +345,14 @@ export class Live {
   #closed(code) {
     this.#socket = null;
     if (code === CLOSED_SIGNED_OUT) return this.#handlers.onSignedOut();
-    // Up to a third of chance, so that a restarted server does not meet all its pages at once.
+    // Jitter of up to a third, so that not all pages reconnect to a restarted server at once.
     this.#timer = setTimeout(() => this.#connect(), this.#wait * (1 + Math.random() / 3));
     this.#wait = Math.min(this.#wait * BACKOFF_MS.factor, BACKOFF_MS.longest);
     this.#handlers.onDown();
   }
 
-  /** Somebody looks, or the network is back: do not sit out the wait. */
-  #hurry() {
+  /** Reconnect without delay when the page is shown or the network is back. */
+  #reconnectNow() {
     if (this.#timer === null) return;
     clearTimeout(this.#timer);
     this.#connect();

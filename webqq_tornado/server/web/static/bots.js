@@ -1,8 +1,8 @@
 /**
- * How programs drive one's own account by OneBot 11: a dialog.
+ * The dialog with the OneBot 11 settings of the user's account.
  */
 
-/** Fields of the form that hold one address on each line. */
+/** Fields of the form that hold an address on each line. */
 const LISTS = ["reverse", "post"];
 
 export class BotsDialog {
@@ -50,7 +50,7 @@ export class BotsDialog {
   }
 }
 
-/** 32 characters that nobody guesses. */
+/** 32 random hex digits. */
 function makeToken() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,25 +1,25 @@
 /**
- * Where a message is written: the text box, the face picker, and the room that is left.
+ * The composer: the text box, the face picker, and the counter of bytes left.
  */
 
-/** Who is typed to is told at most once in this many milliseconds. */
+/** Milliseconds between two reports that the user is typing. */
 const TYPING_MS = 4_000;
 
-/** Show how much room is left from this many bytes on. */
+/** Show the counter when this many bytes are left. */
 const COUNTER_FROM = 120;
 
 const bytes = new TextEncoder();
 
-/** The segment that answers a message, with what shows it until the server has it. */
-const replyTo = ({ id, mine, from, content }) => [
+/** The segment of a reply, with the quote to show until the server has stored the message. */
+const replySegment = ({ id, mine, from, content }) => [
   "reply",
   { id: String(id), nick: mine ? "You" : from.nick, content },
 ];
 
-/** Gathers what is typed, picked and attached, and hands it on as content. */
+/** Collects typed text, picked faces and attachments, and passes them on as content. */
 export class Composer {
   #box;
-  #answered = null; // the message that is answered
+  #repliedTo = null; // the message that the next one replies to
   #attachments;
   #counter;
   #faces;
@@ -33,8 +33,8 @@ export class Composer {
   #typedAt = -TYPING_MS;
 
   /**
-   * `form` is the composer's form; `onSend(content)` takes what was written, `onDraft(text)` what
-   * the box holds whenever somebody has changed that.
+   * `form` is the composer's form; `onSend(content)` receives a message, `onDraft(text)` the text of
+   * the box after each change.
    */
   constructor(form, faces, { attachments, onDraft, onSend, onTyping }) {
     this.#form = form;
@@ -50,24 +50,24 @@ export class Composer {
     this.#listen();
   }
 
-  /** Take the names of the faces and the longest text, in bytes of UTF-8. */
+  /** Set the names of the faces and the longest text, in bytes of UTF-8. */
   load(names, limit) {
     this.#faces.load(names);
     this.#limit = limit;
     const ids = this.#faces.ids();
-    if (ids.length === this.#picker.childElementCount) return; // nothing new; it may be open
+    if (ids.length === this.#picker.childElementCount) return; // unchanged; the picker may be open
     this.#picker.replaceChildren(...ids.map((id) => this.#faceButton(id)));
   }
 
-  /** Something was attached, or has arrived: look whether it can be sent. */
+  /** Update the buttons after attachments have changed. */
   refresh() {
     this.#measure();
   }
 
-  /** The next message answers this one; `null`: none. */
-  answer(message) {
-    this.#answered = message;
-    const quote = this.#form.querySelector(".answered");
+  /** Make the next message a reply to this one; `null`: to none. */
+  replyTo(message) {
+    this.#repliedTo = message;
+    const quote = this.#form.querySelector(".reply-preview");
     quote.hidden = !message;
     if (!message) return;
     quote.querySelector("strong").textContent = message.mine ? "You" : message.from.nick;
@@ -80,12 +80,12 @@ export class Composer {
   }
 
   set draft(value) {
-    this.answer(null);
+    this.replyTo(null);
     this.#box.value = value;
     this.#measure();
   }
 
-  /** Ready to type; not where that would open a keyboard over half of the screen. */
+  /** Focus the text box, except where that would open a keyboard over half of the screen. */
   focus() {
     if (!matchMedia("(pointer: coarse)").matches) this.#box.focus();
   }
@@ -93,15 +93,15 @@ export class Composer {
   #listen() {
     this.#box.addEventListener("input", () => {
       this.#changed();
-      this.#tellTyping();
+      this.#reportTyping();
     });
     this.#box.addEventListener("keydown", (event) => {
-      // While an input method is open, Enter chooses a word (Safari says so by keyCode 229).
+      // While an input method is open, Enter selects a word (Safari reports it by keyCode 229).
       const isComposing = event.isComposing || event.keyCode === 229;
       if (event.key === "Enter" && !event.shiftKey && !isComposing) this.#submit(event);
     });
     this.#form.addEventListener("submit", (event) => this.#submit(event));
-    this.#form.querySelector(".answered button").addEventListener("click", () => this.answer(null));
+    this.#form.querySelector(".reply-preview button").addEventListener("click", () => this.replyTo(null));
     const picker = this.#form.querySelector("input[type=file]");
     this.#form.querySelector(".attach").addEventListener("click", () => picker.click());
     picker.addEventListener("change", () => {
@@ -109,10 +109,10 @@ export class Composer {
       picker.value = "";
       this.#box.focus();
     });
-    this.#box.addEventListener("paste", (event) => this.#takeFiles(event, event.clipboardData));
+    this.#box.addEventListener("paste", (event) => this.#attachFiles(event, event.clipboardData));
     const pane = this.#form.closest(".conversation");
     pane.addEventListener("dragover", (event) => event.preventDefault());
-    pane.addEventListener("drop", (event) => this.#takeFiles(event, event.dataTransfer));
+    pane.addEventListener("drop", (event) => this.#attachFiles(event, event.dataTransfer));
     this.#toggle.addEventListener("click", () => this.#showPicker(this.#picker.hidden));
     this.#picker.addEventListener("keydown", (event) => this.#movePicker(event));
     this.#form.addEventListener("keydown", (event) => {
@@ -124,8 +124,8 @@ export class Composer {
     });
   }
 
-  /** Files that were pasted or dropped; a text goes its own way. */
-  #takeFiles(event, { files }) {
+  /** Attach pasted or dropped files; pasted text is left to the browser. */
+  #attachFiles(event, { files }) {
     if (!files?.length) return;
     event.preventDefault();
     this.#attachments.add(files);
@@ -135,10 +135,10 @@ export class Composer {
     event.preventDefault();
     const written = this.#faces.parse(this.#box.value.trim());
     const isEmpty = written.length === 0 && this.#attachments.isEmpty;
-    if (isEmpty || this.#room() < 0 || !this.#attachments.areReady) return;
-    const reply = this.#answered ? [replyTo(this.#answered)] : [];
+    if (isEmpty || this.#bytesLeft() < 0 || !this.#attachments.areUploaded) return;
+    const reply = this.#repliedTo ? [replySegment(this.#repliedTo)] : [];
     const content = [...reply, ...written, ...this.#attachments.take()];
-    this.answer(null);
+    this.replyTo(null);
     this.#box.value = "";
     this.#changed();
     this.#typedAt = -TYPING_MS;
@@ -151,30 +151,30 @@ export class Composer {
     this.#onDraft(this.#box.value);
   }
 
-  #tellTyping() {
+  #reportTyping() {
     if (performance.now() - this.#typedAt < TYPING_MS || this.#box.value === "") return;
     this.#typedAt = performance.now();
     this.#onTyping();
   }
 
-  #room() {
+  #bytesLeft() {
     const content = this.#faces.parse(this.#box.value.trim());
     const texts = content.filter((part) => typeof part === "string");
     return this.#limit - bytes.encode(texts.join("")).length;
   }
 
   #measure() {
-    const room = this.#room();
+    const room = this.#bytesLeft();
     if (!CSS.supports("field-sizing", "content")) this.#grow();
     this.#counter.hidden = room > COUNTER_FROM;
     this.#counter.textContent = room < 0 ? `${-room} bytes too long` : `${room} bytes left`;
     this.#counter.classList.toggle("over", room < 0);
     const isEmpty = this.#box.value.trim() === "" && this.#attachments.isEmpty;
-    const isReady = !isEmpty && this.#attachments.areReady;
+    const isReady = !isEmpty && this.#attachments.areUploaded;
     this.#form.querySelector(".send").disabled = room < 0 || !isReady;
   }
 
-  /** Make the box as high as its text, where the style sheet alone cannot (Firefox 140). */
+  /** Fit the box to its text where the style sheet cannot (Firefox 140). */
   #grow() {
     this.#box.style.height = "auto";
     this.#box.style.height = `${this.#box.scrollHeight + 2}px`;

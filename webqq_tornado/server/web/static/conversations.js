@@ -1,11 +1,11 @@
 /**
  * The contact list: conversations with their last message, unread count and status.
- * Also the small pieces that the list and the open conversation draw alike.
+ * Also what the list and the open conversation draw alike.
  */
 
 const HUES = 8;
 
-/** WebQQ's status words, for people. */
+/** Labels of WebQQ's statuses. */
 const STATUS_TEXT = {
   online: "Online",
   callme: "Online, wants to chat",
@@ -33,10 +33,10 @@ export function dayText(seconds) {
   return days < 7 ? weekday.format(day) : longDate.format(day);
 }
 
-/** Conversations of many. */
+/** True for a group or a discussion. */
 const isRoom = ({ kind }) => kind === "group" || kind === "discussion";
 
-/** Below a conversation's name: who or how many they are. */
+/** The line below a conversation's name, by kind. */
 const SUBTITLES = {
   group: ({ members, number }) => `Group ${number}, ${countText(members.length)}`,
   discussion: ({ members }) => `Discussion, ${countText(members.length)}`,
@@ -56,11 +56,11 @@ export function authorOf({ members = [] }, { mine, from }) {
   return { number: from.account, name: memberName(member) };
 }
 
-/** Make `parent` hold exactly `nodes`, in order, and touch none that is in its place already. */
+/** Make `parent` contain exactly `nodes`, in order; nodes already in place are not touched. */
 export function arrange(parent, nodes) {
-  const kept = new Set(nodes);
-  // First those that go: else all that follow them would be moved.
-  for (const node of [...parent.childNodes]) if (!kept.has(node)) node.remove();
+  const stays = new Set(nodes);
+  // Removals first: otherwise all nodes after a removed one would be moved.
+  for (const node of [...parent.childNodes]) if (!stays.has(node)) node.remove();
   let next = parent.firstChild;
   for (const node of nodes) {
     if (node === next) next = next.nextSibling;
@@ -68,7 +68,7 @@ export function arrange(parent, nodes) {
   }
 }
 
-/** Draw somebody's avatar: the first letter of their name, the colour by their number. */
+/** Draw an avatar: the first letter of the name, coloured by the number. */
 export function drawAvatar(node, { kind = "friend", number, name }) {
   const [letter = "?"] = name.trim();
   node.className = `avatar ${kind} hue-${number % HUES}`;
@@ -88,7 +88,7 @@ export function candidateRow({ name, number }) {
   return row;
 }
 
-/** A member of a room, with number and status; `chat` is where to write to them, if anywhere. */
+/** A member of a room, with number and status; `chat` is the conversation with them, if any. */
 export function memberRow(member, owner, chat) {
   const row = fromTemplate("member-row");
   const name = memberName(member);
@@ -104,7 +104,7 @@ export function memberRow(member, owner, chat) {
   return row;
 }
 
-/** The list of conversations on the left, and what is known about each. */
+/** The list of conversations on the left, with their data. */
 export class ConversationList {
   #byId = new Map();
   #empty;
@@ -116,7 +116,7 @@ export class ConversationList {
   #rows = new Map();
   #selected = null;
 
-  /** `node`: the list's element; `empty`: what to show instead of an empty list. */
+  /** `node`: the list's element; `empty`: the element shown instead of an empty list. */
   constructor(node, empty, faces) {
     this.#node = node;
     this.#empty = empty;
@@ -157,7 +157,7 @@ export class ConversationList {
     this.render();
   }
 
-  /** A message came: show it as the last one and, unless it is being read, count it. */
+  /** Show a new message as the last one and, unless it is being read, count it as unread. */
   received(message, isBeingRead) {
     const conversation = this.get(message.conversation);
     if (!conversation || message.id <= (conversation.last?.id ?? 0)) return;
@@ -166,7 +166,7 @@ export class ConversationList {
     this.render();
   }
 
-  /** A message changed: it may be the last one. */
+  /** Update a changed message if it is the last one. */
   changed(message) {
     const conversation = this.get(message.conversation);
     if (conversation?.last?.id !== message.id) return;
@@ -174,7 +174,7 @@ export class ConversationList {
     this.render();
   }
 
-  /** Everything up to `message` was read. Returns whether that settles the count. */
+  /** Mark all up to `message` as read. Returns true if nothing unread is left. */
   read(id, message) {
     const conversation = this.get(id);
     const isSettled = !conversation || message >= (conversation.last?.id ?? 0);
@@ -209,7 +209,7 @@ export class ConversationList {
     return texts.some((text) => text.toLowerCase().includes(this.#filter));
   }
 
-  /** Friends under their headings, then the rooms; headings with nobody under them are left out. */
+  /** Friends under their headings, then the rooms; empty headings are omitted. */
   #sections(shown) {
     const sections = [
       { name: "My friends", has: (each) => each.kind === "friend" && !each.category },
@@ -231,7 +231,7 @@ export class ConversationList {
     this.#rows.set(id, row);
     const isSelected = id === this.#selected;
     const preview = last ? this.#preview(conversation) : hint(conversation);
-    // What a message changes is one row, of hundreds.
+    // A new message changes one row of hundreds: only that one is drawn.
     const shown = [name, status, unread, last?.time, preview, isSelected, new Date().toDateString()].join("\n");
     if (row.shown !== shown) this.#draw(row, conversation, isSelected, preview);
     row.shown = shown;
@@ -261,7 +261,7 @@ export class ConversationList {
     const { last } = conversation;
     const isNamed = last.mine || isRoom(conversation);
     const author = isNamed ? `${authorOf(conversation, last).name}: ` : "";
-    return author + (last.recalled ? "took a message back" : this.#faces.plain(last.content));
+    return author + (last.recalled ? "recalled a message" : this.#faces.plain(last.content));
   }
 }
 
@@ -281,7 +281,7 @@ function byRecency(a, b) {
   return recency || a.name.localeCompare(b.name);
 }
 
-/** The time of today, the weekday of this week, else the date. */
+/** The time if today, the weekday within a week, else the date. */
 export function shortTime(seconds) {
   const day = new Date(seconds * 1000);
   const days = daysAgo(day);

@@ -1,14 +1,14 @@
 /**
- * What is changed in dialogs: a friend, a room, one's profile; and the requests above the list.
- * Each dialog is filled when it opens; saving sends only what differs.
+ * Dialogs for a friend, a room and the user's profile; and the requests above the list.
+ * A dialog is filled when it opens; saving sends only the changes.
  */
 
 import { arrange, candidateRow, drawAvatar, fromTemplate } from "./conversations.js";
 
-/** The heading that everybody has. */
+/** The heading of friends without another one. */
 const DEFAULT_HEADING = "My friends";
 
-/** What of a form differs from what was filled in: {name: value}. */
+/** Fields of a form that differ from their former values: {name: value}. */
 function changesOf(form, before) {
   const entries = Object.keys(before).map((name) => [name, form.elements[name].value.trim()]);
   return Object.fromEntries(entries.filter(([name, value]) => value !== String(before[name])));
@@ -17,21 +17,21 @@ function changesOf(form, before) {
 const fill = (form, values) =>
   Object.entries(values).forEach(([name, value]) => (form.elements[name].value = value));
 
-/** How one has a friend: name, heading. */
+/** A friend's mark and heading. */
 export class FriendDialog {
   #api;
   #before;
   #friend;
   #form;
 
-  constructor(form, api, onGone) {
+  constructor(form, api, onRemoved) {
     this.#form = form;
     this.#api = api;
     form.querySelector(".remove").addEventListener("click", async () => {
       if (!confirm(`Remove ${this.#friend.name} from your friends?`)) return;
       await api.changeFriend(this.#friend.number, { remove: true });
       form.closest("dialog").close();
-      onGone();
+      onRemoved();
     });
   }
 
@@ -55,21 +55,21 @@ export class FriendDialog {
   }
 }
 
-/** A group or a discussion: what it is called, who is in it, whether one hears of it. */
+/** A group or a discussion: its names, members and notifications. */
 export class RoomDialog {
   #api;
   #before;
   #form;
   #room;
 
-  constructor(form, api, onGone) {
+  constructor(form, api, onRemoved) {
     this.#form = form;
     this.#api = api;
     form.querySelector(".leave").addEventListener("click", async () => {
       if (!confirm(`Leave ${this.#room.name}?`)) return;
       await api.changeRoom(this.#room.id, { leave: true });
       form.closest("dialog").close();
-      onGone();
+      onRemoved();
     });
   }
 
@@ -96,20 +96,20 @@ export class RoomDialog {
       mask: room.mask,
     };
     fill(this.#form, this.#before);
-    this.#fillNewcomers(friends);
+    this.#fillCandidates(friends);
   }
 
-  #fillNewcomers(friends) {
+  #fillCandidates(friends) {
     const inside = new Set(this.#room.members.map(({ account }) => account));
     const outside = friends.filter(({ number }) => !inside.has(number));
-    arrange(this.#form.querySelector("#newcomers"), outside.map(candidateRow));
-    this.#form.querySelector("#no-newcomers").hidden = outside.length > 0;
+    arrange(this.#form.querySelector("#room-candidates"), outside.map(candidateRow));
+    this.#form.querySelector("#no-room-candidates").hidden = outside.length > 0;
   }
 
   async save() {
     const changes = changesOf(this.#form, this.#before);
     if (changes.mask !== undefined) changes.mask = Number(changes.mask);
-    const chosen = this.#form.querySelectorAll("#newcomers input:checked");
+    const chosen = this.#form.querySelectorAll("#room-candidates input:checked");
     const { checked } = this.#form.elements.silence;
     if (checked !== Boolean(this.#room.silenced)) changes.silence = checked;
     if (chosen.length) changes.add = Array.from(chosen, (box) => Number(box.value));
@@ -117,7 +117,7 @@ export class RoomDialog {
   }
 }
 
-/** One's own profile. */
+/** The user's own profile. */
 export class ProfileDialog {
   #api;
   #before = {};
@@ -146,11 +146,11 @@ export class ProfileDialog {
   }
 }
 
-/** A date as its field has it; empty for none. */
+/** A date as an input field takes it; empty for none. */
 const dateText = ([year, month, day]) =>
   year ? [String(year).padStart(4, "0"), month, day].map((part) => String(part).padStart(2, "0")).join("-") : "";
 
-/** Who asks to be a friend or to join a group, above the list; `onProblem(text)` hears what went wrong. */
+/** Draw friend and group requests above the list; `onProblem(text)` receives errors. */
 export function drawRequests(node, requests, groupRequests, api, onProblem) {
   const friends = requests.map(({ asker, nick, text }) =>
     requestRow({ number: asker, name: nick }, text || `QQ ${asker}`, (isAccepted) =>

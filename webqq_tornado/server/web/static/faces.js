@@ -1,9 +1,9 @@
 /**
- * What a message is made of, text and faces: read from the text box, shown in a bubble.
+ * Text and faces of a message: parsed from the text box, drawn in a bubble.
  *
  * Content is a list of texts and ["face", id]. In the text box a face is MARK and its label (an
- * emoji, or the name in brackets); the mark takes no room and tells the face from the same emoji
- * typed by hand, which stays text. Mark first: backspace then takes the visible part.
+ * emoji, or the name in brackets). The mark has no width and distinguishes the face from the same
+ * emoji typed by hand, which stays text. The mark comes first: backspace then deletes the label.
  */
 
 import { authorOf, drawAvatar, timeText } from "./conversations.js";
@@ -11,7 +11,7 @@ import { isSegment, segmentNodes, segmentText } from "./segments.js";
 
 const MARK = "\u2063"; // INVISIBLE SEPARATOR
 
-/** The QQ faces with a good equivalent; each emoji stands once, so that it can be read back. */
+/** QQ faces with an equivalent emoji; each emoji occurs once, so that it can be parsed. */
 const EMOJI = readTable(`
   1 😕  2 😍  3 😶  4 😏  5 😢  6 😊  7 🤐  8 😴  9 😭  10 😬  11 😡  12 😜  13 😁  14 🙂  21 😘
   25 🥶  26 😤  27 💑  29 ⚽  32 🍉  33 🌹  34 🥀  36 ❤️  37 💔  38 🎂  39 🎁  42 ☀️  45 🌙  46 👍
@@ -27,12 +27,12 @@ const EMOJI = readTable(`
   206 😦  209 ☺️  211 🙈  212 🤔
 `);
 
-/** What people reach for first, in the picker's first rows. */
+/** The most used faces, for the picker's first rows. */
 const FAVOURITES = [14, 13, 182, 2, 74, 5, 9, 11, 46, 124, 88, 33, 36, 99, 144, 145];
 
 const LINK = /https?:\/\/[^\s<>"'，。！？、（）]+[^\s<>"'，。！？、（）.,;:!?)\]}]/g;
 
-/** The faces the server knows: names, labels, and the way from text to content and back. */
+/** The server's faces: names, labels, and conversion between text and content. */
 export class Faces {
   #names = new Map();
   #ids = new Map();
@@ -55,11 +55,11 @@ export class Faces {
   label = (id) => EMOJI.get(id) ?? `[${this.name(id)}]`;
   isChip = (id) => !EMOJI.has(id);
 
-  /** Whether the content is nothing but a few emoji, which may then be large. */
-  areAlone = (content) =>
+  /** True if the content is a few emoji only, which are then drawn large. */
+  areOnlyFaces = (content) =>
     content.length > 0 && content.length <= 5 && content.every((part) => isFace(part) && !this.isChip(part[1]));
 
-  /** What is put into the text box for a face. */
+  /** A face as text of the text box. */
   token = (id) => MARK + this.label(id);
 
   /** Content on one line, for previews. */
@@ -68,7 +68,7 @@ export class Faces {
       .map((part) => (isFace(part) ? this.label(part[1]) : isSegment(part) ? segmentText(part) : part))
       .join("");
 
-  /** The text box's value as content. */
+  /** Parse the text box's value into content. */
   parse(value) {
     const [first, ...marked] = value.split(MARK);
     const content = [first, ...marked.flatMap((text) => this.#parseMarked(text))];
@@ -82,7 +82,7 @@ export class Faces {
     return [["face", this.#ids.get(label)], text.slice(label.length)];
   }
 
-  /** Content as nodes; text is only ever set as text. */
+  /** Content as nodes; text is never set as HTML. */
   nodes = (content, conversation) =>
     content.flatMap((part) => {
       if (isFace(part)) return [this.#faceNode(part[1])];
@@ -98,12 +98,12 @@ export class Faces {
   }
 }
 
-/** Fill a message's row of the page; `conversation` says who is who. */
+/** Draw a message in its row; `conversation` knows the authors' names. */
 export function drawMessage(row, message, conversation, faces) {
   const author = authorOf(conversation, message);
   row.classList.toggle("mine", message.mine);
   row.classList.toggle("in-group", Boolean(conversation.members));
-  row.classList.toggle("only-faces", faces.areAlone(message.content));
+  row.classList.toggle("only-faces", faces.areOnlyFaces(message.content));
   drawAvatar(row.querySelector(".avatar"), author);
   row.querySelector(".author").textContent = author.name;
   const text = row.querySelector(".text");
@@ -117,15 +117,15 @@ export function drawMessage(row, message, conversation, faces) {
   time.textContent = timeText(message.time);
 }
 
-/** Made once: `toLocaleString` takes 50 times as long, for each message. */
+/** Created once: `toLocaleString` for each message takes 50 times as long. */
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "short", timeStyle: "medium" });
 
 const isFace = (part) => Array.isArray(part) && part[0] === "face";
 
-/** In the place of a message that was taken back. */
+/** The text in place of a recalled message. */
 function recalledText({ recalled, from, mine }, author) {
-  if (recalled !== from?.account) return "A message that an administrator took back";
-  return mine ? "You took this message back" : `${author.name} took this message back`;
+  if (recalled !== from?.account) return "A message that an administrator recalled";
+  return mine ? "You recalled this message" : `${author.name} recalled this message`;
 }
 
 function readTable(text) {
@@ -134,7 +134,7 @@ function readTable(text) {
   return new Map(pairs);
 }
 
-/** Text as nodes, its web addresses as links. */
+/** Text as nodes, with its web addresses as links. */
 function linked(text) {
   const nodes = [];
   let end = 0;

@@ -1,25 +1,25 @@
 /**
- * The part of a conversation that is known here, and of that the part that is drawn.
- * Knows no element of the page.
+ * The loaded messages of a conversation, and the range of them that is drawn.
+ * This module knows no element of the page.
  *
- * Known are messages without a gap between them: those fetched, which the server has more of on
- * one side or both, and those that came since. Drawn are some of them in a row, never more than
- * `MOST_DRAWN`: with all of a long conversation in the page, a browser takes half a second to
- * show one more (5,000 messages, measured).
+ * Loaded messages have no gap between them: fetched ones, before or after which the server may have
+ * more, and those received since. At most `MOST_DRAWN` of them are drawn, in a row: with all of a
+ * long conversation in the page, a browser takes half a second to show one more (5,000 messages,
+ * measured).
  */
 
-/** Messages that are drawn at most, and how many more at once on one side. */
+/** Messages that are drawn at most, and that are added at once on one side. */
 const MOST_DRAWN = 200;
 const STEP = 50;
 
 export class History {
-  /** Whether the server has messages before the first one; null: nothing was fetched yet. */
+  /** True if the server has messages before the first one; null before the first fetch. */
   hasOlder = null;
-  /** Whether the server has messages after the last one. */
+  /** True if the server has messages after the last one. */
   hasNewer = false;
   #messages = [];
-  #from = 0; // the drawn ones: from this place on,
-  #to = 0; // to before that one
+  #from = 0; // index of the first message that is drawn
+  #to = 0; // index after the last one
 
   clear() {
     this.#messages = [];
@@ -41,32 +41,32 @@ export class History {
     return this.#messages.slice(this.#from, this.#to);
   }
 
-  /** Whether the last message that there is is drawn: what is on its way out stands below it. */
+  /** True if the newest message is drawn; unsent ones are then drawn below it. */
   get isDrawnToEnd() {
     return !this.hasNewer && this.#to === this.#messages.length;
   }
 
-  has = (id) => this.#messages[this.#placeOf(id)]?.id === id;
-  isDrawn = (id) => this.has(id) && this.#placeOf(id) >= this.#from && this.#placeOf(id) < this.#to;
+  has = (id) => this.#messages[this.#indexOf(id)]?.id === id;
+  isDrawn = (id) => this.has(id) && this.#indexOf(id) >= this.#from && this.#indexOf(id) < this.#to;
 
   /**
-   * Take messages in that leave no gap. Those after the last one are drawn if that one was and
-   * somebody looks there (`isSeen`) or there is room; older ones are not drawn yet.
+   * Add messages that leave no gap. Newer ones are drawn if the last one was and it is in view
+   * (`isSeen`) or there is room; older ones are not drawn yet.
    */
   add(messages, isSeen) {
     const isAtEnd = this.#to === this.#messages.length;
     const [first, end] = [this.#messages[this.#from]?.id, this.#messages[this.#to - 1]?.id];
     this.#merge(messages.filter(({ id }) => !this.has(id)));
-    this.#from = first === undefined ? Math.max(0, this.#messages.length - STEP) : this.#placeOf(first);
-    this.#to = end === undefined ? this.#messages.length : this.#placeOf(end) + 1;
+    this.#from = first === undefined ? Math.max(0, this.#messages.length - STEP) : this.#indexOf(first);
+    this.#to = end === undefined ? this.#messages.length : this.#indexOf(end) + 1;
     if (isAtEnd && isSeen) this.drawNewest();
     else if (isAtEnd) this.#to = Math.min(this.#messages.length, this.#from + MOST_DRAWN);
   }
 
-  /** Take a message in the place of the one with its id; returns whether there was one. */
+  /** Replace the message with the same id; returns false if there is none. */
   replace(message) {
     if (!this.has(message.id)) return false;
-    this.#messages[this.#placeOf(message.id)] = message;
+    this.#messages[this.#indexOf(message.id)] = message;
     return true;
   }
 
@@ -77,7 +77,7 @@ export class History {
     else this.#messages = [...this.#messages, ...inOrder].sort((a, b) => a.id - b.id);
   }
 
-  /** Draw some older ones; those that are then too many at the end are not drawn any more. */
+  /** Draw some older messages, and fewer at the end. Returns false if there are none. */
   drawOlder() {
     const before = this.#from;
     this.#from = Math.max(0, this.#from - STEP);
@@ -85,7 +85,7 @@ export class History {
     return this.#from < before;
   }
 
-  /** Draw some newer ones; the other way round. Both return whether there were any. */
+  /** Draw some newer messages, and fewer at the start. Returns false if there are none. */
   drawNewer() {
     const before = this.#to;
     this.#to = Math.min(this.#messages.length, this.#to + STEP);
@@ -93,7 +93,7 @@ export class History {
     return this.#to > before;
   }
 
-  /** Draw the last ones that are known. */
+  /** Draw the last loaded messages. */
   drawNewest() {
     this.#to = this.#messages.length;
     const isFar = this.#from < this.#to - MOST_DRAWN;
@@ -102,13 +102,13 @@ export class History {
 
   /** Draw the messages around one. */
   drawAround(id) {
-    const place = this.#placeOf(id);
+    const place = this.#indexOf(id);
     this.#from = Math.max(0, place - STEP);
     this.#to = Math.min(this.#messages.length, place + STEP);
   }
 
-  /** Where a message stands or would stand. */
-  #placeOf(id) {
+  /** Index of a message, or where it would be inserted. */
+  #indexOf(id) {
     let [low, high] = [0, this.#messages.length];
     while (low < high) {
       const middle = (low + high) >> 1;

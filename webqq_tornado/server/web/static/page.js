@@ -1,5 +1,5 @@
 /**
- * The page as a whole: signed in or not, which conversation is open, dialogs, notices.
+ * The page: sign-in, the open conversation, dialogs, notices.
  */
 
 import { Api, Live, Outbox } from "./api.js";
@@ -7,8 +7,8 @@ import { Composer } from "./composer.js";
 import { ConversationList, arrange, candidateRow, drawAvatar, memberRow } from "./conversations.js";
 import { FriendDialog, ProfileDialog, RoomDialog, drawRequests } from "./dialogs.js";
 import { Faces } from "./faces.js";
-import { Drafts } from "./kept.js";
-import { LetIn } from "./letin.js";
+import { Drafts } from "./storage.js";
+import { QrSignInDialog } from "./qr_signin.js";
 import { BotsDialog } from "./bots.js";
 import { Search } from "./search.js";
 import { Attachments } from "./segments.js";
@@ -35,7 +35,7 @@ const composer = new Composer($("composer"), faces, {
   onSend: (content) => thread.send(content),
   onTyping: () => {
     const { id, kind } = thread.conversation;
-    if (kind === "friend") api.typing(id).catch(ignoreAway);
+    if (kind === "friend") api.typing(id).catch(ignoreUnreachable);
   },
 });
 const list = new ConversationList($("contacts"), $("no-contacts"), faces);
@@ -49,9 +49,9 @@ const thread = new Thread($("thread"), {
   onRecall: ({ id }) => api.recall(id).catch((error) => showNotice(error.message)),
   outbox,
 });
-const search = new Search($("search"), $("found"), { api, faces, list });
-const letIn = new LetIn($("let-in"), document.querySelector("[data-opens=let-in]"), api, {
-  onDone: (isLetIn) => showNotice(isLetIn ? `The program is signed in as ${self.nick} now.` : "The program was refused."),
+const search = new Search($("search"), $("search-results"), { api, faces, list });
+const qrSignIn = new QrSignInDialog($("qr-sign-in"), document.querySelector("[data-opens=qr-sign-in]"), api, {
+  onDone: (isConfirmed) => showNotice(isConfirmed ? `The program is now signed in as ${self.nick}.` : "The program was refused."),
 });
 const goBack = () => {
   location.hash = "";
@@ -64,13 +64,13 @@ const live = new Live(api, {
   onUp: () => sync().then(() => showReconnecting(false)),
   onDown: () => {
     showReconnecting(true);
-    api.state().catch(ignoreAway); // a refused link may also mean "signed out": a 401 tells
+    api.state().catch(ignoreUnreachable); // a refused WebSocket may also mean "signed out": then this call returns 401
   },
   onEvent: (event) => EVENTS[event.type]?.(event),
   onSignedOut: () => showWelcome("You have been signed out."),
 });
 
-/** What the live link brings, by its type; types we do not know are left alone. */
+/** Handlers of the WebSocket's events, by type; unknown types are ignored. */
 const EVENTS = {
   message: ({ message }) => (message.mine && outbox.hold(message)) || received(message),
   status: ({ account, status }) => {
@@ -83,10 +83,10 @@ const EVENTS = {
   },
   poke: showPoke,
   typing: ({ account }) => thread.typing(account),
-  state: () => loadState().catch(ignoreAway),
-  client: () => letIn.called(),
+  state: () => loadState().catch(ignoreUnreachable),
+  client: () => qrSignIn.announce(),
   read: ({ conversation, message }) =>
-    list.read(conversation, message) || loadState().catch(ignoreAway),
+    list.read(conversation, message) || loadState().catch(ignoreUnreachable),
 };
 
 start();
@@ -94,10 +94,10 @@ start();
 async function start() {
   const asked = new URLSearchParams(location.search);
   const link = location.pathname === "/signin" ? asked.get("token") : null;
-  letIn.scanned = asked.get("qr");
+  qrSignIn.scanned = asked.get("qr");
   if (location.search) history.replaceState(null, "", `/${location.hash}`);
   listen();
-  const problem = link && (await followLink(link));
+  const problem = link && (await signInByLink(link));
   try {
     await enter();
     if (problem) showNotice(`${problem}. You are signed in as ${self.nick}.`);
@@ -107,8 +107,8 @@ async function start() {
   }
 }
 
-/** Sign in by the link that the command has printed; returns what was wrong with it, if anything. */
-async function followLink(link) {
+/** Sign in by the link that the command has printed; returns the error's text, or null. */
+async function signInByLink(link) {
   try {
     await api.signInByLink(link);
   } catch (error) {
@@ -117,7 +117,7 @@ async function followLink(link) {
   return null;
 }
 
-/** The session is good: show the contacts and go live. */
+/** Show the contacts and connect the WebSocket: the session is valid. */
 async function enter() {
   await loadState();
   outbox.open(self.account);
@@ -126,7 +126,7 @@ async function enter() {
   $("app").hidden = false;
   openFromAddress();
   live.start();
-  if (letIn.scanned) openDialog("let-in");
+  if (qrSignIn.scanned) openDialog("qr-sign-in");
 }
 
 async function loadState() {
@@ -143,18 +143,18 @@ async function loadState() {
   drawRequests($("requests"), state.requests, state.group_requests, api, showNotice);
   list.load(withOpen(state.conversations), state.headings);
   if (thread.conversation) thread.refresh(list.get(thread.conversation.id));
-  // The list of members shows what has changed, unless somebody is just choosing in it.
+  // Refresh the list of members, unless one of its menus has the focus.
   if ($("members").open && thread.conversation?.members && !$("members").querySelector("select:focus")) FILL.members();
 }
 
-/** A temporary chat without a message is not known to the server: it stays while it is open. */
+/** Keep the open temporary chat: without a message, the server does not know it. */
 function withOpen(conversations) {
   const open = thread.conversation;
   const isKept = open?.kind === "session" && !conversations.some(({ id }) => id === open.id);
   return isKept ? [...conversations, open] : conversations;
 }
 
-/** A fellow member that a temporary chat can be begun with, as a conversation; or null. */
+/** A new temporary chat with a fellow member, as a conversation; null if the id names none. */
 function strangerOf(id) {
   const number = Number(id.startsWith("session:") && id.slice("session:".length));
   for (const room of number ? list.rooms() : []) {
@@ -168,7 +168,7 @@ function strangerOf(id) {
   return null;
 }
 
-/** After the link came (back): nothing that happened in between may be missing. */
+/** Load all that happened before the WebSocket was connected. */
 async function sync() {
   await loadState();
   await thread.sync();
@@ -176,12 +176,12 @@ async function sync() {
 }
 
 function received(message) {
-  if (!list.get(message.conversation)) loadState().catch(ignoreAway);
+  if (!list.get(message.conversation)) loadState().catch(ignoreUnreachable);
   list.received(message, thread.isReading(message.conversation));
   thread.received(message);
 }
 
-/** Somebody pokes somebody, in a group or a chat that may be open. */
+/** Show a poke if its group or chat is open. */
 function showPoke({ from, to, group }) {
   const id = group ? `group:${group}` : `friend:${from === self.account ? to : from}`;
   if (thread.conversation?.id !== id) return;
@@ -197,13 +197,13 @@ function showPoke({ from, to, group }) {
 
 function markRead(conversation, message) {
   if (conversation.unread > 0 || conversation.last?.mine === false) {
-    api.read(conversation.id, message).catch(ignoreAway);
+    api.read(conversation.id, message).catch(ignoreUnreachable);
   }
   list.read(conversation.id, message);
 }
 
-/** The server is away for now: the live link shows that, and syncs when it is back. */
-function ignoreAway(error) {
+/** Ignore that the server is unreachable: the page shows it, and syncs after the reconnect. */
+function ignoreUnreachable(error) {
   if (!(error.status === 401 || error.isTemporary)) throw error;
 }
 
@@ -217,7 +217,7 @@ function openFromAddress() {
   else if (conversation && message !== null) thread.jumpTo(message);
 }
 
-/** What the address asks for, as #friend:10001 or #friend:10001/42: [conversation, message]. */
+/** The address's fragment, #friend:10001 or #friend:10001/42, as [conversation, message]. */
 function conversationInAddress() {
   const [, id, number] = /^#([^/]*)(?:\/([0-9]{1,15}))?/.exec(decoded(location.hash)) ?? [null, ""];
   return [id, number ? Number(number) : null];
@@ -227,7 +227,7 @@ function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return ""; // somebody has typed it
+    return ""; // typed by hand
   }
 }
 
@@ -257,7 +257,7 @@ const showReconnecting = (isShown) => {
   $("reconnecting").hidden = !isShown;
 };
 
-/** Run what a form asks for; say in the form what went wrong. */
+/** Run an action when a form is submitted; show its error in the form. */
 function onSubmit(form, action) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -280,8 +280,8 @@ function onSubmit(form, action) {
 function listen() {
   addEventListener("hashchange", openFromAddress);
   $("notice-close").addEventListener("click", () => showNotice(null));
-  document.querySelector("aside").addEventListener("keydown", moveInLists);
-  document.querySelector(".back").addEventListener("click", leaveThread);
+  document.querySelector("aside").addEventListener("keydown", moveFocusInLists);
+  document.querySelector(".back").addEventListener("click", closeThread);
   $("sign-out").addEventListener("click", () => signOut());
   $("sign-out-everywhere").addEventListener("click", () => {
     if (confirm("Sign out everywhere, here as well? Programs and bots have to sign in again.")) signOut(true);
@@ -293,7 +293,7 @@ function listen() {
     button.addEventListener("click", () => openDialog(button.dataset.opens));
   }
   for (const button of document.querySelectorAll("[data-lists]")) {
-    button.addEventListener("click", () => listBy(button.dataset.lists));
+    button.addEventListener("click", () => showList(button.dataset.lists));
   }
   document.querySelector(".show-details").addEventListener("click", () => {
     openDialog(thread.conversation.kind === "friend" ? "friend" : "room");
@@ -313,8 +313,8 @@ function listen() {
   onSubmit($("bots-form"), () => botsDialog.save());
 }
 
-/** The arrow keys go from the search field through all that is listed, and back. */
-function moveInLists(event) {
+/** Move the focus by arrow keys between the search field and the listed rows. */
+function moveFocusInLists(event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   const stops = [$("search"), ...document.querySelectorAll("nav a, nav button:not([hidden])")];
   const at = stops.indexOf(document.activeElement);
@@ -323,8 +323,8 @@ function moveInLists(event) {
   stops[at + step]?.focus();
 }
 
-/** Back in the list, where one was: else the keyboard would begin at its top. */
-function leaveThread(event) {
+/** Return to the list and focus the row of the conversation, so that the keyboard continues there. */
+function closeThread(event) {
   event.preventDefault();
   const link = `nav a[href="${CSS.escape(location.hash)}"]`;
   addEventListener("hashchange", () => document.querySelector(link)?.focus(), { once: true });
@@ -332,7 +332,7 @@ function leaveThread(event) {
 }
 
 async function signOut(everywhere = false) {
-  const { account } = self; // the live link may hear of the end before the call does
+  const { account } = self; // the WebSocket may close before the call returns
   live.stop();
   try {
     await api.signOut(everywhere);
@@ -352,7 +352,7 @@ async function changePassword({ current, changed, again }) {
   showNotice("Your password is changed. You are signed out everywhere but here.");
 }
 
-/** The welcome card shows one form at a time: "sign-in" or "register". */
+/** Show one form of the welcome card: "sign-in" or "register". */
 function showForm(id) {
   for (const form of document.querySelectorAll("#welcome form")) form.hidden = form.id !== id;
   $(id).querySelector("input").focus();
@@ -365,22 +365,22 @@ function openDialog(id) {
   dialog.showModal();
 }
 
-/** What a dialog lists is filled in when it opens. */
+/** Functions that fill a dialog when it opens. */
 const FILL = {
   "new-group": () => {
     arrange($("candidates"), list.friends().map(candidateRow));
     $("no-candidates").hidden = list.friends().length > 0;
   },
-  "let-in": () => letIn.fill(),
+  "qr-sign-in": () => qrSignIn.fill(),
   members: () => {
     const { members, owner } = thread.conversation;
     const role = roleIn(thread.conversation, self.account);
-    // A row that is as it was stays: its menu may be about to be opened.
+    // Unchanged rows stay: the menu of one may be about to open.
     const shown = new Map(Array.from($("member-list").children, (row) => [row.dataset.member, row]));
     const rows = members.map((member) => {
-      const row = memberRow(member, owner, chatWith(member));
+      const row = memberRow(member, owner, conversationWith(member));
       row.dataset.member = `${thread.conversation.id} ${member.account}`;
-      fillDeeds(row.querySelector("select"), thread.conversation, member, role);
+      fillActions(row.querySelector("select"), thread.conversation, member, role);
       const old = shown.get(row.dataset.member);
       return old?.isEqualNode(row) ? old : row;
     });
@@ -418,17 +418,17 @@ const roleIn = ({ owner, members }, account) => {
   return members.find((each) => each.account === account)?.admin ? "admin" : "member";
 };
 
-/** What somebody who leads a group can do to a member, in a list beside them. */
-function fillDeeds(select, { id, kind }, member, role) {
+/** Fill the menu beside a member with the user's actions on them. */
+function fillActions(select, { id, kind }, member, role) {
   const ranks = { member: 0, admin: 1, owner: 2 };
   const theirs = roleIn(thread.conversation, member.account);
   const isOther = member.account !== self.account;
-  const deeds = [];
-  if (kind === "group" && isOther) deeds.push(["Poke", () => api.poke(id, member.account)]);
+  const actions = [];
+  if (kind === "group" && isOther) actions.push(["Poke", () => api.poke(id, member.account)]);
   const change = (changes) => () => api.changeRoom(id, changes);
   const { account } = member;
   if (kind === "group" && ranks[role] > ranks[theirs]) {
-    deeds.push(
+    actions.push(
       member.banned_until * 1000 > Date.now()
         ? ["Lift the ban", change({ ban: account, seconds: 0 })]
         : ["Ban for 30 minutes", change({ ban: account, seconds: 1800 })],
@@ -436,17 +436,17 @@ function fillDeeds(select, { id, kind }, member, role) {
     );
     if (role === "owner") {
       const isAdmin = theirs === "admin";
-      deeds.push([isAdmin ? "No administrator any more" : "Make administrator", change({ admin: account, is_admin: !isAdmin })]);
+      actions.push([isAdmin ? "Remove as administrator" : "Make administrator", change({ admin: account, is_admin: !isAdmin })]);
     }
-    deeds.push(["Remove from the group", change({ remove: account })]);
+    actions.push(["Remove from the group", change({ remove: account })]);
   }
-  select.hidden = deeds.length === 0;
-  select.setAttribute("aria-label", `What to do with ${member.card || member.nick}`);
-  select.replaceChildren(new Option("…", ""), ...deeds.map(([name], place) => new Option(name, place)));
+  select.hidden = actions.length === 0;
+  select.setAttribute("aria-label", `Actions for ${member.card || member.nick}`);
+  select.replaceChildren(new Option("…", ""), ...actions.map(([name], place) => new Option(name, place)));
   select.onchange = async () => {
-    const [name, act] = deeds[select.value] ?? [];
+    const [name, act] = actions[select.value] ?? [];
     select.value = "";
-    if (!act || (name.startsWith("Remove") && !confirm(`${name}: ${member.card || member.nick}?`))) return;
+    if (!act || (name.startsWith("Remove from") && !confirm(`${name}: ${member.card || member.nick}?`))) return;
     try {
       await act();
       $("members").close();
@@ -460,12 +460,12 @@ function fillDeeds(select, { id, kind }, member, role) {
 async function addFriend({ account, text, kind }) {
   if (kind.value === "group") {
     await api.joinGroup(Number(account.value), text.value.trim());
-    showNotice("Those who lead the group were asked. It is in your list once they accept.");
+    showNotice("The group's administrators were asked. It appears in your list when they accept.");
     return;
   }
   const { conversation, asked } = await api.addFriend(Number(account.value), text.value.trim());
   if (conversation) show(conversation);
-  else showNotice(`${asked} was asked, and is in your list once they accept.`);
+  else showNotice(`${asked} was asked, and appears in your list after accepting.`);
 }
 
 async function createRoom({ name, kind }) {
@@ -475,15 +475,15 @@ async function createRoom({ name, kind }) {
   show(conversation);
 }
 
-/** Where to write to a member: as a friend, or in a temporary chat. */
-function chatWith({ account }) {
+/** The conversation with a member: as a friend, or a temporary chat; null for the user. */
+function conversationWith({ account }) {
   if (account === self.account) return null;
   const friend = `friend:${account}`;
   return list.get(friend) ? friend : `session:${account}`;
 }
 
-/** The list shows "chats", the newest first, or "contacts" under their headings. */
-function listBy(what) {
+/** List "chats", the newest first, or "contacts" under their headings. */
+function showList(what) {
   for (const button of document.querySelectorAll("[data-lists]")) {
     button.setAttribute("aria-pressed", String(button.dataset.lists === what));
   }

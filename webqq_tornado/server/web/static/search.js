@@ -1,16 +1,16 @@
 /**
- * The search field: it narrows the list of contacts, and below that finds messages.
+ * The search field: it filters the list of contacts, and lists matching messages below.
  */
 
 import { authorOf, drawAvatar, fromTemplate, shortTime } from "./conversations.js";
 
-/** After the last key, so many milliseconds. */
+/** Milliseconds after the last key before a search starts. */
 const PAUSE_MS = 200;
 
-/** Messages to find before one is asked whether to go on. */
+/** Messages found before the user is asked whether to continue. */
 const ENOUGH = 30;
 
-/** Characters of a message that are shown before what was looked for. */
+/** Characters of a message shown before the first match. */
 const LEAD = 24;
 
 export class Search {
@@ -20,57 +20,57 @@ export class Search {
   #field;
   #list;
   #node;
-  #round = 0;
+  #searchNumber = 0;
   #timer = null;
 
-  /** `field`: where it is typed; `node`: what the messages found are shown in. */
+  /** `field`: the input; `node`: the element with the messages found. */
   constructor(field, node, { api, faces, list }) {
     this.#api = api;
     this.#faces = faces;
     this.#field = field;
     this.#list = list;
     this.#node = node;
-    field.addEventListener("input", () => this.#typed());
+    field.addEventListener("input", () => this.#onInput());
     this.#part(".more").addEventListener("click", () => this.#find());
   }
 
-  /** Nothing is looked for any more. */
+  /** End the search. */
   clear() {
     this.#field.value = "";
-    this.#typed();
+    this.#onInput();
   }
 
   get #words() {
     return this.#field.value.trim();
   }
 
-  #typed() {
-    this.#round += 1; // what is under way is for other words
+  #onInput() {
+    this.#searchNumber += 1; // results under way are for other words
     clearTimeout(this.#timer);
     this.#list.filter(this.#words);
     this.#part("ul").replaceChildren();
     this.#node.hidden = this.#words === "";
-    this.#say("Searching messages…");
+    this.#showStatus("Searching messages…");
     this.#before = null;
     if (this.#words) this.#timer = setTimeout(() => this.#find(), PAUSE_MS);
   }
 
-  /** Ask until there is enough: the server looks through some thousand messages at a time. */
+  /** Ask until there are enough: the server looks through some thousand messages at a time. */
   async #find() {
-    const round = ++this.#round;
+    const number = ++this.#searchNumber;
     const enough = this.#count + ENOUGH;
-    this.#say("Searching messages…");
+    this.#showStatus("Searching messages…");
     try {
       do {
         const side = this.#before === null ? {} : { before: this.#before };
         const { messages, before } = await this.#api.search(this.#words, side);
-        if (round !== this.#round) return;
+        if (number !== this.#searchNumber) return;
         this.#part("ul").append(...messages.map((message) => this.#row(message)));
         this.#before = before;
       } while (this.#before !== null && this.#count < enough);
-      this.#say(this.#count ? "" : "No message has these words.", this.#before !== null);
+      this.#showStatus(this.#count ? "" : "No message has these words.", this.#before !== null);
     } catch (error) {
-      if (round === this.#round) this.#say(error.message, true);
+      if (number === this.#searchNumber) this.#showStatus(error.message, true);
     }
   }
 
@@ -78,13 +78,13 @@ export class Search {
     return this.#part("ul").childElementCount;
   }
 
-  #say(text, hasMore = false) {
+  #showStatus(text, hasMore = false) {
     this.#part(".progress").textContent = text;
     this.#part(".more").hidden = !hasMore;
   }
 
   #row(message) {
-    const row = fromTemplate("found-row");
+    const row = fromTemplate("search-result-row");
     const conversation = this.#list.get(message.conversation) ?? unknown(message);
     const part = (name) => row.querySelector(name);
     part("a").href = `#${message.conversation}/${message.id}`;
@@ -93,19 +93,19 @@ export class Search {
     part("time").textContent = shortTime(message.time);
     const text = this.#faces.plain(message.content).replace(/\s+/g, " ");
     const author = `${authorOf(conversation, message).name}: `;
-    part(".preview").replaceChildren(author, ...marked(text, this.#words));
+    part(".preview").replaceChildren(author, ...highlighted(text, this.#words));
     return row;
   }
 
   #part = (selector) => this.#node.querySelector(selector);
 }
 
-/** A conversation that began after the contacts were loaded. */
+/** A conversation that started after the contacts were loaded. */
 const unknown = ({ conversation, from }) => ({ number: Number(conversation.split(":")[1]), name: from.nick });
 
-/** The part of a text in which the words stand, with them marked, as nodes. */
-function marked(text, words) {
-  const places = placesOf(text, words);
+/** The part of a text with the matches, which are marked, as nodes. */
+function highlighted(text, words) {
+  const places = matchesOf(text, words);
   const start = places.length ? Math.max(0, places[0][0] - LEAD) : 0;
   const nodes = start ? ["…"] : [];
   let end = start;
@@ -118,8 +118,8 @@ function marked(text, words) {
   return [...nodes, text.slice(end)];
 }
 
-/** Where the words stand in a text, in order and apart: [[from, to]]. */
-function placesOf(text, words) {
+/** Matches of the words in a text, in order, without overlaps: [[from, to]]. */
+function matchesOf(text, words) {
   const { folded, origins } = foldedWithOrigins(text);
   const found = fold(words).split(/\s+/).flatMap((word) => {
     const places = [];
@@ -133,10 +133,10 @@ function placesOf(text, words) {
   });
 }
 
-/** About as the server compares: without case and width. */
+/** A text without case and width, about as the server compares. */
 const fold = (text) => text.normalize("NFKC").toLowerCase();
 
-/** A text folded, and for each place in that (and its end) the place in the text. */
+/** A folded text, and for each of its indices (and its end) the index in the text. */
 function foldedWithOrigins(text) {
   let [folded, at] = ["", 0];
   const origins = [];

@@ -1,15 +1,15 @@
 /**
- * What a message can hold beside text and faces: pictures, files, mentions, replies, cards.
+ * Segments of messages beside text and faces: pictures, files, mentions, replies, cards.
  * A segment is [kind, {...}], as the server sends it.
  */
 
 import { fromTemplate } from "./conversations.js";
 
-/** Pixels that a picture takes at most. */
+/** Largest size of a picture, in pixels. */
 const MOST_WIDE = 320;
 const MOST_HIGH = 300;
 
-/** Words for a segment on one line, and where it is not shown. */
+/** Text of a segment, for previews and for kinds that are not drawn. */
 const WORDS = {
   at: ({ name, qq }) => `@${qq === "all" ? "everybody" : name || qq}`,
   reply: () => "",
@@ -31,12 +31,12 @@ const WORDS = {
 
 export const isSegment = (part) => Array.isArray(part) && part[0] !== "face";
 
-/** A segment in words. */
+/** A segment as text. */
 export const segmentText = ([kind, data]) => (WORDS[kind] ?? (() => `[${kind}]`))(data);
 
-/** A segment as nodes; `plain(content)` puts other messages in words. */
+/** A segment as nodes; `plain(content)` returns other messages as text. */
 export function segmentNodes([kind, data], conversation, plain) {
-  const draw = { image: picture, reply: quote, at: mention, forward: passedOn }[kind];
+  const draw = { image: picture, reply: quote, at: mention, forward: forwarded }[kind];
   if (draw) return [draw(data, conversation, plain)];
   if (["file", "video", "record"].includes(kind) && data.url) return [download(kind, data)];
   return [chip(segmentText([kind, data]))];
@@ -48,7 +48,7 @@ function picture({ url, thumb, width, height, name, summary }) {
   Object.assign(link, { href: url, target: "_blank", rel: "noopener" });
   const image = document.createElement("img");
   const scale = Math.min(1, MOST_WIDE / width, MOST_HIGH / height);
-  // The size is known before the picture comes: nothing that is being read moves.
+  // The size is set before the picture loads: the text around it does not move.
   Object.assign(image, { width: Math.round(width * scale), height: Math.round(height * scale) });
   Object.assign(image, { loading: "lazy", alt: summary || name || "Picture", src: thumb });
   image.addEventListener("error", () => link.replaceChildren("[Picture: gone]"), { once: true });
@@ -75,7 +75,7 @@ function mention({ name, qq }) {
   return node;
 }
 
-function passedOn({ first = [], count }, _conversation, plain) {
+function forwarded({ first = [], count }, _conversation, plain) {
   const node = document.createElement("span");
   node.className = "quote";
   const head = document.createElement("strong");
@@ -101,14 +101,14 @@ function chip(text) {
   return node;
 }
 
-/** Bytes as people read them. */
+/** A number of bytes with its unit. */
 export function sizeText(bytes) {
   const units = ["B", "KB", "MB", "GB"];
   const step = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(bytes, 1)) / 10));
   return `${(bytes / 1024 ** step).toFixed(step ? 1 : 0)} ${units[step]}`;
 }
 
-/** Files that are to be sent with the next message: shown above the text box. */
+/** Files for the next message, shown above the text box. */
 export class Attachments {
   #api;
   #entries = [];
@@ -117,7 +117,7 @@ export class Attachments {
   #onChange;
   #onProblem;
 
-  /** `onChange()`: there are more or fewer, or one has arrived; `onProblem(text)`. */
+  /** `onChange()`: a file was added, removed or uploaded; `onProblem(text)`. */
   constructor(list, api, { onChange, onProblem }) {
     this.#list = list;
     this.#api = api;
@@ -133,11 +133,11 @@ export class Attachments {
     return this.#entries.length === 0;
   }
 
-  get areReady() {
+  get areUploaded() {
     return this.#entries.every(({ stored }) => stored);
   }
 
-  /** Take files; each is on its way at once. */
+  /** Add files; their uploads start at once. */
   add(files) {
     for (const file of files) this.#add(file);
   }
@@ -164,7 +164,7 @@ export class Attachments {
     this.#render();
   }
 
-  /** The segments of what was taken; nothing is left. */
+  /** Return the segments of all files, and remove them. */
   take() {
     const content = this.#entries.map(({ name, stored }) => [
       stored.width ? "image" : "file",

@@ -1,27 +1,27 @@
 /**
- * The open conversation: its messages, those on their way out, others when it is scrolled.
+ * The open conversation: its messages, unsent ones, and older or newer ones when it is scrolled.
  */
 
 import { arrange, dayText, drawAvatar, fromTemplate, subtitle } from "./conversations.js";
 import { drawMessage } from "./faces.js";
 import { History } from "./history.js";
 
-/** Messages of one person within this many seconds stand together under one name. */
+/** Messages of one person within this many seconds are grouped under one name. */
 const TOGETHER_SECONDS = 300;
 
-/** Nearer to the end or the start than this many pixels counts as "there". */
+/** Distance in pixels within which the log counts as scrolled to its end or start. */
 const NEAR_PIXELS = 80;
 
-/** Messages on each side of one that is jumped to. */
+/** Messages fetched on each side of a jump target. */
 const AROUND = 30;
 
-/** "is typing" is shown for so many milliseconds after the last word of it. */
+/** Milliseconds that "is typing" is shown after the last report. */
 const TYPING_MS = 6_000;
 
-/** What is no message is shown for so many milliseconds. */
+/** Milliseconds that a note, such as a poke, is shown. */
 const NOTE_MS = 6_000;
 
-/** One's own message can be taken back for so many seconds. */
+/** Seconds in which an author can recall a message. */
 const RECALL_SECONDS = 120;
 
 /** The right pane: one conversation at a time. */
@@ -31,7 +31,7 @@ export class Thread {
   #conversation = null;
   #drafts;
   #faces;
-  #heard = 0; // the newest message here that we know of, whether we have it or not
+  #newestKnown = 0; // id of the newest message, loaded or not
   #history = new History();
   #isAtEnd = true;
   #isLoading = false;
@@ -44,9 +44,9 @@ export class Thread {
   #readUpTo = 0;
   #rows = new Map();
   #typing = null;
-  #wanted = null; // the message that was jumped to last
+  #jumpTarget = null; // id of the last message jumped to
 
-  /** `node`: the pane; `onRead(conversation, message)`: all up to this message was read. */
+  /** `node`: the pane; `onRead(conversation, message)`: all messages up to this one are read. */
   constructor(node, { api, composer, drafts, faces, me, onRead, onRecall, outbox }) {
     this.#api = api;
     this.#composer = composer;
@@ -63,7 +63,7 @@ export class Thread {
     new ResizeObserver(() => this.#isAtEnd && this.#scrollToEnd()).observe(log);
     this.#part(".newest").addEventListener("click", () => {
       this.#goToEnd();
-      this.#composer.focus(); // the button that had it is gone
+      this.#composer.focus(); // the focused button is hidden now
     });
     document.addEventListener("visibilitychange", () => this.#markRead());
   }
@@ -72,15 +72,15 @@ export class Thread {
     return this.#conversation;
   }
 
-  /** Whether what arrives in this conversation now is being seen. */
+  /** True if a new message of this conversation is in view. */
   isReading = (id) =>
     this.#conversation?.id === id && !document.hidden && !this.#history.hasNewer;
 
-  /** Show a conversation, or none (`null`); at its end, or at a message. */
+  /** Show a conversation, or none (`null`), at its end or at a message. */
   async open(conversation, message = null) {
     this.#conversation = conversation;
-    this.#heard = 0;
-    this.#forget();
+    this.#newestKnown = 0;
+    this.#reset();
     this.render();
     if (!conversation) return;
     this.#composer.draft = this.#drafts.get(conversation.id);
@@ -89,21 +89,21 @@ export class Thread {
     await this.sync();
   }
 
-  /** The contacts were loaded again: go on with the new record of this conversation, if any. */
+  /** Use the new record of this conversation after the contacts were reloaded. */
   refresh(conversation) {
     if (!conversation) return this.open(null);
     this.#conversation = conversation;
     this.render();
   }
 
-  /** Fetch the newest messages; what is on display stays, unless there is a gap in between. */
+  /** Fetch the newest messages; the loaded ones stay unless there is a gap. */
   async sync() {
-    if (this.#history.hasNewer) return; // somebody reads old ones: the end comes when they go there
+    if (this.#history.hasNewer) return; // old messages are in view: the newest load when the user scrolls there
     const page = this.#conversation && (await this.#load({}));
     if (!page) return;
     const isFirst = this.#history.hasOlder === null;
     const hasGap = !isFirst && page.more && !page.messages.some(({ id }) => this.#history.has(id));
-    if (hasGap) this.#forget();
+    if (hasGap) this.#reset();
     if (isFirst || hasGap) this.#history.hasOlder = page.more;
     this.#add(page.messages);
     this.#fill();
@@ -111,48 +111,48 @@ export class Thread {
 
   /** Show a message among those around it. */
   async jumpTo(id) {
-    this.#wanted = id;
+    this.#jumpTarget = id;
     if (!this.#history.has(id) && !(await this.#loadAround(id))) return;
     if (!this.#history.isDrawn(id)) this.#history.drawAround(id);
     this.#isAtEnd = false;
     this.render();
-    this.#point(this.#rows.get(id));
-    this.#showNewest();
+    this.#focusRow(this.#rows.get(id));
+    this.#updateNewestButton();
     this.#markRead();
   }
 
   async #loadAround(id) {
     const sides = [{ before: id + 1, limit: AROUND }, { after: id, limit: AROUND }];
     const [older, newer] = await Promise.all(sides.map((side) => this.#load(side)));
-    if (!older || !newer || this.#wanted !== id) return false;
-    this.#forget();
+    if (!older || !newer || this.#jumpTarget !== id) return false;
+    this.#reset();
     this.#history.add([...older.messages, ...newer.messages], false);
     this.#history.hasOlder = older.more;
     this.#setNewer(newer);
     return true;
   }
 
-  /** Scroll to a row. Its focus shows which one is meant, to eyes and to those who listen. */
-  #point(row) {
+  /** Scroll to a row and focus it, which also announces it to screen readers. */
+  #focusRow(row) {
     if (!row) return this.#scrollToEnd(); // there is no such message
     row.tabIndex = -1;
     row.focus({ preventScroll: true });
     row.scrollIntoView({ block: "center" });
   }
 
-  /** Send what was written, and show it at once. */
+  /** Send a message, and show it at once. */
   send(content) {
     this.#drawEnd();
     this.#outbox.add(this.#conversation.id, content);
   }
 
-  /** Somebody else may sign in now: nothing of this one's stays. */
+  /** Close the conversation and empty the composer: another user may sign in. */
   clear() {
     this.open(null);
     this.#composer.draft = "";
   }
 
-  /** Somebody is writing to us. */
+  /** Show that a friend is typing. */
   typing(account) {
     if (this.#conversation?.id !== `friend:${account}`) return;
     clearTimeout(this.#typing);
@@ -166,23 +166,23 @@ export class Thread {
     if (this.#conversation) this.#renderHeader();
   }
 
-  /** A message came by the live link or as the answer to a send. */
+  /** Add a message that came by the WebSocket or in the response to a send. */
   received(message) {
     if (message.conversation !== this.#conversation?.id) return;
     if (!message.mine) this.#stopTyping();
-    this.#heard = Math.max(this.#heard, message.id);
+    this.#newestKnown = Math.max(this.#newestKnown, message.id);
     if (!this.#history.hasNewer) this.#add([message]);
-    else if (!message.mine) this.#showNewest(true); // it comes when they go to the end
+    else if (!message.mine) this.#updateNewestButton(true); // it loads when the user scrolls to the end
   }
 
-  /** A message changed: it was taken back. */
+  /** Update a changed message: it was recalled. */
   changed(message) {
     if (message.conversation !== this.#conversation?.id) return;
     if (this.#history.replace(message)) this.#rows.delete(message.id);
     this.render();
   }
 
-  /** Somebody pokes somebody here. */
+  /** Show a poke. */
   poked(text) {
     const note = this.#part(".note");
     note.textContent = text;
@@ -191,7 +191,7 @@ export class Thread {
     this.#noteTimer = setTimeout(() => { note.hidden = true; }, NOTE_MS);
   }
 
-  /** Draw again what changed: header, messages, pending ones. */
+  /** Draw the header, the messages and the unsent ones. */
   render() {
     this.#part(".conversation").hidden = !this.#conversation;
     this.#part(".nothing").hidden = Boolean(this.#conversation);
@@ -200,23 +200,23 @@ export class Thread {
     const seen = this.#isAtEnd ? [] : this.#rowsInView();
     arrange(this.#part(".messages"), this.#nodes());
     if (this.#isAtEnd) this.#scrollToEnd();
-    else this.#putBack(seen);
+    else this.#restoreScroll(seen);
   }
 
-  /** What is being looked at: [row, how far down]. */
+  /** Rows in view: [row, distance from the top]. */
   #rowsInView() {
     const { top, bottom } = this.#part(".log").getBoundingClientRect();
     const rows = [...this.#part(".messages").children].map((row) => [row, row.getBoundingClientRect()]);
     return rows.filter(([, place]) => place.bottom > top && place.top < bottom).map(([row, place]) => [row, place.top]);
   }
 
-  /** Scroll so that what was being looked at stays where it was. */
-  #putBack(seen) {
+  /** Scroll so that the rows in view stay in place. */
+  #restoreScroll(seen) {
     const [row, top] = seen.find(([each]) => each.isConnected) ?? [];
     if (row) this.#part(".log").scrollTop += row.getBoundingClientRect().top - top;
   }
 
-  #forget() {
+  #reset() {
     this.#history.clear();
     this.#rows.clear();
     this.#readUpTo = 0;
@@ -227,7 +227,7 @@ export class Thread {
     this.#typing = null;
   }
 
-  /** A page of messages, or null when it did not come or another conversation is open by then. */
+  /** A page of messages; null if the call failed or another conversation is open by then. */
   async #load(side) {
     const { id } = this.#conversation;
     this.#isLoading = true;
@@ -235,13 +235,13 @@ export class Thread {
       const page = await this.#api.messages(id, side);
       return id === this.#conversation?.id ? page : null;
     } catch {
-      return null; // the live link says that the server is away, and its return syncs again
+      return null; // the page shows that the server is unreachable, and syncs after the reconnect
     } finally {
       this.#isLoading = false;
     }
   }
 
-  /** Older ones come into view: those that are here, or those that the server has. */
+  /** Draw older messages: loaded ones, else from the server. */
   async #showOlder() {
     if (this.#history.drawOlder()) return this.render();
     if (this.#isLoading || !this.#history.hasOlder || !this.#conversation) return;
@@ -258,7 +258,7 @@ export class Thread {
     this.#fill();
   }
 
-  /** The same for newer ones, where there are any that are not drawn. */
+  /** Draw newer messages likewise, unless all are drawn. */
   async #showNewer() {
     if (this.#history.isDrawnToEnd) return;
     if (this.#history.drawNewer()) return this.#showMore();
@@ -279,13 +279,13 @@ export class Thread {
     this.#markRead();
   }
 
-  /** What arrived while the page was under way is not in it, and there is more than it says. */
+  /** Messages received during the fetch are not in its page: the server has more than it says. */
   #setNewer({ messages, more }) {
     const last = Math.max(this.#history.last, messages.at(-1)?.id ?? 0);
-    this.#history.hasNewer = more || last < this.#heard;
+    this.#history.hasNewer = more || last < this.#newestKnown;
   }
 
-  /** A pane too high for one page of messages cannot be scrolled up: take one more. */
+  /** A log higher than its messages cannot be scrolled up: load more. */
   #fill() {
     const log = this.#part(".log");
     if (log.scrollHeight <= log.clientHeight) this.#showOlder();
@@ -296,7 +296,7 @@ export class Thread {
     this.#measure(); // the event of a scroll just made may be still to come
     this.#history.add(messages, this.#isAtEnd);
     this.render();
-    this.#showNewest(isNew);
+    this.#updateNewestButton(isNew);
     this.#markRead();
   }
 
@@ -307,7 +307,7 @@ export class Thread {
     this.#onRead(this.#conversation, newest);
   }
 
-  /** See whether the end is in view; returns how far the log is scrolled. */
+  /** Update `#isAtEnd`; returns how far the log is scrolled. */
   #measure() {
     const { scrollTop } = this.#part(".log");
     this.#isAtEnd = this.#history.isDrawnToEnd && this.#isNearBottom();
@@ -323,11 +323,11 @@ export class Thread {
     if (!this.#conversation) return;
     if (this.#measure() < NEAR_PIXELS) this.#showOlder();
     if (!this.#isAtEnd && this.#isNearBottom()) this.#showNewer();
-    this.#showNewest();
+    this.#updateNewestButton();
   }
 
-  /** The way to the end: where it is far, or new messages have come there (`isNew`). */
-  #showNewest(isNew = false) {
+  /** Show the button to the end if that is far, or has new messages (`isNew`). */
+  #updateNewestButton(isNew = false) {
     const [button, log] = [this.#part(".newest"), this.#part(".log")];
     const wasNew = !button.hidden && button.dataset.new === "true";
     const isFar = log.scrollHeight - log.scrollTop > 3 * log.clientHeight;
@@ -343,11 +343,11 @@ export class Thread {
     this.#markRead();
   }
 
-  /** The newest ones are to be on display: those that are here, or else they are fetched anew. */
+  /** Draw the newest messages: loaded ones, else from the server. */
   #drawEnd() {
     this.#isAtEnd = true;
     if (!this.#history.hasNewer) return this.#history.drawNewest();
-    this.#forget();
+    this.#reset();
     this.sync();
   }
 
@@ -365,11 +365,11 @@ export class Thread {
     this.#part(".show-details").hidden = kind === "session";
   }
 
-  /** The list's elements in order: day separators, messages, then the pending ones. */
+  /** Elements of the list in order: day separators, messages, unsent ones. */
   #nodes() {
     const isToEnd = this.#history.isDrawnToEnd;
     const pending = isToEnd ? this.#outbox.of(this.#conversation.id).map(asMessage) : [];
-    const rows = new Map(); // those that are not drawn any more are made again when they are
+    const rows = new Map(); // rows no longer drawn are dropped, and created again when needed
     let previous = null;
     for (const message of [...this.#history.drawn, ...pending]) {
       const key = message.id ?? message.nonce;
@@ -398,12 +398,12 @@ export class Thread {
   #newRow(message) {
     const row = fromTemplate("message-row");
     drawMessage(row, message, this.#conversation, this.#faces);
-    const deeds = row.querySelector(".deeds");
-    deeds.hidden = !message.id || Boolean(message.recalled);
-    deeds.querySelector(".reply").addEventListener("click", () => this.#composer.answer(message));
-    const recall = deeds.querySelector(".recall");
+    const actions = row.querySelector(".actions");
+    actions.hidden = !message.id || Boolean(message.recalled);
+    actions.querySelector(".reply").addEventListener("click", () => this.#composer.replyTo(message));
+    const recall = actions.querySelector(".recall");
     recall.addEventListener("click", () => this.#onRecall(message));
-    // As the server has it, which has the last word.
+    // The same rule as the server's, which decides.
     row.addEventListener("pointerenter", () => { recall.hidden = !this.#mayRecall(message); });
     recall.hidden = !this.#mayRecall(message);
     return row;
@@ -419,7 +419,7 @@ export class Thread {
   }
 
   #drawState(row, entry) {
-    const { error } = entry; // stays while it is tried again by itself: nothing flickers
+    const { error } = entry; // stays during an automatic retry: nothing flickers
     row.classList.add("pending");
     row.classList.toggle("failed", error !== null);
     row.querySelector(".state").hidden = error === null;

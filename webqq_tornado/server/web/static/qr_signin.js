@@ -1,9 +1,9 @@
 /**
- * The dialog that lets a program in: one that shows a QR code, and waits for somebody who is
- * signed in here.
+ * The dialog of sign-ins by QR code: a program shows a code, and a user who is signed in here
+ * confirms it.
  */
 
-/** What programs call themselves, by what people call them; the first that is found. */
+/** Patterns of a User-Agent and the program's name; the first match counts. */
 const PROGRAMS = [
   [/webqq_tornado/i, "webqq_tornado"],
   [/Mojolicious/i, "Perl program"],
@@ -14,8 +14,8 @@ const PROGRAMS = [
   [/Safari/, "Safari"],
 ];
 
-export class LetIn {
-  /** The QR code that the page was opened with; it is asked about once somebody is signed in. */
+export class QrSignInDialog {
+  /** The QR code of the page's address; the dialog shows it after the sign-in. */
   scanned = null;
   #dialog;
   #opener;
@@ -23,7 +23,7 @@ export class LetIn {
   #onDone;
   #timer = null;
 
-  /** `opener` is the button of the dialog; `onDone(isLetIn)` is told what was decided. */
+  /** `opener` is the button of the dialog; `onDone(isConfirmed)` receives the decision. */
   constructor(dialog, opener, api, { onDone }) {
     this.#dialog = dialog;
     this.#opener = opener;
@@ -32,26 +32,26 @@ export class LetIn {
     dialog.addEventListener("close", () => clearInterval(this.#timer));
   }
 
-  /** A program shows a QR code just now. */
-  called() {
+  /** Mark the button, or refresh the open dialog: a program shows a new QR code. */
+  announce() {
     if (this.#dialog.open) return void this.fill();
-    this.#opener.classList.add("is-called");
+    this.#opener.classList.add("has-waiting");
   }
 
-  /** List who waits: the program that was scanned, or all of them. */
+  /** List the waiting programs: the scanned one, or all. */
   async fill() {
     const id = this.scanned;
     this.scanned = null;
-    this.#opener.classList.remove("is-called");
+    this.#opener.classList.remove("has-waiting");
     clearInterval(this.#timer);
-    this.#say("");
+    this.#showStatus("");
     try {
       const { waiting } = await this.#api.waitingClients(id);
       this.#show(waiting);
     } catch (error) {
       this.#show([]);
       this.#find(".none").hidden = true;
-      this.#say(`${error.message}.`);
+      this.#showStatus(`${error.message}.`);
     }
   }
 
@@ -77,7 +77,7 @@ export class LetIn {
     return row;
   }
 
-  /** How long the code is good still; a row whose code is over goes. */
+  /** Show the remaining time of a code; the row of an expired one is removed. */
   #count(row) {
     const left = Math.ceil((row.ends - performance.now()) / 1000);
     row.querySelector(".left").textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
@@ -86,18 +86,18 @@ export class LetIn {
     this.#find(".none").hidden = this.#find(".people").children.length > 0;
   }
 
-  async #decide(id, isLetIn) {
+  async #decide(id, isConfirmed) {
     try {
-      await this.#api.decideClient(id, isLetIn);
+      await this.#api.decideClient(id, isConfirmed);
       this.#dialog.close();
-      this.#onDone(isLetIn);
+      this.#onDone(isConfirmed);
     } catch (error) {
       await this.fill();
-      this.#say(`${error.message}.`);
+      this.#showStatus(`${error.message}.`);
     }
   }
 
-  #say(text) {
+  #showStatus(text) {
     this.#find("[role=alert]").textContent = text;
   }
 
