@@ -15,6 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 from tornado.websocket import WebSocketHandler
+from waiting import until
 from websockets.asyncio.server import serve
 
 from webqq_tornado import (
@@ -240,7 +241,7 @@ async def test_cancel_says_goodbye_and_leaves_nothing(web: Web):
         with pytest.raises(ClosedError):
             chain.send("y")
         await stream.fetch(web.http)
-        assert open_descriptors() <= before + 1
+        await until(lambda: open_descriptors() <= before + 1)
         assert stream.stats().in_flight == 0
 
 

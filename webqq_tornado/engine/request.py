@@ -53,14 +53,18 @@ __all__ = ["Headers", "Request"]
 PLAIN = object()
 
 
-class _Hints(type):
-    """Answers the argument names of other clients with ours."""
+class _Making(type):
+    """Makes requests, and answers the argument names of other clients with ours."""
 
     if not TYPE_CHECKING:  # which would not see what `Request` takes
 
         def __call__(cls, *arguments, **options):
+            request = cls.__new__(cls, *arguments, **options)
+            # A dict of its own: else its sixty names are those that CPython makes room for in each
+            # request of the process, and most (see `plain_request`) have four.
+            object.__setattr__(request, "__dict__", {})
             try:
-                return super().__call__(*arguments, **options)
+                request.__init__(*arguments, **options)
             except TypeError as error:
                 # Only of names that there are not: a body that is open for text is a TypeError as
                 # well.
@@ -69,6 +73,7 @@ class _Hints(type):
                 known = _arguments()
                 found = [f"{n}=: {hint_of(n, REQUEST, known)}" for n in options if n not in known]
                 raise TypeError(f"Request has no {'; no '.join(found)}") from None
+            return request
 
 
 @functools.cache
@@ -77,7 +82,7 @@ def _arguments() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Request(metaclass=_Hints):
+class Request(metaclass=_Making):
     """A request as a value: `dataclasses.replace` makes another.
 
     Options left at None take the stream's `defaults`, then the default named here.

@@ -24,12 +24,13 @@ from .lane import Lane
 from .poller import ended_of
 from .tcpinfo import borrowed, bytes_read
 
-__all__ = ["Connections"]
+__all__ = ["Connection", "Connections"]
 
 
-class _Connection(NamedTuple):
+class Connection(NamedTuple):
     """A socket as libcurl has opened it."""
 
+    fd: int
     inode: int
     lane: Lane | None
 
@@ -42,13 +43,13 @@ class Connections:
     """
 
     def __init__(self) -> None:
-        self.known: dict[int, _Connection] = {}
+        self.known: dict[int, Connection] = {}
         self._multiplexed: set[int] = set()
         self._fds: dict[object, int] = {}  # of connections over TLS, by their own end
         self._ends: dict[int, object] = {}
         self._read: dict[int, int | None] = {}  # bytes, when the last request was over
         #: Retired and not closed yet, and how their own end is called: address and port.
-        self._retired: dict[int, tuple[_Connection, object]] = {}
+        self._retired: dict[int, tuple[Connection, object]] = {}
 
     def __contains__(self, fd: object) -> bool:
         return fd in self.known
@@ -56,13 +57,13 @@ class Connections:
     def __iter__(self) -> Iterator[int]:
         return iter(self.known)
 
-    def opened(self, fd: int, lane: Lane | None) -> object:
+    def opened(self, fd: int, lane: Lane | None) -> Connection:
         """Note a new socket, and forget what was known under its number.
 
         Returns:
             For `is_known`.
         """
-        connection = self.known[fd] = _Connection(_inode(fd), lane)
+        connection = self.known[fd] = Connection(fd, _inode(fd), lane)
         # All that was known under the number was of a socket that is gone: as one of HTTP/2 that of
         # HTTP/1 would never be retired.
         self._multiplexed.discard(fd)
@@ -71,29 +72,28 @@ class Connections:
         self._retired.pop(fd, None)
         return connection
 
-    def is_known(self, fd: int, connection: object) -> bool:
-        """Return True if the fd number still belongs to the same connection.
+    def is_known(self, connection: Connection) -> bool:
+        """Return True if its number still belongs to the same connection.
 
         Args:
-            fd: of it.
             connection: from `opened`.
         """
-        return self.known.get(fd) is connection
+        return self.known.get(connection.fd) is connection
 
     def is_open(self, fd: int) -> bool:
         """Return True if the fd number still belongs to a socket that libcurl has opened."""
         known = self.known.get(fd)
         return known is not None and _inode(fd) == known.inode
 
-    def note_multiplexed(self, opened: Iterable[tuple[int, object]]) -> None:
+    def note_multiplexed(self, opened: Iterable[Connection]) -> None:
         """Note those that speak HTTP/2 or 3.
 
         Args:
-            opened: from `opened`, each with its number.
+            opened: from `opened`.
         """
-        for fd, connection in opened:
-            if self.is_known(fd, connection):
-                self._multiplexed.add(fd)
+        for connection in opened:
+            if self.is_known(connection):
+                self._multiplexed.add(connection.fd)
 
     def note_end(self, fd: int, end: object) -> None:
         """Its own end is called so: address and port."""

@@ -73,7 +73,7 @@ from .headerlines import is_cut
 from .lane import LANE_CONNECTIONS, LANE_TRANSFERS, Lane, postponed
 from .options import Options
 from .poller import ENDED, FAILED, Poller, WatchedSocket, idle_sockets
-from .transfer import Outcome, Transfer
+from .transfer import Outcome, Transfer, getinfo
 
 __all__ = ["Transport"]
 
@@ -85,6 +85,7 @@ SPARE_HANDLES = 512
 EVENTS_AT_ONCE = 1024
 #: Sockets that are worth a turn of their own before the loop has looked again.
 _MANY = 16
+_READ = IOLoop.READ
 #: Seconds after which a lane that nobody uses is closed, with its idle connections. Within
 #: nginx's and Apache's own keep-alive (75 s and 5 s), and what libcurl trusts (118 s).
 IDLE_SECONDS = 60.0
@@ -585,9 +586,9 @@ class Transport:
             transfer.forgive()
         for easy in (*succeeded, *(easy for easy, _, _ in failed)) if failed else succeeded:
             transfer = self.transfers[easy]
-            fd = transfer.getinfo(pycurl.ACTIVESOCKET)  # negative if libcurl has closed it
+            fd = getinfo(transfer.easy, pycurl.ACTIVESOCKET)  # negative if libcurl has closed it
             if fd in self.let_go:
-                if watched.get(fd) == IOLoop.READ:  # else what it says would not be seen
+                if watched.get(fd) == _READ:  # else what it says would not be seen
                     self.let_go.remove(fd)
                     kept.add(fd)
             elif fd in self._kept_on:  # it was sent and answered in one call
@@ -626,9 +627,13 @@ class Transport:
         if transfer.is_multiplexed():
             self.connections.note_multiplexed(transfer.opened)
             return
-        for fd, connection in transfer.opened:
-            is_known = self.connections.is_known(fd, connection)
-            if is_known and fd not in self.watched and self.connections.is_open(fd):
+        for connection in transfer.opened:
+            fd = connection.fd
+            if (
+                self.connections.is_known(connection)
+                and fd not in self.watched
+                and self.connections.is_open(fd)
+            ):
                 self._idle.add(fd)  # libcurl has never waited for it
         if transfer.is_over_tls:
             if transfer.opened:
@@ -766,8 +771,8 @@ class Transport:
             # A child may hold the socket that was closed here: epoll would go on reporting it.
             self._shared.discard(fd)
             self.call_soon(self._renew_idle)
-        others = tuple(one for one in transfer.opened if one[0] != fd)
-        transfer.opened = *others, (fd, self.connections.opened(fd, lane))
+        others = [one for one in transfer.opened if one.fd != fd]
+        transfer.opened = *others, self.connections.opened(fd, lane)
 
     def _release_let_go(self) -> None:
         """Before users' code runs: leave no handler of a socket that may be closed."""
@@ -834,7 +839,7 @@ class Transport:
         for transfer in self._over_tls.pop(lane, ()):
             if transfer.lane is not lane or not transfer.header_lines:
                 continue
-            fd = int(transfer.getinfo(pycurl.ACTIVESOCKET))
+            fd = int(getinfo(transfer.easy, pycurl.ACTIVESOCKET))
             if transfer.is_answered_early(fd):
                 self._refuse_early_answer(transfer, lane, fd)
 
@@ -853,7 +858,7 @@ class Transport:
         """A socket that no transfer waits for has something to say."""
         # One whose transfer is paused is not waited for either, and is heard when that goes on.
         is_retirable = self.connections.is_retirable(fd) and not any(
-            transfer.is_in_flight and transfer.getinfo(pycurl.ACTIVESOCKET) == fd
+            transfer.is_in_flight and getinfo(transfer.easy, pycurl.ACTIVESOCKET) == fd
             for transfer in self._special
         )
         lane = self.connections.retire(fd) if is_retirable else None

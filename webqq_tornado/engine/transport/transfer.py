@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import pycurl
@@ -21,6 +21,7 @@ from ..response import Response
 from ..secrets import safe_url
 from ..session import Session
 from .callbacks import TransferCallbacks
+from .connections import Connection
 from .download import REDIRECT_BODY, add_chunk
 from .failures import from_curl
 from .headerlines import announced_size, codings_of, is_cut, leads_on
@@ -48,10 +49,13 @@ _BASE_OPTIONS: Options = {
     # Else what a proxy says to CONNECT comes first among the header lines.
     _SUPPRESS_CONNECT_HEADERS: 1,
 }
-#: In the order of `response.TIMES`. On a connection that was there already the later ones are 0.
-_TIMES_OF_EACH = (pycurl.TOTAL_TIME, pycurl.STARTTRANSFER_TIME)
-_TIMES_OF_FIRST = (
-    *_TIMES_OF_EACH,
+#: Of a handle and a number. pycurl takes half as long again to look it up on each handle.
+getinfo: Callable[[pycurl.Curl, int], Any] = pycurl.Curl.getinfo
+_TOTAL, _STARTTRANSFER = pycurl.TOTAL_TIME, pycurl.STARTTRANSFER_TIME
+#: In the order of `response.TIMES`.
+_TIMES = (
+    _TOTAL,
+    _STARTTRANSFER,
     pycurl.PRETRANSFER_TIME,
     pycurl.NAMELOOKUP_TIME,
     pycurl.CONNECT_TIME,
@@ -148,7 +152,6 @@ class Transfer:
         "discards",
         "easy",
         "failure",
-        "getinfo",
         "has_large_body",
         "has_nonce",
         "has_notes",
@@ -183,8 +186,8 @@ class Transfer:
         self._room = self.limit = sys.maxsize  # bytes of body that may still come
         self.is_attended = False  # the transport is to serve its callbacks
         self.is_waiting = False  # it has ended, but what came was not taken yet
-        #: Sockets and their connections, for the request in flight: one, if any, in nearly all.
-        self.opened: tuple[tuple[int, object], ...] = ()
+        #: Connections for the request in flight: one, if any, in nearly all.
+        self.opened: tuple[Connection, ...] = ()
         self.refused = ""  # an address that is not public
         self.looked_up = ""  # the origin whose name may be looked up for it
         self.idle_seconds = 0.0  # without a byte, after which it is given up; 0: never
@@ -199,7 +202,6 @@ class Transfer:
         self._is_early = False  # the answer had been read by then
         self._identity: object = None  # whose digest state the handle has
         self.easy = pycurl.Curl()
-        self.getinfo = self.easy.getinfo  # pycurl takes twice its time to look it up
         transport.transfers[self.easy] = self
         self.body: list[bytes] = []
         self.header_lines: list[bytes] = []
@@ -514,7 +516,7 @@ class Transfer:
         # it has answered there are two blocks of headers.
         if not self.has_nonce or self.callbacks is not None:
             return False
-        if self.getinfo(pycurl.RESPONSE_CODE) not in _CHALLENGES:
+        if getinfo(self.easy, pycurl.RESPONSE_CODE) not in _CHALLENGES:
             return False
         is_answer = sum(line.startswith(b"HTTP/") for line in self.header_lines) == 1
         if is_answer:
@@ -563,7 +565,7 @@ class Transfer:
     def answer(self) -> Response:
         """Status and headers of the final answer; not to be called inside libcurl."""
         assert self.request is not None  # noqa: S101 - it has one while it lasts
-        status = self.getinfo(pycurl.RESPONSE_CODE)
+        status = getinfo(self.easy, pycurl.RESPONSE_CODE)
         return Response(self.request, status, self.url, self.header_lines[:], b"")
 
     # -- the end --------------------------------------------------------------------------------
@@ -581,9 +583,13 @@ class Transfer:
         if (not is_single or head[9:10] == b"1") and is_cut(lines):
             self.note_cut()
             return self.error_of(request)
-        times = _TIMES_OF_FIRST if self.opened else _TIMES_OF_EACH
+        easy = self.easy
+        if self.opened:
+            times = tuple([getinfo(easy, each) for each in _TIMES])
+        else:  # its connection was there already, and the later ones are 0
+            times = getinfo(easy, _TOTAL), getinfo(easy, _STARTTRANSFER)
         data = body[0] if len(body) == 1 else b"".join(body)
-        status = self.getinfo(pycurl.RESPONSE_CODE)
+        status = getinfo(easy, pycurl.RESPONSE_CODE)
         # First what tells most: few bodies are coded.
         if data and head.find(b"\ncontent-encoding:") > 0 and self._inflates_held_body():
             try:
@@ -598,7 +604,7 @@ class Transfer:
             self.url,
             lines[:],
             data,
-            tuple(map(self.getinfo, times)),
+            times,
         )
 
     def _inflates_held_body(self) -> bool:
@@ -627,8 +633,8 @@ class Transfer:
         """Convert libcurl's error code to an error of the request."""
         if code == _NOT_CONNECTED and self.refused and not self.opened:
             return _address_error(request, self.refused)
-        is_proxied = bool(self.getinfo(pycurl.USED_PROXY))
-        number = self.getinfo(pycurl.OS_ERRNO) if code == _NOT_CONNECTED else 0
+        is_proxied = bool(getinfo(self.easy, pycurl.USED_PROXY))
+        number = getinfo(self.easy, pycurl.OS_ERRNO) if code == _NOT_CONNECTED else 0
         if number:
             text = f"{text.rstrip('. ')}: [Errno {number}] {os.strerror(number)}"
         return from_curl(
@@ -646,11 +652,11 @@ class Transfer:
         """Return True if the response is the proxy's: the server has not been reached."""
         if not self.opened or not request.url.startswith("https:"):
             return False
-        return not self.getinfo(pycurl.APPCONNECT_TIME)
+        return not getinfo(self.easy, pycurl.APPCONNECT_TIME)
 
     def bytes_moved(self) -> int:
         """Bytes sent and received so far; only good for telling whether there were more."""
-        moved: int = sum(map(self.getinfo, _BYTES))
+        moved: int = sum(getinfo(self.easy, each) for each in _BYTES)
         return moved
 
     def drop_callbacks(self) -> None:
