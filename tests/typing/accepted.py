@@ -127,6 +127,15 @@ def programs() -> None:
     Request("http://example.org/", sink="file", params="a=1", files=[("f", b"1"), ("f", b"2")])
 
 
+def nested(response: Response) -> Link:
+    return [[("http://example.org/", ends)], stream.get("http://example.org/", ends), None]
+
+
+async def mapped(urls: list[str]) -> None:
+    async for result in stream.map(urls, concurrency=20):
+        print(result.request.url, result.ok, result.json() if isinstance(result, Response) else 0)
+
+
 async def awaited() -> int:
     response = await stream.get("http://example.org/")
     return response.raise_for_status().status

@@ -13,6 +13,14 @@ def a_text(response: Response) -> Link:
     return "http://example.org/"  # error
 
 
+def texts(response: Response) -> Link:
+    return ["http://example.org/"]  # error
+
+
+def a_mapping(response: Response) -> Link:
+    return {"http://example.org/": a_number}  # error
+
+
 def four(response: Response) -> Link:
     return ("http://example.org/", a_number, 5, 6)  # error
 

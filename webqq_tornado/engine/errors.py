@@ -96,7 +96,7 @@ class StreamError(Exception):
         self,
         message: str = "",
         *,
-        request: object = None,
+        request: Any = None,
         chain: str | None = None,
         step: int = 0,
         code: int = 0,
@@ -105,7 +105,8 @@ class StreamError(Exception):
         message = message or _first_line(type(self))
         super().__init__(message)
         self.message = message
-        self.request = request
+        #: The `Request`, whose module imports this one; None where there was none.
+        self.request: Any = request
         self.chain = chain
         self.step = step
         self.code = code

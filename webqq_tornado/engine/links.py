@@ -26,7 +26,17 @@ import re
 import reprlib
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NamedTuple,
+    Protocol,
+    SupportsIndex,
+    TypeAlias,
+    TypeVar,
+    Union,
+)
 
 from tornado.httpclient import HTTPRequest
 
@@ -61,11 +71,10 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 
 class _List(Protocol[_T_co]):
-    """A list, as type checkers see one whose items are of a narrower type. A text has no `copy`."""
+    """A list, as type checkers see one whose items are of a narrower type."""
 
-    def __iter__(self) -> Iterator[_T_co]: ...
-
-    def copy(self) -> Any: ...
+    # Text, sets and mappings have no such method. With `__iter__` mypy takes a list of texts.
+    def pop(self, index: SupportsIndex = -1, /) -> _T_co: ...
 
 
 class RelativeRequest(NamedTuple):
