@@ -79,3 +79,5 @@ def test_a_message_of_more_segments_than_there_may_be_is_refused(one: object):
 def test_what_is_no_segment_does_not_cost_the_rest_of_what_an_implementation_tells():
     raw = [None, 5, {"type": "text", "data": {"text": "a"}}, {"data": {}}, {"type": "dice"}]
     assert parse_message(raw, is_lenient=True) == (Segment("text", {"text": "a"}), Segment("dice"))
+    with pytest.raises(ValueError, match="no type"):
+        parse_message([{"type": []}], is_lenient=True)

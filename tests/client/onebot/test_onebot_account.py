@@ -236,7 +236,7 @@ async def test_a_bot_does_not_hear_itself(echoes: str):
 
 
 async def test_a_mute_implementation_is_left_for_a_new_connection(monkeypatch):
-    monkeypatch.setattr("webqq_tornado.client.onebot.account._TIMEOUT", 0.05)
+    monkeypatch.setattr("webqq_tornado.client.onebot.actions._TIMEOUT", 0.05)
     async with Implementation() as here, an_account(here.ws) as account:
         here.is_mute = True
         login = asyncio.ensure_future(account.login())

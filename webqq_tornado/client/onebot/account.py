@@ -15,43 +15,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ...engine.chain import Chain
 from ...engine.links import Errback, Next
 from ...onebot.v11.actions import Answer
-from ...onebot.v11.events import (
-    Event,
-    MessageEvent,
-)
+from ...onebot.v11.events import Event, MessageEvent
 from ...onebot.v11.values import Fields
-from ...protocol.codes import Status
-from ...protocol.models.content import Attachment, Content
+from ...protocol.models.content import Content
 from ...protocol.models.people import Friend, Group
-from ..contacts import Contact, Contacts, Message, Stranger, name_of, uin_of
+from ..contacts import Contact, Message, Stranger, name_of, uin_of
 from ..context import Loss
-from ..incoming import Consumer, IncomingQueue
-from ..listeners import Listeners
-from ..login import LoginError
-from ..lookup import look_up
+from ..incoming import Consumer
 from ..quote import Quote
 from ..receipt import Receipt, SendError, log_sent
 from ..records import MemoryRecords, Records, StoredRecords
-from ..state import ClientEvent, HeartbeatLate, State, StateChange
+from ..state import ClientEvent, State, StateChange
 from ..store import Store
+from .actions import Actions
 from .addresses import transport_of
 from .catchup import Peer, latest_of
-from .directory import NetworkDirectory
-from .heartbeats import Heartbeats
+from .connections import Connections
+from .contact_book import ContactBook
 from .inbox import NetworkInbox
 from .introduction import Introduction
-from .pictures import PICTURE_TYPES, PictureFile, Pictures
+from .notifier import Notifier
+from .pictures import PICTURE_TYPES, Pictures
 from .quotes import Quotes
 from .reception import Reception
 from .requests import Requests
 from .sending import Sending, SendLimits
-from .transport import ActionFailed, NotConnected, OutcomeUnknown, Transport
+from .transport import Transport
 
 if TYPE_CHECKING:
     from ...engine.stream import HTTPStream
@@ -60,13 +55,11 @@ __all__ = ["OneBotAccount"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
-#: Seconds for an ordinary action.
-_TIMEOUT = 30.0
 #: Bytes of a picture.
 _PICTURE_SIZE = 10 * 2**20
 
 
-class OneBotAccount:
+class OneBotAccount(ContactBook, Actions):
     """One account by OneBot 11, online.
 
     Args:
@@ -118,8 +111,9 @@ class OneBotAccount:
         given = [ways] if isinstance(ways, str) or not isinstance(ways, Iterable) else list(ways)
         if not given:
             raise ValueError("give at least one URL of an implementation")
+        super().__init__()
         self.stream = stream
-        self.transports: list[Transport] = [
+        transports = [
             transport_of(stream, way, token) if isinstance(way, str) else way for way in given
         ]
         self.account, self.nick, self.name = account, "", name or str(account or "new account")
@@ -128,23 +122,19 @@ class OneBotAccount:
         self.state = State.OFFLINE
         self.implementation = ""
         self.records: Records = MemoryRecords()
-        self.directory = NetworkDirectory()
-        self._listeners = Listeners()
-        self._incoming = IncomingQueue(self, self.directory, self.tell_listeners)
-        self._inbox = NetworkInbox(self)
+        self._notifier = Notifier(self)
+        self._inbox = NetworkInbox(self, self._notifier)
         self._sending = Sending(self, limits or SendLimits())
         self._pictures = Pictures(self, max_picture_size, picture_types)
         self._quotes = Quotes(self)
         self._requests = Requests()
         self._introduction = Introduction(self, self.directory)
-        self._heartbeats = Heartbeats(self._on_late, self._on_silence)
-        self._reception = Reception(self, self._inbox, self._requests, self._heartbeats)
+        self._connections = Connections(self, transports)
+        heartbeats = self._connections.heartbeats
+        self._reception = Reception(self, self._inbox, self._requests, heartbeats)
         self._catchup = self._reception.catchup
-        self._ready: asyncio.Future[None] | None = None
-        self._hello: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.is_started = self._is_known = False
-        self._is_patient = False  # the first login waits, too
 
     def __repr__(self) -> str:
         return f"<OneBotAccount {self.account} {self.state.value}>"
@@ -152,24 +142,9 @@ class OneBotAccount:
     # -- for its users -------------------------------------------------------------------------
 
     @property
-    def contacts(self) -> Contacts:
-        """Friends, groups and their members."""
-        return self.directory.contacts
-
-    @property
-    def session_mark(self) -> str:
-        """A mark of the session; QQ numbers hold in all of them."""
-        return self.directory.mark
-
-    @property
-    def friends(self) -> Mapping[int, Friend]:
-        """Friends by QQ number."""
-        return self.contacts.friends
-
-    @property
-    def groups(self) -> Mapping[int, Group]:
-        """Groups by number."""
-        return self.contacts.groups
+    def transports(self) -> list[Transport]:
+        """Ways to the implementation."""
+        return self._connections.transports
 
     @property
     def is_online(self) -> bool:
@@ -184,11 +159,7 @@ class OneBotAccount:
     @property
     def skew(self) -> float:
         """Seconds that the implementation's clock is ahead of ours, as its events tell."""
-        return self._heartbeats.skew
-
-    def find(self, name: str) -> Contact | None:
-        """The contact that a name means; None for nobody, or several. See `Client.find`."""
-        return self.contacts.find(name)
+        return self._connections.heartbeats.skew
 
     def has_sent(self, message_id: int) -> bool:
         """Return True if a message was sent from here.
@@ -209,41 +180,6 @@ class OneBotAccount:
             not say so within some seconds.
         """
         return await self._quotes.of(message)
-
-    def search(self, word: str) -> list[Contact]:
-        """All contacts that have a word in one of their names.
-
-        Args:
-            word: part of a name, mark or card, in any case.
-        """
-        return self.contacts.search(word)
-
-    async def resolve(self, name: str | int) -> Contact:
-        """The one contact that a name or QQ number means.
-
-        Args:
-            name: of a friend, a group, or a member of one; or a number.
-
-        Raises:
-            ContactError: it is nobody, or may be several.
-        """
-        return await look_up(self, name)
-
-    async def number_of(self, contact: Contact) -> int:
-        """The QQ number of a contact.
-
-        Args:
-            contact: which.
-        """
-        return self.contacts.number(contact)
-
-    def contact_of(self, message: Message) -> Contact:
-        """The conversation that a message belongs to.
-
-        Args:
-            message: as listeners get it.
-        """
-        return self.directory.contact_of(message)
 
     def sender_name(self, message: Message) -> str:
         """Display name of a message's author.
@@ -269,8 +205,8 @@ class OneBotAccount:
         Args:
             listener: gets them one by one; may be `async def`.
         """
-        self._listeners.add(listener)
-        self.call_soon(self._incoming.hand_out)
+        self._notifier.listeners.add(listener)
+        self.call_soon(self._notifier.incoming.hand_out)
         return listener
 
     def on_incoming(self, consumer: Consumer) -> Consumer:
@@ -279,7 +215,7 @@ class OneBotAccount:
         Args:
             consumer: gets an `IncomingMessage`; see `Client.on_incoming`.
         """
-        self._incoming.add(consumer)
+        self._notifier.incoming.add(consumer)
         return consumer
 
     async def login(self, password: str = "", *, is_patient: bool = False) -> None:
@@ -297,25 +233,13 @@ class OneBotAccount:
             StreamError: there is no implementation. (Later on the account tries again.)
             OSError: the port to listen on is taken.
         """
-        self._ready, self._is_patient = asyncio.get_running_loop().create_future(), is_patient
         self._set_state(State.CONNECTING)
         self.is_started = True
-        try:
-            for transport in self.transports:
-                transport.start(self)
-            await self._ready
-        except asyncio.CancelledError:
-            self._end(State.OFFLINE, "the login was cancelled")
-            raise
-        except OSError as error:
-            self._end(State.OFFLINE, str(error))
-            raise
-        finally:
-            self._ready = None
+        await self._connections.open(is_patient=is_patient)
 
     def leave(self) -> None:
         """Disconnect; the account itself stays online, as its implementation holds it."""
-        self._end(State.REJECTED if self.state is State.REJECTED else State.OFFLINE, "left")
+        self.end(State.REJECTED if self.state is State.REJECTED else State.OFFLINE, "left")
 
     async def logout(self) -> None:
         """The same as `leave`: only the implementation can log the account out of QQ."""
@@ -325,28 +249,6 @@ class OneBotAccount:
         """Wait until the outbox is empty: each message was delivered or has failed."""
         while receipts := self._sending.receipts:
             await asyncio.wait(receipts)
-
-    async def set_status(self, status: Status) -> None:
-        """Set the account's status.
-
-        Args:
-            status: the new one; NC's ``set_online_status`` knows online, away, busy, silent,
-                callme and hidden.
-
-        Raises:
-            SendError: it is not connected, or that is refused.
-        """
-        codes = {
-            **{Status.ONLINE: 10, Status.AWAY: 30, Status.HIDDEN: 40, Status.BUSY: 50},
-            **{Status.CALLME: 60, Status.SILENT: 70},
-        }
-        if status not in codes:
-            raise SendError(f"OneBot has no status {status.value}")
-        params = {"status": codes[status], "ext_status": 0, "battery_status": 0}
-        try:
-            await self.call("set_online_status", **params)
-        except ActionFailed as error:
-            raise SendError(f"the status was not set: {error}") from error
 
     def send(self, contact: Contact, content: Content | str) -> asyncio.Future[Receipt]:
         """Send a message; messages to one contact arrive in the order of the calls.
@@ -383,180 +285,14 @@ class OneBotAccount:
         receipt.add_done_callback(self._log_sent)
         return receipt
 
-    async def call(self, action: str, /, **params: Any) -> Any:
-        """Call any action of the implementation.
-
-        Args:
-            action: its name: ``delete_msg``, ``set_group_ban`` ...
-            params: its parameters.
-
-        Returns:
-            The data of the answer, as JSON has it.
-
-        Raises:
-            NotConnected: there is no connection; nothing was sent.
-            OutcomeUnknown: there was no answer; it may have been done.
-            ActionFailed: it was refused or failed; `error.answer` has the retcode.
-
-        Example:
-            >>> await account.call("set_group_ban", group_id=20001, user_id=10002, duration=60)
-        """
-        answer = await self.answer_to(action, params, _TIMEOUT)
-        if answer.is_outcome_unknown:
-            raise OutcomeUnknown(action, answer)
-        if not answer.is_ok:
-            raise ActionFailed(action, answer)
-        return answer.data
-
     async def answer_to(self, action: str, params: Fields, timeout: float) -> Answer:
-        """Call an action, and return the answer, whatever it says.
+        """See `Actions`."""
+        return await self._connections.answer_to(action, params, timeout)
 
-        Args:
-            action: its name.
-            params: its parameters.
-            timeout: seconds.
+    # -- online and offline --------------------------------------------------------------------
 
-        Raises:
-            NotConnected: there is no connection.
-            OutcomeUnknown: there was no answer.
-        """
-        for transport in self.transports:
-            if transport.can_call and transport.is_open:
-                answer = await transport.call(action, params, timeout)
-                self._hear()
-                return answer
-        raise NotConnected(action, why=f"{self.name} is not connected")
-
-    async def recall(self, message: Message | int) -> None:
-        """Recall a message.
-
-        Args:
-            message: one that came in, or the id of one.
-
-        Raises:
-            ActionFailed: it is refused: too old, or of somebody else.
-        """
-        id_ = message if isinstance(message, int) else message.msg_id
-        await self.call("delete_msg", message_id=id_)
-
-    async def picture(self, part: Attachment) -> PictureFile:
-        """A picture of a message: as it is kept, else fetched now.
-
-        Args:
-            part: of its content, of the kind ``image``.
-
-        Raises:
-            PictureError: it is too large, not a picture, or gone.
-
-        Example:
-            >>> for part in message.content.parts:
-            ...     if isinstance(part, Attachment):
-            ...         print((await message.client.picture(part)).suffix)
-        """
-        return await self._pictures.get(part)
-
-    async def answer_friend_request(
-        self, user: int, *, approve: bool = True, remark: str = ""
-    ) -> None:
-        """Accept or refuse a friend request that came in.
-
-        Args:
-            user: QQ number of who asks.
-            approve: False refuses.
-            remark: name for the new friend.
-
-        Raises:
-            LookupError: there is no request of theirs.
-            ActionFailed: it is refused.
-        """
-        params = self._requests.friend(user, approve=approve, remark=remark)
-        await self.call("set_friend_add_request", **params)
-
-    async def answer_group_request(
-        self, group: int, user: int, *, approve: bool = True, reason: str = ""
-    ) -> None:
-        """Let somebody into a group or not, or accept or decline an invitation.
-
-        Args:
-            group: number of the group.
-            user: QQ number of who asks or invites.
-            approve: False refuses.
-            reason: for a refusal.
-
-        Raises:
-            LookupError: there is no such request.
-            ActionFailed: it is refused.
-        """
-        params = self._requests.group(group, user, approve=approve, reason=reason)
-        await self.call("set_group_add_request", **params)
-
-    # -- connections ---------------------------------------------------------------------------
-
-    def on_open(self, transport: Transport) -> None:
-        """See `Receiver`."""
-        logger.debug("%s: connected by %s", self.name, transport.name)
-        self._hear()
-        self._greet()
-
-    def on_lost(self, transport: Transport, why: str, error: Exception | None) -> None:
-        """See `Receiver`."""
-        logger.debug("%s: %s is lost: %s", self.name, transport.name, why)
-        if self._is_usable() or not self.is_started:
-            return
-        if self._hello is not None:
-            self._hello.cancel()
-        self._reception.pause()
-        is_first = self._ready is not None and not self._ready.done()
-        if is_first and error is not None and len(self.transports) == 1 and not self._is_patient:
-            self._fail_login(error)
-        elif self.state is not State.CONNECTING:
-            self._set_state(State.RECONNECTING, why)
-
-    def on_refused(self, transport: Transport, why: str) -> None:
-        """See `Receiver`."""
-        if self._is_usable():
-            logger.error("%s: %s", self.name, why)
-            return
-        self._reject(why)
-
-    def _reject(self, why: str) -> None:
-        ready = self._ready
-        self._end(State.REJECTED, why, logging.DEBUG if ready is not None else logging.ERROR)
-        if ready is not None and not ready.done():
-            ready.set_exception(LoginError(why))
-
-    def _fail_login(self, error: Exception) -> None:
-        ready = self._ready
-        self._end(State.OFFLINE, str(error), logging.DEBUG)
-        if ready is not None and not ready.done():
-            ready.set_exception(error)
-
-    def _is_usable(self) -> bool:
-        opened = [one for one in self.transports if one.is_open]
-        return any(one.can_call for one in opened) and any(one.has_events for one in opened)
-
-    def _greet(self) -> None:
-        """Find out who is there, unless that is known or under way."""
-        is_greeting = self._hello is not None and not self._hello.done()
-        if self._is_usable() and self.state is not State.ONLINE and not is_greeting:
-            self._hello = asyncio.get_running_loop().create_task(self._say_hello())
-
-    async def _say_hello(self) -> None:
-        try:
-            await self._learn()
-        except LoginError as error:
-            self._reject(str(error))
-        except NotConnected:
-            return  # on_lost has told it
-        except ActionFailed as error:
-            is_final = not self._is_patient and not isinstance(error, OutcomeUnknown)
-            if self._ready is not None and is_final:
-                self._fail_login(error)
-                return
-            for transport in self.transports:
-                transport.restart(f"it does not answer with sense ({error})")
-
-    async def _learn(self) -> None:
+    async def introduce(self) -> None:
+        """Find out who is there, and be online or offline as they say."""
         who = await self._introduction.who(self.account)
         self.account, self.nick, self.implementation = who
         self._quotes.forget()
@@ -585,9 +321,8 @@ class OneBotAccount:
 
     def _go_online(self) -> None:
         self._set_state(State.ONLINE)
-        if self._ready is not None and not self._ready.done():
-            self._ready.set_result(None)
-        self._incoming.resume()
+        self._connections.succeed()
+        self._notifier.incoming.resume()
         self._sending.resume()
         self._reception.catch_up()
         known = [one for gid, one in self.groups.items() if gid in self._inbox.known_groups]
@@ -595,8 +330,7 @@ class OneBotAccount:
 
     def _go_offline(self, why: str) -> None:
         """The account is offline, its implementation is there."""
-        if self._ready is not None and not self._ready.done():
-            self._ready.set_result(None)
+        self._connections.succeed()
         self._set_state(State.OFFLINE, why, logging.WARNING)
 
     def _begin(self, coroutine: Any) -> None:
@@ -604,18 +338,22 @@ class OneBotAccount:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _end(self, state: State, reason: str, level: int | None = None) -> None:
-        """No connection, and none to come."""
+    def end(self, state: State, reason: str, level: int | None = None) -> None:
+        """No connection, and none to come.
+
+        Args:
+            state: of the account from now on.
+            reason: in words; may be empty.
+            level: of the log line; None for the account's own.
+        """
         self.is_started = False
-        for transport in self.transports:
-            transport.close()
+        self._connections.close()
         current = asyncio.current_task()
-        for task in (self._hello, *self._tasks):
-            if task is not None and task is not current:
+        for task in tuple(self._tasks):
+            if task is not current:
                 task.cancel()
         self._reception.close()
         self._pictures.close()
-        self._heartbeats.stop()
         if self._is_known and self.store is not None:
             self.store.release(self.account)
         self._is_known = False
@@ -624,15 +362,26 @@ class OneBotAccount:
 
     # -- events --------------------------------------------------------------------------------
 
-    def receive(self, transport: Transport, event: Event) -> None:
-        """See `Receiver`.
+    def pause(self) -> None:
+        """There is no connection: what comes next waits until it is known what was missed."""
+        self._reception.pause()
+
+    def reconnect(self, why: str) -> None:
+        """The connection is lost; another one is on its way.
 
         Args:
-            transport: over which connection.
-            event: as it came.
+            why: in words.
         """
-        self._hear()
-        self._reception.receive(event, transport.name)
+        self._set_state(State.RECONNECTING, why)
+
+    def take(self, event: Event, source: str) -> None:
+        """Take an event that came over a connection.
+
+        Args:
+            event: as it came.
+            source: name of the connection.
+        """
+        self._reception.receive(event, source)
 
     def is_sent(self, event: MessageEvent) -> bool:
         """Return True if a message of the account itself was sent from here.
@@ -652,7 +401,7 @@ class OneBotAccount:
         if not is_online and self.state is State.ONLINE:
             self._go_offline(why or "the account is offline, says its implementation")
         elif is_online and self.state is State.OFFLINE and self.is_started and self._is_known:
-            self._greet()
+            self._connections.greet()
 
     def refresh(self, group: int) -> None:
         """Fetch friends and groups again, and the members of one.
@@ -660,59 +409,15 @@ class OneBotAccount:
         Args:
             group: number; 0 for none.
         """
-        self._begin(self._refresh(group))
+        self._begin(self._introduction.refresh(self.account, group))
 
-    def hand_out(self, mark: bytes, message: Message, contact: Contact, *, is_late: bool) -> None:
-        """Pass a message that is new and on record to those who handle it.
+    def on_message(self, message: Message) -> None:
+        """A message is new: its pictures are fetched, as their URLs last for hours.
 
         Args:
-            mark: under which it is on record.
             message: as bots have it.
-            contact: its conversation.
-            is_late: whether it was missed and fetched.
         """
-        where = f" in {name_of(contact)}" if isinstance(contact, Group) else ""
-        late = " (late)" if is_late else ""
-        logger.log(self.log_level, "%s <- %s%s%s: %s", self.name, self.sender_name(message),
-                   where, late, message.content.text)  # fmt: skip
         self._pictures.fetch_all(message.content)
-        is_told = self.tell_listeners(message)
-        if self.is_to_handle(message):
-            self._incoming.enqueue(mark, message, is_heard=is_told, contact=contact, late=is_late)
-
-    def is_to_handle(self, message: Message) -> bool:
-        """Return True if somebody will say when a message is handled.
-
-        Args:
-            message: as bots have it.
-        """
-        is_awaited = self._incoming.has_consumers or not self._listeners
-        return is_awaited and not self.is_own(message)
-
-    async def _refresh(self, group: int) -> None:
-        try:
-            await self._introduction.contacts(self.account)
-        except NotConnected:
-            return
-        if group in self.groups:
-            await self._introduction.members(self.groups[group])
-
-    # -- health --------------------------------------------------------------------------------
-
-    def _hear(self) -> None:
-        if self._heartbeats.is_late:
-            logger.log(self.log_level, "%s: the implementation is heard again", self.name)
-        self._heartbeats.hear()
-
-    def _on_late(self, silent: float, interval: float) -> None:
-        why = f"no heartbeat for {silent:.1f} s, which come every {interval:g} s"
-        logger.warning("%s: %s", self.name, why)
-        self.tell(HeartbeatLate(silent, why))
-
-    def _on_silence(self, silent: float) -> None:
-        for transport in self.transports:
-            if transport.has_events and transport.is_open:
-                transport.restart(f"nothing was heard for {silent:.1f} s")
 
     # -- what its parts need -------------------------------------------------------------------
 
@@ -725,15 +430,6 @@ class OneBotAccount:
         """
         peer = Peer(isinstance(contact, Group), uin_of(contact))
         return await latest_of(self, peer, since)
-
-    def tell_listeners(self, message: Message) -> bool:
-        """Tell plain listeners of a message. Returns True if there are any.
-
-        Args:
-            message: as bots have it.
-        """
-        self.tell(message)
-        return bool(self._listeners)
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Call a function on the loop, in its next turn.
@@ -759,8 +455,7 @@ class OneBotAccount:
         Args:
             loss: why.
         """
-        for transport in self.transports:
-            transport.restart(loss.reason)
+        self._connections.restart(loss.reason)
 
     def _set_state(self, state: State, reason: str = "", level: int | None = None) -> None:
         if state is not self.state:
@@ -775,7 +470,7 @@ class OneBotAccount:
         Args:
             happening: which.
         """
-        self._listeners.notify(self.name, happening)
+        self._notifier.tell(happening)
 
     def _log_sent(self, receipt: asyncio.Future[Receipt]) -> None:
         log_sent(receipt, self.name, self.log_level)

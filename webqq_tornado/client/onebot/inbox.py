@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ...onebot.v11.events import MessageEvent
 from ...protocol.models.events import GroupMessage
-from ..contacts import Contact, Message, kind_of, name_of, uin_of
+from ..contacts import Message, kind_of, name_of, uin_of
 from ..history import Entry
 from ..records import Records
 from ..store import Store
@@ -18,6 +18,7 @@ from .catchup import Peer
 from .convert import message_of
 from .directory import NetworkDirectory
 from .duplicates import Duplicates, mark_of
+from .notifier import Notifier
 
 __all__ = ["NetworkInbox"]
 
@@ -42,11 +43,8 @@ class Owner(Protocol):
     directory: NetworkDirectory
     store: Store | None
 
-    def is_to_handle(self, message: Message) -> bool:
-        """Return True if somebody will say when a message is handled."""
-
-    def hand_out(self, mark: bytes, message: Message, contact: Contact, *, is_late: bool) -> None:
-        """Pass a message to those who handle it."""
+    def on_message(self, message: Message) -> None:
+        """A message is new."""
 
 
 class NetworkInbox:
@@ -54,6 +52,7 @@ class NetworkInbox:
 
     Args:
         owner: whose.
+        notifier: passes messages to those who handle them.
 
     Attributes:
         since: Unix time, by the implementation's clock, up to which everything was heard, in all
@@ -61,8 +60,8 @@ class NetworkInbox:
         known_groups: groups that something was heard from.
     """
 
-    def __init__(self, owner: Owner) -> None:
-        self._owner = owner
+    def __init__(self, owner: Owner, notifier: Notifier) -> None:
+        self._owner, self._notifier = owner, notifier
         self._duplicates = Duplicates()
         self._places: dict[Peer, float] = {}
         self._heard: dict[Peer, float] | None = None  # latest of those that may have a gap
@@ -201,13 +200,14 @@ class NetworkInbox:
         contact = directory.contact_of(message, event)
         mark, entry = mark_of(event), self._entry(event, message)
         text = ""
-        if owner.is_to_handle(message):
+        if self._notifier.is_to_handle(message):
             text = as_text(message, entry.sender, directory.mark)
         is_new = owner.records.receive(mark, entry, directory.address_of(contact), text)
         if not event.is_own:
             self.note(event)
         if is_new:
-            owner.hand_out(mark, message, contact, is_late=is_late)
+            owner.on_message(message)
+            self._notifier.hand_out(mark, message, contact, is_late=is_late)
 
     def _name_of(self, group: int, account: int) -> str:
         if account == self._owner.account:

@@ -93,6 +93,20 @@ class Introduction:
         known = self._directory.contacts
         self._directory.update(account, friends or known.friends, groups or known.groups)
 
+    async def refresh(self, account: int, group: int) -> None:
+        """Fetch friends and groups again, and the members of one.
+
+        Args:
+            account: QQ number.
+            group: number; 0 for none.
+        """
+        try:
+            await self.contacts(account)
+        except NotConnected:
+            return
+        if group in self._directory.contacts.groups:
+            await self.members(self._directory.contacts.groups[group])
+
     async def members(self, *groups: Group) -> None:
         """Fetch members, one group after the other: GC times out at many at once (issue 225).
 

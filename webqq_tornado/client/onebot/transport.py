@@ -61,7 +61,9 @@ class NotConnected(ActionFailed):
 class Receiver(Protocol):
     """The part of an account that its transports use."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name for log lines."""
 
     def on_open(self, transport: Transport) -> None:
         """A connection is there: actions can be sent, or events come."""

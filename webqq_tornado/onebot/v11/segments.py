@@ -77,7 +77,7 @@ def parse_message(raw: object, *, is_plain: bool = False, is_lenient: bool = Fal
         is_plain: True for `auto_escape`: a string is plain text (OB api/public.md); no effect on
             arrays.
         is_lenient: True for what an implementation tells: what is no segment in an array is left
-            out, so that it does not cost the whole message.
+            out, so that it does not cost the rest of the message.
 
     Raises:
         TooManySegments: it has more than `MOST_SEGMENTS`.
@@ -109,12 +109,20 @@ def _check_count(count: int) -> None:
 
 
 def _parse_segments(raw: Iterable[object], *, is_lenient: bool) -> Iterator[Segment]:
+    error: ValueError | None = None
+    count = 0
     for item in raw:
         try:
-            yield _parse_segment(item)
-        except ValueError:
+            segment = _parse_segment(item)
+        except ValueError as wrong:
             if not is_lenient:
                 raise
+            error = wrong
+        else:
+            count += 1
+            yield segment
+    if error is not None and not count:
+        raise error
 
 
 def _parse_segment(raw: object) -> Segment:
