@@ -9,6 +9,7 @@ import re
 import pytest
 from servers.web import Web
 
+from engine.readers import REFUSED
 from webqq_tornado import ConnectError, Gather, HTTPStream, Next, Response
 
 METHODS = ("get", "post", "put", "patch", "delete", "options")
@@ -114,6 +115,12 @@ async def test_data_goes_to_the_errback_as_far_as_it_takes_it():
         data = {"page": 1, "other": 2}
         await stream.add_request(Next("http://127.0.0.1:1/", None, errback=failed, data=data))
     assert seen == [(ConnectError, 1)]
+
+
+async def test_a_builtin_as_errback_gets_the_error_alone(caplog):
+    async with HTTPStream() as stream:
+        stream.add_request(stream.get(REFUSED, errback=str, data={"n": 1}))
+    assert "str returned" in caplog.text  # the text of the error, which is no link
 
 
 async def test_data_is_for_one_link(web: Web):

@@ -48,6 +48,15 @@ def test_relative_links_are_seen_from_the_base_element(base: str, link: str):
     assert page(html).links() == [link]
 
 
+def test_what_was_selected_is_followed_from_the_base_element():
+    response = page('<base href="/z/"><a href="c">c</a>')
+    assert response.follow("c").request.url == "http://example.org/a/c"  # nobody has looked yet
+    href = response.css("a::attr(href)").get()
+    assert response.follow(href).request.url == "http://example.org/z/c"
+    with pytest.raises(TypeError, match=r"not Selector: of an element \.attrib\['href'\]"):
+        response.follow(response.css("a")[0])
+
+
 def test_links_are_decoded_as_the_text_is():
     html = '<a href="/一">x</a><title>早</title>'.encode("gbk")
     response = page(html, "text/html; charset=gbk")

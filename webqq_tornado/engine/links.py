@@ -281,7 +281,10 @@ def accepted(function: Callable[..., object], data: Mapping[str, Any]) -> dict[s
         function: an errback.
         data: of a link.
     """
-    parameters = inspect.signature(function).parameters
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError:  # of a builtin type: it takes the error alone
+        return {}
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
         return dict(data)
     return {name: value for name, value in data.items() if name in parameters}

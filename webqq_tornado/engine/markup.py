@@ -11,7 +11,7 @@ from .urls import join_url
 if TYPE_CHECKING:
     from parsel import Selector, SelectorList
 
-__all__ = ["is_markup", "links_of", "select_css", "selector_of"]
+__all__ = ["base_of", "is_markup", "links_of", "select_css", "selector_of"]
 
 _MARKUP = re.compile(r"(?:text|application)/(?:html|(?:[\w.-]+\+)?xml)\b", re.IGNORECASE)
 _HTML = re.compile(r"(?:text/html|application/xhtml\+xml)\b", re.IGNORECASE)
@@ -95,10 +95,20 @@ def links_of(selector: Selector, url: str) -> list[str]:
     Returns:
         URLs without fragments, in the order of the document, each once.
     """
-    # A base that is malformed, or of another scheme, counts for nothing.
-    base = _joined(url, selector.xpath("string(//base[@href][1]/@href)").get() or "") or url
+    base = base_of(selector, url)
     hrefs = selector.xpath("//a/@href | //area/@href").getall()
     return list(dict.fromkeys(link for link in (_joined(base, href) for href in hrefs) if link))
+
+
+def base_of(selector: Selector, url: str) -> str:
+    """Return the URL that links of a document are relative to.
+
+    Args:
+        selector: of the document.
+        url: of the document; its first `base` element with an `href` counts more (HTML, 4.2.3).
+    """
+    # A base that is malformed, or of another scheme, counts for nothing.
+    return _joined(url, selector.xpath("string(//base[@href][1]/@href)").get() or "") or url
 
 
 def _joined(base: str, href: str) -> str | None:

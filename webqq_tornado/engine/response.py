@@ -18,7 +18,7 @@ from .decoding import charset_of, decode
 from .errors import StatusError
 from .hints import RESPONSE
 from .links import Link, Next, refuse_lost_data
-from .markup import is_markup, links_of, select_css, selector_of
+from .markup import base_of, is_markup, links_of, select_css, selector_of
 from .request import Request
 from .secrets import safe_text, safe_url
 from .transport.download import BodyStream
@@ -319,7 +319,8 @@ class Response(ClosedByBlock):
         """Return a link to a URL as this response has it, for a reader to return.
 
         Args:
-            url: absolute, or relative to this response.
+            url: absolute, or relative to this response; of a document that `css`, `xpath` or
+                `links` has looked at, to its `base` element.
             readback: as of `Next`, and so the others.
             delay: seconds.
             errback: as of `Next`.
@@ -331,14 +332,21 @@ class Response(ClosedByBlock):
 
         Raises:
             ValueError: there is no such URL, or an option is malformed.
-            TypeError: there is data, and no reader that it could go to.
+            TypeError: there is data, and no reader that it could go to; or the URL is no text.
 
         Example:
             >>> def read(response):
             ...     yield response.follow("?page=2", read, data={"page": 2})
         """
         refuse_lost_data(data, readback, errback)
-        request = Request(join_url(self.url, url), **options)
+        if not isinstance(url, str):
+            raise TypeError(
+                f"follow takes a URL as text, not {type(url).__name__}: of an element "
+                ".attrib['href'], of what ::attr(href) selects .get()"
+            )
+        document = getattr(self, "_selector", None)
+        base = self.url if document is None else base_of(document, self.url)
+        request = Request(join_url(base, url), **options)
         return Next(request, readback, delay, errback, session, name, priority, data)
 
     # -- as a document ---------------------------------------------------------------------
