@@ -17,6 +17,7 @@ from webqq_tornado.engine.slices import Slice, run_slice
 from webqq_tornado.engine.stats import Stats
 from webqq_tornado.journal import JournalError, PostgresJournal
 from webqq_tornado.journal.codec import unpack_item
+from webqq_tornado.journal.records import Batch
 from webqq_tornado.journal.sqlite_shards import ShardFile
 
 
@@ -217,3 +218,13 @@ async def test_a_shard_tries_again_where_a_frozen_one_has_the_file(tmp_path: Pat
     assert error.value.is_passing
     for each in (frozen, other):
         await each.aclose()
+
+
+async def test_a_shard_that_was_closed_commits_nothing_more(place: Any, web: Web):
+    await (await led(place)).aclose()
+    shard = await opened(place, 0)
+    await shard.aclose()
+    batch = Batch()
+    batch.results = [(1, 1, 0, "late")]
+    with pytest.raises(JournalError, match="is closed"):
+        await shard.commit(batch, 1)

@@ -262,7 +262,7 @@ class Keeper:
         is_plain = request.compiled is PLAIN and Keeper._is_plain(record)
         return is_plain and request.url == record.url
 
-    def _adopted(self, chain: Chain, link: Next, record: Record) -> Next:
+    def _adopted(self, chain: Chain, link: Next, record: Record) -> Next | None:
         """The link of a row that is in the file."""
         row = record.row
         assert row is not None  # noqa: S101 - it was made of one

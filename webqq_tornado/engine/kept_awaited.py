@@ -6,7 +6,8 @@ connection does one thing at a time.
 
 - *Whether a key was followed is known when it commits*, as another process may follow it at the
   same moment: the commit says which links have lost theirs, and these are dropped. Keys that this
-  process has seen lately are known before.
+  process has seen lately are known before. A chain of `add_request` ends as the one that has its
+  key: see `kept_keys`.
 
 - *What a closed stream had not committed is lost as a whole*, as by a kill: the next run reads
   those links again. `drain`, `serve` and `run` wait for the last commit.
@@ -21,7 +22,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..journal.codec import unpack_item
@@ -31,21 +32,21 @@ from .chain import Branches, Chain, State
 from .eventloop import asyncio_loop_of
 from .keeping import Keeper
 from .kept_branches import Children, Found
-from .kept_records import id_of
+from .kept_keys import FollowedKeys
+from .kept_records import Record, id_of
 from .keys import mark_of
 from .links import Next
 
 if TYPE_CHECKING:
     from ..journal.postgres import PostgresJournal
     from .runner import Runner
+    from .session import Session
     from .stream import HTTPStream
 
 __all__ = ["AwaitedKeeper"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
-#: Keys of which this process remembers that they were followed.
-_KNOWN_KEYS = 200_000
 #: Writes that wait before what gives more of them has to.
 _AHEAD = 4
 
@@ -95,17 +96,17 @@ class AwaitedKeeper(Keeper):
         self._closer: asyncio.Task[None] | None = None
         self._turn: _Turn | None = None
         self._has_written = asyncio.Event()
-        self._known_keys: dict[bytes, None] = {}
+        self._followed = FollowedKeys(self, runner)
         journal.on_retry = self._on_retry
 
     # -- keys -----------------------------------------------------------------------------------
 
     def _has_key(self, mark: bytes) -> bool:
         is_under_way = self._turn is not None and mark in self._turn.batch.keys
-        return is_under_way or mark in self._known_keys
+        return is_under_way or mark in self._followed
 
     def chain_of_key(self, key: str) -> Chain | None:
-        """Return the chain of this process that has a key and is alive; None if none is.
+        """Return the chain that has a key, or one that ends as it does; None: no key is known.
 
         Args:
             key: of it.
@@ -114,22 +115,40 @@ class AwaitedKeeper(Keeper):
         mark = mark_of(key)
         batches = (self._batch, *([] if self._turn is None else [self._turn.batch]))
         numbers = [batch.keys[mark] for batch in batches if mark in batch.keys]
-        return self._by_id.get(numbers[0]) if numbers else None
+        number = numbers[0] if numbers else self._followed.number_of(mark)
+        if number is None:
+            return None  # the commit says if another process has followed it
+        return self._by_id.get(number) or self._followed.stand_in(mark)
 
-    def _remember(self, keys: Iterable[bytes]) -> None:
-        known = self._known_keys
-        known.update(dict.fromkeys(keys))
-        while len(known) > _KNOWN_KEYS:
-            del known[next(iter(known))]
+    def chain_of_id(self, number: int) -> Chain | None:
+        """Return a chain that is alive in this process.
 
-    def _drop_lost(self, ids: Iterable[int]) -> None:
+        Args:
+            number: of its row.
+        """
+        return self._by_id.get(number)
+
+    def _adopted(self, chain: Chain, link: Next, record: Record) -> Next | None:
+        if self._followed.is_claimed(record.id, chain):
+            return None
+        row = record.row
+        if row is not None and row.key is not None:
+            self._followed.remember({row.key: row.id})
+        return super()._adopted(chain, link, record)
+
+    def _drop_lost(self, marks: Mapping[int, bytes]) -> None:
         """Links were left out, since another process has followed their keys."""
-        for one in ids:
+        for one, mark in marks.items():
             chain = self._by_id.get(one)
             if chain is None:
                 self._begun_early.add(one)  # a child that was not begun yet
+                continue
+            record = self._records[chain]
+            self._leave(chain, record)
+            # Who has asked for a chain awaits it; a link of a reader's is dropped, and no more.
+            if record.step == 1 and chain.parent is None and chain is not self._begin.flow:
+                self._followed.follow(chain, mark)
             else:
-                self._leave(chain, self._records[chain])
                 self._runner.end_chain(chain, State.DONE)
 
     # -- writing --------------------------------------------------------------------------------
@@ -150,13 +169,14 @@ class AwaitedKeeper(Keeper):
         self._write(lambda: self._write_turn(turn, first))
 
     async def _write_turn(self, turn: _Turn, first: int) -> None:
-        keys, results = tuple(turn.batch.keys), turn.batch.results
-        lost = await self._store.commit(turn.batch, first)
+        keys, results = dict(turn.batch.keys), turn.batch.results
+        lost = set(await self._store.commit(turn.batch, first))
         self._turn = None
-        self._remember(keys)
+        marks = {one: mark for mark, one in keys.items() if one in lost} if lost else {}
+        self._followed.remember(keys | dict.fromkeys(marks.values(), 0))
         if results and self.takers:
             turn.texts += [text for *_, text in results]
-        self._drop_lost(lost)
+        self._drop_lost(marks)
         self._release_turn(turn)
         if self._is_due:
             self._on_turn_end()
@@ -229,6 +249,35 @@ class AwaitedKeeper(Keeper):
             await self._has_written.wait()
             # The writer is about to take the next, or to end.
             await asyncio.sleep(0)
+
+    async def settled(self) -> None:
+        """Return when all that has been noted so far has been committed."""
+        pending = [self._batch] if self._is_due else []
+        pending += [] if self._turn is None else [self._turn.batch]
+        while any(map(self._is_pending, pending)):
+            self._on_turn_end()
+            if self._is_closing:
+                return
+            await self._has_written.wait()
+            await asyncio.sleep(0)
+
+    def _is_pending(self, batch: Batch) -> bool:
+        return batch is self._batch or (self._turn is not None and batch is self._turn.batch)
+
+    @property
+    def is_closing(self) -> bool:
+        """Nothing is noted any more."""
+        return self._is_closing
+
+    @property
+    def store(self) -> PostgresJournal:
+        """The journal."""
+        return self._store
+
+    @property
+    def session(self) -> Session:
+        """The stream's own."""
+        return self._stream._session
 
     def go_on(self, function: Callable[..., object], *arguments: Any) -> None:
         """Call what gives more to be kept when there is room for that.
@@ -309,6 +358,7 @@ class AwaitedKeeper(Keeper):
             for row in rows:
                 if row.id not in self._by_id:
                     self._begun_early.discard(row.id)
+                    self._followed.release(row.id)
                     yield row
                     self._begun_early.add(row.id)
 

@@ -148,6 +148,7 @@ class ShardKeeper(AwaitedKeeper):
                 # It may have been here before, and have left.
                 self._begun_early.discard(row.id)
                 if row.id not in self._by_id:
+                    self._followed.release(row.id)
                     yield row
                 self._begun_early.add(row.id)
             if not rows:

@@ -58,7 +58,7 @@ from typing import TYPE_CHECKING, Any
 from tornado.ioloop import IOLoop
 
 from . import fanout
-from .chain import Branches, Chain, State, checked_link, next_of
+from .chain import Branches, Chain, Kept, State, checked_link, next_of
 from .defaults import with_defaults
 from .errors import (
     ClosedError,
@@ -1365,6 +1365,25 @@ class Runner:
             self._on_branch_ended(chain)
         if not self.chains and not (self._journal is not None and self._journal.defers_idle):
             self.tell_idle()
+
+    def end_like(
+        self, chain: Chain, response: Response | None, error: BaseException | None
+    ) -> None:
+        """End a chain as another one has ended, which it stands for, and which has said so.
+
+        Args:
+            chain: which; nothing happens if it had ended.
+            response: the last of the other one.
+            error: that one's.
+        """
+        if chain.done:
+            return
+        # As what its own branches have come to: this is neither logged nor told.
+        chain._kept = Kept(response, error)
+        self.end_chain(chain, State.DONE)
+        if error is not None and chain._number:  # the other one is counted
+            self.failed -= 1
+            self.done += 1
 
     def _end_done(self, chain: Chain) -> None:
         """As `end_chain`, by fewer calls, for a chain that has nothing but its last response."""

@@ -24,7 +24,17 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from .errors import JournalError
 from .location import is_postgres
 from .postgres_schema import TABLES, VERSION, batch_statement, stored
-from .records import COLUMNS, READY, Batch, ChainRow, Counts, ListedChain, Summary, bare_name
+from .records import (
+    COLUMNS,
+    READY,
+    Batch,
+    ChainRow,
+    Counts,
+    KeyOwner,
+    ListedChain,
+    Summary,
+    bare_name,
+)
 
 if TYPE_CHECKING:
     import asyncpg
@@ -795,6 +805,20 @@ class PostgresJournal(contextlib.AbstractAsyncContextManager["PostgresJournal"])
         return await self._page(
             f"id = ANY($1::int8[]) AND shard = $2 AND {READY} ORDER BY id", list(ids), self.shard
         )
+
+    async def owner_of_key(self, key: bytes) -> KeyOwner | None:
+        """The chain that a key leads to, None if none does.
+
+        Args:
+            key: its hash.
+        """
+        async with self._reading() as db:
+            found: Any = await db.fetchrow(
+                "SELECT s.chain, c.error, c.shard, coalesce(c.away, false) FROM seen s"
+                " LEFT JOIN chains c ON c.id = s.chain WHERE s.key = $1",
+                key,
+            )
+        return None if found is None else KeyOwner(*found)
 
     async def take_arrivals(self, limit: int = _PAGE) -> list[ChainRow]:
         """Take links that other shards have found, or that are ready again: each is given once.

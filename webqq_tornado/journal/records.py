@@ -11,6 +11,7 @@ __all__ = [
     "ChainRow",
     "Counts",
     "Failed",
+    "KeyOwner",
     "ListedChain",
     "Summary",
     "bare_name",
@@ -198,6 +199,22 @@ class Counts(NamedTuple):
     last_chain: int
     last_item: int
     state: str | None
+
+
+class KeyOwner(NamedTuple):
+    """The chain that has a key.
+
+    Args:
+        chain: its id; 0: no chain has it, and it was followed.
+        error: what has ended it; None: nothing has.
+        shard: whose it is; None: it has ended.
+        is_away: another shard has written it, and its own has not taken it yet.
+    """
+
+    chain: int
+    error: str | None
+    shard: int | None
+    is_away: bool
 
 
 class ListedChain(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from ..database import transaction
 from ..lockfile import Locked, LockFile
 from .errors import JournalError
-from .records import COLUMNS, READY, Batch, ChainRow, Counts, ListedChain, Summary
+from .records import COLUMNS, READY, Batch, ChainRow, Counts, KeyOwner, ListedChain, Summary
 from .sqlite import Journal, Sync
 
 __all__ = ["ShardFile"]
@@ -40,6 +41,18 @@ class _Part(Journal):
     """
 
     shards = 1
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The file.
+
+        Raises:
+            JournalError: it is closed: a commit that waits is not to open it again, as the shard
+                may have another owner by now.
+        """
+        if self._db is None:
+            raise JournalError(f"{self.path}: is closed", is_passing=True)
+        return self._db
 
     def begin(self, kind: str, shards: int) -> None:
         """Be the only one that runs the shards of a flow, which is made if it is not there."""
@@ -427,6 +440,19 @@ class ShardFile:
         return self._part.select(
             f"WHERE id IN ({marks}) AND shard = ? AND {READY} ORDER BY id", *wanted, self.shard
         )
+
+    async def owner_of_key(self, key: bytes) -> KeyOwner | None:
+        """The chain that a key leads to, None if none does.
+
+        Args:
+            key: its hash.
+        """
+        found = self._part.ask(
+            "SELECT s.chain, c.error, c.shard, coalesce(c.away, 0) FROM seen s"
+            " LEFT JOIN chains c ON c.id = s.chain WHERE s.key = ?",
+            key,
+        )
+        return KeyOwner(*found[0]) if found else None
 
     async def take_arrivals(self, limit: int = _PAGE) -> list[ChainRow]:
         """Take links that other shards have found: each is given once.
