@@ -41,7 +41,7 @@ class DatabaseError(Exception):
 class _Connection(sqlite3.Connection):
     """Waits for another program's lock once; what follows fails at once until one has succeeded.
 
-    The loop waits with it: a thousand statements would each hold up everybody.
+    The loop waits with it: each of a thousand statements would block it.
     """
 
     patience = 0.0

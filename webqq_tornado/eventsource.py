@@ -7,7 +7,7 @@ it has got, a break leads to a new link after a pause, and what the reader retur
 The format of server-sent events is that of the HTML standard, section 9.2.
 
 A source with a `retry` asks again when its answer has ended, and after errors that may pass: no
-connection, no name, a time limit, an answer or a TLS handshake that broke off. All else would be no
+connection, no name, a time limit, an interrupted answer or TLS handshake. All else would be no
 better the next time, and ends the chain: a status or type that is not the right one (a policy of
 `webqq_tornado.retry` sends again for a 503), TLS that is not trusted, redirects, limits on sizes, a
 line that is not JSON, and whatever the reader raises or returns by mistake. When three connections
@@ -398,7 +398,7 @@ class JSONLines(_Source):
             # The end of a connection may be all that says where an answer ends.
             request = response.request
             return ProtocolError(
-                f"{request.method} {safe_url(request.url)}: the answer broke off in line {number}",
+                f"{request.method} {safe_url(request.url)}: the answer was cut in line {number}",
                 request=request,
             )
         return self._unfit(response, f"line {number} is not JSON: {error}")

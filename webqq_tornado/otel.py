@@ -145,8 +145,8 @@ class Telemetry(ClosedByBlock):
         where = trace.set_span_in_context(sent.span, parent)
         self._duration.record(seconds, {**sent.attributes, **ending}, where)
         if parent is not None and running_task() is None:
-            # A reader comes next. What the loop calls has the context of whoever has opened the
-            # connection, and nobody looks at that afterwards: there is nothing to put back.
+            # A reader comes next. A callback of the loop has the context of the code that opened the
+            # connection, which is not used afterwards: nothing needs to be restored.
             context.attach(parent)
 
     def _forget_ended(self) -> None:

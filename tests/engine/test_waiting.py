@@ -55,7 +55,7 @@ WAYS = [fetched, awaited, opened, followed, in_a_task_of_its_own]
 @pytest.mark.parametrize("options", ONE_PLACE, ids=str)
 async def test_who_waits_for_the_place_that_it_holds_is_told(way, options):
     async with scripted(script) as server, quick(**options) as stream:
-        with pytest.raises(TimeoutError, match="whoever awaits it holds a place open"):
+        with pytest.raises(TimeoutError, match="its caller holds a place open"):
             async with stream.open(f"{server.url}/large"):
                 await way(stream, f"{server.url}/small")
         assert (await stream.fetch(f"{server.url}/small")).body == b"/small"

@@ -86,7 +86,7 @@ class Account(Protocol):
         """Return True if a message, by its id, was sent from here."""
 
     async def quote_of(self, message: Message) -> Quote | None:
-        """The message that another one answers; None if there is none to be had."""
+        """The message that another one answers; None if it is not available."""
 
     def search(self, word: str) -> list[Contact]:
         """All contacts that have a word in one of their names."""

@@ -105,7 +105,7 @@ def retry(opened: Journal | Blocking, names: tuple[str, ...]) -> None:
     with journal_errors(), opened:
         opened.own()
         count = opened.retry(opened.ids_of(names))
-    click.echo(f"{count} chains are ready again: the flow's own command goes on with them")
+    click.echo(f"{count} chains are ready again: the flow's own command continues with them")
 
 
 @journal.command()

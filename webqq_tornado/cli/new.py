@@ -22,7 +22,7 @@ from webqq_tornado.bot import Message, bot
 
 @bot.command("hello", help="says hello", rate="10/min")
 def hello(message: Message) -> None:
-    """Say hello to whoever wrote."""
+    """Say hello to the author."""
     message.reply(f"hello {message.sender}")
 '''
 

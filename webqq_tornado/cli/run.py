@@ -485,7 +485,7 @@ async def _whole(flow: HTTPStream) -> None:
 
 @contextmanager
 def _interrupts(ending: asyncio.Future[None]) -> Iterator[list[int]]:
-    """Let the first Ctrl-C or SIGTERM end the flow; the second one ends a reader that holds up all.
+    """Let the first Ctrl-C or SIGTERM end the flow; the second one ends a blocking reader.
 
     The loop's own signal handlers would wait for such a reader.
     """

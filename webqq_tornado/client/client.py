@@ -484,7 +484,7 @@ class Client:
             self._keeper.recover(loss, session.psessionid)
 
     def _on_reachable(self) -> None:
-        """Start the poll anew after an outage: its own connection may be dead without a word."""
+        """Start the poll anew after an outage: its connection may have died silently."""
         poll, chain = self._poll, self._poll_chain
         if self.is_online and poll is not None and chain is not None and not chain.done:
             chain.cancel()

@@ -59,7 +59,7 @@ class Dashboard(ClosedByBlock):
 
     Args:
         stream: what is shown.
-        token: whoever has it may look, and pause, resume, cancel and retry chains; at least 16
+        token: its holder may look, and pause, resume, cancel and retry chains; at least 16
             characters, such as of `secrets.token_urlsafe()`.
         hosts: names, without port, by which the page may be asked for; by default those of
             loopback.

@@ -90,7 +90,7 @@ class Call(Next):
         """See `collections.abc.Coroutine`.
 
         Args:
-            value: to go on with.
+            value: a link or response to continue with.
         """
         return self._started().send(value)
 
@@ -163,7 +163,7 @@ class RequestMaker:
             request = RelativeRequest.of(url, method=method, **options)
         else:
             request = Request(url, method, **options)
-        # Not None, for which the body is dropped: whoever awaits the link wants it.
+        # Not None, for which the body is dropped: the caller who awaits the link wants it.
         reader = keep if readback is None else readback
         link = Next(request, reader, delay, errback, session, name, priority, data)
         return Call.of(link, self.fetch)

@@ -224,7 +224,7 @@ _HANDLERS = "webqq_tornado-"
 def _on_error(pairs: _Pairs, error: UnicodeError) -> tuple[str, int]:
     """Handle an invalid pair as the standard asks, as an error handler of `codecs`.
 
-    Python's own replaces one byte and goes on with the second one of the pair: all that follows,
+    Python's own replaces one byte and continues with the second one of the pair: all that follows,
     up to the next ASCII, is then read one byte off.
     """
     assert isinstance(error, UnicodeDecodeError)  # noqa: S101 - nothing is encoded with it

@@ -11,7 +11,7 @@
     |-- TLSError                no trust: certificate, host name, version, or a file of ours
     |-- TimeoutError            a limit in seconds ran out (also a builtin TimeoutError)
     |   `-- DeadlineError       ... that of the whole chain
-    |-- ProtocolError           the peer broke off, or what it sent is not HTTP
+    |-- ProtocolError           the peer disconnected, or sent invalid HTTP
     |-- TooLargeError           the body or the headers are over a limit
     |-- RedirectError           too many redirects, or one to a scheme that is not taken
     |-- AuthError               no credentials, or none that are good enough
@@ -79,7 +79,7 @@ class StreamError(Exception):
     the URL without credentials. Errors can be pickled.
 
     Where a WebSocket has ended with it, `close_code` and `close_reason` (RFC 6455, 7.1.5) are the
-    server's, or those that it was told for what it did wrong, or 1006: it broke off. Else None.
+    server's, or those for its own protocol error, or 1006: it disconnected. Else None.
 
     Example:
         >>> print(StreamError("no answer", chain="watch", step=3))
@@ -213,7 +213,7 @@ def as_failure(error: BaseException) -> Exception:
     """Convert what a body, sink or callback of a request has raised to the error of its link.
 
     Args:
-        error: an error, or `asyncio.CancelledError`: it would cancel whoever calls, and is raised
+        error: an error, or `asyncio.CancelledError`: it would cancel the caller, and is raised
             by whatever looks at a future that was cancelled.
     """
     if isinstance(error, Exception):

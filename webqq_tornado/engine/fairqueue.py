@@ -91,7 +91,7 @@ class FairQueue(Generic[Item]):
         """One more that waits."""
         key = (priority, session, host)
         # A line for each session and host, and not one for each session: a session whose first
-        # host is at its limit goes on with the others.
+        # host is at its limit continues with the others.
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = _Line(priority, session, host, self._gates_of(session, host))

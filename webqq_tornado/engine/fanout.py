@@ -4,7 +4,7 @@ A source (list, generator, async generator) is only taken as far as there is roo
 be endless. Each of its links becomes a chain below the one that has the source, which ends when
 the source is exhausted and all below have ended.
 
-- *A source with a single link does not branch*: the chain goes on with it, however often that is
+- *A source with a single link does not branch*: the chain continues with it, however often that is
   repeated. So two links are looked at before the first is begun. A source that fails behind its
   first link has that begun first, and fails then.
 - *Nor does what is left of several* when all others have ended: the last branch goes on as the
@@ -62,7 +62,7 @@ def only_link(chain: Chain, below: Branches, source: Iterator[object]) -> Next |
     """Read two links ahead, and return the only one there is.
 
     Args:
-        chain: that has the source, and goes on with the link.
+        chain: that has the source, and continues with the link.
         below: where links that were read wait.
         source: to read.
 
@@ -86,7 +86,7 @@ def only_link(chain: Chain, below: Branches, source: Iterator[object]) -> Next |
     except Exception as error:
         if not below.lookahead:
             raise
-        # The link before the error is sent all the same, as it would be in a loop of `yield`s: the
+        # The link before the error is still sent, as it would be in a loop of `yield`s: the
         # error comes when the source is asked for more.
         below.source = _raising(error)
         return None
@@ -253,7 +253,7 @@ def only_waits(chain: Chain) -> bool:
 
 
 def hand_over(branch: Chain) -> Chain:
-    """Give the chain above all that its last branch goes on with.
+    """Give the chain above all that its last branch continues with.
 
     Args:
         branch: the last; to be merged then.

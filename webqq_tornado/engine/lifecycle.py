@@ -84,7 +84,7 @@ def stop_signals(
     # Python's handler, not the loop's: the second signal also ends a reader that blocks the loop.
     def on_signal(number: int, _frame: FrameType | None) -> None:
         if numbers:
-            restore()  # whoever raises here may never come back to the block
+            restore()  # an error raised here may never return to the block
             raise_signal(number)
         numbers.append(number)
         # Behind a handler `select` goes on waiting (PEP 475): only this way of calling wakes it.

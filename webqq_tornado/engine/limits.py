@@ -30,7 +30,7 @@ class Limits:
 
     Sources of links (generators and the like) are asked for more while less than 16 of their own
     links wait in the queue, or less than 1,024 of all; so they may be endless, and one whose host
-    is slow holds up no other. Where one source has the links of many hosts, mix these: it is held
+    is slow delays no other. Where one source has the links of many hosts, mix these: it is held
     up by a long run of links to one.
 
     Args:

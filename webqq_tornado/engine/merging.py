@@ -1,6 +1,6 @@
 """Two chains become one: the last branch goes on as the chain that waits for it.
 
-The branch that ends so is still held by whoever has it. Asked for anything it answers for the chain
+User code may still hold a branch that ends so. Asked for anything it answers for the chain
 as which it goes on: by its class, so that nothing is looked up for chains that never merge.
 """
 

@@ -415,7 +415,7 @@ class Policies:
         is_replaced = link.renewal is not None and link.renewal is not renewal
         link.renewal = link.kept = renewal
         if link.is_renewed:
-            return None  # the new ones are not good enough either, whoever has renewed them
+            return None  # the new ones are refused too, whichever chain renewed them
         link.is_renewed = True
         is_tried = not is_replaced and link.generation == renewal.generation
         is_news = is_tried and renewal.chain is None

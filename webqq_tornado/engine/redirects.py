@@ -99,7 +99,7 @@ class Redirects:
             raise _redirect_error(request, response, why, _UNSUPPORTED) from error
         changes = _changes(request, response, url)
         # Without a change of the body, that of the request goes again (307, 308): an iterator that
-        # was read is empty by now, and would be sent as a shorter body without a word.
+        # was read is empty by now, and would silently be sent as a shorter body.
         if "body" not in changes and not request.is_replayable:
             raise StreamError(
                 f"{_shown(request, response)}: the server redirects with status {response.status}, "
@@ -256,7 +256,7 @@ def _changes(request: Request, response: Response, url: str) -> dict[str, object
     if origin_of(url) != origin_of(response.url):
         changes |= {"auth_username": None, "auth_password": None, "aws_sigv4": None}
         dropped |= _OF_THE_ORIGIN
-        # Keys and tokens as well, which browsers know nothing of: X-Api-Key and its like.
+        # Keys and tokens as well, which browsers do not know, such as X-Api-Key.
         dropped |= {n.lower() for n, _ in request.header_pairs if is_secret_name(n)}
     if dropped:
         drops_body = "body" in changes

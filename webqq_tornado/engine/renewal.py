@@ -6,9 +6,9 @@ sent, or get an error each.
 
 - *A renewal must not wait for itself.* What `renew` asks for goes out without the credentials that
   it is to bring. That is known of its own chain, of those below it, and of what its tasks begin: by
-  a context variable. But a callback of the loop has the context of whoever opened a connection or
-  asked for a turn, be it a renewal, and serves all chains: so the variable counts in tasks only,
-  and while `renew` itself is called.
+  a context variable. But a callback of the loop has the context of the code that opened a
+  connection or asked for a turn, be it a renewal, and serves all chains: so the variable counts
+  in tasks only, and while `renew` itself is called.
 - *Credentials come and go.* A login in a new session brings new ones, and may be made every minute
   for months. Renewals are found by the `id` of their credentials, which need be neither hashable
   nor weakly referable, and live as long as a chain has used them.
@@ -175,7 +175,7 @@ def close_renewal(renewal: Renewal, renewing: Chain) -> tuple[list[Chain], Failu
     Returns:
         Who has waited, to be sent; with a failure, to get an error.
     """
-    # Emptied before anybody is sent: whoever is refused again begins another renewal, which must
+    # Emptied before any chain is sent: one refused again begins another renewal, which must
     # not find those of this one.
     renewal.chain = None
     waiting, renewal.waiting = list(renewal.waiting), {}

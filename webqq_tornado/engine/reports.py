@@ -19,7 +19,7 @@ logger = logging.getLogger("webqq_tornado.engine")
 
 
 def log_error(chain: Chain, error: BaseException) -> None:
-    """Log an error of the chain's, unless it goes to whoever awaits that.
+    """Log an error of the chain's, unless it goes to the caller who awaits that.
 
     Args:
         chain: whose.

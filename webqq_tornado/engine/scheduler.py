@@ -99,7 +99,7 @@ class Scheduler:
         Returns:
             True: it has its place, and is to be sent.
         """
-        # Whoever waits was here first: also a source, whose next link would else be overtaken by
+        # Those that wait were here first: also a source, whose next link would else be overtaken by
         # each new chain for as long as new ones come.
         waits = self.queue or self.waiting or self._holds or self.is_paused or self._is_closed
         if self.is_limited and not waits and self.in_flight < self._max_clients:
@@ -118,7 +118,7 @@ class Scheduler:
         # Raises, if at all, before anything else is done.
         host = (chain._hop or chain._request).host
         if self._holds and self._is_held(chain):
-            # Not in the queue: it would count as waiting there, and hold up sources for a time
+            # Not in the queue: it would count as waiting there, and delay sources for a time
             # without end. `_holds` comes first, so that flows without pauses walk no parents.
             self.held[chain] = None
             return

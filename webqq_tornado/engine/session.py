@@ -119,7 +119,7 @@ class CookieJar:
     that curl, wget and `http.cookiejar.MozillaCookieJar` read too.
 
     libcurl takes 50 cookies of one answer, each of 4,096 bytes at most, and puts 150 cookies and
-    8,190 bytes of them into a request at most: what is more is left out without a word.
+    8,190 bytes of them into a request at most: it silently omits the rest.
 
     Example:
         >>> jar = CookieJar()

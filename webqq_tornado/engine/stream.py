@@ -359,7 +359,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         )
         if link.key is not None and (found := self._chain_of_key(link.key)) is not None:
             return found
-        # A policy is code, which the file cannot hold: the next run would go on without it.
+        # A policy is code, which the file cannot hold: the next run would continue without it.
         if self._journal is not None and retry is not None:
             raise LinkError(
                 "retry= of a chain cannot be kept in the journal: give it to the stream"
@@ -621,7 +621,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             session: in whose name.
 
         Raises:
-            StreamError: there was no response; in the block: the body broke off.
+            StreamError: there was no response; in the block: the body was cut.
 
         Example:
             >>> async with stream.open("http://example.org/large") as response:
@@ -678,7 +678,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             before: gets the chain and the request that is about to go out, retries and redirects
                 included; a request that it returns is sent instead, and readers do not see it.
             on_start: gets each chain that begins, in the task and context of the caller.
-            on_failure: gets each chain that fails, and its error, whoever is given that as well.
+            on_failure: gets each chain that fails, and its error, also when a caller awaits it.
 
         Returns:
             A function that ends it; may be called twice.
@@ -836,7 +836,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
     def _on_idle(self) -> None:
         try:
             self.on_idle()
-        # A CancelledError would cancel whoever has ended the last chain.
+        # A CancelledError would cancel the code that has ended the last chain.
         except (Exception, asyncio.CancelledError) as error:
             cut_callers(error)
             logger.exception("on_idle() of %r raised", self)
@@ -860,12 +860,12 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
             self.ioloop.start()
         finally:
             self._runner.idle_listeners.remove(self.ioloop.stop)
-        # Not without one: the loop would go on with what `stop` has left for the next start.
+        # Not without one: the loop would continue with what `stop` has left for the next start.
         if self._journal is not None:
             self.ioloop.run_sync(self._flush_journal)
 
     def stop(self) -> None:
-        """Make `start` return; chains stay as they are and go on with the next `start`."""
+        """Make `start` return; chains stay as they are and continue with the next `start`."""
         self.ioloop.stop()
 
     def pause(self) -> None:
@@ -958,7 +958,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
     def close(self) -> None:
         """End all chains and give back every socket, handler, timer and handle.
 
-        Whoever awaits a chain gets `ClosedError`. May be called twice, and in a reader.
+        Callers who await a chain get `ClosedError`. May be called twice, and in a reader.
         """
         if self._closed:
             return
@@ -1169,7 +1169,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
     def first_error(self) -> BaseException | None:
         """The error that ended the first chain that has failed; None if none has.
 
-        Errors of `fetch`, `open` and the links of a `Gather` count only where whoever was given
+        Errors of `fetch`, `open` and the links of a `Gather` count only where the caller who got
         them has raised them again.
         """
         return next(iter(self._runner.failures.errors), None)

@@ -4,7 +4,7 @@
 first URL comes that is not normal already: most are, and a regular expression sees that.
 
 Two things differ from the standard. Characters that RFC 3986 has in no URL, and that browsers
-leave in a path or query all the same (such as | and {}), are escaped: Tomcat answers 400 to them.
+leave in a path or query nevertheless (such as | and {}), are escaped: Tomcat answers 400 to them.
 And a URL that a caller writes has two slashes and a host after its scheme: of "http:///admin",
 which is `f"http://{host}/admin"` without a host, a browser makes http://admin/.
 """

@@ -1,9 +1,9 @@
 """Detection of deadlocks: a chain that is awaited by one it depends on.
 
-A reader that awaits its own chain, one above it, or one whose reader awaits this one, holds up what
-it waits for: it gets a RuntimeError. Whoever holds an open response or WebSocket, and waits for a
-chain that finds no place to be sent because of that, may hold it up: that is a TimeoutError, once
-the request has waited for its turn as long as it might take by itself.
+A reader that awaits its own chain, one above it, or one whose reader awaits this one, blocks what
+it waits for: it gets a RuntimeError. A caller who holds an open response or WebSocket, and waits
+for a chain that finds no place to be sent because of that, may block it: that is a TimeoutError,
+once the request has waited for its turn as long as it might take by itself.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def wait(chain: Chain, turn: Callable[[Chain], tuple[bool, float]]) -> Generator
 
     Raises:
         RuntimeError: it waits for the reader that asks.
-        TimeoutError: it waits for its turn, and whoever asks holds a place.
+        TimeoutError: it waits for its turn, and the caller holds a place.
     """
     held, running = _held.get(), _running.get()
     # Nearly all: neither in a reader nor in the block of an open response.
@@ -189,7 +189,7 @@ def _until_ended(
         yield from waiter
     finally:
         # Merged meanwhile, the chain answers with the waiters of its heir, and this is one of them.
-        if chain._waiters is not None:  # whoever awaits it waits no more
+        if chain._waiters is not None:  # its callers wait no more
             chain._waiters.pop(waiter, None)
         if watch is not None:
             watch.stop()
@@ -269,7 +269,7 @@ class _TurnWatch:
         if self._chain.done or self._waiter.done():
             return
         is_queued, seconds = self._turn(self._chain)
-        # Looked at each time: who has given back a place holds up nobody.
+        # Looked at each time: one that has given back its place blocks nobody.
         held = list(filter(_is_open, self._held))
         # The same step at two looks: it has waited for all of these seconds.
         if is_queued and held and self._chain.steps == self._step:
@@ -281,9 +281,9 @@ class _TurnWatch:
     def _error(self, seconds: float, held: list[Chain]) -> TimeoutError:
         names = ", ".join(one.name for one in held)
         return TimeoutError(
-            f"chain {self._chain.name} has waited {seconds:g} s for its turn, and whoever awaits "
-            f"it holds a place open (chain {names}): leave that first, or raise max_clients= or "
-            "what limits= has for the host",
+            f"chain {self._chain.name} has waited {seconds:g} s for its turn, and its caller "
+            f"holds a place open (chain {names}): leave that first, or raise max_clients= or "
+            "the limits= of the host",
             request=self._chain._request,
             chain=self._chain.name,
             step=self._chain.steps,

@@ -2,7 +2,7 @@
 
 WebQQ itself had no word for it. Its server took the next poll for the word that the last answer
 had arrived, and its clients numbered their messages as they liked (see ``webqq.md``, D). That is
-not enough where a connection dies without a word: the two headers say what it leaves open. They
+not enough where a connection dies silently: the two headers say what it leaves open. They
 are the web's own: ``Last-Event-ID`` of server-sent events (HTML, 9.2), and ``Idempotency-Key``
 (draft-ietf-httpapi-idempotency-key-header). A server that does not know them ignores them.
 """

@@ -232,7 +232,7 @@ def dump_for_people(value: object) -> str:
     r"""A value as one line of JSON with letters of all scripts as they are.
 
     What does nothing good to a terminal (control characters, also U+009B, which begins an escape
-    sequence; marks that turn the direction of writing) is escaped: whoever reads the JSON has the
+    sequence; marks that turn the direction of writing) is escaped: a reader of the JSON has the
     same text.
 
     Example:

@@ -31,7 +31,7 @@ _LEFT, _TAKEN_OUT, _MADE_ADMIN, _NO_ADMIN = 2, 3, 1, 0
 LONGEST_BAN = 30 * 86_400
 #: Seconds in which one may take back what one has written; who leads a group may always.
 RECALL_SECONDS = 120
-#: Messages that a group holds up, at most.
+#: Essence messages of a group, at most.
 _MOST_ESSENCE = 100
 _RANKS = {"owner": 2, "admin": 1, "member": 0}
 
@@ -323,7 +323,7 @@ class Groups:
             self.add(request.room, let_in_by, {request.account}, kind)
         self._hub.contacts_changed({operator, request.account})
 
-    # -- what a group holds up ------------------------------------------------------------------
+    # -- essence messages -----------------------------------------------------------------------
 
     def add_notice(self, number: int, operator: int, text: str, image: str = "") -> NoticeRow:
         """Announce something in a group."""
@@ -344,7 +344,7 @@ class Groups:
             raise ValueError(f"message {message.id} is of no group, or was taken back")
         self._led(message.target, operator)
         if is_set and len(self._rooms.essence(message.target)) >= _MOST_ESSENCE:
-            raise ValueError(f"a group holds up {_MOST_ESSENCE} messages at most")
+            raise ValueError(f"a group has at most {_MOST_ESSENCE} essence messages")
         changed = (
             self._rooms.set_essence(message.target, message.id, operator)
             if is_set

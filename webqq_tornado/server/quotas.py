@@ -16,8 +16,8 @@ from .throttle import network_of
 
 __all__ = ["QUOTAS", "Quota", "Quotas", "Rate"]
 
-#: Accounts and addresses of which something is remembered, for each kind. Whoever has more
-#: addresses than that is held up by none of these.
+#: Accounts and addresses that are remembered, for each kind. A client with more addresses than
+#: that is not limited.
 _MOST_KNOWN = 50_000
 
 

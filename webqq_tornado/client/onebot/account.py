@@ -422,7 +422,7 @@ class OneBotAccount(ContactBook, Actions):
     # -- what its parts need -------------------------------------------------------------------
 
     async def latest_of(self, contact: Contact, since: float) -> list[MessageEvent] | None:
-        """The latest messages of a conversation; None where there is no history to be had.
+        """The latest messages of a conversation; None where no history is available.
 
         Args:
             contact: which.

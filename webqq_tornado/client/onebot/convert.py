@@ -146,7 +146,7 @@ def _ban(event: Notice) -> Iterator[News]:
 
 
 def _poke(event: Notice) -> Iterator[News]:
-    # In private NC has the friend in user_id, whoever poked, and that in sender_id.
+    # In private NC has the friend in user_id, and the poking account in sender_id.
     sender = _int(event, "sender_id") or event.user_id
     yield Poked(sender, event.target_id, event.group_id)
 

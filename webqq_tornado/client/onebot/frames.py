@@ -1,4 +1,4 @@
-"""Frames of a WebSocket, whoever opened it: to events and answers."""
+"""Frames of a WebSocket opened by either side: to events and answers."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class ActionFailed(Exception):
 
 
 class OutcomeUnknown(ActionFailed):
-    """No answer, or one that says "timeout": the action may have been done all the same."""
+    """No answer, or one that says "timeout": the action may nevertheless have been done."""
 
 
 class NotConnected(ActionFailed):

@@ -167,7 +167,7 @@ class CachingTransport:
             return send(outcome, options)
         pending = _Pending()
         if exchange.answer is not None:
-            # Not at once: whoever submits it has no transfer yet that the outcome could be of.
+            # Not at once: the caller has no transfer yet to which the outcome could belong.
             pending.handle = self.call_soon(outcome, _cached(request, exchange.answer), lane)
             return pending
 

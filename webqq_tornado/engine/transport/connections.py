@@ -9,7 +9,7 @@ can leave on it and libcurl goes on to another one. libcurl itself closes it whe
 
 On connections of HTTP/2 and 3 servers talk whenever they like: of these only the end is looked for.
 
-A number may be another file's by now, since libcurl closes sockets without a word. The inode tells.
+A number may be another file's by now, since libcurl closes sockets silently. The inode shows it.
 """
 
 from __future__ import annotations

@@ -216,6 +216,6 @@ _EXCHANGE = (
     (pycurl.REQUEST_TARGET, "/"),  # a long path might not fit into the socket
     (pycurl.NOSIGNAL, 1),
     # All is there before it begins: this is for a machine that stands still for a while, on which
-    # the cookies must not be lost without a word.
+    # the cookies must not be lost silently.
     (pycurl.TIMEOUT_MS, 60_000),
 )

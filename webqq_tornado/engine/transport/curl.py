@@ -8,8 +8,8 @@ or to cost time (libcurl 8.23, pycurl 7.49, Linux), and each has its line below.
   operations a request. So a socket whose connection lives stays on the loop while the readers
   of its turn run, and keeps its handler if the kick that ends the turn asks for it again.
 
-- *libcurl closes sockets without a word*, and the kernel reuses their numbers at once. A handler
-  that outlives its socket makes the next `add_handler` of whoever gets the number raise. libcurl
+- *libcurl closes sockets silently*, and the kernel reuses their numbers at once. A handler
+  that outlives its socket makes the next `add_handler` for the same number raise. libcurl
   closes inside its own calls only: before any of the user's code runs, `_release_sockets` has taken
   off the loop whatever libcurl let go and did not prove to be alive (by ACTIVESOCKET); and before
   users' code has libcurl do something in between, what was kept goes, too.
@@ -28,7 +28,7 @@ or to cost time (libcurl 8.23, pycurl 7.49, Linux), and each has its line below.
 
 - *Closing a multi joins its resolver's threads*: the loop would stand still for as long as a lookup
   lasts. One with a lookup under way is closed later. A multi has 20 such threads: transfers to new
-  names are spread over lanes, so that slow names hold up no others.
+  names are spread over lanes, so that slow names delay no others.
 
 - *libcurl is not re-entrant*: nothing here calls it from inside its callbacks; readers run
   after `info_read`, outside. An exception must not pass into libcurl: the callbacks here only
@@ -431,7 +431,7 @@ class Transport:
         self.call_soon(self._end_iteration)
         count = served = self._serve()
         # Where many are busy, the next have answered meanwhile: the loop need not report them. But
-        # tasks that the last have woken need the loop, to go on with the sockets of these.
+        # tasks that the last have woken need the loop, to continue with the sockets of these.
         while (
             count >= _MANY
             and served < EVENTS_AT_ONCE
@@ -675,7 +675,7 @@ class Transport:
 
     def _serve_callbacks(self) -> None:
         """Run what the users of transfers have in them, outside libcurl."""
-        # No more than wait now: a sink that is asked again at once would hold up the loop.
+        # No more than wait now: a sink that is asked again at once would block the loop.
         for _ in range(len(self._attended)):
             if not self._attended:
                 return  # a loop that was turned in here has served them

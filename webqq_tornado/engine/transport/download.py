@@ -278,7 +278,7 @@ class BodyStream:
         """The next chunk; b"" after the last.
 
         Raises:
-            StreamError: the body broke off.
+            StreamError: the body was cut.
             RuntimeError: somebody else is reading it.
         """
         if self._reader is not None:
@@ -341,7 +341,7 @@ class BodyStream:
             Bytes written.
 
         Raises:
-            StreamError: the body broke off; what came is in a file of that name and `.part`.
+            StreamError: the body was cut; what came is in a file of that name and `.part`.
             OSError: the file cannot be written, or another body is being written to it.
         """
         path = Path(path)

@@ -32,7 +32,7 @@ class _Cause(NamedTuple):
 _CHECK_TLS = "check the server's certificate, or give ca_certs= a file with its CA"
 _CHECK_FILES = "check the files in ca_certs=, client_cert= and client_key=, or SSL_CERT_FILE"
 _CHECK_PROXY = "check proxy= and the proxy's log"
-_BROKE_OFF = "the server or something between broke off; send again if that is safe"
+_BROKE_OFF = "the server or a proxy closed the connection; send again if that is safe"
 _SEND_AGAIN = "give body= a function that returns a new iterator each time, or a path"
 _RAW = "send decompress_response=False to see it raw"
 _LOOK = "send follow_redirects=False to look at where it leads"

@@ -290,7 +290,7 @@ class FileSink:
         self._sidecar.unlink(missing_ok=True)
 
     def _settle(self, answer: Response, known: _Known, path: Path) -> None:
-        """There is no rest to be had: either all is there, or what is there is worth nothing."""
+        """No rest is available: the file is complete, or what is there is useless."""
         total = _content_range(answer)[2]
         is_whole = known.size == total and known.total in (None, total)
         # Where the size was known before, an answer that is silent contradicts nothing.

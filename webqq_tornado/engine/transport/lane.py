@@ -75,7 +75,7 @@ class Traffic(Protocol):
         """Kick the lane when this turn ends, or in the next one."""
 
 
-#: Up to libcurl 8.21 each lookup had wake-up descriptors of its own, closed without a word.
+#: Up to libcurl 8.21 each lookup had wake-up descriptors of its own, closed silently.
 _WAKE_UP_LASTS = pycurl.version_info()[2] >= 0x081600
 #: Transfers of a lane whose names may be looked up at once: its libcurl has 20 threads for that,
 #: and a name takes two of them.
@@ -268,7 +268,7 @@ class Lane:
         if _WAKE_UP_LASTS and not stat.S_ISSOCK(os.fstat(fd).st_mode):
             self._wake_up = fd
         else:
-            self._leave_at_once.add(fd)  # closed without a word
+            self._leave_at_once.add(fd)  # closed silently
 
     # -- time ---------------------------------------------------------------------------------
 

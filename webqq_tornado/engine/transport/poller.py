@@ -11,8 +11,8 @@ nearly as fast as one private epoll descriptor for all:
   transfer ends and asks for it again when the next one starts. (Obeyed to the letter it takes three
   times the time.)
 
-Idle connections are on no loop: libcurl closes them without a word, and a handler that outlives
-its socket makes the next `add_handler` of whoever gets the number raise. One private epoll
+Idle connections are on no loop: libcurl closes them silently, and a handler that outlives
+its socket makes the next `add_handler` for the same number raise. One private epoll
 descriptor watches them, where there is one, so that what a server says or does there is seen; the
 kernel takes a closed socket off it by itself. Elsewhere they are looked at before they are used.
 """
@@ -257,7 +257,7 @@ class EpolledIdleSockets:
         self.close()
         self._open()
         for fd, wanted in events:
-            with contextlib.suppress(OSError):  # closed without a word, as libcurl does
+            with contextlib.suppress(OSError):  # closed silently, as libcurl does
                 self._watch(fd, wanted)
 
     def close(self) -> None:

@@ -136,7 +136,7 @@ class FileOutflow:
             there = max(0, file.seek(0, os.SEEK_END) - start)
             self.size = there if size is None else size
             if 0 < there < self.size:  # 0 is what devices say
-                # Nobody else will: whoever asked for the outflow does not get it.
+                # Nobody else will: the caller does not get the outflow.
                 self.close()
                 raise ValueError(f"{_announced(self.size)}, and the file has {there}")
 

@@ -280,7 +280,7 @@ class WebSocketConnection:
         self._pings_sent += 1
         number = self._pings_sent
         self._pings[number] = answered
-        # Whoever waits no more leaves nothing behind: the server may never answer.
+        # A cancelled caller leaves nothing behind: the server may never answer.
         answered.add_done_callback(lambda _: self._pings.pop(number, None))
         # Never empty: pings of `_on_ping_time` are, and their pongs must answer none of these.
         self.protocol.send_ping(b"%d" % number)
@@ -410,7 +410,9 @@ class WebSocketConnection:
         elif isinstance(result, StreamError):
             listener.on_end(result)
         else:
-            listener.on_end(self._made(ProtocolError, "the server broke off in the handshake"))
+            listener.on_end(
+                self._made(ProtocolError, "the server closed the connection in the handshake")
+            )
 
     # -- frames ---------------------------------------------------------------------------------
 
@@ -519,7 +521,7 @@ class WebSocketConnection:
             why = f": {cause.message}" if isinstance(cause, StreamError) else ""
             # The cause names the request as well: once is enough.
             shown = why.replace(f"GET {safe_url(self._request.url)}: ", "")
-            error = self._made(ProtocolError, f"the WebSocket broke off (code 1006){shown}")
+            error = self._made(ProtocolError, f"the WebSocket was cut (code 1006){shown}")
         elif received.code in _PEACEFUL or self._is_answer:
             # A server that repeats our own code, whatever it is, does what we asked for.
             return None

@@ -184,7 +184,7 @@ class WebSocketLink:
         connection = self._connection
         self._forget()
         if connection is not None and self._is_open:
-            # It waits to go on with the next link, which there will not be.
+            # It waits to continue with the next link, which will not come.
             connection.on_flushed = None
             connection.drop_unsent("its chain has ended")
             self._part_from(connection)

@@ -538,7 +538,7 @@ class Answer:
 
     @property
     def is_outcome_unknown(self) -> bool:
-        """True if what failed may have been done all the same.
+        """True if the failed action may nevertheless have been done.
 
         NC says 1200 with "Timeout" of messages that were sent (NC issues 1772, 869); where QQ's own
         result in it is not 0 the message was refused, though the history has it (NC issue 182).

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 #: Segments of one message. QQ ends at about 5,000 bytes (GC issue 217); what is beyond this would
-#: hold up everybody else while it is read.
+#: block everybody else while it is read.
 MOST_SEGMENTS = 4096
 
 

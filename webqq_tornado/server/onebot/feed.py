@@ -1,4 +1,4 @@
-"""Events on their way to an application: none is lost on a cut, and a slow reader holds up nobody.
+"""Events on their way to an application: none is lost on a cut, and a slow reader delays nobody.
 
 Events lie in the store until the application has them, each application with a cursor of its own.
 A message that was handed to the network was not read yet, so behind each lot goes a ping, and its

@@ -81,7 +81,7 @@ class ActionHandler(LargeBody, AccountHandler):
         self._write(answer)
 
     def on_connection_close(self) -> None:
-        """Finish what was begun all the same, unless it waits for news: nobody would hear them."""
+        """Finish what was begun nevertheless, unless it waits for events that nobody would get."""
         super().on_connection_close()
         if self._begun is not None:
             self.bot.leave_behind(*self._begun)

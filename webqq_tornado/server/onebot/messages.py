@@ -167,7 +167,7 @@ async def _get(account: OneBotAccount, params: dict[str, Any]) -> object:
 
 
 def _view(account: OneBotAccount, message: StoredMessage) -> dict[str, object]:
-    """A message of the past: an event of its own, as NC has it; own ones, too."""
+    """An earlier message: an event of its own, as NC has it; own ones, too."""
     return account.build(account.message(message))
 
 

@@ -214,7 +214,7 @@ class MessageTable:
     ) -> tuple[list[StoredMessage], int | None]:
         """Messages that have all words of a text, in the threads that an account has now.
 
-        It holds up the loop for some 30 ms at most, and may then have found less than there is.
+        It blocks the loop for some 30 ms at most, and may then have found less than there is.
 
         Args:
             account: whose threads.

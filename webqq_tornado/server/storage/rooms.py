@@ -369,7 +369,7 @@ class RoomTable:
         ).fetchone()
         return found is not None
 
-    # -- what a group holds up ----------------------------------------------------------------
+    # -- essence messages ---------------------------------------------------------------------
 
     def add_notice(self, room: int, sender: int, text: str, image: str = "") -> NoticeRow:
         """Store an announcement; it is the group's memo as well.
@@ -416,7 +416,7 @@ class RoomTable:
         return self._db.execute("DELETE FROM essence WHERE message = ?", (message,)).rowcount > 0
 
     def essence(self, room: int) -> list[EssenceRow]:
-        """Messages that a group holds up, newest first."""
+        """Essence messages of a group, newest first."""
         rows = self._db.execute(
             "SELECT message, operator, time FROM essence WHERE room = ? ORDER BY message DESC",
             (room,),

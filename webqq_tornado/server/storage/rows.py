@@ -194,7 +194,7 @@ class NoticeRow(NamedTuple):
 
 
 class EssenceRow(NamedTuple):
-    """A message that a group holds up.
+    """An essence message of a group.
 
     Args:
         message: its id.

@@ -68,7 +68,7 @@ class MessageIndex:
     def complete(self) -> None:
         """Put into the index what is missing there.
 
-        A file that cannot be written holds up no message, and no search of what is there: the
+        A file that cannot be written blocks no message, and no search of what is there: the
         next call makes up for it.
         """
         try:
