@@ -63,7 +63,7 @@ class Auth:
         """Return True if the credentials are for this request: it is in their origin.
 
         Args:
-            request: about to be sent; where no origin was given, the first one gives it.
+            request: about to be sent; where no origin was given, the first one sets it.
         """
         if request.url != self._asked[0]:  # it is asked some times of each request
             place = _Place.of(request.url)

@@ -27,7 +27,7 @@ MOVED = {
 
 
 class _Redirect:
-    """Finds a module by its old name, and gives the one that has its content now.
+    """Finds a module by its old name, and returns the one that has its content now.
 
     Without the abstract classes of finders and loaders: to import these takes as long as all that
     `import webqq_tornado` does.

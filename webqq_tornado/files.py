@@ -131,7 +131,7 @@ def read_json(path: str | os.PathLike[str], role: str = "file") -> Any:
 
 
 def decoded(data: bytes, what: str) -> str:
-    r"""Bytes of somebody's editor as text, with lines that end in `\n`.
+    r"""Bytes of an editor as text, with lines that end in `\n`.
 
     UTF-8, UTF-16 and UTF-32 are read; what is none of them is taken for the encoding of the locale
     where that is another one.

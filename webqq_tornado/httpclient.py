@@ -180,7 +180,7 @@ class HTTPStreamClient(AsyncHTTPClient):
         for timeout in waiting.values():
             if timeout is not None:
                 timeout.cancel()
-        if not asyncio_loop_of(self.io_loop).is_closed():  # else nobody is there to be told
+        if not asyncio_loop_of(self.io_loop).is_closed():  # else nobody waits for it
             for fetch in (*self._active, *waiting):
                 fetch.abandon()
         self._transport.close()
@@ -456,7 +456,7 @@ class _PlainFetch(_Fetch):
 
 
 class _Response(HTTPResponse):
-    """An `HTTPResponse` that makes of itself what somebody looks at."""
+    """An `HTTPResponse` whose attributes are computed when they are used."""
 
     def __init__(
         self,

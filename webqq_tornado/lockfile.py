@@ -72,7 +72,7 @@ class LockFile:
         path: of the file; made if it is not there, for its owner alone.
 
     Raises:
-        Locked: somebody else has it.
+        Locked: another process has it.
         OSError: the file cannot be written.
 
     Example:

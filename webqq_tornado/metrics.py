@@ -1,6 +1,6 @@
 """Numbers of a stream for a monitoring system: requests, errors, bytes and latencies by host.
 
-A stream counts nothing by host until somebody makes a `Metrics` of it. Prometheus gets them as
+A stream counts nothing by host until a `Metrics` of it is made. Prometheus gets them as
 text, from a registry or by a Tornado handler; that needs ``pip install 'webqq_tornado[metrics]'``.
 Names, units and help texts go by Prometheus' conventions (prometheus.io/docs/practices/naming).
 """
@@ -174,7 +174,7 @@ class Metrics(ClosedByBlock):
         registry: of prometheus_client, which gets these numbers, too; by default they are in one of
             their own. Several `Metrics` may share one.
         name: the value of the label `stream`; by default the class's name.
-        max_hosts: hosts that are told apart; those that come later are counted as "other", so that
+        max_hosts: hosts counted apart; those that come later are counted as "other", so that
             a crawl of a million hosts is not a million time series.
 
     Attributes:

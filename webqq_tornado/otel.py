@@ -59,7 +59,7 @@ class Telemetry(ClosedByBlock):
     Args:
         stream: whose requests.
         propagate: put the `traceparent` header on requests (W3C Trace Context), or whatever the
-            program's propagator sets. It tells each host of the trace: only for your own.
+            program's propagator sets. It shows the trace to each host: only for your own.
         tracer_provider: of spans; by default the global one.
         meter_provider: of the histogram; by default the global one.
 
@@ -145,7 +145,7 @@ class Telemetry(ClosedByBlock):
         where = trace.set_span_in_context(sent.span, parent)
         self._duration.record(seconds, {**sent.attributes, **ending}, where)
         if parent is not None and running_task() is None:
-            # A reader comes next. A callback of the loop has the context of the code that opened the
+            # A reader comes next. The loop's callbacks have the context of the code that opened the
             # connection, which is not used afterwards: nothing needs to be restored.
             context.attach(parent)
 

@@ -256,7 +256,7 @@ class Upload(_BotEvent):
         size: in bytes.
         file_id: for ``get_group_file_url``.
         busid: likewise.
-        url: where it is fetched from, if that is told.
+        url: where it is fetched from, if known.
     """
 
     group: Group
@@ -286,7 +286,7 @@ class Honor(_BotEvent):
 
 @dataclass(frozen=True, slots=True)
 class RedPacketKing(_BotEvent):
-    """A red packet is empty, and somebody had the largest part (OneBot).
+    """A red packet is empty, and a member had the largest part (OneBot).
 
     Args:
         client: of the account, a member.
@@ -308,7 +308,7 @@ class Essence(_BotEvent):
         client: of the account, a member.
         group: where.
         message_id: of the message.
-        sender: who had written it; None if that is not told.
+        sender: its author; None if unknown.
         by: administrator who did it; None likewise.
         is_set: False for no more.
     """

@@ -103,7 +103,7 @@ def events_of(
             yield heard.state.value, Connection(client, heard.state, heard.reason)
         case HeartbeatLate():
             yield "late", Connection(client, client.state, heard.reason)
-        case Kicked():  # the client's own state tells it
+        case Kicked():  # the client's own state reports it
             return
         case StatusChange():
             yield from _status(client, heard, before)

@@ -320,6 +320,6 @@ def person_in(client: Account, contact: Contact, uin: int) -> Person:
 def conversation_of(message: Message) -> object:
     """A key that all messages of one conversation share, also in the next session."""
     client, contact = message.client, message.contact
-    # Only namesakes are told apart by a uin, which the next session does not have.
+    # Only namesakes are distinguished by a uin, which the next session does not have.
     uin = uin_of(contact) if client.contacts.has_namesake(contact) else 0
     return client.account, kind_of(contact), name_of(contact), uin

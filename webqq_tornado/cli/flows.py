@@ -230,9 +230,9 @@ def _run(
     with journal_errors(), output as results:
 
         def begin() -> Flow:
-            told: dict[str, Any] = {"say": results.say, "record": results.record}
+            settings: dict[str, Any] = {"say": results.say, "record": results.record}
             try:
-                return kind(*arguments, **told, **http.stream_arguments(hosts), **choices)
+                return kind(*arguments, **settings, **http.stream_arguments(hosts), **choices)
             except ValueError as error:
                 raise click.UsageError(str(error)) from None
 

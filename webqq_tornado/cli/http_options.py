@@ -128,7 +128,7 @@ class _GivenAuth(Auth):
 
 
 def http_options(timeout: float | None = None) -> Callable[[F], F]:
-    """A decorator that gives a command the options.
+    """A decorator that adds the options to a command.
 
     Args:
         timeout: default of --timeout, in seconds.

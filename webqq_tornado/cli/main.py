@@ -20,7 +20,7 @@ password_file or qr, and may have server and plugin; or onebot, token or token_f
 
 \b
 Exit codes:
-  0    it is done; a server, bot or prompt was told to leave
+  0    it is done; a server, bot or prompt was ended
   1    it did not work; a line on standard error says why
        (none where nobody reads the output: `| head`)
   2    wrong usage; a line says what to give

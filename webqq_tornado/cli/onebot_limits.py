@@ -26,7 +26,7 @@ class Limit(NamedTuple):
 
     Args:
         says: what it is to be.
-        fits: tells whether a value of TOML is that.
+        fits: returns whether a value of TOML is that.
     """
 
     says: str

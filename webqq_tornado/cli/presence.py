@@ -112,7 +112,7 @@ class Presence:
     async def sign_in(self) -> bool:
         """Bring the account online; return True if it is then, or will be by itself.
 
-        The user is told the reason of a failure.
+        The user sees the reason of a failure.
         """
         if not self._client.state.is_over:
             return True
@@ -215,7 +215,7 @@ class Presence:
                     if self._client.state.is_over:
                         await self._client.login()
         except LoginError:
-            return  # `_on_rejected` has told the user
+            return  # `_on_rejected` has reported it
         except StoreError as error:
             self._on_rejected(str(error))
 

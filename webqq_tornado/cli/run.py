@@ -273,7 +273,7 @@ def _names_of(fields: str) -> list[str]:
 
 
 def _takes_items(path: Path | None, fields: str) -> bool:
-    """Return whether --output is for what the flow emits, and not for what it tells."""
+    """Return whether --output is for what the flow emits, and not for its messages."""
     takes = path is not None and ItemFile.accepts(path)
     if _names_of(fields) and not takes:
         raise click.UsageError("--fields goes with --output FILE.csv (.jsonl, .parquet ...)")

@@ -203,7 +203,7 @@ class AccountTable(NamedTuple):
 
 
 def options(*keys: str) -> Callable[[F], F]:
-    """A decorator that gives a command the options of these settings, and --config."""
+    """A decorator that adds the options of these settings, and --config, to a command."""
 
     def decorate(command: F) -> F:
         for key in reversed(keys):

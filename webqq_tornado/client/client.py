@@ -123,7 +123,9 @@ class Client:
         on_qr: OnQR | None = None,
     ) -> None:
         if not account and dialect is not SMARTQQ:
-            raise ValueError("account=0: only a login by QR code (dialect=SMARTQQ) tells whose")
+            raise ValueError(
+                "account=0: only a login by QR code (dialect=SMARTQQ) finds the account"
+            )
         records: Records = (
             MemoryRecords() if store is None or not account else StoredRecords(store, account)
         )

@@ -83,7 +83,7 @@ class ContactsFetch:
         except RefusedError as error:
             if error.action is not Action.RECOMPUTE_HASH or len(self._hashes) < 2:
                 raise
-            self._hashes.pop(0)  # only trying tells which kind a server wants
+            self._hashes.pop(0)  # only a request shows which kind a server wants
             return self.first()
         hash_ = self._hashes[0] if self._dialect is SMARTQQ else ""
         form = forms.GroupsForm(self._session.vfwebqq, Secret(hash_))

@@ -1,6 +1,6 @@
 """The address of a contact, and the contact of an address, across sessions.
 
-The server gives each contact another uin in the next session. Permanent are only the QQ number,
+The server assigns each contact another uin in the next session. Permanent are only the QQ number,
 which takes a request (get_friend_uin2, one for each contact), and, failing that, a name that no
 other contact has. So an answer is either at hand, or a link away: functions that may have to ask
 the server take `then`, which gets the answer and returns the link that follows.

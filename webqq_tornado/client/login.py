@@ -1,8 +1,8 @@
 """The login chains: by password as in WebQQ 3, by QR code as in SmartQQ, and by cookies in both.
 
-- `PasswordLogin`: check, (the captcha's picture,) login, the link it gives, login2.
-- `QRLogin`: a QR code, its state every two seconds until somebody has confirmed it (a new code
-  when it has expired), the link it gives, getvfwebqq, login2, get_online_buddies2.
+- `PasswordLogin`: check, (the captcha's picture,) login, its link, login2.
+- `QRLogin`: a QR code, its state every two seconds until a user has confirmed it (a new code
+  when it has expired), its link, getvfwebqq, login2, get_online_buddies2.
 """
 
 from __future__ import annotations

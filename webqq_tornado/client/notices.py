@@ -1,6 +1,6 @@
-"""Events that WebQQ did not have, and today's QQ has; an account by OneBot tells of them.
+"""Events that WebQQ did not have, and today's QQ has; an account by OneBot reports them.
 
-Numbers of people and groups are QQ numbers; 0 stands for nobody, or for what is not told.
+Numbers of people and groups are QQ numbers; 0 stands for nobody, or for an unknown one.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class FileUploaded(GroupNews):
         size: in bytes.
         file_id: for ``get_group_file_url``.
         busid: likewise.
-        url: where it is fetched from, if that is told.
+        url: where it is fetched from, if known.
     """
 
     member: int
@@ -157,7 +157,7 @@ class TitleChanged(GroupNews):
 
 @dataclass(frozen=True, slots=True)
 class LuckyKing(GroupNews):
-    """A red packet is empty, and somebody had the largest part.
+    """A red packet is empty, and a member had the largest part.
 
     Args:
         group: where.

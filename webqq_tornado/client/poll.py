@@ -1,6 +1,6 @@
 """The poll chain: poll2 without end, and the consequences of each answer.
 
-A poll tells the server that its last answer has arrived. So after a poll without a sensible
+A poll confirms to the server that its last response has arrived. So after a poll without a sensible
 answer (its connection broke or died, a front server gave up) the session is resumed before the
 next one: login2 with its psessionid makes the server repeat its last answer (Mojo-Webqq 2018 did
 so after retcodes 120 and 121). Our own server also learns which message arrived last, see
@@ -59,7 +59,7 @@ class Poll:
 
     Args:
         context: of the client, with an open session, which is polled.
-        directory: gets the contacts when a message comes from somebody new.
+        directory: gets the contacts when a message comes from an unknown sender.
         inbox: knows who is new.
         keeper: gets the new cookie, and resets its pauses while the session works.
         on_event: gets the events, one by one.

@@ -16,7 +16,7 @@ class Quote:
     Args:
         id: its number, as the `Reply` has it.
         sender: QQ number of who had written it.
-        name: of them, as far as it is told.
+        name: of them, if it is known.
         content: of it.
         time: of it: Unix time in seconds.
 

@@ -83,7 +83,7 @@ class Dashboard(ClosedByBlock):
         self.token = token
         self.hosts = frozenset(host.lower().strip("[]") for host in hosts)
         self.recorder = Recorder(stream)
-        #: Of each page that looks on, what tells it to end.
+        #: Of each open page, the future that ends it.
         self.viewers: set[asyncio.Event] = set()
 
     def close(self) -> None:

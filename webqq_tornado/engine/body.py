@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 #: Where a body comes from: the path of a file, an open binary file, an iterable of bytes, sync
-#: or async, or a function that gives one of these for each time the body is sent.
+#: or async, or a function that returns one of these for each time the body is sent.
 Source: TypeAlias = Union[
     "os.PathLike[str]", IO[bytes], Iterable[bytes], AsyncIterable[bytes], Callable[[], Any]
 ]
@@ -57,7 +57,7 @@ Source: TypeAlias = Union[
 Params: TypeAlias = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 _T = TypeVar("_T")
-#: Error for a file that gives text.
+#: Error for a file that yields text.
 NOT_BINARY = "a file to upload is opened in binary mode ('rb')"
 
 
@@ -66,7 +66,7 @@ class FilePart(NamedTuple):
 
     Args:
         content: bytes, or the path of a file that libcurl reads when it sends.
-        filename: the name that the server is told; by default the path's last part. Quotes and
+        filename: the name sent to the server; by default the path's last part. Quotes and
             line breaks in it are escaped as browsers do: %22, %0D, %0A.
         content_type: by default guessed by libcurl from the name. One with a line break is
             refused by `Request`.
@@ -421,7 +421,7 @@ def size_of(source: Any) -> int | None:
 
 
 class BodySource:
-    """An open file, an iterator, or a function that gives such a body: sending moves it on.
+    """An open file, an iterator, or a function that returns such a body: sending moves it on.
 
     What is sent again is to be what was sent first. So each sending of a file begins where it
     stood when the request was made, or when the function gave it; an iterator, or a file that
@@ -471,12 +471,12 @@ class BodySource:
         """
         body = self._body if self._function is None else self._from(self._function)
         if self._start is None and _has_place(body):
-            # A generator that has run to its end gives an empty body, and no error.
+            # A generator that has run to its end yields an empty body, and no error.
             if self._is_used or _is_spent(body):
                 kind = "open file that cannot go back" if hasattr(body, "read") else "iterator"
                 raise StreamError(
                     f"the body was an {kind}, and is used up: give body= a path, or a function "
-                    "that gives a new one each time"
+                    "that returns a new one each time"
                 )
             self._is_used = True
         return body, self._start

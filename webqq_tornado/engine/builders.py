@@ -27,7 +27,7 @@ __all__ = ["Call", "RequestMaker"]
 class Call(Next):
     """A link that `HTTPStream.get` and its kin return: for a reader to return, or to be awaited.
 
-    Awaited it gives the `Response`, as `HTTPStream.fetch`. It may be made a task, too.
+    Awaiting it returns the `Response`, as `HTTPStream.fetch`. It may be made a task, too.
 
     Example:
         >>> response = await stream.get("http://example.org/")
@@ -133,7 +133,7 @@ class RequestMaker:
         data: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Call:
-        """Return a link: a reader or `begin` returns it, or somebody awaits it for the response.
+        """Return a link: a reader or `begin` returns it, or a caller awaits it for the response.
 
         Args:
             method: such as "GET".
@@ -159,7 +159,7 @@ class RequestMaker:
         if method == "GET" and not options:
             request: RequestLike = url  # the short way of most links
         elif isinstance(url, str) and not is_absolute(url):
-            # Relative to what is known only when a reader returns it, or somebody awaits it.
+            # Relative to what is known only when a reader returns it, or a caller awaits it.
             request = RelativeRequest.of(url, method=method, **options)
         else:
             request = Request(url, method, **options)

@@ -40,7 +40,7 @@ class _Pairs(NamedTuple):
 
     Args:
         codec: Python's.
-        spare: gives the pairs that the codec has not, "" for none.
+        spare: returns the pairs that the codec has not, "" for none.
         changes: what the standard has in the place of characters of the first.
         singles: bytes that the codec takes for errors, and what they are.
         no_lead: bytes with which no pair begins.

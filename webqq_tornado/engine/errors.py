@@ -86,7 +86,7 @@ class StreamError(Exception):
         no answer [chain watch, step 3]
     """
 
-    #: As of a `Response`, where the two are told apart (`HTTPStream.map`).
+    #: As of a `Response`, where the two are distinguished (`HTTPStream.map`).
     ok = False
     retried: tuple[Any, ...] = ()
     close_code: int | None = None

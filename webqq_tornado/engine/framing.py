@@ -1,7 +1,7 @@
 """Headers that say where a message begins, ends and goes: what a caller may say in them.
 
-They are told by other means, too, and where the two differ the rest of a body is a second request
-to the server (RFC 9112, 11.2): so they are checked, and left to libcurl where it says the same.
+libcurl sends them too, and where the two differ the rest of a body is a second request to the
+server (RFC 9112, 11.2): so they are checked, and left to libcurl where it says the same.
 
 And the dates in headers.
 """
@@ -56,7 +56,7 @@ def settle_headers(
     Args:
         request: with headers.
         is_form: its body is a `Multipart`, which libcurl frames.
-        size_of: bytes in a body of another kind, if that can be told.
+        size_of: bytes in a body of another kind, if that is known.
 
     Raises:
         ValueError: a header contradicts another one, or the body; says which, and the remedy.

@@ -269,7 +269,7 @@ def answering(
     Args:
         called: the function, in messages.
         hints: by the name of the argument.
-        options: gives the names that `defaults=` has.
+        options: returns the names that `defaults=` has.
     """
 
     def decorate(function: _F) -> _F:

@@ -89,7 +89,7 @@ class Auth(Protocol):
         """The chain of `renew` has ended, without an error or with one."""
 
 
-#: Is told of each request what came of it: the chain, the request, and the outcome.
+#: Receives the outcome of each request: the chain, the request, and the outcome.
 Observer: TypeAlias = Callable[[Chain, Request, "Response | Exception"], None]
 
 #: Is shown each request that goes out, retries and redirects included; may return another one.
@@ -147,4 +147,4 @@ class Hooks:
         raise error
 
     def on_idle(self) -> None:
-        """Override to be told whenever the last chain has ended; more may be started here."""
+        """Override to be called whenever the last chain has ended; more may be started here."""

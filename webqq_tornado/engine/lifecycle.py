@@ -3,7 +3,7 @@
 The first SIGINT or SIGTERM asks the program to finish, the second ends it at once.
 
 What is awaited goes on, and nothing new begins. From the signal on a request is sent only if
-somebody awaits its chain, or one above that, or needs the credentials that it is to bring. So what
+a caller awaits its chain, or one above that, or needs the credentials that it is to bring. So what
 a reader under way has to know it still hears; what it begins beside that, and what it returns, is
 not sent. What is in flight may be answered meanwhile, and is read; nobody waits for it.
 """
@@ -37,7 +37,7 @@ __all__ = [
     "stop_signals",
 ]
 
-#: Seconds that readers under way have at most, once the program is told to end.
+#: Seconds that readers under way have at most, once the program is asked to end.
 GRACE = 10.0
 #: Errors that an `ExceptionGroup` holds at most; the others are counted.
 MAX_FAILURES = 20
@@ -122,7 +122,7 @@ def raise_signal(number: int) -> None:
 
     Raises:
         KeyboardInterrupt: SIGINT.
-        SystemExit: another one, with the exit code that a shell gives it: 143 for SIGTERM.
+        SystemExit: another one, with the exit code of a shell: 143 for SIGTERM.
     """
     if number == signal.SIGINT:
         raise KeyboardInterrupt
@@ -211,7 +211,7 @@ def _what_runs(runner: Runner, chain: Chain) -> list[asyncio.Future[Any]]:
 
 
 def is_awaited(chain: Chain, parts: Mapping[Chain, Part]) -> bool:
-    """Return True if somebody awaits a chain, or one that depends on it.
+    """Return True if a caller awaits a chain, or one that depends on it.
 
     Args:
         chain: below which others may be.

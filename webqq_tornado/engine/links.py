@@ -14,7 +14,7 @@ a list, iterator or generator      several links (sync or async): each becomes a
 an awaitable of any of these       it is awaited first (`async def` readers)
 =================================  =================================================
 
-An errback stays with the chain for the links that follow, until a link gives another one (or
+An errback stays with the chain for the links that follow, until a link sets another one (or
 False, for none); chains that a list or iterator leads to have it, too, those of a `Gather` do not.
 """
 
@@ -98,7 +98,7 @@ class RelativeRequest(NamedTuple):
             options: other arguments of `Request`.
         """
         query = form_query(params) if params else ""
-        # A Request from the start: a wrong option is raised in the line that gives it.
+        # A Request from the start: a wrong option is raised in the line that sets it.
         return cls(with_query(url, query), Request(_NOWHERE, **options))
 
     def seen_from(self, base: str | None) -> Request:

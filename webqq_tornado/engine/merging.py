@@ -55,7 +55,7 @@ def merge_into_parent(branch: Chain) -> None:
     waiters, branch._waiters = branch._waiters, None
     if waiters:
         parent._waiters = {**(parent._waiters or {}), **waiters}
-    # The object lives as long as somebody has it; what it refers to need not.
+    # The object lives as long as a caller has it; what it refers to need not.
     branch._outcome = branch._branches = branch._lane = branch._kept = branch.response = None
     branch._request = branch._readback = branch._errback = branch._hop = branch._signed = None
     branch._data = None

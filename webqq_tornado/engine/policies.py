@@ -425,7 +425,7 @@ class Policies:
             return Renew(renewal) if is_news else None  # the next link is to have better ones
         if is_from_start:
             chain._hop = chain._redirects = None  # a login page may be where it was led to
-        # Else somebody has renewed them while this one was on its way.
+        # Else another chain has renewed them while this one was on its way.
         return Wait(renewal) if is_news else Again(0)
 
     # -- retries --------------------------------------------------------------------------------

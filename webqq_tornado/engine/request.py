@@ -103,7 +103,7 @@ class Request(metaclass=_Making):
             redirect that sets one of the same name takes it out.
         body: bytes, text (sent as UTF-8), or `Multipart`; or what is sent piece by piece: a path,
             an open binary file, an iterable of bytes (sync or async, also a generator), or a
-            function that gives one of these each time the body is to be sent. A file is sent from
+            function that returns one of these each time the body is to be sent. A file is sent from
             where it stands when the request is made, however often that is. An iterator, or a file
             that cannot go back, can be sent once: another try of the link is an error.
         connect_timeout: seconds for name, connection and TLS; 20. 0: no limit.
@@ -163,7 +163,7 @@ class Request(metaclass=_Making):
         local_port: number of the port to send from, or the first and the last of a range.
         happy_eyeballs_delay: seconds that IPv6 gets before IPv4 is tried as well; 0.2.
         resolve: own addresses: of `host` or `host:port` to `address` or `address:port`. The
-            name in the URL remains what TLS verifies and the server is told.
+            name in the URL remains what TLS verifies and the server receives.
         doh_url: https URL of a DNS-over-HTTPS resolver (RFC 8484) to ask instead of the system.
         no_proxy: hosts that need no proxy, as in the variable: names with their subdomains (maybe
             behind "." or "*."), addresses, networks, separated by commas or blanks; "*" for all.

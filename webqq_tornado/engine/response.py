@@ -1,6 +1,6 @@
 """The response that a reader gets, whole, as `urllib.request.urlopen` returns it.
 
-Nothing is parsed before somebody looks: most readers want the body or one header.
+Nothing is parsed before it is used: most readers want the body or one header.
 """
 
 from __future__ import annotations

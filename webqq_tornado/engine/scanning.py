@@ -309,7 +309,7 @@ def _decoded(
     places: list[int] = []
     end = 0
     for found in pattern.finditer(raw):
-        # `decode` gives one character: so each has one place, and one more place is the end.
+        # `decode` returns one character: so each has one place, and one more place is the end.
         pieces += (raw[end : found.start()], decode(found))
         places += range(end, found.start() + 1)
         end = found.end()

@@ -1,7 +1,7 @@
 """Schedules chains that wait for a slot, for their host's or session's time, or are paused.
 
 The runner puts a link that may not be sent at once in here by `enqueue`, and asks `pop` who is
-next whenever something has changed: a request has ended, a time has come, somebody goes on after a
+next whenever something has changed: a request has ended, a time has come, a chain continues after a
 pause. In which order is `FairQueue`'s matter. Nothing here sends, waits or reads a clock. When the
 program ends, chains that nobody awaits are held, too: see `lifecycle`.
 
@@ -14,7 +14,7 @@ in the queue, and more while the queue as a whole is short.
   by each request that ends: of a thousand sources, most of whose hosts are slow, all but a few
   would look in vain. `woken` are those that the runner is to ask, at the loop's next turn.
 - *What was popped may not be sent after all*: its credentials are being renewed, the breaker
-  refuses it, a hook ends it. It gives its place back by `refund`, or the login that it waits for
+  refuses it, a hook ends it. It returns its place by `refund`, or the login that it waits for
   would wait behind it, for the time of the same host.
 """
 
@@ -67,7 +67,7 @@ class Scheduler:
         self._has_hooks = has_hooks
         self._fair = FairQueue[Chain](limits)
         self.paused: set[Chain] = set()
-        self._now = 0.0  # when somebody had a turn
+        self._now = 0.0  # time of the last turn
         self._is_closed = False
         self._is_awaited: Callable[[Chain], bool] | None = None  # when only what is goes on
         self._holds = False  # some chains, or all but a few
@@ -145,7 +145,7 @@ class Scheduler:
 
     def discard(self, chain: Chain) -> None:
         """Forget a chain that has ended: it waits no more."""
-        # A chain can be in any of the three places; it is never told in which.
+        # A chain can be in any of the three places; it does not know in which.
         if self._fair.remove(chain):
             self._on_left_queue(chain)
         self.held.pop(chain, None)
@@ -163,7 +163,7 @@ class Scheduler:
 
     @property
     def next_time(self) -> float | None:
-        """When `pop` may have somebody whom it has not now, in seconds.
+        """Seconds until `pop` may have a chain that it has not now.
 
         None: not before a request has ended, or something is queued.
         """

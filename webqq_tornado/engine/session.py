@@ -49,7 +49,7 @@ class Session:
         keeps_cookies: as given.
         cookiejar: its `CookieJar`.
         is_closed: it was closed, or its stream was.
-        auth: its credentials: `HTTPStream.session(name, auth=...)` gives it some.
+        auth: its credentials: `HTTPStream.session(name, auth=...)` sets them.
         defaults: headers, params and the like of its requests; None: there are none.
 
     Example:
@@ -115,7 +115,7 @@ class Session:
 class CookieJar:
     """The cookies of a session: iterate, get, set, save and load.
 
-    Iteration gives `http.cookiejar.Cookie` objects. Files are in the Mozilla (Netscape) format
+    Iteration yields `http.cookiejar.Cookie` objects. Files are in the Mozilla (Netscape) format
     that curl, wget and `http.cookiejar.MozillaCookieJar` read too.
 
     libcurl takes 50 cookies of one answer, each of 4,096 bytes at most, and puts 150 cookies and
@@ -340,7 +340,7 @@ class CookieJar:
             share.close()
 
     def frozen_header(self, url: str) -> Callable[[], str]:
-        """Return a function that gives the `Cookie` header for a URL as it is now.
+        """Return a function that returns the `Cookie` header for a URL as it is now.
 
         Args:
             url: that is asked.

@@ -1,6 +1,6 @@
 """Running one shard of a flow for a while, and leaving it so that another process goes on.
 
-A slice ends by its time, when it is told to, or when there is nothing to do. What is in flight then
+A slice ends by its time, when asked to, or when there is nothing to do. What is in flight then
 ends, and what that leads to is committed; links wait in the journal for the next slice.
 """
 

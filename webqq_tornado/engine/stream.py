@@ -241,7 +241,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         self._grace = grace
         self._started_at = self._runner.time()
         self._closed = False
-        # Last: where it cannot be opened, `close` gives back all of the above.
+        # Last: where it cannot be opened, `close` releases all of the above.
         if journal is not None:
             self._open_journal(journal, idempotency_header)
 
@@ -329,7 +329,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
                 is the only one with a journal.
             key: of which there is one chain: the one that has it already, alive or ended, is
                 returned. With a journal it lasts: starting twice is starting once. Of one that has
-                ended nothing but its outcome is known: awaited, it gives None or raises that it
+                ended nothing but its outcome is known: awaited, it returns None or raises that it
                 has failed.
 
         Returns:
@@ -514,7 +514,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         """Responses to many requests, as they come; what failed is given as its error.
 
         A request is taken from the iterable when there is room for it, and none while the caller
-        is busy with what came: it may be endless. `result.request` tells whose a result is, and
+        is busy with what came: it may be endless. `result.request` shows whose a result is, and
         `result.ok` is False of errors and of a status of 400 or more.
 
         Args:
@@ -584,7 +584,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
 
         Args:
             first: a request, as for `add_request`.
-            next_link: gets a response, gives the next request, a request and a delay in
+            next_link: gets a response, returns the next request, a request and a delay in
                 seconds, a `Next`, or None after the last; a URL may be relative to the response's.
                 May be a coroutine function.
             options: of each `fetch`: session, timeout, priority, retry.
@@ -612,7 +612,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
     ) -> AsyncIterator[Response]:
         """A response whose body comes piece by piece, awaited when its headers are there.
 
-        Leaving the block gives up what was not read. Until then it has one of the places that
+        Leaving the block drops the unread rest. Until then it has one of the places that
         `max_clients` and `limits` allow, whether it is read or not: a request that is awaited in
         the block, and finds no place for as long as its `request_timeout`, is a `TimeoutError`.
 
@@ -699,7 +699,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         return stop_all
 
     def launch(self) -> Chain:
-        """Start what `begin` gives on a loop that runs already.
+        """Start what `begin` returns on a loop that runs already.
 
         Returns:
             A chain that ends when all of them have.
@@ -758,7 +758,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         refuse_running_loop("run()", "await stream.serve()")
         checked_grace(grace)
         show_logs()
-        # Left from the right: the file of items is told whether it is whole, the stream closes
+        # Left from the right: the file of items learns whether it is whole, the stream closes
         # then.
         with contextlib.closing(self), self._writing(items):
             number = run_whole(self.ioloop, lambda: self._until_end(grace), self.close)
@@ -929,7 +929,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
                 # Who awaited the last chain may start another one: their turn comes first.
                 await asyncio.sleep(0)
             await self._flush_journal()
-            if not self._runner.chains:  # by who was told of what has committed
+            if not self._runner.chains:  # by callers that learned of a commit
                 return True
 
     async def _flush_journal(self) -> None:
@@ -1145,7 +1145,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
 
         Args:
             names: of them; by default all.
-            ids: instead of names: as `Journal.chains` gives them.
+            ids: instead of names: as `Journal.chains` returns them.
 
         Returns:
             How many these are.
@@ -1296,6 +1296,6 @@ def _whole(request: Request) -> Request:
     """A request whose response is complete when it is read."""
     if request.stream:
         raise ValueError(
-            "fetch() gives a response that is complete: use open() for a request with stream=True"
+            "fetch() returns a complete response: use open() for a request with stream=True"
         )
     return request

@@ -158,7 +158,7 @@ def check_public_only(setting: Callable[[str], Any]) -> None:
     """Refuse what goes around the look at the server's address.
 
     Args:
-        setting: gives the value of an argument by its name.
+        setting: returns the value of an argument by its name.
 
     Raises:
         ValueError: names it.
@@ -227,7 +227,7 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
 
 
 def _shown_name(name: object) -> str:
-    # Somebody may have written the whole line: "Authorization: Bearer ...".
+    # The user may have written the whole line: "Authorization: Bearer ...".
     return repr(safe_text(name) if isinstance(name, str) else name)
 
 
@@ -271,7 +271,7 @@ def settled_headers(headers: Headers) -> tuple[tuple[tuple[str, str], ...], bool
     return pairs, is_ruled
 
 
-@functools.lru_cache(1024)  # a program has few names, and gives them again and again
+@functools.lru_cache(1024)  # a program has few names, and passes them again and again
 def _is_ruled(name: str) -> bool:
     if not TOKEN.fullmatch(name):
         raise ValueError(f"header name {_shown_name(name)} is not a token such as Accept")

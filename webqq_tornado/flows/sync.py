@@ -4,7 +4,7 @@
 
 An example of the engine: one chain, in which the reader of each page returns the next page's link;
 the flow's policy retries failures. A mark beside the incomplete file, replaced in one step after
-each page, tells where to resume: however the process ends, no item is lost or doubled.
+each page, shows where to resume: however the process ends, no item is lost or doubled.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ The tree::
     ProtocolError       what came is not what the protocol says
     └── RefusedError    it is, and its retcode says no
 
-A parser gives a value or one of these, whatever bytes it is given. The excerpt in the text never
-shows a session token: see `webqq_tornado.protocol.wire.excerpt`.
+A parser returns a value or raises one of these, for any bytes. The excerpt in the text never shows
+a session token: see `webqq_tornado.protocol.wire.excerpt`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Descriptions of records, used in both directions: parsing a reply and building it.
 
-A `Kind` says how one value is written; a `Field` gives a kind a name on the wire and an
+A `Kind` says how one value is written; a `Field` is a kind with a name on the wire and an
 attribute of a model; a `Record` is a list of fields for a model; `Joined` is a model whose
 fields are spread over several lists, as the friend list is. Client and server use the same
 table, so neither can drift.
@@ -339,7 +339,7 @@ class Record(Generic[T]):
         return self.model(**self.values(as_object(raw)))
 
     def values(self, raw: Mapping[str, object]) -> dict[str, object]:
-        """The attributes that a JSON object gives."""
+        """The attributes of a JSON object."""
         values: dict[str, object] = {}
         for field in self._read:
             value = raw.get(field.name)

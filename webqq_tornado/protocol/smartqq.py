@@ -1,7 +1,7 @@
 """SmartQQ, the dialect of 2015 to 2018: what it does otherwise than WebQQ 3, one entry each.
 
 A conversation in the order of the clients: `LOGIN_PAGE`, `QR_CODE`, `QR_STATE` every one to
-three seconds until the code is confirmed, the address that it then gives, `VFWEBQQ`, `LOGIN2`,
+three seconds until the code is confirmed, the address in the response, `VFWEBQQ`, `LOGIN2`,
 `ONLINE` (without it the server answered polls with 103), `FRIENDS`, `GROUPS`, `DISCUSSIONS`,
 then `POLL` without end and the ``SEND_*``.
 
@@ -189,7 +189,7 @@ VFWEBQQ = Exchange(
     origin=ORIGIN_S,
     wire_format=SMARTQQ_FORMAT,
 )
-"""The vfwebqq for the s host; the one that login2 gives is not good there."""
+"""The vfwebqq for the s host; the one of login2 is not valid there."""
 
 LOGIN2 = _late(
     webqq3.LOGIN2,

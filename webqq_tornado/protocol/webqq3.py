@@ -125,7 +125,7 @@ CHECK = Exchange(
     CHECK_REPLY,
     referer=LOGIN_REFERER,
 )
-"""Whether a captcha is needed; gives the verify code and the salt."""
+"""Whether a captcha is needed; returns the verify code and the salt."""
 
 CAPTCHA = Call(
     "getimage",

@@ -84,7 +84,7 @@ class WireFormat(NamedTuple):
     def plain_events(self, text: str) -> str:
         r"""The JSON of an answer to poll2, without the escapes that `dump_events` puts there.
 
-        They can be told from what was typed: an ampersand that somebody typed is written as
+        They differ from typed text: a typed ampersand is written as
         it is.
 
         Example:

@@ -1,8 +1,8 @@
-"""The rules of groups, and of messages taken back: who may do what, and who hears of it.
+"""Rules of groups and of recalled messages: permissions and notifications.
 
 The page and applications that speak OneBot ask for the same things here. Each change is checked as
-QQ checks it, stored, and told: to clients of WebQQ as far as they had words for it, to pages, and
-to applications.
+QQ checks it, stored, and reported to clients of WebQQ (as far as their protocol has a message for
+it), to pages and to applications.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Groups:
 
     Args:
         storage: of the server.
-        hub: tells of changes.
+        hub: reports changes.
     """
 
     def __init__(self, storage: Storage, hub: Hub) -> None:
@@ -93,7 +93,7 @@ class Groups:
         return row
 
     def _outranked(self, number: int, operator: int, account: int) -> RoomRow:
-        """The group in which one leads, and stands above somebody."""
+        """The group, if an account leads it and outranks a member."""
         room = self._led(number, operator)
         self.member(number, account)
         if _RANKS[self.role(room, account)] >= _RANKS[self.role(room, operator)]:
@@ -120,7 +120,7 @@ class Groups:
         )
 
     def set_card(self, number: int, operator: int, account: int, card: str) -> None:
-        """Change a member's name in the group: one's own, or that of somebody one stands above."""
+        """Change a member's name in the group: one's own, or that of a member of lower rank."""
         if operator == account:
             self._entered(number, operator)
         else:
@@ -234,7 +234,7 @@ class Groups:
         Args:
             number: of the group.
             account: who leaves.
-            passes_on: whether that of an owner passes to somebody else; else they cannot leave.
+            passes_on: whether that of an owner passes to another member; else they cannot leave.
         """
         room = self._entered(number, account)
         if room.owner == account and not passes_on:
@@ -284,7 +284,7 @@ class Groups:
         return request
 
     def invite(self, number: int, operator: int, account: int) -> RoomRequest:
-        """Invite somebody to a group, who is asked."""
+        """Invite an account to a group, which may decline."""
         self._entered(number, operator)
         if self._rooms.is_member(number, account):
             raise ValueError(f"{account} is in this group already")
@@ -421,7 +421,7 @@ class Groups:
             )
 
     def poke(self, sender: int, target: int, number: int = 0) -> None:
-        """Poke somebody: a member of a group, or (0) a friend."""
+        """Poke an account: a member of a group, or (0) a friend."""
         if number:
             self._entered(number, sender)
             self.member(number, target)
@@ -444,7 +444,7 @@ class Groups:
         )
 
     def uploaded(self, conversation: Conversation, sender: int, file: dict[str, object]) -> None:
-        """Tell of a file of a group, or of one that was sent to somebody.
+        """Report a file of a group, or one that was sent to an account.
 
         Args:
             conversation: as the sender sees it.

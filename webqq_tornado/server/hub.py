@@ -94,7 +94,7 @@ class Hub:
 
     Attributes:
         writes: messages that wait for their commit, see `together`.
-        applications: accounts that programs drive by OneBot, with what tells them of events.
+        applications: accounts that programs drive by OneBot, with the function that wakes each.
         pictures_at: "host:port" where old clients find pictures.
     """
 

@@ -31,10 +31,10 @@ class QRCode(NamedTuple):
     """An issued code.
 
     Args:
-        id: in the address that it shows; tells nothing of the cookie.
+        id: in the address that it shows; independent of the cookie.
         qrsig: cookie of the client that shows it.
         address: of that client.
-        program: name that the client gives.
+        program: the client's User-Agent.
         expires: loop time.
         number: two digits, beside the picture and on the page.
         state: as reported to its client.
@@ -90,7 +90,7 @@ class QRCodes:
 
         Args:
             address: of the client, shown to the user who confirms it.
-            program: name that it gives, likewise shown.
+            program: its User-Agent, likewise shown.
         """
         expires = asyncio.get_running_loop().time() + self.seconds
         qrsig = Secret(secrets.token_hex(32))

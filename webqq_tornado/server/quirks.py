@@ -1,9 +1,9 @@
 """Differences between clients: historical servers changed with their web clients.
 
-WebQQ 3's server told everything that there was to tell. SmartQQ's told messages, one an answer.
-Programs that speak SmartQQ and were never told more ignore the rest at best: qqbot 2017 looks
+WebQQ 3's server reported all events. SmartQQ's reported messages, one a response.
+Programs that speak SmartQQ, and never got more, ignore the rest at best: qqbot 2017 looks
 its message types up in a table of three, and ends when there is another one. SmartQQBot 2016 and
-2017 looks for from_uin in a kick_message, and polls for ever unless it is told 100012. smartqq in
+2017 looks for from_uin in a kick_message, and polls for ever unless it gets 100012. smartqq in
 Java wants a retcode in the answer to a message, which had errCode until September 2017. They are
 known by the User-Agent that they always send.
 """

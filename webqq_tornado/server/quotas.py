@@ -1,7 +1,7 @@
 """Quotas of actions that cost others something: by account, and by address.
 
 A quota lets a burst pass and then one each so many seconds. It is the virtual scheduling algorithm
-of a leaky bucket (GCRA; ITU-T I.371, appendix I): all that is kept of somebody is the time at which
+of a leaky bucket (GCRA; ITU-T I.371, appendix I): all that is kept of a client is the time at which
 their bucket is empty, so a table of 50,000 is a few MB.
 """
 

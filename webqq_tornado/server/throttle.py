@@ -16,7 +16,7 @@ accounts
 ========================== ======================== ==========================================
 
 A known place (a browser by its cookie, or an address) has the first door alone, so an attacker
-elsewhere does not keep its owner out. From a new place one gets in although somebody guesses: one
+elsewhere does not keep its owner out. From a new place one can sign in during an attack: one
 address uses up a quarter of what the third door lets through. Failures are kept for accounts that
 exist, and each was let through a door: nobody fills the memory with them, and none is forgotten
 before its time. (OWASP ASVS 4.0, 2.2.1; OWASP "Blocking Brute Force Attacks", device cookies.)

@@ -6,7 +6,7 @@ session's seed. So 2,000 sessions with 500 fellow members each cost no memory, a
 server that starts again knows all numbers that it gave out.
 
 The permutation multiplies by odd numbers and folds the upper half into the lower one, twice;
-each step is reversible. It is not a secret: `get_friend_uin2` tells the real number.
+each step is reversible. It is not a secret: `get_friend_uin2` returns the real number.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Merged:
 
         Args:
             shard: its number.
-            numbers: by name; None: those that it has told last.
+            numbers: by name; None: the last reported ones.
         """
         last = self._running.pop(shard, {})
         found = numbers or last

@@ -39,7 +39,7 @@ _LOOK = 0.5
 _PAUSE, _LONG_PAUSE = 1.0, 30.0
 #: Seconds in which a cluster has to answer at the start.
 _CONNECT = 30.0
-#: Seconds that slices have to end when they are told to, and to be heard of.
+#: Seconds that slices have to end when asked to, and to report it.
 _END = 60.0
 #: Seconds that a local worker may be away before another one is started.
 _AWAY = 15.0

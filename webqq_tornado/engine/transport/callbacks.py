@@ -136,7 +136,7 @@ class TransferCallbacks:
         has_headers: the final answer's headers are all there.
         is_told: the reader has been called for them.
         is_followed: it is a redirect that is followed: its body is dropped.
-        refusal: why libcurl was told to stop.
+        refusal: why libcurl was stopped.
     """
 
     def __init__(self, transfer: Piped, request: Request) -> None:
@@ -266,7 +266,7 @@ class TransferCallbacks:
                 self.refusal = self._too_large("the headers", name, limit)
                 return 0
         if request.on_header_line is not None:
-            # What stands behind the body is told behind it, however long the sink takes.
+            # What stands behind the body is reported after it, however long the sink takes.
             (self._trailers if self.received else self._lines).append(line)
             self._transfer.attend()
         # The empty line that ends the headers; libcurl passes on a bare line feed as it came.
@@ -318,7 +318,7 @@ class TransferCallbacks:
         return TooLargeError(message, request=request)
 
     def _judge(self) -> int:
-        """Look at the headers when the first bytes of the body come; gives the announced size."""
+        """Look at the headers when the first bytes of the body come; return the announced size."""
         self._is_judged = True
         lines = self._transfer.header_lines
         self.is_followed = self._transfer.follows and leads_on(lines)
@@ -372,7 +372,7 @@ class TransferCallbacks:
 
     def _is_final(self) -> bool:
         """Return True if these headers belong to the final response, and no other one follows."""
-        # To a challenge libcurl may answer: then the first byte of the body tells, or the end.
+        # To a challenge libcurl may answer: then the first byte of the body decides, or the end.
         # (getinfo cannot be asked from a callback.)
         lines = self._transfer.header_lines
         status = last_status(lines)
@@ -414,7 +414,7 @@ class TransferCallbacks:
     def _on_progress(self, to_receive: int, received: int, to_send: int, sent: int) -> None:
         progress = Progress(received, to_receive, sent, to_send)
         if progress != self._progress:
-            # libcurl calls many times, mostly with nothing new: of a turn only the last is told.
+            # libcurl calls often, mostly with nothing new: of a turn only the last is reported.
             self._progress = progress
             self._transfer.attend()
 
@@ -541,7 +541,7 @@ class TransferCallbacks:
         """Close body and sink: the transfer has ended."""
         self._is_closed = True
         if self.stream is not None:
-            # Without effect if `end` has told the result before: this is for what was cancelled.
+            # Without effect if `end` has reported the result: this is for what was cancelled.
             self.stream.end(ClosedError("the body was dropped: its chain went on or has ended"))
         for held in (self._inflow, self._outflow, self._mime, self._file):
             try:

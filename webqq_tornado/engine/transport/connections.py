@@ -165,8 +165,8 @@ class Connections:
             address: of our end, as libcurl writes it.
             port: likewise.
         """
-        # libcurl tells its PREREQFUNCTION addresses and no descriptor. A port may have passed to
-        # another connection since: the inode tells.
+        # libcurl passes its PREREQFUNCTION addresses and no descriptor. A port may have passed to
+        # another connection since: the inode shows it.
         return any(
             end == (address, port) and _inode(fd) == known.inode
             for fd, (known, end) in self._retired.items()
@@ -199,6 +199,6 @@ def _inode(fd: int) -> int:
 
 
 def _end_of(connected: socket.socket) -> object:
-    # That of a unix socket is no pair, and equals no end that libcurl tells.
+    # That of a unix socket is no pair, and equals no end that libcurl reports.
     name = connected.getsockname()
     return name[:2] if isinstance(name, tuple) else name

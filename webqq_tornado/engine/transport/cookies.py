@@ -168,7 +168,7 @@ def put_lines(share: pycurl.CurlShare, lines: Iterable[bytes]) -> None:
 
 
 def accepted(lines: Sequence[bytes]) -> list[bytes | None]:
-    """Each line as libcurl gives it back when it has taken it; None where it is refused."""
+    """Each line as libcurl returns it when it has taken it; None where it is refused."""
     kept: list[bytes | None] = []
     with _scratch() as share:
         for start in range(0, len(lines), _HEADERS_OF_A_HANDLE):
@@ -187,7 +187,7 @@ def _cookies_in(request: bytes) -> bytes:
 
 
 def _exchange(share: pycurl.CurlShare, url: str, set_cookie: bytes = b"") -> bytes:
-    """Have libcurl send a request for a URL, over http, and read an answer; gives the request."""
+    """Have libcurl send a request for a URL, over http, and read an answer; return the request."""
     ours, theirs = socket.socketpair()
     with ours, theirs, _handle(share) as easy:
         line = b"Set-Cookie: " + set_cookie + b"\r\n" if set_cookie else b""

@@ -144,7 +144,7 @@ class Transport:
         self._spare: list[Transfer] = []
         self._due: deque[Lane] = deque()  # lanes to kick
         self._touched: set[Lane] = set()  # lanes to ask when they want the next kick
-        self._ended: deque[Transfer] = deque()  # to be told to their outcomes
+        self._ended: deque[Transfer] = deque()  # to be reported to their outcomes
         self._attended: deque[Transfer] = deque()  # whose callbacks are to be served
         self._has_served = False  # in this iteration of the loop
         self._is_turning = False  # a turn is at work and will see to what it leads to
@@ -253,7 +253,7 @@ class Transport:
         elif transfer.is_waiting:
             self._release(transfer)
         elif transfer.callbacks is not None:
-            # It has ended and is about to be told: its sink gets nothing more.
+            # It has ended and is about to be reported: its sink gets nothing more.
             self._special.discard(transfer)
             transfer.drop_callbacks()
 
@@ -659,7 +659,7 @@ class Transport:
             failure = transfer.failure
             result = transfer.response(request) if failure is None else transfer.error_of(request)
             if transfer.callbacks is not None:
-                # Before `_release`, which tells the reader of a stream that its body was dropped.
+                # Before `_release`, which informs the reader of a stream that its body was dropped.
                 transfer.callbacks.end(result)
             # Before the outcome: the next request of its reader may be sent by this very handle.
             self._release(transfer)
@@ -699,7 +699,7 @@ class Transport:
 
     def _tell_headers(self, transfer: Transfer, callbacks: TransferCallbacks) -> None:
         """The reader of a streamed response need not wait for the body."""
-        # First: a reader that turns the loop would be told once more.
+        # First: a reader that turns the loop would be called once more.
         callbacks.is_told = True
         request, outcome = transfer.request, transfer.outcome
         if request is not None and outcome is not None and callbacks.stream is not None:
@@ -713,7 +713,7 @@ class Transport:
             transfer.is_waiting = True
             return False
         if transfer.failure is None and is_cut(transfer.header_lines):
-            transfer.note_cut()  # before a file gets its name; and an outcome is told once
+            transfer.note_cut()  # before a file gets its name; and an outcome is reported once
         if transfer.failure is None:
             try:
                 callbacks.finish()

@@ -76,7 +76,7 @@ def claim(*files: Path) -> frozenset[str]:
         What to release.
 
     Raises:
-        OSError: somebody writes one of them.
+        OSError: another transfer writes one of them.
     """
     # As they are, and not as they are spelt: "b", "a/../b" and a link to it are one file.
     claimed = frozenset(map(os.path.realpath, files))
@@ -279,7 +279,7 @@ class BodyStream:
 
         Raises:
             StreamError: the body was cut.
-            RuntimeError: somebody else is reading it.
+            RuntimeError: it is already being read.
         """
         if self._reader is not None:
             raise RuntimeError("a body has one reader at a time: this one is being read already")

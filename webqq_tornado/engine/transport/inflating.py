@@ -145,7 +145,7 @@ class _Gzip:
             self._member, self._is_first = zlib.decompressobj(_GZIP), False
             self.is_open = True
             return chunk
-        # Nothing but zeros so far, or the first of its two bytes: the next chunk tells.
+        # Nothing but zeros so far, or the first of its two bytes: the next chunk decides.
         if _MAGIC.startswith(chunk):
             self._begun = chunk
         elif self._is_first:

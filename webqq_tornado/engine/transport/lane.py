@@ -1,6 +1,6 @@
 """Lanes: one CurlMulti each, with what is in flight on it.
 
-What libcurl's callbacks may do here, and why, is told in `transport`.
+What libcurl's callbacks may do here, and why, is explained in `transport.curl`.
 """
 
 from __future__ import annotations

@@ -503,7 +503,7 @@ def _cookies(values: list[str]) -> Options:
 
 
 def _header_line(name: str, value: str) -> bytes:
-    # "Name;" is how libcurl is told to send a header with no value; "Name:" would remove it.
+    # "Name;" makes libcurl send a header with no value; "Name:" would remove it.
     return _encoded(f"{name}: {value}" if value.strip() else f"{name};")
 
 

@@ -4,7 +4,7 @@ Each socket that a transfer waits for is registered with `IOLoop.add_handler`. T
 nearly as fast as one private epoll descriptor for all:
 
 - *A turn is served at once.* The first handler that the loop calls serves all sockets that are
-  ready; an epoll descriptor of our own, on no loop, tells which these are. The other handlers of
+  ready; an epoll descriptor of our own, on no loop, shows which these are. The other handlers of
   that turn find nothing to do. (Served one by one they take twice the time; noted first and served
   in a callback, each third one is reported twice, as asyncio looks once more before it calls that.)
 - *Registrations survive from one link to the next*, though libcurl lets a socket go when its
@@ -138,7 +138,7 @@ class Poller:
     def _clear(self, fd: int) -> None:
         """Take a number off the loop.
 
-        libcurl has just opened it: what stands there is of a file that somebody closed without
+        libcurl has just opened it: what stands there is of a file that was closed without
         `remove_handler`, and can only confuse.
         """
         self._ioloop.remove_handler(fd)
@@ -279,7 +279,7 @@ class PolledIdleSockets:
         self.fds[fd] = select.POLLIN
 
     def add_end(self, fd: int) -> None:
-        """See `IdleSockets`: what else it says cannot be told from that."""
+        """See `IdleSockets`: other events cannot be distinguished from that."""
         self.fds.pop(fd, None)
 
     def discard(self, fd: int) -> None:
@@ -308,7 +308,7 @@ def idle_sockets(ioloop: IOLoop, handler: Callable[[object, int], None]) -> Idle
     return EpolledIdleSockets(ioloop, handler) if hasattr(select, "epoll") else PolledIdleSockets()
 
 
-#: The other side has said that it says no more (Linux alone tells).
+#: The other side has said that it says no more (Linux alone reports it).
 _END = getattr(select, "POLLRDHUP", 0)
 #: Of `Poller.ready`: the connection is broken; and the other side has closed it, or it is broken.
 FAILED = select.POLLERR | select.POLLHUP

@@ -45,7 +45,7 @@ def bytes_read(fd: int) -> int | None:
         fd: a connected socket.
 
     Returns:
-        None if that cannot be told, such as on other systems.
+        None if that is unknown, as on other systems.
     """
     if fd < 0 or fcntl is None or not hasattr(socket, "TCP_INFO"):
         return None

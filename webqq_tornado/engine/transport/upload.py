@@ -44,7 +44,7 @@ PAUSE = int(pycurl.READFUNC_PAUSE)
 #: SEEKFUNCTION: the body cannot be sent again from there; or it can.
 CANNOT_SEEK = int(pycurl.SEEKFUNC_CANTSEEK)
 _HAS_SOUGHT = int(pycurl.SEEKFUNC_OK)
-#: After the last chunk; None may be what an iterator gives by mistake.
+#: After the last chunk; an iterator may yield None by mistake.
 _END: Any = object()
 #: Those that close generators: the loop itself holds tasks weakly.
 _closing: set[asyncio.Task[None]] = set()
@@ -174,7 +174,7 @@ class IteratorOutflow:
         body: the iterable.
         size: bytes in it, None if nobody knows: then it is sent chunked.
         transfer: that sends it.
-        again: gives it anew, when it is to be sent a second time.
+        again: returns it anew, when it is to be sent a second time.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ class IteratorOutflow:
         """See `Outflow`."""
         if self._again is None or offset or origin != os.SEEK_SET:
             return CANNOT_SEEK
-        # What the old iterator still gives must not be sent as the beginning of the new body.
+        # What the old iterator still yields must not be sent as the beginning of the new body.
         self._stop_task()
         self._buffer, self._taken, self._has_ended = memoryview(b""), 0, False
         self._is_rewound = True  # `serve` asks for it anew: that is the user's code

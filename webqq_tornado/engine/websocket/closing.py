@@ -31,7 +31,7 @@ class ClosingSockets:
         self._sessions: dict[Connection, Session] = {}
 
     def add(self, connection: Connection, session: Session) -> None:
-        """Keep a connection that was told to close, until it is closed."""
+        """Keep a connection that is closing, until it is closed."""
         # `on_over` has been called of one that is over: nothing would take it out of here again.
         if not connection.is_over:
             self._sessions[connection] = session

@@ -144,7 +144,7 @@ class _Outgoing:
         return True
 
     def drop(self, error: ClosedError) -> None:
-        """Send no message that was not begun; who waits for one is told why."""
+        """Send no message that was not begun; callers that wait for one get the error."""
         # All or none: they are compressed already, each by what those before it say (RFC 7692,
         # 7.1.1). What was begun goes on: the close frame would stand in the middle of it.
         messages, self._messages = self._messages, deque()
@@ -162,7 +162,7 @@ class _Outgoing:
 class WebSocketConnection:
     """One connection, from the request of its handshake to its last byte.
 
-    It is the `Outflow` and the stream of its transfer, and is told its outcome.
+    It is the `Outflow` and the stream of its transfer, and receives its outcome.
 
     Args:
         protocol: the rules of its frames.
@@ -363,7 +363,7 @@ class WebSocketConnection:
 
     def serve(self) -> None:
         """See `Outflow`."""
-        # Without bytes libcurl would only be told once more to wait.
+        # Without bytes libcurl would only wait once more.
         if self._is_waiting and not self._outgoing.is_empty and self._pausable is not None:
             self._is_waiting = False
             self._pausable.resume_sending()
@@ -373,8 +373,8 @@ class WebSocketConnection:
         """See `Outflow`."""
 
     def put(self, chunk: bytes) -> asyncio.Future[None] | None:
-        """Bytes have come; gives what the server has to wait for."""
-        # The protocol has been told of the end, and raises EOFError at more.
+        """Feed received bytes; return what the server has to wait for."""
+        # The protocol knows of the end, and raises EOFError at more.
         if self.is_over:
             return None
         self._received += 1
@@ -594,13 +594,13 @@ class WebSocketConnection:
 
 
 def _hear(taken: asyncio.Future[None]) -> None:
-    """Retrieve the exception: the pong, or its absence, tells."""
+    """Retrieve the exception: the pong, or its absence, is enough."""
     if not taken.cancelled():
         taken.exception()
 
 
 def settle(future: asyncio.Future[None], error: ClosedError | None = None) -> None:
-    """Tell who waits, if somebody can still be told."""
+    """Set the error of a waiter that is not done."""
     # A future of a closed loop cannot call anybody back: it would raise RuntimeError.
     if future.done() or future.get_loop().is_closed():
         return

@@ -200,7 +200,7 @@ class WebSocketLink:
             ValueError: the request cannot be one of a WebSocket.
         """
         if self._setting("auth_mode") != "basic" and self._setting("auth_username") is not None:
-            # libcurl gives up at the challenge: it takes no answer to a handshake but 101.
+            # libcurl fails at the challenge: it takes no answer to a handshake but 101.
             raise ValueError(f"{self._shown}: a WebSocket cannot have auth_mode=digest")
         deflates = bool(self._setting("decompress_response"))
         protocol = protocol_for(self._request, self._setting("max_body_size"), deflates)

@@ -365,7 +365,7 @@ class Call:
 
         Raises:
             ActionError: there is no such action, one is missing, or one is of another kind; the
-                retcode tells which.
+                retcode shows which.
 
         Example:
             >>> Call("get_group_info", {"group_id": "20001", "self_id": 1}).parameters()

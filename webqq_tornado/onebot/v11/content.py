@@ -44,7 +44,7 @@ def content_of(segments: Iterable[Segment], name_of: Callable[[int], str] = _no_
 
     Args:
         segments: of the message; a segment whose values make no sense is an `UnknownPart`.
-        name_of: name of somebody who is mentioned, by QQ number; used where the message has
+        name_of: name of a mentioned person, by QQ number; used where the message has
             none.
 
     Example:

@@ -1,7 +1,7 @@
 """Events of OneBot 11: messages, notices, requests and meta events, read and written.
 
 Every event has ``time`` (seconds), ``self_id`` and ``post_type``; the field ``<post_type>_type``
-tells the kind, then ``sub_type`` (OB event/README.md). An event never has ``echo`` and an answer
+is the kind, then ``sub_type`` (OB event/README.md). An event never has ``echo`` and an answer
 never ``post_type``, by which applications tell the two apart.
 
 Reading is lenient: numbers may be texts, every field of ``sender`` may be missing, unknown kinds
@@ -73,7 +73,7 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class MessageEvent:
-    """A message, of somebody else or (`is_own`) of the account itself.
+    """A message, of another account or (`is_own`) of the account itself.
 
     Args:
         self_id: the account.

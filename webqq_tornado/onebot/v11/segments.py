@@ -76,7 +76,7 @@ def parse_message(raw: object, *, is_plain: bool = False, is_lenient: bool = Fal
             texts are taken for text segments.
         is_plain: True for `auto_escape`: a string is plain text (OB api/public.md); no effect on
             arrays.
-        is_lenient: True for what an implementation tells: what is no segment in an array is left
+        is_lenient: True for what an implementation sends: what is no segment in an array is left
             out, so that it does not cost the rest of the message.
 
     Raises:

@@ -51,7 +51,7 @@ class Role(enum.Enum):
 
 
 def token_in(header: str, query: str = "") -> str:
-    """The token that somebody shows; empty if none.
+    """The token of a request; empty if none.
 
     Args:
         header: ``Authorization``; the bare token is taken, too.

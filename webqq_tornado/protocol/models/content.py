@@ -127,7 +127,7 @@ class UnknownPart:
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """A mention of somebody in a group.
+    """A mention of a member in a group.
 
     Args:
         account: QQ number; 0 for everybody.

@@ -37,7 +37,7 @@ class FriendMessage:
         content: What.
         recipient: One's own uin, or the friend's for a message sent elsewhere.
         time: Seconds since 1970.
-        msg_id: With `msg_id2` tells repetitions.
+        msg_id: With `msg_id2` identifies repetitions.
         msg_id2: See `msg_id`.
         msg_type: 9.
         reply_ip: A number that goes back to nobody.
@@ -64,7 +64,7 @@ class GroupMessage:
         code: The number to query the group under (``group_code``).
         recipient: One's own uin.
         time: Seconds since 1970.
-        msg_id: With `msg_id2` and `seq` tells repetitions.
+        msg_id: With `msg_id2` and `seq` identifies repetitions.
         msg_id2: See `msg_id`.
         seq: Number of the message in the group.
         info_seq: The group's public number.
@@ -239,7 +239,7 @@ class Typing:
     Args:
         sender: uin.
         recipient: One's own uin.
-        msg_id: A number that tells nothing.
+        msg_id: A number without meaning.
         msg_id2: The same.
         msg_type: 121.
         reply_ip: A number that goes back to nobody.

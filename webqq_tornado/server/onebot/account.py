@@ -293,7 +293,7 @@ class OneBotAccount:
         return dump(values) if values else ""
 
     def values_of(self, event: LoggedEvent, *, is_late: bool) -> dict[str, object]:
-        """An event as a JSON object; empty for one that is not to be told of.
+        """An event as a JSON object; empty for one that is not reported.
 
         Args:
             event: as stored.

@@ -30,7 +30,7 @@ class Source(Protocol):
         """Those that follow one, oldest first."""
 
     def text_of(self, event: LoggedEvent, *, is_late: bool) -> str:
-        """An event as JSON; empty for one that is not to be told of."""
+        """An event as JSON; empty for one that is not reported."""
 
 
 class Target:

@@ -21,7 +21,7 @@ __all__ = ["DEEDS"]
 
 #: GC's number of the store that files of groups are in.
 _BUSID = 102
-#: Bytes of a file that ``get_file`` gives in its answer as well.
+#: Bytes of a file that ``get_file`` includes in its response.
 _MOST_INLINE = 10 * 1024**2
 
 

@@ -141,7 +141,7 @@ async def stored_file(
     Args:
         account: who sends it.
         source: where it is.
-        name: that it is given; else its source tells.
+        name: that it is given; else that of its source.
         is_picture: whether it has to be a picture.
         headers: of the request, where it is fetched.
 

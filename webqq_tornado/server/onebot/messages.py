@@ -30,7 +30,7 @@ _MOST_CONVERSATIONS = 10_000
 def conversation_with(
     account: OneBotAccount, user: int, group: int = 0
 ) -> tuple[Conversation, int]:
-    """The conversation with somebody, and the group that brings two strangers together.
+    """The conversation with a person, and the group that brings two strangers together.
 
     Args:
         account: who writes.

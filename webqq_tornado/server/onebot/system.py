@@ -98,7 +98,7 @@ async def quick_operation(account: OneBotAccount, context: object, operation: ob
     """Do what an application answers an event with.
 
     Args:
-        account: that was told of the event.
+        account: to which the event was reported.
         context: the event, which may be shortened.
         operation: a JSON object.
 

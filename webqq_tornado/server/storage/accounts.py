@@ -148,7 +148,7 @@ class AccountTable:
         )
 
     def change_profile(self, number: int, changes: Mapping[str, object]) -> None:
-        """Change some of what a person tells.
+        """Change fields of a profile.
 
         Args:
             number: whose.
@@ -227,7 +227,7 @@ def constellation(birthday: Birthday) -> int:
 def zodiac(birthday: Birthday) -> int:
     """Number of the Chinese sign, 1 for the rat to 12 for the pig; 0 without a birthday.
 
-    The year begins with spring, on the 4th of February (a capture of 2016 has somebody of
+    The year begins with spring, on the 4th of February (a capture of 2016 has a person of
     January 1989 as a dragon, 5).
 
     Example:

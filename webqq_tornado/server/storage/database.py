@@ -162,7 +162,7 @@ _MIGRATIONS = (
         uploader INTEGER NOT NULL, time INTEGER NOT NULL);
     CREATE INDEX room_file_of ON room_file (room, folder);
     CREATE TABLE onebot_account (account INTEGER PRIMARY KEY, settings TEXT NOT NULL);
-    -- What applications are still to be told of: a message, or another event as JSON.
+    -- Events still to be reported to applications: a message, or another event as JSON.
     CREATE TABLE onebot_event (
         id INTEGER PRIMARY KEY AUTOINCREMENT, account INTEGER NOT NULL,
         message INTEGER, body TEXT, time INTEGER NOT NULL);

@@ -58,7 +58,7 @@ class MessageTable:
             recipients: accounts that are to get it by poll.
             nonce: the sender's own mark: the same one again is the same message.
             origin: room that brought two strangers together.
-            logged_for: accounts whose applications are to be told of it.
+            logged_for: accounts to whose applications it is reported.
 
         Returns:
             The message, and whether it is new.

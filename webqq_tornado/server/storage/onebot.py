@@ -17,7 +17,7 @@ _EVENT = "id, coalesce(message, 0), coalesce(body, ''), time"
 
 
 class OneBotTable:
-    """Settings of the accounts that applications drive, and the events these are to be told of.
+    """Settings of the accounts that applications drive, and the events to report to these.
 
     Args:
         db: the open database.
@@ -38,7 +38,7 @@ class OneBotTable:
         """Store an event that is no message; a message is stored with itself.
 
         Args:
-            accounts: whose applications are to be told.
+            accounts: to whose applications it is reported.
             body: JSON.
         """
         now = int(time.time())

@@ -57,7 +57,7 @@ class Account(NamedTuple):
 
 
 class Heading(NamedTuple):
-    """A category of somebody's friends. Number 0 is there without a row: "我的好友".
+    """A category of an account's friends. Number 0 is there without a row: "我的好友".
 
     Args:
         number: `categories` of the friend list.
@@ -273,7 +273,7 @@ class FolderRow(NamedTuple):
 
 
 class LoggedEvent(NamedTuple):
-    """An event that an application is to be told of.
+    """An event to report to an application.
 
     Args:
         id: increases.
