@@ -103,8 +103,9 @@ async def test_a_chain_that_waits_in_the_journal_is_begun_once_and_awaited(make:
     await end(flow)
     flow = await make()
     response = await flow.order("3")
-    assert response is not None
-    assert response.url.endswith("?3")
+    # None where it was sent in its turn, and had ended before anybody knew whose the key is.
+    assert response is None or response.url.endswith("?3")
+    assert [url for url in flow.seen if url.endswith("?3")]
     await until(lambda: len(flow.seen) == 5)
     assert len({*flow.seen}) == 5
     await end(flow)
