@@ -58,6 +58,24 @@ def test_a_group_message_with_texts_for_numbers_is_read():
     assert (event.sender, event.extra, event.peer) == (Sender(), {"raw": {"a": 1}}, 3)
 
 
+def test_an_id_that_is_a_text_has_a_number_of_its_own():
+    """OneBots issue 28."""
+    texts = ("H6oYlHh+63gAAXkXCGrChWSDAE0B", "H6oYlHh+63gAAXkXCGrChWSDAE0C")
+    ids = [parse_message_event({**GROUP, "message_id": text}).message_id for text in texts]
+    assert ids[0] != ids[1]
+    assert all(-(2**31) <= each < 2**31 for each in ids)
+
+
+def test_a_message_of_a_guild_is_none_of_a_person():
+    """go-cqhttp's guilds: their numbers mean nobody whom one could answer."""
+    raw = {**GROUP, "message_type": "guild", "user_id": "144115218677912345"}
+    assert isinstance(parse_event(raw), OtherEvent)
+
+
+def test_a_time_with_a_fraction_is_read():
+    assert parse_event({**GROUP, "time": 1.75e9 + 0.5}).time == 1_750_000_000
+
+
 def test_a_time_in_milliseconds_is_read():
     event = parse_event({**GROUP, "time": 1_700_000_000_123})
     assert event.time == 1_700_000_000

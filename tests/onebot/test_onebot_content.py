@@ -35,6 +35,14 @@ def test_a_mention_without_a_name_gets_one():
     assert content.text == "@Ann"
 
 
+def test_nobody_is_not_everybody():
+    """Lagrange issues 329 and 797."""
+    everybody = [{"type": "at", "data": {"qq": "0", "name": name}} for name in ("", "@全体成员")]
+    assert content_of(parse_message(everybody)).parts == (At(0), At(0, "全体成员"))
+    unknown = {"type": "at", "data": {"qq": 0, "name": "@Ann"}}
+    assert content_of(parse_message([unknown, " hi"])).parts == ("@Ann hi",)
+
+
 def test_a_segment_without_sense_is_kept():
     (part,) = content_of([Segment("face", {"id": "x"})]).parts
     assert part == UnknownPart("face", '["face",{"id":"x"}]')

@@ -247,7 +247,8 @@ async def test_a_mute_implementation_is_left_for_a_new_connection(monkeypatch):
         assert account.is_online
 
 
-async def test_late_heartbeats_are_told_and_then_the_connection_is_given_up(caplog):
+async def test_late_heartbeats_are_told_and_then_the_connection_is_given_up(monkeypatch, caplog):
+    monkeypatch.setattr("webqq_tornado.client.onebot.reception._LEAST_INTERVAL", 0)
     async with Implementation() as here, a_bot(here) as bot:
         told: list[str] = []
         for name in ("late", "online", "reconnecting"):

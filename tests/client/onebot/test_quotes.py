@@ -48,6 +48,15 @@ async def test_a_message_comes_with_what_it_quotes_which_is_asked_for_once():
         assert here.calls.count("get_msg") == 1
 
 
+async def test_a_quote_of_nothing_is_not_asked_for():
+    """Lagrange issue 456."""
+    async with Implementation() as here, hearing(here) as heard:
+        here.say(ANN, "[CQ:reply,id=0]one", SQUARE)
+        await until(lambda: heard)
+        assert heard[0].quote is None
+        assert "get_msg" not in here.calls
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -11,6 +11,7 @@ from waiting import until
 
 from webqq_tornado.bot import Bot
 from webqq_tornado.client import Store
+from webqq_tornado.client.onebot.heartbeats import Heartbeats
 
 
 def slow_history(here: Implementation) -> asyncio.Event:
@@ -176,6 +177,16 @@ async def test_an_own_message_without_a_receiver_is_passed_over():
         here.say(ANN, "ping")
         await until(lambda: here.sent)
         assert [one.sender for one in heard] == [ANN]
+
+
+async def test_heartbeats_whose_interval_is_in_seconds_lose_no_connection(monkeypatch):
+    expected: list[float] = []
+    monkeypatch.setattr(Heartbeats, "expect", lambda _self, seconds: expected.append(seconds))
+    async with Implementation() as here, a_bot(here):
+        for interval in (5, 30_000):
+            here.beat(interval)
+        await until(lambda: len(expected) == 2)
+    assert expected == [5, 30]
 
 
 async def test_an_account_that_is_offline_is_told_from_a_lost_connection(caplog):

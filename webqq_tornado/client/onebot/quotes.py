@@ -71,7 +71,7 @@ class Quotes:
             message: as listeners get it.
         """
         reply = next((part for part in message.content.parts if isinstance(part, Reply)), None)
-        if reply is None:
+        if reply is None or not reply.id:  # LG has 0 for a message that it does not know
             return None
         key = f"{message.msg_id} {message.time} {reply.id}"
         quote = self._kept(key)

@@ -36,6 +36,8 @@ logger = logging.getLogger("webqq_tornado.webqq")
 
 #: Events that wait until it is known whose they are, and what was missed before them.
 _MOST_EARLY = 10_000
+#: Milliseconds between heartbeats at least: some give seconds (Stapxs-QQ-Lite-2.0 issue 392).
+_LEAST_INTERVAL = 1000
 
 
 class Owner(Protocol):
@@ -170,7 +172,8 @@ class Reception:
     def _on_heartbeat(self, event: Heartbeat) -> None:
         self._heartbeats.note_time(event.time)
         if self._owner.is_started:
-            self._heartbeats.expect(event.interval / 1000)
+            is_in_seconds = event.interval < _LEAST_INTERVAL
+            self._heartbeats.expect(event.interval / (1 if is_in_seconds else 1000))
         if event.time and self._owner.is_online and not self.catchup.is_running:
             self._inbox.complete(event.time)
         if event.status.online is not None:

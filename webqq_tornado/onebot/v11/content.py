@@ -31,6 +31,8 @@ __all__ = ["build_nodes", "content_of", "segments_of"]
 _ATTACHMENTS = frozenset({"image", "record", "video", "file"})
 #: How browsers write base64; NC takes such a file for a path (ncatbot issue 129).
 _DATA_URL = re.compile(r"^data:[^,]{0,200};base64,")
+#: The name of everybody.
+_EVERYBODY = "全体成员"
 #: Values of a segment that an attribute of `Attachment` holds.
 _OWN = frozenset({"file", "url", "name", "file_size"})
 
@@ -72,10 +74,13 @@ def _part_of(segment: Segment, name_of: Callable[[int], str]) -> Part:
     return UnknownPart(segment.type, dump([segment.type, dict(segment.data)]))
 
 
-def _at_of(segment: Segment, name_of: Callable[[int], str]) -> At:
+def _at_of(segment: Segment, name_of: Callable[[int], str]) -> At | str:
     who = segment.text("qq")
     account = 0 if who.strip().lower() == "all" else number(who)
     name = segment.text("name").removeprefix("@")
+    # LG writes 0 for everybody (issue 797), and for people whom it does not find (issue 329).
+    if who.strip() == "0" and name not in ("", _EVERYBODY):
+        return f"@{name}"
     return At(account, name or (name_of(account) if account else ""))
 
 

@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
+from zlib import crc32
 
 from .segments import Segments, build_array, build_string, parse_message
-from .values import Fields, as_text, boolean, number, object_of
+from .values import Fields, as_text, boolean, number, object_of, signed32
 
 __all__ = [
     "NOTICES",
@@ -325,7 +326,9 @@ def parse_event(raw: object) -> Event:
         case "":
             raise ValueError("an event has a post_type, and this has none")
         case "message" | "message_sent":
-            return parse_message_event(values)
+            # Messages of guilds have numbers of another kind (GC docs/guild.md).
+            is_known = as_text(values.get("message_type")) in ("", "private", "group")
+            return parse_message_event(values) if is_known else _other(values)
         case "notice":
             return _parse_notice(values)
         case "request":
@@ -349,15 +352,21 @@ def _int(values: Fields, *names: str) -> int:
     return 0
 
 
-def _needed(values: Fields, name: str) -> int:
+def _message_id(values: Fields) -> int:
+    """The id of a message; a number that stands for it where it is a text (OS issue 28)."""
+    raw = values.get("message_id")
     try:
-        return number(values.get(name))
+        return number(raw)
     except ValueError:
-        raise ValueError(f"{name} of a {as_text(values.get('post_type'))} is no number") from None
+        if not isinstance(raw, str) or not raw:
+            raise ValueError("message_id of a message is missing") from None
+    return signed32(crc32(raw.encode("utf-8", "replace")))
 
 
 def _time(values: Fields) -> int:
-    time = max(0, _int(values, "time"))  # -2147483648 of a message that GC has lost
+    raw = values.get("time")
+    whole = int(raw) if isinstance(raw, float) else _int(values, "time")  # with a fraction, too
+    time = max(0, whole)  # -2147483648 of a message that GC has lost
     return time // 1000 if time > _MILLISECONDS else time
 
 
@@ -420,7 +429,7 @@ def parse_message_event(values: Fields) -> MessageEvent:
     return MessageEvent(
         self_id=self_id,
         user_id=user,
-        message_id=_needed(values, "message_id"),
+        message_id=_message_id(values),
         message=parse_message(raw_message if message is None else message, is_lenient=True),
         group_id=group if is_group else 0,
         sub_type=as_text(values.get("sub_type")),
