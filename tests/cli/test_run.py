@@ -100,6 +100,8 @@ async def test_a_cache_that_is_none_is_named(folder: Path):
         (("mine:",), "is not of the form"),
         (("flows/mine.py:Ask",), "Ask takes (url, times: 'int' = 1, folder:"),
         (("flows/mine.py:Ask", "u", "many"), "argument times: 'many' is not a valid integer"),
+        (("flows/mine.py:Ask", "u", "tims=2"), "there is no argument tims: is it times=?"),
+        (("flows/mine.py:Ask", "u", "-o", "items.json"), "items go to .jsonl"),
         (("flows/mine.py:Ask", "u", "-a", "x=1"), "unexpected keyword argument 'x'"),
         (("flows/mine.py:Ask", "u", "-a", "times"), "give NAME=VALUE"),
         (("flows/mine.py:Ask", "u", "-H", "no"), "give NAME:VALUE"),

@@ -385,6 +385,13 @@ async def test_a_crawl_without_parse_says_so(caplog):
         assert "has no parse(self, response): define it" in str(crawl.first_error)
 
 
+async def test_a_crawl_that_begins_nowhere_says_so(caplog):
+    async with Pages() as crawl:
+        crawl.launch()
+        await crawl.drain()
+        assert "Pages has no start_urls: name some, or override begin()" in str(crawl.first_error)
+
+
 @pytest.mark.parametrize("package", ["w3lib.url", "protego"])
 async def test_without_the_extra_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, package: str):
     monkeypatch.setitem(sys.modules, package, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import inspect
@@ -10,7 +11,7 @@ import sys
 import traceback
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -128,6 +129,8 @@ def given_arguments(
     signature = inspect.signature(kind)
     known = signature.parameters
     positional = [word for word in words if word.partition("=")[0] not in known or "=" not in word]
+    for word in positional:
+        _refuse_misspelt(word, known)
     pairs = [word.partition("=") for word in (*named, *(w for w in words if w not in positional))]
     for name, equals, _ in pairs:
         if not equals or not name.isidentifier():
@@ -141,6 +144,18 @@ def given_arguments(
     for name, value in bound.arguments.items():
         bound.arguments[name] = _converted(known[name], hints.get(name), value)
     return list(bound.args), dict(bound.kwargs)
+
+
+def _refuse_misspelt(word: str, known: Iterable[str]) -> None:
+    """Refuse NAME=VALUE whose NAME is nearly one: a flow that takes any words would take it."""
+    name, equals, _ = word.partition("=")
+    alike = difflib.get_close_matches(name, known, 1, _ALIKE)
+    if equals and name.isidentifier() and alike:
+        raise click.UsageError(f"there is no argument {name}: is it {alike[0]}=?")
+
+
+#: How much alike two names are, from 0 to 1, of which one is taken for the other misspelt.
+_ALIKE = 0.75
 
 
 def _hints(kind: type[HTTPStream]) -> dict[str, Any]:

@@ -173,7 +173,7 @@ def run(
     dask, shards = choices.pop("dask"), choices.pop("shards")
     if dask is not None and journal is None:
         raise click.UsageError("--dask goes with --journal, in which its shards are")
-    has_items = _takes_items(path, fields)
+    has_items = _takes_items(path, fields, is_json=choices["is_json"])
     with journal_errors(), Results(screen, None if has_items else path, **choices) as results:
         settings = http.stream_arguments()
         items = _Items(path if has_items else None, fields, results)
@@ -272,12 +272,21 @@ def _names_of(fields: str) -> list[str]:
     return [name.strip() for name in fields.split(",") if name.strip()]
 
 
-def _takes_items(path: Path | None, fields: str) -> bool:
+def _takes_items(path: Path | None, fields: str, *, is_json: bool) -> bool:
     """Return whether --output is for what the flow emits, and not for its messages."""
     takes = path is not None and ItemFile.accepts(path)
     if _names_of(fields) and not takes:
         raise click.UsageError("--fields goes with --output FILE.csv (.jsonl, .parquet ...)")
+    if path is not None and not takes and not is_json and path.suffix.lower() in _NO_FORMATS:
+        raise click.UsageError(
+            f"--output {path}: items go to .jsonl, .csv, .parquet or .sqlite; what the run says in "
+            "words goes to any other name, such as run.log"
+        )
     return takes
+
+
+#: Suffixes of files in which a table, and no text, would be looked for.
+_NO_FORMATS = frozenset({".json", ".xml", ".xls", ".xlsx", ".tsv", ".yaml", ".yml", ".gz", ".zip"})
 
 
 class _Items:
@@ -353,7 +362,10 @@ class _Items:
     def close(self, *, is_whole: bool) -> None:
         """Close the file, and say what is in it."""
         if self._file is not None:
-            self._file.close(is_whole=is_whole)
+            try:
+                self._file.close(is_whole=is_whole)
+            except ValueError as error:  # Parquet has looked at the last items only now
+                raise click.ClickException(str(error)) from None
             where = self._file.path if is_whole else f"{self._file.part}, which is not complete"
             self._results.say(f"{self._file.count} items in {where}")
         if self._export is not None:

@@ -146,7 +146,15 @@ class Crawl(Flow):
     # -- to override ------------------------------------------------------------------------
 
     def begin(self) -> Link:
-        """The first links: `start_urls`, read by `parse`. May be overridden."""
+        """The first links: `start_urls`, read by `parse`. May be overridden.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if not self.start_urls:
+            raise ValueError(
+                f"{type(self).__name__} has no start_urls: name some, or override begin()"
+            )
         return [Next(url, self.parse) for url in self.start_urls]
 
     def parse(self, response: Response) -> Link:

@@ -325,8 +325,8 @@ class _Parquet:
                 self._write_table(self._table(rows[:wrong]))
             self._rows = rows[wrong + 1 :]  # it alone is lost
             raise ValueError(
-                f"{self._part}: {reprlib.repr(rows[wrong])} has values of other types than the "
-                f"items before it ({error}): write .jsonl"
+                f"{self._part}: Parquet has no types for an item as {reprlib.repr(rows[wrong])} "
+                f"behind those before it ({error}): write .jsonl"
             ) from error
 
     def _table(self, rows: Sequence[Mapping[str, Any]]) -> Any:
