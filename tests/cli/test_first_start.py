@@ -11,7 +11,7 @@ import pytest
 
 from webqq_tornado.cli.first_start import (
     FirstStartAccounts,
-    household,
+    first_start_accounts,
     known_logins,
     remember_password,
 )
@@ -28,7 +28,7 @@ class Place:
         self.storage = Storage(folder / "server.db")
 
     def start(self) -> FirstStartAccounts:
-        return household(self.storage, self.folder)
+        return first_start_accounts(self.storage, self.folder)
 
     def lets_in(self, home: FirstStartAccounts) -> bool:
         """Whether the server takes the passwords, and the file has them."""

@@ -29,5 +29,5 @@ def _assert_limits_are_free(stream: HTTPStream, sent: int) -> None:
     """Places of hosts and sessions are taken by what is in flight, and by nothing else."""
     fair = stream._runner._scheduler._fair
     assert len(fair._active) <= sent, fair._active
-    taken = sum(gate.allowance.active for gate in fair._gates.values())
+    taken = sum(gate.limiter.active for gate in fair._gates.values())
     assert taken <= 2 * sent, fair._gates  # the host's, the session's

@@ -14,13 +14,13 @@ from webqq_tornado.engine.fairqueue import FairQueue
 from webqq_tornado.engine.limits import RateLimiter
 
 
-def starts(allowance: RateLimiter, number: int, now: float = 0.0) -> list[float]:
+def starts(limiter: RateLimiter, number: int, now: float = 0.0) -> list[float]:
     """When so many go that all want to go at once, and end at once."""
     times = []
     for _ in range(number):
-        now = max(now, allowance.opens_at(now))
-        allowance.start(now)
-        allowance.release()
+        now = max(now, limiter.opens_at(now))
+        limiter.start(now)
+        limiter.release()
         times.append(now)
     return times
 
@@ -39,9 +39,9 @@ def test_a_rate_spaces_evenly():
 
 
 def test_a_burst_goes_at_once_and_comes_back_with_time():
-    allowance = RateLimiter(rate=2, burst=3)
-    assert starts(allowance, 5) == [0.0, 0.0, 0.0, 0.5, 1.0]
-    assert starts(allowance, 4, now=10.0) == [10.0, 10.0, 10.0, 10.5]
+    limiter = RateLimiter(rate=2, burst=3)
+    assert starts(limiter, 5) == [0.0, 0.0, 0.0, 0.5, 1.0]
+    assert starts(limiter, 4, now=10.0) == [10.0, 10.0, 10.0, 10.5]
 
 
 def test_a_spacing_is_from_start_to_start():
@@ -53,11 +53,11 @@ def test_spacing_and_rate_hold_both():
 
 
 def test_a_count_opens_when_one_has_ended():
-    allowance = RateLimiter(limit=1)
-    allowance.start(0.0)
-    assert allowance.opens_at(100.0) == math.inf
-    allowance.release()
-    assert allowance.opens_at(100.0) <= 100.0
+    limiter = RateLimiter(limit=1)
+    limiter.start(0.0)
+    assert limiter.opens_at(100.0) == math.inf
+    limiter.release()
+    assert limiter.opens_at(100.0) <= 100.0
 
 
 @given(st.floats(0.1, 100), st.integers(1, 10), st.integers(2, 60))
@@ -214,7 +214,7 @@ def test_who_may_go_goes_whatever_came_before(limits, steps):
                 gone.append(item)
                 continue
             for line in queue._lines.values():
-                assert any(gate.allowance.opens_at(now) > now for gate in line.gates)
+                assert any(gate.limiter.opens_at(now) > now for gate in line.gates)
     while len(queue):
         item = queue.pop(now)
         if item is not None:
@@ -350,13 +350,13 @@ def test_what_was_not_sent_after_all_took_nothing():
 
 @given(st.floats(0.1, 100), st.integers(1, 4), st.floats(0, 1000), st.integers(0, 4))
 def test_to_undo_a_start_gives_all_of_it_back(rate, burst, now, before):
-    allowance = RateLimiter(rate=rate, burst=burst, spacing=1 / rate)
-    starts(allowance, before, now)
-    now = max(now, allowance.opens_at(now))
-    allowance.start(now)
-    allowance.undo()
-    assert allowance.active == 0
-    assert allowance.opens_at(now) <= now
+    limiter = RateLimiter(rate=rate, burst=burst, spacing=1 / rate)
+    starts(limiter, before, now)
+    now = max(now, limiter.opens_at(now))
+    limiter.start(now)
+    limiter.undo()
+    assert limiter.active == 0
+    assert limiter.opens_at(now) <= now
 
 
 @pytest.mark.parametrize("limits", [Limits(rate_per_host=1), Limits(rate_per_session=0.3)])
@@ -373,14 +373,14 @@ def test_who_waits_behind_one_that_was_not_sent_has_its_turn_at_once(limits):
 
 
 def test_undoing_a_start_keeps_the_one_that_came_after_it():
-    allowance = RateLimiter(rate=1)
-    allowance.start(5.0)
-    allowance.start(6.0)
-    allowance.start(6.0)  # by a hook that was asked about the one before
-    allowance.undo()
-    allowance.undo()
-    assert allowance.active == 1
-    assert allowance.opens_at(6.0) == 6.0
+    limiter = RateLimiter(rate=1)
+    limiter.start(5.0)
+    limiter.start(6.0)
+    limiter.start(6.0)  # by a hook that was asked about the one before
+    limiter.undo()
+    limiter.undo()
+    assert limiter.active == 1
+    assert limiter.opens_at(6.0) == 6.0
 
 
 def test_hosts_seen_once_are_forgotten():

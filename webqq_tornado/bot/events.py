@@ -133,13 +133,13 @@ def events_of(
 
 
 def _status(client: Account, heard: StatusChange, before: Status) -> Iterator[tuple[str, BotEvent]]:
-    told = FriendStatus(client, _friend(client, heard.uin), heard.status, heard.client_type)
+    event = FriendStatus(client, _friend(client, heard.uin), heard.status, heard.client_type)
     if heard.status is Status.OFFLINE:
         if before is not Status.OFFLINE:
-            yield "friend_offline", told
+            yield "friend_offline", event
     elif before is Status.OFFLINE:
-        yield "friend_online", told
-    yield "status", told
+        yield "friend_online", event
+    yield "status", event
 
 
 def _friend(client: Account, uin: int) -> Person:
@@ -186,35 +186,35 @@ def _group_news(client: Account, group: Group, heard: GroupNews) -> tuple[str, B
     def maybe(uin: int) -> Person | None:
         return _member(client, group, uin)
 
-    told: tuple[str, BotEvent]
+    event: tuple[str, BotEvent]
     match heard:
         case MemberBanned():
             by = maybe(heard.by)
-            told = "ban", Ban(client, group, maybe(heard.member), by, heard.seconds)
+            event = "ban", Ban(client, group, maybe(heard.member), by, heard.seconds)
         case CardChanged():
-            told = "card", Card(client, group, person(heard.member), heard.new, heard.old)
+            event = "card", Card(client, group, person(heard.member), heard.new, heard.old)
         case FileUploaded():
             file = heard.name, heard.size, heard.file_id, heard.busid, heard.url
-            told = "upload", Upload(client, group, person(heard.member), *file)
+            event = "upload", Upload(client, group, person(heard.member), *file)
         case HonorReceived():
-            told = "honor", Honor(client, group, person(heard.member), heard.honor)
+            event = "honor", Honor(client, group, person(heard.member), heard.honor)
         case TitleChanged():
-            told = "title", Honor(client, group, person(heard.member), heard.title)
+            event = "title", Honor(client, group, person(heard.member), heard.title)
         case LuckyKing():
             king = person(heard.king)
-            told = "lucky_king", RedPacketKing(client, group, person(heard.sender), king)
+            event = "lucky_king", RedPacketKing(client, group, person(heard.sender), king)
         case EssenceChanged():
             people = maybe(heard.sender), maybe(heard.by)
-            told = "essence", Essence(client, group, heard.message_id, *people, heard.is_set)
+            event = "essence", Essence(client, group, heard.message_id, *people, heard.is_set)
         case Reacted():
             more = heard.emoji, heard.count, heard.is_set
             sender = person(heard.sender)
-            told = "reaction", Reaction(client, group, heard.message_id, sender, *more)
+            event = "reaction", Reaction(client, group, heard.message_id, sender, *more)
         case GroupRenamed():
-            told = "group_name", GroupName(client, group, heard.name, maybe(heard.by))
+            event = "group_name", GroupName(client, group, heard.name, maybe(heard.by))
         case _:
             raise TypeError(f"no event of a bot: {heard!r}")
-    return told
+    return event
 
 
 def _group(client: Account, number: int) -> Group:

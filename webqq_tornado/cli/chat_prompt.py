@@ -78,7 +78,7 @@ class Prompt(Completer):
         if isinstance(to, (str, int)):
             self._to = to
         else:
-            self._turn(to)
+            self._switch_to(to)
         self._session: PromptSession[str] | None = None
         client.on_event(self._on_event)
 
@@ -127,12 +127,12 @@ class Prompt(Completer):
             return
         if self._to:
             with contextlib.suppress(*_NOBODY):
-                self._turn(await self._client.resolve(self._to))
+                self._switch_to(await self._client.resolve(self._to))
                 return
         if self._target is None:
-            self._turn(contacts[0])
+            self._switch_to(contacts[0])
 
-    def _turn(self, target: Contact) -> None:
+    def _switch_to(self, target: Contact) -> None:
         """Write to a contact from now on; remember its address for other sessions."""
         self._target = target
         self._to = self._client.contacts.number(target) or name_of(target)
@@ -188,7 +188,7 @@ class Prompt(Completer):
         except _NOBODY as error:
             self._screen.say(printable(self._why_not(name, error)), style="yellow")
             return
-        self._turn(found)
+        self._switch_to(found)
         self._unread.pop(name_of(found), None)
         self._show_history(_SHOWN)
 

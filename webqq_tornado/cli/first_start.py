@@ -22,7 +22,7 @@ __all__ = [
     "ACCOUNTS_FILE",
     "FirstStartAccounts",
     "Login",
-    "household",
+    "first_start_accounts",
     "known_logins",
     "remember_password",
 ]
@@ -59,7 +59,7 @@ class FirstStartAccounts(NamedTuple):
     renewal: str = ""
 
 
-def household(storage: Storage, state_dir: Path) -> FirstStartAccounts:
+def first_start_accounts(storage: Storage, state_dir: Path) -> FirstStartAccounts:
     """The bot's and the user's accounts, made by the first start.
 
     Raises:

@@ -160,9 +160,9 @@ class Presence:
     def _on_event(self, event: ClientEvent) -> None:
         if not isinstance(event, StateChange):
             return
-        told = _TELLERS.get(event.state)
-        if told is not None and (event.state is State.ONLINE or not self._is_signing_in):
-            told(self, printable(event.reason))
+        report = _REPORTS.get(event.state)
+        if report is not None and (event.state is State.ONLINE or not self._is_signing_in):
+            report(self, printable(event.reason))
 
     def _on_online(self, _reason: str) -> None:
         if self._is_told:
@@ -220,7 +220,7 @@ class Presence:
             self._on_rejected(str(error))
 
 
-_TELLERS: dict[State, Callable[[Presence, str], None]] = {
+_REPORTS: dict[State, Callable[[Presence, str], None]] = {
     State.ONLINE: Presence._on_online,
     State.RECONNECTING: Presence._on_reconnecting,
     State.KICKED: Presence._on_kicked,

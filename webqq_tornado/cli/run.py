@@ -391,9 +391,9 @@ def say_of_journal(results: Results, outcome: Outcome, *, is_exported: bool = Fa
 
 def _sum_up(results: Results, name: str, outcome: Outcome) -> None:
     flow, stats, error = outcome.flow, outcome.stats, outcome.flow.first_error
-    told = flow.summary() if isinstance(flow, Flow) else ""
-    if told:
-        results.say(told)
+    text = flow.summary() if isinstance(flow, Flow) else ""
+    if text:
+        results.say(text)
     results.say(summary(name, stats))
     results.record(
         {

@@ -26,7 +26,7 @@ from ..server.storage import Storage
 from .accounts_online import DRAIN_SECONDS, all_online, presence_of
 from .chat_prompt import HELP, Prompt
 from .console import Screen, printable
-from .first_start import FirstStartAccounts, Login, household, remember_password
+from .first_start import FirstStartAccounts, Login, first_start_accounts, remember_password
 from .local_server import locked_state_dir, remove_address, write_address
 from .login_prompt import LoginPrompt
 from .old_clients import allow_many_connections, serve_tls, show_tls
@@ -95,7 +95,7 @@ class BotOptions(NamedTuple):
 async def chat_here(options: ServerOptions, wanted: BotOptions, screen: Screen) -> None:
     """Start a server, a bot on it, and a prompt for the user."""
     async with running(options) as server:
-        home = household(server.storage, options.state_dir)
+        home = first_start_accounts(server.storage, options.state_dir)
         for line in configure(server, options.served):
             screen.say(line)
         stream, store = HTTPStream(), Store(options.state_dir / _HERE / "client.db")
@@ -259,7 +259,7 @@ async def running(options: ServerOptions) -> AsyncIterator[WebQQServer]:
 async def serve(options: ServerOptions, screen: Screen) -> None:
     """Run the server alone."""
     async with running(options) as server:
-        home = household(server.storage, options.state_dir)
+        home = first_start_accounts(server.storage, options.state_dir)
         stopped = catch_signals()
         _show_passwords(home, screen)
         for line in configure(server, options.served):

@@ -190,7 +190,7 @@ class Inbox:
 
 def mark_of(message: Message) -> bytes:
     """A digest of a message: the same in each session, so without its uins."""
-    told = (
+    facts = (
         type(message).__name__,
         message.msg_id,
         message.msg_id2,
@@ -198,7 +198,7 @@ def mark_of(message: Message) -> bytes:
         message.time,
         dumped(message.content),
     )
-    return hashlib.sha256(repr(told).encode()).digest()[:16]
+    return hashlib.sha256(repr(facts).encode()).digest()[:16]
 
 
 def _origin(message: Message) -> object:

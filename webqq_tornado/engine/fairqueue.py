@@ -27,7 +27,7 @@ from .limits import Limits, RateLimiter
 __all__ = ["FairQueue"]
 
 Item = TypeVar("Item", bound=Hashable)
-#: Allowances that are kept before those that say nothing any more are looked for.
+#: Rate limiters kept before idle ones are searched for and removed.
 _KEPT = 1024
 
 
@@ -48,12 +48,12 @@ class _Line(Generic[Item]):
 
 
 class _Gate(Generic[Item]):
-    """An allowance, and the lines that wait for it, by priority, in order of arrival."""
+    """A rate limiter, and the lines that wait for it, by priority, in order of arrival."""
 
-    __slots__ = ("allowance", "is_timed", "parked")
+    __slots__ = ("is_timed", "limiter", "parked")
 
-    def __init__(self, allowance: RateLimiter) -> None:
-        self.allowance = allowance
+    def __init__(self, limiter: RateLimiter) -> None:
+        self.limiter = limiter
         self.parked: dict[int, OrderedDict[_Line[Item], None]] = {}
         self.is_timed = False  # it is in the heap
 
@@ -154,18 +154,18 @@ class FairQueue(Generic[Item]):
         gates = self._gates_of(session, host)
         # All gates are asked before one is entered: else a refusal would have to be undone.
         for gate in gates:
-            if gate.allowance.opens_at(now) > now:
+            if gate.limiter.opens_at(now) > now:
                 return False
         if gates:
             self._active[item] = gates
             for gate in gates:  # of which none has lines parked: there are none
-                gate.allowance.start(now)
+                gate.limiter.start(now)
         return True
 
     def release(self, item: Item, now: float) -> None:
         """Note that one that had gone has ended; nothing happens if it had not gone."""
         for gate in self._active.pop(item, ()):
-            gate.allowance.release()
+            gate.limiter.release()
             if gate.parked:
                 self._heed(gate, now)
         if len(self._gates) > self._gates_kept:
@@ -185,12 +185,12 @@ class FairQueue(Generic[Item]):
         self._spacings[host] = seconds
         gate = self._gates.get(host)
         if gate is not None:
-            gate.allowance.widen(seconds)
+            gate.limiter.widen(seconds)
 
     def refund(self, item: Item, now: float) -> None:
         """The one that `pop` gave last did not go after all, and has taken nothing."""
         for gate in self._active.pop(item, ()):
-            gate.allowance.undo()
+            gate.limiter.undo()
             self._heed(gate, now)
 
     @property
@@ -219,7 +219,7 @@ class FairQueue(Generic[Item]):
         if line.gates:
             self._active[item] = line.gates
             for gate in line.gates:
-                gate.allowance.start(now)
+                gate.limiter.start(now)
         if not line.items:
             self._drop(line)
         # One wakes one: the gate may be closed again by this start, and if it is not, the next
@@ -247,13 +247,13 @@ class FairQueue(Generic[Item]):
         by_host = self._gates.get(host)
         if by_host is None:
             by_host = self._gates[host] = _Gate(limits.of_host(host))
-            by_host.allowance.widen(self._spacings.get(host, 0.0))
+            by_host.limiter.widen(self._spacings.get(host, 0.0))
         return by_session, by_host
 
     @staticmethod
     def _closed_gate(line: _Line[Item], now: float) -> _Gate[Item] | None:
         for gate in line.gates:
-            if gate.allowance.opens_at(now) > now:
+            if gate.limiter.opens_at(now) > now:
                 return gate
         return None
 
@@ -276,7 +276,7 @@ class FairQueue(Generic[Item]):
         """Wake a parked line if the gate is open, else schedule its opening."""
         if not gate.parked:
             return
-        opens_at = gate.allowance.opens_at(now)
+        opens_at = gate.limiter.opens_at(now)
         if opens_at <= now:
             self._wake_one(gate)
         elif opens_at < math.inf and not gate.is_timed:
@@ -306,7 +306,7 @@ class FairQueue(Generic[Item]):
         self._gates = {
             key: gate
             for key, gate in self._gates.items()
-            if id(gate) in used or not gate.allowance.is_idle(now)
+            if id(gate) in used or not gate.limiter.is_idle(now)
         }
         # Twice what is left: the walk is paid for by as many new hosts.
         self._gates_kept = max(_KEPT, 2 * len(self._gates))

@@ -160,8 +160,8 @@ class ItemEmitter:
 
     def _begin_items(self) -> asyncio.Event:
         if self._arrived is not None:
-            # Of a loop that was left by `break`, which is not told before the next turn; or of one
-            # that goes on, and is to say so.
+            # Of a loop that was left by `break`, which learns that at the next turn; or of one that
+            # continues, and is to say so.
             self._arrived.set()
         self._arrived = asyncio.Event()
         return self._arrived

@@ -193,8 +193,8 @@ class Policies:
             self._on_starts[key] = on_start
 
         def stop() -> None:
-            for told in (self._observers, self._befores, self._on_starts):
-                told.pop(key, None)
+            for by_key in (self._observers, self._befores, self._on_starts):
+                by_key.pop(key, None)
 
         return stop
 

@@ -217,15 +217,15 @@ class Groups:
         if for_good:
             self._rooms.set_unwanted(number, account)
         self._gone(number, account, _TAKEN_OUT, admin=operator)
-        told: dict[str, Any] = {"operator_id": operator, "user_id": account}
-        self._notify(number, "group_decrease", sub_type="kick", **told)
+        change: dict[str, Any] = {"operator_id": operator, "user_id": account}
+        self._notify(number, "group_decrease", sub_type="kick", **change)
         self._hub.notify_applications(
             {account},
             post_type="notice",
             notice_type="group_decrease",
             sub_type="kick_me",
             group_id=number,
-            **told,
+            **change,
         )
 
     def leave(self, number: int, account: int, *, passes_on: bool = True) -> None:

@@ -270,9 +270,9 @@ class ShardRun:
                 f"{self._address}: there is no Dask scheduler ({error or type(error).__name__}): "
                 "start `dask scheduler` and `dask worker`, or give local:N"
             ) from error
-        told = self._client.subscribe_topic(self._plan.topic, self._on_event)
-        if hasattr(told, "__await__"):
-            await told
+        subscribed = self._client.subscribe_topic(self._plan.topic, self._on_event)
+        if hasattr(subscribed, "__await__"):
+            await subscribed
 
     async def _disconnect(self) -> None:
         for each in (self._client, self._cluster):

@@ -15,7 +15,7 @@ from tornado.httpclient import AsyncHTTPClient
 
 from webqq_tornado.onebot.v11.actions import ACTIONS
 from webqq_tornado.protocol.models import Typing
-from webqq_tornado.server.onebot.actions import DEEDS
+from webqq_tornado.server.onebot.actions import FUNCTIONS
 from webqq_tornado.server.quotas import Quota, Rate
 from webqq_tornado.server.storage import Conversation, load_content
 
@@ -27,7 +27,7 @@ def png(color: str = "red") -> bytes:
 
 
 def test_each_action_of_the_dialect_is_done():
-    assert set(ACTIONS) == set(DEEDS)
+    assert set(ACTIONS) == set(FUNCTIONS)
 
 
 async def failed(app: Forward, action: str, **params: object) -> str:

@@ -293,7 +293,7 @@ class OneBotAccount(ContactBook, Actions):
 
     async def introduce(self) -> None:
         """Find out who is there, and be online or offline as they say."""
-        who = await self._introduction.who(self.account)
+        who = await self._introduction.identity(self.account)
         self.account, self.nick, self.implementation = who
         self._quotes.forget()
         if not self._has_name:
@@ -464,13 +464,13 @@ class OneBotAccount(ContactBook, Actions):
             logger.log(level or self.log_level, "%s: %s%s", self.name, state.value, why)
             self.tell(StateChange(state, reason))
 
-    def tell(self, happening: ClientEvent) -> None:
+    def tell(self, event: ClientEvent) -> None:
         """Tell listeners of an event.
 
         Args:
-            happening: which.
+            event: which.
         """
-        self._notifier.tell(happening)
+        self._notifier.tell(event)
 
     def _log_sent(self, receipt: asyncio.Future[Receipt]) -> None:
         log_sent(receipt, self.name, self.log_level)

@@ -1,4 +1,4 @@
-"""Who an account by OneBot knows, found by name and by number."""
+"""Contacts of an account by OneBot, found by name and by number."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ from ..login import LoginError
 from .directory import NetworkDirectory, friends_of, groups_of, members_of
 from .transport import ActionFailed, NotConnected
 
-__all__ = ["Introduction", "Who"]
+__all__ = ["Identity", "Introduction"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
 
-class Who(NamedTuple):
+class Identity(NamedTuple):
     """An account and its implementation.
 
     Args:
@@ -33,7 +33,7 @@ class Who(NamedTuple):
 
 
 class Caller(Protocol):
-    """The part of an account that asks."""
+    """The part of an account that calls actions."""
 
     name: str
 
@@ -42,18 +42,18 @@ class Caller(Protocol):
 
 
 class Introduction:
-    """Asks.
+    """Queries of the identity, friends, groups and members of an account.
 
     Args:
-        caller: for whom.
+        caller: of the actions.
         directory: gets friends, groups and members.
     """
 
     def __init__(self, caller: Caller, directory: NetworkDirectory) -> None:
         self._caller, self._directory = caller, directory
 
-    async def who(self, wanted: int) -> Who:
-        """Ask whose implementation it is, and which.
+    async def identity(self, wanted: int) -> Identity:
+        """Query the account and the implementation.
 
         Args:
             wanted: QQ number; 0 for any.
@@ -76,7 +76,7 @@ class Introduction:
         version = await self._optional("get_version_info")
         told = version if isinstance(version, dict) else {}
         texts = (as_text(told.get(key)) for key in ("app_name", "app_version"))
-        return Who(account, as_text(values.get("nickname")), " ".join(texts).strip())
+        return Identity(account, as_text(values.get("nickname")), " ".join(texts).strip())
 
     async def is_online(self) -> bool:
         """Ask whether QQ has the account online; True unless it says that it has not."""

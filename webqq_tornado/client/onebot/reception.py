@@ -75,7 +75,7 @@ class Owner(Protocol):
     def refresh(self, group: int) -> None:
         """Fetch friends and groups again, and the members of one."""
 
-    def tell(self, happening: ClientEvent) -> None:
+    def tell(self, event: ClientEvent) -> None:
         """Tell listeners of an event."""
 
 

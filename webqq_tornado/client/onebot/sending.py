@@ -122,19 +122,19 @@ class Sender(Protocol):
 
 
 class _Pending:
-    """A letter on its way, and the receipt that somebody waits for."""
+    """A message being sent, and its receipt."""
 
-    __slots__ = ("is_unknown", "letter", "pieces", "receipt", "seen", "sends", "since", "splits")
+    __slots__ = ("is_unknown", "outgoing", "pieces", "receipt", "seen", "sends", "since", "splits")
 
     def __init__(
         self,
-        letter: OutgoingMessage,
+        outgoing: OutgoingMessage,
         pieces: tuple[Content, ...],
         receipt: asyncio.Future[Receipt],
     ) -> None:
-        self.letter, self.pieces, self.receipt = letter, pieces, receipt
+        self.outgoing, self.pieces, self.receipt = outgoing, pieces, receipt
         self.is_unknown = False  # it may have been sent
-        self.since = letter.time  # it may have been sent from then on, by our clock
+        self.since = outgoing.time  # it may have been sent from then on, by our clock
         self.seen = 0  # the id of the own message that it is, as an event told
         self.sends = 0
         self.splits: list[Content] = []  # of a forwarded message that is sent in pieces
@@ -186,8 +186,8 @@ class Sending:
         """
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         address = self._account.directory.address_of(contact)
-        letters = self._account.records.accept(address, self._pieces(content))
-        self._add(address, letters, receipt)
+        messages = self._account.records.accept(address, self._pieces(content))
+        self._add(address, messages, receipt)
         return receipt
 
     def _pieces(self, content: Content) -> tuple[Content, ...]:
@@ -198,7 +198,7 @@ class Sending:
     def _add(
         self,
         address: Address,
-        letters: Sequence[OutgoingMessage],
+        messages: Sequence[OutgoingMessage],
         receipt: asyncio.Future[Receipt],
         *,
         is_first: bool = False,
@@ -207,10 +207,10 @@ class Sending:
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = _Queue(self._account, self, address, self._limits)
-        pieces = tuple(letter.content for letter in letters)
-        slips = [_Pending(letter, pieces, receipt) for letter in letters]
-        slips[0].is_unknown = is_first and not queue.waiting
-        queue.waiting += slips
+        pieces = tuple(outgoing.content for outgoing in messages)
+        added = [_Pending(outgoing, pieces, receipt) for outgoing in messages]
+        added[0].is_unknown = is_first and not queue.waiting
+        queue.waiting += added
         queue.resume()
 
     def restore(self) -> list[asyncio.Future[Receipt]]:
@@ -219,19 +219,19 @@ class Sending:
         The first message of each conversation may have been sent: the others waited for it.
         """
         waiting = [queue.waiting for queue in self._queues.values()]
-        known = {each.letter.id for queue in waiting for each in queue}
+        known = {each.outgoing.id for queue in waiting for each in queue}
         contents: dict[int, list[OutgoingMessage]] = {}
-        for letter in self._account.records.outbox():
-            if letter.id not in known:
-                contents.setdefault(letter.whole, []).append(letter)
+        for outgoing in self._account.records.outbox():
+            if outgoing.id not in known:
+                contents.setdefault(outgoing.whole, []).append(outgoing)
         receipts = []
         begun: set[tuple[Kind, int]] = set()
-        for letters in contents.values():
+        for messages in contents.values():
             receipts.append(asyncio.get_running_loop().create_future())
-            address = letters[0].address
+            address = messages[0].address
             is_first = (address.kind, address.number) not in begun
             begun.add((address.kind, address.number))
-            self._add(address, letters, receipts[-1], is_first=is_first)
+            self._add(address, messages, receipts[-1], is_first=is_first)
         return receipts
 
     def resume(self) -> None:
@@ -355,20 +355,20 @@ class _Queue:
         self.waiting.popleft()
         account, address = self._account, self.address
         account.records.sent(
-            pending.letter,
+            pending.outgoing,
             Entry(
                 *(0, account.account, address.kind, address.number, address.name, account.nick),
-                *(account.account, True, time.time(), _slim(pending.letter.content)),
+                *(account.account, True, time.time(), _slim(pending.outgoing.content)),
             ),
         )
-        if pending.letter.content is pending.pieces[-1]:
+        if pending.outgoing.content is pending.pieces[-1]:
             contact = account.directory.contact_at(address)
             pending.resolve(Receipt(contact, pending.pieces, time.time()))
 
     def _fail(self, pending: _Pending, why: str) -> None:
         """One piece has failed: so have all of its content."""
         while self.waiting and self.waiting[0].receipt is pending.receipt:
-            self._account.records.drop(self.waiting.popleft().letter)
+            self._account.records.drop(self.waiting.popleft().outgoing)
         pending.resolve(self._error(why))
 
     async def _is_delivered(self, pending: _Pending) -> bool:
@@ -422,7 +422,7 @@ class _Queue:
         return _Refused(why)
 
     async def _post(self, pending: _Pending) -> None:
-        content = pending.letter.content
+        content = pending.outgoing.content
         pieces = in_pieces(content, self._limits.max_bytes)
         if len(pieces) > 1 and not pending.splits:
             answer = await self._call(*self._forward(pieces))
@@ -529,7 +529,7 @@ class _Queue:
         if not is_own or self._sending.is_known(event.message_id):
             return False
         is_in_time = not event.time or event.time >= self._since(pending)
-        sent = pending.splits[0] if pending.splits else pending.letter.content
+        sent = pending.splits[0] if pending.splits else pending.outgoing.content
         return is_in_time and _looks(sent, event, self._limits.max_bytes)
 
 

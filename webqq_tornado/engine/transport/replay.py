@@ -163,8 +163,8 @@ class ReplayTransport:
             return
         if taking is not None:
             played.taking = asyncio.ensure_future(taking)
-            told = functools.partial(_tell_taken, played, outcome, response)
-            played.taking.add_done_callback(told)
+            report = functools.partial(_report_taken, played, outcome, response)
+            played.taking.add_done_callback(report)
             return
         if request.stream and not is_followed:
             played.stream = BodyStream()
@@ -250,7 +250,7 @@ def _sink(response: Response) -> Awaitable[object] | None:
     return taken if inspect.isawaitable(taken) else None
 
 
-def _tell_taken(
+def _report_taken(
     played: _Played, outcome: Outcome, response: Response, taking: asyncio.Future[Any]
 ) -> None:
     if taking.cancelled():

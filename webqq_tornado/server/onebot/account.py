@@ -99,20 +99,20 @@ class Outgoing(Protocol):
 
 
 #: Does an action: from the account and the parameters to the data.
-Deed = Callable[["OneBotAccount", dict[str, Any]], Coroutine[Any, Any, object]]
+ActionFunction = Callable[["OneBotAccount", dict[str, Any]], Coroutine[Any, Any, object]]
 
 
 class Shared(NamedTuple):
     """Parts that all accounts of a server have in common.
 
     Args:
-        deeds: what each action does, by name.
+        functions: implementation of each action, by name.
         stream: sends what the server asks elsewhere.
         made: the latest messages as events, by id and format.
         cursors: stores how far applications are.
     """
 
-    deeds: dict[str, Deed]
+    functions: dict[str, ActionFunction]
     stream: Outgoing
     made: dict[tuple[int, str], dict[str, object]]
     cursors: CursorWriter
@@ -158,7 +158,7 @@ class OneBotAccount:
             name: Target(name, cursor, self._note)
             for name, cursor in state.storage.onebot.cursors(number).items()
         }
-        self._deeds = shared.deeds
+        self._functions = shared.functions
         self._tasks: set[asyncio.Task[Any]] = set()
         self._left: set[asyncio.Task[Any]] = set()
         self._begun: set[asyncio.Task[dict[str, object]]] = set()
@@ -346,8 +346,13 @@ class OneBotAccount:
     @property
     def health(self) -> HealthStatus:
         """The status in heartbeats and in ``get_status``."""
-        told = {"app_initialized": True, "app_enabled": True, "app_good": True, "stat": self.stat}
-        return HealthStatus(self.is_online, True, told)
+        details = {
+            "app_initialized": True,
+            "app_enabled": True,
+            "app_good": True,
+            "stat": self.stat,
+        }
+        return HealthStatus(self.is_online, True, details)
 
     @property
     def stat(self) -> dict[str, int]:
@@ -442,12 +447,12 @@ class OneBotAccount:
 
     async def _done(self, call: Call) -> Answer:
         try:
-            deed = self._deeds.get(call.action)
-            if deed is None:
+            function = self._functions.get(call.action)
+            if function is None:
                 raise ActionError(f"there is no action {call.action[:60]!r}", Retcode.NO_ACTION)
             if not self.is_online and call.action not in _OFFLINE:
                 raise ActionError("the account is offline: it was signed out everywhere")
-            data = await asyncio.wait_for(deed(self, call.parameters()), _ACTION_SECONDS)
+            data = await asyncio.wait_for(function(self, call.parameters()), _ACTION_SECONDS)
         except ActionError as error:
             return failure(error, call.echo)
         except asyncio.TimeoutError:
@@ -466,7 +471,7 @@ class OneBotAccount:
     def _later(self, call: Call) -> Answer:
         """Do it in the background, or at its turn; the answer is given before that."""
         plain = Call(call.action, call.raw)
-        if call.action not in self._deeds:
+        if call.action not in self._functions:
             why = f"there is no action {call.action[:60]!r}"
             return failure(ActionError(why, Retcode.NO_ACTION), call.echo)
         if call.mode is Mode.ASYNC and self._behind >= _MOST_BEHIND:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from . import files, messages, people, rooms, system, uploads
-from .account import Deed
+from .account import ActionFunction
 
-__all__ = ["DEEDS"]
+__all__ = ["FUNCTIONS"]
 
-DEEDS: dict[str, Deed] = {
-    **messages.DEEDS,
-    **people.DEEDS,
-    **rooms.DEEDS,
-    **files.DEEDS,
-    **system.DEEDS,
-    **uploads.DEEDS,
+FUNCTIONS: dict[str, ActionFunction] = {
+    **messages.FUNCTIONS,
+    **people.FUNCTIONS,
+    **rooms.FUNCTIONS,
+    **files.FUNCTIONS,
+    **system.FUNCTIONS,
+    **uploads.FUNCTIONS,
 }

@@ -12,12 +12,12 @@ from ...protocol.models.content import Content
 from ..sending import NotAllowed, check_may_send
 from ..storage import Conversation, FileRow, RoomFileRow, segment
 from ..storage.files import MAX_TOTAL, file_name
-from .account import Deed, OneBotAccount
+from .account import ActionFunction, OneBotAccount
 from .incoming import name_in, stored_file
 from .messages import _delivered, conversation_with
 from .rooms import entered
 
-__all__ = ["DEEDS"]
+__all__ = ["FUNCTIONS"]
 
 #: GC's number of the store that files of groups are in.
 _BUSID = 102
@@ -58,11 +58,11 @@ async def _get_file(account: OneBotAccount, params: dict[str, Any]) -> object:
     if not params["file"]:
         raise ActionError("file or file_id is missing", Retcode.BAD_REQUEST)
     row = _stored(account, _name_of_file(account, params["file"]))
-    told = _info(account, row)
+    details = _info(account, row)
     path = account.storage.files.path(row.name)
     if path is not None and row.size <= _MOST_INLINE:
-        told["base64"] = base64.b64encode(path.read_bytes()).decode()
-    return told
+        details["base64"] = base64.b64encode(path.read_bytes()).decode()
+    return details
 
 
 def _name_of_file(account: OneBotAccount, id_: str) -> str:
@@ -105,8 +105,8 @@ async def _upload(
             raise
         raise ActionError(str(error)) from None
     number = str(kept.id) if kept else row.name
-    told = {"file": row.name, "name": name, "size": row.size, "file_id": number}
-    message = await _delivered(account, conversation, Content.of(segment("file", told)), room)
+    details = {"file": row.name, "name": name, "size": row.size, "file_id": number}
+    message = await _delivered(account, conversation, Content.of(segment("file", details)), room)
     file = {"id": number, "name": name, "size": row.size, "busid": _BUSID}
     url = _url(account, row.name)
     account.state.groups.uploaded(conversation, account.number, {**file, "url": url})
@@ -272,7 +272,7 @@ async def _rename_file(account: OneBotAccount, params: dict[str, Any]) -> object
     return {"ok": True}
 
 
-DEEDS: dict[str, Deed] = {
+FUNCTIONS: dict[str, ActionFunction] = {
     "get_image": _get_image,
     "get_record": _get_image,
     "get_file": _get_file,

@@ -14,11 +14,11 @@ from ...protocol.models.content import Content
 from ..hub import is_too_long
 from ..sending import NotAllowed, check_may_send, settled
 from ..storage import Conversation, StoredMessage, content_text, load_content
-from .account import Deed, OneBotAccount
+from .account import ActionFunction, OneBotAccount
 from .incoming import content_of, sees, stored_forward
 from .rendering import segments_of
 
-__all__ = ["DEEDS", "conversation_with", "sent"]
+__all__ = ["FUNCTIONS", "conversation_with", "sent"]
 
 #: Messages of a history at most.
 _MOST_HISTORY = 200
@@ -130,9 +130,9 @@ def _poked(account: OneBotAccount, user: int, group: int) -> object:
     return {"message_id": 0}
 
 
-def _ruled(deed: Any) -> Any:
+def _ruled(function: Any) -> Any:
     try:
-        return deed()
+        return function()
     except (NotAllowed, ValueError) as error:
         raise ActionError(str(error)) from None
 
@@ -208,8 +208,8 @@ async def _friend_history(account: OneBotAccount, params: dict[str, Any]) -> obj
 async def _send_forward(account: OneBotAccount, params: dict[str, Any]) -> object:
     name = await stored_forward(account, params["messages"])
     segments = build_forward(name)
-    told = await _send(account, {**params, "message": segments})
-    return {**(told if isinstance(told, dict) else {}), "forward_id": name, "res_id": name}
+    details = await _send(account, {**params, "message": segments})
+    return {**(details if isinstance(details, dict) else {}), "forward_id": name, "res_id": name}
 
 
 def build_forward(name: str) -> Segments:
@@ -242,12 +242,12 @@ def _node(account: OneBotAccount, node: dict[str, Any]) -> dict[str, object]:
 
 def _as_segment(node: dict[str, Any]) -> dict[str, object]:
     sender = node["sender"]
-    told = {
+    details = {
         "user_id": str(sender["user_id"]),
         "nickname": sender["nickname"],
         "content": node["content"],
     }
-    return {"type": "node", "data": told}
+    return {"type": "node", "data": details}
 
 
 # --- read, liked, held up -----------------------------------------------------------------------
@@ -303,7 +303,7 @@ async def _react(account: OneBotAccount, params: dict[str, Any]) -> object:
     return None
 
 
-def _essence(*, is_set: bool) -> Deed:
+def _essence(*, is_set: bool) -> ActionFunction:
     async def set_essence(account: OneBotAccount, params: dict[str, Any]) -> object:
         message = found(account, params["message_id"])
         change = account.state.groups.set_essence
@@ -339,12 +339,12 @@ async def _essence_list(account: OneBotAccount, params: dict[str, Any]) -> objec
     return listed
 
 
-def _to(kind: str, deed: Deed) -> Deed:
+def _to(kind: str, function: ActionFunction) -> ActionFunction:
     """An action to a kind of conversation."""
-    return lambda account, params: deed(account, {**params, "message_type": kind})
+    return lambda account, params: function(account, {**params, "message_type": kind})
 
 
-DEEDS: dict[str, Deed] = {
+FUNCTIONS: dict[str, ActionFunction] = {
     "send_private_msg": _to("private", _send),
     "send_group_msg": _to("group", _send),
     "send_msg": _send,

@@ -9,11 +9,11 @@ from ...onebot.v11.values import id_in
 from ...protocol.codes import Status
 from ..sending import NotAllowed
 from ..storage import Account
-from .account import Deed, OneBotAccount
+from .account import ActionFunction, OneBotAccount
 from .incoming import stored_file
 from .rendering import stranger_info
 
-__all__ = ["DEEDS"]
+__all__ = ["FUNCTIONS"]
 
 #: Likes of one account for another in a day (10, and 20 for members of QQ's club).
 _MOST_LIKES = 10
@@ -209,7 +209,7 @@ async def _avatar(account: OneBotAccount, params: dict[str, Any]) -> object:
     raise ActionError("accounts of this server have no pictures of their own")
 
 
-DEEDS: dict[str, Deed] = {
+FUNCTIONS: dict[str, ActionFunction] = {
     "get_login_info": _login_info,
     "get_stranger_info": _stranger,
     "get_friend_list": _friends,

@@ -11,11 +11,11 @@ from ...onebot.v11.values import id_in, number
 from ..groups import Groups
 from ..sending import NotAllowed
 from ..storage import RoomRow
-from .account import Deed, OneBotAccount
+from .account import ActionFunction, OneBotAccount
 from .incoming import stored_file
 from .rendering import group_info, member_info
 
-__all__ = ["DEEDS"]
+__all__ = ["FUNCTIONS"]
 
 
 def entered(account: OneBotAccount, number: int) -> RoomRow:
@@ -31,17 +31,17 @@ def entered(account: OneBotAccount, number: int) -> RoomRow:
     return room
 
 
-def _change(change: Callable[[Groups, int, dict[str, Any]], object]) -> Deed:
+def _change(change: Callable[[Groups, int, dict[str, Any]], object]) -> ActionFunction:
     """An action that `Groups` does, under its rules."""
 
-    async def deed(account: OneBotAccount, params: dict[str, Any]) -> object:
+    async def function(account: OneBotAccount, params: dict[str, Any]) -> object:
         try:
             change(account.state.groups, account.number, params)
         except (NotAllowed, ValueError) as error:
             raise ActionError(str(error)) from None
         return None
 
-    return deed
+    return function
 
 
 # --- looking ------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ async def _system_messages(account: OneBotAccount, _params: dict[str, Any]) -> o
         asker = account.storage.accounts.get(request.asker)
         nick = asker.nick if asker else ""
         who = "invitor" if request.is_invitation else "requester"
-        told: dict[str, object] = {
+        details: dict[str, object] = {
             "request_id": request.id,
             f"{who}_uin": request.asker,
             f"{who}_nick": nick,
@@ -147,7 +147,7 @@ async def _system_messages(account: OneBotAccount, _params: dict[str, Any]) -> o
             "actor": 0,
             "flag": f"group-{request.id}",
         }
-        listed["invited_requests" if request.is_invitation else "join_requests"].append(told)
+        listed["invited_requests" if request.is_invitation else "join_requests"].append(details)
     return {**listed, "InvitedRequest": listed["invited_requests"]}
 
 
@@ -246,7 +246,7 @@ async def _remark(account: OneBotAccount, params: dict[str, Any]) -> object:
     return None
 
 
-DEEDS: dict[str, Deed] = {
+FUNCTIONS: dict[str, ActionFunction] = {
     "get_group_info": _info,
     "get_group_detail_info": _info,
     "get_group_list": _list,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from ...engine.stream import HTTPStream
 from ..state import ServerState
 from .account import OneBotAccount, Shared
-from .actions import DEEDS
+from .actions import FUNCTIONS
 from .cursors import CursorWriter
 from .post import PostLink
 from .reverse import ReverseLink
@@ -111,7 +111,7 @@ class OneBot:
     def _shared(self) -> Shared:
         if self._stream is None:
             self._stream = HTTPStream(defaults={"proxy": ""})
-        return Shared(DEEDS, self._stream, self._made, self._cursors)
+        return Shared(FUNCTIONS, self._stream, self._made, self._cursors)
 
     def _close(self, number: int) -> None:
         account = self.accounts.pop(number, None)

@@ -10,9 +10,9 @@ from ... import __version__
 from ...onebot.v11.actions import ActionError, Retcode
 from ...onebot.v11.events import build_status, parse_event
 from ...onebot.v11.quick import quick_calls
-from .account import Deed, OneBotAccount
+from .account import ActionFunction, OneBotAccount
 
-__all__ = ["DEEDS"]
+__all__ = ["FUNCTIONS"]
 
 #: Events of one ``get_updates``, and seconds that it waits at most.
 _MOST_UPDATES, _MOST_SECONDS = 200, 60
@@ -135,17 +135,17 @@ async def _updates(account: OneBotAccount, params: dict[str, Any]) -> object:
     while True:
         events = account.events(target.cursor, limit)
         found = [account.values_of(each, is_late=each.id <= newest) for each in events]
-        told = [each for each in found if each]
+        updates = [each for each in found if each]
         if events:
             target.confirm(events[-1].id)
         left = deadline - time.monotonic()
-        if told or left <= 0 or account.is_closed:
-            return told
+        if updates or left <= 0 or account.is_closed:
+            return updates
         if not events:
             await account.wait_for_news(left)
 
 
-DEEDS: dict[str, Deed] = {
+FUNCTIONS: dict[str, ActionFunction] = {
     "get_status": _status,
     "get_version_info": _version,
     "can_send_image": _yes,

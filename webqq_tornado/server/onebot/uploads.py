@@ -14,10 +14,10 @@ from typing import Any
 
 from ...onebot.v11.actions import ActionError, Retcode
 from ..storage.files import MAX_FILE, file_name
-from .account import Deed, OneBotAccount
+from .account import ActionFunction, OneBotAccount
 from .incoming import decoded
 
-__all__ = ["DEEDS"]
+__all__ = ["FUNCTIONS"]
 
 #: Seconds for which the next piece is waited for (NC), pieces of a file, files of an account.
 _PATIENCE, _MOST_PIECES, _MOST_FILES = 600.0, 100_000, 20
@@ -68,9 +68,9 @@ async def _take(account: OneBotAccount, params: dict[str, Any]) -> object:
     upload.seen = time.monotonic()
     if params["chunk_data"] and not params["verify_only"]:
         _add(account, upload, params["chunk_index"], decoded(params["chunk_data"]))
-        return _told(name, upload, "chunk_received")
+        return _progress(name, upload, "chunk_received")
     if params["verify_only"] or not (params["is_complete"] or len(upload.pieces) == upload.count):
-        return _told(name, upload, "file_created")
+        return _progress(name, upload, "file_created")
     await account.spend("upload")
     return _completed(account, name, upload)
 
@@ -111,11 +111,11 @@ def _completed(account: OneBotAccount, name: str, upload: Upload) -> object:
         raise ActionError(f"the file cannot be stored: {error.strerror}") from None
     del account.uploads[name]
     sha256 = hashlib.sha256(data).hexdigest()
-    told = {"file_path": row.name, "file_size": row.size, "sha256": sha256}
-    return {**_told(name, upload, "file_complete"), **told, "type": "response"}
+    details = {"file_path": row.name, "file_size": row.size, "sha256": sha256}
+    return {**_progress(name, upload, "file_complete"), **details, "type": "response"}
 
 
-def _told(name: str, upload: Upload, status: str) -> dict[str, object]:
+def _progress(name: str, upload: Upload, status: str) -> dict[str, object]:
     return {
         "type": "stream",
         "stream_id": name,
@@ -130,4 +130,7 @@ async def _forget(account: OneBotAccount, _params: dict[str, Any]) -> object:
     return None
 
 
-DEEDS: dict[str, Deed] = {"upload_file_stream": _take, "clean_stream_temp_file": _forget}
+FUNCTIONS: dict[str, ActionFunction] = {
+    "upload_file_stream": _take,
+    "clean_stream_temp_file": _forget,
+}

@@ -131,8 +131,8 @@ class AccountTable:
         (text,) = self._db.execute(
             "SELECT profile FROM account WHERE number = ?", (number,)
         ).fetchone()
-        told = json.loads(text)
-        birthday = Birthday(*told.pop("birthday", ()))
+        fields = json.loads(text)
+        birthday = Birthday(*fields.pop("birthday", ()))
         return Profile(
             uin=number,
             account=number,
@@ -144,7 +144,7 @@ class AccountTable:
             birthday=birthday,
             constel=constellation(birthday),
             shengxiao=zodiac(birthday),
-            **told,
+            **fields,
         )
 
     def change_profile(self, number: int, changes: Mapping[str, object]) -> None:
@@ -157,14 +157,14 @@ class AccountTable:
         Raises:
             ValueError: a name is none of the profile's, or its value is out of range.
         """
-        told = _checked(changes)
-        columns = {name: told.pop(name) for name in _COLUMNS if name in told}
+        fields = _checked(changes)
+        columns = {name: fields.pop(name) for name in _COLUMNS if name in fields}
         with transaction(self._db):
             for name, value in columns.items():
                 self._db.execute(f"UPDATE account SET {name} = ? WHERE number = ?", (value, number))
             self._db.execute(
                 "UPDATE account SET profile = json_patch(profile, ?) WHERE number = ?",
-                (json.dumps(told), number),
+                (json.dumps(fields), number),
             )
 
     def set_vip_level(self, number: int, level: int) -> None:
