@@ -584,4 +584,4 @@ async def test_who_waits_can_end_and_leaves_nothing(wait, how, caplog):
         stats = stream.stats()
         assert (stats.queued, stats.paused, stats.delayed, stats.in_flight) == (0, 0, 0, 0)
         stream.close()
-        assert stream._runner._timer is None
+        assert stream._runner._dispatcher._timer is None

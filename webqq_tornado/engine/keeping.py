@@ -1062,7 +1062,7 @@ class Keeper:
 
     def _feed(self, chain: Chain, below: Branches, links: Children) -> None:
         below.source = links
-        self._runner.feed(chain, below)
+        self._runner.branching.feed(chain, below)
 
     def _send_held(self, chain: Chain, record: Record, step: int, delay: float) -> None:
         # Hooks of a link that was sent before it may have ended it, or given it another.

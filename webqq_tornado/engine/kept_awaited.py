@@ -386,7 +386,7 @@ class AwaitedKeeper(Keeper):
         else:
             source = AwaitedChildren(self, self._store, links)
             below.source = source
-            self._runner.feed_later(chain, below, source)
+            self._runner.branching.feed_later(chain, below, source)
 
     async def next_results(self, limit: int) -> list[tuple[int, Any]]:
         """Results that are in the database, with their numbers.

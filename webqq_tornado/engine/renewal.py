@@ -22,13 +22,15 @@ import asyncio
 import contextvars
 import weakref
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from .chain import Chain, State
 from .errors import AuthError, DeadlineError
 from .eventloop import running_task
-from .hooks import Auth
 from .links import Link
+
+if TYPE_CHECKING:
+    from .hooks import Auth
 
 __all__ = ["Failure", "Part", "Renewal", "Renewals", "close_renewal"]
 

@@ -5,8 +5,10 @@ whether it may go, `start_transfer` asks the policies and hands the request to t
 `_on_result` gets what came of it, `_read` runs the reader, and `follow` looks at what that
 returned: back to `start_link`, to `branch` if these are several, or to `end_chain`.
 
-The helpers (`scheduler`, `policies`, `renewal`, `redirects`, `fanout`) say what shall happen. What
-is done to the transport, to chains and to timers is done here. Some facts that shape this:
+The helpers (`scheduler`, `policies`, `renewal`, `redirects`, `fanout`) say what shall happen. It is
+done here, and by the three parts of the runner that a plain link does not meet: `dispatching` sends
+what has waited for its turn, `recovery` sends again and renews credentials, `branching` makes
+several chains of one. Some facts that shape this:
 
 - *Users' code may do anything to any chain*: end its own, close the stream, add others. It runs in
   readers and hooks, and also in policies, credentials, bodies, and sources, even while these are
@@ -14,20 +16,14 @@ is done to the transport, to chains and to timers is done here. Some facts that 
   still ours to move.
 
 - *Nobody is told of an error before their call has returned.* What fails while a request is made
-  is told at the loop's next turn, by `_later`: an errback that tries the same again is a loop then,
+  is told at the loop's next turn, by `later`: an errback that tries the same again is a loop then,
   and no recursion that ends with Python's stack.
 
 - *A place is given away before the response is read*: the next in the queue is sent first, and its
   request is on its way while the reader runs. So a chain that goes on goes behind those that wait.
 
-- *While one is sent nobody overtakes it*: hooks run in the middle of that, and what they add waits
-  in the queue until `_send_queued` comes round.
-
 - *The end of a chain is the end of all below it*, and all are marked before any gives back what it
   holds: that closes generators, whose `finally` may look at chains, end others, or begin some.
-
-- *Chains hang below chains deeper than Python's stack goes*: nothing walks them by recursion, and
-  a chain whose branches have ended is seen to at the next turn, not by the last of them.
 
 - *KeyboardInterrupt and SystemExit end the chain and go on their way*, to whoever runs the loop. A
   CancelledError that users' code raises ends the chain and goes no further, but in a task of the
@@ -45,12 +41,10 @@ import functools
 import logging
 import types
 from collections.abc import (
-    AsyncIterator,
     Awaitable,
     Callable,
     Coroutine,
     Generator,
-    Iterator,
     Mapping,
 )
 from typing import TYPE_CHECKING, Any
@@ -58,8 +52,10 @@ from typing import TYPE_CHECKING, Any
 from tornado.ioloop import IOLoop
 
 from . import fanout
+from .branching import Branching
 from .chain import Branches, Chain, Kept, State, checked_link, next_of
 from .defaults import with_defaults
+from .dispatching import Dispatcher
 from .errors import (
     ClosedError,
     DeadlineError,
@@ -71,22 +67,15 @@ from .hooks import Breaker, Hooks, Retry
 from .keys import Keys
 from .lifecycle import Failures, is_awaited
 from .limits import Limits
-from .links import Errback, Gather, Link, Next, accepted, keep, raise_error
-from .merging import heir_of, merge_into_parent
+from .links import Errback, Link, Next, accepted, keep, raise_error
+from .merging import merge_into_parent
 from .policies import (
     READ,
-    After,
-    Again,
-    Before,
-    Fail,
     Policies,
-    Refused,
-    Renew,
-    Wait,
     hide_signed,
 )
+from .recovery import Recovery
 from .redirects import STATUSES, leads_on, next_hop
-from .renewal import Renewal, close_renewal
 from .reports import log_error, log_link, logs_links
 from .request import PLAIN, Request, plain_request
 from .response import Response, StreamedResponse
@@ -98,7 +87,7 @@ from .transport.lane import Lane
 from .transport.options import Compiler, without_credentials
 from .transport.replay import ReplayTransport
 from .transport.transfer import Outcome
-from .waiting import close_unstarted, make_task, plain_wait, stop_task, wait, wake
+from .waiting import close_unstarted, make_task, plain_wait, stop_task, wait
 from .websocket.closing import ClosingSockets
 
 if TYPE_CHECKING:
@@ -166,9 +155,6 @@ class Runner:
         )
         # Those of the scheduler's own that are looked at for each request.
         self._waiting = self._scheduler.waiting  # sources
-        self._is_dispatching = False
-        self._timer: object | None = None  # for the next time at which a limit lets somebody go
-        self._timer_at: float | None = None
         self.has_room = self._scheduler.has_room
         self.call_soon = transport.call_soon
         self.call_later = ioloop.call_later
@@ -181,7 +167,15 @@ class Runner:
         self._retry = retry
         self._breaker = breaker
         self._hears_requests = hears_requests
-        self._policies: Policies | None = None
+        #: Pauses, and what waits for its turn.
+        self._dispatcher = Dispatcher(
+            ioloop, self._scheduler, self.start_transfer, self.call_soon, self.time
+        )
+        self.pause, self.resume = self._dispatcher.pause, self._dispatcher.resume
+        self.space_requests = self._dispatcher.space_requests
+        self.branching = Branching(self, self._scheduler)
+        self._recovery = Recovery(self, hooks)
+        self._policies: Policies | None = None  # looked at for each request
         if hears_requests or retry is not None or breaker is not None:
             self.use_policies()
         self._take_result = self._on_result  # once, and not for each chain
@@ -202,9 +196,8 @@ class Runner:
         self.wait: Callable[[Chain], Generator[Any, None, None]] = functools.partial(
             wait, turn=self._turn_of
         )
-        self._on_rest: Callable[[], None] | None = None  # a source waits for room
         #: Of a stream with a journal; what follows is sent, timed and told when that has it.
-        self._journal: Keeper | None = None
+        self.journal: Keeper | None = None
         self._keys = Keys()
 
     def use_policies(self) -> Policies:
@@ -212,18 +205,19 @@ class Runner:
         if self._policies is None:
             hook = self._hooks.on_request if self._hears_requests else None
             self._policies = Policies(self._breaker, hook, self.time)
+            self._recovery.policies = self._policies
         return self._policies
 
     def use_journal(self, journal: Keeper) -> None:
         """Keep the chains that are begun from now on."""
-        self._journal = journal
+        self.journal = journal
 
     def close(self, error: Exception | None = None) -> None:
         """End all chains; whoever awaits one gets the error, by default `ClosedError`."""
         # First: the ends below free places and run users' code, and nothing may begin by that.
         self._is_closed = True
         self._scheduler.close()
-        self._update_timer()
+        self._dispatcher.update_timer()
         # A copy, as it shrinks. Those below another chain are ended with that.
         for chain in tuple(self.chains):
             if chain.parent is None:
@@ -265,36 +259,13 @@ class Runner:
 
     # -- whose turn it is -----------------------------------------------------------------------
 
-    def space_requests(self, host: str, seconds: float) -> None:
-        """See `HTTPStream.space_requests`."""
-        if not self._scheduler.is_limited:
-            raise ValueError(
-                "the stream has no limits of hosts: give it limits=Limits(per_host=...)"
-            )
-        self._scheduler.space(host, seconds)
-
-    def pause(self, chain: Chain | None) -> None:
-        """Send nothing more for a chain and those below it, or for the whole flow."""
-        self._scheduler.pause(chain)
-        # What is paused leaves the queue, which makes room for the sources of others.
-        self._wake_sources()
-
-    def resume(self, chain: Chain | None) -> None:
-        """Go on where `pause` had stopped it."""
-        self._scheduler.resume(chain)
-        self._dispatch()
-        # With limits a source is woken when a link of its own leaves the queue. A source that was
-        # paused may have none there, and would wait for ever.
-        if self._scheduler.is_limited:
-            self._ask_sources()
-
     def send_awaited_only(self, on_rest: Callable[[], None]) -> None:
         """Send nothing from now on but what is awaited, see `lifecycle.finish`.
 
         Args:
             on_rest: is called when a source is at rest that was asked for its next link.
         """
-        self._on_rest = on_rest
+        self.branching.on_rest = on_rest
         self.wait = self._wait_at_end
         self._scheduler.hold_all_but(self._is_awaited)
 
@@ -307,81 +278,15 @@ class Runner:
 
     def _wait_at_end(self, chain: Chain) -> Generator[Any, None, None]:
         # At the next turn the chain has who awaits it.
-        self.call_soon(self._send_awaited)
+        self.call_soon(self.send_awaited)
         return wait(chain, self._turn_of)
 
-    def _send_awaited(self) -> None:
+    def send_awaited(self) -> None:
+        """Send what was held and is awaited now."""
         if not self._is_closed:
             self._scheduler.queue_released()
-            self._dispatch()
-            self._ask_sources()
-
-    def _dispatch(self) -> None:
-        """Send what has its turn; then there may be room for sources."""
-        self._send_queued()
-        if not self._scheduler.is_limited:  # else they wait for links of their own
-            self._ask_sources()
-
-    def _send_queued(self, chain: Chain | None = None) -> None:
-        """Send a chain that has its place, then whoever has their turn.
-
-        What hooks add while one is sent waits until that is done, so that it neither overtakes
-        nor recurses.
-        """
-        if self._is_dispatching:
-            return
-        scheduler = self._scheduler
-        self._is_dispatching = True
-        try:
-            # Until nobody may go: what is sent here may end at once and free its place, and hooks
-            # may queue more.
-            while True:
-                if chain is None and self.queue:
-                    chain = scheduler.pop(self.time())
-                    if scheduler.woken:
-                        self._wake_sources()
-                if chain is None:
-                    break
-                self.start_transfer(chain)
-                chain = None
-        finally:
-            self._is_dispatching = False
-        # Only a limit has a time, and only who waits needs it.
-        if self._timer is not None or (scheduler.is_limited and self.queue):
-            self._update_timer()
-
-    def _update_timer(self) -> None:
-        """Come back when the next may go: one timer, set anew only if that time has changed."""
-        at = self._scheduler.next_time if self._scheduler.is_limited else None
-        if at == self._timer_at:
-            return
-        if self._timer is not None:
-            self.remove_timeout(self._timer)
-        self._timer_at = at
-        self._timer = None
-        if at is not None:
-            self._timer = self.call_later(max(0.0, at - self.time()), self._on_turn_time)
-
-    def _on_turn_time(self) -> None:
-        # First: asyncio calls a timer as early as its clock's resolution allows. The next one is
-        # then for the same time, and `_update_timer` would take it for one that still runs.
-        self._timer = self._timer_at = None
-        self._dispatch()
-
-    def _ask_sources(self) -> None:
-        """Let the sources go on that wait for room, each once, as long as there is some."""
-        # As many as wait now: what one takes may leave it waiting again, behind the others.
-        for _ in range(len(self._waiting)):
-            if self._scheduler.is_full or not self._waiting:
-                return
-            ask = self._scheduler.pop_source()
-            if ask is not None:
-                ask()
-
-    def _wake_sources(self) -> None:
-        # Not from here: a source is users' code, and this is in the middle of sending or ending.
-        for ask in self._scheduler.take_woken():
-            self.call_soon(ask)
+            self._dispatcher.dispatch()
+            self._dispatcher.ask_sources()
 
     # -- a link's way -------------------------------------------------------------------------
 
@@ -421,8 +326,8 @@ class Runner:
     def start_link(self, chain: Chain, link: Next) -> None:
         """Give the chain its next link. The link is checked, its request a `Request`."""
         row = None
-        if self._journal is not None:
-            prepared, row = self._journal.prepare(chain, link)
+        if self.journal is not None:
+            prepared, row = self.journal.prepare(chain, link)
             if prepared is None:  # its key was followed
                 self.end_chain(chain, State.DONE)
                 return
@@ -447,8 +352,8 @@ class Runner:
         chain._is_failing = False
         chain.steps += 1
         # Not sent before its row has committed: what a crash undoes must not have gone out.
-        if row is not None and self._journal is not None:
-            self._journal.hold(chain, row, delay)
+        if row is not None and self.journal is not None:
+            self.journal.hold(chain, row, delay)
         elif not delay:
             self.send_request(chain)
         else:
@@ -478,7 +383,7 @@ class Runner:
         self.send_request(chain)
         # Sources are held back by delays, too: this may be the one that was one too many.
         if self._scheduler.was_full_of_delays:
-            self._ask_sources()
+            self._dispatcher.ask_sources()
 
     def send_request(self, chain: Chain) -> None:
         """Send the chain's request now, or when it has its turn."""
@@ -488,14 +393,16 @@ class Runner:
             self.start_transfer(chain)
             return
         try:
-            if self._is_dispatching:  # a hook has begun it: its turn comes when that one is sent
+            if (
+                self._dispatcher.is_sending
+            ):  # a hook has begun it: its turn comes when that one is sent
                 scheduler.push(chain)
                 return
             has_place = scheduler.enqueue(chain, self.time())
         except Exception as error:
             self._on_not_sent(chain, error)
             return
-        self._send_queued(chain if has_place else None)
+        self._dispatcher.send_queued(chain if has_place else None)
 
     def start_transfer(self, chain: Chain) -> None:
         """Send the chain's request now. What that raises is the link's error."""
@@ -507,7 +414,7 @@ class Runner:
                 if not isinstance(step, Request):
                     # First: a login that this leads to may need the place.
                     self._scheduler.refund(chain)
-                    self._send_nothing(chain, step)
+                    self._recovery.send_nothing(chain, step)
                     return
                 request = step
             compiled = request.compiled
@@ -560,7 +467,7 @@ class Runner:
         # Now, not with the error: others may go for this host in between, and would wait for the
         # time of one that was not sent.
         self._scheduler.refund(chain)
-        self._later(chain, self._on_unsent, error)
+        self.later(chain, self._on_unsent, error)
 
     def _on_unsent(self, chain: Chain, error: Exception) -> None:
         if isinstance(error, StreamError):
@@ -570,8 +477,11 @@ class Runner:
             self.errors += 1
             self.fail_link(chain, error)
 
-    def _later(self, chain: Chain, function: Callable[[Chain, Any], None], error: object) -> None:
-        # So that an errback which tries the same again is a loop and no recursion.
+    def later(self, chain: Chain, function: Callable[[Chain, Any], None], error: object) -> None:
+        """Call it at the loop's next turn with the chain and the error, unless the chain has ended.
+
+        An errback that tries the same again is a loop then, and no recursion.
+        """
         if not chain.done:
             chain.state = State.QUEUED
             self.call_soon(_unless_done, chain, function, error)
@@ -613,14 +523,14 @@ class Runner:
 
     def read_message(self, chain: Chain, readback: Any, message: object) -> Any:
         """Call the reader of a WebSocket's message."""
-        if self._journal is None:
+        if self.journal is None:
             return readback(message)
-        return self._journal.read(chain, readback, message)
+        return self.journal.read(chain, readback, message)
 
     def after_message(self, chain: Chain) -> None:
         """Note that it has returned, and that the link goes on."""
-        if self._journal is not None:
-            self._journal.after_message(chain)
+        if self.journal is not None:
+            self.journal.after_message(chain)
 
     def leave_socket(self, chain: Chain) -> None:
         """The chain's WebSocket is closed."""
@@ -638,7 +548,7 @@ class Runner:
         # Not at once, as in `_on_result`: the caller is about to give this chain its next link, and
         # the hooks and sources that ran here might end it.
         if self.queue or self._waiting:
-            self.call_soon(self._dispatch)
+            self.call_soon(self._dispatcher.dispatch)
 
     def _on_result(self, chain: Chain, result: Response | Exception, lane: Lane | None) -> None:
         scheduler = self._scheduler
@@ -649,7 +559,7 @@ class Runner:
             scheduler.release(chain, self.time())
         # Before it is read, see above.
         if self.queue or self._waiting:
-            self._dispatch()
+            self._dispatcher.dispatch()
             if chain.state.is_final:  # a source that got the room has ended it
                 return
         self.handle_result(chain, result)
@@ -666,7 +576,7 @@ class Runner:
                 return
             if self._policies is not None:
                 step = self._policies.after(chain, result)
-                if step is not READ and self._goes_on(chain, result, step):
+                if step is not READ and self._recovery.goes_on(chain, result, step):
                     return
             self._read(chain, result)
         else:
@@ -678,7 +588,7 @@ class Runner:
                     result.request = chain._request
             if self._policies is not None:
                 step = self._policies.after(chain, result)
-                if step is not READ and self._goes_on(chain, result, step):
+                if step is not READ and self._recovery.goes_on(chain, result, step):
                     return
             self.fail_link(chain, result)
 
@@ -688,14 +598,14 @@ class Runner:
             return False
         step = READ if self._policies is None else self._policies.after_redirect(chain, response)
         if step is not READ:
-            self._do_after(chain, step)
+            self._recovery.do_after(chain, step)
             return True
         # A crawl's reader may want none of where it leads; then it gets the redirect itself.
         follows = getattr(chain._readback, "follows_redirect", None)
         if follows is not None and not follows(response):
             return False
-        if self._journal is not None:
-            self._journal.note_cookies(chain, response)
+        if self.journal is not None:
+            self.journal.note_cookies(chain, response)
         try:
             chain._hop = next_hop(chain, response, self._defaults)
         except StreamError as error:
@@ -714,7 +624,7 @@ class Runner:
             chain._hop = chain._redirects = None  # should it be sent again, it is from its start
         chain.state = State.READING
         readback = chain._readback
-        read = readback if self._journal is None else self._journal.reader(chain, response)
+        read = readback if self.journal is None else self.journal.reader(chain, response)
         try:
             if self._hears_responses:
                 self._hooks.on_response(response)
@@ -744,9 +654,9 @@ class Runner:
         if type(result) is not tuple or len(result) != 2:
             return False
         request, readback = result
-        if self._journal is not None:
+        if self.journal is not None:
             is_request = type(request) is Request
-            return is_request and self._journal.moves_on(chain, request, readback)
+            return is_request and self.journal.moves_on(chain, request, readback)
         # `follow` refuses it in words.
         if not callable(readback):
             return False
@@ -804,7 +714,7 @@ class Runner:
             elif isinstance(link, Branches):
                 self.drop_transfer(chain)
                 # First: a last branch that branches at each step would hang chains below chains.
-                chain = self._merge_upwards(chain)
+                chain = self.branching.merge_upwards(chain)
                 chain.response, link.base = response, base
                 self.branch(chain, link)
             else:
@@ -828,8 +738,8 @@ class Runner:
     def interrupt(self, chain: Chain, error: BaseException) -> None:
         """KeyboardInterrupt and the like end the chain and go on their way."""
         # Nothing is wrong with the chain: with a journal it goes on in the next run.
-        if self._journal is not None:
-            self._journal.spare(chain)
+        if self.journal is not None:
+            self.journal.spare(chain)
         # Without an error each who awaits the chain gets a CancelledError of their own.
         self.end_chain(chain, State.CANCELLED, None if _is_cancelled(error) else error)
         if not _is_cancelled(error):
@@ -854,8 +764,8 @@ class Runner:
         """
         chain.state = State.READING
         try:
-            if self._journal is not None:
-                result = self._journal.read(chain, function, *arguments)
+            if self.journal is not None:
+                result = self.journal.read(chain, function, *arguments)
             else:
                 result = function(*arguments)
         except Exception as error:
@@ -875,8 +785,8 @@ class Runner:
         # An errback may have returned the Gather: it is asked anew for what goes wrong now.
         chain._is_failing = False
         try:
-            if self._journal is not None:
-                result = self._journal.read(chain, function, *arguments)
+            if self.journal is not None:
+                result = self.journal.read(chain, function, *arguments)
             else:
                 result = function(*arguments)
         except Exception as error:
@@ -918,339 +828,24 @@ class Runner:
         if chain.state is State.READING:
             self.follow(chain, link, origin, response, base)
 
-    # -- what the policies say ----------------------------------------------------------------
-
-    def _send_nothing(self, chain: Chain, step: Before) -> None:
-        """Do what the policies say instead of sending the chain's request."""
-        if isinstance(step, Wait):
-            try:
-                self._wait_for(chain, step.renewal)
-            except Exception as error:
-                self._later(chain, self.fail_link, error)
-        elif isinstance(step, Refused):
-            self._later(chain, self.handle_result, step.error)
-        elif isinstance(step, Fail):
-            self._later(chain, self.fail_link, step.error)
-
-    def _goes_on(self, chain: Chain, result: Response | Exception, step: After) -> bool:
-        """Do what the policies say of an outcome; False: it stands."""
-        # What is not read may set some, too: a refusal is often where a session begins.
-        if self._journal is not None and isinstance(result, Response):
-            self._journal.note_cookies(chain, result)
-        if isinstance(step, Renew) and self._policies is not None:
-            if not self._has_begun_renewal(chain, step.renewal):
-                return True
-            step = self._policies.retry(chain, result)
-        if step is READ:
-            return False
-        self._do_after(chain, step)
-        return True
-
-    def _do_after(self, chain: Chain, step: After) -> None:
-        if isinstance(step, Fail):
-            self._fail_or_raise(chain, step.error)
-            return
-        try:
-            if isinstance(step, Again):
-                self._send_again(chain, step)
-            elif isinstance(step, Wait):
-                self._wait_for(chain, step.renewal)
-        except BaseException as error:  # of `on_retry`, or of the credentials
-            self._fail_or_raise(chain, error)
-
-    def _fail_or_raise(self, chain: Chain, error: BaseException) -> None:
-        """End the link with what was raised by a policy."""
-        if not isinstance(error, Exception):
-            self.interrupt(chain, error)
-        elif not chain.done:
-            self.fail_link(chain, error)
-
-    def _send_again(self, chain: Chain, step: Again) -> None:
-        tries = 0
-        if step.attempt is not None:  # else it is no retry: others have renewed its credentials
-            self.retries += 1
-            chain.retries += 1
-            tries = step.attempt.number
-            self._hooks.on_retry(step.attempt)
-        if chain.done:
-            return
-        # In the file with its number, so that a killed process does not count from 1 again.
-        is_kept = tries and self._journal is not None
-        if not is_kept or not self._journal.retry_later(chain, step.delay, tries):  # type: ignore[union-attr]
-            self.delay_request(chain, step.delay)
-
-    def _wait_for(self, chain: Chain, renewal: Renewal) -> None:
-        """Send the chain's request when its credentials are renewed."""
-        if chain.done:  # by what the credentials were asked
-            return
-        self.drop_transfer(chain)
-        chain.state = State.QUEUED
-        # Before it begins: a renewal that sends nothing ends in this call, and sends who waits.
-        renewal.waiting[chain] = None
-        if renewal.chain is None:
-            self._begin_renewal(chain, renewal)
-        elif self._on_rest is not None:  # it may be held, and is awaited now
-            self.call_soon(self._send_awaited)
-
-    def _has_begun_renewal(self, chain: Chain, renewal: Renewal) -> bool:
-        """Begin it; False: what that has raised is the error of the chain's link."""
-        try:
-            self._begin_renewal(chain, renewal)
-        except BaseException as error:
-            self._fail_or_raise(chain, error)
-            return False
-        return True
-
-    def _begin_renewal(self, chain: Chain, renewal: Renewal) -> None:
-        """Renew credentials, in a chain of their own that goes before what waits for it."""
-        assert self._policies is not None  # noqa: S101 - which has said so
-        renewals, auth = self._policies.renewals, renewal.auth
-        renewing = self.new_chain("auth", chain.session)
-        renewing._is_quiet = True  # its error goes to all who wait
-        renewing._priority = chain._priority  # else who waits would wait behind lower ones
-        # Before `renew` is called: that may end the chain, and what it begins belongs to it.
-        renewals.begin(renewal, renewing)
-        if auth.renew_timeout is not None:
-            self.set_deadline(renewing, auth.renew_timeout)
-        self.follow_call(renewing, renewals.renew, renewing, origin=auth.renew)
-
-    def _end_renewal(self, renewal: Renewal, renewing: Chain) -> None:
-        waiting, failure = close_renewal(renewal, renewing)
-        for chain in waiting:
-            if chain.done:  # by what was sent before it
-                continue
-            if failure is None:
-                self.send_request(chain)
-            else:
-                self._later(chain, self.fail_link, failure.error_of(chain))
-
-    def _is_sent_again(self, chain: Chain) -> bool:
-        """Send a link again whose reader was logged out. Returns False if it cannot be."""
-        if self._policies is None:
-            return False
-        step = self._policies.after_logout(chain)
-        if isinstance(step, Renew):  # for others: it cannot be sent again itself
-            return not self._has_begun_renewal(chain, step.renewal)
-        if step is READ:
-            return False
-        self._do_after(chain, step)
-        return True
-
     # -- several links --------------------------------------------------------------------------
 
     def branch(self, chain: Chain, below: Branches) -> None:
         """Make the chain as many as its source has links."""
         chain.state = State.WAITING
         chain._branches = below
-        if self._journal is not None and self._journal.takes_source(chain, below):
+        if self.journal is not None and self.journal.takes_source(chain, below):
             return
-        source = below.source
-        if isinstance(source, AsyncIterator):
-            self.feed_later(chain, below, source)
-        elif source is not None:
-            # The reader of a Gather gets a list, of one response as well: it always branches.
-            link = None if below.gather is not None else fanout.only_link(chain, below, source)
-            if link is not None:  # a single one: no branch
-                chain._branches = None
-                self.count_chain(chain)
-                self.start_link(chain, link)
-            elif not chain.done:
-                self.feed(chain, below)
+        self.branching.begin(chain, below)
 
-    def feed(self, chain: Chain, below: Branches) -> None:
-        """Begin links of the chain's source, as long as there is room."""
-        for _ in range(fanout.TAKEN_AT_ONCE):
-            if chain._branches is not below or not isinstance(below.source, Iterator):
-                return  # it has ended, or gone on
-            # Asked for each link: the one before may have taken the last place.
-            if not self._scheduler.has_room(chain):
-                self._waiting[chain] = functools.partial(self.feed, chain, below)
-                return
-            self._feed_one(chain, below, below.source)
-        # More than that in one turn, and other callbacks of the loop would wait.
-        self.call_soon(self.feed, chain, below)
-
-    def _feed_one(self, chain: Chain, below: Branches, source: Iterator[object]) -> None:
-        try:
-            item = fanout.next_item(below, source)
-            if chain._branches is below:
-                self._begin_branch(chain, below, item)
-            else:  # the source has ended its own chain
-                fanout.close_source(chain, source)
-        except StopIteration:
-            self._on_exhausted(chain, below)
-        except Exception as error:
-            self._on_source_error(chain, below, error)
-            fanout.close_source(chain, source)
-        except BaseException as error:
-            self.interrupt(chain, error)
-
-    def feed_later(self, chain: Chain, below: Branches, source: AsyncIterator[object]) -> None:
-        """Begin links of a source that has to be awaited, as long as there is room."""
-        self.start_task(chain, self._feed_async(chain, below, source))
-
-    async def _feed_async(
-        self, chain: Chain, below: Branches, source: AsyncIterator[object]
-    ) -> None:
-        chain._task = asyncio.current_task()  # an eager task runs before anybody has it
-        try:
-            async for item in source:
-                # What was taken is begun: room is for the next, which is not asked for yet.
-                if chain._branches is below:
-                    self._begin_branch(chain, below, item)
-                # Not `if`: a source that was woken before this one may have taken the room.
-                while chain._branches is below and not self._scheduler.has_room(chain):
-                    await self._room_for(chain)
-                if chain._branches is not below:
-                    break  # it has ended, or gone on
-            self._on_exhausted(chain, below)
-        except asyncio.CancelledError:
-            if chain._branches is below:
-                # Not stopped by the end of the chain, which takes `_branches` from it first.
-                self.cancel_with_task(chain)
-            raise
-        except Exception as error:
-            self._on_source_error(chain, below, error)
-        except BaseException as error:
-            self.interrupt(chain, error)
-        finally:
-            await fanout.close_async_source(chain, source)
-
-    async def _room_for(self, chain: Chain) -> None:
-        room = asyncio.get_running_loop().create_future()
-        self._waiting[chain] = functools.partial(wake, room)
-        if self._on_rest is not None:
-            self._on_rest()
-        await room
-
-    def _begin_branch(self, parent: Chain, below: Branches, item: object) -> None:
-        link = fanout.branch_link(below, item)
-        branch = self._new_branch(parent, below, link.name)
-        try:
-            self.start_link(branch, link)
-        except Exception:  # something of it cannot be kept
-            self.end_chain(branch, State.CANCELLED)
-            raise
-
-    def _new_branch(self, parent: Chain, below: Branches, name: str | None) -> Chain:
-        below.count += 1
-        branch = self.new_chain(name or f"{parent.name}.{below.count}", parent.session, parent)
-        fanout.add_branch(parent, below, branch)
-        return branch
-
-    def _on_exhausted(self, chain: Chain, below: Branches) -> None:
-        if chain._branches is below:
-            below.source = chain._task = None
-            self._conclude_soon(chain if fanout.is_over(chain) else None)
-            self._merge_what_waits(chain)
-
-    def _on_source_error(self, chain: Chain, below: Branches, error: Exception) -> None:
-        """Begin what the errback makes of a source's error, as one more branch."""
-        if chain._branches is not below:
-            return
-        below.source = chain._task = None
-        if below.gather is not None:
-            self._conclude_soon(chain if fanout.break_off(below, error) else None)
-            return
-        origin = self.errback_of(chain)
-        try:
-            if chain._is_failing:  # the source is what an errback has returned: it is asked once
-                raise error
-            result = self.handle_error(chain, error)
-        except Exception as final:
-            # Now: the others below may have no end.
-            log_error(chain, final)
-            self.count_chain(chain)
-            below.error, below.is_logged = below.error or final, True
-        except BaseException as final:
-            self.interrupt(chain, final)
-            return
-        else:
-            if result is not None and not chain.done:
-                branch = self._new_branch(chain, below, None)
-                branch.state = State.READING
-                branch._is_failing = True
-                self.follow(branch, result, origin, None, below.base)
-        self._conclude_soon(chain if fanout.is_over(chain) else None)
-
-    def _on_branch_ended(self, branch: Chain) -> None:
-        parent = branch.parent
-        self._conclude_soon(fanout.drop_branch(branch))
-        # The one that is left may wait for branches itself, for days: the two become one.
-        if parent is not None and parent._branches is not None:
-            self._merge_what_waits(parent)
-
-    def _conclude_soon(self, chain: Chain | None) -> None:
-        """End a chain whose branches have ended, or go on if they were gathered."""
-        below = None if chain is None else heir_of(chain)._branches
-        if chain is not None and below is not None:
-            # Not from here: chains may hang below chains deeper than Python's stack.
-            self.call_soon(self._conclude, chain, below)
-
-    def _conclude(self, chain: Chain, below: Branches) -> None:
-        chain = heir_of(chain)
-        if chain._branches is not below:
-            return  # it has ended, or gone on
-        if below.gather is not None:
-            self._join(chain, below, below.gather)
-        elif not below.alive:
-            state = State.DONE if below.error is None else State.FAILED
-            self.end_chain(chain, state, below.error)
-
-    def _join(self, chain: Chain, below: Branches, gather: Gather) -> None:
-        """Go on with a chain whose links were gathered: all have ended, or something has failed."""
-        # Each ends by itself, and is dropped from the set as it does.
-        for branch in tuple(below.alive):  # where one has failed, the others are not asked
-            branch.cancel()
-        self._leave_source(chain, below)
-        if chain.done:  # by what a source does when it is closed
-            return
-        chain._branches = None
-        chain._data = None
-        if gather.errback is not None:
-            chain._errback = gather.errback
-        if below.error is not None:
-            self.follow_gathered(chain, fanout.raiser(below.error))
-        elif gather.readback is not None:
-            self.follow_gathered(chain, gather.readback, fanout.results_of(below))
-        else:
-            self.end_chain(chain, State.DONE)
-
-    def _leave_source(self, chain: Chain, below: Branches) -> None:
-        """Close the source of a chain that has ended, or goes on from what was below it."""
-        self._waiting.pop(chain, None)
-        source, below.source = below.source, None
-        if isinstance(source, AsyncIterator):
-            stop_task(chain)  # which closes it
-        elif source is not None:
-            fanout.close_source(chain, source)
-
-    def _merge_upwards(self, chain: Chain) -> Chain:
-        """Find the chain as which one goes on that is about to branch: maybe one that waits."""
-        while fanout.last_branch(chain.parent) is chain and chain._task is None:
-            chain = self._merge(chain)
-            chain._branches, chain.state = None, State.READING
-        return chain
-
-    def _merge_what_waits(self, chain: Chain) -> None:
-        """Make one chain of several where one waits for another that waits, too."""
-        while (last := fanout.last_branch(chain)) is not None and fanout.only_waits(last):
-            below = last._branches
-            self._merge(last)
-            fanout.move_branches(below, chain)
-        while fanout.only_waits(chain) and fanout.last_branch(chain.parent) is chain:
-            below = chain._branches
-            chain = self._merge(chain)
-            fanout.move_branches(below, chain)
-
-    def _merge(self, branch: Chain) -> Chain:
+    def merge(self, branch: Chain) -> Chain:
         """Go on with the last branch as the chain above it: it is counted no more."""
         # As long as it is itself: merged, it answers for the chain above in all that it is asked.
         parent = fanout.hand_over(branch)
         if self._policies is not None:
             self._policies.release(branch)
-        if self._journal is not None:
-            self._journal.merge(branch, parent)
+        if self.journal is not None:
+            self.journal.merge(branch, parent)
         if self._keys.alive:
             self._keys.merge(branch, parent)
         self.chains.discard(branch)
@@ -1275,11 +870,13 @@ class Runner:
             base: what a relative URL in their answer is relative to, if not to the request.
         """
         cut_callers(error)
-        if self._journal is not None:
-            self._journal.take_back(chain)
+        if self.journal is not None:
+            self.journal.take_back(chain)
         if chain._is_failing:  # the errback's answer has failed: it is not asked again
             self.end_chain(chain, State.FAILED, error)
-        elif not chain.done and not (isinstance(error, LoggedOut) and self._is_sent_again(chain)):
+        elif not chain.done and not (
+            isinstance(error, LoggedOut) and self._recovery.is_sent_again(chain)
+        ):
             origin = self.errback_of(chain)
             self.follow_call(chain, self.handle_error, chain, error, origin=origin, base=base)
 
@@ -1322,8 +919,8 @@ class Runner:
 
     def cancel_with_task(self, chain: Chain) -> None:
         """End the chain whose task was cancelled; in the next run it goes on."""
-        if self._journal is not None and not chain.done:
-            self._journal.spare(chain)
+        if self.journal is not None and not chain.done:
+            self.journal.spare(chain)
         self.cancel(chain)
 
     def end_chain(self, chain: Chain, state: State, error: BaseException | None = None) -> None:
@@ -1355,15 +952,15 @@ class Runner:
             if self._policies is not None:
                 renewal = self._policies.release(one)
                 if renewal is not None:
-                    self._end_renewal(renewal, one)
+                    self._recovery.end_renewal(renewal, one)
             self._release(one)
             self._discount(one)
             # Last: whoever awaits it finds all numbers right.
-            if self._journal is None or not self._journal.ended(one):
+            if self.journal is None or not self.journal.ended(one):
                 one._wake_waiters()
         if chain.parent is not None:
-            self._on_branch_ended(chain)
-        if not self.chains and not (self._journal is not None and self._journal.defers_idle):
+            self.branching.on_branch_ended(chain)
+        if not self.chains and not (self.journal is not None and self.journal.defers_idle):
             self.tell_idle()
 
     def end_like(
@@ -1396,7 +993,7 @@ class Runner:
             or chain._transfer is not None  # of a streamed response
             or not chain._number
             or self._policies is not None
-            or self._journal is not None
+            or self.journal is not None
             or self._keys.alive
             or self.queue
             or self.held
@@ -1469,19 +1066,19 @@ class Runner:
         if self.queue or self.held or scheduler.paused:
             scheduler.discard(chain)
         if scheduler.woken:
-            self._wake_sources()
+            self._dispatcher.wake_sources()
         # At the next turn: many chains may end in this one, and users' code is at work.
         if (self.queue or self._waiting) and not self._is_closed:
-            self.call_soon(self._dispatch)
+            self.call_soon(self._dispatcher.dispatch)
         # Taken first: closing the source runs users' code, which must find no chain that feeds.
         below, chain._branches = chain._branches, None
         if below is not None:
             if below.queued:
                 scheduler.uncount_queued(chain)
-            self._leave_source(chain, below)
+            self.branching.leave_source(chain, below)
         # Once more: what was uncounted, or the end of the source, may have made room.
         if scheduler.woken:
-            self._wake_sources()
+            self._dispatcher.wake_sources()
         if chain._task is not None:
             stop_task(chain)
         # Cancelled before its first step the task never awaits it, of which Python would warn.
@@ -1506,8 +1103,8 @@ class Runner:
 
     def start_task(self, chain: Chain, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the chain."""
-        if self._journal is not None:
-            self._journal.leave_reader(chain)
+        if self.journal is not None:
+            self.journal.leave_reader(chain)
         make = functools.partial(make_task, chain, self._asyncio_loop)
         if self._policies is None:
             task = make(coroutine)
