@@ -576,11 +576,11 @@ async def test_who_waits_can_end_and_leaves_nothing(wait, how, caplog):
                 await chain
         first.cancel()
         assert not stream.chains
-        turns_of = stream._runner._scheduler
-        queue = turns_of._fair
-        left = (turns_of.held, turns_of.paused, queue._lines, queue._active, queue._rings)
+        scheduler = stream._runner._scheduler
+        queue = scheduler._fair
+        left = (scheduler.held, scheduler.paused, queue._lines, queue._active, queue._rings)
         assert not any(left)
-        assert not any(gate.parked or gate.allowance.active for gate in queue._gates.values())
+        assert not any(gate.parked or gate.limiter.active for gate in queue._gates.values())
         stats = stream.stats()
         assert (stats.queued, stats.paused, stats.delayed, stats.in_flight) == (0, 0, 0, 0)
         stream.close()
