@@ -43,23 +43,30 @@ async def test_a_bot_answers_in_a_group_when_it_is_meant(said: str):
         assert here.sent == [(SQUARE, "pong")]
 
 
-async def test_events_come_by_server_sent_events():
+SENSELESS = {"post_type": "request", "request_type": "friend", "flag": None}
+
+
+async def test_events_come_by_server_sent_events(caplog):
     async with Implementation("secret") as here, an_account(here.http, "secret") as account:
         bot = Bot(account)
         await account.login()
         await until(lambda: here._streams)
+        here.tell(SENSELESS)
         here.say(ANN, "ping")
         await until(lambda: here.sent)
+        assert "dropped a frame that makes no sense (flag of" in caplog.text
         bot.close()
 
 
-async def test_events_come_by_long_poll():
+async def test_events_come_by_long_poll(caplog):
     async with Implementation() as here:
         async with an_account(here.http.replace("http:", "http+poll:")) as account:
             bot = Bot(account)
             await account.login()
+            here.tell(SENSELESS)
             here.say(ANN, "ping")
             await until(lambda: here.sent)
+            assert "dropped a frame that makes no sense (flag of" in caplog.text
             bot.close()
 
 
@@ -72,6 +79,8 @@ async def test_events_come_by_post(caplog):
         await account.login()
         here.post_to(f"http://127.0.0.1:{listener.port}/onebot", "key")
         assert await here.post(here.message(ANN, "ping"), "wrong") == 403
+        assert await here.post(SENSELESS) == 400
+        assert "dropped a frame that makes no sense (flag of" in caplog.text
         assert await here.post(here.message(ANN, "ping")) == 204
         await until(lambda: here.sent)
         await account.flush()

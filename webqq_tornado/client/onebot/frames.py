@@ -10,12 +10,25 @@ from ...onebot.v11.events import Event, parse_event
 from ...onebot.v11.values import load, object_of
 from .transport import PendingCalls
 
-__all__ = ["Frames"]
+__all__ = ["Frames", "log_dropped"]
 
 logger = logging.getLogger("webqq_tornado.webqq")
 
 #: Characters of a frame that a log line has.
 _SHOWN = 120
+
+
+def log_dropped(name: str, error: ValueError, data: object) -> None:
+    """Log that something without sense came.
+
+    Args:
+        name: of the connection.
+        error: why it makes none.
+        data: as it came.
+    """
+    shown = data if isinstance(data, (str, bytes)) else str(data)
+    logger.warning("%s: dropped a frame that makes no sense (%s): %r",
+                   name, error, shown[:_SHOWN])  # fmt: skip
 
 
 class Frames:
@@ -48,9 +61,7 @@ class Frames:
         try:
             self._read(object_of(load(data), "a frame"))
         except ValueError as error:
-            shown = data[:_SHOWN]
-            logger.warning("%s: dropped a frame that makes no sense (%s): %r",
-                           self._name, error, shown)  # fmt: skip
+            log_dropped(self._name, error, data)
 
     def _read(self, values: dict[str, object]) -> None:
         if "post_type" in values:

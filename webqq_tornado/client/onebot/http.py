@@ -13,9 +13,10 @@ from ...engine.secrets import safe_url
 from ...eventsource import Event as ServerSentEvent
 from ...eventsource import EventSource
 from ...onebot.v11.actions import Answer, build_params, parse_answer
-from ...onebot.v11.events import Event, parse_event
+from ...onebot.v11.events import parse_event
 from ...onebot.v11.tokens import authorization
 from ...onebot.v11.values import Fields, load
+from .frames import log_dropped
 from .transport import ActionFailed, NotConnected, OutcomeUnknown, Pauses, Receiver
 
 if TYPE_CHECKING:
@@ -162,13 +163,13 @@ class HTTPActions:
 
     def _take(self, raw: object) -> None:
         """An event, parsed from JSON."""
-        receiver = self._receiver
-        if receiver is not None:
-            event: Event | None = None
-            with suppress(ValueError):
-                event = parse_event(raw)
-            if event is not None:
-                receiver.receive(self, event)
+        try:
+            event = parse_event(raw)
+        except ValueError as error:
+            log_dropped(self.name, error, raw)
+            return
+        if self._receiver is not None:
+            self._receiver.receive(self, event)
 
 
 class ServerSentEvents(HTTPActions):
@@ -202,8 +203,12 @@ class ServerSentEvents(HTTPActions):
 
         def read(event: ServerSentEvent) -> None:
             self._pauses.reset()
-            with suppress(ValueError):
-                self._take(load(event.data))
+            try:
+                raw = load(event.data)
+            except ValueError as error:
+                log_dropped(self.name, error, event.data)
+            else:
+                self._take(raw)
 
         request = Request(url, headers=headers, idle_timeout=_SILENCE)
         source = EventSource(request, read, retry=None, max_event_size=64 * 2**20).link()

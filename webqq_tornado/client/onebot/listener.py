@@ -14,7 +14,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from ...onebot.v11.actions import Answer, build_call
 from ...onebot.v11.tokens import Role, Upgrade, Verdict, check_token, has_signature, token_in
 from ...onebot.v11.values import Fields, load
-from .frames import Frames
+from .frames import Frames, log_dropped
 from .transport import NotConnected, PendingCalls, Receiver
 
 if TYPE_CHECKING:
@@ -205,7 +205,8 @@ class _Door(WebSocketHandler):
             return
         try:
             transport.take(load(body))
-        except ValueError:
+        except ValueError as error:
+            log_dropped(transport.name, error, body)
             self.set_status(400)
             return
         self.set_status(204)
