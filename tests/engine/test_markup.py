@@ -82,6 +82,18 @@ def test_a_document_is_decoded_as_its_header_says_or_else_it_itself(declaration,
     assert response.links() == ["http://example.org/%E4%B8%80"]
 
 
+@pytest.mark.parametrize(
+    ("charset", "query"),
+    [("gbk", "%D6%D0"), ("utf-8", "%E4%B8%AD"), ("windows-1252", "%26%2320013%3B")],
+)
+def test_the_query_of_a_link_is_escaped_in_the_charset_of_its_page(charset: str, query: str):
+    html = f"<meta charset={charset}><a href='/中?q=%20中#中'>x</a>"
+    response = page(html.encode(charset, "xmlcharrefreplace"), "text/html")
+    assert response.links() == [f"http://example.org/%E4%B8%AD?q=%20{query}"]
+    followed = response.follow(response.css("a::attr(href)").get() or "").request.url
+    assert followed.partition("#")[0] == response.links()[0]
+
+
 @pytest.mark.parametrize("kind", ["image/png", "application/json", "text/plain", "text/xmlish"])
 def test_a_body_of_another_type_has_no_links(kind: str):
     assert page("<a href=c>c</a>", kind).links() == []

@@ -6,12 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from .decoding import decode
-from .urls import join_url
+from .urls import in_charset, join_url
 
 if TYPE_CHECKING:
     from parsel import Selector, SelectorList
 
-__all__ = ["base_of", "is_markup", "links_of", "select_css", "selector_of"]
+__all__ = ["base_of", "document_charset", "is_markup", "links_of", "select_css", "selector_of"]
 
 _MARKUP = re.compile(r"(?:text|application)/(?:html|(?:[\w.-]+\+)?xml)\b", re.IGNORECASE)
 _HTML = re.compile(r"(?:text/html|application/xhtml\+xml)\b", re.IGNORECASE)
@@ -31,8 +31,7 @@ def selector_of(body: bytes, charset: str, content_type: str) -> Selector:
 
     Args:
         body: the document.
-        charset: that its header declares; "": the one that it declares itself, as in
-            `<meta charset=gbk>`, else UTF-8.
+        charset: see `document_charset`.
         content_type: the header: XML that is no XHTML is parsed as XML, all else as HTML.
 
     Raises:
@@ -44,15 +43,24 @@ def selector_of(body: bytes, charset: str, content_type: str) -> Selector:
         raise ImportError(
             'links(), css(), xpath() and selector need parsel: pip install "webqq_tornado[crawl]"'
         ) from error
-    text = decode(body, charset or _declared_charset(body, content_type))
+    text = decode(body, charset)
     is_xml = bool(_MARKUP.match(content_type)) and not _HTML.match(content_type)
     return Selector(text=text, type="xml" if is_xml else "html")
 
 
-def _declared_charset(body: bytes, content_type: str) -> str:
+def document_charset(body: bytes, content_type: str) -> str:
+    """Return the charset that a document declares itself, as in `<meta charset=gbk>`; "" for none.
+
+    Args:
+        body: the document.
+        content_type: the header; of a type that is no HTML or XML nothing is looked at.
+    """
     if not is_markup(content_type):
         return ""
-    from w3lib.encoding import html_body_declared_encoding  # noqa: PLC0415 - parsel brings it
+    try:
+        from w3lib.encoding import html_body_declared_encoding  # noqa: PLC0415 - parsel brings it
+    except ImportError:
+        return ""  # who wants to select is told that parsel is missing
 
     name = html_body_declared_encoding(body) or ""
     # UTF-16 has no byte that would say so in ASCII (HTML, 13.2.3.2).
@@ -85,19 +93,21 @@ def select_css(selector: Selector, query: str) -> SelectorList[Selector]:
         raise ValueError(f"CSS selector {query!r}: {error}") from error
 
 
-def links_of(selector: Selector, url: str) -> list[str]:
+def links_of(selector: Selector, url: str, charset: str) -> list[str]:
     """Return where the `a` and `area` elements of a document lead: http and https alone.
 
     Args:
         selector: of the document.
         url: of the document; its first `base` element with an `href` counts more (HTML, 4.2.3).
+        charset: of the document, in which queries are escaped.
 
     Returns:
         URLs without fragments, in the order of the document, each once.
     """
     base = base_of(selector, url)
     hrefs = selector.xpath("//a/@href | //area/@href").getall()
-    return list(dict.fromkeys(link for link in (_joined(base, href) for href in hrefs) if link))
+    found = (_joined(base, in_charset(href, charset)) for href in hrefs)
+    return list(dict.fromkeys(link for link in found if link))
 
 
 def base_of(selector: Selector, url: str) -> str:

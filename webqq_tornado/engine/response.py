@@ -18,12 +18,12 @@ from .decoding import charset_of, decode
 from .errors import StatusError
 from .hints import RESPONSE
 from .links import Link, Next, refuse_lost_data
-from .markup import base_of, is_markup, links_of, select_css, selector_of
+from .markup import base_of, document_charset, is_markup, links_of, select_css, selector_of
 from .request import Request
 from .secrets import safe_text, safe_url
 from .transport.download import BodyStream
 from .transport.headerlines import STATUS_LINE
-from .urls import join_url
+from .urls import in_charset, join_url
 
 if TYPE_CHECKING:
     from parsel import Selector, SelectorList
@@ -320,7 +320,7 @@ class Response(ClosedByBlock):
 
         Args:
             url: absolute, or relative to this response; of a document that `css`, `xpath` or
-                `links` has looked at, to its `base` element.
+                `links` has looked at, to its `base` element, with the query in its charset.
             readback: as of `Next`, and so the others.
             delay: seconds.
             errback: as of `Next`.
@@ -345,7 +345,10 @@ class Response(ClosedByBlock):
                 ".attrib['href'], of what ::attr(href) selects .get()"
             )
         document = getattr(self, "_selector", None)
-        base = self.url if document is None else base_of(document, self.url)
+        base = self.url
+        if document is not None:
+            base = base_of(document, base)
+            url = url if url.isascii() else in_charset(url, self._document_charset)
         request = Request(join_url(base, url), **options)
         return Next(request, readback, delay, errback, session, name, priority, data)
 
@@ -368,7 +371,7 @@ class Response(ClosedByBlock):
             return self._selector
         except AttributeError:
             pass
-        self._selector = selector_of(self.body, self._charset, self._content_type)
+        self._selector = selector_of(self.body, self._document_charset, self._content_type)
         return self._selector
 
     def css(self, query: str) -> SelectorList[Selector]:
@@ -416,7 +419,13 @@ class Response(ClosedByBlock):
             ...     for url in response.links():
             ...         yield response.follow(url, read)
         """
-        return links_of(self.selector, self.url) if is_markup(self._content_type) else []
+        if not is_markup(self._content_type):
+            return []
+        return links_of(self.selector, self.url, self._document_charset)
+
+    @property
+    def _document_charset(self) -> str:
+        return self._charset or document_charset(self.body, self._content_type)
 
     @property
     def _content_type(self) -> str:

@@ -12,10 +12,13 @@ which is `f"http://{host}/admin"` without a host, a browser makes http://admin/.
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import webencodings  # type: ignore[import-untyped]  # it has no annotations
 
 __all__ = [
     "host_of",
+    "in_charset",
     "is_normal",
     "join_url",
     "normal_host",
@@ -100,6 +103,34 @@ def join_url(base: str, reference: str) -> str:
         'http://example.org/d'
     """
     return _serialised(reference, normal_url(base))
+
+
+def in_charset(reference: str, charset: str) -> str:
+    """Return a link with its query escaped in the charset of its page, as browsers do.
+
+    Args:
+        reference: as of `join_url`.
+        charset: label of WHATWG's Encoding standard; "" is UTF-8, as for all that is no query.
+
+    Example:
+        >>> in_charset("/s?q=中", "gbk")
+        '/s?q=%D6%D0'
+    """
+    encoding = None if reference.isascii() or not charset else webencodings.lookup(charset)
+    if encoding is None or encoding.name.startswith("utf-"):  # UTF-16, too (URL, 4.4)
+        return reference
+    codec = encoding.codec_info.name
+    before, mark, after = reference.partition("?")
+    query, fragment_mark, fragment = after.partition("#")
+
+    def escape(found: re.Match[str]) -> str:
+        return quote(found[0].encode(codec, "xmlcharrefreplace"))
+
+    query = _NOT_ASCII.sub(escape, query)
+    return before + mark + query + fragment_mark + fragment
+
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 def host_of(url: str) -> str:
