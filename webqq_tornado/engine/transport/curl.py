@@ -51,7 +51,6 @@ or to cost time (libcurl 8.23, pycurl 7.49, Linux), and each has its line below.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import os
 import weakref
 from collections import defaultdict, deque
@@ -73,6 +72,7 @@ from .headerlines import is_cut
 from .lane import LANE_CONNECTIONS, LANE_TRANSFERS, Lane, postponed
 from .options import Options
 from .poller import ENDED, FAILED, Poller, WatchedSocket, idle_sockets
+from .silence import SilenceWatch
 from .transfer import Outcome, Transfer, getinfo
 
 __all__ = ["Transport"]
@@ -151,9 +151,7 @@ class Transport:
         self._turn_is_due = False
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._prune_timer: asyncio.TimerHandle | None = None
-        self._watched: list[tuple[float, int, Transfer]] = []  # a heap: who is looked at when
-        self._watch_timer: asyncio.TimerHandle | None = None
-        self._watch_serial = 0
+        self._silence = SilenceWatch(self.call_later, self._end_silent)
         self._may_have_left = False  # connections whose requests are new since the last look
         #: Those that go out at their lane's next kick, over TLS.
         self._over_tls: defaultdict[Lane, list[Transfer]] = defaultdict(list)
@@ -238,7 +236,7 @@ class Transport:
         if not lane.is_due:
             self.kick_soon(lane)
         if idle_timeout:
-            self._watch(transfer, idle_timeout)
+            self._silence.watch(transfer, idle_timeout)
         return transfer
 
     def cancel(self, transfer: Transfer) -> None:
@@ -307,51 +305,8 @@ class Transport:
             lane.end_lookup(transfer.looked_up, is_known=bool(transfer.header_lines))
         transfer.looked_up = ""
 
-    # -- transfers in which nothing moves -----------------------------------------------------
-
-    # Not by LOW_SPEED_TIME: libcurl looks at the mean of some seconds, once a second for each
-    # transfer; a limit of 1 s took 7 s when a few bytes had come. And not by a timer for each
-    # request, most of which would outlive it: a handle has at most one entry in one heap.
-
-    def _watch(self, transfer: Transfer, seconds: float) -> None:
-        """End the transfer if no byte moves for so many seconds."""
-        transfer.idle_seconds = seconds
-        transfer.moved, transfer.moved_at = 0, monotonic()
-        at = transfer.moved_at + _pause(seconds)
-        if not transfer.watched_at or at < transfer.watched_at:
-            self._look_later(transfer, at)
-
-    def _look_later(self, transfer: Transfer, at: float) -> None:
-        transfer.watched_at = at
-        self._watch_serial += 1  # transfers have no order of their own
-        heapq.heappush(self._watched, (at, self._watch_serial, transfer))
-        if self._watched[0][0] == at:
-            if self._watch_timer is not None:
-                self._watch_timer.cancel()
-            self._watch_timer = self.call_later(max(0.0, at - monotonic()), self._look_at_watched)
-
-    def _look_at_watched(self) -> None:
-        self._watch_timer = None
-        now = monotonic()
-        while self._watched and self._watched[0][0] <= now:
-            at, _, transfer = heapq.heappop(self._watched)
-            if at == transfer.watched_at:  # else it is looked at earlier
-                transfer.watched_at = 0.0
-                if transfer.idle_seconds and transfer.lane is not None:
-                    self._look_at(transfer, now)
-        if self._watched and self._watch_timer is None:
-            delay = self._watched[0][0] - now
-            self._watch_timer = self.call_later(delay, self._look_at_watched)
-
-    def _look_at(self, transfer: Transfer, now: float) -> None:
-        moved, seconds = transfer.bytes_moved(), transfer.idle_seconds
-        # While it is paused by us the silence is not the server's.
-        if moved != transfer.moved or (transfer.callbacks and transfer.callbacks.is_paused):
-            transfer.moved, transfer.moved_at = moved, now
-        elif now - transfer.moved_at >= seconds:
-            self._end_early(transfer, (_TIMED_OUT, f"No byte moved for {seconds:g} seconds"))
-            return
-        self._look_later(transfer, now + _pause(seconds))
+    def _end_silent(self, transfer: Transfer, seconds: float) -> None:
+        self._end_early(transfer, (_TIMED_OUT, f"No byte moved for {seconds:g} seconds"))
 
     def _end_early(self, transfer: Transfer, failure: tuple[int, str] | Exception) -> None:
         """End a transfer, as libcurl would have with such a code, or with an error of ours."""
@@ -372,11 +327,11 @@ class Transport:
         self._closed = True
         if self.is_forgotten:
             return
-        for timer in (self._sweep_timer, self._prune_timer, self._watch_timer):
+        for timer in (self._sweep_timer, self._prune_timer):
             if timer is not None:
                 timer.cancel()
-        self._sweep_timer = self._prune_timer = self._watch_timer = None
-        self._watched.clear()
+        self._sweep_timer = self._prune_timer = None
+        self._silence.close()
         self._poller.close()
         self._idle.close()
         for lane in self._lanes:
@@ -736,7 +691,8 @@ class Transport:
         transfer.body.clear()
         transfer.header_lines.clear()
         transfer.lane = transfer.outcome = transfer.request = transfer.failure = None
-        transfer.idle_seconds = 0.0
+        if transfer.silence is not None:
+            transfer.silence.limit = 0.0
         if transfer.has_large_body:
             transfer.forget_body()
         if len(self._spare) < SPARE_HANDLES and not self._closed:
@@ -986,11 +942,6 @@ class Transport:
         self._spare.clear()
         self.transfers.clear()
         return kept
-
-
-def _pause(seconds: float) -> float:
-    """Seconds from one look at a transfer to the next."""
-    return min(seconds / 4, 5.0)
 
 
 def _is_looked_up(transfer: Transfer) -> bool:

@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pycurl
 
@@ -29,6 +29,9 @@ from .inflating import UndecodableError, inflated
 from .lane import Lane
 from .options import AT_MOST_ONCE, BODY_LIMIT, FOLLOWS, INFLATES, PUBLIC_ONLY, Options
 from .tcpinfo import bytes_read
+
+if TYPE_CHECKING:
+    from .silence import Silence
 
 __all__ = ["Carrier", "Outcome", "Transfer"]
 
@@ -158,7 +161,6 @@ class Transfer:
         "has_tls_proxy",
         "header_lines",
         "home",
-        "idle_seconds",
         "inflates",
         "is_attended",
         "is_marked",
@@ -168,8 +170,6 @@ class Transfer:
         "limit",
         "looked_up",
         "may_be_challenged",
-        "moved",
-        "moved_at",
         "opened",
         "options",
         "outcome",
@@ -177,8 +177,8 @@ class Transfer:
         "refused",
         "request",
         "session",
+        "silence",
         "url",
-        "watched_at",
     )
 
     def __init__(self, transport: Carrier) -> None:
@@ -190,10 +190,7 @@ class Transfer:
         self.opened: tuple[Connection, ...] = ()
         self.refused = ""  # an address that is not public
         self.looked_up = ""  # the origin whose name may be looked up for it
-        self.idle_seconds = 0.0  # without a byte, after which it is given up; 0: never
-        self.moved = 0  # bytes, when that was looked at,
-        self.moved_at = 0.0  # and the last time that there were more
-        self.watched_at = 0.0  # when it is looked at next; 0: never
+        self.silence: Silence | None = None  # if the time without a byte is limited, or was once
         self.has_notes = False  # about the request in flight, to be looked at when it ends
         self._is_measured = False  # against the limit, by what the headers announce
         self._is_sent = -1  # header lines that there were when the request was sent last
