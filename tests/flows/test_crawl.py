@@ -154,15 +154,29 @@ async def test_a_redirect_to_a_page_that_robots_txt_forbids_is_not_read(is_elsew
     async with scripted(script) as there, scripted(script) as server:
         crawl = await crawled(Pages(f"{server.url}/", allowed_hosts="127.0.0.1"))
     assert (crawl.done, crawl.filtered) == (1, {"robots": 1})
-    if not is_elsewhere:  # elsewhere nobody has asked for the rules before
-        assert "/private" not in server.paths
+    assert "/private" not in (*server.paths, *there.paths)
+
+
+async def test_the_robots_txt_of_where_a_redirect_leads_is_asked_for_before_the_page():
+    def script(asked: Asked) -> Say:
+        return {"/robots.txt": Say(200, b"User-agent: *\nDisallow: /private")}.get(
+            asked.path, links()
+        )
+
+    async with scripted(script) as there:
+        moved = Say(301, headers={"Location": f"{there.url}/private"})
+        where = {"/robots.txt": Say(404)}
+        async with scripted(lambda asked: where.get(asked.path, moved)) as server:
+            crawl = await crawled(Pages(f"{server.url}/"))
+    assert there.paths == ["/robots.txt"]
+    assert (crawl.done, crawl.filtered) == (0, {"robots": 1})
 
 
 async def test_where_a_start_is_redirected_to_is_crawled():
     async with scripted(site({"/": ["/a"], "/a": []})) as there:
         moved = Say(301, headers={"Location": f"{there.url}/"})
         async with scripted(lambda asked: moved) as server:
-            crawl = await crawled(Pages(f"{server.url}/", obey_robots=False))
+            crawl = await crawled(Pages(f"{server.url}/"))
     assert crawl.done == 2
 
 

@@ -54,6 +54,8 @@ logger = logging.getLogger("webqq_tornado.engine")
 _AHEAD = 64
 #: Key in `state` of the hosts that a crawl started at.
 _START_HOSTS = "crawl.hosts"
+#: Why a redirect is not followed yet: the robots.txt of where it leads is not here.
+_UNKNOWN = "unknown"
 #: Number of canonical URLs in the cache.
 _CACHED = 16_384
 
@@ -226,6 +228,8 @@ class Crawl(Flow):
 
     def _read(self, response: Response, reader: _Reader, data: Mapping[str, Any]) -> Any:
         reason = self._why_not_read(response, reader)
+        if reason == _UNKNOWN:
+            return self._again_with_rules(response, reader, data)
         if reason is not None:
             self._leave_out(reason, response.url, response.status)
             return None
@@ -237,6 +241,18 @@ class Crawl(Flow):
             return self._followed(reader.__wrapped__(response, **data), page, reader)
         # Redirects have led to a host whose robots.txt nobody has asked for.
         return self._followed(self._read_if_allowed(arrived, response, reader, data), page, reader)
+
+    async def _again_with_rules(
+        self, response: Response, reader: _Reader, data: Mapping[str, Any]
+    ) -> Next:
+        """Ask for the robots.txt of where a redirect leads, then for what was redirected."""
+        await self._robots_of(response)
+        return Next(response.request, reader, data=data or None)
+
+    async def _robots_of(self, response: Response) -> None:
+        assert self._robots is not None  # noqa: S101 - they are unknown, and not ignored
+        url = target_of(response.request, response)
+        await asyncio.shield(self._robots.rules_of(response.request.replace(url=url)))
 
     async def _read_if_allowed(
         self, arrived: Request, response: Response, reader: _Reader, data: Mapping[str, Any]
@@ -280,10 +296,15 @@ class Crawl(Flow):
         except ValueError:  # the engine reports the error
             return None
         following = response.request.replace(url=url)
-        if self._robots is not None and self._robots.forbids(following):
-            return "robots"
         is_bound = reader.depth > 0 and not reader.is_repeat
-        return "host" if is_bound and not self._is_allowed_host(following.host) else None
+        if is_bound and not self._is_allowed_host(following.host):
+            return "host"
+        if self._robots is None:
+            return None
+        # What is sent again must not have changed anything.
+        if self._robots.known_rules_of(following) is None and following.method == "GET":
+            return _UNKNOWN
+        return "robots" if self._robots.forbids(following) else None
 
     def _followed(self, result: Any, page: _Page, reader: _Reader) -> Any:
         """Return the result of a reader without the links that must not be followed."""
