@@ -16,7 +16,7 @@ from servers.web import Web
 from waiting import until
 
 from webqq_tornado import HTTPStream, Request
-from webqq_tornado.engine.transport import curl
+from webqq_tornado.engine.transport import curl, lanepool
 
 SCRIPT = """
 import asyncio, os, sys
@@ -115,7 +115,7 @@ def _child() -> Iterator[None]:
 
 async def test_idle_connections_that_were_closed_here_keep_no_loop_busy(monkeypatch):
     """And that are open in a child: epoll goes on reporting what the server does to them."""
-    monkeypatch.setattr(curl, "IDLE_SECONDS", 0.02)
+    monkeypatch.setattr(lanepool, "IDLE_SECONDS", 0.02)
     looks, may_close, closed = [], asyncio.Event(), asyncio.Event()
     look = curl.Transport._on_idle_ready
 

@@ -18,8 +18,8 @@ from waiting import until
 
 from engine.readers import wait
 from webqq_tornado import HTTPStream, Request
-from webqq_tornado.engine.transport import curl as transport_module
 from webqq_tornado.engine.transport import lane as lane_module
+from webqq_tornado.engine.transport import lanepool
 from webqq_tornado.engine.transport.connections import Connections
 from webqq_tornado.engine.transport.lane import Lane
 
@@ -170,7 +170,7 @@ async def test_a_connection_that_the_server_closes_while_idle_is_noticed_or_repl
 
 async def test_a_lane_that_was_swept_away_is_not_used_again(web: Web, monkeypatch):
     """A chain remembers its lane; after a long delay the lane may be gone."""
-    monkeypatch.setattr(transport_module, "IDLE_SECONDS", 0.02)
+    monkeypatch.setattr(lanepool, "IDLE_SECONDS", 0.02)
     steps = []
 
     def read(response):
@@ -184,7 +184,7 @@ async def test_a_lane_that_was_swept_away_is_not_used_again(web: Web, monkeypatc
 
 
 async def test_a_lane_that_is_used_is_not_swept_away(web: Web, monkeypatch):
-    monkeypatch.setattr(transport_module, "IDLE_SECONDS", 0.02)
+    monkeypatch.setattr(lanepool, "IDLE_SECONDS", 0.02)
     async with HTTPStream() as stream:
         chain = stream.add_request(f"{web.http}/hold/swept", None)
         await asyncio.sleep(0.1)
@@ -193,7 +193,7 @@ async def test_a_lane_that_is_used_is_not_swept_away(web: Web, monkeypatch):
 
 
 async def test_idle_connections_are_closed_after_a_while(web: Web, monkeypatch):
-    monkeypatch.setattr(transport_module, "IDLE_SECONDS", 0.02)
+    monkeypatch.setattr(lanepool, "IDLE_SECONDS", 0.02)
     before = _inodes_of_sockets()
     async with HTTPStream() as stream:
         await stream.fetch(web.http)

@@ -15,7 +15,7 @@ from servers.web import Web
 from tornado.ioloop import IOLoop
 
 from webqq_tornado import HTTPStream, Next, Request
-from webqq_tornado.engine.transport import curl
+from webqq_tornado.engine.transport import lanepool
 from webqq_tornado.engine.transport.poller import WatchedSocket
 
 
@@ -199,7 +199,7 @@ async def _mixed(count: int) -> tuple[Nosy, int]:
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 def test_no_handler_outlives_its_socket_whatever_ends(run, monkeypatch):
     """Users' code of all kinds runs between; connections close, time out, are reset, evicted."""
-    monkeypatch.setattr(curl, "LANE_CONNECTIONS", 3)
+    monkeypatch.setattr(lanepool, "LANE_CONNECTIONS", 3)
     nosy, failures = run(_mixed(600))
     assert nosy.troubles == []
     assert nosy.looks > 600

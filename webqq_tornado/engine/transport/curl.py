@@ -61,7 +61,7 @@ import pycurl
 from tornado.ioloop import IOLoop
 
 from ..errors import ClosedError, ConnectError, StreamError, as_failure
-from ..eventloop import asyncio_loop_of, descriptor_limit, is_nested
+from ..eventloop import asyncio_loop_of, is_nested
 from ..request import Request
 from ..response import Response, StreamedResponse
 from ..secrets import safe_url
@@ -69,7 +69,8 @@ from ..session import Session
 from .callbacks import TransferCallbacks
 from .connections import Connections
 from .headerlines import is_cut
-from .lane import LANE_CONNECTIONS, LANE_TRANSFERS, Lane, postponed
+from .lane import LANE_TRANSFERS, Lane, postponed
+from .lanepool import LanePool
 from .options import Options
 from .poller import ENDED, FAILED, Poller, WatchedSocket, idle_sockets
 from .silence import SilenceWatch
@@ -86,17 +87,9 @@ EVENTS_AT_ONCE = 1024
 #: Sockets that are worth a turn of their own before the loop has looked again.
 _MANY = 16
 _READ = IOLoop.READ
-#: Seconds after which a lane that nobody uses is closed, with its idle connections. Within
-#: nginx's and Apache's own keep-alive (75 s and 5 s), and what libcurl trusts (118 s).
-IDLE_SECONDS = 60.0
-#: Lanes beyond those that are needed for the number of transfers, so that names are looked up.
-_MORE_LANES = 32
 #: Seconds from a connection that was shut down to libcurl's next look at its idle ones, which is
 #: a second after the last one at the earliest.
 _PRUNE_SECONDS = 1.1
-#: Descriptors of a lane that are no connections.
-_LANE_DESCRIPTORS = 4
-
 _TIMED_OUT = 28  # of libcurl's errors
 _SELECTED = {IOLoop.READ: pycurl.CSELECT_IN, IOLoop.WRITE: pycurl.CSELECT_OUT}
 
@@ -139,7 +132,8 @@ class Transport:
         self.watched = self._poller.watched
         self._idle = idle_sockets(ioloop, self._on_idle_ready)
         self._idle_fds = self._idle.fds
-        self._lanes: list[Lane] = []
+        self._pool = LanePool(self, self._release_sockets)
+        self._lanes = self._pool.lanes
         self.transfers: dict[pycurl.Curl, Transfer] = {}
         self._spare: list[Transfer] = []
         self._due: deque[Lane] = deque()  # lanes to kick
@@ -149,14 +143,12 @@ class Transport:
         self._has_served = False  # in this iteration of the loop
         self._is_turning = False  # a turn is at work and will see to what it leads to
         self._turn_is_due = False
-        self._sweep_timer: asyncio.TimerHandle | None = None
         self._prune_timer: asyncio.TimerHandle | None = None
         self._silence = SilenceWatch(self.call_later, self._end_silent)
         self._may_have_left = False  # connections whose requests are new since the last look
         #: Those that go out at their lane's next kick, over TLS.
         self._over_tls: defaultdict[Lane, list[Transfer]] = defaultdict(list)
         self._special: set[Transfer] = set()  # in flight, with callbacks
-        self._descriptors = descriptor_limit()
         self._shared: set[int] = set()  # sockets that a forked child may hold open
         self._has_forked = False  # since the last kick
         self._closed = False
@@ -327,15 +319,13 @@ class Transport:
         self._closed = True
         if self.is_forgotten:
             return
-        for timer in (self._sweep_timer, self._prune_timer):
-            if timer is not None:
-                timer.cancel()
-        self._sweep_timer = self._prune_timer = None
+        if self._prune_timer is not None:
+            self._prune_timer.cancel()
+            self._prune_timer = None
         self._silence.close()
         self._poller.close()
         self._idle.close()
-        for lane in self._lanes:
-            lane.close()
+        self._pool.close()
         for transfer in self._spare:
             transfer.close()
         self.connections.clear()
@@ -343,7 +333,6 @@ class Transport:
         for forgotten in (
             self.fd_map,
             *sockets,
-            self._lanes,
             self._spare,
             self._due,
             self._touched,
@@ -851,47 +840,15 @@ class Transport:
         if not self._closed:
             self._idle.renew()
 
-    # -- lanes --------------------------------------------------------------------------------
-
     def _lane_for(self, transfer: Transfer, request: Request, lane: Lane | None) -> Lane:
         """The lane for a transfer: the given one if that has room and takes it.
 
         Raises:
             ConnectError: there is none, and no file descriptor for another one.
         """
-        url = request.url
-        end = url.find("/", 8)
-        origin = url[:end] if end > 0 else url
-        is_usable = (
-            lane is not None
-            and not lane.is_closed
-            and lane.active < LANE_TRANSFERS
-            and lane.public_only is transfer.public_only
-        )
-        if lane is None or not is_usable or not lane.takes(origin):
-            lane = self._lane_that_takes(transfer, request, origin)
-        if origin in lane.hosts:
-            lane.last_url = url
-        else:
-            lane.begin_lookup(origin)
-            transfer.looked_up = origin
-        return lane
-
-    def _lane_that_takes(self, transfer: Transfer, request: Request, origin: str) -> Lane:
-        lanes = [lane for lane in self._lanes if lane.public_only is transfer.public_only]
-        having_room = [lane for lane in lanes if lane.active < LANE_TRANSFERS]
-        for lane in having_room:
-            if lane.takes(origin):
-                return lane
-        needed = self.active // LANE_TRANSFERS + 1
-        if having_room and len(self._lanes) >= needed + _MORE_LANES:
-            return having_room[-1]
         try:
-            return self._new_lane(public_only=transfer.public_only)
+            return self._pool.lane_for(transfer, request.url, lane)
         except pycurl.error as error:
-            if lanes:
-                # One more in a lane that is full is slower, and no error.
-                return min(lanes, key=lambda lane: lane.active)
             transfer.outcome = None
             self._release(transfer)
             raise ConnectError(
@@ -899,39 +856,6 @@ class Transport:
                 "process has as many files open as it may: lower max_clients=, or raise ulimit -n",
                 request=request,
             ) from error
-
-    def _new_lane(self, *, public_only: bool) -> Lane:
-        lane = Lane(self, public_only=public_only)
-        self._lanes.append(lane)
-        self._share_connections()
-        if self._sweep_timer is None:
-            self._sweep_timer = self.call_later(IDLE_SECONDS, self._sweep)
-        return lane
-
-    def _share_connections(self) -> None:
-        """Idle connections are kept as far as the limit on file descriptors allows."""
-        lanes = len(self._lanes)
-        for lane in self._lanes:
-            share = self._descriptors // lanes - _LANE_DESCRIPTORS
-            lane.keep(max(1, min(LANE_CONNECTIONS, share)))
-
-    def _sweep(self) -> None:
-        """Close lanes that nobody has used for a while, and with them their connections."""
-        self._sweep_timer = None
-        self._release_sockets()
-        now = monotonic()
-        idle = [lane for lane in self._lanes if not lane.active]
-        for lane in idle:
-            if lane.idle_since + IDLE_SECONDS <= now:
-                self._lanes.remove(lane)
-                lane.close()
-        if self._lanes:
-            self._share_connections()
-            idle_since = min(
-                (lane.idle_since for lane in self._lanes if not lane.active), default=now
-            )
-            delay = max(IDLE_SECONDS / 4, idle_since + IDLE_SECONDS - now)
-            self._sweep_timer = self.call_later(delay, self._sweep)
 
     def _forget(self) -> list[object]:
         """In a forked child: what must neither be used nor closed, see the facts above."""
