@@ -169,6 +169,26 @@ async def test_of_shards_whose_workers_die_the_one_that_kills_them_is_given_up(
     caplog.clear()
 
 
+async def test_a_shard_that_has_worked_is_tried_again_at_once_when_its_journal_was_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("webqq_tornado.shards.running._PAUSE", 0.001)
+    answers = [0, 0, 0, 5, 0]
+
+    class Losing(ShardRun):
+        async def _slice(self, shard: int) -> Report:
+            if not answers:
+                self._over.set()
+                return Report(shard)
+            numbers = {"responses": answers.pop(0)}
+            return Report(shard, stats=numbers, error="gone", is_passing=True)
+
+    await Losing(spread.Spread, spread.Spread, tmp_path / "a.db", "local:1", shards=1)._keep(0)
+    pauses = [one.getMessage().rpartition("again in ")[2] for one in caplog.records]
+    assert pauses == ["0.001 s", "0.002 s", "0.004 s", "0.001 s", "0.002 s"]
+    caplog.clear()
+
+
 async def test_a_client_whose_journal_was_gone_leads_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

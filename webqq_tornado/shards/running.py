@@ -335,7 +335,6 @@ class ShardRun:
             if not self._may_go.is_set():
                 await self._wait(_LOOK)
                 continue
-            begun = time.monotonic()
             try:
                 report = await self._watched_slice(shard)
             except _killed_errors() as error:
@@ -353,8 +352,8 @@ class ShardRun:
             finally:
                 self._merged.end(shard, None)
             if report.error is not None:
-                if time.monotonic() - begun > pause:  # it has worked meanwhile
-                    pause = _PAUSE
+                if report.stats is not None and report.stats["responses"]:
+                    pause = _PAUSE  # the journal was there meanwhile
                 pause = await self._after_error(report, pause)
                 continue
             pause = _PAUSE

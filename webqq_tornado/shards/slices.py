@@ -117,7 +117,11 @@ async def _run(plan: Plan, shard: int, stop: asyncio.Event) -> Report:
     except BaseException:
         await store.aclose()
         raise
-    found = await run_slice(stream, plan.seconds, stop, _reporter(plan, shard))
+    try:
+        found = await run_slice(stream, plan.seconds, stop, _reporter(plan, shard))
+    except JournalError as error:
+        numbers = _numbers(stream.stats())
+        return Report(shard, stats=numbers, error=str(error), is_passing=error.is_passing)
     return Report(
         shard,
         found.is_idle,
