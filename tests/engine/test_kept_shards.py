@@ -160,7 +160,7 @@ async def test_a_shard_has_one_owner_and_its_number_stays(place: Any, web: Web):
 
 
 async def test_a_second_client_is_refused(place: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("webqq_tornado.journal.postgres._GONE", 0)
+    monkeypatch.setattr("webqq_tornado.journal.postgres.GONE", 0)
     leader = await led(place)
     with pytest.raises(JournalError, match=r"process .* runs on it"):
         await led(place)
