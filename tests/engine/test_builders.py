@@ -152,7 +152,7 @@ async def test_names_of_other_clients_are_answered_with_ours(name, ours):
 
 async def test_an_argument_that_nobody_has_is_named():
     async with HTTPStream() as stream:
-        with pytest.raises(TypeError, match=r"no jason=: see help\(Request\)"):
+        with pytest.raises(TypeError, match=r"no jason=: is it json=\?"):
             stream.get("http://127.0.0.1/", jason={})
 
 
@@ -165,6 +165,7 @@ async def test_names_of_other_clients_are_answered_wherever_they_are_given(web: 
             (lambda: stream.session("ann", verify=False), "stream.session has no verify=: "),
             (lambda: stream.session("ann", time_out=5), "is it timeout=?"),
             (lambda: stream.get(response.url, header={}), "Request has no header=: is it headers="),
+            (lambda: stream.post(response.url, json={}, foo=1), "Request has no foo=: see help"),
             (lambda: response.follow("/", content=b""), "Request has no content=: it is body="),
             (lambda: response.follow("/", data={"a": 1}), "data= goes to a reader"),
         ):
@@ -175,6 +176,8 @@ async def test_names_of_other_clients_are_answered_wherever_they_are_given(web: 
             (lambda: response.method, "it is .request.method"),
             (lambda: stream.mount, "replay="),
             (lambda: stream.cookies, "they are in .cookiejar"),
+            (lambda: stream.session("ann").get, "stream.get(url, session=session)"),
+            (lambda: stream.session("ann").headers, "by stream.session(name, ...)"),
             (
                 lambda: stream.get(response.url).status_code,
                 "await it, and of its response it is .s",

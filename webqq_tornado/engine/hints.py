@@ -9,7 +9,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-__all__ = ["ATTRIBUTES", "REQUEST", "RESPONSE", "STREAM", "answering", "hint_of", "hint_on"]
+__all__ = [
+    "ATTRIBUTES",
+    "REQUEST",
+    "RESPONSE",
+    "SESSION",
+    "STREAM",
+    "answer_attributes",
+    "answering",
+    "hint_of",
+    "hint_on",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -156,6 +166,23 @@ ATTRIBUTES = {
     "settings": "they are arguments of HTTPStream",
     "logger": "it is logging.getLogger(...)",
 }
+#: Attributes of the sessions of requests and aiohttp.
+SESSION = {
+    **{
+        method: f"a request names its session: stream.{method}(url, session=session)"
+        for method in ("get", "post", "put", "patch", "delete", "head", "options", "request")
+    },
+    **dict.fromkeys(
+        ("headers", "params", "timeout"), "it is given by stream.session(name, ...), also later"
+    ),
+    "cookies": "they are in .cookiejar",
+    "cookie_jar": "it is .cookiejar",
+    "mount": "proxy= and the like are a request's; replay= answers without a network",
+    "proxies": "proxy= is a request's",
+    "verify": "validate_cert= is a request's",
+    "send": "stream.fetch(request, session=session) sends it",
+    "aclose": "it is .close()",
+}
 _NO_BODY_LEFT = "the body is there already: it is .body, .text, .json()"
 _PIECES = "give the request stream=True, and iterate .stream"
 _LINES = "iterate the response, or response.stream with stream=True"
@@ -209,6 +236,35 @@ RESPONSE = {
 #: How much alike two names are, from 0 to 1, of which one is suggested for the other.
 _ALIKE = 0.75
 _UNKNOWN = re.compile(r"got an unexpected keyword argument '(\w+)'")
+
+
+class _Hint:
+    """Another client's name for what has a different one here: there is no such attribute.
+
+    Not by `__getattr__`: Python looks up each attribute of a class that has one at half the speed.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name, self._text = name, text
+
+    def __get__(self, instance: object, owner: type) -> object:
+        raise AttributeError(
+            f"{owner.__name__!r} object has no attribute {self._name!r}: {self._text}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<not here: {self._text}>"
+
+
+def answer_attributes(kind: type, hints: Mapping[str, str]) -> None:
+    """Let a class answer attributes that it has not.
+
+    Args:
+        kind: the class.
+        hints: what there is instead, by name of the attribute.
+    """
+    for name, text in hints.items():
+        setattr(kind, name, _Hint(name, text))
 
 
 def hint_of(name: str, hints: Mapping[str, str], known: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ takes: an `urllib.request.Request` (as in 2013), a `tornado.httpclient.HTTPReque
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +79,8 @@ class _Making(type):
 
 @functools.cache
 def _arguments() -> tuple[str, ...]:
-    return tuple(field.name for field in fields(Request) if field.init)
+    # Not by `fields`, which leaves out those that are for making it alone, such as `json`.
+    return tuple(inspect.signature(Request.__init__).parameters)[1:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -572,7 +574,7 @@ def _request_from(values: dict[str, Any]) -> Request:
 
 def option_names() -> tuple[str, ...]:
     """The names that a stream's `defaults` may use: all but what makes this one request."""
-    return tuple(name for name in _arguments() if name not in _OWN)
+    return tuple(name for name in _own_names() if name not in _OWN)
 
 
 #: Arguments that take the answer through the caller's hands, see `transport.callbacks`.

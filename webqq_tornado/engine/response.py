@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .closing import ClosedByBlock
 from .decoding import charset_of, decode
 from .errors import StatusError
-from .hints import RESPONSE
+from .hints import RESPONSE, answer_attributes
 from .links import Link, Next, refuse_lost_data
 from .markup import base_of, document_charset, is_markup, links_of, select_css, selector_of
 from .request import Request
@@ -36,25 +36,6 @@ _EMPTY = (b"\r\n", b"\n")
 #: Bytes of a body that is not what was wanted, in the message.
 _EXCERPT = 60
 _FIRST_ERROR = 400
-
-
-class _Hint:
-    """Another client's name for what has a different one here: there is no such attribute.
-
-    Not by `__getattr__`: Python looks up each attribute of a class that has one at half the speed.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: object, owner: type) -> object:
-        name = self._name
-        raise AttributeError(
-            f"{owner.__name__!r} object has no attribute {name!r}: {RESPONSE[name]}"
-        )
-
-    def __repr__(self) -> str:
-        return f"<not here: {RESPONSE[self._name]}>"
 
 
 class Hop(NamedTuple):
@@ -528,8 +509,7 @@ class Response(ClosedByBlock):
         return blocks or [[b"HTTP/0.0 0\r\n"]], trailers
 
 
-for _name in RESPONSE:
-    setattr(Response, _name, _Hint(_name))
+answer_attributes(Response, RESPONSE)
 
 
 class StreamedResponse(Response):

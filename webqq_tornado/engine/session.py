@@ -20,6 +20,7 @@ import pycurl
 
 from ..files import replace_bytes, unmarked
 from .errors import ClosedError
+from .hints import SESSION, answer_attributes
 from .transport import cookies
 from .urls import normal_url
 
@@ -110,6 +111,9 @@ class Session:
         self.auth = self._on_close = None
         if is_free:
             self.cookiejar.close()
+
+
+answer_attributes(Session, SESSION)
 
 
 class CookieJar:
