@@ -235,6 +235,18 @@ async def test_what_asyncpg_says_of_a_lost_connection_is_the_journal_s_error(dat
     assert caught.value.is_passing
 
 
+async def test_a_server_that_breaks_off_at_the_first_statement_may_come_back(
+    database: str, monkeypatch: pytest.MonkeyPatch
+):
+    async def execute(*_words: object) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 15")
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", execute)
+    with pytest.raises(JournalError, match="cannot switch to state 15") as caught:
+        await opened(database)
+    assert caught.value.is_passing
+
+
 async def test_a_second_process_is_refused_with_the_number_of_the_first(web: Web, database: str):
     flow = Steps(web, await opened(database))
     try:

@@ -93,20 +93,28 @@ class PostgresConnection:
                 command_timeout=_COMMAND,
                 server_settings={"application_name": shown},
             )
-        except (OSError, asyncio.TimeoutError, asyncpg.PostgresError) as error:
+        except ValueError as error:
+            raise JournalError(f"{self.path}: is no URL of a database ({error})") from None
+        # The last two, where the server breaks it off at some step.
+        except (
+            OSError,
+            asyncio.TimeoutError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        ) as error:
             raise JournalError(
                 f"{self.path}: cannot be reached ({_reason(error)}): see that the server runs, and "
                 "that the database and its user exist",
                 is_passing=not isinstance(error, asyncpg.PostgresError) or _is_passing(error),
             ) from error
-        except (asyncpg.InterfaceError, ValueError) as error:
-            raise JournalError(f"{self.path}: is no URL of a database ({error})") from None
         commit = "on" if self.sync == "full" else "off"
         schema = self.schema.replace('"', '""')
         try:
-            await connection.execute(
-                f'{_SETTINGS} SET synchronous_commit = {commit}; SET search_path = "{schema}"'
-            )
+            with self._told():
+                await connection.execute(
+                    f'{_SETTINGS} SET synchronous_commit = {commit}; SET search_path = "{schema}"'
+                )
         except BaseException:
             connection.terminate()
             raise
