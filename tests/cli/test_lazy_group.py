@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -56,6 +57,24 @@ def test_the_line_in_the_table_is_the_first_of_the_commands_help(name: str):
 def test_each_command_has_an_example(name: str):
     said = CliRunner().invoke(main.get_command(click.Context(main), name), ["--help"]).output
     assert f"python -m webqq_tornado {name}" in said
+
+
+def helps() -> Iterator[str]:
+    """The help of the program, and of each command and of those below it."""
+    waiting: list[tuple[click.Context, click.Command]] = [(click.Context(main), main)]
+    while waiting:
+        above, command = waiting.pop()
+        context = click.Context(command, parent=above, info_name=command.name)
+        yield command.get_help(context)
+        if isinstance(command, click.Group):
+            below = (command.get_command(context, name) for name in command.list_commands(context))
+            waiting += [(context, one) for one in below if one is not None]
+
+
+def test_help_fits_a_terminal_and_has_no_marks_of_its_source():
+    for said in helps():
+        assert "\\b" not in said
+        assert [line for line in said.splitlines() if len(line) > 80] == []
 
 
 def test_help_is_in_sections():

@@ -50,7 +50,7 @@ def confirm(context: click.Context, /, **choices: Any) -> None:
 
     \b
     Example:
-      python -m webqq_tornado confirm --account 10001 --password-file secret --wait 30
+      python -m webqq_tornado confirm --account 10001 --wait 30
     """  # noqa: D301 - click reads the backspace
     screen = Screen()
     show_logs(Screen(is_error=True), choices.pop("verbose"))

@@ -85,7 +85,7 @@ def monitor(urls: tuple[str, ...], **choices: Any) -> None:
     \b
     Examples:
       python -m webqq_tornado monitor http://127.0.0.1:8100/ --interval 10
-      python -m webqq_tornado monitor https://example.org/ --rounds 3 --json | jq .cause
+      python -m webqq_tornado monitor https://example.org/ --rounds 3 --json
     """  # noqa: D301 - click reads the backspace
     http = take_http_options(choices)
     choices["timeout"] = http.timeout
@@ -113,7 +113,7 @@ def sync(url: str, path: Path, restart: bool, **choices: Any) -> None:
     \b
     Examples:
       python -m webqq_tornado sync https://example.org/api/items items.jsonl
-      python -m webqq_tornado sync https://example.org/api/items items.jsonl --bearer-file token
+      python -m webqq_tornado sync https://a.example/x x.jsonl --bearer-file key
     """  # noqa: D301 - the same
     http = take_http_options(choices)
     choices["resume"] = not restart
@@ -178,7 +178,7 @@ def mirror(urls: str, folder: Path, **choices: Any) -> None:
     \b
     Examples:
       python -m webqq_tornado mirror list-of-urls.txt copies
-      printf '%s\\n' https://example.org/a.iso | python -m webqq_tornado mirror - copies
+      echo https://example.org/a.iso | python -m webqq_tornado mirror - copies
     """  # noqa: D301 - the same
     lines = [line.strip() for line in urls.split("\n")]
     wanted = [line for line in lines if line and not line.startswith("#")]

@@ -82,11 +82,11 @@ def http(words: tuple[str, ...], **choices: Any) -> None:
     \b
     Examples:
       python -m webqq_tornado http :8200/prices page==2
-      python -m webqq_tornado http PUT http://127.0.0.1:8200/files/a.json name=Ann age:=7
+      python -m webqq_tornado http PUT :8200/files/a.json name=Ann age:=7
       python -m webqq_tornado http POST :8200/jobs X-Trace:1 @job.json --details
       python -m webqq_tornado http :8200/upload title=Cat picture@cat.png
       python -m webqq_tornado http :8200/mail Cookie:session=1 --as-curl
-      python -m webqq_tornado http --from-curl "curl -X POST http://127.0.0.1:8200/jobs"
+      python -m webqq_tornado http --from-curl "curl http://127.0.0.1:8200/jobs"
     """  # noqa: D301 - click reads the backspace
     given, verbose = take_http_options(choices), choices.pop("verbose")
     show_logs(Screen(is_error=True), verbose)

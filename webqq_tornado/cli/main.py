@@ -82,8 +82,8 @@ def main(context: click.Context, /, **choices: Any) -> None:
     \b
     Examples:
       python -m webqq_tornado
-      python -m webqq_tornado --plugin hello.py --server http://127.0.0.1:8100 --account 10001
-      python -m webqq_tornado --plugin hello.py --onebot ws://127.0.0.1:3001 --token-file token
+      python -m webqq_tornado --server http://127.0.0.1:8100 --account 10001
+      python -m webqq_tornado --onebot ws://127.0.0.1:3001 --plugin hello.py
       python -m webqq_tornado send Bot "how are you?"
       python -m webqq_tornado COMMAND --help
     """  # noqa: D301 - click reads the backspace

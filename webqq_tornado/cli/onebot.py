@@ -23,12 +23,12 @@ __all__ = ["check", "onebot"]
 
 @click.group()
 def onebot() -> None:
-    r"""Look at an implementation of OneBot 11: NapCat, LLBot, Lagrange ...
+    """Look at an implementation of OneBot 11: NapCat, LLBot, Lagrange ...
 
     \b
     Example:
       python -m webqq_tornado onebot check ws://127.0.0.1:3001 --token-file token
-    """
+    """  # noqa: D301 - click reads the backspace
 
 
 @onebot.command()

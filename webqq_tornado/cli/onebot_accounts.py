@@ -201,7 +201,8 @@ async def _connected(account: OneBotAccount, *, is_patient: bool = False) -> Non
         raise click.ClickException(printable(str(error))) from None
     except (StreamError, ActionFailed) as error:
         name = account.transports[0].name
-        why = getattr(error, "message", None) or str(error)
+        said = str(getattr(error, "message", None) or error)
+        why = said.removeprefix(f"GET {name}: ").partition("; check that ")[0]
         remedy = "start it, and look for host, port and kind in its settings"
         line = f"no implementation of OneBot answers at {name}: {why}; {remedy}"
         raise Unreachable(printable(line)) from error

@@ -159,8 +159,8 @@ def run(
       python -m webqq_tornado run crawl.py:Crawl --journal crawl.db -o items.jsonl
       python -m webqq_tornado run crawl.py:Crawl --journal crawl.db --dask local:4
       python -m webqq_tornado run poll.py:Poll http://127.0.0.1:8100/ interval=0.5
-      python -m webqq_tornado run shop.flows:Prices -a day=2026-01-31 --bearer-file token
-      python -m webqq_tornado run shop.flows:Prices -o prices.csv --fields name,price
+      python -m webqq_tornado run shop.flows:Prices -a day=5 --bearer-file token
+      python -m webqq_tornado run shop.flows:Prices -o all.csv --fields name,price
       python -m webqq_tornado run shop.flows:Prices --cache shop.cache
     """  # noqa: D301 - click reads the backspace
     http, verbose = take_http_options(choices), choices.pop("verbose")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 __all__ = ["HISTORICAL_HOSTS", "hosts_lines", "is_historical"]
 
 #: Those that the clients of 2012 to 2018 have built in.
@@ -29,6 +31,9 @@ HISTORICAL_HOSTS = (
 )
 
 
+#: Characters of the names in one line.
+_WIDTH = 64
+
 _HISTORICAL = frozenset(HISTORICAL_HOSTS)
 
 
@@ -49,6 +54,6 @@ def hosts_lines(address: str = "127.0.0.1") -> list[str]:
         >>> hosts_lines()[0]
         '127.0.0.1 w.qq.com web.qq.com web2.qq.com d.web2.qq.com'
     """
-    # Some systems take no long lines.
-    names = HISTORICAL_HOSTS
-    return [f"{address} {' '.join(names[at : at + 4])}" for at in range(0, len(names), 4)]
+    # Some systems take no long lines, and neither do terminals.
+    names = textwrap.wrap(" ".join(HISTORICAL_HOSTS), _WIDTH, break_on_hyphens=False)
+    return [f"{address} {line}" for line in names]
