@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from cli.shell import run
 
+from webqq_tornado.cli.new import _class_name
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -29,12 +31,13 @@ def tool(folder: Path, *words: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "command"), [("bot", "--plugin mine_too.py"), ("flow", "run mine_too.py:MineToo ")]
+    ("kind", "name", "command"),
+    [("bot", "mine_too", "--plugin mine_too.py"), ("flow", "prices", "run prices.py:Prices ")],
 )
-async def test_what_is_written_passes_its_test(tmp_path: Path, kind: str, command: str):
-    ended = await run(tmp_path, "new", kind, "mine_too", PYTHONPATH=str(ROOT))
+async def test_what_is_written_passes_its_test(tmp_path: Path, kind: str, name: str, command: str):
+    ended = await run(tmp_path, "new", kind, name, PYTHONPATH=str(ROOT))
     assert ended.code == 0, ended.errors
-    assert "python -m pytest test_mine_too.py" in ended.output
+    assert f"python -m pytest test_{name}.py" in ended.output
     assert command in ended.output
     assert "1 passed" in tool(tmp_path, "pytest", "-q", "-p", "no:cacheprovider")
 
@@ -55,6 +58,14 @@ async def test_what_is_there_is_not_overwritten(tmp_path: Path):
     assert ended.code == 1
     assert ended.error == "test_mine.py is there already: take another name"
     assert [path.name for path in tmp_path.glob("*.py")] == ["test_mine.py"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("price_list", "PriceList"), ("PriceList", "PriceList"), ("link", "LinkFlow")],
+)
+def test_a_class_is_named_as_the_file_and_hides_no_import(name: str, kind: str):
+    assert _class_name(name) == kind
 
 
 @pytest.mark.parametrize(

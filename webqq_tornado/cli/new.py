@@ -107,7 +107,7 @@ _FLOW_TEST = '''\
 
 import asyncio
 
-from $name import $kind
+from $name import $kind as Subject
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
@@ -129,7 +129,7 @@ async def names() -> list[str]:
     socket, port = bind_unused_port()
     server = HTTPServer(Application([("/prices", Prices)]))
     server.add_socket(socket)
-    flow = $kind(f"http://127.0.0.1:{port}")
+    flow = Subject(f"http://127.0.0.1:{port}")
     await flow.serve(strict=True)
     server.stop()
     return flow.names
@@ -165,7 +165,7 @@ def new(kind: str, name: str) -> None:
     values = {
         "name": name,
         "title": name.replace("_", " ").capitalize(),
-        "kind": "".join(part.capitalize() for part in name.split("_")),
+        "kind": _class_name(name),
     }
     files = {Path(f"{name}.py"): program, Path(f"test_{name}.py"): test}
     for path in files:
@@ -177,6 +177,16 @@ def new(kind: str, name: str) -> None:
     screen = Screen()
     screen.say(f"{name}.py and test_{name}.py are written. Next:")
     screen.say(f"  python -m pytest test_{name}.py", f"  {command.substitute(values)}")
+
+
+def _class_name(name: str) -> str:
+    # Not `capitalize`, which would make Pricelist of PriceList.
+    kind = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+    return f"{kind}Flow" if kind in _IMPORTED or not kind.isidentifier() else kind
+
+
+#: What the program imports: a class of that name would hide it.
+_IMPORTED = frozenset({"HTTPStream", "Link", "Response"})
 
 
 def _check(name: str) -> None:
