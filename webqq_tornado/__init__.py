@@ -1,4 +1,6 @@
-"""Conversations over HTTP as chains of requests on Tornado's IOLoop, and WebQQ on top.
+"""Tens of thousands of HTTP conversations on Tornado's IOLoop, and WebQQ on top.
+
+Each conversation is a chain of requests, and one thread runs them all.
 
 >>> from webqq_tornado import HTTPStream
 >>> stream = HTTPStream.instance()
@@ -11,7 +13,7 @@ The packages, each of which knows those below it only:
 cli             the commands of ``python -m webqq_tornado``
 bot, flows      handlers and plugins for QQ; ready flows such as `Crawl` and `Sync`
 client          one QQ account online, by WebQQ (`Client`) or by OneBot 11
-server          a local QQ server with a page, beside client and engine, which it does not know
+server          a local QQ server with a page; independent of client
 protocol        WebQQ on the wire: pure functions and tables, shared by client and server
 auth, retry ..  policies for the engine: auth, retry, har, eventsource, httpclient, metrics
 engine          chains of requests: `HTTPStream`, and below it the scheduler and the transport

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import click
 import pytest
-from cli.shell import line, run
 from servers.raw import raw_server
 from servers.scripted import Asked, Say, Scripted, scripted
 
+from cli.shell import line, run
 from webqq_tornado import Request, Response
 from webqq_tornado.cli.curl_command import curl_of, from_curl
 from webqq_tornado.cli.http_items import Kind, OneShot, with_items

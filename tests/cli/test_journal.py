@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli.shell import run
 from servers.scripted import Say, scripted
+
+from cli.shell import run
 
 pytestmark = pytest.mark.slow
 

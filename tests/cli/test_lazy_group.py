@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 import pytest
-from cli.shell import line, run
 from click.testing import CliRunner
 
+from cli.shell import line, run
 from webqq_tornado.cli.main import SECTIONS, main
 
 NAMES = [name for section in SECTIONS.values() for name in section]

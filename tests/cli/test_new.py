@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from cli.shell import run
 
 from webqq_tornado.cli.new import _class_name

@@ -6,11 +6,12 @@ import json
 import socket
 
 import pytest
-from cli.shell import run
-from cli.test_command import command
 from servers.onebot import ANN, SQUARE, Implementation
 from servers.town import PASSWORD, Town
 from waiting import until
+
+from cli.shell import run
+from cli.test_main import command
 
 pytestmark = pytest.mark.slow
 

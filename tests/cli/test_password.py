@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from cli.test_account_commands import shell
 from servers.town import PASSWORD
 
+from cli.test_account import shell
 from webqq_tornado.lockfile import LockFile
 
 pytestmark = pytest.mark.slow

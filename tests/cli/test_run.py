@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli.shell import line, run
 from servers.scripted import Asked, Say, scripted
 from waiting import until
 
+from cli.shell import line, run
 from webqq_tornado import HTTPStream
 
 pytestmark = pytest.mark.slow

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol_values import ALL_CONTENTS, CONTENTS, quickly
 
+from protocol.values import ALL_CONTENTS, CONTENTS, quickly
 from webqq_tornado.protocol.content import (
     MAX_BYTES,
     build_received,

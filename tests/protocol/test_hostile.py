@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol_values import quickly
 
+from protocol.values import quickly
 from webqq_tornado.protocol import smartqq, webqq3
 from webqq_tornado.protocol.errors import ProtocolError
 from webqq_tornado.protocol.exchange import Exchange

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol_values import LOGINS, SECRETS, SENDS, TEXTS, any_of, quickly
 
+from protocol.values import LOGINS, SECRETS, SENDS, TEXTS, any_of, arguments_of, named, quickly
 from webqq_tornado.client import Endpoints
 from webqq_tornado.protocol import forms, hashes, models, smartqq, webqq3
 from webqq_tornado.protocol.codes import QRState
@@ -53,15 +52,6 @@ FORMS: list[tuple[Any, Any]] = [
     (smartqq.CHANGE_STATUS, forms.StatusForm),
     (smartqq.SIGN_OUT, forms.SignOutForm),
 ]
-
-
-def named(pair: tuple[Any, Any]) -> Any:
-    return pytest.param(*pair, id=pair[0].name)
-
-
-def arguments_of(request: Any) -> dict[str, str]:
-    encoded = request.data.decode() if request.data else urlsplit(request.full_url).query
-    return dict(parse_qsl(encoded, keep_blank_values=True, strict_parsing=True))
 
 
 @pytest.mark.parametrize(("exchange", "values"), [named(pair) for pair in REPLIES])

@@ -2,27 +2,28 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol_values import (
+
+from protocol.values import (
     CHECKS,
     LOGINS,
     SECRETS,
     SENDS,
     TEXTS,
     any_of,
+    arguments_of,
     details,
     discussions,
     distinct,
     friend_lists,
+    named,
     polls,
     quickly,
     several,
 )
-
 from webqq_tornado.client import Endpoints
 from webqq_tornado.protocol import forms, models, webqq3
 from webqq_tornado.protocol.codes import Action, LoginResult, Status
@@ -102,15 +103,6 @@ FORMS: list[tuple[Any, Any]] = [
     (webqq3.HEARTBEAT, forms.HeartbeatForm),
     (webqq3.LOGOUT, forms.LogoutForm),
 ]
-
-
-def named(pair: tuple[Any, Any]) -> Any:
-    return pytest.param(*pair, id=pair[0].name)
-
-
-def arguments_of(request: Any) -> dict[str, str]:
-    encoded = request.data.decode() if request.data else urlsplit(request.full_url).query
-    return dict(parse_qsl(encoded, keep_blank_values=True, strict_parsing=True))
 
 
 # --- both sides together ----------------------------------------------------------------------

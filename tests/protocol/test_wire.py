@@ -5,8 +5,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol_values import TEXTS, quickly
 
+from protocol.values import TEXTS, quickly
 from webqq_tornado.protocol import wire
 
 # --- JSONP ------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from protocol_values import CONTENTS, quickly
 
+from protocol.values import CONTENTS, quickly
 from webqq_tornado.protocol import models, smartqq, webqq3
 from webqq_tornado.protocol.models import Content, Face
 from webqq_tornado.protocol.wireformat import SMARTQQ_FORMAT, WEBQQ3_FORMAT, WireFormat

@@ -1,4 +1,4 @@
-"""Conversations over HTTP as chains of requests, on Tornado's IOLoop and libcurl.
+"""Chains of HTTP requests on Tornado's IOLoop and libcurl.
 
 Reading order, along the way of one request: `links` and `request` say what is to be sent,
 `stream` accepts it, `chain` holds its state, `scheduler` and `fairqueue` choose when it goes,

@@ -42,6 +42,7 @@ __all__ = [
     "constant",
     "fixed",
     "raw_json",
+    "secret_at",
     "several",
     "text",
     "whole",
@@ -263,6 +264,22 @@ def as_object(raw: object) -> dict[str, object]:
     if not isinstance(raw, dict):
         raise ValueError(f"an object was expected, not {_called(raw)}")
     return raw
+
+
+def secret_at(name: str) -> Callable[[object], Secret]:
+    """A parser of a JSON object that reads the secret under one name.
+
+    Args:
+        name: of the attribute, a string on the wire.
+    """
+
+    def parse(result: object) -> Secret:
+        value = as_object(result).get(name)
+        if not isinstance(value, str):
+            raise ValueError(f"{name} is missing")
+        return Secret(value)
+
+    return parse
 
 
 def raw_json(value: object) -> str:

@@ -33,9 +33,8 @@ from .endpoints import (
     SMARTQQ_REFERER_S,
 )
 from .exchange import Call, Exchange, Form, Reply, json_reply
-from .fields import INTEGER, LENIENT, RAW, SECRET, STATUS, Field, as_object, fixed
+from .fields import INTEGER, LENIENT, RAW, SECRET, STATUS, Field, fixed, secret_at
 from .login import LOGIN_PAGE_REPLY, LOGIN_REPLY
-from .models.login import Secret
 from .wireformat import SMARTQQ_FORMAT
 
 __all__ = [
@@ -164,13 +163,6 @@ QR_STATE = Exchange(
 """What has become of the QR code; see `webqq_tornado.protocol.models.LoginReply.qr_state`."""
 
 
-def _parse_vfwebqq(result: object) -> Secret:
-    value = as_object(result).get("vfwebqq")
-    if not isinstance(value, str):
-        raise ValueError("vfwebqq is missing")
-    return Secret(value)
-
-
 VFWEBQQ = Exchange(
     "getvfwebqq",
     "GET",
@@ -184,7 +176,7 @@ VFWEBQQ = Exchange(
         fixed("psessionid", ""),
         _TIME,
     ),
-    json_reply(_parse_vfwebqq, lambda value: {"vfwebqq": str(value)}),
+    json_reply(secret_at("vfwebqq"), lambda value: {"vfwebqq": str(value)}),
     referer=SMARTQQ_REFERER_S,
     origin=ORIGIN_S,
     wire_format=SMARTQQ_FORMAT,

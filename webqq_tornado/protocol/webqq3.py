@@ -43,11 +43,10 @@ from .fields import (
     SECRET_OR_NULL,
     STATUS,
     Field,
-    as_object,
     fixed,
+    secret_at,
 )
 from .login import CHECK_REPLY, LOGIN_PAGE_REPLY, LOGIN_REPLY
-from .models.login import Secret
 
 __all__ = [
     "ACCEPT_FRIEND",
@@ -493,13 +492,6 @@ FILE = Call(
 """A file that a friend offers (twqq 2014)."""
 
 
-def _parse_value(result: object) -> Secret:
-    value = as_object(result).get("value")
-    if not isinstance(value, str):
-        raise ValueError("value is missing")
-    return Secret(value)
-
-
 SIGNATURE = Exchange(
     "get_c2cmsg_sig2",
     "GET",
@@ -513,7 +505,7 @@ SIGNATURE = Exchange(
         *_SESSION,
         _TIME,
     ),
-    json_reply(_parse_value, lambda value: {"type": 0, "value": str(value)}),
+    json_reply(secret_at("value"), lambda value: {"type": 0, "value": str(value)}),
     referer=REFERER_D,
 )
 """The signature that `SEND_SESSION` needs; good for 300 s (Mojo-Webqq 2018)."""

@@ -8,11 +8,11 @@ import socket
 from contextlib import AsyncExitStack
 
 import pytest
-from server.web.test_api import live, post, pushed, signed_in
 from servers.town import Town, Visitor
 from tornado.httpclient import HTTPClientError
 from waiting import until
 
+from server.web.test_api import live, post, pushed, signed_in
 from webqq_tornado.server.web.live import MAX_BACKLOG_BYTES, MAX_PAGES
 
 

@@ -45,19 +45,6 @@ def other_page(browsers: list[Browser]) -> Iterator[Browser]:
     assert browsers[1].complaints() == []
 
 
-@pytest.fixture
-def ada(server: Server) -> Person:
-    return Person(server, "Ada")
-
-
-@pytest.fixture
-def bo(server: Server, ada: Person) -> Person:
-    """A friend of Ada's."""
-    bo = Person(server, "Bo")
-    bo.befriend(ada)
-    return bo
-
-
 def test_a_sign_in_link_opens_the_page_as_that_account(page: Browser, ada: Person) -> None:
     page.open(ada.server.sign_in_link(ada.account))
     page.wait_for("#my-nick", "Ada")

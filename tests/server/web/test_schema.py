@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from server.web.test_api import JSON, post, signed_in
 from servers.town import Town
 
+from server.web.test_api import JSON, post, signed_in
 from webqq_tornado.server.web import api, files, friends, onebot, qr, rooms, search
 from webqq_tornado.server.web.schema import OPERATIONS, openapi, operation_of
 

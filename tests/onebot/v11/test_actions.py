@@ -5,8 +5,8 @@ import pickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onebot_values import quickly
 
+from onebot.v11.values import quickly
 from webqq_tornado.onebot.v11.actions import (
     ACTIONS,
     NO_ECHO,

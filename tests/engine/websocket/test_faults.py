@@ -15,7 +15,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 from tornado.websocket import WebSocketHandler
 
-from engine.test_websocket import house, taking
+from engine.websocket.test_link import house, taking
 from webqq_tornado import ClosedError, ConnectError, HTTPStream, Request, StreamError
 from webqq_tornado.auth import BearerAuth
 from webqq_tornado.retry import CircuitBreaker

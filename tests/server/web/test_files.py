@@ -8,9 +8,9 @@ import re
 
 import pytest
 from PIL import Image
-from server.web.test_api import JSON, post, signed_in
 from servers.town import Town, Visitor
 
+from server.web.test_api import JSON, post, signed_in
 from webqq_tornado.protocol.models.events import FriendMessage, GroupMessage
 from webqq_tornado.server.storage import Storage, TooLarge
 from webqq_tornado.server.storage import files as stored_files

@@ -1,10 +1,12 @@
-"""Arbitrary values of every model, for the property tests."""
+"""Arbitrary values of every model, and parameters of exchanges, for the property tests."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any, get_type_hints
+from urllib.parse import parse_qsl, urlsplit
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
@@ -122,3 +124,14 @@ def polls(events: list[Any]) -> st.SearchStrategy[PollReply]:
 CHECKS = any_of(CheckReply)
 LOGINS = any_of(LoginReply, code=st.integers(-1, 999))
 SENDS = any_of(SendReply, retcode=st.integers(0, 200000))
+
+
+def named(pair: tuple[Any, Any]) -> Any:
+    """A parameter of a test, with the name of its exchange."""
+    return pytest.param(*pair, id=pair[0].name)
+
+
+def arguments_of(request: Any) -> dict[str, str]:
+    """Fields of a request, in its body or query."""
+    encoded = request.data.decode() if request.data else urlsplit(request.full_url).query
+    return dict(parse_qsl(encoded, keep_blank_values=True, strict_parsing=True))

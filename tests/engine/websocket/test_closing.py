@@ -486,7 +486,7 @@ async def test_sockets_may_be_several_links():
 
 def run(text: str) -> str:
     """Run a program that may import the tests' servers."""
-    tests = Path(__file__).parents[1]
+    tests = Path(__file__).parents[2]
     return run_script(f"import sys; sys.path.insert(0, {str(tests)!r})\n{textwrap.dedent(text)}")
 
 

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from server.fuzz_requests import REQUESTS, Secrets, Sent, wire_bytes
 from servers.town import Town
 from waiting import until
 
+from server.fuzz_requests import REQUESTS, Secrets, Sent, wire_bytes
 from webqq_tornado.protocol.codes import Status
 from webqq_tornado.protocol.hashes import bkn
 from webqq_tornado.server.quotas import QUOTAS, Quota, Rate

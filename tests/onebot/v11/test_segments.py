@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from onebot_values import MESSAGES, quickly
 
+from onebot.v11.values import MESSAGES, quickly
 from webqq_tornado.onebot.v11.segments import (
     MOST_SEGMENTS,
     Segment,

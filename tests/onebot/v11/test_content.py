@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from hypothesis import given
-from onebot_values import CONTENTS, quickly
 
+from onebot.v11.values import CONTENTS, quickly
 from webqq_tornado.onebot.v11.content import build_nodes, content_of, segments_of
 from webqq_tornado.onebot.v11.segments import Segment, build_array, parse_message
 from webqq_tornado.protocol.models.content import (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli.test_command import command, failure
 from servers.town import PASSWORD, Town
 
+from cli.test_main import command, failure
 from webqq_tornado.protocol.models import FriendMessage, GroupMessage
 
 pytestmark = pytest.mark.slow

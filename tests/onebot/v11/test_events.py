@@ -5,8 +5,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onebot_values import EVENTS, quickly
 
+from onebot.v11.values import EVENTS, quickly
 from webqq_tornado.onebot.v11.events import (
     NOTICES,
     Event,

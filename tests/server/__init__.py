@@ -1,0 +1,1 @@
+"""Tests of `webqq_tornado.server`."""
