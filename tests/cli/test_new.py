@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from cli.shell import run
-
 from webqq_tornado.cli.new import _class_name
 
 ROOT = Path(__file__).parent.parent.parent
