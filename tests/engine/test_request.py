@@ -25,6 +25,7 @@ from tornado.httputil import HTTPHeaders
 from webqq_tornado import FilePart, Hop, HTTPStream, LinkError, Multipart, Request
 from webqq_tornado.engine.chain import next_of
 from webqq_tornado.engine.request import option_names
+from webqq_tornado.retry import Retry
 
 URL = "http://127.0.0.1/"
 
@@ -849,6 +850,25 @@ async def test_a_file_of_a_form_that_cannot_be_read_is_named(web: Web, tmp_path,
 def test_a_file_as_other_clients_take_it_is_answered(content: object, says: str):
     with pytest.raises(ValueError, match=re.escape(says)):
         Request("http://h/", files={"f": content})
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"auth": "ann:pw"}, "auth is (user, password), or credentials such as BearerAuth"),
+        ({"retry": 3}, "retry is a policy such as Retry(stop=stop_after_attempt(3))"),
+        ({"retry": Retry}, "not the class Retry"),
+        ({"cache": True}, "cache is the path of its file, or an HTTPCache(...), not bool"),
+        ({"replay": 5}, "replay is a HARReplay(...), or a function of requests, not int"),
+        ({"breaker": 5}, "breaker is a CircuitBreaker()"),
+        ({"timeout": "5"}, "timeout is seconds from 0"),
+        ({"max_clients": "5"}, "max_clients is 1 or more, not '5'"),
+        ({"defaults": 5}, "defaults is a mapping"),
+    ],
+)
+def test_what_no_stream_can_work_with_is_refused_when_it_is_made(given, says: str):
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}" if says[0] != "n" else says):
+        HTTPStream(**given)
 
 
 @pytest.mark.parametrize(

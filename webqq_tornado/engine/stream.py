@@ -68,6 +68,7 @@ from .transport.options import DEFAULTS, compile_options
 from .transport.poller import WatchedSocket
 from .transport.replay import Answering, Recording, ReplayTransport
 from .urls import normal_host
+from .validation import check_plugs, check_timeout
 from .waiting import hold, let_go, running_chain
 
 if TYPE_CHECKING:
@@ -184,10 +185,17 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
     ) -> None:
         if grace is not None:
             checked_grace(grace)
-        if max_clients is not None and max_clients < 1:
-            raise ValueError(f"max_clients is 1 or more, not {max_clients}")
+        if max_clients is not None and (not isinstance(max_clients, int) or max_clients < 1):
+            raise ValueError(f"max_clients is 1 or more, not {max_clients!r}")
         if limits is not None and not isinstance(limits, Limits):
             raise ValueError(f"limits is a Limits(...), not {type(limits).__name__}")
+        check_plugs(auth=auth, breaker=breaker, cache=cache, replay=replay, retry=retry)
+        if timeout is not None:
+            check_timeout("timeout", timeout)
+        if defaults is not None and not isinstance(defaults, Mapping):
+            raise ValueError(
+                f"defaults is a mapping, {{'max_redirects': 3}}, not {type(defaults).__name__}"
+            )
         if timeout is not None and "request_timeout" in (defaults or {}):
             raise ValueError(
                 "timeout= and the request_timeout of defaults= are the same: give one of them"
@@ -1058,6 +1066,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         """
         if self._closed:
             raise ClosedError("the stream is closed")
+        check_plugs(auth=auth)
         session = self._sessions.get(name)
         if session is None:
             session = self._sessions[name] = Session(name, on_close=self._on_session_close)

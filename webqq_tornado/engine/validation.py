@@ -19,6 +19,7 @@ __all__ = [
     "CHECKS",
     "TOKEN",
     "Headers",
+    "check_plugs",
     "check_public_only",
     "check_timeout",
     "checked_headers",
@@ -182,6 +183,51 @@ def _check_sink(name: str, value: object) -> None:
             f"{name} is a function of bytes, a file that is open in binary mode, or a path, "
             f"not {type(value).__name__}"
         )
+
+
+def check_plugs(**given: object) -> None:
+    """Refuse what cannot be an argument of a stream: else its first request would fail.
+
+    Args:
+        given: the arguments; None: it is not given.
+
+    Raises:
+        ValueError: names one, and what it takes.
+    """
+    for name, value in given.items():
+        fits, what = _PLUGS[name]
+        # The class itself has the methods, too, and is what one forgets to call.
+        if value is not None and (isinstance(value, type) or not fits(value)):
+            shown = value.__name__ if isinstance(value, type) else type(value).__name__
+            kind = "the class " if isinstance(value, type) else ""
+            raise ValueError(f"{name} is {what}, not {kind}{shown}")
+
+
+def _has(method: str) -> Callable[[Any], bool]:
+    return lambda value: hasattr(value, method)
+
+
+def _is_path_or(method: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, (str, os.PathLike)) or hasattr(value, method)
+
+
+#: What an argument is known by, and what it is.
+_PLUGS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "auth": (
+        lambda value: isinstance(value, tuple) or hasattr(value, "covers"),
+        "(user, password), or credentials such as BearerAuth(...) of webqq_tornado.auth",
+    ),
+    "breaker": (_has("admit"), "a CircuitBreaker() of webqq_tornado.retry"),
+    "cache": (_is_path_or("ask"), "the path of its file, or an HTTPCache(...)"),
+    "replay": (
+        lambda value: callable(value) or hasattr(value, "answer"),
+        "a HARReplay(...), or a function of requests",
+    ),
+    "retry": (
+        callable,
+        "a policy such as Retry(stop=stop_after_attempt(3)) of webqq_tornado.retry and tenacity",
+    ),
+}
 
 
 #: By the names of the arguments.
