@@ -115,7 +115,7 @@ async def test_a_refused_token_is_one_line(tmp_path, refuses: str):
 async def test_nobody_there_is_one_line(tmp_path):
     ended = await run(tmp_path, "--onebot", "ws://127.0.0.1:1")
     assert (ended.code, "no implementation of OneBot answers" in ended.error) == (1, True)
-    assert ended.error.count(";") == 1  # one remedy, not that of the engine as well
+    assert "check that the server runs" not in ended.error  # the engine's remedy, beside ours
 
 
 async def test_a_wrong_url_is_wrong_usage(tmp_path):
