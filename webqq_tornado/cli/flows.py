@@ -17,11 +17,11 @@ from ..flows.mirror import Mirror
 from ..flows.monitor import Monitor
 from ..flows.sync import Sync
 from .console import Screen, show_logs
+from .flow_runner import Outcome, run_flow, say_of_journal
 from .http_options import HTTPOptions, http_options, take_http_options
 from .journal_options import journal_errors, journal_of, journal_option, opened
 from .param_types import SECONDS, TEXT
 from .results import Results, output_options
-from .run import Outcome, run_flow, say_of_journal
 from .running import run_coroutine
 from .settings import options
 from .textfiles import text_of

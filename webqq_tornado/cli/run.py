@@ -1,39 +1,19 @@
-"""The command `run`, and how flows run on a terminal: progress, Ctrl-C, a summary."""
+"""The command `run`: a flow of the user's own, from a file or a module."""
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import functools
-import logging
-import signal
-import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from tornado.ioloop import PeriodicCallback
 
 from ..engine.stats import Stats
 from ..engine.stream import HTTPStream
-from ..flows.export import Export
 from ..flows.flow import Flow
-from ..flows.itemfile import ItemFile
-from ..journal.records import Summary
 from .console import Screen, show_logs
 from .flow_loader import find_flow, given_arguments, make_flow
+from .flow_runner import Outcome, dashboard_of, run_flow, say_of_journal
 from .http_options import http_options, take_http_options
 from .journal_options import (
     journal_errors,
@@ -41,46 +21,14 @@ from .journal_options import (
     journal_option,
     opened,
     said_of,
-    summary_of,
 )
-from .live_numbers import LiveNumbers
 from .param_types import TEXT
 from .results import Results, output_options
+from .run_items import RunItems, takes_items
 from .running import run_coroutine
 from .settings import options
-from .stdio import has_reader, is_of_output
 
-__all__ = ["Outcome", "run", "run_flow", "say_of_journal"]
-
-#: Seconds between two checks of the progress, and of the output's reader.
-_LOOK = 0.2
-#: Seconds between two moments in which results of a journal are written to a file.
-_DRAIN = 0.5
-
-
-class Outcome(NamedTuple):
-    """The result of running a flow.
-
-    Args:
-        flow: closed.
-        stats: of the flow.
-        number: of the signal that ended it; 0 if none did.
-        kept: state of its journal; None without one.
-    """
-
-    flow: HTTPStream
-    stats: Stats
-    number: int
-    kept: Summary | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """Exit code of the command."""
-        if self.number:
-            return 128 + self.number
-        if self.kept is not None and self.kept.failed:
-            return 1
-        return 0 if self.flow.first_error is None else 1
+__all__ = ["run"]
 
 
 @click.command()
@@ -173,10 +121,10 @@ def run(
     dask, shards = choices.pop("dask"), choices.pop("shards")
     if dask is not None and journal is None:
         raise click.UsageError("--dask goes with --journal, in which its shards are")
-    has_items = _takes_items(path, fields, is_json=choices["is_json"])
+    has_items = takes_items(path, fields, is_json=choices["is_json"])
     with journal_errors(), Results(screen, None if has_items else path, **choices) as results:
         settings = http.stream_arguments()
-        items = _Items(path if has_items else None, fields, results)
+        items = RunItems(path if has_items else None, fields, results)
         if dask is not None:
             from .run_shards import made_in_worker  # noqa: PLC0415 - few runs need it
 
@@ -224,7 +172,7 @@ async def _run_shards(
     dask: str,
     shards: int,
     screen: Screen,
-    items: _Items,
+    items: RunItems,
     page: int | None,
     results: Results,
 ) -> int:
@@ -242,7 +190,7 @@ async def _run_shards(
             on_open=items.open,
             drain=items.drain,
             page=page,
-            serve_page=_dashboard,
+            serve_page=dashboard_of,
         )
     finally:
         items.close(is_whole=True)
@@ -266,127 +214,6 @@ async def _run_shards(
     for line in lines:
         results.say(line)
     return 128 + number if number else int(bool(found.failed))
-
-
-def _names_of(fields: str) -> list[str]:
-    return [name.strip() for name in fields.split(",") if name.strip()]
-
-
-def _takes_items(path: Path | None, fields: str, *, is_json: bool) -> bool:
-    """Return whether --output is for what the flow emits, and not for its messages."""
-    takes = path is not None and ItemFile.accepts(path)
-    if _names_of(fields) and not takes:
-        raise click.UsageError("--fields goes with --output FILE.csv (.jsonl, .parquet ...)")
-    if path is not None and not takes and not is_json and path.suffix.lower() in _NO_FORMATS:
-        raise click.UsageError(
-            f"--output {path}: items go to .jsonl, .csv, .parquet or .sqlite; what the run says in "
-            "words goes to any other name, such as run.log"
-        )
-    return takes
-
-
-#: Suffixes of files in which a table, and no text, would be looked for.
-_NO_FORMATS = frozenset({".json", ".xml", ".xls", ".xlsx", ".tsv", ".yaml", ".yml", ".gz", ".zip"})
-
-
-class _Items:
-    """Where what the flow emits goes: to a file, to standard output, or from a journal to a file.
-
-    Args:
-        path: of the file; None: there is none.
-        fields: its columns.
-        results: takes them without a file.
-
-    Attributes:
-        is_export: they come from a journal.
-    """
-
-    def __init__(self, path: Path | None, fields: str, results: Results) -> None:
-        self._path, self._results = path, results
-        self._names = _names_of(fields)
-        self._file: ItemFile | None = None
-        self._export: Export | None = None
-        self._turn = asyncio.Lock()
-        self.is_export = False
-
-    def taking(self, make: Callable[[], HTTPStream]) -> Callable[[], HTTPStream]:
-        """Return what makes the flow, and takes what it emits."""
-
-        def made() -> HTTPStream:
-            flow = make()
-            try:
-                self._take(flow)
-            except BaseException:
-                flow.close()
-                raise
-            return flow
-
-        return made
-
-    def _take(self, flow: HTTPStream) -> None:
-        try:
-            if flow.journal is None:
-                if self._path is not None and self._path.is_dir():
-                    raise click.ClickException(
-                        f"{self._path} is a folder of a run with --journal: name another file"
-                    )
-                self._file = None if self._path is None else ItemFile(self._path, self._names)
-                flow.take_items(self._results.item if self._file is None else self._file.write)
-            elif self._path is not None and not self.is_export:
-                self._export = Export(flow.journal, self._path, self._names)
-                self.is_export = True
-        except (ImportError, ValueError) as error:
-            raise click.ClickException(str(error)) from None
-
-    async def open(self, journal: Any) -> None:
-        """Open the file before there is a flow, where the journal has to be awaited."""
-        if self._path is None or not getattr(journal, "is_awaited", False):
-            return
-        try:
-            self._export = await Export.opened(journal, self._path, self._names)
-        except (ImportError, ValueError) as error:
-            raise click.ClickException(str(error)) from None
-        self.is_export = True
-
-    async def drain(self, is_last: bool) -> None:
-        """Write results of the journal to the file."""
-        if self._export is None:
-            return
-        try:
-            # One at a time: two would write the same results.
-            async with self._turn:
-                await self._export.drained(is_last=is_last)
-        except (TypeError, ValueError) as error:
-            raise click.ClickException(f"{error}; the results are safe in the journal") from None
-
-    def close(self, *, is_whole: bool) -> None:
-        """Close the file, and say what is in it."""
-        if self._file is not None:
-            try:
-                self._file.close(is_whole=is_whole)
-            except ValueError as error:  # Parquet has looked at the last items only now
-                raise click.ClickException(str(error)) from None
-            where = self._file.path if is_whole else f"{self._file.part}, which is not complete"
-            self._results.say(f"{self._file.count} items in {where}")
-        if self._export is not None:
-            self._export.close()
-            self._results.say(f"{self._export.count} items in {self._export.path}")
-
-
-def say_of_journal(results: Results, outcome: Outcome, *, is_exported: bool = False) -> None:
-    """Say how far the flow's journal is.
-
-    Args:
-        results: says it.
-        outcome: of the flow.
-        is_exported: results have gone to a file.
-    """
-    journal, found = outcome.flow.journal, outcome.kept
-    if journal is None or found is None:
-        return
-    was_complete = not outcome.stats.requests and found.finished is not None
-    for line in said_of(journal.path, found, was_complete=was_complete, is_exported=is_exported):
-        results.say(line)
 
 
 def _sum_up(results: Results, name: str, outcome: Outcome) -> None:
@@ -418,200 +245,8 @@ _KEPT = ("results", "ready", "delayed")
 _COUNTS = ("done", "failed", "cancelled", "requests", "responses", "retries", "received")
 
 
-async def run_flow(
-    make: Callable[[], HTTPStream],
-    screen: Screen,
-    *,
-    watches_output: bool = True,
-    page: int | None = None,
-    drain: Callable[[bool], Awaitable[None]] | None = None,
-) -> Outcome:
-    """Run a flow to its end, or to Ctrl-C.
-
-    Args:
-        make: makes it, on the loop.
-        screen: shows how far it is.
-        watches_output: it ends when nobody reads standard output any more, as `tail -f` does.
-        page: port of its dashboard, 0 for a free one; None: it has none.
-        drain: writes results of its journal to a file; is called now and then, with False, and in
-            the end with True.
-
-    Raises:
-        OSError: the output cannot be written any more.
-        JournalError: the journal cannot be written.
-    """
-    flow = make()
-    try:
-        ending = asyncio.ensure_future(_whole(flow))
-        with ExitStack() as stack:
-            stack.enter_context(_dashboard(flow, screen, page))
-            failures = stack.enter_context(_draining(ending, drain))
-            numbers = stack.enter_context(_interrupts(ending))
-            errors = stack.enter_context(_ends_with_output(ending, is_watched=watches_output))
-            stack.enter_context(_progress(flow, screen))
-            await asyncio.wait([ending])
-        for error in (*failures, *errors):
-            raise error
-        if not ending.cancelled():
-            ending.result()
-        if drain is not None:
-            await drain(True)
-    finally:
-        flow.close()  # before the count: it cancels running chains
-    kept = await summary_of(flow)
-    if numbers:
-        where = screen if screen.is_terminal else Screen(is_error=True)
-        where.say("Interrupted.", style="yellow")
-    return Outcome(flow, flow.stats(), numbers[0] if numbers else 0, kept)
-
-
 def _port_of_page(is_asked: bool, port: int | None) -> int | None:
     return 0 if is_asked and port is None else port
-
-
-@contextmanager
-def _dashboard(flow: HTTPStream, screen: Screen, port: int | None) -> Iterator[None]:
-    """Serve the flow's dashboard, if wanted, and show its address."""
-    if port is None:
-        yield
-        return
-    from ..dashboard import serve  # noqa: PLC0415 - a web server, which few runs need
-
-    with ExitStack() as stack:
-        try:
-            url = stack.enter_context(serve(flow, port))
-        except OSError as error:
-            raise click.ClickException(
-                f"the dashboard cannot listen on 127.0.0.1 port {port}: {error.strerror}; "
-                "give --dashboard-port another one, or none for a free one"
-            ) from None
-        where = screen if screen.is_terminal else Screen(is_error=True)
-        where.say(f"Dashboard: {url}")
-        yield
-
-
-async def _whole(flow: HTTPStream) -> None:
-    flow.launch()
-    await flow.drain()
-
-
-@contextmanager
-def _interrupts(ending: asyncio.Future[None]) -> Iterator[list[int]]:
-    """Let the first Ctrl-C or SIGTERM end the flow; the second one ends a blocking reader.
-
-    The loop's own signal handlers would wait for such a reader.
-    """
-    numbers: list[int] = []
-    loop = asyncio.get_running_loop()
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        if numbers:
-            raise KeyboardInterrupt
-        numbers.append(number)
-        loop.call_soon_threadsafe(ending.cancel)
-
-    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
-    try:
-        yield numbers
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@contextmanager
-def _ends_with_output(ending: asyncio.Future[None], *, is_watched: bool) -> Iterator[list[OSError]]:
-    """End the flow when the output cannot be written, instead of logging each reader's error."""
-    errors: list[OSError] = []
-
-    def end(error: OSError) -> None:
-        errors.append(error)
-        ending.cancel()
-
-    def look() -> None:
-        if not has_reader(sys.stdout):
-            end(BrokenPipeError(errno.EPIPE, "nobody reads the output"))
-
-    def is_logged(record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, OSError) or not is_of_output(error):
-            return not errors
-        end(error)
-        return False
-
-    logger = logging.getLogger("webqq_tornado.engine")
-    logger.addFilter(is_logged)
-    looks = PeriodicCallback(look, _LOOK * 1000)
-    if is_watched:
-        looks.start()
-    try:
-        yield errors
-    finally:
-        looks.stop()
-        logger.removeFilter(is_logged)
-
-
-@contextmanager
-def _draining(
-    ending: asyncio.Future[None], drain: Callable[[bool], Awaitable[None]] | None
-) -> Iterator[list[Exception]]:
-    """Write results of the journal to a file now and then; the flow ends when that fails."""
-    errors: list[Exception] = []
-
-    async def look() -> None:
-        try:
-            if drain is not None and not errors:
-                await drain(False)
-        except Exception as error:
-            errors.append(error)
-            ending.cancel()
-
-    looks = PeriodicCallback(look, _DRAIN * 1000)
-    if drain is not None:
-        looks.start()
-    try:
-        yield errors
-    finally:
-        looks.stop()
-
-
-@contextmanager
-def _progress(flow: HTTPStream, screen: Screen) -> Iterator[None]:
-    """Show the progress periodically on a terminal."""
-    with Progress(
-        *_columns(flow), console=screen.console, transient=True, disable=not screen.is_terminal,
-        auto_refresh=False,
-    ) as progress:  # fmt: skip
-        is_plain = screen.is_terminal and not isinstance(flow, Flow)
-        numbers = LiveNumbers(flow) if is_plain else None
-        task = progress.add_task(type(flow).__name__, total=getattr(flow, "total", None))
-
-        def look() -> None:
-            if isinstance(flow, Flow):
-                progress.update(
-                    task, completed=flow.done, total=flow.total, description=flow.describe()
-                )
-            elif numbers is not None:
-                progress.update(task, description=numbers.line())
-            progress.refresh()
-
-        ticks = PeriodicCallback(look, _LOOK * 1000)
-        ticks.start()
-        try:
-            yield
-        finally:
-            ticks.stop()
-            if numbers is not None:
-                numbers.close()
-
-
-def _columns(flow: HTTPStream) -> tuple[ProgressColumn, ...]:
-    what = (SpinnerColumn(), TextColumn("{task.description}"))
-    if not isinstance(flow, Flow):
-        return (*what, TimeElapsedColumn())
-    return (*what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
 def summary(name: str, stats: Stats) -> str:
