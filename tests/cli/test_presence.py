@@ -50,7 +50,7 @@ async def _log_out_elsewhere(watched: Watched) -> None:
     """As `logout` in another terminal does: with the session that both know."""
     town = watched.town
     session = town.server.hub.find(watched.client.session.psessionid)
-    while session.turn is None:  # no poll is held yet
+    while session.held_poll is None:
         await town.stream.fetch(f"{town.server.url}/loginproxy.html")
     town.server.hub.close_session(session)
     await watched.until(State.KICKED)

@@ -87,6 +87,7 @@ EVENTS_AT_ONCE = 1024
 #: Sockets that are worth a turn of their own before the loop has looked again.
 _MANY = 16
 _READ = IOLoop.READ
+_SOCKET = pycurl.ACTIVESOCKET
 #: Seconds from a connection that was shut down to libcurl's next look at its idle ones, which is
 #: a second after the last one at the earliest.
 _PRUNE_SECONDS = 1.1
@@ -528,24 +529,25 @@ class Transport:
             if transfer.failure is None:
                 transfer.failure = code, text
             transfer.forgive()
+        let_go, transfers, remove = self.let_go, self.transfers, lane.remove_handle
         for easy in (*succeeded, *(easy for easy, _, _ in failed)) if failed else succeeded:
-            transfer = self.transfers[easy]
-            fd = getinfo(transfer.easy, pycurl.ACTIVESOCKET)  # negative if libcurl has closed it
-            if fd in self.let_go:
+            transfer = transfers[easy]
+            fd = getinfo(easy, _SOCKET)  # negative if libcurl has closed it
+            if fd in let_go:
                 if watched.get(fd) == _READ:  # else what it says would not be seen
-                    self.let_go.remove(fd)
+                    let_go.remove(fd)
                     kept.add(fd)
             elif fd in self._kept_on:  # it was sent and answered in one call
                 self._kept_on.remove(fd)
                 kept.add(fd)
             if transfer.has_notes:
                 self._note_connection(transfer, fd)
-                lane.remove_handle(easy)
+                remove(easy)
                 if (transfer.failure is not None or transfer.has_nonce) and transfer.restarts():
                     self._begin_anew(transfer, lane)
                     continue
             else:
-                lane.remove_handle(easy)
+                remove(easy)
             lane.active -= 1
             transfer.lane = None
             if transfer.looked_up:

@@ -26,6 +26,8 @@ __all__ = ["LANE_CONNECTIONS", "LANE_TRANSFERS", "Lane", "Traffic", "postponed"]
 LANE_TRANSFERS = 128
 #: Connections kept by a lane at most, idle ones included.
 LANE_CONNECTIONS = 4 * LANE_TRANSFERS
+#: What libcurl says of a socket, and events of the loop.
+_REMOVE = pycurl.POLL_REMOVE
 _EVENTS = {
     pycurl.POLL_IN: IOLoop.READ,
     pycurl.POLL_OUT: IOLoop.WRITE,
@@ -248,7 +250,7 @@ class Lane:
         return self._multi
 
     def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
-        if what == pycurl.POLL_REMOVE:
+        if what == _REMOVE:
             self._fd_map.pop(fd, None)
             if fd != self._wake_up:
                 # Once it is closed asyncio fails to take off what is watched for both.

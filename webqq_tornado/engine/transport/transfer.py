@@ -54,6 +54,7 @@ _BASE_OPTIONS: Options = {
 }
 #: Of a handle and a number. pycurl takes half as long again to look it up on each handle.
 getinfo: Callable[[pycurl.Curl, int], Any] = pycurl.Curl.getinfo
+_STATUS = pycurl.RESPONSE_CODE
 _TOTAL, _STARTTRANSFER = pycurl.TOTAL_TIME, pycurl.STARTTRANSFER_TIME
 #: In the order of `response.TIMES`.
 _TIMES = (
@@ -586,7 +587,7 @@ class Transfer:
         else:  # its connection was there already, and the later ones are 0
             times = getinfo(easy, _TOTAL), getinfo(easy, _STARTTRANSFER)
         data = body[0] if len(body) == 1 else b"".join(body)
-        status = getinfo(easy, pycurl.RESPONSE_CODE)
+        status = getinfo(easy, _STATUS)
         # First what tells most: few bodies are coded.
         if data and head.find(b"\ncontent-encoding:") > 0 and self._inflates_held_body():
             try:
