@@ -18,13 +18,17 @@ from servers.processes import running
 from waiting import until
 
 from webqq_tornado import __version__
+from webqq_tornado.dashboard.recorder import Recorder
+from webqq_tornado.dashboard.snapshot import Query, take_snapshot
 from webqq_tornado.engine.kept_readers import kind_of
 from webqq_tornado.journal import JournalError
+from webqq_tornado.journal.records import Batch, ChainRow, Failed
 from webqq_tornado.shards import ShardError, run_shards
 from webqq_tornado.shards.plan import FlowName
 from webqq_tornado.shards.progress import Merged
 from webqq_tornado.shards.running import ShardRun
 from webqq_tornado.shards.slices import Report, check_worker
+from webqq_tornado.shards.view import ShardsView
 
 from . import spread
 from .kill_shards import Town, with_trouble
@@ -202,6 +206,41 @@ async def test_a_client_whose_journal_was_gone_leads_again(
         await run._plan.store().lead(kind_of(spread.Spread), 2)
     watching.cancel()
     await run.journal.aclose()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    is_file = request.param == "sqlite"
+    return str(tmp_path / "a.db") if is_file else request.getfixturevalue("database")
+
+
+async def test_the_page_lists_shards_and_the_chains_of_each(place: str):
+    run = ShardRun(spread.Spread, spread.Spread, place, "local:1", shards=3)
+    await run.journal.lead(kind_of(spread.Spread), 3)
+    shard = await run._plan.store().open(run._plan.kind, shard=1, shards=3, patience=1)
+    batch = Batch()
+    rows = [ChainRow(one, 1, None, None, f"http://h/?token=s3cr3t&n={one}") for one in (1, 4, 7)]
+    batch.new = {row.id: row for row in rows}
+    batch.new[4] = rows[1]._replace(due=4e9, name="Later")
+    batch.failed, batch.last_chain, batch.away = {7: Failed(1.0, "error", "trace")}, 7, {1: 2}
+    await shard.commit(batch, 1)
+    run._merged.note(1, {"in_flight": 2, "worker": "tcp://127.0.0.1:1"})  # type: ignore[dict-item]
+    async with ShardsView(run) as view:
+        await view.refresh()
+        found = await take_snapshot(Recorder(view), Query())
+        later = await take_snapshot(Recorder(view), Query(state="delayed"))
+    lines = [(each["shard"], each["state"], each["worker"]) for each in found["shards"]]
+    assert lines == [(0, "starting", ""), (1, "running", "tcp://127.0.0.1:1"), (2, "starting", "")]
+    numbers = [[each[name] for name in ("ready", "delayed", "failed")] for each in found["shards"]]
+    assert numbers == [[0, 0, 0], [0, 1, 1], [1, 0, 0]]
+    chains = [(each["shard"], each["name"], each["state"]) for each in found["chains"]]
+    assert chains == [(1, "Later", "delayed"), (2, "chain-1", "ready")]
+    assert [each["name"] for each in later["chains"]] == ["Later"]
+    assert "s3cr3t" not in str(found)
+    (letter,) = found["journal"]["letters"]
+    assert (letter["shard"], letter["name"]) == (1, "chain-7")
+    for each in (shard, run.journal):
+        await each.aclose()
 
 
 def test_numbers_of_slices_are_added_up():

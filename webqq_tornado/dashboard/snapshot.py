@@ -106,7 +106,7 @@ async def take_snapshot(recorder: Recorder, query: Query) -> dict[str, Any]:
         census.cut()
         await asyncio.sleep(0)
     stats = stream.stats()
-    return {
+    update = {
         "name": type(stream).__name__,
         "at": time.time(),
         "paused": stream.is_paused,
@@ -122,7 +122,43 @@ async def take_snapshot(recorder: Recorder, query: Query) -> dict[str, Any]:
         "failed": [_failure(each) for each in tuple(recorder.failures)[: -_TOP - 1 : -1]],
         "timeline": _timeline(recorder, census.chosen, query.chain) if query.chain else None,
         "journal": _journal(stream),
+        "shards": None,
     }
+    look: Any = getattr(stream, "look_at_shards", None)
+    if look is not None:
+        update |= _shards(query, *await look())
+    return update
+
+
+def _shards(query: Query, lines: Sequence[Any], chains: Sequence[Any]) -> dict[str, Any]:
+    """Shards, and of each the chains that are sent next, which the journal knows and no process."""
+    now = time.time()
+    states = {name: sum(getattr(each, name) for each in lines) for name in ("ready", "delayed")}
+    shown = [_waiting(each, now) for each in chains]
+    return {
+        "shards": [each._asdict() for each in lines],
+        "states": {name: number for name, number in states.items() if number},
+        "matches": states.get(query.state, 0) if query.state else sum(states.values()),
+        "chains": [each for each in shown if _is_asked_for(each, query)],
+    }
+
+
+def _waiting(chain: Any, now: float) -> dict[str, Any]:
+    return {
+        "number": 0,
+        "shard": chain.shard,
+        "name": safe_text(chain.name),
+        "state": "delayed" if chain.due is not None and chain.due > now else "ready",
+        "reader": chain.reader,
+        "url": safe_url(chain.url),
+        "steps": chain.step,
+        "retries": 0,
+    }
+
+
+def _is_asked_for(chain: Mapping[str, Any], query: Query) -> bool:
+    is_of = query.state in ("", chain["state"]) and query.reader in ("", chain["reader"])
+    return is_of and query.text in f"{chain['name']} {chain['url']}".lower()
 
 
 def _journal(stream: HTTPStream) -> dict[str, Any] | None:
@@ -140,6 +176,7 @@ def _journal(stream: HTTPStream) -> dict[str, Any] | None:
             {
                 "id": each.id,
                 "name": each.name,
+                "shard": each.shard if hasattr(stream, "look_at_shards") else None,
                 "step": each.step,
                 "url": safe_url(each.url),
                 "error": safe_text(each.error or "")[:_MAX_WORDS],

@@ -17,7 +17,7 @@ from .postgres_connection import PostgresConnection
 from .postgres_locks import owners_of, process_of
 from .postgres_schema import stored
 from .postgres_snapshot import Snapshot
-from .records import READY, ListedChain, Summary, bare_name
+from .records import READY, ListedChain, ShardCounts, Summary, bare_name
 
 if TYPE_CHECKING:
     import asyncpg
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["PostgresInspection"]
 
 _T = TypeVar("_T", bound="PostgresInspection")
-_LISTED = "id, name, step, url, reader, due, error, trace, failed"
+_LISTED = "id, name, step, url, reader, due, error, trace, failed, shard"
 #: Results that are read at once.
 _PAGE = 500
 
@@ -249,10 +249,7 @@ class PostgresInspection(PostgresConnection, contextlib.AbstractAsyncContextMana
     async def _listed(self, where: str, *values: object) -> list[ListedChain]:
         async with self._reading() as db:
             found = await db.fetch(f"SELECT {_LISTED} FROM chains WHERE {where}", *values)
-        return [
-            ListedChain(one, name or f"chain-{one}", step, url, bare_name(reader), *rest)
-            for one, name, step, url, reader, *rest in found
-        ]
+        return list(map(_listed, found))
 
     async def coming(self, limit: int) -> list[ListedChain]:
         """Chains that are alive, in the order in which they are sent.
@@ -267,6 +264,32 @@ class PostgresInspection(PostgresConnection, contextlib.AbstractAsyncContextMana
         return await self._listed(
             f"{READY} ORDER BY due NULLS FIRST, priority DESC, id LIMIT $1", limit
         )
+
+    async def shard_counts(self) -> list[ShardCounts]:
+        """How many chains each shard has that has any."""
+        async with self._reading() as db:
+            found = await db.fetch(
+                "SELECT shard, count(*) FILTER (WHERE error IS NULL AND draft IS NULL AND due IS"
+                " NULL), count(*) FILTER (WHERE error IS NULL AND due IS NOT NULL), count(error),"
+                " min(due) FILTER (WHERE error IS NULL) FROM chains GROUP BY shard ORDER BY shard"
+            )
+        return [ShardCounts(*row) for row in found]
+
+    async def chains_of_shards(self, shards: Sequence[int], each: int) -> list[ListedChain]:
+        """The chains of shards that are sent next.
+
+        Args:
+            shards: numbers of them.
+            each: so many of each at most.
+        """
+        async with self._reading() as db:
+            found = await db.fetch(
+                f"SELECT c.* FROM unnest($1::int4[]) s CROSS JOIN LATERAL (SELECT {_LISTED} FROM"
+                f" chains WHERE shard = s AND {READY} ORDER BY due NULLS FIRST, priority DESC, id"
+                " LIMIT $2) c",
+                *(list(shards), each),
+            )
+        return list(map(_listed, found))
 
     def failed_count(self) -> int:
         """How many chains of this shard have failed."""
@@ -386,3 +409,8 @@ class PostgresInspection(PostgresConnection, contextlib.AbstractAsyncContextMana
         if found:
             await self.finish()
         return len(found)
+
+
+def _listed(row: Sequence[Any]) -> ListedChain:
+    one, name, step, url, reader, *rest = row
+    return ListedChain(one, name or f"chain-{one}", step, url, bare_name(reader), *rest)

@@ -13,6 +13,7 @@ __all__ = [
     "Failed",
     "KeyOwner",
     "ListedChain",
+    "ShardCounts",
     "Summary",
     "bare_name",
 ]
@@ -230,6 +231,7 @@ class ListedChain(NamedTuple):
         error: what has ended it; None: nothing has.
         trace: the traceback.
         failed: Unix time of that.
+        shard: that it belongs to.
 
     Example:
         >>> [chain.url for chain in Journal("crawl.db").chains(failed=True)]
@@ -245,6 +247,25 @@ class ListedChain(NamedTuple):
     error: str | None
     trace: str | None
     failed: float | None
+    shard: int = 0
+
+
+class ShardCounts(NamedTuple):
+    """How many chains a shard has.
+
+    Args:
+        shard: its number.
+        ready: with a link to send.
+        delayed: whose link is to be sent later.
+        failed: that have failed.
+        next_due: Unix time of the first that is delayed; None: none is.
+    """
+
+    shard: int
+    ready: int
+    delayed: int
+    failed: int
+    next_due: float | None
 
 
 class Summary(NamedTuple):

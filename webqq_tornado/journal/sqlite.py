@@ -17,7 +17,7 @@ import uuid
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..database import DatabaseError, open_database, transaction
 from ..files import reason
@@ -25,7 +25,7 @@ from ..lockfile import Locked, LockFile, holder_of
 from .errors import JournalError
 from .records import COLUMNS, READY, Batch, ChainRow, Counts, ListedChain, Summary, bare_name
 
-__all__ = ["Journal"]
+__all__ = ["LISTED", "Journal", "listed"]
 
 #: One script a version of the file.
 _MIGRATIONS = (
@@ -67,6 +67,8 @@ _INSERT = f"INSERT INTO chains ({COLUMNS}) VALUES ({', '.join('?' * len(ChainRow
 _CHANGE = (
     f"UPDATE chains SET {', '.join(f'{name} = ?' for name in ChainRow._fields[1:])} WHERE id = ?"
 )
+#: Columns of a `ListedChain`.
+LISTED = "id, name, step, url, reader, due, error, trace, failed, shard"
 #: Rows that are read at once.
 _PAGE = 500
 #: More than any id.
@@ -681,12 +683,10 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         """
         where = "error IS NOT NULL" if failed else READY
         found = self.db.execute(
-            "SELECT id, name, step, url, reader, due, error, trace, failed FROM chains"
-            f" WHERE {where} AND id > ? ORDER BY id LIMIT ?",
+            f"SELECT {LISTED} FROM chains WHERE {where} AND id > ? ORDER BY id LIMIT ?",
             (after, -1 if limit is None else limit),
         )
-        for one, name, step, url, reader, *rest in found:
-            yield ListedChain(one, name or f"chain-{one}", step, url, bare_name(reader), *rest)
+        yield from map(listed, found)
 
     def failed_count(self) -> int:
         """How many chains have failed."""
@@ -704,14 +704,10 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
             ['TimeoutError: GET http://example.org/: ...']
         """
         found = self.db.execute(
-            "SELECT id, name, step, url, reader, due, error, trace, failed FROM chains"
-            " WHERE error IS NOT NULL ORDER BY failed DESC LIMIT ?",
+            f"SELECT {LISTED} FROM chains WHERE error IS NOT NULL ORDER BY failed DESC LIMIT ?",
             (limit,),
         )
-        return [
-            ListedChain(one, name or f"chain-{one}", step, url, bare_name(reader), *rest)
-            for one, name, step, url, reader, *rest in found
-        ]
+        return list(map(listed, found))
 
     def coming(self, limit: int) -> Iterator[ListedChain]:
         """Chains that are alive, in the order in which they are sent.
@@ -802,6 +798,16 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         if count:
             self.finish()
         return count
+
+
+def listed(row: Sequence[Any]) -> ListedChain:
+    """Return a chain as it is listed.
+
+    Args:
+        row: values of `LISTED`.
+    """
+    one, name, step, url, reader, *rest = row
+    return ListedChain(one, name or f"chain-{one}", step, url, bare_name(reader), *rest)
 
 
 def _advice(error: sqlite3.Error) -> str:

@@ -17,8 +17,18 @@ from typing import Any
 from ..database import transaction
 from ..lockfile import Locked, LockFile
 from .errors import JournalError
-from .records import COLUMNS, READY, Batch, ChainRow, Counts, KeyOwner, ListedChain, Summary
-from .sqlite import Journal, Sync
+from .records import (
+    COLUMNS,
+    READY,
+    Batch,
+    ChainRow,
+    Counts,
+    KeyOwner,
+    ListedChain,
+    ShardCounts,
+    Summary,
+)
+from .sqlite import LISTED, Journal, Sync, listed
 
 __all__ = ["ShardFile"]
 
@@ -540,6 +550,28 @@ class ShardFile:
             count: results in it.
         """
         self._part.note_export(path, place, upto, columns, count)
+
+    async def shard_counts(self) -> list[ShardCounts]:
+        """How many chains each shard has that has any."""
+        found = self._part.ask(
+            "SELECT shard, count(*) FILTER (WHERE error IS NULL AND draft IS NULL AND due IS NULL),"
+            " count(*) FILTER (WHERE error IS NULL AND due IS NOT NULL), count(error),"
+            " min(due) FILTER (WHERE error IS NULL) FROM chains GROUP BY shard ORDER BY shard"
+        )
+        return [ShardCounts(*row) for row in found]
+
+    async def chains_of_shards(self, shards: Sequence[int], each: int) -> list[ListedChain]:
+        """The chains of shards that are sent next.
+
+        Args:
+            shards: numbers of them.
+            each: so many of each at most.
+        """
+        statement = (
+            f"SELECT {LISTED} FROM chains WHERE shard = ? AND {READY}"
+            " ORDER BY due, priority DESC, id LIMIT ?"
+        )
+        return [listed(row) for one in shards for row in self._part.ask(statement, one, each)]
 
     async def letters(self, limit: int) -> list[ListedChain]:
         """The chains of all shards that have failed last, the latest first.

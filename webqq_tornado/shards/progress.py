@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["Merged", "ShardProgress"]
 
@@ -67,6 +67,14 @@ class Merged:
             numbers: by name.
         """
         self._running[shard] = numbers
+
+    def now(self, shard: int) -> Mapping[str, Any] | None:
+        """Return what the slice of a shard has said last; None: it has none, or has said nothing.
+
+        Args:
+            shard: its number.
+        """
+        return self._running.get(shard)
 
     def end(self, shard: int, numbers: Mapping[str, float] | None) -> None:
         """Take what the slice of a shard has said last.

@@ -191,6 +191,21 @@ class ShardRun:
         """Numbers of all shards together."""
         return self._merged.progress()
 
+    def state_of(self, shard: int) -> tuple[str, str, int]:
+        """Return what a shard does, at which worker, and how many requests it has in flight.
+
+        Args:
+            shard: its number.
+        """
+        now = self._merged.now(shard)
+        if now is not None:
+            return "running", str(now.get("worker", "")), int(now.get("in_flight", 0))
+        if shard in self._given_up:
+            return "given up", "", 0
+        if self.is_paused:
+            return "paused", "", 0
+        return "idle" if shard in self._asleep else "starting", "", 0
+
     async def run(self, stop: asyncio.Event | None = None) -> Summary:
         """Run it to its end.
 

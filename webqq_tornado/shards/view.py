@@ -5,18 +5,42 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..engine.stats import Stats
 from ..engine.stream import HTTPStream
 from ..journal.errors import JournalError
-from ..journal.records import Counts, ListedChain, Summary
+from ..journal.records import Counts, ListedChain, ShardCounts, Summary
 from .running import ShardRun
 
-__all__ = ["ShardsView"]
+__all__ = ["ShardLine", "ShardsView"]
 
 #: Failed chains that are shown.
 _LETTERS = 20
+#: Shards that are shown, and chains of all of them.
+_LINES, _CHAINS = 64, 64
+
+
+class ShardLine(NamedTuple):
+    """A shard as the page shows it.
+
+    Args:
+        shard: its number.
+        state: what it does.
+        worker: address of it; "" if it is on none.
+        in_flight: requests.
+        ready, delayed, failed: chains.
+        next_due: Unix time of the first that is delayed; None: none is.
+    """
+
+    shard: int
+    state: str
+    worker: str
+    in_flight: int
+    ready: int
+    delayed: int
+    failed: int
+    next_due: float | None
 
 
 class ShardsView(HTTPStream):
@@ -61,6 +85,26 @@ class ShardsView(HTTPStream):
     def journal(self) -> Any:
         """The journal, to look into."""
         return self._view
+
+    async def look_at_shards(self) -> tuple[list[ShardLine], list[ListedChain]]:
+        """The shards, those with most to do first, and of each the chains that are sent next."""
+        journal = self._run.journal
+        try:
+            counts = {each.shard: each for each in await journal.shard_counts()}
+        except JournalError:  # it is gone, for a while
+            return [], []
+        found = [self._line(shard, counts.get(shard)) for shard in range(journal.shards)]
+        found.sort(key=lambda line: (-line.failed, -line.ready, -line.delayed, line.shard))
+        del found[_LINES:]
+        found.sort()
+        waiting = [line.shard for line in found if line.ready or line.delayed]
+        each = max(1, _CHAINS // max(1, len(waiting)))
+        return found, await journal.chains_of_shards(waiting, each)
+
+    def _line(self, shard: int, counts: ShardCounts | None) -> ShardLine:
+        state, worker, in_flight = self._run.state_of(shard)
+        _, ready, delayed, failed, due = counts or ShardCounts(shard, 0, 0, 0, None)
+        return ShardLine(shard, state, worker, in_flight, ready, delayed, failed, due)
 
 
 _SHOWN = (

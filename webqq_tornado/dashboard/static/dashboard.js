@@ -92,6 +92,7 @@ function show(update) {
   setText($("flow-action"), isPaused ? "Resume all" : "Pause all");
   showTiles(update);
   showHistory(update.rates.history);
+  showShards(update);
   showChains(update);
   showHosts(update);
   showReaders(update);
@@ -133,8 +134,11 @@ function showChains({ states, chains, matches }) {
     setText(button.lastChild, count(number));
   });
   showAll($("list"), chains, makeChain, (tr, chain) => {
-    tr.dataset.chain = chain.number;
-    setFirst(tr, chain.name);
+    // One that waits in the journal of shards is in no process: there is no timeline of it.
+    if (chain.number) tr.dataset.chain = chain.number;
+    else delete tr.dataset.chain;
+    setFirst(tr, inShard(chain));
+    tr.cells[0].firstElementChild.disabled = !chain.number;
     setState(tr.cells[1].firstElementChild, chain.state);
     setCell(tr, 2, chain.reader);
     setCell(tr, 3, chain.url);
@@ -146,6 +150,28 @@ function showChains({ states, chains, matches }) {
   const chosen = [query.host, query.reader].filter(Boolean).join(", ");
   $("clear").hidden = !chosen;
   setText($("clear"), `${chosen} ✕`);
+}
+
+const inShard = ({ name, shard }) => (shard == null ? name : `${shard} · ${name}`);
+
+function showShards({ shards, at }) {
+  $("shards").hidden = !shards;
+  const make = () => {
+    const tr = row(["", "", "", "number", "number", "number", "number", "number"]);
+    tr.cells[1].append(element("span", "state"));
+    return tr;
+  };
+  showAll($("shard-list"), shards ?? [], make, (tr, each) => {
+    setText(tr.cells[0], each.shard);
+    setState(tr.cells[1].firstElementChild, each.state);
+    setCell(tr, 2, each.worker.replace("tcp://", ""));
+    setCell(tr, 3, count(each.in_flight));
+    setCell(tr, 4, count(each.ready));
+    setCell(tr, 5, count(each.delayed));
+    setCell(tr, 6, count(each.failed));
+    tr.cells[6].classList.toggle("bad", each.failed > 0);
+    setCell(tr, 7, each.next_due === null ? "" : seconds(Math.max(0, each.next_due - at)));
+  });
 }
 
 function makeState() {
@@ -226,7 +252,7 @@ function showJournal({ journal, at }) {
     return tr;
   };
   showAll($("letters"), letters, make, (tr, each) => {
-    setFirst(tr, `${each.name}, step ${each.step}`);
+    setFirst(tr, `${inShard(each)}, step ${each.step}`);
     setText(tr.cells[1], `${each.error} · ${each.url}`);
     tr.cells[1].title = each.trace;
     setCell(tr, 2, ago(at - each.at));
