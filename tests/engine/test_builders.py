@@ -7,6 +7,7 @@ import json
 import re
 
 import pytest
+from servers.scripted import Say, scripted
 from servers.web import Web
 
 from engine.readers import REFUSED
@@ -73,6 +74,14 @@ async def test_a_link_by_method_can_be_a_task(web: Web):
         task = asyncio.create_task(stream.get(f"{web.http}/echo"))
         both = await asyncio.gather(task, asyncio.wait_for(stream.get(f"{web.http}/echo"), 60))
     assert [response.status for response in both] == [200, 200]
+
+
+async def test_links_that_say_the_same_are_sent_as_often_as_they_are_awaited():
+    async with scripted(lambda asked: Say()) as server, HTTPStream() as stream:
+        await asyncio.gather(*(stream.get(server.url) for _ in range(3)))
+        for response in asyncio.as_completed([stream.get(server.url) for _ in range(2)]):
+            await response
+    assert len(server.asked) == 5
 
 
 async def test_a_task_of_a_link_is_cancelled_with_its_request(web: Web):

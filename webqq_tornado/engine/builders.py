@@ -50,6 +50,10 @@ class Call(Next):
         call._fetch, call._coroutine = fetch, None
         return call
 
+    # As coroutines: of two that are equal `asyncio.gather` would send one. By identity they differ.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
     def _replace(self, **changes: Any) -> Call:
         # The one of a NamedTuple copies fields alone: the copy could not be awaited.
         return Call.of(Next(*self)._replace(**changes), self._fetch)
