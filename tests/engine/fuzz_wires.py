@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 from servers.fuzz import Answer, End, right
-from servers.fuzzwire import DEEDS, HTTP2, Deed, Frames, Mangler, Wire
+from servers.fuzzwire import DEEDS, HTTP2, Action, Frames, Mangler, Wire
 from servers.raw import raw_server
 from servers.ws import BINARY, CLOSE, CONT, PING, PONG, TEXT, closing, frame
 from tornado.httpclient import HTTPError, HTTPRequest, HTTPResponse
@@ -162,7 +162,7 @@ def _over_tls(answer: Answer) -> Answer:
 
 tls_plans = _wired(answers().map(_over_tls).filter(lambda one: b"X-Stray" not in one.data))
 http2_plans = _wired(
-    st.builds(Deed, st.sampled_from(DEEDS), st.integers(0, 255), st.integers(0, 4).map(bool))
+    st.builds(Action, st.sampled_from(DEEDS), st.integers(0, 255), st.integers(0, 4).map(bool))
 )
 
 
@@ -227,7 +227,9 @@ async def play_wired(arena: Behind, plan: Wired, **options: Any) -> None:
         for asked in plan.asked:
             ident = arena.new_id()
             queue = deque(asked.answers)
-            answering = arena.inner.deeds if isinstance(arena.inner, HTTP2) else arena.inner.answers
+            answering = (
+                arena.inner.actions if isinstance(arena.inner, HTTP2) else arena.inner.answers
+            )
             answering[ident] = queue
             link = _Link(f"{arena.url}/{ident}", asked)
             chain = stream.add_request(link.request, link.read, errback=link.fail)

@@ -212,31 +212,31 @@ both = pytest.mark.parametrize("over", ["http", "https"])
 
 
 @both
-@pytest.mark.parametrize("deed", [http2.close, http2.reset, http2.go_away_after])
+@pytest.mark.parametrize("action", [http2.close, http2.reset, http2.go_away_after])
 async def test_over_http_2_a_post_that_may_have_been_worked_on_is_not_sent_again(
-    web: Web, over: str, deed
+    web: Web, over: str, action
 ):
-    server = HTTP2(deed)
+    server = HTTP2(action)
     async with http2_server(server, web, over) as (url, stream):
         assert await post_lost(stream, url, body=b"order")
     assert server.asked[b"/lost"] == 1
 
 
 @both
-@pytest.mark.parametrize("deed", [http2.refuse, http2.go_away_before])
-async def test_over_http_2_a_post_that_was_refused_is_sent_again(web: Web, over: str, deed):
-    server = HTTP2(deed)
+@pytest.mark.parametrize("action", [http2.refuse, http2.go_away_before])
+async def test_over_http_2_a_post_that_was_refused_is_sent_again(web: Web, over: str, action):
+    server = HTTP2(action)
     async with http2_server(server, web, over) as (url, stream):
         assert await post_lost(stream, url, body=b"order") is None
     assert server.asked[b"/lost"] == 2
 
 
 @both
-@pytest.mark.parametrize("deed", [http2.close, http2.reset, http2.go_away_after])
+@pytest.mark.parametrize("action", [http2.close, http2.reset, http2.go_away_after])
 async def test_over_http_2_a_post_goes_out_anew_after_an_idle_connection_was_closed(
-    web: Web, over: str, deed
+    web: Web, over: str, action
 ):
-    server = HTTP2(after=deed)
+    server = HTTP2(after=action)
     async with http2_server(server, web, over) as (url, stream):
         await stream.fetch(f"{url}/first")
         await server.idle.wait()

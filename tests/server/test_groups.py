@@ -33,11 +33,13 @@ async def test_who_leads_a_group_bans_and_kicks_those_below_them():
             groups.ask(town.square, town.eve, "let me in")
 
 
-@pytest.mark.parametrize("deed", ["ban", "kick", "admin", "title", "rename", "silence", "essence"])
-async def test_a_plain_member_does_none_of_it(deed: str):
+@pytest.mark.parametrize(
+    "action", ["ban", "kick", "admin", "title", "rename", "silence", "essence"]
+)
+async def test_a_plain_member_does_none_of_it(action: str):
     async with Town() as town:
         groups, square, message = town.server.groups, town.square, say(town, town.ann)
-        deeds = {
+        actions = {
             "ban": lambda: groups.ban(square, town.bob, town.eve, 60),
             "kick": lambda: groups.kick(square, town.bob, town.eve),
             "admin": lambda: groups.set_admin(square, town.bob, town.eve, is_admin=True),
@@ -47,7 +49,7 @@ async def test_a_plain_member_does_none_of_it(deed: str):
             "essence": lambda: groups.set_essence(message, town.bob, is_set=True),
         }
         with pytest.raises(NotAllowed, match="only the owner"):
-            deeds[deed]()
+            actions[action]()
 
 
 async def test_nobody_bans_the_owner_or_another_administrator():

@@ -123,7 +123,7 @@ class WebSockets(Odd):
 # -- HTTP/2 -----------------------------------------------------------------------------------
 
 
-class Deed(NamedTuple):
+class Action(NamedTuple):
     """What is done with one request of HTTP/2.
 
     Args:
@@ -137,7 +137,7 @@ class Deed(NamedTuple):
     at_head: bool = False
 
 
-#: What `Deed.what` may be. Those that end the connection come last.
+#: What `Action.what` may be. Those that end the connection come last.
 DEEDS = (
     *("right", "right", "right", "large", "trailers", "interim", "ping", "settings", "window"),
     *("no_body", "short", "reset", "reset_in_body", "refuse", "silent", "unknown_frame"),
@@ -148,18 +148,18 @@ REFUSALS = ("refuse", "go_away_before")
 
 
 class HTTP2(Odd):
-    """Does the deeds of an example, one for each request that comes.
+    """Does the actions of an example, one for each request that comes.
 
     Attributes:
-        deeds: of each id, the next ones.
+        actions: of each id, the next ones.
         heads: requests by path and method.
-        excused: of an id, deeds after which its request may be sent again.
+        excused: of an id, actions after which its request may be sent again.
         speaks_first: what comes behind the connection preface.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.deeds: dict[str, deque[Deed]] = {}
+        self.actions: dict[str, deque[Action]] = {}
         self.bodies: Counter[tuple[str, str]] = Counter()
         self.excused: Counter[str] = Counter()
         self.speaks_first = b""
@@ -167,7 +167,7 @@ class HTTP2(Odd):
     def forget(self) -> None:
         """See `Odd`."""
         super().forget()
-        self.deeds.clear()
+        self.actions.clear()
         self.bodies.clear()
         self.excused.clear()
 
@@ -191,23 +191,23 @@ class HTTP2(Odd):
         if isinstance(event, RequestReceived):
             headers = asked[event.stream_id] = dict(event.headers or ())
             ident = headers[":path"].strip("/")
-            queue = self.deeds.get(ident)
-            headers["deed"] = queue.popleft() if queue else Deed("right")
+            queue = self.actions.get(ident)
+            headers["action"] = queue.popleft() if queue else Action("right")
             self.requests += 1
             self.bodies[ident, headers[":method"]] += 1
-            self.excused[ident] += headers["deed"].what in REFUSALS
-            if headers["deed"].at_head:
+            self.excused[ident] += headers["action"].what in REFUSALS
+            if headers["action"].at_head:
                 self._do(http, event.stream_id, headers, writer)
         elif isinstance(event, DataReceived):
             http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        elif isinstance(event, StreamEnded) and not asked[event.stream_id]["deed"].at_head:
+        elif isinstance(event, StreamEnded) and not asked[event.stream_id]["action"].at_head:
             self._do(http, event.stream_id, asked[event.stream_id], writer)
 
     def _do(self, http: H2Connection, stream: int, asked: dict[str, Any], writer: Writer) -> None:
-        deed: Deed = asked["deed"]
+        action: Action = asked["action"]
         ident = asked[":path"].strip("/")
         if not writer.is_closing():
-            getattr(self, f"_{deed.what}")(http, stream, ident, deed.code, writer)
+            getattr(self, f"_{action.what}")(http, stream, ident, action.code, writer)
 
     def _head(self, http: H2Connection, stream: int, ident: str, *more: Any, **how: Any) -> None:
         http.send_headers(stream, [(":status", "200"), ("x-answer-to", ident), *more], **how)

@@ -14,14 +14,14 @@ from h2.errors import ErrorCodes
 from h2.events import RequestReceived
 
 #: What is done with a request: gets the connection, the stream's number, the writer.
-Deed = Callable[[H2Connection, int, asyncio.StreamWriter], None]
+Action = Callable[[H2Connection, int, asyncio.StreamWriter], None]
 
 
 class HTTP2:
     """A handler for `raw_server`: answers "to " and the path, but those to /lost as told.
 
     Args:
-        deed: with requests of the first connection to /lost.
+        action: with requests of the first connection to /lost.
 
     Attributes:
         asked: how often for which path.
@@ -29,8 +29,8 @@ class HTTP2:
         idle: after the first answer of the first connection `after` is called, and this set.
     """
 
-    def __init__(self, deed: Deed | None = None, after: Deed | None = None) -> None:
-        self._deed, self._after = deed, after
+    def __init__(self, action: Action | None = None, after: Action | None = None) -> None:
+        self._action, self._after = action, after
         self.asked: Counter[bytes] = Counter()
         self.connections = 0
         self.idle = asyncio.Event()
@@ -64,8 +64,8 @@ class HTTP2:
         path = dict(event.headers or ())[b":path"]
         stream = event.stream_id or 0
         self.asked[path] += 1
-        if path == b"/lost" and is_first and self._deed is not None:
-            self._deed(http, stream, writer)
+        if path == b"/lost" and is_first and self._action is not None:
+            self._action(http, stream, writer)
             return
         http.send_headers(stream, [(":status", "200")])
         http.send_data(stream, b"to " + path, end_stream=True)

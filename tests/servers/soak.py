@@ -288,7 +288,7 @@ def _garbled(http: H2Connection, stream: int, writer: Writer) -> None:
 
 
 #: By the path; to any other one the answer is right.
-DEEDS: dict[bytes, http2.Deed] = {
+ACTIONS: dict[bytes, http2.Action] = {
     b"/refuse": http2.refuse,
     b"/before": http2.go_away_before,
     b"/after": http2.go_away_after,
@@ -315,8 +315,8 @@ class OddHTTP2(http2.HTTP2):
         path = dict(event.headers or ())[b":path"]
         if writer.is_closing():
             return  # an earlier one has asked for that
-        if path in DEEDS:
-            DEEDS[path](http, event.stream_id or 0, writer)
+        if path in ACTIONS:
+            ACTIONS[path](http, event.stream_id or 0, writer)
         else:
             super()._serve(http, event, writer, is_first=is_first)
 

@@ -317,7 +317,7 @@ def _piece(option: str, text: str) -> bytes:
 
 
 def _url_encoded(text: str) -> str:
-    """As curl(1) has it: content, =content, name=content, @file, name@file."""
+    """An argument in the forms of curl(1): content, =content, name=content, @file, name@file."""
     mark = re.search("[=@]", text)
     if mark is None:
         return quote_plus(text)

@@ -73,5 +73,5 @@ class _Pairs(dict[str, Any]):
         super().__setitem__(key, value)
 
     def items(self) -> Any:
-        """All of them, in order."""
+        """The pairs, in order."""
         return self._pairs

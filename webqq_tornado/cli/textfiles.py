@@ -37,7 +37,7 @@ def read_bytes_of(path: str) -> bytes:
 
 
 def standard_input() -> str:
-    """All of standard input, decoded as a file.
+    """The text of standard input, decoded as a file.
 
     Raises:
         FileError: it is not text.

@@ -314,7 +314,7 @@ class Contacts:
         return sum(name_of(other) == name_of(contact) for other in self.alike(contact)) > 1
 
     def alike(self, contact: Contact) -> list[Contact]:
-        """All of its kind; of a stranger, all of the same group or discussion."""
+        """Contacts of the same kind; of a stranger, those of the same group or discussion."""
         match contact:
             case Friend():
                 return [*self.friends.values()]

@@ -75,7 +75,7 @@ class SavedSession(NamedTuple):
 
     @property
     def text(self) -> str:
-        """All of it as JSON: a secret."""
+        """The session as JSON: a secret."""
         return json.dumps(self._asdict())
 
     def save(self, path: Path) -> None:

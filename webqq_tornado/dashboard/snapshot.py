@@ -38,7 +38,7 @@ _PERCENTILES = (50, 95, 99)
 
 
 class Query(NamedTuple):
-    """Which chains are listed, and which one's timeline is asked for; "" and 0: any, none."""
+    """Filter of the listed chains, and the chain whose timeline is shown; "" and 0: any, none."""
 
     state: str = ""
     host: str = ""
@@ -277,7 +277,7 @@ def _failure(failure: Failure) -> dict[str, Any]:
 
 
 def _timeline(recorder: Recorder, chain: Chain | None, number: int) -> dict[str, Any]:
-    """All that is remembered of a chain; `chain` None: it has ended."""
+    """The recorded timeline of a chain; `chain` None: it has ended."""
     exchanges = [each for each in tuple(recorder.exchanges) if each.number == number]
     failures = [each for each in recorder.failures if each.number == number and each.is_final]
     now: dict[str, Any] = {"number": number, "name": f"chain-{number}", "state": "ended"}

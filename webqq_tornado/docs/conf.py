@@ -1,4 +1,4 @@
-"""How Sphinx builds the documentation: `python -m sphinx -W webqq_tornado/docs build/docs`."""
+"""Configuration of Sphinx: `python -m sphinx -W webqq_tornado/docs build/docs`."""
 
 from __future__ import annotations
 

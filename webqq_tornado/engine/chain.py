@@ -59,7 +59,7 @@ _FINAL = frozenset({"done", "failed", "cancelled"})
 
 
 class State(enum.Enum):
-    """Where a chain is in its life; see the picture at the top of this module.
+    """The state of a chain; see the picture at the top of this module.
 
     Attributes:
         is_final: the chain has ended.

@@ -290,7 +290,7 @@ def move_branches(below: Branches | None, chain: Chain) -> None:
 def end_as_kept(
     chain: Chain, kept: Kept, state: State, error: BaseException | None
 ) -> tuple[State, BaseException | None]:
-    """How a chain ends as which its last branch has gone on: as if it had waited for that."""
+    """Outcome of a chain that its last branch continues: as if it had waited for that."""
     # A deadline or a cancel is of the whole chain: it counts more than what an early branch had.
     chain.response = kept.response
     if kept.error is None or state is State.CANCELLED or isinstance(error, DeadlineError):

@@ -113,7 +113,7 @@ def from_tornado(request: HTTPRequest) -> dict[str, Any]:
 
 
 def tornado_settings(request: Any) -> dict[str, Any]:
-    """All arguments of `Request` for an `HTTPRequest` but those that are callbacks, and the body.
+    """Arguments of `Request` for an `HTTPRequest`, without its callbacks and the body.
 
     Args:
         request: an `HTTPRequest`, or what stands for one, with defaults.

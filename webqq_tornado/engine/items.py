@@ -181,7 +181,7 @@ class ItemEmitter:
             )
 
     def _is_over(self) -> bool:
-        """All chains have ended, and what they have led to is in the journal."""
+        """Return True if all chains have ended, and their results are in the journal."""
         is_deferred = self._journal is not None and self._journal.defers_idle
         return not self._runner.chains and not is_deferred
 

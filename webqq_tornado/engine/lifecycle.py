@@ -1,4 +1,4 @@
-"""How a program ends: signals, the grace that is left to readers, and what has failed.
+"""The end of a program: signals, the grace period of readers, and errors.
 
 The first SIGINT or SIGTERM asks the program to finish, the second ends it at once.
 

@@ -1,4 +1,4 @@
-"""How much at once, and how fast: `Limits` as a value, and the arithmetic of one that is held.
+"""Limits of concurrency and rate: `Limits` as a value, and the arithmetic of a rate limiter.
 
 Times are numbers of seconds on any clock that does not go back; nothing here reads a clock.
 """
@@ -21,7 +21,7 @@ _OF_ALL = ("clients", "burst")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How hard a stream may work, on whom.
+    """Limits of a stream's requests, by host and session.
 
     Links that may not go yet wait in a fair queue: sessions take turns, within a session its
     hosts, and within these it is first come, first served; see also `priority` in

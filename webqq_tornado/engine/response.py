@@ -129,7 +129,7 @@ class Response(ClosedByBlock):
 
     @property
     def version(self) -> int:
-        """As in http.client: 10, 11, 20 or 30."""
+        """The version as in http.client: 10, 11, 20 or 30."""
         return _status_line(self._blocks()[-1])[0]
 
     @property
@@ -437,7 +437,7 @@ class Response(ClosedByBlock):
         return self._file.readline(size)
 
     def readlines(self, hint: int = -1) -> list[bytes]:
-        """All lines that are left.
+        """The remaining lines.
 
         Args:
             hint: bytes after which no further line is begun; -1: no limit.

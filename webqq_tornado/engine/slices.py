@@ -28,7 +28,7 @@ _SOON = 2.0
 
 
 class Slice(NamedTuple):
-    """How a slice has ended.
+    """The outcome of a slice.
 
     Args:
         stats: of it.

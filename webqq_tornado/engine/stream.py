@@ -886,7 +886,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
 
     @property
     def is_paused(self) -> bool:
-        """All chains are, by `pause`."""
+        """True if the stream is paused, by `pause`."""
         return self._runner.is_paused
 
     def space_requests(self, host: str, seconds: float) -> None:

@@ -51,7 +51,7 @@ class _Mark(NamedTuple):
 
 
 class Sync(Flow):
-    """All items of a list in pages.
+    """A list in pages, whose items go into one file.
 
     A page is JSON: a list, or an object with the list under `items`. The next page is the target of
     the `Link` header with rel="next" (RFC 8288), or the URL under `following`; it may be relative.

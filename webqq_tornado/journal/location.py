@@ -1,4 +1,4 @@
-"""Where a journal is: a file, or a database. Commands ask before they load what opens either."""
+"""The location of a journal: a file, or a database; known before what opens either is loaded."""
 
 from __future__ import annotations
 

@@ -560,13 +560,13 @@ class PostgresJournal(PostgresInspection):
         return [(shard, due) for shard, due in found]
 
     async def progress(self) -> dict[int, int]:
-        """How much each shard has done: a number that goes up with each commit."""
+        """Progress of each shard: a number that goes up with each commit."""
         async with self._reading() as db:
             found = await db.fetch("SELECT shard, steps + done + results + cancelled FROM shards")
         return dict(found)
 
     async def waiting_count(self, most: int) -> int:
-        """How many chains of all shards are alive, or `most` if they are more.
+        """Number of living chains of all shards, or `most` if they are more.
 
         Args:
             most: where to stop.

@@ -139,7 +139,7 @@ class PostgresInspection(PostgresConnection, contextlib.AbstractAsyncContextMana
             await db.execute("DELETE FROM items WHERE number <= $1", upto)
 
     async def export_of(self, path: str) -> tuple[int, int, str | None, int] | None:
-        """How far a file is: its bytes, the last result in it, its columns, results in it.
+        """Position of a file: its bytes, the last result in it, its columns, results in it.
 
         Args:
             path: of the file.
@@ -177,7 +177,7 @@ class PostgresInspection(PostgresConnection, contextlib.AbstractAsyncContextMana
     # -- for people -----------------------------------------------------------------------------
 
     async def summary(self) -> Summary:
-        """How far the flow is, all shards together.
+        """Progress of the flow, all shards together.
 
         Raises:
             JournalError: there is no such journal.
@@ -292,7 +292,7 @@ class PostgresInspection(PostgresConnection, contextlib.AbstractAsyncContextMana
         return list(map(_listed, found))
 
     def failed_count(self) -> int:
-        """How many chains of this shard have failed."""
+        """Number of failed chains of this shard."""
         return self._failed_count
 
     def latest_failures(self, limit: int) -> list[ListedChain]:

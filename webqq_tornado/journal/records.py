@@ -89,7 +89,7 @@ class Failed(NamedTuple):
 
 
 class Batch:
-    """All that goes into one transaction.
+    """Contents of one transaction.
 
     Attributes:
         new: rows of chains that were begun.
@@ -269,7 +269,7 @@ class ShardCounts(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """How far a flow is.
+    """Progress of a flow.
 
     Args:
         flow: file and name of its class.

@@ -589,7 +589,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
     # -- exports --------------------------------------------------------------------------------
 
     def export_of(self, path: str) -> tuple[int, int, str | None, int] | None:
-        """How far a file is: its bytes, the last result in it, its columns, results in it.
+        """Position of a file: its bytes, the last result in it, its columns, results in it.
 
         Args:
             path: of the file.
@@ -623,7 +623,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
     # -- for people -----------------------------------------------------------------------------
 
     def summary(self) -> Summary:
-        """How far the flow is.
+        """Progress of the flow.
 
         Raises:
             JournalError: there is no such journal.
@@ -689,7 +689,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         yield from map(listed, found)
 
     def failed_count(self) -> int:
-        """How many chains have failed."""
+        """Number of failed chains."""
         (count,) = self.db.execute("SELECT count(*) FROM chains WHERE error IS NOT NULL").fetchone()
         return int(count)
 

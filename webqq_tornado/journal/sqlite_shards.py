@@ -231,7 +231,7 @@ class ShardFile:
 
     @property
     def shards(self) -> int:
-        """How many there are."""
+        """Number of shards."""
         return self._part.shards
 
     @property
@@ -361,7 +361,7 @@ class ShardFile:
         return int(count)
 
     def failed_count(self) -> int:
-        """How many chains have failed."""
+        """Number of failed chains."""
         return self._part.failed_count()
 
     def latest_failures(self, limit: int) -> list[ListedChain]:

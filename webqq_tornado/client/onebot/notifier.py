@@ -1,4 +1,4 @@
-"""Those who hear of an account's messages and events: listeners, and consumers that handle them."""
+"""Recipients of an account's messages and events: listeners, and consumers that handle them."""
 
 from __future__ import annotations
 

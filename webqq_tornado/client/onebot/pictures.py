@@ -204,7 +204,7 @@ class Pictures:
 
     @property
     def folder(self) -> Path | None:
-        """Where pictures are kept; None without a store on disk."""
+        """The folder of stored pictures; None without a store on disk."""
         store = self._caller.store
         if store is None or str(store.path) == ":memory:":
             return None

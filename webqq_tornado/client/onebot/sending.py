@@ -153,7 +153,7 @@ class _Refused(Exception):
 
 
 class Sending:
-    """All that an account sends.
+    """Sending of an account's messages.
 
     Args:
         account: whose.

@@ -130,7 +130,7 @@ class CachingTransport:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            """All else is the inner one's: sockets, timers, numbers."""
+            """Everything else is the inner transport's: sockets, timers, numbers."""
             return getattr(self._inner, name)
 
     has_sockets: bool

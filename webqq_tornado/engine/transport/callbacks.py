@@ -53,7 +53,7 @@ _PAUSES = {
 
 
 class Progress(NamedTuple):
-    """How far a transfer is, in bytes. Totals are 0 as long as nobody knows them.
+    """Progress of a transfer, in bytes. Totals are 0 while they are unknown.
 
     Example:
         >>> def show(progress):

@@ -181,7 +181,7 @@ class Connections:
         return {lane for lane in lanes if lane is not None and not lane.is_closed}
 
     def clear(self) -> None:
-        """All are closed."""
+        """Forget all: the connections are closed."""
         self.known.clear()
         self._multiplexed.clear()
         self._read.clear()

@@ -154,7 +154,7 @@ def _is_secure(url: str) -> bool:
 
 
 def lines_of(share: pycurl.CurlShare) -> list[bytes]:
-    """All cookies, those that have expired left out."""
+    """The cookies that have not expired."""
     with _handle(share) as easy:
         lines: list[bytes] = easy.getinfo_raw(pycurl.INFO_COOKIELIST)
     return lines

@@ -138,7 +138,7 @@ class FileSink:
             self._transfer.body.append(chunk)
 
     def finish(self, answer: Response) -> None:
-        """All of the body has come.
+        """Finish: the body is complete.
 
         Raises:
             OSError: it cannot be written.

@@ -239,7 +239,7 @@ def has_protocol(scheme: str, since: int = 0) -> bool:
 
 
 def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
-    """All options of the request but its URL.
+    """The options of a request, without its URL.
 
     Args:
         request: whose settings come first.
@@ -303,7 +303,7 @@ def without_credentials(options: Options) -> Options:
 
 
 class Compiled(NamedTuple):
-    """All that is to be known of a request to send it.
+    """The compiled form of a request, ready to be sent.
 
     Args:
         compiler: that has made it.

@@ -82,7 +82,7 @@ class Traffic(Protocol):
     def call_later(
         self, delay: float, function: Callable[[], object]
     ) -> asyncio.TimerHandle | None:
-        """As the loop's; None if that is closed."""
+        """See `asyncio.loop.call_later`; None if the loop is closed."""
 
 
 class _Outgoing:

@@ -43,7 +43,7 @@ class Runner(Protocol):
 
     @property
     def ioloop(self) -> IOLoop:
-        """Of the chains."""
+        """Owner of the chains."""
 
     def connect(
         self, request: Request, session: Session, outcome: Outcome, *, crosses: bool
