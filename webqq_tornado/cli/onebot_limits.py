@@ -14,8 +14,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from ..client.onebot.limits import SendLimits
 from ..client.onebot.pictures import PICTURE_TYPES
-from ..client.onebot.sending import SendLimits
 from .console import printable
 
 __all__ = ["LIMITS", "Limit", "account_options", "checked", "parsed"]

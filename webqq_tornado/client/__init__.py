@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from .login import LoginError, PasswordNeeded, WrongPassword
     from .lookup import ContactError
     from .onebot.account import OneBotAccount
+    from .onebot.limits import SendLimits
     from .onebot.listener import Listener
-    from .onebot.sending import SendLimits
     from .onebot.transport import ActionFailed, OutcomeUnknown
     from .receipt import Receipt, SendError
     from .state import LOGGED_IN, LOGGED_OUT, State, StateChange
@@ -92,7 +92,7 @@ _MODULES = {
     ".protocol.models": "At Attachment Content Face Reply Secret",
     "onebot.account": "OneBotAccount",
     "onebot.listener": "Listener",
-    "onebot.sending": "SendLimits",
+    "onebot.limits": "SendLimits",
     "onebot.transport": "ActionFailed OutcomeUnknown",
 }
 

@@ -11,7 +11,7 @@ from servers.onebot import Implementation
 from webqq_tornado import HTTPStream
 from webqq_tornado.bot import Bot
 from webqq_tornado.client.onebot.account import OneBotAccount
-from webqq_tornado.client.onebot.sending import SendLimits
+from webqq_tornado.client.onebot.limits import SendLimits
 
 FAST = SendLimits(pace=(0, 0), looks=(0.01, 0.05), timeout=20)
 

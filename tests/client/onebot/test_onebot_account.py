@@ -17,9 +17,9 @@ from webqq_tornado.client import ActionFailed, LoginError, SendError, State, Sto
 from webqq_tornado.client.onebot.account import OneBotAccount
 from webqq_tornado.client.onebot.addresses import transport_of
 from webqq_tornado.client.onebot.http import PostedEvents
+from webqq_tornado.client.onebot.limits import SendLimits
 from webqq_tornado.client.onebot.listener import Listener
 from webqq_tornado.client.onebot.pictures import PictureError
-from webqq_tornado.client.onebot.sending import SendLimits
 from webqq_tornado.onebot.v11.actions import Answer
 from webqq_tornado.onebot.v11.events import Request, build_event, parse_message_event
 from webqq_tornado.onebot.v11.tokens import Role

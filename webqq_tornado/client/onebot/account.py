@@ -40,12 +40,13 @@ from .connections import Connections
 from .contact_book import ContactBook
 from .inbox import NetworkInbox
 from .introduction import Introduction
+from .limits import SendLimits
 from .notifier import Notifier
 from .pictures import PICTURE_TYPES, Pictures
 from .quotes import Quotes
 from .reception import Reception
 from .requests import Requests
-from .sending import Sending, SendLimits
+from .sending import Sending
 from .transport import Transport
 
 if TYPE_CHECKING:
@@ -254,7 +255,7 @@ class OneBotAccount(ContactBook, Actions):
         """Send a message; messages to one contact arrive in the order of the calls.
 
         While the account is not connected they wait. A message whose outcome is unknown is
-        looked for before it is sent again, see `webqq_tornado.client.onebot.sending`.
+        looked for before it is sent again, see `webqq_tornado.client.onebot.conversation_queue`.
 
         Args:
             contact: a friend, a group, or a stranger.
