@@ -243,6 +243,14 @@ async def test_the_page_lists_shards_and_the_chains_of_each(place: str):
         await each.aclose()
 
 
+def test_numbers_do_not_go_down_when_a_killed_slice_begins_again():
+    merged = Merged(1)
+    for responses in (5, 1, 2):
+        merged.note(0, {"responses": responses, "in_flight": 2})
+    merged.end(0, {"responses": 3})
+    assert merged.progress().responses == 8
+
+
 def test_numbers_of_slices_are_added_up():
     merged = Merged(4)
     merged.note(0, {"responses": 5, "in_flight": 2, "worker": "tcp://127.0.0.1:1"})  # type: ignore[dict-item]

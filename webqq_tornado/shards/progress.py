@@ -66,7 +66,15 @@ class Merged:
             shard: its number.
             numbers: by name.
         """
+        before = self._running.get(shard, {})
+        # Dask has begun the slice again at another worker, where it counts from 0.
+        if any(numbers.get(name, 0) < before.get(name, 0) for name in _SO_FAR):
+            self._add(before)
         self._running[shard] = numbers
+
+    def _add(self, numbers: Mapping[str, float]) -> None:
+        for name in _SO_FAR:  # Dask adds others to events
+            self._ended[name] = self._ended.get(name, 0) + numbers.get(name, 0)
 
     def now(self, shard: int) -> Mapping[str, Any] | None:
         """Return what the slice of a shard has said last; None: it has none, or has said nothing.
@@ -84,9 +92,7 @@ class Merged:
             numbers: by name; None: the last reported ones.
         """
         last = self._running.pop(shard, {})
-        found = numbers or last
-        for name in _SO_FAR:  # Dask adds others to events
-            self._ended[name] = self._ended.get(name, 0) + found.get(name, 0)
+        self._add(numbers or last)
         self.slices += 1
 
     def progress(self) -> ShardProgress:
