@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
@@ -58,8 +59,10 @@ def test_a_parameter_by_another_name_is_found():
     assert Call("get_forward_msg", {"message_id": 5}).parameters() == {"id": "5"}
 
 
-def test_a_message_may_be_a_json_text_in_a_query():
-    raw = {"group_id": "1", "message": '[{"type":"face","data":{"id":1}}]'}
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_message_may_be_a_json_text_in_a_query(indent: int | None):
+    message = json.dumps([{"type": "face", "data": {"id": 1}}], indent=indent)
+    raw = {"group_id": "1", "message": message}
     message = Call("send_group_msg", raw).parameters()["message"]
     assert message == parse_message("[CQ:face,id=1]")
 

@@ -326,6 +326,8 @@ _DE_FACTO = (
     Action("get_guild_service_profile", ()),
     Action("get_updates", (Param("limit", default=0), Param("timeout", default=0))),
 )
+#: The beginning of segments as JSON, with blanks in it where somebody has printed it for people.
+_ARRAY = re.compile(r"\s*(?:\[\s*)?\{")
 #: QQ's own result in NC's words for a failure: ``EventRet: {"result": -1, ...``.
 _RESULT = re.compile(r'"result":\s*(-?\d{1,9})')
 
@@ -399,7 +401,7 @@ class Call:
     def _message(self, param: Param, given: object) -> Segments:
         """A message; in a query or form an array comes as its JSON text (OB http.md)."""
         is_plain = self._is_plain() and param is _MESSAGE
-        if isinstance(given, str) and not is_plain and given.lstrip().startswith(("[{", "{")):
+        if isinstance(given, str) and not is_plain and _ARRAY.match(given):
             try:
                 return parse_message(load(given))
             except TooManySegments:
