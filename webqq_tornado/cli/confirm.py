@@ -15,7 +15,7 @@ from .param_types import SECONDS
 from .password_source import read_password
 from .running import run_coroutine
 from .settings import options
-from .targets import AccountTarget, who_is_meant
+from .targets import AccountTarget, account_target
 
 __all__ = ["confirm"]
 
@@ -56,7 +56,7 @@ def confirm(context: click.Context, /, **choices: Any) -> None:
     show_logs(Screen(is_error=True), choices.pop("verbose"))
     wait, is_refused = choices.pop("wait"), choices.pop("refuse")
     number = choices.pop("number")
-    who = who_is_meant(context, qr=False, open_pictures=False, **choices)
+    who = account_target(context, qr=False, open_pictures=False, **choices)
     who.check_server()
     password = read_password(who.account, who.password_file, who.password)
     decision = _Decision(wait, str(number or ""), is_confirmed=not is_refused)

@@ -15,7 +15,7 @@ from .page_client import signed_in
 from .password_source import read_password
 from .running import run_coroutine
 from .settings import options
-from .targets import AccountTarget, who_is_meant
+from .targets import AccountTarget, account_target
 
 __all__ = ["password"]
 
@@ -48,7 +48,7 @@ def password(context: click.Context, /, **choices: Any) -> None:
     show_logs(Screen(is_error=True), choices.pop("verbose"))
     state_dir, file = choices["state_dir"], choices.pop("new_password_file")
     ends_all = choices.pop("sign_out_everywhere")
-    who = who_is_meant(context, qr=False, open_pictures=False, **choices)
+    who = account_target(context, qr=False, open_pictures=False, **choices)
     who.check_server()
     current = read_password(who.account, who.password_file, who.password)
     if ends_all:

@@ -78,7 +78,7 @@ def start(context: click.Context, **choices: Any) -> None:
     from .onebot_accounts import onebots_meant  # noqa: PLC0415
     from .onebot_served import ServedOptions, served_accounts  # noqa: PLC0415
     from .start import BotOptions, ServerOptions, chat_elsewhere, chat_here  # noqa: PLC0415
-    from .targets import everyone_meant  # noqa: PLC0415
+    from .targets import account_targets  # noqa: PLC0415
 
     given = (choices.pop(key) for key in ("plugin", "owner", "reload", "at_most_once"))
     bot = BotOptions(*given)
@@ -89,7 +89,7 @@ def start(context: click.Context, **choices: Any) -> None:
         run_coroutine(chat_here(here, bot, screen))
     else:
         onebots = onebots_meant(context, onebot, token_file, choices["state_dir"], limits)
-        everyone = everyone_meant(context, **choices) if is_webqq_named else []
+        everyone = account_targets(context, **choices) if is_webqq_named else []
         run_coroutine(chat_elsewhere(everyone, bot, screen, onebots))
 
 

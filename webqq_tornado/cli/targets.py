@@ -27,13 +27,13 @@ __all__ = [
     "AccountTarget",
     "account_and_screen",
     "account_options",
+    "account_target",
+    "account_targets",
     "as_json",
     "complete_names",
-    "everyone_meant",
     "json_option",
     "print_json",
     "session_file",
-    "who_is_meant",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -115,13 +115,13 @@ def account_and_screen(
         choices: its options; those of `account_options` are removed.
     """
     show_logs(Screen(is_error=True), choices.pop("verbose"))
-    return who_is_meant(context, **{name: choices.pop(name) for name in _MEANT}), Screen()
+    return account_target(context, **{name: choices.pop(name) for name in _MEANT}), Screen()
 
 
 def complete_names(context: click.Context, _param: click.Parameter, typed: str) -> list[str]:
     """Complete names in the shell: contacts that the history has messages with."""
     try:
-        who = who_is_meant(context, **{name: context.params.get(name) for name in _MEANT})
+        who = account_target(context, **{name: context.params.get(name) for name in _MEANT})
         file = who.folder / "client.db"
         if not file.exists():
             return []
@@ -132,24 +132,24 @@ def complete_names(context: click.Context, _param: click.Parameter, typed: str) 
     return [name for name in names if name.casefold().startswith(typed.casefold())]
 
 
-def who_is_meant(context: click.Context, **given: Any) -> AccountTarget:
+def account_target(context: click.Context, **given: Any) -> AccountTarget:
     """The one account of the options; by default the user of the server here.
 
     Args:
         context: of the command.
-        given: see `everyone_meant`.
+        given: see `account_targets`.
 
     Raises:
         click.UsageError: the account is ambiguous or missing.
     """
-    everyone = everyone_meant(context, **given)
+    everyone = account_targets(context, **given)
     if len(everyone) > 1:
         numbers = ", ".join(str(who.account) for who in everyone)
         raise click.UsageError(f"several accounts are given ({numbers}): say --account with one")
     return everyone[0]
 
 
-def everyone_meant(
+def account_targets(
     context: click.Context,
     *,
     server: str | None,
@@ -179,10 +179,12 @@ def everyone_meant(
     common = AccountTable(0, None, given, password_file, qr)
     named = [by_number.get(one, common._replace(account=one)) for one in dict.fromkeys(account)]
     chosen = named or tables or [common]
-    return [_who(table, server, state_dir, opens=open_pictures) for table in chosen]
+    return [_target_of(table, server, state_dir, opens=open_pictures) for table in chosen]
 
 
-def _who(table: AccountTable, server: str | None, state_dir: Path, *, opens: bool) -> AccountTarget:
+def _target_of(
+    table: AccountTable, server: str | None, state_dir: Path, *, opens: bool
+) -> AccountTarget:
     here = server_here(state_dir)
     given = table.server or server
     url = checked_url(given or here.url or DEFAULT_SERVER)
@@ -190,10 +192,7 @@ def _who(table: AccountTable, server: str | None, state_dir: Path, *, opens: boo
     known = _known(state_dir, is_needed=not (table.account or table.qr)) if is_here else {}
     account = table.account
     if not account and not table.qr:
-        if "user" not in known:
-            why = f"{here.absence}, and g" if here.absence and not given else "g"
-            raise click.UsageError(f"{why}ive --account N: the QQ number to log in with at {url}")
-        account = known["user"].account
+        account = _user_of(known, url, "" if given else here.absence)
     if here.absence and given:  # another program than our server
         known = {}
     kept = {login.account: login.password for login in known.values()}
@@ -212,6 +211,18 @@ def _who(table: AccountTable, server: str | None, state_dir: Path, *, opens: boo
         "as given with --server" if given else f"by {state_dir}",
         "" if given else here.absence,
     )
+
+
+def _user_of(known: dict[str, Login], url: str, absence: str) -> int:
+    """The QQ number of the user of the server here.
+
+    Raises:
+        click.UsageError: there is none.
+    """
+    if "user" not in known:
+        why = f"{absence}, and g" if absence else "g"
+        raise click.UsageError(f"{why}ive --account N: the QQ number to log in with at {url}")
+    return known["user"].account
 
 
 def _known(state_dir: Path, *, is_needed: bool) -> dict[str, Login]:

@@ -96,7 +96,7 @@ class ContactsFetch:
 
     def _next_group(self) -> Link:
         if not self._waiting:
-            lists = forms.DiscussionsForm(*self._who(), _milliseconds())
+            lists = forms.DiscussionsForm(*self._credentials(), _milliseconds())
             return self._ask(self._dialect.discussions, lists, self._on_discussions, ())
         group = self._waiting[0][0]
         form = forms.GroupInfoForm(group.code, self._session.vfwebqq, _milliseconds())
@@ -123,10 +123,10 @@ class ContactsFetch:
 
     def _next_discussion(self) -> Link:
         if not self._unasked:
-            online = forms.OnlineForm(*self._who(), _milliseconds())
+            online = forms.OnlineForm(*self._credentials(), _milliseconds())
             return self._ask(self._dialect.online, online, self._on_online, ())
         did = self._unasked.pop(0).did
-        clientid, psessionid, vfwebqq = self._who()
+        clientid, psessionid, vfwebqq = self._credentials()
         form = forms.DiscussionInfoForm(did, vfwebqq, clientid, psessionid, _milliseconds())
 
         def keep(details: DiscussionDetails | None) -> Link:
@@ -138,7 +138,7 @@ class ContactsFetch:
 
     def _on_online(self, online: Sequence[Presence]) -> Link:
         self._online = online
-        clientid, psessionid, vfwebqq = self._who()
+        clientid, psessionid, vfwebqq = self._credentials()
         form = forms.RecentForm(vfwebqq, clientid, psessionid)
         return self._ask(self._dialect.recent, form, self._on_recent, ())
 
@@ -157,7 +157,7 @@ class ContactsFetch:
             )
         )
 
-    def _who(self) -> tuple[int, Secret, Secret]:
+    def _credentials(self) -> tuple[int, Secret, Secret]:
         return self._connection.clientid, self._session.psessionid, self._session.vfwebqq
 
     def _ask(

@@ -11,7 +11,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from tornado.web import Application
 
@@ -282,30 +282,51 @@ def _port_application(server: WebQQServer, number: int) -> Application:
 
 
 def _application(server: WebQQServer) -> Application:
-    answers: dict[object, Answer] = {
-        **login_pages.ANSWERS,
-        **signin.ANSWERS,
-        **qr_login.ANSWERS,
-        **contacts.ANSWERS,
-        **profiles.ANSWERS,
-        **messages.ANSWERS,
-    }
-    routes: list[tuple[str, type[Handler], dict[str, Any]]] = []
+    return Application(
+        [*_protocol_routes(server), *_page_routes(server), *account_routes(server)],
+        default_handler_class=UnknownHandler,
+        default_handler_args={"server": server},
+        log_function=_log_request,
+        websocket_ping_interval=live.PING_SECONDS,
+        websocket_max_message_size=live.MAX_RECEIVED,
+    )
+
+
+_Route: TypeAlias = tuple[str, type[Handler], dict[str, Any]]
+
+_ANSWERS: dict[object, Answer] = {
+    **login_pages.ANSWERS,
+    **signin.ANSWERS,
+    **qr_login.ANSWERS,
+    **contacts.ANSWERS,
+    **profiles.ANSWERS,
+    **messages.ANSWERS,
+}
+
+
+def _protocol_routes(server: WebQQServer) -> list[_Route]:
+    """Routes of what clients of WebQQ ask."""
+    routes: list[_Route] = []
     exchange: Call[Any]
     # Where both dialects have a path, the table of WebQQ 3 reads the requests of either.
     exchanges = {one.path: one for one in (*smartqq.EXCHANGES, *webqq3.EXCHANGES)}
     # Tornado tries one route after the other: polls and messages, which are most of all requests,
     # come first.
     for exchange in sorted(exchanges.values(), key=lambda one: one.name not in messages.ANSWERS):
-        if exchange.name in answers:
+        if exchange.name in _ANSWERS:
             kind = messages.PollHandler if exchange is webqq3.POLL else ExchangeHandler
-            route = {"server": server, "exchange": exchange, "answer": answers[exchange.name]}
+            route = {"server": server, "exchange": exchange, "answer": _ANSWERS[exchange.name]}
             routes.append((exchange.path, kind, route))
     routes.extend((path, handler, {"server": server}) for path, handler in _WAY_IN)
-    late = {"exchange": webqq3.LOGIN_PAGE, "answer": answers[webqq3.LOGIN_PAGE.name]}
+    late = {"exchange": webqq3.LOGIN_PAGE, "answer": _ANSWERS[webqq3.LOGIN_PAGE.name]}
     routes.append((r"/cgi-bin/xlogin", ExchangeHandler, {"server": server, **late}))
     for path, reply in qun.ROUTES:
         routes.append((path, qun.QunHandler, {"server": server, "reply": reply}))
+    return routes
+
+
+def _page_routes(server: WebQQServer) -> list[_Route]:
+    """Routes of what the page asks, and of files and pictures."""
     pages = (
         *api.ROUTES,
         *files.ROUTES,
@@ -317,15 +338,7 @@ def _application(server: WebQQServer) -> Application:
         *live.ROUTES,
         *qr.ROUTES,
     )
-    routes.extend((path, handler, {"server": server}) for path, handler in pages)
-    return Application(
-        [*routes, *account_routes(server)],
-        default_handler_class=UnknownHandler,
-        default_handler_args={"server": server},
-        log_function=_log_request,
-        websocket_ping_interval=live.PING_SECONDS,
-        websocket_max_message_size=live.MAX_RECEIVED,
-    )
+    return [(path, handler, {"server": server}) for path, handler in pages]
 
 
 #: Pages that browsers load while signing in, besides the exchanges of the protocol.
