@@ -12,6 +12,12 @@ import webqq_tornado
 
 PACKAGE = Path(webqq_tornado.__file__).parent
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+#: Scripts, styles and pages of the browser.
+STATIC = sorted(
+    path.relative_to(PACKAGE).as_posix()
+    for path in PACKAGE.rglob("static/*")
+    if path.suffix in (".js", ".css", ".html")
+)
 #: A docstring starts with a noun or an imperative, never with one of these.
 RIDDLE = re.compile(r"(What|Who|Whom|Whose|Whether|It|Somebody|Nobody)\b")
 #: Spellings that the field does not use, with the one that it does.
@@ -27,6 +33,7 @@ PHRASES = {
     r"\blikes best\b": "preferred",
     r"\bnot to be had\b": "not available",
     r"\bby other ways\b": "elsewhere",
+    r"\bdeeds?\b": "action",
 }
 #: Names of former days, which a search is to find nowhere, with the present ones.
 FORMER_NAMES = {
@@ -77,7 +84,7 @@ def test_words_are_spelt_as_in_the_field(name: str):
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", FILES + STATIC)
 def test_no_phrase_reads_as_translated(name: str):
     text = (PACKAGE / name).read_text(encoding="utf-8")
     found = [
