@@ -998,7 +998,7 @@ async def test_rows_that_cannot_be_read_stop_the_flow_and_none_is_passed_over(
     await until(lambda: flow.stats().delayed == 9)
     flow.close()
     change(path, "UPDATE chains SET due = NULL")
-    monkeypatch.setattr("webqq_tornado.journal.sqlite._PAGE", 3)
+    monkeypatch.setattr("webqq_tornado.journal.sqlite_inspection._PAGE", 3)
     flow = Put(web, path, max_clients=1)
     flow._journal.resume()
     flow.journal.db.execute("ALTER TABLE chains RENAME TO away")

@@ -28,7 +28,8 @@ from .records import (
     ShardCounts,
     Summary,
 )
-from .sqlite import LISTED, Journal, Sync, listed
+from .sqlite import Journal, Sync
+from .sqlite_inspection import LISTED, listed
 
 __all__ = ["ShardFile"]
 
