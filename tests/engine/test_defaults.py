@@ -111,7 +111,7 @@ async def test_timeout_is_the_request_timeout_of_all():
     [
         ({"base_url": "users"}, "base_url: URL 'users' is not absolute"),
         ({"headers": {"X\n": "1"}}, "header name"),
-        ({"timeout": -1}, "request_timeout"),
+        ({"timeout": -1}, "timeout is seconds"),
         ({"auth": ("ann",)}, r"auth is \(user, password\)"),
     ],
 )
