@@ -8,10 +8,10 @@ import time
 from collections import Counter
 
 import pytest
-from server.web.test_api import post, signed_in
 from servers.town import Town, Visitor
 from tornado.httpclient import HTTPResponse
 
+from server.web.test_api import post, signed_in
 from webqq_tornado.protocol import forms, smartqq, webqq3
 from webqq_tornado.protocol.models import Content
 from webqq_tornado.server.quotas import QUOTAS, Quota, Quotas, Rate
