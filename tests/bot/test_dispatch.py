@@ -307,8 +307,8 @@ async def test_a_handler_that_holds_up_the_loop_is_named(is_async: bool, caplog)
         bot._calls.watch.limit = 0.01
 
         def dawdle(message):
-            end = time.perf_counter() + 0.02
-            while time.perf_counter() < end:
+            end = time.thread_time() + 0.02
+            while time.thread_time() < end:
                 pass
 
         async def dawdle_later(message):
@@ -320,7 +320,7 @@ async def test_a_handler_that_holds_up_the_loop_is_named(is_async: bool, caplog)
         assert await answer(ann, ear, "ping") == "pong"
     assert "dawdle" in caplog.text
     assert "test_dispatch.py:" in caplog.text
-    assert "blocked the loop for 0.0" in caplog.text
+    assert "blocked the loop for 0." in caplog.text
     assert "x" * 59 + "…" in caplog.text
     assert "x" * 60 not in next(r for r in caplog.messages if "blocked the loop" in r)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 
 import pytest
 
-from webqq_tornado.bot.watchdog import Blocked, SlowHandlerWatchdog, place_of
+from webqq_tornado.bot.watchdog import Blocked, SlowHandlerWatchdog, Usage, place_of
 
 
 class Clock:
@@ -23,15 +24,40 @@ class Clock:
 
 
 class Watched:
-    def __init__(self) -> None:
+    def __init__(self, *usages: Usage) -> None:
         self.clock, self.told = Clock(), []
-        self.watch = SlowHandlerWatchdog(0.25, self.told.append, self.clock)
+        used = iter(usages)
+        usage = lambda: next(used, None)  # noqa: E731
+        self.watch = SlowHandlerWatchdog(0.25, self.told.append, self.clock, usage)
 
 
 async def test_a_function_that_takes_long_is_told():
     seen = Watched()
     seen.watch.call(seen.clock.work, "a message", 0.5)
     assert seen.told == [Blocked(seen.clock.work, 0.5, "a message")]
+
+
+@pytest.mark.parametrize(
+    ("after", "is_reported"),
+    [(Usage(1.0, 7), False), (Usage(1.2, 7), False), (Usage(1.25, 7), True), (Usage(1.0, 8), True)],
+)
+def test_a_handler_is_not_to_blame_for_what_other_processes_take(after: Usage, is_reported: bool):
+    seen = Watched(Usage(1.0, 7), after)
+    seen.watch.call(seen.clock.work, "a message", 0.5)
+    assert bool(seen.told) is is_reported
+
+
+def _compute() -> None:
+    end = time.thread_time() + 0.03
+    while time.thread_time() < end:
+        pass
+
+
+@pytest.mark.parametrize("dawdle", [_compute, lambda: time.sleep(0.03)], ids=["computes", "waits"])
+def test_work_and_waiting_of_a_thread_are_seen(dawdle):
+    told: list[Blocked] = []
+    SlowHandlerWatchdog(0.02, told.append).call(dawdle, "a message")
+    assert [blocked.about for blocked in told] == ["a message"]
 
 
 async def test_only_a_step_that_takes_long_is_told_not_many_short_ones():

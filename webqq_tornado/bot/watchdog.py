@@ -7,7 +7,12 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["Blocked", "SlowHandlerWatchdog", "place_of"]
+try:
+    import resource
+except ImportError:  # of Unix alone
+    resource = None  # type: ignore[assignment]
+
+__all__ = ["Blocked", "SlowHandlerWatchdog", "Usage", "place_of", "usage_of_thread"]
 
 R = TypeVar("R")
 
@@ -26,15 +31,38 @@ class Blocked(NamedTuple):
     about: object
 
 
+class Usage(NamedTuple):
+    """Use that a thread has made of the processor so far.
+
+    Args:
+        cpu: seconds of the processor.
+        waits: how often it has waited for something, and not just for its turn.
+    """
+
+    cpu: float
+    waits: int
+
+
+def usage_of_thread() -> Usage | None:
+    """Return the use of the running thread; None where the system does not say."""
+    if not hasattr(resource, "RUSAGE_THREAD"):  # of Linux and FreeBSD
+        return None
+    used = resource.getrusage(resource.RUSAGE_THREAD)
+    return Usage(used.ru_utime + used.ru_stime, used.ru_nvcsw)
+
+
 class SlowHandlerWatchdog:
     """Times the steps between two awaits, and reports those that are too long.
 
     A step within a step (a handler that a middleware calls) is reported once, for the inner one.
+    Where other processes have kept the processor meanwhile, the handler is not to blame: it has
+    neither computed for so long nor waited.
 
     Args:
         limit: seconds of a step.
         tell: gets a `Blocked`.
         clock: seconds.
+        usage: of the thread.
 
     Example:
         >>> watch = SlowHandlerWatchdog(0.25, print)
@@ -47,9 +75,10 @@ class SlowHandlerWatchdog:
         limit: float,
         tell: Callable[[Blocked], object],
         clock: Callable[[], float] = time.perf_counter,
+        usage: Callable[[], Usage | None] = usage_of_thread,
     ) -> None:
         self.limit = limit
-        self._tell, self._clock = tell, clock
+        self._tell, self._clock, self._usage = tell, clock, usage
         self._within = 0.0  # seconds of steps inside the running one
 
     def call(self, function: Callable[..., R], about: object, *arguments: object) -> R:
@@ -84,14 +113,20 @@ class SlowHandlerWatchdog:
         *arguments: object,
     ) -> R:
         outer, self._within = self._within, 0.0
-        began = self._clock()
+        began, used = self._clock(), self._usage()
         try:
             return step(*arguments)
         finally:
             seconds = self._clock() - began
             own, self._within = seconds - self._within, outer + seconds
-            if own >= self.limit:
+            if own >= self.limit and self._is_to_blame(used):
                 self._tell(Blocked(function, own, about))
+
+    def _is_to_blame(self, before: Usage | None) -> bool:
+        after = self._usage()
+        if before is None or after is None:
+            return True
+        return after.cpu - before.cpu >= self.limit or after.waits > before.waits
 
 
 class _Steps:
