@@ -72,8 +72,8 @@ class Refusal(HTTPError):
         retry_after: seconds after which a retry may succeed (RFC 9110, 10.2.3); 0 if none will.
 
     Example:
-        >>> Refusal(409, "小明 is already your friend").why
-        '小明 is already your friend'
+        >>> Refusal(409, "小明 is a friend already").why
+        '小明 is a friend already'
     """
 
     def __init__(self, status: int, why: str, retry_after: float = 0) -> None:

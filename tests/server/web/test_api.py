@@ -391,7 +391,7 @@ async def test_a_reason_is_in_the_body_in_any_script(nick: str):
         town.server.storage.accounts.change_profile(town.bob, {"nick": nick})
         reply = await post(await signed_in(town, town.ann), "/page/friends", account=town.bob)
     assert (reply.code, reply.reason) == (409, "Conflict")
-    assert json.loads(reply.body)["error"] == f"{nick} is already your friend"
+    assert json.loads(reply.body)["error"] == f"{nick} is a friend already"
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/page/static/nothing", "/page/state", "/check_sig"])

@@ -35,7 +35,7 @@ class FriendsHandler(PageHandler):
         if number == me.number:
             refuse(400, "You cannot add yourself as a friend")
         if self.server.storage.friends.are_friends(me.number, number):
-            refuse(409, f"{friend.nick} is already your friend")
+            refuse(409, f"{friend.nick} is a friend already")
         if self.server.storage.friends.request(me.number, number):
             self._befriend(me, friend, "verify_pass_add")
         elif friend.allow == _ANYONE:
