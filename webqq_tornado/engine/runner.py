@@ -162,10 +162,10 @@ class Runner:
         self.call_soon = transport.call_soon
         self.call_later = ioloop.call_later
         self.remove_timeout = ioloop.remove_timeout
-        # Not ioloop.time(), which is the wall clock: set back, it would stop who waits for it.
         #: Of a `CachingTransport` alone.
         self._is_sending: Callable[[Any], bool] | None = getattr(transport, "is_sending", None)
         self._asyncio_loop = asyncio_loop_of(ioloop)
+        # Not ioloop.time(), which is the wall clock: set back, it would stop who waits for it.
         self.time: Callable[[], float] = self._asyncio_loop.time
         self._retry = retry
         self._breaker = breaker
@@ -396,9 +396,8 @@ class Runner:
             self.start_transfer(chain)
             return
         try:
-            if (
-                self._dispatcher.is_sending
-            ):  # a hook has begun it: its turn comes when that one is sent
+            # A hook has begun it: its turn comes when that one is sent.
+            if self._dispatcher.is_sending:
                 scheduler.push(chain)
                 return
             has_place = scheduler.enqueue(chain, self.time())

@@ -17,7 +17,7 @@ from .postgres_connection import PostgresConnection
 from .postgres_locks import owners_of, process_of
 from .postgres_schema import stored
 from .postgres_snapshot import Snapshot
-from .records import READY, ListedChain, ShardCounts, Summary, bare_name
+from .records import LISTED, READY, SHARD_COUNTS, ListedChain, ShardCounts, Summary, bare_name
 
 if TYPE_CHECKING:
     import asyncpg
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["PostgresInspection"]
 
 _T = TypeVar("_T", bound="PostgresInspection")
-_LISTED = "id, name, step, url, reader, due, error, trace, failed, shard"
 #: Results that are read at once.
 _PAGE = 500
 
@@ -248,7 +247,7 @@ class PostgresInspection(PostgresConnection, contextlib.AbstractAsyncContextMana
 
     async def _listed(self, where: str, *values: object) -> list[ListedChain]:
         async with self._reading() as db:
-            found = await db.fetch(f"SELECT {_LISTED} FROM chains WHERE {where}", *values)
+            found = await db.fetch(f"SELECT {LISTED} FROM chains WHERE {where}", *values)
         return list(map(_listed, found))
 
     async def coming(self, limit: int) -> list[ListedChain]:
@@ -268,11 +267,7 @@ class PostgresInspection(PostgresConnection, contextlib.AbstractAsyncContextMana
     async def shard_counts(self) -> list[ShardCounts]:
         """How many chains each shard has that has any."""
         async with self._reading() as db:
-            found = await db.fetch(
-                "SELECT shard, count(*) FILTER (WHERE error IS NULL AND draft IS NULL AND due IS"
-                " NULL), count(*) FILTER (WHERE error IS NULL AND due IS NOT NULL), count(error),"
-                " min(due) FILTER (WHERE error IS NULL) FROM chains GROUP BY shard ORDER BY shard"
-            )
+            found = await db.fetch(SHARD_COUNTS)
         return [ShardCounts(*row) for row in found]
 
     async def chains_of_shards(self, shards: Sequence[int], each: int) -> list[ListedChain]:
@@ -284,7 +279,7 @@ class PostgresInspection(PostgresConnection, contextlib.AbstractAsyncContextMana
         """
         async with self._reading() as db:
             found = await db.fetch(
-                f"SELECT c.* FROM unnest($1::int4[]) s CROSS JOIN LATERAL (SELECT {_LISTED} FROM"
+                f"SELECT c.* FROM unnest($1::int4[]) s CROSS JOIN LATERAL (SELECT {LISTED} FROM"
                 f" chains WHERE shard = s AND {READY} ORDER BY due NULLS FIRST, priority DESC, id"
                 " LIMIT $2) c",
                 *(list(shards), each),

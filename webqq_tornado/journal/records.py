@@ -72,6 +72,14 @@ class ChainRow(NamedTuple):
 COLUMNS = ", ".join(ChainRow._fields)
 #: Condition of the rows of chains that are alive, and that their reader has not drafted only.
 READY = "error IS NULL AND draft IS NULL"
+#: Columns of a `ListedChain`.
+LISTED = "id, name, step, url, reader, due, error, trace, failed, shard"
+#: Rows of `ShardCounts`, in both dialects.
+SHARD_COUNTS = (
+    f"SELECT shard, count(*) FILTER (WHERE {READY} AND due IS NULL), count(*) FILTER (WHERE error"
+    " IS NULL AND due IS NOT NULL), count(error), min(due) FILTER (WHERE error IS NULL)"
+    " FROM chains GROUP BY shard ORDER BY shard"
+)
 
 
 class Failed(NamedTuple):

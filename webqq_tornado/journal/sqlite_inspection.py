@@ -16,13 +16,11 @@ from typing import Any
 from ..database import transaction
 from ..lockfile import holder_of
 from .errors import JournalError
-from .records import COLUMNS, READY, ChainRow, ListedChain, Summary, bare_name
+from .records import COLUMNS, LISTED, READY, ChainRow, ListedChain, Summary, bare_name
 from .sqlite_file import SqliteFile
 
-__all__ = ["LISTED", "SqliteInspection", "listed"]
+__all__ = ["SqliteInspection", "listed"]
 
-#: Columns of a `ListedChain`.
-LISTED = "id, name, step, url, reader, due, error, trace, failed, shard"
 #: Rows that are read at once.
 _PAGE = 500
 #: More than any id.

@@ -19,7 +19,9 @@ from ..lockfile import Locked, LockFile
 from .errors import JournalError
 from .records import (
     COLUMNS,
+    LISTED,
     READY,
+    SHARD_COUNTS,
     Batch,
     ChainRow,
     Counts,
@@ -29,7 +31,7 @@ from .records import (
     Summary,
 )
 from .sqlite import Journal, Sync
-from .sqlite_inspection import LISTED, listed
+from .sqlite_inspection import listed
 
 __all__ = ["ShardFile"]
 
@@ -554,12 +556,7 @@ class ShardFile:
 
     async def shard_counts(self) -> list[ShardCounts]:
         """How many chains each shard has that has any."""
-        found = self._part.ask(
-            "SELECT shard, count(*) FILTER (WHERE error IS NULL AND draft IS NULL AND due IS NULL),"
-            " count(*) FILTER (WHERE error IS NULL AND due IS NOT NULL), count(error),"
-            " min(due) FILTER (WHERE error IS NULL) FROM chains GROUP BY shard ORDER BY shard"
-        )
-        return [ShardCounts(*row) for row in found]
+        return [ShardCounts(*row) for row in self._part.ask(SHARD_COUNTS)]
 
     async def chains_of_shards(self, shards: Sequence[int], each: int) -> list[ListedChain]:
         """The chains of shards that are sent next.

@@ -129,17 +129,7 @@ class Connections:
             self._ready.set_result(None)
 
     async def answer_to(self, action: str, params: Fields, timeout: float) -> Answer:
-        """Call an action, and return the answer, whatever it says.
-
-        Args:
-            action: its name.
-            params: its parameters.
-            timeout: seconds.
-
-        Raises:
-            NotConnected: there is no connection.
-            OutcomeUnknown: there was no answer.
-        """
+        """See `Actions.answer_to`."""
         for transport in self.transports:
             if transport.can_call and transport.is_open:
                 answer = await transport.call(action, params, timeout)
