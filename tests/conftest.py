@@ -15,6 +15,8 @@ import pytest
 import pytest_timeout
 from servers.processes import running
 
+from webqq_tornado.bot import invocation
+
 # Where other processes keep the cores busy an example may take any time.
 hypothesis.settings.register_profile(
     "busy machine",
@@ -22,6 +24,9 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("busy machine")
+
+# On a busy machine any step of any handler may be held up: tests of the warning set their own.
+invocation.BLOCKED_SECONDS = 60.0
 
 #: Seconds that a test gets to end after it was interrupted, before it is interrupted again.
 GRACE = 20.0

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import time
 
 import pytest
 
-from webqq_tornado.bot.watchdog import Blocked, SlowHandlerWatchdog, Usage, place_of
+from webqq_tornado.bot.watchdog import (
+    Blocked,
+    SlowHandlerWatchdog,
+    Usage,
+    place_of,
+    seconds_of_collections,
+)
 
 
 class Clock:
@@ -45,6 +52,22 @@ def test_a_handler_is_not_to_blame_for_what_other_processes_take(after: Usage, i
     seen = Watched(Usage(1.0, 7), after)
     seen.watch.call(seen.clock.work, "a message", 0.5)
     assert bool(seen.told) is is_reported
+
+
+async def test_a_handler_is_not_to_blame_for_garbage_collection():
+    told: list[Blocked] = []
+    clock = Clock()
+    collected = iter([0.0, 0.3])
+    SlowHandlerWatchdog(
+        0.25, told.append, clock, iter([Usage(1, 0), Usage(1.5, 0)]).__next__, collected.__next__
+    ).call(clock.work, "a message", 0.5)
+    assert told == []
+
+
+def test_the_time_of_garbage_collection_is_known():
+    before = seconds_of_collections()
+    gc.collect()
+    assert seconds_of_collections() > before
 
 
 def _compute() -> None:

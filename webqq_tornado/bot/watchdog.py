@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Generator
@@ -12,7 +13,14 @@ try:
 except ImportError:  # of Unix alone
     resource = None  # type: ignore[assignment]
 
-__all__ = ["Blocked", "SlowHandlerWatchdog", "Usage", "place_of", "usage_of_thread"]
+__all__ = [
+    "Blocked",
+    "SlowHandlerWatchdog",
+    "Usage",
+    "place_of",
+    "seconds_of_collections",
+    "usage_of_thread",
+]
 
 R = TypeVar("R")
 
@@ -51,18 +59,43 @@ def usage_of_thread() -> Usage | None:
     return Usage(used.ru_utime + used.ru_stime, used.ru_nvcsw)
 
 
+class _Collections:
+    """Adds up the seconds of garbage collection in this process."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+
+    def __call__(self, phase: str, _info: object) -> None:
+        if phase == "start":
+            self._began = time.perf_counter()
+        else:
+            self.seconds += time.perf_counter() - self._began
+
+
+_collections = _Collections()
+
+
+def seconds_of_collections() -> float:
+    """Return the seconds of garbage collection since this was called first."""
+    if _collections not in gc.callbacks:
+        gc.callbacks.append(_collections)
+    return _collections.seconds
+
+
 class SlowHandlerWatchdog:
     """Times the steps between two awaits, and reports those that are too long.
 
     A step within a step (a handler that a middleware calls) is reported once, for the inner one.
-    Where other processes have kept the processor meanwhile, the handler is not to blame: it has
-    neither computed for so long nor waited.
+    A handler is not to blame for the time of other processes, while it neither computes nor
+    waits, or of a garbage collection, which goes through the objects of the whole program.
 
     Args:
         limit: seconds of a step.
         tell: gets a `Blocked`.
         clock: seconds.
         usage: of the thread.
+        collected: seconds of garbage collection so far.
 
     Example:
         >>> watch = SlowHandlerWatchdog(0.25, print)
@@ -76,9 +109,10 @@ class SlowHandlerWatchdog:
         tell: Callable[[Blocked], object],
         clock: Callable[[], float] = time.perf_counter,
         usage: Callable[[], Usage | None] = usage_of_thread,
+        collected: Callable[[], float] = seconds_of_collections,
     ) -> None:
         self.limit = limit
-        self._tell, self._clock, self._usage = tell, clock, usage
+        self._tell, self._clock, self._usage, self._collected = tell, clock, usage, collected
         self._within = 0.0  # seconds of steps inside the running one
 
     def call(self, function: Callable[..., R], about: object, *arguments: object) -> R:
@@ -113,20 +147,22 @@ class SlowHandlerWatchdog:
         *arguments: object,
     ) -> R:
         outer, self._within = self._within, 0.0
-        began, used = self._clock(), self._usage()
+        began, used, collected = self._clock(), self._usage(), self._collected()
         try:
             return step(*arguments)
         finally:
-            seconds = self._clock() - began
+            collecting = self._collected() - collected
+            seconds = self._clock() - began - collecting
             own, self._within = seconds - self._within, outer + seconds
-            if own >= self.limit and self._is_to_blame(used):
+            if own >= self.limit and self._is_to_blame(used, collecting):
                 self._tell(Blocked(function, own, about))
 
-    def _is_to_blame(self, before: Usage | None) -> bool:
+    def _is_to_blame(self, before: Usage | None, collecting: float) -> bool:
         after = self._usage()
         if before is None or after is None:
             return True
-        return after.cpu - before.cpu >= self.limit or after.waits > before.waits
+        computed = after.cpu - before.cpu - collecting
+        return computed >= self.limit or after.waits > before.waits
 
 
 class _Steps:
