@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from webqq_tornado.journal import Journal, JournalError
+from webqq_tornado.journal import Journal, JournalError, sqlite_file
+from webqq_tornado.journal.records import Batch, ChainRow
 
 
 @pytest.fixture
@@ -75,3 +76,21 @@ def test_a_link_to_a_journal_is_the_same_journal(journal: Journal, tmp_path: Pat
     link.symlink_to(journal.path)
     with pytest.raises(JournalError, match=f"process {os.getpid()} runs on it"):
         Journal(link).own("a.py:A")
+
+
+def test_a_journal_of_the_version_before_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_file, "_MIGRATIONS", sqlite_file._MIGRATIONS[:2])
+        with Journal(tmp_path / "a.db") as old:
+            old.own("a.py:A")
+            batch = Batch()
+            batch.new = {4: ChainRow(4, 7, None, None, "http://localhost/")}
+            batch.results = [(4, 6, 0, '"first"'), (0, 0, -1, '"second"')]
+            old.commit(batch, 1)
+    with Journal(tmp_path / "a.db") as journal:
+        journal.own("a.py:A")
+        assert journal.results() == [(1, '"first"'), (2, '"second"')]
+        assert [row.step for row in journal.rows([4])] == [7]
+        batch.new = {}
+        with pytest.raises(JournalError, match="UNIQUE"):  # still: of a step each result once
+            journal.commit(batch, 3)

@@ -47,6 +47,7 @@ from ..journal.codec import pack_item, unpack_item
 from ..journal.errors import JournalError
 from ..journal.records import Batch, ChainRow
 from .chain import Branches, Chain, State
+from .defaults import with_defaults
 from .errors import DeadlineError
 from .kept_begin import BeginLinks
 from .kept_branches import BranchCollector, Children, Found
@@ -57,7 +58,7 @@ from .kept_rows import Rows, failure_of, storable
 from .kept_state import KeptState
 from .keys import mark_of
 from .links import Next
-from .request import PLAIN, Request
+from .request import PLAIN, Request, plain_request
 from .response import Response
 from .session import Session
 from .waiting import owning_chain, running_owner
@@ -145,6 +146,9 @@ class Keeper:
         self._is_due = self._is_closing = self._is_resumed = self._is_finished = False
         self.result_listeners: list[Callable[[], None]] = []
         self.takers: list[Callable[[Any], object]] = []
+        if not self.is_awaited:
+            # What a turn has led to goes out with it, and not with one more of its own.
+            runner.traffic.call_at_turn_end(self._on_turn_end)
 
     # -- links ----------------------------------------------------------------------------------
 
@@ -290,30 +294,37 @@ class Keeper:
         self._last_chain += self._stride
         return self._last_chain
 
-    def moves_on(self, chain: Chain, request: Request, readback: object) -> bool:
-        """Note the same request and reader once more: most links of a poll are so.
+    def goes_on(self, chain: Chain, request: object, readback: object) -> bool:
+        """Note the same request once more or another URL for the same reader: most links are so.
 
         What `start_link` and `hold` come to then, by a third of their calls.
 
         Args:
             chain: whose.
-            request: of the next link.
+            request: of the next link, as the reader gave it.
             readback: its reader.
 
         Returns:
             False: it is another one, and nothing was noted.
         """
         record = self._records.get(chain)
-        if (
-            record is None
-            or request is not record.request
-            or readback != record.readback
-            or record.is_timed
-            or record.row.data is not None  # type: ignore[union-attr]
-            or request.method not in _REPEATABLE
-            or not self._has_same_args(record, chain)
-        ):
+        if record is None or readback != record.readback or record.is_timed:
             return False
+        row: Any = record.row
+        has_args = row.args is not None or row.errback_args is not None
+        if row.data is not None or (has_args and not self._has_same_args(record, chain)):
+            return False
+        if type(request) is str:
+            plain = plain_request(request) if row.request is None and row.body is None else None
+            return plain is not None and self._leads_on(chain, record, plain)
+        before = record.request
+        if request is not before or before is None or before.method not in _REPEATABLE:
+            return False
+        self._moves_on(chain, record)
+        return True
+
+    def _moves_on(self, chain: Chain, record: Record) -> None:
+        """Go on with the same request."""
         if chain._transfer is not None:
             self._runner.drop_transfer(chain)
         chain.steps += 1
@@ -324,6 +335,21 @@ class Keeper:
             self._runner.send_request(chain)
         else:
             self.hold(chain, record.row, 0)  # type: ignore[arg-type]
+
+    def _leads_on(self, chain: Chain, record: Record, request: Request) -> bool:
+        """Go on with another URL; False if that is to be noted in another way."""
+        if chain._transfer is not None:
+            self._runner.drop_transfer(chain)
+        defaults = chain.session.defaults
+        chain._request = request if defaults is None else with_defaults(request, defaults)
+        chain.steps += 1
+        chain._is_failing = False
+        self._count_step(chain, record)
+        self._lead(record, request.url)
+        chain.state = State.QUEUED
+        self._held.append((chain, record, record.step, 0))
+        if not self._is_due:
+            self._soon()
         return True
 
     def _is_written(self, chain: Chain, record: Record) -> bool:
@@ -349,16 +375,8 @@ class Keeper:
             row: of `prepare`.
             delay: seconds.
         """
-        record, batch = self._records[chain], self._batch
-        # Before the step is counted: results belong to the link that was read.
-        if record.results or record.drafts or record.spilled or record.keys:
-            self._settle_results(record)
-        if self._jars or chain.session.cookiejar.is_changed:
-            self._note_jar(chain.session)
-        record.step += 1
-        # With what the session adds, as its response will have it: `moves_on` compares by identity.
-        record.request = chain._request
-        batch.steps += 1
+        record = self._records[chain]
+        self._count_step(chain, record)
         if row is record.row:
             self._move(record, None, None, 0)
         elif row is _LED:
@@ -366,16 +384,27 @@ class Keeper:
             # Without what the session adds: that may be secret, or another one in the next run.
             given = request if request.defaulted is None else request.defaulted[2]
             self._lead(record, given.url)
-            row = record.row  # type: ignore[assignment]
         else:
             self._change(record, row._replace(step=record.step))
-            if row.key is not None and row.key not in batch.keys:
-                batch.keys[row.key] = record.id
+            if row.key is not None and row.key not in self._batch.keys:
+                self._batch.keys[row.key] = record.id
         # In no queue of the scheduler's yet: that is asked for a place when the link may be sent.
         chain.state = State.QUEUED
         self._held.append((chain, record, record.step, delay))
         if not self._is_due:
             self._soon()
+
+    def _count_step(self, chain: Chain, record: Record) -> None:
+        """The chain has its next link: what its reader has emitted is final."""
+        # Before the step is counted: results belong to the link that was read.
+        if record.results or record.drafts or record.spilled or record.keys:
+            self._settle_results(record)
+        if self._jars or chain.session.cookiejar.is_changed:
+            self._note_jar(chain.session)
+        record.step += 1
+        # With what the session adds, as its response will have it: `goes_on` compares by identity.
+        record.request = chain._request
+        self._batch.steps += 1
 
     def _change(self, record: Record, row: ChainRow) -> None:
         # A row that is not in the file yet is inserted once, in its last form.
@@ -391,11 +420,13 @@ class Keeper:
         """Note a row of which only step and URL are others."""
         batch, one = self._batch, record.id
         record.url = url
-        for rows in (batch.new, batch.changed):
-            if one in rows:
-                rows[one] = rows[one]._replace(step=record.step, url=url)
-                return
+        if one in batch.new or one in batch.changed:
+            rows = batch.new if one in batch.new else batch.changed
+            rows[one] = rows[one]._replace(step=record.step, url=url)
+            return
         batch.led[one] = (record.step, url)
+        if not batch.moved:
+            return
         if self._is_cleared(one):  # a time that is to go, which this alone would leave
             batch.moved[one] = (record.step, None, None, -1)
         else:
@@ -1042,8 +1073,12 @@ class Keeper:
         held, sources = self._held, deque(self._sources)
         self._held, self._sources = deque(), []
         try:
+            records, queued = self._records.get, State.QUEUED
             while held:
-                self._send_held(*held.popleft())
+                chain, record, step, delay = held.popleft()
+                # Hooks of a link that was sent before it may have ended it, or given it another.
+                if chain.state is queued and records(chain) is record and record.step == step:
+                    self._send(chain, delay)
             while sources:
                 self._feed_source(*sources.popleft())
         finally:
@@ -1063,12 +1098,6 @@ class Keeper:
     def _feed(self, chain: Chain, below: Branches, links: Children) -> None:
         below.source = links
         self._runner.branching.feed(chain, below)
-
-    def _send_held(self, chain: Chain, record: Record, step: int, delay: float) -> None:
-        # Hooks of a link that was sent before it may have ended it, or given it another.
-        is_ours = chain.state is State.QUEUED and self._records.get(chain) is record
-        if is_ours and record.step == step:
-            self._send(chain, delay)
 
     def _send(self, chain: Chain, delay: float) -> None:
         if delay:

@@ -19,6 +19,7 @@ from .kept_awaited import AwaitedKeeper
 from .kept_branches import Found
 from .kept_records import Record, id_of
 from .links import Next
+from .request import Request
 
 if TYPE_CHECKING:
     from .runner import Runner
@@ -85,6 +86,10 @@ class ShardKeeper(AwaitedKeeper):
             row = old._replace(url=found.request.url, key=None)  # type: ignore[union-attr]
         self._leaving[chain] = shard
         return found, row
+
+    def _leads_on(self, chain: Chain, record: Record, request: Request) -> bool:
+        link = Next(request, chain._readback)
+        return self._shard_of(link) == self.shard and super()._leads_on(chain, record, request)
 
     def hold(self, chain: Chain, row: ChainRow, delay: float) -> None:
         """As `Keeper.hold`.

@@ -657,8 +657,7 @@ class Runner:
             return False
         request, readback = result
         if self.journal is not None:
-            is_request = type(request) is Request
-            return is_request and self.journal.moves_on(chain, request, readback)
+            return self.journal.goes_on(chain, request, readback)
         # `follow` refuses it in words.
         if not callable(readback):
             return False

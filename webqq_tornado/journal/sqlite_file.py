@@ -50,6 +50,18 @@ _MIGRATIONS = (
     ALTER TABLE chains ADD COLUMN shard INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE chains ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
     """,
+    # The chains of a turn are about as far as each other: by step first, their results are next to
+    # each other in the index, and a commit writes one page of it and not one for each chain.
+    """
+    CREATE TABLE items_by_step (
+        id INTEGER PRIMARY KEY, chain INTEGER NOT NULL, step INTEGER NOT NULL, n INTEGER NOT NULL,
+        item TEXT NOT NULL, is_draft INTEGER NOT NULL DEFAULT 0, UNIQUE (step, chain, n));
+    INSERT INTO items_by_step (id, chain, step, n, item, is_draft)
+        SELECT id, chain, step, n, item, is_draft FROM items;
+    DROP TABLE items;
+    ALTER TABLE items_by_step RENAME TO items;
+    CREATE INDEX draft_items ON items (chain) WHERE is_draft;
+    """,
 )
 
 _REMEDY = "name another file, which is made then, or remove this one to begin anew"

@@ -139,6 +139,7 @@ class CachingTransport:
     fd_map: Mapping[int, object]
     handle_events: Callable[[Any, int], None]
     leave_session: Callable[[Session], None]
+    call_at_turn_end: Callable[[Callable[[], object]], None]
     close: Callable[[], None]
 
     def submit(

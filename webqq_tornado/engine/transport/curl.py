@@ -144,6 +144,7 @@ class Transport:
         self._has_served = False  # in this iteration of the loop
         self._is_turning = False  # a turn is at work and will see to what it leads to
         self._turn_is_due = False
+        self._at_turn_end: Callable[[], object] | None = None
         self._prune_timer: asyncio.TimerHandle | None = None
         self._silence = SilenceWatch(self.call_later, self._end_silent)
         self._may_have_left = False  # connections whose requests are new since the last look
@@ -248,6 +249,14 @@ class Transport:
             self._special.discard(transfer)
             transfer.drop_callbacks()
 
+    def call_at_turn_end(self, function: Callable[[], object]) -> None:
+        """Have a function called when a turn has told its outcomes, before it sends what follows.
+
+        Args:
+            function: what it submits is sent by this turn, on sockets that are still on the loop.
+        """
+        self._at_turn_end = function
+
     def leave_session(self, session: Session) -> None:
         """The session is over, and none of its transfers in flight."""
         # libcurl frees no store of cookies that a handle still takes part in.
@@ -318,6 +327,7 @@ class Transport:
         Transfers in flight must have been cancelled.
         """
         self._closed = True
+        self._at_turn_end = None
         if self.is_forgotten:
             return
         if self._prune_timer is not None:
@@ -482,6 +492,9 @@ class Transport:
                 self._serve_callbacks()
             if self._ended:
                 self._deliver_results()
+            # Not where a reader may be running that turns the loop.
+            if self._at_turn_end is not None and not is_nested:
+                self._at_turn_end()
             self._is_turning = True
             self._kick_lanes()
             while self._touched:

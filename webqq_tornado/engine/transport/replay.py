@@ -189,6 +189,9 @@ class ReplayTransport:
     def leave_session(self, session: Session) -> None:
         """Nothing is kept of it."""
 
+    def call_at_turn_end(self, function: Callable[[], object]) -> None:
+        """Nothing to do: each answer is a turn of its own."""
+
     def handle_events(self, watched: WatchedSocket, events: int) -> None:
         """There are no sockets."""
 
