@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from servers.web import Web
 
 from webqq_tornado import HTTPStream, Limits, Next
 from webqq_tornado.engine.kept_readers import kind_of
-from webqq_tornado.engine.slices import Slice, run_slice
+from webqq_tornado.engine.slices import Interrupted, Slice, run_slice
 from webqq_tornado.engine.stats import Stats
 from webqq_tornado.journal import JournalError, PostgresJournal
 from webqq_tornado.journal.codec import unpack_item
@@ -64,6 +65,25 @@ class Held(Walk):
     def held(self, response):
         self.emit(response.status)
         return f"{self.web.http}/echo?shard=0", functools.partial(self.read, 7, 7)
+
+
+class Ending(Walk):
+    """A reader that ends the program, in one of two ways."""
+
+    way = "plain"
+
+    def begin(self):
+        yield f"{self.web.http}/echo?shard=0", self.first
+
+    def first(self, response):
+        self.emit("first")
+        return f"{self.web.http}/echo?shard=0", getattr(self, self.way)
+
+    def plain(self, response):
+        sys.exit(3)
+
+    async def awaited(self, response):
+        sys.exit(3)
 
 
 class Failing(Walk):
@@ -142,6 +162,21 @@ async def test_what_is_in_flight_ends_and_the_rest_waits_for_the_next_slice(plac
     assert dict(await leader.shards_with_work()) == {0: 0, 1: 0}
     assert [text for _, text in await leader.results()] == ["200"]
     assert (await leader.progress())[0] > 0
+    await leader.aclose()
+
+
+@pytest.mark.parametrize("way", ["plain", "awaited"])
+async def test_a_reader_that_ends_the_program_ends_its_slice_and_not_the_loop(
+    place: Any, web: Web, way: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Ending, "way", way)
+    await (await led(place, kind=Ending)).aclose()
+    with pytest.raises(Interrupted, match=rf"echo.* read by Ending.{way} \(.*SystemExit\(3\)"):
+        await slice_of(place, web, 0, asyncio.Event(), Ending)
+    leader = await led(place, kind=Ending)
+    # What had been decided stands, and the link that was read goes on in the next run.
+    assert dict(await leader.shards_with_work()) == {0: 0}
+    assert [text for _, text in await leader.results()] == ['"first"']
     await leader.aclose()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import gc
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,8 @@ from webqq_tornado.shards import ShardError, run_shards
 from webqq_tornado.shards.plan import FlowName
 from webqq_tornado.shards.progress import Merged
 from webqq_tornado.shards.running import ShardRun
-from webqq_tornado.shards.slices import Report, check_worker
+from webqq_tornado.shards.slices import Ending as WayOut
+from webqq_tornado.shards.slices import Report, check_worker, run_shard
 from webqq_tornado.shards.view import ShardsView
 
 from . import spread
@@ -191,6 +193,34 @@ async def test_a_shard_that_has_worked_is_tried_again_at_once_when_its_journal_w
     pauses = [one.getMessage().rpartition("again in ")[2] for one in caplog.records]
     assert pauses == ["0.001 s", "0.002 s", "0.004 s", "0.001 s", "0.002 s"]
     caplog.clear()
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), SystemExit("why"), KeyboardInterrupt()])
+async def test_a_reader_that_ends_the_program_ends_it_at_the_client(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: BaseException
+):
+    class Ending(ShardRun):
+        async def _slice(self, shard: int) -> Report:
+            return Report(shard, ending=WayOut.of(error, "GET http://h/, read by Crawl.page: "))
+
+    run = Ending(spread.Spread, spread.Spread, tmp_path / "a.db", "local:1", shards=2)
+    await asyncio.gather(*map(run._keep, range(2)))
+    assert (repr(run._failure), [type(run._failure)]) == (repr(error), [type(error)])
+    (line,) = caplog.messages
+    assert re.fullmatch(r"GET http://h/, read by Crawl.page: \w+(\(.*\))?: the run ends", line)
+    caplog.clear()
+
+
+async def test_a_flow_whose_module_or_constructor_exits_does_not_end_the_worker(tmp_path: Path):
+    (tmp_path / "exiting_script.py").write_text("import sys; sys.exit(1)\n")
+    run = ShardRun(spread.Spread, lambda *_: sys.exit(3), tmp_path / "a.db", "local:1", shards=2)
+    name = FlowName("exiting_script", str(tmp_path / "exiting_script.py"), "Crawl")
+    problem = check_worker(dataclasses.replace(run._plan, flow=name))
+    assert problem == "it cannot import the flow: SystemExit: 1"
+    await run.journal.lead(run._plan.kind, 2)
+    found = await run_shard(run._plan, 0)
+    assert found.ending == ("SystemExit", 3, "Spread(): ")
+    await run.journal.aclose()
 
 
 async def test_a_client_whose_journal_was_gone_leads_again(

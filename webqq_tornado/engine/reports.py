@@ -13,7 +13,7 @@ from .response import Response
 from .secrets import safe_url
 from .tracebacks import cut_callers, first_line
 
-__all__ = ["log_error", "log_link", "logs_links"]
+__all__ = ["log_error", "log_link", "logs_links", "place_of"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
@@ -32,7 +32,7 @@ def log_error(chain: Chain, error: BaseException) -> None:
     # What the engine raises says it all; what a reader raised needs its traceback, and that
     # names neither the page nor, in a callback, the reader.
     is_ours = isinstance(error, StreamError)
-    where = "" if is_ours and not isinstance(error, LinkError) else _where(chain, error)
+    where = "" if is_ours and not isinstance(error, LinkError) else place_of(chain, error)
     # Not `str`, which names chain and step once more.
     message = error.message if isinstance(error, StreamError) else f"{error!r}{hint_on(error)}"
     trace = None if is_ours else error
@@ -66,8 +66,13 @@ def log_link(chain: Chain, result: Response | Exception) -> None:
     logger.debug("%s, step %d: %r: %s", chain.name, chain.steps, request, what)
 
 
-def _where(chain: Chain, error: BaseException) -> str:
-    """The response that was read when something failed, its reader, and who raised the error."""
+def place_of(chain: Chain, error: BaseException) -> str:
+    """Return the response that was read when something failed, its reader, and who raised that.
+
+    Args:
+        chain: whose.
+        error: that was raised.
+    """
     request: Request | None = chain._request
     if request is None:  # of `begin`
         raised_by = _raised_by(error, "").removeprefix(", ")

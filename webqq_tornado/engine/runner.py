@@ -127,7 +127,11 @@ class Runner:
         idle_listeners: are called whenever the last chain has ended.
         failure_listeners: are called with each chain that fails, and its error, before it forgets
             its link.
+        on_interrupt: gets a chain and the KeyboardInterrupt or SystemExit that its users' code has
+            raised, where the loop is somebody else's, whom these would end; None: they are raised.
     """
+
+    on_interrupt: Callable[[Chain, BaseException], object] | None = None
 
     def __init__(
         self,
@@ -741,9 +745,13 @@ class Runner:
         # Nothing is wrong with the chain: with a journal it goes on in the next run.
         if self.journal is not None:
             self.journal.spare(chain)
+        is_cancelled = _is_cancelled(error)
+        # First: the end forgets the link, which is to be named.
+        if self.on_interrupt is not None and not is_cancelled:
+            self.on_interrupt(chain, error)
         # Without an error each who awaits the chain gets a CancelledError of their own.
-        self.end_chain(chain, State.CANCELLED, None if _is_cancelled(error) else error)
-        if not _is_cancelled(error):
+        self.end_chain(chain, State.CANCELLED, None if is_cancelled else error)
+        if self.on_interrupt is None and not is_cancelled:
             raise error
 
     def follow_call(

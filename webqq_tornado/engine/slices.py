@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .chain import Chain
 from .kept_shards import ShardKeeper
 from .lifecycle import finish
+from .reports import place_of
 from .stats import Stats
 from .stream import HTTPStream
 
-__all__ = ["Slice", "run_slice"]
+__all__ = ["Interrupted", "Slice", "run_slice"]
 
 #: Seconds between two looks at how it goes, and between two reports.
 _LOOK, _REPORT = 0.1, 1.0
@@ -43,6 +45,20 @@ class Slice(NamedTuple):
     has_begun: bool
 
 
+class Interrupted(Exception):
+    """A reader wants the program to end: it has called `sys.exit`, say.
+
+    Args:
+        cause: SystemExit, KeyboardInterrupt, or the like.
+        where: the reader and its link, for people.
+    """
+
+    def __init__(self, cause: BaseException, where: str) -> None:
+        super().__init__(f"{where}{cause!r}")
+        self.cause = cause
+        self.where = where
+
+
 async def run_slice(
     stream: HTTPStream,
     seconds: float,
@@ -59,9 +75,18 @@ async def run_slice(
 
     Raises:
         JournalError: the journal cannot be used.
+        Interrupted: a reader wants the program to end.
     """
     keeper = stream._journal
     assert isinstance(keeper, ShardKeeper)  # noqa: S101 - the caller has made it so
+    interrupts: list[Interrupted] = []
+
+    def on_interrupt(chain: Chain, error: BaseException) -> None:
+        interrupts.append(Interrupted(error, place_of(chain, error)))
+        stop.set()
+
+    # The loop is the worker's, with other shards on it: the error would end them all.
+    stream._runner.on_interrupt = on_interrupt
     try:
         # All shards have one `begin`.
         if keeper.shard == 0:
@@ -69,7 +94,11 @@ async def run_slice(
         else:
             keeper.resume()
         next_due = await _work(stream, keeper, seconds, stop, on_report)
-        await _rest(stream, keeper)
+        if not interrupts:
+            await _rest(stream, keeper)
+        if interrupts:
+            await keeper.flushed()
+            raise interrupts[0]
         if keeper.error is not None:
             raise keeper.error
         is_idle = next_due != _BUSY

@@ -152,6 +152,7 @@ class Plan:
         try:
             if kind_of(self.flow.load()) != self.kind:
                 return f"its {self.flow.name} is of another file than the client's"
-        except Exception as error:
+        # A script without `if __name__ == "__main__"` may exit: that would end the worker.
+        except (Exception, SystemExit) as error:
             return f"it cannot import the flow: {type(error).__name__}: {error}"
         return None

@@ -27,7 +27,7 @@ from .plan import FlowName, Plan
 from .progress import Merged, ShardProgress
 
 if TYPE_CHECKING:
-    from .slices import Report
+    from .slices import Ending, Report
 
 __all__ = ["ShardError", "ShardRun", "import_distributed", "run_shards"]
 
@@ -92,6 +92,7 @@ async def run_shards(
         ShardError: there is no such cluster, its workers cannot run the flow, or shards were given
             up.
         JournalError: the journal cannot be used, or another run is on it.
+        SystemExit: a reader has called `sys.exit`; the log says which.
 
     Example:
         >>> asyncio.run(run_shards(Crawl, journal="crawl.db", dask="local:4"))
@@ -178,7 +179,7 @@ class ShardRun:
         self._may_go.set()
         self._stopping = False
         self._background: set[asyncio.Future[None]] = set()
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._asleep: dict[int, tuple[asyncio.Event, float]] = {}
         self._given_up: dict[int, str] = {}
         #: By shard: how much it had done when its workers died last, and how often that was so.
@@ -218,6 +219,7 @@ class ShardRun:
         Raises:
             ShardError: as of `run_shards`.
             JournalError: likewise.
+            SystemExit: likewise.
         """
         import_distributed()  # said before anything is opened
         await self.journal.lead(self._plan.kind, self._plan.shards)
@@ -366,6 +368,9 @@ class ShardRun:
                 return
             finally:
                 self._merged.end(shard, None)
+            if report.ending is not None:
+                self._end_by(report.ending)
+                return
             if report.error is not None:
                 if report.stats is not None and report.stats["responses"]:
                     pause = _PAUSE  # the journal was there meanwhile
@@ -448,7 +453,14 @@ class ShardRun:
         logger.error("%s", self._given_up[shard])
         await self._sleep(shard, None)
 
-    def _fail(self, error: Exception) -> None:
+    def _end_by(self, ending: Ending) -> None:
+        """A reader wants the program to end: here it does, as it would without shards."""
+        code = f"({ending.code!r})" if ending.kind == "SystemExit" else ""
+        if self._failure is None:  # of several shards the first is named
+            logger.error("%s%s%s: the run ends", ending.where, ending.kind, code)
+        self._fail(_error_of(ending))
+
+    def _fail(self, error: BaseException) -> None:
         if self._failure is None:
             self._failure = error
         self._over.set()
@@ -608,6 +620,14 @@ def _lost_errors() -> tuple[type[BaseException], ...]:
     from distributed.comm.core import CommClosedError  # noqa: PLC0415
 
     return (FutureCancelledError, CommClosedError, OSError, asyncio.TimeoutError)
+
+
+def _error_of(ending: Ending) -> BaseException:
+    if ending.kind == "SystemExit":
+        return SystemExit(ending.code)
+    if ending.kind == "KeyboardInterrupt":
+        return KeyboardInterrupt()
+    return ShardError(f"{ending.where}{ending.kind}")
 
 
 def _named(error: BaseException) -> str:

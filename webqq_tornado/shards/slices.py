@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from distributed import get_worker
 
-from ..engine.slices import run_slice
+from ..engine.slices import Interrupted, run_slice
 from ..engine.stats import Stats
 from ..journal.errors import JournalError
 from .plan import Plan
 
-__all__ = ["Report", "check_worker", "run_shard", "stop_shards"]
+__all__ = ["Ending", "Report", "check_worker", "run_shard", "stop_shards"]
 
 logger = logging.getLogger("webqq_tornado.shards")
 
@@ -23,6 +23,32 @@ logger = logging.getLogger("webqq_tornado.shards")
 _stops: dict[str, list[asyncio.Event]] = {}
 #: Runs that were stopped: of these nothing more begins.
 _stopped: set[str] = set()
+
+
+class Ending(NamedTuple):
+    """The wish of a reader that the program end.
+
+    Args:
+        kind: SystemExit, or another class that is no Exception.
+        code: of a SystemExit.
+        where: the reader and its link, for people.
+    """
+
+    kind: str
+    code: int | str | None
+    where: str
+
+    @classmethod
+    def of(cls, cause: BaseException, where: str) -> Ending:
+        """Return what is to be said of an error, by values that other processes can read.
+
+        Args:
+            cause: the error.
+            where: as above.
+        """
+        code = cause.code if isinstance(cause, SystemExit) else None
+        plain = code if code is None or isinstance(code, (int, str)) else str(code)
+        return cls(type(cause).__name__, plain, where)
 
 
 class Report(NamedTuple):
@@ -36,6 +62,7 @@ class Report(NamedTuple):
         stats: numbers; None if it was not begun.
         error: why the journal could not be used; None if it could.
         is_passing: of the error: the next slice may do better.
+        ending: a reader wants the program to end.
     """
 
     shard: int
@@ -45,6 +72,7 @@ class Report(NamedTuple):
     stats: dict[str, float] | None = None
     error: str | None = None
     is_passing: bool = False
+    ending: Ending | None = None
 
 
 def check_worker(plan: Plan) -> str | None:
@@ -84,6 +112,9 @@ async def run_shard(plan: Plan, shard: int) -> Report:
         return await _run(plan, shard, stop)
     except JournalError as error:
         return Report(shard, error=str(error), is_passing=error.is_passing)
+    # Out of the flow's constructor. Raised here it would end the worker, and all of its shards.
+    except (SystemExit, KeyboardInterrupt) as error:
+        return Report(shard, ending=Ending.of(error, f"{plan.flow.name}(): "))
     finally:
         _stops[plan.run].remove(stop)
 
@@ -122,6 +153,9 @@ async def _run(plan: Plan, shard: int, stop: asyncio.Event) -> Report:
     except JournalError as error:
         numbers = _numbers(stream.stats())
         return Report(shard, stats=numbers, error=str(error), is_passing=error.is_passing)
+    except Interrupted as error:
+        ending = Ending.of(error.cause, error.where)
+        return Report(shard, stats=_numbers(stream.stats()), ending=ending)
     return Report(
         shard,
         found.is_idle,
