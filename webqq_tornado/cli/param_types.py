@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from ..journal.location import is_postgres
+from ..journal.errors import JournalError
+from ..journal.location import is_postgres, refuse_other_urls
 
 __all__ = ["ADDRESS", "JOURNAL", "PORT", "QQ_NUMBER", "SECONDS", "SOME_SECONDS", "TEXT"]
 
@@ -83,7 +84,13 @@ class _JournalPlace(click.Path):
     """A file, or the URL of a PostgreSQL database."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if is_postgres(value) else super().convert(value, param, ctx)
+        if is_postgres(value):
+            return value
+        try:
+            refuse_other_urls(value)
+        except JournalError as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
 
 
 JOURNAL = _JournalPlace(dir_okay=False, path_type=Path)

@@ -156,7 +156,9 @@ class PostgresJournal(PostgresInspection):
         # Of several that make it at once, the others wait here: two CREATEs fail otherwise.
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1, -2)", self._class_id)
-            await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+            # IF NOT EXISTS wants the right to make schemas also where there is one.
+            if await connection.fetchval("SELECT to_regnamespace($1)", f'"{schema}"') is None:
+                await connection.execute(f'CREATE SCHEMA "{schema}"')
             await connection.execute(TABLES)
 
     async def _settle_flow(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import socket
 import zlib
 from collections.abc import Coroutine, Iterator
@@ -30,12 +31,34 @@ _CONNECT, _COMMAND = 15.0, 60.0
 #: Seconds in which an owner that has just ended is gone from the server.
 GONE = 2.0
 #: The server looks after 5 s whether a silent client is there, every 2 s, and gives up after three.
-#: A batch meets its rows by their index, however few the planner takes the table to have.
+#: A batch meets its rows by their index, however few the planner takes the table to have. What the
+#: administrator has set for others does not end a connection that waits for the next link, nor fail
+#: a commit that another one goes before.
 _SETTINGS = """
 SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
 SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;
-SET client_min_messages = warning; SET statement_timeout = 0;
+SET client_min_messages = warning; SET statement_timeout = 0; SET lock_timeout = 0;
+SET default_transaction_isolation = 'read committed';
+SELECT set_config(name, '0', false) FROM pg_settings
+    WHERE name IN ('idle_session_timeout', 'transaction_timeout');
+SELECT set_config('idle_in_transaction_session_timeout', '60s', false);
 """
+#: Parameters of a URL that are libpq's own: asyncpg would set them at the server, which has none.
+_OF_LIBPQ = frozenset(
+    {
+        *("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval"),
+        *(
+            "keepalives_count",
+            "tcp_user_timeout",
+            "channel_binding",
+            "gssencmode",
+            "sslcompression",
+        ),
+        *("sslsni", "requirepeer", "fallback_application_name", "load_balance_hosts"),
+    }
+)
+#: Bytes that PostgreSQL keeps of a name; it leaves out the rest, and two schemas would be one.
+_NAME = 63
 
 
 class PostgresConnection:
@@ -56,8 +79,12 @@ class PostgresConnection:
             raise ValueError(f"not the URL of a PostgreSQL database: {_without_secrets(url)}")
         self.sync = sync
         self.shard, self.shards = 0, 1
-        self._url, self.schema = _split_schema(url)
-        self._shown = _without_secrets(url)
+        self._url, self.schema, own = _split_query(url)
+        self._timeout = _seconds(own.get("connect_timeout"))
+        self._binding = own.get("channel_binding")
+        self._is_ambiguous = _is_ambiguous(url)
+        # Not even the host: a part of the password may be where that is.
+        self._shown = "postgresql://..." if self._is_ambiguous else _without_secrets(url)
         self._connection: asyncpg.Connection[Any] | None = None
         self._turn = asyncio.Lock()
         self._is_gone = asyncio.Event()
@@ -85,11 +112,12 @@ class PostgresConnection:
             raise JournalError(
                 f'{self.path}: PostgreSQL needs asyncpg: pip install "webqq_tornado[postgres]"'
             ) from error
+        self._check_url()
         shown = f"webqq_tornado {os.getpid()}@{socket.gethostname()}"[:55] + f" #{self.shard}"
         try:
             connection = await asyncpg.connect(
                 self._url,
-                timeout=_CONNECT,
+                timeout=self._timeout,
                 command_timeout=_COMMAND,
                 server_settings={"application_name": shown},
             )
@@ -104,14 +132,14 @@ class PostgresConnection:
             asyncpg.InternalClientError,
         ) as error:
             raise JournalError(
-                f"{self.path}: cannot be reached ({_reason(error)}): see that the server runs, and "
-                "that the database and its user exist",
+                f"{self.path}: cannot be reached ({_reason(error)}): {_remedy(error)}",
                 is_passing=not isinstance(error, asyncpg.PostgresError) or _is_passing(error),
             ) from error
         commit = "on" if self.sync == "full" else "off"
         schema = self.schema.replace('"', '""')
         try:
             with self._told():
+                self._check_encoding(connection.get_settings().server_encoding)
                 await connection.execute(
                     f'{_SETTINGS} SET synchronous_commit = {commit}; SET search_path = "{schema}"'
                 )
@@ -119,6 +147,30 @@ class PostgresConnection:
             connection.terminate()
             raise
         return connection
+
+    def _check_url(self) -> None:
+        """Refuse what cannot be had as the URL says."""
+        if self._is_ambiguous:
+            raise JournalError(
+                f"{self.path}: / ? # or @ in its name or password is not quoted: write %2F for /, "
+                "%3F for ?, %23 for # and %40 for @"
+            )
+        if self._binding == "require":
+            raise JournalError(
+                f"{self.path}: channel_binding=require is nothing that asyncpg can do: leave it out"
+            )
+        if len(self.schema.encode()) > _NAME:
+            raise JournalError(
+                f"{self.path}: the name of a schema has {_NAME} bytes at most: give a shorter one"
+            )
+
+    def _check_encoding(self, encoding: str) -> None:
+        # SQL_ASCII takes any bytes; others have no place for most of what pages say.
+        if encoding.upper() not in ("UTF8", "SQL_ASCII"):
+            raise JournalError(
+                f"{self.path}: the database is in {encoding}, which has not all characters: make "
+                "one by CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+            )
 
     async def _flow(self, connection: asyncpg.Connection[Any]) -> Any:
         """The flow's row; None if there is none."""
@@ -213,13 +265,32 @@ class PostgresConnection:
         return self._connection is None or self._connection.is_closed()
 
 
-def _split_schema(url: str) -> tuple[str, str]:
-    """The URL as libpq has it, and the schema that it names."""
+def _split_query(url: str) -> tuple[str, str, dict[str, str]]:
+    """The URL as asyncpg has it, the schema that it names, and parameters of libpq alone."""
     head, mark, query = url.partition("?")
     pairs = parse_qsl(query, keep_blank_values=True)
     names = [value for name, value in pairs if name == "schema" and value]
-    rest = urlencode([pair for pair in pairs if pair[0] != "schema"])
-    return head + (mark and rest and f"?{rest}"), names[-1] if names else "webqq_tornado"
+    own = {name: value for name, value in pairs if name in _OF_LIBPQ}
+    rest = urlencode([pair for pair in pairs if pair[0] != "schema" and pair[0] not in _OF_LIBPQ])
+    return head + (mark and rest and f"?{rest}"), names[-1] if names else "webqq_tornado", own
+
+
+def _is_ambiguous(url: str) -> bool:
+    """Return True if a name or password seems to end the host: what follows must not be shown."""
+    later = url.partition("://")[2]
+    authority = re.split("[/?#]", later, maxsplit=1)[0]
+    path, mark, rest = re.split("([?#]|$)", later[len(authority) :], maxsplit=1)
+    is_in_query = "@" in rest and "=" not in rest.partition("@")[0]
+    return authority.count("@") > 1 or "@" in path or "#" in mark + rest or is_in_query
+
+
+def _seconds(text: str | None) -> float:
+    """Seconds of `connect_timeout`, of which libpq takes 0 and less for no limit."""
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        return _CONNECT
+    return seconds if seconds > 0 else _CONNECT
 
 
 def _without_secrets(url: str) -> str:
@@ -238,13 +309,27 @@ def _reason(error: BaseException) -> str:
 
 def _is_passing(error: BaseException) -> bool:
     # Classes of PostgreSQL's errors: connections, resources, intervention of an operator.
-    return str(getattr(error, "sqlstate", "")).startswith(("08", "53", "57"))
+    # Then of two that wait for each other, and of a server that is about to be the first again.
+    return str(getattr(error, "sqlstate", "")).startswith(("08", "53", "57", "40", "25006"))
+
+
+def _remedy(error: BaseException) -> str:
+    if "unrecognized configuration parameter" in str(error):
+        return "leave this parameter out of the URL"
+    return "see that the server runs, and that the database and its user exist"
 
 
 def _advice(error: BaseException) -> str:
     text = str(error)
+    if "schema name" in text:
+        return "name another schema"
     if "permission" in text:
         return "give its user the right to make tables, or name a schema of its own"
+    if "read-only" in text:
+        return (
+            "its user may only read, or it is a replica: name the primary server, as by "
+            "?target_session_attrs=read-write and several hosts"
+        )
     if "No space" in text or "disk" in text:
         return "make room on the server's disk, and run the same command again"
     return "see that the server runs, and run the same command again"

@@ -13,6 +13,7 @@ from ..database import DatabaseError, open_database
 from ..files import reason
 from ..lockfile import Locked, LockFile
 from .errors import JournalError
+from .location import refuse_other_urls
 
 __all__ = ["SqliteFile", "Sync"]
 
@@ -78,6 +79,7 @@ class SqliteFile:
 
     Raises:
         ValueError: sync is neither.
+        JournalError: it is the URL of a database.
     """
 
     _db: sqlite3.Connection | None = None
@@ -88,6 +90,7 @@ class SqliteFile:
     def __init__(self, path: str | os.PathLike[str], sync: Sync = "full") -> None:
         if sync not in ("full", "normal"):
             raise ValueError(f'sync is "full" or "normal", not {sync!r}')
+        refuse_other_urls(path)
         self.path = Path(path)
         self._file = Path(os.path.abspath(path))  # wherever the flow may change to
         self.sync = sync

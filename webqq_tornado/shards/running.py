@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ..engine.kept_readers import kind_of
 from ..engine.stream import HTTPStream
 from ..journal.errors import JournalError
-from ..journal.location import is_postgres
+from ..journal.location import is_postgres, refuse_other_urls
 from ..journal.records import Summary
 from .plan import FlowName, Plan
 from .progress import Merged, ShardProgress
@@ -154,6 +154,8 @@ class ShardRun:
                 f"{os.fspath(journal)}: the machines of a cluster share no file: give "
                 "--journal postgresql://..., or --dask local:N for processes of this machine"
             )
+        if not is_postgres(journal):
+            refuse_other_urls(journal)
         place = str(journal) if is_postgres(journal) else os.path.abspath(journal)
         self._plan = Plan(
             FlowName.of(flow),
