@@ -16,7 +16,7 @@ import pytest
 from servers.web import Web
 from waiting import until
 
-from webqq_tornado import HTTPStream, Next
+from webqq_tornado import Chain, ClosedError, HTTPStream, Next
 from webqq_tornado.engine.keys import mark_of
 from webqq_tornado.flows import Export
 from webqq_tornado.journal import JournalError, PostgresJournal
@@ -38,6 +38,10 @@ async def run(make: Callable[..., Flow], web: Web, database: str, **options: Any
 async def results_of(database: str) -> list[Any]:
     async with PostgresJournal(database) as journal:
         return [unpack_item(text) for _, text in await journal.results(limit=1000)]
+
+
+async def chain_end(chain: Chain) -> Any:
+    return await chain
 
 
 async def change(database: str, statement: str) -> None:
@@ -150,6 +154,48 @@ async def test_state_cookies_and_delays_go_on(web: Web, database: str):
     await change(database, "UPDATE chains SET due = 0")
     await run(Login, web, database)
     assert await results_of(database) == [["who=ann", 1]]
+
+
+async def test_what_had_been_read_when_a_stream_is_closed_is_committed(
+    web: Web, database: str, monkeypatch: pytest.MonkeyPatch
+):
+    journal = await opened(database)
+    flow, is_closed = Numbers(web, journal), asyncio.Event()
+    commit = journal.commit
+
+    async def commit_later(*batch: Any) -> Any:
+        if flow.seen:  # the next batches gather until the stream is closed
+            await is_closed.wait()
+        return await commit(*batch)
+
+    monkeypatch.setattr(journal, "commit", commit_later)
+    waiting = asyncio.ensure_future(chain_end(flow.add_request(f"{web.http}/echo", flow.see)))
+    flow.launch()
+    await until(lambda: len(flow.seen) == 6)
+    flow.close()
+    is_closed.set()
+    await flow._journal.released()  # type: ignore[union-attr]
+    assert (await waiting).url.endswith("/echo")
+    assert sorted(await results_of(database)) == [*range(5)]
+    again = await run(Numbers, web, database)
+    assert again.seen == []
+
+
+async def test_a_database_that_is_gone_does_not_keep_a_stream_from_being_closed(
+    web: Web, database: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("webqq_tornado.engine.kept_awaited._LAST", 0.01)
+    journal = await opened(database)
+    monkeypatch.setattr(journal, "commit", lambda *_: asyncio.Event().wait())
+    flow = Flow(web, journal)
+    chain = flow.add_request(f"{web.http}/echo", flow.see)
+    waiting = asyncio.ensure_future(chain_end(chain))
+    await until(lambda: flow._journal._writes)  # type: ignore[union-attr]
+    flow.close()
+    await flow._journal.released()  # type: ignore[union-attr]
+    with pytest.raises(ClosedError):
+        await waiting
+    assert not journal.is_owned
 
 
 async def test_each_post_has_a_key_of_its_own(web: Web, database: str):

@@ -9,8 +9,9 @@ connection does one thing at a time.
   process has seen lately are known before. A chain of `add_request` ends as the one that has its
   key: see `kept_keys`.
 
-- *What a closed stream had not committed is lost as a whole*, as by a kill: the next run reads
-  those links again. `drain`, `serve` and `run` wait for the last commit.
+- *`close` commits what readers had led to when it was called*, within `_LAST` seconds, on a loop
+  that goes on running; `released` waits for it. What cannot be committed is lost as a whole, as by
+  a kill: the next run reads those links again.
 
 - *With shards*, the row of a link that another shard is to send is written with that number, and
   the chain ends here. What others write for this one is taken when they tell, or by a look.
@@ -29,6 +30,7 @@ from ..journal.codec import unpack_item
 from ..journal.errors import JournalError
 from ..journal.records import Batch, ChainRow
 from .chain import Branches, Chain, State
+from .errors import ClosedError
 from .eventloop import asyncio_loop_of
 from .keeping import Keeper
 from .kept_branches import Children, Found
@@ -49,6 +51,8 @@ logger = logging.getLogger("webqq_tornado.engine")
 
 #: Writes that wait before what gives more of them has to.
 _AHEAD = 4
+#: Seconds that commits have to end when the stream is closed.
+_LAST = 5.0
 
 
 class _Turn:
@@ -95,6 +99,8 @@ class AwaitedKeeper(Keeper):
         self._writer: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[None] | None = None
         self._turn: _Turn | None = None
+        #: Of a stream that is closed: batches that are committed yet.
+        self._last_turns: list[_Turn] = []
         self._has_written = asyncio.Event()
         self._followed = FollowedKeys(self, runner)
         journal.on_retry = self._on_retry
@@ -172,6 +178,9 @@ class AwaitedKeeper(Keeper):
         keys, results = dict(turn.batch.keys), turn.batch.results
         lost = set(await self._store.commit(turn.batch, first))
         self._turn = None
+        if self._is_closing:
+            self._tell_last(turn)
+            return
         marks = {one: mark for mark, one in keys.items() if one in lost} if lost else {}
         self._followed.remember(keys | dict.fromkeys(marks.values(), 0))
         if results and self.takers:
@@ -194,6 +203,15 @@ class AwaitedKeeper(Keeper):
             self._held = held + self._held
             self._sources, self._told = sources + self._sources, told + self._told
             self._taker_items = texts + self._taker_items
+
+    def _tell_last(self, turn: _Turn) -> None:
+        """Tell who awaits chains that had ended when the stream was closed; nothing is sent."""
+        if turn in self._last_turns:
+            self._last_turns.remove(turn)
+        for chain in turn.told:
+            chain._wake_waiters()
+        self._taker_items = turn.texts
+        self._hand_out()
 
     def _release(self) -> None:
         # What a KeyboardInterrupt has left behind waits for the next commit.
@@ -223,8 +241,10 @@ class AwaitedKeeper(Keeper):
             if not isinstance(error, JournalError):
                 problem = f"{self.journal.path}: {type(error).__name__}: {error}"
                 error = JournalError(f"{problem}; the flow stops, and goes on by the same command")
-            if not self._is_closing:  # else its connection was broken off by that
+            if not self._is_closing:
                 self.fail(error)
+            elif self.error is None:
+                self.error = error
         finally:
             self._has_written.set()
 
@@ -294,22 +314,65 @@ class AwaitedKeeper(Keeper):
     async def _called(self, function: Callable[..., object], *arguments: Any) -> None:
         self._runner.call_soon(function, *arguments)
 
+    def fail(self, error: JournalError) -> None:
+        """As `Keeper.fail`.
+
+        Args:
+            error: why.
+        """
+        if self._turn is not None:  # the one that could not be committed
+            self._told += self._turn.told
+        super().fail(error)
+
+    def close(self) -> None:
+        """As `Keeper.close`; what there is is committed by `release`."""
+        super().close()
+        if self.error is not None:
+            return
+        if self._turn is not None:
+            self._last_turns.append(self._turn)
+        if self._is_due:  # behind that one
+            self._is_due = False
+            with contextlib.suppress(JournalError):  # a state that cannot be kept
+                self._fill(self._batch)
+                turn, first = _Turn(self), self._last_item + 1
+                self._last_turns.append(turn)
+                self._writes.append(lambda: self._write_turn(turn, first))
+
     def release(self) -> None:
-        """Close the connection."""
+        """Commit what was read, and close the connection."""
         loop = asyncio_loop_of(self._runner.ioloop)
-        if loop.is_running() and not self._writes:
-            self._closer = loop.create_task(self._store.closing())
-        elif not loop.is_closed() and not loop.is_running():
+        if loop.is_closed() or self.error is not None:
+            self._store.close()
+        elif not loop.is_running():
             with contextlib.suppress(Exception):
                 loop.run_until_complete(self._end_all())
+        elif self._writes:
+            self._closer = loop.create_task(self._end_all())
         else:
-            self._store.close()
+            self._closer = loop.create_task(self._store.closing())
 
     async def _end_all(self) -> None:
-        if self._writer is not None and not self._writer.done():
-            self._store.close()
-            await asyncio.wait([self._writer])
-        await self._store.aclose()
+        writer = self._writer
+        try:
+            if writer is not None and not writer.done():
+                await asyncio.wait([writer], timeout=_LAST)
+            if writer is not None and not writer.done():
+                self._store.close()
+                writer.cancel()
+                await asyncio.wait([writer])
+        finally:
+            self._tell_lost()
+            await self._store.aclose()
+
+    def _tell_lost(self) -> None:
+        """Tell who awaits chains of which the end is not in the journal."""
+        for turn in self._last_turns:
+            for chain in turn.told:
+                chain.state = State.CANCELLED
+                chain.error = self.error or ClosedError("the stream was closed")
+                chain._wake_waiters()
+        self._last_turns.clear()
 
     async def released(self) -> None:
         """Return when others may have the journal, which was closed."""
