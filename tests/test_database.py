@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import sqlite3
 import stat
 import sys
@@ -166,7 +167,21 @@ def test_a_file_that_is_cut_short_or_overwritten_says_how_to_save_what_is_in_it(
         assert path.read_bytes() == content
 
 
+def test_a_new_file_that_another_program_has_locked_is_not_to_be_removed(tmp_path, monkeypatch):
+    connect = sqlite3.connect
+    other = connect(tmp_path / "list.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(connect, timeout=0))
+    with pytest.raises(
+        DatabaseError, match=r"\(database is locked\); another program writes to it"
+    ):
+        open_database(tmp_path / "list.db", STEPS, **WORDS)
+    other.close()
+
+
 def test_what_is_no_file_is_named(tmp_path):
+    with pytest.raises(DatabaseError, match="a device or a pipe"):
+        open_database("/dev/null", STEPS, **WORDS)
     for path in (tmp_path, tmp_path / "text" / "list.db"):
         (tmp_path / "text").write_text("")
         with pytest.raises(DatabaseError, match=r"(folder|in the way).*take another"):

@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,7 +124,7 @@ def open_database(
     try:
         if is_file:
             Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            _refuse_device(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         db = sqlite3.connect(
             path, isolation_level=None, cached_statements=_STATEMENTS, factory=_Connection
         )
@@ -145,8 +146,18 @@ def open_database(
             remedy = f"put a copy of it back, or {saved}, or {remedy}"
         elif "disk is full" in why:
             remedy = "make room on its disk"
+        # Nothing is wrong with the file: who removes it loses what is in it.
+        elif isinstance(error, sqlite3.Error) and is_locked(error):
+            remedy = "another program writes to it: end that, and try again"
         raise DatabaseError(f"{path}: cannot be used as {role} ({why}); {remedy}") from error
     return db
+
+
+def _refuse_device(opened: int) -> None:
+    is_regular = stat.S_ISREG(os.fstat(opened).st_mode)
+    os.close(opened)
+    if not is_regular:  # SQLite would speak of its disk
+        raise sqlite3.DatabaseError("it is a device or a pipe, and no file")
 
 
 def _check_whole(db: sqlite3.Connection, size: int) -> None:
