@@ -56,6 +56,7 @@ class ShardKeeper(AwaitedKeeper):
         #: Shards of chains whose link is not held yet, and of those that leave with it.
         self._leaving: dict[Chain, int] = {}
         self._left: dict[Chain, int] = {}
+        self._send_now = self._send_or_leave
         self._has_arrived = asyncio.Event()
         #: The last look for links of others has found none.
         self.is_quiet = False
@@ -112,6 +113,9 @@ class ShardKeeper(AwaitedKeeper):
         # In the journal it goes on: here it has no row any more, and its end is not noted.
         self._leave(chain, self._records[chain])
         self._runner.end_chain(chain, State.DONE)
+
+    def _send_or_leave(self, chain: Chain) -> None:
+        self._send(chain, 0)
 
     def _leave(self, chain: Chain, record: Record) -> None:
         super()._leave(chain, record)
