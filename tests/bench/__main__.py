@@ -45,6 +45,9 @@ class Bench(NamedTuple):
         """A closed loop."""
         rounds = []
         for one in self.loops.run(scenario):
+            if isinstance(one, str):
+                self.report.problems.append(f"{scenario.name}, {one}")
+                continue
             rounds.append(one)
             found = (f"{scenario.name}, {one.peer}: {what}" for what in problems_of(scenario, one))
             self.report.problems.extend(found)

@@ -117,10 +117,9 @@ def machine() -> dict[str, Any]:
 def rows_of(scenario: Scenario, rounds: Sequence[Round]) -> list[Row]:
     """A row for each client, ours first."""
     ours = [one for one in rounds if one.peer == scenario.us]
-    return [
-        _row(scenario, peer, ours, [one for one in rounds if one.peer == peer])
-        for peer in (scenario.us, *scenario.peers)
-    ]
+    theirs = {peer: [one for one in rounds if one.peer == peer] for peer in scenario.peers}
+    ran = {scenario.us: ours} | {peer: its for peer, its in theirs.items() if its}
+    return [_row(scenario, peer, ours, its) for peer, its in ran.items()]
 
 
 def _row(scenario: Scenario, peer: str, ours: Sequence[Round], theirs: Sequence[Round]) -> Row:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .awaited import missing_for
-from .children import Cores, json_of, output_of, python
+from .children import ChildError, Cores, json_of, output_of, python
 from .nginx import Nginx
 
 #: Peers that are no Python.
@@ -172,11 +172,18 @@ class Loops(NamedTuple):
     seconds: float
     repeats: int
 
-    def run(self, scenario: Scenario) -> Iterator[Round]:
-        """Each client in turn, and again."""
+    def run(self, scenario: Scenario) -> Iterator[Round | str]:
+        """Each client in turn, and again; one that fails yields its error, and runs no more."""
+        peers = [scenario.us, *scenario.peers]
         for _ in range(self.repeats):
-            for peer in (scenario.us, *scenario.peers):
-                yield self.round(scenario, peer)
+            for peer in tuple(peers):
+                try:
+                    done = self.round(scenario, peer)
+                except ChildError as error:
+                    peers.remove(peer)
+                    yield f"{peer}: {error}"
+                else:
+                    yield done
 
     def round(self, scenario: Scenario, peer: str) -> Round:
         """One client once."""
