@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 import os
 import socket
 import sys
@@ -16,7 +17,7 @@ import pytest
 from servers.web import Web
 from waiting import until
 
-from webqq_tornado import Chain, ClosedError, HTTPStream, Next
+from webqq_tornado import Chain, ClosedError, HTTPStream, Limits, Next
 from webqq_tornado.engine.keys import mark_of
 from webqq_tornado.flows import Export
 from webqq_tornado.journal import JournalError, PostgresJournal
@@ -288,7 +289,7 @@ async def test_a_server_that_breaks_off_at_the_first_statement_may_come_back(
         raise asyncpg.InternalClientError("cannot switch to state 15")
 
     monkeypatch.setattr(asyncpg.Connection, "execute", execute)
-    with pytest.raises(JournalError, match="cannot switch to state 15") as caught:
+    with pytest.raises(JournalError, match="the connection broke off") as caught:
         await opened(database)
     assert caught.value.is_passing
 
@@ -325,11 +326,51 @@ async def test_a_silent_owner_is_cut_off_and_can_commit_nothing_any_more(
 ):
     flow = Numbers(web, await opened(database))
     other = await PostgresJournal(database).open(patience=60, ends_silent=0)
-    flow.launch()
-    with pytest.raises(JournalError):
-        await flow.drain()
+    with pytest.raises(JournalError, match="ended, by the server or by the next owner"):
+        flow.launch()
     assert flow.seen == []
     await other.aclose()
+    caplog.clear()
+
+
+@pytest.mark.parametrize("limits", [None, Limits(per_host=1)])
+@pytest.mark.parametrize("is_taken", [False, True])
+async def test_who_was_frozen_asks_for_its_lock_before_anything_is_sent(
+    web: Web,
+    database: str,
+    limits: Limits | None,
+    is_taken: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    journal = await opened(database)
+    flow = Flow(web, journal, limits=limits)
+    flow.pause()
+    chains = [flow.add_request(f"{web.http}/echo", flow.see) for _ in range(2)]
+    await flow._journal.flushed()  # type: ignore[union-attr]
+    journal.on_lost = None  # who is frozen does not hear of it
+    other = PostgresJournal(database)
+    if is_taken:
+        await other.open(patience=60, ends_silent=0)
+    is_asked, may_be, ask = asyncio.Event(), asyncio.Event(), journal.check_lock
+
+    async def ask_later() -> None:
+        is_asked.set()
+        await may_be.wait()
+        await ask()
+
+    monkeypatch.setattr(journal, "check_lock", ask_later)
+    journal.owned_at = -math.inf
+    flow.resume()
+    await is_asked.wait()
+    assert flow.stats().requests == 0
+    may_be.set()
+    ends = await asyncio.gather(*chains, return_exceptions=True)
+    assert [isinstance(end, JournalError) for end in ends] == [is_taken] * 2
+    assert flow.stats().requests == 2 * (not is_taken)
+    flow.close()
+    for each in (other, journal):
+        await each.aclose()
     caplog.clear()
 
 

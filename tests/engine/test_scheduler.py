@@ -532,6 +532,17 @@ async def test_a_paused_flow_sends_nothing_until_it_goes_on():
         assert len(door.paths) == 5
 
 
+async def test_a_paused_flow_does_not_ask_again_and_again_whether_a_time_is_over():
+    async with a_door() as door, HTTPStream(limits=Limits(spacing=0.01)) as stream:
+        door.open()
+        chains = [stream.add_request(door.url(str(number))) for number in range(3)]
+        assert stream._runner._scheduler.next_time is not None
+        stream.pause()
+        assert stream._runner._scheduler.next_time is None
+        stream.resume()
+        await asyncio.gather(*chains)
+
+
 async def test_the_deadline_goes_on_while_paused(web: Web, caplog):
     async with HTTPStream() as stream:
         chain = stream.add_request(web.http, None, delay=0.01, deadline=0.03)

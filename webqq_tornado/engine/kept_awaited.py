@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..journal.codec import unpack_item
 from ..journal.errors import JournalError
+from ..journal.postgres import PostgresJournal
 from ..journal.records import Batch, ChainRow
 from .chain import Branches, Chain, State
 from .errors import ClosedError
@@ -40,7 +41,6 @@ from .keys import mark_of
 from .links import Next
 
 if TYPE_CHECKING:
-    from ..journal.postgres import PostgresJournal
     from .runner import Runner
     from .session import Session
     from .stream import HTTPStream
@@ -53,6 +53,8 @@ logger = logging.getLogger("webqq_tornado.engine")
 _AHEAD = 4
 #: Seconds that commits have to end when the stream is closed.
 _LAST = 5.0
+#: Seconds for which a lock is taken to be ours: less than a server needs to give it to another.
+_OURS = 5.0
 
 
 class _Turn:
@@ -104,6 +106,11 @@ class AwaitedKeeper(Keeper):
         self._has_written = asyncio.Event()
         self._followed = FollowedKeys(self, runner)
         journal.on_retry = self._on_retry
+        self._checker: asyncio.Task[None] | None = None
+        # A file's lock is gone with the process alone.
+        if isinstance(journal, PostgresJournal):
+            journal.on_lost = self._on_lost
+            runner.guard(self._may_send)
 
     # -- keys -----------------------------------------------------------------------------------
 
@@ -156,6 +163,36 @@ class AwaitedKeeper(Keeper):
                 self._followed.follow(chain, mark)
             else:
                 self._runner.end_chain(chain, State.DONE)
+
+    # -- the lock -------------------------------------------------------------------------------
+
+    def _may_send(self, now: float) -> bool:
+        """Return True if the lock is ours for sure, else ask for it.
+
+        A process that was frozen, or cut off from the server alone, may have links that it has
+        committed and not sent, and that another one has taken and sends.
+        """
+        if now - self._store.owned_at < _OURS:
+            return True
+        if self._checker is None and not self._is_closing:
+            loop = asyncio_loop_of(self._runner.ioloop)
+            self._checker = loop.create_task(self._check_lock())
+        return False
+
+    async def _check_lock(self) -> None:
+        try:
+            await self._store.check_lock()
+        except JournalError as error:
+            if not self._is_closing:
+                self.fail(error)
+        else:
+            self._checker = None
+            if not self._is_closing:
+                self._runner.dispatch()
+
+    def _on_lost(self) -> None:
+        if not self._is_closing:
+            self.fail(self._store.lost_error())
 
     # -- writing --------------------------------------------------------------------------------
 

@@ -180,6 +180,7 @@ class Runner:
         )
         self.pause, self.resume = self._dispatcher.pause, self._dispatcher.resume
         self.space_requests = self._dispatcher.space_requests
+        self.guard, self.dispatch = self._scheduler.guard, self._dispatcher.dispatch
         self.branching = Branching(self, self._scheduler)
         self._recovery = Recovery(self, hooks)
         self._policies: Policies | None = None  # looked at for each request

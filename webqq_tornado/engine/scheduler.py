@@ -71,6 +71,7 @@ class Scheduler:
         self._is_closed = False
         self._is_awaited: Callable[[Chain], bool] | None = None  # when only what is goes on
         self._holds = False  # some chains, or all but a few
+        self._is_guarded = self._is_held_back = False
         self.in_flight = self.delayed = 0
         self.is_limited = limits is not None and limits.is_selective
         self.queue: Mapping[Chain, object] = self._fair.members
@@ -86,6 +87,30 @@ class Scheduler:
     def close(self) -> None:
         """Let nobody go any more."""
         self._is_closed = True
+
+    def guard(self, may_send: Callable[[float], bool]) -> None:
+        """Have somebody asked before each that goes.
+
+        Args:
+            may_send: of the time; where it says no, the runner is to `pop` when it may be yes.
+        """
+        enqueue, pop = self.enqueue, self.pop
+
+        def guarded_enqueue(chain: Chain, now: float) -> bool:
+            self._is_held_back = not may_send(now)
+            if self._is_held_back:
+                self.push(chain)
+                return False
+            return enqueue(chain, now)
+
+        def guarded_pop(now: float) -> Chain | None:
+            self._is_held_back = not may_send(now)
+            return None if self._is_held_back else pop(now)
+
+        # In this one alone: flows without a guard do not ask whether they have one.
+        self.enqueue, self.pop = guarded_enqueue, guarded_pop  # type: ignore[method-assign]
+        self._is_guarded = True
+        self._update_quick_clients()
 
     # -- waiting --------------------------------------------------------------------------------
 
@@ -167,7 +192,9 @@ class Scheduler:
 
         None: not before a request has ended, or something is queued.
         """
-        return self._fair.next_time if self.queue and not self._is_closed else None
+        # A time that is over would have the runner come back at once, again and again.
+        is_stopped = self._is_closed or self._is_held_back or self.is_paused
+        return self._fair.next_time if self.queue and not is_stopped else None
 
     # -- sources --------------------------------------------------------------------------------
 
@@ -297,7 +324,7 @@ class Scheduler:
         # holds these back.
         self._holds = bool(self.paused) or self._is_awaited is not None
         is_gated = self.is_limited or self.is_paused or self._holds or self._has_hooks
-        self.quick_clients = 0 if is_gated else self._max_clients
+        self.quick_clients = 0 if is_gated or self._is_guarded else self._max_clients
 
     def _is_held(self, chain: Chain) -> bool:
         """Return True if the chain or one above it is paused, or only what is awaited goes on."""

@@ -9,6 +9,7 @@ all else has to be awaited.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 import uuid
@@ -71,6 +72,11 @@ class PostgresJournal(PostgresInspection):
         self._is_owner = False
         self._new_kind: str | None = None
         self._told_at: dict[int, float] = {}
+        #: Time of the loop at which the server was asked last, and has answered: so long at least
+        #: the lock was ours.
+        self.owned_at = 0.0
+        #: Is called when the connection of the owner was ended, by whomever.
+        self.on_lost: Callable[[], object] | None = None
 
     def __repr__(self) -> str:
         return f"<PostgresJournal {self._shown}>"
@@ -118,12 +124,18 @@ class PostgresJournal(PostgresInspection):
                 await self._settle_flow(connection, kind, is_whole=shard is None)
                 wanted = range(self.shards) if shard is None else (shard,)
                 await self._take_locks(connection, wanted, patience, ends_silent)
+                self.owned_at = asyncio.get_running_loop().time()
                 await self._load(connection)
         except BaseException:
             connection.terminate()
             raise
         self._connection, self._is_owner = connection, True
+        connection.add_termination_listener(self._on_terminated)
         return self
+
+    def _on_terminated(self, connection: object) -> None:
+        if connection is self._connection and self.on_lost is not None:
+            self.on_lost()
 
     async def lead(self, kind: str, shards: int) -> PostgresJournal:
         """Connect, make a new flow with so many shards, and be the only one that runs these.
@@ -269,10 +281,30 @@ class PostgresJournal(PostgresInspection):
     async def _using(self) -> AsyncIterator[asyncpg.Connection[Any]]:
         """The connection of the owner, which does one thing at a time."""
         async with self._turn:
+            # Before it is asked: who is frozen reads the answer when it is not true any more.
+            asked_at = asyncio.get_running_loop().time()
             with self._told():
                 if self._new_kind is not None:
                     await self._make_own_flow(self._db)
                 yield self._db
+            self.owned_at = asked_at
+
+    def lost_error(self) -> JournalError:
+        """Return the error of an owner whose connection was ended."""
+        return JournalError(
+            f"{self.path}: its connection was ended, by the server or by the next owner; see that "
+            "the server runs, and run the same command again",
+            is_passing=True,
+        )
+
+    async def check_lock(self) -> None:
+        """Ask the server for anything: its answer says that the connection has the lock yet.
+
+        Raises:
+            JournalError: it has not.
+        """
+        async with self._using() as db:
+            await db.execute("SELECT 1")
 
     async def commit(self, batch: Batch, first_result: int) -> Sequence[int]:
         """Write all of a batch, or nothing.

@@ -304,6 +304,9 @@ def _without_secrets(url: str) -> str:
 
 def _reason(error: BaseException) -> str:
     text = str(error).strip().partition("\n")[0]
+    # asyncpg's words for it are of its own states.
+    if type(error).__name__ == "InternalClientError":
+        return "the connection broke off"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
