@@ -24,6 +24,7 @@ from tornado.websocket import WebSocketHandler
 from waiting import until
 
 from webqq_tornado import Gather, HTTPStream, LinkError, Next, Request
+from webqq_tornado.engine import keeping
 from webqq_tornado.flows import Export
 from webqq_tornado.journal import Journal, JournalError
 from webqq_tornado.journal.codec import unpack_item
@@ -99,6 +100,43 @@ async def test_a_chain_goes_on_with_the_link_that_was_in_flight(web: Web, path: 
         await ended
     assert again.seen == ["/hold/steps", "/echo/third"]
     assert results_of(path) == ["first", "second", "third"]
+
+
+class Hundred(Flow):
+    """So many links that not all are begun at once."""
+
+    given = 0
+
+    def begin(self):
+        for number in range(100):
+            self.given = number
+            yield f"{self.web.http}/echo/{number}", self.read
+
+    def read(self, response):
+        self.emit(int(response.url.rpartition("/")[2]))
+
+
+async def test_while_another_program_writes_chains_wait_and_the_loop_goes_on(
+    web: Web, path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(keeping, "_LONG", 0.0)
+    flow = Hundred(web, Journal(path, sync="normal"), max_clients=50)
+    tries: list[int | None] = []
+    commit = flow.journal.commit_if_free
+    monkeypatch.setattr(
+        flow.journal, "commit_if_free", lambda *of: tries.append(commit(*of)) or tries[-1]
+    )
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    ended = asyncio.ensure_future(flow.serve(strict=True))
+    await until(lambda: len(tries) > 5)  # other timers run between two tries
+    assert (flow.stats().requests, set(tries)) == (0, {None})
+    assert flow.given < 99
+    other.execute("ROLLBACK")
+    await ended
+    other.close()
+    assert sorted(results_of(path)) == list(range(100))
+    assert caplog.text.count(f"{path}: another program writes to it") == 1
 
 
 async def test_a_flow_that_has_ended_sends_nothing_more(web: Web, path: Path):
@@ -967,15 +1005,18 @@ async def test_a_result_that_cannot_be_kept_is_the_readers_error(
 # -- what users of other queues have met ---------------------------------------------------------
 
 
-@pytest.mark.slow
-async def test_a_file_that_another_program_has_locked_stops_the_flow_which_goes_on_later(
+async def test_a_flow_that_is_closed_while_another_program_writes_goes_on_later(
     web: Web, path: Path, caplog: pytest.LogCaptureFixture
 ):
     flow = Numbers(web, path)
+    flow.journal.db.be_patient(0)  # of the last commit: it blocks the loop for so long
     other = sqlite3.connect(path)
     other.execute("BEGIN IMMEDIATE")
+    ended = asyncio.ensure_future(flow.serve())
+    await until(lambda: flow._journal._locked_since)
+    flow.close()
     with pytest.raises(JournalError, match="another program writes to it"):
-        await flow.serve()
+        await ended
     assert flow.stats().requests == 0
     other.close()
     caplog.clear()

@@ -67,6 +67,16 @@ class Dispatcher:
     def resume(self, chain: Chain | None) -> None:
         """Go on where `pause` had stopped it."""
         self._scheduler.resume(chain)
+        self._go_on()
+
+    def stall(self, is_stalled: bool) -> None:
+        """Send nothing more, and ask no source, until the opposite is said."""
+        self._scheduler.stall(is_stalled)
+        if not is_stalled:
+            self._scheduler.queue_released()
+            self._go_on()
+
+    def _go_on(self) -> None:
         self.dispatch()
         # With limits a source is woken when a link of its own leaves the queue. A source that was
         # paused may have none there, and would wait for ever.

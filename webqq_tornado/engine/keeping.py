@@ -72,6 +72,10 @@ __all__ = ["Keeper"]
 
 logger = logging.getLogger("webqq_tornado.engine")
 
+#: Seconds between two tries to write to a file that another program writes to.
+_LOOK = 0.01
+#: Seconds after which that is said.
+_LONG = 1.0
 #: In the place of a row of which only the URL is another one.
 _LED = ChainRow(0, 0, None, None, "")
 #: Methods of requests without a key of their own for each link.
@@ -144,6 +148,10 @@ class Keeper:
         self._told: list[Chain] = []
         self._jars: set[Session] = set()
         self._taker_items: list[Any] = []
+        #: Another program writes to the file: since when, and the timer of the next try.
+        self._locked_since: float | None = None
+        self._lock_timer: object | None = None
+        self._is_lock_told = False
         self._is_due = self._is_closing = self._is_resumed = self._is_finished = False
         self.result_listeners: list[Callable[[], None]] = []
         self.takers: list[Callable[[Any], object]] = []
@@ -984,15 +992,19 @@ class Keeper:
 
     def _on_turn_end(self) -> None:
         # `flush` may have been here before.
-        if self._is_closing or not self._is_due:
+        if self._is_closing or not self._is_due or self._lock_timer is not None:
             return
         # Before `_release`: hooks in there may note more, and a commit is due again then.
         self._is_due = False
         # The readers of this turn have returned: what they have set stands, whatever comes of the
         # links that they led to.
         self._reader_of = None
-        if self._commit():
+        if self._commit(waits=False):
             self._release()
+            if self._locked_since is not None:
+                self._end_lock()
+        elif self._locked_since is not None:
+            self._is_due = True  # there is still something to be committed
 
     def flush(self) -> None:
         """Commit what there is now; what is held is sent at the end of the turn, if at all."""
@@ -1007,11 +1019,13 @@ class Keeper:
         elif not self._runner.chains:
             self._finish()
 
-    def _commit(self) -> bool:
+    def _commit(self, *, waits: bool = True) -> bool:
         # A batch that cannot be written is lost as a whole: the next run reads its links again.
         batch, self._batch = self._batch, Batch()
         before = self._last_item
-        if not self._write(lambda: self._write_batch(batch)):
+        if not self._write(lambda: self._write_batch(batch, waits=waits)):
+            return False
+        if self._batch is batch:  # it gathers on: another program writes
             return False
         if batch.spilled and self.takers:  # they are in the file alone
             self._taker_items += [text for _, text in self.journal.results(before, batch.spilled)]
@@ -1020,9 +1034,47 @@ class Keeper:
             self._taker_items += [text for *_, text in batch.results]
         return True
 
-    def _write_batch(self, batch: Batch) -> None:
+    def _write_batch(self, batch: Batch, *, waits: bool) -> None:
         self._fill(batch)
-        self._last_item = self.journal.commit(batch, self._last_item + 1)
+        first = self._last_item + 1
+        commit = self.journal.commit if waits else self.journal.commit_if_free
+        last = commit(batch, first)
+        if last is None:
+            self._batch = batch
+            self._try_again()
+        else:
+            self._last_item = last
+
+    def _try_again(self) -> None:
+        """Another program writes to the file: the loop goes on, and the chains when it has ended.
+
+        A program that writes for long may be a copy that is made, or somebody's open transaction.
+        """
+        now, since = self._runner.time(), self._locked_since
+        if since is None:
+            self._locked_since = now
+            self._runner.stall(True)
+        elif since <= now - _LONG and not self._is_lock_told:
+            self._is_lock_told = True
+            logger.warning(
+                "%s: another program writes to it, and the flow waits for that: end it if it "
+                "should not",
+                self.journal.path,
+            )
+        self._lock_timer = self._runner.call_later(_LOOK, self._on_lock_timer)
+
+    def _on_lock_timer(self) -> None:
+        self._lock_timer = None
+        if self._is_due:
+            self._on_turn_end()
+        elif not self._is_closing:  # `flush` has waited for it
+            self._end_lock()
+
+    def _end_lock(self) -> None:
+        # Behind `_release`: what sources give now is not in the file yet.
+        self._locked_since = None
+        self._is_lock_told = False
+        self._runner.stall(False)
 
     def _fill(self, batch: Batch) -> None:
         batch.last_chain = self._last_chain
@@ -1034,7 +1086,9 @@ class Keeper:
                 batch.sessions[session.name] = b"\n".join(session.cookiejar._lines())
         self._jars.clear()
         # Of a reader that has not returned, and closes the stream or retries others, nothing.
-        batch.state = self.state.changed_text(0 if self._is_reader_running() else None)
+        text = self.state.changed_text(0 if self._is_reader_running() else None)
+        if text is not None:  # else one that could not be written yet stands
+            batch.state = text
 
     def _write(self, write: Callable[[], None]) -> bool:
         try:

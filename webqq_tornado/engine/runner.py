@@ -179,6 +179,7 @@ class Runner:
             ioloop, self._scheduler, self.start_transfer, self.call_soon, self.time
         )
         self.pause, self.resume = self._dispatcher.pause, self._dispatcher.resume
+        self.stall = self._dispatcher.stall
         self.space_requests = self._dispatcher.space_requests
         self.guard, self.dispatch = self._scheduler.guard, self._dispatcher.dispatch
         self.branching = Branching(self, self._scheduler)

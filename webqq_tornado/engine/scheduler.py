@@ -70,6 +70,7 @@ class Scheduler:
         self._now = 0.0  # time of the last turn
         self._is_closed = False
         self._is_awaited: Callable[[Chain], bool] | None = None  # when only what is goes on
+        self._is_stalled = False  # nothing can be noted in the journal for a while
         self._holds = False  # some chains, or all but a few
         self._is_guarded = self._is_held_back = False
         self.in_flight = self.delayed = 0
@@ -287,6 +288,11 @@ class Scheduler:
             self._hold_queued()
         self._update_quick_clients()
 
+    def stall(self, is_stalled: bool) -> None:
+        """Let nothing go for a while, whatever is paused; or again: see `resume`."""
+        self._is_stalled = is_stalled
+        self._update_quick_clients()
+
     def hold_all_but(self, is_awaited: Callable[[Chain], bool]) -> None:
         """Let nothing go from now on but what is awaited."""
         self._is_awaited = is_awaited
@@ -322,12 +328,15 @@ class Scheduler:
     def _update_quick_clients(self) -> None:
         # A hook may begin chains while a request is sent that is not counted yet: only the queue
         # holds these back.
-        self._holds = bool(self.paused) or self._is_awaited is not None
+        is_held = self._is_stalled or self._is_awaited is not None
+        self._holds = is_held or bool(self.paused)
         is_gated = self.is_limited or self.is_paused or self._holds or self._has_hooks
         self.quick_clients = 0 if is_gated or self._is_guarded else self._max_clients
 
     def _is_held(self, chain: Chain) -> bool:
         """Return True if the chain or one above it is paused, or only what is awaited goes on."""
+        if self._is_stalled:
+            return True
         above: Chain | None = chain
         while above is not None:
             if above.is_paused:

@@ -139,6 +139,27 @@ class Journal(SqliteInspection, contextlib.AbstractContextManager["Journal"]):
         with self._told(), transaction(self.db):
             return self._write(batch, first_result)
 
+    def commit_if_free(self, batch: Batch, first_result: int) -> int | None:
+        """As `commit`, but without waiting for another program that writes to the file.
+
+        Args:
+            batch: what to write.
+            first_result: number of its first result.
+
+        Returns:
+            As of `commit`; None: another program writes, and nothing was written.
+
+        Raises:
+            JournalError: that could not be written for another reason.
+        """
+        try:
+            with self._impatient():
+                return self.commit(batch, first_result)
+        except JournalError as error:
+            if not error.is_passing:
+                raise
+            return None
+
     def _write(self, batch: Batch, first: int) -> int:
         many = self.db.executemany
         if batch.keys:
