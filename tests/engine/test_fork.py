@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from servers.raw import answer, raw_server, requests
@@ -166,6 +167,32 @@ async def test_idle_connections_are_looked_after_while_a_child_lives(method):
             await spoken.wait()
             third = await stream.fetch(Request(f"{url}/3", method, body=None))
     assert third.body == b"/3"
+
+
+class Forking(HTTPStream):
+    """A reader forks, and its child closes the stream, as it does where it ends by `sys.exit`."""
+
+    def begin(self):
+        for number in range(4):
+            yield f"echo/{number}", self.page
+
+    def page(self, response):
+        self.emit(response.url[-1])
+        if response.url.endswith("2"):
+            self.add_request("echo/9", self.page)  # waits for the commit of this turn
+            pid = os.fork()
+            if not pid:
+                self.close()
+                os._exit(0)
+            os.waitpid(pid, 0)
+
+
+async def test_a_forked_child_commits_nothing_of_its_parent(web: Web, tmp_path: Path):
+    async with Forking(base_url=f"{web.http}/", journal=tmp_path / "a.db") as flow:
+        await flow.launch()
+        await flow.drain()
+        found = flow.journal.summary()  # type: ignore[union-attr]
+    assert (found.done, found.failed, found.results) == (5, 0, 5)
 
 
 async def test_a_subprocess_that_lives_on_keeps_the_parents_loop_idle(web: Web):

@@ -37,8 +37,10 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import sqlite3
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -80,6 +82,8 @@ _LONG = 1.0
 _LED = ChainRow(0, 0, None, None, "")
 #: Methods of requests without a key of their own for each link.
 _REPEATABLE = frozenset({"GET", "HEAD"})
+#: Those of this process.
+_living: weakref.WeakSet[Keeper] = weakref.WeakSet()
 
 
 class Keeper:
@@ -153,6 +157,7 @@ class Keeper:
         self._lock_timer: object | None = None
         self._is_lock_told = False
         self._is_due = self._is_closing = self._is_resumed = self._is_finished = False
+        _living.add(self)
         self.result_listeners: list[Callable[[], None]] = []
         self.takers: list[Callable[[Any], object]] = []
         if not self.is_awaited:
@@ -1343,6 +1348,10 @@ class Keeper:
         self.flush()
         self._is_closing = True
 
+    def leave_to_parent(self) -> None:
+        """In a forked child: note nothing, as the batch, and where it goes, are the parent's."""
+        self._is_closing = True
+
     def release(self) -> None:
         """Close the file."""
         self.journal.close()
@@ -1354,3 +1363,13 @@ def _is_timed_out(chain: Chain | None) -> bool:
     What the reader emits as it is cancelled is a part of what it has not done.
     """
     return chain is not None and isinstance(chain.error, DeadlineError)
+
+
+def _after_fork() -> None:
+    for keeper in tuple(_living):
+        keeper.leave_to_parent()
+    _living.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

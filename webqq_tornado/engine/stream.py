@@ -970,7 +970,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         """
         if self._closed:
             return
-        keeper = self._journal
+        # In a forked child the file, or the connection, is the parent's.
+        keeper = None if self._transport.is_forgotten else self._journal
         if keeper is not None:
             # First: chains that this ends are not noted as ended, and go on in the next run.
             keeper.close()
