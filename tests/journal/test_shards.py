@@ -118,6 +118,24 @@ async def test_what_cannot_run_in_shards_is_said_before_anything_starts(tmp_path
     assert not path.exists()
 
 
+async def test_a_flow_of_a_console_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "<stdin>")
+    kind = type("Crawl", (spread.Spread,), {"__module__": "__main__"})
+    with pytest.raises(TypeError, match=r"Crawl is in no file .*: write it to a module"):
+        await run_shards(kind, 1, 1, journal=tmp_path / "a.db", dask="local:1")
+
+
+async def test_a_program_whose_workers_start_it_again_is_told_how_to_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def fail(**_: Any) -> None:
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr("distributed.LocalCluster", fail)
+    with pytest.raises(ShardError, match='below `if __name__ == "__main__":`'):
+        await run_shards(spread.Spread, 1, 1, journal=tmp_path / "a.db", dask="local:1")
+
+
 async def test_dask_is_asked_for_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ShardError, match=r'pip install "webqq_tornado\[dask\]"'):

@@ -43,7 +43,7 @@ class FlowName:
             kind: the class.
 
         Raises:
-            TypeError: it is inside of a function, where nobody else finds it.
+            TypeError: it is inside of a function, or in no file, where nobody else finds it.
         """
         if "<locals>" in kind.__qualname__:
             raise TypeError(
@@ -54,6 +54,11 @@ class FlowName:
             file = str(Path(inspect.getfile(kind)).resolve())
         except (TypeError, OSError):
             file = ""
+        # Of a notebook, a console, `python -c` or standard input.
+        if kind.__module__ == "__main__" and not Path(file).is_file():
+            raise TypeError(
+                f"{kind.__qualname__} is in no file that workers could import: write it to a module"
+            )
         return cls(kind.__module__, file, kind.__qualname__)
 
     def load(self) -> type[HTTPStream]:

@@ -273,14 +273,7 @@ class ShardRun:
     async def _connect(self) -> None:
         distributed = import_distributed()
         if self._workers is not None and self._cluster is None:
-            self._cluster = await distributed.LocalCluster(
-                n_workers=self._workers,
-                threads_per_worker=math.ceil(self._plan.shards / self._workers),
-                processes=True,
-                asynchronous=True,
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            )
+            await self._start_workers(distributed, self._workers)
         where = self._address if self._cluster is None else self._cluster
         try:
             self._client = await distributed.Client(where, asynchronous=True, timeout=_CONNECT)
@@ -292,6 +285,27 @@ class ShardRun:
         subscribed = self._client.subscribe_topic(self._plan.topic, self._on_event)
         if hasattr(subscribed, "__await__"):
             await subscribed
+
+    async def _start_workers(self, distributed: Any, count: int) -> None:
+        """Start processes of this machine, each of which imports the program's main module.
+
+        Raises:
+            ShardError: they end at once.
+        """
+        try:
+            self._cluster = await distributed.LocalCluster(
+                n_workers=count,
+                threads_per_worker=math.ceil(self._plan.shards / count),
+                processes=True,
+                asynchronous=True,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
+        except RuntimeError as error:
+            raise ShardError(
+                f"{self._address}: its processes do not start ({error}): a program that calls "
+                'run_shards() does so below `if __name__ == "__main__":`, as each imports it'
+            ) from error
 
     async def _disconnect(self) -> None:
         for each in (self._client, self._cluster):
