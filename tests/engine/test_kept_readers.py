@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from webqq_tornado import LinkError
-from webqq_tornado.engine.kept_readers import Readers
+from webqq_tornado import HTTPStream, LinkError
+from webqq_tornado.engine.kept_readers import Readers, kind_of
+from webqq_tornado.journal import JournalError
 from webqq_tornado.journal.codec import pack
 
 assert os  # as programs import it: it is no reader of theirs
@@ -104,6 +108,27 @@ def test_an_old_name_leads_to_the_new_one():
     readers = Readers(FLOW, {"sheet": "page", f"{__name__}:scan": f"{__name__}:read"})
     assert readers.found(".sheet", None) == FLOW.page
     assert readers.found(f"{__name__}:scan", None) is read
+
+
+def test_a_class_with_another_name_is_known_by_its_first():
+    here = Path(__file__).name
+    kind = type("Now", (HTTPStream,), {"__module__": __name__, "__qualname__": "Now"})
+    assert kind_of(kind) == f"{here}:Now"
+    kind.renamed = {"old.py:First": "old.py:Second", "old.py:Second": f"{here}:Now", "page": "read"}
+    assert kind_of(kind) == "old.py:First"
+    kind.renamed = {f"{here}:Now": "x:Other", "x:Other": f"{here}:Now"}  # in a circle
+    assert kind_of(kind) == f"{here}:Now"
+
+
+async def test_a_journal_of_another_class_says_how_that_one_goes_on(tmp_path: Path):
+    kinds = [type(name, (HTTPStream,), {"__qualname__": name}) for name in ("Old", "New")]
+    kinds[0](journal=tmp_path / "a.db").close()
+    with pytest.raises(JournalError) as caught:
+        kinds[1](journal=tmp_path / "a.db")
+    advice = re.search(r"have renamed = ({.*}) in it", str(caught.value))
+    assert advice
+    kinds[1].renamed = ast.literal_eval(advice[1])
+    kinds[1](journal=tmp_path / "a.db").close()
 
 
 def test_arguments_that_are_not_taken_any_more_are_told():

@@ -236,7 +236,8 @@ class Readers:
 def kind_of(flow: type) -> str:
     """The file and the name of a flow's class, as a journal knows it.
 
-    The same class may be of `__main__` in one run and of a module in the next.
+    The same class may be of `__main__` in one run and of a module in the next. One whose `renamed`
+    says that it had another name is known by that for good.
 
     Args:
         flow: the class.
@@ -245,7 +246,14 @@ def kind_of(flow: type) -> str:
         place = Path(inspect.getfile(flow)).name
     except (TypeError, OSError):
         place = flow.__module__
-    return f"{place}:{flow.__qualname__}"
+    return _first_name(f"{place}:{flow.__qualname__}", getattr(flow, "renamed", {}))
+
+
+def _first_name(name: str, renamed: Mapping[str, str]) -> str:
+    former = {new: old for old, new in renamed.items() if ":" in old}
+    while name in former:
+        name = former.pop(name)
+    return name
 
 
 def _dotted(name: str) -> str:

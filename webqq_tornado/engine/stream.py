@@ -157,7 +157,8 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         >>> Watch().run()
     """
 
-    #: With a journal: old names of readers, and the new ones by which what waits for them goes on.
+    #: With a journal: old names of readers, and the new ones by which what waits for them goes on;
+    #: and of the class, with its file: `{"crawl.py:Crawl": "shops.py:Shops"}`.
     renamed: Mapping[str, str] = {}
     #: With a journal `begin` is asked for all of its links again, which have keys.
     _begins_by_keys = False

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["JournalError"]
+__all__ = ["JournalError", "former_name"]
+
+
+def former_name(found: str, kind: str) -> str:
+    """Return what to do for a journal of a class that has another name now.
+
+    Args:
+        found: file and name of the class, as the journal has them.
+        kind: as they are.
+    """
+    return f'if that is its former name, have renamed = {{"{found}": "{kind}"}} in it'
 
 
 class JournalError(Exception):

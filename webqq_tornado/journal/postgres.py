@@ -17,7 +17,7 @@ from array import array
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .errors import JournalError
+from .errors import JournalError, former_name
 from .postgres_batches import note_failures, settle_drafts, take_keys, write_batch
 from .postgres_connection import GONE
 from .postgres_inspection import PostgresInspection
@@ -208,7 +208,7 @@ class PostgresJournal(PostgresInspection):
         if kind is not None and found != kind:
             raise JournalError(
                 f"{self.path}: it is the journal of {found}, not of {kind}: name another schema, "
-                "as in ?schema=another"
+                f"as in ?schema=another, or {former_name(found, kind)}"
             )
 
     def _check_shards(self) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..database import transaction
 from ..lockfile import holder_of
-from .errors import JournalError
+from .errors import JournalError, former_name
 from .records import COLUMNS, READY, Batch, ChainRow, Counts
 from .sqlite_file import Sync
 from .sqlite_inspection import SqliteInspection
@@ -104,7 +104,8 @@ class Journal(SqliteInspection, contextlib.AbstractContextManager["Journal"]):
     def _check_flow(self, found: str, has: int, *, kind: str | None, shards: int) -> None:
         if kind is not None and found != kind:
             raise JournalError(
-                f"{self.path}: it is the journal of {found}, not of {kind}: name another file"
+                f"{self.path}: it is the journal of {found}, not of {kind}: name another file, or "
+                f"{former_name(found, kind)}"
             )
         if kind is not None and has != shards:
             how = "run it with --dask" if shards == 1 else f"give --shards {has}"
