@@ -41,6 +41,12 @@ def deflated(data: bytes) -> bytes:
     return (squeeze.compress(data) + squeeze.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
+def finished(data: bytes) -> bytes:
+    """Compressed, with a final block (RFC 7692, 7.2.3.4)."""
+    squeeze = zlib.compressobj(wbits=-15)
+    return squeeze.compress(data) + squeeze.flush() + b"\0"
+
+
 class Exchange(NamedTuple):
     """What came of a conversation."""
 
@@ -176,6 +182,13 @@ SQUEEZED = {
         frame(TEXT, deflated(b"hello")[:3], rsv=4, fin=False) + frame(CONT, deflated(b"hello")[3:]),
         ["hello"],
     ),
+    "several, each with a final block": (
+        frame(TEXT, finished(b"a"), rsv=4)
+        + frame(TEXT, finished(b"b"), rsv=4, fin=False)
+        + frame(CONT, finished(b"c" * 3000))
+        + frame(TEXT, deflated(b"d"), rsv=4),
+        ["a", "b" + "c" * 3000, "d"],
+    ),
 }
 
 
@@ -192,8 +205,9 @@ async def test_what_is_compressed_is_read(name):
         frame(TEXT, b"\xff\xff\xff", rsv=4),
         frame(TEXT, deflated(b"a"), rsv=4, fin=False) + frame(CONT, b"", rsv=4),
         frame(PING, b"", rsv=4),
+        frame(TEXT, finished(b"a") + deflated(b"b"), rsv=4),
     ],
-    ids=["corrupt", "in a continuation", "in a ping"],
+    ids=["corrupt", "in a continuation", "in a ping", "behind a final block"],
 )
 async def test_what_is_compressed_wrongly_is_an_error(data):
     came = await exchange(data, BYE, lines=DEFLATE)

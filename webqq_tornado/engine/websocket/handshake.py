@@ -9,12 +9,17 @@ from __future__ import annotations
 import codecs
 import logging
 import re
+import zlib
 
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHandshake
+from websockets.exceptions import ProtocolError as BrokenRule
 from websockets.extensions.base import Extension
-from websockets.extensions.permessage_deflate import enable_client_permessage_deflate
+from websockets.extensions.permessage_deflate import (
+    PerMessageDeflate,
+    enable_client_permessage_deflate,
+)
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response as TheirResponse
 from websockets.protocol import State
@@ -126,7 +131,7 @@ def accept(protocol: ClientProtocol, response: Response) -> None:
             if _NOT_THE_CALLERS.fullmatch(name)
         )
         protocol.process_response(TheirResponse(response.status, response.reason, headers))
-        protocol.extensions.insert(0, _TextCheck())
+        protocol.extensions = [_TextCheck(), *map(_restarting, protocol.extensions)]
     except Exception as error:  # ValueErrors, too, of what they cannot parse
         why = f"the server's handshake is wrong: {error}"
         raise _protocol_error(response, why) from error
@@ -157,6 +162,42 @@ class _TextCheck(Extension):
     def encode(self, frame: Frame) -> Frame:
         """See `websockets.extensions.Extension`."""
         return frame
+
+
+def _restarting(extension: Extension) -> Extension:
+    return _Restarting(extension) if isinstance(extension, PerMessageDeflate) else extension
+
+
+class _Restarting(Extension):
+    """Decompress what comes after a DEFLATE block that is marked as final (RFC 7692, 7.2.3.4).
+
+    Servers may end each message with one. To zlib that is the end of all: the protocol would read
+    the messages that follow as empty ones.
+    """
+
+    def __init__(self, deflate: PerMessageDeflate) -> None:
+        self._deflate = deflate
+        self.name = deflate.name
+
+    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
+        """See `websockets.extensions.Extension`."""
+        deflate = self._deflate
+        frame = deflate.decode(frame, max_size=max_size)
+        # Without context takeover there is none between messages.
+        decoder = getattr(deflate, "decoder", None)
+        if decoder is not None and decoder.eof:
+            if decoder.unused_data.strip(_PADDING):
+                raise BrokenRule("compressed data after a final block")
+            deflate.decoder = zlib.decompressobj(wbits=-deflate.remote_max_window_bits)
+        return frame
+
+    def encode(self, frame: Frame) -> Frame:
+        """See `websockets.extensions.Extension`."""
+        return self._deflate.encode(frame)
+
+
+#: Bytes of the empty block behind a final one, of which the protocol adds the end.
+_PADDING = b"\0\xff"
 
 
 def refusal(response: Response) -> ProtocolError:
