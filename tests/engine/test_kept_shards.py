@@ -155,6 +155,8 @@ async def test_what_is_in_flight_ends_and_the_rest_waits_for_the_next_slice(plac
     async with HTTPStream() as other:
         await other.get(f"{web.http}/arrived/shard")
         stop.set()
+        for _ in range(10):  # turns of the loop in which the slice hears of it
+            await asyncio.sleep(0)
         await other.get(f"{web.http}/release/shard")
     flow, ended = await running
     assert (ended.is_idle, flow.seen) == (False, [])

@@ -1100,12 +1100,15 @@ class Keeper:
             write()
         # Whatever it is: what was to follow must not be sent.
         except Exception as error:
-            if not isinstance(error, JournalError):
-                problem = f"{self.journal.path}: {type(error).__name__}: {error}"
-                error = JournalError(f"{problem}; the flow stops, and goes on by the same command")
-            self.fail(error)
+            self.fail(self._as_journal_error(error))
             return False
         return True
+
+    def _as_journal_error(self, error: Exception) -> JournalError:
+        if isinstance(error, JournalError):
+            return error
+        problem = f"{self.journal.path}: {type(error).__name__}: {error}"
+        return JournalError(f"{problem}; the flow stops, and goes on by the same command")
 
     def fail(self, error: JournalError) -> None:
         """Nothing can be kept any more: the stream is closed.

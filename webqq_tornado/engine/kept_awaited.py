@@ -106,6 +106,8 @@ class AwaitedKeeper(Keeper):
         self._has_written = asyncio.Event()
         self._followed = FollowedKeys(self, runner)
         journal.on_retry = self._on_retry
+        if journal.answers_at_once:
+            runner.traffic.call_at_turn_end(self._on_transport_turn)
         self._checker: asyncio.Task[None] | None = None
         # A file's lock is gone with the process alone.
         if isinstance(journal, PostgresJournal):
@@ -197,23 +199,51 @@ class AwaitedKeeper(Keeper):
     # -- writing --------------------------------------------------------------------------------
 
     def _on_turn_end(self) -> None:
+        taken = self._taken_turn()
+        if taken is not None:
+            self._write(lambda: self._write_turn(*taken))
+
+    def _on_transport_turn(self) -> None:
+        """As `_on_turn_end`, in a file: what that has taken at once goes out with this turn."""
+        taken = None if self._writes else self._taken_turn()
+        if taken is None:
+            self._on_turn_end()
+            return
+        store: Any = self._store
+        turn, keys = taken[0], dict(taken[0].batch.keys)
+        try:
+            lost = store.commit_if_free(turn.batch)
+        except Exception as error:
+            self.fail(self._as_journal_error(error))
+            return
+        if lost is None:  # another shard writes
+            self._write(lambda: self._write_turn(*taken))
+        else:
+            self._end_turn(turn, keys, set(lost))
+
+    def _taken_turn(self) -> tuple[_Turn, int] | None:
+        """Take the links gathered, and the number of the first result; None: they gather on."""
         if self._is_closing or not self._is_due or self._turn is not None:
-            return  # one is being written: the next gathers until then
+            return None  # one is being written: the next gathers until then
         self._is_due = False
         self._reader_of = None
         try:
             self._fill(self._batch)
         except JournalError as error:
             self.fail(error)
-            return
+            return None
         turn = self._turn = _Turn(self)
         first = self._last_item + 1
         self._last_item += len(turn.batch.results)
-        self._write(lambda: self._write_turn(turn, first))
+        return turn, first
 
     async def _write_turn(self, turn: _Turn, first: int) -> None:
-        keys, results = dict(turn.batch.keys), turn.batch.results
-        lost = set(await self._store.commit(turn.batch, first))
+        keys = dict(turn.batch.keys)
+        self._end_turn(turn, keys, set(await self._store.commit(turn.batch, first)))
+
+    def _end_turn(self, turn: _Turn, keys: dict[bytes, int], lost: set[int]) -> None:
+        """Send and tell all that a committed turn has led to."""
+        results = turn.batch.results
         self._turn = None
         if self._is_closing:
             self._tell_last(turn)
@@ -275,13 +305,11 @@ class AwaitedKeeper(Keeper):
                 self._has_written.set()
                 self._has_written.clear()
         except Exception as error:
-            if not isinstance(error, JournalError):
-                problem = f"{self.journal.path}: {type(error).__name__}: {error}"
-                error = JournalError(f"{problem}; the flow stops, and goes on by the same command")
+            problem = self._as_journal_error(error)
             if not self._is_closing:
-                self.fail(error)
+                self.fail(problem)
             elif self.error is None:
-                self.error = error
+                self.error = problem
         finally:
             self._has_written.set()
 

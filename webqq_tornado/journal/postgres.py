@@ -64,6 +64,8 @@ class PostgresJournal(PostgresInspection):
     """
 
     is_awaited = True
+    #: Each answer has to be waited for.
+    answers_at_once = False
 
     def __init__(self, url: str, sync: Sync = "full") -> None:
         super().__init__(url, sync)

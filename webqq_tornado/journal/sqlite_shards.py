@@ -36,7 +36,10 @@ from .sqlite_inspection import listed
 __all__ = ["ShardFile"]
 
 _PAGE = 500
-#: Seconds between two looks whether the lock of a shard is free.
+#: Seconds that a commit waits for others at most, that it looks for their end at each turn of the
+#: loop, and between two looks from then on.
+_PATIENCE, _SHORT, _MOMENT = 5.0, 0.005, 0.001
+#: Seconds between two looks whether a lock is free.
 _LOOK = 0.05
 #: Files without shards do without these.
 _INDEXES = f"""
@@ -219,6 +222,8 @@ class ShardFile:
     """
 
     is_awaited = True
+    #: Nothing of it suspends the caller.
+    answers_at_once = True
     is_whole = False
     finished_at_start: float | None = None
     on_retry: Callable[[], None] | None = None
@@ -384,7 +389,33 @@ class ShardFile:
             batch: what to write.
             first_result: is not needed: numbers are the file's.
         """
-        return self._part.commit_part(batch)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while (lost := self.commit_if_free(batch)) is None:
+            waited = loop.time() - begun
+            if waited > _PATIENCE:
+                with self._part._impatient():
+                    return self._part.commit_part(batch)
+            # Another shard is through in a quarter of a millisecond, another program may take long.
+            await asyncio.sleep(0 if waited < _SHORT else _MOMENT)
+        return lost
+
+    def commit_if_free(self, batch: Batch) -> list[int] | None:
+        """As `commit`, at once; None: another process writes, and nothing was written.
+
+        Args:
+            batch: what to write.
+
+        Raises:
+            JournalError: that could not be written for another reason.
+        """
+        try:
+            with self._part._impatient():
+                return self._part.commit_part(batch)
+        except JournalError as error:
+            if not error.is_passing or not self.is_open:
+                raise
+            return None
 
     async def add_drafts(self, rows: Sequence[ChainRow], away: dict[int, int]) -> None:
         """Write links of a reader that has not returned.
