@@ -319,6 +319,8 @@ def _is_passing(error: BaseException) -> bool:
 def _remedy(error: BaseException) -> str:
     if "unrecognized configuration parameter" in str(error):
         return "leave this parameter out of the URL"
+    if str(getattr(error, "sqlstate", "")) == "53300":
+        return "raise max_connections of the server, or have fewer shards: each has a connection"
     return "see that the server runs, and that the database and its user exist"
 
 
