@@ -272,6 +272,7 @@ async def test_the_page_lists_shards_and_the_chains_of_each(place: str):
     batch.new[4] = rows[1]._replace(due=4e9, name="Later")
     batch.failed, batch.last_chain, batch.away = {7: Failed(1.0, "error", "trace")}, 7, {1: 2}
     await shard.commit(batch, 1)
+    assert dict(await run.journal.shards_with_work()) == {1: 4e9, 2: 0}
     run._merged.note(1, {"in_flight": 2, "worker": "tcp://127.0.0.1:1"})  # type: ignore[dict-item]
     async with ShardsView(run) as view:
         await view.refresh()

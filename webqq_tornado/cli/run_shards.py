@@ -125,9 +125,14 @@ async def _tend(
 ) -> None:
     """Look at the journal now and then, and write its results to a file."""
     assert isinstance(view, ShardsView)  # noqa: S101 - it was made so
+    loop = asyncio.get_running_loop()
+    next_look = 0.0
     while True:
         await asyncio.sleep(_LOOK)
-        await view.refresh()
+        if (began := loop.time()) >= next_look:
+            await view.refresh()
+            # Chains are counted: of millions not again and again.
+            next_look = loop.time() + 10 * (loop.time() - began)
         try:
             await drain(False)
         except JournalError as error:

@@ -24,7 +24,7 @@ from .postgres_inspection import PostgresInspection
 from .postgres_locks import take_locks
 from .postgres_schema import TABLES, VERSION
 from .postgres_snapshot import Snapshot
-from .records import COLUMNS, READY, Batch, ChainRow, Counts, KeyOwner
+from .records import COLUMNS, FIRST_OF_SHARDS, READY, Batch, ChainRow, Counts, KeyOwner
 
 if TYPE_CHECKING:
     import asyncpg
@@ -590,9 +590,7 @@ class PostgresJournal(PostgresInspection):
     async def shards_with_work(self) -> list[tuple[int, float]]:
         """Shards with chains that are alive, and the Unix time of the first of each; 0 is now."""
         async with self._reading() as db:
-            found = await db.fetch(
-                f"SELECT shard, min(coalesce(due, 0)) FROM chains WHERE {READY} GROUP BY shard"
-            )
+            found = await db.fetch(FIRST_OF_SHARDS.format(order="due NULLS FIRST"))
         return [(shard, due) for shard, due in found]
 
     async def progress(self) -> dict[int, int]:

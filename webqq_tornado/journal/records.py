@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "COLUMNS",
+    "FIRST_OF_SHARDS",
     "READY",
     "Batch",
     "ChainRow",
@@ -79,6 +80,12 @@ SHARD_COUNTS = (
     f"SELECT shard, count(*) FILTER (WHERE {READY} AND due IS NULL), count(*) FILTER (WHERE error"
     " IS NULL AND due IS NOT NULL), count(error), min(due) FILTER (WHERE error IS NULL)"
     " FROM chains GROUP BY shard ORDER BY shard"
+)
+#: When each shard has something to do, in both dialects: by an index, however many chains wait.
+FIRST_OF_SHARDS = (
+    "SELECT shard, due FROM (SELECT shard, (SELECT coalesce(due, 0) FROM chains"
+    f" WHERE chains.shard = shards.shard AND {READY} ORDER BY {{order}} LIMIT 1)"
+    " AS due FROM shards) AS firsts WHERE due IS NOT NULL"
 )
 
 

@@ -19,6 +19,7 @@ from ..lockfile import Locked, LockFile
 from .errors import JournalError
 from .records import (
     COLUMNS,
+    FIRST_OF_SHARDS,
     LISTED,
     READY,
     SHARD_COUNTS,
@@ -527,9 +528,7 @@ class ShardFile:
 
     async def shards_with_work(self) -> list[tuple[int, float]]:
         """Shards with chains that are alive, and the Unix time of the first of each; 0 is now."""
-        return self._part.ask(
-            f"SELECT shard, min(coalesce(due, 0)) FROM chains WHERE {READY} GROUP BY shard"
-        )
+        return self._part.ask(FIRST_OF_SHARDS.format(order="due"))
 
     async def progress(self) -> dict[int, int]:
         """How much each shard has done: a number that goes up with each commit."""
