@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import datetime
 import enum
@@ -22,7 +23,15 @@ from servers.web import Web
 from tornado.httpclient import HTTPRequest
 from tornado.httputil import HTTPHeaders
 
-from webqq_tornado import FilePart, Hop, HTTPStream, LinkError, Multipart, Request
+from webqq_tornado import (
+    FilePart,
+    Hop,
+    HTTPStream,
+    LinkError,
+    Multipart,
+    ProtocolError,
+    Request,
+)
 from webqq_tornado.engine.chain import next_of
 from webqq_tornado.engine.request import option_names
 from webqq_tornado.retry import Retry
@@ -232,6 +241,34 @@ async def test_a_body_waits_for_the_servers_word_when_asked_to(web: Web):
         response = await stream.fetch(request)
     assert _headers(response.json())["Expect"] == "100-continue"
     assert (response.status, response.history) == (200, [])
+
+
+async def _refuse_expect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Refuse each body that waits, by 417, and take the others."""
+    while head := await reader.readuntil(b"\r\n\r\n"):
+        if b"100-continue" in head:
+            writer.write(answer(status=b"417 Expectation Failed"))
+        else:
+            await reader.readexactly(int(head.split(b"Content-Length: ")[1].split()[0]))
+            writer.write(answer())
+
+
+@pytest.mark.parametrize("kind", ["bytes", "file"])
+async def test_a_large_body_that_may_not_wait_is_sent_without(kind: str, tmp_path: Path):
+    path, data = tmp_path / "body", bytes(2**20 + 1)
+    path.write_bytes(data)
+    async with raw_server(_refuse_expect) as url, HTTPStream() as stream:
+        body = data if kind == "bytes" else path
+        request = Request(url, method="POST", body=body, expect_100_continue=True)
+        response = await stream.fetch(request)
+    assert (response.status, response.body) == (200, b"ok")
+
+
+async def test_a_small_body_that_may_not_wait_is_an_error_with_a_remedy():
+    async with raw_server(_refuse_expect) as url, HTTPStream() as stream:
+        request = Request(url, method="PUT", body=b"x", expect_100_continue=True)
+        with pytest.raises(ProtocolError, match="leave out expect_100_continue="):
+            await stream.fetch(request)
 
 
 # -- addresses ------------------------------------------------------------------------------

@@ -58,7 +58,8 @@ _CAUSES = {
     35: _Cause(TLSError, "the TLS handshake", "check that this port speaks TLS, and its versions"),
     43: _Cause(StreamError, "setting options", "check the request's options"),
     45: _Cause(ConnectError, "binding the interface", "check network_interface="),
-    47: _Cause(RedirectError, "following redirects", "raise max_redirects=, or mend the loop"),
+    # It follows no redirects here: it repeats what the server refuses, such as `Expect`, by 417.
+    47: _Cause(ProtocolError, "sending again", "leave out expect_100_continue= and Expect"),
     52: _Cause(ProtocolError, "waiting for the headers", _BROKE_OFF),
     55: _Cause(ProtocolError, "sending", _BROKE_OFF),
     56: _Cause(ProtocolError, "receiving", _BROKE_OFF),

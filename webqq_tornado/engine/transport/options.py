@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pycurl
 
 from ..addresses import no_proxy_of
-from ..body import Multipart
+from ..body import Multipart, size_of
 from ..request import Request
 from ..urls import normal_host, normal_url
 from ..validation import check_public_only
@@ -487,14 +487,28 @@ def _headers(request: Request, expect: bool) -> Options:
         pairs = tuple(pair for pair in pairs if pair[0].lower() != "cookie")
     lines = [_header_line(name, value) for name, value in pairs]
     if request.body is not None or request.method in _ENCLOSING:
-        if "expect" not in names:
-            # libcurl adds it to bodies above 1 MiB and waits up to a second for the answer.
+        if "expect" not in names and not (expect and _is_announced(request)):
             lines.append(b"Expect: 100-continue" if expect else b"Expect:")
         if not isinstance(request.body, Multipart) and "content-type" not in names:
             lines.append(b"Content-Type:")  # nobody said that it is a form
     if lines:
         options[pycurl.HTTPHEADER] = lines
     return options
+
+
+#: Bytes above which libcurl adds `Expect` by itself, and waits up to a second for the answer.
+_LARGE = 2**20
+
+
+def _is_announced(request: Request) -> bool:
+    """Return True if libcurl adds `Expect`: then it answers 417 by sending again without it.
+
+    A line of ours would be in that request, too, and refused as often as libcurl tries.
+    """
+    body, size = request.body, request.body_size
+    if size is None:
+        size = len(body) if isinstance(body, bytes) else size_of(body)
+    return size is not None and size > _LARGE
 
 
 def _cookies(values: list[str]) -> Options:
