@@ -257,7 +257,11 @@ def _decode_escaped(body: bytes) -> str:
     """ISO-2022-JP: seven bits, and an escape where the alphabet changes."""
     first, *rest = _ESCAPE.split(body)
     parts = [_decode_segment(b"(B", first)]
-    parts += map(_decode_segment, rest[::2], rest[1::2])
+    for number in range(0, len(rest), 2):
+        alphabet, segment = rest[number], rest[number + 1]
+        is_last = number + 2 == len(rest)
+        # Two escapes in a row are an error: nothing is to hide between them.
+        parts.append(_decode_segment(alphabet, segment) if segment or is_last else _REPLACEMENT)
     return _changed("".join(parts), _PAIRS["euc-jp"].changes)
 
 
@@ -276,8 +280,8 @@ def _alphabet(changes: Mapping[int, str]) -> str:
 _ALPHABETS = {
     b"(B": _alphabet({}),
     b"(J": _alphabet({0x5C: "\xa5", 0x7E: "\u203e"}),
-    b"(I": _alphabet({byte: chr(byte + 0xFF61 - 0x21) for byte in range(0x21, 0x60)}),
+    b"(I": "".join(
+        chr(byte + 0xFF61 - 0x21) if 0x21 <= byte < 0x60 else _REPLACEMENT for byte in range(0x100)
+    ),
 }
-_EIGHT_BITS = bytes(
-    byte | 0x80 if 0x21 <= byte <= 0x7E else min(byte, 0x80) for byte in range(0x100)
-)
+_EIGHT_BITS = bytes(byte | 0x80 if 0x21 <= byte <= 0x7E else 0x80 for byte in range(0x100))
