@@ -29,6 +29,7 @@ from webqq_tornado.engine.decoding import charset_of, decode
         ("big5-hkscs", b"\x88\x62", "Ê̄"),
         ("euc-jp", b"\xad\xa1\xa1\xc1\xfc\xfb", "①～￢"),
         ("iso-2022-jp", b"a\x1b$B-!4A\x1b(J\\~\x1b(I1\x1b(Bz", "a①漢¥‾ｱz"),
+        ("gb18030", b"\x8f9\xfe9a\x810<", "\ufffda\ufffd0<"),
         # What hides between two escapes, or in an alphabet without it, is seen.
         ("iso-2022-jp", b"\x1b(B\x1b(Ba\x1b$B\x1b(B", "\ufffda\ufffd"),
         ("iso-2022-jp", b"\x1b$B\n4A\x1b(I\r1", "\ufffd漢\ufffdｱ"),

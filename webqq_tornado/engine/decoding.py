@@ -122,6 +122,9 @@ _SINGLE_CHANGES = {
     "koi8-u": {0xAE: "\u045e", 0xBE: "\u040e"},
     "windows-1255": {0xCA: "\u05ba"},
 }
+#: Four bytes of gb18030, and what begins so and goes on otherwise: there the first one is wrong.
+_FOUR = re.compile(rb"(?:[\x81-\xfe][0-9]){2}")
+_NO_FOUR = re.compile(rb"[\x81-\xfe][0-9][^\x81-\xfe]")
 _ESCAPE = re.compile(rb"\x1b(\([BJI]|\$[@B])")
 
 
@@ -232,7 +235,7 @@ def _on_error(pairs: _Pairs, error: UnicodeError) -> tuple[str, int]:
     single = pairs.singles.get(data[start])
     if single is not None:
         return single, start + 1
-    if error.reason.startswith("incomplete"):
+    if error.reason.startswith("incomplete") and not _NO_FOUR.match(data, start):
         return _REPLACEMENT, len(data)
     character = pairs.spare(data[start : start + 2])
     if character:
@@ -241,6 +244,8 @@ def _on_error(pairs: _Pairs, error: UnicodeError) -> tuple[str, int]:
     count = error.__dict__["count"] = error.__dict__.get("count", 0) + 1
     if count > _MAX_ERRORS:  # that is no text
         return data[start:].decode(pairs.codec, "replace"), len(data)
+    if pairs is _GB18030 and (four := _FOUR.match(data, start)):  # that stand for no character
+        return _REPLACEMENT, four.end()
     # Never the second byte if it is ASCII: that may be the end of a quotation, or of a tag.
     is_pair = data[start] not in pairs.no_lead and data[start + 1] > 0x7F
     return _REPLACEMENT, start + (2 if is_pair else 1)
