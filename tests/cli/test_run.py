@@ -207,10 +207,9 @@ async def test_a_second_ctrl_c_ends_a_reader_that_holds_up_the_loop(folder: Path
 @pytest.mark.parametrize("flow", ["Polls", "Ask"])
 async def test_a_flow_ends_when_nobody_reads_its_output(folder: Path, flow: str):
     async with scripted(lambda asked: Say()) as server:
-        words = f"{flow} {server.url} {1 if flow == 'Polls' else 5000}"
-        ended = await line(
-            folder, f"$qq run flows/mine.py:{words} | head -1; exit ${{PIPESTATUS[0]}}"
-        )
+        words = f"flows/mine.py:{flow} {server.url} {1 if flow == 'Polls' else 5000}"
+        command = f"PYTHONUNBUFFERED=1 $qq run {words}"  # one line is too little for a buffer
+        ended = await line(folder, f"{command} | head -1; exit ${{PIPESTATUS[0]}}")
     assert (ended.code, ended.errors) == (1, "")
 
 
