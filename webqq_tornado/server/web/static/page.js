@@ -363,6 +363,8 @@ function openDialog(id) {
   for (const problem of dialog.querySelectorAll("[role=alert]")) problem.textContent = "";
   FILL[id]?.();
   dialog.showModal();
+  // No autofocus: that is processed when the page loads, too, where a field has the focus already.
+  dialog.querySelector("[data-focused]")?.focus();
 }
 
 /** Functions that fill a dialog when it opens. */
