@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 
@@ -17,6 +18,7 @@ from tornado.web import Application, RequestHandler
 
 from engine.readers import run_script
 from webqq_tornado import HTTPStream
+from webqq_tornado.engine.eventloop import within
 
 
 async def _converse(url: str, count: int = 3) -> list[int]:
@@ -358,3 +360,32 @@ def test_what_a_nested_loop_brings_waits_for_what_came_before(web: Web):
     asyncio.run(main())
     """
     assert run_script(NESTED + script, web.http) == "True True\n"
+
+
+async def test_a_cancellation_that_meets_the_result_is_not_lost():
+    cancelled = 0
+    for turns in range(8):
+        event = asyncio.Event()
+        task = asyncio.ensure_future(within(event.wait(), 60))
+        await asyncio.sleep(0.001)
+        event.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        is_cancelled = task.cancel()
+        cancelled += is_cancelled
+        [ended] = await asyncio.gather(task, return_exceptions=True)
+        assert isinstance(ended, asyncio.CancelledError) is is_cancelled
+    assert 0 < cancelled < 8
+
+
+async def test_what_takes_too_long_is_cancelled_and_its_own_end_counts():
+    with pytest.raises(asyncio.TimeoutError):
+        await within(asyncio.Event().wait(), 0.001)
+
+    async def clears_up() -> str:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return "cleared up"
+
+    assert await within(clears_up(), 0.001) == "cleared up"
+    assert await within(asyncio.sleep(0, "done"), None) == "done"

@@ -24,6 +24,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
 from ..engine.closing import ClosedByBlock
+from ..engine.eventloop import within
 from .recorder import Recorder
 from .snapshot import Query, take_snapshot
 
@@ -259,7 +260,7 @@ class _Events(_Private):
         await self.flush()  # as long as the page takes to read it
         pause = max(_INTERVAL, spent / _SHARE)
         try:
-            await asyncio.wait_for(self._closed.wait(), pause)
+            await within(self._closed.wait(), pause)
         except asyncio.TimeoutError:  # not the builtin one before Python 3.11
             return
 

@@ -7,7 +7,7 @@ import errno
 import os
 import warnings
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, TypeVar
 
 from tornado.ioloop import IOLoop
 
@@ -21,7 +21,10 @@ __all__ = [
     "refuse_other_thread",
     "refuse_running_loop",
     "running_task",
+    "within",
 ]
+
+T = TypeVar("T")
 
 try:
     import resource
@@ -126,3 +129,29 @@ def descriptor_limit() -> int:
     if soft == resource.RLIM_INFINITY:
         return 2**20
     return max(1, soft - _SPARE_DESCRIPTORS)
+
+
+async def within(awaitable: Awaitable[T], seconds: float | None) -> T:
+    """Await as `asyncio.wait_for` does from Python 3.12 on.
+
+    Before, that loses a cancellation that meets the result: a task that waits again and again goes
+    on, and whoever has cancelled it waits for its end for ever.
+
+    Args:
+        awaitable: cancelled when the time is over, or the caller is cancelled.
+        seconds: for it; None: as long as it takes.
+
+    Raises:
+        asyncio.TimeoutError: the time is over.
+    """
+    future = asyncio.ensure_future(awaitable)
+    try:
+        await asyncio.wait([future], timeout=seconds)
+        if not future.done():
+            future.cancel()
+            await asyncio.wait([future])  # it may have something to clear up
+            if future.cancelled():
+                raise asyncio.TimeoutError
+    finally:
+        future.cancel()
+    return future.result()

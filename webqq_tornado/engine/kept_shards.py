@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..journal.records import ChainRow
 from .chain import Chain, State
+from .eventloop import within
 from .fanout import close_source
 from .keeping import _LED
 from .kept_awaited import AwaitedKeeper
@@ -165,7 +166,7 @@ class ShardKeeper(AwaitedKeeper):
 
     async def _arrival(self) -> None:
         try:
-            await asyncio.wait_for(self._has_arrived.wait(), _LOOK)
+            await within(self._has_arrived.wait(), _LOOK)
         except asyncio.TimeoutError:  # not the builtin one before Python 3.11
             return
 

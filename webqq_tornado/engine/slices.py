@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .chain import Chain
+from .eventloop import within
 from .kept_shards import ShardKeeper
 from .lifecycle import finish
 from .reports import place_of
@@ -126,7 +127,7 @@ async def _work(
     idle = 0
     while not stop.is_set() and loop.time() < end and keeper.error is None:
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(stop.wait(), _LOOK)
+            await within(stop.wait(), _LOOK)
         if loop.time() >= report_at:
             report_at = loop.time() + _REPORT
             on_report(stream.stats())

@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..engine.eventloop import within
 from ..engine.kept_readers import kind_of
 from ..engine.stream import HTTPStream
 from ..journal.errors import JournalError
@@ -311,7 +312,7 @@ class ShardRun:
         for each in (self._client, self._cluster):
             if each is not None:
                 with contextlib.suppress(Exception):
-                    await asyncio.wait_for(each.close(), _CONNECT)
+                    await within(each.close(), _CONNECT)
 
     async def _reconnected(self) -> Any:
         """The client, or a new one after the scheduler was gone for long."""
@@ -496,7 +497,7 @@ class ShardRun:
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._over.wait(), seconds)
+            await within(self._over.wait(), seconds)
 
     def _wake(self, shard: int) -> None:
         if shard in self._asleep and shard not in self._given_up:
@@ -548,7 +549,7 @@ class ShardRun:
     async def _tend(self, away: float) -> float:
         """Start a local worker in the place of one whose keeper has given up."""
         with contextlib.suppress(Exception):  # its scheduler may be gone
-            self._merged.workers = len(await asyncio.wait_for(self._client.nthreads(), _AWAY))
+            self._merged.workers = len(await within(self._client.nthreads(), _AWAY))
         if self._workers is None or self._merged.workers >= self._workers:
             return 0.0
         if away < _AWAY:
@@ -580,9 +581,7 @@ class ShardRun:
 
         stopping = functools.partial(stop_shards, for_good=for_good)
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(
-                self._client.run(stopping, self._plan.run, on_error="ignore"), _CONNECT
-            )
+            await within(self._client.run(stopping, self._plan.run, on_error="ignore"), _CONNECT)
 
     @property
     def is_paused(self) -> bool:
