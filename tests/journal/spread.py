@@ -50,7 +50,9 @@ class Spread(HTTPStream):
         response.raise_for_status()
         self.emit(["branch", number, branch])
         url = self.url(number + branch + 5, f"order/{number}/{branch}")
-        return Request(url, "POST", body=b"1"), functools.partial(self.ordered, number, branch)
+        return Request(url, "POST", body=url.encode()), functools.partial(
+            self.ordered, number, branch
+        )
 
     def ordered(self, number, branch, response):
         response.raise_for_status()

@@ -33,7 +33,8 @@ from webqq_tornado.shards.slices import Report, check_worker, run_shard
 from webqq_tornado.shards.view import ShardsView
 
 from . import spread
-from .kill_shards import Town, with_trouble
+from .kill_shards import Town
+from .kill_shards import main as happen
 
 CHAINS = 30
 
@@ -64,14 +65,32 @@ pytestmark = [
 ]
 
 
+#: Rows of the table of failures in the docs, and their kind in `kill_shards`.
+FAILURES = {
+    "worker-killed": "workers",
+    "worker-retired": "retire",
+    "worker-frozen-until-others-have-its-shards": "owner",
+    "scheduler-killed": "scheduler",
+    "client-killed": "client",
+    "database-gone": "database",
+}
+
+
 @pytest.mark.slow
-async def test_workers_that_are_killed_lose_and_double_nothing(
-    port: int, database: str, quiet_dask: None, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("kind", FAILURES.values(), ids=FAILURES)
+async def test_a_failure_loses_and_doubles_nothing(
+    port: int,
+    database: str,
+    quiet_dask: None,
+    kind: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    town = Town(database, port, CHAINS)
-    await with_trouble(town, "workers", 2)
-    numbers = await town.check()
-    print(numbers)
+    if kind == "owner":
+        monkeypatch.setattr(ShardRun, "silent", 1.0)
+        monkeypatch.setenv("TTL", "2s")
+    numbers = await happen(kind, 1, CHAINS, database, port)
+    assert numbers["happened"] == 1
     assert numbers["results"] == len(spread.expected(CHAINS))
     caplog.clear()
 

@@ -1,7 +1,7 @@
 """Many hosts in one: `python -m servers.hosts`; any name that ends with `.localhost` is one.
 
 `/report` says how many requests each host had at once at most, what was asked how often, and with
-which keys each order came. `/after/N` answers when N requests have come, in all.
+which keys and bodies each order came. `/after/N` answers when N requests have come, in all.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Page(RequestHandler):
         self.finish("page")
 
     async def post(self, path: str) -> None:
-        orders[path].add(self.request.headers["Idempotency-Key"])
+        body = self.request.body.decode()
+        orders[path].add(f"{self.request.headers['Idempotency-Key']} {body}")
         await self.get(path)
 
 
