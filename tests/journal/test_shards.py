@@ -77,6 +77,7 @@ FAILURES = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # on a busy machine processes of Dask take long to start anew
 @pytest.mark.parametrize("kind", FAILURES.values(), ids=FAILURES)
 async def test_a_failure_loses_and_doubles_nothing(
     port: int,
