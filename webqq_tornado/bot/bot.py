@@ -47,7 +47,7 @@ from ..client.address import Kind
 from ..client.contacts import Contact, name_of
 from ..client.listeners import check_callable
 from ..client.lookup import ContactError, found_by_one
-from ..engine.eventloop import current_ioloop, refuse_running_loop, within
+from ..engine.eventloop import current_ioloop, refuse_running_loop
 from ..engine.lifecycle import GRACE, checked_grace, run_whole, show_logs
 from ..engine.stream import HTTPStream
 from ..protocol.models import Content
@@ -585,7 +585,7 @@ class Bot:
         release_turn()
         try:
             await asyncio.shield(client.send(contact, question))
-            return await with_quote(await within(answer, timeout))
+            return await with_quote(await asyncio.wait_for(answer, timeout))
         except asyncio.TimeoutError:
             asked = question if isinstance(question, str) else question.text
             asked = asked if len(asked) <= SHOWN else asked[: SHOWN - 1] + "…"

@@ -13,7 +13,6 @@ from ..client.client import Client
 from ..client.login import LoginError
 from ..client.state import ClientEvent, State, StateChange
 from ..client.store import Store
-from ..engine.eventloop import within
 from ..engine.lifecycle import stop_signals
 from ..engine.stream import HTTPStream
 from ..protocol.endpoints import Endpoints
@@ -189,7 +188,7 @@ class _Watch:
 async def _leave(clients: Collection[Account], handlers: Handlers, grace: float) -> None:
     try:
         with contextlib.suppress(asyncio.TimeoutError):
-            await within(_settled(clients, handlers), grace)
+            await asyncio.wait_for(_settled(clients, handlers), grace)
     finally:
         handlers.close()
         await asyncio.gather(*(client.logout() for client in clients))

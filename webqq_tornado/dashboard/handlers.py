@@ -24,7 +24,6 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
 from ..engine.closing import ClosedByBlock
-from ..engine.eventloop import within
 from .recorder import Recorder
 from .snapshot import Query, take_snapshot
 
@@ -260,7 +259,7 @@ class _Events(_Private):
         await self.flush()  # as long as the page takes to read it
         pause = max(_INTERVAL, spent / _SHARE)
         try:
-            await within(self._closed.wait(), pause)
+            await asyncio.wait_for(self._closed.wait(), pause)
         except asyncio.TimeoutError:  # not the builtin one before Python 3.11
             return
 

@@ -147,11 +147,16 @@ async def within(awaitable: Awaitable[T], seconds: float | None) -> T:
     future = asyncio.ensure_future(awaitable)
     try:
         await asyncio.wait([future], timeout=seconds)
-        if not future.done():
-            future.cancel()
-            await asyncio.wait([future])  # it may have something to clear up
-            if future.cancelled():
-                raise asyncio.TimeoutError
-    finally:
-        future.cancel()
+    except asyncio.CancelledError:
+        await _cancelled(future)
+        raise
+    if not future.done():
+        await _cancelled(future)
+        if future.cancelled():
+            raise asyncio.TimeoutError
     return future.result()
+
+
+async def _cancelled(future: asyncio.Future[Any]) -> None:
+    future.cancel()
+    await asyncio.wait([future])  # it may have something to clear up

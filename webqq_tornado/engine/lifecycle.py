@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 from tornado.ioloop import IOLoop
 
 from .chain import Chain, State, is_delay
-from .eventloop import asyncio_loop_of, within
+from .eventloop import asyncio_loop_of
 from .renewal import Part
 
 __all__ = [
@@ -179,7 +179,7 @@ async def finish(runner: Runner, grace: float) -> None:
     has_rested = asyncio.Event()
     runner.send_awaited_only(has_rested.set)
     try:
-        await within(_readers_are_done(runner, has_rested), grace)
+        await asyncio.wait_for(_readers_are_done(runner, has_rested), grace)
     except asyncio.TimeoutError:  # not the builtin one before Python 3.11
         busy = (chain.name for chain in runner.chains if _what_runs(runner, chain))
         names = ", ".join(sorted(busy))

@@ -41,7 +41,6 @@ from .eventloop import (
     error_of,
     refuse_other_thread,
     refuse_running_loop,
-    within,
 )
 from .hints import ATTRIBUTES, STREAM, answering
 from .hooks import Auth, BeforeSend, Breaker, Hooks, Observer, Retry
@@ -958,7 +957,7 @@ class HTTPStream(Hooks, RequestMaker, ItemEmitter):
         is_idle = asyncio.Event()
         self._runner.idle_listeners.append(is_idle.set)
         try:
-            await within(is_idle.wait(), timeout)
+            await asyncio.wait_for(is_idle.wait(), timeout)
         except asyncio.TimeoutError:  # not the builtin one before Python 3.11
             return False
         finally:

@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Protocol
 
-from ..engine.eventloop import within
 from ..protocol.codes import Status
 from ..protocol.content import build_sent
 from ..protocol.models.content import Content
@@ -315,7 +314,7 @@ class Hub:
         left = deadline - asyncio.get_running_loop().time()
         if left > 0 and not self.is_closing:
             with suppress(asyncio.TimeoutError):
-                await within(self._closing.wait(), left)
+                await asyncio.wait_for(self._closing.wait(), left)
 
     def end_poll(self, session: PollSession, poll: PendingPoll) -> None:
         """End a held poll without events: its client has disconnected."""

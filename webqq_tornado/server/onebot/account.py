@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from ...engine.chain import Chain
-from ...engine.eventloop import within
 from ...engine.request import Request
 from ...engine.response import Response
 from ...onebot.v11.actions import (
@@ -387,7 +386,7 @@ class OneBotAccount:
         """Wait until something happens, or the time is over."""
         self._news.clear()
         try:
-            await within(self._news.wait(), seconds)
+            await asyncio.wait_for(self._news.wait(), seconds)
         except asyncio.TimeoutError:
             return
 
@@ -453,7 +452,7 @@ class OneBotAccount:
                 raise ActionError(f"there is no action {call.action[:60]!r}", Retcode.NO_ACTION)
             if not self.is_online and call.action not in _OFFLINE:
                 raise ActionError("the account is offline: it was signed out everywhere")
-            data = await within(function(self, call.parameters()), _ACTION_SECONDS)
+            data = await asyncio.wait_for(function(self, call.parameters()), _ACTION_SECONDS)
         except ActionError as error:
             return failure(error, call.echo)
         except asyncio.TimeoutError:
