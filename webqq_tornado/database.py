@@ -16,7 +16,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .files import reason
 
@@ -45,11 +45,15 @@ class _Connection(sqlite3.Connection):
     The loop waits with it: each of a thousand statements would block it.
     """
 
-    patience = 0.0
+    patience = 5.0  # sqlite3's own
+    #: Seconds that SQLite has been told to wait.
+    _waits = 5.0
     _is_locked_out = False
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """See `sqlite3.Connection.execute`."""
+        if self._waits != self.patience and not (self._is_locked_out or self.in_transaction):
+            self._wait_for(self.patience)
         try:
             cursor = super().execute(sql, parameters)
         except sqlite3.OperationalError as error:
@@ -59,16 +63,20 @@ class _Connection(sqlite3.Connection):
             raise
         if self._is_locked_out and not sql.lstrip().startswith(_READS):
             self._is_locked_out = False
-            self._wait_for(self.patience)
         return cursor
 
-    def be_patient(self, seconds: float) -> None:
-        """Wait for so long from now on."""
-        self.patience = seconds
-        self._wait_for(seconds)
+    def begin_at_once(self) -> None:
+        """Begin to write; fail where another program writes.
+
+        To tell SQLite takes as long as to write a row: it is told once for all that come so.
+        """
+        self._wait_for(0)
+        super().execute("BEGIN IMMEDIATE")
 
     def _wait_for(self, seconds: float) -> None:
-        super().execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
+        if seconds != self._waits:
+            self._waits = seconds
+            super().execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
 
 
 #: Bytes of a file that is looked through when it is opened: 32 MiB take a twentieth of a second.
@@ -135,7 +143,7 @@ def open_database(
             _check_version(db, len(migrations))
             _migrate(db, migrations)
             _check_tables(db, migrations)
-            db.be_patient(patience)
+            db.patience = patience
         except BaseException:
             db.close()
             raise
@@ -217,12 +225,20 @@ def _take_step(db: sqlite3.Connection, script: str, version: int) -> None:
 
 
 @contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """All statements of the block, or none; inside another transaction a part of it."""
+def transaction(db: sqlite3.Connection, *, waits: bool = True) -> Iterator[None]:
+    """All statements of the block, or none; inside another transaction a part of it.
+
+    Args:
+        db: of `open_database`.
+        waits: for the end of another program's that writes; else that is an error at once.
+    """
     if db.in_transaction:
         yield
         return
-    db.execute("BEGIN IMMEDIATE")
+    if waits:
+        db.execute("BEGIN IMMEDIATE")
+    else:
+        cast(_Connection, db).begin_at_once()
     try:
         yield
         db.execute("COMMIT")  # may fail as well: left open, it would swallow all that follows

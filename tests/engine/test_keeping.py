@@ -1009,7 +1009,7 @@ async def test_a_flow_that_is_closed_while_another_program_writes_goes_on_later(
     web: Web, path: Path, caplog: pytest.LogCaptureFixture
 ):
     flow = Numbers(web, path)
-    flow.journal.db.be_patient(0)  # of the last commit: it blocks the loop for so long
+    flow.journal.db.patience = 0.0  # of the last commit: it blocks the loop for so long
     other = sqlite3.connect(path)
     other.execute("BEGIN IMMEDIATE")
     ended = asyncio.ensure_future(flow.serve())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import itertools
 import math
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from webqq_tornado import HTTPStream, Limits, Next
 from webqq_tornado.engine.kept_readers import kind_of
 from webqq_tornado.engine.slices import Interrupted, Slice, run_slice
 from webqq_tornado.engine.stats import Stats
-from webqq_tornado.journal import JournalError, PostgresJournal
+from webqq_tornado.journal import JournalError, PostgresJournal, sqlite_shards
 from webqq_tornado.journal.codec import unpack_item
 from webqq_tornado.journal.records import Batch
 from webqq_tornado.journal.sqlite_shards import ShardFile
@@ -245,15 +248,102 @@ def test_each_shard_has_its_part_of_the_limits_where_several_ask_one_host():
     assert math.isclose(Limits(rate_per_session=1).part(2).rate_per_session or 0, 0.5)
 
 
-async def test_a_shard_tries_again_where_a_frozen_one_has_the_file(tmp_path: Path):
+@pytest.fixture
+def frozen(tmp_path: Path):
+    """Another process that is in the middle of a transaction."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as db:
+        yield db
+
+
+async def test_a_shard_tries_again_where_a_frozen_one_has_the_file(
+    tmp_path: Path, frozen: sqlite3.Connection
+):
     await (await led(tmp_path / "a.db")).aclose()
-    frozen, other = [await opened(tmp_path / "a.db", shard) for shard in (0, 1)]
-    frozen._part.db.execute("BEGIN IMMEDIATE")
-    other._part.db.execute("PRAGMA busy_timeout = 1")
+    other = await opened(tmp_path / "a.db", 1)
+    frozen.execute("BEGIN IMMEDIATE")
+    other._part.db.patience = 0.001  # type: ignore[attr-defined]
     with pytest.raises(JournalError, match="another program writes to it") as error:
         await other.finish()
     assert error.value.is_passing
-    for each in (frozen, other):
+    await other.aclose()
+
+
+chains = itertools.count(1)
+
+
+def results_of(text: str) -> Batch:
+    batch = Batch()
+    batch.results = [(next(chains), 1, 0, text)]
+    return batch
+
+
+async def two_shards(path: Path) -> tuple[ShardFile, ShardFile]:
+    await (await led(path)).aclose()
+    return await opened(path, 0), await opened(path, 1)
+
+
+async def test_shards_of_a_process_commit_together(tmp_path: Path):
+    one, other = await two_shards(tmp_path / "a.db")
+    statements: list[str] = []
+    one._part.db.set_trace_callback(statements.append)
+    assert one.commit_at_once(results_of("early")) is None  # it would not be together
+    await asyncio.gather(one.commit(results_of("1"), 1), other.commit(results_of("2"), 1))
+    assert [text for _, text in await one.results()] == ["1", "2"]
+    assert statements.count("COMMIT") == 1
+    await other.aclose()
+    assert one.commit_at_once(results_of("3")) == []
+    assert len(await one.results()) == 3
+    await one.aclose()
+
+
+async def test_what_one_shard_cannot_write_does_not_take_the_batch_of_another_along(
+    tmp_path: Path,
+):
+    one, other = await two_shards(tmp_path / "a.db")
+    twice = Batch()
+    twice.results = [(1, 1, 0, "good"), (1, 1, 0, "the same")]
+    bad, good = await asyncio.gather(
+        one.commit(twice, 1), other.commit(results_of("good"), 1), return_exceptions=True
+    )
+    assert isinstance(bad, JournalError)
+    assert "UNIQUE" in str(bad)
+    assert good == []
+    assert [text for _, text in await other.results()] == ["good"]
+    for each in (one, other):
+        await each.aclose()
+
+
+async def test_shards_wait_together_for_another_program_and_one_that_is_closed_does_not(
+    tmp_path: Path, frozen: sqlite3.Connection
+):
+    one, other = await two_shards(tmp_path / "a.db")
+    frozen.execute("BEGIN IMMEDIATE")
+    commits = [
+        asyncio.ensure_future(each.commit(results_of(text), 1))
+        for each, text in ((one, "lost"), (other, "good"))
+    ]
+    await asyncio.sleep(0)
+    one.close()
+    with pytest.raises(JournalError, match="is closed"):
+        await commits[0]
+    frozen.execute("COMMIT")
+    assert await commits[1] == []
+    assert [text for _, text in await other.results()] == ["good"]
+    await other.aclose()
+
+
+async def test_shards_that_wait_too_long_for_another_program_say_so(
+    tmp_path: Path, frozen: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sqlite_shards, "_PATIENCE", 0.01)
+    one, other = await two_shards(tmp_path / "a.db")
+    frozen.execute("BEGIN IMMEDIATE")
+    commits = [each.commit(results_of("late"), 1) for each in (one, other)]
+    for error in await asyncio.gather(*commits, return_exceptions=True):
+        assert isinstance(error, JournalError)
+        assert error.is_passing
+        assert "another program writes to it" in str(error)
+    for each in (one, other):
         await each.aclose()
 
 

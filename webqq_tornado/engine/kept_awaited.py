@@ -212,11 +212,11 @@ class AwaitedKeeper(Keeper):
         store: Any = self._store
         turn, keys = taken[0], dict(taken[0].batch.keys)
         try:
-            lost = store.commit_if_free(turn.batch)
+            lost = store.commit_at_once(turn.batch)
         except Exception as error:
             self.fail(self._as_journal_error(error))
             return
-        if lost is None:  # another shard writes
+        if lost is None:  # other shards write, too
             self._write(lambda: self._write_turn(*taken))
         else:
             self._end_turn(turn, keys, set(lost))
@@ -233,6 +233,7 @@ class AwaitedKeeper(Keeper):
             self.fail(error)
             return None
         turn = self._turn = _Turn(self)
+        self._runner.traffic.expect_more(True)
         first = self._last_item + 1
         self._last_item += len(turn.batch.results)
         return turn, first
@@ -256,6 +257,8 @@ class AwaitedKeeper(Keeper):
         self._release_turn(turn)
         if self._is_due:
             self._on_turn_end()
+        if self._turn is None:
+            self._runner.traffic.expect_more(False)
 
     def _release_turn(self, turn: _Turn) -> None:
         """Send, time and tell what follows from a batch, and nothing of what has come since."""

@@ -124,12 +124,13 @@ class Journal(SqliteInspection, contextlib.AbstractContextManager["Journal"]):
 
     # -- writing --------------------------------------------------------------------------------
 
-    def commit(self, batch: Batch, first_result: int) -> int:
+    def commit(self, batch: Batch, first_result: int, *, waits: bool = True) -> int:
         """Write all of a batch, or nothing.
 
         Args:
             batch: what to write.
             first_result: number of its first result.
+            waits: for another program that writes to the file; else that is an error.
 
         Returns:
             The number of the last result so far.
@@ -137,7 +138,7 @@ class Journal(SqliteInspection, contextlib.AbstractContextManager["Journal"]):
         Raises:
             JournalError: that could not be written.
         """
-        with self._told(), transaction(self.db):
+        with self._told(), transaction(self.db, waits=waits):
             return self._write(batch, first_result)
 
     def commit_if_free(self, batch: Batch, first_result: int) -> int | None:
@@ -154,8 +155,7 @@ class Journal(SqliteInspection, contextlib.AbstractContextManager["Journal"]):
             JournalError: that could not be written for another reason.
         """
         try:
-            with self._impatient():
-                return self.commit(batch, first_result)
+            return self.commit(batch, first_result, waits=False)
         except JournalError as error:
             if not error.is_passing:
                 raise

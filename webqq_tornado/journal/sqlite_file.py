@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ..database import DatabaseError, open_database
 from ..files import reason
@@ -187,17 +187,6 @@ class SqliteFile:
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.release()
-
-    @contextlib.contextmanager
-    def _impatient(self) -> Iterator[None]:
-        """Have statements fail at once while another program writes."""
-        db: Any = self.db
-        patience = db.patience
-        db.be_patient(0)
-        try:
-            yield
-        finally:
-            db.be_patient(patience)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

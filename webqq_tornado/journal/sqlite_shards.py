@@ -1,20 +1,21 @@
 """Shards in an SQLite file: several processes of one machine, each the owner of some.
 
-All write to one file, one after the other, which takes a quarter of a millisecond each time. The
-owner of a shard has a lock in a file beside it, `PATH-shard-N`. Answers are awaited as those of
+Processes write to one file one after the other, which takes a quarter of a millisecond each time,
+or a disk's: so the shards that a process has commit together. The owner of a shard has a lock in a file beside it, `PATH-shard-N`. Answers are awaited as those of
 PostgreSQL, so that shards have one keeper.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..database import transaction
+from ..database import is_locked, transaction
 from ..lockfile import Locked, LockFile
 from .errors import JournalError
 from .records import (
@@ -49,6 +50,133 @@ CREATE INDEX IF NOT EXISTS arrived ON chains (shard, id) WHERE away;
 """
 
 
+#: File, sync, process and loop.
+_Place = tuple[str, str, int, asyncio.AbstractEventLoop]
+
+
+class _Group:
+    """The shards of a file that this process has: they share a connection, and a transaction.
+
+    Each that wrote alone would wait for the others, and read anew what they have written.
+
+    Args:
+        place: by which others find it.
+        db: the file.
+    """
+
+    def __init__(self, place: _Place, db: sqlite3.Connection) -> None:
+        self.place, self.db = place, db
+        self.members = 0
+        self._waiting: list[_Waiting] = []
+
+    @classmethod
+    def of(cls, part: _Part) -> _Group:
+        """Return that of a file, which has one member more then; a new one opens it."""
+        loop = asyncio.get_running_loop()
+        place = (os.path.realpath(part.path), part.sync, os.getpid(), loop)
+        group = _groups.get(place)
+        if group is None:
+            group = _groups[place] = cls(place, part._opened())
+        group.members += 1
+        return group
+
+    def leave(self, part: _Part) -> None:
+        """Have one member less, whose batch is not written; the last closes the file."""
+        self.members -= 1
+        for one in self._waiting:
+            if one.part is part:
+                one.tell(part.closed_error())
+        if not self.members and self.place[2] == os.getpid():  # a fork's is the parent's
+            _groups.pop(self.place, None)
+            with contextlib.suppress(sqlite3.Error):
+                self.db.close()
+
+    def commit_at_once(self, part: _Part, batch: Batch) -> list[int] | None:
+        """Write a batch if there are no others to wait for, see `ShardFile.commit_at_once`."""
+        if self.members > 1 or self._waiting:
+            return None
+        try:
+            with part._told(), transaction(self.db, waits=False):
+                return part.write_part(batch)
+        except JournalError as error:
+            if not error.is_passing:
+                raise
+            return None
+
+    async def commit(self, part: _Part, batch: Batch) -> list[int]:
+        """Write a batch with those of others, see `ShardFile.commit`."""
+        loop = asyncio.get_running_loop()
+        one = _Waiting(part, batch, loop.create_future())
+        self._waiting.append(one)
+        if len(self._waiting) == 1:
+            loop.call_soon(self._commit_all, loop, loop.time())
+        return await one.lost
+
+    def _commit_all(self, loop: asyncio.AbstractEventLoop, begun: float) -> None:
+        waiting = [one for one in self._waiting if not one.lost.done()]
+        try:
+            outcomes = self._written(waiting)
+        except sqlite3.Error as error:
+            waited = loop.time() - begun
+            if is_locked(error) and waited <= _PATIENCE:
+                # Another process is through in a quarter of a millisecond, another program may
+                # take long.
+                loop.call_later(0 if waited < _SHORT else _MOMENT, self._commit_all, loop, begun)
+                return
+            outcomes = [error] * len(waiting)
+        except BaseException:  # Ctrl-C has taken it back
+            loop.call_soon(self._commit_all, loop, begun)
+            raise
+        self._waiting.clear()
+        for one, outcome in zip(waiting, outcomes, strict=True):
+            one.tell(outcome)
+
+    def _written(self, waiting: list[_Waiting]) -> list[list[int] | Exception]:
+        outcomes: list[list[int] | Exception] = []
+        with transaction(self.db, waits=False):
+            for part, batch, _ in waiting:
+                self.db.execute("SAVEPOINT part")
+                try:
+                    outcomes.append(part.write_part(batch))
+                except Exception as error:
+                    if not self.db.in_transaction:  # the disk is full: all of it is taken back
+                        raise
+                    self.db.execute("ROLLBACK TO part")
+                    outcomes.append(error)
+                self.db.execute("RELEASE part")
+        return outcomes
+
+
+_groups: dict[_Place, _Group] = {}
+
+
+class _Waiting(NamedTuple):
+    """A batch that is to be written.
+
+    Args:
+        part: of which shard.
+        batch: what.
+        lost: ids of chains whose key another one has followed, when it has been.
+    """
+
+    part: _Part
+    batch: Batch
+    lost: asyncio.Future[list[int]]
+
+    def tell(self, outcome: list[int] | Exception) -> None:
+        """Have whoever awaits it go on."""
+        if self.lost.done():
+            return
+        if isinstance(outcome, list):
+            self.lost.set_result(outcome)
+            return
+        try:
+            with self.part._told():
+                raise outcome
+        except Exception as error:
+            self.lost.set_exception(error)
+
+
 class _Part(Journal):
     """One shard of a file, whose statements are run at once.
 
@@ -58,6 +186,7 @@ class _Part(Journal):
     """
 
     shards = 1
+    group: _Group | None = None
 
     @property
     def db(self) -> sqlite3.Connection:
@@ -68,8 +197,12 @@ class _Part(Journal):
                 may have another owner by now.
         """
         if self._db is None:
-            raise JournalError(f"{self.path}: is closed", is_passing=True)
+            raise self.closed_error()
         return self._db
+
+    def closed_error(self) -> JournalError:
+        """Return what is raised when it is used and not open."""
+        return JournalError(f"{self.path}: is closed", is_passing=True)
 
     def begin(self, kind: str, shards: int) -> None:
         """Be the only one that runs the shards of a flow, which is made if it is not there."""
@@ -88,7 +221,8 @@ class _Part(Journal):
     def enter(self, kind: str, shard: int, shards: int) -> None:
         """Open a shard whose lock is ours, and take back what readers had not finished."""
         self.shard, self.shards = shard, shards
-        self._db = self._opened()
+        self.group = _Group.of(self)
+        self._db, self._inode = self.group.db, self._inode_there()
         with self._told(), transaction(self.db):
             self._settle_flow(kind)
             for statement in (
@@ -132,16 +266,23 @@ class _Part(Journal):
         (last,) = self.db.execute("SELECT max(last_item) FROM shards").fetchone()
         return int(last) + 1
 
-    def commit_part(self, batch: Batch) -> list[int]:
-        """Write all of a batch, or nothing; ids of chains whose key another one has followed."""
-        with self._told(), transaction(self.db):
-            followed = {key: batch.keys.pop(key) for key in self._followed(batch)}
-            lost = [one for key, one in followed.items() if batch.drops(one, key)]
-            self._write(batch, self._next_result())
-            self.db.executemany(
-                "UPDATE chains SET shard = ?, away = 1 WHERE id = ?",
-                [(shard, one) for one, shard in batch.away.items()],
-            )
+    def close(self) -> None:
+        """Close the file, unless other shards of this process have it."""
+        group, self.group = self.group, None
+        if group is not None:
+            self._db = None
+            group.leave(self)
+        super().close()
+
+    def write_part(self, batch: Batch) -> list[int]:
+        """Write a batch into a transaction; ids of chains whose key another one has followed."""
+        followed = {key: batch.keys.pop(key) for key in self._followed(batch)}
+        lost = [one for key, one in followed.items() if batch.drops(one, key)]
+        self._write(batch, self._next_result())
+        self.db.executemany(
+            "UPDATE chains SET shard = ?, away = 1 WHERE id = ?",
+            [(shard, one) for one, shard in batch.away.items()],
+        )
         return lost
 
     def _followed(self, batch: Batch) -> list[bytes]:
@@ -390,19 +531,13 @@ class ShardFile:
             batch: what to write.
             first_result: is not needed: numbers are the file's.
         """
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        while (lost := self.commit_if_free(batch)) is None:
-            waited = loop.time() - begun
-            if waited > _PATIENCE:
-                with self._part._impatient():
-                    return self._part.commit_part(batch)
-            # Another shard is through in a quarter of a millisecond, another program may take long.
-            await asyncio.sleep(0 if waited < _SHORT else _MOMENT)
-        return lost
+        group = self._part.group
+        if group is None:
+            raise self._part.closed_error()
+        return await group.commit(self._part, batch)
 
-    def commit_if_free(self, batch: Batch) -> list[int] | None:
-        """As `commit`, at once; None: another process writes, and nothing was written.
+    def commit_at_once(self, batch: Batch) -> list[int] | None:
+        """As `commit`, if nobody else writes; None: somebody does, and nothing was written.
 
         Args:
             batch: what to write.
@@ -410,13 +545,8 @@ class ShardFile:
         Raises:
             JournalError: that could not be written for another reason.
         """
-        try:
-            with self._part._impatient():
-                return self._part.commit_part(batch)
-        except JournalError as error:
-            if not error.is_passing or not self.is_open:
-                raise
-            return None
+        group = self._part.group
+        return group.commit_at_once(self._part, batch) if group is not None else None
 
     async def add_drafts(self, rows: Sequence[ChainRow], away: dict[int, int]) -> None:
         """Write links of a reader that has not returned.

@@ -263,6 +263,21 @@ async def test_a_request_from_a_task_does_not_get_what_lies_in_an_idle_connectio
     assert [response.body for response in reading.responses] == [b"/busy"]
 
 
+@pytest.mark.parametrize("unasked", UNASKED)
+@pytest.mark.parametrize("closes", [False, True])
+async def test_what_comes_while_more_is_expected_answers_no_request(unasked: bytes, closes: bool):
+    server = Talking(unasked, closes=closes)
+    async with raw_server(server) as url, HTTPStream() as stream:
+        stream._transport.expect_more(True)
+        assert (await stream.fetch(f"{url}/first")).text == "to /first"
+        server.may_speak.set()
+        await until(lambda: server.said)
+        assert (await stream.fetch(Request(f"{url}/second", "POST"))).text == "to /second"
+        stream._transport.expect_more(False)
+        assert (await stream.fetch(f"{url}/third")).text == "to /third"
+        assert server.asked == {b"/first": 1, b"/second": 1, b"/third": 1}
+
+
 async def test_a_request_that_libcurl_repeats_does_not_get_what_lies_in_an_idle_connection():
     writers: list[asyncio.StreamWriter] = []
     are_two, asked = asyncio.Event(), []

@@ -50,6 +50,23 @@ async def test_an_idle_connection_leaves_the_loop(web: Web):
         assert stream._transport._idle.fds
 
 
+async def test_a_connection_stays_on_the_loop_while_more_is_expected(web: Web):
+    async with HTTPStream() as stream:
+        transport = stream._transport
+        transport.expect_more(True)
+        await stream.fetch(web.http)
+        own = {lane._wake_up for lane in transport._lanes}
+        for _ in range(5):
+            await asyncio.sleep(0)
+            assert len(transport.watched.keys() - own) == 1
+            assert not transport._idle.fds
+        await stream.fetch(web.http)
+        transport.expect_more(False)
+        await asyncio.sleep(0)
+        assert not transport.watched.keys() - own
+        assert len(transport._idle.fds) == 1
+
+
 async def test_a_task_that_follows_up_at_once_finds_its_socket_registered(web: Web, monkeypatch):
     calls: Counter[str] = Counter()
     ioloop = IOLoop.current()

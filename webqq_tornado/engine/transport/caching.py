@@ -140,6 +140,7 @@ class CachingTransport:
     handle_events: Callable[[Any, int], None]
     leave_session: Callable[[Session], None]
     call_at_turn_end: Callable[[Callable[[], object]], None]
+    expect_more: Callable[[bool], None]
     close: Callable[[], None]
 
     def submit(

@@ -147,6 +147,7 @@ class Transport:
         self._at_turn_end: Callable[[], object] | None = None
         self._prune_timer: asyncio.TimerHandle | None = None
         self._silence = SilenceWatch(self.call_later, self._end_silent)
+        self._is_more_expected = False
         self._may_have_left = False  # connections whose requests are new since the last look
         #: Those that go out at their lane's next kick, over TLS.
         self._over_tls: defaultdict[Lane, list[Transfer]] = defaultdict(list)
@@ -256,6 +257,16 @@ class Transport:
             function: what it submits is sent by this turn, on sockets that are still on the loop.
         """
         self._at_turn_end = function
+
+    def expect_more(self, is_expected: bool) -> None:
+        """Leave the sockets of the last turn on the loop: what it has led to is sent soon.
+
+        Args:
+            is_expected: True; or False, when that has been submitted.
+        """
+        self._is_more_expected = is_expected
+        if self._kept_on and not is_expected:
+            self._schedule_turn()
 
     def leave_session(self, session: Session) -> None:
         """The session is over, and none of its transfers in flight."""
@@ -502,7 +513,11 @@ class Transport:
         finally:
             self._is_turning = False
             is_done = not (
-                self._ended or self._due or self._touched or self._attended or self._kept_on
+                self._ended
+                or self._due
+                or self._touched
+                or self._attended
+                or (self._kept_on and not self._is_more_expected)
             )
             if not is_done and not self._closed:
                 # What ended at once waits for the loop's next turn: others are to run too.
@@ -746,7 +761,9 @@ class Transport:
         For what a task is woken by, it follows up a turn later.
         """
         wanted, kept, now = self.fd_map.keys(), self._kept, self._kept_now
-        if self._kept_on:
+        if self._is_more_expected:
+            self._kept_on -= wanted
+        elif self._kept_on:
             for fd in self._kept_on - kept - now:
                 self._release_socket(fd)
             self._kept_on.clear()

@@ -192,6 +192,9 @@ class ReplayTransport:
     def call_at_turn_end(self, function: Callable[[], object]) -> None:
         """Nothing to do: each answer is a turn of its own."""
 
+    def expect_more(self, is_expected: bool) -> None:
+        """Nothing to do: there are no sockets."""
+
     def handle_events(self, watched: WatchedSocket, events: int) -> None:
         """There are no sockets."""
 
