@@ -1,8 +1,9 @@
 """Shards in an SQLite file: several processes of one machine, each the owner of some.
 
 Processes write to one file one after the other, which takes a quarter of a millisecond each time,
-or a disk's: so the shards that a process has commit together. The owner of a shard has a lock in a file beside it, `PATH-shard-N`. Answers are awaited as those of
-PostgreSQL, so that shards have one keeper.
+or a disk's: so the shards that a process has commit together. The owner of a shard has a lock in a
+file beside it, `PATH-shard-N`. Answers are awaited as those of PostgreSQL, so that shards have one
+keeper.
 """
 
 from __future__ import annotations
