@@ -12,12 +12,14 @@ import pickle
 import re
 import ssl
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from servers.raw import answer, raw_server
+from servers.raw import answer, raw_server, saying
 from servers.scripted import Say, scripted
 from servers.web import Web
 from tornado.httpclient import HTTPRequest
@@ -243,32 +245,73 @@ async def test_a_body_waits_for_the_servers_word_when_asked_to(web: Web):
     assert (response.status, response.history) == (200, [])
 
 
-async def _refuse_expect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Refuse each body that waits, by 417, and take the others."""
-    while head := await reader.readuntil(b"\r\n\r\n"):
-        if b"100-continue" in head:
-            writer.write(answer(status=b"417 Expectation Failed"))
-        else:
-            await reader.readexactly(int(head.split(b"Content-Length: ")[1].split()[0]))
-            writer.write(answer())
+@asynccontextmanager
+async def _refusing_expect() -> AsyncIterator[tuple[str, list[str]]]:
+    """A server that refuses each body that waits, by 417; and what it was asked."""
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := (await reader.readuntil(b"\r\n\r\n")).lower():
+            waits = b"expect: 100-continue" in head
+            asked.append("waits" if waits else "sends")
+            if waits:
+                writer.write(answer(status=b"417 Expectation Failed"))
+            elif b"chunked" in head:
+                body = b""
+                while not body.endswith(b"0\r\n\r\n"):
+                    body += await reader.read(2**16)
+                writer.write(answer(b"%d" % body.count(b"x")))
+            else:
+                length = int(head.split(b"content-length: ")[1].split()[0])
+                writer.write(answer(b"%d" % (await reader.readexactly(length)).count(b"x")))
+
+    async with raw_server(serve) as url:
+        yield url, asked
 
 
-@pytest.mark.parametrize("kind", ["bytes", "file"])
-async def test_a_large_body_that_may_not_wait_is_sent_without(kind: str, tmp_path: Path):
-    path, data = tmp_path / "body", bytes(2**20 + 1)
+@pytest.mark.parametrize("size", [1, 2**20 + 1])
+@pytest.mark.parametrize("kind", ["bytes", "file", "function"])
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("says", ["flag", "header"])
+async def test_a_body_that_may_not_wait_is_sent_without(
+    size: int, kind: str, method: str, says: str, tmp_path: Path
+):
+    path, data = tmp_path / "body", b"x" * size
     path.write_bytes(data)
-    async with raw_server(_refuse_expect) as url, HTTPStream() as stream:
-        body = data if kind == "bytes" else path
-        request = Request(url, method="POST", body=body, expect_100_continue=True)
-        response = await stream.fetch(request)
-    assert (response.status, response.body) == (200, b"ok")
+    body = {"bytes": data, "file": path, "function": lambda: iter([data])}[kind]
+    options = {"flag": {"expect_100_continue": True}, "header": {"headers": _EXPECT}}[says]
+    async with _refusing_expect() as (url, asked), HTTPStream() as stream:
+        response = await stream.fetch(Request(url, method=method, body=body, **options))
+        assert (response.status, response.body) == (200, b"%d" % size)
+        assert asked == ["waits", "sends"]
+        again = await stream.fetch(Request(url, method=method, body=body, **options))
+        assert (again.status, again.body) == (200, b"%d" % size)
+        assert stream.stats().in_flight == 0
+    assert asked == ["waits", "sends"] * 2
 
 
-async def test_a_small_body_that_may_not_wait_is_an_error_with_a_remedy():
-    async with raw_server(_refuse_expect) as url, HTTPStream() as stream:
-        request = Request(url, method="PUT", body=b"x", expect_100_continue=True)
+_EXPECT = {"expect": "100-Continue"}
+
+
+async def test_a_response_to_what_was_refused_first_streams():
+    async with _refusing_expect() as (url, asked), HTTPStream() as stream:
+        async with stream.open(Request(url, body=b"xx", headers=_EXPECT)) as response:
+            assert (response.status, await response.stream.read()) == (200, b"2")
+    assert asked == ["waits", "sends"]
+
+
+async def test_a_body_that_may_not_wait_and_comes_once_is_an_error_with_a_remedy():
+    async with _refusing_expect() as (url, asked), HTTPStream() as stream:
+        request = Request(url, method="POST", body=iter([b"x", b"x"]), headers=_EXPECT)
         with pytest.raises(ProtocolError, match="leave out expect_100_continue="):
             await stream.fetch(request)
+    assert asked == ["waits"]
+
+
+async def test_a_server_that_refuses_even_what_does_not_wait_is_answered_with_its_417():
+    async with raw_server(saying(*[answer(status=b"417 No")] * 2)) as url, HTTPStream() as stream:
+        response = await stream.fetch(Request(url, body=b"x", expect_100_continue=True))
+    assert response.status == 417
 
 
 # -- addresses ------------------------------------------------------------------------------

@@ -140,7 +140,8 @@ class Request(metaclass=_Making):
         auth_mode: "basic" or "digest"; "basic".
         user_agent: "" sends none. By default this library's name and version.
         network_interface: name or address to send from.
-        expect_100_continue: wait for the server's word before sending the body; False.
+        expect_100_continue: wait for the server's word before sending the body, up to a second;
+            False. Of a server that refuses to be asked (417) it is asked no second time.
         body_size: bytes in a body that comes from an iterable; else it is sent chunked.
         sink: where the body of the response goes, piece by piece, instead of into memory: a
             function of bytes, whose awaitable result makes the sender wait; an open binary file;

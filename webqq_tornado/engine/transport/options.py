@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pycurl
 
 from ..addresses import no_proxy_of
-from ..body import Multipart, size_of
+from ..body import Multipart
 from ..request import Request
 from ..urls import normal_host, normal_url
 from ..validation import check_public_only
@@ -27,6 +27,7 @@ __all__ = [
     "AT_MOST_ONCE",
     "BODY_LIMIT",
     "DEFAULTS",
+    "EXPECTS",
     "FOLLOWS",
     "IDEMPOTENT",
     "INFLATES",
@@ -52,8 +53,8 @@ Options = dict[int, Any]
 #: Options that libcurl does not have, see `lane.Transfer`: bytes of a body; whether libcurl may not
 #: repeat the request by itself (1), and what it says is heard (2), as HTTP/2 and TLS need; whether
 #: a redirect is followed, so that its body is nobody's; whether only public addresses may be
-#: connected to; whether the body is to be inflated.
-BODY_LIMIT, AT_MOST_ONCE, FOLLOWS, PUBLIC_ONLY, INFLATES = -1, -2, -3, -4, -5
+#: connected to; whether the body is to be inflated; whether a header line has the body wait.
+BODY_LIMIT, AT_MOST_ONCE, FOLLOWS, PUBLIC_ONLY, INFLATES, EXPECTS = -1, -2, -3, -4, -5, -6
 
 #: What holds where neither the request nor the stream says otherwise; see `Request`.
 DEFAULTS: Mapping[str, Any] = {
@@ -487,28 +488,20 @@ def _headers(request: Request, expect: bool) -> Options:
         pairs = tuple(pair for pair in pairs if pair[0].lower() != "cookie")
     lines = [_header_line(name, value) for name, value in pairs]
     if request.body is not None or request.method in _ENCLOSING:
-        if "expect" not in names and not (expect and _is_announced(request)):
+        if "expect" not in names:
             lines.append(b"Expect: 100-continue" if expect else b"Expect:")
         if not isinstance(request.body, Multipart) and "content-type" not in names:
             lines.append(b"Content-Type:")  # nobody said that it is a form
     if lines:
         options[pycurl.HTTPHEADER] = lines
+        if any(_announces(line) for line in lines):
+            options[EXPECTS] = 1
     return options
 
 
-#: Bytes above which libcurl adds `Expect` by itself, and waits up to a second for the answer.
-_LARGE = 2**20
-
-
-def _is_announced(request: Request) -> bool:
-    """Return True if libcurl adds `Expect`: then it answers 417 by sending again without it.
-
-    A line of ours would be in that request, too, and refused as often as libcurl tries.
-    """
-    body, size = request.body, request.body_size
-    if size is None:
-        size = len(body) if isinstance(body, bytes) else size_of(body)
-    return size is not None and size > _LARGE
+def _announces(line: bytes) -> bool:
+    name, _, value = line.lower().partition(b":")
+    return name == b"expect" and b"100-continue" in value
 
 
 def _cookies(values: list[str]) -> Options:

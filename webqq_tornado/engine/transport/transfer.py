@@ -24,10 +24,18 @@ from .callbacks import TransferCallbacks
 from .connections import Connection
 from .download import REDIRECT_BODY, add_chunk
 from .failures import from_curl
-from .headerlines import announced_size, codings_of, is_cut, leads_on
+from .headerlines import announced_size, codings_of, is_cut, last_status, leads_on
 from .inflating import UndecodableError, inflated
 from .lane import Lane
-from .options import AT_MOST_ONCE, BODY_LIMIT, FOLLOWS, INFLATES, PUBLIC_ONLY, Options
+from .options import (
+    AT_MOST_ONCE,
+    BODY_LIMIT,
+    EXPECTS,
+    FOLLOWS,
+    INFLATES,
+    PUBLIC_ONLY,
+    Options,
+)
 from .tcpinfo import bytes_read
 
 if TYPE_CHECKING:
@@ -68,7 +76,7 @@ _TIMES = (
 
 #: libcurl's errors.
 _NOT_CONNECTED, _NO_ANSWER, _NOT_SENT, _NOT_DECODED = 7, 52, 55, 61
-_TOO_LARGE, _NOT_REWOUND = 63, 65
+_TOO_MANY_REPEATS, _TOO_LARGE, _NOT_REWOUND = 47, 63, 65
 _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 _IN_HEADERS = frozenset({1, 8, 100})
 #: Those that a connection may be to blame for that others have used before.
@@ -78,9 +86,10 @@ _SMALL_BODY = 2048
 #: libcurl's errors of a body whose headers were all there: broken off, refused by us, reset, ...
 _IN_BODY = frozenset({16, 18, 23, 56, 61, 63, 92, 95})
 _CHALLENGES = (401, 407)
-_PARTIAL = 206
+_PARTIAL, _EXPECTATION_FAILED = 206, 417
 _NO_TUNNEL = "CONNECT tunnel failed, response 407"
 _NOT_SENT_AGAIN = "The connection broke off before an answer, and nothing is sent twice"
+_NOT_EXPECTED = "The server does not take Expect (417), and the body cannot be sent again"
 _EARLY = "An answer was there before the request was sent: it is that to another one"
 #: Of CURLOPT_DEBUGFUNCTION's kinds: libcurl's own words; and those about a refused stream.
 _TEXT = 0
@@ -139,6 +148,7 @@ class Transfer:
     """
 
     __slots__ = (
+        "_expects",
         "_identity",
         "_is_early",
         "_is_measured",
@@ -149,6 +159,7 @@ class Transfer:
         "_may_be_refused",
         "_read_before",
         "_room",
+        "_sends_once",
         "_transport",
         "_was_refused",
         "body",
@@ -226,7 +237,7 @@ class Transfer:
         easy.setopt(pycurl.WRITEFUNCTION, self._on_body)
         self.discards = self.is_marked = self.has_nonce = self.has_large_body = False
         self._is_restarted = self.public_only = self.inflates = False
-        self._listens = self._may_be_refused = False
+        self._listens = self._may_be_refused = self._sends_once = self._expects = False
         self.has_tls_proxy = self.is_over_tls = False
         self.may_be_challenged = False  # libcurl may go on from a 401 or 407 by itself
         self._is_ruled = False  # something of each request is to be minded
@@ -287,8 +298,14 @@ class Transfer:
         """Let libcurl send a request that is not idempotent once, and refuse a second time.
 
         It repeats by itself what it has sent on a connection that was there already and then
-        broke, although a server may have worked on it (RFC 9110, 9.2.2).
+        broke, although a server may have worked on it (RFC 9110, 9.2.2). And it repeats what was
+        answered by 417, with the line of ours that the server has just refused, up to 30 times.
         """
+        if self._expects and last_status(self.header_lines) == _EXPECTATION_FAILED:
+            self.failure = _TOO_MANY_REPEATS, _NOT_EXPECTED
+            return int(pycurl.PREREQFUNC_ABORT)
+        if not self._sends_once:
+            return int(pycurl.PREREQFUNC_OK)
         if self._transport.connections.is_retired(address, port):
             return int(pycurl.PREREQFUNC_OK)  # not a byte can leave on it
         lines = len(self.header_lines)
@@ -415,10 +432,14 @@ class Transfer:
         if option == BODY_LIMIT:
             self.limit = value or sys.maxsize
         elif option == AT_MOST_ONCE:
+            self._sends_once = True
             self.easy.setopt(pycurl.PREREQFUNCTION, self._on_send)
             if value > 1:
                 self._may_be_refused = True
                 self.easy.setopt(pycurl.HEADERFUNCTION, self.add_header_line)
+        elif option == EXPECTS:
+            self._expects = True
+            self.easy.setopt(pycurl.PREREQFUNCTION, self._on_send)
         elif option == INFLATES:
             self.inflates = True
         elif option == PUBLIC_ONLY:
@@ -473,6 +494,8 @@ class Transfer:
 
     def _evades(self, code: int, text: str) -> bool:
         """Set the options that avoid libcurl's failure; return True if there are any."""
+        if code == _TOO_MANY_REPEATS and self._expects:
+            return self._leaves_out_expect()
         if self._is_sent >= 0:
             return False
         if self.has_nonce and text.startswith(_NO_TUNNEL):
@@ -483,6 +506,13 @@ class Transfer:
         # It has met one dead connection after the other, and stops after five; or what lay in a
         # connection was not for this request.
         self.easy.setopt(pycurl.FRESH_CONNECT, 1)
+        return self.callbacks is None or self.callbacks.rewind()
+
+    def _leaves_out_expect(self) -> bool:
+        """Send it again as the server wants it (RFC 9110, 10.1.1); False if the body is gone."""
+        lines = [line for line in self.own_headers if not line.lower().startswith(b"expect:")]
+        self.easy.setopt(pycurl.HTTPHEADER, [*lines, b"Expect:"])  # nor one of libcurl's
+        self._expects, self._is_sent = False, -1
         return self.callbacks is None or self.callbacks.rewind()
 
     def is_answered_early(self, fd: int) -> bool:
