@@ -20,6 +20,7 @@ from webqq_tornado import HTTPStream
 pytestmark = pytest.mark.slow
 
 FLOW = """
+import signal, socket
 from pathlib import Path
 from webqq_tornado import HTTPStream
 
@@ -44,7 +45,12 @@ class Polls(Ask):
 
 class Blocks(Ask):
     def read(self, response):
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        signal.set_wakeup_fd(theirs.fileno())
         print("blocked", flush=True)
+        ours.recv(1)
+        print("asked to end", flush=True)
         while True:
             pass
 
@@ -194,11 +200,10 @@ async def test_a_second_ctrl_c_ends_a_reader_that_holds_up_the_loop(folder: Path
             stderr=subprocess.PIPE,
             cwd=folder,
         )
-        while b"blocked" not in await process.stdout.readline():
-            pass
-        while process.returncode is None:
+        for said in (b"blocked", b"asked to end"):
+            while said not in await process.stdout.readline():
+                pass
             process.send_signal(signal.SIGINT)
-            await asyncio.wait([asyncio.ensure_future(process.wait())], timeout=3)
         _, errors = await process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in errors.decode()

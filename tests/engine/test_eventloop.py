@@ -123,7 +123,7 @@ def test_threads_have_a_stream_each(web: Web):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join()
     assert results == [200] * 200
     assert len(streams) == 4
 
@@ -140,7 +140,7 @@ def test_a_thread_without_a_loop_gets_one(web: Web):
 
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join(20)
+    thread.join()
     assert results == [200]
 
 

@@ -66,7 +66,7 @@ CHILDREN = {
         import threading
         thread = threading.Thread(target=work)
         thread.start()
-        thread.join(10)
+        thread.join()
         os._exit(1)
     """,
 }

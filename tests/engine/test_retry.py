@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers.scripted import Asked, Say, scripted
 from tenacity import stop_after_attempt, stop_after_delay, wait_fixed, wait_none
+from waiting import until
 
 from webqq_tornado import (
     Attempt,
@@ -294,12 +295,20 @@ async def test_other_hosts_are_not():
 
 async def test_after_a_while_one_is_let_through_and_closes_it():
     breaker = CircuitBreaker(fail_max=1, reset_timeout=0.05)
-    async with scripted(failing(1)) as server, HTTPStream(breaker=breaker) as stream:
+    are_refused = asyncio.Event()
+
+    async def script(asked: Asked) -> Say:
+        if asked.number == 1:
+            await are_refused.wait()  # the circuit is open for as long as the answer is not there
+        return Say(503 if asked.number == 0 else 200)
+
+    async with scripted(script) as server, HTTPStream(breaker=breaker) as stream:
         await stream.fetch(server.url)
-        late = await asyncio.gather(
-            *(stream.fetch(server.url, delay=0.1) for _ in range(3)), return_exceptions=True
-        )
-        assert sorted(type(one).__name__ for one in late) == [
+        late = [asyncio.ensure_future(stream.fetch(server.url, delay=0.1)) for _ in range(3)]
+        await until(lambda: sum(one.done() for one in late) == 2)
+        are_refused.set()
+        ends = await asyncio.gather(*late, return_exceptions=True)
+        assert sorted(type(one).__name__ for one in ends) == [
             "CircuitOpenError",
             "CircuitOpenError",
             "Response",

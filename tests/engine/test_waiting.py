@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from servers.scripted import Asked, Say, scripted
 from servers.web import Web
+from waiting import put_ahead, until
 
 from webqq_tornado import HTTPStream, Limits, Request, TimeoutError
 
@@ -36,7 +37,7 @@ async def awaited(stream: HTTPStream, url: str) -> object:
 
 
 async def opened(stream: HTTPStream, url: str) -> object:
-    async with stream.open(Request(url, request_timeout=0.1)) as response:
+    async with stream.open(url) as response:
         return response
 
 
@@ -58,7 +59,8 @@ async def test_who_waits_for_the_place_that_it_holds_is_told(way, options):
         with pytest.raises(TimeoutError, match="its caller holds a place open"):
             async with stream.open(f"{server.url}/large"):
                 await way(stream, f"{server.url}/small")
-        assert (await stream.fetch(f"{server.url}/small")).body == b"/small"
+        small = Request(f"{server.url}/small", request_timeout=60)
+        assert (await stream.fetch(small)).body == b"/small"
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -69,7 +71,7 @@ async def test_with_another_place_there_is_an_answer(way):
 
 
 async def test_a_body_that_is_there_holds_no_place():
-    async with scripted(script) as server, quick(max_clients=1) as stream:
+    async with scripted(script) as server, HTTPStream(max_clients=1) as stream:
         async with stream.open(f"{server.url}/small") as response:
             assert (await stream.fetch(f"{server.url}/other")).body == b"/other"
             assert [chunk async for chunk in response.stream] == [b"/small"]
@@ -105,17 +107,22 @@ async def test_tasks_that_wait_for_each_others_places_are_told():
 
 
 async def test_who_holds_nothing_waits_as_long_as_it_takes(web: Web):
-    async with scripted(script) as server, quick(max_clients=1) as stream:
-        is_held = asyncio.Event()
+    async with scripted(script) as server, HTTPStream(max_clients=1) as stream:
+        is_held, is_over = asyncio.Event(), asyncio.Event()
 
         async def hold():
             async with stream.open(f"{server.url}/large"):
                 is_held.set()
-                await stream.drain(0.5)
+                await is_over.wait()
 
         holding = asyncio.ensure_future(hold())
         await is_held.wait()
-        assert (await stream.fetch(f"{server.url}/small")).body == b"/small"
+        waiting = asyncio.ensure_future(stream.fetch(f"{server.url}/small"))
+        await until(lambda: stream.stats().queued)
+        put_ahead(600)
+        await asyncio.sleep(0.001)  # what was to happen by then has happened
+        is_over.set()
+        assert (await waiting).body == b"/small"
         await holding
 
 

@@ -391,7 +391,7 @@ async def test_a_closed_stream_is_raised_to_who_reads_its_body():
 
 async def test_a_streamed_response_that_stalls_times_out():
     async with HTTPStream() as stream, raw_server(Halves()) as url:
-        request = Request(url, idle_timeout=0.2)
+        request = Request(url, idle_timeout=1)
         async with stream.open(request) as response:
             with pytest.raises(TimeoutError):
                 await drained(response)

@@ -18,6 +18,7 @@ from tornado.websocket import WebSocketHandler
 from engine.websocket.test_link import house, taking
 from webqq_tornado import ClosedError, ConnectError, HTTPStream, Request, StreamError
 from webqq_tornado.auth import BearerAuth
+from webqq_tornado.engine.websocket import connection
 from webqq_tornado.retry import CircuitBreaker
 
 
@@ -217,7 +218,8 @@ async def test_a_fetch_of_a_socket_says_that_it_has_no_response():
             await fetching
 
 
-async def test_close_of_the_stream_waits_for_no_goodbye():
+async def test_close_of_the_stream_waits_for_no_goodbye(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connection, "CLOSE_TIMEOUT", 3600.0)
     deaf = Deaf()
     deaf.may_answer.set()
     async with raw_server(deaf) as url, HTTPStream() as stream:
@@ -226,7 +228,7 @@ async def test_close_of_the_stream_waits_for_no_goodbye():
         chain.close_socket()
         chain.cancel()
         stream.close()
-        await asyncio.wait_for(deaf.is_left.wait(), 3)  # whom it leaves is given 5 s
+        await asyncio.wait_for(deaf.is_left.wait(), 60)
 
 
 async def test_a_handshake_that_ends_after_the_stream_leaves_no_socket():
