@@ -440,9 +440,10 @@ def test_cookies_with_a_byte_order_mark_are_loaded(tmp_path: Path, encoding: str
     assert [(cookie.domain, cookie.name, cookie.value) for cookie in jar] == [("qq.com", "a", "1")]
 
 
-def test_a_file_that_is_no_cookie_file_is_refused_and_adds_nothing(tmp_path: Path):
+@pytest.mark.parametrize("line", ["nonsense", "qq.com\tFALSE\t/\tFALSE\t0\tb\t2\0"])
+def test_a_file_that_is_no_cookie_file_is_refused_and_adds_nothing(tmp_path: Path, line: str):
     path = tmp_path / "cookies.txt"
-    path.write_text("qq.com\tFALSE\t/\tFALSE\t0\ta\t1\nnonsense\n")
+    path.write_text(f"qq.com\tFALSE\t/\tFALSE\t0\ta\t1\n{line}\n")
     jar = CookieJar()
     with pytest.raises(ValueError, match=r"cookies\.txt, line 2"):
         jar.load(path)

@@ -35,6 +35,7 @@ __all__ = [
     "Source",
     "body_of",
     "checked_multipart",
+    "end_of",
     "form_body",
     "form_fields",
     "form_query",
@@ -448,9 +449,9 @@ class BodySource:
             return None
         # Where it stands now, which need not be where it began.
         place = self._body.tell()
-        size = self._body.seek(0, os.SEEK_END) - self._start
+        size = end_of(self._body) - self._start
         self._body.seek(place)
-        return int(size)
+        return size
 
     @property
     def is_replayable(self) -> bool:
@@ -521,5 +522,13 @@ def start_of(body: Any) -> int | None:
     return int(body.tell()) if _is_seekable(body) else None
 
 
+def end_of(file: IO[bytes]) -> int:
+    """Position of a file's end, where it stands afterwards."""
+    file.seek(0, os.SEEK_END)  # which returns nothing in files that are not Python's own
+    return int(file.tell())
+
+
 def _is_seekable(file: IO[bytes]) -> bool:
-    return bool(getattr(file, "seekable", lambda: False)())
+    says = getattr(file, "seekable", None)
+    # A SpooledTemporaryFile says nothing before Python 3.11, nor do uploads of web frameworks.
+    return bool(says()) if says is not None else hasattr(file, "seek") and hasattr(file, "tell")

@@ -326,7 +326,8 @@ class CookieJar:
         numbered = [(n, _line_of(line)) for n, line in enumerate(text.split(b"\n"), 1)]
         # Not left to libcurl, which takes neither those that have expired nor malformed ones.
         numbered = [(n, line) for n, line in numbered if line and not _is_expired(line)]
-        kept = cookies.accepted([line for _, line in numbered])
+        # libcurl's lines end at a NUL.
+        kept = cookies.accepted([line if b"\0" not in line else b"" for _, line in numbered])
         for (number, _), line in zip(numbered, kept, strict=True):
             if line is None:
                 raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import io
@@ -138,8 +139,33 @@ def in_memory(path, place=0):
     return file
 
 
+class Reticent:
+    """A file as SpooledTemporaryFile is one in Python 3.10, and uploads of web frameworks."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+        self.read, self.tell = self._file.read, self._file.tell
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> None:
+        self._file.seek(place, whence)
+
+
+@contextlib.contextmanager
+def reticent(path, place=0):
+    file = Reticent(path.read_bytes())
+    file.seek(place)
+    yield file
+
+
+async def test_a_file_that_does_not_say_whether_it_can_go_back_is_sent_with_its_length(web: Web):
+    file = Reticent(TEXT)
+    file.seek(4)
+    seen = await sent(web, file)
+    assert (seen["body"], seen["headers"]["Content-Length"]) == ("two three", "9")
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-@pytest.mark.parametrize("make", [opened, in_memory])
+@pytest.mark.parametrize("make", [opened, in_memory, reticent])
 async def test_what_is_sent_again_from_a_file_is_what_was_sent_first(path, make, method):
     def script(asked: Asked) -> Say:
         return Say((503, 401, 200, 200)[asked.number])

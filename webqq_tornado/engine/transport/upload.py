@@ -25,7 +25,7 @@ from typing import IO, Any, Protocol
 
 import pycurl
 
-from ..body import NOT_BINARY, BodySource, FilePart, Multipart, pairs_of, start_of
+from ..body import NOT_BINARY, BodySource, FilePart, Multipart, end_of, pairs_of, start_of
 
 __all__ = [
     "CANNOT_SEEK",
@@ -133,7 +133,7 @@ class FileOutflow:
         self.size = size
         if start is not None:
             # It may have more: `body_size` sends a piece of a file, at whose end libcurl stops.
-            there = max(0, file.seek(0, os.SEEK_END) - start)
+            there = max(0, end_of(file) - start)
             self.size = there if size is None else size
             if 0 < there < self.size:  # 0 is what devices say
                 # Nobody else will: the caller does not get the outflow.
