@@ -232,6 +232,18 @@ async def test_over_http_2_a_post_that_was_refused_is_sent_again(web: Web, over:
 
 
 @both
+@pytest.mark.parametrize("action", [http2.refuse, http2.go_away_before])
+async def test_over_http_2_a_post_that_was_refused_is_sent_again_on_the_first_connection_of_all(
+    web: Web, over: str, action
+):
+    server = HTTP2(action)
+    async with http2_server(server, web, over) as (url, stream):
+        response = await stream.fetch(Request(f"{url}/lost", body=b"order"))
+    assert response.body == b"to /lost"
+    assert server.asked[b"/lost"] == 2
+
+
+@both
 @pytest.mark.parametrize("action", [http2.close, http2.reset, http2.go_away_after])
 async def test_over_http_2_a_post_goes_out_anew_after_an_idle_connection_was_closed(
     web: Web, over: str, action

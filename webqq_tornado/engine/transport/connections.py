@@ -45,6 +45,7 @@ class Connections:
     def __init__(self) -> None:
         self.known: dict[int, Connection] = {}
         self._multiplexed: set[int] = set()
+        self._is_unknown = True  # what is spoken over TLS
         self._fds: dict[object, int] = {}  # of connections over TLS, by their own end
         self._ends: dict[int, object] = {}
         self._read: dict[int, int | None] = {}  # bytes, when the last request was over
@@ -94,6 +95,10 @@ class Connections:
         for connection in opened:
             if self.is_known(connection):
                 self._multiplexed.add(connection.fd)
+
+    def note_plain(self) -> None:
+        """One over TLS speaks HTTP/1."""
+        self._is_unknown = False
 
     def note_end(self, fd: int, end: object) -> None:
         """Its own end is called so: address and port."""
@@ -154,9 +159,9 @@ class Connections:
         return known.lane
 
     @property
-    def is_multiplexed(self) -> bool:
-        """True if a connection speaks HTTP/2 or 3, or has done so."""
-        return bool(self._multiplexed)
+    def may_multiplex(self) -> bool:
+        """True if a connection over TLS has spoken HTTP/2 or 3, or none has spoken at all."""
+        return self._is_unknown or bool(self._multiplexed)
 
     def is_retired(self, address: str, port: int) -> bool:
         """Return True if the connection with this local address accepts no more requests.

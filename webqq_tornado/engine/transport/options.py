@@ -51,9 +51,10 @@ LIBCURL = str(pycurl.version)
 Options = dict[int, Any]
 
 #: Options that libcurl does not have, see `lane.Transfer`: bytes of a body; whether libcurl may not
-#: repeat the request by itself (1), and what it says is heard (2), as HTTP/2 and TLS need; whether
-#: a redirect is followed, so that its body is nobody's; whether only public addresses may be
-#: connected to; whether the body is to be inflated; whether a header line has the body wait.
+#: repeat the request by itself (1), and what it says is heard where TLS may agree on HTTP/2 (2), or
+#: always (3), as HTTP/2 and 3 need; whether a redirect is followed, so that its body is nobody's;
+#: whether only public addresses may be connected to; whether the body is to be inflated; whether a
+#: header line has the body wait.
 BODY_LIMIT, AT_MOST_ONCE, FOLLOWS, PUBLIC_ONLY, INFLATES, EXPECTS = -1, -2, -3, -4, -5, -6
 
 #: What holds where neither the request nor the stream says otherwise; see `Request`.
@@ -460,8 +461,8 @@ def _repetition(request: Request, setting: Callable[[str], Any]) -> Options:
         return {}
     version = setting("http_version")
     is_over_tls = request.url.startswith("https:") or (setting("proxy") or "").startswith("https:")
-    is_heard = is_over_tls or version in ("2-prior-knowledge", "3")
-    options = {AT_MOST_ONCE: 2 if is_heard else 1}
+    is_multiplexing = version in ("2-prior-knowledge", "3")
+    options = {AT_MOST_ONCE: 3 if is_multiplexing else 2 if is_over_tls else 1}
     if setting("unix_socket") is not None and version != "2-prior-knowledge":
         # Their connections have no names to know a dead one by, and cost next to nothing.
         options |= {pycurl.FRESH_CONNECT: 1, pycurl.FORBID_REUSE: 1}

@@ -108,8 +108,8 @@ class Used(Protocol):
     """The connections that requests were sent on."""
 
     @property
-    def is_multiplexed(self) -> bool:
-        """True if a connection speaks HTTP/2 or 3, or has done so."""
+    def may_multiplex(self) -> bool:
+        """True if a connection over TLS has spoken HTTP/2 or 3, or none has spoken at all."""
 
     def is_retired(self, address: str, port: int) -> bool:
         """Return True if the connection with this local address accepts no more requests."""
@@ -152,6 +152,7 @@ class Transfer:
         "_identity",
         "_is_early",
         "_is_measured",
+        "_is_multiplexing",
         "_is_restarted",
         "_is_ruled",
         "_is_sent",
@@ -237,7 +238,8 @@ class Transfer:
         easy.setopt(pycurl.WRITEFUNCTION, self._on_body)
         self.discards = self.is_marked = self.has_nonce = self.has_large_body = False
         self._is_restarted = self.public_only = self.inflates = False
-        self._listens = self._may_be_refused = self._sends_once = self._expects = False
+        self._listens = self._may_be_refused = self._is_multiplexing = False
+        self._sends_once = self._expects = False
         self.has_tls_proxy = self.is_over_tls = False
         self.may_be_challenged = False  # libcurl may go on from a 401 or 407 by itself
         self._is_ruled = False  # something of each request is to be minded
@@ -320,12 +322,10 @@ class Transfer:
             self._read_before = self._transport.connections.read_from(address, port)
         return int(pycurl.PREREQFUNC_OK)
 
-    def _listen(self) -> None:
-        """Hear libcurl's own words: they cost more than all else of such a request."""
-        # Only on a connection that others have used does libcurl send again, so that some must
-        # have spoken HTTP/2 or 3 before.
-        self._listens = True
-        self.easy.setopt(pycurl.VERBOSE, 1)
+    def _listen(self, listens: bool) -> None:
+        """Hear libcurl's own words, or no more: they cost more than all else of such a request."""
+        self._listens = listens
+        self.easy.setopt(pycurl.VERBOSE, listens)
         self.easy.setopt(pycurl.DEBUGFUNCTION, self._on_debug)
 
     def _on_debug(self, kind: int, text: bytes) -> None:
@@ -384,12 +384,10 @@ class Transfer:
     def _mind_rules(self, request: Request, options: Options) -> None:
         if self.may_be_challenged:
             self._mind_digest(request, options)
-        if (
-            self._may_be_refused
-            and not self._listens
-            and self._transport.connections.is_multiplexed
-        ):
-            self._listen()
+        if self._may_be_refused:
+            listens = self._is_multiplexing or self._transport.connections.may_multiplex
+            if listens is not self._listens:
+                self._listen(listens)
 
     def leave_session(self) -> None:
         """Let go of the session that it was last used for."""
@@ -435,7 +433,7 @@ class Transfer:
             self._sends_once = True
             self.easy.setopt(pycurl.PREREQFUNCTION, self._on_send)
             if value > 1:
-                self._may_be_refused = True
+                self._may_be_refused, self._is_multiplexing = True, value > 2
                 self.easy.setopt(pycurl.HEADERFUNCTION, self.add_header_line)
         elif option == EXPECTS:
             self._expects = True
