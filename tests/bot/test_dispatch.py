@@ -8,6 +8,7 @@ import time
 import pytest
 from servers.bots import a_bot, answer, chatting, group_answer
 from servers.town import Town
+from waiting import until
 
 from webqq_tornado.bot import GROUP_ADMIN, GROUP_OWNER, OWNER, Bot, Rate
 from webqq_tornado.bot.mentions import said_to
@@ -180,12 +181,10 @@ async def test_messages_of_one_conversation_are_handled_in_order():
 async def test_a_handler_that_others_wait_for_is_named(caplog):
     async with chatting() as (bot, ann, ear):
         bot._calls.patience = 0.02
-        go_on = asyncio.Event()
 
         @bot.on_message(text="^1$")
         async def dawdle(message):
-            asyncio.get_running_loop().call_later(0.05, go_on.set)
-            await go_on.wait()
+            await until(lambda: "still runs" in caplog.text)
             message.reply("done")
 
         assert await answer(ann, ear, "1") == "done"

@@ -49,9 +49,13 @@ def test_under_uvloop_sockets_that_come_and_go_are_no_trouble(web: Web):
 def test_under_a_tornado_loop_that_is_started_by_hand(web: Web):
     ioloop = IOLoop(make_current=False)
     seen = []
+
+    def read(response):
+        seen.append(response)
+        ioloop.stop()
+
     stream = HTTPStream(ioloop)
-    ioloop.add_callback(stream.add_request, web.http, seen.append)
-    ioloop.call_later(0.5, ioloop.stop)
+    ioloop.add_callback(stream.add_request, web.http, read)
     ioloop.start()
     stream.close()
     ioloop.close()

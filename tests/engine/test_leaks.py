@@ -140,7 +140,7 @@ def test_more_requests_than_descriptors_end_one_by_one(web: Web):
         ends = []
         for _ in range(200):
             stream.add_request(sys.argv[1], ends.append, errback=ends.append)
-        stream.ioloop.call_later(10, stream.stop)
+        stream.ioloop.call_later(80, stream.stop)
         stream.start()
         kinds = {type(each).__name__ for each in ends} - {"Response"}
         late = []
@@ -172,7 +172,8 @@ async def test_ten_thousand_chains_leave_nothing_behind(web: Web):
         left, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         await until(lambda: open_descriptors() <= before[0])
-        assert (_handlers(), _timers()) == before[1:]
+        assert _handlers() == before[1]
+        assert _timers() <= before[2]  # one of before may have passed
         assert left < 100_000, "bytes that 10,000 chains left behind"
 
 

@@ -334,11 +334,12 @@ async def test_there_are_no_more_than_max_redirects(cap: int):
     assert len(here.asked) == cap + 1
 
 
+@pytest.mark.slow
 async def test_request_timeout_is_for_all_of_them():
     async with site() as here, HTTPStream() as stream:
         here.ways["/"] = led("/")
         with pytest.raises(TimeoutError):
-            await stream.fetch(Request(here.url, request_timeout=0.1, max_redirects=10**6))
+            await stream.fetch(Request(here.url, request_timeout=1, max_redirects=10**6))
     assert len(here.asked) > 1
 
 

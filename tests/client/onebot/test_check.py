@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
+from waiting import put_ahead, until
 
 from webqq_tornado import HTTPStream
 from webqq_tornado.client.onebot.check import Findings, check
@@ -24,12 +26,20 @@ class Page(RequestHandler):
     post = get
 
 
-class Echo(WebSocketHandler):
+class Mute(WebSocketHandler):
+    is_asked = False
+
     def on_message(self, message: str | bytes) -> None:
+        type(self).is_asked = True
+
+
+class Echo(Mute):
+    def on_message(self, message: str | bytes) -> None:
+        super().on_message(message)
         self.write_message(message)
 
 
-class Twelve(WebSocketHandler):
+class Twelve(Mute):
     def open(self) -> None:
         self.write_message(json.dumps({"type": "meta", "detail_type": "connect", "time": 1.5}))
 
@@ -67,7 +77,11 @@ async def test_a_web_server_is_told_from_an_implementation():
 @pytest.mark.parametrize("handler", [Echo, Twelve])
 async def test_what_speaks_something_else_is_no_implementation(handler, caplog):
     with served(handler) as port:
-        found = await looked_at(f"ws://127.0.0.1:{port}", timeout=0.2)
+        looking = asyncio.ensure_future(looked_at(f"ws://127.0.0.1:{port}"))
+        await until(lambda: handler.is_asked)
+        await until(lambda: handler is Echo or "OneBot 12" in caplog.text)
+        put_ahead(20)
+        found = await looking
     assert "is it an implementation of OneBot 11?" in found.problem
     assert ("OneBot 12" in caplog.text) == (handler is Twelve)
     caplog.clear()
