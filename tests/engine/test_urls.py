@@ -90,6 +90,8 @@ def test_the_normal_form_of_a_url(url, normal):
         ("http://h:8o/", "a port is"),
         (b"http://h/", "not bytes"),
         (None, "not NoneType"),
+        ("http://[fe80::1%25eth0]/", "network_interface="),
+        ("http://[fe80::1%eth0]:80/", "network_interface="),
     ],
 )
 def test_what_is_no_url_is_refused_with_the_reason(url, reason):

@@ -139,7 +139,8 @@ class Request(metaclass=_Making):
         auth_password: for HTTP authentication.
         auth_mode: "basic" or "digest"; "basic".
         user_agent: "" sends none. By default this library's name and version.
-        network_interface: name or address to send from.
+        network_interface: name or address to send from; of a link-local IPv6 address it is the
+            zone, which no URL has.
         expect_100_continue: wait for the server's word before sending the body, up to a second;
             False. Of a server that refuses to be asked (417) it is asked no second time.
         body_size: bytes in a body that comes from an iterable; else it is sent chunked.

@@ -203,13 +203,22 @@ def _serialised(url: str, base: str | None = None) -> str:
     except ValueError:
         raise ValueError(
             f"URL {_shown(url)!r} has a host or port that is none: a host is a name, an IPv4 "
-            "address or an IPv6 address in brackets, a port is a number to 65535"
+            f"address or an IPv6 address in brackets, a port is a number to 65535{_hint(url)}"
         ) from None
     before, mark, fragment = href.partition("#")
     start = before.find("/", before.find("//") + 2)
     if start < 0 or before.partition(":")[0] not in _PORTS:
         return href
     return before[:start] + _NOT_IN_RFC_3986.sub(_escape, before[start:]) + mark + fragment
+
+
+_ZONE = re.compile(r"\w*://[^/?#\[]*\[[^/?#\]]*%")
+
+
+def _hint(url: str) -> str:
+    # What RFC 6874 had for URLs is withdrawn (RFC 9844), and no browser takes it.
+    zone = "; a zone such as %eth0 is no part of it: give network_interface="
+    return zone if _ZONE.match(url) else ""
 
 
 _QUERY = re.compile("[?#]")
