@@ -245,6 +245,12 @@ async def test_a_body_waits_for_the_servers_word_when_asked_to(web: Web):
     assert (response.status, response.history) == (200, [])
 
 
+@pytest.mark.parametrize("body", [None, b"", ""])
+async def test_where_there_is_no_body_nothing_waits(web: Web, body: bytes | str | None):
+    request = Request(f"{web.http}/echo", "POST", body=body, expect_100_continue=True)
+    assert "Expect" not in _headers(await _told(request))
+
+
 @asynccontextmanager
 async def _refusing_expect() -> AsyncIterator[tuple[str, list[str]]]:
     """A server that refuses each body that waits, by 417; and what it was asked."""

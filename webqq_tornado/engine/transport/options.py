@@ -490,7 +490,8 @@ def _headers(request: Request, expect: bool) -> Options:
     lines = [_header_line(name, value) for name, value in pairs]
     if request.body is not None or request.method in _ENCLOSING:
         if "expect" not in names:
-            lines.append(b"Expect: 100-continue" if expect else b"Expect:")
+            # Without a body there is nothing to wait with (RFC 9110, 10.1.1).
+            lines.append(b"Expect: 100-continue" if expect and request.body else b"Expect:")
         if not isinstance(request.body, Multipart) and "content-type" not in names:
             lines.append(b"Content-Type:")  # nobody said that it is a form
     if lines:
