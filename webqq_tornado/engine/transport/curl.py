@@ -571,7 +571,7 @@ class Transport:
             if transfer.has_notes:
                 self._note_connection(transfer, fd)
                 remove(easy)
-                if (transfer.failure is not None or transfer.has_nonce) and transfer.restarts():
+                if transfer.may_restart and transfer.restarts():
                     self._begin_anew(transfer, lane)
                     continue
             else:

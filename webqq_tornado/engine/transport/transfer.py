@@ -307,6 +307,7 @@ class Transfer:
             self.failure = _TOO_MANY_REPEATS, _NOT_EXPECTED
             return int(pycurl.PREREQFUNC_ABORT)
         if not self._sends_once:
+            self.has_notes = True
             return int(pycurl.PREREQFUNC_OK)
         if self._transport.connections.is_retired(address, port):
             return int(pycurl.PREREQFUNC_OK)  # not a byte can leave on it
@@ -461,6 +462,11 @@ class Transfer:
 
     # -- another start --------------------------------------------------------------------------
 
+    @property
+    def may_restart(self) -> bool:
+        """True if `restarts` is to be asked when it has ended."""
+        return self.failure is not None or self.has_nonce or self._expects
+
     def restarts(self) -> bool:
         """Return True if the ended transfer is to be started again, and is ready for it.
 
@@ -471,7 +477,7 @@ class Transfer:
         if isinstance(self.failure, tuple):
             is_good = self._evades(*self.failure)
         else:
-            is_good = self.failure is None and self._is_challenged()
+            is_good = self.failure is None and (self._is_challenged() or self._is_unexpected())
         if is_good:
             self.failure = None
             self.header_lines.clear()
@@ -505,6 +511,15 @@ class Transfer:
         # connection was not for this request.
         self.easy.setopt(pycurl.FRESH_CONNECT, 1)
         return self.callbacks is None or self.callbacks.rewind()
+
+    def _is_unexpected(self) -> bool:
+        """The server answers 417 after it has read the body: libcurl takes that as it is."""
+        if not self._expects or getinfo(self.easy, _STATUS) != _EXPECTATION_FAILED:
+            return False
+        # Not where the user has heard of that answer already.
+        is_told = self.callbacks is not None and self.callbacks.has_sink
+        assert self.request is not None  # noqa: S101 - it had one
+        return not is_told and self.request.is_replayable and self._leaves_out_expect()
 
     def _leaves_out_expect(self) -> bool:
         """Send it again as the server wants it (RFC 9110, 10.1.1); False if the body is gone."""
