@@ -20,7 +20,7 @@ from servers.raw import answer, raw_server, requests
 from servers.web import Web
 from tornado.httpclient import HTTPRequest
 
-from webqq_tornado import HTTPStream, Multipart, ProtocolError, Request
+from webqq_tornado import HTTPStream, Multipart, ProtocolError, Request, TLSError
 from webqq_tornado.httpclient import HTTPStreamClient, HTTPStreamError
 
 #: What is said instead of an answer, before the end.
@@ -238,6 +238,24 @@ async def test_over_http_2_a_post_that_was_refused_is_sent_again_on_the_first_co
 ):
     server = HTTP2(action)
     async with http2_server(server, web, over) as (url, stream):
+        response = await stream.fetch(Request(f"{url}/lost", body=b"order"))
+    assert response.body == b"to /lost"
+    assert server.asked[b"/lost"] == 2
+
+
+async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer with what is no TLS."""
+    await reader.read(1)
+    writer.write(answer())
+
+
+async def test_over_http_2_a_post_that_was_refused_is_sent_again_after_one_without_an_answer(
+    web: Web,
+):
+    server = HTTP2(http2.refuse)
+    async with http2_server(server, web, "https") as (url, stream), raw_server(no_tls) as plain:
+        with pytest.raises(TLSError):
+            await stream.fetch(plain.replace("http:", "https:"))
         response = await stream.fetch(Request(f"{url}/lost", body=b"order"))
     assert response.body == b"to /lost"
     assert server.asked[b"/lost"] == 2

@@ -610,7 +610,8 @@ class Transport:
             ):
                 self._idle.add(fd)  # libcurl has never waited for it
         if transfer.is_over_tls:
-            self.connections.note_plain()
+            if transfer.header_lines:
+                self.connections.note_plain()
             if transfer.opened:
                 easy = transfer.easy
                 end = easy.getinfo(pycurl.LOCAL_IP), easy.getinfo(pycurl.LOCAL_PORT)
