@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 from h2.connection import H2Connection
+from servers import http2
 from servers.http2 import HTTP2
 from servers.nginx import Nginx
 from servers.raw import answer, raw_server, requests
@@ -276,6 +277,21 @@ async def test_what_comes_while_more_is_expected_answers_no_request(unasked: byt
         stream._transport.expect_more(False)
         assert (await stream.fetch(f"{url}/third")).text == "to /third"
         assert server.asked == {b"/first": 1, b"/second": 1, b"/third": 1}
+
+
+async def test_what_http_2_says_while_more_is_expected_does_not_keep_the_loop_busy():
+    server = HTTP2(after=http2.ping)
+    defaults = {"http_version": "2-prior-knowledge"}
+    async with raw_server(server) as url, HTTPStream(defaults=defaults) as stream:
+        transport = stream._transport
+        transport.expect_more(True)
+        assert (await stream.fetch(f"{url}/first")).text == "to /first"
+        own = {lane._wake_up for lane in transport._lanes}
+        await server.idle.wait()
+        await until(lambda: transport._idle.fds)
+        assert not transport.watched.keys() - own
+        assert (await stream.fetch(f"{url}/second")).text == "to /second"
+        assert server.connections == 1
 
 
 async def test_a_request_that_libcurl_repeats_does_not_get_what_lies_in_an_idle_connection():

@@ -843,14 +843,14 @@ class Transport:
         lane = self.connections.retire(fd) if is_retirable else None
         if lane is not None:
             self._prune_soon()
-        elif self.connections.speaks_any_time(fd):
-            if fd in self._idle_fds:
-                self._idle.add_end(fd)
-            return
         for fds in self._all_kept:
             fds.discard(fd)
+        # What nobody reads is reported at each turn for as long as the loop watches it.
         self._poller.unwatch(fd)
-        self._idle.discard(fd)
+        if lane is None and self.connections.speaks_any_time(fd):
+            self._idle.add_end(fd)
+        else:
+            self._idle.discard(fd)
 
     def _prune_soon(self) -> None:
         if self._prune_timer is None:
