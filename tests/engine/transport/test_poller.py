@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import socket
@@ -70,6 +71,30 @@ async def test_a_connection_stays_on_the_loop_while_more_is_expected():
         await asyncio.sleep(0)
         assert not transport.watched.keys() - own
         assert len(transport._idle.fds) == 1
+
+
+async def test_a_connection_that_libcurl_evicts_while_more_is_expected_leaves_the_loop():
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for head in requests(reader):
+            writer.write(answer(head))
+
+    async with contextlib.AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(raw_server(serve)) for _ in range(5)]
+        stream = await stack.enter_async_context(HTTPStream())
+        transport = stream._transport
+        transport.expect_more(True)
+
+        def look(response: object) -> None:
+            known = transport.watched.keys() & transport.connections.known.keys()
+            stale.extend(fd for fd in known if not transport.connections.is_open(fd))
+
+        stale: list[int] = []
+        for url in urls:
+            await stream.add_request(url, look)
+            transport._lanes[0].keep(2)
+            look(None)
+        assert not stale
+        assert len(transport._kept_on) == 2
 
 
 async def test_a_task_that_follows_up_at_once_finds_its_socket_registered(web: Web, monkeypatch):

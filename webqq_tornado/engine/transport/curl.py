@@ -72,7 +72,7 @@ from .headerlines import is_cut
 from .lane import LANE_TRANSFERS, Lane, postponed
 from .lanepool import LanePool
 from .options import Options
-from .poller import ENDED, FAILED, Poller, WatchedSocket, idle_sockets
+from .poller import ENDED, FAILED, Poller, WatchedSocket, closed_of, idle_sockets
 from .silence import SilenceWatch
 from .transfer import Outcome, Transfer, getinfo
 
@@ -468,6 +468,8 @@ class Transport:
             self._collect(lane, self._kept)
         if self.let_go:
             self._release_let_go()
+        if finished and self._kept_on:
+            self._release_closed()
         for fd in unwanted:
             if fd not in self.fd_map:  # not even now, that others were served
                 self._on_idle_event(fd)
@@ -765,6 +767,8 @@ class Transport:
         wanted, kept, now = self.fd_map.keys(), self._kept, self._kept_now
         if self._is_more_expected:
             self._kept_on -= wanted
+            if has_kicked:
+                self._release_closed()
         elif self._kept_on:
             for fd in self._kept_on - kept - now:
                 self._release_socket(fd)
@@ -779,6 +783,12 @@ class Transport:
         if now:
             self._kept_on |= now - wanted
             now.clear()
+
+    def _release_closed(self) -> None:
+        """Leave no handler of what libcurl has closed since it has too many connections."""
+        for fd in closed_of(self._kept_on):
+            self._kept_on.discard(fd)
+            self._release_socket(fd)
 
     def _release_sockets(self) -> None:
         """Before libcurl is called outside of a turn: leave no handler that it does not know of."""

@@ -32,6 +32,7 @@ __all__ = [
     "IdleSockets",
     "Poller",
     "WatchedSocket",
+    "closed_of",
     "ended_of",
     "idle_sockets",
     "readable_of",
@@ -323,6 +324,11 @@ def readable_of(fds: Iterable[int]) -> set[int]:
 def ended_of(fds: Iterable[int]) -> set[int]:
     """Return those of some sockets that the other side has closed, or that are broken."""
     return _polled(fds, _END)
+
+
+def closed_of(fds: Iterable[int]) -> set[int]:
+    """Return those of some numbers that are no open file's, and those of broken connections."""
+    return _polled(fds, 0)
 
 
 def _polled(fds: Iterable[int], events: int) -> set[int]:
