@@ -531,3 +531,35 @@ async def test_a_name_server_that_does_not_answer_runs_into_the_timeout(web: Web
         request = Request("http://slow.test/", doh_url=doh_url, connect_timeout=0.1)
         with pytest.raises((TimeoutError, ResolveError)):
             await stream.fetch(request, timeout=60)
+
+
+@pytest.mark.parametrize("given", ["environment", "default", "request"])
+@pytest.mark.parametrize(
+    ("listed", "url", "is_proxied"),
+    [
+        ("web.test:81", "http://web.test:81/", False),
+        ("web.test:81", "http://a.web.test:81/", False),
+        ("a.test, .web.test:81", "http://a.web.test:81/", False),
+        ("web.test:80", "http://web.test/", False),
+        ("web.test:81", "http://web.test/", True),
+        ("web.test:8", "http://web.test:81/", True),
+        ("web.test:81,web.test:82", "http://web.test:82/", False),
+        ("web.test:443", "http://web.test/", True),
+        ("192.0.2.1:81", "http://192.0.2.1/", True),
+        ("[2001:db8::1]:81", "http://[2001:db8::1]/", True),
+        ("2001:db8::1:81", "http://[2001:db8::1]:81/", True),
+    ],
+)
+async def test_hosts_that_need_no_proxy_at_a_port(monkeypatch, given, listed, url, is_proxied):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    if given == "environment":
+        monkeypatch.setenv("no_proxy", listed)
+    defaults = {"no_proxy": listed} if given == "default" else {}
+    options = {"no_proxy": listed} if given == "request" else {}
+    async with HTTPStream(defaults=defaults) as stream:
+        for request in (Request(url, **options), Request(url, body=b"x", **options)):
+            with pytest.raises(ProxyError if is_proxied else ResolveError):
+                await stream.fetch(request)
+        if given != "request":
+            with pytest.raises(ProxyError if is_proxied else ResolveError):
+                await stream.fetch(url)

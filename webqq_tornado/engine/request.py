@@ -171,6 +171,7 @@ class Request(metaclass=_Making):
         doh_url: https URL of a DNS-over-HTTPS resolver (RFC 8484) to ask instead of the system.
         no_proxy: hosts that need no proxy, as in the variable: names with their subdomains (maybe
             behind "." or "*."), addresses, networks, separated by commas or blanks; "*" for all.
+            Names and addresses may have a port, and stand for that one alone then.
             By default the variable's.
         proxy_headers: for the proxy alone, not the server behind it.
         proxy_validate_cert: verify an https proxy's certificate; True.

@@ -154,6 +154,7 @@ class Runner:
         # Checks the defaults, and serves each request that is nothing but a URL.
         self._compile = Compiler(defaults)
         self._plain_options, self._idle_timeout = self._compile.plain, self._compile.idle_timeout
+        self._looks_at_ports = self._compile.looks_at_ports
         self._opens_sockets = transport.has_sockets
         self._hears_responses = hears_responses
         self._shows_links = logs_links()
@@ -426,9 +427,10 @@ class Runner:
                     return
                 request = step
             compiled = request.compiled
-            if compiled is not PLAIN:  # it says more than a URL
+            is_plain = compiled is PLAIN  # it says no more than a URL
+            if not is_plain or self._looks_at_ports:
                 # A request can be sent by several streams, whose defaults differ.
-                if compiled is None or compiled.compiler is not self._compile:
+                if is_plain or compiled is None or compiled.compiler is not self._compile:
                     compiled = self._compile.compiled(request, opens_sockets=self._opens_sockets)
                 options, idle = compiled.options, compiled.idle_timeout
                 if compiled.is_socket:

@@ -18,7 +18,7 @@ import pycurl
 from ..addresses import no_proxy_of
 from ..body import Multipart
 from ..request import Request
-from ..urls import normal_host, normal_url
+from ..urls import normal_host, normal_url, origin_of
 from ..validation import check_public_only
 from .inflating import ACCEPTED
 from .trust import Trust, trust_of
@@ -167,9 +167,33 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 def _no_proxy(hosts: str) -> bytes:
     if _IN_ANOTHER_FORM.search(hosts):
-        names = [_listed_host(name) for name in re.split(r"[,\s]+", hosts) if name]
+        names = list(map(_listed_host, _names(hosts)))
         hosts = "*" if "*" in names else ",".join(names)
     return _text(hosts)
+
+
+def _names(hosts: str) -> list[str]:
+    return [name for name in re.split(r"[,\s]+", hosts) if name]
+
+
+#: Of a list of hosts. An IPv6 address has brackets where a port follows.
+_WITH_PORT = re.compile(r"([^:\[\]]+|\[[^\]]*\]):([0-9]{1,5})")
+
+
+def _lists_ports(hosts: str) -> bool:
+    return any(map(_WITH_PORT.fullmatch, _names(hosts)))
+
+
+def _for_port(hosts: str, url: str) -> str:
+    """A list of hosts as it is for a URL: without those of other ports.
+
+    To libcurl a port belongs to the name, so that no host has it.
+    """
+    if not _lists_ports(hosts):
+        return hosts
+    port = str(origin_of(url)[2])
+    found = [(name, _WITH_PORT.fullmatch(name)) for name in _names(hosts)]
+    return ",".join(one[1] if one else name for name, one in found if not one or one[2] == port)
 
 
 #: What libcurl does not take in a list of hosts, and other clients do.
@@ -275,7 +299,7 @@ def compile_options(request: Request, defaults: Mapping[str, Any]) -> Options:
     elif setting("proxy") is None:
         no_proxy = no_proxy_of(no_proxy, setting("resolve"), os.environ)
     if no_proxy is not None:
-        options[pycurl.NOPROXY] = _no_proxy(no_proxy)
+        options[pycurl.NOPROXY] = _no_proxy(_for_port(no_proxy, request.url))
     options.update(_keepalive(setting("tcp_keepalive")))
     options.update(_tls_versions(setting("tls_min_version"), setting("tls_max_version")))
     options.update(_for_the_proxy(setting("proxy_validate_cert"), setting("proxy_headers")))
@@ -329,6 +353,7 @@ class Compiler:
     Attributes:
         plain: options of a request that is nothing but a URL.
         idle_timeout: seconds without a byte, by default.
+        looks_at_ports: URLs of different ports have different options.
     """
 
     def __init__(self, defaults: Mapping[str, Any]) -> None:
@@ -337,6 +362,8 @@ class Compiler:
         self.plain = compile_options(Request("http://localhost"), defaults)
         self._base = {key: value for key, value in self.plain.items() if key != pycurl.HTTPGET}
         self._expects = bool(defaults.get("expect_100_continue"))
+        listed = no_proxy_of(defaults.get("no_proxy"), None, os.environ)
+        self.looks_at_ports = _lists_ports(f"{listed},{defaults.get('no_proxy') or ''}")
 
     def compiled(self, request: Request, *, opens_sockets: bool) -> Compiled:
         """Compile a request for good.
@@ -361,7 +388,7 @@ class Compiler:
 
     def __call__(self, request: Request) -> Options:
         """See `compile_options`."""
-        if not _SAID_BY_NEARLY_ALL.issuperset(vars(request)):
+        if self.looks_at_ports or not _SAID_BY_NEARLY_ALL.issuperset(vars(request)):
             return compile_options(request, self._defaults)
         options = {
             **self._base,
