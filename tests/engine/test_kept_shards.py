@@ -296,6 +296,40 @@ async def test_shards_of_a_process_commit_together(tmp_path: Path):
     await one.aclose()
 
 
+async def test_shards_of_files_of_one_name_in_two_folders_are_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        await (await led(tmp_path / name / "a.db")).aclose()
+        monkeypatch.chdir(tmp_path / name)
+        files.append(ShardFile("a.db"))
+    for each in files:  # the flow has gone to another folder since it has named its journal
+        await each.open(kind_of(Walk), shard=0, shards=2, patience=30)
+    for each, text in zip(files, ("one", "other"), strict=True):
+        await each.commit(results_of(text), 1)
+    assert [[text for _, text in await each.results()] for each in files] == [["one"], ["other"]]
+    for each in files:
+        await each.aclose()
+
+
+async def test_a_shard_of_a_file_that_was_replaced_does_not_write_to_the_old_one(tmp_path: Path):
+    path = tmp_path / "a.db"
+    await (await led(path)).aclose()
+    old = await opened(path, 0)
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink()
+    await (await led(path)).aclose()
+    new = await opened(path, 1)
+    await new.commit(results_of("new"), 1)
+    await old.aclose()
+    await new.aclose()
+    again = await opened(path, 1)
+    assert [text for _, text in await again.results()] == ["new"]
+    await again.aclose()
+
+
 async def test_what_one_shard_cannot_write_does_not_take_the_batch_of_another_along(
     tmp_path: Path,
 ):

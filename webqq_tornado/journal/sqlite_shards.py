@@ -51,8 +51,8 @@ CREATE INDEX IF NOT EXISTS arrived ON chains (shard, id) WHERE away;
 """
 
 
-#: File, sync, process and loop.
-_Place = tuple[str, str, int, asyncio.AbstractEventLoop]
+#: File, which another one may have replaced, sync, process and loop.
+_Place = tuple[Path, "int | None", str, int, asyncio.AbstractEventLoop]
 
 
 class _Group:
@@ -74,7 +74,7 @@ class _Group:
     def of(cls, part: _Part) -> _Group:
         """Return that of a file, which has one member more then; a new one opens it."""
         loop = asyncio.get_running_loop()
-        place = (os.path.realpath(part.path), part.sync, os.getpid(), loop)
+        place = (part.beside(""), part._inode_there(), part.sync, os.getpid(), loop)
         group = _groups.get(place)
         if group is None:
             group = _groups[place] = cls(place, part._opened())
@@ -87,7 +87,7 @@ class _Group:
         for one in self._waiting:
             if one.part is part:
                 one.tell(part.closed_error())
-        if not self.members and self.place[2] == os.getpid():  # a fork's is the parent's
+        if not self.members and self.place[3] == os.getpid():  # a fork's is the parent's
             _groups.pop(self.place, None)
             with contextlib.suppress(sqlite3.Error):
                 self.db.close()
