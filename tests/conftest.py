@@ -14,7 +14,7 @@ from types import FrameType
 import hypothesis
 import pytest
 import pytest_timeout
-from servers.processes import running
+from servers.processes import held_port, running
 
 from webqq_tornado.bot import invocation
 
@@ -119,6 +119,13 @@ def postgres() -> Iterator[str]:
 def database(postgres: str) -> str:
     """The URL of a journal there that nobody else has."""
     return f"{postgres}&schema=t{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """A port at which nobody listens, and which nobody else gets."""
+    with held_port() as port:
+        yield port
 
 
 @pytest.fixture

@@ -30,9 +30,9 @@ PLAN = (
 class Talk:
     """Ann and Bob, who talk; the server between them."""
 
-    def __init__(self, folder: Path, dialect: str) -> None:
+    def __init__(self, folder: Path, dialect: str, port: int) -> None:
         self.folder, self.dialect = folder, dialect
-        self.server = Restartable("servers.webqq", str(folder))
+        self.server = Restartable("servers.webqq", str(folder), port)
         self.processes: dict[str, Process] = {}
         self.readers: set[asyncio.Task[None]] = set()
         self.heard = 0
@@ -78,8 +78,10 @@ class Talk:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("dialect", ["webqq3", "smartqq"])
-async def test_nothing_is_lost_doubled_or_out_of_order_whoever_is_killed(tmp_path, dialect):
-    talk = Talk(tmp_path, dialect)
+async def test_nothing_is_lost_doubled_or_out_of_order_whoever_is_killed(
+    tmp_path, dialect, free_port
+):
+    talk = Talk(tmp_path, dialect, free_port)
     try:
         await talk.start("Ann")
         await talk.until(1)  # one after the other: both show a QR code

@@ -58,14 +58,12 @@ async def test_a_stream_counts_from_the_first_look_at_its_metrics_on():
     assert "2xx" not in counts.latencies
 
 
-async def test_an_error_is_counted_by_its_class_with_the_time_it_took():
-    socket, port = bind_unused_port()
-    socket.close()
+async def test_an_error_is_counted_by_its_class_with_the_time_it_took(free_port: int):
     async with HTTPStream() as stream:
         metrics = Metrics(stream)
         with pytest.raises(ConnectError):
-            await stream.fetch(f"http://127.0.0.1:{port}/")
-    counts = metrics.hosts[f"127.0.0.1:{port}"]
+            await stream.fetch(f"http://127.0.0.1:{free_port}/")
+    counts = metrics.hosts[f"127.0.0.1:{free_port}"]
     assert counts.errors == {"ConnectError": 1}
     assert counts.latencies["error"].total > 0
 

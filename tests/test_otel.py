@@ -14,7 +14,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from servers.scripted import Asked, Say, scripted
 from tenacity import wait_none
-from tornado.testing import bind_unused_port
 
 from webqq_tornado import ConnectError, HTTPStream, Request
 from webqq_tornado.otel import Telemetry
@@ -85,13 +84,11 @@ async def test_the_histogram_has_the_durations_by_method_host_and_status(exporte
     assert point.explicit_bounds[0] == 0.005
 
 
-async def test_an_error_is_named_by_its_class(exported: Exported):
-    socket, port = bind_unused_port()
-    socket.close()
+async def test_an_error_is_named_by_its_class(exported: Exported, free_port: int):
     async with HTTPStream() as stream:
         exported.telemetry(stream)
         with pytest.raises(ConnectError):
-            await stream.fetch(f"http://127.0.0.1:{port}/")
+            await stream.fetch(f"http://127.0.0.1:{free_port}/")
     (span,) = exported.spans
     assert span.attributes["error.type"].endswith(".ConnectError")
     assert span.status.description

@@ -125,11 +125,9 @@ async def test_a_program_runs(block: Block, tmp_path: Path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", APPLICATIONS, ids=names(APPLICATIONS))
-async def test_an_application_answers(block: Block, tmp_path: Path):
-    socket, port = bind_unused_port()
-    socket.close()
+async def test_an_application_answers(block: Block, tmp_path: Path, free_port: int):
     async with servers(tmp_path) as replaced, HTTPStream() as stream:
-        process = await start(block, tmp_path, {**replaced, APPLICATION: str(port)})
+        process = await start(block, tmp_path, {**replaced, APPLICATION: str(free_port)})
         assert process.stdout is not None
         url = (await process.stdout.readline()).decode().split()[-1]
         response = await stream.fetch(url)

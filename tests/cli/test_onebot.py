@@ -23,12 +23,6 @@ def plugin(tmp_path):
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return unused.getsockname()[1]
-
-
 def token_file(folder, token: str = "secret"):
     path = folder / "token"
     path.write_text(f"{token}\n")
@@ -66,7 +60,9 @@ async def test_both_kinds_of_accounts_are_in_one_process(tmp_path, plugin):
             assert await running.end() == 0
 
 
-async def test_accounts_of_one_kind_go_on_where_nobody_answers_the_others(tmp_path, plugin):
+async def test_accounts_of_one_kind_go_on_where_nobody_answers_the_others(
+    tmp_path, plugin, free_port
+):
     """Either kind, and those that were not there come as soon as they are."""
     async with Town() as town, Implementation() as here:
         config = tmp_path / "bots.toml"
@@ -74,12 +70,12 @@ async def test_accounts_of_one_kind_go_on_where_nobody_answers_the_others(tmp_pa
             f'plugin = "{plugin}"\n'
             f'[[accounts]]\naccount = {town.bob}\npassword = "{PASSWORD}"\n'
             f'server = "{town.server.url}"\n'
-            f'[[accounts]]\nonebot = "ws://127.0.0.1:{(port := free_port())}"\n'
+            f'[[accounts]]\nonebot = "ws://127.0.0.1:{free_port}"\n'
         )
         async with command(tmp_path, "--config", str(config)) as running:
             await running.until(r"is not online: no implementation .*; it is tried again")
             await running.until(rf"{town.bob} \(Bob\) is online at")
-            here._listen(port)
+            here._listen(free_port)
             await running.until("10000: online")
             here.say(ANN, "hi")
             await until(lambda: here.sent)

@@ -167,15 +167,8 @@ async def latest(stream: HTTPStream, app: str, until: str) -> object:
         await asyncio.sleep(0)
 
 
-def unused_port() -> str:
-    socket, port = bind_unused_port()
-    socket.close()
-    return str(port)
-
-
-async def test_embed_polls_in_an_application_until_sigterm(service: str):
-    port = unused_port()
-    async with started("webqq_tornado.examples.embed", port, service) as process:
+async def test_embed_polls_in_an_application_until_sigterm(service: str, free_port: int):
+    async with started("webqq_tornado.examples.embed", str(free_port), service) as process:
         assert process.stdout is not None
         app = (await process.stdout.readline()).decode().split()[-1]
         async with HTTPStream() as stream:
@@ -185,10 +178,10 @@ async def test_embed_polls_in_an_application_until_sigterm(service: str):
     assert [item["name"] for item in seen] == list(PRICES)[:3]
 
 
-async def test_embed_goes_on_where_there_is_no_service():
-    nowhere = f"http://127.0.0.1:{unused_port()}"
+async def test_embed_goes_on_where_there_is_no_service(free_port: int):
+    nowhere = "http://127.0.0.1:1"
     async with (
-        program("webqq_tornado.examples.embed", unused_port(), nowhere) as app,
+        program("webqq_tornado.examples.embed", str(free_port), nowhere) as app,
         HTTPStream() as stream,
     ):
         assert "refused" in str(await latest(stream, app, "refused"))

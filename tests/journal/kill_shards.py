@@ -27,8 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from servers.processes import running
-from tornado.testing import bind_unused_port
+from servers.processes import held_port, running
 
 from journal import spread
 from webqq_tornado.journal import Journal, PostgresJournal
@@ -182,8 +181,8 @@ class Cluster:
     """A scheduler and two workers without nannies; a supervisor starts those that have ended."""
 
     def __init__(self) -> None:
-        socket, self._port = bind_unused_port()
-        socket.close()
+        self._exits = contextlib.ExitStack()
+        self._port = self._exits.enter_context(held_port())
         self.address = f"tcp://127.0.0.1:{self._port}"
         path = os.pathsep.join([str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")])
         ttl = os.environ.get("TTL", "300s")
@@ -224,6 +223,7 @@ class Cluster:
         for process in (*self.workers, self.scheduler):
             process.kill()
             process.wait()
+        self._exits.close()
 
 
 async def with_cluster(town: Town, count: int, happen: Callable[[Cluster], Any]) -> None:

@@ -518,8 +518,8 @@ async def test_a_session_that_was_kicked_is_over_after_a_restart_too(tmp_path: P
 
 
 @pytest.fixture
-def killable(tmp_path: Path) -> Iterator[Restartable]:
-    server = Restartable("servers.webqq", str(tmp_path))
+def killable(tmp_path: Path, free_port: int) -> Iterator[Restartable]:
+    server = Restartable("servers.webqq", str(tmp_path), free_port)
     yield server
     server.stop()
 

@@ -86,4 +86,4 @@ def running(folder: Path, certificate: str, upstream: str) -> Iterator[Nginx]:
         yield Nginx(f"http://127.0.0.1:{ports['h2c']}", f"https://127.0.0.1:{ports['https']}")
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)

@@ -71,7 +71,7 @@ def main() -> None:
             wait_for_the_end()
         finally:
             server.send_signal(signal.SIGQUIT)  # at once
-            server.wait(30)
+            server.wait(60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,16 +50,29 @@ def wait_for_the_end() -> None:
     sys.stdin.buffer.read()
 
 
+@contextlib.contextmanager
+def held_port() -> Iterator[int]:
+    """Hold a port of 127.0.0.1 at which nobody listens, and which the system gives to nobody else.
+
+    Servers can listen there, again and again: they set SO_REUSEADDR, as this does.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
 class Restartable:
     """A server on one port and directory that can be killed and started again.
 
     Args:
-        module: runs with the directory and the port (0: a free one) as its arguments.
+        module: runs with the directory and the port as its arguments.
         directory: its data.
+        port: by `held_port`.
     """
 
-    def __init__(self, module: str, directory: str) -> None:
-        self.module, self.directory, self.port = module, directory, 0
+    def __init__(self, module: str, directory: str, port: int) -> None:
+        self.module, self.directory, self.port = module, directory, port
         self.start()
 
     def start(self) -> None:
@@ -68,7 +82,6 @@ class Restartable:
         assert self.process.stdout
         line = self.process.stdout.readline()
         assert line, f"{self.module} did not start: see its messages above"
-        self.port = int(json.loads(line)["port"])
 
     def kill(self) -> None:
         """As kill -9."""

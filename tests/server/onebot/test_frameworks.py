@@ -6,7 +6,6 @@ import asyncio
 import io
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -80,12 +79,6 @@ bot.run(host="127.0.0.1", port=int(os.environ["PORT"]))
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def program(path: Path, source: str, listens: int, **settings: object) -> AsyncIterator[None]:
     """A bot in a process of its own, which is killed at the end."""
@@ -139,8 +132,8 @@ class Talk:
 
 @pytest.mark.parametrize("way", ["forward", "reverse", "http"])
 @pytest.mark.skipif(find_spec("nonebot") is None, reason="nonebot2 is not installed")
-async def test_nonebot_drives_an_account(way: str, tmp_path: Path, caplog):
-    port = free_port()
+async def test_nonebot_drives_an_account(way: str, tmp_path: Path, free_port: int, caplog):
+    port = free_port
     async with Town() as town:
         root = f"{town.server.url}/onebot/{town.bob}/"
         address = f"127.0.0.1:{port}/onebot/v11/"
@@ -175,8 +168,8 @@ async def test_nonebot_drives_an_account(way: str, tmp_path: Path, caplog):
 
 @pytest.mark.parametrize("way", ["universal", "two", "http"])
 @pytest.mark.skipif(find_spec("aiocqhttp") is None, reason="aiocqhttp is not installed")
-async def test_aiocqhttp_drives_an_account(way: str, tmp_path: Path, caplog):
-    port = free_port()
+async def test_aiocqhttp_drives_an_account(way: str, tmp_path: Path, free_port: int, caplog):
+    port = free_port
     async with Town() as town:
         address, settings = f"127.0.0.1:{port}", {}
         driven: dict[str, object] = {"reverse": [f"ws://{address}/ws/"]}
