@@ -356,12 +356,26 @@ async def test_shards_wait_together_for_another_program_and_one_that_is_closed_d
         asyncio.ensure_future(each.commit(results_of(text), 1))
         for each, text in ((one, "lost"), (other, "good"))
     ]
+    await asyncio.sleep(0)  # they begin
+    await asyncio.sleep(0)  # and are refused
+    one.close()
+    with pytest.raises(JournalError, match="another program writes to it") as error:
+        await commits[0]
+    assert error.value.is_passing
+    frozen.execute("COMMIT")
+    assert await commits[1] == []
+    assert [text for _, text in await other.results()] == ["good"]
+    await other.aclose()
+
+
+async def test_a_shard_that_is_closed_before_its_commit_says_so(tmp_path: Path):
+    one, other = await two_shards(tmp_path / "a.db")
+    commit = asyncio.ensure_future(one.commit(results_of("lost"), 1))
     await asyncio.sleep(0)
     one.close()
     with pytest.raises(JournalError, match="is closed"):
-        await commits[0]
-    frozen.execute("COMMIT")
-    assert await commits[1] == []
+        await commit
+    assert await other.commit(results_of("good"), 1) == []
     assert [text for _, text in await other.results()] == ["good"]
     await other.aclose()
 

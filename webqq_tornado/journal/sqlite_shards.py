@@ -69,6 +69,8 @@ class _Group:
         self.place, self.db = place, db
         self.members = 0
         self._waiting: list[_Waiting] = []
+        #: Another program writes.
+        self._locked_out: sqlite3.Error | None = None
 
     @classmethod
     def of(cls, part: _Part) -> _Group:
@@ -86,7 +88,7 @@ class _Group:
         self.members -= 1
         for one in self._waiting:
             if one.part is part:
-                one.tell(part.closed_error())
+                one.tell(self._locked_out or part.closed_error())
         if not self.members and self.place[3] == os.getpid():  # a fork's is the parent's
             _groups.pop(self.place, None)
             with contextlib.suppress(sqlite3.Error):
@@ -115,11 +117,13 @@ class _Group:
 
     def _commit_all(self, loop: asyncio.AbstractEventLoop, begun: float) -> None:
         waiting = [one for one in self._waiting if not one.lost.done()]
+        self._locked_out = None
         try:
             outcomes = self._written(waiting)
         except sqlite3.Error as error:
             waited = loop.time() - begun
             if is_locked(error) and waited <= _PATIENCE:
+                self._locked_out = error
                 # Another process is through in a quarter of a millisecond, another program may
                 # take long.
                 loop.call_later(0 if waited < _SHORT else _MOMENT, self._commit_all, loop, begun)
