@@ -21,7 +21,7 @@ from webqq_tornado.engine.slices import Interrupted, Slice, run_slice
 from webqq_tornado.engine.stats import Stats
 from webqq_tornado.journal import JournalError, PostgresJournal, sqlite_shards
 from webqq_tornado.journal.codec import unpack_item
-from webqq_tornado.journal.records import Batch
+from webqq_tornado.journal.records import Batch, ChainRow
 from webqq_tornado.journal.sqlite_shards import ShardFile
 
 
@@ -366,6 +366,31 @@ async def test_shards_wait_together_for_another_program_and_one_that_is_closed_d
     assert await commits[1] == []
     assert [text for _, text in await other.results()] == ["good"]
     await other.aclose()
+
+
+def test_what_ctrl_c_has_taken_back_is_written_again_and_tells_what_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def keyed(number: int) -> Batch:
+        batch = Batch()
+        batch.keys = {b"key": number}
+        batch.new = {number: ChainRow(number, 1, None, b"key", "http://localhost/")}
+        return batch
+
+    def interrupted(*_arguments: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        one, other = loop.run_until_complete(two_shards(tmp_path / "a.db"))
+        assert loop.run_until_complete(one.commit(keyed(2), 1)) == []
+        monkeypatch.setattr(sqlite_shards._Part, "_write", interrupted)
+        commit = loop.create_task(other.commit(keyed(3), 1))
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(commit)
+        assert loop.run_until_complete(commit) == [3]
+        for each in (one, other):
+            loop.run_until_complete(each.aclose())
 
 
 async def test_a_shard_that_is_closed_before_its_commit_says_so(tmp_path: Path):

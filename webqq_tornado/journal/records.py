@@ -124,6 +124,7 @@ class Batch:
         is_begun_all: there are no more of these.
         state: text of it; None: as before.
         away: shard of each new or changed row that is another one's.
+        lost: ids of chains whose key another one has followed, of a journal that is shared.
     """
 
     __slots__ = (
@@ -141,6 +142,7 @@ class Batch:
         *(
             "last_chain",
             "led",
+            "lost",
             "moved",
             "new",
             "results",
@@ -168,6 +170,7 @@ class Batch:
         self.is_begun_all = False
         self.state: str | None = None
         self.away: dict[int, int] = {}
+        self.lost: list[int] = []
 
     def drops(self, one: int, key: bytes) -> bool:
         """Leave out the link of a chain since another process has followed its key.

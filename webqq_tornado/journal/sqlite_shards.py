@@ -281,14 +281,16 @@ class _Part(Journal):
 
     def write_part(self, batch: Batch) -> list[int]:
         """Write a batch into a transaction; ids of chains whose key another one has followed."""
-        followed = {key: batch.keys.pop(key) for key in self._followed(batch)}
-        lost = [one for key, one in followed.items() if batch.drops(one, key)]
+        for key in self._followed(batch):
+            one = batch.keys.pop(key)
+            if batch.drops(one, key):
+                batch.lost.append(one)
         self._write(batch, self._next_result())
         self.db.executemany(
             "UPDATE chains SET shard = ?, away = 1 WHERE id = ?",
             [(shard, one) for one, shard in batch.away.items()],
         )
-        return lost
+        return batch.lost
 
     def _followed(self, batch: Batch) -> list[bytes]:
         found = [
