@@ -294,7 +294,10 @@ async def test_what_http_2_says_while_more_is_expected_does_not_keep_the_loop_bu
         assert server.connections == 1
 
 
-async def test_a_request_that_libcurl_repeats_does_not_get_what_lies_in_an_idle_connection():
+@pytest.mark.parametrize("expects", [False, True])
+async def test_a_request_that_libcurl_repeats_does_not_get_what_lies_in_an_idle_connection(
+    expects: bool,
+):
     writers: list[asyncio.StreamWriter] = []
     are_two, asked = asyncio.Event(), []
 
@@ -313,6 +316,7 @@ async def test_a_request_that_libcurl_repeats_does_not_get_what_lies_in_an_idle_
         writers[writer is writers[0]].write(STRAY)
 
     async with raw_server(handler) as url, HTTPStream() as stream:
+        stream._transport.expect_more(expects)
         await asyncio.gather(stream.fetch(url), stream.fetch(url))
         response = await stream.fetch(f"{url}/again")
     assert response.body == b"again"

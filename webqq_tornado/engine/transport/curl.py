@@ -427,7 +427,7 @@ class Transport:
                 # What tasks have asked for since: libcurl would send it by the way, on whatever
                 # connection, before that is looked at.
                 self._kick_lanes()
-            elif self._idle_fds:
+            elif self._idle_fds or self._kept_on:
                 # libcurl goes on from a connection that has died to another one right then.
                 self._retire_readable()
             return self._serve_sockets()
