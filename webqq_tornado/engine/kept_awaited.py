@@ -254,11 +254,13 @@ class AwaitedKeeper(Keeper):
         if results and self.takers:
             turn.texts += [text for *_, text in results]
         self._drop_lost(marks)
-        self._release_turn(turn)
-        if self._is_due:
-            self._on_turn_end()
-        if self._turn is None:
-            self._runner.traffic.expect_more(False)
+        try:
+            self._release_turn(turn)
+            if self._is_due:
+                self._on_turn_end()
+        finally:
+            if self._turn is None:
+                self._runner.traffic.expect_more(False)
 
     def _release_turn(self, turn: _Turn) -> None:
         """Send, time and tell what follows from a batch, and nothing of what has come since."""
