@@ -154,7 +154,7 @@ class Hub:
         self._add(session)
         self._announce(account)
         self._queue_requests(session)
-        logger.info("%d is online by WebQQ", account)
+        logger.info("%d has signed in by WebQQ", account)
         return session
 
     def _add(self, session: PollSession) -> None:
