@@ -523,7 +523,7 @@ def _headers(request: Request, expect: bool) -> Options:
             lines.append(b"Content-Type:")  # nobody said that it is a form
     if lines:
         options[pycurl.HTTPHEADER] = lines
-        if any(_announces(line) for line in lines):
+        if (expect or "expect" in names) and any(map(_announces, lines)):
             options[EXPECTS] = 1
     return options
 
