@@ -179,7 +179,7 @@ class Idling:
                 host = head.decode().lower().partition("\r\nhost: ")[2].split("\r\n")[0]
                 what, _, other = path[1:].partition("/")
                 if what in ("late", "close"):
-                    self._disturb(what, other)
+                    await self._disturb(what, other)
                 else:
                     self._writers[host] = writer
                     self._delivered[path] += 1
@@ -189,12 +189,13 @@ class Idling:
             if self._writers.get(host) is writer:
                 del self._writers[host]
 
-    def _disturb(self, what: str, host: str) -> None:
+    async def _disturb(self, what: str, host: str) -> None:
         other = self._writers.pop(host, None)
         if other is not None and what == "late":
             other.write(answer(b"late"))
         elif other is not None:
             other.close()
+            await asyncio.sleep(0)  # asyncio closes it in the loop's next turn
 
 
 # -- WebSockets -----------------------------------------------------------------------------------
